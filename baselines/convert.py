@@ -19,7 +19,7 @@ from torch import Tensor
 
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import convert_vgg19
-from srbench.system.config import preset_names
+from srbench.files.config import preset_names
 from srbench.weights.files import WeightsError
 from srbench.weights.metadata import WeightsMetadata
 from srbench.weights.pretrained import require_shapes

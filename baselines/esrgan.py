@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.rrdb import SLOPE
-from srbench.system.config import ConfigError
+from srbench.files.config import ConfigError
 
 
 class Discriminator(nn.Module):

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srbench.files.config import load_network, require_range
 from srbench.interfaces import WeightsInfo
-from srbench.system.config import load_network, require_range
 
 SLOPE = 0.2  # of every LeakyReLU below 0
 RESIDUAL = 0.2

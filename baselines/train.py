@@ -14,13 +14,14 @@ from baselines.presets import ESRGAN, RRDB, ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import PerceptualLoss, load_vgg
 from baselines.zoo import load_rrdb
+from srbench.files.config import ConfigError, load_preset
+from srbench.files.hashes import sha256_file
 from srbench.interfaces import TrainingRequest
-from srbench.system.config import ConfigError, load_preset
 from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.patterns import grid_difference
-from srbench.weights.files import WeightsError, load_weights, sha256_file
+from srbench.weights.files import WeightsError, load_weights
 from srbench.weights.pretrained import fill
 from srbench.weights.table import cached_path
 

@@ -17,10 +17,11 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from srbench.system.cache import cache_folder
-from srbench.system.config import ConfigError
+from srbench.files.cache import cache_folder
+from srbench.files.config import ConfigError
+from srbench.files.hashes import sha256_file
 from srbench.weights.download import DownloadError, download
-from srbench.weights.files import WeightsError, load_weights, save_weights, sha256_file
+from srbench.weights.files import WeightsError, load_weights, save_weights
 from srbench.weights.pretrained import fill
 from srbench.weights.table import cached_path
 

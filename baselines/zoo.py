@@ -8,7 +8,8 @@ from pathlib import Path
 
 from baselines.convert import convert_esrgan, convert_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
-from srbench.weights.files import WeightsError, load_metadata, sha256_bytes
+from srbench.files.hashes import sha256_bytes
+from srbench.weights.files import WeightsError, load_metadata
 from srbench.weights.metadata import read_metadata
 from srbench.weights.pretrained import Family, load_pretrained
 from srbench.weights.table import cached_path, find_released

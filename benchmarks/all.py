@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from srbench.system.machine import hardware, software
+from srbench.machine.facts import hardware, software
 
 HERE = Path(__file__).parent
 
@@ -43,9 +43,12 @@ def benchmarks(official: Path | None) -> list[tuple[str, tuple[str, ...], str]]:
         ("share of the best convolution", ("speed.py",), shares),
         ("without a part / with it", ("parts.py", "--works", "packaged sample", "sample", "ten samples"), parts),
         ("plain script / srbench measure, 160x160", ("harness.py", "metrics", "--images", "300"), plain),
-        ("plain script / srbench measure, 512x512",
-         ("harness.py", "metrics", "--side", "512", "--images", "90", "--repeats", "3"), plain),
-    ]  # fmt: skip
+        (
+            "plain script / srbench measure, 512x512",
+            ("harness.py", "metrics", "--side", "512", "--images", "90", "--repeats", "3"),
+            plain,
+        ),
+    ]
 
 
 def main() -> None:

@@ -133,8 +133,10 @@ def content(trial: Trial) -> None:
             notes = "", "", f"LR-PSNR {fits[0]:.1f} dB", f"LR-PSNR {fits[1]:.1f} dB"
             shown = [around(place, pair, image) for image in (pair.hr, pasted, after)]
             shown.insert(1, around(taken, other, other.hr))
-            panels += [figure_panel(title, note, image, {TARGET: box})
-                       for title, note, (image, box) in zip(titles, notes, shown, strict=True)]  # fmt: skip
+            panels += [
+                figure_panel(title, note, image, {TARGET: box})
+                for title, note, (image, box) in zip(titles, notes, shown, strict=True)
+            ]
     heads = "from | into | box | LR-PSNR pasted | harmonised | seam before | pasted | harmonised | kept detail"
     print_table(f"{heads} | given the kept LR: LR-PSNR | seam | kept detail", rows)
     naive, fit, _, pasted_seam, seam, details, _, other_seam, other_details = list(zip(*rows, strict=True))[3:]
@@ -251,8 +253,10 @@ def lpips(region: Tensor, wanted: Tensor) -> float:
 
 def around(box: Box, pair: ImagePair, image: Tensor) -> tuple[Tensor, Box]:
     """The part of an image with a box in its middle, and the box there."""
-    x, y = (min(max(start - (AROUND - SIDE) // 2, 0), side - AROUND)
-            for start, side in zip((box.x, box.y), pair.hr.shape[:0:-1], strict=True))  # fmt: skip
+    x, y = (
+        min(max(start - (AROUND - SIDE) // 2, 0), side - AROUND)
+        for start, side in zip((box.x, box.y), pair.hr.shape[:0:-1], strict=True)
+    )
     return cut(image, Box(x, y, AROUND, AROUND)), Box(box.x - x, box.y - y, SIDE, SIDE)
 
 

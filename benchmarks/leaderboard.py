@@ -48,9 +48,13 @@ def write_run(path: Path, number: int, images: int, models: int) -> None:
 
 
 def _lines(
-    folder: RunFolder, name: str, settings: tuple[Setting, ...], metrics: tuple[MetricFacts, ...], environment: str,
+    folder: RunFolder,
+    name: str,
+    settings: tuple[Setting, ...],
+    metrics: tuple[MetricFacts, ...],
+    environment: str,
     random: np.random.Generator,
-) -> list[AnyRecord]:  # fmt: skip
+) -> list[AnyRecord]:
     lines: list[AnyRecord] = []
     pair, digests = _hash("pair", name), (ImageDigest(_hash("lr", name), None), ImageDigest(_hash("hr", name), None))
     lines.append(PairRecord(pair, name, 0, 1, "", *digests, environment))
@@ -64,8 +68,9 @@ def _lines(
         for metric, value in zip(metrics, random.normal(means, 1).tolist(), strict=True):
             values = value if metric.per == "image" else [value]
             named = (metric.name, metric.signature)
-            lines.append(ScoreRecord(score_key(sample, metric), name, 0, 1, "", *what, *named, values, key, 0.01,
-                                     environment))  # fmt: skip
+            lines.append(
+                ScoreRecord(score_key(sample, metric), name, 0, 1, "", *what, *named, values, key, 0.01, environment)
+            )
     return lines
 
 

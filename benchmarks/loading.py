@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from speed import median
 
+from srbench.files.config import load_preset
 from srbench.images.resize import downscale_uint8
-from srbench.system.config import load_preset
 from srbench.training.patches import Patches
 from srflow import SRFlow
 from srflow.presets import SRFlowPreset

@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import srbench.system.threads  # noqa: F401 - before torch
+import srbench.machine.threads  # noqa: F401 - before torch
 
 # isort: split
 import torch

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from unittest.mock import patch
 
-import srbench.system.threads  # noqa: F401 - before torch
+import srbench.machine.threads  # noqa: F401 - before torch
 
 # isort: split
 import torch

@@ -26,11 +26,11 @@ from srbench.benchmark.request import Bench, RunSpec, open_bench
 from srbench.benchmark.run import extended
 from srbench.data.datasets import packaged_photos
 from srbench.images.io import crop_centre, quantize_round, write_png
+from srbench.machine.facts import hardware, software
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.manifest import now
 from srbench.run_folder.protocol import Invocation
 from srbench.run_folder.records import AnyRecord, SampleRecord, ScoreRecord, append
-from srbench.system.machine import hardware, software
 
 SCALE, SIDE, PHOTOS = 4, 64, 4
 
@@ -92,10 +92,17 @@ def _link(folder: RunFolder, before: str, name: str) -> list[AnyRecord]:
 def _scores(folder: RunFolder, record: SampleRecord, random: np.random.Generator) -> list[ScoreRecord]:
     what = (record.image, 0, 1, "", record.model, record.temperature)
     return [
-        ScoreRecord(score_key(record, metric), *what, metric.name, metric.signature,
-                    value if metric.per == "image" else [value], record.key, 0.01)
+        ScoreRecord(
+            score_key(record, metric),
+            *what,
+            metric.name,
+            metric.signature,
+            value if metric.per == "image" else [value],
+            record.key,
+            0.01,
+        )
         for metric, value in zip(folder.manifest.metrics, random.normal(20, 1, 8).tolist(), strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def change_value(run: Path) -> None:

@@ -24,6 +24,7 @@ from srbench.benchmark.sampling import Item, keep_pair, keep_sample
 from srbench.data.datasets import cropped, packaged_photos
 from srbench.images.resize import upscale
 from srbench.interfaces import ImagePair, MetricFacts, ModelFacts
+from srbench.machine.facts import hardware, software
 from srbench.metrics.suite import open_metrics
 from srbench.models.inference import Output
 from srbench.reporting.report import write_report
@@ -31,7 +32,6 @@ from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.manifest import now
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Protocol, Setting
 from srbench.run_folder.records import SampleRecord, ScoreRecord
-from srbench.system.machine import hardware, software
 
 SCALE = 8
 TEMPERATURE = 0.8
@@ -61,7 +61,7 @@ def manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
     """Manifest of a run of the packaged photographs, with models that all sample at one temperature."""
     protocol = Protocol(
         "srflow@1", "photos", "made from HR", scale=SCALE, crop=None, samples=samples, seed=0, tile=None
-    )  # fmt: skip
+    )
     metrics = tuple(metric.facts for metric in open_metrics(None, protocol.columns, "floor"))
     facts = tuple(ModelFacts(label, label, label, projected=False, weights=None) for label in labels)
     settings = tuple(Setting(label, TEMPERATURE) for label in labels)
@@ -103,9 +103,19 @@ def _scores(record: SampleRecord, metrics: Sequence[MetricFacts], generator: tor
     for metric in metrics:
         values = torch.rand(len(record.outputs), generator=generator).tolist()
         yield ScoreRecord(
-            score_key(record, metric), record.image, 0, 1, "", record.model, record.temperature, metric.name,
-            metric.signature, values[0] if metric.per == "image" else values, record.key, 0.01,
-        )  # fmt: skip
+            score_key(record, metric),
+            record.image,
+            0,
+            1,
+            "",
+            record.model,
+            record.temperature,
+            metric.name,
+            metric.signature,
+            values[0] if metric.per == "image" else values,
+            record.key,
+            0.01,
+        )
 
 
 def measure_report(folder: Path) -> None:

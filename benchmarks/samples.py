@@ -25,10 +25,10 @@ from torch import Tensor
 
 from srbench.api import load_model
 from srbench.data.datasets import packaged_photos
-from srbench.images.io import write_whole
+from srbench.files.atomic import write_whole
 from srbench.interfaces import ImagePair
+from srbench.pages.plot_style import COLOURS, new_figure, plot_style, svg
 from srbench.plugins.registry import load_metric
-from srbench.system.plot_style import COLOURS, new_figure, plot_style, svg
 from srbench.training.patterns import edges_on_grid, stripes
 
 SAMPLES, DRAWN, COLUMNS, GAP, LARGER = 16, 5, 4, 4, 2

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 
-import srbench.system.threads  # noqa: F401 - before torch
+import srbench.machine.threads  # noqa: F401 - before torch
 
 # isort: split
 import torch

@@ -14,7 +14,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from srbench.cli.main import SECTIONS, main
-from srbench.system.markdown import code, escape, table
+from srbench.pages.markdown import code, escape, table
 
 _ROOT = Path(__file__).parents[1]
 _STRIP = "reports/photos-x8/strips/books.png"

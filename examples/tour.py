@@ -14,9 +14,15 @@ def nearest(lr: torch.Tensor) -> torch.Tensor:
 
 
 results = srbench.evaluate(
-    ["bicubic", "srflow", nearest], "photos", scale=8, temperature=0.8, samples=2, limit=2, crop=160,
+    ["bicubic", "srflow", nearest],
+    "photos",
+    scale=8,
+    temperature=0.8,
+    samples=2,
+    limit=2,
+    crop=160,
     metrics=["psnr", "lpips", "lr_psnr"],
-)  # fmt: skip
+)
 
 # %% Results: one row per model and temperature, and all values behind it.
 print(results.table)  # in a notebook, `results` alone shows the table with the answer in words and images

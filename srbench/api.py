@@ -14,6 +14,7 @@ from srbench.benchmark.findings import Findings
 from srbench.benchmark.request import RunSpec, checked, open_bench
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify as verify_run
+from srbench.files.paths import occupied
 from srbench.interfaces import Dataset, Progress, SRBenchError
 from srbench.matrix.request import agreed_scale
 from srbench.metrics.suite import DEFAULT, read_suite
@@ -23,8 +24,7 @@ from srbench.models.loading import load_model as load_by_name
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.results import ResultTable, rows_of
-from srbench.system.file_names import occupied
-from srbench.system.progress import progress_of
+from srbench.terminal.progress import progress_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,9 +111,12 @@ class Results:
         return pd.DataFrame(rows).set_index("metric")
 
     def report(
-        self, folder: str | Path | None = None, formats: Sequence[str] = ("md", "html", "tex", "csv"), *,
+        self,
+        folder: str | Path | None = None,
+        formats: Sequence[str] = ("md", "html", "tex", "csv"),
+        *,
         progress: Progress | bool = True,
-    ) -> Path:  # fmt: skip
+    ) -> Path:
         """Write the report into the run's folder, or into a copy of the whole run.
 
         Args:
@@ -195,13 +198,25 @@ class Results:
 
 
 def evaluate(
-    models: object, data: str | Path | Dataset | None = None, *, scale: int | None = None, lr: str | Path | None = None,
-    temperature: float | Iterable[float] = 0.8, samples: int | None = None, seed: int = 0,
-    suite: str = DEFAULT, metrics: str | Iterable[str] | None = None,
-    limit: int | None = None, crop: int | None = None, degrade: str | None = None, tile: int | None = None,
+    models: object,
+    data: str | Path | Dataset | None = None,
+    *,
+    scale: int | None = None,
+    lr: str | Path | None = None,
+    temperature: float | Iterable[float] = 0.8,
+    samples: int | None = None,
+    seed: int = 0,
+    suite: str = DEFAULT,
+    metrics: str | Iterable[str] | None = None,
+    limit: int | None = None,
+    crop: int | None = None,
+    degrade: str | None = None,
+    tile: int | None = None,
     device: str = "auto",
-    out: str | Path | None = None, progress: Progress | bool = True, workers: int = 1,
-) -> Results:  # fmt: skip
+    out: str | Path | None = None,
+    progress: Progress | bool = True,
+    workers: int = 1,
+) -> Results:
     """Measure models on a dataset: ``srbench run`` from Python.
 
     Args:
@@ -255,14 +270,22 @@ def evaluate(
         scale = agreed_scale(stated, "evaluate", "scale=4")
     temporary = TemporaryDirectory(prefix="srbench-") if out is None else None
     spec = RunSpec(
-        models=tuple(text for text, _, _ in named), scale=scale,
-        data=str(data) if isinstance(data, str | Path) else None, lr=None if lr is None else str(lr),
-        limit=limit, crop=crop, degrade=degrade, suite=suite,
+        models=tuple(text for text, _, _ in named),
+        scale=scale,
+        data=str(data) if isinstance(data, str | Path) else None,
+        lr=None if lr is None else str(lr),
+        limit=limit,
+        crop=crop,
+        degrade=degrade,
+        suite=suite,
         metrics=(metrics,) if isinstance(metrics, str) else None if metrics is None else tuple(metrics),
         temperature=tuple(map(float, temperature if isinstance(temperature, Iterable) else (temperature,))),
-        samples=read_suite(suite).samples or 5 if samples is None else samples, seed=seed, device=device, tile=tile,
+        samples=read_suite(suite).samples or 5 if samples is None else samples,
+        seed=seed,
+        device=device,
+        tile=tile,
         out=str(Path(temporary.name) / "run" if temporary else out),
-    )  # fmt: skip
+    )
     objects = {text: (label, model) for text, label, model in named if not isinstance(model, str)}
     dataset = None if isinstance(data, str | Path) else data
     bench = open_bench(checked(spec, "evaluate"), dataset, objects)
@@ -324,10 +347,19 @@ def _call(spec: RunSpec, data: str | Path | Dataset | None) -> str:
     """Text of the call, recorded for a run of objects, which no command line could repeat."""
     metrics = None if spec.metrics is None else list(spec.metrics)
     given = {
-        "scale": spec.scale, "temperature": list(spec.temperature), "samples": spec.samples, "seed": spec.seed,
-        "suite": None if spec.suite == DEFAULT else spec.suite, "metrics": metrics, "limit": spec.limit,
-        "lr": spec.lr, "crop": spec.crop, "degrade": spec.degrade, "tile": spec.tile, "out": spec.out,
-    }  # fmt: skip
+        "scale": spec.scale,
+        "temperature": list(spec.temperature),
+        "samples": spec.samples,
+        "seed": spec.seed,
+        "suite": None if spec.suite == DEFAULT else spec.suite,
+        "metrics": metrics,
+        "limit": spec.limit,
+        "lr": spec.lr,
+        "crop": spec.crop,
+        "degrade": spec.degrade,
+        "tile": spec.tile,
+        "out": spec.out,
+    }
     named = str(data) if isinstance(data, str | Path) else data and f"<{type(data).__qualname__} {data.name}>"
     options = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
     return f"srbench.evaluate({list(spec.models)!r}, {named!r}, {options})"

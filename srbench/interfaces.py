@@ -181,9 +181,15 @@ class LargeSRModel(StochasticSRModel, Protocol):
     """Samples large images in tiles, the same images up to rounding, and knows what that takes."""
 
     def samples(
-        self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator, tile: int,
+        self,
+        lr: Tensor,
+        n: int,
+        *,
+        temperature: float,
+        generator: torch.Generator,
+        tile: int,
         progress: Callable[[float], None],
-    ) -> Iterator[Tensor]:  # fmt: skip
+    ) -> Iterator[Tensor]:
         """The samples of ``sample``, (3, s*h, s*w) each, one after another, in memory for one.
 
         ``progress`` is called with the share of the work that is done since its last call.

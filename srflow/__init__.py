@@ -1,6 +1,6 @@
 """SRFlow: the space of high-resolution images behind a low-resolution one, as a conditional normalizing flow."""
 
-import srbench.system.threads  # noqa: F401 - before torch
+import srbench.machine.threads  # noqa: F401 - before torch
 from srflow.config import SRFlowConfig
 from srflow.model import SRFlow
 from srflow.zoo import load_official

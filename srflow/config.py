@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Literal
 
 from baselines.rrdb import MOST, RRDBConfig
-from srbench.system.config import load_network, require_range
+from srbench.files.config import load_network, require_range
 from srflow.affine import SCALE_FLOOR
 
 

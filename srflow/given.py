@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from srbench.images.lr_projection import make_consistent, make_consistent_in_place
-from srbench.system.numerics import finite
+from srbench.machine.numerics import finite
 from srflow.compute.groups import in_cache, in_groups
 from srflow.config import SRFlowConfig
 from srflow.encoder import Encoder

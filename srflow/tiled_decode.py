@@ -65,9 +65,13 @@ class TiledDecoder:
 
     @torch.no_grad()
     def __init__(
-        self, flow: ConditionalFlow, encoder: Encoder, lr: Tensor, tile: int,
+        self,
+        flow: ConditionalFlow,
+        encoder: Encoder,
+        lr: Tensor,
+        tile: int,
         progress: Callable[[float], None] = lambda share: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._flow, self._encoder, self._device, self._progress = flow, encoder, lr.device, progress
         self._whole = Window(0, lr.shape[-2], 0, lr.shape[-1])
         self._side = max(2, tile // 2 * 2)

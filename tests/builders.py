@@ -91,16 +91,36 @@ STRENGTHS = {"best": 1.2, "good": 0.4, "fair": 0.0, "weak": -0.4, "worst": -1.2}
 """Strengths of the models of a run to vote on."""
 
 _KNOWN: dict[str, dict[str, Any]] = {
-    "psnr": {"title": "PSNR", "direction": 1, "unit": "dB", "group": "Distortion", "leads": True,
-             "protocol": "uint8 RGB", "signature": "PSNR|RGB"},
+    "psnr": {
+        "title": "PSNR",
+        "direction": 1,
+        "unit": "dB",
+        "group": "Distortion",
+        "leads": True,
+        "protocol": "uint8 RGB",
+        "signature": "PSNR|RGB",
+    },
     "ssim": {"title": "SSIM", "direction": 1, "digits": 3, "group": "Distortion"},
-    "lpips": {"title": "LPIPS", "direction": -1, "digits": 3, "group": "Perception", "leads": True,
-              "protocol": "AlexNet", "signature": "LPIPS|alex"},
+    "lpips": {
+        "title": "LPIPS",
+        "direction": -1,
+        "digits": 3,
+        "group": "Perception",
+        "leads": True,
+        "protocol": "AlexNet",
+        "signature": "LPIPS|alex",
+    },
     "niqe": {"title": "NIQE", "direction": -1, "group": "Perception"},
     "lr_psnr": {"title": "LR-PSNR", "direction": 1, "unit": "dB", "group": "Consistency", "leads": True},
-    "sigma": {"title": "sigma", "direction": 0, "unit": "grey levels", "group": "Diversity", "protocol": "ddof 1",
-              "signature": "SIGMA|ddof1"},
-}  # fmt: skip
+    "sigma": {
+        "title": "sigma",
+        "direction": 0,
+        "unit": "grey levels",
+        "group": "Diversity",
+        "protocol": "ddof 1",
+        "signature": "SIGMA|ddof1",
+    },
+}
 
 
 def drawn(seed: int, height: int = 32, width: int = 32) -> torch.Tensor:

@@ -17,9 +17,13 @@ with suppress(ImportError):  # tests/fuzz is skipped without it; --hypothesis-pr
 
     for profile, examples in {"short": 25, "long": 5000}.items():
         settings.register_profile(
-            profile, max_examples=examples, deadline=None, database=None, derandomize=profile == "short",
+            profile,
+            max_examples=examples,
+            deadline=None,
+            database=None,
+            derandomize=profile == "short",
             suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-        )  # fmt: skip
+        )
     settings.load_profile("short")
 
 # A pool of threads on a busy machine with few cores makes small tensors twenty times slower.

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from builders import metric, model_facts, protocol
 
+from srbench.files.hashes import sha256_file
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.manifest import FILE, content_of
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, digest, to_line
 from srbench.run_folder.results import rows_of
-from srbench.weights.files import sha256_file
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,23 @@ def write_run(path: Path, made: Made) -> Path:
             sample = SampleRecord(sample_key, image, 0, 1, "", setting.model, None, "", outputs, 0.5, None)
             lines.append(sample)
             lines += [
-                ScoreRecord(score_key(sample, one), image, 0, 1, "", setting.model, None, one.name, one.signature,
-                            [made.values[setting.model][one.name][number]], sample.key, 0.1)
-                for one in made.metrics if one.name in made.values[setting.model]
-            ]  # fmt: skip
+                ScoreRecord(
+                    score_key(sample, one),
+                    image,
+                    0,
+                    1,
+                    "",
+                    setting.model,
+                    None,
+                    one.name,
+                    one.signature,
+                    [made.values[setting.model][one.name][number]],
+                    sample.key,
+                    0.1,
+                )
+                for one in made.metrics
+                if one.name in made.values[setting.model]
+            ]
     for kind in (PairRecord, SampleRecord, ScoreRecord):
         text = "".join(f"{to_line(line)}\n" for line in lines if isinstance(line, kind))
         (path / kind.FILE).write_text(text)

@@ -60,8 +60,11 @@ def test_models_and_metric(worked):
     assert len(found) == 8, "three models on two images; one of them at two temperatures"
     settings = read_manifest(folder / "runs/model").settings
     assert [(one.model, one.temperature) for one in settings] == [
-        ("bicubic", None), ("Bilinear", None), ("Noisy", 0.5), ("Noisy", 1.0),
-    ]  # fmt: skip
+        ("bicubic", None),
+        ("Bilinear", None),
+        ("Noisy", 0.5),
+        ("Noisy", 1.0),
+    ]
     assert all(set(by_metric) == {"psnr", "sigma", "mae"} for by_metric in found.values())
     for (model, *_), by_metric in found.items():
         assert (by_metric["sigma"] > 0) == (model == "Noisy")
@@ -91,6 +94,8 @@ def test_suite(worked):
     assert manifest.protocol.suite == "mine@1"
     signatures = [one.signature for one in manifest.metrics]
     assert [one for one in signatures if not one.startswith("PYIQA")] == [
-        "PSNR|Y|round|crop4|v1", "SSIM|RGB|round|gaussian11|crop5|v1", "MAE|RGB|round|crop4|v1",
-    ]  # fmt: skip
+        "PSNR|Y|round|crop4|v1",
+        "SSIM|RGB|round|gaussian11|crop5|v1",
+        "MAE|RGB|round|crop4|v1",
+    ]
     assert len(values_in(worked[0] / "runs/suite")) == 4

@@ -23,15 +23,22 @@ from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
 from srbench.data.benchmark_sets import table as sets_table
 from srbench.data.benchmark_sets.table import find_set, pixels_digest
+from srbench.files.hashes import sha256_file
 from srbench.weights import table as weights_table
-from srbench.weights.files import sha256_file
 from srbench.weights.table import find_released
 
 ROOT = Path(__file__).parents[1]
 RUN = (
-    "README.md", "docs/command-line.md", "docs/data.md", "docs/latents.md", "docs/leaderboard.md", "docs/matrix.md",
-    "docs/reviewers.md", "docs/training.md", "docs/weights.md",
-)  # fmt: skip
+    "README.md",
+    "docs/command-line.md",
+    "docs/data.md",
+    "docs/latents.md",
+    "docs/leaderboard.md",
+    "docs/matrix.md",
+    "docs/reviewers.md",
+    "docs/training.md",
+    "docs/weights.md",
+)
 """Pages whose commands are run here. docs/add-your-own.md and docs/python.md have tests of their own."""
 PAGES_LEFT_OUT = {
     "docs/explain.md": "is run, and compared with what it prints, by tests/test_docs.py",

@@ -49,9 +49,13 @@ def test_a_skip_for_another_reason_fails_where_all_is_installed(tmp_path, forbid
     (tmp_path / "pytest.ini").write_text("[pytest]")
     environment = os.environ | ({"SRBENCH_FAIL_ON_SKIPS": "1"} if forbidden else {})
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rA", "--continue-on-collection-errors", tmp_path], env=environment,
-        cwd=tmp_path, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-m", "pytest", "-q", "-rA", "--continue-on-collection-errors", tmp_path],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert ("1 failed, 1 skipped, 1 xfailed, 2 errors" if forbidden else "4 skipped, 1 xfailed") in done.stdout
     assert (done.returncode != 0) == forbidden
     for name in ("test_some.py::test_other", "test_some.py::test_marked", "test_module.py"):

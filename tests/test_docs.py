@@ -77,9 +77,14 @@ def test_the_python_page_and_the_package_list_the_same():
 
 @pytest.mark.parametrize(
     "name",
-    ["srbench.api", "srbench.benchmark.explain.search", "srbench.run_folder.reading", "srbench.images.resize",
-     "srflow.model"],
-)  # fmt: skip
+    [
+        "srbench.api",
+        "srbench.benchmark.explain.search",
+        "srbench.run_folder.reading",
+        "srbench.images.resize",
+        "srflow.model",
+    ],
+)
 def test_the_examples_of_the_python_api(name, monkeypatch):
     """Examples of all modules but the metrics, which have a test beside their own."""
     monkeypatch.chdir(ROOT)

@@ -55,9 +55,12 @@ def here(tmp_path_factory):
 
 def started(here: Path, command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "srbench", *command.split()], cwd=here, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-m", "srbench", *command.split()],
+        cwd=here,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def typed(here: Path, command: str, code: int = 0) -> str:

@@ -57,9 +57,19 @@ def test_the_eight_columns(imported, workers):
     assert imported("-m", "srbench", "measure", folders[0], "--hr", folders[1], "--lr", folders[2]) == []
 
 
-@pytest.mark.parametrize("module", ["reporting.page.view", "reporting.report", "leaderboard.summary",
-                                    "matrix.folder", "benchmark.measure", "benchmark.structure", "run_folder.merge",
-                                    "data.benchmark_sets.table"])  # fmt: skip
+@pytest.mark.parametrize(
+    "module",
+    [
+        "reporting.page.view",
+        "reporting.report",
+        "leaderboard.summary",
+        "matrix.folder",
+        "benchmark.measure",
+        "benchmark.structure",
+        "run_folder.merge",
+        "data.benchmark_sets.table",
+    ],
+)
 def test_what_only_reads_or_shows_loads_no_torch(module):
     code = f"import sys, srbench.{module}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

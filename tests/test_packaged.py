@@ -22,13 +22,14 @@ from baselines.presets import ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBNet
 from baselines.zoo import load_rrdb
 from srbench.data.datasets import cropped
+from srbench.files.config import load_toml
+from srbench.files.hashes import sha256_file
 from srbench.images.io import luma, pixels_sha256, quantize_round
 from srbench.interfaces import StochasticSRModel, WeightsInfo
 from srbench.models.loading import load_model
 from srbench.plugins.registry import load_dataset, load_metric
-from srbench.system.config import load_toml
 from srbench.training.patterns import edges_on_grid, stripes
-from srbench.weights.files import load_weights, sha256_file
+from srbench.weights.files import load_weights
 from srflow import SRFlow
 from srflow.presets import SecondStagePreset, SRFlowPreset
 

@@ -13,7 +13,7 @@ from baselines.esrgan import Discriminator
 from baselines.presets import ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import LAYERS
-from srbench.system.config import ConfigError, load_toml, to_toml
+from srbench.files.config import ConfigError, load_toml, to_toml
 from srbench.training.config import LOWEST_RATE
 from srflow import SRFlow
 from srflow.config import SRFlowConfig
@@ -212,9 +212,15 @@ def test_srflow_as_published(name):
     preset = SRFLOW[name]
     network, training = preset.network, preset.training
     found = (
-        network.steps, network.levels, network.encoder.blocks, network.stacked,
-        training.patch, training.batch, training.learning_rate, training.steps,
-    )  # fmt: skip
+        network.steps,
+        network.levels,
+        network.encoder.blocks,
+        network.stacked,
+        training.patch,
+        training.batch,
+        training.learning_rate,
+        training.steps,
+    )
     assert found == PUBLISHED[name]
     # nf: 64, gc: 32, flow hidden_channels: 64, additionalFlowNoAffine: 2, and the code's affine_eps of 0.0001
     assert (network.encoder.features, network.encoder.growth, network.width, network.transitions) == (64, 32, 64, 2)

@@ -15,10 +15,10 @@ from srbench.editing.explore import Explorer
 from srbench.editing.explore_server import open_explorer
 from srbench.editing.photographs import MOST_BYTES, MOST_PIXELS
 from srbench.images.io import write_png
+from srbench.pages.server import HOST, SECONDS
 from srbench.reporting.page.view import open_folder
-from srbench.system.file_names import LONGEST
-from srbench.system.local_server import HOST, SECONDS
 from srbench.weights.download import MOST_BYTES as MOST_DOWNLOADED
+from srbench.words import LONGEST
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [path for package in ("srbench", "srflow", "baselines") for path in (ROOT / package).rglob("*.py")]
@@ -67,8 +67,10 @@ def test_what_reads_a_run_runs_no_code_of_it(srbench, tmp_path, command):
     assert srbench("run", "--models", models, "--scale", 4, *options).exit_code == 0
     model.write_text("raise SystemExit('code of a folder was run')\n")
     arguments = {
-        "report": [run], "merge": [run, "--out", tmp_path / "merged"], "compare": ["Half", "bicubic", "--run", run],
-    }[command]  # fmt: skip
+        "report": [run],
+        "merge": [run, "--out", tmp_path / "merged"],
+        "compare": ["Half", "bicubic", "--run", run],
+    }[command]
     found = srbench(command, *arguments)
     assert found.exit_code == 0, found.output
 
@@ -100,9 +102,14 @@ def test_a_server_answers_its_own_page_alone(port):
     assert status(port, Origin=own)[0] == 200
     assert status(port, Host=f"localhost:{port}", Origin=f"http://localhost:{port}")[0] == 200
     for headers in (
-        {"Host": "evil.example"}, {"Host": f"evil.example:{port}"}, {"Host": "127.0.0.1"}, {"Host": ""},
-        {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": own.replace("http", "https")},
-    ):  # fmt: skip
+        {"Host": "evil.example"},
+        {"Host": f"evil.example:{port}"},
+        {"Host": "127.0.0.1"},
+        {"Host": ""},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": own.replace("http", "https")},
+    ):
         assert status(port, **headers)[0] == 403, headers
     headers = status(port)[1]
     assert headers["Cross-Origin-Resource-Policy"] == "same-origin"

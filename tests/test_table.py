@@ -17,9 +17,10 @@ from PIL import Image
 from record_runs import by_image, timeless_records, values_in
 from safetensors.torch import load_file, save_file
 
+from srbench.files.hashes import sha256_file
+from srbench.pages.markdown import escape
 from srbench.plugins.registry import open_metric
-from srbench.system.markdown import escape
-from srbench.weights.files import load_weights, sha256_file
+from srbench.weights.files import load_weights
 
 METRICS = ["psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma"]
 DETERMINISTIC = ("bicubic", "rrdb", "esrgan")
@@ -76,8 +77,11 @@ def test_four_models_eight_numbers(whole):
     )
     table = lines(whole)
     assert [(line["model"], line["temperature"]) for line in table] == [
-        ("bicubic", ""), ("rrdb", ""), ("esrgan", ""), ("srflow", "0.8"),
-    ]  # fmt: skip
+        ("bicubic", ""),
+        ("rrdb", ""),
+        ("esrgan", ""),
+        ("srflow", "0.8"),
+    ]
     assert all(math.isfinite(float(line[metric])) for line in table for metric in METRICS)
     assert {line["n"] for line in table} == {"2"}
 
@@ -194,8 +198,17 @@ def test_the_command_in_the_report_makes_it_again(measured, srbench, tmp_path):
 def test_the_report_is_made_again_from_the_folder_alone(whole, srbench, tmp_path):
     moved = tmp_path / "elsewhere"
     shutil.copytree(whole, moved)
-    measured = ["environments.jsonl", "pairs.jsonl", "samples.jsonl", "rows.jsonl", "manifest.json", ".manifest.json",
-                "SHA256SUMS", ".lock", ".report.lock"]  # fmt: skip
+    measured = [
+        "environments.jsonl",
+        "pairs.jsonl",
+        "samples.jsonl",
+        "rows.jsonl",
+        "manifest.json",
+        ".manifest.json",
+        "SHA256SUMS",
+        ".lock",
+        ".report.lock",
+    ]
     files = [path for path in moved.rglob("*") if path.is_file() and "images" not in path.parts]
     made = [path for path in files if path.name not in measured]
     faces, plots, strip, sheet, grid, maps = 6, 5, 1, 1, 1, 4 + 4 + 1

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from srbench.data.datasets import cropped, open_folder
-from srbench.images.io import write_new
-from srbench.system.terminal import progress
+from srbench.files.atomic import write_new
+from srbench.terminal.output import progress
 from srbench.weights.files import weights_content
 from srbench.weights.metadata import load_described
 from srflow import SRFlow

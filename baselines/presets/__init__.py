@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Literal
 
 from baselines.rrdb import RRDBConfig
-from srbench.system.config import require_range
+from srbench.files.config import require_range
 from srbench.training.config import TrainingConfig
 
 RRDB = files("baselines") / "presets" / "rrdb"

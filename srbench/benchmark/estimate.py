@@ -20,7 +20,7 @@ from srbench.models.inference import Draw, upscale
 from srbench.plugins.registry import LoadedMetric
 from srbench.run_folder.folder import RunFolder, check_folder
 from srbench.run_folder.protocol import Setting
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
 LOOKED_AT = 10
 """Number of images whose mean size stands for that of all."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
 Severity = Literal["contradicted", "unverified", "note"]
 """Evidence against the table, something that nothing here can show, or a fact that a reader should know."""
@@ -78,7 +78,7 @@ _TITLES: dict[Severity, dict[str, str]] = {
         "SRB210": "The dataset is not here, so its images were not compared.",
         "SRB211": "A vote is left out: the run has since replaced its image.",
     },
-}  # fmt: skip
+}
 RULES = {name: Rule(severity, title) for severity, titles in _TITLES.items() for name, title in titles.items()}
 """Rules by id: 0xx contradict the table, 1xx leave something unverified, 2xx are notes."""
 
@@ -173,10 +173,12 @@ class Findings:
         """The findings for JSON."""
         counts = ("verified", "unverified", "contradicted", "images", "images_kept", "sampled", "sampled_all", "items")
         return {
-            "folder": str(self.folder), "verdict": self.verdict, "proven": self.proven,
+            "folder": str(self.folder),
+            "verdict": self.verdict,
+            "proven": self.proven,
             **{name: getattr(self, name) for name in (*counts, "printed", "printed_all")},
             "findings": [{"severity": one.severity, **vars(one)} for one in self.findings],
-        }  # fmt: skip
+        }
 
     def text(self) -> str:
         """The findings for a reader; values that were not measured again are counted by reason, at the end."""

@@ -18,11 +18,11 @@ from srbench.benchmark.engines.pool import Send, given_up, messages_about
 from srbench.images.folders import images_in
 from srbench.images.io import quantize, read_uint8
 from srbench.interfaces import ImagePair, MetricFacts, Progress, SRBenchError, Step, silent
+from srbench.machine.processes import suitable_workers
 from srbench.metrics.suite import DEFAULT, OF_SETS, Suite, open_metrics, read_suite
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import LoadedMetric, counted
 from srbench.run_folder.records import Value, to_json
-from srbench.system.processes import suitable_workers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,9 +104,15 @@ def to_json_text(facts: object) -> str:
 
 
 def measure_folder(
-    images: Path, hr: Path | None = None, lr: Path | None = None, names: Sequence[str] | None = None,
-    progress: Progress = silent, suite: str = DEFAULT, workers: int | None = 1, scale: int | None = None,
-) -> Measured:  # fmt: skip
+    images: Path,
+    hr: Path | None = None,
+    lr: Path | None = None,
+    names: Sequence[str] | None = None,
+    progress: Progress = silent,
+    suite: str = DEFAULT,
+    workers: int | None = 1,
+    scale: int | None = None,
+) -> Measured:
     """Measure the images of a folder, against HR in ``hr`` and LR in ``lr`` if given; samples are NAME_sampleK.
 
     Images are paired by name. Without ``names`` the suite's metrics are measured, except those of a model and those
@@ -119,9 +125,15 @@ def measure_folder(
 
 
 def measure_folders(
-    folders: Mapping[str, Path], hr: Path | None = None, lr: Path | None = None, names: Sequence[str] | None = None,
-    progress: Progress = silent, suite: str = DEFAULT, workers: int | None = 1, scale: int | None = None,
-) -> list[Measured]:  # fmt: skip
+    folders: Mapping[str, Path],
+    hr: Path | None = None,
+    lr: Path | None = None,
+    names: Sequence[str] | None = None,
+    progress: Progress = silent,
+    suite: str = DEFAULT,
+    workers: int | None = 1,
+    scale: int | None = None,
+) -> list[Measured]:
     """Measure several folders of the same images, by label, with the arguments of ``measure_folder``.
 
     A metric of all samples of an image has one signature for all folders. Raises BenchmarkError if the folders hold
@@ -142,9 +154,16 @@ def measure_folders(
 
 
 def _measured(
-    label: str, folder: Path, hr: Path | None, lr: Path | None, names: Sequence[str] | None, progress: Progress,
-    suite: Suite, workers: int | None, scale: int | None,
-) -> tuple[Measured, set[int]]:  # fmt: skip
+    label: str,
+    folder: Path,
+    hr: Path | None,
+    lr: Path | None,
+    names: Sequence[str] | None,
+    progress: Progress,
+    suite: Suite,
+    workers: int | None,
+    scale: int | None,
+) -> tuple[Measured, set[int]]:
     """Values of a folder, and the numbers of samples that its images have, which its signatures do not state yet."""
     results = ResultFolder(folder, 1)
     high, low = (None if path is None else images_in(path) for path in (hr, lr))
@@ -179,9 +198,12 @@ def _measured(
 
 
 def _paired(
-    results: ResultFolder, hr: Path | None, high: Mapping[str, Path] | None, lr: Path | None,
+    results: ResultFolder,
+    hr: Path | None,
+    high: Mapping[str, Path] | None,
+    lr: Path | None,
     low: Mapping[str, Path] | None,
-) -> tuple[str, ...]:  # fmt: skip
+) -> tuple[str, ...]:
     """Names of the images: those of HR, or else of LR, or else of the results. Raises BenchmarkError."""
     first = high if high is not None else low
     if first is None:

@@ -15,11 +15,11 @@ from srbench.benchmark.sampling import kept_outputs, runaway, same_outputs, samp
 from srbench.benchmark.scoring import measure, measure_model
 from srbench.images.io import quantize
 from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
+from srbench.machine.facts import environment
 from srbench.models.loading import LoadedModel, load_model
 from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import SampleRecord, Value
-from srbench.system.machine import environment
 
 ROUNDED = 0.01
 """Largest share of numbers that may be one grey level off if an item is sampled on another processor."""

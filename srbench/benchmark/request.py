@@ -26,7 +26,7 @@ from srbench.plugins.code_digest import package_digest
 from srbench.plugins.registry import LoadedMetric, call, load_dataset, registered, source_digest
 from srbench.run_folder.protocol import FORMAT, KEPT, RESERVED, Manifest, Protocol, Setting
 from srbench.run_folder.records import digest
-from srbench.system.file_names import FILE_NAME, is_file_name, unknown
+from srbench.words import FILE_NAME, is_file_name, unknown
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,11 @@ class Bench:
 
 
 def open_bench(
-    spec: RunSpec, dataset: Dataset | None = None, objects: Mapping[str, tuple[str | None, object]] | None = None,
+    spec: RunSpec,
+    dataset: Dataset | None = None,
+    objects: Mapping[str, tuple[str | None, object]] | None = None,
     before_models: Callable[[str, int], None] | None = None,
-) -> Bench:  # fmt: skip
+) -> Bench:
     """Open suite, dataset, metrics and models, in this order. Raises SRBenchError for the first that fails.
 
     ``before_models`` is called with the device and the number of images as soon as they are known.

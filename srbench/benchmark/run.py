@@ -18,6 +18,7 @@ from srbench.benchmark.sampling import source_of
 from srbench.benchmark.tasks import Session, plan_tasks
 from srbench.benchmark.tile_check import tile_checks
 from srbench.interfaces import Progress, SRBenchError, Step, silent
+from srbench.machine.facts import software
 from srbench.metrics.suite import open_metrics
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
@@ -27,7 +28,6 @@ from srbench.run_folder.folder import RunFolder, writing
 from srbench.run_folder.manifest import is_run, is_written, now, read_manifest
 from srbench.run_folder.merge import joined
 from srbench.run_folder.protocol import Invocation, Manifest, TileCheck
-from srbench.system.machine import software
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,13 @@ class Outcome:
 
 
 def run(
-    request: RunSpec | Bench, progress: Progress = silent, workers: Workers = 1, engine: str | None = None,
-    command: str | None = None, tiles_checked: Callable[[TileCheck], None] | None = None,
-) -> Outcome:  # fmt: skip
+    request: RunSpec | Bench,
+    progress: Progress = silent,
+    workers: Workers = 1,
+    engine: str | None = None,
+    command: str | None = None,
+    tiles_checked: Callable[[TileCheck], None] | None = None,
+) -> Outcome:
     """Sample and measure all that is asked for and the run folder lacks.
 
     ``workers`` processes share the work, this one alone if 1. Each has one thread, as the last bit of an output may
@@ -104,9 +108,14 @@ def _require_one_source(folder: RunFolder, bench: Bench) -> None:
 
 
 def score_run(
-    path: Path, names: Sequence[str], device: str = "auto", progress: Progress = silent,
-    models: Mapping[str, LoadedModel] | None = None, workers: Workers = 1, engine: str | None = None,
-) -> Outcome:  # fmt: skip
+    path: Path,
+    names: Sequence[str],
+    device: str = "auto",
+    progress: Progress = silent,
+    models: Mapping[str, LoadedModel] | None = None,
+    workers: Workers = 1,
+    engine: str | None = None,
+) -> Outcome:
     """Add metrics to a run from the images it keeps; only what was not kept is sampled again, from its seed.
 
     ``workers`` and ``engine`` are those of ``run``. ``models`` are by label and already open; others are loaded by

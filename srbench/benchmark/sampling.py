@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
+from srbench.files.hashes import sha256_bytes
 from srbench.images import ImageError
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor, read_uint8
 from srbench.interfaces import Dataset, ImagePair, Model, PrecomputedResults, StochasticSRModel
@@ -19,7 +20,6 @@ from srbench.plugins.registry import call
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, digest
-from srbench.weights.files import sha256_bytes
 
 RUNAWAY = 0.5
 """Distance from the range of an image beyond which a value makes a sample a runaway."""

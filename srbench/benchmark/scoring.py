@@ -50,9 +50,13 @@ def measure_model(loaded: LoadedMetric, model: Model, device: str, record: Sampl
 
 
 def score(
-    metric: MetricFacts, record: SampleRecord, measured: Callable[[], Value], invocation: int, tries: int,
+    metric: MetricFacts,
+    record: SampleRecord,
+    measured: Callable[[], Value],
+    invocation: int,
+    tries: int,
     environment: str = "",
-) -> ScoreRecord:  # fmt: skip
+) -> ScoreRecord:
     """The record of a metric that ``measured`` computes for a sample record; an SRBenchError becomes a record too."""
     start = time.perf_counter()
     value, error = None, ""

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from itertools import product
 
 from srbench.benchmark.findings import Findings
+from srbench.files.hashes import sha256_file
 from srbench.run_folder.folder import SUMS, RunFolder, is_kept, read_sums
 from srbench.run_folder.manifest import FILE
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import KINDS, EnvironmentRecord, SampleRecord, ScoreRecord
-from srbench.weights.files import sha256_file
 
 
 def check_sums(folder: RunFolder, found: Findings) -> None:

@@ -12,10 +12,10 @@ from srbench.benchmark import BenchmarkError
 from srbench.benchmark.request import Bench
 from srbench.benchmark.sampling import read_pair
 from srbench.interfaces import ImagePair, PrecomputedResults, Progress, SRBenchError, Step, StochasticSRModel
+from srbench.machine.memory import out_of_memory
 from srbench.models.inference import Draw, upscale
 from srbench.models.loading import LoadedModel
 from srbench.run_folder.protocol import TileCheck
-from srbench.system.memory import out_of_memory
 
 
 def tile_checks(bench: Bench, progress: Progress) -> Iterator[TileCheck]:

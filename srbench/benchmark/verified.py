@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 
 from srbench.benchmark.findings import Findings, Verdict
-from srbench.images.io import write_whole
+from srbench.files.atomic import write_whole
+from srbench.files.hashes import sha256_file
 from srbench.run_folder.folder import SUMS
 from srbench.run_folder.manifest import now
-from srbench.weights.files import sha256_file
 
 FILE = "verified.json"
 _OF_SAMPLING = {"SRB005", "SRB006"}
@@ -78,10 +78,18 @@ def write_verified(found: Findings) -> None:
         return
     rules = Counter(one.rule for one in found.findings if one.severity != "note")
     new = Verified(
-        sha256_file(found.folder / SUMS), now(), version("sr-bench"), found.verdict, found.verified,
-        found.unverified, found.contradicted, found.sampled, found.items, dict(sorted(rules.items())),
+        sha256_file(found.folder / SUMS),
+        now(),
+        version("sr-bench"),
+        found.verdict,
+        found.verified,
+        found.unverified,
+        found.contradicted,
+        found.sampled,
+        found.items,
+        dict(sorted(rules.items())),
         found.sampled_all,
-    )  # fmt: skip
+    )
     before = read_verified(found.folder)
     repaired = before and before.verdict == "contradicted" and _OF_SAMPLING.isdisjoint(before.rules)
     if before and not repaired and found.holds and before.reach > new.reach:

@@ -28,9 +28,13 @@ from srbench.voting.records import check_votes
 
 
 def verify(
-    path: Path, *, resample: int | Literal["all"] = 0, device: str = "auto", progress: Progress = silent,
+    path: Path,
+    *,
+    resample: int | Literal["all"] = 0,
+    device: str = "auto",
+    progress: Progress = silent,
     models: Mapping[str, LoadedModel] | None = None,
-) -> Findings:  # fmt: skip
+) -> Findings:
     """Check a run folder against itself, and its values against its images.
 
     ``resample`` items, chosen at random but always the same ones, are sampled again by their models: those in

@@ -50,7 +50,9 @@ def prepare(dataset: str, source: Path, out: Path | None) -> None:
     from srbench.data.prepare.celeba import prepare_celeba, prepare_celeba_aligned
 
     datasets = {
-        "celeba": prepare_celeba, "celeba-aligned": prepare_celeba_aligned,
-        "div2k": prepare_div2k, "flickr2k": prepare_flickr2k,
-    }  # fmt: skip
+        "celeba": prepare_celeba,
+        "celeba-aligned": prepare_celeba_aligned,
+        "div2k": prepare_div2k,
+        "flickr2k": prepare_flickr2k,
+    }
     datasets[dataset](source, out or Path("data") / dataset)

@@ -14,10 +14,10 @@ from srbench.images import ImageError
 from srbench.images.folders import images_in
 from srbench.images.resize import downscale
 from srbench.interfaces import ImagePair, SRBenchError
+from srbench.machine.facts import hardware, software
 from srbench.metrics.cost import Making
 from srbench.models.loading import SCALES, load_model, ready_models
 from srbench.plugins.registry import load_dataset, load_metric, load_trainer, registered
-from srbench.system.machine import hardware, software
 
 PHOTOS_SHA256 = "45fc0726757cf76771a3c97df9edcce2734fa510b9ce345f89a49aa7c526305d"
 """SHA-256 of the sorted names and bytes of the packaged photographs."""
@@ -35,9 +35,11 @@ def findings() -> Iterator[tuple[bool, str, str]]:
     yield True, "devices", ", ".join(_devices())
     yield _photos()
     checks: dict[str, Callable[[str], str]] = {
-        "models": _model, "metrics": _metric, "datasets": lambda name: f"{len(load_dataset(name, SCALES[0]))} images",
+        "models": _model,
+        "metrics": _metric,
+        "datasets": lambda name: f"{len(load_dataset(name, SCALES[0]))} images",
         "trainers": _trainer,
-    }  # fmt: skip
+    }
     for kind, check in checks.items():
         names = list(registered(kind))
         if not names:

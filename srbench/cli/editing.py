@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("paths", metavar="IMAGE|DIR...", nargs=-1, required=True, type=options.PATH)
-@options.models(required=True, help="Models, as in srbench run. One model writes into --out, several each into a "
-                "subfolder named by label.")  # fmt: skip
+@options.models(
+    required=True,
+    help="Models, as in srbench run. One model writes into --out, several each into a subfolder named by label.",
+)
 @options.scale(required=True, help="Upscaling factor.")
-@options.temperatures(default="0.8", help="Temperatures of models that sample: 0 gives the smoothest output, 1 the "
-                      "most varied. With several, file names state it: NAME_t0.4.png.")  # fmt: skip
+@options.temperatures(
+    default="0.8",
+    help="Temperatures of models that sample: 0 gives the smoothest output, 1 the "
+    "most varied. With several, file names state it: NAME_t0.4.png.",
+)
 @options.samples(default=1, help="Samples per image, of models that sample: NAME_sample0.png and so on.")
 @options.seed(default=0)
 @options.device()
@@ -106,8 +111,9 @@ def content_transfer(box: Box | None, mask: Path | None, **values: Any) -> None:
 
 @edit.command("temperature")
 @click.argument("image", type=options.PATH)
-@options.temperatures("temperatures", default="0,0.3,0.6,0.8,1", help="Temperatures: 0 gives the smoothest sample, 1 "
-                      "the most varied.")  # fmt: skip
+@options.temperatures(
+    "temperatures", default="0,0.3,0.6,0.8,1", help="Temperatures: 0 gives the smoothest sample, 1 the most varied."
+)
 @options.seed(default=0)
 @_EDITING
 def temperature_command(**values: Any) -> None:  # noqa: ANN401 - click's
@@ -156,9 +162,12 @@ def explore(image: Path | None, model: str, scale: int, device: str, out: Path, 
 
 
 def _edit(
-    edit: Callable[..., Edited | list[Edited]], model: str, scale: int, device: str,
+    edit: Callable[..., Edited | list[Edited]],
+    model: str,
+    scale: int,
+    device: str,
     **values: Any,  # noqa: ANN401 - click's
-) -> None:  # fmt: skip
+) -> None:
     from srbench.editing.edit import Editor
     from srbench.editing.measures import fit_to_lr
 

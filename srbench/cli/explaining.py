@@ -17,16 +17,22 @@ from srbench.cli.terminal import show, shown_progress
 @options.folder("--hr", required=True, help="Folder of HR images, paired by file name.")
 @options.folder("--lr", help="Folder of LR images, which give the scale instead of --scale.")
 @options.scale(help="Scale, by which protocols crop the border. [default: that of --lr; else 2, 3, 4 and 8 are tried]")
-@click.option("--measured", metavar="VALUE,...", help="What you measured instead, "
-              "also explained. [default: nothing]")  # fmt: skip
+@click.option("--measured", metavar="VALUE,...", help="What you measured instead, also explained. [default: nothing]")
 @click.option("--all", "in_full", is_flag=True, help="Name all protocols that print a VALUE, instead of the first 8.")
 @options.measuring_workers(
     help="Worker processes, one thread each. [default: one per core, at most 8 and one per 2 images]"
 )
 def explain(
-    values: str, metrics: tuple[str, ...], sr: Path, hr: Path, lr: Path | None, scale: int | None,
-    measured: str | None, in_full: bool, workers: int | None,
-) -> None:  # fmt: skip
+    values: str,
+    metrics: tuple[str, ...],
+    sr: Path,
+    hr: Path,
+    lr: Path | None,
+    scale: int | None,
+    measured: str | None,
+    in_full: bool,
+    workers: int | None,
+) -> None:
     """Find the protocol of a published number.
 
     Computes the metric (psnr, ssim, lpips, niqe) in every way in use, and names those that print VALUE at its digits,

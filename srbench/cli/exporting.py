@@ -22,20 +22,36 @@ _GIVEN = {
 
 @click.command()
 @click.argument("source", metavar="RUN|TRAINING|MODEL")
-@click.option("--as", "form", type=click.Choice([*_GIVEN]), default="weights", metavar="FORMAT",
-              help="Format: hf-eval, model-index or every-eval-ever of a RUN, weights of a TRAINING, onnx of a "
-              "MODEL.")  # fmt: skip
-@click.option("--out", type=options.PATH, metavar="DIR|FILE", help="Folder for a RUN, or file. [default: FORMAT/ for a "
-              "RUN, MODEL-PRESET.safetensors, or MODEL-xSCALE.onnx]")  # fmt: skip
-@click.option("--dataset", metavar="NAME", help="Name of a RUN's data on the Hugging Face Hub, such as owner/name. "
-              "[default: the name in the run]")  # fmt: skip
-@click.option("--url", metavar="URL", help="Address at which a RUN can be read, stated as its source. [default: not "
-              "stated]")  # fmt: skip
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice([*_GIVEN]),
+    default="weights",
+    metavar="FORMAT",
+    help="Format: hf-eval, model-index or every-eval-ever of a RUN, weights of a TRAINING, onnx of a MODEL.",
+)
+@click.option(
+    "--out",
+    type=options.PATH,
+    metavar="DIR|FILE",
+    help="Folder for a RUN, or file. [default: FORMAT/ for a RUN, MODEL-PRESET.safetensors, or MODEL-xSCALE.onnx]",
+)
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    help="Name of a RUN's data on the Hugging Face Hub, such as owner/name. [default: the name in the run]",
+)
+@click.option(
+    "--url", metavar="URL", help="Address at which a RUN can be read, stated as its source. [default: not stated]"
+)
 @click.option("--best", is_flag=True, help="For a TRAINING, the weights with the best validation instead of the last.")
-@click.option("--licence", metavar="TEXT", help="Licence of the weights of a TRAINING, such as CC-BY-4.0. [default: "
-              "not stated]")  # fmt: skip
-@options.temperature(help="Temperature at which reports compare the weights of a TRAINING, chosen on "
-                     "validation images. [default: not stated, and so 0.8]")  # fmt: skip
+@click.option(
+    "--licence", metavar="TEXT", help="Licence of the weights of a TRAINING, such as CC-BY-4.0. [default: not stated]"
+)
+@options.temperature(
+    help="Temperature at which reports compare the weights of a TRAINING, chosen on "
+    "validation images. [default: not stated, and so 0.8]"
+)
 @options.scale(help="Scale of a MODEL. [default: that of its weights]")
 def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # noqa: ANN401 - click's
     """Export results of a run, trained weights, or ONNX.

@@ -35,10 +35,10 @@ class Records:
     @classmethod
     def of(cls, folder: Path, made: float | None = None) -> Records:
         """The files as they are now, where those changed since ``made``, by default now, count by their contents."""
+        from srbench.cli.stamps import UnknownStateError, fingerprint
         from srbench.run_folder.folder import IMAGES, SUMS
         from srbench.run_folder.manifest import FILE
         from srbench.run_folder.records import KINDS
-        from srbench.system.stamps import UnknownStateError, fingerprint
         from srbench.voting.records import FILE as VOTES
 
         made = time.time() if made is None else made
@@ -71,15 +71,15 @@ class Command:
 
     @cached_property
     def _file(self) -> Path:
-        from srbench.system.stamps import stamp_file
-        from srbench.system.terminal import facts_of_terminal
+        from srbench.cli.stamps import stamp_file
+        from srbench.terminal.output import facts_of_terminal
 
         return stamp_file(self.name, sorted(self.values.items()), self._code, facts_of_terminal())
 
     def is_known(self) -> bool:
         """Show what the command showed, if it would do nothing and show the same; False if that is not known."""
-        from srbench.system.stamps import fitting
-        from srbench.system.terminal import show_again
+        from srbench.cli.stamps import fitting
+        from srbench.terminal.output import show_again
 
         stamp = fitting(self._file, self._rivals())
         if stamp is None:
@@ -90,16 +90,20 @@ class Command:
         return True
 
     def remember(
-        self, results: Iterable[str | Table], inputs: Iterable[Path] = (), outputs: Iterable[Path] = (),
-        remark: str = "", still: Callable[[], bool] = lambda: True,
-    ) -> None:  # fmt: skip
+        self,
+        results: Iterable[str | Table],
+        inputs: Iterable[Path] = (),
+        outputs: Iterable[Path] = (),
+        remark: str = "",
+        still: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Write the stamp of a command that printed ``results`` and would print them again.
 
         ``still`` is asked, after all files were looked at, whether ``outputs`` are finished. Nothing is written if it
         says no, if anything was warned of, or if the code or an input has changed since this process began.
         """
-        from srbench.system.stamps import BEGUN, MARGIN, Stamp, UnknownStateError, fingerprint, newest, write_stamp
-        from srbench.system.terminal import shown
+        from srbench.cli.stamps import BEGUN, MARGIN, Stamp, UnknownStateError, fingerprint, newest, write_stamp
+        from srbench.terminal.output import shown
 
         read = [*self._code, *(path.absolute() for path in inputs)]
         paths = [*read, *(path.absolute() for path in outputs)]

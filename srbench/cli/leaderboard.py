@@ -10,17 +10,26 @@ import click
 from srbench.cli import options
 from srbench.cli.reporting import reading
 from srbench.cli.terminal import say, show, shown_progress
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
-_resample = click.option("--resample", type=options.resampled, default="0", metavar="K|all", help="Also sample K items "
-                         "of a run, or all, again with their models.")  # fmt: skip
+_resample = click.option(
+    "--resample",
+    type=options.resampled,
+    default="0",
+    metavar="K|all",
+    help="Also sample K items of a run, or all, again with their models.",
+)
 
 
 @click.command()
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...", type=options.PATH)
 @options.folder("--out", help="Folder of index.html, index.md, index.csv and index.json. [default: the first DIR]")
-@click.option("--check", is_flag=True, help="Write nothing, verify every run, and compare runs that name the same "
-              "model or dataset. Exit code 1 if anything is contradicted.")  # fmt: skip
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Write nothing, verify every run, and compare runs that name the same "
+    "model or dataset. Exit code 1 if anything is contradicted.",
+)
 @_resample
 def index(folders: tuple[Path, ...], out: Path | None, check: bool, resample: int | Literal["all"]) -> None:
     """Make a leaderboard of all runs below some folders.
@@ -56,8 +65,10 @@ def _check(folders: tuple[Path, ...], resample: int | Literal["all"]) -> None:
         show(str(fault))
     values = sum(found.verified + found.unverified + found.contradicted for found in checked)
     runs = {fault.name for fault in faults} | {str(found.folder) for found in checked}
-    show(f"{number_of(len(runs), 'run')}, {sum(found.verified for found in checked)} of {number_of(values, 'value')} "
-         f"verified, {number_of(len({fault.name for fault in faults}), 'run')} contradicted")  # fmt: skip
+    show(
+        f"{number_of(len(runs), 'run')}, {sum(found.verified for found in checked)} of {number_of(values, 'value')} "
+        f"verified, {number_of(len({fault.name for fault in faults}), 'run')} contradicted"
+    )
     raise click.exceptions.Exit(1 if faults else 0)
 
 

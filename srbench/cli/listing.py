@@ -13,7 +13,7 @@ from srbench.cli import options
 from srbench.cli.finished import Command
 from srbench.cli.terminal import say, show
 from srbench.interfaces import SRBenchError
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
 if TYPE_CHECKING:
     from srbench.run_folder.overview import Overview
@@ -42,10 +42,15 @@ def list_command(kind: str, folder: Path | None) -> None:
     if folder is not None and kind != "runs":
         raise click.UsageError("DIR goes with srbench list runs.")
     rows: dict[str, Callable[[], Iterable[tuple[str, ...]]]] = {
-        "models": _models, "metrics": lambda: _others("metrics"), "datasets": _datasets, "suites": _suites,
-        "degradations": _degradations, "presets": _presets, "weights": _weights,
+        "models": _models,
+        "metrics": lambda: _others("metrics"),
+        "datasets": _datasets,
+        "suites": _suites,
+        "degradations": _degradations,
+        "presets": _presets,
+        "weights": _weights,
         "runs": lambda: _runs(folder or Path("runs")),
-    }  # fmt: skip
+    }
     command = Command("list", {"kind": kind})
     repeatable = kind in ("models", "metrics")
     if repeatable and command.is_known():
@@ -160,8 +165,8 @@ def _presets() -> Iterator[tuple[str, ...]]:
 
 def preset_texts() -> Iterator[tuple[str, str, str]]:
     """Model, name and text of every preset."""
+    from srbench.files.config import preset_names
     from srbench.plugins.registry import registered
-    from srbench.system.config import preset_names
 
     for model, point in registered("presets").items():
         folder = point.load()

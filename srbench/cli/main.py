@@ -26,8 +26,8 @@ from srbench.cli.training import train
 from srbench.cli.voting import vote
 from srbench.cli.weights import convert, weights
 from srbench.interfaces import SRBenchError
-from srbench.system.file_names import one_line, printable
-from srbench.system.processes import Interrupted, end_quickly
+from srbench.machine.processes import Interrupted, end_quickly
+from srbench.words import one_line, printable
 
 SECTIONS = {
     "Benchmark": (init, run, merge, score, verify, measure, explain, reproduce),

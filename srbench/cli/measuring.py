@@ -30,47 +30,83 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("bench", required=False, type=options.PATH, metavar="[BENCH.TOML]")
-@options.models(help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of results made "
-                "elsewhere, FILE.pth, FILE.pt, FILE.onnx, file.py:Name or package.module:Name. Append +consistent to "
-                "make outputs downscale to the LR image. [required, here or in BENCH.TOML]")  # fmt: skip
-@click.option("--scale", type=options.SCALES, metavar="S,...", help="Upscaling factors. [default: that of the "
-              "models' weights]")  # fmt: skip
-@click.option("--data", type=options.DATA, metavar="NAME|DIR,...", help="Datasets (srbench list datasets), or folders "
-              "of HR images, from which LR is made. [default: photos]")  # fmt: skip
+@options.models(
+    help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of results made "
+    "elsewhere, FILE.pth, FILE.pt, FILE.onnx, file.py:Name or package.module:Name. Append +consistent to "
+    "make outputs downscale to the LR image. [required, here or in BENCH.TOML]"
+)
+@click.option(
+    "--scale", type=options.SCALES, metavar="S,...", help="Upscaling factors. [default: that of the models' weights]"
+)
+@click.option(
+    "--data",
+    type=options.DATA,
+    metavar="NAME|DIR,...",
+    help="Datasets (srbench list datasets), or folders of HR images, from which LR is made. [default: photos]",
+)
 @click.option("--hr", metavar="DIR", help="Folder of HR images, paired with --lr by file name, instead of --data.")
-@click.option("--lr", metavar="DIR", help="Folder of LR images, instead of --data. Without --hr, metrics that need HR "
-              "are left out.")  # fmt: skip
+@click.option(
+    "--lr",
+    metavar="DIR",
+    help="Folder of LR images, instead of --data. Without --hr, metrics that need HR are left out.",
+)
 @click.option("--limit", type=options.COUNT, metavar="N", help="Use only the first N images. [default: all]")
-@click.option("--crop", type=options.COUNT, metavar="PX", help="Use only the central PX x PX pixels of HR. "
-              "[default: whole images]")  # fmt: skip
-@options.names("--degrade", metavar="NAME|FILE,...", help="How LR is made from HR (srbench list degradations). "
-               "[default: bicubic]")  # fmt: skip
-@options.names("--suite", metavar="NAME|FILE,...", help="Protocol: which metrics, computed how (srbench list suites). "
-               "[default: srflow]")  # fmt: skip
-@options.metrics(help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name. "
-                 "[default: those of the suite]")  # fmt: skip
-@options.temperatures(help="Temperatures of models that sample: 0 gives the smoothest output, 1 the most varied. "
-                      "[default: 0.8]")  # fmt: skip
+@click.option(
+    "--crop",
+    type=options.COUNT,
+    metavar="PX",
+    help="Use only the central PX x PX pixels of HR. [default: whole images]",
+)
+@options.names(
+    "--degrade", metavar="NAME|FILE,...", help="How LR is made from HR (srbench list degradations). [default: bicubic]"
+)
+@options.names(
+    "--suite",
+    metavar="NAME|FILE,...",
+    help="Protocol: which metrics, computed how (srbench list suites). [default: srflow]",
+)
+@options.metrics(
+    help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name. "
+    "[default: those of the suite]"
+)
+@options.temperatures(
+    help="Temperatures of models that sample: 0 gives the smoothest output, 1 the most varied. [default: 0.8]"
+)
 @options.samples(help="Samples per image, of models that sample. [default: 5]")
 @options.seed(help="Random seed: equal seeds give equal samples. [default: 0]")
 @options.device(default=None, help="Device to run on; auto takes a GPU if there is one. [default: auto]")
 @options.tile()
-@click.option("--check-tiles", is_flag=True, help="First print how much tiles change the output of every model, on the "
-              "first image that is larger than a tile.")  # fmt: skip
+@click.option(
+    "--check-tiles",
+    is_flag=True,
+    help="First print how much tiles change the output of every model, on the first image that is larger than a tile.",
+)
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE, or runs/DATE-matrix]")
 @options.workers
-@click.option("--engine", metavar="NAME", help="Where the work is done: dask (a Dask cluster of --workers on this "
-              "machine), dask:ADDRESS (a running scheduler), slurm or slurm:KEY=VALUE,... (--workers jobs, with "
-              "submitit's settings). [default: processes on this machine]")  # fmt: skip
-@click.option("--shard", metavar="I/N", help="Do part I of N of the images, in an --out folder of its own; srbench "
-              "merge joins the parts. [default: all images]")  # fmt: skip
+@click.option(
+    "--engine",
+    metavar="NAME",
+    help="Where the work is done: dask (a Dask cluster of --workers on this "
+    "machine), dask:ADDRESS (a running scheduler), slurm or slurm:KEY=VALUE,... (--workers jobs, with "
+    "submitit's settings). [default: processes on this machine]",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Do part I of N of the images, in an --out folder of its own; srbench "
+    "merge joins the parts. [default: all images]",
+)
 @options.published
 @click.option("--dry-run", is_flag=True, help="Print what would be done, with estimated time and disk space.")
 def run(
-    bench: Path | None, workers: Workers, engine: str | None, published: bool, dry_run: bool,
+    bench: Path | None,
+    workers: Workers,
+    engine: str | None,
+    published: bool,
+    dry_run: bool,
     check_tiles: bool,
     **values: Any,  # noqa: ANN401 - click's
-) -> None:  # fmt: skip
+) -> None:
     """Measure models on images and write a report.
 
     Options come from BENCH.TOML (see srbench init), the command line, or both. If interrupted, rerun the same command
@@ -158,8 +194,12 @@ def _remember(
 @options.metrics(required=True, help="Metrics to add: NAME (srbench list metrics), pyiqa:NAME or file.py:Name.")
 @options.device(help="Device for outputs that were not saved; auto takes a GPU if there is one.")
 @options.workers
-@click.option("--engine", metavar="NAME", help="Where the work is done: dask, a Dask cluster of --workers on this "
-              "machine; dask:ADDRESS, a running scheduler. [default: processes on this machine]")  # fmt: skip
+@click.option(
+    "--engine",
+    metavar="NAME",
+    help="Where the work is done: dask, a Dask cluster of --workers on this "
+    "machine; dask:ADDRESS, a running scheduler. [default: processes on this machine]",
+)
 def score(folder: Path, metrics: tuple[str, ...], device: str, workers: Workers, engine: str | None) -> None:
     """Add metrics to a run, from its saved images.
 
@@ -182,16 +222,28 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: Workers,
 
 @click.command()
 @click.argument("folder", metavar="RUN", type=options.PATH)
-@click.option("--resample", default="0", type=options.resampled, metavar="K|all", help="Also run the models again, for "
-              "K outputs or all, and compare.")  # fmt: skip
-@click.option("--allow-unverified", is_flag=True, help="Exit with 0 if something could not be verified, but nothing is "
-              "contradicted.")  # fmt: skip
-@click.option("--format", "form", default="text", metavar="text|json", type=click.Choice(["text", "json"]),
-              help="Format of the findings; json has all of them.")  # fmt: skip
+@click.option(
+    "--resample",
+    default="0",
+    type=options.resampled,
+    metavar="K|all",
+    help="Also run the models again, for K outputs or all, and compare.",
+)
+@click.option(
+    "--allow-unverified",
+    is_flag=True,
+    help="Exit with 0 if something could not be verified, but nothing is contradicted.",
+)
+@click.option(
+    "--format",
+    "form",
+    default="text",
+    metavar="text|json",
+    type=click.Choice(["text", "json"]),
+    help="Format of the findings; json has all of them.",
+)
 @options.device(help="Device for --resample; auto takes a GPU if there is one.")
-def verify(
-    folder: Path, resample: int | Literal["all"], allow_unverified: bool, form: str, device: str
-) -> None:  # fmt: skip
+def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool, form: str, device: str) -> None:
     """Check files, values and report of a run again.
 
     Records and images are compared with their hashes, saved images are measured again, and the report is made again.
@@ -263,21 +315,45 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
 @click.argument("folders", metavar="[LABEL=]DIR...", nargs=-1, required=True)
 @options.folder("--hr", help="Folder of HR images, paired by file name. Without it, metrics that need HR are left out.")
 @options.folder("--lr", help="Folder of LR images, paired by file name. Without it, metrics that need LR are left out.")
-@click.option("--scale", type=options.COUNT, metavar="S", help="Upscaling factor, for protocols that crop the border "
-              "by it. [default: that of --lr]")  # fmt: skip
-@click.option("--suite", default="srflow", metavar="NAME|FILE", help="Protocol: which metrics, computed how (srbench "
-              "list suites).")  # fmt: skip
-@options.metrics(help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name; fid "
-                 "and kid compare DIR with --hr as sets. [default: those of the suite that apply]")  # fmt: skip
-@click.option("--format", "form", default="table", metavar="table|csv|json|md|tex", help="Format of the result.",
-              type=click.Choice(["table", "csv", "json", "md", "tex"]))  # fmt: skip
-@options.measuring_workers(help="Worker processes, one thread each. [default: one per core, at most 8 and one per 32 "
-                           "images]")  # fmt: skip
+@click.option(
+    "--scale",
+    type=options.COUNT,
+    metavar="S",
+    help="Upscaling factor, for protocols that crop the border by it. [default: that of --lr]",
+)
+@click.option(
+    "--suite",
+    default="srflow",
+    metavar="NAME|FILE",
+    help="Protocol: which metrics, computed how (srbench list suites).",
+)
+@options.metrics(
+    help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name; fid "
+    "and kid compare DIR with --hr as sets. [default: those of the suite that apply]"
+)
+@click.option(
+    "--format",
+    "form",
+    default="table",
+    metavar="table|csv|json|md|tex",
+    help="Format of the result.",
+    type=click.Choice(["table", "csv", "json", "md", "tex"]),
+)
+@options.measuring_workers(
+    help="Worker processes, one thread each. [default: one per core, at most 8 and one per 32 images]"
+)
 @click.pass_context
 def measure(
-    context: click.Context, folders: tuple[str, ...], hr: Path | None, lr: Path | None, scale: int | None, suite: str,
-    metrics: tuple[str, ...] | None, form: str, workers: int | None,
-) -> None:  # fmt: skip
+    context: click.Context,
+    folders: tuple[str, ...],
+    hr: Path | None,
+    lr: Path | None,
+    scale: int | None,
+    suite: str,
+    metrics: tuple[str, ...] | None,
+    form: str,
+    workers: int | None,
+) -> None:
     """Measure folders of images, against HR images or alone.
 
     Prints one row per image and the mean; for several DIRs, one row per DIR, with intervals and paired tests.
@@ -311,7 +387,7 @@ def init(file: Path) -> None:
     """
     from importlib.resources import files
 
-    from srbench.images.io import write_whole
+    from srbench.files.atomic import write_whole
 
     if file.exists():
         raise SRBenchError(f"{file}: already exists; name another file")

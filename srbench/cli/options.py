@@ -134,25 +134,47 @@ temperatures = partial(click.option, "--temperature", metavar="T,...", type=TEMP
 metrics = partial(click.option, "--metrics", type=NAMES, metavar="METRIC,...")
 box = partial(click.option, metavar="X,Y,W,H", type=_box)
 samples = partial(click.option, "--samples", metavar="N", type=COUNT)
-seed = partial(click.option, "--seed", metavar="N", type=Whole(0, LARGEST_SEED), help="Random seed: equal seeds give "
-               "equal samples.")  # fmt: skip
-device = partial(click.option, "--device", metavar="auto|cpu|cuda|mps", default="auto", type=DEVICES,
-                 help="Device to run on; auto takes a GPU if there is one.")  # fmt: skip
+seed = partial(
+    click.option,
+    "--seed",
+    metavar="N",
+    type=Whole(0, LARGEST_SEED),
+    help="Random seed: equal seeds give equal samples.",
+)
+device = partial(
+    click.option,
+    "--device",
+    metavar="auto|cpu|cuda|mps",
+    default="auto",
+    type=DEVICES,
+    help="Device to run on; auto takes a GPU if there is one.",
+)
 tile = partial(click.option, "--tile", metavar="PX", type=Whole(SMALLEST_TILE), help=f"{TILES} [default: whole images]")
 names = partial(click.option, type=NAMES, metavar="NAME,...")
 folder = partial(click.option, type=PATH, metavar="DIR")
 preset = partial(click.option, "--preset", metavar="NAME|FILE")
 file = partial(click.option, type=PATH, metavar="FILE")
 workers = click.option(
-    "--workers", type=_workers, metavar="N|gpus", help="Worker processes, one thread each. On a GPU, one samples and N "
+    "--workers",
+    type=_workers,
+    metavar="N|gpus",
+    help="Worker processes, one thread each. On a GPU, one samples and N "
     "measure; gpus: one samples on each GPU. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
-)  # fmt: skip
+)
 measuring_workers = partial(click.option, "--workers", type=COUNT, metavar="N")
 published = click.option(
-    "--published", is_flag=True, help="Add the rows of papers with the same data, scale and protocol below the table.",
-)  # fmt: skip
+    "--published",
+    is_flag=True,
+    help="Add the rows of papers with the same data, scale and protocol below the table.",
+)
 page = together(
-    click.option("--port", metavar="N", default=0, type=Whole(0, 65535), show_default=False, help="Port to listen on. "
-                 "[default: any that is free]"),
+    click.option(
+        "--port",
+        metavar="N",
+        default=0,
+        type=Whole(0, 65535),
+        show_default=False,
+        help="Port to listen on. [default: any that is free]",
+    ),
     click.option("--no-browser", is_flag=True, help="Only print the address, without opening a browser."),
-)  # fmt: skip
+)

@@ -14,25 +14,33 @@ from srbench.cli import options
 from srbench.cli.finished import Command, Records
 from srbench.cli.terminal import say, show, shown_progress
 from srbench.interfaces import Progress, SRBenchError
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from srbench.benchmark.run import Outcome
-    from srbench.system.progress import Shown
+    from srbench.terminal.progress import Shown
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=options.PATH)
 @options.names("--format", "formats", metavar="md|html|tex|csv,...", help="Formats to write. [default: all]")
 @click.option("--single-file", is_flag=True, help="Embed the images in report.html: one file below 8 MB, to mail.")
-@click.option("--images", "most", type=options.COUNT, metavar="N", help="With --single-file, embed only the N "
-              "images on which the leading models differ most. [default: all that fit]")  # fmt: skip
+@click.option(
+    "--images",
+    "most",
+    type=options.COUNT,
+    metavar="N",
+    help="With --single-file, embed only the N images on which the leading models differ most. [default: all that fit]",
+)
 @options.folder("--out", help="Folder of the report. [default: RUN, or runs/report of several]")
 @options.published
-@click.option("--baseline", metavar="SETTING", help="Row from which the plots show differences, such as bicubic or "
-              "srflow-t0.8. [default: the first]")  # fmt: skip
+@click.option(
+    "--baseline",
+    metavar="SETTING",
+    help="Row from which the plots show differences, such as bicubic or srflow-t0.8. [default: the first]",
+)
 def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - click's
     """Write the report of a run, or of several.
 
@@ -59,8 +67,9 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option("--run", type=options.PATH, metavar="RUN", help="Run that has models A and B. Without it, A and B are "
-              "runs.")  # fmt: skip
+@click.option(
+    "--run", type=options.PATH, metavar="RUN", help="Run that has models A and B. Without it, A and B are runs."
+)
 def compare(a: str, b: str, run: Path | None) -> None:
     """Compare two models or two runs, image by image.
 
@@ -125,9 +134,12 @@ class Written:
 
 
 def written_report(
-    runs: Sequence[Path], progress: Progress, formats: Sequence[str] | None = None, out: Path | None = None,
+    runs: Sequence[Path],
+    progress: Progress,
+    formats: Sequence[str] | None = None,
+    out: Path | None = None,
     **settings: Any,  # noqa: ANN401 - those of write_report
-) -> Written:  # fmt: skip
+) -> Written:
     """Write the report of some runs, or of a matrix."""
     from srbench.matrix.folder import is_matrix
     from srbench.reporting import report as run_report

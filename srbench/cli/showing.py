@@ -32,7 +32,7 @@ def show_command(name: str) -> None:
     NAME is anything that srbench list shows. A RUN is shown as a README would: the answer, table and command in
     Markdown.
     """
-    from srbench.system.file_names import unknown
+    from srbench.words import unknown
 
     is_folder = Path(name).is_dir()
     known = _names(with_presets=not is_folder)
@@ -56,9 +56,9 @@ def _names(*, with_presets: bool) -> dict[str, Collection[str]]:
     from importlib.resources import files
 
     from srbench.data.benchmark_sets.table import benchmark_sets
+    from srbench.files.config import preset_names
     from srbench.metrics.suite import suite_names
     from srbench.plugins.registry import registered
-    from srbench.system.config import preset_names
     from srbench.weights.table import released_weights
 
     return {
@@ -76,9 +76,13 @@ def _names(*, with_presets: bool) -> dict[str, Collection[str]]:
 def _wrapped(fact: str, value: str) -> str:
     """A fact on as many lines as the terminal needs; what cannot be broken, such as an address, stays whole."""
     return textwrap.fill(
-        value, max(shutil.get_terminal_size().columns, 2 * _INDENT), initial_indent=f"  {fact:{_INDENT - 3}} ",
-        subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+        value,
+        max(shutil.get_terminal_size().columns, 2 * _INDENT),
+        initial_indent=f"  {fact:{_INDENT - 3}} ",
+        subsequent_indent=" " * _INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _model(name: str) -> Iterator[Fact]:
@@ -223,7 +227,13 @@ def _weights(name: str) -> Iterator[Fact]:
 
 
 _FACTS: dict[str, Callable[[str], Iterator[Fact]]] = {
-    "model": _model, "metric": _metric, "dataset": _dataset, "benchmark set": _benchmark_set, "suite": _suite,
-    "degradation": _degradation, "preset": _preset, "weights": _weights,
-}  # fmt: skip
+    "model": _model,
+    "metric": _metric,
+    "dataset": _dataset,
+    "benchmark set": _benchmark_set,
+    "suite": _suite,
+    "degradation": _degradation,
+    "preset": _preset,
+    "weights": _weights,
+}
 """Facts of one name of a kind."""

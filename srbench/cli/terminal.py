@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from srbench.system.progress import Shown
+    from srbench.terminal.progress import Shown
 
 
 def show(result: str | Path | Table) -> None:
     """Print a line or a table on stdout."""
-    from srbench.system.terminal import show as show_result
+    from srbench.terminal.output import show as show_result
 
     show_result(str(result) if isinstance(result, Path) else result)
 
 
 def say(text: str) -> None:
     """Print a remark as one line on stderr, above a progress bar."""
-    from srbench.system.terminal import say as say_text
+    from srbench.terminal.output import say as say_text
 
     say_text(text)
 
@@ -44,6 +44,6 @@ def warn_in_one_line() -> None:
 
 def shown_progress(begun: str) -> AbstractContextManager[Shown]:
     """Show at once what has ``begun``, before torch is loaded, then a bar on stderr as soon as there is a count."""
-    from srbench.system.progress import shown_progress as shown
+    from srbench.terminal.progress import shown_progress as shown
 
     return shown(begun)

@@ -20,23 +20,41 @@ torchrun --nproc-per-node 4 -m srbench train rrdb --preset mini-x8 --data DIR
 
 @click.command(epilog=_EXAMPLES)
 @click.argument("name", required=False, metavar="[MODEL]")
-@options.preset(help="Size of the network, and schedule: NAME (srbench list presets) or a TOML file. [required without "
-                "--resume]")  # fmt: skip
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value of the preset, such as "
-              "training.steps=1000. May be repeated.")  # fmt: skip
+@options.preset(
+    help="Size of the network, and schedule: NAME (srbench list presets) or a TOML file. [required without --resume]"
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a value of the preset, such as training.steps=1000. May be repeated.",
+)
 @options.folder("--data", multiple=True, help="Folder of HR images, from which LR is made. May be repeated.")
 @options.folder("--hr", multiple=True, help="Folder of HR images, with --lr, instead of --data. May be repeated.")
 @options.folder("--lr", multiple=True, help="Folder of LR images, paired with --hr by file name. May be repeated.")
-@options.folder("--validation", help="Folder of HR images for validation. [default: a few images of --data, "
-                "held out of training if it has ten or more]")  # fmt: skip
-@click.option("--start", type=options.PATH, metavar="FILE|TRAINING", help="Weights to start from: a file, or the "
-              "folder of a training. [default: rrdb random weights, srflow and esrgan the packaged RRDB, "
-              "srflow-perceptual the packaged SRFlow]")  # fmt: skip
+@options.folder(
+    "--validation",
+    help="Folder of HR images for validation. [default: a few images of --data, "
+    "held out of training if it has ten or more]",
+)
+@click.option(
+    "--start",
+    type=options.PATH,
+    metavar="FILE|TRAINING",
+    help="Weights to start from: a file, or the "
+    "folder of a training. [default: rrdb random weights, srflow and esrgan the packaged RRDB, "
+    "srflow-perceptual the packaged SRFlow]",
+)
 @options.folder("--out", help="Folder of the training. [default: runs/MODEL-PRESET]")
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs into the folder.")
 @options.device()
-@click.option("--resume", type=options.PATH, metavar="TRAINING", help="Resume the training in this folder, with the "
-              "options it was begun with.")  # fmt: skip
+@click.option(
+    "--resume",
+    type=options.PATH,
+    metavar="TRAINING",
+    help="Resume the training in this folder, with the options it was begun with.",
+)
 def train(name: str | None, device: str, resume: Path | None, **given: object) -> None:
     """Train a model on folders of images.
 

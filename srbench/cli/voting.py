@@ -11,7 +11,7 @@ import click
 
 from srbench.cli import options
 from srbench.cli.terminal import show, shown_progress
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,26 +31,52 @@ def _half_width(text: str | float) -> float:
 @click.command()
 @click.argument("run", type=options.PATH)
 @options.models(help="Models or rows to vote on, such as esrgan,srflow-t0.8. [default: all]")
-@click.option("--reference", metavar="hr|lr", type=click.Choice(["hr", "lr"]), help="Reference shown "
-              "between the outputs. [default: hr if the run has HR images]")  # fmt: skip
-@click.option("--votes", default=60, type=options.COUNT, metavar="N", help="Questions that count, per rater; "
-              "obvious and repeated ones come on top.")  # fmt: skip
+@click.option(
+    "--reference",
+    metavar="hr|lr",
+    type=click.Choice(["hr", "lr"]),
+    help="Reference shown between the outputs. [default: hr if the run has HR images]",
+)
+@click.option(
+    "--votes",
+    default=60,
+    type=options.COUNT,
+    metavar="N",
+    help="Questions that count, per rater; obvious and repeated ones come on top.",
+)
 @click.option("--tally", "action", flag_value="tally", help="Print what the votes say.")
 @click.option("--plan", "action", flag_value="plan", help="Estimate how many votes are needed.")
-@click.option("--half-width", default=0.05, type=_half_width, metavar="W", help="With --plan, half "
-              "width wanted for the 95 % intervals of the preferences.")  # fmt: skip
-@options.file("--export", help="Write a page that opens offline, for people elsewhere, "
-              "instead of serving one.")  # fmt: skip
-@click.option("--add", multiple=True, type=options.PATH, metavar="FILE", help="Add votes that an offline page has "
-              "saved; may be repeated.")  # fmt: skip
+@click.option(
+    "--half-width",
+    default=0.05,
+    type=_half_width,
+    metavar="W",
+    help="With --plan, half width wanted for the 95 % intervals of the preferences.",
+)
+@options.file("--export", help="Write a page that opens offline, for people elsewhere, instead of serving one.")
+@click.option(
+    "--add",
+    multiple=True,
+    type=options.PATH,
+    metavar="FILE",
+    help="Add votes that an offline page has saved; may be repeated.",
+)
 @options.seed(default=0, help="Random seed of the ballots.")
-@click.option("--host", metavar="ADDRESS", help="Address of this machine at which others can vote, such as 0.0.0.0 for "
-              "all; asks for a token. [default: this machine alone]")  # fmt: skip
+@click.option(
+    "--host",
+    metavar="ADDRESS",
+    help="Address of this machine at which others can vote, such as 0.0.0.0 for "
+    "all; asks for a token. [default: this machine alone]",
+)
 @options.page
 def vote(
-    run: Path, action: Action | None, half_width: float, export: Path | None, add: tuple[Path, ...],
+    run: Path,
+    action: Action | None,
+    half_width: float,
+    export: Path | None,
+    add: tuple[Path, ...],
     **values: Any,  # noqa: ANN401 - click's
-) -> None:  # fmt: skip
+) -> None:
     """Ask people which outputs they prefer, in a browser.
 
     Images are shown blind, in pairs, beside HR or LR. Votes are kept in RUN; reports show them. Press Ctrl-C to stop.
@@ -70,9 +96,18 @@ def vote(
 
 
 def _ask(
-    run: Path, action: Action | None, half_width: float, export: Path | None, models: tuple[str, ...] | None,
-    reference: Literal["hr", "lr"] | None, votes: int, seed: int, host: str | None, port: int, no_browser: bool,
-) -> None:  # fmt: skip
+    run: Path,
+    action: Action | None,
+    half_width: float,
+    export: Path | None,
+    models: tuple[str, ...] | None,
+    reference: Literal["hr", "lr"] | None,
+    votes: int,
+    seed: int,
+    host: str | None,
+    port: int,
+    no_browser: bool,
+) -> None:
     from srbench.voting.ballot import open_candidates
 
     candidates = open_candidates(run, models or (), reference)
@@ -91,7 +126,7 @@ def _ask(
             f"{export}  {size / 2**20:.1f} MB; add the votes it saves: srbench vote {shlex.quote(str(run))} --add FILE"
         )
     else:
-        from srbench.system.local_server import HOST
+        from srbench.pages.server import HOST
         from srbench.voting.poll import Poll
         from srbench.voting.server import vote as serve
 

@@ -9,8 +9,11 @@ import click
 from srbench.cli import options
 from srbench.cli.terminal import say, show
 
-_SHA256 = click.option("--sha256", metavar="HEX", help="SHA-256 that the file must have. [default: the "
-                       "one that srbench list weights shows]")  # fmt: skip
+_SHA256 = click.option(
+    "--sha256",
+    metavar="HEX",
+    help="SHA-256 that the file must have. [default: the one that srbench list weights shows]",
+)
 
 
 @click.command()

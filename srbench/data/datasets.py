@@ -41,9 +41,14 @@ class Folder(_Names):
     lr_origin = MATLAB_BICUBIC
 
     def __init__(
-        self, folder: Path, scale: int, *, crop: int | None = None, name: str | None = None,
+        self,
+        folder: Path,
+        scale: int,
+        *,
+        crop: int | None = None,
+        name: str | None = None,
         files: Mapping[str, Path] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name = name or folder.resolve().name
         self.folder, self.scale, self.crop = folder, scale, crop
         self.files = self.names = images_in(folder) if files is None else files

@@ -12,9 +12,9 @@ import torch
 from srbench.editing import EditError
 from srbench.images.io import header_size, require_readable_size
 from srbench.interfaces import LargeSRModel, Model, SRBenchError, StochasticSRModel
+from srbench.machine.memory import free_bytes
 from srbench.models.inference import COPIES, Draw, require_memory, upscale
-from srbench.system.memory import free_bytes
-from srbench.system.terminal import duration
+from srbench.terminal.output import duration
 
 AT_ONCE = 2**30
 """Bytes from which an image is upscaled in tiles on a CPU, where that gives the same image."""

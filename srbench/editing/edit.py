@@ -18,7 +18,8 @@ from torch import Tensor
 from srbench.data.datasets import pair_of_hr
 from srbench.editing import EditError
 from srbench.editing.measures import LR_FIT_LIMIT, cut, kept_detail, seam_energy
-from srbench.images.io import encode_png, quantize_floor, read_image, write_new
+from srbench.files.atomic import write_new
+from srbench.images.io import encode_png, quantize_floor, read_image
 from srbench.interfaces import Box, EditableSRModel, ImagePair
 from srbench.metrics import lr_psnr as measured_lr_psnr
 from srbench.models.inference import Draw, choose_device, upscale

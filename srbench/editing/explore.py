@@ -19,10 +19,11 @@ from srbench.editing import EditError
 from srbench.editing.edit import Editor, box_mask, lr_psnr, pasted_into, require_inside
 from srbench.editing.measures import fit_to_lr
 from srbench.editing.photographs import Photograph, Photographs
-from srbench.images.io import encode_png, quantize_floor, read_recipe, write_whole
+from srbench.files.atomic import write_whole
+from srbench.files.config import structure
+from srbench.images.io import encode_png, quantize_floor, read_recipe
 from srbench.images.resize import upscale
 from srbench.interfaces import Box, ImagePair
-from srbench.system.config import structure
 
 _SPREAD_SAMPLES = 5
 

@@ -11,8 +11,8 @@ from urllib.parse import quote, unquote
 from srbench.editing import EditError
 from srbench.editing.explore import Explorer
 from srbench.editing.photographs import MOST_BYTES, MOST_PIXELS, Photograph
-from srbench.system.file_names import no_file
-from srbench.system.local_server import LocalServer, PageRequestHandler, open_server, serve
+from srbench.files.paths import no_file
+from srbench.pages.server import LocalServer, PageRequestHandler, open_server, serve
 
 _FILES = {
     "/": ("srbench.editing", "explore.html", "text/html"),

@@ -21,7 +21,7 @@ from srbench.editing.edit import require_inside
 from srbench.editing.measures import cut
 from srbench.images.io import read_uint8
 from srbench.interfaces import Box, ImagePair, SRBenchError
-from srbench.system.file_names import FILE_NAME, is_file_name, printable
+from srbench.words import FILE_NAME, is_file_name, printable
 
 MOST_PIXELS = 512 * 512
 """HR pixels of the largest part; a larger one would take seconds for each movement of the slider."""
@@ -57,8 +57,10 @@ class Photograph:
             return whole
         most = math.isqrt(MOST_PIXELS) // self.scale * self.scale
         width, height = min(whole.width, most), min(whole.height, most)
-        x, y = ((all_of - part) // 2 // self.scale * self.scale for all_of, part in
-                ((whole.width, width), (whole.height, height)))  # fmt: skip
+        x, y = (
+            (all_of - part) // 2 // self.scale * self.scale
+            for all_of, part in ((whole.width, width), (whole.height, height))
+        )
         return Box(x, y, width, height)
 
     def facts(self) -> dict[str, object]:

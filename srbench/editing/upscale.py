@@ -15,6 +15,7 @@ import torch
 
 from srbench.editing import EditError
 from srbench.editing.cost import chosen_tile, estimated, size_of, worth_an_estimate
+from srbench.files.hashes import sha256_file
 from srbench.images.folders import images_below
 from srbench.images.io import quantize_floor, read_image, read_recipe, read_uint8, write_png
 from srbench.interfaces import LargeSRModel, PrecomputedResults, Progress, SRBenchError, Step, StochasticSRModel, silent
@@ -23,8 +24,7 @@ from srbench.models.inference import Draw, choose_device, upscale_one_by_one
 from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
 from srbench.run_folder.protocol import exactly
-from srbench.system.file_names import FILE_NAME, is_file_name, number_of
-from srbench.weights.files import sha256_file
+from srbench.words import FILE_NAME, is_file_name, number_of
 
 
 @dataclass(frozen=True)

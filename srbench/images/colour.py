@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from srbench.files.paths import no_file
 from srbench.images import ImageError
 from srbench.images.strict_decoding import FAULTS, FORMATS
-from srbench.system.file_names import no_file, one_line, printable
+from srbench.words import one_line, printable
 
 if TYPE_CHECKING:  # LittleCMS is loaded for files with a profile alone
     from PIL.ImageCms import ImageCmsProfile, ImageCmsTransform

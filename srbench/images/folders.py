@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePath
 
+from srbench.files.paths import no_file
 from srbench.images import ImageError
 from srbench.images.io import ENDINGS
-from srbench.system.file_names import no_file
 
 _EMPTY = f"{{}}: contains no images; supported are {', '.join(ENDINGS)}"
 

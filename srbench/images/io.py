@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import math
 import os
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -19,11 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
+from srbench.files.atomic import write_whole
+from srbench.files.paths import no_file
 from srbench.images import ImageError
 from srbench.images.colour import shown, warn_of_profiles, warn_of_transparency
 from srbench.images.strict_decoding import FAULTS, FORMATS, decoded, format_of, stated_size
 from srbench.images.wide import turned, wide_pixels
-from srbench.system.file_names import no_file
 
 if TYPE_CHECKING:  # reports are made without torch, which takes a second to import
     from torch import Tensor
@@ -181,44 +180,6 @@ def read_recipe(path: Path, chunk: str = "srbench") -> str | None:
     return None if found is None else str(found)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is absent, old or complete whenever the process is killed."""
-    with replaced_whole(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def write_new(path: Path, content: bytes) -> None:
-    """Write a file as ``write_whole`` does, unless one is there already. Raises ImageError if its contents differ."""
-    if path.is_file() and path.read_bytes() == content:
-        return
-    if path.exists() or path.is_symlink():
-        raise ImageError(f"{path}: exists with different contents; choose another --out, or move it away")
-    write_whole(path, content)
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a file as ``write_whole`` does, and wait until it is on the disk: a power cut leaves it old or complete."""
-    with replaced_whole(path) as temporary:
-        temporary.write_bytes(content)
-        sync([temporary])
-    sync([path.parent])
-
-
-def sync(paths: Iterable[Path]) -> None:
-    """Wait until the contents of files, or the names in folders, are on the disk."""
-    for path in paths:
-        if os.name == "nt" and path.is_dir():
-            continue  # Windows opens no folders
-        handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # of a file system that has nothing to do for folders
-                raise
-        finally:
-            os.close(handle)
-
-
 def ends_as_png(path: Path) -> bool:
     """True for a file, no link, with the end of a PNG: not one that a power cut has emptied or torn."""
     try:
@@ -227,33 +188,6 @@ def ends_as_png(path: Path) -> bool:
             return file.read() == _PNG_END and not path.is_symlink()
     except OSError:
         return False
-
-
-@contextmanager
-def replaced_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, which is made, and rename it to ``path`` at the end.
-
-    If writing fails, as on a full disk, ``path`` stays as it was and the temporary file is removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with disk_faults_named(path):
-            yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def disk_faults_named(path: Path) -> Iterator[None]:
-    """Put ``path`` into the error of a full or missing disk, as an open file does not tell its name."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None and (error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT)):
-            error.filename = str(path)
-        raise
 
 
 def quantize_floor(images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from srbench.interfaces import Progress, SRBenchError, silent
 from srbench.leaderboard.summary import Fault, Standing, read_summary, runs_below
 from srbench.leaderboard.tables import Run, tables_of
 from srbench.reporting.check import check_report
-from srbench.system.file_names import one_line
+from srbench.words import one_line
 
 
 def check_index(

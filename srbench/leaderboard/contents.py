@@ -14,7 +14,7 @@ from srbench.leaderboard.summary import Fault, standing_of, summary_of
 from srbench.leaderboard.tables import Row, Run, Table, tables_of
 from srbench.reporting.published import PublishedLine, published_rows, read_tables
 from srbench.reporting.scores import printed
-from srbench.system.file_names import one_line, printable
+from srbench.words import one_line, printable
 
 
 @dataclass(frozen=True)
@@ -187,24 +187,31 @@ def _table_facts(one: Standings) -> dict[str, Any]:
         "columns": columns,
         "rows": [
             {
-                "label": place.row.label, "competes": place.competes, "state": place.state,
+                "label": place.row.label,
+                "competes": place.competes,
+                "state": place.state,
                 "digest": place.row.model.digest,
-                "draw": place.row.draw, "runs": [run.name for run in place.row.runs],
+                "draw": place.row.draw,
+                "runs": [run.name for run in place.row.runs],
                 "cells": {
                     metric.name: _cell_facts(cell)
-                    for metric, cell in zip(table.metrics, place.cells, strict=True) if not math.isnan(cell.mean)
+                    for metric, cell in zip(table.metrics, place.cells, strict=True)
+                    if not math.isnan(cell.mean)
                 },
             }
             for place in one.places
         ],
         "published": [
-            {"label": line.label, "source": line.source,
-             "cells": {name: cell.text for name, cell in line.cells.items() if not cell.why and cell.text != "–"}}
+            {
+                "label": line.label,
+                "source": line.source,
+                "cells": {name: cell.text for name, cell in line.cells.items() if not cell.why and cell.text != "–"},
+            }
             for line in one.published
         ],
         "contradictions": [str(found) for found in table.contradictions],
         "incomplete": [{"label": label, "run": run, "images": count} for label, run, count in table.incomplete],
-    }  # fmt: skip
+    }
 
 
 def _cell_facts(cell: Cell) -> dict[str, Any]:

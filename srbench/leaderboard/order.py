@@ -89,9 +89,8 @@ def orders_of(tables: Iterable[Table]) -> list[Order]:
 
 def _order(tables: Sequence[Table], metric: MetricFacts) -> list[Order]:
     ranked = [
-        {table.rows[place].identity: at for at, place in enumerate(table.rankings[metric.name][0])}
-        for table in tables
-    ]  # fmt: skip
+        {table.rows[place].identity: at for at, place in enumerate(table.rankings[metric.name][0])} for table in tables
+    ]
     if len(ranked) < 2:
         return []
     common = [identity for identity in ranked[0] if all(identity in one for one in ranked)]
@@ -104,5 +103,8 @@ def _order(tables: Sequence[Table], metric: MetricFacts) -> list[Order]:
         points += (better > 0).sum(axis=1) + ((better == 0).sum(axis=1) - 1) / 2
     rows = {row.identity: row for row in tables[0].rows}
     order = sorted(range(len(common)), key=lambda place: -points[place])
-    return [Order(tuple(tables), metric, tuple(rows[common[one]] for one in order),
-                  tuple(float(points[one]) for one in order))]  # fmt: skip
+    return [
+        Order(
+            tuple(tables), metric, tuple(rows[common[one]] for one in order), tuple(float(points[one]) for one in order)
+        )
+    ]

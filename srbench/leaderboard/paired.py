@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from srbench.images.io import write_whole
+from srbench.files.atomic import write_whole
+from srbench.files.cache import cache_folder
+from srbench.files.hashes import sha256_bytes
 from srbench.interfaces import MetricFacts
 from srbench.reporting.files import code
 from srbench.reporting.ranking import rank
 from srbench.run_folder.records import digest
-from srbench.system.cache import cache_folder
-from srbench.weights.files import sha256_bytes
 
 
 def better_of(columns: Sequence[NDArray[np.float64]], metric: MetricFacts) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from typing import Literal
 from srbench.benchmark.findings import Findings
 from srbench.benchmark.verified import FILE as VERIFIED
 from srbench.benchmark.verified import write_verified
-from srbench.images.io import sync
+from srbench.files.atomic import sync
 from srbench.interfaces import Progress, silent
 from srbench.leaderboard import LeaderboardError
 from srbench.leaderboard.check import contradictions, verified
@@ -21,9 +21,14 @@ from srbench.run_folder.records import KINDS
 
 
 def submit(
-    run: Path, to: Path, *, images: bool = False, resample: int | Literal["all"] = 0, device: str = "auto",
+    run: Path,
+    to: Path,
+    *,
+    images: bool = False,
+    resample: int | Literal["all"] = 0,
+    device: str = "auto",
     progress: Progress = silent,
-) -> tuple[Path, Findings]:  # fmt: skip
+) -> tuple[Path, Findings]:
     """Copy manifest, records, sums and the result of a new check of a run to ``to``, and write its report there.
 
     The kept images come along if ``images``. Returns the new folder, which has the name of the run and appears when it

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from srbench.benchmark.findings import RULES, Findings
 from srbench.benchmark.structure import check_records, check_sums
 from srbench.benchmark.verified import read_verified
-from srbench.images.io import write_whole
+from srbench.files.atomic import write_whole
+from srbench.files.cache import cache_folder
+from srbench.files.hashes import sha256_bytes, sha256_file
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.leaderboard import LeaderboardError
 from srbench.reporting.files import code
@@ -27,8 +29,6 @@ from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import KINDS, SampleRecord, digest
 from srbench.run_folder.results import Row, rows_of
-from srbench.system.cache import cache_folder
-from srbench.weights.files import sha256_bytes, sha256_file
 
 State = Literal["verified", "unverified", "contradicted"]
 

@@ -17,7 +17,7 @@ from srbench.leaderboard.paired import better_of
 from srbench.leaderboard.summary import Entry, Standing, Summary
 from srbench.reporting.families import Families, families_of
 from srbench.run_folder.protocol import Protocol, Setting
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
 Values = NDArray[np.float64]
 
@@ -242,8 +242,9 @@ def _joined(
                 return {}, Contradiction(setting.label, metric.title, images[place], runs, values)
             added = np.isnan(known) & ~np.isnan(new)
             joined[metric.name] = np.where(added, new, known)
-            sources[metric.name] = [run.name if is_new else one for one, is_new in
-                                    zip(sources[metric.name], added, strict=True)]  # fmt: skip
+            sources[metric.name] = [
+                run.name if is_new else one for one, is_new in zip(sources[metric.name], added, strict=True)
+            ]
     return joined, None
 
 

@@ -9,23 +9,39 @@ import math
 import os
 from pathlib import Path
 
-from srbench.images.io import write_whole
+from srbench.files.atomic import write_whole
+from srbench.files.hashes import sha256_bytes, sha256_file
 from srbench.interfaces import Progress, silent
 from srbench.leaderboard import LeaderboardError
 from srbench.leaderboard.contents import Index, Standings, facts_of, make_index
 from srbench.leaderboard.order import BORDA, RANKS
 from srbench.leaderboard.summary import runs_below
+from srbench.pages import markdown
 from srbench.reporting.files import moved_aside
 from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.scores import header
 from srbench.run_folder.manifest import FILE as MANIFEST
-from srbench.system import markdown
-from srbench.weights.files import sha256_bytes, sha256_file
 
 _CSV = (
-    "datasets", "data", "images", "scale", "suite", "model", "temperature", "samples", "seed", "digest", "competes",
-    "metric", "signature", "mean", "rank", "group", "state", "runs",
-)  # fmt: skip
+    "datasets",
+    "data",
+    "images",
+    "scale",
+    "suite",
+    "model",
+    "temperature",
+    "samples",
+    "seed",
+    "digest",
+    "competes",
+    "metric",
+    "signature",
+    "mean",
+    "rank",
+    "group",
+    "state",
+    "runs",
+)
 LIST = "index.json"
 """File that holds all contents, and the SHA-256 of the others, by which they are known to be ours."""
 
@@ -70,23 +86,24 @@ def _written_before(out: Path) -> dict[str, str]:
 def page_text(index: Index) -> str:
     """Text of index.html. Jinja escapes all names; the policy allows our style and script alone."""
     tables = [one.table for one in index.standings]
-    return rendered(
-        "index.html.jinja",
-        index=index,
-        **style_and_script(["report.css", "leaderboard.css"], ["tables.js", "leaderboard.js"]),
-        datasets=sorted({name for table in tables for name in table.datasets}),
-        scales=sorted({table.protocol.scale for table in tables}),
-        suites=sorted({table.protocol.suite for table in tables}),
-        ranks_rule=RANKS,
-        borda_rule=BORDA,
-    ) + "\n"  # fmt: skip
+    return (
+        rendered(
+            "index.html.jinja",
+            index=index,
+            **style_and_script(["report.css", "leaderboard.css"], ["tables.js", "leaderboard.js"]),
+            datasets=sorted({name for table in tables for name in table.datasets}),
+            scales=sorted({table.protocol.scale for table in tables}),
+            suites=sorted({table.protocol.suite for table in tables}),
+            ranks_rule=RANKS,
+            borda_rule=BORDA,
+        )
+        + "\n"
+    )
 
 
 def markdown_text(index: Index) -> str:
     """Text of index.md."""
-    return rendered(
-        "index.md.jinja", index=index, table=_markdown_table, ranks_rule=RANKS, borda_rule=BORDA
-    ) + "\n"  # fmt: skip
+    return rendered("index.md.jinja", index=index, table=_markdown_table, ranks_rule=RANKS, borda_rule=BORDA) + "\n"
 
 
 def _markdown_table(one: Standings) -> str:

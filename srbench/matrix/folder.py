@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from srbench.images.io import write_whole
+from srbench.files.atomic import write_whole
+from srbench.files.config import ConfigError, structure
 from srbench.matrix import MatrixError
 from srbench.run_folder.manifest import FILE as MANIFEST
-from srbench.system.config import ConfigError, structure
-from srbench.system.file_names import one_line
+from srbench.words import one_line
 
 FILE = "matrix.json"
 FORMAT = 1

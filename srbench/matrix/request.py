@@ -13,11 +13,11 @@ from typing import Any, get_type_hints
 from srbench.benchmark.request import RunSpec, checked
 from srbench.data.degradations.read import DEFAULT as BICUBIC
 from srbench.data.degradations.read import read_degradation
+from srbench.files.config import load_toml, register
 from srbench.matrix import MatrixError
 from srbench.matrix.folder import SPANNED, Cell
 from srbench.metrics.suite import DEFAULT, read_suite
 from srbench.models.loading import scale_of
-from srbench.system.config import load_toml, register
 
 
 class RequestError(MatrixError):
@@ -43,9 +43,11 @@ def _kind(name: str, kind: Any) -> Any:  # noqa: ANN401 - types
     return (one | tuple[one, ...] if name in SPANNED else kind) | None
 
 
-BenchFile = make_dataclass("BenchFile", [
-    (name, _kind(name, kind), None) for name, kind in get_type_hints(RunSpec).items() if name != "shard"
-], frozen=True)  # fmt: skip
+BenchFile = make_dataclass(
+    "BenchFile",
+    [(name, _kind(name, kind), None) for name, kind in get_type_hints(RunSpec).items() if name != "shard"],
+    frozen=True,
+)
 """Keys of a bench.toml: all options of a run but the shard."""
 
 

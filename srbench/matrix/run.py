@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from srbench.benchmark.engines.choice import Workers
 from srbench.benchmark.estimate import estimate
 from srbench.benchmark.run import Outcome, newest_first, run, score_run
+from srbench.files.paths import occupied
 from srbench.interfaces import Progress, SRBenchError, silent
 from srbench.matrix import MatrixError
 from srbench.matrix.folder import Cell, is_matrix, read_matrix, runs_in, write_matrix
@@ -19,7 +20,7 @@ from srbench.matrix.request import MatrixSpec
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.merge import merge
 from srbench.run_folder.protocol import TileCheck
-from srbench.system.file_names import number_of, occupied
+from srbench.words import number_of
 
 
 def combined(folder: Path, outcomes: Sequence[Outcome], failures: Sequence[str]) -> Outcome:
@@ -35,10 +36,13 @@ def combined(folder: Path, outcomes: Sequence[Outcome], failures: Sequence[str])
 
 
 def run_matrix(
-    spec: MatrixSpec, progress: Progress = silent, workers: Workers = 1, engine: str | None = None,
+    spec: MatrixSpec,
+    progress: Progress = silent,
+    workers: Workers = 1,
+    engine: str | None = None,
     finished: Callable[[Outcome], None] = lambda outcome: None,
     tiles_checked: Callable[[TileCheck], None] | None = None,
-) -> Outcome:  # fmt: skip
+) -> Outcome:
     """Run the cells of a request one after the other; ``finished`` is called with the outcome of each.
 
     ``tiles_checked`` is that of ``srbench.benchmark.run.run``.
@@ -79,9 +83,14 @@ def _one_by_one(
 
 
 def score_matrix(
-    path: Path, metrics: Sequence[str], device: str = "auto", progress: Progress = silent, workers: Workers = 1,
-    engine: str | None = None, finished: Callable[[Outcome], None] = lambda outcome: None,
-) -> Outcome:  # fmt: skip
+    path: Path,
+    metrics: Sequence[str],
+    device: str = "auto",
+    progress: Progress = silent,
+    workers: Workers = 1,
+    engine: str | None = None,
+    finished: Callable[[Outcome], None] = lambda outcome: None,
+) -> Outcome:
     """Add metrics to all cells; ``finished`` is called with the outcome of each. A cell that fails is named and passed
     over. Raises MatrixError if none can be measured.
     """

@@ -17,7 +17,7 @@ from srbench.interfaces import Progress, SRBenchError, Step, silent
 from srbench.matrix import MatrixError
 from srbench.matrix.run import combined
 from srbench.run_folder.merge import merge
-from srbench.system.file_names import one_line
+from srbench.words import one_line
 
 if TYPE_CHECKING:
     from submitit import AutoExecutor, Job

@@ -16,14 +16,20 @@ class ColourShift(ImageMetric):
     """Mean colour difference CIEDE2000 between the downscaled result and the LR image."""
 
     facts = MetricFacts(
-        name="colour_shift", title="colour shift", group="Consistency", direction=-1, unit="CIEDE2000",
-        signature="Lab|matlab-bicubic|ciede2000|v1", sees="uint8", needs=("LR",),
+        name="colour_shift",
+        title="colour shift",
+        group="Consistency",
+        direction=-1,
+        unit="CIEDE2000",
+        signature="Lab|matlab-bicubic|ciede2000|v1",
+        sees="uint8",
+        needs=("LR",),
         protocol=(
             "uint8 RGB by {quantize}, downscaled by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
             "two passes; it and the uint8 LR image as sRGB to CIELAB (D65, 2 degrees), CIEDE2000 with all weights 1 "
             "(Sharma et al., 2005), mean over all pixels"
         ),
-    )  # fmt: skip
+    )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,), 0 where the LR image is met exactly. The output must be a whole multiple of LR."""

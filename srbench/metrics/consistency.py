@@ -68,13 +68,20 @@ class LRPSNR(ImageMetric):
     """Peak signal-to-noise ratio of the downscaled result to the LR image."""
 
     facts = MetricFacts(
-        name="lr_psnr", title="LR-PSNR", group="Consistency", leads=True, direction=1, unit="dB",
-        signature="RGB|matlab-bicubic|v1", sees="uint8", needs=("LR",),
+        name="lr_psnr",
+        title="LR-PSNR",
+        group="Consistency",
+        leads=True,
+        direction=1,
+        unit="dB",
+        signature="RGB|matlab-bicubic|v1",
+        sees="uint8",
+        needs=("LR",),
         protocol=(
             "uint8 RGB by {quantize}, downscaled by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
             "two passes, PSNR to the uint8 LR image"
         ),
-    )  # fmt: skip
+    )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in dB; inf where the LR image is met exactly. HR must be a whole multiple of LR."""

@@ -122,9 +122,12 @@ def _probe(model: SRModel | StochasticSRModel, temperature: float | None, device
 
 
 def counted(
-    model: SRModel | StochasticSRModel, size: tuple[int, int], temperature: float | None, device: str,
+    model: SRModel | StochasticSRModel,
+    size: tuple[int, int],
+    temperature: float | None,
+    device: str,
     counts: dict[Any, Any],
-) -> tuple[float, float]:  # fmt: skip
+) -> tuple[float, float]:
     """Operations and peak bytes of one output of an LR image of ``size``; NaN if torch does not see them.
 
     ``counts`` are operations that torch's counter is to be told of.
@@ -138,9 +141,12 @@ def counted(
 
 
 def upscale_probe(
-    model: SRModel | StochasticSRModel, size: tuple[int, int], temperature: float | None, device: str,
+    model: SRModel | StochasticSRModel,
+    size: tuple[int, int],
+    temperature: float | None,
+    device: str,
     *counters: AbstractContextManager[object],
-) -> None:  # fmt: skip
+) -> None:
     """Let a model make one output of an LR image of ``size``, height and width, while the counters are looking.
 
     It uses one thread, as the counters see what this one does.
@@ -205,9 +211,7 @@ class Cost:
         raise NotImplementedError
 
 
-FACTS = MetricFacts(
-    name="", title="", protocol="", direction=0, group="Cost", sees="model", needs=(), per="image"
-)  # fmt: skip
+FACTS = MetricFacts(name="", title="", protocol="", direction=0, group="Cost", sees="model", needs=(), per="image")
 """Facts of all; they have no direction, as a cost is no merit of the images."""
 
 
@@ -215,9 +219,14 @@ class Parameters(Cost):
     """Learned parameters of a model, in millions."""
 
     facts = replace(
-        FACTS, name="parameters", title="params, M", unit="millions", digits=3, signature="v1",
+        FACTS,
+        name="parameters",
+        title="params, M",
+        unit="millions",
+        digits=3,
+        signature="v1",
         protocol="numbers that the model has learned, as its weights say or as its networks have them",
-    )  # fmt: skip
+    )
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         return parameters_of(model) / 1e6
@@ -227,14 +236,18 @@ class Operations(Cost):
     """Billions of floating point operations per million output pixels."""
 
     facts = replace(
-        FACTS, name="gflops", title="GFLOP/MP", unit="10^9 operations per 10^6 pixels", digits=0,
+        FACTS,
+        name="gflops",
+        title="GFLOP/MP",
+        unit="10^9 operations per 10^6 pixels",
+        digits=0,
         signature=f"probe{PROBE}|v1",
         protocol=(
             "operations that torch's counter (torch.utils.flop_counter) sees while the model makes one output of "
             f"{PROBE} pixels a side, over its pixels: matrix products, convolutions and attention, a multiplication "
             "and an addition being two"
         ),
-    )  # fmt: skip
+    )
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         found = probe(model, making.temperature, making.device)
@@ -245,14 +258,18 @@ class Memory(Cost):
     """Peak memory of a model besides its parameters, in megabytes per million output pixels."""
 
     facts = replace(
-        FACTS, name="memory", title="memory, MB/MP", unit="10^6 bytes per 10^6 pixels", digits=0,
+        FACTS,
+        name="memory",
+        title="memory, MB/MP",
+        unit="10^6 bytes per 10^6 pixels",
+        digits=0,
         signature=f"probe{PROBE}|v1",
         protocol=(
             "bytes of the tensors alive at once, at most, that torch makes while the model makes one output of "
             f"{PROBE} pixels a side, over its pixels; parameters and what libraries hold inside an operation are not "
             "counted"
         ),
-    )  # fmt: skip
+    )
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         found = probe(model, making.temperature, making.device)
@@ -263,11 +280,15 @@ class Seconds(Cost):
     """Seconds of a model per output."""
 
     facts = replace(
-        FACTS, name="seconds", title="seconds", unit="s", signature="v1",
+        FACTS,
+        name="seconds",
+        title="seconds",
+        unit="s",
+        signature="v1",
         protocol=(
             "wall clock of the model for one output, on the machine of the run, all samples' time over their number"
         ),
-    )  # fmt: skip
+    )
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         return making.seconds

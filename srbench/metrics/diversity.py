@@ -61,13 +61,20 @@ class Sigma:
     """
 
     facts = MetricFacts(
-        name="sigma", title="sigma", group="Diversity", direction=0, unit="grey levels",
-        signature="RGB|ddof1|v1", sees="returned", needs=(), per="image",
+        name="sigma",
+        title="sigma",
+        group="Diversity",
+        direction=0,
+        unit="grey levels",
+        signature="RGB|ddof1|v1",
+        sees="returned",
+        needs=(),
+        per="image",
         protocol=(
             "standard deviation (ddof 1) over the samples of an image as returned (not clamped, not rounded) "
             "times 255, mean over pixels and channels; 0 for one sample"
         ),
-    )  # fmt: skip
+    )
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> () float64 in grey levels. Raises MetricError for unusable output."""

@@ -65,9 +65,11 @@ _NUMBERWISE: dict[Any, Callable[..., int]] = {
     torch.ops.aten.native_group_norm: _norm(1),
 }
 _AS_FVCORE = {
-    **CONVOLUTIONS, torch.ops.aten.mean: _mean, **_NUMBERWISE,
+    **CONVOLUTIONS,
+    torch.ops.aten.mean: _mean,
+    **_NUMBERWISE,
     **{operation.default: count for operation, count in _NUMBERWISE.items()},  # or the counter takes them apart
-}  # fmt: skip
+}
 """Operations that fvcore counts besides those that torch's counter knows."""
 
 
@@ -162,14 +164,18 @@ class MultiplyAdds(Cost):
     def __init__(self, lr: str | int = "256x256", out: str | int = "") -> None:
         self._size = Size.read(lr, out)
         self.facts = replace(
-            FACTS, name="multiply_adds", title="multiply-adds, G", unit="10^9", signature=f"{self._size}|fvcore|v1",
+            FACTS,
+            name="multiply_adds",
+            title="multiply-adds, G",
+            unit="10^9",
+            signature=f"{self._size}|fvcore|v1",
             protocol=(
                 f"for {self._size.sentence}, counted as fvcore does: a multiplication with its addition is one, in "
                 "convolutions and products of matrices, attention included; besides, numbers that normalisation (5, 4 "
                 "without weights; 2 and 1 for fixed batch statistics), nearest (1) and bilinear upscaling and sampling "
                 "(4) and pooling to a fixed size (1) read or make; bias, activations and sums are not counted"
             ),
-        )  # fmt: skip
+        )
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         return multiply_adds(model, making.temperature, making.device, self._size) / 1e9
@@ -184,12 +190,16 @@ class Runtime(Cost):
     def __init__(self, lr: str | int = "256x256", out: str | int = "") -> None:
         self._size = Size.read(lr, out)
         self.facts = replace(
-            FACTS, name="runtime", title="runtime, ms", unit="ms", signature=f"{self._size}|v1",
+            FACTS,
+            name="runtime",
+            title="runtime, ms",
+            unit="ms",
+            signature=f"{self._size}|v1",
             protocol=(
                 f"wall clock of the model for {self._size.sentence} on the machine of the run, median of five, after "
                 "one that does not count; on a CPU in one thread"
             ),
-        )  # fmt: skip
+        )
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         return milliseconds(model, making.temperature, making.device, self._size)
@@ -251,7 +261,9 @@ class _Score(Cost):
         if not 0 < self._baseline < math.inf:
             raise MetricError(f"runtime is {runtime!r}; give the milliseconds of {baseline}, above 0")
         self.facts = replace(
-            FACTS, name=name, title=f"ESR score {self.challenge.year}",
+            FACTS,
+            name=name,
+            title=f"ESR score {self.challenge.year}",
             signature=f"{self._size}|{baseline}{self._baseline:g}ms|v1",
             protocol=(
                 f"score of NTIRE {self.challenge.year}, efficient super-resolution, lower is better: "
@@ -260,7 +272,7 @@ class _Score(Cost):
                 "runtime and multiply-adds at LR 256x256 as in their columns, the baseline's runtime as stated; "
                 f"{baseline} itself scores 7.389"
             ),
-        )  # fmt: skip
+        )
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         runtime = milliseconds(model, making.temperature, making.device, self._size)

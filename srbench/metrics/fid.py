@@ -30,13 +30,18 @@ def facts_of(name: str) -> MetricFacts:
     """Facts of one of DISTANCES."""
     version, licence = version_and_licence()
     return MetricFacts(
-        name=name, title=name.upper(), direction=-1, digits=2 if name == "fid" else 5,
-        signature=f"RGB|clean|pyiqa{version}|v1", sees="uint8", per="folder",
+        name=name,
+        title=name.upper(),
+        direction=-1,
+        digits=2 if name == "fid" else 5,
+        signature=f"RGB|clean|pyiqa{version}|v1",
+        sees="uint8",
+        per="folder",
         protocol=(
             f"{name.upper()} of pyiqa {version} (clean: bicubic to 299x299 in float32), 8-bit RGB by "
             f"{{quantize}}, Inception v3, all outputs and all HR images as sets; licence of pyiqa: {licence}"
         ),
-    )  # fmt: skip
+    )
 
 
 class SetDistances:

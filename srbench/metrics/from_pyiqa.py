@@ -30,9 +30,9 @@ from torch import Tensor
 
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
-from srbench.system.file_names import one_line, unknown
 from srbench.weights.download import OFFLINE
 from srbench.weights.files import parameters_sha256
+from srbench.words import one_line, unknown
 
 OF_SETS = ("fid", "sfid", "fid_dinov2", "inception_score")
 """Metrics of sets of images."""
@@ -57,16 +57,19 @@ class PyIQA:
         version, licence = version_and_licence()
         words = [f"{name}={_word(value)}" for name, value in arguments.items()]
         self.facts = MetricFacts(
-            name=_name(variant, words), title=f"{variant} ({', '.join(['pyiqa', *_short(arguments)])})",
-            direction=-1 if self._metric.lower_better else 1, digits=4,
-            signature="|".join(["RGB", f"pyiqa{version}", *words, "v1"]), needs=("HR",) if self._with_hr else (),
+            name=_name(variant, words),
+            title=f"{variant} ({', '.join(['pyiqa', *_short(arguments)])})",
+            direction=-1 if self._metric.lower_better else 1,
+            digits=4,
+            signature="|".join(["RGB", f"pyiqa{version}", *words, "v1"]),
+            needs=("HR",) if self._with_hr else (),
             fingerprint=parameters_sha256(self._metric),
             protocol=(
                 f"{variant} of pyiqa {version} with {' and '.join(words) or 'its defaults'}, 8-bit RGB "
                 f"by {{quantize}} over 255, {'compared with HR' if self._with_hr else 'of the output alone'}, range "
                 f"{self._metric.score_range} by pyiqa; licence of pyiqa: {licence}"
             ),
-        )  # fmt: skip
+        )
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64. Every sample is measured by itself."""
@@ -107,8 +110,9 @@ def _name(variant: str, words: list[str]) -> str:
 def _short(arguments: Mapping[str, Value]) -> list[str]:
     """Arguments in few words: values that are text, names of those that are true, the rest in full."""
     whole = {name: f"{name}={_word(value)}" for name, value in arguments.items()}
-    return [value if isinstance(value, str) else name if value is True else whole[name]
-            for name, value in arguments.items()]  # fmt: skip
+    return [
+        value if isinstance(value, str) else name if value is True else whole[name] for name, value in arguments.items()
+    ]
 
 
 def created(variant: str, arguments: Mapping[str, Value] = MappingProxyType({})) -> Any:  # noqa: ANN401 - no types

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srbench.interfaces import ImagePair, MetricFacts
+from srbench.machine.threads import one_blas_thread
 from srbench.metrics import MetricError
 from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.parameters import packaged, parameter_file
@@ -23,7 +24,6 @@ from srbench.metrics.scene_statistics import (
     half,
     neighbour_products,
 )
-from srbench.system.threads import one_blas_thread
 
 _NIQE_BLOCK = 96
 _PIQUE_BLOCK = 16
@@ -127,15 +127,20 @@ class NIQE(_Naturalness):
     """
 
     facts = MetricFacts(
-        name="niqe", title="NIQE (LIVE)", group="Perception", direction=-1,
-        signature="grey|LIVE|block96|mirror|snap|v1", sees="uint8", needs=(),
+        name="niqe",
+        title="NIQE (LIVE)",
+        group="Perception",
+        direction=-1,
+        signature="grey|LIVE|block96|mirror|snap|v1",
+        sees="uint8",
+        needs=(),
         parameters=(parameter_file("niqe_live_fp64"),),
         protocol=(
             "LIVE release model, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, 96x96 blocks from the top left "
             "at 2 scales, an image with fewer than 2 complete blocks mirrored to 2x2 first, "
             "|MSCN| < 1e-9 set to 0, float64"
         ),
-    )  # fmt: skip
+    )
     smallest_side = _NIQE_BLOCK
 
     def score(self, image: Array, name: str) -> float:
@@ -193,15 +198,21 @@ class BRISQUE(_Naturalness):
     """
 
     facts = MetricFacts(
-        name="brisque", title="BRISQUE (LIVE)", group="Perception", direction=-1, digits=1,
-        signature="grey|LIVE|pad0|snap|v1", sees="uint8", needs=(),
+        name="brisque",
+        title="BRISQUE (LIVE)",
+        group="Perception",
+        direction=-1,
+        digits=1,
+        signature="grey|LIVE|pad0|snap|v1",
+        sees="uint8",
+        needs=(),
         parameters=(parameter_file("brisque_live_fp64"),),
         protocol=(
             "LIVE release support vectors and feature ranges, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, "
             "whole image at 2 scales, zeros outside it, |MSCN| < 1e-9 set to 0, float64; "
             "nominally 0..100, not clipped"
         ),
-    )  # fmt: skip
+    )
     smallest_side = 64
 
     def score(self, image: Array, name: str) -> float:
@@ -235,13 +246,19 @@ class PIQUE(_Naturalness):
     """Perception-based image quality evaluator: how distorted the active blocks are; nothing in it was learned."""
 
     facts = MetricFacts(
-        name="pique", title="PIQUE", group="Perception", direction=-1, digits=1,
-        signature="grey|block16|mirror|snap|v1", sees="uint8", needs=(),
+        name="pique",
+        title="PIQUE",
+        group="Perception",
+        direction=-1,
+        digits=1,
+        signature="grey|block16|mirror|snap|v1",
+        sees="uint8",
+        needs=(),
         protocol=(
             "uint8 RGB by {quantize}, MATLAB rgb2gray rounded, scaled to maximum 255 and rounded, mirrored to whole "
             "16x16 blocks, thresholds 0.1, float64; 0..100, 100 where no block is active"
         ),
-    )  # fmt: skip
+    )
     smallest_side = _PIQUE_BLOCK
 
     def score(self, image: Array, name: str) -> float:

@@ -39,12 +39,17 @@ class SpatialLPIPS(ImageMetric):
     """Mean over the pixels of the LPIPS map: near LPIPS, but not equal to it."""
 
     facts = MetricFacts(
-        name="lpips_spatial", title="LPIPS (spatial)", direction=-1, digits=3,
-        signature="RGB|alex0.1|spatial|grid8|v1", sees="uint8", parameters=LPIPS().facts.parameters,
+        name="lpips_spatial",
+        title="LPIPS (spatial)",
+        direction=-1,
+        digits=3,
+        signature="RGB|alex0.1|spatial|grid8|v1",
+        sees="uint8",
+        parameters=LPIPS().facts.parameters,
         protocol=(
             "version 0.1, AlexNet, uint8 RGB by {quantize}, cropped to multiples of 8, map at every pixel, its mean"
         ),
-    )  # fmt: skip
+    )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,)."""
@@ -55,13 +60,19 @@ class Diversity(ImageMetric):
     """Gain of the best sample at every pixel over the best of all samples, in percent; 0 for one sample."""
 
     facts = MetricFacts(
-        name="diversity", title="diversity", direction=1, unit="%",
-        signature="RGB|alex0.1|spatial|grid8|v1", sees="uint8", per="image", parameters=LPIPS().facts.parameters,
+        name="diversity",
+        title="diversity",
+        direction=1,
+        unit="%",
+        signature="RGB|alex0.1|spatial|grid8|v1",
+        sees="uint8",
+        per="image",
+        parameters=LPIPS().facts.parameters,
         protocol=(
             "uint8 RGB by {quantize}, cropped to multiples of 8, LPIPS maps (0.1, AlexNet) of all samples: (least "
             "mean of a map - mean of the least at every pixel) over the least mean; S10 of NTIRE 2021 with 10 samples"
         ),
-    )  # fmt: skip
+    )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """() in percent; raises MetricError where a sample is HR itself."""
@@ -77,13 +88,19 @@ class WorstLRPSNR(ImageMetric):
 
     smallest_side = _GRID
     facts = MetricFacts(
-        name="lr_psnr_worst", title="LR-PSNR worst", direction=1, unit="dB",
-        signature="RGB|matlab-bicubic|grid8|worst|v1", sees="uint8", needs=("HR", "LR"), per="image",
+        name="lr_psnr_worst",
+        title="LR-PSNR worst",
+        direction=1,
+        unit="dB",
+        signature="RGB|matlab-bicubic|grid8|worst|v1",
+        sees="uint8",
+        needs=("HR", "LR"),
+        per="image",
         protocol=(
             "uint8 RGB by {quantize}, output and HR cropped to multiples of 8 and downscaled by MATLAB's antialiased "
             "bicubic, rounded to uint8 after each of its two passes, PSNR, least of all samples; the goal was 45"
         ),
-    )  # fmt: skip
+    )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """() in dB; raises MetricError for a scale that does not divide 8."""

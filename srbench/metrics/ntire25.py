@@ -26,15 +26,19 @@ class NTIRE25Score:
         self._lpips, self._terms = LPIPS(), {name: PyIQA(name) for name in TERMS}
         fingerprints = "\n".join(term.facts.fingerprint for term in self._terms.values())
         self.facts = MetricFacts(
-            name="ntire25_score", title="score", direction=1, digits=3,
-            signature=self._terms["niqe"].facts.signature, parameters=self._lpips.facts.parameters,
+            name="ntire25_score",
+            title="score",
+            direction=1,
+            digits=3,
+            signature=self._terms["niqe"].facts.signature,
+            parameters=self._lpips.facts.parameters,
             fingerprint=hashlib.sha256(fingerprints.encode()).hexdigest(),
             protocol=(
                 "uint8 RGB by {quantize}, (1 - LPIPS) + (1 - DISTS) + CLIPIQA + MANIQA + MUSIQ / 100 + max(0, (10 - "
                 "NIQE) / 10), by pyiqa with its defaults; of every image, where the challenge took the mean of each "
                 "term first, which is the same unless the NIQE of an image is above 10"
             ),
-        )  # fmt: skip
+        )
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64."""

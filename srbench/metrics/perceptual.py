@@ -57,14 +57,20 @@ class LPIPS(ImageMetric):
         self._parts = parts_of(net, trunk)
         is_default = self._parts == _ALEXNET
         self.facts = MetricFacts(
-            name="lpips" if is_default else f"lpips_{net}", title="LPIPS" if is_default else f"LPIPS {net.upper()}",
-            group="Perception", leads=True, direction=-1, digits=3,
-            signature=f"RGB|{net}0.1|v1", map=LPIPS_MAP, sees="uint8",
+            name="lpips" if is_default else f"lpips_{net}",
+            title="LPIPS" if is_default else f"LPIPS {net.upper()}",
+            group="Perception",
+            leads=True,
+            direction=-1,
+            digits=3,
+            signature=f"RGB|{net}0.1|v1",
+            map=LPIPS_MAP,
+            sees="uint8",
             parameters=(self._parts.trunk, self._parts.heads),
             protocol=(
                 f"version 0.1, {NETS[net]}, uint8 RGB by {{quantize}}, scaled to -1..1, whole image, spatial mean"
             ),
-        )  # fmt: skip
+        )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,), 0 for equal images."""

@@ -267,13 +267,20 @@ class PSNR(ImageMetric):
     def __init__(self, channels: str = "RGB", border: int | str = 0, round: str = "yes", colour: str = "bt601") -> None:
         self._region = Region(channels, border, round, colour)
         self.facts = MetricFacts(
-            name="psnr", title=f"PSNR{self._region.suffix}", group="Distortion", leads=True, direction=1, unit="dB",
-            signature=f"{self._region.signature}|{self._region.cropped()}|v1", sees="uint8", needs=self._region.needs,
+            name="psnr",
+            title=f"PSNR{self._region.suffix}",
+            group="Distortion",
+            leads=True,
+            direction=1,
+            unit="dB",
+            signature=f"{self._region.signature}|{self._region.cropped()}|v1",
+            sees="uint8",
+            needs=self._region.needs,
             protocol=(
                 f"{self._region.sentence}, one mean squared error over all pixels and channels, peak 255; "
                 "identical images: inf"
             ),
-        )  # fmt: skip
+        )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in dB."""
@@ -288,9 +295,14 @@ class SSIM(ImageMetric):
     """
 
     def __init__(
-        self, channels: str = "RGB", border: int | str = 0, window: str = "uniform7", round: str = "yes",
-        colour: str = "bt601", negative: str = "kept",
-    ) -> None:  # fmt: skip
+        self,
+        channels: str = "RGB",
+        border: int | str = 0,
+        window: str = "uniform7",
+        round: str = "yes",
+        colour: str = "bt601",
+        negative: str = "kept",
+    ) -> None:
         if window not in WINDOWS:
             raise MetricError(f"window is {window!r}; choose {' or '.join(WINDOWS)}")
         if negative not in ("kept", "zero"):
@@ -301,13 +313,19 @@ class SSIM(ImageMetric):
         zero, clipped = ("negative0", ", factors of covariance below 0 set to 0") if negative == "zero" else ("", "")
         parts = [self._region.signature, window, zero, self._region.cropped(left_out), "v1"]
         self.facts = MetricFacts(
-            name="ssim", title=f"SSIM{self._region.suffix}", group="Distortion", direction=1, digits=3,
-            signature="|".join(filter(None, parts)), sees="uint8", needs=self._region.needs,
+            name="ssim",
+            title=f"SSIM{self._region.suffix}",
+            group="Distortion",
+            direction=1,
+            digits=3,
+            signature="|".join(filter(None, parts)),
+            sees="uint8",
+            needs=self._region.needs,
             protocol=(
                 f"{seen}, {self._window.sentence}, K1 .01, K2 .03, "
                 f"range 255{clipped}, {left_out} border pixels left out, mean over channels"
             ),
-        )  # fmt: skip
+        )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in -1..1; raises MetricError where the region is smaller than a window."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
+from srbench.files.config import load_preset, preset_names
 from srbench.interfaces import GROUPS, Metric, SRBenchError
 from srbench.metrics import MetricError
 from srbench.plugins.registry import LoadedMetric, load_metric, open_metric, parse_metric, registered
-from srbench.system.config import load_preset, preset_names
 
 DEFAULT = "srflow"
 BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
@@ -74,9 +74,12 @@ def read_suite(text: str) -> Suite:
 
 
 def open_metrics(
-    names: tuple[str, ...] | None, columns: tuple[str, ...], quantize: str, optional: tuple[str, ...] = (),
+    names: tuple[str, ...] | None,
+    columns: tuple[str, ...],
+    quantize: str,
+    optional: tuple[str, ...] = (),
     samples: int | None = None,
-) -> tuple[LoadedMetric, ...]:  # fmt: skip
+) -> tuple[LoadedMetric, ...]:
     """Open metrics by name, or the columns of a suite, for outputs that became 8-bit by ``quantize``, of so many
     ``samples`` per image.
 

@@ -23,9 +23,9 @@ from srbench.interfaces import (
     StochasticSRModel,
     TiledSRModel,
 )
+from srbench.machine.memory import memory_bytes, out_of_memory, peak_memory_mb
 from srbench.models import ModelError
-from srbench.system.file_names import one_line
-from srbench.system.memory import memory_bytes, out_of_memory, peak_memory_mb
+from srbench.words import one_line
 
 COPIES = 3
 """Memory for the samples of an image, in float32 copies: the samples, and what model, 8 bits and metrics need."""
@@ -95,9 +95,13 @@ def upscale_one_by_one(
     ``progress`` is called with the share of the work done since its last call. Raises ModelError as ``upscale`` does.
     """
     samples = model.samples(
-        lr.to(device), draw.samples, temperature=draw.temperature, generator=torch.Generator().manual_seed(draw.seed),
-        tile=draw.tile or max(lr.shape[-2:]), progress=progress,
-    )  # fmt: skip
+        lr.to(device),
+        draw.samples,
+        temperature=draw.temperature,
+        generator=torch.Generator().manual_seed(draw.seed),
+        tile=draw.tile or max(lr.shape[-2:]),
+        progress=progress,
+    )
     for _ in range(draw.samples):
         with _faults_named(model, name, lr, draw, device):
             image = next(samples).to("cpu", torch.float32)

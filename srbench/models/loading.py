@@ -30,6 +30,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from srbench.files.hashes import sha256_file
 from srbench.images.lr_projection import Consistent, ConsistentSamples
 from srbench.interfaces import (
     Model,
@@ -46,10 +47,10 @@ from srbench.plugins.code_digest import package_digest
 from srbench.plugins.identity import Identity, watched
 from srbench.plugins.registry import Plugin, call, find_plugin, is_ours, registered
 from srbench.plugins.watch import Inputs
-from srbench.system.file_names import unknown
-from srbench.weights.files import WeightsError, load_metadata, parameters_sha256, sha256_file, weights_in
+from srbench.weights.files import WeightsError, load_metadata, parameters_sha256, weights_in
 from srbench.weights.metadata import read_metadata
 from srbench.weights.table import cached_path, released_weights
+from srbench.words import unknown
 
 SCALES = (2, 3, 4, 8)
 """Scales of the literature, at which a registered model is tried when it is described."""
@@ -238,9 +239,16 @@ def _with_scale(model: Any, text: str, scale: int) -> Any:  # noqa: ANN401 - a m
 
 
 def _ready(
-    label: str, text: str, model: Any, code: str, scale: int, device: str, consistent: bool = False,  # noqa: ANN401
-    *, ours: bool = True,
-) -> LoadedModel:  # fmt: skip
+    label: str,
+    text: str,
+    model: Any,  # noqa: ANN401 - whatever a plug-in returns
+    code: str,
+    scale: int,
+    device: str,
+    consistent: bool = False,
+    *,
+    ours: bool = True,
+) -> LoadedModel:
     """A model on its device, known by its code and, if it is one of ours, its parameters."""
     if not (callable(model) or isinstance(model, StochasticSRModel | PrecomputedResults)):
         raise PluginError(

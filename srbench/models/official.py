@@ -9,15 +9,16 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-from srbench.images.io import write_new
+from srbench.files.archives import ArchiveError, opened_archive
+from srbench.files.atomic import write_new
+from srbench.files.cache import cache_folder
+from srbench.files.hashes import sha256_file
 from srbench.interfaces import SRBenchError
 from srbench.plugins.registry import find_plugin, registered
-from srbench.system.archives import ArchiveError, opened_archive
-from srbench.system.cache import cache_folder
-from srbench.system.terminal import say
+from srbench.terminal.output import say
 from srbench.weights.checkpoints import read_checkpoint
 from srbench.weights.download import MOST_BYTES, DownloadError, download
-from srbench.weights.files import WeightsError, faults_of, load_metadata, sha256_file, weights_content
+from srbench.weights.files import WeightsError, faults_of, load_metadata, weights_content
 from srbench.weights.metadata import read_metadata
 from srbench.weights.table import ReleasedWeights, cached_path, credited, find_released
 

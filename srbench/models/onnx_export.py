@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
-from srbench.images.io import write_new
+from srbench.files.atomic import write_new
 from srbench.interfaces import StochasticSRModel
 from srbench.models import ModelError
 from srbench.models.loading import load_model, scale_of
-from srbench.system.file_names import one_line
+from srbench.words import one_line
 
 _OPSET = 17
 
@@ -54,8 +54,14 @@ def _write(network: nn.Module, path: Path, text: str) -> None:
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                network, (torch.zeros(1, 3, 32, 40),), str(path), input_names=["lr"], output_names=["sr"],
-                dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
-            )  # fmt: skip
+                network,
+                (torch.zeros(1, 3, 32, 40),),
+                str(path),
+                input_names=["lr"],
+                output_names=["sr"],
+                dynamic_axes=axes,
+                opset_version=_OPSET,
+                dynamo=False,
+            )
     except Exception as error:  # an exporter may raise anything for a foreign network
         raise ModelError(f"{text}: torch cannot export it to ONNX ({one_line(error)[:200]})") from error

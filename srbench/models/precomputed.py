@@ -10,10 +10,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from srbench.files.config import load_toml, require_range
 from srbench.images.folders import images_in
 from srbench.images.io import ENDINGS, read_image
 from srbench.interfaces import SRBenchError
-from srbench.system.config import load_toml, require_range
 
 if TYPE_CHECKING:
     from torch import Tensor

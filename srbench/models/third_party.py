@@ -21,12 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srbench.files.hashes import sha256_file
 from srbench.images.tiling import upscale_in_windows
 from srbench.interfaces import WeightsInfo
 from srbench.models import ModelError
-from srbench.system.file_names import one_line
 from srbench.weights.checkpoints import contents, foreign_object, pickled_object
-from srbench.weights.files import WeightsError, load_metadata, require_finite, sha256_file
+from srbench.weights.files import WeightsError, load_metadata, require_finite
+from srbench.words import one_line
 
 ONNX = ".onnx"
 ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors", ONNX)

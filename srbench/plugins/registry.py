@@ -27,6 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from srbench.files.hashes import sha256_file
 from srbench.interfaces import (
     GROUPS,
     MOST_DIGITS,
@@ -44,8 +45,7 @@ from srbench.plugins.code_digest import code_digest, distributions_by_package, r
 from srbench.plugins.identity import Identity, texts_digest, watched
 from srbench.plugins.sources import Sources, sources_of
 from srbench.plugins.watch import is_library, our_packages
-from srbench.system.file_names import one_line, unknown
-from srbench.weights.files import sha256_file
+from srbench.words import one_line, unknown
 
 _OF_FILE = "srbench_user_"
 """First part of the names of modules that are files named by users."""

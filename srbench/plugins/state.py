@@ -38,10 +38,22 @@ _STATELESS = (logging.Logger, ReferenceType)
 _CONTAINERS = (str, bytes, bytearray, int, float, complex, dict, MappingProxyType, list, tuple, set, frozenset)
 _LOCKS = ("lock", "RLock", "_thread.lock", "_thread.RLock")
 _OF_EVERY_CLASS = (
-    "__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__abstractmethods__",
-    "_abc_impl", "__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__", "__parameters__",
-    "__orig_bases__", "__annotations_cache__",
-)  # fmt: skip
+    "__dict__",
+    "__weakref__",
+    "__doc__",
+    "__module__",
+    "__qualname__",
+    "__annotations__",
+    "__abstractmethods__",
+    "_abc_impl",
+    "__firstlineno__",
+    "__static_attributes__",
+    "__annotate__",
+    "__annotate_func__",
+    "__parameters__",
+    "__orig_bases__",
+    "__annotations_cache__",
+)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from types import FrameType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from srbench.system.processes import SET_FOR_WORKERS
+from srbench.machine.processes import SET_FOR_WORKERS
 
 _DISTRIBUTION = "sr-bench"
 _PROGRAMS = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "socket.connect")

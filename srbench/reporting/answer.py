@@ -14,7 +14,7 @@ from srbench.interfaces import MetricFacts
 from srbench.reporting.measurements import Measurements
 from srbench.reporting.ranking import UNDECIDED, Ranking
 from srbench.reporting.scores import Scores, joined, p_text, printed
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
 ASKED = ("Perception", "Distortion")
 """Groups whose leading metrics come first: how good an output looks, how close it is to HR."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from srbench.benchmark.error_maps import read_map
 from srbench.benchmark.findings import Findings
+from srbench.files.hashes import sha256_bytes
 from srbench.interfaces import SRBenchError
 from srbench.matrix.folder import is_matrix, read_matrix
 from srbench.reporting.files import FILE, Choices, Origin, Rehearsal, ReportList
@@ -20,7 +21,6 @@ from srbench.reporting.matrix.report import make_matrix_report
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.page.page import FILES
 from srbench.reporting.report import make_report
-from srbench.weights.files import sha256_bytes
 
 TEXTS = ("report.html", *FILES)
 """Files of a report that print numbers."""

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from srbench.interfaces import MetricFacts
+from srbench.pages import markdown
 from srbench.reporting import ReportError
 from srbench.reporting.answer import BARELY, barely
 from srbench.reporting.families import PAIRS, Family, families_of
@@ -25,8 +26,7 @@ from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import empty_table, header, joined, p_text, printed
 from srbench.run_folder.results import Row
 from srbench.run_folder.statistics import fewest_images, least_p, mean_interval, smallest_difference
-from srbench.system import markdown
-from srbench.system.file_names import unknown
+from srbench.words import unknown
 
 SHOWN = 4
 """Number of images shown, those with the largest differences in perception, or else in the first metric."""
@@ -172,9 +172,20 @@ def terminal_table(comparison: Comparison) -> Table:
 
 
 _HEADERS = (
-    "metric", "A", "B", "A - B", "95 % interval", "effect", "shown from", "p (Holm)", "wins", "ties", "losses", "n",
+    "metric",
+    "A",
+    "B",
+    "A - B",
+    "95 % interval",
+    "effect",
+    "shown from",
+    "p (Holm)",
+    "wins",
+    "ties",
+    "losses",
+    "n",
     "verdict",
-)  # fmt: skip
+)
 _MEANS = 4
 """Number of columns up to the mean difference."""
 
@@ -299,7 +310,16 @@ def _difference(
     mean_a, mean_b = (fmean(side[name] for name in finite) if finite else math.nan for side in (ours, theirs))
     tests = ranking.tests_of(*places)
     return Difference(
-        metric, mean_a, mean_b, by_image, len(common) - len(finite), *mean_interval(values),
-        float(ranking.p[places]), float(ranking.p_holm[places]), int(ranking.better[places]),
-        smallest_difference(values, tests), fewest_images(tests), least_p(len(finite), tests),
-    )  # fmt: skip
+        metric,
+        mean_a,
+        mean_b,
+        by_image,
+        len(common) - len(finite),
+        *mean_interval(values),
+        float(ranking.p[places]),
+        float(ranking.p_holm[places]),
+        int(ranking.better[places]),
+        smallest_difference(values, tests),
+        fewest_images(tests),
+        least_p(len(finite), tests),
+    )

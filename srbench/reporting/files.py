@@ -19,15 +19,15 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from srbench.benchmark.error_maps import carried_key
-from srbench.images.io import write_whole
+from srbench.files.atomic import write_whole
+from srbench.files.config import ConfigError, structure
+from srbench.files.hashes import sha256_bytes, sha256_file
 from srbench.matrix.folder import FILE as MATRIX
 from srbench.reporting import ReportError
 from srbench.run_folder.folder import NO_LOCKS, REPORT_LOCK
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.records import KINDS, digest
-from srbench.system.config import ConfigError, structure
 from srbench.voting.records import FILE as VOTES
-from srbench.weights.files import sha256_bytes, sha256_file
 
 FILE = "report.json"
 """List of the files that the last report wrote, with SHA-256 and keys, and of what it was made."""

@@ -16,7 +16,7 @@ from srbench.reporting.report import interval_table, score_table
 from srbench.reporting.scores import header, printed, score, terminal_table
 from srbench.run_folder.records import Value
 from srbench.run_folder.results import ResultTable, summary_csv
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
 
 def folders_text(found: Sequence[Measured], form: str, hr: str | None) -> list[str | Table]:

@@ -13,7 +13,7 @@ from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import PROJECTION, Line, Scores
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import fewest_images
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
 COLUMN = 232.0
 """Width of one column of a two-column paper, in points."""
@@ -22,9 +22,17 @@ LETTER = 4.4
 LONGEST = 20
 """Letters of a model name that is not broken into lines."""
 NAMES = {
-    "bicubic": "Bicubic", "edsr": "EDSR", "esrgan": "ESRGAN", "hat": "HAT", "rcan": "RCAN",
-    "real-esrgan": "Real-ESRGAN", "rrdb": "RRDB", "srflow": "SRFlow", "srgan": "SRGAN", "swinir": "SwinIR",
-}  # fmt: skip
+    "bicubic": "Bicubic",
+    "edsr": "EDSR",
+    "esrgan": "ESRGAN",
+    "hat": "HAT",
+    "rcan": "RCAN",
+    "real-esrgan": "Real-ESRGAN",
+    "rrdb": "RRDB",
+    "srflow": "SRFlow",
+    "srgan": "SRGAN",
+    "swinir": "SwinIR",
+}
 """Names of models as the literature writes them."""
 
 _SPECIAL = {
@@ -52,9 +60,13 @@ _SPECIAL = {
 }
 _PUBLISHED = {DIFFERS: "$\\neq$", "–": r"\textendash{}"}
 MARK: dict[Mark, str] = {
-    "": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "own": r"\textit{{{}}}",
-    "best own": r"\textbf{{\textit{{{}}}}}", "second own": r"\underline{{\textit{{{}}}}}",
-}  # fmt: skip
+    "": "{}",
+    "best": r"\textbf{{{}}}",
+    "second": r"\underline{{{}}}",
+    "own": r"\textit{{{}}}",
+    "best own": r"\textbf{{\textit{{{}}}}}",
+    "second own": r"\underline{{\textit{{{}}}}}",
+}
 
 
 def escape(text: str) -> str:
@@ -85,8 +97,9 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
     name = re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
     blocks = [
         [text for line in lines for text in _lines(line, is_broken=is_broken, intervals=intervals)]
-        for lines in (scores.competing, scores.variants) if lines
-    ]  # fmt: skip
+        for lines in (scores.competing, scores.variants)
+        if lines
+    ]
     if intervals:
         for block in blocks:
             block.pop()  # the space beneath the last row

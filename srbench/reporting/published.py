@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from srbench.data import MATLAB_BICUBIC
+from srbench.files.config import load_toml
 from srbench.interfaces import MetricFacts
 from srbench.run_folder.protocol import Manifest
-from srbench.system.config import load_toml
 
 TABLES = files("srbench.reporting") / "published.toml"
 DIFFERS = "≠"

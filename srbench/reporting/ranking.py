@@ -128,9 +128,17 @@ def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts, families: Fam
         _, own = _marked([row for row in group if row in whole], scores, better)
         marks |= {row: _OWN[marks.get(row, "")] for row, mark in own.items() if mark == "best"}
     return Ranking(
-        families, tuple(marks.get(row, "") for row in range(rows)), tuple(taking_part), leader, p, p_holm, better,
-        dict(Counter(kinds)), shared, means,
-    )  # fmt: skip
+        families,
+        tuple(marks.get(row, "") for row in range(rows)),
+        tuple(taking_part),
+        leader,
+        p,
+        p_holm,
+        better,
+        dict(Counter(kinds)),
+        shared,
+        means,
+    )
 
 
 _OWN: dict[Mark, Mark] = {"": "own", "best": "best own", "second": "second own"}

@@ -9,27 +9,36 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from srbench.pages import markdown
+from srbench.pages.fragments import hashes
 from srbench.reporting.families import VARIANTS
 from srbench.reporting.ranking import RULE
 from srbench.reporting.scores import HTML, PROJECTION, header
-from srbench.system import markdown
-from srbench.system.file_names import number_of, one_line
-from srbench.system.pages import hashes
+from srbench.words import number_of, one_line
 
 _WORDS: dict[str, dict[str, str]] = {
     "html": {
-        "best": Markup("<b>Bold</b>"), "second": Markup("<u>underlined</u>"), "own": Markup("<i>italic</i>"),
-        "less": "<", "compare": Markup("<code>srbench compare</code>"),
+        "best": Markup("<b>Bold</b>"),
+        "second": Markup("<u>underlined</u>"),
+        "own": Markup("<i>italic</i>"),
+        "less": "<",
+        "compare": Markup("<code>srbench compare</code>"),
     },
     "md": {
-        "best": "**Bold**", "second": "<u>underlined</u>", "own": "*italic*", "less": "<",
+        "best": "**Bold**",
+        "second": "<u>underlined</u>",
+        "own": "*italic*",
+        "less": "<",
         "compare": "`srbench compare`",
     },
     "tex": {
-        "best": r"\textbf{Bold}", "second": r"\underline{underlined}", "own": r"\textit{italic}", "less": "$<$",
+        "best": r"\textbf{Bold}",
+        "second": r"\underline{underlined}",
+        "own": r"\textit{italic}",
+        "less": "$<$",
         "compare": r"\texttt{srbench compare}",
     },
-}  # fmt: skip
+}
 """Names of the marks in the rules."""
 _FILTERS: dict[str, dict[str, Any]] = {
     "html": {"marked": lambda text, mark: Markup(HTML[mark]).format(text)},
@@ -37,9 +46,13 @@ _FILTERS: dict[str, dict[str, Any]] = {
     "tex": {"one_line": one_line},
 }
 _TEX: Any = {
-    "block_start_string": "<%", "block_end_string": "%>", "variable_start_string": "<<", "variable_end_string": ">>",
-    "comment_start_string": "<#", "comment_end_string": "#>",
-}  # fmt: skip
+    "block_start_string": "<%",
+    "block_end_string": "%>",
+    "variable_start_string": "<<",
+    "variable_end_string": ">>",
+    "comment_start_string": "<#",
+    "comment_end_string": "#>",
+}
 """Marks of a LaTeX template, where braces are LaTeX."""
 
 

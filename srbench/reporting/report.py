@@ -16,6 +16,7 @@ from typing import Any
 
 from srbench.benchmark.error_maps import evenly
 from srbench.interfaces import Progress, silent
+from srbench.pages import markdown
 from srbench.reporting import ReportError
 from srbench.reporting.answer import anchor, answer
 from srbench.reporting.figures.image_files import write_images
@@ -31,9 +32,8 @@ from srbench.reporting.scores import MARKDOWN, Line, Scores, header, score
 from srbench.reporting.votes import vote_lines, votes_of
 from srbench.run_folder.manifest import is_run
 from srbench.run_folder.results import Row, csv_texts
-from srbench.system import markdown
-from srbench.system.file_names import unknown
 from srbench.voting.words import sentence
+from srbench.words import unknown
 
 _PARTS = {
     "md": ("report.md", "strips/", "grids/", "maps/", "sheets/"),
@@ -106,9 +106,13 @@ def formats_in(folder: Path) -> list[str]:
 
 
 def make_report(
-    measurements: Measurements, folder: ReportFolder, choices: Choices, formats: Sequence[str] = FORMATS,
-    progress: Progress = silent, origin: Origin | None = None,
-) -> tuple[Scores, list[str]]:  # fmt: skip
+    measurements: Measurements,
+    folder: ReportFolder,
+    choices: Choices,
+    formats: Sequence[str] = FORMATS,
+    progress: Progress = silent,
+    origin: Origin | None = None,
+) -> tuple[Scores, list[str]]:
     """Make all files of a report with the arguments of ``write_report``; returns its table and the answer in words."""
     table = measurements.table()
     summary = table.summary()
@@ -163,9 +167,12 @@ def _baseline(scores: Scores, name: str | None) -> int:
 
 
 def _markdown(
-    measurements: Measurements, scores: Scores, plots: Sequence[Plot], illustrated: Sequence[str],
+    measurements: Measurements,
+    scores: Scores,
+    plots: Sequence[Plot],
+    illustrated: Sequence[str],
     facts: Mapping[str, Any],
-) -> str:  # fmt: skip
+) -> str:
     headers, *lines = facts["costs"]
     text = rendered(
         "report.md.jinja",

@@ -14,7 +14,7 @@ from rich.text import Text
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.reporting.published import Published
 from srbench.run_folder.protocol import Setting
-from srbench.system.file_names import printable
+from srbench.words import printable
 
 if TYPE_CHECKING:  # ``srbench measure`` prints its table without pandas, which takes a third of a second to import
     import pandas as pd
@@ -26,17 +26,29 @@ if TYPE_CHECKING:  # ``srbench measure`` prints its table without pandas, which 
     from srbench.voting.tally import Tally
 
 MARKDOWN: dict[Mark, str] = {
-    "": "{}", "best": "**{}**", "second": "<u>{}</u>", "own": "*{}*", "best own": "***{}***",
+    "": "{}",
+    "best": "**{}**",
+    "second": "<u>{}</u>",
+    "own": "*{}*",
+    "best own": "***{}***",
     "second own": "<u>*{}*</u>",
-}  # fmt: skip
+}
 TERMINAL: dict[Mark, str] = {
-    "": "", "best": "bold", "second": "underline", "own": "italic", "best own": "bold italic",
+    "": "",
+    "best": "bold",
+    "second": "underline",
+    "own": "italic",
+    "best own": "bold italic",
     "second own": "underline italic",
-}  # fmt: skip
+}
 HTML: dict[Mark, str] = {
-    "": "{}", "best": "<b>{}</b>", "second": "<u>{}</u>", "own": "<i>{}</i>", "best own": "<b><i>{}</i></b>",
+    "": "{}",
+    "best": "<b>{}</b>",
+    "second": "<u>{}</u>",
+    "own": "<i>{}</i>",
+    "best own": "<b><i>{}</i></b>",
     "second own": "<u><i>{}</i></u>",
-}  # fmt: skip
+}
 PROJECTED = "‡"
 """Mark of a value that projection fixes."""
 PROJECTION = f"{PROJECTED} The outputs are projected onto the images that downscale to LR, which fixes this value."
@@ -195,8 +207,18 @@ def joined(names: Sequence[str]) -> str:
 
 def empty_table(names: Sequence[str], metrics: Sequence[MetricFacts], title: str = "", caption: str = "") -> Table:
     """Table for the terminal without rows: columns for what a row is named by, then one per metric."""
-    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="", title=title, title_style="",
-                  title_justify="left", caption=caption, caption_style="", caption_justify="left")  # fmt: skip
+    table = Table(
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+        header_style="",
+        title=title,
+        title_style="",
+        title_justify="left",
+        caption=caption,
+        caption_style="",
+        caption_justify="left",
+    )
     for name in names:
         table.add_column(name, no_wrap=True)
     for metric in metrics:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srbench.interfaces import SRBenchError
+from srbench.pages.plot_style import COLOURS, INK, SOFT, new_figure
 from srbench.reporting.measurements import Measurements
-from srbench.system.plot_style import COLOURS, INK, SOFT, new_figure
 from srbench.voting.fitting import Interval
 from srbench.voting.records import read_votes
 from srbench.voting.tally import Tally, tally
@@ -59,8 +59,16 @@ def _rows(axes: Axes, names: Sequence[str], shares: Sequence[Interval], title: s
     for place, one in enumerate(shares):
         ends = np.array([[one.value - one.low], [one.high - one.value]])
         reach = 100 * np.fmax(ends, 0)  # 0 without an interval
-        axes.errorbar([100 * one.value], [place], xerr=reach, color=INK, marker="o", markersize=6,
-                      markerfacecolor=COLOURS[0], elinewidth=1.2)  # fmt: skip
+        axes.errorbar(
+            [100 * one.value],
+            [place],
+            xerr=reach,
+            color=INK,
+            marker="o",
+            markersize=6,
+            markerfacecolor=COLOURS[0],
+            elinewidth=1.2,
+        )
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, 100)

@@ -18,7 +18,10 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
 
-from srbench.images.io import ends_as_png, sync, write_synced, write_whole
+from srbench.files.atomic import sync, write_synced, write_whole
+from srbench.files.hashes import sha256_bytes, sha256_file
+from srbench.files.paths import no_file, pipes_in
+from srbench.images.io import ends_as_png
 from srbench.interfaces import MetricFacts
 from srbench.run_folder import RunFolderError, records
 from srbench.run_folder.manifest import COPY, FILE, content_of, is_run, is_written, now, read_manifest, write_manifest
@@ -33,8 +36,6 @@ from srbench.run_folder.records import (
     digest,
     digests,
 )
-from srbench.system.file_names import no_file, pipes_in
-from srbench.weights.files import sha256_bytes, sha256_file
 
 IMAGES = "images"
 SUMS = "SHA256SUMS"

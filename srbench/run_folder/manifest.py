@@ -11,13 +11,13 @@ from pathlib import Path
 
 import cattrs
 
-from srbench.images.io import write_synced
+from srbench.files.atomic import write_synced
+from srbench.files.config import ConfigError, structure
 from srbench.interfaces import MOST_DIGITS
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest
 from srbench.run_folder.records import strict_json
-from srbench.system.config import ConfigError, structure
-from srbench.system.file_names import is_file_name
+from srbench.words import is_file_name
 
 FILE, COPY = "manifest.json", ".manifest.json"
 """The manifest, and what is read in its place if it is damaged: they are written one after the other."""

@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 
 from msgspec import structs
 
-from srbench.images.io import sync
+from srbench.files.atomic import sync
+from srbench.files.paths import occupied
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder, is_kept
 from srbench.run_folder.protocol import Manifest, Protocol, Setting
 from srbench.run_folder.records import AnyRecord, ImageDigest
-from srbench.system.file_names import occupied
 
 _Named = ModelFacts | MetricFacts
 Part = tuple[RunFolder, int]

@@ -21,10 +21,10 @@ from typing import Any, ClassVar, TypeVar
 from msgspec import Struct, convert, field, to_builtins
 from msgspec.json import Decoder
 
-from srbench.images.io import disk_faults_named, sync
+from srbench.files.atomic import disk_faults_named, sync
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import Setting
-from srbench.system.file_names import is_file_name, one_line
+from srbench.words import is_file_name, one_line
 
 _is_name = lru_cache(maxsize=1 << 16)(is_file_name)
 """A name is in many lines."""

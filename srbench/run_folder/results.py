@@ -177,9 +177,12 @@ class ResultTable:
 
 
 def csv_texts(
-    table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts], protocol: Protocol,
+    table: ResultTable,
+    summary: pd.DataFrame,
+    metrics: Sequence[MetricFacts],
+    protocol: Protocol,
     families: Mapping[str, list[str] | list[bool]],
-) -> dict[str, str]:  # fmt: skip
+) -> dict[str, str]:
     """Texts of table.csv, the summary of a table, and rows.csv, all its values, by file name.
 
     table.csv has one line per model and temperature: the columns of the suite first, measured or not, the intervals
@@ -193,9 +196,13 @@ def csv_texts(
 
 
 def summary_csv(
-    table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts], suite: str,
-    families: Mapping[str, list[str] | list[bool]], first: Sequence[str] = (),
-) -> str:  # fmt: skip
+    table: ResultTable,
+    summary: pd.DataFrame,
+    metrics: Sequence[MetricFacts],
+    suite: str,
+    families: Mapping[str, list[str] | list[bool]],
+    first: Sequence[str] = (),
+) -> str:
     """One line per model and temperature.
 
     ``families`` are columns that say which lines compete; the metrics ``first`` stand before the number of images,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from srbench.system.numerics import first_fault
+from srbench.machine.numerics import first_fault
 from srbench.training import TrainingError
 from srbench.training.folder import Counts
 from srbench.training.learner import Batch, Learner

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, Protocol
 
+from srbench.files.config import require_range
 from srbench.interfaces import LARGEST_SEED
-from srbench.system.config import require_range
 from srbench.training import TrainingError
 
 LOWEST_RATE = 1e-7

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from srbench.images.io import write_whole
-from srbench.system.plot_style import COLOURS, new_figure, plot_style, svg
+from srbench.files.atomic import write_whole
+from srbench.pages.plot_style import COLOURS, new_figure, plot_style, svg
 from srbench.training import TrainingError
 from srbench.training.folder import LOSSES, METRICS, Journal
 

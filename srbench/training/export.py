@@ -10,14 +10,15 @@ from shlex import quote
 
 from torch import Tensor
 
-from srbench.images.io import write_new
-from srbench.system import markdown
-from srbench.system.config import structure, to_toml
+from srbench.files.atomic import write_new
+from srbench.files.config import structure, to_toml
+from srbench.files.hashes import sha256_file
+from srbench.pages import markdown
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
 from srbench.training.folder import BEST, read_description
 from srbench.training.validation import MOST, SIDE, TEMPERATURE
-from srbench.weights.files import TRAINED, sha256_file, weights_content, weights_in
+from srbench.weights.files import TRAINED, weights_content, weights_in
 from srbench.weights.metadata import WeightsMetadata, load_described
 
 _NEEDED = ("model", "scale", "preset", "config", "data", "settings", "trained_on", "licence")

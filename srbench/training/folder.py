@@ -17,14 +17,15 @@ import cattrs
 import torch
 from filelock import FileLock, Timeout
 
-from srbench.images.io import disk_faults_named, replaced_whole, write_whole
+from srbench.files.atomic import disk_faults_named, replaced_whole, write_whole
+from srbench.files.config import to_toml
+from srbench.files.paths import no_file, pipes_in
 from srbench.interfaces import Metric, TrainingRequest
-from srbench.system.config import to_toml
-from srbench.system.file_names import no_file, one_line, pipes_in
 from srbench.training import TrainingError
 from srbench.training.config import TrainingPreset
 from srbench.weights.files import WeightsError, save_weights
 from srbench.weights.metadata import WeightsMetadata, read_metadata
+from srbench.words import one_line
 
 PRESET, DESCRIPTION, CHECKPOINT = "preset.toml", "training.json", "checkpoint.pt"
 BEST, LOCK = "best.safetensors", "training.lock"

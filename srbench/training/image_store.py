@@ -26,12 +26,12 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srbench.files.cache import cache_folder
 from srbench.images import ImageError
 from srbench.images.folders import images_below
 from srbench.images.io import crop_to_multiple, pixels_sha256, read_uint8
 from srbench.images.resize import downscale_uint8
-from srbench.system.cache import cache_folder
-from srbench.system.terminal import progress
+from srbench.terminal.output import progress
 from srbench.training import TrainingError
 
 _FORMAT = 3

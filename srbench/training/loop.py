@@ -16,7 +16,7 @@ from torch import Tensor
 
 from srbench.images.io import write_png
 from srbench.interfaces import TrainingRequest
-from srbench.system.processes import Interrupted
+from srbench.machine.processes import Interrupted
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import TrainingConfig, TrainingPreset
 from srbench.training.curves import write_curves

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from srbench.images.io import quantize_round
 from srbench.interfaces import ImagePair, Metric, SRBenchError, StochasticSRModel
-from srbench.system.file_names import unknown
 from srbench.training import TrainingError
 from srbench.training.folder import Counts
+from srbench.words import unknown
 
 MOST, SIDE = 8, 256
 """Number of validation images, and their side in HR pixels, at most."""

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 from torch import Tensor
 
-from srbench.system.memory import peak_memory_mb
+from srbench.machine.memory import peak_memory_mb
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
 from srbench.training.stopping import Request

@@ -73,7 +73,7 @@ def values_of(run: RunFolder, models: Sequence[str], images: Sequence[str]) -> d
 
 def agreements(
     metrics: Sequence[MetricFacts], values: Mapping[str, Floats], votes: Counted, fit: Fit
-) -> list[Agreement]:  # fmt: skip
+) -> list[Agreement]:
     """Agreement of every metric with some votes and the strengths fitted to them, the best accuracy first."""
     voted = (np.bincount(votes.image, minlength=votes.images) > 0).astype(np.float64)[None]
     found = []
@@ -89,9 +89,11 @@ def agreements(
         shares = [_share(agrees, usable, one.votes) for one in fit.resamples]
         correlation = float(_correlations(better, fit.logs[None], voted)[0])
         correlations = [_correlations(better, one.logs, one.images * voted) for one in fit.resamples]
-        found.append(Agreement(
-            metric, fit.within(share, shares, 0, 1), int(usable.sum()), fit.within(correlation, correlations, -1, 1)
-        ))  # fmt: skip
+        found.append(
+            Agreement(
+                metric, fit.within(share, shares, 0, 1), int(usable.sum()), fit.within(correlation, correlations, -1, 1)
+            )
+        )
     return sorted(found, key=lambda one: -one.accuracy.value)
 
 

@@ -16,9 +16,9 @@ from srbench.images.io import header_size
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import digest
-from srbench.system.file_names import unknown
 from srbench.voting import VotingError
 from srbench.voting.records import HR, LR, Question, Shown, pixels_of
+from srbench.words import unknown
 
 VOTES = 60
 """Questions that count in a ballot, repeats and obvious ones not included."""
@@ -145,9 +145,13 @@ def _shown(candidates: Candidates, image: str, name: str) -> Shown:
 
 
 def _question(
-    candidates: Candidates, kind: Literal["vote", "obvious"], image: str, left: Shown, right: Shown,
+    candidates: Candidates,
+    kind: Literal["vote", "obvious"],
+    image: str,
+    left: Shown,
+    right: Shown,
     random: np.random.Generator,
-) -> Question:  # fmt: skip
+) -> Question:
     """A question about a window at random: the whole image, or a part in whole LR pixels."""
     scale = candidates.run.manifest.protocol.scale
     sides = header_size(candidates.file(image, LR))

@@ -64,9 +64,14 @@ class Fit:
         return Interval(*(0.5 + 0.5 * math.tanh(one / 2) for one in (found.value, found.low, found.high)))
 
     def within(
-        self, value: float, resampled: Sequence[Floats], low: float = -math.inf, high: float = math.inf,
-        *, several: bool = False,
-    ) -> Interval:  # fmt: skip
+        self,
+        value: float,
+        resampled: Sequence[Floats],
+        low: float = -math.inf,
+        high: float = math.inf,
+        *,
+        several: bool = False,
+    ) -> Interval:
         """A value and its interval between two limits, from its values in all resamples, without those that are NaN.
 
         Variances of raters and images add up, less that of both at once, which is in each of them (Cameron, Gelbach and

@@ -17,15 +17,16 @@ from msgspec import ValidationError, convert, to_builtins
 from numpy.typing import NDArray
 from PIL import Image
 
-from srbench.images.io import write_whole
+from srbench.files.atomic import write_whole
+from srbench.files.paths import no_file
 from srbench.interfaces import Progress, Step, silent
+from srbench.pages.fragments import hashes, in_script
 from srbench.run_folder.records import digest, strict_json
-from srbench.system.file_names import no_file, one_line
-from srbench.system.pages import hashes, in_script
 from srbench.voting import VotingError
 from srbench.voting.ballot import Candidates, ballot
 from srbench.voting.poll import SIDES, page_facts, window_of
 from srbench.voting.records import Vote
+from srbench.words import one_line
 
 FORMAT = 1
 """Format of the files that the offline page saves."""

@@ -58,11 +58,17 @@ def judged(votes: Iterable[Vote]) -> list[Rater]:
 
 
 def _judged(name: str, votes: Sequence[Vote]) -> Rater:
-    first = {(vote.question.image, vote.question.left, vote.question.right): vote
-             for vote in votes if vote.question.kind == "vote"}  # fmt: skip
+    first = {
+        (vote.question.image, vote.question.left, vote.question.right): vote
+        for vote in votes
+        if vote.question.kind == "vote"
+    }
     obvious = [vote for vote in votes if vote.question.kind == "obvious"]
-    again = [(first[vote.question.swapped].choice, vote.choice) for vote in votes
-             if vote.question.kind == "repeat" and vote.question.swapped in first]  # fmt: skip
+    again = [
+        (first[vote.question.swapped].choice, vote.choice)
+        for vote in votes
+        if vote.question.kind == "repeat" and vote.question.swapped in first
+    ]
     sided = [(one, other) for one, other in again if "neither" not in (one, other)]
     same_side = sum(one == other for one, other in sided)
     return Rater(name, len(obvious), sum(map(is_right, obvious)), len(sided), same_side)

@@ -15,10 +15,11 @@ from typing import Annotated, ClassVar, Literal
 from filelock import FileLock
 from msgspec import Meta, Struct, to_builtins
 
+from srbench.files.paths import no_file
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import JSONLine, PairRecord, SampleRecord, append, digest, drop_torn_lines, read
-from srbench.system.file_names import is_file_name, no_file, printable
 from srbench.voting import VotingError
+from srbench.words import is_file_name, printable
 
 LONGEST_NAME = 60
 """Largest number of characters of a rater's name."""

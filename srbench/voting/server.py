@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from srbench.system.local_server import HOST, LocalServer, PageRequestHandler, open_server, serve
+from srbench.pages.server import HOST, LocalServer, PageRequestHandler, open_server, serve
 from srbench.voting.page import online_page
 from srbench.voting.poll import Poll
 

@@ -23,9 +23,12 @@ CHOICES: tuple[Choice, ...] = ("left", "right", "neither")
 
 
 def simulated(
-    ballots: Mapping[str, Sequence[Question]], strengths: Mapping[str, float], habits: Mapping[str, Habit], seed: int,
+    ballots: Mapping[str, Sequence[Question]],
+    strengths: Mapping[str, float],
+    habits: Mapping[str, Habit],
+    seed: int,
     image_spread: float = 0.0,
-) -> list[Vote]:  # fmt: skip
+) -> list[Vote]:
     """Answers in ballots by rater, in order; raters without a habit look at the images.
 
     ``strengths`` are natural logarithms by the folder of the setting; from image to image they have the standard

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from srbench.system.file_names import number_of
 from srbench.voting.agreement import Agreement
 from srbench.voting.fitting import Interval, percent
 from srbench.voting.raters import FEWEST, RULE
 from srbench.voting.tally import Strength, Tally
+from srbench.words import number_of
 
 _NAMED = 2
 """Largest number of named models that cannot be told from the first."""

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from srbench.interfaces import SRBenchError
-from srbench.system.file_names import one_line
-from srbench.system.terminal import transfer
+from srbench.terminal.output import transfer
+from srbench.words import one_line
 
 OFFLINE = "SRBENCH_OFFLINE"
 """Environment variable; any value but 0 forbids all downloads."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
-from srbench.images.io import write_whole
+from srbench.files.atomic import write_whole
+from srbench.files.paths import no_file
 from srbench.interfaces import SRBenchError
-from srbench.system.file_names import no_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -75,19 +74,6 @@ def weights_content(tensors: dict[str, Tensor], metadata: dict[str, str]) -> byt
     from safetensors.torch import save
 
     return _with_sorted_header(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
-
-
-def sha256_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file. Raises OSError if it cannot be read or is not a regular file."""
-    if found := no_file(path):  # reading a pipe would block
-        raise OSError(errno.EINVAL, f"{found}, not a file", str(path))
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sha256_bytes(content: bytes) -> str:
-    """Hexadecimal SHA-256 of bytes."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def parameters_sha256(network: nn.Module) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from srbench.system.config import ConfigError, structure
+from srbench.files.config import ConfigError, structure
 from srbench.weights.files import WeightsError, load_weights
 
 if TYPE_CHECKING:

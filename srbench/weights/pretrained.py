@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from srbench.files.config import structure
+from srbench.files.hashes import sha256_file
 from srbench.interfaces import Converter, WeightsInfo
-from srbench.system.config import structure
 from srbench.weights.checkpoints import ENDINGS, read_checkpoint
-from srbench.weights.files import WeightsError, faults_of, sha256_file
+from srbench.weights.files import WeightsError, faults_of
 from srbench.weights.metadata import WeightsMetadata, load_described, read_metadata
 from srbench.weights.table import credited
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from srbench.system.cache import cache_folder
-from srbench.system.config import load_toml
-from srbench.system.file_names import unknown
+from srbench.files.cache import cache_folder
+from srbench.files.config import load_toml
 from srbench.weights.files import WeightsError
 from srbench.weights.metadata import WeightsMetadata
+from srbench.words import unknown
 
 _TABLE = Path(__file__).with_suffix(".toml")
 

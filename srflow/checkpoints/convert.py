@@ -25,7 +25,7 @@ from baselines.convert import (
     rrdb_from_official,
     rrdb_shapes,
 )
-from srbench.system.config import preset_names
+from srbench.files.config import preset_names
 from srbench.weights.files import WeightsError
 from srbench.weights.pretrained import require_shapes
 from srflow.config import SRFlowConfig

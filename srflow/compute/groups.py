@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from srbench.system.memory import out_of_memory
+from srbench.machine.memory import out_of_memory
 
 CACHE_PIXELS = 2**13
 """Pixels of a map of 64 channels that fit the caches of one core: 2 MB."""

@@ -1,6 +1,6 @@
 """Winograd's 3x3 convolution, for a map that many convolutions see.
 
-A tile of 4x4 outputs takes 36 products for every two channels instead of 144 (``srbench.system.winograd``). The numbers
+A tile of 4x4 outputs takes 36 products for every two channels instead of 144 (``srbench.machine.winograd``). The numbers
 of the pixels are computed once for all convolutions of a map; the rest of a convolution are matrix products.
 """
 
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.system.winograd import winograd_matrices
+from srbench.machine.winograd import winograd_matrices
 from srflow.compute.convolution import channels_last, convolve
 
 SIDE, SEEN = 4, 6

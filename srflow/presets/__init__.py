@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
-from srbench.system.config import require_range
+from srbench.files.config import require_range
 from srbench.training.config import TrainingConfig
 from srflow.config import SRFlowConfig
 

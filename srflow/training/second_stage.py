@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.vgg import PerceptualLoss, load_vgg
+from srbench.files.config import ConfigError, load_preset
 from srbench.interfaces import TrainingRequest
-from srbench.system.config import ConfigError, load_preset
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.patterns import grid_difference, spectrum_difference
@@ -77,9 +77,13 @@ class Losses:
         grid = grid_difference(sample, batch.hr, self.network.scale)
         spectrum = spectrum_difference(sample, batch.hr)
         total = (
-            weights.nll_weight * nll + weights.pixel_weight * pixel + weights.perceptual_weight * perceptual
-            + weights.texture_weight * texture + weights.grid_weight * grid + weights.spectrum_weight * spectrum
-        )  # fmt: skip
+            weights.nll_weight * nll
+            + weights.pixel_weight * pixel
+            + weights.perceptual_weight * perceptual
+            + weights.texture_weight * texture
+            + weights.grid_weight * grid
+            + weights.spectrum_weight * spectrum
+        )
         parts = {"l1": pixel, "perceptual": perceptual, "texture": texture, "grid": grid, "spectrum": spectrum}
         return total, {"bits_per_dim": nll + math.log2(LEVELS), **parts}
 

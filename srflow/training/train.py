@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from baselines.zoo import load_rrdb
+from srbench.files.config import load_preset
 from srbench.interfaces import TrainingRequest
-from srbench.system.config import load_preset
 from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam
 from srbench.training.loop import Training

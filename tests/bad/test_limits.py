@@ -27,9 +27,12 @@ finally:
 def measured(*arguments, **environment):
     """A command in a process of its own; returns exit code, what it printed, and its peak memory in MB."""
     done = subprocess.run(
-        [sys.executable, "-c", MEASURED, *map(str, arguments)], capture_output=True, env=os.environ | environment,
-        check=False, timeout=1200,
-    )  # fmt: skip
+        [sys.executable, "-c", MEASURED, *map(str, arguments)],
+        capture_output=True,
+        env=os.environ | environment,
+        check=False,
+        timeout=1200,
+    )
     lines = done.stderr.decode(errors="replace").splitlines()
     [peak] = [int(line.split()[1]) for line in lines if line.startswith("peak ")]
     return done.returncode, done.stdout, [line for line in lines if not line.startswith("peak ")], peak

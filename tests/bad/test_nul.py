@@ -9,11 +9,25 @@ import pytest
 FINE = {"models": ["bicubic"], "scale": 4, "data": "photos", "limit": 1, "metrics": ["psnr"], "workers": 1}
 NUL = "a\0b"
 CHANGES = [
-    {"data": NUL}, {"data": None, "hr": NUL, "lr": NUL}, {"out": NUL}, {"models": [NUL]}, {"models": [f"{NUL}.pth"]},
-    {"models": [f"{NUL}.py:M"]}, {"models": [f"rrdb:{NUL}"]}, {"models": [f"x={NUL}"]}, {"models": [f"{NUL}=bicubic"]},
-    {"metrics": [NUL]}, {"metrics": [f"{NUL}.py:M"]}, {"suite": NUL}, {"suite": f"{NUL}.toml"}, {"degrade": NUL},
-    {"degrade": f"{NUL}.toml"}, {"engine": f"dask:{NUL}"}, {"engine": NUL}, {"shard": NUL},
-]  # fmt: skip
+    {"data": NUL},
+    {"data": None, "hr": NUL, "lr": NUL},
+    {"out": NUL},
+    {"models": [NUL]},
+    {"models": [f"{NUL}.pth"]},
+    {"models": [f"{NUL}.py:M"]},
+    {"models": [f"rrdb:{NUL}"]},
+    {"models": [f"x={NUL}"]},
+    {"models": [f"{NUL}=bicubic"]},
+    {"metrics": [NUL]},
+    {"metrics": [f"{NUL}.py:M"]},
+    {"suite": NUL},
+    {"suite": f"{NUL}.toml"},
+    {"degrade": NUL},
+    {"degrade": f"{NUL}.toml"},
+    {"engine": f"dask:{NUL}"},
+    {"engine": NUL},
+    {"shard": NUL},
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: " ".join(f"{k}={v}" for k, v in change.items()))

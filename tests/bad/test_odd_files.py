@@ -14,9 +14,14 @@ KINDS = {
     "folder": (Path.mkdir, r"a folder, not a file of"),
     "link": (lambda path: path.symlink_to("nowhere"), r"a link, not a file of"),
 }
-COMMANDS = ["verify RUN", RUN, "report RUN",
-            "score RUN --metrics ssim --workers 1", "compare bicubic bicubic --run RUN",
-            "merge RUN --out {here}/merged"]  # fmt: skip
+COMMANDS = [
+    "verify RUN",
+    RUN,
+    "report RUN",
+    "score RUN --metrics ssim --workers 1",
+    "compare bicubic bicubic --run RUN",
+    "merge RUN --out {here}/merged",
+]
 OWN = ["manifest.json", "pairs.jsonl", "samples.jsonl", "rows.jsonl", ".lock", ".report.lock"]
 
 
@@ -64,6 +69,8 @@ def test_in_a_training(refused, bad, tmp_path, file):
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "training.json").touch()
     in_place_of(tmp_path / "train" / file, "pipe")
-    for command in ("train --resume {here}/train", "train rrdb --preset mini-x4 --data {bad}/fine --out {here}/train "
-                    "--set training.patch=32 --device cpu"):  # fmt: skip
+    for command in (
+        "train --resume {here}/train",
+        "train rrdb --preset mini-x4 --data {bad}/fine --out {here}/train --set training.patch=32 --device cpu",
+    ):
         refused(command, rf"train/{file}: {KINDS['pipe'][1]} a training", kept=["train"])

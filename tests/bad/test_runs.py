@@ -27,8 +27,14 @@ MANIFESTS = {
     "digits": (("metrics", 0, "digits"), 10**9, "decimals"),
     "key": (("more",), 1, "unknown key 'more'"),
 }
-COMMANDS = ["report RUN", "verify RUN", "score RUN --metrics ssim --workers 1", "merge RUN --out {here}/merged",
-            "compare bicubic bicubic --run RUN", "view RUN --no-browser --port 0"]  # fmt: skip
+COMMANDS = [
+    "report RUN",
+    "verify RUN",
+    "score RUN --metrics ssim --workers 1",
+    "merge RUN --out {here}/merged",
+    "compare bicubic bicubic --run RUN",
+    "view RUN --no-browser --port 0",
+]
 
 
 @pytest.mark.parametrize("name", MANIFESTS)

@@ -50,8 +50,10 @@ CASES = [
     (f"{RUN} --models {{bad}}/ends.py:M", r"ends\.py"),
     ("run --models {bad}/models.py:Half --scale 4 --metrics psnr --data {bad}/fine --out {here}/run", r"has shape"),
     ("run --models {bad}/models.py:Ends --scale 4 --metrics psnr --data {bad}/fine --out {here}/run", r"SystemExit"),
-    ("run --models {bad}/models.py:Recursive --scale 4 --metrics psnr --data {bad}/fine --out {here}/run",
-     r"RecursionError"),
+    (
+        "run --models {bad}/models.py:Recursive --scale 4 --metrics psnr --data {bad}/fine --out {here}/run",
+        r"RecursionError",
+    ),
     (f"{RUN} --models {{bad}}/models.py:Absent", r"unknown class"),
     (f"{RUN} --models bicubik", r"unknown model 'bicubik'; did you mean bicubic\?"),
     (f"{RUN} --models ../../etc:x", r"etc"),
@@ -81,8 +83,11 @@ CASES = [
     ("train srflow --preset {bad}/pipe.toml --data {bad}/fine --out {here}/train", r"pipe\.toml: a pipe"),
     ("train srflow --preset nothing --data {bad}/fine --out {here}/train", r"unknown preset 'nothing'"),
     (f"{TRAIN} network.stacked=[]", r"network\.stacked is empty; name at least one"),
-    *((f"{TRAIN} {table}.{change}", rf"{table}.*{change.partition('=')[0].rpartition('.')[2]}")
-      for table, changes in CHANGES.items() for change in changes.split()),
+    *(
+        (f"{TRAIN} {table}.{change}", rf"{table}.*{change.partition('=')[0].rpartition('.')[2]}")
+        for table, changes in CHANGES.items()
+        for change in changes.split()
+    ),
     *((f"{TRAIN} frozen={value}", r"frozen") for value in (5, -1, "nan")),
     (f"{TRAIN} training.patch={10**12}", r"training|patch"),
     (f"{TRAIN} training.batch={10**12}", r"training.*batch|patch"),
@@ -91,11 +96,21 @@ CASES = [
     (f"{TRAIN} training.steps.more=3", r"steps is a value"),
     (f"{TRAIN} training.steps={'[' * 5000}", r"not a TOML value"),
     (f"{TRAIN} training.steps={'9' * 5000}", r"not a TOML value"),
-    *((f"{TRAIN.replace('srflow', 'esrgan')} losses.{key}={value}", rf"losses.*{key}") for key, value in
-      {"discriminator_width": 0, "shift": -1, "pixel_weight": "nan", "discriminator_rate": -1}.items()),
+    *(
+        (f"{TRAIN.replace('srflow', 'esrgan')} losses.{key}={value}", rf"losses.*{key}")
+        for key, value in {
+            "discriminator_width": 0,
+            "shift": -1,
+            "pixel_weight": "nan",
+            "discriminator_rate": -1,
+        }.items()
+    ),
     (f"{TRAIN.replace('srflow', 'srflow-perceptual')} losses.temperature=-1", r"losses.*temperature"),
-    ("upscale {bad}/fine/a.png --models srflow --scale 8 --samples 100000 --out {here}/up --temperature 1e400",
-     r"temperature", 2),
+    (
+        "upscale {bad}/fine/a.png --models srflow --scale 8 --samples 100000 --out {here}/up --temperature 1e400",
+        r"temperature",
+        2,
+    ),
     ("upscale {bad}/fine/a.png --models nothing --scale 8 --out {here}/up", r"unknown model"),
     ("upscale {bad}/absent.png --models bicubic --scale 8 --out {here}/up", r"could not be"),
     ("upscale {bad}/pipe/b.png --models bicubic --scale 8 --out {here}/up", r"could not be"),
@@ -115,8 +130,11 @@ CASES = [
     (f"{CONTENT} {{bad}}/pipe/b.png --box 0,0,16,16", r"b\.png"),
     ("edit restore {bad}/fine/a.png --models bicubic --scale 8 --out {here}/edits", r"has no latents"),
     (f"edit restore {{bad}}/fine/a.png --models srflow --scale 8 --seed {10**23} --out {{here}}/edits", r"--seed", 2),
-    ("edit temperature {bad}/fine/a.png --models srflow --scale 8 --temperature 0,,1 --out {here}/edits",
-     r"is not a temperature", 2),
+    (
+        "edit temperature {bad}/fine/a.png --models srflow --scale 8 --temperature 0,,1 --out {here}/edits",
+        r"is not a temperature",
+        2,
+    ),
     ("edit temperature {bad}/long/*.png --models srflow --scale 8 --out {here}/edits", r"no such file"),
     ("explore {bad}/cut/b.png --no-browser", r"b\.png: damaged"),
     ("explore {bad}/pipe/b.png --no-browser", r"b\.png"),
@@ -124,7 +142,7 @@ CASES = [
     ("view {bad}/fine --no-browser", r"fine: no run in it"),
     ("init {bad}/key.toml", r"key\.toml: already exists"),
     ("show nothing", r"unknown name 'nothing'"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0].replace("{bad}/", "").replace("{here}/", "")[-90:])

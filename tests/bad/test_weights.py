@@ -65,7 +65,7 @@ CHECKPOINTS = {
     "number": ({"a": 3}, "contains no named tensors"),
     "nothing": ({}, "contains no named tensors"),
     "other": ({"a": torch.zeros(3)}, "not a checkpoint of"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

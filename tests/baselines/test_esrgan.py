@@ -18,12 +18,13 @@ from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.train import adversaries
 from baselines.vgg import LAYERS, PerceptualLoss, _ArraysOnly, _converted, load_vgg
 from baselines.zoo import load_esrgan, load_rrdb
+from srbench.files.config import ConfigError, load_preset
+from srbench.files.hashes import sha256_file
 from srbench.interfaces import SRBenchError
 from srbench.models.loading import load_model
 from srbench.models.official import add
-from srbench.system.config import ConfigError, load_preset
 from srbench.training.learner import Batch
-from srbench.weights.files import WeightsError, save_weights, sha256_file
+from srbench.weights.files import WeightsError, save_weights
 
 
 def log_sigmoid(x):

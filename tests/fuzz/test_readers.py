@@ -17,6 +17,7 @@ from safetensors.torch import save
 
 from srbench.data import DataError
 from srbench.data.prepare.archives import extract
+from srbench.files.config import ConfigError, load_toml
 from srbench.images import ImageError
 from srbench.images.io import quantize_round, read_image, read_uint8
 from srbench.interfaces import SRBenchError
@@ -24,7 +25,6 @@ from srbench.models.official import _unpacked
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.manifest import content_of, read_manifest
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, from_line, to_line
-from srbench.system.config import ConfigError, load_toml
 from srbench.training import TrainingError
 from srbench.weights.files import WeightsError, load_metadata, load_weights
 from srbench.weights.metadata import WeightsMetadata, read_metadata
@@ -70,10 +70,16 @@ def _images():
     exif = Image.Exif()
     exif[0x0112], exif[0x011A] = 6, 72.0
     for options in (
-        {"format": "PNG"}, {"format": "PNG", "exif": exif}, {"format": "JPEG", "exif": exif}, {"format": "TIFF"},
-        {"format": "JPEG", "progressive": True}, {"format": "TIFF", "compression": "tiff_lzw"}, {"format": "BMP"},
-        {"format": "WEBP", "exif": exif}, {"format": "WEBP", "lossless": True},
-    ):  # fmt: skip
+        {"format": "PNG"},
+        {"format": "PNG", "exif": exif},
+        {"format": "JPEG", "exif": exif},
+        {"format": "TIFF"},
+        {"format": "JPEG", "progressive": True},
+        {"format": "TIFF", "compression": "tiff_lzw"},
+        {"format": "BMP"},
+        {"format": "WEBP", "exif": exif},
+        {"format": "WEBP", "lossless": True},
+    ):
         buffer = io.BytesIO()
         image.save(buffer, **options)
         found.append(buffer.getvalue())

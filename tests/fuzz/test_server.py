@@ -41,20 +41,34 @@ def answered(port, request, *, whole=True):
 
 
 LINES = st.sampled_from(
-    ["GET / HTTP/1.1", "POST /make HTTP/1.1", "POST /save HTTP/1.0", "POST /open HTTP/1.1",
-     "GET /hr.png?image=1 HTTP/1.1", "GET /view.jpg?image=1 HTTP/1.1", "GET /lr.png?image=ID&part=0,0,8,8 HTTP/1.0",
-     "GET /hr.png?image=ID&part=-1,99999999999999999999,8, HTTP/1.1",
-     "GET /../../etc/passwd HTTP/1.0", "GET http://[ HTTP/1.1", "DELETE / HTTP/1.1", "GET", "", "GET / HTTP/9.9"]
-) | st.text(max_size=20)  # fmt: skip
+    [
+        "GET / HTTP/1.1",
+        "POST /make HTTP/1.1",
+        "POST /save HTTP/1.0",
+        "POST /open HTTP/1.1",
+        "GET /hr.png?image=1 HTTP/1.1",
+        "GET /view.jpg?image=1 HTTP/1.1",
+        "GET /lr.png?image=ID&part=0,0,8,8 HTTP/1.0",
+        "GET /hr.png?image=ID&part=-1,99999999999999999999,8, HTTP/1.1",
+        "GET /../../etc/passwd HTTP/1.0",
+        "GET http://[ HTTP/1.1",
+        "DELETE / HTTP/1.1",
+        "GET",
+        "",
+        "GET / HTTP/9.9",
+    ]
+) | st.text(max_size=20)
 HEADERS = st.dictionaries(
     st.sampled_from(["X-Srbench", "Content-Length", "Transfer-Encoding", "Origin", "Expect", "Connection"]),
     st.sampled_from(["a.png", "-1", "0", "9" * 30, "chunked", "null", "%00", "a%0Ab.png", "..%2F..", "100-continue"])
     | st.text(max_size=9),
 )
 WISHES = st.fixed_dictionaries(
-    {"image": st.just("ID") | st.text(max_size=3),
-     "kind": st.sampled_from(["sample", "style", "content", "restore", "spread", "x"]),
-     "temperature": st.floats() | st.just(0.5) | st.text(max_size=2)},
+    {
+        "image": st.just("ID") | st.text(max_size=3),
+        "kind": st.sampled_from(["sample", "style", "content", "restore", "spread", "x"]),
+        "temperature": st.floats() | st.just(0.5) | st.text(max_size=2),
+    },
     optional={
         "seed": st.integers() | st.just(3),
         "source": st.lists(st.integers(-(2**70), 2**70), max_size=5) | st.just([0, 0, 4, 4]),
@@ -63,13 +77,16 @@ WISHES = st.fixed_dictionaries(
         "source_image": st.just("ID") | st.text(max_size=3) | st.none(),
         "name": st.just("../x"),
     },
-)  # fmt: skip
+)
 
 
 @given(
-    line=LINES, headers=HEADERS, whole=st.sampled_from([True, True, True, False]), host=st.booleans(),
+    line=LINES,
+    headers=HEADERS,
+    whole=st.sampled_from([True, True, True, False]),
+    host=st.booleans(),
     body=st.binary(max_size=30) | WISHES.map(json.dumps).map(str.encode) | st.just(b"[" * 50_000),
-)  # fmt: skip
+)
 def test_requests(site, capfd, line, headers, whole, host, body):
     port, folder, picture = site
     body = body.replace(b"ID", picture.encode())

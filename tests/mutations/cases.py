@@ -102,9 +102,15 @@ def of_files(name: str, files: dict[str, Any], change: Change, **more: Any) -> C
 
 
 def of_model(
-    name: str, gain: str = "return 1.0", change: Change = None, top: str = "", body: str = "", base: str = "",
-    files: dict[str, Any] | None = None, **more: Any,
-) -> Case:  # fmt: skip
+    name: str,
+    gain: str = "return 1.0",
+    change: Change = None,
+    top: str = "",
+    body: str = "",
+    base: str = "",
+    files: dict[str, Any] | None = None,
+    **more: Any,
+) -> Case:
     """A change that a model sees by its gain, in its own way, or does not see."""
     return of_files(name, {"my.py": model(gain, top, body, base)} | (files or {}), change, **more)
 
@@ -118,9 +124,7 @@ def of_metric(name: str, gain: str, change: Change = None, body: str = "", facts
 def of_run(name: str, change: Change = None, files: dict[str, Any] | None = None, **more: Any) -> Case:
     """A change of the data or of the request, seen by bicubic unless other models are named."""
     spec = {"data": "data"} | more.pop("spec", {})
-    return of_files(
-        name, {"data/a.png": png(1)} | (files or {}), change, spec=spec, **{"models": ("bicubic",)} | more
-    )  # fmt: skip
+    return of_files(name, {"data/a.png": png(1)} | (files or {}), change, spec=spec, **{"models": ("bicubic",)} | more)
 
 
 def array(value: float) -> bytes:
@@ -164,76 +168,154 @@ OF_MODELS = [
     of_model("a helper beside it", IMPORT, HELPER),
     of_model("a helper imported at the top", "return GAIN", HELPER, top="from gain import GAIN"),
     of_model("a helper by importlib", 'import importlib; return importlib.import_module("ga" + "in").GAIN', HELPER),
-    of_model("a helper in a package beside it", "from pack.gain import GAIN; return GAIN", ("pack/gain.py", *CODE),
-             files={"pack/__init__.py": ""}),
+    of_model(
+        "a helper in a package beside it",
+        "from pack.gain import GAIN; return GAIN",
+        ("pack/gain.py", *CODE),
+        files={"pack/__init__.py": ""},
+    ),
     of_model("code that is executed", 'return runpy.run_path(HERE / "gain.py")["GAIN"]', HELPER, top="import runpy"),
-    of_model("a folder on sys.path", "return GAIN", ("../elsewhere1/gain_elsewhere.py", *CODE),
-             top='sys.path.append(str(HERE.parent / "elsewhere1"))\nfrom gain_elsewhere import GAIN'),
-    of_model("a folder on sys.path in the call", "import gain_elsewhere2 as g; return g.GAIN",
-             ("../elsewhere2/gain_elsewhere2.py", *CODE),
-             body='sys.path.append(str(HERE.parent / "elsewhere2"))'),
-    of_model("a folder on sys.path by importlib",
-             'import importlib; return importlib.import_module("gain_" + "elsewhere3").GAIN',
-             ("../elsewhere3/gain_elsewhere3.py", *CODE),
-             body='sys.path.append(str(HERE.parent / "elsewhere3"))'),
+    of_model(
+        "a folder on sys.path",
+        "return GAIN",
+        ("../elsewhere1/gain_elsewhere.py", *CODE),
+        top='sys.path.append(str(HERE.parent / "elsewhere1"))\nfrom gain_elsewhere import GAIN',
+    ),
+    of_model(
+        "a folder on sys.path in the call",
+        "import gain_elsewhere2 as g; return g.GAIN",
+        ("../elsewhere2/gain_elsewhere2.py", *CODE),
+        body='sys.path.append(str(HERE.parent / "elsewhere2"))',
+    ),
+    of_model(
+        "a folder on sys.path by importlib",
+        'import importlib; return importlib.import_module("gain_" + "elsewhere3").GAIN',
+        ("../elsewhere3/gain_elsewhere3.py", *CODE),
+        body='sys.path.append(str(HERE.parent / "elsewhere3"))',
+    ),
     of_model("a file read when it is imported", "return GAIN", TEXT, top=f"GAIN = {NUMBER}"),
     of_model("a file read when it is made", "return self.value", TEXT, body=f"{INIT} self.value = {NUMBER}"),
     of_model("a file read in the call", READ, TEXT),
-    of_model("a file read by a thread",
-             "from concurrent.futures import ThreadPoolExecutor as T; return T(1).submit(self.read).result()", TEXT,
-             body=f"def read(self): {READ}"),
+    of_model(
+        "a file read by a thread",
+        "from concurrent.futures import ThreadPoolExecutor as T; return T(1).submit(self.read).result()",
+        TEXT,
+        body=f"def read(self): {READ}",
+    ),
     of_model("a file read by os.open", 'return float(os.read(os.open(HERE / "gain.txt", os.O_RDONLY), 9))', TEXT),
-    of_model("a file behind a Path", "return float(self.path.read_text())", TEXT,
-             body=f'{INIT} self.path = HERE / "gain.txt"'),
-    of_model("a file of another folder", 'return float((HERE.parent / "else4" / "gain.txt").read_text())',
-             ("../else4/gain.txt", *TEXT[1:])),
-    Case("a file that was not there", {"my.py": model('p = HERE / "no.txt"; return 0.5 if p.exists() else 1.0')},
-         {"no.txt": "1"}),
+    of_model(
+        "a file behind a Path",
+        "return float(self.path.read_text())",
+        TEXT,
+        body=f'{INIT} self.path = HERE / "gain.txt"',
+    ),
+    of_model(
+        "a file of another folder",
+        'return float((HERE.parent / "else4" / "gain.txt").read_text())',
+        ("../else4/gain.txt", *TEXT[1:]),
+    ),
+    Case(
+        "a file that was not there",
+        {"my.py": model('p = HERE / "no.txt"; return 0.5 if p.exists() else 1.0')},
+        {"no.txt": "1"},
+    ),
     Case("a file more in a folder", {"my.py": model('return 1 / len(os.listdir(HERE / "d"))'), "d/a": ""}, {"d/b": ""}),
     of_model("weights of numpy", 'return float(np.load(HERE / "w.npy"))', ("w.npy", array(1.0), array(0.5))),
-    of_model("weights of torch in a plain class", "return self.net.weight.item()",
-             ("w.pt", weights(1.0), weights(0.5)),
-             body=f"{INIT}\n        self.net = torch.nn.Linear(1, 1)\n"
-             '        self.net.load_state_dict(torch.load(HERE / "w.pt"))'),
-    of_model("weights of safetensors", "return self.w.item()", ("w.safetensors", safe(1.0), safe(0.5)),
-             body=f"{INIT}\n        from safetensors.torch import load_file\n"
-             '        self.w = load_file(HERE / "w.safetensors")["weight"]'),
-    of_model("weights of safetensors in the call",
-             'from safetensors.torch import load_file; return load_file(HERE / "w.safetensors")["weight"].item()',
-             ("w.safetensors", safe(1.0), safe(0.5))),
+    of_model(
+        "weights of torch in a plain class",
+        "return self.net.weight.item()",
+        ("w.pt", weights(1.0), weights(0.5)),
+        body=f"{INIT}\n        self.net = torch.nn.Linear(1, 1)\n"
+        '        self.net.load_state_dict(torch.load(HERE / "w.pt"))',
+    ),
+    of_model(
+        "weights of safetensors",
+        "return self.w.item()",
+        ("w.safetensors", safe(1.0), safe(0.5)),
+        body=f"{INIT}\n        from safetensors.torch import load_file\n"
+        '        self.w = load_file(HERE / "w.safetensors")["weight"]',
+    ),
+    of_model(
+        "weights of safetensors in the call",
+        'from safetensors.torch import load_file; return load_file(HERE / "w.safetensors")["weight"].item()',
+        ("w.safetensors", safe(1.0), safe(0.5)),
+    ),
     of_model("a persistent buffer", "return self.b", TEXT, base="torch.nn.Module", body=BUFFER.format("")),
-    of_model("a buffer that is not persistent", "return self.b", TEXT, base="torch.nn.Module",
-             body=BUFFER.format(", persistent=False")),
+    of_model(
+        "a buffer that is not persistent",
+        "return self.b",
+        TEXT,
+        base="torch.nn.Module",
+        body=BUFFER.format(", persistent=False"),
+    ),
     of_model("an environment variable", 'return float(os.environ["SRTEST_GAIN"])', **VARIABLE),
-    of_model("an environment variable that was not set", 'return float(os.getenv("SRTEST_GAIN", "1.0"))',
-             environ_after={"SRTEST_GAIN": "0.5"}),
-    of_model("an environment variable when it is imported", "return GAIN",
-             top='GAIN = float(os.environ.get("SRTEST_GAIN"))', **VARIABLE),
-    of_model("another program", 'return float(subprocess.check_output(["cat", HERE / "gain.txt"]))', TEXT,
-             top="import subprocess"),
-    of_model("an object that nobody can look into", "return next(self.values)", TEXT,
-             body=f'{INIT} self.values = (float(open(HERE / n).read()) for n in ["gain.txt"] * 99)'),
+    of_model(
+        "an environment variable that was not set",
+        'return float(os.getenv("SRTEST_GAIN", "1.0"))',
+        environ_after={"SRTEST_GAIN": "0.5"},
+    ),
+    of_model(
+        "an environment variable when it is imported",
+        "return GAIN",
+        top='GAIN = float(os.environ.get("SRTEST_GAIN"))',
+        **VARIABLE,
+    ),
+    of_model(
+        "another program",
+        'return float(subprocess.check_output(["cat", HERE / "gain.txt"]))',
+        TEXT,
+        top="import subprocess",
+    ),
+    of_model(
+        "an object that nobody can look into",
+        "return next(self.values)",
+        TEXT,
+        body=f'{INIT} self.values = (float(open(HERE / n).read()) for n in ["gain.txt"] * 99)',
+    ),
     of_files("a module on PYTHONPATH", {"lone1.py": model(IMPORT)}, HELPER, models=("m=lone1:Model",), path=(".",)),
-    of_files("a package on PYTHONPATH",
-             {"pack2/__init__.py": "",
-              "pack2/my.py": model('import importlib; return importlib.import_module("pack2.ga" + "in").GAIN')},
-             ("pack2/gain.py", *CODE), models=("m=pack2.my:Model",), path=(".",)),
-    Case("two modules of one distribution", distribution("1", lone3=LONE, lone3_helper=CODE[0]),
-         distribution("1", lone3=LONE, lone3_helper=CODE[1]), models=("m=lone3:Model",), **INSTALLED),
-    Case("a distribution of another version", distribution("1", lone3=LONE, lone3_helper=CODE[0]),
-         distribution("2", lone3=LONE_HALVED, lone3_helper=CODE[0]), models=("m=lone3:Model",), **INSTALLED),
-    Case("a library of another version",
-         {"my.py": model("import lib4; return lib4.GAIN"), **distribution("1", lib4="GAIN = 1.0\n")},
-         distribution("2", lib4="GAIN = 0.5\n"), **INSTALLED),
-]  # fmt: skip
+    of_files(
+        "a package on PYTHONPATH",
+        {
+            "pack2/__init__.py": "",
+            "pack2/my.py": model('import importlib; return importlib.import_module("pack2.ga" + "in").GAIN'),
+        },
+        ("pack2/gain.py", *CODE),
+        models=("m=pack2.my:Model",),
+        path=(".",),
+    ),
+    Case(
+        "two modules of one distribution",
+        distribution("1", lone3=LONE, lone3_helper=CODE[0]),
+        distribution("1", lone3=LONE, lone3_helper=CODE[1]),
+        models=("m=lone3:Model",),
+        **INSTALLED,
+    ),
+    Case(
+        "a distribution of another version",
+        distribution("1", lone3=LONE, lone3_helper=CODE[0]),
+        distribution("2", lone3=LONE_HALVED, lone3_helper=CODE[0]),
+        models=("m=lone3:Model",),
+        **INSTALLED,
+    ),
+    Case(
+        "a library of another version",
+        {"my.py": model("import lib4; return lib4.GAIN"), **distribution("1", lib4="GAIN = 1.0\n")},
+        distribution("2", lib4="GAIN = 0.5\n"),
+        **INSTALLED,
+    ),
+]
 OF_METRICS = [
-    of_metric("a metric's source", "return 1.0",
-              ("mine.py", *(METRIC.format(gain=gain, body="", facts="") for gain in ("return 1.0", "return 2.0")))),
+    of_metric(
+        "a metric's source",
+        "return 1.0",
+        ("mine.py", *(METRIC.format(gain=gain, body="", facts="") for gain in ("return 1.0", "return 2.0"))),
+    ),
     of_metric("a metric's helper", IMPORT, HELPER),
     of_metric("a metric's file", READ, TEXT),
     of_metric("a metric's file when it is made", "return self.k", TEXT, body=f"{INIT} self.k = {NUMBER}"),
     of_metric("a metric's parameters", READ, TEXT, facts=', parameters=(HERE / "gain.txt",)'),
     of_metric("a metric's environment variable", 'import os; return float(os.environ["SRTEST_GAIN"])', **VARIABLE),
-    of_metric("a metric of unknown state", "return next(self.k)", TEXT,
-              body=f"{INIT} self.k = ({NUMBER} for _ in range(99))"),
-]  # fmt: skip
+    of_metric(
+        "a metric of unknown state", "return next(self.k)", TEXT, body=f"{INIT} self.k = ({NUMBER} for _ in range(99))"
+    ),
+]

@@ -57,9 +57,11 @@ def done(case, number):
     with process_like(case):
         fresh = run(replace(spec, out=f"{case['folder']}.fresh{number}")).folder
     return {
-        "sampled": outcome.sampled, "scored": outcome.scored,
-        "values": values_in(outcome.folder), "truth": values_in(fresh),
-    }  # fmt: skip
+        "sampled": outcome.sampled,
+        "scored": outcome.scored,
+        "values": values_in(outcome.folder),
+        "truth": values_in(fresh),
+    }
 
 
 def main():

@@ -28,11 +28,22 @@ MIXTURES = {
     "convolve": lambda here, there: F.conv2d(there[None, None], here[None, None]),
     "normalise": lambda here, there: F.batch_norm(there, here[0], here[1]),
     "step": lambda here, there: torch._fused_adam_(
-        [here], [there], [here], [here], [], [here[0, 0]],
-        lr=1e-3, beta1=0.9, beta2=0.9, weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
+        [here],
+        [there],
+        [here],
+        [here],
+        [],
+        [here[0, 0]],
+        lr=1e-3,
+        beta1=0.9,
+        beta2=0.9,
+        weight_decay=0.0,
+        eps=1e-8,
+        amsgrad=False,
+        maximize=False,
     ),
     "numpy": lambda here, there: there.numpy(),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MIXTURES)

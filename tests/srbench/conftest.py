@@ -177,9 +177,18 @@ def make_row():
     def call(model, temperature, image, values, seconds=0.5):
         outputs = max((len(value) for value in values.values() if isinstance(value, list)), default=1)
         sample = SampleRecord(
-            f"{model} {temperature} {image}", image, 0, 1, "", "m", temperature, "",
-            (ImageDigest("0", None),) * outputs, seconds, 100.0,
-        )  # fmt: skip
+            f"{model} {temperature} {image}",
+            image,
+            0,
+            1,
+            "",
+            "m",
+            temperature,
+            "",
+            (ImageDigest("0", None),) * outputs,
+            seconds,
+            100.0,
+        )
         return Row(sample, Setting(model, temperature), values, 0.25, frozenset((0,)))
 
     return call
@@ -259,13 +268,26 @@ def _write_row(folder, model, temperature, image, found, grey, step):
     count = max((len(value) for value in found.values() if isinstance(value, list)), default=1)
     images = torch.stack([torch.full((3, 24, 24), (grey + step * sample) / 255) for sample in range(count)])
     record, _ = keep_sample(folder, item, image, Output(images, 0.5, 100.0), 0, 1)
-    folder.append(*(
-        ScoreRecord(
-            score_key(record, metric), image, 0, 1, "", model, temperature, metric.name, metric.signature,
-            found[metric.name], record.key, 0.25 / len(found),
+    folder.append(
+        *(
+            ScoreRecord(
+                score_key(record, metric),
+                image,
+                0,
+                1,
+                "",
+                model,
+                temperature,
+                metric.name,
+                metric.signature,
+                found[metric.name],
+                record.key,
+                0.25 / len(found),
+            )
+            for metric in metrics
+            if metric.name in found
         )
-        for metric in metrics if metric.name in found
-    ))  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="session")
@@ -277,9 +299,15 @@ def greys():
 def spec(photos, models, tmp_path):
     """Nearest, and Noisy at two temperatures; two samples, kept in tmp_path/run."""
     return RunSpec(
-        models=(f"near={models}:Nearest", f"noisy={models}:Noisy"), scale=4, data=str(photos), limit=3,
-        metrics=("psnr", "ssim", "sigma"), temperature=(0.3, 0.8), samples=2, out=str(tmp_path / "run"),
-    )  # fmt: skip
+        models=(f"near={models}:Nearest", f"noisy={models}:Noisy"),
+        scale=4,
+        data=str(photos),
+        limit=3,
+        metrics=("psnr", "ssim", "sigma"),
+        temperature=(0.3, 0.8),
+        samples=2,
+        out=str(tmp_path / "run"),
+    )
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from flows import pair, seeded, small_flow
 
 from srbench.images.resize import downscale
-from srbench.system.numerics import NumericsError
+from srbench.machine.numerics import NumericsError
 
 
 def test_the_documented_use_makes_no_graph():
@@ -25,8 +25,16 @@ def test_the_documented_use_makes_no_graph():
 
 def test_a_distribution_has_nine_members():
     assert sorted(name for name in dir(small_flow().given(torch.rand(3, 4, 4))) if not name.startswith("_")) == [
-        "decode", "encode", "log_prob", "nll", "project", "sample", "samples", "strides", "temperatures"
-    ]  # fmt: skip
+        "decode",
+        "encode",
+        "log_prob",
+        "nll",
+        "project",
+        "sample",
+        "samples",
+        "strides",
+        "temperatures",
+    ]
 
 
 def test_a_broken_result_is_an_error_but_not_in_training():

@@ -167,8 +167,10 @@ def test_style_moved_onto_itself_changes_nothing_and_elsewhere_only_the_surround
 def test_restoring_gives_a_samples_statistics_and_is_repeatable():
     """An image whose latents are too large and not centred, as noise makes them."""
     model, (_, lr) = build(), photograph(96, 128)
-    wild = [0.2 * torch.randn((1, *shape), generator=seeded(3), dtype=lr.dtype) + 0.1
-            for shape in model.flow.latent_shapes(96, 128)]  # fmt: skip
+    wild = [
+        0.2 * torch.randn((1, *shape), generator=seeded(3), dtype=lr.dtype) + 0.1
+        for shape in model.flow.latent_shapes(96, 128)
+    ]
     hr = model.given(lr[None]).decode(wild)[0]
     restored = [model.restore(hr, lr, temperature=0.1, generator=seeded(seed)) for seed in (1, 1, 2)]
     assert torch.equal(restored[0], restored[1])
@@ -177,8 +179,10 @@ def test_restoring_gives_a_samples_statistics_and_is_repeatable():
         assert [float(z.mean()), float(z.std())] == pytest.approx([0, 0.1], abs=0.01)
         centred = [part - part.mean((1, 2, 3)) for part in (before, z)]
         assert torch.cosine_similarity(*(part.flatten() for part in centred), dim=0) > 0.7
-    still = [model.restore(hr, lr, temperature=0.0, generator=seeded()),
-             model.sample(lr, 1, temperature=0.0, generator=seeded())[0]]  # fmt: skip
+    still = [
+        model.restore(hr, lr, temperature=0.0, generator=seeded()),
+        model.sample(lr, 1, temperature=0.0, generator=seeded())[0],
+    ]
     torch.testing.assert_close(*still)
 
 

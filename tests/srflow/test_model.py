@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from flows import CONFIG, seeded, small_flow
 
+from srbench.files.config import ConfigError
 from srbench.interfaces import StochasticSRModel, Weighted
-from srbench.system.config import ConfigError
 from srbench.weights.files import WeightsError, save_weights
 from srflow import SRFlow
 from srflow.zoo import load_srflow
@@ -218,8 +218,10 @@ def test_initialisation_depends_on_the_batch_alone():
     changed = {name for name in before if not torch.equal(before[name], states[0][name])}
     assert changed == {name for name in before if "norm" in name}, "ActNorms and nothing else"
     models[0].initialize(2 * hr, lr)
-    assert not torch.equal(models[0].state_dict()["flow.levels.0.transitions.0.norm.log_scale"],
-                           states[1]["flow.levels.0.transitions.0.norm.log_scale"])  # fmt: skip
+    assert not torch.equal(
+        models[0].state_dict()["flow.levels.0.transitions.0.norm.log_scale"],
+        states[1]["flow.levels.0.transitions.0.norm.log_scale"],
+    )
 
 
 def test_gradients_reach_every_number_of_flow_and_encoder():
@@ -248,9 +250,13 @@ def test_from_preset(name):
 def write(path, network, **changes):
     """A weights file as a training writes it."""
     facts = {
-        "model": "srflow", "scale": str(network.scale), "preset": "tiny", "config": json.dumps(asdict(network.config)),
-        "licence": "CC0-1.0", "trained_on": "nothing, 0 steps",
-    }  # fmt: skip
+        "model": "srflow",
+        "scale": str(network.scale),
+        "preset": "tiny",
+        "config": json.dumps(asdict(network.config)),
+        "licence": "CC0-1.0",
+        "trained_on": "nothing, 0 steps",
+    }
     save_weights(path, network.state_dict(), facts | changes)
     return path
 
@@ -300,15 +306,24 @@ def lacking(path, name):
     [
         (lambda p: write(p, small_flow(8)), WeightsError, r"weights for scale 8, not 4; use --scale 8"),
         (lambda p: write(p, small_flow(), model="rrdb"), WeightsError, r"weights of the model rrdb, not of srflow"),
-        (lambda p: write(p, small_flow(), config=json.dumps(asdict(replace(CONFIG, width=4)))), WeightsError,
-         r"tensors do not fit the network: .*has shape"),
-        (lambda p: write(p, small_flow(), config=json.dumps(asdict(CONFIG) | {"colour": 3})), ConfigError,
-         r"unknown key 'colour'"),
-        (lambda p: lacking(p, "encoder.conv_body.bias"), WeightsError,
-         r"1 tensors do not fit the network: missing encoder\.conv_body\.bias"),
+        (
+            lambda p: write(p, small_flow(), config=json.dumps(asdict(replace(CONFIG, width=4)))),
+            WeightsError,
+            r"tensors do not fit the network: .*has shape",
+        ),
+        (
+            lambda p: write(p, small_flow(), config=json.dumps(asdict(CONFIG) | {"colour": 3})),
+            ConfigError,
+            r"unknown key 'colour'",
+        ),
+        (
+            lambda p: lacking(p, "encoder.conv_body.bias"),
+            WeightsError,
+            r"1 tensors do not fit the network: missing encoder\.conv_body\.bias",
+        ),
     ],
     ids=["scale", "model", "size", "config", "lacking"],
-)  # fmt: skip
+)
 def test_files_that_do_not_serve(tmp_path, make, error, fault):
     path = tmp_path / "w.safetensors"
     make(path)

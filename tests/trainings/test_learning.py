@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from baselines.zoo import load_rrdb
-from srbench.system.config import ConfigError
+from srbench.files.config import ConfigError
+from srbench.files.hashes import sha256_file
 from srbench.training import TrainingError
 from srbench.training.folder import Journal
-from srbench.weights.files import WeightsError, load_weights, sha256_file
+from srbench.weights.files import WeightsError, load_weights
 from srflow.zoo import load_srflow, load_srflow_perceptual
 
 MODELS = ("rrdb", "esrgan", "srflow")
@@ -28,9 +29,17 @@ def test_what_a_training_leaves(trainings):
     """The resolved preset, metrics at every validation, the best weights with theirs, curves, an image."""
     out = trainings.path / "start"
     assert {path.name for path in out.iterdir()} == {
-        "preset.toml", "training.json", "train.csv", "validation.csv", "checkpoint.pt", "loss.svg", "validation.png",
-        "best.safetensors", "weights.safetensors", "training.lock",
-    }  # fmt: skip
+        "preset.toml",
+        "training.json",
+        "train.csv",
+        "validation.csv",
+        "checkpoint.pt",
+        "loss.svg",
+        "validation.png",
+        "best.safetensors",
+        "weights.safetensors",
+        "training.lock",
+    }
     rows = Journal(out / "validation.csv").read()
     assert [row["step"] for row in rows] == [10, 20, 30, 40, 50, 60]
     best = max(rows, key=lambda row: row["psnr"])
@@ -72,9 +81,16 @@ def test_srflow_is_trained_on_from_its_own_weights(trainings):
 def test_the_second_stage_brings_samples_nearer(trainings):
     path = trainings.train("srflow-perceptual", "second", "training.steps=60")
     assert trainings.losses("second")[0].keys() == {
-        "step", "bits_per_dim", "l1", "perceptual", "texture", "grid", "spectrum", "gradient",
+        "step",
+        "bits_per_dim",
+        "l1",
+        "perceptual",
+        "texture",
+        "grid",
+        "spectrum",
+        "gradient",
         "learning_rate",
-    }  # fmt: skip
+    }
     for name in ("l1", "perceptual"):
         values = trainings.losses("second", name)
         assert sum(values[-10:]) < 0.9 * sum(values[:10])
@@ -121,9 +137,15 @@ def test_esrgan_moves_away_from_rrdb(trainings):
     assert metadata["model"] == "esrgan"
     assert all(not torch.equal(trained[name], start[name]) for name in start)
     assert trainings.losses("esrgan")[0].keys() == {
-        "step", "l1", "perceptual", "adversarial", "discriminator", "gradient of generator",
-        "gradient of discriminator", "learning_rate",
-    }  # fmt: skip
+        "step",
+        "l1",
+        "perceptual",
+        "adversarial",
+        "discriminator",
+        "gradient of generator",
+        "gradient of discriminator",
+        "learning_rate",
+    }
 
 
 def test_an_encoder_of_another_size_is_refused(trainings):

@@ -14,9 +14,9 @@ from srbench.benchmark.engines.pool import prepare
 from srbench.benchmark.engines.processes import processes
 from srbench.benchmark.engines.worker import Opening, open_worker
 from srbench.benchmark.tasks import Session, Task
+from srbench.machine.facts import environment, hardware
+from srbench.machine.processes import suitable_workers
 from srbench.run_folder.records import EnvironmentRecord
-from srbench.system.machine import environment, hardware
-from srbench.system.processes import suitable_workers
 
 Workers = int | Literal["gpus"] | None
 """Number of processes; ``gpus``: one per GPU, and others that measure; None: as many as suit the machine."""

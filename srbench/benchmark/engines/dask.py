@@ -23,9 +23,9 @@ from srbench.benchmark.engines.pool import TRIES, given_up
 from srbench.benchmark.engines.worker import Job, Opening, RemoteSession, open_session, receive
 from srbench.benchmark.tasks import Session, Task
 from srbench.interfaces import Step
+from srbench.machine.processes import for_workers
 from srbench.run_folder.protocol import Setting
-from srbench.system.file_names import one_line
-from srbench.system.processes import for_workers
+from srbench.words import one_line
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -156,9 +156,12 @@ def _connected(address: str, workers: int) -> Iterator[Client]:
             with config.set({f"{scheduler}.allowed-failures": TRIES - 1, f"{scheduler}.worker-ttl": SILENT}):
                 with for_workers():
                     cluster = LocalCluster(
-                        n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0",
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        memory_limit=0,
+                        dashboard_address="127.0.0.1:0",
                         silence_logs=logging.CRITICAL + 1,
-                    )  # fmt: skip
+                    )
                 with cluster, Client(cluster, set_as_default=False) as client, _restored(cluster, workers):
                     yield client
     finally:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from srbench.benchmark import BenchmarkError, in_one_line
-from srbench.system.processes import end_quickly, for_workers
+from srbench.machine.processes import end_quickly, for_workers
 
 Job = TypeVar("Job")
 Send = Callable[[object], None]

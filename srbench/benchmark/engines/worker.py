@@ -23,12 +23,12 @@ from srbench.benchmark.sampling import Item, kept_outputs, kept_pair
 from srbench.benchmark.tasks import Session, Task
 from srbench.images.io import quantize
 from srbench.interfaces import Dataset, ImagePair
+from srbench.machine.facts import environment
 from srbench.models.loading import LoadedModel
 from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import AnyRecord, EnvironmentRecord, Line, SampleRecord
-from srbench.system.machine import environment
 
 SAMPLER, SCORER = "sampler", "scorer"
 """Roles of processes; without scorers, samplers score too."""
@@ -185,9 +185,15 @@ def open_session(packed: bytes, send: Send, scratch: Path | None = None, *, meas
     here = EnvironmentRecord.of(environment("cpu" if measures else opening.device))
     folder = SentFolder(opening.folder, opening.manifest, here=here, send=send)
     return RemoteSession(
-        folder, metrics, dict(opening.models), data, opening.device,
-        invocation=opening.invocation, send=send, scratch=scratch,
-    )  # fmt: skip
+        folder,
+        metrics,
+        dict(opening.models),
+        data,
+        opening.device,
+        invocation=opening.invocation,
+        send=send,
+        scratch=scratch,
+    )
 
 
 def receive(message: object, session: Session) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from srbench.benchmark.explain.matching import Candidate, Match, Printed, matches, nearest
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
 
 @dataclass(frozen=True)

@@ -115,9 +115,7 @@ def _values(
         for metric in metrics:
             for protocol, value in family(metric).values(seen, its_hr, scales):
                 parameters = None if how == "none" else protocol.parameters
-                yield replace(
-                    protocol, levels=words, parameters=parameters, order=(*protocol.order, place)
-                ), value  # fmt: skip
+                yield replace(protocol, levels=words, parameters=parameters, order=(*protocol.order, place)), value
 
 
 def _quantised(image: Array, how: str) -> Array:

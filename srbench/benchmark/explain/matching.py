@@ -92,8 +92,9 @@ def matches(printed: Printed, candidates: Sequence[Candidate]) -> tuple[Match, .
     Those that print the same text are equally near; so the more common goes first, then the nearer one.
     """
     found = [Match(one, how) for one in candidates if (how := printed.how(one.value))]
-    return tuple(sorted(found, key=lambda match: (match.how, match.candidate.commonness,
-                                                  abs(match.value - printed.number))))  # fmt: skip
+    return tuple(
+        sorted(found, key=lambda match: (match.how, match.candidate.commonness, abs(match.value - printed.number)))
+    )
 
 
 def nearest(printed: Printed, candidates: Sequence[Candidate], most: int = 3) -> tuple[Match, ...]:

@@ -18,11 +18,11 @@ from srbench.benchmark.measure import require_partners
 from srbench.images.folders import images_in
 from srbench.images.io import header_size
 from srbench.interfaces import Progress, SRBenchError, Step, silent
+from srbench.machine.processes import suitable_workers
 from srbench.metrics.protocols.families import family, suites_of
 from srbench.metrics.protocols.table import Protocol
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import open_metric
-from srbench.system.processes import suitable_workers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,11 +33,17 @@ SCALES = (2, 3, 4, 8)
 
 
 def explain(
-    values: str | float | Sequence[str | float], metrics: str | Sequence[str], *, sr: Folder, hr: Folder,
-    lr: str | Path | None = None, scale: int | None = None,
+    values: str | float | Sequence[str | float],
+    metrics: str | Sequence[str],
+    *,
+    sr: Folder,
+    hr: Folder,
+    lr: str | Path | None = None,
+    scale: int | None = None,
     measured: str | float | Sequence[str | float] | None = None,
-    progress: Progress = silent, workers: int | None = 1,
-) -> Explanation:  # fmt: skip
+    progress: Progress = silent,
+    workers: int | None = 1,
+) -> Explanation:
     """Find the protocols under which images have a published number.
 
     Args:
@@ -93,10 +99,17 @@ def explain(
     for name, number, mine in zip_longest(names, printed, map(Printed, own)):
         candidates = _candidates(name, usable, known)
         ours = [one for one in candidates if one.protocol.text == name]
-        numbers.append(Explained(
-            families[name].title, number, candidates, families[name].tried, families[name].not_tried,
-            ours[0] if ours and not has_other_sizes else None, mine,
-        ))  # fmt: skip
+        numbers.append(
+            Explained(
+                families[name].title,
+                number,
+                candidates,
+                families[name].tried,
+                families[name].not_tried,
+                ours[0] if ours and not has_other_sizes else None,
+                mine,
+            )
+        )
     return Explanation(len(usable), known, tuple(numbers), tuple(remarks))
 
 

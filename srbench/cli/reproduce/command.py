@@ -38,7 +38,7 @@ def reproduce(name: str | None, source: Path, out: Path | None, workers: Workers
     """  # noqa: D301 - click's mark
     from srbench.cli.reproduce.logs import logs
     from srbench.cli.reproduce.tables import reproductions
-    from srbench.system.file_names import unknown
+    from srbench.words import unknown
 
     tables, logged = reproductions(), logs()
     if name is None:

@@ -25,13 +25,14 @@ from srbench.benchmark.request import RunSpec
 from srbench.cli.reproduce import ReproduceError
 from srbench.data.benchmark_sets.table import find_set, pixels_digest
 from srbench.data.toolkit_layouts import STABLESR
+from srbench.files.atomic import write_whole
+from srbench.files.config import load_toml
 from srbench.images.folders import images_in
-from srbench.images.io import ENDINGS, write_whole
+from srbench.images.io import ENDINGS
 from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.metrics.suite import OF_SETS, open_metrics, read_suite
 from srbench.reporting.measurements import mean_of, read_runs
 from srbench.run_folder.manifest import read_manifest
-from srbench.system.config import load_toml
 
 LOGS = files("srbench.cli.reproduce") / "logs.toml"
 BESIDE = "reproduction.csv"
@@ -130,9 +131,13 @@ class LoggedOutputs:
     def spec(self, folder: Path, metrics: tuple[str, ...], out: Path) -> RunSpec:
         """Request for the run that measures the outputs."""
         return RunSpec(
-            (f"{self.label}={folder / self.results}",), self.scale, str(folder), suite=self.suite, metrics=metrics,
+            (f"{self.label}={folder / self.results}",),
+            self.scale,
+            str(folder),
+            suite=self.suite,
+            metrics=metrics,
             out=str(out),
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)

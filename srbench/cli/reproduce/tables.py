@@ -12,11 +12,11 @@ from rich.table import Table
 from srbench.benchmark.request import RunSpec
 from srbench.cli.reproduce import ReproduceError
 from srbench.data.benchmark_sets.table import find_set, is_here
+from srbench.files.config import load_toml
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.published import PublishedTable, published_rows, read_tables
 from srbench.reporting.scores import printed, score
 from srbench.run_folder.manifest import read_manifest
-from srbench.system.config import load_toml
 from srbench.weights.table import cached_path, find_released, released_weights
 
 RUNS = files("srbench.cli.reproduce") / "tables.toml"
@@ -39,9 +39,14 @@ class Reproduction:
     def spec(self, out: Path) -> RunSpec:
         """Request for the run that measures all rows."""
         return RunSpec(
-            tuple(self.rows.values()), self.scale, self.data, suite=self.suite, metrics=self.metrics,
-            temperature=(self.temperature,), out=str(out),
-        )  # fmt: skip
+            tuple(self.rows.values()),
+            self.scale,
+            self.data,
+            suite=self.suite,
+            metrics=self.metrics,
+            temperature=(self.temperature,),
+            out=str(out),
+        )
 
     @property
     def needs(self) -> str:

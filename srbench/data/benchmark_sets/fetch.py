@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from srbench.data import DataError
 from srbench.data.benchmark_sets.table import BenchmarkSet, find_set, is_here, open_set, opened, set_folder
+from srbench.files.archives import opened_archive
 from srbench.images.folders import is_image
 from srbench.interfaces import Dataset, SRBenchError
-from srbench.system.archives import opened_archive
-from srbench.system.terminal import say
+from srbench.terminal.output import say
 from srbench.weights.download import DownloadError, OfflineError, download
 
 _ANY = 4

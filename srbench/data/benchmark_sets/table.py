@@ -12,14 +12,15 @@ from typing import Literal
 
 from srbench.data import DataError
 from srbench.data.toolkit_layouts import STABLESR, find_layout
+from srbench.files.atomic import write_whole
+from srbench.files.cache import cache_folder
+from srbench.files.config import load_toml
+from srbench.files.hashes import sha256_file
 from srbench.images.folders import images_in
-from srbench.images.io import pixels_sha256, read_uint8, write_whole
+from srbench.images.io import pixels_sha256, read_uint8
 from srbench.interfaces import Dataset
-from srbench.system.cache import cache_folder
-from srbench.system.config import load_toml
-from srbench.system.file_names import unknown
-from srbench.system.terminal import say
-from srbench.weights.files import sha256_file
+from srbench.terminal.output import say
+from srbench.words import unknown
 
 _TABLE = Path(__file__).with_suffix(".toml")
 _SEEN = ".srbench.json"

@@ -22,10 +22,10 @@ from torch import Tensor
 from srbench.data import DataError
 from srbench.data.datasets import Derived
 from srbench.data.degradations.steps import STEPS, Downscale, Step
+from srbench.files.config import ConfigError, load_preset, preset_names, register, structure
 from srbench.images.io import quantize_round
 from srbench.interfaces import Dataset, ImagePair
-from srbench.system.config import ConfigError, load_preset, preset_names, register, structure
-from srbench.system.file_names import unknown
+from srbench.words import unknown
 
 DEFAULT = "bicubic"
 _FOLDER = files("srbench.data.degradations")

@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from srbench.data import DataError
+from srbench.files.config import register
 from srbench.images.resize import downscale_uint8, mirrored
-from srbench.system.config import register
 
 Size = tuple[int, int]  # of LR: height, width
 

@@ -1,6 +1,6 @@
 """Convolutions of LPIPS on AlexNet: for large maps on a CPU with a half to a sixth of the products.
 
-Large maps are convolved in tiles by Winograd's algorithm (``srbench.system.winograd``), at points that are small powers
+Large maps are convolved in tiles by Winograd's algorithm (``srbench.machine.winograd``), at points that are small powers
 of two, so that float32 loses no more than in the plain sum.
 """
 
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.system.winograd import winograd_matrices
+from srbench.machine.winograd import winograd_matrices
 
 _SIZES = 4
 """Image sizes whose packed weights are kept, 10 MB each: every thread works on its own image."""

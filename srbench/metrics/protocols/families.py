@@ -12,7 +12,7 @@ from srbench.metrics import MetricError
 from srbench.metrics.protocols.table import Array, Protocol
 from srbench.metrics.suite import read_suite, suite_names
 from srbench.plugins.registry import parse_metric
-from srbench.system.file_names import unknown
+from srbench.words import unknown
 
 Found = Iterator[tuple[Protocol, float]]
 
@@ -101,8 +101,15 @@ def in_suites(scale: int | None) -> Mapping[tuple[str, frozenset[tuple[str, str]
     return found
 
 
-_DEFAULTS = {("channels", "RGB"), ("border", "0"), ("round", "yes"), ("colour", "bt601"), ("window", "uniform7"),
-             ("negative", "kept"), ("net", "alex")}  # fmt: skip
+_DEFAULTS = {
+    ("channels", "RGB"),
+    ("border", "0"),
+    ("round", "yes"),
+    ("colour", "bt601"),
+    ("window", "uniform7"),
+    ("negative", "kept"),
+    ("net", "alex"),
+}
 
 
 def suites_of(protocol: Protocol, scale: int | None) -> tuple[str, ...]:

@@ -45,18 +45,26 @@ def distances(
                     continue
                 with torch.inference_mode():
                     one, other = (
-                        network.features(change(torch.from_numpy(
-                            np.ascontiguousarray(image[:, border:, border:][:, :height, :width])
-                        ).float()))
+                        network.features(
+                            change(
+                                torch.from_numpy(
+                                    np.ascontiguousarray(image[:, border:, border:][:, :height, :width])
+                                ).float()
+                            )
+                        )
                         for image in (output, hr)
-                    )  # fmt: skip
+                    )
                     value = total(network.differences(one, other)).item()
                 is_ours = not words and not border
                 parameters = () if net == "alex" else (("net", net),)
                 protocol = Protocol(
-                    "lpips", RGB.words, ", ".join(filter(None, (NETS[net], words))), border,
-                    parameters=parameters if is_ours else None, order=(place, number, depth),
-                )  # fmt: skip
+                    "lpips",
+                    RGB.words,
+                    ", ".join(filter(None, (NETS[net], words))),
+                    border,
+                    parameters=parameters if is_ours else None,
+                    order=(place, number, depth),
+                )
                 yield protocol, value
 
 

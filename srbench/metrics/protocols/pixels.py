@@ -39,9 +39,14 @@ def squared_errors(output: Array, hr: Array, scales: Sequence[int]) -> Iterator[
                     known[windows, border] = _error(one, other, windows, border)
                 parameters = plane.parameters if placement is AS_GIVEN else None
                 protocol = Protocol(
-                    "psnr", plane.words, "", border, placement.words, parameters=parameters,
+                    "psnr",
+                    plane.words,
+                    "",
+                    border,
+                    placement.words,
+                    parameters=parameters,
                     order=(place, number, depth),
-                )  # fmt: skip
+                )
                 yield protocol, known[windows, border]
 
 

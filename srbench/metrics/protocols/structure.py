@@ -105,9 +105,14 @@ def similarities(output: Array, hr: Array, scales: Sequence[int]) -> Iterator[tu
                     if form.parameters is not None and plane.parameters is not None and placement is AS_GIVEN:
                         parameters = (*plane.parameters, *form.parameters)
                     protocol = Protocol(
-                        "ssim", plane.words, form.way, border, placement.words, parameters=parameters,
+                        "ssim",
+                        plane.words,
+                        form.way,
+                        border,
+                        placement.words,
+                        parameters=parameters,
                         order=(place, form.place, number, depth),
-                    )  # fmt: skip
+                    )
                     yield protocol, value
 
 

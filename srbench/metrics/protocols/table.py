@@ -106,11 +106,14 @@ class Placement:
 
 AS_GIVEN = Placement()
 SHIFTS = tuple(
-    Placement(f"the output moved back, as it lies one pixel {' and '.join(filter(None, (vertical, horizontal)))}",
-              shift=(down, right))
+    Placement(
+        f"the output moved back, as it lies one pixel {' and '.join(filter(None, (vertical, horizontal)))}",
+        shift=(down, right),
+    )
     for down, vertical in ((-1, "up"), (0, ""), (1, "down"))
-    for right, horizontal in ((-1, "left"), (0, ""), (1, "right")) if vertical or horizontal
-)  # fmt: skip
+    for right, horizontal in ((-1, "left"), (0, ""), (1, "right"))
+    if vertical or horizontal
+)
 ALIGNMENTS = (
     Placement("the larger image cut to its centre", (0.5, 0.5)),
     Placement("the larger image cut at the top and left", (1, 1)),
@@ -124,8 +127,9 @@ def placements(scales: Iterable[int]) -> tuple[Placement, ...]:
     """All that are tried. Where sizes agree, several of them are the same."""
     cuts = [
         Placement(f"both cut {corner} to multiples of {multiple}", multiple=multiple, cut=cut)
-        for multiple in sorted({*scales, 12}) for corner, cut in _CORNERS.items()
-    ]  # fmt: skip
+        for multiple in sorted({*scales, 12})
+        for corner, cut in _CORNERS.items()
+    ]
     return (AS_GIVEN, *cuts, *ALIGNMENTS, *SHIFTS)
 
 

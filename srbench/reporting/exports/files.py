@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from srbench.images.io import write_new
+from srbench.files.atomic import write_new
 from srbench.matrix.folder import runs_in
 from srbench.reporting.exports.every_eval_ever import every_eval_ever
 from srbench.reporting.exports.hf_eval import hf_eval

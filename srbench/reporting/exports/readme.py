@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from srbench.pages import markdown
 from srbench.reporting.answer import answer
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.notes import notes_of
 from srbench.reporting.report import score_table
 from srbench.reporting.scores import PROJECTION, Scores, score
-from srbench.system import markdown
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
 
 def readme(run: Path) -> str:

@@ -15,7 +15,7 @@ from srbench.reporting import ReportError
 from srbench.reporting.measurements import read_runs
 from srbench.run_folder.protocol import Invocation, Protocol, Setting
 from srbench.run_folder.records import digest
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from srbench.interfaces import MetricFacts, ModelFacts
+from srbench.pages.plot_style import COLOURS, INK, PALE, SOFT, new_figure, plot_style, svg
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.scores import Cell, Line, Scores, header
@@ -26,7 +27,6 @@ from srbench.reporting.votes import PLOT_CAPTION, draw_votes
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import ResultTable
 from srbench.run_folder.statistics import fewest_images, mean_interval
-from srbench.system.plot_style import COLOURS, INK, PALE, SOFT, new_figure, plot_style, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,9 +57,13 @@ class Plot:
 
 
 def write_plots(
-    scores: Scores, table: ResultTable, models: Sequence[ModelFacts], out: ReportFolder, baseline: int = 0,
+    scores: Scores,
+    table: ResultTable,
+    models: Sequence[ModelFacts],
+    out: ReportFolder,
+    baseline: int = 0,
     meanwhile: Callable[[], list[str]] = list,
-) -> tuple[list[Plot], list[str]]:  # fmt: skip
+) -> tuple[list[Plot], list[str]]:
     """Write all plots for which there are values into the folder ``plots`` of a report; unchanged ones are kept.
 
     ``baseline`` is the line of the table from which differences are taken; ``meanwhile`` runs while plots are drawn,
@@ -127,8 +131,16 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
                     axes.plot(
                         values, np.full(len(values), place), _FEW, color=colour, markersize=3, markerfacecolor="none"
                     )
-                axes.errorbar([mean], [place], xerr=_reach([mean], [low], [high]), color=colour, marker=marker,
-                              markersize=6, markerfacecolor=fill, elinewidth=1.2)  # fmt: skip
+                axes.errorbar(
+                    [mean],
+                    [place],
+                    xerr=_reach([mean], [low], [high]),
+                    color=colour,
+                    marker=marker,
+                    markersize=6,
+                    markerfacecolor=fill,
+                    elinewidth=1.2,
+                )
         _name_rows(axes, [scores.lines[row].label for row in others], panel)
         axes.set(xlabel="better \u2192")
         axes.margins(x=0.12)
@@ -148,12 +160,20 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
 def _planes(scores: Scores) -> Iterator[Plot]:
     leading = {metric.group: metric for metric in reversed(scores.metrics) if metric.leads}
     planes = (
-        ("Distortion", "plane.svg", "Perception and distortion",
-         "Distortion against perception (Blau and Michaeli, 2018). A model that is better in both than another lies "
-         "nearer to the marked corner; lines join the temperatures of a model."),
-        ("Consistency", "consistency.svg", "Consistency and perception",
-         "Does the output downscale to the LR image it was made from? {across} against {up}."),
-    )  # fmt: skip
+        (
+            "Distortion",
+            "plane.svg",
+            "Perception and distortion",
+            "Distortion against perception (Blau and Michaeli, 2018). A model that is better in both than another lies "
+            "nearer to the marked corner; lines join the temperatures of a model.",
+        ),
+        (
+            "Consistency",
+            "consistency.svg",
+            "Consistency and perception",
+            "Does the output downscale to the LR image it was made from? {across} against {up}.",
+        ),
+    )
     bars = " Bars are 95 % intervals of the means over images, not of differences." if _has_intervals(scores) else ""
     for group, file, title, caption in planes:
         if group in leading and "Perception" in leading and len(scores.lines) > 1:
@@ -171,14 +191,30 @@ def _plane(scores: Scores, across: MetricFacts, up: MetricFacts) -> Figure:
         if places := [place for place in places if place in finite]:
             colour, marker = _looks(scores.lines)[places[0]]
             (x, *x_ends), (y, *y_ends) = (_intervals([cells[place] for place in places]) for cells in (xs, ys))
-            axes.errorbar(x, y, xerr=_reach(x, *x_ends), yerr=_reach(y, *y_ends), color=colour, fmt="none",
-                          elinewidth=0.9, alpha=0.5)  # fmt: skip
+            axes.errorbar(
+                x,
+                y,
+                xerr=_reach(x, *x_ends),
+                yerr=_reach(y, *y_ends),
+                color=colour,
+                fmt="none",
+                elinewidth=0.9,
+                alpha=0.5,
+            )
             axes.plot(x, y, label=model, color=colour, marker=marker, markersize=7, linewidth=1)
     axes.margins(0.12)
     axes.set(xlabel=_axis(across), ylabel=_axis(up))
     corner = 0.97 if across.direction > 0 else 0.03, 0.95 if up.direction > 0 else 0.05
-    axes.text(*corner, "better", transform=axes.transAxes, ha="right" if corner[0] > 0.5 else "left", va="center",
-              color=SOFT, style="italic", bbox={"boxstyle": "round", "fc": PALE, "ec": "none"})  # fmt: skip
+    axes.text(
+        *corner,
+        "better",
+        transform=axes.transAxes,
+        ha="right" if corner[0] > 0.5 else "left",
+        va="center",
+        color=SOFT,
+        style="italic",
+        bbox={"boxstyle": "round", "fc": PALE, "ec": "none"},
+    )
     _label(figure, axes, [(xs[place].mean, ys[place].mean, _short(scores.lines, place)) for place in finite])
     return figure
 
@@ -225,8 +261,15 @@ def _temperatures(scores: Scores) -> Plot | None:
             mean, low, high = _intervals([scores.column(metrics[panel].name)[place] for place in places])
             colour, marker = _looks(scores.lines)[places[0]]
             temperatures = [_temperature(scores.lines[place]) for place in places]
-            axes.plot(temperatures, np.where(np.isfinite(mean), mean, np.nan), color=colour, marker=marker,
-                      markersize=4, linewidth=1, label=model)  # fmt: skip
+            axes.plot(
+                temperatures,
+                np.where(np.isfinite(mean), mean, np.nan),
+                color=colour,
+                marker=marker,
+                markersize=4,
+                linewidth=1,
+                label=model,
+            )
             axes.fill_between(temperatures, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set_xlabel("temperature")
         if panel == len(metrics) - 1:
@@ -247,11 +290,25 @@ def _distributions(scores: Scores, table: ResultTable) -> Plot | None:
             if len(values):
                 colour, marker = _looks(scores.lines)[place]
                 dots = np.quantile(values, np.linspace(0, 1, min(len(values), _DOTS)))
-                axes.plot(dots, np.full(len(dots), place), "|" if len(values) >= _FEWEST else _FEW, color=colour,
-                          alpha=0.55, markersize=7 if len(values) >= _FEWEST else 4)  # fmt: skip
+                axes.plot(
+                    dots,
+                    np.full(len(dots), place),
+                    "|" if len(values) >= _FEWEST else _FEW,
+                    color=colour,
+                    alpha=0.55,
+                    markersize=7 if len(values) >= _FEWEST else 4,
+                )
                 mean, low, high = _intervals([scores.lines[place].cells[metric.name]])
-                axes.errorbar(mean, [place], xerr=_reach(mean, low, high), color=INK, marker=marker, markersize=4,
-                              markerfacecolor=colour, elinewidth=1.2)  # fmt: skip
+                axes.errorbar(
+                    mean,
+                    [place],
+                    xerr=_reach(mean, low, high),
+                    color=INK,
+                    marker=marker,
+                    markersize=4,
+                    markerfacecolor=colour,
+                    elinewidth=1.2,
+                )
         _name_rows(axes, [line.label for line in scores.lines], panel)
 
     most = max(line.images for line in scores.lines)

@@ -9,7 +9,7 @@ from srbench.matrix.folder import Cell
 from srbench.reporting.measurements import Measurements
 from srbench.reporting.ranking import Mark
 from srbench.reporting.scores import PROJECTED, Scores
-from srbench.system.file_names import number_of
+from srbench.words import number_of
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from srbench.matrix import MatrixError
 from srbench.matrix.folder import Cell, Matrix, read_matrix
+from srbench.pages import markdown
 from srbench.reporting.files import Origin, ReportFolder
 from srbench.reporting.matrix.latex import latex_tables
 from srbench.reporting.matrix.parts import MISSING, Entry, Part, Value
@@ -24,7 +25,6 @@ from srbench.reporting.rendering import rendered, source
 from srbench.reporting.scores import MARKDOWN, TERMINAL, empty_table, header, score
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.manifest import FILE as MANIFEST
-from srbench.system import markdown
 
 _FILES = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}
 
@@ -93,8 +93,9 @@ def _entries(path: Path, matrix: Matrix) -> tuple[list[Entry], list[str]]:
         entries.append(entry)
         notes += [
             f"{_place(cell)}: {line.label} has {line.images} of {len(measurements.images)} images."
-            for line in entry.scores.lines if line.images < len(measurements.images)
-        ]  # fmt: skip
+            for line in entry.scores.lines
+            if line.images < len(measurements.images)
+        ]
     if not entries:
         raise MatrixError(f"{path}: nothing of it is measured yet; run its command: {matrix.command}")
     return entries, notes
@@ -130,8 +131,9 @@ def _markdown_table(part: Part) -> str:
     columns = [f"{markdown.escape(group)} {header(metric)}" for group in part.groups for metric in part.metrics]
     lines = [
         [markdown.escape(label), f"{scale}x", *(MARKDOWN[value.mark].format(value.shown) for value in values)]
-        for scale, rows in part.blocks for label, values in rows
-    ]  # fmt: skip
+        for scale, rows in part.blocks
+        for label, values in rows
+    ]
     return markdown.table(["model", "scale", *columns], lines)
 
 
@@ -139,15 +141,24 @@ def _csv(entries: Sequence[Entry]) -> str:
     """One line per mean: its place, its value, its interval, and the number of images."""
     records = [
         {
-            "suite": entry.measurements.protocol.suite, "data": entry.cell.group, "scale": entry.cell.scale,
-            "model": line.setting.model, "temperature": line.setting.temperature,
-            "family": family, "competes": competes, "metric": metric.name,
-            "mean": cell.mean, "low": cell.low, "high": cell.high, "n": line.images, "signature": metric.signature,
+            "suite": entry.measurements.protocol.suite,
+            "data": entry.cell.group,
+            "scale": entry.cell.scale,
+            "model": line.setting.model,
+            "temperature": line.setting.temperature,
+            "family": family,
+            "competes": competes,
+            "metric": metric.name,
+            "mean": cell.mean,
+            "low": cell.low,
+            "high": cell.high,
+            "n": line.images,
+            "signature": metric.signature,
         }
         for entry in entries
         for line, family, competes in zip(entry.scores.lines, *entry.scores.family_columns.values(), strict=True)
         for metric, cell in zip(entry.scores.metrics, line.cells.values(), strict=True)
-    ]  # fmt: skip
+    ]
     return pd.DataFrame.from_records(records).to_csv(index=False, lineterminator="\n")
 
 

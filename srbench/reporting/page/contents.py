@@ -32,9 +32,12 @@ ABSENT = float(np.finfo(np.float32).min)
 
 
 def image_contents(
-    measurements: Measurements, files: Mapping[str, Mapping[Column, Path]], columns: Sequence[Column],
-    rows: Mapping[str, Mapping[int, Row]], folder: ReportFolder | None,
-) -> dict[str, Any]:  # fmt: skip
+    measurements: Measurements,
+    files: Mapping[str, Mapping[Column, Path]],
+    columns: Sequence[Column],
+    rows: Mapping[str, Mapping[int, Row]],
+    folder: ReportFolder | None,
+) -> dict[str, Any]:
     """Names, sizes, addresses and values of the images in ``files``, in their order.
 
     ``folder`` is that of the page, to which addresses are relative; None if the page will embed its images. ``rows``
@@ -70,9 +73,12 @@ def _size(found: Mapping[Column, Path]) -> tuple[int, int]:
 
 
 def _maps(
-    measurements: Measurements, folder: ReportFolder, names: Sequence[str], columns: Sequence[Column],
+    measurements: Measurements,
+    folder: ReportFolder,
+    names: Sequence[str],
+    columns: Sequence[Column],
     rows: Mapping[str, Mapping[int, Row]],
-) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
+) -> dict[str, list[dict[str, Any]]]:
     """Addresses of the maps in a folder by kind and column; maps are those of a model's first sample."""
     found = {}
     for kind in measurements.map_kinds:

@@ -21,7 +21,7 @@ from srbench.run_folder.folder import REPORT_LOCK, is_being_written, is_locked
 from srbench.run_folder.growing import Arrival, GrowingRun
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import AnyRecord
-from srbench.system.time_left import TimeLeft
+from srbench.terminal.time_left import TimeLeft
 
 ROWS = 200
 """Largest number of rows that the page shows, the last ones."""

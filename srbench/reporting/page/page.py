@@ -18,6 +18,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from srbench.interfaces import GROUPS
+from srbench.pages.fragments import in_script
 from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import Example
 from srbench.reporting.figures.plots import FOLDER, Plot
@@ -29,7 +30,6 @@ from srbench.reporting.page.images import MAILABLE, Carried, Column, carry, colu
 from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.scores import Scores
 from srbench.run_folder.results import Row
-from srbench.system.pages import in_script
 
 FILES = ("report.md", "table.tex", "table_intervals.tex", "table.csv", "rows.csv")
 """Other files of a report, to which the page links."""
@@ -37,16 +37,29 @@ _SLACK = 2_000
 """Bytes reserved for the sentences about embedded images."""
 
 _SCRIPTS = (
-    "tables.js", "long_list.js", "contents.js", "viewer.js", "copying.js", "address.js", "report.js", "strip.js",
-    "sides.js", "images.js", "controls.js",
-)  # fmt: skip
+    "tables.js",
+    "long_list.js",
+    "contents.js",
+    "viewer.js",
+    "copying.js",
+    "address.js",
+    "report.js",
+    "strip.js",
+    "sides.js",
+    "images.js",
+    "controls.js",
+)
 """Scripts in this order; the last one starts the page."""
 
 
 def page(
-    measurements: Measurements, scores: Scores, folder: ReportFolder, plots: Sequence[Plot],
-    facts: Mapping[str, object], choices: Choices,
-) -> str:  # fmt: skip
+    measurements: Measurements,
+    scores: Scores,
+    folder: ReportFolder,
+    plots: Sequence[Plot],
+    facts: Mapping[str, object],
+    choices: Choices,
+) -> str:
     """Text of report.html in a folder, which holds the ``plots``; ``facts`` are those of every report.
 
     Images are linked where the run keeps them, below the folder. A page that is a single file holds them itself and
@@ -91,7 +104,7 @@ def page(
             for plot in plots
             for file in (f"{FOLDER}/{plot.file}",)
         ],
-    }  # fmt: skip
+    }
     if not embedded:
         return rendered("report.html.jinja", shown=len(kept), carried="", contents=_json(contents), **facts)
     shell = rendered("report.html.jinja", shown=0, carried="", contents=_json(contents), **facts)

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from srbench.interfaces import SRBenchError
 from srbench.matrix.folder import is_matrix, runs_in
+from srbench.pages.server import LocalRequestHandler, LocalServer, open_server, serve
 from srbench.reporting.files import Origin, ReportList
 from srbench.reporting.matrix.report import write_matrix_report
 from srbench.reporting.page.live import LiveRun, as_json, live_page
@@ -23,9 +24,8 @@ from srbench.reporting.report import formats_in, write_report
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder, is_being_written
 from srbench.run_folder.manifest import FILE as MANIFEST
-from srbench.system.file_names import one_line, printable
-from srbench.system.local_server import LocalRequestHandler, LocalServer, open_server, serve
-from srbench.system.terminal import say
+from srbench.terminal.output import say
+from srbench.words import one_line, printable
 
 FILE = "report.html"
 NEWS = "/.live/rows"

@@ -117,9 +117,18 @@ def test_the_command_makes_the_same_spec(command, monkeypatch):
 
     monkeypatch.setattr(srbench.benchmark.request, "open_bench", record)
     full = RunSpec(
-        models=("bicubic", "mine=a folder"), scale=8, data="b", limit=3, crop=64, metrics=("psnr",),
-        temperature=(0.0, 0.123456789), samples=2, seed=7, device="cpu", out="runs/x",
-    )  # fmt: skip
+        models=("bicubic", "mine=a folder"),
+        scale=8,
+        data="b",
+        limit=3,
+        crop=64,
+        metrics=("psnr",),
+        temperature=(0.0, 0.123456789),
+        samples=2,
+        seed=7,
+        device="cpu",
+        out="runs/x",
+    )
     paired = RunSpec(models=("srflow",), scale=4, data=None, hr="h", lr="l")
     for spec in (full, paired, RunSpec(models=("bicubic",), scale=2)):
         command(*shlex.split(spec.command())[1:])
@@ -135,9 +144,14 @@ def tasks_of(spec, tmp_path):
 
 def test_tasks_are_images_with_their_settings(photos, models, tmp_path):
     spec = RunSpec(
-        models=(f"{models}:Nearest", f"{models}:Noisy"), scale=4, data=str(photos), limit=2, metrics=("psnr",),
-        temperature=(0.8, 0.0), samples=3,
-    )  # fmt: skip
+        models=(f"{models}:Nearest", f"{models}:Noisy"),
+        scale=4,
+        data=str(photos),
+        limit=2,
+        metrics=("psnr",),
+        temperature=(0.8, 0.0),
+        samples=3,
+    )
     tasks = tasks_of(spec, tmp_path)
     assert [task.image for task in tasks] == ["a", "b"]
     for task in tasks:

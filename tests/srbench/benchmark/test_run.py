@@ -30,9 +30,14 @@ from srbench.run_folder.results import failures_of, rows_of
 @pytest.fixture
 def spec(photos, models, tmp_path):
     return RunSpec(
-        models=(f"{models}:Nearest", f"{models}:Noisy"), scale=4, data=str(photos), metrics=("psnr", "sigma"),
-        temperature=(0.0, 0.8), samples=3, out=str(tmp_path / "run"),
-    )  # fmt: skip
+        models=(f"{models}:Nearest", f"{models}:Noisy"),
+        scale=4,
+        data=str(photos),
+        metrics=("psnr", "sigma"),
+        temperature=(0.0, 0.8),
+        samples=3,
+        out=str(tmp_path / "run"),
+    )
 
 
 def text(run_folder, name="rows.jsonl"):
@@ -106,8 +111,16 @@ def test_one_seed_one_result(spec, tmp_path, timeless):
 
 def test_order_and_company_do_not_change_a_sample(spec, tmp_path):
     run(spec)
-    run(replace(spec, models=(f"renamed={spec.models[1]}",), metrics=("psnr",), temperature=(0.8,), limit=2,
-                out=str(tmp_path / "alone")))  # fmt: skip
+    run(
+        replace(
+            spec,
+            models=(f"renamed={spec.models[1]}",),
+            metrics=("psnr",),
+            temperature=(0.8,),
+            limit=2,
+            out=str(tmp_path / "alone"),
+        )
+    )
     alone = {image: row.values["psnr"] for (_, _, image), row in by_place(tmp_path / "alone").items()}
     together = by_place(spec.out)
     assert alone == {image: together["Noisy", 0.8, image].values["psnr"] for image in ("a", "b")}
@@ -129,8 +142,15 @@ def test_a_torn_run_is_completed(spec, tmp_path, timeless, name, left, sampled, 
 
 
 def test_killed_in_the_middle_the_same_command_completes_it(spec, models, tmp_path, timeless):
-    same = RunSpec(models=(f"{models}:Slow",), scale=4, data=spec.data, metrics=("psnr",), temperature=(0.5, 0.8),
-                   samples=2, out=str(tmp_path / "killed"))  # fmt: skip
+    same = RunSpec(
+        models=(f"{models}:Slow",),
+        scale=4,
+        data=spec.data,
+        metrics=("psnr",),
+        temperature=(0.5, 0.8),
+        samples=2,
+        out=str(tmp_path / "killed"),
+    )
     process = subprocess.Popen([sys.executable, "-m", *shlex.split(same.command())], stderr=subprocess.PIPE, text=True)
     samples = tmp_path / "killed" / "samples.jsonl"
     wait_for_lines(samples, 3, process)
@@ -288,8 +308,11 @@ def test_a_metric_that_fails_or_is_not_defined_leaves_the_other_values(spec, tmp
         "Nearest: b: m failed: ValueError: too small (odd.py line 12)",
     )
     assert {image: sorted(row.values) for (_, _, image), row in by_place(spec.out).items()} == {
-        "a": ["psnr"], "b": ["psnr"], "c": ["m", "psnr"], "d": ["m", "psnr"],
-    }  # fmt: skip
+        "a": ["psnr"],
+        "b": ["psnr"],
+        "c": ["m", "psnr"],
+        "d": ["m", "psnr"],
+    }
     again = run(odd)
     assert (again.sampled, again.scored, again.failures) == (0, 2, outcome.failures), "what failed is tried again"
     path.write_text(METRIC.replace('pair.name == "b"', "False").replace('"nan"', '"2"'))
@@ -301,10 +324,18 @@ def test_a_metric_that_fails_or_is_not_defined_leaves_the_other_values(spec, tmp
 def test_the_manifest_says_what_was_run(spec):
     manifest = read_manifest(run(spec).folder)
     assert asdict(manifest.protocol) == {
-        "suite": "srflow@1", "dataset": "photos", "lr": "made from HR by MATLAB-exact bicubic", "scale": 4,
-        "crop": None, "samples": 3, "seed": 0, "tile": None, "quantize": "floor",
-        "columns": read_suite("srflow").columns, "kept": 5,
-    }  # fmt: skip
+        "suite": "srflow@1",
+        "dataset": "photos",
+        "lr": "made from HR by MATLAB-exact bicubic",
+        "scale": 4,
+        "crop": None,
+        "samples": 3,
+        "seed": 0,
+        "tile": None,
+        "quantize": "floor",
+        "columns": read_suite("srflow").columns,
+        "kept": 5,
+    }
     assert manifest.images == ("a", "b", "c", "d")
     assert [metric.name for metric in manifest.metrics] == ["psnr", "sigma"]
     assert [model.label for model in manifest.models] == ["Nearest", "Noisy"]

@@ -47,9 +47,14 @@ def spec(tmp_path):
         ramp = torch.linspace(0, 255, side).round().byte().numpy()
         Image.fromarray(ramp[None].repeat(side, 0)).convert("RGB").save(tmp_path / "hr" / f"{name}.png")
     return RunSpec(
-        models=("bicubic", f"{tmp_path / 'models.py'}:Brighter"), scale=2, data=str(tmp_path / "hr"),
-        metrics=("psnr",), tile=20, device="cpu", out=str(tmp_path / "run"),
-    )  # fmt: skip
+        models=("bicubic", f"{tmp_path / 'models.py'}:Brighter"),
+        scale=2,
+        data=str(tmp_path / "hr"),
+        metrics=("psnr",),
+        tile=20,
+        device="cpu",
+        out=str(tmp_path / "run"),
+    )
 
 
 def test_an_image_with_one_side_longer_than_a_tile_is_cut(spec, tmp_path):
@@ -121,8 +126,23 @@ def test_the_result_is_recorded_and_reported(spec, tmp_path):
 
 
 def test_the_command(spec, command, tmp_path):
-    words = ("run", "--models", "bicubic", "--scale", 2, "--data", spec.data, "--metrics", "psnr", "--workers", 1,
-             "--device", "cpu", "--out", tmp_path / "cli")  # fmt: skip
+    words = (
+        "run",
+        "--models",
+        "bicubic",
+        "--scale",
+        2,
+        "--data",
+        spec.data,
+        "--metrics",
+        "psnr",
+        "--workers",
+        1,
+        "--device",
+        "cpu",
+        "--out",
+        tmp_path / "cli",
+    )
     refused = command(*words, "--check-tiles")
     assert (refused.code, "--check-tiles needs --tile PX" in refused.err) == (2, True)
     found = command(*words, "--tile", 20, "--check-tiles")

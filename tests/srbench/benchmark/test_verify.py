@@ -16,10 +16,11 @@ from srbench.benchmark.findings import CODES, RULES, SEVERITIES, Findings
 from srbench.benchmark.run import run
 from srbench.benchmark.verified import read_verified, write_verified
 from srbench.benchmark.verify import verify
+from srbench.files.hashes import sha256_file
 from srbench.images.io import encode_png, pixels_sha256, read_uint8, write_png
 from srbench.plugins.code_digest import code_digest
 from srbench.run_folder import RunFolderError
-from srbench.weights.files import load_weights, save_weights, sha256_file
+from srbench.weights.files import load_weights, save_weights
 
 
 def lines_of(path):
@@ -326,8 +327,19 @@ def test_a_model_that_cannot_tell_whether_it_has_changed(tmp_path, command, draw
     code = "class Count:\n    scale, calls = 4, 0\n    def __call__(self, lr):\n        self.calls += 1\n"
     (tmp_path / "m.py").write_text(code + "        return lr.repeat_interleave(4, 2).repeat_interleave(4, 3)\n")
     out = tmp_path / "run"
-    command("run", "--models", f"{tmp_path}/m.py:Count", "--scale", "4", "--data", tmp_path / "hr", "--metrics", "psnr",
-            "--out", out)  # fmt: skip
+    command(
+        "run",
+        "--models",
+        f"{tmp_path}/m.py:Count",
+        "--scale",
+        "4",
+        "--data",
+        tmp_path / "hr",
+        "--metrics",
+        "psnr",
+        "--out",
+        out,
+    )
     assert [one.where for one in verify(out).findings if one.rule == "SRB209"] == ["Count"]
 
 
@@ -346,8 +358,11 @@ def test_the_command(finished, command):
     facts = json.loads(done.out)
     assert (facts["verdict"], facts["verified"], facts["unverified"]) == ("unverified", 16, 11)
     assert facts["findings"][0] == {
-        "severity": "unverified", "rule": "SRB102", "where": "images/near/a.png", "text": "is missing",
-    }  # fmt: skip
+        "severity": "unverified",
+        "rule": "SRB102",
+        "where": "images/near/a.png",
+        "text": "is missing",
+    }
     image.write_bytes(b"")
     assert command("verify", finished, "--allow-unverified").code == 1
 

@@ -13,12 +13,11 @@ import pytest
 import srbench.benchmark.request
 import srbench.reporting.measurements
 from srbench.benchmark.request import open_bench
-from srbench.cli import finished
+from srbench.cli import finished, stamps
 from srbench.cli.reporting import Written
 from srbench.images.io import read_uint8, write_png
 from srbench.plugins import registry
 from srbench.reporting.files import Choices
-from srbench.system import stamps
 
 METRIC = """
 from srbench.interfaces import MetricFacts
@@ -119,13 +118,15 @@ CHANGES = {
     "an image of the dataset edited": lambda path: same_times(path / "photos/a.png", turned(path / "photos/a.png")),
     "an image of the dataset added": lambda path: shutil.copy(path / "photos" / "a.png", path / "photos" / "e.png"),
     "an image of the dataset deleted": lambda path: (path / "photos" / "a.png").unlink(),
-    "a layout in the dataset": lambda path: (path / "photos" / "image_SRF_4").mkdir() or (
-        shutil.copy(path / "photos" / "a.png", path / "photos" / "image_SRF_4")),
+    "a layout in the dataset": lambda path: (
+        (path / "photos" / "image_SRF_4").mkdir()
+        or (shutil.copy(path / "photos" / "a.png", path / "photos" / "image_SRF_4"))
+    ),
     "a linked folder in the dataset": lambda path: (path / "photos" / "HR").symlink_to(path / "code"),
     "code edited": lambda path: (path / "code" / "model.py").write_text("gain = 2\n"),
     "code added": lambda path: (path / "code" / "more.py").touch(),
     "packaged weights swapped": lambda path: (path / "code" / "model.safetensors").write_bytes(b"weightz"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -213,8 +214,21 @@ def test_a_folder_whose_name_is_not_unicode(opened, photos, tmp_path, monkeypatc
 def test_files_that_a_request_names(opened, photos, tmp_path):
     write_png(tmp_path / "made" / "a.png", 255 - read_uint8(tmp_path / "photos" / "a.png"))
     (tmp_path / "suite.toml").write_text(SUITE)
-    request = ("run", "--models", "bicubic,mine=made", "--scale", 4, "--data", "./photos", "--limit", 1, "--suite",
-               "suite.toml", "--out", "run")  # fmt: skip
+    request = (
+        "run",
+        "--models",
+        "bicubic,mine=made",
+        "--scale",
+        4,
+        "--data",
+        "./photos",
+        "--limit",
+        1,
+        "--suite",
+        "suite.toml",
+        "--out",
+        "run",
+    )
     for file, content in (("suite.toml", f"{SUITE}# mine\n".encode()), ("made/a.png", None)):
         opened(*request)
         assert opened(*request)[1] == 0, file
@@ -328,7 +342,7 @@ def test_lists_with_a_plug_in_of_others(opened, monkeypatch):
 def test_other_terminals_have_texts_of_their_own(monkeypatch):
     values = {"runs": ("run",)}
     files = {finished.Command("report", values)._file}
-    monkeypatch.setattr("srbench.system.terminal._STDOUT._width", 40, raising=False)
+    monkeypatch.setattr("srbench.terminal.output._STDOUT._width", 40, raising=False)
     monkeypatch.setenv("COLUMNS", "41")
     files.add(finished.Command("report", values)._file)
     assert len(files) == 2

@@ -129,7 +129,7 @@ def test_everything_that_is_listed_can_be_shown(command, monkeypatch, name, kind
         ("mini-x8", ["training    3,200 steps of 16 patches of 128 HR pixels", "model       srflow"]),
         ("set5", ["contents    5 HR images", "here        no; srbench data fetch set5"]),
     ],
-)  # fmt: skip
+)
 def test_facts(command, name, facts):
     shown = command("show", name).out
     assert all(fact in shown for fact in facts), shown

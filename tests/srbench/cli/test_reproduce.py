@@ -61,8 +61,23 @@ def test_a_row_is_that_of_its_temperature(stand_in, command, models, tmp_path):
     stand_in()
     first = command("reproduce", "tiny-x4", "--workers", 1)
     assert first.code == 0, first.err
-    hotter = command("run", "--models", f"{models}:Noisy", "--scale", 4, "--data", "tiny", "--suite", "srflow",
-                     "--metrics", "psnr,ssim", "--temperature", "0,1", "--out", "runs/tiny-x4")  # fmt: skip
+    hotter = command(
+        "run",
+        "--models",
+        f"{models}:Noisy",
+        "--scale",
+        4,
+        "--data",
+        "tiny",
+        "--suite",
+        "srflow",
+        "--metrics",
+        "psnr,ssim",
+        "--temperature",
+        "0,1",
+        "--out",
+        "runs/tiny-x4",
+    )
     assert hotter.code == 0, hotter.err
     assert command("reproduce", "tiny-x4", "--workers", 1).out == first.out
 
@@ -73,8 +88,10 @@ def test_what_the_table_of_srflow_needs(command, tmp_path, monkeypatch):
     assert done.code == 1
     lines = done.out.splitlines()
     assert [line.partition(":")[0] for line in lines] == [
-        "data celeba-5000", "weights rrdb-celeba-x8", "weights srflow-celeba-x8",
-    ]  # fmt: skip
+        "data celeba-5000",
+        "weights rrdb-celeba-x8",
+        "weights srflow-celeba-x8",
+    ]
     assert "srbench weights add srflow-celeba-x8 SRFlow_CelebA_8X.pth" in lines[2]
     assert "did you mean srflow-celeba-x8" in command("reproduce", "srflow-celeba-x4").err
 

@@ -32,10 +32,30 @@ def requests(monkeypatch):
 
 def test_every_option_reaches_the_trainer(srbench, requests):
     found = srbench(
-        "train", "rrdb", "--preset", "mini-x8", "--set", "training.steps=3", "--set", "storage=float32",
-        "--hr", "d", "--hr", "e", "--lr", "l", "--lr", "m", "--out", "o", "--start", "s", "--tensorboard",
-        "--device", "cpu",
-    )  # fmt: skip
+        "train",
+        "rrdb",
+        "--preset",
+        "mini-x8",
+        "--set",
+        "training.steps=3",
+        "--set",
+        "storage=float32",
+        "--hr",
+        "d",
+        "--hr",
+        "e",
+        "--lr",
+        "l",
+        "--lr",
+        "m",
+        "--out",
+        "o",
+        "--start",
+        "s",
+        "--tensorboard",
+        "--device",
+        "cpu",
+    )
     assert (found.exit_code, found.stdout) == (0, "o/weights.safetensors\n")
     name, request = requests
     assert name == "rrdb"

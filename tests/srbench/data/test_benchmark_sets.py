@@ -45,8 +45,13 @@ def tiny(monkeypatch, cache, tmp_path):
         files[name] = tmp_path / "source" / f"{name}.png"
 
     def call(**changes):
-        facts = {"title": "Tiny", "images": 2, "licence": "CC0-1.0", "page": "https://tiny.example",
-                 "pixels": pixels_digest(files)}  # fmt: skip
+        facts = {
+            "title": "Tiny",
+            "images": 2,
+            "licence": "CC0-1.0",
+            "page": "https://tiny.example",
+            "pixels": pixels_digest(files),
+        }
         known = {"tiny": BenchmarkSet(**facts | changes)}
         for module in (table, fetch):
             monkeypatch.setattr(f"{module.__name__}.find_set", lambda name: known[name])
@@ -159,8 +164,13 @@ def pairs(tiny, tmp_path):
             files[folder, name] = tmp_path / "pairs" / folder / f"{name}.png"
             write_png(files[folder, name], flat(9 * level + side, side))
     hr, lr = ({name: files[folder, name] for name in "ab"} for folder in ("test_HR", "test_LR"))
-    tiny(pixels=pixels_digest(hr, lr), has="pairs", scale=2, names=("a", "b"),
-         addresses=("https://one/{folder}/{name}.png",))  # fmt: skip
+    tiny(
+        pixels=pixels_digest(hr, lr),
+        has="pairs",
+        scale=2,
+        names=("a", "b"),
+        addresses=("https://one/{folder}/{name}.png",),
+    )
     return files
 
 
@@ -190,8 +200,21 @@ def test_lr_alone_is_known_by_its_files(tiny, cache, tmp_path, command):
         (cache / "tiny" / f"{name}.png").write_bytes(path.read_bytes())
     dataset = open_dataset(RunSpec((), 4, "tiny"))
     assert (dataset.name, list(dataset), dataset.read("a").has_hr) == ("tiny", ["a", "b"], False)
-    done = command("run", "--models", "bicubic", "--scale", 4, "--data", "tiny", "--metrics", "lr_psnr", "--out", "run",
-                   "--workers", 1)  # fmt: skip
+    done = command(
+        "run",
+        "--models",
+        "bicubic",
+        "--scale",
+        4,
+        "--data",
+        "tiny",
+        "--metrics",
+        "lr_psnr",
+        "--out",
+        "run",
+        "--workers",
+        1,
+    )
     assert done.code == 0, done.err
     assert read_manifest(tmp_path / "run").protocol.dataset == "tiny"
     assert command("run", "--models", "bicubic", "--scale", 4, "--data", "tiny", "--metrics", "psnr").code == 1
@@ -231,9 +254,21 @@ def test_a_folder_of_that_name_is_not_the_set(tiny, tmp_path):
 def test_the_table_and_the_published_ones_agree():
     sets = benchmark_sets()
     assert list(sets) == [
-        "set5", "set14", "bsd100", "urban100", "manga109", "general100", "div2k-val", "celeba-5000",
-        "realsr-stablesr", "drealsr-stablesr", "div2k-val-stablesr", "reallq250", "reallr200", "realset80",
-    ]  # fmt: skip
+        "set5",
+        "set14",
+        "bsd100",
+        "urban100",
+        "manga109",
+        "general100",
+        "div2k-val",
+        "celeba-5000",
+        "realsr-stablesr",
+        "drealsr-stablesr",
+        "div2k-val-stablesr",
+        "reallq250",
+        "reallr200",
+        "realset80",
+    ]
     for published in read_tables():
         assert sets[published.data].images == published.images
     for entry in sets.values():

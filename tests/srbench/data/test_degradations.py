@@ -14,9 +14,9 @@ from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.datasets import Folder
 from srbench.data.degradations.read import degradation_names, degraded, read_degradation
 from srbench.data.degradations.steps import Blur, Downscale, Noise, Range, Resize, gaussian
+from srbench.files.config import ConfigError
 from srbench.images.resize import downscale_uint8
 from srbench.run_folder.manifest import read_manifest
-from srbench.system.config import ConfigError
 
 MINE = 'name = "mine"\nversion = 1\n[[steps]]\nkind = "downscale"\nby = "area"\n'
 
@@ -92,11 +92,11 @@ def test_steps(image):
         (MINE.replace('"downscale"', '"downskale"'), "unknown kind of step 'downskale'; did you mean downscale"),
         (MINE + '[[steps]]\nkind = "noise"\nsigma = [5, 1]\n', "not a range of numbers from 0 up"),
         (MINE + '[[steps]]\nkind = "noise"\nquality = 5\n', "unknown key 'quality'"),
-        (MINE + MINE[MINE.index("[["):], "needs exactly one step of kind downscale"),
+        (MINE + MINE[MINE.index("[[") :], "needs exactly one step of kind downscale"),
         ('name = "mine"\nversion = 1\nsteps = []\n', "needs exactly one step"),
         ("version = 1\n", "missing"),
     ],
-)  # fmt: skip
+)
 def test_faults_are_named(tmp_path, text, fault):
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises((DataError, ConfigError), match=fault.replace("[", r"\[")):
@@ -130,8 +130,23 @@ def test_by_name_cropped_and_by_default(photos):
 
 
 def test_two_never_mix_in_one_folder(command, photos, models, tmp_path):
-    run = ("run", "--models", f"{models}:Nearest", "--scale", 4, "--data", photos, "--metrics", "psnr", "--limit", 1,
-           "--workers", 1, "--out", "run")  # fmt: skip
+    run = (
+        "run",
+        "--models",
+        f"{models}:Nearest",
+        "--scale",
+        4,
+        "--data",
+        photos,
+        "--metrics",
+        "psnr",
+        "--limit",
+        1,
+        "--workers",
+        1,
+        "--out",
+        "run",
+    )
     done = command(*run, "--degrade", "blur-noise-jpeg")
     assert done.code == 0, done.err
     manifest = read_manifest(tmp_path / "run")

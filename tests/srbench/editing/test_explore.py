@@ -25,7 +25,7 @@ from srbench.editing.photographs import MOST_BYTES
 from srbench.images.io import encode_png, quantize_floor, quantize_round, read_image, read_recipe, write_png
 from srbench.images.resize import upscale
 from srbench.interfaces import Box, SRBenchError
-from srbench.system.local_server import LocalServer
+from srbench.pages.server import LocalServer
 
 
 @pytest.fixture(scope="module")

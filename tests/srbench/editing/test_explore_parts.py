@@ -25,7 +25,7 @@ from srbench.editing.explore_server import open_explorer
 from srbench.editing.photographs import Photographs
 from srbench.images.io import encode_png, quantize_floor, read_image, read_recipe, write_png
 from srbench.images.resize import downscale_uint8
-from srbench.system.local_server import LocalRequestHandler, LocalServer
+from srbench.pages.server import LocalRequestHandler, LocalServer
 
 
 @pytest.fixture(scope="module")
@@ -198,8 +198,15 @@ def test_content_is_pasted_from_another_photograph_as_the_command_does_it(page, 
     content = (read_image(tmp_path / "source.png") * 255).byte()[:, y : y + 48, x : x + 56]
     write_png(tmp_path / "content.png", content)
     options = ["--box", "32,40,56,48", "--scale", 8, "--models", "srflow", "--device", "cpu"]
-    done = srbench("edit", "content-transfer", tmp_path / "part.png", tmp_path / "content.png", *options,
-                   "--out", tmp_path / "edits")  # fmt: skip
+    done = srbench(
+        "edit",
+        "content-transfer",
+        tmp_path / "part.png",
+        tmp_path / "content.png",
+        *options,
+        "--out",
+        tmp_path / "edits",
+    )
     assert done.exit_code == 0, done.output
     assert torch.equal(shown(page), (read_image(tmp_path / "edits" / "part_content.png") * 255).byte())
 

@@ -5,19 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
+from srbench.files.atomic import replaced_whole, write_new, write_whole
 from srbench.images import ImageError
-from srbench.images.io import (
-    crop_centre,
-    crop_to_multiple,
-    luma,
-    quantize_floor,
-    quantize_round,
-    read_image,
-    replaced_whole,
-    write_new,
-    write_png,
-    write_whole,
-)
+from srbench.images.io import crop_centre, crop_to_multiple, luma, quantize_floor, quantize_round, read_image, write_png
 from srbench.reporting.files import moved_aside
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)

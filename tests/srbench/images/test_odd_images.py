@@ -45,8 +45,11 @@ READ = {
     "1-bit.bmp": (coded(one_bit(GREY), "BMP"), one_bit(GREY), ""),
     "LA.png": (coded(GREY.convert("LA"), "PNG"), GREY, ""),
     "RGBA.webp": (coded(PHOTO.convert("RGBA"), "WEBP", lossless=True), PHOTO, ""),
-    "half.webp": (coded(Image.new("RGBA", (9, 6), (7, 8, 9, 99)), "WEBP", lossless=True, exact=True),
-                  Image.new("RGB", (9, 6), (159, 159, 159)), WHITE),
+    "half.webp": (
+        coded(Image.new("RGBA", (9, 6), (7, 8, 9, 99)), "WEBP", lossless=True, exact=True),
+        Image.new("RGB", (9, 6), (159, 159, 159)),
+        WHITE,
+    ),
     "I16.tif": (coded(Image.fromarray(COLOURS[..., 0].astype(np.uint16) * 257), "TIFF"), COLOURS[..., :1], ""),
     "YCbCr.tif": (coded(PHOTO.convert("YCbCr"), "TIFF"), PHOTO.convert("YCbCr"), ""),
     "LAB.tif": (coded(PHOTO.convert("LAB"), "TIFF"), (6, 9, 3), ""),
@@ -57,7 +60,7 @@ READ = {
     "animated.webp": (pages("WEBP", lossless=True), PHOTO, FIRST),
     "pages.tif": (pages("TIFF"), PHOTO, FIRST),
     "several.jpg": (pages("MPO"), (6, 9, 3), ""),
-}  # fmt: skip
+}
 """Bytes, the image that they hold or its shape, and the only warning."""
 OTHERS = "; PNG, JPEG, WebP, TIFF and BMP are read"
 REFUSED = {

@@ -62,18 +62,31 @@ def test_equal_pixels_share_a_table_whatever_their_name(facts):
     tables = {
         (*one["datasets"], one["scale"], one["suite"], one["images"], one["crop"]): one for one in facts["tables"]
     }
-    assert sorted(map(str, tables)) == sorted(map(str, [
-        ("copy-of-a", "set-a", 4, "srflow@1", 7, None), ("set-a", 4, "srflow@1", 4, None),
-        ("set-a", 4, "srflow@1", 7, 24), ("set-a", 8, "srflow@1", 7, None), ("set-a", 4, "classic-y@1", 7, None),
-        ("set-b", 4, "classic-y@1", 7, None), ("set-b", 4, "srflow@1", 7, None),
-    ]))  # fmt: skip
+    assert sorted(map(str, tables)) == sorted(
+        map(
+            str,
+            [
+                ("copy-of-a", "set-a", 4, "srflow@1", 7, None),
+                ("set-a", 4, "srflow@1", 4, None),
+                ("set-a", 4, "srflow@1", 7, 24),
+                ("set-a", 8, "srflow@1", 7, None),
+                ("set-a", 4, "classic-y@1", 7, None),
+                ("set-b", 4, "classic-y@1", 7, None),
+                ("set-b", 4, "srflow@1", 7, None),
+            ],
+        )
+    )
 
 
 def test_models_are_rows_with_all_their_runs(facts, twenty):
     rows = {one["label"]: one for one in facts["tables"][0]["rows"]}
     assert set(rows) == {
-        "bicubic", "near", "noisy τ=0.8 (2 samples, seed 0)", "noisy τ=0.3", "noisy τ=0.8 (2 samples, seed 1)"
-    }  # fmt: skip
+        "bicubic",
+        "near",
+        "noisy τ=0.8 (2 samples, seed 0)",
+        "noisy τ=0.3",
+        "noisy τ=0.8 (2 samples, seed 1)",
+    }
     names = [Path(run).name for run in rows["near"]["runs"]]
     assert names == ["three", "three", "<script>alert(1)<:script>&", "other-name"]
     assert rows["near"]["state"] == "verified"
@@ -87,8 +100,11 @@ def test_a_run_is_verified_when_and_how_much_or_listed_apart_with_its_rule(facts
     assert {name for name, one in standing.items() if one["state"] == "verified"} == {"set-a/three", "set-b/three"}
     apart = {Path(one["name"]).name: one for one in facts["apart"]}
     assert {name: one["rule"] for name, one in apart.items()} == {
-        "image": "SRB002", "row": "SRB001", "torn": "", "value": "SRB001"
-    }  # fmt: skip
+        "image": "SRB002",
+        "row": "SRB001",
+        "torn": "",
+        "value": "SRB001",
+    }
     assert str(twenty.parent) not in apart["torn"]["text"], "a page for others names no folder of this machine"
 
 
@@ -104,18 +120,44 @@ def test_csv_has_every_value(site, facts):
     with (site / "index.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     wanted = [
-        (table["data"], str(table["scale"]), table["suite"], row["label"].partition(" (")[0],
-         *map(str, row["draw"] or ("", "")), row["digest"], str(row["competes"]), name, float(cell["mean"]),
-         str(cell["rank"] or ""), cell["group"], row["state"], " ".join(row["runs"]))
-        for table in facts["tables"] for row in table["rows"] for name, cell in row["cells"].items()
-    ]  # fmt: skip
+        (
+            table["data"],
+            str(table["scale"]),
+            table["suite"],
+            row["label"].partition(" (")[0],
+            *map(str, row["draw"] or ("", "")),
+            row["digest"],
+            str(row["competes"]),
+            name,
+            float(cell["mean"]),
+            str(cell["rank"] or ""),
+            cell["group"],
+            row["state"],
+            " ".join(row["runs"]),
+        )
+        for table in facts["tables"]
+        for row in table["rows"]
+        for name, cell in row["cells"].items()
+    ]
     found = [
-        (one["data"], one["scale"], one["suite"],
-         Setting(one["model"], float(one["temperature"]) if one["temperature"] else None).label,
-         one["samples"], one["seed"], one["digest"], one["competes"], one["metric"], float(one["mean"]),
-         one["rank"], one["group"], one["state"], one["runs"])
+        (
+            one["data"],
+            one["scale"],
+            one["suite"],
+            Setting(one["model"], float(one["temperature"]) if one["temperature"] else None).label,
+            one["samples"],
+            one["seed"],
+            one["digest"],
+            one["competes"],
+            one["metric"],
+            float(one["mean"]),
+            one["rank"],
+            one["group"],
+            one["state"],
+            one["runs"],
+        )
         for one in lines
-    ]  # fmt: skip
+    ]
     assert found == wanted
 
 
@@ -145,8 +187,12 @@ def test_a_folder_without_runs_and_a_run_are_refused(twenty, command, tmp_path):
 
 def test_torch_is_not_loaded(twenty, tmp_path):
     code = "import sys; from srbench.cli.main import main\ntry: main()\nfinally: print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, "index", str(twenty), "--out", str(tmp_path)],
-                          capture_output=True, text=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code, "index", str(twenty), "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.splitlines()[-1] == "False"
 
 

@@ -61,14 +61,18 @@ def forge_sums(run):
     before = dict(reversed(line.split()) for line in lines_of(run / "SHA256SUMS"))
     sum_up(run)
     after = dict(reversed(line.split()) for line in lines_of(run / "SHA256SUMS"))
-    (run / "SHA256SUMS").write_text("".join(f"{one}  {name}\n" for name, one in {**before, **after}.items()
-                                            if not name.startswith("report")))  # fmt: skip
+    (run / "SHA256SUMS").write_text(
+        "".join(f"{one}  {name}\n" for name, one in {**before, **after}.items() if not name.startswith("report"))
+    )
 
 
 DAMAGE = {
-    (edit_value, False): "SRB001", (edit_value, True): "SRB005", (swap_images, False): "SRB002",
-    (drop_row, False): "SRB001", (drop_row, True): "SRB003",
-}  # fmt: skip
+    (edit_value, False): "SRB001",
+    (edit_value, True): "SRB005",
+    (swap_images, False): "SRB002",
+    (drop_row, False): "SRB001",
+    (drop_row, True): "SRB003",
+}
 
 
 @pytest.mark.parametrize(("damage", "forged"), DAMAGE)
@@ -89,8 +93,14 @@ def test_submit_refuses_and_check_finds(run, results, command, tmp_path, damage,
 
 def test_a_run_that_holds_is_submitted_once(run, results, command):
     target = results / "mine"
-    assert {file.name for file in target.iterdir()} >= {"manifest.json", "rows.jsonl", "SHA256SUMS", "verified.json",
-                                                        "report.html", "images"}  # fmt: skip
+    assert {file.name for file in target.iterdir()} >= {
+        "manifest.json",
+        "rows.jsonl",
+        "SHA256SUMS",
+        "verified.json",
+        "report.html",
+        "images",
+    }
     again = command("submit", run, "--to", results)
     assert (again.code, "already exists" in again.err) == (1, True)
     done = command("index", results, "--check")

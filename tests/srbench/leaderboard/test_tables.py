@@ -150,8 +150,11 @@ EASE = [float(number % 4) for number in range(9)]
 
 def made(**levels):
     pixels = {image: f"A {image}" for image in IMAGES}
-    return Made(pixels, {label: {"psnr": [20 + level + ease for ease in EASE]} for label, level in levels.items()},
-                (metric("psnr"),))  # fmt: skip
+    return Made(
+        pixels,
+        {label: {"psnr": [20 + level + ease for ease in EASE]} for label, level in levels.items()},
+        (metric("psnr"),),
+    )
 
 
 def test_a_changed_value_is_named_and_ranked_nowhere(tmp_path):
@@ -180,8 +183,10 @@ def test_an_order_over_datasets_counts_what_the_tests_decide(tmp_path):
         write_run(tmp_path / name, replace(made(**one), dataset=name, pixels=pixels))
     [order] = make_index({tmp_path / name: name for name in levels}).orders
     assert [(row.label, points) for row, points in zip(order.rows, order.points, strict=True)] == [
-        ("a", 3.5), ("b", 2.5), ("c", 0.0)
-    ]  # fmt: skip
+        ("a", 3.5),
+        ("b", 2.5),
+        ("c", 0.0),
+    ]
     assert order.ranks == [1, 2, 3]
 
 

@@ -212,13 +212,28 @@ def test_a_model_of_one_scale_is_left_out_of_the_others(command, bench):
     assert {row.setting.model for row in read_runs([Path("m/hr-x4-own")]).rows} == {"Nearest", "OnlyFour"}
     found = command("run", bench, "--models", "models.py:OnlyFour")
     assert (found.code, found.err.splitlines()) == (
-        1, ["srbench: x3: no model has this scale; leave it out of --scale"],
-    )  # fmt: skip
+        1,
+        ["srbench: x3: no model has this scale; leave it out of --scale"],
+    )
 
 
 def test_degradations_are_columns(command, bench):
-    found = command("run", bench, "--data", "one/hr", "--scale", 4, "--suite", "own.toml", "--degrade",
-                    "bicubic,bicubic-opencv", "--models", "models.py:Smooth", "--workers", 1)  # fmt: skip
+    found = command(
+        "run",
+        bench,
+        "--data",
+        "one/hr",
+        "--scale",
+        4,
+        "--suite",
+        "own.toml",
+        "--degrade",
+        "bicubic,bicubic-opencv",
+        "--models",
+        "models.py:Smooth",
+        "--workers",
+        1,
+    )
     assert found.code == 0, found.err
     assert [cell.name for cell in read_matrix(Path("m")).cells] == ["hr-x4-own", "hr-x4-own-bicubic-opencv"]
     lines = list(csv.DictReader(io.StringIO(Path("m/table.csv").read_text())))
@@ -279,9 +294,16 @@ def test_requests_that_cannot_be_laid_out(command, bench, options, fault):
     assert not Path("m").exists()
 
 
-@pytest.mark.parametrize("content", ["{", "[" * 100_000, "[]", '{"format": 1, "command": "", "cells": [{"data": '
-                                     '"../x", "scale": 2, "suite": "s"}]}',
-                                     '{"format": 9, "command": "", "cells": []}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[" * 100_000,
+        "[]",
+        '{"format": 1, "command": "", "cells": [{"data": "../x", "scale": 2, "suite": "s"}]}',
+        '{"format": 9, "command": "", "cells": []}',
+    ],
+)
 def test_a_damaged_list_is_one_line(command, content):
     Path("m").mkdir()
     (Path("m") / FILE).write_text(content)

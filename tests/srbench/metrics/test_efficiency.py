@@ -230,8 +230,23 @@ def test_a_score_needs_the_runtime_of_its_baseline():
 def test_efficiency_in_a_run(command, photos, tmp_path):
     """The suite says why it has no score; the score comes later, by the formula of the other columns."""
     (tmp_path / "network.py").write_text(NETWORK)
-    request = ("run", "--models", "network.py:Network", "--data", photos, "--scale", 4, "--limit", 1, "--suite",
-               "ntire-esr", "--workers", 1, "--out", "run")  # fmt: skip
+    request = (
+        "run",
+        "--models",
+        "network.py:Network",
+        "--data",
+        photos,
+        "--scale",
+        4,
+        "--limit",
+        1,
+        "--suite",
+        "ntire-esr",
+        "--workers",
+        1,
+        "--out",
+        "run",
+    )
     found = command(*request)
     assert found.code == 0, found.err
     assert "left out of the table: ntire26_esr needs the runtime of SPAN on this machine" in found.err

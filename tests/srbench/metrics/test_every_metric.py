@@ -102,9 +102,17 @@ def test_names_are_the_columns_and_the_entry_points():
     entries = project["entry-points"]["srbench.metrics"]
     assert [name for name in entries if name in COLUMNS] == COLUMNS
     assert set(entries) - set(COLUMNS) == {
-        "colour_shift", "lpips_spatial", "lr_psnr_worst", "diversity", "parameters", "gflops", "memory", "seconds",
-        "multiply_adds", "runtime",
-    }  # fmt: skip
+        "colour_shift",
+        "lpips_spatial",
+        "lr_psnr_worst",
+        "diversity",
+        "parameters",
+        "gflops",
+        "memory",
+        "seconds",
+        "multiply_adds",
+        "runtime",
+    }
     for name, target in entries.items():
         module, attribute = target.split(":")
         assert getattr(import_module(module), attribute)().facts.name == name

@@ -19,7 +19,7 @@ from srbench.run_folder.manifest import read_manifest
 
 ROOT = Path(__file__).parents[3]
 WORDS = {
-    "lpips": ["system/machine.py", "training/sample_losses.py"],  # the package
+    "lpips": ["machine/facts.py", "training/sample_losses.py"],  # the package
     "memory": ["reporting/report.py"],
     "parameters": ["reporting/report.py"],
     "seconds": ["editing/explore_server.py", "reporting/report.py", "run_folder/manifest.py", "run_folder/reading.py"],
@@ -58,9 +58,25 @@ def test_a_metric_from_outside_finds_every_place(outside, spec, photos, command,
     for name in "abc":
         (photos / f"{name}.png").write_bytes(encode_png(torch.full((3, 64, 64), 9, dtype=torch.uint8)))
     models = Path(spec.models[0].partition("=")[2].rpartition(":")[0])
-    done = command("run", "--models", f"near={models}:Nearest,noisy={models}:Noisy", "--data", photos, "--scale", 4,
-                   "--metrics", "psnr,gap", "--samples", 2, "--temperature", "0.3,0.8", "--workers", 1,
-                   "--out", "run")  # fmt: skip
+    done = command(
+        "run",
+        "--models",
+        f"near={models}:Nearest,noisy={models}:Noisy",
+        "--data",
+        photos,
+        "--scale",
+        4,
+        "--metrics",
+        "psnr,gap",
+        "--samples",
+        2,
+        "--temperature",
+        "0.3,0.8",
+        "--workers",
+        1,
+        "--out",
+        "run",
+    )
     assert done.code == 0, done.err
     run = tmp_path / "run"
     facts = read_manifest(run).metric("gap")

@@ -52,16 +52,28 @@ def features(folder):
     """Resizing by Pillow's bicubic in float32, channel by channel, and the same colours."""
     found = []
     for path in sorted(folder.glob("*.png")):
-        channels = [Image.fromarray(c).resize((299, 299), Image.Resampling.BICUBIC)
-                    for c in np.moveaxis(np.array(Image.open(path), dtype=np.float32), -1, 0)]  # fmt: skip
+        channels = [
+            Image.fromarray(c).resize((299, 299), Image.Resampling.BICUBIC)
+            for c in np.moveaxis(np.array(Image.open(path), dtype=np.float32), -1, 0)
+        ]
         image = (np.stack([np.asarray(channel) for channel in channels]).clip(0, 255) - 128) / 128
         found.append(np.square(np.tensordot(Inception([3]).colours.detach().numpy(), image, 1)).mean((1, 2)))
     return np.array(found, dtype=np.float64)
 
 
 def test_against_the_formulas(network, folders, srbench):
-    done = srbench("measure", folders / "sr", "--hr", folders / "hr", "--metrics", "psnr,fid,kid", "--format", "json",
-                   "--workers", 1)  # fmt: skip
+    done = srbench(
+        "measure",
+        folders / "sr",
+        "--hr",
+        folders / "hr",
+        "--metrics",
+        "psnr,fid,kid",
+        "--format",
+        "json",
+        "--workers",
+        1,
+    )
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     ours, theirs = features(folders / "sr"), features(folders / "hr")

@@ -33,8 +33,22 @@ from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
 
-WITHOUT_WEIGHTS = ("psnr", "psnry", "ssim", "ssimc", "ms_ssim", "cw_ssim", "fsim", "vif", "gmsd", "nlpd", "vsi", "mad",
-                   "piqe", "entropy")  # fmt: skip
+WITHOUT_WEIGHTS = (
+    "psnr",
+    "psnry",
+    "ssim",
+    "ssimc",
+    "ms_ssim",
+    "cw_ssim",
+    "fsim",
+    "vif",
+    "gmsd",
+    "nlpd",
+    "vsi",
+    "mad",
+    "piqe",
+    "entropy",
+)
 OF_PACKAGES = ("lpips", "lpips+", "niqe", "brisque", "stlpips", "stlpips-vgg")
 """Their weights come with srbench, lpips and stlpips-pytorch."""
 LOWER_IS_BETTER = {"gmsd", "nlpd", "mad", "piqe", "lpips", "lpips+", "niqe", "brisque", "stlpips", "stlpips-vgg"}
@@ -139,8 +153,18 @@ def images(tmp_path_factory) -> Path:
 def printed(images, opened, torch_home) -> dict[str, float]:
     """What ``pyiqa METRIC...`` prints of them, of all metrics that can be loaded."""
     names = [name for name, metric in opened.items() if isinstance(metric, LoadedMetric)]
-    command = [sys.executable, "-c", "from pyiqa.pyiqa_cmd import main; main()", *names, "--device", "cpu",
-               "-t", str(images / "sr.png"), "-r", str(images / "hr.png")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-c",
+        "from pyiqa.pyiqa_cmd import main; main()",
+        *names,
+        "--device",
+        "cpu",
+        "-t",
+        str(images / "sr.png"),
+        "-r",
+        str(images / "hr.png"),
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=1800, cwd=images)
     means = re.findall(r"'([\w+-]+)': {'mean': np\.float64\(([-\d.e]+)\)}", done.stdout)
     return {name: float(value) for name, value in means}
@@ -195,8 +219,16 @@ def test_in_a_run_beside_our_own(images, models, tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
     (folder / "hr.png").write_bytes((images / "hr.png").read_bytes())
-    done = run(RunSpec(models=(f"{models}:Nearest",), scale=4, data=str(folder), suite="srflow-round",
-                       metrics=("psnr", "pyiqa:psnr", "pyiqa:gmsd"), out=str(tmp_path / "run")))  # fmt: skip
+    done = run(
+        RunSpec(
+            models=(f"{models}:Nearest",),
+            scale=4,
+            data=str(folder),
+            suite="srflow-round",
+            metrics=("psnr", "pyiqa:psnr", "pyiqa:gmsd"),
+            out=str(tmp_path / "run"),
+        )
+    )
     assert done.failures == ()
     (row,) = rows_of(RunFolder.read(done.folder))
     assert list(row.values) == ["psnr", "pyiqa_psnr", "pyiqa_gmsd"]

@@ -83,7 +83,7 @@ KINDS = {
     "float16": lambda levels: (levels.double() / 255).half(),
     "float16 array": lambda levels: (levels.numpy() / 255).astype(np.float16),
     "bfloat16": lambda levels: (levels.double() / 255).bfloat16(),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -48,9 +48,15 @@ def test_diversity(odd, maps):
 def test_kept_images_give_the_challenges_number(package, models, tmp_path):
     """All ten samples are kept, and other programs find the table's number in the files."""
     spec = RunSpec(
-        (f"{models}:Noisy",), 4, suite="ntire21", samples=10, limit=1, crop=96, temperature=(0.8,),
+        (f"{models}:Noisy",),
+        4,
+        suite="ntire21",
+        samples=10,
+        limit=1,
+        crop=96,
+        temperature=(0.8,),
         out=str(tmp_path / "run"),
-    )  # fmt: skip
+    )
     folder = run(spec).folder
     [files] = [sorted(one.glob("*.png")) for one in (folder / "images").glob("Noisy*")]
     [hr] = (folder / "images" / "hr").glob("*.png")

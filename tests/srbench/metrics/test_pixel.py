@@ -88,14 +88,20 @@ def test_unrounded_luma_against_scikit_image(coffee, rounded):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
     wanted = [structural_similarity(arrays[-1], each, data_range=255) for each in arrays[:-1]]
     assert SSIM("Y", 4, "uniform7", "no")(rounded, coffee).tolist() == pytest.approx(wanted, abs=1e-9)
-    wanted = [structural_similarity(arrays[-1], each, data_range=255, gaussian_weights=True, sigma=1.5,
-                                    use_sample_covariance=False) for each in arrays[:-1]]  # fmt: skip
+    wanted = [
+        structural_similarity(
+            arrays[-1], each, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        for each in arrays[:-1]
+    ]
     assert SSIM("Y", 4, "gaussian11", "no")(rounded, coffee).tolist() == pytest.approx(wanted, abs=1e-9)
 
 
 def test_full_range_luma_against_opencv(coffee, rounded):
-    grey = [cv2.cvtColor(each.permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2GRAY)
-            for each in (*rounded, quantize_round(coffee.hr))]  # fmt: skip
+    grey = [
+        cv2.cvtColor(each.permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2GRAY)
+        for each in (*rounded, quantize_round(coffee.hr))
+    ]
     assert np.array_equal(Region("Y", 0, "yes", "full").of(rounded, coffee)[:, 0].numpy(), np.stack(grey[:-1]))
     wanted = [cv2.PSNR(grey[-1], each) for each in grey[:-1]]
     assert PSNR("Y", 0, "yes", "full")(rounded, coffee).tolist() == pytest.approx(wanted, abs=1e-9)

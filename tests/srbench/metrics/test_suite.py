@@ -21,6 +21,7 @@ from srbench.benchmark.measure import measure_folder, to_json_text
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify
+from srbench.files.config import ConfigError
 from srbench.images.io import read_image
 from srbench.images.resize import downscale_uint8, upscale_uint8
 from srbench.interfaces import ImagePair, SRBenchError
@@ -33,7 +34,6 @@ from srbench.reporting.report import write_report
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
-from srbench.system.config import ConfigError
 
 COLUMNS = read_suite("srflow").columns
 PHOTOGRAPHS = {"astronaut": skimage.data.astronaut, "coffee": skimage.data.coffee}
@@ -98,8 +98,15 @@ def test_classic_y_against_pyiqa():
 
 def test_srflow_round_is_srflow_on_rounded_images(photos, models, tmp_path):
     """The images that are kept are those of the other quantisation, and so are all values."""
-    spec = RunSpec(models=(f"{models}:Noisy",), scale=4, data=str(photos), limit=1,
-                   metrics=("psnr", "lr_psnr", "sigma"), samples=2, out=str(tmp_path / "floor"))  # fmt: skip
+    spec = RunSpec(
+        models=(f"{models}:Noisy",),
+        scale=4,
+        data=str(photos),
+        limit=1,
+        metrics=("psnr", "lr_psnr", "sigma"),
+        samples=2,
+        out=str(tmp_path / "floor"),
+    )
     floored = run(spec).folder
     rounded = run(replace(spec, suite="srflow-round", out=str(tmp_path / "round"))).folder
     difference = [read_image(folder / "images/Noisy-t0.8/a_sample0.png") * 255 for folder in (floored, rounded)]
@@ -123,8 +130,9 @@ def test_srflow_round_is_srflow_on_rounded_images(photos, models, tmp_path):
 
 @pytest.fixture
 def classic(photos, models, tmp_path):
-    return RunSpec(models=(f"{models}:Nearest",), scale=4, data=str(photos), limit=2, suite="classic-y",
-                   out=str(tmp_path / "run"))  # fmt: skip
+    return RunSpec(
+        models=(f"{models}:Nearest",), scale=4, data=str(photos), limit=2, suite="classic-y", out=str(tmp_path / "run")
+    )
 
 
 def test_a_run_folder_is_of_one_suite(classic):
@@ -277,8 +285,10 @@ def test_real_sr_against_pyiqa_as_its_scripts_call_it(suite, of_luma):
 def test_ntire_restoration_against_scikit_image():
     """Luma as it is, four pixels left out, the window of the challenge."""
     pair, output = bicubic("coffee", 4)
-    arrays = [rgb2ycbcr(each.permute(1, 2, 0).numpy())[4:-4, 4:-4, 0]
-              for each in (output, (pair.hr * 255).round().to(torch.uint8))]  # fmt: skip
+    arrays = [
+        rgb2ycbcr(each.permute(1, 2, 0).numpy())[4:-4, 4:-4, 0]
+        for each in (output, (pair.hr * 255).round().to(torch.uint8))
+    ]
     found = columns("ntire-restoration", pair, output)
     assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(*arrays[::-1], data_range=255), abs=1e-9)
     assert found["ssim"] == pytest.approx(wang(*arrays), abs=1e-9)
@@ -311,8 +321,23 @@ class Here:
 def test_optional_columns_are_those_that_can_be_loaded(command, photos, tmp_path):
     """What is missing is said; the protocol is the same, so that the column can come later."""
     (tmp_path / "mine.toml").write_text(OPTIONAL)
-    request = ("run", "--models", "bicubic", "--data", photos, "--scale", 4, "--limit", 1, "--suite", "mine.toml",
-               "--workers", 1, "--out", "run")  # fmt: skip
+    request = (
+        "run",
+        "--models",
+        "bicubic",
+        "--data",
+        photos,
+        "--scale",
+        4,
+        "--limit",
+        1,
+        "--suite",
+        "mine.toml",
+        "--workers",
+        1,
+        "--out",
+        "run",
+    )
     found = command(*request)
     assert found.code == 0, found.err
     assert "warning: left out of the table: here.py: no such file" in found.err

@@ -78,8 +78,9 @@ def test_too_little_memory_and_what_to_do():
     )
     found = upscale(small(66 * 64 - 1), "a", lr, Draw(0.5, 3, 11, 25), "cpu").images
     assert torch.equal(found[0, :, ::4, ::4], lr)
-    assert says(small(0), tile=16).endswith("(cpu, LR of 100x64 in tiles of 16); use smaller images (--crop), or "
-                                            "another --device")  # fmt: skip
+    assert says(small(0), tile=16).endswith(
+        "(cpu, LR of 100x64 in tiles of 16); use smaller images (--crop), or another --device"
+    )
 
     class Stochastic:
         scale = 4
@@ -153,8 +154,11 @@ def test_precomputed_results_are_read():
 def test_devices():
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") in ("cpu", "cuda", "mps")
-    absent = [name for name, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()))
-              if not there]  # fmt: skip
+    absent = [
+        name
+        for name, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()))
+        if not there
+    ]
     for name in absent:
         with pytest.raises(ModelError, match=f"device {name} is not available here"):
             choose_device(name)

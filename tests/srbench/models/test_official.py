@@ -15,9 +15,9 @@ from small_presets import resized
 
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
+from srbench.files.cache import cache_folder
 from srbench.models.loading import load_model
 from srbench.models.official import add, fetch
-from srbench.system.cache import cache_folder
 from srbench.weights import table as weights_table
 from srbench.weights.download import DownloadError, OfflineError, download
 from srbench.weights.files import WeightsError, load_weights

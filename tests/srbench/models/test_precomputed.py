@@ -4,12 +4,12 @@ import pytest
 import torch
 from builders import flat
 
+from srbench.files.config import ConfigError
 from srbench.images import ImageError
 from srbench.images.io import write_png
 from srbench.interfaces import PrecomputedResults, SRBenchError
 from srbench.models.precomputed import ResultFolder, stated_facts
 from srbench.run_folder.manifest import read_manifest
-from srbench.system.config import ConfigError
 
 FACTS = 'colour_fix = "wavelet"\ntile = 0\nsteps = 1\nsource = "https://a.example/b_c"\n'
 
@@ -97,8 +97,10 @@ def test_faults_are_named(tmp_path):
         results.read("b")
 
 
-@pytest.mark.parametrize("place", ["{name}/{number}.png", "{name}/{name}_out_{number:05d}.png", "{number}/{name}.png",
-                                   "seed{number}/{name}.png"])  # fmt: skip
+@pytest.mark.parametrize(
+    "place",
+    ["{name}/{number}.png", "{name}/{name}_out_{number:05d}.png", "{number}/{name}.png", "seed{number}/{name}.png"],
+)
 @pytest.mark.parametrize("names", [("a", "b"), ("0801", "0802")])
 def test_samples_in_folders(tmp_path, place, names):
     """One folder per image or per sample, also if both have numbers as names."""
@@ -145,8 +147,21 @@ def measured(command, tmp_path):
             write_png(tmp_path / "hr" / f"{name}.png", flat(9 * level, 16))
             write_png(tmp_path / "results" / f"{name}.png", flat(9 * level + 1, 16))
         change(tmp_path / "results")
-        return command("run", "--models", "mine=results", "--data", "hr", "--scale", 4, "--metrics", "psnr",
-                       "--out", "run", "--workers", 1)  # fmt: skip
+        return command(
+            "run",
+            "--models",
+            "mine=results",
+            "--data",
+            "hr",
+            "--scale",
+            4,
+            "--metrics",
+            "psnr",
+            "--out",
+            "run",
+            "--workers",
+            1,
+        )
 
     return call
 
@@ -179,8 +194,12 @@ def test_all_facts_are_optional_and_nothing_else_is_taken(tmp_path):
     assert stated_facts(tmp_path) == {}
     (tmp_path / "facts.toml").write_text(FACTS + "temperature = 1\n")
     assert stated_facts(tmp_path) == {
-        "colour fix": "wavelet", "tile": "0", "steps": "1", "temperature": "1.0", "source": "https://a.example/b_c",
-    }  # fmt: skip
+        "colour fix": "wavelet",
+        "tile": "0",
+        "steps": "1",
+        "temperature": "1.0",
+        "source": "https://a.example/b_c",
+    }
     (tmp_path / "facts.toml").write_text("step = 1\n")
     with pytest.raises(ConfigError, match=r"facts.toml: .*unknown key 'step'.*did you mean steps"):
         stated_facts(tmp_path)

@@ -17,6 +17,7 @@ from torch import nn
 
 from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
+from srbench.files.hashes import sha256_file
 from srbench.images.tiling import OVERLAP, upscale_in_windows
 from srbench.interfaces import SRBenchError
 from srbench.matrix import MatrixError
@@ -28,7 +29,7 @@ from srbench.models.third_party import OnnxModel, load_file
 from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
-from srbench.weights.files import save_weights, sha256_file
+from srbench.weights.files import save_weights
 
 needs_spandrel = pytest.mark.skipif(
     importlib.util.find_spec("spandrel") is None, reason="needs the extra zoo: pip install 'sr-bench[zoo]'"
@@ -73,9 +74,14 @@ def exported(network: nn.Module, path: Path, sizes: tuple[int, int], *, fixed: b
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network.eval(), (torch.rand(1, channels, *sizes),), str(path), dynamo=False,
-            input_names=["lr"], output_names=["hr"], dynamic_axes=axes,
-        )  # fmt: skip
+            network.eval(),
+            (torch.rand(1, channels, *sizes),),
+            str(path),
+            dynamo=False,
+            input_names=["lr"],
+            output_names=["hr"],
+            dynamic_axes=axes,
+        )
     return path
 
 
@@ -114,9 +120,15 @@ def test_an_image_is_padded_to_what_the_architecture_takes(tmp_path):
 
     torch.manual_seed(0)
     network = SwinIR(
-        upscale=4, img_size=16, window_size=8, depths=[2], embed_dim=12, num_heads=[2], mlp_ratio=2,
+        upscale=4,
+        img_size=16,
+        window_size=8,
+        depths=[2],
+        embed_dim=12,
+        num_heads=[2],
+        mlp_ratio=2,
         upsampler="pixelshuffledirect",
-    ).eval()  # fmt: skip
+    ).eval()
     torch.save(network.state_dict(), tmp_path / "swin.pth")
     model = load_model(str(tmp_path / "swin.pth"), 4, "cpu").model
     lr = torch.rand(1, 3, 13, 21)
@@ -131,8 +143,16 @@ def test_a_run_with_weights_alone(tmp_path, photos):
     """No --scale, no class, no configuration; and the run proves itself."""
     compact(tmp_path / "4x-a.pth", 4)
     models = (str(tmp_path / "4x-a.pth"), f"second={tmp_path / '4x-a.pth'}+consistent", "bicubic")
-    spec = read_spec(None, {"models": models, "data": str(photos), "limit": 1, "metrics": ("psnr", "lr_psnr"),
-                            "out": str(tmp_path / "run")})  # fmt: skip
+    spec = read_spec(
+        None,
+        {
+            "models": models,
+            "data": str(photos),
+            "limit": 1,
+            "metrics": ("psnr", "lr_psnr"),
+            "out": str(tmp_path / "run"),
+        },
+    )
     assert spec.scale == 4
     folder = run(spec).folder
     rows = {row.setting.model: row.values for row in rows_of(RunFolder.read(folder))}
@@ -148,10 +168,20 @@ def test_a_run_with_weights_alone(tmp_path, photos):
 def test_tiles_of_a_network_that_looks_nearby(tmp_path, photos):
     compact(tmp_path / "4x-a.pth", 4)
     whole, tiled = (
-        run(read_spec(None, {"models": (str(tmp_path / "4x-a.pth"),), "data": str(photos), "metrics": ("psnr",),
-                             "tile": tile, "out": str(tmp_path / f"run-{tile}")}))
+        run(
+            read_spec(
+                None,
+                {
+                    "models": (str(tmp_path / "4x-a.pth"),),
+                    "data": str(photos),
+                    "metrics": ("psnr",),
+                    "tile": tile,
+                    "out": str(tmp_path / f"run-{tile}"),
+                },
+            )
+        )
         for tile in (None, 16)
-    )  # fmt: skip
+    )
     values = [[row.values for row in rows_of(RunFolder.read(one.folder))] for one in (whole, tiled)]
     assert values[0] == values[1]
 
@@ -258,8 +288,16 @@ def test_an_onnx_graph_of_rrdb_is_rrdb(tmp_path, photos):
     with torch.no_grad():
         torch.testing.assert_close(loaded.model(lr), rrdb(lr), atol=1e-4, rtol=0)
     assert (loaded.label, loaded.weights.sha256, loaded.weights.parameters) == ("4x-rrdb", sha256_file(path), None)
-    spec = read_spec(None, {"models": ("rrdb", str(path)), "data": str(photos), "metrics": ("psnr", "ssim"), "limit": 2,
-                            "out": str(tmp_path / "run")})  # fmt: skip
+    spec = read_spec(
+        None,
+        {
+            "models": ("rrdb", str(path)),
+            "data": str(photos),
+            "metrics": ("psnr", "ssim"),
+            "limit": 2,
+            "out": str(tmp_path / "run"),
+        },
+    )
     assert spec.scale == 4
     rows = {(row.setting.model, row.image): row.values for row in rows_of(RunFolder.read(run(spec).folder))}
     for image in "ab":

@@ -9,6 +9,7 @@ from torch import nn
 
 from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
+from srbench.files.hashes import sha256_file
 from srbench.interfaces import SRBenchError
 from srbench.matrix.request import read_spec
 from srbench.models import ModelError
@@ -17,7 +18,7 @@ from srbench.models.third_party import is_torchscript
 from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
-from srbench.weights.files import WeightsError, sha256_file
+from srbench.weights.files import WeightsError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -86,8 +87,16 @@ def test_half_precision(tmp_path):
 
 def test_a_run_by_workers_with_costs_proves_itself(tmp_path, photos):
     torch.jit.script(Small(4).eval()).save(path := tmp_path / "net.pt")
-    spec = read_spec(None, {"models": (f"mine={path}",), "data": str(photos), "limit": 2,
-                            "metrics": ("psnr", "cost", "multiply_adds"), "out": str(tmp_path / "run")})  # fmt: skip
+    spec = read_spec(
+        None,
+        {
+            "models": (f"mine={path}",),
+            "data": str(photos),
+            "limit": 2,
+            "metrics": ("psnr", "cost", "multiply_adds"),
+            "out": str(tmp_path / "run"),
+        },
+    )
     assert spec.scale == 4
     folder = run(spec, workers=2).folder
     for row in rows_of(RunFolder.read(folder)):

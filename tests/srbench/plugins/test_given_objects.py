@@ -157,7 +157,7 @@ CHANGES = {
     "a function of a module": lambda: network(lambda made: setattr(made, "act", torch.sqrt)),
     "a method of one object": lambda: with_method(Model()),
     "an argument": lambda: partial(functools.partial(by_default, gain=1.0)),
-}  # fmt: skip
+}
 
 
 @pytest.fixture

@@ -30,9 +30,12 @@ def ordered(case, folder, spec, environ):
     own = folder / case.name.replace(" ", "-").replace(",", "") / "code"
     options = {"models": case.models, "metrics": case.metrics, "scale": 2, "data": str(folder / "photos"), "samples": 2}
     return {
-        "name": case.name, "folder": str(own), "environ": environ,
-        "path": [str(own / one) for one in case.path], "spec": options | {"limit": 1} | spec,
-    }  # fmt: skip
+        "name": case.name,
+        "folder": str(own),
+        "environ": environ,
+        "path": [str(own / one) for one in case.path],
+        "spec": options | {"limit": 1} | spec,
+    }
 
 
 def run_all(folder, cases, number):

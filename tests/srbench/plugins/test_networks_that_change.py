@@ -55,10 +55,13 @@ def graph(path, gain, external=""):
     sides = {"lr": ["n", 3, "h", "w"], "hr": ["n", 3, "H", "W"]}
     lr, hr = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in sides.items())
     numbers = {"gain": torch.full((1, 3, 1, 1), gain), "scales": torch.tensor([1.0, 1, 2, 2])}
-    nodes = [helper.make_node("Resize", ["lr", "", "scales"], ["up"], mode="nearest"),
-             helper.make_node("Mul", ["up", "gain"], ["hr"])]  # fmt: skip
-    made = helper.make_graph(nodes, "net", [lr], [hr], [numpy_helper.from_array(one.numpy(), name)
-                                                        for name, one in numbers.items()])  # fmt: skip
+    nodes = [
+        helper.make_node("Resize", ["lr", "", "scales"], ["up"], mode="nearest"),
+        helper.make_node("Mul", ["up", "gain"], ["hr"]),
+    ]
+    made = helper.make_graph(
+        nodes, "net", [lr], [hr], [numpy_helper.from_array(one.numpy(), name) for name, one in numbers.items()]
+    )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     if external:
         tensor, file = model.graph.initializer[0], path.parent / external

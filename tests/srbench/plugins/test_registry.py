@@ -4,6 +4,7 @@ from importlib.metadata import EntryPoint
 import pytest
 import torch
 
+from srbench.files.hashes import sha256_file
 from srbench.images.io import write_png
 from srbench.images.lr_projection import make_consistent
 from srbench.images.resize import downscale
@@ -13,7 +14,7 @@ from srbench.models.loading import load_model, ready_models
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins import PluginError, registry
 from srbench.plugins.registry import load_dataset, load_metric, load_trainer, registered
-from srbench.weights.files import WeightsError, save_weights, sha256_file
+from srbench.weights.files import WeightsError, save_weights
 
 PLUGIN = '''
 from pathlib import Path
@@ -151,9 +152,11 @@ def test_a_model_made_consistent(models, name, temperature):
 
     def answer(model):
         generator = torch.Generator().manual_seed(1)
-        return model(lr[None]) if temperature is None else model.sample(
-            lr, 2, temperature=temperature, generator=generator
-        )  # fmt: skip
+        return (
+            model(lr[None])
+            if temperature is None
+            else model.sample(lr, 2, temperature=temperature, generator=generator)
+        )
 
     torch.testing.assert_close(answer(made.model), make_consistent(answer(plain.model), lr, 4))
     assert (downscale(answer(made.model), 4) - lr).abs().mean() < 0.2 * (

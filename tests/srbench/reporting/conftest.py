@@ -49,9 +49,14 @@ def reported_run(tmp_path_factory, small_models, draw_image):
     for seed, name in enumerate("ab"):
         write_png(here / "photos" / f"{name}.png", draw_image(seed, 96, 96))
     spec = RunSpec(
-        models=("bicubic", f"noisy={small_models}:Noisy"), scale=4, data=str(here / "photos"),
-        metrics=("psnr", "ssim", "sigma"), temperature=(0.8,), samples=2, out=str(here / "run"),
-    )  # fmt: skip
+        models=("bicubic", f"noisy={small_models}:Noisy"),
+        scale=4,
+        data=str(here / "photos"),
+        metrics=("psnr", "ssim", "sigma"),
+        temperature=(0.8,),
+        samples=2,
+        out=str(here / "run"),
+    )
     folder = run_spec(spec).folder
     write_report([folder])
     return folder

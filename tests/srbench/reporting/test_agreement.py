@@ -85,8 +85,9 @@ def _markdown(run):
     stars = ("", "i", "b", "bi")
     return {
         label: [set("u" * ("<u>" in cell) + stars[cell.count("*") // 2]) for cell in cells]
-        for label, *cells, _ in rows if label != "*variants*"
-    }  # fmt: skip
+        for label, *cells, _ in rows
+        if label != "*variants*"
+    }
 
 
 def _html(run):

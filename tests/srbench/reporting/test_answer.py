@@ -30,13 +30,17 @@ def say(make_row):
     def call(settings, images=12, projected=()):
         names = list(next(iter(settings.values())))
         rows = [
-            make_row(*setting, str(k), {
-                name: value(k) if callable(value) else value + (EASE[k] - EASE[:images].mean()) * (name != "sigma")
-                for name, value in means.items()
-            })
+            make_row(
+                *setting,
+                str(k),
+                {
+                    name: value(k) if callable(value) else value + (EASE[k] - EASE[:images].mean()) * (name != "sigma")
+                    for name, value in means.items()
+                },
+            )
             for setting, means in settings.items()
             for k in range(images)
-        ]  # fmt: skip
+        ]
         table = ResultTable.from_rows(rows, tuple(names))
         models = [model_facts(model, projected=model in projected) for model, _ in settings]
         return answer(score(table, table.summary(), [FACTS[name] for name in names], models))
@@ -204,8 +208,9 @@ def test_rows_of_unlike_images_are_compared_on_the_common_ones(make_row, first, 
     counts = {"Good": (first, GOOD), "Bad": (second, BAD)}
     rows = [
         make_row(model, None, str(k), {"psnr": values[k] if k < 8 else 45.0 + k / 100 - (model == "Bad") / 9})
-        for model, (count, values) in counts.items() for k in range(count)
-    ]  # fmt: skip
+        for model, (count, values) in counts.items()
+        for k in range(count)
+    ]
     table = ResultTable.from_rows(rows, ("psnr",))
     [sentence] = answer(score(table, table.summary(), [FACTS["psnr"]]))
     shared = min(first, second)

@@ -48,9 +48,11 @@ def test_a_run_with_its_report_is_proven(reported):
 def test_another_number_in_the_report(reported, name):
     psnr = json.loads((reported / "rows.jsonl").read_text().splitlines()[0])["value"][0]
     text = (reported / name).read_text()
-    shown = re.search(r"(?<=\D)1\d\.\d+", text)[0] if "table" in name else next(
-        number for digits in (1, 2, 3, 4, 8) if (number := f"{psnr:.{digits}f}"[:-1]) in text
-    )  # fmt: skip
+    shown = (
+        re.search(r"(?<=\D)1\d\.\d+", text)[0]
+        if "table" in name
+        else next(number for digits in (1, 2, 3, 4, 8) if (number := f"{psnr:.{digits}f}"[:-1]) in text)
+    )
     (reported / name).write_text(text.replace(shown, "99.1"))
     assert "SRB010" in rules(checked(reported), "contradicted")
     forge_list(reported)

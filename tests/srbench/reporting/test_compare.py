@@ -13,7 +13,7 @@ from rich.console import Console
 from srbench.reporting import ReportError
 from srbench.reporting.compare import compare_models, compare_runs, terminal_table, verdict_sentences, write_comparison
 from srbench.run_folder.statistics import mean_interval, paired_p_values
-from srbench.system import terminal
+from srbench.terminal import output as terminal
 
 NAMES = [f"image {k:02}" for k in range(12)]
 RANDOM = np.random.default_rng(0)

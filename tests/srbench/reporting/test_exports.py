@@ -43,9 +43,12 @@ def values(seed):
 def run(make_run):
     weights = WeightsInfo("0" * 64, "CC0-1.0", "a: b #c", 7)
     return make_run(
-        "run", {FLOW: values(0), ("other", None): {one: (30.0 + ord(one), 0.1) for one in IMAGES}},
-        metrics=METRICS, invocation=STARTED, models={FLOW[0]: {"weights": weights}},
-    )  # fmt: skip
+        "run",
+        {FLOW: values(0), ("other", None): {one: (30.0 + ord(one), 0.1) for one in IMAGES}},
+        metrics=METRICS,
+        invocation=STARTED,
+        models={FLOW[0]: {"weights": weights}},
+    )
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def wanted(run):
         for folder, row in zip((f"{FLOW[0]}-t0.8", "other"), rows, strict=True)
         for one in METRICS
         if not math.isnan(row[one.name])
-    }  # fmt: skip
+    }
 
 
 def test_hugging_face_reads_every_value_from_eval_results(run, wanted, tmp_path):
@@ -151,9 +154,13 @@ def test_what_a_value_depends_on_names_its_leaderboard(make_run):
 
     other = (metric("psnr", signature="PSNR|Y"), metric("lpips"))
     tasks = [
-        task(), task(protocol={"scale": 8}), task(protocol={"crop": 160}), task(protocol={"lr": "by JPEG"}),
-        task(images="abc", limit=2), task(metrics=other),
-    ]  # fmt: skip
+        task(),
+        task(protocol={"scale": 8}),
+        task(protocol={"crop": 160}),
+        task(protocol={"lr": "by JPEG"}),
+        task(images="abc", limit=2),
+        task(metrics=other),
+    ]
     assert len(set(tasks)) == len(tasks), tasks
 
 

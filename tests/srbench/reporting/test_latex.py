@@ -28,13 +28,18 @@ MANIFEST = Manifest(FORMAT, PROTOCOL, IMAGES, tuple(METRICS), (), ASKED.settings
 def made(make_row):
     def call(metrics, intervals=False):
         rows = [
-            make_row(name, 0.5 if k else None, str(image), {
-                m.name: [20.0 + k + image**2 / 9] if m.direction > 0 else [0.5 + k / 10 + image**2 / 90]
-                for m in metrics
-            })
+            make_row(
+                name,
+                0.5 if k else None,
+                str(image),
+                {
+                    m.name: [20.0 + k + image**2 / 9] if m.direction > 0 else [0.5 + k / 10 + image**2 / 90]
+                    for m in metrics
+                },
+            )
             for k, name in enumerate(NAMES)
             for image in range(8)
-        ]  # fmt: skip
+        ]
         results = ResultTable.from_rows(rows, tuple(metric.name for metric in metrics))
         return latex_table(score(results, results.summary(), metrics), MANIFEST, intervals=intervals)
 
@@ -49,10 +54,12 @@ def table(made):
 @pytest.mark.parametrize(
     ("name", "escaped"),
     [
-        ("[ours] x", "{}[ours] x"), ("*ours", "{}*ours"), ("a--b", "a-{}-b"),
+        ("[ours] x", "{}[ours] x"),
+        ("*ours", "{}*ours"),
+        ("a--b", "a-{}-b"),
         ("srflow-t0.8 x4+", "srflow-t0.8 x4+"),
     ],
-)  # fmt: skip
+)
 def test_no_name_is_taken_for_an_argument_or_a_dash(name, escaped):
     assert escape(name) == escaped
 
@@ -86,10 +93,15 @@ def test_without_intervals_a_row_is_a_line(table, made):
 @pytest.mark.parametrize(
     ("label", "shown"),
     [
-        ("srflow τ=0.8", "SRFlow τ=0.8"), ("esrgan+consistent", "ESRGAN+consistent"), ("bicubic", "Bicubic"),
-        ("real-esrgan", "Real-ESRGAN"), ("srflow-mine", "srflow-mine"), ("hats", "hats"), ("My srflow", "My srflow"),
+        ("srflow τ=0.8", "SRFlow τ=0.8"),
+        ("esrgan+consistent", "ESRGAN+consistent"),
+        ("bicubic", "Bicubic"),
+        ("real-esrgan", "Real-ESRGAN"),
+        ("srflow-mine", "srflow-mine"),
+        ("hats", "hats"),
+        ("My srflow", "My srflow"),
     ],
-)  # fmt: skip
+)
 def test_models_are_named_as_papers_do(label, shown):
     assert display_name(label) == shown
 

@@ -62,7 +62,11 @@ def test_only_what_was_appended_is_read_and_the_means_are_those_of_a_report(part
     assert [(line.image, line.metric) for line in growing.update()] == [("b", "lpips")]
     assert (growing.reading, growing.done) == (1, 4)
     assert [(one.sample.setting.model, one.sample.image) for one in growing.arrivals] == [
-        ("m", "a"), ("n", "a"), ("n", "b"), ("m", "b")]  # fmt: skip
+        ("m", "a"),
+        ("n", "a"),
+        ("n", "b"),
+        ("m", "b"),
+    ]
     for row in rows_of(RunFolder.read(run)):
         assert next(one for one in growing.arrivals if one.sample == row.sample).values.keys() == row.values.keys()
     means = {(setting.model, name): (mean.value, mean.images) for (setting, name), mean in growing.means.items()}
@@ -112,9 +116,11 @@ def test_the_time_left_is_that_of_the_pace_since_the_command_began(make_run, mon
     monkeypatch.setattr(following, "report_seconds", lambda items: 100.0)
     images = [f"{number:02}" for number in range(40)]
     run = make_run(
-        "run", {("m", None): {one: (20.0, 0.5) for one in images[:10]}}, images=images,
+        "run",
+        {("m", None): {one: (20.0, 0.5) for one in images[:10]}},
+        images=images,
         invocation={"started": "1970-01-01T00:01:40+00:00"},
-    )  # fmt: skip
+    )
     live = LiveRun(run, lambda folder: True, clock=lambda: 150.0)
     assert live.news(0, 0)["left"] == pytest.approx(50 / 10 * 30 + 100)
 

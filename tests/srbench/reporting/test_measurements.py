@@ -111,9 +111,10 @@ def test_no_cell_is_of_another_signature(make_run, data):
     runs = data.draw(
         strategies.lists(
             strategies.dictionaries(strategies.sampled_from(names), strategies.sampled_from("xxy"), min_size=1),
-            min_size=2, max_size=3,
+            min_size=2,
+            max_size=3,
         )
-    )  # fmt: skip
+    )
     folders = [
         make_run(
             f"run{place}",

@@ -234,7 +234,11 @@ def test_the_temperature_slider_shows_the_samples_of_its_temperature(open_page):
 def test_maps_take_the_place_of_the_images_where_there_are_any(open_page):
     page = open_page("#image=apple&a=hr&b=Noisy-t0.8_1")
     assert page.locator("#map option").all_inner_texts() == [
-        "Images", "Maps: error", "Maps: LPIPS", "Maps: spread of samples"]  # fmt: skip
+        "Images",
+        "Maps: error",
+        "Maps: LPIPS",
+        "Maps: spread of samples",
+    ]
     page.keyboard.press("m")
     assert page.locator("#image-b").get_attribute("src") == "maps/Noisy-t0.8/apple_error.png"
     assert page.locator("#image-a").get_attribute("src") == "images/hr/apple.png"

@@ -19,9 +19,11 @@ def box_in(page, selector, frame):
     """Left, top, width and height of an element as shares of another."""
     inner, outer = (page.locator(one).bounding_box() for one in (selector, frame))
     return [
-        (inner["x"] - outer["x"]) / outer["width"], (inner["y"] - outer["y"]) / outer["height"],
-        inner["width"] / outer["width"], inner["height"] / outer["height"],
-    ]  # fmt: skip
+        (inner["x"] - outer["x"]) / outer["width"],
+        (inner["y"] - outer["y"]) / outer["height"],
+        inner["width"] / outer["width"],
+        inner["height"] / outer["height"],
+    ]
 
 
 def test_it_opens_on_the_whole_image_in_which_the_two_leading_models_differ_most_and_marks_where(

@@ -21,9 +21,13 @@ def many(tmp_path_factory, small_models, draw_image):
     for place in range(COUNT):
         write_png(base / "photos" / f"{place:03}.png", image * (0.2 + 0.8 * ((place * 7) % COUNT) / COUNT))
     spec = RunSpec(
-        models=(f"{small_models}:Nearest", f"{small_models}:Noisy"), scale=4, data=str(base / "photos"),
-        metrics=("psnr",), samples=1, out=str(base / "run"),
-    )  # fmt: skip
+        models=(f"{small_models}:Nearest", f"{small_models}:Noisy"),
+        scale=4,
+        data=str(base / "photos"),
+        metrics=("psnr",),
+        samples=1,
+        out=str(base / "run"),
+    )
     folder = run_spec(spec).folder
     write_report([folder], ["html"])
     return folder / "report.html"

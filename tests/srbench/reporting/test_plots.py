@@ -28,14 +28,20 @@ def model(label, losses):
 def rows(make_row):
     def call(*settings, images=4, psnr=20.0):
         return [
-            make_row(model, temperature, str(k), {
-                "psnr": [psnr + place + k] * 2,
-                "lpips": [0.5 - place / 10 + k / 50] * 2,
-                "lr_psnr": [40.0 + k] * 2,
-            }, seconds=0.1 + place)
+            make_row(
+                model,
+                temperature,
+                str(k),
+                {
+                    "psnr": [psnr + place + k] * 2,
+                    "lpips": [0.5 - place / 10 + k / 50] * 2,
+                    "lr_psnr": [40.0 + k] * 2,
+                },
+                seconds=0.1 + place,
+            )
             for place, (model, temperature) in enumerate(settings)
             for k in range(images)
-        ]  # fmt: skip
+        ]
 
     return call
 

@@ -19,10 +19,14 @@ from srbench.run_folder.manifest import read_manifest
 PSNR = metric("psnr", protocol="", signature="PSNR|RGB|floor|crop0|v1")
 NIQE = metric("niqe", signature="NIQE|grey|floor|LIVE|v1")
 TABLE = PublishedTable(
-    data="faces", images=2, scale=4, source="A paper", reprinted="the row of Flow",
+    data="faces",
+    images=2,
+    scale=4,
+    source="A paper",
+    reprinted="the row of Flow",
     protocol={"psnr": "RGB|floor|crop0", "niqe": "another model"},
     rows={"Flow τ=0.8": {"psnr": "25.24", "niqe": "4.20"}, "Net": {"psnr": "26.5"}},
-)  # fmt: skip
+)
 FACES = {"dataset": "faces", "scale": 4, "lr": MATLAB_BICUBIC}
 
 
@@ -65,11 +69,13 @@ def test_same_data_scale_and_protocol(faces):
         ({"limit": 1}, "all 2 images, here 1 are measured"),
         ({"images": ("a", "b", "c")}, "all 2 images, here 3 are measured"),
         ({"lr": "a folder of its own, paired by name"}, "here a folder of its own, paired by name"),
-        ({"metrics": (replace(PSNR, signature="PSNR|RGB|round|crop0|v1"), NIQE)},
-         "PSNR: published RGB|floor|crop0, here RGB|round|crop0; NIQE: published another model"),
+        (
+            {"metrics": (replace(PSNR, signature="PSNR|RGB|round|crop0|v1"), NIQE)},
+            "PSNR: published RGB|floor|crop0, here RGB|round|crop0; NIQE: published another model",
+        ),
         ({"metrics": (replace(PSNR, name="mae", signature="MAE|RGB|floor|crop0|v1"),)}, "none of the metrics"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_compared_is_not_shown(faces, changes, reason):
     found = rows(faces(**changes))
     assert found.lines == ()
@@ -143,10 +149,13 @@ def test_a_stand_in_for_celeba(make_run):
     metrics = tuple(
         replace(PSNR, name=name, title=name.upper(), signature=f"{name.upper().replace('_', '-')}|{signature}|v1")
         for name, signature in {
-            "psnr": "RGB|floor|crop0", "ssim": "RGB|floor|uniform7|crop3", "lpips": "RGB|floor|alex0.1",
-            "lr_psnr": "RGB|floor|matlab-bicubic", "sigma": "RGB|float|ddof1",
+            "psnr": "RGB|floor|crop0",
+            "ssim": "RGB|floor|uniform7|crop3",
+            "lpips": "RGB|floor|alex0.1",
+            "lr_psnr": "RGB|floor|matlab-bicubic",
+            "sigma": "RGB|float|ddof1",
         }.items()
-    )  # fmt: skip
+    )
     names = [f"{number:06d}" for number in range(5000)]
     run = make_run("run", {("m", None): {}}, images=["000000"], metrics=metrics, protocol=FACES)
     manifest = read_manifest(run)

@@ -336,8 +336,13 @@ HOSTILE = "<img src=x onerror=alert(1)>", "a|b_c*d`e$f$", "[x](y) & # 100%"
 
 def test_names_of_users_stay_text(make_run):
     first, second, third = HOSTILE
-    run = make_run("run", {(second, None): {first: (20.0, 0.1), third: (21.0, 0.2)}, ("flow", 0.8): {
-        first: ([20.0] * 2, [0.1] * 2), third: ([21.0] * 2, [0.2] * 2)}})  # fmt: skip
+    run = make_run(
+        "run",
+        {
+            (second, None): {first: (20.0, 0.1), third: (21.0, 0.2)},
+            ("flow", 0.8): {first: ([20.0] * 2, [0.1] * 2), third: ([21.0] * 2, [0.2] * 2)},
+        },
+    )
     write_report([run])
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render((run / "report.md").read_text())
     known = set("h1 h2 p em strong u ul li table thead tbody tr th td img pre code blockquote details summary".split())  # noqa: SIM905

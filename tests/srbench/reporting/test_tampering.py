@@ -15,13 +15,13 @@ from PIL.PngImagePlugin import PngInfo
 from record_runs import forge_list, forge_sums
 
 import srbench
+from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, read_uint8
 from srbench.interfaces import SRBenchError
 from srbench.reporting.figures import plots
 from srbench.reporting.figures.plots import Plot
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
-from srbench.weights.files import sha256_file
 
 TAMPERINGS = 100
 

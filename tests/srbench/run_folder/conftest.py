@@ -34,9 +34,15 @@ def dying(at):
 
         return call
 
-    places = [(folder.records, "append"), (folder, "write_whole"), (folder, "write_synced"),
-              (manifest, "write_synced"), (tasks, "sample"),
-              (tasks, "measure"), (first_calls, "measure")]  # fmt: skip
+    places = [
+        (folder.records, "append"),
+        (folder, "write_whole"),
+        (folder, "write_synced"),
+        (manifest, "write_synced"),
+        (tasks, "sample"),
+        (tasks, "measure"),
+        (first_calls, "measure"),
+    ]
     with pytest.MonkeyPatch.context() as patch:
         for module, name in places:
             patch.setattr(module, name, before(getattr(module, name)))

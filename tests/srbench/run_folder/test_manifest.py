@@ -5,10 +5,10 @@ import pytest
 from builders import metric, model_facts, protocol
 
 from srbench.interfaces import WeightsInfo
+from srbench.machine.facts import hardware, software
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.manifest import now, read_manifest, write_manifest
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
-from srbench.system.machine import hardware, software
 
 MANIFEST = Manifest(
     FORMAT,
@@ -33,9 +33,13 @@ def test_what_is_written_is_read(tmp_path):
     facts = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert list(facts) == ["format", "protocol", "images", "metrics", "models", "settings", "invocations"]
     assert facts["models"][0]["weights"] == {
-        "sha256": "f00", "licence": "CC0-1.0", "trained_on": "flowers", "parameters": 12, "losses": {},
+        "sha256": "f00",
+        "licence": "CC0-1.0",
+        "trained_on": "flowers",
+        "parameters": 12,
+        "losses": {},
         "temperature": None,
-    }  # fmt: skip
+    }
     assert facts["models"][1]["weights"] is None
 
 

@@ -74,13 +74,17 @@ def test_a_record_survives_json(record):
 @pytest.mark.parametrize(
     "line",
     [
-        "", "[]", "3", "{}", '{"key": "1"}',
+        "",
+        "[]",
+        "3",
+        "{}",
+        '{"key": "1"}',
         to_line(RECORDS[0]).replace("[30.0]", '["x"]'),
         to_line(RECORDS[0]).replace("[30.0]", "[true]"),
         to_line(RECORDS[0]).replace('"a"', '"../a"'),
         to_line(RECORDS[0]).replace('"seconds"', '"hours"'),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_record(line):
     with pytest.raises(ValueError):  # noqa: PT011 - any reason will do
         from_line(line, ScoreRecord)
@@ -169,15 +173,22 @@ def test_metrics_of_others_follow(make_row):
 
 @pytest.fixture
 def run(make_run):
-    return make_run("run", {("m", None): {"a": (20.0, 0.5), "b": (30.0, 0.4)}, ("flow", 0.8): {
-        "a": ([10.0, 12.0], [0.1, 0.2]), "b": "b: too wild"}})  # fmt: skip
+    return make_run(
+        "run",
+        {
+            ("m", None): {"a": (20.0, 0.5), "b": (30.0, 0.4)},
+            ("flow", 0.8): {"a": ([10.0, 12.0], [0.1, 0.2]), "b": "b: too wild"},
+        },
+    )
 
 
 def test_planned_rows_come_in_the_order_of_the_plan(run):
     rows = rows_of(RunFolder.read(run))
     assert [(row.setting.model, row.setting.temperature, row.image) for row in rows] == [
-        ("m", None, "a"), ("m", None, "b"), ("flow", 0.8, "a"),
-    ]  # fmt: skip
+        ("m", None, "a"),
+        ("m", None, "b"),
+        ("flow", 0.8, "a"),
+    ]
     assert rows[2].values == {"psnr": [10.0, 12.0], "lpips": [0.1, 0.2]}
     assert failures_of(RunFolder.read(run), attrgetter("label")) == ["flow τ=0.8: b: too wild"]
     manifest = read_manifest(run)
@@ -251,8 +262,9 @@ def test_values_of_another_number_of_samples_than_their_signature_states_are_lef
     """Results made elsewhere, three samples where the run has two; one output is as many equal samples as needed."""
     metrics = (PSNR, metric("sigma", signature="SIGMA|ddof1|n2"))
     samples = {"one": [20.0], "two": [20.0, 21.0], "three": [20.0, 21.0, 22.0]}
-    run = make_run("run", {(name, None): {"a": {"psnr": found, "sigma": 4.0}} for name, found in samples.items()},
-                   metrics=metrics)  # fmt: skip
+    run = make_run(
+        "run", {(name, None): {"a": {"psnr": found, "sigma": 4.0}} for name, found in samples.items()}, metrics=metrics
+    )
     rows = rows_of(RunFolder.read(run))
     assert [list(row.values) for row in rows] == [["psnr", "sigma"], ["psnr", "sigma"], ["psnr"]]
     text = write_report([run]).files[0].read_text()

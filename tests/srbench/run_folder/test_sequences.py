@@ -33,9 +33,14 @@ def fresh_values(workshop):
     """Every value of a folder that is made at once: by model, temperature, image and metric."""
     folder, models = workshop
     spec = RunSpec(
-        models=tuple(models.values()), scale=4, data=str(folder / "photos"), metrics=METRICS,
-        temperature=TEMPERATURES, samples=2, out=str(folder / "fresh"),
-    )  # fmt: skip
+        models=tuple(models.values()),
+        scale=4,
+        data=str(folder / "photos"),
+        metrics=METRICS,
+        temperature=TEMPERATURES,
+        samples=2,
+        out=str(folder / "fresh"),
+    )
     run(spec)
     return values_that_count(folder / "fresh")
 
@@ -120,9 +125,11 @@ def replace_all(workshop, manifest, out):
     folder, models = workshop
     return RunSpec(
         models=tuple(models[model.label] for model in manifest.models),
-        scale=4, data=str(folder / "photos"),
+        scale=4,
+        data=str(folder / "photos"),
         limit=len(manifest.scope),
         metrics=tuple(metric.name for metric in manifest.metrics),
         temperature=tuple({s.temperature for s in manifest.settings if s.temperature is not None}) or (0.8,),
-        samples=2, out=str(out),
-    )  # fmt: skip
+        samples=2,
+        out=str(out),
+    )

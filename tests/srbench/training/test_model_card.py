@@ -11,12 +11,23 @@ from srbench.weights.metadata import WeightsMetadata
 SETTINGS = {
     "network": {"scale": 4},
     "training": {
-        "steps": 60, "batch": 4, "accumulate": 1, "patch": 16, "learning_rate": 2e-3, "betas": [0.9, 0.99],
-        "schedule": "cosine", "milestones": [0.5], "max_grad_norm": 1.0, "average": 0.0, "validate_every": 60,
-        "best": "psnr", "checkpoint_every": 60, "seed": 0,
+        "steps": 60,
+        "batch": 4,
+        "accumulate": 1,
+        "patch": 16,
+        "learning_rate": 2e-3,
+        "betas": [0.9, 0.99],
+        "schedule": "cosine",
+        "milestones": [0.5],
+        "max_grad_norm": 1.0,
+        "average": 0.0,
+        "validate_every": 60,
+        "best": "psnr",
+        "checkpoint_every": 60,
+        "seed": 0,
     },
     "storage": "float32",
-}  # fmt: skip
+}
 METADATA = WeightsMetadata(
     model="rrdb",
     scale=4,

@@ -47,9 +47,14 @@ def test_strengths_are_those_of_evalica(models):
         cells = [(a, b, k) for a, b in combinations(range(models), 2) for k in range(3)]
         winners = [(evalica.Winner.X, evalica.Winner.Y, evalica.Winner.Draw)[k] for _, _, k in cells]
         fit = evalica.newman(
-            [a for a, _, _ in cells], [b for _, b, _ in cells], winners, index=pd.Index(range(models)),
-            weights=[float(counts[place, a, b, k]) for a, b, k in cells], tolerance=1e-12, limit=100_000,
-        )  # fmt: skip
+            [a for a, _, _ in cells],
+            [b for _, b, _ in cells],
+            winners,
+            index=pd.Index(range(models)),
+            weights=[float(counts[place, a, b, k]) for a, b, k in cells],
+            tolerance=1e-12,
+            limit=100_000,
+        )
         logs = np.log(fit.scores.sort_index().to_numpy())
         assert found[place] == pytest.approx(logs - logs.mean(), abs=1e-5)
 

@@ -95,13 +95,16 @@ def test_the_page_is_blind_and_shows_the_images_of_the_question(voted_run, opene
         begin(page, "ann")
         question = ballot(open_candidates(run), "ann", 4)[0]
         for side in ("left", "right"):
-            colour = page.evaluate("""(side) => {
+            colour = page.evaluate(
+                """(side) => {
                 const canvas = document.createElement("canvas");
                 const image = document.getElementById(side);
                 [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
                 canvas.getContext("2d").drawImage(image, 0, 0);
                 return [...canvas.getContext("2d").getImageData(0, 0, 1, 1).data];
-            }""", side)  # fmt: skip
+            }""",
+                side,
+            )
             names = ["best", "good", "fair", "weak", "worst"]
             shown = getattr(question, side).name
             assert colour[0] == {"hr": 20, "lr": 20}.get(shown, 40 + 30 * names.index(shown) if shown in names else 0)
@@ -223,8 +226,12 @@ def test_an_offline_page_and_back(voted_run, opened, tmp_path, command):
     left = command("vote", run, "--add", saved)
     assert (left.code, left.out) == (0, f"{saved}: 5 votes added\n")
     assert [(vote.rater, vote.choice) for vote in read_votes(run)] == [
-        ("ann", "left"), ("ann", "right"), ("ann", "right"), ("ann", "right"), ("bob", "neither"),
-    ]  # fmt: skip
+        ("ann", "left"),
+        ("ann", "right"),
+        ("ann", "right"),
+        ("ann", "right"),
+        ("bob", "neither"),
+    ]
     assert command("vote", run, "--add", saved).out == f"{saved}: 0 votes added, 5 were there already\n"
     assert "exists; choose another name" in command("vote", run, "--export", file).err
 
@@ -232,8 +239,14 @@ def test_an_offline_page_and_back(voted_run, opened, tmp_path, command):
 def test_saved_votes_of_another_run_and_damaged_ones_are_refused(voted_run, greys, tmp_path, command):
     run = voted_run(images=4)
     saved = tmp_path / "votes.json"
-    question = {"kind": "vote", "image": "i0", "reference": "hr", "window": [0, 0, 24, 24],
-        "left": {"name": "best", "pixels": "0" * 64}, "right": {"name": "good", "pixels": "1" * 64}}  # fmt: skip
+    question = {
+        "kind": "vote",
+        "image": "i0",
+        "reference": "hr",
+        "window": [0, 0, 24, 24],
+        "left": {"name": "best", "pixels": "0" * 64},
+        "right": {"name": "good", "pixels": "1" * 64},
+    }
     vote = {"rater": "ann", "at": "2026-01-01T00:00:00+00:00", "question": question, "choice": "left"}
     for content, words in (
         ({"format": 1, "votes": [vote]}, "is not the image of this run"),

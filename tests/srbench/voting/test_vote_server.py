@@ -10,7 +10,7 @@ import pytest
 from builders import serving
 
 from srbench.interfaces import SRBenchError
-from srbench.system.local_server import HOST
+from srbench.pages.server import HOST
 from srbench.voting.ballot import open_candidates
 from srbench.voting.poll import Poll
 from srbench.voting.records import read_votes

@@ -6,8 +6,9 @@ import torch
 
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.zoo import load_rrdb
+from srbench.files.hashes import sha256_file
 from srbench.interfaces import SRBenchError, Weighted
-from srbench.weights.files import WeightsError, save_weights, sha256_file
+from srbench.weights.files import WeightsError, save_weights
 from srbench.weights.pretrained import fill
 
 CONFIG = RRDBConfig(4, 8, 4, 1)

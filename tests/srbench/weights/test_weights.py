@@ -3,7 +3,8 @@ import hashlib
 import pytest
 import torch
 
-from srbench.weights.files import WeightsError, load_weights, save_weights, sha256_file
+from srbench.files.hashes import sha256_file
+from srbench.weights.files import WeightsError, load_weights, save_weights
 
 METADATA = {"model": "rrdb", "scale": "4", "config": "{}"}
 

@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file
 from small_presets import resized
 
+from srbench.files.config import ConfigError
+from srbench.files.hashes import sha256_file
 from srbench.models.official import convert
-from srbench.system.config import ConfigError
-from srbench.weights.files import WeightsError, load_weights, sha256_file
+from srbench.weights.files import WeightsError, load_weights
 from srflow import SRFlow, load_official
 from srflow.checkpoints.convert import convert_srflow, official_shapes
 from srflow.config import SRFlowConfig

@@ -114,9 +114,15 @@ def through_data_and_eval(module):
 
 
 CHANGES = [
-    in_place, by_index, by_loading, by_assignment, by_another_parameter, by_an_optimizer, by_moving,
+    in_place,
+    by_index,
+    by_loading,
+    by_assignment,
+    by_another_parameter,
+    by_an_optimizer,
+    by_moving,
     through_data_and_eval,
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)

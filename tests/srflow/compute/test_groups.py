@@ -35,8 +35,9 @@ def test_as_many_as_the_memory_holds():
     assert torch.equal(found, torch.cat(latents, 1))
     assert tried == [10, 5, *[2, 2, 1] * 4, 2, 1]
     assert [str(one.message) for one in said] == [
-        "out of memory: samples are decoded 5 at a time", "out of memory: samples are decoded 2 at a time"
-    ]  # fmt: skip
+        "out of memory: samples are decoded 5 at a time",
+        "out of memory: samples are decoded 2 at a time",
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:out of memory")

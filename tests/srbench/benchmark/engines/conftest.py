@@ -57,10 +57,14 @@ def spec(draw_image, models, tmp_path):
     content = (tmp_path / "images" / "c.png").read_bytes()
     (tmp_path / "images" / "c.png").write_bytes(content[: len(content) // 2])
     return RunSpec(
-        models=tuple(f"{models}:{name}" for name in ("Nearest", "Noisy", "Raises")), scale=4,
-        data=str(tmp_path / "images"), metrics=("psnr", "ssim", "sigma"), temperature=(0.3, 0.8), samples=7,
+        models=tuple(f"{models}:{name}" for name in ("Nearest", "Noisy", "Raises")),
+        scale=4,
+        data=str(tmp_path / "images"),
+        metrics=("psnr", "ssim", "sigma"),
+        temperature=(0.3, 0.8),
+        samples=7,
         out=str(tmp_path / "serial"),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

@@ -47,10 +47,15 @@ class Cluster:
         scheduler = ("dask_scheduler", "--host", "127.0.0.1", "--port", str(self.port))
         worker = ("dask_worker", self.address, "--nthreads", "1", "--memory-limit", "0", "--host", "127.0.0.1")
         for name, *words in (scheduler, worker, worker):
-            self.processes.append(subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.{name}", *words, "--no-dashboard"], cwd=self.folder,
-                env=os.environ | limits | self.variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            ))  # fmt: skip
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", f"distributed.cli.{name}", *words, "--no-dashboard"],
+                    cwd=self.folder,
+                    env=os.environ | limits | self.variables,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
 
     def stop(self):
         for process in self.processes:

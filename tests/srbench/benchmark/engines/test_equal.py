@@ -49,8 +49,9 @@ def merged_shards(spec, monkeypatch):
     merge([one.folder for one in outcomes], Path(spec.out))
     total = [sum(getattr(one, name) for one in outcomes) for name in ("items", "sampled", "scored")]
     failures = tuple(failure for one in outcomes for failure in one.failures)
-    return replace(outcomes[0], folder=Path(spec.out), items=total[0], sampled=total[1], scored=total[2],
-                   failures=failures)  # fmt: skip
+    return replace(
+        outcomes[0], folder=Path(spec.out), items=total[0], sampled=total[1], scored=total[2], failures=failures
+    )
 
 
 def resumed(spec, monkeypatch):

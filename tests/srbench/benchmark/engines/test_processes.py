@@ -24,9 +24,9 @@ from srbench.benchmark.engines.processes import processes
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify
 from srbench.images.io import read_uint8, write_png
+from srbench.machine.processes import suitable_workers
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
-from srbench.system.processes import suitable_workers
 
 IMAGES = int(os.environ.get("KILLED_IMAGES", "12"))
 """Number of images of the run that is killed again and again, about 20 times where there are many; three settings."""

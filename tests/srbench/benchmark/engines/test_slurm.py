@@ -78,8 +78,9 @@ def test_what_it_needs_is_said(command):
     words = ["run", "--models", "bicubic", "--scale", 4, "--engine", "slurm"]
     done = command(*words, "--out", "here")
     assert (done.code, done.err) == (
-        2, "srbench: --engine slurm needs --workers N: how many jobs. See srbench run --help.\n",
-    )  # fmt: skip
+        2,
+        "srbench: --engine slurm needs --workers N: how many jobs. See srbench run --help.\n",
+    )
     done = command(*words, "--workers", 2)
     assert done.code == 1
     assert "the jobs need a folder that all machines share; name it with --out" in done.err

@@ -10,10 +10,31 @@ def test_one_process_of_two_threads_and_two_of_one_give_equal_bytes(tmp_path, mo
     for workers in ("1", "2"):
         run = tmp_path / workers
         subprocess.run(
-            [sys.executable, "-m", "srbench", "run", "--models", "bicubic,esrgan,srflow", "--scale", "4",
-             "--samples", "2", "--limit", "2", "--crop", "172", "--device", "cpu", "--workers", workers, "--out", run],
-            check=True, capture_output=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "srbench",
+                "run",
+                "--models",
+                "bicubic,esrgan,srflow",
+                "--scale",
+                "4",
+                "--samples",
+                "2",
+                "--limit",
+                "2",
+                "--crop",
+                "172",
+                "--device",
+                "cpu",
+                "--workers",
+                workers,
+                "--out",
+                run,
+            ],
+            check=True,
+            capture_output=True,
+        )
         rows.append((run / "rows.csv").read_text())
     assert rows[0] == rows[1]
     columns = {line.split(",")[4] for line in rows[0].splitlines()[1:]}

@@ -84,8 +84,11 @@ def test_sizes_that_differ_are_cut_at_every_corner(explain, pairs, arrays):
 
 
 def test_images_cut_to_multiples(explain, pairs, arrays):
-    wanted = psnr([tuple(image[: len(image) // 12 * 12, : image.shape[1] // 12 * 12] for image in pair)
-                   for pair in arrays], "RGB", 0)  # fmt: skip
+    wanted = psnr(
+        [tuple(image[: len(image) // 12 * 12, : image.shape[1] // 12 * 12] for image in pair) for pair in arrays],
+        "RGB",
+        0,
+    )
     found = explain(f"{wanted:.4f}", "psnr")
     assert found[0].matches[0].protocol.placement == "both cut at the bottom and right to multiples of 12"
 
@@ -98,10 +101,13 @@ def test_floating_point_outputs_are_quantised_in_every_way(explain, pairs):
     }
     found = explain("20", "psnr", sr=floats, hr=hr, lr=None, scale=4)
     plain = {
-        one.protocol.levels: one.value for one in found[0].candidates
-        if one.protocol.channels == "RGB" and one.protocol.border == 0 and not one.protocol.placement
+        one.protocol.levels: one.value
+        for one in found[0].candidates
+        if one.protocol.channels == "RGB"
+        and one.protocol.border == 0
+        and not one.protocol.placement
         and not one.protocol.mean
-    }  # fmt: skip
+    }
     assert plain.keys() == {"floored to 8 bits", "rounded to 8 bits", "not quantised"}
     assert len({round(value, 4) for value in plain.values()}) == 3
 
@@ -116,21 +122,33 @@ def test_samples_are_averaged(explain, folders, pairs, tmp_path):
     assert found[0].own.value == pytest.approx(sum(values) / len(values))
 
 
-@pytest.mark.parametrize(("text", "value", "how"), [
-    ("28.17", 28.1749, "rounded"), ("28.17", 28.1650001, "rounded"), ("28.17", 28.1764, "truncated"),
-    ("28.17", 28.1812, None), ("28.2", 28.17, "rounded"), ("0.81", 0.8149, "rounded"), ("28", 27.6, "rounded"),
-    ("28.10", 28.1449, None), ("28.17", float("inf"), None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "value", "how"),
+    [
+        ("28.17", 28.1749, "rounded"),
+        ("28.17", 28.1650001, "rounded"),
+        ("28.17", 28.1764, "truncated"),
+        ("28.17", 28.1812, None),
+        ("28.2", 28.17, "rounded"),
+        ("0.81", 0.8149, "rounded"),
+        ("28", 27.6, "rounded"),
+        ("28.10", 28.1449, None),
+        ("28.17", float("inf"), None),
+    ],
+)
 def test_a_number_is_printed_at_its_digits(text, value, how):
     assert Printed(text).how(value) == how
 
 
-@pytest.mark.parametrize(("values", "metric", "changes", "message"), [
-    ("28,1", "psnr,ssim,lpips", {}, "2 values, 3 metrics; give one value for each metric"),
-    ("28.1 dB", "psnr", {}, "'28.1 dB' is not a number as tables print it"),
-    ("28.1", "mad", {}, "no metric to explain called 'mad'|mad"),
-    ("28.1", "psnr", {"sr": {"a": torch.zeros(3, 8, 8)}}, "sr lacks "),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "metric", "changes", "message"),
+    [
+        ("28,1", "psnr,ssim,lpips", {}, "2 values, 3 metrics; give one value for each metric"),
+        ("28.1 dB", "psnr", {}, "'28.1 dB' is not a number as tables print it"),
+        ("28.1", "mad", {}, "no metric to explain called 'mad'|mad"),
+        ("28.1", "psnr", {"sr": {"a": torch.zeros(3, 8, 8)}}, "sr lacks "),
+    ],
+)
 def test_requests_that_mean_nothing(explain, values, metric, changes, message):
     with pytest.raises(SRBenchError, match=message):
         explain(values, metric, **changes)

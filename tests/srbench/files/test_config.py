@@ -3,16 +3,8 @@ from typing import Literal
 
 import pytest
 
+from srbench.files.config import ConfigError, load_network, load_preset, load_toml, preset_names, structure, to_toml
 from srbench.interfaces import SRBenchError
-from srbench.system.config import (
-    ConfigError,
-    load_network,
-    load_preset,
-    load_toml,
-    preset_names,
-    structure,
-    to_toml,
-)
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from rich.progress import Progress as Bar
 from rich.progress import TaskID
 
 from srbench.interfaces import Progress, Step, silent
-from srbench.system.file_names import printable
-from srbench.system.terminal import elapsed_and_left, progress, say
-from srbench.system.time_left import TimeLeft
+from srbench.terminal.output import elapsed_and_left, progress, say
+from srbench.terminal.time_left import TimeLeft
+from srbench.words import printable
 
 SECONDS = 30
 """Time between lines of progress if stderr is no terminal."""

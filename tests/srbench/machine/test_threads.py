@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from srbench.system.threads import one_blas_thread
+from srbench.machine.threads import one_blas_thread
 
 MEASURED = """
 import json

@@ -1,11 +1,10 @@
-"""Words of messages: unknown names, names that may be part of a path, paths that are no files, numbers of things."""
+"""Words of messages: unknown names, errors in one line, counts, and names that can be file names."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
-from pathlib import Path
 
 LONGEST = 200
 """Longest name in bytes: most systems allow 255, and endings, numbers and dots are added."""
@@ -49,28 +48,6 @@ def printable(text: str, but: str = "") -> str:
         else character
         for character in text
     )
-
-
-def occupied(path: Path) -> bool:
-    """True for a file, and for a folder that is not empty."""
-    return path.exists() and (not path.is_dir() or any(path.iterdir()))
-
-
-def no_file(path: Path) -> str:
-    """Kind of a path that is no file, such as ``a folder``; empty for a file, and for a path that does not exist."""
-    if path.is_file():
-        return ""
-    if path.is_dir():
-        return "a folder"
-    if path.is_symlink():
-        return "a link that leads nowhere"
-    return "a pipe, a socket or a device" if path.exists() else ""
-
-
-def pipes_in(folder: Path) -> list[Path]:
-    """Entries that are neither files nor folders: reading a pipe would wait for its other end."""
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in found if path.exists() and not path.is_dir() and no_file(path)]
 
 
 def number_of(count: int, one: str, many: str = "") -> str:

@@ -21,8 +21,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from srbench.interfaces import SRBenchError
-from srbench.system.file_names import one_line
-from srbench.system.terminal import say, show
+from srbench.terminal.output import say, show
+from srbench.words import one_line
 
 HOST = "127.0.0.1"
 SECONDS = 60

@@ -11,11 +11,11 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from srbench.interfaces import Step, silent
-from srbench.system import progress as module
+from srbench.terminal import progress as module
 
 CODE = """
 from srbench.interfaces import Step
-from srbench.system.progress import progress_of
+from srbench.terminal.progress import progress_of
 with progress_of({asked}) as progress:
     progress(Step(1, 2, "dog"))
 """

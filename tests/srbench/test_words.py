@@ -1,4 +1,4 @@
-from srbench.system.file_names import number_of, unknown
+from srbench.words import number_of, unknown
 
 
 def test_a_near_miss_is_offered():

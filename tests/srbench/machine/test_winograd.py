@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from srbench.system.winograd import winograd_matrices
+from srbench.machine.winograd import winograd_matrices
 
 
 @pytest.mark.parametrize(("outputs", "taps"), [(1, 2), (2, 3), (4, 3), (3, 5), (4, 5)])

@@ -22,8 +22,8 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
-from srbench.system.file_names import printable
-from srbench.system.time_left import TimeLeft
+from srbench.terminal.time_left import TimeLeft
+from srbench.words import printable
 
 _STDERR = Console(stderr=True)
 _STDOUT = Console()
@@ -155,16 +155,23 @@ def progress() -> Progress:
     """A bar on stderr with the number done and the time elapsed, and the time left if a task has a field ``left``."""
     whole = Column(no_wrap=True)
     return Progress(
-        _Description(), BarColumn(), _Count(table_column=whole), _Durations(whole),
+        _Description(),
+        BarColumn(),
+        _Count(table_column=whole),
+        _Durations(whole),
         console=_STDERR,
         redirect_stdout=_STDOUT.is_terminal,  # lines for a pipe or a file must not land on stderr
-    )  # fmt: skip
+    )
 
 
 def transfer() -> Progress:
     """A bar on stderr with bytes done, speed and time left; only in a terminal, and removed at the end."""
     return Progress(
-        TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=_STDERR if _STDERR.is_terminal else Console(quiet=True), transient=True,
-    )  # fmt: skip
+        console=_STDERR if _STDERR.is_terminal else Console(quiet=True),
+        transient=True,
+    )

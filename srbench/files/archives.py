@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from srbench.interfaces import SRBenchError
-from srbench.system.file_names import one_line
+from srbench.words import one_line
 
 _FAULTS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, ValueError, OSError)
 

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.progress import Task, TaskID
 from rich.table import Table
 
-from srbench.system import terminal as console
-from srbench.system.time_left import TimeLeft
+from srbench.terminal import output as console
+from srbench.terminal.time_left import TimeLeft
 
 
 def test_a_long_line_is_not_wrapped(capsys):

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from baselines.rrdb import RRDBConfig
-from srbench.system.numerics import NumericsError, finite
+from srbench.machine.numerics import NumericsError, finite
 from srflow import SRFlow, SRFlowConfig
 
 HR = torch.rand((2, 3, 32, 32), generator=torch.Generator().manual_seed(0))

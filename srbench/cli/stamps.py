@@ -19,7 +19,7 @@ from stat import S_ISREG
 
 import msgspec
 
-from srbench.system.cache import cache_folder
+from srbench.files.cache import cache_folder
 
 BEGUN = time.time()
 """Time at which this process began: the code it runs is older."""

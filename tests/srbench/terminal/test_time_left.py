@@ -1,6 +1,6 @@
 import pytest
 
-from srbench.system.time_left import TimeLeft
+from srbench.terminal.time_left import TimeLeft
 
 
 def clocked(later=0.0):

@@ -15,8 +15,9 @@ import cattrs
 import tomli_w
 from cattrs.v import transform_error
 
+from srbench.files.paths import no_file
 from srbench.interfaces import SRBenchError
-from srbench.system.file_names import no_file, unknown
+from srbench.words import unknown
 
 T = TypeVar("T")
 
@@ -145,8 +146,12 @@ _CONVERTER = cattrs.Converter(forbid_extra_keys=True)
 
 
 _PLAIN: dict[Any, tuple[type, ...]] = {
-    int: (int,), float: (float, int), str: (str,), bool: (bool,), int | float: (int, float),
-}  # fmt: skip
+    int: (int,),
+    float: (float, int),
+    str: (str,),
+    bool: (bool,),
+    int | float: (int, float),
+}
 """Types of Python that may stand for a type."""
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from srbench.system import markdown
+from srbench.pages import markdown
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>",

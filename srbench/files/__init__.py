@@ -1,0 +1,1 @@
+"""Files that know nothing of images: written whole, hashed, unpacked, configured."""

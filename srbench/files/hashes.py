@@ -1,0 +1,22 @@
+"""SHA-256 of files and bytes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from pathlib import Path
+
+from srbench.files.paths import no_file
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file. Raises OSError if it cannot be read or is not a regular file."""
+    if found := no_file(path):  # reading a pipe would block
+        raise OSError(errno.EINVAL, f"{found}, not a file", str(path))
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Hexadecimal SHA-256 of bytes."""
+    return hashlib.sha256(content).hexdigest()

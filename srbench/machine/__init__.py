@@ -1,0 +1,1 @@
+"""Facts about the machine, its memory and its processes."""

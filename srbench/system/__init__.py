@@ -1,1 +1,0 @@
-"""Configuration, terminal, processes and other parts that know nothing of images."""

@@ -1,0 +1,1 @@
+"""What the terminal shows: messages, tables, progress."""
