@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from srbench.cli import options
-from srbench.cli.finished import Command
 from srbench.cli.terminal import say, show
 from srbench.interfaces import SRBenchError
 from srbench.words import number_of
@@ -51,34 +50,16 @@ def list_command(kind: str, folder: Path | None) -> None:
         "weights": _weights,
         "runs": lambda: _runs(folder or Path("runs")),
     }
-    command = Command("list", {"kind": kind})
-    repeatable = kind in ("models", "metrics")
-    if repeatable and command.is_known():
-        return
-    shown = _columns(rows[kind]())
-    if repeatable and _all_ours(kind):
-        command.remember(shown)
+    _columns(rows[kind]())
 
 
-def _all_ours(kind: str) -> bool:
-    """True if no plug-in of others, which may say something else at any time, is among the registered ones."""
-    from srbench.plugins.registry import FAMILIES, is_ours, registered
-
-    kinds = (kind, FAMILIES) if kind == "metrics" else (kind,)
-    return all(is_ours(one, name) for one in kinds for name in registered(one))
-
-
-def _columns(lines: Iterable[tuple[str, ...]]) -> list[str]:
-    """Show lines of equally many cells in columns, and return what was shown."""
+def _columns(lines: Iterable[tuple[str, ...]]) -> None:
+    """Show lines of equally many cells in columns."""
     rows = [*lines]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    texts = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
-        for row in rows
-    ]
-    for text in texts:
-        show(text)
-    return texts
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        show("  ".join([*cells, row[-1]]).rstrip())
 
 
 def _runs(folder: Path) -> Iterator[tuple[str, ...]]:

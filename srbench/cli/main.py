@@ -17,9 +17,7 @@ from srbench.cli.interruption import INTERRUPTED, twice_at_once
 from srbench.cli.leaderboard import index, submit
 from srbench.cli.listing import doctor, list_command
 from srbench.cli.measuring import init, measure, merge, run, score, verify
-from srbench.cli.renamed import replacement
 from srbench.cli.reporting import compare, report, view
-from srbench.cli.reproduce.command import reproduce
 from srbench.cli.showing import show_command
 from srbench.cli.terminal import warn_in_one_line
 from srbench.cli.training import train
@@ -30,7 +28,7 @@ from srbench.machine.processes import Interrupted, end_quickly
 from srbench.words import one_line, printable
 
 SECTIONS = {
-    "Benchmark": (init, run, merge, score, verify, measure, explain, reproduce),
+    "Benchmark": (init, run, merge, score, verify, measure, explain),
     "Results": (report, compare, view, vote, index, submit, list_command, show_command),
     "Your images": (upscale, edit, explore),
     "Train": (train, export, convert),
@@ -74,8 +72,7 @@ class CommandLine(click.Group):
                 code = super().main(args, *more, **extra | {"standalone_mode": False})
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "srbench"
-            told = replacement(error, sys.argv[1:] if args is None else args)
-            _fault(f"{told or one_line(error.format_message())} See {command} --help.")
+            _fault(f"{one_line(error.format_message())} See {command} --help.")
             sys.exit(2)
         except (SRBenchError, click.ClickException) as error:
             _fault(str(error))

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from srbench.cli import options
-from srbench.cli.finished import Command, Records
 from srbench.cli.reporting import (
-    Written,
-    nothing_to_do,
     reading,
     report_cell,
     reported,
@@ -24,8 +21,6 @@ from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
     from srbench.benchmark.engines.choice import Workers
-    from srbench.benchmark.request import Bench
-    from srbench.benchmark.run import Outcome
 
 
 @click.command()
@@ -76,11 +71,6 @@ if TYPE_CHECKING:
 @options.seed(help="Random seed: equal seeds give equal samples. [default: 0]")
 @options.device(default=None, help="Device to run on; auto takes a GPU if there is one. [default: auto]")
 @options.tile()
-@click.option(
-    "--check-tiles",
-    is_flag=True,
-    help="First print how much tiles change the output of every model, on the first image that is larger than a tile.",
-)
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE, or runs/DATE-matrix]")
 @options.workers
 @click.option(
@@ -104,7 +94,6 @@ def run(
     engine: str | None,
     published: bool,
     dry_run: bool,
-    check_tiles: bool,
     **values: Any,  # noqa: ANN401 - click's
 ) -> None:
     """Measure models on images and write a report.
@@ -115,19 +104,11 @@ def run(
     Several datasets, scales, suites or degradations make a matrix: a run folder for every combination, and one table
     of all.
     """
-    command = Command("run", values | {"bench": bench, "published": published})
-    repeatable = engine is None and not dry_run and not check_tiles and values["shard"] is None
-    if repeatable and command.is_known():
-        return
     named = ", ".join(values["models"] or ([] if bench is None else [str(bench)]))
     with shown_progress(f"opening {named}" if named else "") as progress:
         from srbench.benchmark.costs import report_seconds
-        from srbench.benchmark.engines.choice import prepare_workers
         from srbench.benchmark.engines.pool import discard_workers
         from srbench.benchmark.estimate import estimate
-        from srbench.benchmark.finished import is_finished
-        from srbench.benchmark.request import open_bench
-        from srbench.benchmark.run import folder_of
         from srbench.benchmark.run import run as run_spec
         from srbench.matrix.request import MatrixSpec, RequestError, read_spec
         from srbench.matrix.run import estimate_matrix, run_matrix
@@ -137,56 +118,27 @@ def run(
             spec = read_spec(bench, {name: value for name, value in values.items() if value is not None})
         except RequestError as error:
             raise click.UsageError(f"{error}.") from None
-        runs = spec.runs.values() if isinstance(spec, MatrixSpec) else [spec]
-        slurm = engine is not None and engine.partition(":")[0] == "slurm"
-        if check_tiles:
-            _require_tiles([one.tile for one in runs], slurm)
         if dry_run:
             for line in estimate_matrix(spec) if isinstance(spec, MatrixSpec) else estimate(spec):
                 show(line)
             return
         finished = partial(report_cell, shard=values["shard"], published=published)
-        told = (lambda check: say(check.sentence)) if check_tiles else None
         progress.report = report_seconds if values["shard"] is None else None
-        opened, first = None, None
         if isinstance(spec, MatrixSpec):
-            outcome = run_matrix(spec, progress, workers, engine, finished, told)
-        elif slurm:
-            outcome = run_on_slurm(spec, str(engine), _jobs(workers), progress)
+            outcome = run_matrix(spec, progress, workers, engine, finished)
+        elif engine is not None and engine.partition(":")[0] == "slurm":
+            outcome = run_on_slurm(spec, engine, _jobs(workers), progress)
         else:
             click.get_current_context().call_on_close(discard_workers)
-            opened = open_bench(spec, before_models=partial(prepare_workers, workers) if repeatable else None)
-            first = Records.of(folder_of(opened)) if repeatable else None
-            outcome = run_spec(opened, progress, workers, engine, None, told)
-        before = first and first.after(outcome)
+            outcome = run_spec(spec, progress, workers, engine)
         written = reported(outcome, progress, values["shard"], published=published)
     show_outcome(outcome, written, values["shard"])
-    if opened and before and written and (before == first or is_finished(opened, outcome.folder)):
-        _remember(command, opened, before, written, outcome, bench)
-
-
-def _require_tiles(tiles: list[int | None], slurm: bool) -> None:
-    if slurm or None in tiles:
-        raise click.UsageError("--check-tiles needs --tile PX, and a run on this machine.")
 
 
 def _jobs(workers: Workers) -> int:
     if not isinstance(workers, int):
         raise click.UsageError("--engine slurm needs --workers N: how many jobs.")
     return workers
-
-
-def _remember(
-    command: Command, opened: Bench, before: Records, written: Written, outcome: Outcome, file: Path | None
-) -> None:
-    """Write the stamp of a finished run, if everything that it depends on can be told."""
-    from srbench.benchmark.finished import inputs_of
-    from srbench.reporting.files import Choices
-
-    inputs = inputs_of(opened)
-    if inputs is not None:
-        choices = Choices(published=bool(command.values["published"]))
-        command.remember_report(before, written, choices, [*inputs, *([file] if file else [])], nothing_to_do(outcome))
 
 
 @click.command()

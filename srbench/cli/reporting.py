@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli import options
-from srbench.cli.finished import Command, Records
 from srbench.cli.terminal import say, show, shown_progress
 from srbench.interfaces import Progress, SRBenchError
 from srbench.words import number_of
@@ -50,18 +49,9 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
         raise click.UsageError("--images goes with --single-file.")
     if len(runs) > 1 and values["out"] is None:
         values["out"] = Path("runs/report")
-    command = Command("report", {"runs": runs} | values)
-    if command.is_known():
-        return
     with shown_progress(reading(runs)) as progress:
-        before = Records.of(runs[0])
         written = written_report(runs, progress, **values)
     written.show()
-    if len(runs) == 1 and values["out"] is None:
-        from srbench.reporting.files import Choices
-
-        names = ("single_file", "most", "baseline", "published")
-        command.remember_report(before, written, Choices(**{name: values[name] for name in names}))
 
 
 @click.command()

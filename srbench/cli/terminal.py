@@ -27,16 +27,10 @@ def say(text: str) -> None:
     say_text(text)
 
 
-WARNED: list[str] = []
-"""Warnings that were shown."""
-
-
 def warn_in_one_line() -> None:
     """Show warnings as one line on stderr, without the line of code."""
-    WARNED.clear()
 
     def warn(message: Warning | str, *_: object, **__: object) -> None:
-        WARNED.append(str(message))
         say(f"warning: {message}")
 
     warnings.showwarning = warn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 
@@ -40,41 +40,13 @@ def show(result: str | Table) -> None:
 
     In a terminal that is narrower, its columns are printed in several tables, each with the first column.
     """
-    _print(_stdout(result), result)
-
-
-def shown(results: Iterable[str | Table]) -> str:
-    """The text, with the codes of this terminal, that ``show`` prints of some results."""
-    text = ""
-    for result in results:
-        console = _stdout(result)
-        with console.capture() as captured:
-            _print(console, result)
-        text += captured.get()
-    return text
-
-
-def show_again(text: str) -> None:
-    """Print what ``shown`` returned in a terminal of the same ``facts_of_terminal``."""
-    _STDOUT.file.write(text)
-    _STDOUT.file.flush()
-
-
-def facts_of_terminal() -> list[object]:
-    """Facts on which the text depends that ``show`` prints."""
-    return [_STDOUT.is_terminal, _STDOUT.width, _STDOUT.color_system, _STDOUT.no_color, _STDOUT.encoding]
-
-
-def _stdout(result: str | Table) -> Console:
-    return _STDOUT if isinstance(result, str) or _STDOUT.is_terminal else Console(width=_NO_LIMIT)
-
-
-def _print(console: Console, result: str | Table) -> None:
     if isinstance(result, str):
-        console.print(printable(result, but="\n"), soft_wrap=True, markup=False, highlight=False)
+        _STDOUT.print(printable(result, but="\n"), soft_wrap=True, markup=False, highlight=False)
+    elif _STDOUT.is_terminal:
+        for part in _parts(result, _STDOUT.width):
+            _STDOUT.print(part)
     else:
-        for part in _parts(result, console.width) if console.is_terminal else [result]:
-            console.print(part)
+        Console(width=_NO_LIMIT).print(result)
 
 
 def _parts(table: Table, width: int) -> list[Table]:

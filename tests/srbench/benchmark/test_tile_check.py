@@ -123,27 +123,3 @@ def test_the_result_is_recorded_and_reported(spec, tmp_path):
     assert len(read_manifest(folder).invocations) == 1, "the same again is nothing new"
     merged = merge([folder, plain.folder], Path(tmp_path / "merged"))
     assert read_manifest(merged).tile_checks == tuple(said[:2])
-
-
-def test_the_command(spec, command, tmp_path):
-    words = (
-        "run",
-        "--models",
-        "bicubic",
-        "--scale",
-        2,
-        "--data",
-        spec.data,
-        "--metrics",
-        "psnr",
-        "--workers",
-        1,
-        "--device",
-        "cpu",
-        "--out",
-        tmp_path / "cli",
-    )
-    refused = command(*words, "--check-tiles")
-    assert (refused.code, "--check-tiles needs --tile PX" in refused.err) == (2, True)
-    found = command(*words, "--tile", 20, "--check-tiles")
-    assert (found.code, "Tiles of 20 are exact for bicubic" in found.err) == (0, True)

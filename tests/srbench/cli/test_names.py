@@ -1,9 +1,8 @@
-"""Names of commands and options: one meaning each, and a word for every earlier spelling."""
+"""Names of commands and options: one meaning each, their help, completion, and files that are never overwritten."""
 
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,6 @@ import torch
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
 from srbench.cli.main import main
-from srbench.cli.renamed import RENAMED
 from srbench.images.io import read_uint8, write_png
 
 
@@ -38,29 +36,6 @@ def options(command: click.Command) -> dict[str, click.Option]:
     return {one.opts[0]: one for one in command.params if isinstance(one, click.Option)}
 
 
-@pytest.mark.parametrize(("earlier", "now"), RENAMED.items())
-def test_an_earlier_spelling_names_the_new_one(command, earlier, now):
-    *words, typed = shlex.split(earlier)
-    words += ["div2k", "downloads"] if typed == "OUT" else []
-    named = typed if typed.startswith("-") else f"srbench {earlier}"
-    for arguments in ([*words, typed], [*words, f"{typed}=x"]) if typed.startswith("-") else ([*words, typed],):
-        found = command(*arguments)
-        assert (found.code, found.out, len(found.err.splitlines())) == (2, "", 1)
-        assert found.err.startswith(f"srbench: {named} is now {now}.")
-
-
-@pytest.mark.parametrize(("earlier", "now"), RENAMED.items())
-def test_an_earlier_spelling_is_gone_and_the_new_one_is_there(earlier, now):
-    path, _, typed = earlier.rpartition(" ")
-    assert earlier not in COMMANDS
-    assert typed not in options(COMMANDS[path]) if path in COMMANDS else True
-    if now.startswith("--"):
-        assert {word for word in now.split() if word.startswith("-")} <= options(COMMANDS[path]).keys()
-    else:
-        _, name, *_ = now.split()
-        assert name in COMMANDS
-
-
 def test_completion_in_bash():
     """The line of docs/command-line.md, and what TAB then asks; other shells get scripts of their own."""
     script = Path(sys.executable).with_name("srbench")
@@ -77,12 +52,6 @@ def test_completion_in_bash():
         environment = os.environ | {"_SRBENCH_COMPLETE": f"{shell}_source"}
         made = subprocess.run([script], env=environment, capture_output=True, text=True, check=True).stdout
         assert f"_SRBENCH_COMPLETE={shell}_complete" in made
-
-
-def test_a_good_word_beside_a_fault_is_not_called_earlier(command):
-    found = command("upscale", "--models", "bicubic")
-    assert "is now" not in found.err
-    assert "Missing argument" in found.err
 
 
 def test_one_model_where_one_makes_sense(command):
