@@ -42,8 +42,6 @@ _TITLES: dict[Severity, dict[str, str]] = {
         "SRB008": "A value or a column states a protocol other than its metric's, whose code is unchanged.",
         "SRB009": "The report shows numbers that do not follow from its records.",
         "SRB010": "A file of the report differs from its digest in report.json.",
-        "SRB011": "A vote was changed, moved or removed.",
-        "SRB012": "A vote is on an image that the run does not have.",
         "SRB013": "A model has a different value in another run of a leaderboard.",
         "SRB014": "A model has different weights under the same name in another run of a leaderboard.",
         "SRB015": "An image is different in another run of a leaderboard on a dataset of the same name.",
@@ -76,7 +74,6 @@ _TITLES: dict[Severity, dict[str, str]] = {
         "SRB208": "The report shows the same numbers in words that this version of srbench does not use.",
         "SRB209": "Changes of a model or metric cannot be detected, so every command computes its outputs again.",
         "SRB210": "The dataset is not here, so its images were not compared.",
-        "SRB211": "A vote is left out: the run has since replaced its image.",
     },
 }
 RULES = {name: Rule(severity, title) for severity, titles in _TITLES.items() for name, title in titles.items()}

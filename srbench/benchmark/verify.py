@@ -24,7 +24,6 @@ from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Protocol
-from srbench.voting.records import check_votes
 
 
 def verify(
@@ -68,8 +67,6 @@ def verify(
             pair = kept_pair(folder, record.image)
         proof.check(record, pair, sampled=record in again)
     progress(Step(len(records), len(records), ""))
-    for rule, where, text in check_votes(folder):
-        found.add(rule, where, text)
     if not found.verified:
         found.add("SRB114", path.name, "none of its values could be measured again")
     return found

@@ -5,7 +5,6 @@ Every line carries a key that covers the one before, so a vote that is changed, 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,7 +16,7 @@ from msgspec import Meta, Struct, to_builtins
 
 from srbench.files.paths import no_file
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.records import JSONLine, PairRecord, SampleRecord, append, digest, drop_torn_lines, read
+from srbench.run_folder.records import JSONLine, append, digest, drop_torn_lines, read
 from srbench.voting import VotingError
 from srbench.words import is_file_name, printable
 
@@ -192,30 +191,6 @@ def foreign(run: RunFolder, question: Question) -> str:
         if pixels_of(run, question.image, side.name) != side.pixels:
             return f"{side.name} of {question.image} is not the image of this run; vote on the run that was exported"
     return ""
-
-
-def check_votes(run: RunFolder) -> Iterator[tuple[str, str, str]]:
-    """Faults of the votes of a run: a rule of ``srbench verify``, where it applies, and words.
-
-    A vote is foreign if no line of the run, replaced ones included, is of its images. Raises RunFolderError for a
-    damaged line.
-    """
-    lines = _lines(run.path)
-    if broken := broken_chain(lines):
-        yield "SRB011", FILE, broken
-    others = [(number, line.vote.question) for number, line in enumerate(lines, 1) if foreign(run, line.vote.question)]
-    ever: defaultdict[tuple[str, str], set[str | None]] = defaultdict(set)
-    for record in read(run.path, SampleRecord) if others else ():
-        ever[record.image, record.setting.folder] |= {output.pixels for output in record.outputs[:1]}
-    for pair in read(run.path, PairRecord) if others else ():
-        ever[pair.image, HR] |= {pair.hr.pixels} if pair.hr else set()
-        ever[pair.image, LR] |= {pair.lr.pixels} if pair.lr else set()
-    for number, question in others:
-        image = question.image
-        if all(one.pixels in {*ever[image, one.name], pixels_of(run, image, one.name)} for one in question.sides):
-            yield "SRB211", f"{FILE} vote {number}", "left out, as the run has since replaced one of its images"
-        else:
-            yield "SRB012", f"{FILE} vote {number}", "is on an image that is not in this run"
 
 
 def _lines(run: Path) -> list[VoteRecord]:
