@@ -1,0 +1,285 @@
+"""Items shared among worker processes of this machine. A process that dies costs only the item it was working on.
+
+Every worker is a ``ProcessPoolExecutor`` of one process, so the item that killed a process is known, the other workers
+go on, and each worker can have an environment of its own. Nothing large is loaded here.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import traceback
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any, Generic, TypeVar
+
+from srbench.interfaces import SRBenchError
+from srbench.machine.processes import end_quickly
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+TRIES = 3
+"""An item is given up after so many of its processes have died."""
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+"""Environment of every worker."""
+
+
+class WorkerDied(SRBenchError):  # noqa: N818 - it is returned as a result
+    """The processes of an item died, so often that it is given up; or no process can start."""
+
+
+def map_items(
+    opener: Callable[..., Callable[[Item], Result]],
+    items: Iterable[Item],
+    *,
+    workers: int,
+    arguments: Sequence[object] = (),
+    environments: Sequence[Mapping[str, str]] = ({},),
+) -> Iterator[tuple[Item, Result | Exception]]:
+    """Yield every item with its result, or with the exception that it raised, as they complete.
+
+    ``opener(*arguments)`` is called once in every worker, before its first item, and returns the function of an item.
+    All of these are pickled. With one worker and no environment of its own, everything runs in this process.
+
+    A worker has one thread and one item at a time; ``items`` is read as workers become free. If a worker dies, its item
+    is tried again in a new one; after TRIES deaths the result is a ``WorkerDied``. Workers ignore Ctrl-C, which reaches
+    this process, and end with this process however it ends, or when the iterator is closed. Each warning of the workers
+    is repeated once.
+
+    Args:
+        opener: Function of a module that workers can import.
+        items: Read one by one.
+        workers: Number of processes.
+        arguments: Arguments of ``opener``.
+        environments: Environment variables of the workers, such as the GPU each one uses, in turn.
+
+    Raises:
+        Exception: Whatever ``opener`` raises.
+        WorkerDied: No process survives ``opener``.
+    """
+    if workers <= 1 and not any(environments):
+        do = opener(*arguments)
+        for item in items:
+            try:
+                result: Result | Exception = do(item)
+            except Exception as error:
+                result = error
+            yield item, result
+        return
+    slots = [_Slot(opener, tuple(arguments), environments[place % len(environments)]) for place in range(workers)]
+    try:
+        yield from _shared(slots, items)
+    except BaseException:
+        for slot in slots:
+            slot.kill()
+        raise
+    finally:
+        for slot in slots:
+            slot.shut_down()
+        for slot in slots:
+            slot.join()
+
+
+@dataclass(eq=False)
+class _Job(Generic[Item]):
+    item: Item
+    deaths: int = 0
+
+
+@dataclass(frozen=True)
+class _Outcome(Generic[Result]):
+    """What a worker sends back."""
+
+    result: Result | Exception
+    warnings: tuple[str, ...]
+
+
+def _shared(slots: Sequence[_Slot], items: Iterable[Item]) -> Iterator[tuple[Item, Any]]:
+    new = map(_Job, items)
+    again = deque[_Job[Item]]()
+    free = deque(slots)
+    running: dict[Future[_Outcome[Any]], tuple[_Slot, _Job[Item]]] = {}
+    heard = set[str]()
+    end = ""
+    while True:
+        while free and (job := again.popleft() if again else next(new, None)) is not None:
+            slot = free.popleft()
+            running[slot.submit(job.item)] = slot, job
+        if not running:
+            break
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            slot, job = running.pop(future)
+            is_open = slot.is_open()
+            try:
+                outcome = future.result()
+            except BrokenProcessPool:
+                end = slot.bury()
+                job.deaths += is_open
+                if is_open:
+                    free.append(slot)  # where a process dies as it opens, no other is started
+                if job.deaths < TRIES:
+                    again.append(job)
+                else:
+                    yield job.item, WorkerDied(f"crashed its process {TRIES} times ({end})")
+                continue
+            except Exception as error:  # an item or a result that cannot be pickled
+                outcome = _Outcome(error, ())
+            free.append(slot)
+            for text in outcome.warnings:
+                if text not in heard:
+                    heard.add(text)
+                    warnings.warn(text, stacklevel=3)
+            yield job.item, outcome.result
+    if again:
+        raise WorkerDied(
+            f"worker processes die at startup ({end}); leave out workers, and in a script call srbench under "
+            "if __name__ == '__main__'"
+        )
+
+
+class _Context(SpawnContext):
+    """Starts processes, and keeps the last one."""
+
+    process: SpawnProcess
+
+    def Process(self, *arguments: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: ANN401, N802
+        """Make a process."""
+        self.process = SpawnProcess(*arguments, **options)
+        return self.process
+
+
+class _Slot:
+    """The place of a worker. Its process is started for its first item, and again after a death."""
+
+    def __init__(
+        self,
+        opener: Callable[..., Callable[[Any], Any]],
+        arguments: tuple[object, ...],
+        environment: Mapping[str, str],
+    ) -> None:
+        self._opener, self._arguments, self._environment = opener, arguments, environment
+        self._executor: ProcessPoolExecutor | None = None
+        self._context = _Context()
+        self._opening: Future[None] = Future()
+
+    def submit(self, item: object) -> Future[_Outcome[Any]]:
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(1, self._context, initializer=_start)
+            with _for_workers(ONE_THREAD | dict(self._environment)):
+                self._opening = self._executor.submit(_open, self._opener, self._arguments)
+        try:
+            return self._executor.submit(_do, item)
+        except BrokenProcessPool as error:  # the process died while it was idle
+            broken: Future[_Outcome[Any]] = Future()
+            broken.set_exception(error)
+            return broken
+
+    def is_open(self) -> bool:
+        """True if the opener has returned, False if the process died before. Raises what the opener raised."""
+        error = self._opening.exception()
+        if error is not None and not isinstance(error, BrokenProcessPool):
+            raise error
+        return error is None
+
+    def bury(self) -> str:
+        """Forget a dead process; returns how it ended: ``signal SIGKILL``, ``exit code 3``."""
+        assert self._executor is not None
+        self._executor.shutdown()
+        self._executor = None
+        code = self._context.process.exitcode or 0
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+    def kill(self) -> None:
+        if self._executor is not None:
+            self._context.process.kill()
+
+    def shut_down(self) -> None:
+        """Let the process end."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False)
+
+    def join(self) -> None:
+        """Wait for the end of the process, but not for threads of other libraries that never end."""
+        if self._executor is not None:
+            self._context.process.join(timeout=5)
+            self._context.process.kill()
+
+
+@contextmanager
+def _for_workers(environment: Mapping[str, str]) -> Iterator[None]:
+    """Let processes that start inside have these variables, and leave Ctrl-C, which reaches all, to this process.
+
+    Libraries read the variables when they are loaded, which may be before ``_start``.
+    """
+    before = {name: os.environ[name] for name in environment if name in os.environ}
+    mask = None
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # else the first process starts it, which unblocks Ctrl-C again
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name in environment.keys() - before:
+            del os.environ[name]
+        os.environ.update(before)
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+# In a worker
+
+
+_function: Callable[[Any], Any]
+_warned: list[str] = []
+
+
+def _start() -> None:
+    end_quickly()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    warnings.showwarning = lambda message, *_, **__: _warned.append(str(message))
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed has nobody left to work for."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _open(opener: Callable[..., Callable[[Any], Any]], arguments: tuple[object, ...]) -> None:
+    global _function
+    _function = opener(*arguments)
+
+
+def _do(item: Any) -> _Outcome[Any]:  # noqa: ANN401
+    try:
+        result = _function(item)
+    except Exception as error:
+        result = _sendable(error)
+    outcome = _Outcome(result, tuple(_warned))
+    _warned.clear()
+    return outcome
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error if it can be pickled, else its text; with the traceback as a note unless srbench raised it."""
+    if not isinstance(error, SRBenchError):
+        error.add_note(traceback.format_exc())
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
