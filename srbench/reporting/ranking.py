@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
 
@@ -110,7 +110,7 @@ def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts, families: Fam
         found, signs = np.empty((2, len(pairs)))
         for part in np.array_split(np.arange(len(pairs)), -(-len(pairs) * len(table) // _TOGETHER)):
             differences = table[:, firsts[part]] - table[:, seconds[part]]
-            found[part] = paired_p_values(differences, len(pairs))
+            found[part] = paired_p_values(differences)
             signs[part] = metric.direction * np.sign(np.nanmean(differences, axis=0))
         corrected = np.ones_like(found)
         for kind in set(kinds):
@@ -182,3 +182,47 @@ def _marked(
 
 
 _ORDER: tuple[Mark, ...] = ("best", "second")
+
+
+@dataclass(frozen=True)
+class Best:
+    """Best rows of a column."""
+
+    leader: int | None = None
+    """Row with the best mean; None if the metric has no direction or the rows have no image in common."""
+    p: dict[int, float] = field(default_factory=dict)
+    """p of every other row against the leader, after Holm's correction for all of these."""
+    images: int = 0
+    """Number of images that all rows share, which leader and p are of."""
+
+    @property
+    def rows(self) -> list[int]:
+        """The leader and the rows that are not significantly worse, the bold ones; empty if no row is worse."""
+        alike = [row for row, p in self.p.items() if p >= 1 - LEVEL]
+        return [] if self.leader is None or len(alike) == len(self.p) else sorted([self.leader, *alike])
+
+    @property
+    def fewest(self) -> int:
+        """Least number of images with which a row can be significantly worse."""
+        return fewest_images(len(self.p))
+
+
+def best_rows(columns: Mapping[int, pd.Series[float]], metric: MetricFacts) -> Best:
+    """Best rows of a column, each given by its values (samples averaged) indexed by image.
+
+    A row is worse than the leader if p < 0.05 in a paired permutation test over the images, after Holm's correction for
+    all comparisons with the leader. Images for which a row has no finite value count for no row; a row without any
+    finite value takes no part.
+    """
+    finite = {row: values[np.isfinite(values)] for row, values in columns.items()}
+    rows = [row for row, values in finite.items() if len(values)]
+    if not rows or not metric.direction:
+        return Best()
+    values = pd.concat([finite[row] for row in rows], axis=1, join="inner").to_numpy()
+    if not len(values):
+        return Best()
+    place = int(np.argmax(metric.direction * values.mean(axis=0)))
+    others = np.delete(values, place, axis=1)
+    p = holm(paired_p_values(values[:, [place]] - others))
+    compared = [row for row in rows if row != rows[place]]
+    return Best(rows[place], dict(zip(compared, map(float, p), strict=True)), len(values))

@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import metric, model_facts
-from scipy.stats import binom
 
 from srbench.interfaces import WeightsInfo
 from srbench.models.loading import ModelSpec
 from srbench.reporting.families import families_of, one_each
 from srbench.reporting.ranking import rank
 from srbench.run_folder.protocol import Setting
-from srbench.run_folder.statistics import holm, paired_p_values
+from srbench.run_folder.statistics import paired_p_values
 from srbench.weights.metadata import load_described
 
 TABLES = int(os.environ.get("TABLES", "30"))
@@ -156,50 +155,3 @@ def with_temperatures(random, table):
         for place in range(10):
             noise = random.normal(0, 0.007, COUNT) if model * 10 + place not in TABLE.models else 0
             yield pd.Series(table[:, model] + noise)
-
-
-@pytest.fixture(scope="module")
-def few_permutations():
-    """A thousand changes of sign: no p is below 0.001, and the 15 pairs of models need none below 0.003."""
-    with pytest.MonkeyPatch.context() as patch:
-        if "TABLES" not in os.environ:
-            for name, number in {"PERMUTATIONS": 999, "PERMUTATIONS_PER_TEST": 0}.items():
-                patch.setattr(f"srbench.run_folder.statistics.{name}", number)
-        yield
-
-
-def resampled(random, table):
-    return table[random.integers(0, COUNT, COUNT)]
-
-
-@pytest.mark.usefixtures("few_permutations")
-def test_false_verdicts_between_models_are_at_most_one_in_twenty_tables(measured):
-    """Models that differ on every image as much as was measured, but not on average: labels are drawn by image."""
-    random, rows, false = np.random.default_rng(11), list(TABLE.models), 0
-    assert TABLE.models == tuple(range(7, 60, 10)), "at 0.8"
-    for _ in range(TABLES):
-        equal = random.permuted(resampled(random, measured), axis=1)
-        ranking = rank(list(with_temperatures(random, equal)), DOWN, TABLE)
-        assert ranking.tests == {"models": 15, "variants": 270, "others": 1485}
-        false += bool(ranking.better[np.ix_(rows, rows)].any())
-    assert false <= binom.ppf(0.99, TABLES, 0.05)
-
-
-@pytest.mark.usefixtures("few_permutations")
-def test_a_difference_as_measured_is_found_among_temperatures_in_seven_of_ten_tables(measured):
-    random, (second, first), led, of_all = np.random.default_rng(12), TABLE.models[-2:], 0, 0
-    for _ in range(TABLES):
-        columns = list(with_temperatures(random, resampled(random, measured)))
-        ranking = rank(columns, DOWN, TABLE)
-        led += ranking.leader == first and ranking.better[first, second] == 1
-        of_all += holm_of_all(ranking)[first, second] < 0.05
-    assert led >= 0.7 * TABLES
-    assert of_all < 0.1 * TABLES, "among all 1770 pairs it drowns"
-
-
-def holm_of_all(ranking):
-    """P corrected for all pairs of rows, as if they were one family."""
-    p_holm = np.ones_like(ranking.p)
-    upper = np.triu_indices(len(p_holm), 1)
-    p_holm[upper] = holm(ranking.p[upper])
-    return np.minimum(p_holm, p_holm.T)

@@ -10,7 +10,7 @@ import pytest
 from builders import metric
 from scipy.stats import binom
 
-from srbench.reporting.ranking import rank
+from srbench.reporting.ranking import best_rows, rank
 from srbench.reporting.scores import header
 
 UP, DOWN = metric("m"), metric("m", direction=-1)
@@ -140,3 +140,46 @@ def test_false_verdicts_are_at_most_one_in_twenty_columns_under_no_difference():
             found += bool(rank(columns, UP).better.any())
             tried += 1
     assert 0 < found <= binom.ppf(0.99, tried, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("means", "metric", "expected"),
+    [
+        ([1, 3, 2], UP, [1]),
+        ([1, 3, 2], DOWN, [0]),
+        ([1, 3, 3], UP, [1, 2]),
+        ([2, 2], UP, []),
+        ([5], UP, []),
+        ([1, 3], SIGMA, []),
+        ([], UP, []),
+    ],
+)
+def test_best_rows(means, metric, expected):
+    assert best_rows(dict(enumerate(rows(*means))), metric).rows == expected
+
+
+def test_rows_are_compared_with_the_best_on_the_images_that_all_have():
+    hard, easy, none = *rows(5, 4), pd.Series(math.nan, index=range(20))
+    best = best_rows({0: hard.iloc[np.sort(EASE.argsort()[:12])], 3: easy, 4: none}, UP)
+    assert (best.leader, best.images, best.rows, list(best.p)) == (0, 12, [0], [3])
+    assert best_rows({0: hard[:8], 1: easy[8:]}, UP) == best_rows({}, UP)
+    with_hole = easy.where(easy.index != 4, math.inf)
+    assert best_rows({0: hard, 1: with_hole}, UP).images == 19
+
+
+@pytest.mark.parametrize("models", [2, 3, 5])
+def test_the_least_number_of_images_at_which_a_row_can_be_worse(models):
+    columns = rows(*range(models))
+    fewest = best_rows(dict(enumerate(columns)), UP).fewest
+    assert fewest == {2: 6, 3: 7, 5: 8}[models]
+    assert not best_rows({row: values[: fewest - 1] for row, values in enumerate(columns)}, UP).rows
+    assert best_rows({row: values[:fewest] for row, values in enumerate(columns)}, UP).rows == [models - 1]
+
+
+def test_a_row_as_good_as_the_best_is_called_worse_in_at_most_one_column_of_twenty():
+    random, worse, tried = np.random.default_rng(7), 0, 400
+    for _ in range(tried):
+        ease = random.normal(0, 3, 10)
+        best = best_rows({row: pd.Series(ease + random.standard_t(3, 10)) for row in range(4)}, UP)
+        worse += best.p.get(0, 1) < 0.05
+    assert 0 < worse <= binom.ppf(0.99, tried, 0.05)

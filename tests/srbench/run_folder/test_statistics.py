@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import permutation_test, ttest_1samp
 
-from srbench.run_folder import statistics
 from srbench.run_folder.statistics import (
-    _resampled_means,
     fewest_images,
     holm,
     least_p,
@@ -78,10 +76,8 @@ def test_degenerate_intervals():
 def test_intervals_of_several_columns_are_those_of_each():
     """Also of columns with other numbers of values, too few or equal ones."""
     columns = [AIR, DARWIN, [*reversed(AIR)], [1.5], [0.7] * 6, [*DARWIN[:-1], math.inf], DARWIN[:-1]]
-    assert str(mean_intervals(columns)) == str([mean_interval(column) for column in columns])
-    random, numbers = np.random.default_rng(0), np.array(AIR, dtype=float)
-    means = np.array([numbers[random.integers(0, len(AIR), (9999, len(AIR)))].mean(axis=1)])
-    assert np.array_equal(_resampled_means([numbers]), means), "in whichever batches they are drawn"
+    for together, column in zip(mean_intervals(columns), columns, strict=True):
+        assert together == pytest.approx(mean_interval(column), rel=1e-12, nan_ok=True)
 
 
 def test_numbers_do_not_depend_on_what_was_computed_before():
@@ -111,7 +107,7 @@ def test_fishers_own_example():
     assert paired_p_value(DARWIN) == pytest.approx(1726 / 32768, abs=1e-12)
 
 
-@pytest.mark.parametrize("n", [5, 9, 17, 18, 40])
+@pytest.mark.parametrize("n", [5, 9, 15, 16, 40])
 def test_many_columns_at_once_are_those_of_scipy_one_by_one(n):
     random = np.random.default_rng(n)
     differences = random.normal(0.3, 1, (n, 3))
@@ -120,9 +116,8 @@ def test_many_columns_at_once_are_those_of_scipy_one_by_one(n):
         for column, p in zip(table.T, paired_p_values(table), strict=True):
             column = column[np.isfinite(column)]
             found = permutation_test((column,), np.mean, permutation_type="samples", n_resamples=99_999, rng=1)
-            exact = len(column) <= 16 and n <= 17
-            scatter = 4 * p * math.sqrt((1 - p) / 2000)  # a test ends after 2000 sums as large
-            assert p == pytest.approx(found.pvalue, abs=1e-12 if exact else max(scatter, 0.006))
+            scatter = 4 * math.sqrt(p * (1 - p) / 9999)
+            assert p == pytest.approx(found.pvalue, abs=1e-12 if n <= 15 else scatter)
 
 
 def test_the_smallest_difference_is_where_the_verdict_turns():
@@ -144,19 +139,8 @@ def test_no_difference_and_too_few():
     assert paired_p_value([0.0] * 20) == 1
     assert paired_p_value([]) == paired_p_value([3.0]) == paired_p_value([3.0, math.inf]) == 1
     for tests in (1, 3, 36):
-        smallest = [tests * paired_p_value([1.0] * n) < 0.05 for n in range(1, 17)]
+        smallest = [tests * paired_p_value([1.0] * n) < 0.05 for n in range(1, 16)]
         assert smallest.index(True) + 1 == fewest_images(tests)
-
-
-@pytest.mark.parametrize("more", [0, 1, 2])
-def test_verdicts_stay_possible_however_many_pairs_of_rows_there_are(more, monkeypatch):
-    """As if 99 999 random signs were all for more than 5000 pairs: corrected, no p could be below 0.05."""
-    monkeypatch.setattr(statistics, "PERMUTATIONS", 999)
-    tests = 100
-    differences = np.zeros((fewest_images(tests) + more, tests))
-    differences[:, 0] = 1.0
-    assert holm(paired_p_values(differences))[0] < 0.05
-    assert holm(paired_p_values(differences[: fewest_images(tests) - 1]))[0] >= 0.05
 
 
 def test_p_is_the_rate_of_false_findings():
@@ -186,64 +170,3 @@ def test_the_least_p_is_that_of_the_enumerated_signs(images, tests):
     if images > 1:
         assert holm(paired_p_values(np.c_[values[:, :1], others])).min() == pytest.approx(least_p(images, tests))
     assert (images >= fewest_images(tests)) == (least_p(images, tests) < 0.05)
-
-
-@pytest.fixture
-def tried(monkeypatch):
-    """Numbers of random signs that are tried from here on."""
-    numbers, signs = [], statistics._random_signs
-    monkeypatch.setattr(
-        statistics, "_random_signs", lambda count, *others: numbers.append(count) or signs(count, *others)
-    )
-    return numbers
-
-
-def test_what_random_signs_cannot_reach_is_not_tried(tried):
-    """Hoeffding's bound: one of these tests is as clear as that, others are not, and their p is the same beside it."""
-    differences = np.random.default_rng(0).normal((0.05, 0.2, 0.22, 1), 1, (200, 4))
-    found = paired_p_values(differences)
-    tried.clear()
-    assert paired_p_values(differences[:, 3:]) == found[3] == 1e-5
-    assert sum(tried) == 0
-    assert (paired_p_values(differences[:, :3]) == found[:3]).all()
-    assert sum(tried) == 99_999
-
-
-@pytest.mark.parametrize("scatter", ["normal", "laplace", "standard_t", "one far out"])
-def test_p_of_many_images_is_that_of_scipy(scatter, tried):
-    """Saddlepoints instead of random signs, from p = 0.6 to 0.0005, also for long tails."""
-    random, n = np.random.default_rng(3), 600
-    draw = {"standard_t": lambda: random.standard_t(8, n)}.get(scatter, lambda: random.normal(0, 1, n))
-    draw = (lambda: random.laplace(0, 1, n)) if scatter == "laplace" else draw
-    differences = np.stack([draw() for _ in range(5)], axis=1)
-    if scatter == "one far out":  # a tenth of all squares nearly
-        differences[0] = 0.32 * math.sqrt(n)
-    wanted = np.array((0.5, 1.2, 2, 3, 3.5)) * np.sqrt((differences**2).sum(axis=0))
-    differences[1:] += (wanted - differences.sum(axis=0)) / (n - 1)
-    found = paired_p_values(differences)
-    assert not tried
-    for column, p in zip(differences.T, found, strict=True):
-        signs = permutation_test((column,), np.mean, permutation_type="samples", n_resamples=19_999, rng=1, batch=1000)
-        assert p == pytest.approx(signs.pvalue, abs=4 * math.sqrt(p / 19_999), rel=0.01)
-
-
-def test_sums_that_are_not_smooth_are_tried(tried):
-    """Differences of few sizes, and one that outweighs the others, have no density to approximate."""
-    random = np.random.default_rng(0)
-    steps = random.choice((-1.0, 1.0), (1000, 1))
-    far = np.r_[100.0, random.normal(0, 1, 999)][:, None]
-    paired_p_values(np.c_[steps, far])
-    assert sum(tried) > 0
-
-
-def test_a_large_p_is_known_early(tried, monkeypatch):
-    """p of tests that end early are those of all random signs, within three standard errors of 2000 findings."""
-    differences = np.random.default_rng(0).normal(np.linspace(0, 0.3, 30), 1, (100, 30))
-    early = [paired_p_values(column[:, None])[0] for column in differences.T]
-    assert sum(tried) < 30 * 99_999 / 2
-    monkeypatch.setattr(statistics, "_ENOUGH", 10**9)
-    whole = paired_p_values(differences)
-    assert early == pytest.approx(whole, rel=3 / math.sqrt(2000), abs=1e-12)
-    small = whole < 0.02
-    assert small.any()
-    assert (np.array(early)[small] == whole[small]).all()
