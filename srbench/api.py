@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
-from srbench.benchmark.findings import Findings
+from srbench.benchmark.findings import REPORT, Findings
 from srbench.benchmark.request import RunSpec, checked, open_bench
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify as verify_run
@@ -136,7 +136,7 @@ class Results:
         if target.resolve() != self.folder.resolve():
             if occupied(target):
                 raise EvaluationError(f"{target}: already exists; choose another folder")
-            ignored = shutil.ignore_patterns(".lock", ".report.lock", ".owner.json")
+            ignored = shutil.ignore_patterns(".lock", ".report.*", ".owner.json")
             shutil.copytree(self.folder, target, dirs_exist_ok=True, ignore=ignored)
         with progress_of(progress) as shown:
             return write_report([target], tuple(formats), progress=shown).files[0]
@@ -176,11 +176,12 @@ class Results:
             Findings, whose ``verdict`` says what was shown, ``text()`` and ``findings`` why. After ``resample="all"``
             ``proven`` is True if every value follows from its images, and every image from its model.
         """
-        from srbench.reporting.check import check_report
+        from srbench.reporting.check import report_findings
 
         with progress_of(progress) as shown:
             found = verify_run(self.folder, resample=resample, device=device, progress=shown, models=self._models)
-        check_report(self.folder, found)
+        for kind, where, text in report_findings(self.folder):
+            found.add(REPORT[kind], where, text)
         return found
 
     def __repr__(self) -> str:

@@ -80,6 +80,10 @@ RULES = {name: Rule(severity, title) for severity, titles in _TITLES.items() for
 """Rules by id: 0xx contradict the table, 1xx leave something unverified, 2xx are notes."""
 
 
+REPORT = {"numbers": "SRB009", "changed": "SRB010", "older": "SRB110", "missing": "SRB112"}
+"""Rules about the report by the kinds of ``srbench.reporting.check``."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """A rule that applies to something."""

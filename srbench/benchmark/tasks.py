@@ -16,7 +16,6 @@ from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.costs import Costs
-from srbench.benchmark.error_maps import MapKind, evenly, map_file, map_key, map_png, metric_map
 from srbench.benchmark.request import Bench
 from srbench.benchmark.sampling import (
     Item,
@@ -275,30 +274,8 @@ class Session:
             lines.append(line)
             if line.failed:
                 self.fail(f"{record.setting.folder}: {line.error}")
-            else:
-                self._keep_map(metric, record, pair, images)
         self.count(*lines)
         self.folder.append(*lines)
-
-    def _keep_map(self, metric: LoadedMetric, record: SampleRecord, pair: ImagePair, images: Tensor) -> None:
-        """Keep the map of the value just measured if a report will show it, which saves computing it again.
-
-        A map from a GPU would differ from the report's in the last bit.
-        """
-        mapped = metric.metric
-        if not isinstance(mapped, MappedMetric) or self.device != "cpu" or not record.kept:
-            return
-        known, kind = self.folder.of(record.image).pair, MapKind.of(metric.facts)
-        assert known is not None
-        if min(images.shape[-2:]) < kind.smallest_side or record.image not in evenly(self.folder.manifest.scope):
-            return
-        hr = known.hr.pixels if known.hr is not None else ""
-        try:
-            values = metric_map(mapped, images, pair)
-        except SRBenchError:
-            return  # a report says so
-        content = map_png(values, kind, map_key(kind, hr, [record.outputs[0].pixels]))
-        self.folder.write(self.folder.path / map_file(kind, record.setting.folder, record.image), content)
 
     def model(self, label: str) -> LoadedModel:
         """A model of the folder, loaded if the command did not name it. Raises SRBenchError."""

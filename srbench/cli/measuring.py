@@ -206,14 +206,15 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
     import json
 
     with shown_progress(f"reading {folder}"):
-        from srbench.benchmark.findings import CODES, Findings
+        from srbench.benchmark.findings import CODES, REPORT, Findings
         from srbench.benchmark.verified import write_verified
         from srbench.benchmark.verify import verify as verify_run
         from srbench.matrix.folder import is_matrix, runs_in
-        from srbench.reporting.check import check_report
+        from srbench.reporting.check import report_findings
 
     def checked(findings: Findings) -> Findings:
-        check_report(findings.folder, findings)
+        for kind, where, text in report_findings(findings.folder):
+            findings.add(REPORT[kind], where, text)
         try:
             write_verified(findings)
         except OSError as error:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="With --single-file, embed only the N images on which the leading models differ most. [default: all that fit]",
 )
-@options.folder("--out", help="Folder of the report. [default: RUN, or runs/report of several]")
+@options.folder("--out", help="Folder of the report. [default: RUN/report, or runs/report of several]")
 @options.published
 @click.option(
     "--baseline",
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - click's
     """Write the report of a run, or of several.
 
-    A run need not be finished. Several runs are joined in one table if they share a protocol.
+    A run need not be finished. Several runs are joined in one table if they share a protocol. The folder of the report
+    is replaced as a whole, unless a file in it was added or changed since srbench wrote it.
     """
     if values["most"] is not None and not values["single_file"]:
         raise click.UsageError("--images goes with --single-file.")
@@ -83,12 +84,19 @@ def compare(a: str, b: str, run: Path | None) -> None:
 def view(run: Path, port: int, no_browser: bool) -> None:
     """Open the report of a run in a browser.
 
-    A run that is still going is followed: its rows as they arrive, means so far, the time left, and then the report.
-    The page is served on this machine alone; press Ctrl-C to stop.
+    The report is written first if it is missing or older than the records. The page is served on this machine alone;
+    press Ctrl-C to stop.
     """
-    from srbench.reporting.page.view import view as view_run
+    with shown_progress(reading([run])) as progress:
+        from srbench.matrix.folder import is_matrix, runs_in
+        from srbench.reporting.page.view import view as view_folder
+        from srbench.reporting.report import renew_report
 
-    view_run(run, port=port, browser=not no_browser)
+        for folder in runs_in(run):
+            renew_report(folder, progress)
+        if is_matrix(run):
+            written_report([run], progress)
+    view_folder(run, port=port, browser=not no_browser)
 
 
 def reading(folders: Sequence[str | Path]) -> str:
@@ -102,7 +110,6 @@ class Written:
 
     files: list[Path]
     """Files to open, one per format."""
-    moved: list[tuple[Path, Path]]
     lines: list[str | Table]
     """Tables, and what they say."""
     view: str
@@ -110,8 +117,6 @@ class Written:
 
     def show(self) -> None:
         """Print the tables, what they say, and the files to open: the page first."""
-        for before, now in self.moved:
-            say(f"{before}: not written by srbench, or changed since; kept as {now.name}")
         for line in self.results():
             show(line)
 
@@ -136,15 +141,15 @@ def written_report(
     from srbench.reporting.matrix import report as matrix_report
     from srbench.reporting.scores import terminal_table
 
-    formats = formats or run_report.FORMATS
+    formats = formats or tuple(run_report.FORMATS)
     view = f"srbench view {shlex.quote(str(runs[0]))}" if out is None else ""
     if len(runs) == 1 and is_matrix(runs[0]):
         matrix = matrix_report.write_matrix_report(runs[0], formats, out)
         tables: list[str | Table] = [*matrix_report.terminal_tables(matrix.parts), *matrix.notes]
-        return Written(matrix.files, matrix.moved, tables, view)
+        return Written(matrix.files, tables, view)
     report = run_report.write_report(runs, formats, out, progress=progress, **settings)
     lines: list[str | Table] = [terminal_table(report.scores), *report.scores.published.notes, *report.answer]
-    return Written(report.files, report.moved, lines, view)
+    return Written(report.files, lines, view)
 
 
 def report_cell(outcome: Outcome, shard: str | None = None, *, published: bool = False) -> None:

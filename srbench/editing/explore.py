@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srbench.benchmark.error_maps import DEVIATION, coloured, deviation_map
+from srbench.reporting.figures.error_maps import DEVIATION, coloured, deviation_map
 from srbench.editing import EditError
 from srbench.editing.edit import Editor, box_mask, lr_psnr, pasted_into, require_inside
 from srbench.editing.measures import fit_to_lr

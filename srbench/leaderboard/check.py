@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from srbench.benchmark.findings import Finding, Findings
+from srbench.benchmark.findings import REPORT, Finding, Findings
 from srbench.benchmark.verify import verify
 from srbench.interfaces import Progress, SRBenchError, silent
 from srbench.leaderboard.summary import Fault, Standing, read_summary, runs_below
 from srbench.leaderboard.tables import Run, tables_of
-from srbench.reporting.check import check_report
+from srbench.reporting.check import report_findings
 from srbench.words import one_line
 
 
@@ -42,7 +42,8 @@ def verified(
 ) -> Findings:
     """Findings of ``srbench verify`` about a run and its report. Raises SRBenchError."""
     found = verify(run, resample=resample, device=device, progress=progress)
-    check_report(run, found)
+    for kind, where, text in report_findings(run):
+        found.add(REPORT[kind], where, text)
     return found
 
 

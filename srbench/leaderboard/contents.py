@@ -92,7 +92,7 @@ def make_index(names: Mapping[Path, str], progress: Progress = silent) -> Index:
         if standing.state == "contradicted":
             apart.append(Fault(name, standing.rule, standing.words))
         else:
-            report = next((file for file in ("report.html", "report.md") if (path / file).is_file()), "")
+            report = next((file for file in ("report/report.html", "report/report.md") if (path / file).is_file()), "")
             runs.append(Run(name, summary, standing, report))
     progress(Step(len(names), len(names), "paired tests"))
     tables = tables_of(runs)

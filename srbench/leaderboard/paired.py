@@ -13,7 +13,7 @@ from srbench.files.atomic import write_whole
 from srbench.files.cache import cache_folder
 from srbench.files.hashes import sha256_bytes
 from srbench.interfaces import MetricFacts
-from srbench.reporting.files import code
+from srbench.plugins.code_digest import package_digest
 from srbench.reporting.ranking import rank
 from srbench.run_folder.records import digest
 
@@ -23,7 +23,7 @@ def better_of(columns: Sequence[NDArray[np.float64]], metric: MetricFacts) -> ND
 
     Returns (rows, rows): 1 if the row is better than the column, -1 if it is worse, 0 if that is undecided.
     """
-    key = digest(code(), metric.direction, [sha256_bytes(column.tobytes()) for column in columns])
+    key = digest(package_digest(__name__), metric.direction, [sha256_bytes(column.tobytes()) for column in columns])
     file, shape = cache_folder("index") / f"{key}.verdicts", (len(columns), len(columns))
     try:
         known = np.frombuffer(file.read_bytes(), dtype=np.int8)

@@ -23,7 +23,7 @@ from srbench.files.cache import cache_folder
 from srbench.files.hashes import sha256_bytes, sha256_file
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.leaderboard import LeaderboardError
-from srbench.reporting.files import code
+from srbench.plugins.code_digest import package_digest
 from srbench.run_folder.folder import SUMS, RunFolder
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.protocol import Manifest, Setting
@@ -170,7 +170,7 @@ def _sources(rows: list[Row]) -> Iterator[tuple[str, str]]:
 
 def _stamp(run: Path) -> tuple[str, ...]:
     """Facts that a summary depends on: this code, the sums, and size and time of the files of lines."""
-    stamp = [digest(code(), sha256_file(Path(__file__)))]
+    stamp = [digest(package_digest(__name__), sha256_file(Path(__file__)))]
     stamp.append(sha256_file(run / SUMS) if (run / SUMS).is_file() else "")
     for name in (MANIFEST, *(kind.FILE for kind in KINDS)):
         file = run / name

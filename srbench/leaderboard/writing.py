@@ -17,7 +17,6 @@ from srbench.leaderboard.contents import Index, Standings, facts_of, make_index
 from srbench.leaderboard.order import BORDA, RANKS
 from srbench.leaderboard.summary import runs_below
 from srbench.pages import markdown
-from srbench.reporting.files import moved_aside
 from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.scores import header
 from srbench.run_folder.manifest import FILE as MANIFEST
@@ -71,6 +70,14 @@ def write_index(
             moved.append((file, moved_aside(file)))
         write_whole(file, content)
     return index, [out / name for name in contents], moved
+
+
+def moved_aside(path: Path) -> Path:
+    """Rename a file to the first free name, such as ``index.md.1``; returns its new path."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{number}")).exists() or aside.is_symlink():
+        number += 1
+    return path.rename(aside)
 
 
 def _written_before(out: Path) -> dict[str, str]:

@@ -19,7 +19,7 @@ from srbench.reporting import ReportError
 from srbench.reporting.answer import BARELY, barely
 from srbench.reporting.families import PAIRS, Family, families_of
 from srbench.reporting.figures.image_files import Example
-from srbench.reporting.files import ReportFolder, reporting
+from srbench.reporting.files import put_in_place
 from srbench.reporting.measurements import Measurements, Run, mean_of, read_runs
 from srbench.reporting.ranking import UNDECIDED, Ranking, rank
 from srbench.reporting.rendering import rendered
@@ -144,19 +144,18 @@ def compare_runs(a: Path, b: Path) -> list[Comparison]:
 
 
 def write_comparison(comparison: Comparison) -> Path:
-    """Write ``compare/A-B/compare.md`` and its strips into the folder of the (first) run; returns compare.md."""
+    """Write ``compare/A/B/`` in the folder of the (first) run: compare.md and strips; returns compare.md."""
     measurements, shown = comparison.measurements, comparison.shown
-    folder, strips = measurements.runs[0].folder.path, []
-    names = "-".join(rows[0].setting.folder for rows in (comparison.a, comparison.b))
-    with reporting(folder), ReportFolder(folder, f"compare/{names}") as out:
-        for name in sorted(shown.by_image, key=lambda name: -abs(shown.by_image[name]))[:SHOWN]:
-            rows = [row for row in (*comparison.a, *comparison.b) if row.image == name]
-            if measurements.pair(name) and all(map(measurements.outputs, rows)):
-                out.write(f"{name}.png", Example(measurements, name, rows).strip_png(rows, shown.metric))
-                strips.append(name)
-        path = out.write("compare.md", _markdown(comparison, strips).encode())
-        out.finish()
-    return path
+    strips: dict[str, bytes] = {}
+    for name in sorted(shown.by_image, key=lambda name: -abs(shown.by_image[name]))[:SHOWN]:
+        rows = [row for row in (*comparison.a, *comparison.b) if row.image == name]
+        if measurements.pair(name) and all(map(measurements.outputs, rows)):
+            strips[name] = Example(measurements, name, rows).strip_png(rows, shown.metric)
+    run = measurements.runs[0].folder.path
+    folder = run / "compare" / comparison.a[0].setting.folder / comparison.b[0].setting.folder
+    images = {f"{name}.png": strip for name, strip in strips.items()}
+    put_in_place(folder, images | {"compare.md": _markdown(comparison, list(strips)).encode()})
+    return folder / "compare.md"
 
 
 def terminal_table(comparison: Comparison) -> Table:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from srbench.benchmark.error_maps import MapKind, kinds_of
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.reporting import ReportError
+from srbench.reporting.figures.error_maps import MapKind, kinds_of
 from srbench.run_folder.folder import IsKept, RunFolder, is_kept
 from srbench.run_folder.protocol import Invocation, Setting
 from srbench.run_folder.results import ResultTable, Row, rows_of

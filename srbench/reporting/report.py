@@ -6,22 +6,19 @@ A pure function of the folders: the same rows, manifests and images give the sam
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from srbench.benchmark.error_maps import evenly
 from srbench.interfaces import Progress, silent
 from srbench.pages import markdown
 from srbench.reporting import ReportError
 from srbench.reporting.answer import anchor, answer
-from srbench.reporting.figures.image_files import write_images
-from srbench.reporting.figures.plots import FOLDER, Plot, write_plots
-from srbench.reporting.files import Choices, Origin, ReportFolder, reporting
+from srbench.reporting.figures.image_files import evenly, write_images
+from srbench.reporting.figures.plots import Plot, write_plots
+from srbench.reporting.files import FOLDER, Choices, Draft, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_table
 from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.notes import notes_of
@@ -30,19 +27,13 @@ from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import MARKDOWN, Line, Scores, header, score
 from srbench.reporting.votes import vote_lines, votes_of
-from srbench.run_folder.manifest import is_run
+from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import Row, csv_texts
 from srbench.voting.words import sentence
 from srbench.words import unknown
 
-_PARTS = {
-    "md": ("report.md", "strips/", "grids/", "maps/", "sheets/"),
-    "html": ("report.html",),
-    "tex": ("table.tex", "table_intervals.tex"),
-    "csv": ("table.csv", "rows.csv"),
-}
-"""Files and folders of every format; the first one is to be opened."""
-FORMATS = tuple(_PARTS)
+FORMATS = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}
+"""File to open of every format."""
 EMBEDDED = 3
 """Images of the run in report.md, spread evenly over the list."""
 
@@ -56,13 +47,11 @@ class Report:
     scores: Scores
     answer: list[str]
     """Result in two or three sentences."""
-    moved: list[tuple[Path, Path]]
-    """Other people's files that were in the way: old and new path."""
 
 
 def write_report(
     folders: Sequence[Path],
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = tuple(FORMATS),
     out: Path | None = None,
     *,
     single_file: bool = False,
@@ -71,49 +60,51 @@ def write_report(
     published: bool = False,
     progress: Progress = silent,
 ) -> Report:
-    """Write the report of the runs in ``folders`` into the folder ``out``, by default that of the only run.
+    """Write the report of the runs in ``folders`` as the folder ``out``, by default ``report`` in that of the only run.
 
-    ``md`` is report.md with plots and images; ``html`` is report.html, which links the images or, as ``single_file``,
-    embeds those of at most ``most`` images and stays below 8 MB; ``tex`` is table.tex and, with intervals,
-    table_intervals.tex; ``csv`` is table.csv and rows.csv. Every file is written whole.
+    The report that stands there is replaced as a whole. ``md`` is report.md with plots and images; ``html`` is
+    report.html, which links the images or, as ``single_file``, embeds those of at most ``most`` images and stays below
+    8 MB; ``tex`` is table.tex and, with intervals, table_intervals.tex; ``csv`` is table.csv and rows.csv.
     ``published`` adds rows of published tables beneath the measured ones if data, scale and protocol agree.
     Another process may be writing rows meanwhile: the report shows those that were there when it began.
     ``progress`` is called for every image whose strips, grids and maps are made.
     Differences are plotted from ``baseline``, such as ``bicubic`` or ``srflow-t0.8``; by default the first row.
-    Raises ReportError for an unknown format or baseline, for several runs without ``out``, and if their protocols
-    disagree; SRBenchError if a folder is no run or has no measured rows yet.
+    Raises ReportError for an unknown format or baseline, for several runs without ``out``, if their protocols disagree,
+    and if ``out`` holds anything but the unchanged files of a report; SRBenchError if a folder is no run or has no
+    measured rows yet.
     """
-    if others := [name for name in formats if name not in FORMATS]:
-        raise ReportError(f"unknown format {others[0]!r}; choose from {', '.join(FORMATS)}")
-    choices = Choices(single_file, most, baseline, published)
-    origin = Origin.of(folders[0], folders[:1], choices) if len(folders) == 1 else None
+    if unknown_formats := [name for name in formats if name not in FORMATS]:
+        raise ReportError(f"unknown format {unknown_formats[0]!r}; choose from {', '.join(FORMATS)}")
+    records = records_of(folders[0]) if len(folders) == 1 else ""
     measurements = read_runs(folders)
     if out is None and len(measurements.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
-    own = measurements.runs[0].folder.path
-    place = own if out is None or out.resolve() == own.resolve() else out
-    if is_run(place) and (place is not own or len(measurements.runs) > 1):
-        raise ReportError(f"{place}: a run, which has a report of its own; choose another --out")
-    with reporting(own) if place is own else nullcontext(), ReportFolder(place) as folder:
-        scores, sentences = make_report(measurements, folder, choices, formats, progress, origin)
-    files = [folder.path / parts[0] for name, parts in _PARTS.items() if name in formats]
-    return Report(files, scores, sentences, sorted(folder.moved))
+    choices = Choices(single_file, most, baseline, published)
+    place = measurements.runs[0].folder.path / FOLDER if out is None else out
+    with replacing(place) as draft:
+        draft.listing.records = records
+        draft.listing.choices = choices
+        scores, sentences = _make_report(measurements, draft, choices, formats, progress)
+    return Report([place / file for name, file in FORMATS.items() if name in formats], scores, sentences)
 
 
-def formats_in(folder: Path) -> list[str]:
-    """The formats of the report in a folder."""
-    return [name for name, parts in _PARTS.items() if (folder / parts[0]).is_file()]
+def renew_report(run: Path, progress: Progress = silent) -> None:
+    """Write the report of a run again, with the choices of the last one, if that is missing or older than the records.
+
+    So is one beside images that were replaced since: it would show them beside the values of others.
+    """
+    listing = read_listing(run / FOLDER)
+    is_current = listing is not None and listing.records == records_of(run)
+    if is_current and (run / FOLDER / FORMATS["html"]).is_file() and not RunFolder.read(run).foreign_images():
+        return
+    choices = Choices() if listing is None else listing.choices
+    write_report([run], progress=progress, **asdict(choices))
 
 
-def make_report(
-    measurements: Measurements,
-    folder: ReportFolder,
-    choices: Choices,
-    formats: Sequence[str] = FORMATS,
-    progress: Progress = silent,
-    origin: Origin | None = None,
+def _make_report(
+    measurements: Measurements, draft: Draft, choices: Choices, formats: Sequence[str], progress: Progress
 ) -> tuple[Scores, list[str]]:
-    """Make all files of a report with the arguments of ``write_report``; returns its table and the answer in words."""
+    """Write all files of a report; returns its table and the answer in words."""
     table = measurements.table()
     summary = table.summary()
     scores = score(table, summary, measurements.metrics, measurements.models)
@@ -132,18 +123,14 @@ def make_report(
         "votes": vote_lines(votes),
         "costs": _costs(measurements.rows),
     }
-    folder.kept = tuple(part for name, parts in _PARTS.items() if name not in formats for part in parts)
     plots: list[Plot] = []
     illustrated: list[str] = []
     if {"md", "html"} & set(formats):
-        illustrate = partial(write_images, measurements, folder, progress) if "md" in formats else list
-        first = _baseline(scores, choices.baseline)
-        plots, illustrated = write_plots(scores, table, measurements.models, folder, first, illustrate)
-    else:
-        folder.kept += (f"{FOLDER}/",)
+        plots = write_plots(scores, table, measurements.models, draft, _baseline(scores, choices.baseline))
+        illustrated = write_images(measurements, draft, progress)
     texts = {}
     if "md" in formats:
-        facts["sheets"] = [name for name in evenly(illustrated, EMBEDDED) if folder.has(f"sheets/{name}.png")]
+        facts["sheets"] = [name for name in evenly(illustrated, EMBEDDED) if f"sheets/{name}.png" in draft]
         texts["report.md"] = _markdown(measurements, scores, plots, illustrated, facts)
     if "tex" in formats:
         texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=False)
@@ -151,11 +138,10 @@ def make_report(
     if "csv" in formats:
         texts |= csv_texts(table, summary, measurements.metrics, measurements.protocol, scores.family_columns)
     for name, text in texts.items():
-        folder.write(name, text.encode())
+        draft.write(name, text.encode())
     if "html" in formats:  # last, as it links to the others
-        text = page(measurements, scores, folder, plots, facts, choices)
-        folder.write("report.html", text.encode())
-    folder.finish(origin)
+        text = page(measurements, scores, draft, plots, facts, choices)
+        draft.write("report.html", text.encode())
     return scores, sentences
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from srbench.pages import markdown
 from srbench.reporting.answer import answer
+from srbench.reporting.files import FOLDER
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.notes import notes_of
 from srbench.reporting.report import score_table
@@ -23,7 +24,7 @@ def readme(run: Path) -> str:
     table, protocol = measurements.table(), measurements.protocol
     scores = score(table, table.summary(), measurements.metrics, measurements.models)
     commands = dict.fromkeys(one.command for one in measurements.runs[0].invocations)
-    report = run / "report.md"
+    report = run / FOLDER / "report.md"
     images = number_of(len(measurements.images), "image")
     parts = [
         f"### Super-resolution {protocol.scale}x: {images} of {markdown.escape(protocol.dataset)}",

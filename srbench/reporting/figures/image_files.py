@@ -1,4 +1,4 @@
-"""Images of a report: a strip, sample grids and maps for every image of a run. Unchanged ones are kept."""
+"""Images of a report: a strip, sample grids and maps for every image of a run."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from srbench.benchmark.error_maps import (
+from srbench.files.hashes import sha256_file
+from srbench.images.strict_decoding import FORMATS
+from srbench.interfaces import MetricFacts, ModelFacts, Progress, Step
+from srbench.reporting import ReportError
+from srbench.reporting.families import one_each
+from srbench.reporting.figures.error_maps import (
     DEVIATION,
     MapKind,
     Pixels,
     Values,
     colour_scale,
-    evenly,
     map_file,
-    map_key,
     map_png,
     maps_of,
 )
-from srbench.images.strict_decoding import FORMATS
-from srbench.interfaces import MetricFacts, ModelFacts, Progress, Step
-from srbench.plugins.code_digest import package_digest
-from srbench.reporting import ReportError
-from srbench.reporting.families import one_each
 from srbench.reporting.figures.strips import PANEL, Panel, difference_window, sheet_png, strip_png
-from srbench.reporting.files import ReportFolder
+from srbench.reporting.files import Draft
 from srbench.reporting.measurements import Measurements
 from srbench.reporting.scores import printed
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import Row
 
+ILLUSTRATED = 30
+"""Largest number of images with strips, grids and maps in a report, spread evenly over the list."""
 STRIP_SAMPLES = 2
 """Largest number of samples of a model in a strip."""
 _Place = tuple[MapKind, str]
@@ -143,15 +143,20 @@ def _open(path: Path) -> Pixels:
         return np.asarray(file.convert("RGB"))
 
 
-def write_images(measurements: Measurements, out: ReportFolder, progress: Progress) -> list[str]:
-    """Write strips/, grids/, maps/ and sheets/ into the folder of a report.
+def evenly(names: Sequence[str], count: int = ILLUSTRATED) -> list[str]:
+    """At most ``count`` of the names, spread evenly over the list."""
+    count = min(count, len(names))
+    return [names[(2 * place + 1) * len(names) // (2 * count)] for place in range(count)]
 
-    Returns the names of the images shown: those whose pair and outputs are kept, at most 30.
+
+def write_images(measurements: Measurements, out: Draft, progress: Progress) -> list[str]:
+    """Write strips/, grids/, maps/ and sheets/ of a report; those of an unchanged key are taken from the last report.
+
+    Returns the names of the images shown: those whose pair and outputs are kept, at most ILLUSTRATED.
     """
     with_outputs = {row.image for row in measurements.rows if measurements.outputs(row)}
     names = evenly([name for name in measurements.images if name in with_outputs and measurements.pair(name)])
-    # In Python 3.11 two threads cannot parse at once (CPython issue 106905): all code is parsed before.
-    write = partial(_write, measurements, out, package_digest(__name__), measurements.map_kinds)
+    write = partial(_write, measurements, out, measurements.map_kinds, _code())
     progress(Step(0, len(names), "report"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, _ in enumerate(pool.map(write, names), 1):
@@ -159,21 +164,30 @@ def write_images(measurements: Measurements, out: ReportFolder, progress: Progre
     return names
 
 
-def _write(measurements: Measurements, out: ReportFolder, code: str, kinds: Sequence[MapKind], name: str) -> None:
-    """Write strip, grids, maps and sheet of one image, which is opened only if one of them has to be made."""
+@cache
+def _code() -> str:
+    """Digest of the code that draws images, a part of their keys."""
+    return digest([sha256_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))])
+
+
+def _write(measurements: Measurements, out: Draft, kinds: Sequence[MapKind], code: str, name: str) -> None:
+    """Write strip, grids, maps and sheet of one image, which is opened only if one of them has to be drawn."""
     metric = measurements.metrics[0]
     rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
     opened = cache(partial(Example, measurements, name, rows))
-    pixels = measurements.pair_pixels(name)
+    lr, hr = measurements.pair_pixels(name)
 
-    def write(file: str, shown: Sequence[object], draw: Callable[[], bytes]) -> None:
-        key = digest([code, *pixels], *shown)
-        if not out.keep(file, key):
+    def write(file: str, facts: Sequence[object], draw: Callable[[], bytes]) -> None:
+        key = digest(code, lr, hr, *facts)
+        if not out.reuse(file, key):
             out.write(file, draw(), key)
 
     shown = _one_each(rows, measurements.models)
-    facts = [_facts(row, metric) for row in shown]
-    write(f"strips/{name}.png", ["strip", *facts], lambda: opened().strip_png(shown, metric))
+    write(
+        f"strips/{name}.png",
+        ["strip", *(_facts(row, metric) for row in shown)],
+        lambda: opened().strip_png(shown, metric),
+    )
     for row in rows:
         if row.sample.kept > 1:
             file = f"grids/{row.setting.folder}/{name}.png"
@@ -181,17 +195,20 @@ def _write(measurements: Measurements, out: ReportFolder, code: str, kinds: Sequ
     pair = measurements.pair(name)
     assert pair is not None
     side = min(_size(pair[0])) * measurements.protocol.scale
-    keys = _map_keys(rows, kinds, pixels[1], side)
-    lacking = [place for place, key in keys.items() if not out.keep(map_file(*place, name), key)]
+    keys = {
+        (kind, row.setting.folder): _map_key(kind, row, code, lr, hr)
+        for row in rows
+        for kind in kinds
+        if (row.sample.kept > 1 if kind == DEVIATION else side >= kind.smallest_side)
+    }
+    lacking = [place for place, key in keys.items() if not out.reuse(map_file(*place, name), key)]
     if lacking:
-        made = _maps(opened(), lacking)
-        for place, values in made.items():
-            out.write(map_file(*place, name), map_png(values, place[0], keys[place]), keys[place])
-        keys = {place: key for place, key in keys.items() if place in made or place not in lacking}
-    maps = [keys.get((kind, row.setting.folder)) for kind in kinds for row in shown]
+        for place, values in _maps(opened(), lacking).items():
+            out.write(map_file(*place, name), map_png(values, place[0]), keys[place])
+    drawn = [keys[place] for place in keys if map_file(*place, name) in out]
     settings = [astuple(row.setting) for row in shown]
-    if keys:
-        write(f"sheets/{name}.png", ["sheet", settings, maps], lambda: _sheet(out, name, kinds, shown))
+    if drawn:
+        write(f"sheets/{name}.png", ["sheet", settings, drawn], lambda: _sheet(out, name, kinds, shown))
 
 
 def _facts(row: Row, metric: MetricFacts) -> list[object]:
@@ -200,19 +217,11 @@ def _facts(row: Row, metric: MetricFacts) -> list[object]:
     return [*astuple(row.setting), row.sample.drawn, _pixels(row), *text]
 
 
-def key_of_map(kind: MapKind, row: Row, hr: str) -> str:
-    """Key of a map of a row: that of its kept samples for their spread, else of the first one."""
+def _map_key(kind: MapKind, row: Row, *others: str) -> str:
+    """Key of a map of a row: that of all its kept samples for their spread, else of the first one."""
     pixels = _pixels(row)
-    return map_key(kind, hr, pixels if kind == DEVIATION else pixels[:1])
-
-
-def _map_keys(rows: Sequence[Row], kinds: Sequence[MapKind], hr: str, side: int) -> dict[_Place, str]:
-    return {
-        (kind, row.setting.folder): key_of_map(kind, row, hr)
-        for row in rows
-        for kind in kinds
-        if (row.sample.kept > 1 if kind == DEVIATION else side >= kind.smallest_side)
-    }
+    metric = "" if kind.metric is None else kind.metric.digest
+    return digest("map", kind.name, metric, pixels if kind == DEVIATION else pixels[:1], *others)
 
 
 def _maps(example: Example, wanted: Sequence[_Place]) -> dict[_Place, Values]:
@@ -226,7 +235,7 @@ def _maps(example: Example, wanted: Sequence[_Place]) -> dict[_Place, Values]:
     return maps_of(images, example.lr, example.hr, wanted)
 
 
-def _sheet(out: ReportFolder, name: str, kinds: Sequence[MapKind], shown: Sequence[Row]) -> bytes:
+def _sheet(out: Draft, name: str, kinds: Sequence[MapKind], shown: Sequence[Row]) -> bytes:
     """Maps of some rows, a line per kind, after its colours."""
     lines = []
     for kind in kinds:

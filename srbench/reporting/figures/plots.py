@@ -5,30 +5,25 @@ A panel in which nothing differs is not drawn, and no text is smaller than 11 pi
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.pages.plot_style import COLOURS, INK, PALE, SOFT, new_figure, plot_style, svg
-from srbench.plugins.code_digest import package_digest
-from srbench.reporting.files import ReportFolder
+from srbench.reporting.files import Draft
 from srbench.reporting.scores import Cell, Line, Scores, header
 from srbench.reporting.votes import PLOT_CAPTION, draw_votes
-from srbench.run_folder.records import digest
 from srbench.run_folder.results import ResultTable
 from srbench.run_folder.statistics import fewest_images, mean_interval
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -57,52 +52,19 @@ class Plot:
 
 
 def write_plots(
-    scores: Scores,
-    table: ResultTable,
-    models: Sequence[ModelFacts],
-    out: ReportFolder,
-    baseline: int = 0,
-    meanwhile: Callable[[], list[str]] = list,
-) -> tuple[list[Plot], list[str]]:
-    """Write all plots for which there are values into the folder ``plots`` of a report; unchanged ones are kept.
+    scores: Scores, table: ResultTable, models: Sequence[ModelFacts], out: Draft, baseline: int = 0
+) -> list[Plot]:
+    """Write all plots for which there are values into the folder ``plots`` of a report.
 
-    ``baseline`` is the line of the table from which differences are taken; ``meanwhile`` runs while plots are drawn,
-    and its result is returned beside them.
+    ``baseline`` is the line of the table from which differences are taken.
     """
-    found = [_votes(scores), _differences(scores, table, baseline), *_planes(scores), _temperatures(scores)]
-    found += [_distributions(scores, table), _losses(models)]
-    plots = [plot for plot in found if plot is not None]
-    key = _key(scores, table, models, baseline)
-    lacking = [plot for plot in plots if not out.keep(f"{FOLDER}/{plot.file}", key)]
-
-    def draw() -> None:
-        for plot in lacking:
-            out.write(f"{FOLDER}/{plot.file}", svg(plot.draw()), key)
-
-    # In Python 3.11 two threads cannot parse at once (CPython issue 106905): matplotlib has parsed its styles, and this
-    # module its code, before the other thread starts.
-    with plot_style() if lacking else nullcontext(), ThreadPoolExecutor(1) as beside:
-        drawn = beside.submit(draw)
-        result = meanwhile()
-        drawn.result()
-    return plots, result
-
-
-def _key(scores: Scores, table: ResultTable, models: Sequence[ModelFacts], baseline: int) -> str:
-    """Digest of all that the plots show, and of the code that draws them."""
-    values = hashlib.sha256(pd.util.hash_pandas_object(table.values, index=False).to_numpy().tobytes()).hexdigest()
-    losses = [
-        [model.label, model.weights.sha256, model.weights.losses] for model in models if model.weights is not None
-    ]
-    return digest(
-        "plots",
-        package_digest(__name__),
-        values,
-        [one.stored() for one in scores.metrics],
-        losses,
-        baseline,
-        repr(scores.votes),
-    )
+    possible = [_votes(scores), _differences(scores, table, baseline), *_planes(scores), _temperatures(scores)]
+    possible += [_distributions(scores, table), _losses(models)]
+    plots = [plot for plot in possible if plot is not None]
+    with plot_style():
+        for plot in plots:
+            out.write(f"{FOLDER}/{plot.file}", svg(plot.draw()))
+    return plots
 
 
 def _votes(scores: Scores) -> Plot | None:

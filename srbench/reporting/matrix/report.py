@@ -17,7 +17,7 @@ from rich.text import Text
 from srbench.matrix import MatrixError
 from srbench.matrix.folder import Cell, Matrix, read_matrix
 from srbench.pages import markdown
-from srbench.reporting.files import Origin, ReportFolder
+from srbench.reporting.files import FOLDER, put_in_place
 from srbench.reporting.matrix.latex import latex_tables
 from srbench.reporting.matrix.parts import MISSING, Entry, Part, Value
 from srbench.reporting.measurements import read_runs
@@ -36,33 +36,21 @@ class MatrixReport:
     files: list[Path]
     parts: list[Part]
     notes: list[str]
-    moved: list[tuple[Path, Path]]
-    """Other people's files that were in the way: old and new path."""
 
 
-def write_matrix_report(path: Path, formats: Sequence[str], out: Path | None = None) -> MatrixReport:
-    """Write report.md, report.html, table.tex and table.csv of a matrix into its folder, or into ``out``.
+def write_matrix_report(path: Path, formats: Sequence[str] = tuple(_FILES), out: Path | None = None) -> MatrixReport:
+    """Write report.md, report.html, table.tex and table.csv of a matrix into ``report`` in its folder, or ``out``.
 
     Links lead to the reports of its cells, which ``srbench.reporting.report`` writes. Raises MatrixError if no cell has
     been measured, SRBenchError if one is damaged.
     """
-    begun = [path / cell.name for cell in read_matrix(path).cells if (path / cell.name / MANIFEST).is_file()]
-    origin = Origin.of(path, begun)
-    with ReportFolder(out or path) as folder:
-        return MatrixReport(*make_matrix_report(path, folder, formats, origin), folder.moved)
-
-
-def make_matrix_report(
-    path: Path, folder: ReportFolder, formats: Sequence[str] = tuple(_FILES), origin: Origin | None = None
-) -> tuple[list[Path], list[Part], list[str]]:
-    """Make all files of the report of a matrix; returns their paths, the tables and notes. Raises SRBenchError."""
     matrix = read_matrix(path)
     entries, notes = _entries(path, matrix)
     by_suite: dict[str, list[Entry]] = {}
     for entry in entries:
         by_suite.setdefault(entry.measurements.protocol.suite, []).append(entry)
     parts = [_part(suite, group) for suite, group in by_suite.items()]
-    base = "" if folder.path.resolve() == path.resolve() else f"{path.resolve().as_uri()}/"
+    base = "../" if out is None else f"{path.resolve().as_uri()}/"
     facts = {"matrix": matrix, "parts": parts, "notes": notes, "base": base}
     texts = {
         "md": rendered("matrix.md.jinja", table=_markdown_table, **facts) + "\n",
@@ -70,10 +58,9 @@ def make_matrix_report(
         "tex": latex_tables(parts),
         "csv": _csv(entries),
     }
-    made = [folder.write(file, texts[name].encode()) for name, file in _FILES.items() if name in formats]
-    folder.kept = tuple(file for name, file in _FILES.items() if name not in formats)
-    folder.finish(origin)
-    return made, parts, notes
+    folder = path / FOLDER if out is None else out
+    put_in_place(folder, {file: texts[name].encode() for name, file in _FILES.items() if name in formats})
+    return MatrixReport([folder / file for name, file in _FILES.items() if name in formats], parts, notes)
 
 
 def _entries(path: Path, matrix: Matrix) -> tuple[list[Entry], list[str]]:

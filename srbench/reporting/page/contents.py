@@ -9,6 +9,7 @@ import base64
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,14 +17,13 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from srbench.benchmark.error_maps import MapKind, carried_key, map_file
 from srbench.images.strict_decoding import FORMATS
 from srbench.interfaces import MetricFacts
-from srbench.reporting.figures.image_files import key_of_map
-from srbench.reporting.files import ReportFolder
+from srbench.reporting.figures.error_maps import map_file
+from srbench.reporting.files import Draft
 from srbench.reporting.measurements import Measurements
 from srbench.reporting.page.images import LR, Column, exact
-from srbench.run_folder.protocol import Setting
+from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.records import Value
 from srbench.run_folder.results import Row
 
@@ -36,31 +36,43 @@ def image_contents(
     files: Mapping[str, Mapping[Column, Path]],
     columns: Sequence[Column],
     rows: Mapping[str, Mapping[int, Row]],
-    folder: ReportFolder | None,
+    draft: Draft | None,
 ) -> dict[str, Any]:
     """Names, sizes, addresses and values of the images in ``files``, in their order.
 
-    ``folder`` is that of the page, to which addresses are relative; None if the page will embed its images. ``rows``
-    are those of every image by line of the table.
+    ``draft`` is the report of the page, to which addresses are relative; None if the page will embed its images.
+    ``rows`` are those of every image by line of the table.
     """
     names = list(files)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         sizes = list(pool.map(_size, files.values()))
-    maps = {} if folder is None else _maps(measurements, folder, names, columns, rows)
+        addresses = {}
+        if draft is not None:
+            linked = [path for found in files.values() for path in found.values()]
+            addresses = dict(zip(linked, pool.map(partial(_address, draft.place), linked), strict=True))
     return {
         "names": names,
         "widths": [width for width, _ in sizes],
         "heights": [height for _, height in sizes],
         "files": [
-            _addresses(folder, names, [found.get(column) if folder else None for found in files.values()])
+            _by_rule(names, [addresses.get(found[column]) if column in found else None for found in files.values()])
             for column in columns
         ],
-        "maps": maps,
+        "maps": {} if draft is None else _maps(measurements, draft, names, columns),
         "values": [
             [_values([rows[name].get(line) for name in names], metric) for metric in measurements.metrics]
             for line in range(len(measurements.settings))
         ],
     }
+
+
+def _address(place: Path, file: Path) -> str:
+    """Address of an image of a run from a report at ``place``: relative in the folder of the run, else its pixels."""
+    run = place.parent
+    if (run / MANIFEST).is_file() and file.is_relative_to(run):
+        return f"../{file.relative_to(run).as_posix()}"
+    with Image.open(file, formats=FORMATS) as image:
+        return exact(image.convert("RGB"))
 
 
 def _size(found: Mapping[Column, Path]) -> tuple[int, int]:
@@ -73,62 +85,38 @@ def _size(found: Mapping[Column, Path]) -> tuple[int, int]:
 
 
 def _maps(
-    measurements: Measurements,
-    folder: ReportFolder,
-    names: Sequence[str],
-    columns: Sequence[Column],
-    rows: Mapping[str, Mapping[int, Row]],
+    measurements: Measurements, draft: Draft, names: Sequence[str], columns: Sequence[Column]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Addresses of the maps in a folder by kind and column; maps are those of a model's first sample."""
-    found = {}
+    """Addresses of the maps of a report by kind and column; maps are those of a model's first sample."""
+    maps = {}
     for kind in measurements.map_kinds:
         addresses = []
         for column in columns:
-            shown: list[Path | None] = []
-            if column.model != "" and not column.sample:
-                shown = [_map(measurements, folder, name, kind, column, rows[name]) for name in names]
-            addresses.append(_addresses(folder, names, shown))
+            shown: list[str | None] = []
+            if column.setting is not None and not column.sample:
+                setting = measurements.settings[column.setting].folder
+                drawn = [map_file(kind, setting, name) for name in names]
+                shown = [file if file in draft else None for file in drawn]
+            addresses.append(_by_rule(names, shown))
         if any(one["ranges"] or one["others"] for one in addresses):
-            found[kind.name] = addresses
-    return found
+            maps[kind.name] = addresses
+    return maps
 
 
-def _map(
-    measurements: Measurements, folder: ReportFolder, name: str, kind: MapKind, column: Column, rows: Mapping[int, Row]
-) -> Path | None:
-    """The map of an output; None if there is none, or only that of an earlier output, left by an earlier report."""
-    file = map_file(kind, Setting(column.model, column.temperature).folder, name)
-    row = None if column.setting is None else rows.get(column.setting)
-    if row is None or not folder.has(file):
-        return None
-    path = folder.path / file
-    is_current = file in folder or carried_key(path) == key_of_map(kind, row, measurements.pair_pixels(name)[1])
-    return path if is_current else None
-
-
-def _addresses(folder: ReportFolder | None, names: Sequence[str], paths: Sequence[Path | None]) -> dict[str, Any]:
-    """Addresses of files: FOLDER NAME ENDING for the places in ``ranges``, and those of all ``others`` by their place.
-
-    They are relative to the page if the files lie below it, else the pixels of the files, exactly.
-    """
+def _by_rule(names: Sequence[str], addresses: Sequence[str | None]) -> dict[str, Any]:
+    """Addresses of images: FOLDER NAME ENDING for the places in ``ranges``, and those of all ``others`` by their place."""
     start = ending = ""
     ruled: list[int] = []
     others: dict[int, str] = {}
-    for place, path in enumerate(paths):
-        if path is None:
+    for place, address in enumerate(addresses):
+        if address is None:
             continue
-        assert folder is not None
-        if not path.is_relative_to(folder.path):
-            with Image.open(path, formats=FORMATS) as file:
-                others[place] = exact(file.convert("RGB"))
-            continue
-        address, name = path.relative_to(folder.path).as_posix(), names[place]
-        if not ruled:
-            start, _, ending = address.rpartition(name)
-        if address == f"{start}{name}{ending}":
+        if not ruled and not address.startswith("data:"):
+            start, _, ending = address.rpartition(names[place])
+        if address == f"{start}{names[place]}{ending}":
             ruled.append(place)
         else:
-            others[place] = quote(address)
+            others[place] = address if address.startswith("data:") else quote(address)
     return {"folder": start, "ending": ending, "ranges": _ranges(ruled), "others": others}
 
 

@@ -23,7 +23,7 @@ from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import Example
 from srbench.reporting.figures.plots import FOLDER, Plot
 from srbench.reporting.figures.strips import difference_window
-from srbench.reporting.files import Choices, ReportFolder
+from srbench.reporting.files import Choices, Draft
 from srbench.reporting.measurements import Measurements, mean_of
 from srbench.reporting.page.contents import image_contents
 from srbench.reporting.page.images import MAILABLE, Carried, Column, carry, columns_of, kept_files
@@ -55,15 +55,15 @@ _SCRIPTS = (
 def page(
     measurements: Measurements,
     scores: Scores,
-    folder: ReportFolder,
+    draft: Draft,
     plots: Sequence[Plot],
     facts: Mapping[str, object],
     choices: Choices,
 ) -> str:
-    """Text of report.html in a folder, which holds the ``plots``; ``facts`` are those of every report.
+    """Text of report.html in a draft, which holds the ``plots``; ``facts`` are those of every report.
 
-    Images are linked where the run keeps them, below the folder. A page that is a single file holds them itself and
-    stays below 8 MB: at most as many images as asked for, those on which the leading models differ most.
+    The page of a report that stands in its run links the images of the run. A page that is a single file holds them
+    itself and stays below 8 MB: at most as many images as asked for, those on which the leading models differ most.
     """
     embedded = choices.single_file
     rows = _rows(measurements)
@@ -82,7 +82,7 @@ def page(
         "competing": list(scores.families.models),
         "maps": [{"name": one.name, "title": one.title, "unit": one.unit, "upper": one.upper} for one in kinds],
         "columns": [asdict(column) for column in columns],
-        "images": image_contents(measurements, files, columns, rows, None if embedded else folder),
+        "images": image_contents(measurements, files, columns, rows, None if embedded else draft),
     }
     if start is not None:
         image = str(start.pop("image"))
@@ -98,9 +98,9 @@ def page(
         "manifest_texts": [json.dumps(manifest, indent=1, ensure_ascii=False) for manifest in manifests],
         "by_group": metrics,
         "groups": [(name, len(list(found))) for name, found in groupby(metric.group for metric in metrics)],
-        "others": [name for name in FILES if not embedded and folder.has(name)],
+        "others": [name for name in FILES if not embedded and name in draft],
         "plots": [
-            (plot, _svg(folder.read(file)) if embedded else quote(file))
+            (plot, _svg(draft.read(file)) if embedded else quote(file))
             for plot in plots
             for file in (f"{FOLDER}/{plot.file}",)
         ],

@@ -1,32 +1,23 @@
-"""Maps of errors and of the spread of samples: values per pixel, as coloured images.
-
-A map is a PNG that carries its key, the digest of all that it shows and of this code. The LPIPS map is a by-product of
-the value, so it is kept when that is measured, if a report will show it; the report makes all others.
-"""
+"""Maps of errors and of the spread of samples: a value per pixel, drawn as a coloured image."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from PIL.PngImagePlugin import PngInfo
 
-from srbench.images.io import PNG, read_recipe
-from srbench.images.strict_decoding import FAULTS
+from srbench.images.io import PNG
 from srbench.interfaces import ImagePair, MapFacts, MappedMetric, MetricFacts, SRBenchError
 from srbench.metrics.default_map import mapped
-from srbench.plugins.code_digest import package_digest
 from srbench.plugins.registry import call, load_metric
-from srbench.run_folder.records import digest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,57 +47,26 @@ class MapKind(MapFacts):
 ERROR = MapKind("absolute, in grey levels", 64, name="error", title="error")
 """Absolute difference from HR, mean over the channels."""
 DEVIATION = MapKind("deviation in grey levels", 32, name="deviation", title="spread of samples")
-ILLUSTRATED = 30
-"""Largest number of images with strips, grids and maps in a report, spread evenly over the list."""
-_CHUNK = "srbench-map"
 
 
 def kinds_of(metrics: Iterable[MetricFacts], *, has_hr: bool) -> list[MapKind]:
     """The kinds of maps in a report of some metrics; without HR, of those that look at the outputs alone or at LR."""
     if not has_hr:
-        return [*(MapKind.of(one) for one in metrics if one.map), DEVIATION]
+        return [*(MapKind.of(metric) for metric in metrics if metric.map), DEVIATION]
     return [ERROR, *map(MapKind.of, mapped(metrics)), DEVIATION]
 
 
-def evenly(names: Sequence[str], count: int = ILLUSTRATED) -> list[str]:
-    """At most ``count`` of the names, spread evenly over the list."""
-    count = min(count, len(names))
-    return [names[(2 * place + 1) * len(names) // (2 * count)] for place in range(count)]
-
-
 def map_file(kind: MapKind, setting: str, image: str) -> str:
-    """Path of a map in the folder of a report; ``setting`` is the folder name of a setting."""
+    """Name of a map in a report; ``setting`` is the folder name of a setting."""
     return f"maps/{setting}/{image}_{kind.name}.png"
 
 
-def map_key(kind: MapKind, hr: str, outputs: Sequence[str]) -> str:
-    """Digest of all that a map shows: the digests of the pixels of HR, if any, and of the outputs, and the code."""
-    metric = [] if kind.metric is None else [kind.metric.digest]
-    return digest("map", kind.name, package_digest(__name__), *metric, hr, *outputs)
-
-
-def map_png(values: Values, kind: MapKind, key: str) -> bytes:
-    """A map as a PNG that carries its key."""
-    facts, buffer = PngInfo(), BytesIO()
-    facts.add_text(_CHUNK, key)
-    # maps of metrics are smooth, and the others repeat nothing
-    coloured(values, kind).save(buffer, format="PNG", pnginfo=facts, **({"compress_level": 4} if kind.metric else PNG))
+def map_png(values: Values, kind: MapKind) -> bytes:
+    """A map as a PNG."""
+    buffer = BytesIO()
+    # maps of metrics are smooth and compress well at a low level, the others poorly at any
+    coloured(values, kind).save(buffer, format="PNG", **({"compress_level": 4} if kind.metric else PNG))
     return buffer.getvalue()
-
-
-def carried_key(path: Path) -> str | None:
-    """The key of a map; None for any other or missing file."""
-    return read_recipe(path, _CHUNK)
-
-
-def read_map(content: bytes) -> tuple[str, Pixels] | None:
-    """The key and the colours of a map; None for any other file."""
-    try:
-        with Image.open(BytesIO(content), formats=["PNG"]) as file:
-            key = file.info.get(_CHUNK)
-            return None if key is None else (str(key), np.asarray(file.convert("RGB")))
-    except FAULTS:
-        return None
 
 
 def deviation_map(images: list[Pixels]) -> Values:
@@ -115,33 +75,33 @@ def deviation_map(images: list[Pixels]) -> Values:
     return deviation
 
 
-def metric_maps(metric: MetricFacts, images: list[Pixels], lr: Pixels, hr: Pixels | None) -> list[Values]:
-    """The map of a metric for each image. Raises PluginError if its code is not here or fails."""
+def metric_maps(metric: MetricFacts, images: Sequence[Pixels], lr: Pixels, hr: Pixels | None) -> list[Values]:
+    """The map of a metric for each image, on one thread. Raises PluginError if its code is not here or fails."""
     import torch
 
-    given = [image for image in (lr, hr) if image is not None]
-    tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in (*given, *images)]
-    pair, outputs = ImagePair("", *(image / 255 for image in tensors[: len(given)])), tensors[len(given) :]
     loaded = _with_map(metric.spec)
     if isinstance(loaded, SRBenchError):
         raise loaded
-    return [metric_map(loaded, one[None], pair) for one in outputs]
+    whole = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in (lr, hr, *images) if image is not None]
+    given = whole[: -len(images)]
+    pair = ImagePair("", *(image / 255 for image in given))
+    outputs = [image if loaded.facts.sees == "uint8" else image / 255 for image in whole[len(given) :]]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # maps of other images are drawn on the other cores
+    try:
+        return [call(f"map of {metric.name}", partial(_map, loaded, output, pair)) for output in outputs]
+    finally:
+        torch.set_num_threads(threads)
 
 
-def metric_map(metric: MappedMetric, images: Tensor, pair: ImagePair) -> Values:
-    """The map of a metric for the first of some outputs (n, 3, H, W). Raises PluginError if it fails."""
-    from srbench.benchmark.scoring import one_thread, seen
-
-    with one_thread():  # other images have the other cores
-        values: Values = call(
-            f"map of {metric.facts.name}", lambda: metric.map(seen(metric.facts, images), pair).numpy()
-        )
+def _map(metric: MappedMetric, output: Tensor, pair: ImagePair) -> Values:
+    values: Values = metric.map(output[None], pair).numpy()
     return values
 
 
 @cache
 def _with_map(spec: str) -> MappedMetric | SRBenchError:
-    """A metric, or why it cannot be loaded, so that a report looks for it once."""
+    """A metric, or why it cannot be loaded, so that a report tries once."""
     try:
         metric = load_metric(spec)
     except SRBenchError as error:
@@ -158,7 +118,7 @@ def maps_of(
     All but deviations, which need two samples, are of the first sample. Maps of a metric whose code is not here or
     fails are left out with a warning.
     """
-    found: dict[tuple[MapKind, str], Values] = {}
+    maps: dict[tuple[MapKind, str], Values] = {}
     for kind in dict.fromkeys(kind for kind, _ in wanted):
         names = [name for name in outputs if (kind, name) in wanted]
         if kind.metric is not None:
@@ -172,8 +132,8 @@ def maps_of(
             values = [np.abs(outputs[name][0].astype(np.float32) - hr).mean(axis=2) for name in names]
         else:
             values = [deviation_map(outputs[name]) for name in names]
-        found |= {(kind, name): one for name, one in zip(names, values, strict=True)}
-    return found
+        maps |= {(kind, name): drawn for name, drawn in zip(names, values, strict=True)}
+    return maps
 
 
 def coloured(values: Values, kind: MapKind) -> Image.Image:
@@ -199,4 +159,4 @@ def colour_scale(kind: MapKind, side: int) -> Image.Image:
 @cache
 def _palette() -> bytes:
     """256 colours from black over violet and orange to a light yellow, even in lightness: matplotlib's inferno."""
-    return (files("srbench.benchmark") / "inferno.palette").read_bytes()
+    return (files("srbench.reporting.figures") / "inferno.palette").read_bytes()
