@@ -93,9 +93,9 @@ def forge_sums(run: Path) -> None:
 
 def forge_list(run: Path) -> None:
     """Make report.json agree with the files that are there."""
-    listed = json.loads((run / "report.json").read_text())
+    listed = json.loads((run / "report" / "report.json").read_text())
     listed["files"] = {name: sha256_file(run / name) for name in listed["files"]}
-    (run / "report.json").write_text(json.dumps(listed, indent=1) + "\n")
+    (run / "report" / "report.json").write_text(json.dumps(listed, indent=1) + "\n")
 
 
 def timeless_records(run: str | Path) -> list[str]:

@@ -63,7 +63,7 @@ def test_explain(srbench, in_a_folder, capsys):
 
 def test_python(in_a_folder, capsys):
     names = executed(PYTHON)
-    assert names["report"] == Path("runs/python/report.md")
+    assert names["report"] == Path("runs/python/report/report.md")
     assert names["samples"].shape == (2, 3, 160, 160)
     torch.testing.assert_close(names["hr_again"], names["hr"], atol=1e-3, rtol=0)
     assert "2/2" in capsys.readouterr().out

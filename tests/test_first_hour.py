@@ -79,18 +79,18 @@ def main_run(here):
 
 
 def test_the_table(here, main_run):
-    report = (main_run / "report.md").read_text()
+    report = (main_run / "report" / "report.md").read_text()
     header = next(line for line in report.splitlines() if line.startswith("|") and "PSNR" in line)
     for title in ("PSNR", "SSIM", "LPIPS", "LR-PSNR", "NIQE", "BRISQUE", "PIQUE", "sigma"):
         assert title in header
     for model in ("bicubic", "rrdb", "esrgan", "srflow"):
         assert model in report
     typed(here, "report --single-file runs/main")
-    assert "data:image/" in (main_run / "report.html").read_text()
+    assert "data:image/" in (main_run / "report" / "report.html").read_text()
 
 
 def test_the_table_for_the_paper(main_run):
-    lines = [re.sub(r"(?<!\\)%.*", "", line) for line in (main_run / "table.tex").read_text().splitlines()]
+    lines = [re.sub(r"(?<!\\)%.*", "", line) for line in (main_run / "report" / "table.tex").read_text().splitlines()]
     body = "\n".join(lines)
     assert body.count(r"\begin{") == body.count(r"\end{") > 0
     assert len(re.findall(r"(?<!\\){", body)) == len(re.findall(r"(?<!\\)}", body))
@@ -104,19 +104,19 @@ def test_a_network_of_ones_own(here):
     name = re.search(r"write (\S+)$", said.strip())[1]
     assert name == "net.py:Net"
     typed(here, f"run --models bicubic,{name} --scale 4 --limit 1 --crop 96 --metrics psnr,cost --out runs/net")
-    assert "Net" in (here / "runs/net/report.md").read_text()
+    assert "Net" in (here / "runs/net/report/report.md").read_text()
 
 
 def test_two_folders_measured_as_papers_do(here):
     """Outputs beside HR, and HR beside LR: the same value, on luma and without 4 pixels at the border."""
     typed(here, "run --models bicubic --scale 4 --data own --suite classic-y --out runs/own")
-    assert "HR is cropped" in (here / "runs/own/report.md").read_text()
+    assert "HR is cropped" in (here / "runs/own/report/report.md").read_text()
     shutil.copytree(here / "runs/own/images/hr", here / "hr")
     shutil.copytree(here / "runs/own/images/lr", here / "lr")
     typed(here, "run --models bicubic --scale 4 --hr hr --lr lr --suite classic-y --out runs/pairs")
     measured = typed(here, "measure runs/pairs/images/bicubic --hr hr --suite classic-y --scale 4 --format csv")
     assert "classic-y" in measured
-    table = (here / "runs/pairs/rows.csv").read_text()
+    table = (here / "runs/pairs/report/rows.csv").read_text()
     values = [sorted(re.findall(r"psnr[^,]*,(\d\d\.\d{3})", text)) for text in (measured, table)]
     assert values[0] == values[1]
     assert len(values[0]) == 2
@@ -128,7 +128,7 @@ def test_a_folder_without_references(here):
         if path.name != "camera.jpg":
             shutil.copy(path, here / "alone")
     typed(here, "run --models bicubic,srflow --scale 4 --lr alone --samples 2 --out runs/alone")
-    report = (here / "runs/alone/report.md").read_text()
+    report = (here / "runs/alone/report/report.md").read_text()
     assert "There are no HR images" in report
     assert "LR-PSNR" in report
 

@@ -255,10 +255,10 @@ def test_golden_photographs_themselves(golden_run):
 
 def test_golden_table(golden_run):
     run, entries = golden_run
-    found = {line["model"]: line for line in csv.DictReader((run / "table.csv").read_text().splitlines())}
+    found = {line["model"]: line for line in csv.DictReader((run / "report" / "table.csv").read_text().splitlines())}
     assert [float(found["true"][metric]) for metric in ("psnr", "lr_psnr")] == [math.inf, math.inf]
     assert float(found["bicubic"]["psnr"]) == pytest.approx(np.mean([v["psnr"] for v in entries.values()]), abs=1e-3)
     assert found["bicubic"]["n"] == "2"
-    report = (run / "report.md").read_text()
+    report = (run / "report" / "report.md").read_text()
     note = next(line for line in report.splitlines() if line.startswith("> Images with a value that is not finite"))
     assert note.endswith(": 2 of true.")

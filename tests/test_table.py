@@ -58,7 +58,7 @@ def whole(measured):
 
 def lines(run):
     """table.csv as it is: one dictionary of text a line."""
-    with (run / "table.csv").open(newline="") as file:
+    with (run / "report" / "table.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -71,7 +71,7 @@ def markdown_cells(report):
 
 
 def test_four_models_eight_numbers(whole):
-    header = (whole / "table.csv").read_text().splitlines()[0]
+    header = (whole / "report" / "table.csv").read_text().splitlines()[0]
     assert header.startswith(
         "model,temperature,family,competes,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n,psnr_low,psnr_high,"
     )
@@ -103,7 +103,7 @@ def test_the_table_holds_means_over_samples_then_images(whole):
 
 
 def test_the_report_prints_the_table(whole):
-    header, *body = markdown_cells((whole / "report.md").read_text())
+    header, *body = markdown_cells((whole / "report" / "report.md").read_text())
     metrics = [open_metric(name).facts for name in METRICS]
     arrows = ["", " ↑", " ↓"]
     assert header == ["model", *(f"{m.title}{arrows[m.direction]}" for m in metrics), "n"]
@@ -113,7 +113,7 @@ def test_the_report_prints_the_table(whole):
 
 
 def test_the_report_says_how_data_weights_and_seed(whole):
-    report = (whole / "report.md").read_text()
+    report = (whole / "report" / "report.md").read_text()
     assert all(escape(open_metric(name).facts.protocol) in report for name in METRICS)
     assert "Data: `photos`, 2 images, **the first of 22**, **the central 128 x 128 of each**" in report
     assert "LR: made from HR by MATLAB-exact bicubic" in report
@@ -132,10 +132,10 @@ def test_the_report_says_how_data_weights_and_seed(whole):
 def test_images_and_strips(whole):
     names = sorted(by_image(whole, "srflow"))
     assert names == ["abstract-geometric-art", "air-balloon"]
-    report = (whole / "report.md").read_text()
+    report = (whole / "report" / "report.md").read_text()
     for name in names:
         assert f"![{name}](strips/{name}.png)" in report
-        with Image.open(whole / "strips" / f"{name}.png") as strip:
+        with Image.open(whole / "report" / "strips" / f"{name}.png") as strip:
             assert strip.width > 4 * 240, "LR, three models, two samples, HR: rows of four panels"
             assert len(strip.convert("RGB").getcolors(2**24)) > 1000
         for folder, size in {"hr": 128, "lr": 16, "bicubic": 128, "rrdb": 128, "esrgan": 128}.items():
@@ -152,13 +152,16 @@ def test_every_temperature_is_a_line(measured):
     assert (warm["model"], float(warm["temperature"])) == ("srflow", 0.8)
     assert float(cold["sigma"]) == pytest.approx(0, abs=1e-3)
     assert float(warm["sigma"]) > 0.5
-    assert [cells[0] for cells in markdown_cells((run / "report.md").read_text())[1:]] == ["srflow τ=0", "srflow τ=0.8"]
+    assert [cells[0] for cells in markdown_cells((run / "report" / "report.md").read_text())[1:]] == [
+        "srflow τ=0",
+        "srflow τ=0.8",
+    ]
 
 
 def test_one_seed_one_result(measured, whole):
     again = measured(folder="again")
     assert timeless_records(again) == timeless_records(whole)
-    assert (again / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
+    assert (again / "report" / "table.csv").read_bytes() == (whole / "report" / "table.csv").read_bytes()
     images = sorted(path.relative_to(whole) for path in whole.rglob("*.png"))
     saved, made = 2 + 3 + 3, 1 + 1 + (4 + 4 + 1) + 1  # LR, HR, answers, samples; strip, grid, maps, sheet
     assert len(images) == 2 * (saved + made)
@@ -186,7 +189,7 @@ def test_order_and_company_change_nothing(measured, whole):
 
 def test_the_command_in_the_report_makes_it_again(measured, srbench, tmp_path):
     run = measured(seed=1)
-    command = re.findall(r"```sh\n(.*?)\n```", (run / "report.md").read_text())[-1]
+    command = re.findall(r"```sh\n(.*?)\n```", (run / "report" / "report.md").read_text())[-1]
     words = shlex.split(command)
     assert words[:2] == ["srbench", "run"]
     assert words[words.index("--out") + 1] == str(run)
@@ -263,7 +266,7 @@ def test_weights_by_file_are_the_weights_by_name(measured, whole):
     assert [line["model"] for line in lines(run)] == ["srflow-mini-x8", "mine"]
     assert by_image(run, "srflow-mini-x8") == by_image(whole, "srflow")
     assert by_image(run, "mine") == by_image(whole, "rrdb")
-    report = (run / "report.md").read_text()
+    report = (run / "report" / "report.md").read_text()
     assert sha256_file(PACKAGED["srflow"]) in report
     assert sha256_file(PACKAGED["rrdb"]) in report
 
@@ -281,7 +284,7 @@ def test_changed_weights_show_in_the_report(srbench, tmp_path):
     before, after = map(json.loads, (tmp_path / "run" / "rows.jsonl").read_text().splitlines())
     assert before["key"] != after["key"]
     assert after["value"][0] < before["value"][0] - 0.1
-    report = (tmp_path / "run" / "report.md").read_text()
+    report = (tmp_path / "run" / "report" / "report.md").read_text()
     assert sha256_file(changed) in report
     assert sha256_file(PACKAGED["rrdb"]) not in report
     assert markdown_cells(report)[1:] == [["rrdb-mini-x8", f"{after['value'][0]:.2f}", "1"]]

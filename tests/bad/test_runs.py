@@ -41,7 +41,7 @@ COMMANDS = [
 def test_manifest(refused, finished, tmp_path, name):
     path, value, says = MANIFESTS[name]
     run = shutil.copytree(finished, tmp_path / "run")
-    (run / "report.html").unlink()
+    (run / "report" / "report.html").unlink()
     facts = changed(json.loads((run / "manifest.json").read_text()), path, value)
     (run / "manifest.json").write_text(json.dumps(facts))
     for command in COMMANDS:
@@ -96,8 +96,10 @@ def test_refused(refused, finished, command, says):
 
 def test_the_title_of_a_metric_stays_text(finished):
     """``A_b|$&`` and a tag are no column of their own, no formula and no HTML."""
-    [row] = [line for line in (finished / "report.md").read_text().splitlines() if line.startswith("| model")][:1]
+    [row] = [
+        line for line in (finished / "report" / "report.md").read_text().splitlines() if line.startswith("| model")
+    ][:1]
     assert r"A_b\|\$\& \<b\> ↑" in row
-    tex = (finished / "table.tex").read_text()
+    tex = (finished / "report" / "table.tex").read_text()
     assert r"A\_b\textbar{}\$\&" in tex
     assert r"\textless{}b\textgreater{}" in tex

@@ -140,7 +140,7 @@ def test_models_of_ones_own_run_again(photos):
 def test_the_report_is_a_run_folder_of_its_own(photos, tmp_path):
     results = evaluated("bicubic", photos)
     report = results.report(tmp_path / "kept", formats=["md"])
-    assert report == tmp_path / "kept" / "report.md"
+    assert report == tmp_path / "kept" / "report" / "report.md"
     assert srbench.Results(tmp_path / "kept").rows.equals(results.rows)
     assert srbench.Results(tmp_path / "kept").verify().holds
     with pytest.raises(EvaluationError, match="already exists; choose another folder"):

@@ -86,12 +86,12 @@ def test_a_map_that_fails_costs_neither_value_nor_report(command, photos):
     done = measured(command, photos, "gap.py:Gap,psnr")
     assert done.code == 0, done.err
     assert "no maps of Gap: map of gap failed: ValueError: no map today" in done.err
-    assert "| Gap" in Path("run/report.md").read_text()
+    assert "| Gap" in Path("run/report/report.md").read_text()
     Path("gap.py").unlink()
-    shutil.rmtree("run/maps", ignore_errors=True)
+    shutil.rmtree("run/report/maps", ignore_errors=True)
     again = command("report", "run")
     assert again.code == 0, again.err
-    assert "| Gap" in Path("run/report.md").read_text()
+    assert "| Gap" in Path("run/report/report.md").read_text()
 
 
 def test_a_command_that_was_killed_after_its_last_line_is_finished_by_the_next(elsewhere, monkeypatch):

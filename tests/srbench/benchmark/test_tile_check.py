@@ -115,9 +115,9 @@ def test_the_result_is_recorded_and_reported(spec, tmp_path):
     rows = [(one / "rows.jsonl").read_text().count("\n") for one in (folder, plain.folder)]
     assert rows == [6, 6]
     write_report([folder])
-    report = (folder / "report.md").read_text()
+    report = (folder / "report" / "report.md").read_text()
     assert all(one.sentence in report for one in said)
-    assert all(one.sentence in (folder / "report.html").read_text() for one in said)
+    assert all(one.sentence in (folder / "report" / "report.html").read_text() for one in said)
     assert verify(folder).holds
     run(spec, tiles_checked=said.append)
     assert len(read_manifest(folder).invocations) == 1, "the same again is nothing new"

@@ -99,18 +99,18 @@ def test_the_report_says_so_and_shows_lr_and_outputs(ask, camera):
     assert sizes == [[4 * width, 4 * height] for width, height in lr]
     assert all(Path("run", unquote(file)).is_file() for files in files_of(images) for file in files)
     assert [one["name"] for one in contents["maps"]] == ["deviation"]
-    assert sorted(path.name for path in Path("run/sheets").iterdir()) == sorted(
-        p.name for p in Path("run/strips").iterdir()
+    assert sorted(path.name for path in Path("run/report/sheets").iterdir()) == sorted(
+        p.name for p in Path("run/report/strips").iterdir()
     )
 
 
 def test_a_run_of_single_outputs_has_strips_and_no_sheets(ask):
     run(ask(models=("bicubic",)))
     write_report([Path("run")])
-    assert len(list(Path("run/strips").iterdir())) == 3
-    assert "sheets" not in Path("run/report.md").read_text()
+    assert len(list(Path("run/report/strips").iterdir())) == 3
+    assert "sheets" not in Path("run/report/report.md").read_text()
     write_report([Path("run")], ["html"], single_file=True)
-    assert "data:image" in Path("run/report.html").read_text()
+    assert "data:image" in Path("run/report/report.html").read_text()
 
 
 def test_two_models_are_compared(ask, command):

@@ -8,7 +8,7 @@ import pytest
 
 from srbench.cli.terminal import warn_in_one_line
 
-WHERE = ["Page: run/report.html", "Open it: srbench view run", "Report: run/report.md"]
+WHERE = ["Page: run/report/report.html", "Open it: srbench view run", "Report: run/report/report.md"]
 """Last lines of a run: the page first."""
 
 
@@ -37,19 +37,19 @@ def test_run_prints_the_table_and_the_report(command, photos, models):
 
 def test_report_is_made_again_from_the_files(command, photos):
     made = command(*run_options(photos, models="bicubic"))
-    report = Path("run/report.md").read_bytes()
-    Path("run/report.md").unlink()
+    report = Path("run/report/report.md").read_bytes()
+    Path("run/report/report.md").unlink()
     photos.rename(photos.with_name("moved"))
     found = command("report", "run")
     assert (found.code, found.out) == (0, made.out)
-    assert Path("run/report.md").read_bytes() == report
+    assert Path("run/report/report.md").read_bytes() == report
 
 
 def test_failures_are_named_again_at_the_end(command, photos):
     (photos / "b.png").write_text("text")
     found = command(*run_options(photos, models="bicubic"))
     assert found.code == 1
-    assert "run/report.md" in found.out
+    assert "run/report/report.md" in found.out
     assert found.err.splitlines()[0].startswith(f"failed: {photos}/b.png: not an image")
     assert found.err.splitlines()[-1].startswith("srbench: 1 could not be measured (all others were): ")
 

@@ -20,7 +20,7 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 
 TEMPLATE = (files("srbench.matrix") / "bench.toml").read_text(encoding="utf-8")
-WHERE = ["Page: run/report.html", "Open it: srbench view run", "Report: run/report.md"]
+WHERE = ["Page: run/report/report.html", "Open it: srbench view run", "Report: run/report/report.md"]
 """Last lines of a run: the page first."""
 
 

@@ -117,7 +117,7 @@ def test_killed_and_resumed(command, bench, monkeypatch, timeless):
     assert [cell.name for cell in read_matrix(Path("m")).cells] == CELLS
     assert command("run", bench, "--workers", 1, "--out", "whole").code == 0
     assert all(timeless(Path("m") / name) == timeless(Path("whole") / name) for name in CELLS)
-    assert (Path("m") / "table.csv").read_bytes() == (Path("whole") / "table.csv").read_bytes()
+    assert (Path("m") / "report" / "table.csv").read_bytes() == (Path("whole") / "report" / "table.csv").read_bytes()
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def matrix(command, bench):
 
 
 def test_one_table_in_four_formats(command, matrix):
-    lines = list(csv.DictReader(io.StringIO((matrix / "table.csv").read_text())))
+    lines = list(csv.DictReader(io.StringIO((matrix / "report" / "table.csv").read_text())))
     assert len(lines) == 8 * 3
     for line in lines:
         cell = Cell(line["data"], int(line["scale"]), line["suite"].split("@")[0])
@@ -165,7 +165,7 @@ def test_links_lead_to_reports(command, bench, monkeypatch):
 
 def test_score_and_verify_are_of_all_cells(command, matrix):
     assert command("score", matrix, "--metrics", "ssim", "--workers", 1).code == 0
-    assert "SSIM" in (matrix / "report.md").read_text()
+    assert "SSIM" in (matrix / "report" / "report.md").read_text()
     found = command("verify", matrix, "--resample", 1)
     assert found.code == 0
     assert found.out.count("items sampled again") == len(CELLS)
@@ -176,7 +176,7 @@ def test_score_and_verify_are_of_all_cells(command, matrix):
     verdicts = {Path(one["folder"]).name: one["verdict"] for one in json.loads(found.out)}
     assert [name for name in CELLS if verdicts[name] == "contradicted"] == [CELLS[3]]
     assert verdicts[matrix.name] == "proven", "its own tables"
-    table = matrix / "table.csv"
+    table = matrix / "report" / "table.csv"
     table.write_text(table.read_text().replace(",1", ",2"))
     assert "m: 3 of 4 files of the report match the records: contradicted" in command("verify", matrix).out
 
@@ -189,7 +189,7 @@ def test_shards_are_merged(command, bench, timeless):
     assert command("merge", "s1", "s2", "--out", "m").code == 0
     assert command("run", bench, "--workers", 1, "--out", "whole").code == 0
     assert all(timeless(Path("m") / name) == timeless(Path("whole") / name) for name in CELLS)
-    assert (Path("m") / "table.csv").read_bytes() == (Path("whole") / "table.csv").read_bytes()
+    assert (Path("m") / "report" / "table.csv").read_bytes() == (Path("whole") / "report" / "table.csv").read_bytes()
 
 
 def test_what_cannot_run_is_named_and_all_else_runs(command, bench):
@@ -199,7 +199,7 @@ def test_what_cannot_run_is_named_and_all_else_runs(command, bench):
     assert found.code == 1
     assert found.err.splitlines()[-1].startswith("srbench: 2 could not be measured (all others were): one-hr-x3-own: ")
     assert "one-hr x3, own: nothing is measured yet." in found.out
-    assert re.search(r"\| Nearest +\| +4x", (Path("m") / "report.md").read_text())
+    assert re.search(r"\| Nearest +\| +4x", (Path("m") / "report" / "report.md").read_text())
 
 
 @pytest.mark.filterwarnings("default::UserWarning")
@@ -254,11 +254,11 @@ def test_names_of_cells_in_a_folder_of_results(command, bench, tmp_path):
 
 def test_incomplete_means_are_marked(command, bench, matrix):
     assert command("run", bench, "--models", "bicubic", "--limit", 1, "--workers", 1).code == 0
-    text = (matrix / "report.md").read_text()
+    text = (matrix / "report" / "report.md").read_text()
     line = next(line for line in text.splitlines() if line.startswith("| bicubic"))
     assert line.count("†") == 2
     assert "two-hr x4, own: bicubic has 1 of 3 images." in text
-    assert r"$^\dagger$" in (matrix / "table.tex").read_text()
+    assert r"$^\dagger$" in (matrix / "report" / "table.tex").read_text()
 
 
 def test_dry_run_and_default_folder(command, bench):
@@ -320,7 +320,7 @@ def test_nothing_measured_is_said(tmp_path):
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_latex_compiles(matrix):
-    table = (matrix / "table.tex").read_text()
+    table = (matrix / "report" / "table.tex").read_text()
     head = "\\documentclass[twocolumn]{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\begin{document}"
     (matrix.parent / "paper.tex").write_text(f"{head}\n{table}\\end{{document}}\n")
     done = subprocess.run(["pdflatex", "-halt-on-error", "paper.tex"], capture_output=True, text=True, check=False)

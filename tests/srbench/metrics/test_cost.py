@@ -120,7 +120,7 @@ def test_cost_in_a_run(command, photos, models, tmp_path):
     assert rows["Noisy"]["gflops"] == 0
     assert rows["Noisy"]["seconds"] == pytest.approx(of_model["Noisy"].sample.seconds / 2), "of one output of two"
     assert all(math.isnan(rows["theirs"][name]) for name in ("parameters", "gflops", "memory", "seconds"))
-    assert "GFLOP/MP" in Path("run/report.md").read_text()
+    assert "GFLOP/MP" in Path("run/report/report.md").read_text()
     assert "nothing to do" in command(*common, "--metrics", "psnr,cost", "--out", "run").err
     found = command("verify", "run", "--resample", 3)
     assert found.code == 3

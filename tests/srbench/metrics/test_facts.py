@@ -81,9 +81,9 @@ def test_a_metric_from_outside_finds_every_place(outside, spec, photos, command,
     run = tmp_path / "run"
     facts = read_manifest(run).metric("gap")
     assert (facts.signature, facts.protocol[:19]) == ("GAP|RGB|floor|v1", "uint8 RGB by floor,")
-    assert "Gap ↓" in (run / "report.md").read_text()
-    page = (run / "report.html").read_text()
+    assert "Gap ↓" in (run / "report" / "report.md").read_text()
+    page = (run / "report" / "report.html").read_text()
     assert re.search(r"<span>Distortion</span></th><th[^>]*><span>Perception</span>", page)
-    assert "Gap in levels (lower is better)" in (run / "plots" / "plane.svg").read_text()
+    assert "Gap in levels (lower is better)" in (run / "report" / "plots" / "plane.svg").read_text()
     assert len(list(run.glob("maps/*/*_gap.png"))) == 12, "of four images, one for each setting"
     assert "gap" in [metric.facts.name for metric in leading_metrics()]

@@ -160,7 +160,7 @@ def open_page(folder, browser):
     """Opens the page with an address behind ``#``; whatever is done there, nothing may complain or leave the folder."""
     complaints, requests, contexts = [], [], []
 
-    def call(address=START, file=folder / "report.html", **options):
+    def call(address=START, file=folder / "report" / "report.html", **options):
         context = browser.new_context(
             **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"} | options
         )

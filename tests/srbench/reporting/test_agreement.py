@@ -79,7 +79,7 @@ def _odd(random):
 
 
 def _markdown(run):
-    lines = (run / "report.md").read_text().split("\n| model")[1].splitlines()[2:]
+    lines = (run / "report" / "report.md").read_text().split("\n| model")[1].splitlines()[2:]
     lines = lines[: lines.index("")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     stars = ("", "i", "b", "bi")
@@ -91,7 +91,7 @@ def _markdown(run):
 
 
 def _html(run):
-    table = (run / "report.html").read_text().split("<tbody>", 1)[1].split("</table>")[0]
+    table = (run / "report" / "report.html").read_text().split("<tbody>", 1)[1].split("</table>")[0]
     rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', table, flags=re.DOTALL)
     cells = {label: re.findall(r"<td data-value.*?</td>", text, flags=re.DOTALL) for label, text in rows}
     return {label: [set(re.findall("<([bui])>", cell)) for cell in found] for label, found in cells.items()}
@@ -99,7 +99,7 @@ def _html(run):
 
 def _latex(run):
     tags = {"textbf": "b", "underline": "u", "textit": "i"}
-    table = (run / "table.tex").read_text().split(r"\midrule", 1)[1].split(r"\bottomrule")[0]
+    table = (run / "report" / "table.tex").read_text().split(r"\midrule", 1)[1].split(r"\bottomrule")[0]
     rows = [line.removesuffix(r" \\").split(" & ") for line in table.splitlines() if " & " in line]
     return {
         label.replace(r"$\tau$", "τ").removeprefix(r"\raggedright "): [

@@ -148,10 +148,10 @@ def ask(run, served):
 
 def test_the_server_gives_the_page_and_its_images(ask, run):
     status, page = ask("GET", "/")
-    path = f'<meta name="report-path" content="{run / "report.html"}">\n'.encode()
-    assert (status, page.replace(path, b"", 1)) == (200, (run / "report.html").read_bytes())
+    path = f'<meta name="report-path" content="{run / "report" / "report.html"}">\n'.encode()
+    assert (status, page.replace(path, b"", 1)) == (200, (run / "report" / "report.html").read_bytes())
     assert path in page, "for links that outlive the server"
-    file = files_of(data_of((run / "report.html").read_text())["images"])[0][0]
+    file = files_of(data_of((run / "report" / "report.html").read_text())["images"])[0][0]
     assert ask("GET", f"/{file}") == (200, (run / urllib.request.url2pathname(file)).read_bytes())
     assert ask("HEAD", "/manifest.json") == (200, b"")
 
@@ -181,13 +181,13 @@ def test_a_port_that_is_taken_is_named(run):
 
 @pytest.mark.usefixtures("heeded_interrupts")
 def test_view_says_where_it_is_and_ends_with_ctrl_c(run):
-    (run / "report.html").unlink(missing_ok=True)
+    (run / "report" / "report.html").unlink(missing_ok=True)
     command = [sys.executable, "-m", "srbench", "view", str(run), "--no-browser"]
 
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
         with urllib.request.urlopen(address, timeout=120) as answer:
-            assert answer.read().endswith((run / "report.html").read_bytes()[-1000:])
+            assert answer.read().endswith((run / "report" / "report.html").read_bytes()[-1000:])
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
     assert (process.returncode, out.strip(), err) == (0, "", "")

@@ -29,7 +29,7 @@ def box_in(page, selector, frame):
 def test_it_opens_on_the_whole_image_in_which_the_two_leading_models_differ_most_and_marks_where(
     open_page, corner, shown_windows
 ):
-    page = open_page("", corner / "run" / "report.html")
+    page = open_page("", corner / "run" / "report" / "report.html")
     assert page.locator(".tag.a").inner_text() == "Corner"
     assert page.locator(".tag.b").inner_text() == "Nearest", "the leader"
     assert shown_windows(page)[0] == pytest.approx([0, 0, 1], abs=1e-3)
@@ -54,7 +54,7 @@ def test_it_opens_on_the_whole_image_in_which_the_two_leading_models_differ_most
 
 
 def test_a_strip_shows_the_window_of_all_models_above_the_fold_and_leads_to_it(open_page, corner, shown_windows):
-    page = open_page("", corner / "run" / "report.html", viewport={"width": 1440, "height": 900})
+    page = open_page("", corner / "run" / "report" / "report.html", viewport={"width": 1440, "height": 900})
     titles = page.locator("#strip .title").all_inner_texts()
     assert titles == ["whole image", "LR", "Nearest", "Corner", "HR"]
     strip = page.locator("#strip").bounding_box()
@@ -81,7 +81,7 @@ def test_a_single_model_is_shown_where_it_differs_most_from_hr(open_page, report
         "run", "--models", "bicubic", "--scale", 4, "--data", photos, "--metrics", "psnr", "--out", tmp_path / "one"
     )
     assert done.exit_code == 0, done.output
-    page = open_page("", tmp_path / "one" / "report.html")
+    page = open_page("", tmp_path / "one" / "report" / "report.html")
     assert page.locator("#strip .title").all_inner_texts() == ["whole image", "LR", "bicubic", "HR"]
     assert page.locator("#strip figcaption").inner_text().endswith("where bicubic differs most from HR.")
     assert [page.locator(f".tag.{side}").inner_text() for side in "ab"] == ["HR", "bicubic"]
@@ -93,7 +93,7 @@ def test_a_single_model_is_shown_where_it_differs_most_from_hr(open_page, report
 
 
 def test_a_link_carries_all_that_is_shown_and_leads_there(open_page, corner, shown_windows):
-    page = open_page("", corner / "run" / "report.html", permissions=["clipboard-read", "clipboard-write"])
+    page = open_page("", corner / "run" / "report" / "report.html", permissions=["clipboard-read", "clipboard-write"])
     page.locator("select.metric").first.select_option(label="LPIPS ↓")
     page.locator("#spot").click()
     page.locator("#divider").focus()
@@ -109,13 +109,13 @@ def test_a_link_carries_all_that_is_shown_and_leads_there(open_page, corner, sho
         link,
     )
     windows = shown_windows(page)
-    other = open_page(f"#{link.partition('#')[2]}", corner / "run" / "report.html")
+    other = open_page(f"#{link.partition('#')[2]}", corner / "run" / "report" / "report.html")
     assert shown_windows(other)[0] == pytest.approx(windows[0], abs=2e-3)
     assert other.locator("#divider").get_attribute("aria-valuenow") == "0"
     assert other.locator("#difference").get_attribute("aria-pressed") == "true"
     assert other.locator("select.metric option:checked").first.inner_text() == "LPIPS ↓"
     other.wait_for_function("() => Math.abs(document.getElementById('compare').getBoundingClientRect().top) < 40")
-    flickering = open_page(f"#{link.partition('#')[2]}&flicker=1", corner / "run" / "report.html")
+    flickering = open_page(f"#{link.partition('#')[2]}&flicker=1", corner / "run" / "report" / "report.html")
     assert flickering.locator("#flicker").get_attribute("aria-pressed") == "true"
 
 
@@ -128,7 +128,7 @@ def test_a_link_to_an_image_alone_leaves_the_rest_as_it_is(open_page):
 
 
 def test_the_difference_is_what_two_images_do_not_share(open_page, corner):
-    page = open_page("#image=one&a=Nearest&b=Corner", corner / "run" / "report.html")
+    page = open_page("#image=one&a=Nearest&b=Corner", corner / "run" / "report" / "report.html")
     page.keyboard.press("d")
     page.wait_for_function(
         "() => document.getElementById('image-a').complete && document.getElementById('image-b').complete"
@@ -207,7 +207,7 @@ def test_a_page_that_was_opened_as_a_file_gives_the_command_by_which_figures_are
     odd = tmp_path / "it's mine"
     shutil.copytree(folder, odd)
     for run in (folder, odd):
-        page = open_page(file=run / "report.html", permissions=["clipboard-read", "clipboard-write"])
+        page = open_page(file=run / "report" / "report.html", permissions=["clipboard-read", "clipboard-write"])
         page.locator("#save-figure").click()
         page.locator("#said button").click()
         page.wait_for_function("() => document.querySelector('#said button').textContent === 'Copied'")
@@ -265,7 +265,7 @@ def test_plots_are_as_large_as_drawn_and_follow_the_colours_of_the_page(open_pag
 def test_a_page_without_images_still_shows_values(open_page, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("images", "maps"))
     write_report([tmp_path / "run"], ["html"])
-    page = open_page("", tmp_path / "run" / "report.html")
+    page = open_page("", tmp_path / "run" / "report" / "report.html")
     assert page.locator("#absent").is_visible()
     assert page.locator("#stage, #tiles, #select-a").locator("visible=true").count() == 0
     assert page.locator("#scores tbody tr").count() == 4

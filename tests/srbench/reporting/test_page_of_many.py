@@ -30,7 +30,7 @@ def many(tmp_path_factory, small_models, draw_image):
     )
     folder = run_spec(spec).folder
     write_report([folder], ["html"])
-    return folder / "report.html"
+    return folder / "report" / "report.html"
 
 
 def names(page, selector):

@@ -26,7 +26,7 @@ def page(make_run, open_page):
     }
     run = make_run("run", rows, metrics=METRICS, models={"flow": {"projected": True, "weights": WEIGHTS}})
     write_report([run], ["html"])
-    return lambda **options: open_page("", run / "report.html", **options)
+    return lambda **options: open_page("", run / "report" / "report.html", **options)
 
 
 def test_decided_columns_alone_are_tinted_from_worst_to_best(page):

@@ -21,7 +21,7 @@ def compare(open_page, corner):
     """The page of two models, with the image "one"."""
 
     def call(address=BESIDE, **options):
-        return open_page(address, corner / "run" / "report.html", **options)
+        return open_page(address, corner / "run" / "report" / "report.html", **options)
 
     return call
 

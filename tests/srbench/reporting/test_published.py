@@ -101,19 +101,19 @@ def test_they_stand_beneath_and_are_never_ranked(faces, monkeypatch):
     assert shown.scores.rankings == plain.scores.rankings
     assert repr(shown.scores.lines) == repr(plain.scores.lines), "NaN is no equal of itself"
     assert shown.answer == plain.answer
-    text = (run / "report.md").read_text().splitlines()
+    text = (run / "report" / "report.md").read_text().splitlines()
     measured, first = (next(place for place, line in enumerate(text) if start in line) for start in ("| m ", "*Flow"))
     assert first == measured + 1
     assert text[first].replace(" ", "").split("|")[1:4] == ["*Flowτ=0.8*", "*25.24*", "*≠*"]
     assert "Rows in *italics* are published and take part in no ranking." in "\n".join(text)
-    tex = (run / "table.tex").read_text()
+    tex = (run / "report" / "table.tex").read_text()
     assert r"\textcolor{gray}{Flow $\tau$=0.8} & \textcolor{gray}{25.24} & \textcolor{gray}{$\neq$}" in tex
     assert "xcolor" in tex
-    html = (run / "report.html").read_text()
+    html = (run / "report" / "report.html").read_text()
     body = html.partition('<tbody class="published">')[2].partition("</tbody>")[0]
     assert "25.24" in body
     assert 'title="published another model, here grey|floor|LIVE"' in body
-    assert "25.24" not in (run / "table.csv").read_text()
+    assert "25.24" not in (run / "report" / "table.csv").read_text()
     console = Console(width=100, record=True)
     console.print(terminal_table(shown.scores))
     assert "Flow τ=0.8" in console.export_text()

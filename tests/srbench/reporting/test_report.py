@@ -147,14 +147,14 @@ def test_the_mean_of_few_images_has_no_interval(write_run):
     run = write_run(rows)
     text = report(run, "md", "csv", "tex")
     assert "> No 95 % interval is given for the mean of fewer than 6 images: flow τ=0.5 5.\n" in text
-    header, *lines = csv.reader((run / "table.csv").read_text().splitlines())
+    header, *lines = csv.reader((run / "report" / "table.csv").read_text().splitlines())
     assert [line[header.index("psnr_low")] != "" for line in lines] == [True, False, True]
-    table = (run / "table_intervals.tex").read_text()
+    table = (run / "report" / "table_intervals.tex").read_text()
     assert r"their 95\,\% intervals (BCa bootstrap over images, from 6 images on)" in table
     assert table.count("scriptsize") == 2
     few = write_run(of_images(NAMES[:5]))
     assert "intervals of the means" not in report(few, "md", "tex")
-    table = (few / "table_intervals.tex").read_text()
+    table = (few / "report" / "table_intervals.tex").read_text()
     assert r"; without 95\,\% intervals, which need 6 images" in table
     assert "scriptsize" not in table
 
@@ -238,10 +238,10 @@ def test_values_that_are_missing_are_named(write_run):
 
 def test_strips_show_every_model_at_one_temperature(run):
     text = report(run)
-    assert sorted(path.stem for path in (run / "strips").iterdir()) == NAMES
+    assert sorted(path.stem for path in (run / "report" / "strips").iterdir()) == NAMES
     assert [name for name in NAMES if f"![{name}](strips/" in text] == ["birch", "daisy", "fir leaf"]
     assert "![fir leaf](strips/fir%20leaf.png)" in text
-    sheet = np.asarray(Image.open(run / "strips" / "daisy.png"))
+    sheet = np.asarray(Image.open(run / "report" / "strips" / "daisy.png"))
     panels = sheet[16 + 46 + 246 + 120 :: 46 + 240 + 6 + 240 + 24, 16 + 120 :: 252][:2, :3]
     expected = [[10, 60, 120], [150, 250, 255]]  # LR, bicubic, flow at 0.9 | its second sample, HR, nothing
     assert (panels == np.array(expected)[..., None]).all()
@@ -250,10 +250,10 @@ def test_strips_show_every_model_at_one_temperature(run):
 def test_strips_of_other_images_are_removed(run, write_run):
     write_report([run])
     text = report(write_run(of_images(NAMES[:1])))
-    assert [path.name for path in (run / "strips").iterdir()] == ["apple.png"]
+    assert [path.name for path in (run / "report" / "strips").iterdir()] == ["apple.png"]
     assert text.count("](strips/") == 1 < EMBEDDED
-    assert not list((run / "sheets").glob("birch*"))
-    assert not list((run / "maps").rglob("birch*"))
+    assert not list((run / "report" / "sheets").glob("birch*"))
+    assert not list((run / "report" / "maps").rglob("birch*"))
 
 
 def test_samples_made_elsewhere_are_shown_too(write_run, greys):
@@ -261,14 +261,14 @@ def test_samples_made_elsewhere_are_shown_too(write_run, greys):
     several = {"psnr": [20.0, 21.0], "lpips": [0.4, 0.4], "sigma": 5.0}
     run = write_run({("bicubic", None): {"apple": several}}, greys=greys(10, 250, 70, 10))
     write_report([run])
-    sheet = np.asarray(Image.open(run / "strips" / "apple.png"))
+    sheet = np.asarray(Image.open(run / "report" / "strips" / "apple.png"))
     assert sheet[16 + 46 + 246 + 120, 16 + 120 :: 252][:4, 0].tolist() == [10, 70, 80, 250]
 
 
 def test_a_image_that_was_not_saved_leaves_no_panel(run):
     (run / "images" / "flow-t0.9" / "daisy_sample1.png").unlink()
     write_report([run])
-    sheet = np.asarray(Image.open(run / "strips" / "daisy.png"))
+    sheet = np.asarray(Image.open(run / "report" / "strips" / "daisy.png"))
     assert sheet[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist() == [10, 60, 90], "the other temperature instead"
     for path in (run / "images" / "hr").iterdir():
         path.unlink()
@@ -280,9 +280,9 @@ def test_images_that_are_not_those_that_were_measured_are_not_shown_and_named(ru
     (run / "images" / "hr" / "elm.png").write_bytes((run / "images" / "bicubic" / "elm.png").read_bytes())
     text = report(run)
     assert "> Not shown, because they are not the images that were measured: bicubic/daisy.png, hr/elm.png.\n" in text
-    sheet = np.asarray(Image.open(run / "strips" / "daisy.png"))
+    sheet = np.asarray(Image.open(run / "report" / "strips" / "daisy.png"))
     assert sheet[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist() == [10, 120, 150, 250]
-    assert not (run / "strips" / "elm.png").exists()
+    assert not (run / "report" / "strips" / "elm.png").exists()
     assert table_lines(text)["bicubic"][-1] == "6", "their values stay"
 
 
@@ -301,7 +301,7 @@ def test_plots_are_embedded(run, with_plots):
     text = report(run)
     embedded = re.findall(r"\]\(plots/(.*)\)\n\n\*\*", text)
     assert embedded == ["differences.svg", "plane.svg", "temperature.svg", "distributions.svg"], "what differs leads"
-    assert all((run / "plots" / name).exists() for name in embedded)
+    assert all((run / "report" / "plots" / name).exists() for name in embedded)
 
 
 def test_the_baseline_of_the_differences(run, srbench, with_plots):
@@ -309,7 +309,7 @@ def test_the_baseline_of_the_differences(run, srbench, with_plots):
     assert done.exit_code == 0, done.output
     assert (
         "**Differences from flow τ=0.5.** Mean of the paired differences from flow τ=0.5"
-        in (run / "report.md").read_text()
+        in (run / "report" / "report.md").read_text()
     )
     done = srbench("report", run, "--baseline", "flow-t0.55")
     assert done.exit_code == 1
@@ -318,16 +318,16 @@ def test_the_baseline_of_the_differences(run, srbench, with_plots):
 
 def test_maps_and_sample_grids(run):
     report(run)
-    maps = {str(path.relative_to(run / "maps")) for path in (run / "maps").rglob("daisy*")}
+    maps = {str(path.relative_to(run / "report" / "maps")) for path in (run / "report" / "maps").rglob("daisy*")}
     settings = ["bicubic", "flow-t0.5", "flow-t0.9"]
     assert maps == {f"{setting}/daisy_error.png" for setting in settings} | {
         f"{setting}/daisy_deviation.png" for setting in settings[1:]
     }, "24 pixels are too few for LPIPS"
-    with Image.open(run / "maps" / "flow-t0.5" / "daisy_error.png") as image:
+    with Image.open(run / "report" / "maps" / "flow-t0.5" / "daisy_error.png") as image:
         assert (image.mode, set(np.asarray(image).flat)) == ("P", {255}), "160 grey levels off: saturated"
-    with Image.open(run / "maps" / "flow-t0.5" / "daisy_deviation.png") as image:
+    with Image.open(run / "report" / "maps" / "flow-t0.5" / "daisy_deviation.png") as image:
         assert set(np.asarray(image).flat) == {round(30 / 2**0.5 / 32 * 255)}
-    grid = np.asarray(Image.open(run / "grids" / "flow-t0.5" / "daisy.png"))
+    grid = np.asarray(Image.open(run / "report" / "grids" / "flow-t0.5" / "daisy.png"))
     assert grid[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist() == [10, 90, 120, 250]
 
 
@@ -344,7 +344,7 @@ def test_names_of_users_stay_text(make_run):
         },
     )
     write_report([run])
-    html = MarkdownIt("commonmark", {"html": True}).enable("table").render((run / "report.md").read_text())
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render((run / "report" / "report.md").read_text())
     known = set("h1 h2 p em strong u ul li table thead tbody tr th td img pre code blockquote details summary".split())  # noqa: SIM905
     assert set(re.findall(r"<(\w+)", html)) <= known
     shown = unescape(re.sub("<[^>]*>", "", html))
@@ -392,4 +392,4 @@ def test_a_run_without_rows_is_named(write_run):
     run = write_run({})
     with pytest.raises(SRBenchError, match="nothing is measured"):
         write_report([run])
-    assert not (run / "report.md").exists()
+    assert not (run / "report" / "report.md").exists()

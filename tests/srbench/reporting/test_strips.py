@@ -79,8 +79,8 @@ def test_runs_of_very_wide_and_very_tall_images_have_a_report(srbench, tmp_path)
         "run", "--models", "bicubic", "--scale", 4, "--data", tmp_path / "photos", "--metrics", "psnr", "--out", run
     )
     assert found.exit_code == 0, found.output
-    assert {path.stem for path in (run / "strips").iterdir()} == {"wide", "tall", "dot"}
-    assert (run / "report.html").exists()
+    assert {path.stem for path in (run / "report" / "strips").iterdir()} == {"wide", "tall", "dot"}
+    assert (run / "report" / "report.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -37,22 +37,22 @@ def voted(run):
 
 def test_a_run_without_votes_shows_none(run):
     report = write_report([run])
-    assert "votes" not in (run / "report.md").read_text().lower()
-    assert '<section id="votes"' not in (run / "report.html").read_text()
+    assert "votes" not in (run / "report" / "report.md").read_text().lower()
+    assert '<section id="votes"' not in (run / "report" / "report.html").read_text()
     assert report.scores.last_columns == ["n"]
 
 
 def test_votes_are_a_column_a_sentence_a_section_and_a_plot(voted):
     report = write_report([voted])
     assert report.answer[-1].startswith("Preferred by people: fine, ")
-    text = (voted / "report.md").read_text()
+    text = (voted / "report" / "report.md").read_text()
     assert re.search(r"^\| fine +\|.*\| +\d\d % +\| +8 +\|$", text, re.M), text
     assert re.search(r"^\| flat +\|.*\| +\| +8 +\|$", text, re.M)
     assert re.search(r"^\| fine +\|.*\| +\d+–\d+ % +\|$", text, re.M), "its interval"
     assert "\n## Votes\n" in text
     assert "LPIPS prefers the image that people prefer in " in text
-    assert (voted / "plots" / "votes.svg").is_file()
-    page = (voted / "report.html").read_text()
+    assert (voted / "report" / "plots" / "votes.svg").is_file()
+    page = (voted / "report" / "report.html").read_text()
     assert re.search(r"<td data-value=\"0\.\d+\">\d\d % <small>\d+–\d+ %</small></td>", page)
     assert '<section id="votes"' in page
     assert [column.header for column in terminal_table(report.scores).columns][-2:] == ["votes", "n"]
@@ -60,7 +60,10 @@ def test_votes_are_a_column_a_sentence_a_section_and_a_plot(voted):
 
 def test_later_votes_make_a_report_older_and_equal_votes_equal_bytes(voted):
     write_report([voted])
-    before = {path: path.read_bytes() for path in (voted / "report.md", voted / "report.html", voted / "table.csv")}
+    before = {
+        path: path.read_bytes()
+        for path in (voted / "report" / "report.md", voted / "report" / "report.html", voted / "report" / "table.csv")
+    }
     write_report([voted])
     assert {path: path.read_bytes() for path in before} == before
     found = verify(voted)
@@ -78,4 +81,4 @@ def test_changed_votes_are_not_shown_and_no_reason_to_fail(voted):
     (voted / FILE).write_text((voted / FILE).read_text().replace('"choice": "left"', '"choice": "right"', 1))
     report = write_report([voted])
     assert report.scores.votes is None
-    assert "Votes are not shown: " in (voted / "report.md").read_text()
+    assert "Votes are not shown: " in (voted / "report" / "report.md").read_text()

@@ -106,14 +106,14 @@ def test_an_image_that_is_another_is_not_shown(finished, command, draw_image, ki
         path.write_bytes(encode_png(draw_image(9, 32, 32) if damage == "another" else draw_image(9, 8, 8)))
     done = command("report", finished)
     assert done.code == 0, done.err
-    text = (finished / "report.md").read_text()
+    text = (finished / "report" / "report.md").read_text()
     assert "Not shown, because they are not the images that were measured" in text
     assert path.name.replace("_", "\\_") in text or path.name in text
-    page = (finished / "report.html").read_text()
+    page = (finished / "report" / "report.html").read_text()
     shown = {file for files in files_of(data_of(page)["images"]) for file in files}
     assert f"images/{kind}/a{ending}.png" not in shown
     assert "images/near/b.png" in shown
-    with Image.open(finished / "strips" / "b.png") as strip:
+    with Image.open(finished / "report" / "strips" / "b.png") as strip:
         strip.load()
     assert command("verify", finished).code == 1
     assert command("compare", "near", "noisy-t0.8", "--run", finished).code == 0

@@ -49,7 +49,7 @@ def test_another_protocol_is_refused(finished, changed, change, difference):
 def test_the_report_shows_all_that_the_folder_holds(finished, command, models, photos):
     options = ["--scale", 4, "--data", photos, "--limit", 3, "--samples", 2, "--out", finished]
     assert command("run", "--models", "bicubic", *options, "--metrics", "psnr").code == 0
-    text = (finished / "report.md").read_text()
+    text = (finished / "report" / "report.md").read_text()
     for label in ("near", "noisy τ=0.3", "noisy τ=0.8", "bicubic"):
         assert f"\n| {label} " in text
     manifest = read_manifest(finished)
@@ -76,7 +76,10 @@ def test_a_replaced_image_that_one_model_alone_has_seen(finished, changed, model
     assert ("near", "a") in rows
     assert ("noisy", "a") not in rows
     assert command("report", finished).code == 0
-    assert "Left out, sampled by other code or weights or from other images" in (finished / "report.md").read_text()
+    assert (
+        "Left out, sampled by other code or weights or from other images"
+        in (finished / "report" / "report.md").read_text()
+    )
     assert verify(finished).holds
 
 
@@ -122,7 +125,7 @@ def test_rows_of_unlike_machines_are_told_apart(finished, changed, models, comma
     assert machines[1] == "abacus"
     assert machines[0] != "abacus"
     assert command("report", finished).code == 0
-    text = (finished / "report.md").read_text()
+    text = (finished / "report" / "report.md").read_text()
     assert "Measured on different machines: times and memory cannot be compared" in text
     assert "cpu abacus" in text
 
@@ -144,21 +147,26 @@ def test_a_data_set_says_where_its_lr_images_come_from(command, photos, tmp_path
         out = tmp_path / f"run{len(options)}"
         arguments = ["--data", "own.py:OwnLR", "--metrics", "psnr", "--out", out]
         assert command("run", "--models", "bicubic", "--scale", 4, *arguments, *options).code == 0
-        assert f"- LR: {origin}\n" in (out / "report.md").read_text()
+        assert f"- LR: {origin}\n" in (out / "report" / "report.md").read_text()
         assert read_manifest(out).protocol.lr == origin
 
 
 def test_every_face_of_a_report_states_the_signatures(finished, command):
     command("report", finished)
     psnr, sigma = "PSNR|RGB|floor|crop0|v1", "SIGMA|RGB|float|ddof1|v1|n2"
-    text = (finished / "report.md").read_text().partition("<summary>Signatures</summary>")[2].partition("</details>")[0]
-    page, tex = (finished / "report.html").read_text(), (finished / "table.tex").read_text()
+    text = (
+        (finished / "report" / "report.md")
+        .read_text()
+        .partition("<summary>Signatures</summary>")[2]
+        .partition("</details>")[0]
+    )
+    page, tex = (finished / "report" / "report.html").read_text(), (finished / "report" / "table.tex").read_text()
     for signature in (psnr, sigma):
         assert f"`{signature}`" in text
         assert page.count(signature) >= 3, "in the tooltip, under the table, beside the definition"
         assert f"% {signature}: " in tex
-        assert signature in (finished / "rows.csv").read_text()
-        assert signature in (finished / "table.csv").read_text()
+        assert signature in (finished / "report" / "rows.csv").read_text()
+        assert signature in (finished / "report" / "table.csv").read_text()
     row = json.loads((finished / "rows.jsonl").read_text().splitlines()[0])
     assert row["signature"] == psnr
 

@@ -84,7 +84,7 @@ def test_the_page_makes_the_table(monkeypatch):
     names = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL):
         exec(compile(block, str(PAGE), "exec"), names)
-    wanted = pd.read_csv(REPORTS[1] / "table.csv").set_index(["model", "temperature"])["psnr"]
+    wanted = pd.read_csv(REPORTS[1] / "report" / "table.csv").set_index(["model", "temperature"])["psnr"]
     found = names["table"]
     assert len(found) == len(wanted)
     for (model, temperature), mean in found.items():

@@ -42,7 +42,7 @@ def test_merged_shards_are_the_run(spec, shards, results, tmp_path, command):
     assert (again.sampled, again.scored) == (0, 0)
     for folder in (merged, whole):
         assert command("report", folder, "--format", "csv").code == 0
-    assert (merged / "rows.csv").read_bytes() == (whole / "rows.csv").read_bytes()
+    assert (merged / "report" / "rows.csv").read_bytes() == (whole / "report" / "rows.csv").read_bytes()
 
 
 def test_a_report_of_shards_is_that_of_the_run(spec, shards, tmp_path, command):
@@ -140,7 +140,7 @@ def test_on_the_command_line(spec, tmp_path, command):
     assert "asks for 1 setting on 3 images: 3 items.\nNothing is left to do.\n" in dry
     merged = command("merge", "part1", "part2", "--out", "all")
     assert merged.code == 0
-    assert "all/report.md" in merged.out
+    assert "all/report/report.md" in merged.out
     assert command("verify", "all").code == 0
 
 

@@ -40,7 +40,7 @@ def test_jobs_in_processes_of_their_own(spec, tmp_path, command):
     words = ["--models", spec.models[0], "--scale", 4, "--data", spec.data, "--metrics", "psnr", "--limit", 2]
     done = command("run", *words, "--engine", "slurm:cluster=local", "--workers", 2, "--out", "jobs")
     assert done.code == 0, done.err
-    assert "jobs/report.md" in done.out
+    assert "jobs/report/report.md" in done.out
     assert command("verify", "jobs").code == 0
     assert [path.name for path in sorted(Path("jobs.shards").iterdir())] == ["1-of-2", "2-of-2", "jobs"]
 

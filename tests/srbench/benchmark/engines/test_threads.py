@@ -35,7 +35,7 @@ def test_one_process_of_two_threads_and_two_of_one_give_equal_bytes(tmp_path, mo
             check=True,
             capture_output=True,
         )
-        rows.append((run / "rows.csv").read_text())
+        rows.append((run / "report" / "rows.csv").read_text())
     assert rows[0] == rows[1]
     columns = {line.split(",")[4] for line in rows[0].splitlines()[1:]}
     assert columns == {"psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma"}

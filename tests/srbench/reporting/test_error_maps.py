@@ -44,7 +44,7 @@ def test_they_are_those_that_the_report_would_make(changed, command):
             assert carried_key(file) == map_key(kind, known.pair.hr.pixels, [sample.outputs[0].pixels])
     assert command("report", folder).code == 0
     assert maps(folder) == kept
-    shutil.rmtree(folder / "maps")
+    shutil.rmtree(folder / "report" / "maps")
     assert command("report", folder).code == 0
     assert maps(folder) == kept
 
