@@ -6,11 +6,9 @@ Metrics are scored as in a run. Where other processes do it, they start before a
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from srbench.benchmark import BenchmarkError
@@ -22,6 +20,7 @@ from srbench.machine.processes import suitable_workers
 from srbench.metrics.suite import DEFAULT, OF_SETS, Suite, open_metrics, read_suite
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import LoadedMetric, counted
+from srbench.run_folder.measured import Measured
 from srbench.run_folder.records import Value, to_json
 
 if TYPE_CHECKING:
@@ -29,60 +28,6 @@ if TYPE_CHECKING:
 
 IMAGES_EACH = 8
 """Images of ``measure`` that cost as much as one of ``srbench run``, where a model makes them first."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Values of every image, and their means."""
-
-    label: str
-    """Name of the folder of images."""
-    suite: str
-    """``name@version``."""
-    metrics: tuple[MetricFacts, ...]
-    values: dict[str, dict[str, Value]]
-    failures: tuple[str, ...]
-    set_metrics: tuple[MetricFacts, ...] = ()
-    """FID and KID, if asked for."""
-    sets: dict[str, float] = field(default_factory=dict)
-    """Values of all images together, by set metric; empty if any image could not be measured."""
-
-    def of_image(self, image: str, metric: str) -> float:
-        """Mean over the samples of an image; NaN if it could not be measured."""
-        value = self.values[image].get(metric, math.nan)
-        return fmean(value) if isinstance(value, list) else value
-
-    def count(self, metric: str) -> int:
-        """Number of images with a finite value."""
-        return sum(math.isfinite(self.of_image(image, metric)) for image in self.values)
-
-    def mean(self, metric: str) -> float:
-        """Mean over images, as in the table of a run without values that are not finite, unless all are such."""
-        found = [value for image in self.values if not math.isnan(value := self.of_image(image, metric))]
-        finite = [value for value in found if math.isfinite(value)]
-        return fmean(finite) if finite else found[0] if found else math.nan
-
-    def csv(self) -> str:
-        """``rows.csv`` of a run of these images; ``image`` is empty for a value of all images together."""
-        from srbench.run_folder.results import ResultTable, rows_csv
-
-        by_image: dict[str, Mapping[str, Value]] = {**self.values, "": self.sets}
-        rows = [(self.label, None, image, values) for image, values in by_image.items()]
-        metrics = self.metrics + self.set_metrics
-        table = ResultTable.from_values(rows, tuple(metric.name for metric in metrics))
-        return rows_csv(table, metrics, self.suite).rstrip("\n")
-
-    def facts(self) -> dict[str, object]:
-        """Signatures, means, numbers of finite values and all values."""
-        return {
-            "suite": self.suite,
-            "signatures": {metric.name: metric.signature for metric in self.metrics + self.set_metrics},
-            "sets": self.sets,
-            "mean": {metric.name: self.mean(metric.name) for metric in self.metrics},
-            "finite": {metric.name: self.count(metric.name) for metric in self.metrics},
-            "images": self.values,
-            "failures": self.failures,
-        }
 
 
 def labelled(texts: Sequence[str]) -> dict[str, Path]:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from srbench.benchmark.measure import Measured
 from srbench.interfaces import MetricFacts
 from srbench.reporting.answer import answer
 from srbench.reporting.latex import captioned_table, escape
 from srbench.reporting.rendering import rendered
 from srbench.reporting.report import interval_table, score_table
 from srbench.reporting.scores import header, printed, score, terminal_table
+from srbench.run_folder.measured import Measured
 from srbench.run_folder.records import Value
 from srbench.run_folder.results import ResultTable, summary_csv
 from srbench.words import number_of

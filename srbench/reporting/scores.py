@@ -19,9 +19,9 @@ from srbench.words import printable
 if TYPE_CHECKING:  # ``srbench measure`` prints its table without pandas, which takes a third of a second to import
     import pandas as pd
 
-    from srbench.benchmark.measure import Measured
     from srbench.reporting.families import Families
     from srbench.reporting.ranking import Mark, Ranking
+    from srbench.run_folder.measured import Measured
     from srbench.run_folder.results import ResultTable
     from srbench.voting.tally import Tally
 
