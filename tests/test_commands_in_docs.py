@@ -33,7 +33,7 @@ RUN = (
     "docs/command-line.md",
     "docs/data.md",
     "docs/latents.md",
-    "docs/leaderboard.md",
+    "docs/index-of-runs.md",
     "docs/matrix.md",
     "docs/reviewers.md",
     "docs/training.md",

@@ -62,7 +62,7 @@ def test_the_eight_columns(imported, workers):
     [
         "reporting.page.view",
         "reporting.report",
-        "leaderboard.summary",
+        "index.page",
         "matrix.folder",
         "benchmark.measure",
         "benchmark.structure",

@@ -42,9 +42,6 @@ _TITLES: dict[Severity, dict[str, str]] = {
         "SRB008": "A value or a column states a protocol other than its metric's, whose code is unchanged.",
         "SRB009": "The report shows numbers that do not follow from its records.",
         "SRB010": "A file of the report differs from its digest in report.json.",
-        "SRB013": "A model has a different value in another run of a leaderboard.",
-        "SRB014": "A model has different weights under the same name in another run of a leaderboard.",
-        "SRB015": "An image is different in another run of a leaderboard on a dataset of the same name.",
     },
     "unverified": {
         "SRB101": "A file was not compared with SHA256SUMS, which is missing, damaged or left by an earlier command.",

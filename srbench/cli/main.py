@@ -14,7 +14,7 @@ from srbench.cli.editing import edit, explore, upscale
 from srbench.cli.explaining import explain
 from srbench.cli.exporting import export
 from srbench.cli.interruption import INTERRUPTED, twice_at_once
-from srbench.cli.leaderboard import index, submit
+from srbench.cli.index import index
 from srbench.cli.listing import doctor, list_command
 from srbench.cli.measuring import init, measure, merge, run, score, verify
 from srbench.cli.reporting import compare, report, view
@@ -29,7 +29,7 @@ from srbench.words import one_line, printable
 
 SECTIONS = {
     "Benchmark": (init, run, merge, score, verify, measure, explain),
-    "Results": (report, compare, view, vote, index, submit, list_command, show_command),
+    "Results": (report, compare, view, vote, index, list_command, show_command),
     "Your images": (upscale, edit, explore),
     "Train": (train, export, convert),
     "Files": (data, weights, doctor),

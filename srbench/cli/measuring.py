@@ -76,9 +76,8 @@ if TYPE_CHECKING:
 @click.option(
     "--engine",
     metavar="NAME",
-    help="Where the work is done: dask (a Dask cluster of --workers on this "
-    "machine), dask:ADDRESS (a running scheduler), slurm or slurm:KEY=VALUE,... (--workers jobs, with "
-    "submitit's settings). [default: processes on this machine]",
+    help="Where the work is done: dask, a Dask cluster of --workers on this machine; dask:ADDRESS, a running "
+    "scheduler. [default: processes on this machine]",
 )
 @click.option(
     "--shard",
@@ -112,7 +111,6 @@ def run(
         from srbench.benchmark.run import run as run_spec
         from srbench.matrix.request import MatrixSpec, RequestError, read_spec
         from srbench.matrix.run import estimate_matrix, run_matrix
-        from srbench.matrix.slurm import run_on_slurm
 
         try:
             spec = read_spec(bench, {name: value for name, value in values.items() if value is not None})
@@ -126,19 +124,11 @@ def run(
         progress.report = report_seconds if values["shard"] is None else None
         if isinstance(spec, MatrixSpec):
             outcome = run_matrix(spec, progress, workers, engine, finished)
-        elif engine is not None and engine.partition(":")[0] == "slurm":
-            outcome = run_on_slurm(spec, engine, _jobs(workers), progress)
         else:
             click.get_current_context().call_on_close(discard_workers)
             outcome = run_spec(spec, progress, workers, engine)
         written = reported(outcome, progress, values["shard"], published=published)
     show_outcome(outcome, written, values["shard"])
-
-
-def _jobs(workers: Workers) -> int:
-    if not isinstance(workers, int):
-        raise click.UsageError("--engine slurm needs --workers N: how many jobs.")
-    return workers
 
 
 @click.command()

@@ -1,0 +1,84 @@
+"""Files of an index: index.html and index.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from srbench.files.atomic import write_whole
+from srbench.index.runs import LeftOut, Run, read_runs_below
+from srbench.index.tables import Table, tables_of
+from srbench.interfaces import Progress, silent
+from srbench.reporting.rendering import rendered, style_and_script
+
+_CSV = (
+    "datasets",
+    "images",
+    "scale",
+    "suite",
+    "crop",
+    "tile",
+    "model",
+    "temperature",
+    "samples",
+    "seed",
+    "digest",
+    "competes",
+    "metric",
+    "signature",
+    "mean",
+    "best",
+    "state",
+    "runs",
+)
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index that was written."""
+
+    page: Path
+    runs: list[Run]
+    tables: list[Table]
+    left_out: list[LeftOut]
+
+
+def write_index(folders: Sequence[Path], out: Path, progress: Progress = silent) -> Index:
+    """Write the index of all runs below some folders into the folder ``out``.
+
+    Raises ReportError if there is no run.
+    """
+    out = out.resolve()
+    runs, left_out = read_runs_below(folders, out, progress)
+    tables = tables_of(runs)
+    write_whole(out / "index.html", page_text(runs, tables, left_out).encode())
+    write_whole(out / "index.csv", csv_text(tables).encode())
+    return Index(out / "index.html", runs, tables, left_out)
+
+
+def page_text(runs: Sequence[Run], tables: Sequence[Table], left_out: Sequence[LeftOut]) -> str:
+    """Text of index.html. Jinja escapes all names; the policy allows our style and script alone."""
+    style = style_and_script(["report.css", "index.css"], ["tables.js", "index.js"])
+    return rendered("index.html.jinja", runs=runs, tables=tables, left_out=left_out, **style) + "\n"
+
+
+def csv_text(tables: Sequence[Table]) -> str:
+    """Text of index.csv: one line per mean."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CSV)
+    for table in tables:
+        protocol = table.protocol
+        where = [" = ".join(table.datasets), table.images, protocol.scale, protocol.suite, protocol.crop, protocol.tile]
+        for row in table.rows:
+            samples, seed = row.draw or (None, None)
+            what = [row.setting.model, row.setting.temperature, samples, seed, row.model.digest, row.competes]
+            state = [row.state, " ".join(run.name for run in row.runs)]
+            for metric, cell in zip(table.metrics, row.cells, strict=True):
+                if not math.isnan(cell.mean):
+                    writer.writerow([*where, *what, metric.name, metric.signature, cell.mean, cell.is_best, *state])
+    return text.getvalue()

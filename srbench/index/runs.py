@@ -1,0 +1,171 @@
+"""Runs below some folders: where they are, what they measured, and whether ``srbench verify`` confirmed them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from srbench.benchmark.verified import read_verified
+from srbench.files.hashes import sha256_file
+from srbench.interfaces import MetricFacts, ModelFacts, Progress, SRBenchError, Step, silent
+from srbench.reporting import ReportError
+from srbench.reporting.measurements import mean_of
+from srbench.run_folder.folder import RunFolder, read_sums
+from srbench.run_folder.manifest import FILE as MANIFEST
+from srbench.run_folder.protocol import Protocol, Setting
+from srbench.run_folder.records import KINDS
+from srbench.run_folder.results import Row, rows_of
+from srbench.words import number_of, one_line, printable
+
+State = Literal["verified", "unverified", "contradicted"]
+_RECORDS = (MANIFEST, *(kind.FILE for kind in KINDS))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model at one temperature in one run."""
+
+    model: ModelFacts
+    setting: Setting
+    draw: tuple[int, int] | None
+    """Number of samples and seed of a model that samples."""
+    values: dict[str, dict[str, float]]
+    """Values by column and image, means over samples, of the metrics that were measured on all images."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was read."""
+
+    name: str
+    """Path of its folder, relative to that of the index."""
+    report: str
+    """Address of its report, relative to the index; empty if it has none."""
+    state: State
+    reason: str
+    """Date and extent of the verification, or why there is none."""
+    protocol: Protocol
+    pairs: tuple[tuple[str, str, str], ...]
+    """Name, SHA-256 of the LR pixels and of the HR pixels of every image that was read; sorted, no HR is empty."""
+    metrics: dict[str, MetricFacts]
+    """Metrics by column: equal columns hold comparable values."""
+    entries: tuple[Entry, ...]
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the images that were read."""
+        return tuple(image for image, _, _ in self.pairs)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run, or a model of a run, that is in no table."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+def read_runs_below(folders: Sequence[Path], out: Path, progress: Progress = silent) -> tuple[list[Run], list[LeftOut]]:
+    """Read all runs below some folders, and name those that are damaged, foreign or contradicted.
+
+    Models that were not measured on all images of their run are left out too. Names and addresses are relative to
+    ``out``. Raises ReportError if there is no run folder at all.
+    """
+    paths = _run_folders(folders)
+    if not paths:
+        given = ", ".join(map(str, folders))
+        raise ReportError(f"{given}: no run in it; give folders that hold runs, as srbench run --out writes them")
+    runs: list[Run] = []
+    left_out: list[LeftOut] = []
+    for done, path in enumerate(paths):
+        name = printable(Path(os.path.relpath(path, out)).as_posix())
+        progress(Step(done, len(paths), name))
+        try:
+            run = _read(path, name)
+        except (SRBenchError, OSError) as error:
+            left_out.append(LeftOut(name, one_line(error).removeprefix(f"{path}: ").replace(str(path), name)))
+            continue
+        if run.state == "contradicted":
+            left_out.append(LeftOut(name, f"contradicted: {run.reason}"))
+            continue
+        runs.append(run)
+        left_out += [
+            LeftOut(f"{name}, {entry.setting.label}", f"not measured on all of {number_of(len(run.pairs), 'image')}")
+            for entry in run.entries
+            if not entry.values
+        ]
+    progress(Step(len(paths), len(paths), "tables"))
+    return runs, left_out
+
+
+def _run_folders(folders: Iterable[Path]) -> list[Path]:
+    """All folders with a manifest or records, sorted; hidden folders and those below a run are not searched."""
+    found = set()
+    for folder in folders:
+        for path, subfolders, files in os.walk(folder):
+            if not set(_RECORDS).isdisjoint(files):
+                found.add(Path(path).resolve())
+                subfolders.clear()
+            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+    return sorted(found)
+
+
+def _read(path: Path, name: str) -> Run:
+    """Read a run. Raises SRBenchError if it is damaged or has no measured row."""
+    folder = RunFolder.read(path)
+    manifest = folder.manifest
+    pairs = [(image, pair) for image in manifest.scope if (pair := folder.of(image).pair) and not pair.failed]
+    pixels = [(image, pair.lr.pixels if pair.lr else "", pair.hr.pixels if pair.hr else "") for image, pair in pairs]
+    metrics = {
+        f"{metric.name} {metric.signature} {metric.direction}": metric
+        for metric in manifest.metrics
+        if metric.group != "Cost"  # depends on the machine
+    }
+    by_setting: dict[Setting, list[Row]] = {}
+    for row in rows_of(folder):
+        by_setting.setdefault(row.setting, []).append(row)
+    entries = []
+    for setting, rows in by_setting.items():
+        draw = (manifest.protocol.samples, manifest.protocol.seed) if any(row.sample.drawn for row in rows) else None
+        values = {
+            column: {row.image: mean_of(row, metric) for row in rows if metric.name in row.values}
+            for column, metric in metrics.items()
+        }
+        whole = {column: of for column, of in values.items() if len(of) == len(pairs)}
+        entries.append(Entry(manifest.model(setting.model), setting, draw, whole))
+    report = next((page for page in ("report/report.html", "report/report.md") if (path / page).is_file()), "")
+    state, reason = _state(folder)
+    return Run(
+        name,
+        report and quote(f"{name}/{report}"),
+        state,
+        reason,
+        manifest.protocol,
+        tuple(sorted(pixels)),
+        metrics,
+        tuple(entries),
+    )
+
+
+def _state(folder: RunFolder) -> tuple[State, str]:
+    """State of a run by its ``verified.json``, and the reason. Edited records contradict their SHA256SUMS."""
+    commands, sums = folder.manifest.invocations, read_sums(folder.path) or {}
+    if commands and commands[-1].finished is not None:
+        for name in _RECORDS:
+            file = folder.path / name
+            if name in sums and not (file.is_file() and sha256_file(file) == sums[name]):
+                return "contradicted", f"{name} does not match SHA256SUMS"
+    verified = read_verified(folder.path)
+    if verified is None:
+        return "unverified", "srbench verify has not checked these records"
+    reason = f"{verified.date[:10]}: {verified.words}"
+    if verified.verdict == "contradicted":
+        return "contradicted", f"{reason}; {', '.join(verified.rules)}"
+    return ("verified" if verified.verified else "unverified"), reason
