@@ -13,7 +13,9 @@ from srbench.files.atomic import write_whole
 from srbench.index.runs import LeftOut, Run, read_runs_below
 from srbench.index.tables import Table, tables_of
 from srbench.interfaces import Progress, silent
+from srbench.reporting import ReportError
 from srbench.reporting.rendering import rendered, style_and_script
+from srbench.run_folder.manifest import is_run
 
 _CSV = (
     "datasets",
@@ -50,9 +52,12 @@ class Index:
 def write_index(folders: Sequence[Path], out: Path, progress: Progress = silent) -> Index:
     """Write the index of all runs below some folders into the folder ``out``.
 
-    Raises ReportError if there is no run.
+    Raises ReportError if there is no run, or ``out`` is in a run folder.
     """
     out = out.resolve()
+    for folder in (out, out.parent):
+        if is_run(folder):
+            raise ReportError(f"{folder}: is a run; give the folder that holds it, or another --out")
     runs, left_out = read_runs_below(folders, out, progress)
     tables = tables_of(runs)
     write_whole(out / "index.html", page_text(runs, tables, left_out).encode())

@@ -90,7 +90,8 @@ def read_runs_below(folders: Sequence[Path], out: Path, progress: Progress = sil
         try:
             run = _read(path, name)
         except (SRBenchError, OSError) as error:
-            left_out.append(LeftOut(name, one_line(error).removeprefix(f"{path}: ").replace(str(path), name)))
+            reason = one_line(error).removeprefix(f"{path}: ").replace(f"{path}/", "").replace(str(path), name)
+            left_out.append(LeftOut(name, reason))
             continue
         if run.state == "contradicted":
             left_out.append(LeftOut(name, f"contradicted: {run.reason}"))

@@ -1,239 +1,214 @@
-"""The leaderboard of twenty small runs, some of them damaged: its files, and its page in Chromium."""
+"""An index of many small runs: what shares a table, what is bold, what is left out, and the page in a browser."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import shutil
-import subprocess
-import sys
+import random
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
+import numpy as np
 import pytest
+from builders import metric
+from record_runs import Made, write_run
 
-from srbench.run_folder.protocol import Setting
+from srbench.index.runs import read_runs_below
+from srbench.index.tables import tables_of
 
-EVIL_RUN = "set-a/<script>alert(1)<:script>&"
-
-
-@pytest.fixture(scope="module")
-def site(twenty, srbench, tmp_path_factory):
-    """Folder of the leaderboard."""
-    out = tmp_path_factory.mktemp("site")
-    done = srbench("index", twenty, "--out", out)
-    assert done.exit_code == 0, done.output
-    assert "16 runs in 7 tables; 4 not ranked" in done.output
-    return out
+IMAGES = tuple(f"i{number}" for number in range(9))
+EASE = [float(number % 4) for number in range(9)]
+SIGNATURES = {"psnr": ("PSNR|RGB|v1", "PSNR|Y|v1"), "lpips": ("LPIPS|alex|v1", "LPIPS|vgg|v1"), "ssim": ("SSIM|v1",)}
+EVIL = "<script>alert(1)<:script>&"
 
 
-@pytest.fixture(scope="module")
-def facts(site):
-    return json.loads((site / "index.json").read_text())
+def made(**levels):
+    """A run of models whose PSNR differs by these levels on every image."""
+    values = {label: {"psnr": [20 + level + ease for ease in EASE]} for label, level in levels.items()}
+    return Made({image: f"pixels of {image}" for image in IMAGES}, values, (metric("psnr"),))
 
 
-@pytest.fixture(scope="module")
-def page(site, browser):
-    """The page at 1440 pixels; every request and message of the browser is in page.seen."""
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.seen = []
-    page.on("request", lambda request: page.seen.append(request.url))
-    page.on("console", lambda message: page.seen.append(message.text))
-    page.on("pageerror", lambda error: page.seen.append(str(error)))
-    page.on("dialog", lambda dialog: page.seen.append(dialog.message))
-    page.goto((site / "index.html").as_uri())
-    return page
+def tables_below(folder):
+    return tables_of(read_runs_below([folder], folder)[0])
 
 
-@pytest.fixture(autouse=True)
-def fresh(request):
-    if "page" in request.fixturenames:
-        page = request.getfixturevalue("page")
-        page.reload()
-        page.set_viewport_size({"width": 1440, "height": 900})
+def labels(table):
+    return [row.setting.label for row in table.rows]
 
 
-def shown(page):
-    return page.locator(".board tbody:not(.heading) tr:visible > th").all_inner_texts()
-
-
-def test_equal_pixels_share_a_table_whatever_their_name(facts):
-    tables = {
-        (*one["datasets"], one["scale"], one["suite"], one["images"], one["crop"]): one for one in facts["tables"]
+def random_run(rng):
+    """A run of random images, protocol, metrics and models; equal models give equal values for equal images."""
+    source = rng.choice("AAB")
+    pixels = {image: f"{source} {image}" for image in IMAGES[: rng.choice((9, 9, 8))]}
+    names = rng.sample(sorted(SIGNATURES), rng.randint(1, 3))
+    metrics = tuple(metric(name, signature=rng.choice(SIGNATURES[name])) for name in names)
+    digests = {label: f"{label} {rng.choice('aab')}" for label in rng.sample(("m1", "m2", "m3"), rng.randint(1, 3))}
+    values = {
+        label: {
+            one.name: [random.Random(f"{digest} {one.signature} {pixel}").gauss(20, 1) for pixel in pixels.values()]
+            for one in metrics
+        }
+        for label, digest in digests.items()
     }
-    assert sorted(map(str, tables)) == sorted(
-        map(
-            str,
-            [
-                ("copy-of-a", "set-a", 4, "srflow@1", 7, None),
-                ("set-a", 4, "srflow@1", 4, None),
-                ("set-a", 4, "srflow@1", 7, 24),
-                ("set-a", 8, "srflow@1", 7, None),
-                ("set-a", 4, "classic-y@1", 7, None),
-                ("set-b", 4, "classic-y@1", 7, None),
-                ("set-b", 4, "srflow@1", 7, None),
-            ],
-        )
-    )
-
-
-def test_models_are_rows_with_all_their_runs(facts, twenty):
-    rows = {one["label"]: one for one in facts["tables"][0]["rows"]}
-    assert set(rows) == {
-        "bicubic",
-        "near",
-        "noisy τ=0.8 (2 samples, seed 0)",
-        "noisy τ=0.3",
-        "noisy τ=0.8 (2 samples, seed 1)",
+    protocol = {
+        "scale": rng.choice((4, 4, 8)),
+        "suite": rng.choice(("s@1", "s@1", "t@1")),
+        "tile": rng.choice((None, 32)),
     }
-    names = [Path(run).name for run in rows["near"]["runs"]]
-    assert names == ["three", "three", "<script>alert(1)<:script>&", "other-name"]
-    assert rows["near"]["state"] == "verified"
-    assert rows["noisy τ=0.8 (2 samples, seed 1)"]["state"] == "unverified"
-    assert rows["bicubic"]["cells"]["psnr"]["rank"] == 1
+    return Made(pixels, values, metrics, rng.choice("de"), protocol, digests)
 
 
-def test_a_run_is_verified_when_and_how_much_or_listed_apart_with_its_rule(facts, site, twenty):
-    standing = {os.path.relpath(os.path.normpath(site / name), twenty): one for name, one in facts["runs"].items()}
-    assert standing["set-a/three"]["words"].endswith(": 56 of 84 values and 0 of 28 items")
-    assert {name for name, one in standing.items() if one["state"] == "verified"} == {"set-a/three", "set-b/three"}
-    apart = {Path(one["name"]).name: one for one in facts["apart"]}
-    assert {name: one["rule"] for name, one in apart.items()} == {
-        "image": "SRB002",
-        "row": "SRB001",
-        "torn": "",
-        "value": "SRB001",
+def test_no_value_stands_beside_one_of_other_images_protocol_or_signature(tmp_path):
+    merged = 0
+    for number in range(30):
+        rng = random.Random(number)
+        known = {f"r{place}": random_run(rng) for place in range(8)}
+        for name, run in known.items():
+            write_run(tmp_path / str(number) / name, run)
+        shown = []
+        for table in tables_below(tmp_path / str(number)):
+            pixels = {tuple(sorted(known[run.name].pixels.items())) for row in table.rows for run in row.runs}
+            assert len(pixels) == 1
+            for row in table.rows:
+                merged += len(row.runs) > 1
+                label = row.setting.model.partition(" @ ")[0]
+                for run in row.runs:
+                    stated = known[run.name].protocol
+                    assert stated == {name: getattr(table.protocol, name) for name in stated}
+                    assert known[run.name].digests[label] == row.model.digest
+                    shown.append((run.name, label))
+                for column, cell in zip(table.metrics, row.cells, strict=True):
+                    having = [known[run.name] for run in row.runs if column in known[run.name].metrics]
+                    assert (cell.text != "") == bool(having)
+                    for run in having:
+                        assert cell.mean == pytest.approx(np.mean(run.values[label][column.name]))
+        assert sorted(shown) == sorted((name, label) for name, run in known.items() for label in run.values)
+    assert merged
+
+
+def test_bold_is_best_or_not_significantly_worse(tmp_path):
+    run = made(a=3, b=2, c=3)
+    for place in range(0, 9, 2):
+        run.values["c"]["psnr"][place] -= 0.5  # c is worse than a on five images and equal on four
+    write_run(tmp_path / "x", run)
+    [table] = tables_below(tmp_path)
+    assert [(row.setting.label, row.cells[0].is_best) for row in table.rows] == [("a", True), ("c", True), ("b", False)]
+
+
+def test_a_model_is_one_row_unless_its_values_differ(tmp_path):
+    first, second, third = made(a=1, b=2), replace(made(a=1, c=3), dataset="e"), made(a=1)
+    third.values["a"]["psnr"][4] += 0.01
+    for name, run in {"x": first, "y": second, "z": third}.items():
+        write_run(tmp_path / name, run)
+    [table] = tables_below(tmp_path)
+    assert table.datasets == ("d", "e")
+    assert {row.setting.label: [run.name for run in row.runs] for row in table.rows} == {
+        "c": ["y"],
+        "b": ["x"],
+        "a @ z": ["z"],
+        "a @ x": ["x", "y"],
     }
-    assert str(twenty.parent) not in apart["torn"]["text"], "a page for others names no folder of this machine"
 
 
-def test_a_proof_of_other_sums_is_void(twenty, srbench, tmp_path):
-    shutil.copytree(twenty / "set-b" / "three", tmp_path / "runs" / "three")
-    (tmp_path / "runs" / "three" / "SHA256SUMS").write_text("")
-    assert srbench("index", tmp_path / "runs").exit_code == 0
-    [standing] = json.loads((tmp_path / "runs" / "index.json").read_text())["runs"].values()
-    assert standing["state"] == "unverified"
+def test_equal_labels_of_unlike_models_name_their_runs(tmp_path):
+    write_run(tmp_path / "x", made(a=1))
+    write_run(tmp_path / "y", replace(made(a=2), digests={"a": "another"}))
+    [table] = tables_below(tmp_path)
+    assert labels(table) == ["a @ y", "a @ x"]
 
 
-def test_csv_has_every_value(site, facts):
-    with (site / "index.csv").open(newline="") as file:
+@pytest.fixture
+def site(tmp_path):
+    """Runs of every state, one of them with hostile names, and what is no run."""
+    runs = tmp_path / "runs"
+    hostile = replace(made(**{"b": 2, "<b>": 1}), dataset="<i>d</i>", protocol={"scale": 8})
+    for name, run in {
+        "good": made(a=1),
+        "edited": made(a=2),
+        "wrong": made(a=3),
+        "torn": made(a=4),
+        EVIL: hostile,
+    }.items():
+        write_run(runs / name, run)
+    write_run(runs / os.fsdecode(b"m\xfcnchen"), made(c=0))
+    lacking = made(a=1, b=2)
+    del lacking.values["b"]["psnr"]
+    write_run(runs / "lacking", lacking)
+    for name, (verdict, verified) in {"good": ("proven", 9), "wrong": ("contradicted", 0)}.items():
+        write_verified(runs / name, verdict, verified)
+    rows = runs / "edited" / "rows.jsonl"
+    rows.write_text(rows.read_text().replace("22.0", "29.0", 1))
+    (runs / "torn" / "manifest.json").write_text("{")
+    (runs / "app").mkdir()
+    (runs / "app" / "manifest.json").write_text('{"name": "an app"}')
+    (runs / "bare").mkdir()
+    (runs / "bare" / "rows.jsonl").write_text("{}\n")
+    (runs / "notes").mkdir()
+    return runs
+
+
+def write_verified(run, verdict, verified):
+    """Forge the result of a check, as anybody can."""
+    from srbench.files.hashes import sha256_file
+
+    facts = {"sums": sha256_file(run / "SHA256SUMS"), "date": "2026-01-31T12:00:00", "srbench": "0.1"}
+    facts |= {"verdict": verdict, "verified": verified, "unverified": 0, "contradicted": 9 - verified}
+    facts |= {"sampled": 0, "items": 9, "rules": {} if verified else {"SRB005": 9}, "tried": 0}
+    (run / "verified.json").write_text(json.dumps(facts))
+
+
+def test_states_and_what_is_left_out(site, command):
+    done = command("index", site, "--out", "out")
+    assert (done.code, done.out.splitlines()[0]) == (0, "4 runs in 2 tables; 6 left out"), done.err
+    remarks = [line for line in done.err.splitlines() if line.startswith("left out: ")]
+    left_out = dict(line.removeprefix("left out: ").split(": ", 1) for line in remarks)
+    assert {Path(name.partition(",")[0]).name for name in left_out} == {
+        "edited",
+        "wrong",
+        "torn",
+        "app",
+        "bare",
+        "lacking",
+    }
+    assert left_out["../runs/edited"] == "contradicted: rows.jsonl does not match SHA256SUMS"
+    assert left_out["../runs/wrong"] == "contradicted: 2026-01-31: 0 of 9 values and 0 of 9 items; SRB005"
+    assert left_out["../runs/lacking, b"] == "not measured on all of 9 images"
+    with Path("out/index.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    wanted = [
-        (
-            table["data"],
-            str(table["scale"]),
-            table["suite"],
-            row["label"].partition(" (")[0],
-            *map(str, row["draw"] or ("", "")),
-            row["digest"],
-            str(row["competes"]),
-            name,
-            float(cell["mean"]),
-            str(cell["rank"] or ""),
-            cell["group"],
-            row["state"],
-            " ".join(row["runs"]),
-        )
-        for table in facts["tables"]
-        for row in table["rows"]
-        for name, cell in row["cells"].items()
-    ]
-    found = [
-        (
-            one["data"],
-            one["scale"],
-            one["suite"],
-            Setting(one["model"], float(one["temperature"]) if one["temperature"] else None).label,
-            one["samples"],
-            one["seed"],
-            one["digest"],
-            one["competes"],
-            one["metric"],
-            float(one["mean"]),
-            one["rank"],
-            one["group"],
-            one["state"],
-            one["runs"],
-        )
-        for one in lines
-    ]
-    assert found == wanted
+    assert {(line["model"], line["state"], line["mean"]) for line in lines} >= {
+        ("a", "verified", str(np.mean([21 + ease for ease in EASE]))),
+        ("c", "unverified", str(np.mean([20 + ease for ease in EASE]))),
+    }
 
 
-def test_markdown_has_the_tables(site):
-    text = (site / "index.md").read_text()
-    assert "## copy-of-a = set-a, 4x, srflow@1, 7 images" in text
-    assert "<script>" not in text
-    assert "SRB002 An image differs from its record." in text
+def test_the_page_holds_names_as_text(site, command):
+    assert command("index", site).code == 0
+    text = (site / "index" / "index.html").read_text()
+    assert "<script>alert" not in text
+    assert "<i>d" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert str(site) not in text, "a page for others names no folder of this machine"
 
 
-def test_files_of_the_user_are_kept(twenty, srbench, tmp_path):
-    (tmp_path / "index.html").write_text("mine")
-    done = srbench("index", twenty, "--out", tmp_path)
-    assert "kept as index.html.1" in done.output
-    again = srbench("index", twenty, "--out", tmp_path)
-    assert "kept as" not in again.output
-    assert (tmp_path / "index.html.1").read_text() == "mine"
-    assert not (tmp_path / "index.html.2").exists()
+def test_folders_without_runs_and_a_run_are_refused(site, command):
+    done = command("index", site / "notes")
+    assert (done.code, "no run in it" in done.err) == (1, True)
+    done = command("index", site / "good")
+    assert (done.code, "give the folder that holds it" in done.err) == (1, True)
 
 
-def test_a_folder_without_runs_and_a_run_are_refused(twenty, command, tmp_path):
-    assert command("index", tmp_path).code == 1
-    done = command("index", twenty / "set-a" / "three")
-    assert done.code == 1
-    assert "give the folder that holds it" in done.err
-
-
-def test_torch_is_not_loaded(twenty, tmp_path):
-    code = "import sys; from srbench.cli.main import main\ntry: main()\nfinally: print('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "index", str(twenty), "--out", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines()[-1] == "False"
-
-
-def test_nothing_is_requested_and_names_stay_text(page, site):
-    assert page.seen.count((site / "index.html").as_uri()) == len(page.seen)
-    assert page.get_by_text(EVIL_RUN).count() == 1
-
-
-def test_links_lead_to_reports(page):
-    links = page.locator(".runs a").evaluate_all("(links) => links.map((link) => link.href)")
-    assert len(links) > 16
-    assert all(Path(unquote(urlparse(link).path)).is_file() for link in links)
-
-
-def test_columns_sort(page):
-    table = page.locator(".board table").first
-    table.get_by_role("button", name="PSNR").click()
-    first = shown(page)[:3]
-    table.get_by_role("button", name="PSNR").click()
-    assert shown(page)[:3] == first[::-1]
-
-
-def test_search_and_filters(page):
-    every = len(shown(page))
-    assert page.locator("#found").inner_text() == f"{every} of {every} rows"
-    page.locator("#search").fill("noisy set-b")
-    assert shown(page) == ["noisy τ=0.8", "noisy τ=0.3"]
-    assert page.locator(".board:visible").count() == 1
-    page.locator("#search").fill("")
-    page.locator("#dataset").select_option("copy-of-a")
-    assert page.locator(".board:visible").count() == 1
-    page.locator("#dataset").select_option("")
-    page.locator("#scale").select_option("8")
-    assert page.locator(".board:visible h2").all_inner_texts() == ["set-a, 8x, srflow@1, 7 images"]
-    page.locator("#scale").select_option("")
-    page.locator("#verified").check()
-    assert 0 < len(shown(page)) < every
-    assert page.locator("tr[data-state=unverified]:visible").count() == 0
-
-
-@pytest.mark.parametrize("width", [400, 1440])
-def test_nothing_is_wider_than_the_window(page, width):
-    page.set_viewport_size({"width": width, "height": 900})
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+def test_the_page_asks_for_nothing_and_sorts(site, command, browser):
+    assert command("index", site, "--out", "out").code == 0
+    page, seen = browser.new_page(), []
+    page.on("request", lambda request: seen.append(request.url))
+    page.on("console", lambda message: seen.append(message.text))
+    page.on("dialog", lambda dialog: seen.append(dialog.message))
+    address = Path("out/index.html").absolute().as_uri()
+    page.goto(address)
+    rows = page.locator(".board").nth(1).locator("tbody th")
+    first = rows.all_inner_texts()
+    page.locator(".board").nth(1).get_by_role("button", name="PSNR").click()
+    page.locator(".board").nth(1).get_by_role("button", name="PSNR").click()
+    assert rows.all_inner_texts() == first[::-1]
+    assert seen == [address]
