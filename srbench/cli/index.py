@@ -14,7 +14,7 @@ from srbench.words import number_of
 
 @click.command()
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...", type=options.PATH)
-@options.folder("--out", help="Folder of index.html and index.csv. [default: index in the first DIR]")
+@options.folder("--out", help="Folder to make, of index.html and index.csv. [default: index in the first DIR]")
 def index(folders: tuple[Path, ...], out: Path | None) -> None:
     """Make one page of all runs below some folders.
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srbench.files.atomic import write_whole
 from srbench.index.runs import LeftOut, Run, read_runs_below
 from srbench.index.tables import Table, tables_of
 from srbench.interfaces import Progress, silent
 from srbench.reporting import ReportError
+from srbench.reporting.files import put_in_place
 from srbench.reporting.rendering import rendered, style_and_script
 from srbench.run_folder.manifest import is_run
 
@@ -50,9 +50,9 @@ class Index:
 
 
 def write_index(folders: Sequence[Path], out: Path, progress: Progress = silent) -> Index:
-    """Write the index of all runs below some folders into the folder ``out``.
+    """Write the index of all runs below some folders as the folder ``out``.
 
-    Raises ReportError if there is no run, or ``out`` is in a run folder.
+    Raises ReportError if there is no run, ``out`` is in a run folder, or it holds other files than an earlier index.
     """
     out = out.resolve()
     for folder in (out, out.parent):
@@ -60,8 +60,8 @@ def write_index(folders: Sequence[Path], out: Path, progress: Progress = silent)
             raise ReportError(f"{folder}: is a run; give the folder that holds it, or another --out")
     runs, left_out = read_runs_below(folders, out, progress)
     tables = tables_of(runs)
-    write_whole(out / "index.html", page_text(runs, tables, left_out).encode())
-    write_whole(out / "index.csv", csv_text(tables).encode())
+    contents = {"index.html": page_text(runs, tables, left_out).encode(), "index.csv": csv_text(tables).encode()}
+    put_in_place(out, contents)
     return Index(out / "index.html", runs, tables, left_out)
 
 

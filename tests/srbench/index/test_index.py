@@ -191,7 +191,12 @@ def test_the_page_holds_names_as_text(site, command):
     assert str(site) not in text, "a page for others names no folder of this machine"
 
 
-def test_folders_without_runs_and_a_run_are_refused(site, command):
+def test_folders_without_runs_a_run_and_files_of_the_user_are_refused(site, command):
+    (site / "index").mkdir()
+    (site / "index" / "mine.txt").write_text("mine")
+    done = command("index", site)
+    assert (done.code, "not made by srbench" in done.err) == (1, True)
+    assert [file.name for file in (site / "index").iterdir()] == ["mine.txt"]
     done = command("index", site / "notes")
     assert (done.code, "no run in it" in done.err) == (1, True)
     done = command("index", site / "good")
