@@ -12,29 +12,17 @@ function say(...parts) {
   $("said").replaceChildren(...parts);
 }
 
-/** The path of this page on the machine that has it: srbench view states it; null on a page of another server. */
-function reportPath() {
-  const stated = document.querySelector("meta[name=report-path]")?.content;
-  if (stated || location.protocol !== "file:") return stated ?? null;
-  return decodeURIComponent(location.pathname).replace(/^\/(?=[A-Za-z]:)/, "");
-}
-
-/** The command that serves the folder of this page. */
+/** The command that serves the run in whose folder "report" this page lies as a file. */
 function viewCommand() {
-  const folder = reportPath().replace(/[\/\\][^\/\\]*$/, "") || "/";
-  return `srbench view ${/^[\w@%+=:,.\/-]+$/.test(folder) ? folder : `'${folder.replaceAll("'", `'\\''`)}'`}`;
-}
-
-/** An address of what is shown. Served by srbench view, it is that of the file: the port ends with the server. */
-function linkToThis() {
-  const path = document.querySelector("meta[name=report-path]")?.content.replaceAll("\\", "/").replace(/^(?=[A-Za-z]:)/, "/");
-  const page = path ? `file://${path.split("/").map(encodeURIComponent).join("/")}` : location.href.replace(/#.*$/, "");
-  return page + addressPart();
+  const path = decodeURIComponent(location.pathname).replace(/^\/(?=[A-Za-z]:)/, "");
+  const run = path.replace(/([\/\\][^\/\\]*){2}$/, "") || "/";
+  return `srbench view ${/^[\w@%+=:,.\/-]+$/.test(run) ? run : `'${run.replaceAll("'", `'\\''`)}'`}`;
 }
 
 async function copyLink() {
-  await copyText(linkToThis());
-  say(reportPath() === null ? "Link copied." : `Link copied. It opens on machines that have this folder at the same path.`);
+  await copyText(location.href.replace(/#.*$/, "") + addressPart());
+  const limit = location.protocol === "file:" ? " It opens on machines that have this folder at the same path." : "";
+  say(`Link copied.${limit}`);
 }
 
 /** Into the clipboard; where the browser keeps that from pages, by way of a field. */
@@ -121,8 +109,7 @@ async function saveFigure() {
     say(compressed ? "Figure saved, of compressed images: for print, save it from the page of the run folder." : "Figure saved.");
   } catch (error) {
     if (location.protocol !== "file:") throw error;
-    const copy = element("button", { type: "button", click: async () => { await copyText(viewCommand()); copy.textContent = "Copied"; } }, "Copy");
-    say("A browser lets no page that was opened as a file save its images. Save the figure from ", element("code", {}, viewCommand()), " ", copy);
+    say("A browser lets no page that was opened as a file save its images. Save the figure from ", element("code", {}, viewCommand()));
   }
 }
 
