@@ -94,7 +94,7 @@ def forge_sums(run: Path) -> None:
 def forge_list(run: Path) -> None:
     """Make report.json agree with the files that are there."""
     listed = json.loads((run / "report" / "report.json").read_text())
-    listed["files"] = {name: sha256_file(run / name) for name in listed["files"]}
+    listed["files"] = {name: sha256_file(run / "report" / name) for name in listed["files"]}
     (run / "report" / "report.json").write_text(json.dumps(listed, indent=1) + "\n")
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srbench.reporting.page.contents import ABSENT, _addresses, _values
-from srbench.reporting.report import write_report
+from srbench.reporting.page.contents import ABSENT, _address, _by_rule, _values
 
 METRIC = SimpleNamespace(name="psnr", digits=2)
 
@@ -40,22 +39,19 @@ def test_values_that_short_floats_would_move_are_long(large):
 
 
 def test_addresses_follow_from_names_where_they_do(tmp_path):
+    addresses = ["../images/lr/a.png", "../images/lr/b.png", None, "../images/lr/d.png", "data:image/webp;base64,AA"]
+    found = _by_rule(list("abcdf"), addresses)
+    assert (found["folder"], found["ending"], found["ranges"]) == ("../images/lr/", ".png", [[0, 2], [3, 4]])
+    assert found["others"] == {4: "data:image/webp;base64,AA"}
+    odd = _by_rule(["a", "b"], ["../images/lr/a.png", "../else where/b.png"])
+    assert odd["others"] == {1: "../else%20where/b.png"}
+
+
+def test_images_are_linked_from_the_report_of_their_run_and_embedded_elsewhere(tmp_path):
     run = tmp_path / "run"
-    Image.new("RGB", (4, 4)).save(tmp_path / "far.png")
-    files = [run / "images/lr/a.png", run / "images/lr/b.png", None, run / "images/lr/d.png", tmp_path / "far.png"]
-    found = _addresses(SimpleNamespace(path=run), list("abcdf"), files)
-    assert (found["folder"], found["ending"], found["ranges"]) == ("images/lr/", ".png", [[0, 2], [3, 4]])
-    assert list(found["others"]) == [4]
-    assert found["others"][4].startswith("data:image/webp;base64,"), "an image elsewhere is embedded"
-    odd = _addresses(SimpleNamespace(path=run), ["a", "b"], [run / "images/lr/a.png", run / "else where/b.png"])
-    assert odd["others"] == {1: "else%20where/b.png"}
-
-
-def test_a_page_alone_links_no_map_of_earlier_outputs(make_run, greys):
-    """A report of all formats leaves maps; of new outputs they are not."""
-    values = {("m", None): {"a": (20.0, 0.1), "b": (21.0, 0.2)}}
-    run = make_run("run", values, greys=greys(10, 250, 60, 30))
-    write_report([run])
-    assert '"ending":"_error.png"' in write_report([run], ["html"]).files[0].read_text()
-    run = make_run("run", values, greys=greys(10, 250, 61, 30))
-    assert '"ending":"_error.png"' not in write_report([run], ["html"]).files[0].read_text()
+    file = run / "images" / "lr" / "a.png"
+    file.parent.mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(file)
+    (run / "manifest.json").write_text("{}")
+    assert _address(run / "report", file) == "../images/lr/a.png"
+    assert _address(tmp_path / "report", file).startswith("data:image/webp;base64,")

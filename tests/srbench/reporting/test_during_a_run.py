@@ -1,0 +1,57 @@
+"""Reports of a run while it is being written."""
+
+from __future__ import annotations
+
+from builders import metric
+
+from srbench.reporting.measurements import read_runs
+from srbench.reporting.notes import notes_of
+from srbench.reporting.report import write_report
+from srbench.reporting.scores import score
+from srbench.run_folder import records
+from srbench.run_folder.folder import RunFolder
+
+
+def test_reports_of_a_run_that_is_being_written(slow_run):
+    run, let, process = slow_run
+    counts = []
+    for turn in range(1, 4):
+        let(8 + 2 * turn)  # two more images, while the report is made
+        report = write_report([run])
+        counts.append(report.scores.lines[0].images)
+        text = report.files[0].read_text()
+        assert f"> Not all of the 40 images are measured: Slow {counts[-1]}." in text
+        assert "Left out" not in text
+    assert process.poll() is None, "the run is still at work"
+    let(99)
+    process.wait(timeout=300)
+    assert counts == sorted(counts)
+    assert len(read_runs([run]).rows) == 40
+
+
+def test_a_state_in_the_middle_of_a_line_of_writing_is_consistent(make_run, monkeypatch):
+    """Another process finishes an image while the folder is read: its lines count together or not at all."""
+    run = make_run("run", {("m", None): {"a": (20.0, 0.5)}}, images=["a", "b"])
+    make_run("other", {("m", None): {"a": (20.0, 0.5), "b": (30.0, 0.4)}})
+    names = {kind.FILE for kind in records.KINDS}
+    before, read = {}, records.read
+
+    def lines(folder, kind):
+        found = list(read(folder, kind))
+        if not before:
+            before.update(dict.fromkeys(names))
+            for name in names & {path.name for path in (run.parent / "other").iterdir()}:
+                (run / name).write_bytes((run.parent / "other" / name).read_bytes())
+        return found
+
+    monkeypatch.setattr(records, "read", lines)
+    folder = RunFolder.read(run)
+    assert folder.of("b").samples, "it has been sampled"
+    monkeypatch.undo()
+    measurements = read_runs([run])
+    table = measurements.table()
+    assert not [
+        note for note in notes_of(measurements, score(table, table.summary(), (metric("psnr"),))) if "Left" in note
+    ]
+    for setting, sample in folder.of("b").samples.items():
+        assert folder.sample(setting, "b") is sample, "and its pair is there"
