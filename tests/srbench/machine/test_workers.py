@@ -159,14 +159,14 @@ def test_an_error_that_cannot_be_sent_comes_as_text(openers):
 
 
 def test_warnings_are_repeated_once(openers):
-    with pytest.warns(UserWarning) as heard:  # noqa: PT030, PT031
+    with pytest.warns(UserWarning) as heard:  # noqa: PT030
         assert dict(map_items(openers.warning, range(8), workers=2)) == {item: item for item in range(8)}
     assert sorted(str(one.message) for one in heard) == ["opened", "seen 0", "seen 1"]
 
 
 def test_what_the_opener_raises_is_raised(openers):
     for workers in (1, 2):
-        with pytest.raises(SRBenchError, match="^nothing to open$"):
+        with pytest.raises(SRBenchError, match=r"^nothing to open$"):
             list(map_items(openers.refusing, range(3), workers=workers))
 
 
