@@ -1,22 +1,23 @@
 """``srbench measure``: folders of images in, numbers out, with references or without. No model, nothing written.
 
-Metrics are scored as in a run. Where other processes do it, they start before anything large is loaded here.
+Metrics are scored as in a run. With several workers, this process does not load torch.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.engines.pool import Send, given_up, messages_about
 from srbench.images.folders import images_in
 from srbench.images.io import quantize, read_uint8
 from srbench.interfaces import ImagePair, MetricFacts, Progress, SRBenchError, Step, silent
 from srbench.machine.processes import suitable_workers
+from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.suite import DEFAULT, OF_SETS, Suite, open_metrics, read_suite
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import LoadedMetric, counted
@@ -32,15 +33,15 @@ IMAGES_EACH = 8
 
 def labelled(texts: Sequence[str]) -> dict[str, Path]:
     """Folders as typed, ``DIR`` or ``LABEL=DIR``, by label: its name. Raises BenchmarkError if two share a label."""
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for text in texts:
         label, is_given, folder = text.partition("=")
         path = Path(folder) if is_given and not Path(text).exists() else Path(text)
         label = label if path != Path(text) else path.resolve().name
-        if label in found:
-            raise BenchmarkError(f"{found[label]} and {path} are both called {label}; give a label: LABEL={path}")
-        found[label] = path
-    return found
+        if label in folders:
+            raise BenchmarkError(f"{folders[label]} and {path} are both called {label}; give a label: LABEL={path}")
+        folders[label] = path
+    return folders
 
 
 def to_json_text(facts: object) -> str:
@@ -48,72 +49,44 @@ def to_json_text(facts: object) -> str:
     return json.dumps(to_json(facts), indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def measure_folder(
-    images: Path,
-    hr: Path | None = None,
-    lr: Path | None = None,
-    names: Sequence[str] | None = None,
-    progress: Progress = silent,
-    suite: str = DEFAULT,
-    workers: int | None = 1,
-    scale: int | None = None,
-) -> Measured:
-    """Measure the images of a folder, against HR in ``hr`` and LR in ``lr`` if given; samples are NAME_sampleK.
-
-    Images are paired by name. Without ``names`` the suite's metrics are measured, except those of a model and those
-    that need what is not given; ``scale`` is for borders as wide as the scale, if there is no ``lr`` to tell it.
-    ``fid`` and ``kid`` compare the folders as sets. ``workers`` processes share the images, with the same values; None:
-    as many as suit this machine. Raises BenchmarkError that names every image without a partner, and SRBenchError for
-    an unknown metric or one that needs what is not given.
-    """
-    return measure_folders({images.resolve().name: images}, hr, lr, names, progress, suite, workers, scale)[0]
+def measure_folder(images: Path, hr: Path | None = None, lr: Path | None = None, **options: Any) -> Measured:  # noqa: ANN401
+    """``measure_folders`` of a single folder, which is its own label."""
+    return measure_folders({images.resolve().name: images}, hr, lr, **options)[0]
 
 
 def measure_folders(
     folders: Mapping[str, Path],
     hr: Path | None = None,
     lr: Path | None = None,
+    *,
     names: Sequence[str] | None = None,
     progress: Progress = silent,
     suite: str = DEFAULT,
     workers: int | None = 1,
     scale: int | None = None,
 ) -> list[Measured]:
-    """Measure several folders of the same images, by label, with the arguments of ``measure_folder``.
+    """Measure several folders of the same images, by label, alone or against HR and LR images of the same names.
 
-    A metric of all samples of an image has one signature for all folders. Raises BenchmarkError if the folders hold
-    other images, and the errors of ``measure_folder``.
+    Args:
+        folders: Folders of images; several samples of an image are called NAME_sampleK.
+        hr: Folder of HR images.
+        lr: Folder of LR images.
+        names: Metrics; by default those of the suite, except metrics of a model and metrics that need HR, LR or the
+            scale where it is not given. ``fid`` and ``kid`` compare each folder with ``hr`` as sets.
+        progress: Called after every image.
+        suite: Name of a protocol, or a TOML file.
+        workers: Processes that share the images, with the same values; None: as many as suit this machine.
+        scale: For borders as wide as the scale; follows from ``lr`` if that is given.
+
+    Returns:
+        Values of each folder. A metric of all samples of an image has the same signature in all of them.
+
+    Raises:
+        SRBenchError: Images lack a partner (all are named), the folders have different images, or a metric is unknown
+            or needs what is not given.
     """
-    found: list[Measured] = []
-    counts: set[int] = set()
-    for label, folder in folders.items():
-        one, samples = _measured(label, folder, hr, lr, names, progress, read_suite(suite), workers, scale)
-        found.append(one)
-        counts |= samples
-        if differing := sorted(one.values.keys() ^ found[0].values.keys()):
-            raise BenchmarkError(
-                f"{label} and {found[0].label} have different images, such as {differing[0]}; give --hr"
-            )
-    number = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
-    return [replace(one, metrics=tuple(counted(metric, number) for metric in one.metrics)) for one in found]
-
-
-def _measured(
-    label: str,
-    folder: Path,
-    hr: Path | None,
-    lr: Path | None,
-    names: Sequence[str] | None,
-    progress: Progress,
-    suite: Suite,
-    workers: int | None,
-    scale: int | None,
-) -> tuple[Measured, set[int]]:
-    """Values of a folder, and the numbers of samples that its images have, which its signatures do not state yet."""
-    results = ResultFolder(folder, 1)
+    protocol = read_suite(suite)
     high, low = (None if path is None else images_in(path) for path in (hr, lr))
-    known = _paired(results, hr, high, lr, low)
-    of_images = tuple(name for name in names if name not in OF_SETS) if names else None
     of_sets = [name for name in OF_SETS if name in (names or ())]
     distances = None
     if of_sets:  # before anything is measured: the weights may be missing
@@ -121,25 +94,30 @@ def _measured(
 
         if high is None:
             raise BenchmarkError(f"{of_sets[0]} compares two folders of images; name the other one with --hr")
-        distances = SetDistances(of_sets, suite.quantize)
-    total = len(known)
-    workers = suitable_workers("cpu", total // IMAGES_EACH) if workers is None else min(workers, total)
-    found: dict[str, _Found] = {}
-    for one in _Folders(results, known, high, low, scale, suite, of_images).measured(workers):
-        found[one.image] = one
-        for fault in one.faults:
-            progress(Step(len(found), total, "", fault))
-        progress(Step(len(found), total, one.image))
-    progress(Step(total, total, ""))
-    values = {name: found[name].values for name in known}
-    failures = tuple(fault for name in known for fault in found[name].faults)
-    facts = max((one.facts for one in found.values()), key=len, default=())
-    measured = Measured(label, suite.label, facts, values, failures)
-    if distances is not None and high is not None and not failures:
-        outputs = (image for name in high for image in quantize(results.read(name), suite.quantize))
-        sets = distances.between(outputs, map(read_uint8, high.values()))
-        measured = replace(measured, set_metrics=distances.facts, sets=sets)
-    return measured, {one.samples for one in found.values() if one.samples}
+        distances = SetDistances(of_sets, protocol.quantize)
+    of_images = None if names is None else tuple(name for name in names if name not in OF_SETS)
+    measured: list[Measured] = []
+    counts: set[int] = set()
+    for label, folder in folders.items():
+        results = ResultFolder(folder, 1)
+        images = _paired(results, hr, high, lr, low)
+        if measured and (differing := sorted(set(images) ^ measured[0].values.keys())):
+            raise BenchmarkError(
+                f"{label} and {measured[0].label} have different images, such as {differing[0]}; give --hr"
+            )
+        values = _values(_Work(results, images, high, low, scale, protocol, of_images), workers, progress)
+        counts |= {one.samples for one in values if one.samples}
+        failures = tuple(fault for one in values for fault in one.faults)
+        facts = max((one.facts for one in values), key=len, default=())
+        by_image = {image: one.values for image, one in zip(images, values, strict=True)}
+        whole = Measured(label, protocol.label, facts, by_image, failures)
+        if distances is not None and high is not None and not failures:
+            outputs = (image for name in high for image in quantize(results.read(name), protocol.quantize))
+            sets = distances.between(outputs, map(read_uint8, high.values()))
+            whole = replace(whole, set_metrics=distances.facts, sets=sets)
+        measured.append(whole)
+    number = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
+    return [replace(one, metrics=tuple(counted(metric, number) for metric in one.metrics)) for one in measured]
 
 
 def _paired(
@@ -168,21 +146,40 @@ def require_partners(lacking: Iterable[tuple[object, Sequence[str]]]) -> None:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Values:
     """Values of an image by metric, and one line per failure."""
 
-    image: str
     values: dict[str, Value]
     faults: list[str]
     facts: tuple[MetricFacts, ...] = ()
-    """Facts of the metrics; empty if they are not known, as the process was lost."""
+    """Facts of the metrics; empty if the process of the image died."""
     samples: int = 0
-    """Number of images that were measured under this name; 0 if none could be read."""
+    """Number of outputs that were measured under this name; 0 if none could be read."""
+
+
+def _values(work: _Work, workers: int | None, progress: Progress) -> list[_Values]:
+    """Values of all images, in order."""
+    total = len(work.images)
+    workers = suitable_workers("cpu", total // IMAGES_EACH) if workers is None else min(workers, total)
+    values: dict[str, _Values] = {}
+    for image, result in map_items(_Work.opened, work.images, workers=workers, arguments=[work]):
+        match result:
+            case WorkerDied():
+                values[image] = _Values({}, [f"{image}: {result}; if memory is short, use fewer --workers"])
+            case Exception():
+                raise result
+            case _:
+                values[image] = result
+        for fault in values[image].faults:
+            progress(Step(len(values), total, "", fault))
+        progress(Step(len(values), total, image))
+    progress(Step(total, total, ""))
+    return [values[image] for image in work.images]
 
 
 @dataclass(frozen=True)
-class _Folders:
-    """Images by name and the metrics asked for, in a form that can be sent to other processes."""
+class _Work:
+    """Images of a folder and the metrics asked for, in a form that can be sent to other processes."""
 
     results: ResultFolder
     images: tuple[str, ...]
@@ -192,15 +189,9 @@ class _Folders:
     suite: Suite
     names: tuple[str, ...] | None
 
-    def measured(self, workers: int) -> Iterator[_Found]:
-        """The values of every image, in any order."""
-        if workers == 1:
-            metrics = self.metrics()
-            yield from (self.measure(metrics, name) for name in self.images)
-            return
-        yield from messages_about(
-            _open, self, self.images, workers, lambda name, end: _Found(name, {}, [given_up(name, end)])
-        )
+    def opened(self) -> Callable[[str], _Values]:
+        """The function that measures an image by its name."""
+        return partial(self.measure, self.metrics())
 
     def metrics(self) -> tuple[LoadedMetric, ...]:
         """Open the metrics. Raises BenchmarkError, and SRBenchError for an unknown metric."""
@@ -208,24 +199,25 @@ class _Folders:
             return ()
         metrics = open_metrics(self.names, self.suite.columns, self.suite.quantize, self.suite.optional)
         if self.names is None:
-            metrics = tuple(one for one in metrics if one.facts.sees != "model")
+            metrics = tuple(metric for metric in metrics if metric.facts.sees != "model")
         lacking = {
             "HR": "HR images; name their folder with --hr" if self.hr is None else "",
             "LR": "LR images; name their folder with --lr" if self.lr is None else "",
             "scale": "the scale; give --scale, or LR images with --lr" if self.lr is None and not self.scale else "",
         }
-        needs = [(one, next(filter(None, (lacking[need] for need in one.facts.needs)), "")) for one in metrics]
-        usable = tuple(one for one, need in needs if not need)
-        faults = [f"{one.facts.title} needs {need}" for one, need in needs if need]
+        needs = [(metric, next(filter(None, (lacking[need] for need in metric.facts.needs)), "")) for metric in metrics]
+        usable = tuple(metric for metric, need in needs if not need)
+        faults = [f"{metric.facts.title} needs {need}" for metric, need in needs if need]
         if self.names is not None and faults:
             raise BenchmarkError(faults[0])
         if not usable:
             raise BenchmarkError(f"all metrics of {self.suite.label} need {needs[0][1]}")
         if self.names is None and self.hr is None and all(self.results.count(name) == 1 for name in self.images):
-            return tuple(one for one in usable if one.facts.per != "image") or usable  # there is no set of samples
+            # one image each is no set of samples
+            return tuple(metric for metric in usable if metric.facts.per != "image") or usable
         return usable
 
-    def measure(self, metrics: Sequence[LoadedMetric], name: str) -> _Found:
+    def measure(self, metrics: Sequence[LoadedMetric], name: str) -> _Values:
         """Measure one image, in one thread: sums of float32 depend on the number of threads."""
         from srbench.benchmark.scoring import measure, one_thread
 
@@ -236,16 +228,15 @@ class _Folders:
             try:
                 pair, outputs = self.read(name)
             except SRBenchError as error:
-                return _Found(name, {}, [str(error)], facts)
+                return _Values({}, [str(error)], facts)
             images = quantize(outputs, self.suite.quantize)
             for metric in metrics:
+                seen = outputs if metric.facts.sees == "returned" else images
                 try:
-                    values[metric.facts.name] = measure(
-                        metric.metric, outputs if metric.facts.sees == "returned" else images, pair
-                    )
+                    values[metric.facts.name] = measure(metric.metric, seen, pair)
                 except SRBenchError as error:
                     faults.append(str(error))
-        return _Found(name, values, faults, facts, len(outputs))
+        return _Values(values, faults, facts, len(outputs))
 
     def read(self, name: str) -> tuple[ImagePair, Tensor]:
         """The pair of a name, 8-bit as in a run, and the images (n, 3, H, W) to measure against it."""
@@ -272,8 +263,3 @@ class _Folders:
                 f"{name}: the image of {height}x{width} is not {times} as large as {low}; crop it, or give the scale "
                 "it was made with"
             )
-
-
-def _open(send: Send, folders: _Folders, role: str) -> Callable[[str], None]:
-    metrics = folders.metrics()
-    return lambda name: send(folders.measure(metrics, name))

@@ -32,7 +32,7 @@ from srbench.benchmark.sampling import (
 )
 from srbench.benchmark.scoring import measure, measure_model, one_thread, score
 from srbench.images.io import header_size, quantize
-from srbench.interfaces import Dataset, ImagePair, MappedMetric, Progress, SRBenchError, Step, silent
+from srbench.interfaces import Dataset, ImagePair, Progress, SRBenchError, Step, silent
 from srbench.models.inference import Output
 from srbench.models.loading import LoadedModel, load_model
 from srbench.plugins.registry import LoadedMetric

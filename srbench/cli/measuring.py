@@ -306,7 +306,9 @@ def measure(
         from srbench.benchmark.measure import labelled, measure_folders, to_json_text
         from srbench.reporting.scores import measured_table
 
-        found = measure_folders(labelled(folders), hr, lr, metrics, progress, suite, workers, scale)
+        found = measure_folders(
+            labelled(folders), hr, lr, names=metrics, progress=progress, suite=suite, workers=workers, scale=scale
+        )
     if form == "json":
         show(to_json_text(found[0].facts() if len(found) == 1 else {one.label: one.facts() for one in found}))
     elif len(found) == 1 and form in ("table", "csv"):

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srbench.reporting.figures.error_maps import DEVIATION, coloured, deviation_map
 from srbench.editing import EditError
 from srbench.editing.edit import Editor, box_mask, lr_psnr, pasted_into, require_inside
 from srbench.editing.measures import fit_to_lr
@@ -24,6 +23,7 @@ from srbench.files.config import structure
 from srbench.images.io import encode_png, quantize_floor, read_recipe
 from srbench.images.resize import upscale
 from srbench.interfaces import Box, ImagePair
+from srbench.reporting.figures.error_maps import DEVIATION, coloured, deviation_map
 
 _SPREAD_SAMPLES = 5
 

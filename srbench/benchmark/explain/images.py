@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.engines.pool import Send, given_up, messages_about
 from srbench.images.io import read_image
 from srbench.interfaces import SRBenchError
+from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.protocols.families import family
 from srbench.metrics.protocols.table import Protocol
 from srbench.models.precomputed import ResultFolder
@@ -47,11 +47,16 @@ class Images:
     scales: tuple[int, ...]
 
     def measured(self, workers: int) -> Iterator[Found]:
-        """The values of every image, in any order."""
-        if workers == 1 or not isinstance(self.results, ResultFolder):
-            yield from map(self.measure, self.hr)
-            return
-        yield from messages_about(_open, self, self.hr, workers, lambda name, end: Found(name, {}, given_up(name, end)))
+        """The values of every image, as they are computed."""
+        workers = workers if isinstance(self.results, ResultFolder) else 1
+        for name, result in map_items(_opened, self.hr, workers=workers, arguments=[self]):
+            match result:
+                case WorkerDied():
+                    yield Found(name, {}, f"{name}: {result}; if memory is short, use fewer --workers")
+                case Exception():
+                    raise result
+                case _:
+                    yield result
 
     def measure(self, name: str) -> Found:
         """Measure the outputs of one image, in one thread: sums of float32 depend on the number of threads."""
@@ -124,5 +129,5 @@ def _quantised(image: Array, how: str) -> Array:
     return np.floor(image + (0.5 if how == "round" else 0)).astype(np.uint8)
 
 
-def _open(send: Send, images: Images, role: str) -> Callable[[str], None]:
-    return lambda name: send(images.measure(name))
+def _opened(images: Images) -> Callable[[str], Found]:
+    return images.measure
