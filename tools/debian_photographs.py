@@ -21,7 +21,8 @@ from PIL import Image, ImageOps
 
 from srbench.images.io import pixels_sha256, write_png
 from srbench.images.strict_decoding import FORMATS
-from srbench.terminal.output import progress, say
+from srbench.terminal.output import say
+from srbench.terminal.progress import progress
 
 LIST = Path(__file__).with_name("training-photographs.csv")
 """File, package, path in it, whole-number downscaling, licence, author, sha256 of the pixels, perceptual hash."""

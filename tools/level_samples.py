@@ -20,7 +20,7 @@ from torch import Tensor
 
 from srbench.data.datasets import cropped, open_folder
 from srbench.files.atomic import write_new
-from srbench.terminal.output import progress
+from srbench.terminal.progress import progress
 from srbench.weights.files import weights_content
 from srbench.weights.metadata import load_described
 from srflow import SRFlow

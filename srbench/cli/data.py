@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from srbench.cli import options
-from srbench.cli.terminal import show
+from srbench.terminal.output import show
 
 
 @click.group()

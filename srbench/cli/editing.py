@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli import options
-from srbench.cli.terminal import say, show, shown_progress
 from srbench.interfaces import Box, SRBenchError
+from srbench.terminal.output import say, show
+from srbench.terminal.progress import shown_progress
 
 if TYPE_CHECKING:
     from srbench.editing.edit import Edited

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from srbench.cli import options
-from srbench.cli.terminal import show, shown_progress
+from srbench.terminal.output import show
+from srbench.terminal.progress import shown_progress
 
 
 @click.command()

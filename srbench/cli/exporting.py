@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from srbench.cli import options
-from srbench.cli.terminal import say, show
+from srbench.terminal.output import say, show
 
 _GIVEN = {
     "weights": {"best", "licence", "temperature"},

@@ -8,7 +8,8 @@ import click
 
 from srbench.cli import options
 from srbench.cli.reporting import reading
-from srbench.cli.terminal import say, show, shown_progress
+from srbench.terminal.output import say, show
+from srbench.terminal.progress import shown_progress
 from srbench.words import number_of
 
 

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 INTERRUPTED = 130
-"""Exit code of a command that was interrupted, as of a shell."""
+"""Exit code of a command that Ctrl-C ended, as a shell gives it."""
 
 
 @contextmanager
 def twice_at_once() -> Iterator[None]:
-    """Inside, the first Ctrl-C raises KeyboardInterrupt; from then on the next one ends this process and its workers.
+    """Inside, the first Ctrl-C raises KeyboardInterrupt; the second ends this process and its workers at once.
 
-    Nothing changes where Ctrl-C is ignored, as in background jobs, or somebody else's affair.
+    Does nothing if SIGINT is ignored, as in background jobs, or already handled.
     """
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from srbench.cli import options
-from srbench.cli.terminal import say, show
 from srbench.interfaces import SRBenchError
+from srbench.terminal.output import say, show
 from srbench.words import number_of
 
 if TYPE_CHECKING:

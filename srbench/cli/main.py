@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -19,12 +20,12 @@ from srbench.cli.listing import doctor, list_command
 from srbench.cli.measuring import init, measure, merge, run, score, verify
 from srbench.cli.reporting import compare, report, view
 from srbench.cli.showing import show_command
-from srbench.cli.terminal import warn_in_one_line
 from srbench.cli.training import train
 from srbench.cli.voting import vote
 from srbench.cli.weights import convert, weights
 from srbench.interfaces import SRBenchError
 from srbench.machine.processes import Interrupted, end_quickly
+from srbench.terminal.output import say
 from srbench.words import one_line, printable
 
 SECTIONS = {
@@ -37,24 +38,24 @@ SECTIONS = {
 """Commands as the help lists them."""
 
 
-class CommandLine(click.Group):
-    """The group of all commands: lists them in sections, and tells of a fault in one line on stderr.
+KEEPING = ("run", "score", "train", "upscale", "data", "weights")
+"""Commands that keep finished work when they are interrupted."""
 
-    Exit codes: 1 for a fault of the input, 2 for a wrong command line, 130 for an interruption (143 by SIGTERM).
+
+class CommandLine(click.Group):
+    """The group of all commands: lists them in sections, and reports an error in one line on stderr.
+
+    Exit codes: 1 for unusable input, 2 for a wrong command line, 130 after Ctrl-C, 143 after SIGTERM.
     """
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands alone; the epilogue names the two options, so that all fits on one screen."""
-        self.format_commands(ctx, formatter)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands by section."""
+        """List only the commands; the epilogue names the two options, so that the help fits on one screen."""
         for title, commands in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(f"{one.name:9}", one.get_short_help_str(80)) for one in commands])
+                formatter.write_dl([(f"{command.name:9}", command.get_short_help_str(80)) for command in commands])
 
     def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:  # noqa: ANN401
-        """Refuse what is not UTF-8, as records, reports and links are."""
+        """Refuse arguments that are not UTF-8, as records, reports and links are."""
         for text in args:
             if text.encode(errors="ignore").decode() != text:
                 raise SRBenchError(f"{text} is not UTF-8, as names in records are; rename the file or folder")
@@ -63,44 +64,44 @@ class CommandLine(click.Group):
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own
         """Run the command that the arguments name, and exit."""
         end_quickly()
-        warn_in_one_line()
+        warnings.showwarning = _show_warning
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):  # what a terminal of another encoding lacks is written out
+            if isinstance(stream, TextIOWrapper):  # characters that the terminal's encoding lacks are escaped
                 stream.reconfigure(errors="backslashreplace")
+        keeps = [*(sys.argv[1:] if args is None else args), ""][0] in KEEPING
         try:
             with twice_at_once():
                 code = super().main(args, *more, **extra | {"standalone_mode": False})
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "srbench"
-            _fault(f"{one_line(error.format_message())} See {command} --help.")
-            sys.exit(2)
+            _fail(f"{one_line(error.format_message())} See {command} --help.", 2)
         except (SRBenchError, click.ClickException) as error:
-            _fault(str(error))
-            sys.exit(1)
+            _fail(str(error), 1)
         except (KeyboardInterrupt, click.Abort) as error:
-            stopped = error if isinstance(error, Interrupted) else error.__cause__  # click turns one into the other
-            kept = stopped if isinstance(stopped, Interrupted) else "finished work is kept"
-            _fault(f"interrupted; {kept}. Rerun the same command to resume.")
-            sys.exit(stopped.code if isinstance(stopped, Interrupted) else INTERRUPTED)
+            cause = error.__cause__ if isinstance(error, click.Abort) else error  # click turns one into the other
+            if isinstance(cause, Interrupted):
+                _fail(f"interrupted; {cause}. Rerun the same command to resume.", cause.code)
+            kept = "; finished work is kept. Rerun the same command to resume."
+            _fail(f"interrupted{kept if keeps else ''}", INTERRUPTED)
         except BrokenPipeError:
             sys.exit(1)
         except MemoryError as error:
-            _fault(f"too little memory ({error or 'none was left'}); ask for fewer or smaller images")
-            sys.exit(1)
+            _fail(f"too little memory ({error or 'none was left'}); ask for fewer or smaller images", 1)
         except OSError as error:
-            _fault(f"{_sentence(error)}; finished work is kept")
-            sys.exit(1)
+            text = error.strerror or one_line(error)  # many libraries raise an OSError that has only a text
+            place = "" if error.filename is None else f"{error.filename}: "
+            _fail(f"{place}{text}{'; finished work is kept' if keeps else ''}", 1)
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _sentence(error: OSError) -> str:
-    """Many libraries raise an OSError that has no number and no file but a text."""
-    text = error.strerror or one_line(error)
-    return text if error.filename is None else f"{error.filename}: {text}"
-
-
-def _fault(text: str) -> None:
+def _fail(text: str, code: int) -> NoReturn:
     click.echo(f"srbench: {printable(text)}", err=True)
+    sys.exit(code)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Show a warning as one line on stderr, without the line of code."""
+    say(f"warning: {message}")
 
 
 @click.group(
@@ -118,5 +119,6 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (one for commands in SECTIONS.values() for one in commands):
-    main.add_command(_command)
+for _commands in SECTIONS.values():
+    for _command in _commands:
+        main.add_command(_command)

@@ -12,12 +12,12 @@ from srbench.cli import options
 from srbench.cli.reporting import (
     reading,
     report_cell,
-    reported,
     show_outcome,
     written_report,
 )
-from srbench.cli.terminal import say, show, shown_progress
 from srbench.interfaces import SRBenchError
+from srbench.terminal.output import say, show
+from srbench.terminal.progress import shown_progress
 
 if TYPE_CHECKING:
     from srbench.benchmark.engines.choice import Workers
@@ -105,7 +105,6 @@ def run(
     """
     named = ", ".join(values["models"] or ([] if bench is None else [str(bench)]))
     with shown_progress(f"opening {named}" if named else "") as progress:
-        from srbench.benchmark.costs import report_seconds
         from srbench.benchmark.engines.pool import discard_workers
         from srbench.benchmark.estimate import estimate
         from srbench.benchmark.run import run as run_spec
@@ -121,13 +120,14 @@ def run(
                 show(line)
             return
         finished = partial(report_cell, shard=values["shard"], published=published)
-        progress.report = report_seconds if values["shard"] is None else None
         if isinstance(spec, MatrixSpec):
             outcome = run_matrix(spec, progress, workers, engine, finished)
         else:
             click.get_current_context().call_on_close(discard_workers)
             outcome = run_spec(spec, progress, workers, engine)
-        written = reported(outcome, progress, values["shard"], published=published)
+        written = None
+        if outcome.usable and values["shard"] is None:
+            written = written_report([outcome.folder], progress, published=published)
     show_outcome(outcome, written, values["shard"])
 
 
@@ -148,17 +148,15 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: Workers,
     Models run again only for outputs that were not saved.
     """
     with shown_progress(f"reading {folder}") as progress:
-        from srbench.benchmark.costs import report_seconds
         from srbench.benchmark.run import score_run
         from srbench.matrix.folder import is_matrix
         from srbench.matrix.run import score_matrix
 
-        progress.report = report_seconds
         if is_matrix(folder):
             outcome = score_matrix(folder, metrics, device, progress, workers, engine, report_cell)
         else:
             outcome = score_run(folder, metrics, device, progress, workers=workers, engine=engine)
-        written = reported(outcome, progress)
+        written = written_report([outcome.folder], progress) if outcome.usable else None
     show_outcome(outcome, written)
 
 

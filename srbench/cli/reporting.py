@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli import options
-from srbench.cli.terminal import say, show, shown_progress
 from srbench.interfaces import Progress, SRBenchError
+from srbench.terminal.output import say, show
+from srbench.terminal.progress import shown_progress
 from srbench.words import number_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from srbench.benchmark.run import Outcome
-    from srbench.terminal.progress import Shown
 
 
 @click.command()
@@ -117,15 +117,15 @@ class Written:
 
     def show(self) -> None:
         """Print the tables, what they say, and the files to open: the page first."""
-        for line in self.results():
+        for line in self.lines:
             show(line)
-
-    def results(self) -> list[str | Table]:
-        """All that is printed on stdout."""
         pages = [file for file in self.files if file.suffix == ".html"]
-        opened = [f"Open it: {self.view}"] if self.view else []
-        others = [f"Report: {file}" for file in self.files if file not in pages][:1]
-        return [*self.lines, *(line for page in pages for line in (f"Page: {page}", *opened)), *others]
+        for page in pages:
+            show(f"Page: {page}")
+            if self.view:
+                show(f"Open it: {self.view}")
+        for file in [file for file in self.files if file not in pages][:1]:
+            show(f"Report: {file}")
 
 
 def written_report(
@@ -164,22 +164,11 @@ def report_cell(outcome: Outcome, shard: str | None = None, *, published: bool =
         write_report([outcome.folder], published=published)
 
 
-def reported(outcome: Outcome, progress: Shown, shard: str | None = None, *, published: bool = False) -> Written | None:
-    """Write the report of a run, but not of a shard, as the last stage of a command."""
-    progress.next_stage()
-    return written_report([outcome.folder], progress, published=published) if outcome.usable and not shard else None
-
-
-def nothing_to_do(outcome: Outcome) -> str:
-    """Remark of a run that is finished."""
-    items = f"all {outcome.items} items are" if outcome.items != 1 else "the only item is"
-    return f"nothing to do: {items} measured in {outcome.folder}"
-
-
 def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = None) -> None:
     """Show what a command has done, and its report. Raises SRBenchError that names what failed."""
     if not outcome.sampled and not outcome.scored and not outcome.failures:
-        say(nothing_to_do(outcome))
+        items = f"all {outcome.items} items are" if outcome.items != 1 else "the only item is"
+        say(f"nothing to do: {items} measured in {outcome.folder}")
     if shard is not None:
         show(f"{outcome.folder}: shard {shard}; combine all shards with srbench merge")
     elif written is not None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from srbench.cli.listing import about, preset_texts
-from srbench.cli.terminal import show
 from srbench.interfaces import SRBenchError
+from srbench.terminal.output import show
 
 if TYPE_CHECKING:
     from srbench.interfaces import MetricFacts

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from srbench.cli import options
-from srbench.cli.terminal import show
+from srbench.terminal.output import show
 
 _EXAMPLES = """\b
 srbench train srflow --preset mini-x8 --data photographs/train

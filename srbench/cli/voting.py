@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from srbench.cli import options
-from srbench.cli.terminal import show, shown_progress
+from srbench.terminal.output import show
+from srbench.terminal.progress import shown_progress
 from srbench.words import number_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from srbench.cli import options
-from srbench.cli.terminal import say, show
+from srbench.terminal.output import say, show
 
 _SHA256 = click.option(
     "--sha256",

@@ -1,87 +1,121 @@
-"""Steps of a command, or of a call from Python, as a bar on stderr with the time left.
-
-In a notebook they are one line in the output of the cell, which every step replaces.
-"""
+"""Progress bars on stderr, for the command line and for callers in Python; in a notebook, one line below the cell."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from html import escape
-from typing import Any
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bar
-from rich.progress import TaskID
+from rich.table import Column
+from rich.text import Text
 
 from srbench.interfaces import Progress, Step, silent
-from srbench.terminal.output import elapsed_and_left, progress, say
-from srbench.terminal.time_left import TimeLeft
+from srbench.terminal.output import STDERR, STDOUT, duration, say
 from srbench.words import printable
 
 SECONDS = 30
 """Time between lines of progress if stderr is no terminal."""
 _SECONDS_IN_CELL = 0.2
-"""Least time between two messages to the browser."""
+"""Time between updates of the line in a notebook, which a browser has to show."""
+_PACE_SECONDS = 3600
+"""Period whose pace gives the time left: an item may take minutes."""
 
 
-@dataclass
-class Shown:
-    """A bar on stderr that is a ``Progress``; a line above it for everything that fails."""
+class _Description(TextColumn):
+    """Description on one line, shortened if the bar would not fit the terminal; the numbers stay whole."""
 
-    bar: Bar
-    task: TaskID
-    left: TimeLeft
-    report: Callable[[int], float] | None = None
-    """Seconds that the report of so many items is expected to take, if one follows."""
-    _said: float = field(default_factory=time.monotonic)
+    def __init__(self) -> None:
+        super().__init__("{task.description}", markup=False, table_column=Column())
 
-    def __call__(self, step: Step) -> None:
-        """Show a step; the time left is that of all stages."""
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap = True
+        text.overflow = "ellipsis"
+        return text
+
+
+class _Count(ProgressColumn):
+    """``3/88``: number of items done, the field ``done`` of a task whose bar shows another share; empty at first."""
+
+    def render(self, task: Task) -> Text:
+        done = task.fields.get("done", task.completed)
+        return Text("" if task.total is None else f"{done:.0f}/{task.total:.0f}", style="progress.download")
+
+
+def progress() -> Bar:
+    """A bar on stderr with the number of items done, the time elapsed and the time left."""
+    return Bar(
+        _Description(),
+        BarColumn(),
+        _Count(Column(no_wrap=True)),
+        TimeElapsedColumn(Column(no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        console=STDERR,
+        redirect_stdout=STDOUT.is_terminal,  # lines for a pipe or a file must not land on stderr
+        speed_estimate_period=_PACE_SECONDS,
+    )
+
+
+def transfer() -> Bar:
+    """A bar on stderr with bytes done, speed and time left; only in a terminal, and removed at the end."""
+    return Bar(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=STDERR,
+        transient=True,
+        disable=not STDERR.is_terminal,
+    )
+
+
+@contextmanager
+def shown_progress(begun: str = "") -> Iterator[Progress]:
+    """Show the steps of a command: a bar in a terminal, otherwise a line every 30 seconds, and a line for each failure.
+
+    What has ``begun`` is shown at once, before anything is counted; where stderr is no terminal, only if torch still
+    has to be loaded, which takes a second.
+    """
+    bar = progress()
+    task = bar.add_task(printable(begun), total=None)
+    said = time.monotonic()
+    if begun and STDERR.is_terminal:
+        bar.start()
+    elif begun and "torch" not in sys.modules:
+        say(f"{begun} ...")
+
+    def update(step: Step) -> None:
+        nonlocal said
         if step.fault:
             say(f"failed: {step.fault}")
         if step.total <= 0:
             return
-        if self.report is not None:
-            self.left.later = self.report(step.total)
-        share = _share(step)
-        self.left.reached(share)
-        description: dict[str, Any] = {"description": printable(step.what)} if step.what else {}
-        self.bar.update(self.task, completed=step.done, total=step.total, **description)
-        self.bar.start()  # does nothing if it has started
-        now, elapsed, left = time.monotonic(), self.bar.tasks[0].elapsed, self.left.seconds()
-        if not self.bar.console.is_terminal and now - self._said > SECONDS:
-            self._said = now
+        description = printable(step.what) if step.what else None
+        bar.update(task, completed=_share(step) * step.total, total=step.total, done=step.done, description=description)
+        bar.start()  # does nothing if it has started
+        if not STDERR.is_terminal and time.monotonic() - said > SECONDS:
+            said = time.monotonic()
+            shown = bar.tasks[0]
             what = f"{step.what}: " if step.what else ""
-            say(f"{what}{share:.0%}, {elapsed_and_left(elapsed or 0.0, left)}")
+            say(f"{what}{_share(step):.0%}, {_times(shown.elapsed or 0.0, shown.time_remaining)}")
 
-    def next_stage(self) -> None:
-        """Begin the last stage."""
-        self.report = None
-        self.left.next_stage()
-
-
-def _share(step: Step) -> float:
-    return step.done / step.total if step.share is None else step.share
-
-
-@contextmanager
-def shown_progress(begun: str = "") -> Iterator[Shown]:
-    """Show a bar on stderr as soon as there is something to count; before that, at once, what has ``begun``.
-
-    Where stderr is no terminal, that is a line, unless torch is there already and nothing slow has to be loaded.
-    """
-    bar, left = progress(), TimeLeft()
-    shown = Shown(bar, bar.add_task(printable(begun), total=None, left=left), left)
-    if begun and bar.console.is_terminal:
-        bar.start()
-    elif begun and "torch" not in sys.modules:
-        say(f"{begun} ...")
     try:
-        yield shown
+        yield update
     finally:
         if bar.live.is_started:
             bar.live.transient = bar.tasks[0].total is None  # a bar that has counted nothing leaves nothing behind
@@ -89,40 +123,44 @@ def shown_progress(begun: str = "") -> Iterator[Shown]:
 
 
 def progress_of(asked: Progress | bool) -> AbstractContextManager[Progress]:
-    """The function of a caller; for True a bar where somebody looks on, in a terminal or a notebook."""
+    """The function that a caller gave; for True, a bar if stderr is a terminal or a notebook."""
     if callable(asked):
         return nullcontext(asked)
-    console = Console(stderr=True)
-    if asked and console.is_jupyter:
+    if asked and Console(stderr=True).is_jupyter:
         return _shown_in_cell()
-    return shown_progress() if asked and console.is_terminal else nullcontext(silent)
+    return shown_progress() if asked and STDERR.is_terminal else nullcontext(silent)
 
 
 @contextmanager
 def _shown_in_cell() -> Iterator[Progress]:
-    """Show steps beneath the cell that runs, and a line for everything that fails."""
+    """Show steps in one line below the cell that runs, and a line for each failure."""
     from IPython.display import HTML, display
 
     handle = display(HTML(""), display_id=True)
-    began, sent, left = time.monotonic(), float("-inf"), TimeLeft()
-    faults: list[str] = []
+    began = time.monotonic()
+    sent = float("-inf")
+    faults = ""
 
     def update(step: Step) -> None:
-        nonlocal sent
-        faults.extend([f"<div>failed: {escape(printable(step.fault))}</div>"] if step.fault else [])
+        nonlocal sent, faults
+        if step.fault:
+            faults += f"<div>failed: {escape(printable(step.fault))}</div>"
         now = time.monotonic()
-        if step.total <= 0:
-            return
-        left.reached(_share(step))
-        if step.done == step.total or step.fault or now - sent > _SECONDS_IN_CELL:
+        if step.total > 0 and (step.done == step.total or step.fault or now - sent > _SECONDS_IN_CELL):
             sent = now
-            handle.update(HTML(_line(step, now - began, left.seconds()) + "".join(faults)))
+            share = _share(step)
+            left = (now - began) * (1 - share) / share if 0 < share < 1 else None
+            text = f"{step.done}/{step.total} {printable(step.what)} {_times(now - began, left)}"
+            bar = f'<progress value="{share:.3f}"></progress>'
+            handle.update(HTML(f"<div>{bar} {escape(text)}</div>{faults}"))
 
     yield update
 
 
-def _line(step: Step, elapsed: float, left: float | None) -> str:
-    share = _share(step)
-    times = elapsed_and_left(elapsed, None if share == 1 else left)
-    text = f"{step.done}/{step.total} {printable(step.what)} {times}"
-    return f'<div><progress value="{share:.3f}"></progress> {escape(text)}</div>'
+def _share(step: Step) -> float:
+    return step.done / step.total if step.share is None else step.share
+
+
+def _times(elapsed: float, left: float | None) -> str:
+    """``1 min 5 s elapsed, about 3 min left``; None for a time left that is unknown or over."""
+    return f"{duration(elapsed)} elapsed" + ("" if left is None else f", about {duration(left)} left")

@@ -31,7 +31,7 @@ from srbench.images import ImageError
 from srbench.images.folders import images_below
 from srbench.images.io import crop_to_multiple, pixels_sha256, read_uint8
 from srbench.images.resize import downscale_uint8
-from srbench.terminal.output import progress
+from srbench.terminal.progress import progress
 from srbench.training import TrainingError
 
 _FORMAT = 3
@@ -178,7 +178,7 @@ def _build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], ti
         with (part / "pixels").open("wb") as file, progress() as bar:
             task = bar.add_task(title, total=len(names))
             for done, (name, image) in enumerate(zip(names, ahead(attempt, names, _THREADS), strict=True), 1):
-                bar.update(task, completed=done, share=done / len(names))
+                bar.update(task, completed=done)
                 if isinstance(image, str):
                     faults[name] = image
                     continue

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from srbench.interfaces import SRBenchError
-from srbench.terminal.output import transfer
+from srbench.terminal.progress import transfer
 from srbench.words import one_line
 
 OFFLINE = "SRBENCH_OFFLINE"

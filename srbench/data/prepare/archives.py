@@ -8,7 +8,7 @@ from pathlib import Path
 from srbench.data import DataError
 from srbench.files.archives import ArchiveError, opened_archive
 from srbench.files.atomic import write_whole
-from srbench.terminal.output import progress
+from srbench.terminal.progress import progress
 
 DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"
 FLICKR2K = "https://cv.snu.ac.kr/research/EDSR/Flickr2K.tar"

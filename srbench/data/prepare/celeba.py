@@ -22,7 +22,7 @@ from torch import Tensor
 from srbench.data import DataError
 from srbench.images.io import crop_centre, read_uint8, write_png
 from srbench.images.resize import downscale_uint8
-from srbench.terminal.output import progress
+from srbench.terminal.progress import progress
 
 WHERE = "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (for noncommercial research only)"
 CROPPER = "https://github.com/LynnHo/HD-CelebA-Cropper"

@@ -3,10 +3,9 @@
 import re
 import warnings
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
-
-from srbench.cli.terminal import warn_in_one_line
 
 WHERE = ["Page: run/report/report.html", "Open it: srbench view run", "Report: run/report/report.md"]
 """Last lines of a run: the page first."""
@@ -86,11 +85,10 @@ def test_other_faults(command, photos):
     assert command("list", "colours").code == 2
 
 
-def test_warnings_are_one_line(capsys, monkeypatch):
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+def test_warnings_are_one_line(command, capsys):
+    command("--version")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warn_in_one_line()
         warnings.warn("images: images with transparent pixels are put on white", stacklevel=1)
     assert capsys.readouterr() == ("", "warning: images: images with transparent pixels are put on white\n")
 
@@ -126,23 +124,30 @@ def test_a_broken_plugin_is_listed_as_broken(command, monkeypatch):
     assert re.match("broken +broken: ", found.out)
 
 
-@pytest.mark.parametrize(
-    ("error", "code", "fault"),
-    [
-        (KeyboardInterrupt(), 130, "interrupted; finished work is kept"),
-        (OSError(28, "No space left on device", "run/rows.jsonl"), 1, "run/rows.jsonl: No space left on device"),
-        (OSError(28, "No space left on device"), 1, "srbench: No space left on device; finished work is kept"),
-        (OSError("image file is\ntruncated"), 1, "srbench: image file is truncated; finished work is kept"),
-        (OSError(), 1, "srbench: OSError; finished work is kept"),
-    ],
-)
-def test_what_ends_a_run_from_outside(command, photos, monkeypatch, error, code, fault):
+def test_what_ends_a_run_from_outside(command, photos, monkeypatch):
     import srbench.benchmark.run
 
-    def end(spec, *_):
-        raise error
+    for error, code, message in (
+        (KeyboardInterrupt(), 130, "interrupted; finished work is kept. Rerun the same command to resume."),
+        (OSError(28, "No space left", "run/rows.jsonl"), 1, "run/rows.jsonl: No space left; finished work is kept"),
+        (OSError(28, "No space left"), 1, "No space left; finished work is kept"),
+        (OSError("image file is\ntruncated"), 1, "image file is truncated; finished work is kept"),
+        (OSError(), 1, "OSError; finished work is kept"),
+    ):
+        monkeypatch.setattr(srbench.benchmark.run, "run", Mock(side_effect=error))
+        found = command(*run_options(photos, models="bicubic"))
+        assert (found.code, found.err.strip()) == (code, f"srbench: {message}")
 
-    monkeypatch.setattr(srbench.benchmark.run, "run", end)
-    found = command(*run_options(photos, models="bicubic"))
-    assert (found.code, len(found.err.strip().splitlines())) == (code, 1)
-    assert fault in found.err
+
+def test_commands_that_keep_nothing_do_not_claim_it(command, photos, monkeypatch):
+    for name, words in {
+        "srbench.benchmark.measure.measure_folders": ("measure", photos),
+        "srbench.benchmark.explain.search.explain": ("explain", "20.1", "--metrics", "psnr", "--sr", "a", "--hr", "b"),
+        "srbench.matrix.folder.runs_in": ("verify", "run"),
+        "srbench.reporting.compare.compare_runs": ("compare", "a", "b"),
+    }.items():
+        monkeypatch.setattr(name, Mock(side_effect=KeyboardInterrupt))
+        found = command(*words)
+        assert (found.code, found.err.strip()) == (130, "srbench: interrupted"), words
+        monkeypatch.setattr(name, Mock(side_effect=OSError(28, "No space left")))
+        assert command(*words).err.strip() == "srbench: No space left", words

@@ -113,7 +113,7 @@ def test_what_is_written_and_shown(run, srbench):
 @pytest.mark.parametrize("width", [80, 60])
 def test_the_verdict_is_beside_the_means_in_a_narrow_terminal(run, monkeypatch, width):
     screen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
-    monkeypatch.setattr(terminal, "_STDOUT", screen)
+    monkeypatch.setattr(terminal, "STDOUT", screen)
     terminal.show(terminal_table(compare_models(run, "flow-t0.5", "m")))
     lines = screen.file.getvalue().splitlines()
     assert max(map(len, lines)) <= width

@@ -36,7 +36,7 @@ def forked(words, log):
             os.dup2(file.fileno(), 2)
             sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
             try:
-                srbench.terminal.output._STDERR = Console(stderr=True)
+                srbench.terminal.output.STDERR = Console(stderr=True)
                 main([str(word) for word in words], prog_name="srbench")
             except SystemExit as left:
                 code = left.code or 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
@@ -46,6 +47,38 @@ def test_a_function_is_called():
     with module.progress_of(steps.append) as progress:
         progress(Step(1, 2, "dog"))
     assert steps == [Step(1, 2, "dog")]
+
+
+def test_a_bar_ends_as_one_line_on_stderr(capsys, monkeypatch):
+    """The share of the bar may differ from the count, and the numbers stay whole where a description is shortened."""
+    monkeypatch.setenv("COLUMNS", "60")
+    with module.shown_progress() as progress:
+        progress(Step(3, 4, "[a] folder/" * 20 + "photo.png", share=0.5))
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("[a] folder/")
+    assert "…" in line
+    assert re.search(r"3/4 0:00:00 -:--:--$", line)
+
+
+def test_failures_and_what_has_begun_are_lines(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    with module.shown_progress("reading runs/x") as progress:
+        progress(Step(0, 0, "", fault="a.png: not an image"))
+    assert capsys.readouterr() == ("", "reading runs/x ...\nfailed: a.png: not an image\n")
+
+
+def test_lines_where_stderr_is_no_terminal(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with module.shown_progress() as progress:
+        for done, moment in enumerate((0, 10, 31, 40, 65)):
+            now[0] = moment
+            progress(Step(done, 4, "dog"))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(",")[0] for line in lines[:-1]] == ["dog: 50%", "dog: 100%"]
+    assert " elapsed" in lines[0]
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@ import re
 
 import pytest
 from rich.console import Console
-from rich.progress import Task, TaskID
 from rich.table import Table
 
 from srbench.terminal import output as console
-from srbench.terminal.time_left import TimeLeft
 
 
 def test_a_long_line_is_not_wrapped(capsys):
@@ -27,56 +25,9 @@ def test_a_table_in_a_pipe_is_as_wide_as_it_needs_to_be(capsys, monkeypatch):
     assert "metric 29" in out
 
 
-def test_progress_counts_on_stderr(capsys, monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO())
-    with console.progress() as bar:
-        task = bar.add_task("[work]", total=3)
-        bar.advance(task, 2)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "[work]" in err
-    assert "2/3" in err
-    assert "0 s elapsed" in err
-
-
-def test_a_long_description_is_shortened_and_the_numbers_stay(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setattr("sys.stdin", io.StringIO())
-    with console.progress() as bar:
-        bar.add_task("a folder/" * 20 + "photo.png", total=4, completed=4)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("a folder/")
-    assert "…" in line
-    assert "4/4" in line
-    assert "0 s elapsed" in line
-
-
 def test_durations_have_units():
     named = {0: "0 s", 59.4: "59 s", 60: "1 min", 200: "3 min 20 s", 3599: "59 min", 7500: "2 h 5 min"}
     assert {seconds: console.duration(seconds) for seconds in named} == named
-
-
-def test_the_time_left_counts_down_between_steps(capsys):
-    now, said = [100.0], []
-    left = TimeLeft(lambda: now[0])
-    task = Task(TaskID(0), "work", 4, 0, _get_time=lambda: now[0], fields={"left": left})
-    task.start_time = 100.0
-    for moment, share in ((100, 0.0), (110, 0.25), (111, 0.25), (120, 0.5)):
-        now[0] = moment
-        left.reached(share)
-        said.append(str(console._Durations().render(task)))
-    assert said[0] == "0 s elapsed"
-    assert [text.partition("about ")[2] for text in said[1:]] == ["30 s left", "29 s left", "20 s left"]
-
-
-def test_the_time_left_is_shown(capsys, monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO())
-    left = TimeLeft()
-    left.reached(0.0)
-    left.reached(1e-9)
-    with console.progress() as bar:
-        bar.add_task("work", total=3, completed=1, left=left)
-    assert re.search(r"0 s elapsed, about .+ left", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("width", [80, 60, 20])
