@@ -56,7 +56,7 @@ def test_a_run_without_simple_upscaling_says_how_to_add_it(command, photos, mode
     )
     told = "Add bicubic,rrdb to see how far these are from simple upscaling: "
     [line] = [line for line in made.out.splitlines() if line.startswith(told)]
-    assert line in Path("my run", "report.md").read_text()
+    assert line in Path("my run", "report", "report.md").read_text()
     again = shlex.split(line.removeprefix(told))
     assert again == [
         *("srbench", "run", "--models", "bicubic,rrdb", "--scale", "4", "--data", str(photos), "--metrics", "psnr"),

@@ -65,7 +65,6 @@ SAME_IN_OTHER_WORDS = {
     "--out": {"DIR", "FILE", "DIR|FILE"},  # names what is written
     "--format": {"table|csv|json|md|tex", "text|json", "md|html|tex|csv"},  # what each command can print
     "--data": {"NAME|DIR", "DIR"},  # a training has no datasets by name
-    "--to": {"DIR", "X,Y,W,H"},  # where a run goes, and where texture goes
     "--workers": {"N|gpus", "N"},  # measuring folders needs no GPU
 }
 """Options with more than one metavar, and why."""
