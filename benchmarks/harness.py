@@ -148,8 +148,8 @@ def metrics(root: Path, side: int, images: int, repeats: int) -> None:
 def stages(root: Path, side: int, images: int, repeats: int) -> None:
     """Every stage for itself, over all images; metrics as in a run, with HR's share where it is the first model."""
     import torch
-
     from srbench.benchmark.scoring import measure
+
     from srbench.data.datasets import Folder
     from srbench.images.io import encode_png, pixels_sha256, quantize, read_uint8
     from srbench.images.resize import upscale

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from srbench.benchmark.request import Bench, RunSpec, open_bench
 
 from srbench.benchmark import sampling
-from srbench.benchmark.request import Bench, RunSpec, open_bench
 from srbench.benchmark.run import extended
 from srbench.data.datasets import packaged_photos
 from srbench.images.io import crop_centre, quantize_round, write_png

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 from msgspec.structs import replace
-
 from srbench.benchmark.sampling import Item, keep_pair, keep_sample
+
 from srbench.data.datasets import cropped, packaged_photos
 from srbench.images.resize import upscale
 from srbench.interfaces import ImagePair, MetricFacts, ModelFacts

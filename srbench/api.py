@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
-from srbench.benchmark.findings import REPORT, Findings
-from srbench.benchmark.request import RunSpec, checked, open_bench
+from srbench.benchmark.bench import open_bench
 from srbench.benchmark.run import run, score_run
-from srbench.benchmark.verify import verify as verify_run
 from srbench.files.paths import occupied
 from srbench.interfaces import Dataset, Progress, SRBenchError
 from srbench.matrix.request import agreed_scale
@@ -23,8 +21,11 @@ from srbench.models.loading import LoadedModel, scale_of
 from srbench.models.loading import load_model as load_by_name
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest
+from srbench.run_folder.request import RunSpec
 from srbench.run_folder.results import ResultTable, rows_of
 from srbench.terminal.progress import progress_of
+from srbench.verification.findings import Findings
+from srbench.verification.verify import verify as verify_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,13 +177,8 @@ class Results:
             Findings, whose ``verdict`` says what was shown, ``text()`` and ``findings`` why. After ``resample="all"``
             ``proven`` is True if every value follows from its images, and every image from its model.
         """
-        from srbench.reporting.check import report_findings
-
         with progress_of(progress) as shown:
-            found = verify_run(self.folder, resample=resample, device=device, progress=shown, models=self._models)
-        for kind, where, text in report_findings(self.folder):
-            found.add(REPORT[kind], where, text)
-        return found
+            return verify_run(self.folder, resample=resample, device=device, progress=shown, models=self._models)
 
     def __repr__(self) -> str:
         lines = [one.label for one in self.manifest.settings]
@@ -289,7 +285,7 @@ def evaluate(
     )
     objects = {text: (label, model) for text, label, model in named if not isinstance(model, str)}
     dataset = None if isinstance(data, str | Path) else data
-    bench = open_bench(checked(spec, "evaluate"), dataset, objects)
+    bench = open_bench(spec.checked("evaluate"), dataset, objects)
     call = _call(spec, data) if objects or dataset is not None else None
     with progress_of(progress) as shown:
         outcome = run(bench, shown, workers, command=call)

@@ -10,6 +10,7 @@ from builders import metric, model_facts, protocol
 
 from srbench.files.hashes import sha256_file
 from srbench.run_folder.folder import RunFolder, score_key
+from srbench.run_folder.journal import Journal
 from srbench.run_folder.manifest import FILE, content_of
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, digest, to_line
@@ -88,7 +89,7 @@ def sum_up(path: Path) -> None:
 def forge_sums(run: Path) -> None:
     """Make SHA256SUMS agree with what was changed: whoever changes values can do that too."""
     changed = RunFolder.read(run)
-    changed.finish(changed.manifest)
+    Journal(changed).finish(changed.manifest)
 
 
 def forge_list(run: Path) -> None:

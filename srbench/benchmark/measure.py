@@ -219,7 +219,7 @@ class _Work:
 
     def measure(self, metrics: Sequence[LoadedMetric], name: str) -> _Values:
         """Measure one image, in one thread: sums of float32 depend on the number of threads."""
-        from srbench.benchmark.scoring import measure, one_thread
+        from srbench.benchmark.scorer import measure, one_thread
 
         values: dict[str, Value] = {}
         faults: list[str] = []

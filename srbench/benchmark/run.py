@@ -1,38 +1,41 @@
-"""``srbench run`` and ``srbench score``: do what a run folder still lacks, and keep what it has."""
+"""``srbench run`` and ``srbench score``: do what a run folder lacks, and keep what it has."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
-from srbench.benchmark.engines.choice import Workers, choose_engine
-from srbench.benchmark.engines.worker import Opening
-from srbench.benchmark.first_calls import identified, identified_metrics, kept_pairs
-from srbench.benchmark.request import Bench, RunSpec, open_bench, without_hr
-from srbench.benchmark.sampling import source_of
-from srbench.benchmark.tasks import Session, plan_tasks
-from srbench.benchmark.tile_check import tile_checks
+from srbench.benchmark.bench import Bench, open_bench, without_hr
+from srbench.benchmark.engines import Engine, Opening, Workers, choose_engine
+from srbench.benchmark.plan import Task, plan
+from srbench.benchmark.sampler import Sampler, source_of
+from srbench.benchmark.scorer import Scorer
+from srbench.benchmark.work import Made, Worker
 from srbench.interfaces import Progress, SRBenchError, Step, silent
 from srbench.machine.facts import software
+from srbench.machine.workers import TRIES, WorkerDied
 from srbench.metrics.suite import open_metrics
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
 from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.folder import RunFolder, writing
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.journal import Journal, writing
 from srbench.run_folder.manifest import is_run, is_written, now, read_manifest
 from srbench.run_folder.merge import joined
-from srbench.run_folder.protocol import Invocation, Manifest, TileCheck
+from srbench.run_folder.protocol import Invocation, Manifest
+from srbench.run_folder.records import SampleRecord, ScoreRecord
+from srbench.run_folder.request import RunSpec
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of an invocation."""
+    """Result of a command."""
 
     folder: Path
     items: int
@@ -40,6 +43,7 @@ class Outcome:
     sampled: int
     """Number of items sampled now, without those that the folder already held."""
     scored: int
+    """Number of values measured now."""
     usable: bool
     """True if the folder holds anything that a report can show."""
     failures: tuple[str, ...]
@@ -52,46 +56,238 @@ def run(
     workers: Workers = 1,
     engine: str | None = None,
     command: str | None = None,
-    tiles_checked: Callable[[TileCheck], None] | None = None,
 ) -> Outcome:
-    """Sample and measure all that is asked for and the run folder lacks.
+    """Sample and measure everything that is asked for and the run folder lacks.
 
-    ``workers`` processes share the work, this one alone if 1. Each has one thread, as the last bit of an output may
-    depend on the number of threads. ``engine`` is ``dask`` for a cluster of so many workers on this machine, or
-    ``dask:ADDRESS`` for that of a scheduler, without ``workers``. ``command`` is recorded in place of the command line
-    of the request. With ``tiles_checked``, the tiles of every model are first compared with a whole image; it is called
-    with each result.
     Models, temperatures, metrics and images are added to what the folder holds. Failures are recorded, named and tried
-    again the next time. Raises SRBenchError if the run cannot start: unknown names, unusable weights or folders, a
-    folder that holds another protocol or is in use.
+    again the next time.
+
+    Args:
+        request: The request, opened or not.
+        progress: Called before every item.
+        workers: Number of processes that share the work, this one alone if 1. Each has one thread, as the last bit of
+            an output may depend on the number of threads.
+        engine: ``dask`` for a cluster of so many workers on this machine, or ``dask:ADDRESS`` for that of a scheduler,
+            without ``workers``.
+        command: Recorded in place of the command line of the request, if that could not repeat it.
+
+    Raises:
+        SRBenchError: The run cannot start: unknown names, unusable weights or folders, a folder that holds another
+            protocol or is in use.
     """
     bench = request if isinstance(request, Bench) else open_bench(request)
-    path = folder_of(bench)
+    path = folder_of(bench.spec, tuple(bench.models), bench.manifest())
     with writing(path):
-        bench, folder, metrics = extended(bench, path)
-        if tiles_checked is not None:
-            for check in tile_checks(bench, progress):
-                tiles_checked(check)
-                folder.manifest = folder.manifest.with_checks([check])
-        session = Session(folder, metrics, dict(bench.models), bench.dataset, bench.device, progress)
-        return _work(session, command or bench.spec.command(), workers, engine, bench)
+        folder, metrics = extended(bench, path)
+        worker = Worker(
+            folder,
+            Sampler(folder.manifest, bench.device, dict(bench.models)),
+            Scorer(metrics, bench.device),
+            bench.dataset,
+            len(folder.manifest.invocations),
+        )
+        invocation = Invocation(
+            command=command or bench.spec.command(),
+            settings=bench.settings,
+            images=bench.images,
+            metrics=tuple(metric.facts.name for metric in metrics),
+            started=now(),
+            finished=None,
+            device=bench.device,
+            software={},
+            hardware={},
+            request=bench.spec.with_absolute_paths() if bench.spec.names_data else None,
+        )
+        tasks = plan(folder, [metric.facts for metric in metrics], bench.request)
+        data = bench.spec if bench.spec.names_data else bench.dataset
+        chosen = choose_engine(engine, workers, bench.device, len(tasks))
+        return _Work(worker, invocation, tasks, chosen, data, progress).do(bench.items)
 
 
-def extended(bench: Bench, path: Path) -> tuple[Bench, RunFolder, tuple[LoadedMetric, ...]]:
-    """A request with its digests complete, the folder it is added to, nothing of it written yet, and its metrics."""
-    known = RunFolder.read(path) if is_run(path) else None
-    bench = identified(bench, known.manifest if known else None)
+def score_run(
+    path: Path,
+    names: Sequence[str],
+    device: str = "auto",
+    progress: Progress = silent,
+    models: Mapping[str, LoadedModel] | None = None,
+    workers: Workers = 1,
+    engine: str | None = None,
+) -> Outcome:
+    """Add metrics to a run from the images it keeps; only what was not kept is sampled again, from its seed.
+
+    Args:
+        path: The run folder.
+        names: Names of metrics.
+        device: Device of the models.
+        progress: Called before every item.
+        models: Open models by label; others are loaded by their names if they are needed.
+        workers: As in ``run``.
+        engine: As in ``run``.
+
+    Raises:
+        SRBenchError: The folder holds no run or is in use, or a metric is unknown.
+    """
+    protocol = read_manifest(path).protocol
+    added = open_metrics(tuple(names), protocol.columns, protocol.quantize, samples=protocol.samples)
+    device = choose_device(device)
+    with writing(path):
+        folder = RunFolder.read(path)
+        if not folder.has_hr:
+            added = without_hr(added, None, f"{path} has none")
+        known = folder.manifest
+        folder.manifest = joined(path, known, replace(known, metrics=tuple(metric.facts for metric in added)))
+        metrics = _with_others(added, folder.manifest)
+        worker = Worker(
+            folder,
+            Sampler(folder.manifest, device, dict(models or {})),
+            Scorer(metrics, device),
+            None,
+            len(folder.manifest.invocations),
+        )
+        invocation = Invocation(
+            command=shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)]),
+            settings=(),
+            images=(),
+            metrics=tuple(metric.facts.name for metric in metrics),
+            started=now(),
+            finished=None,
+            device=device,
+            software={},
+            hardware={},
+        )
+        tasks = plan(folder, [metric.facts for metric in metrics])
+        chosen = choose_engine(engine, workers, device, len(tasks))
+        return _Work(worker, invocation, tasks, chosen, None, progress).do(sum(task.size for task in tasks))
+
+
+@dataclass
+class _Work:
+    """The tasks of a command, done by an engine; the journal writes what comes back."""
+
+    worker: Worker
+    invocation: Invocation
+    tasks: Sequence[Task]
+    engine: Engine
+    data: object
+    """What worker processes open to read pairs: the request, the dataset or None."""
+    progress: Progress
+    done: int = 0
+    sampled: set[tuple[str, float | None, str]] = field(default_factory=set)
+    scored: set[tuple[str, float | None, str, str]] = field(default_factory=set)
+    failures: list[str] = field(default_factory=list)
+
+    def do(self, items: int) -> Outcome:
+        """Do all tasks. No command is recorded if there are none and the folder has this manifest already."""
+        folder = self.worker.folder
+        manifest = folder.manifest
+        journal = Journal(folder)
+        last = manifest.invocations[-1] if manifest.invocations else None
+        asked = self.invocation
+        # A command that was killed after its last record is finished by one that asks for as much.
+        stopped = (
+            last is not None
+            and last.finished is None
+            and set(asked.settings) >= set(last.settings)
+            and set(asked.images) >= set(last.images)
+        )
+        if self.tasks or stopped or not is_written(folder.path, manifest):
+            invocation = replace(asked, software=software(), hardware=self.engine.facts(self.worker.sampler.device))
+            journal.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
+            self._work(journal)
+            self.progress(Step(self.done, self._total, ""))
+            manifest = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
+        journal.finish(manifest)
+        usable = any(not sample.failed for known in folder.known.values() for sample in known.samples.values())
+        return Outcome(folder.path, items, len(self.sampled), len(self.scored), usable, tuple(self.failures))
+
+    @property
+    def _total(self) -> int:
+        return sum(task.size for task in self.tasks)
+
+    def _work(self, journal: Journal) -> None:
+        here = replace(self.worker, begin=lambda item: self.progress(Step(self.done, self._total, item)))
+        dead: list[tuple[Task, WorkerDied]] = []
+        for task, made in self.engine.do(self.tasks, here, self._opening):
+            if isinstance(made, WorkerDied):
+                dead.append((task, made))
+                continue
+            self._take(task, made, journal)
+        for task, death in dead:
+            self._again(task, death, journal)
+
+    def _take(self, task: Task, made: Iterable[Made], journal: Journal) -> None:
+        """Write what was made of a task."""
+        before = self.done
+        for result in made:
+            journal.add(result.lines, result.files)
+            for line in result.lines:
+                if isinstance(line, SampleRecord):
+                    self.done += 1
+                    if not line.failed:
+                        self.sampled.add((line.model, line.temperature, line.image))
+                elif isinstance(line, ScoreRecord):
+                    self.scored.add((line.model, line.temperature, line.image, line.metric))
+            self._fail(result.faults)
+        self.done = before + task.size
+        self.progress(Step(self.done, self._total, task.image))
+
+    def _again(self, task: Task, death: WorkerDied, journal: Journal) -> None:
+        """Do a task that ended its processes in parts, each alone, so that only the culprit fails."""
+        parts = task.parts()
+        while parts:
+            part = parts.pop(0)
+            if part.pair is None and part.items:
+                part = replace(part, pair=journal.folder.of(part.image).pair)
+            if len(task.parts()) > 1:
+                [(_, made)] = self.engine.do([part], self.worker, self._opening)
+            else:
+                made = death
+            if not isinstance(made, WorkerDied):
+                self._take(part, made, journal)
+                continue
+            error = f"{task.image}: {made}; if memory is short, use fewer --workers"
+            if part.items:
+                self._take(part, [self.worker.failed_item(part.items[0], task.image, error, TRIES)], journal)
+            else:
+                self._take(part, [self.worker.failed_pair(task, error, TRIES)], journal)
+                return
+
+    def _fail(self, faults: Iterable[str]) -> None:
+        for fault in faults:
+            self.failures.append(fault)
+            self.progress(Step(self.done, self._total, "", fault))
+
+    def _opening(self) -> Opening:
+        folder = self.worker.folder
+        return Opening(
+            folder=folder.path.resolve(),
+            manifest=folder.manifest,
+            metrics=tuple(metric.facts.name for metric in self.worker.scorer.metrics),
+            data=self.data,  # type: ignore[arg-type]
+            models={label: model for label, model in self.worker.sampler.models.items() if model.given},
+            device=self.worker.sampler.device,
+            invocation=self.worker.invocation,
+        )
+
+
+def extended(bench: Bench, path: Path) -> tuple[RunFolder, tuple[LoadedMetric, ...]]:
+    """The folder that a request is added to, nothing of it written yet, and the metrics to measure.
+
+    Raises RunFolderError if the folder holds another protocol, or something else under the same label.
+    """
     asked = bench.manifest()
-    folder = known or RunFolder(path, asked)
+    folder = RunFolder.read(path) if is_run(path) else RunFolder(path, asked)
     folder.manifest = joined(path, folder.manifest, asked)
     _require_one_source(folder, bench)
-    return bench, folder, _with_others(bench.metrics, folder.manifest)
+    return folder, _with_others(bench.metrics, folder.manifest)
 
 
 def _require_one_source(folder: RunFolder, bench: Bench) -> None:
     """Refuse results made elsewhere if the table would keep results of other files of the same label beside them."""
     asked = set(bench.images)
-    for setting in (one for one in bench.settings if one.model in bench.elsewhere):
+    for setting in bench.settings:
+        if setting.model not in bench.elsewhere:
+            continue
         for image in folder.manifest.planned(setting):
             record = None if image in asked else folder.sample(setting, image)
             if record is None or record.failed:
@@ -107,117 +303,40 @@ def _require_one_source(folder: RunFolder, bench: Bench) -> None:
                 )
 
 
-def score_run(
-    path: Path,
-    names: Sequence[str],
-    device: str = "auto",
-    progress: Progress = silent,
-    models: Mapping[str, LoadedModel] | None = None,
-    workers: Workers = 1,
-    engine: str | None = None,
-) -> Outcome:
-    """Add metrics to a run from the images it keeps; only what was not kept is sampled again, from its seed.
-
-    ``workers`` and ``engine`` are those of ``run``. ``models`` are by label and already open; others are loaded by
-    their names if they are needed. Raises SRBenchError for a folder that holds no run or is in use, and for unknown
-    metrics.
-    """
-    protocol = read_manifest(path).protocol
-    added = open_metrics(tuple(names), protocol.columns, protocol.quantize, samples=protocol.samples)
-    with writing(path):
-        folder = RunFolder.read(path)
-        if not folder.has_hr:
-            added = without_hr(added, None, f"{path} has none")
-        known = folder.manifest
-        added = identified_metrics(added, known, lambda: kept_pairs(folder), protocol.scale)
-        folder.manifest = joined(path, known, replace(known, metrics=tuple(one.facts for one in added)))
-        metrics = _with_others(added, folder.manifest)
-        session = Session(folder, metrics, dict(models or {}), None, choose_device(device), progress)
-        command = shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)])
-        return _work(session, command, workers, engine)
-
-
-def _work(session: Session, command: str, workers: Workers, engine: str | None, bench: Bench | None = None) -> Outcome:
-    """Do all tasks as a new invocation. None is recorded if there are no tasks and the manifest stays the same."""
-    folder, manifest = session.folder, session.folder.manifest
-    tasks = plan_tasks(folder, session.metrics, bench)
-    chosen = choose_engine(engine, workers, session.device, len(tasks))
-    session.invocation = len(manifest.invocations)
-    session.plan(tasks)
-    last = manifest.invocations[-1] if manifest.invocations else None
-    settings, images = (set(), set()) if bench is None else (set(bench.settings), set(bench.images))
-    # Killed after its last line: a command that asks for as much can say that all of it is there.
-    stopped = last and last.finished is None and settings >= set(last.settings) and images >= set(last.images)
-    if tasks or stopped or not is_written(folder.path, manifest):
-        invocation = Invocation(
-            command=command,
-            settings=() if bench is None else bench.settings,
-            images=() if bench is None else bench.images,
-            metrics=tuple(metric.facts.name for metric in session.metrics),
-            started=now(),
-            finished=None,
-            device=session.device,
-            software=software(),
-            hardware=chosen.facts(session.device),
-        )
-        folder.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
-        if tasks:
-            chosen.work(session, tasks, _opening(session, bench))
-        session.progress(Step(session.done, session.total, ""))
-        manifest = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
-    folder.finish(manifest)
-    usable = any(not sample.failed for known in folder.known.values() for sample in known.samples.values())
-    items = session.total if bench is None else bench.items
-    return Outcome(folder.path, items, len(session.sampled), len(session.scored), usable, tuple(session.failures))
-
-
-def _opening(session: Session, bench: Bench | None) -> Opening:
-    named = bench is not None and (bench.spec.data is not None or bench.spec.lr is not None)
-    return Opening(
-        folder=session.folder.path.resolve(),
-        manifest=session.folder.manifest,
-        metrics=tuple(metric.facts.name for metric in session.metrics),
-        data=bench.spec if bench is not None and named else session.dataset,
-        models={label: replace(model, identity=None) for label, model in session.models.items() if model.given},
-        device=session.device,
-        invocation=session.invocation,
-    )
-
-
 def _with_others(metrics: Sequence[LoadedMetric], manifest: Manifest) -> tuple[LoadedMetric, ...]:
-    """Some metrics, and those others of the manifest that can still be loaded and are known to be unchanged."""
-    found = {metric.facts.name: metric for metric in metrics}
+    """Some metrics, and those others of the manifest that can still be loaded and are unchanged."""
+    known = {metric.facts.name: metric for metric in metrics}
     for facts in manifest.metrics:
-        if facts.name not in found:
+        if facts.name not in known:
             try:
-                metric = open_metric(facts.spec, manifest.protocol.quantize, manifest.protocol.samples, facts)
+                metric = open_metric(facts.spec, manifest.protocol.quantize, manifest.protocol.samples)
             except SRBenchError:
                 continue  # a plug-in that is not installed: its values stay, and no others are added
-            if metric.facts.digest == facts.digest and (
-                facts.evidence is None or facts.evidence.digest == facts.digest
-            ):
-                found[facts.name] = metric
-    return tuple(found[facts.name] for facts in manifest.metrics if facts.name in found)
+            if metric.facts.digest == facts.digest:
+                known[facts.name] = metric
+    return tuple(known[facts.name] for facts in manifest.metrics if facts.name in known)
 
 
-def folder_of(bench: Bench) -> Path:
+def folder_of(spec: RunSpec, labels: Sequence[str], asked: Manifest | None = None) -> Path:
     """``--out``, else the newest folder of the same command, else one named after today.
 
-    Today's folder of the same models is taken if the run can be added to it, otherwise the next number.
+    Today's folder of the same models is taken if the request ``asked`` can be added to it, otherwise the next number.
     """
-    spec = bench.spec
     if spec.out:
         return Path(spec.out)
-    runs, suffix = Path("runs"), f"-{'-'.join(bench.models)}-x{spec.scale}"
+    runs = Path("runs")
+    suffix = f"-{'-'.join(labels)}-x{spec.scale}"
     pattern = re.compile(rf"\d{{4}}(-\d\d){{2}}{re.escape(suffix)}(-\d+)?")
-    for folder in newest_first(one for one in runs.glob("*-x*") if pattern.fullmatch(one.name)):
+    for folder in newest_first(path for path in runs.glob("*-x*") if pattern.fullmatch(path.name)):
         with suppress(RunFolderError):
-            if any(one.command == spec.command() for one in read_manifest(folder).invocations[:1]):
+            if any(first.command == spec.command() for first in read_manifest(folder).invocations[:1]):
                 return folder
-    name, number = f"{date.today().isoformat()}{suffix}", 2
+    name = f"{date.today().isoformat()}{suffix}"
     path = runs / name
-    while is_run(path) and not _can_be_added(bench, path):
-        path, number = runs / f"{name}-{number}", number + 1
+    number = 2
+    while is_run(path) and not (asked and _can_be_added(asked, path)):
+        path = runs / f"{name}-{number}"
+        number += 1
     return path
 
 
@@ -226,9 +345,9 @@ def newest_first(folders: Iterable[Path]) -> list[Path]:
     return sorted(folders, key=lambda path: (path.name[:10], len(path.name), path.name), reverse=True)
 
 
-def _can_be_added(bench: Bench, path: Path) -> bool:
+def _can_be_added(asked: Manifest, path: Path) -> bool:
     try:
-        joined(path, read_manifest(path), bench.manifest())
+        joined(path, read_manifest(path), asked)
     except RunFolderError:
         return False
     return True

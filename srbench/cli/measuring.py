@@ -20,7 +20,7 @@ from srbench.terminal.output import say, show
 from srbench.terminal.progress import shown_progress
 
 if TYPE_CHECKING:
-    from srbench.benchmark.engines.choice import Workers
+    from srbench.benchmark.engines import Workers
 
 
 @click.command()
@@ -105,7 +105,6 @@ def run(
     """
     named = ", ".join(values["models"] or ([] if bench is None else [str(bench)]))
     with shown_progress(f"opening {named}" if named else "") as progress:
-        from srbench.benchmark.engines.pool import discard_workers
         from srbench.benchmark.estimate import estimate
         from srbench.benchmark.run import run as run_spec
         from srbench.matrix.request import MatrixSpec, RequestError, read_spec
@@ -123,7 +122,6 @@ def run(
         if isinstance(spec, MatrixSpec):
             outcome = run_matrix(spec, progress, workers, engine, finished)
         else:
-            click.get_current_context().call_on_close(discard_workers)
             outcome = run_spec(spec, progress, workers, engine)
         written = None
         if outcome.usable and values["shard"] is None:
@@ -194,34 +192,27 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
     import json
 
     with shown_progress(f"reading {folder}"):
-        from srbench.benchmark.findings import CODES, REPORT, Findings
-        from srbench.benchmark.verified import write_verified
-        from srbench.benchmark.verify import verify as verify_run
         from srbench.matrix.folder import is_matrix, runs_in
-        from srbench.reporting.check import report_findings
+        from srbench.verification.findings import EXIT_CODES, write_verified
+        from srbench.verification.verify import verify as verify_run
 
-    def checked(findings: Findings) -> Findings:
-        for kind, where, text in report_findings(findings.folder):
-            findings.add(REPORT[kind], where, text)
-        try:
-            write_verified(findings)
-        except OSError as error:
-            say(f"{findings.folder}: cannot keep the result in it ({error.strerror})")
-        if form == "text":
-            show(findings.text())
-        return findings
-
-    found = []
+    checks = []
     for run_folder in runs_in(folder):
         with shown_progress(f"reading {run_folder}") as progress:
             findings = verify_run(run_folder, resample=resample, device=device, progress=progress)
-        found.append(checked(findings))
-    if is_matrix(folder):
-        found.append(checked(Findings(folder)))
+        try:
+            write_verified(findings)
+        except OSError as error:
+            say(f"{run_folder}: cannot keep the result in it ({error.strerror})")
+        if form == "text":
+            show(findings.text())
+        checks.append(findings)
     if form == "json":
-        facts = [findings.facts() for findings in found]
+        facts = [findings.facts() for findings in checks]
         show(json.dumps(facts if is_matrix(folder) else facts[0], indent=1))
-    codes = {CODES[findings.verdict] for findings in found} - ({CODES["unverified"]} if allow_unverified else set())
+    codes = {findings.exit_code for findings in checks}
+    if allow_unverified:
+        codes.discard(EXIT_CODES["unverified"])
     raise click.exceptions.Exit(min(codes - {0}, default=0))
 
 

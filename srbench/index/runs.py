@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from srbench.benchmark.verified import read_verified
 from srbench.files.hashes import sha256_file
 from srbench.interfaces import MetricFacts, ModelFacts, Progress, SRBenchError, Step, silent
 from srbench.reporting import ReportError
@@ -19,6 +18,7 @@ from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import KINDS
 from srbench.run_folder.results import Row, rows_of
+from srbench.run_folder.verified import read_verified
 from srbench.words import number_of, one_line, printable
 
 State = Literal["verified", "unverified", "contradicted"]

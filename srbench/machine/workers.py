@@ -176,7 +176,7 @@ class _Slot:
     def submit(self, item: object) -> Future[_Outcome[Any]]:
         if self._executor is None:
             self._executor = ProcessPoolExecutor(1, self._context, initializer=_start)
-            with _for_workers(ONE_THREAD | dict(self._environment)):
+            with for_workers(ONE_THREAD | dict(self._environment)):
                 self._opening = self._executor.submit(_open, self._opener, self._arguments)
         try:
             return self._executor.submit(_do, item)
@@ -217,7 +217,7 @@ class _Slot:
 
 
 @contextmanager
-def _for_workers(environment: Mapping[str, str]) -> Iterator[None]:
+def for_workers(environment: Mapping[str, str]) -> Iterator[None]:
     """Let processes that start inside have these variables, and leave Ctrl-C, which reaches all, to this process.
 
     Libraries read the variables when they are loaded, which may be before ``_start``.

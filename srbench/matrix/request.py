@@ -10,7 +10,6 @@ from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from srbench.benchmark.request import RunSpec, checked
 from srbench.data.degradations.read import DEFAULT as BICUBIC
 from srbench.data.degradations.read import read_degradation
 from srbench.files.config import load_toml, register
@@ -18,6 +17,7 @@ from srbench.matrix import MatrixError
 from srbench.matrix.folder import SPANNED, Cell
 from srbench.metrics.suite import DEFAULT, read_suite
 from srbench.models.loading import scale_of
+from srbench.run_folder.request import RunSpec
 
 
 class RequestError(MatrixError):
@@ -90,7 +90,7 @@ def _run(asked: dict[str, Any], where: str) -> RunSpec:
     """A run of single values; a suite may fix the number of samples."""
     if "samples" not in asked and (samples := read_suite(asked.get("suite", DEFAULT)).samples) is not None:
         asked["samples"] = samples
-    return checked(RunSpec(**asked), where)
+    return RunSpec(**asked).checked(where)
 
 
 def agreed_scale(stated: Mapping[str, int | None], where: str, option: str = "--scale") -> int:

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from srbench.benchmark.engines.choice import Workers
+from srbench.benchmark.engines import Workers
 from srbench.benchmark.estimate import estimate
 from srbench.benchmark.run import Outcome, newest_first, run, score_run
 from srbench.files.paths import occupied
@@ -19,7 +19,6 @@ from srbench.matrix.folder import Cell, is_matrix, read_matrix, runs_in, write_m
 from srbench.matrix.request import MatrixSpec
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.merge import merge
-from srbench.run_folder.protocol import TileCheck
 from srbench.words import number_of
 
 
@@ -41,11 +40,8 @@ def run_matrix(
     workers: Workers = 1,
     engine: str | None = None,
     finished: Callable[[Outcome], None] = lambda outcome: None,
-    tiles_checked: Callable[[TileCheck], None] | None = None,
 ) -> Outcome:
     """Run the cells of a request one after the other; ``finished`` is called with the outcome of each.
-
-    ``tiles_checked`` is that of ``srbench.benchmark.run.run``.
 
     Cells that the folder already lists stay in it. Raises MatrixError if the folder holds anything but a matrix.
     """
@@ -59,7 +55,7 @@ def run_matrix(
     specs = {path / cell.name: one for cell, one in spec.runs.items()}
 
     def run_cell(folder: Path) -> Outcome:
-        return run(replace(specs[folder], out=str(folder)), progress, workers, engine, tiles_checked=tiles_checked)
+        return run(replace(specs[folder], out=str(folder)), progress, workers, engine)
 
     return combined(path, *_one_by_one(specs, run_cell, finished))
 

@@ -19,7 +19,7 @@ from srbench.files.config import ConfigError, structure
 from srbench.files.hashes import sha256_bytes, sha256_file
 from srbench.files.paths import no_file
 from srbench.reporting import ReportError
-from srbench.run_folder.folder import NO_LOCKS
+from srbench.run_folder.journal import NO_LOCKS
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.records import KINDS, digest
 from srbench.voting.records import FILE as VOTES

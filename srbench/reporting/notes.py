@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import chain
 
 from srbench.reporting.measurements import Measurements
@@ -24,7 +23,6 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *_cropped(measurements),
         *_coverage(measurements),
         *_stale(measurements),
-        *_tiles(measurements),
         *(f"Failed: {failure}" for run in measurements.runs for failure in failures_of(run.folder, run.label)),
         *_foreign(measurements),
         *_missing(measurements, scores),
@@ -82,16 +80,6 @@ def _stale(measurements: Measurements) -> Iterator[str]:
         if counts:
             listed = ", ".join(f"{count} of {label}" for label, count in counts.items())
             yield f"Left out, sampled by other code or weights or from other images than now: {listed}. Run them again."
-
-
-def _tiles(measurements: Measurements) -> Iterator[str]:
-    """Tiles compared with whole images, of models that have not changed since."""
-    for run in measurements.runs:
-        digests = {model.label: model.digest for model in run.models}
-        for check in run.folder.manifest.tile_checks:
-            label = run.renamed.get(check.model, check.model)
-            if digests.get(label) == check.digest:
-                yield replace(check, model=label).sentence
 
 
 def _foreign(measurements: Measurements) -> Iterator[str]:

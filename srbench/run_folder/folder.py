@@ -6,25 +6,15 @@ folder is ever touched. An image counts only if its file has the sha256 of its r
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import socket
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock, Timeout
-
-from srbench.files.atomic import sync, write_synced, write_whole
-from srbench.files.hashes import sha256_bytes, sha256_file
+from srbench.files.hashes import sha256_file
 from srbench.files.paths import no_file, pipes_in
-from srbench.images.io import ends_as_png
 from srbench.interfaces import MetricFacts
 from srbench.run_folder import RunFolderError, records
-from srbench.run_folder.manifest import COPY, FILE, content_of, is_run, is_written, now, read_manifest, write_manifest
+from srbench.run_folder.manifest import FILE, is_run, read_manifest
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import (
     EnvironmentRecord,
@@ -40,12 +30,9 @@ from srbench.run_folder.records import (
 IMAGES = "images"
 SUMS = "SHA256SUMS"
 """The file that ``sha256sum -c`` checks and any tool can sign."""
+LOCK = ".lock"
 REPORT_LOCK = ".report.lock"
 """The lock of those who write a report, while another process may be writing rows."""
-SYNCING = 0.02
-"""Largest share of the time that is spent on waiting until images are on the disk."""
-NO_LOCKS = "its file system has no locks, without which two commands could write at once"
-_LOCK, _OWNER = ".lock", ".owner.json"
 
 
 def score_key(sample: SampleRecord, metric: MetricFacts) -> str:
@@ -72,32 +59,14 @@ IsKept = Callable[[Path, ImageDigest | None], bool]
 
 @dataclass
 class RunFolder:
-    """A run folder in memory. ``extend``, ``finish``, ``append`` and ``write`` write; see ``writing`` for who may.
-
-    These raise OSError, and RunFolderError if the folder was deleted or changed by somebody else.
-    """
+    """The manifest and the current records of a run folder, read once. ``Journal`` writes."""
 
     path: Path
     manifest: Manifest
-    ends: dict[str, int] = field(default_factory=dict)
-    """Sizes of the files of lines as this process has left them."""
     known: dict[str, ImageRecords] = field(default_factory=dict)
     """Current records by image, of this or other code, weights and data."""
     environments: dict[str, EnvironmentRecord] = field(default_factory=dict)
     """Environments of its lines by their keys."""
-    here: EnvironmentRecord | None = None
-    """Environment of this process, if it samples or measures."""
-    _written: list[Path] = field(default_factory=list)
-    """Images that are perhaps not on the disk yet."""
-    _folders: set[Path] = field(default_factory=set)
-    """Folders of images whose own names are on the disk."""
-    _next_sync: float = 0.0
-    """Earliest time at which lines wait for images again."""
-
-    @property
-    def environment(self) -> str:
-        """Key of the environment that lines made here name."""
-        return "" if self.here is None else self.here.key
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
@@ -108,10 +77,10 @@ class RunFolder:
         check_files(path)
         if not is_run(path):
             read_manifest(path)  # its error says that there is no run
-        # Written in the other order: whatever a line that is read here builds on is there when it is looked for.
-        found = [list(records.read(path, kind)) for kind in reversed(records.KINDS)]
+        # Read in reverse write order, so that a score's sample is always there.
+        files = [list(records.read(path, kind)) for kind in reversed(records.KINDS)]
         folder = cls(path, read_manifest(path))
-        for lines in reversed(found):
+        for lines in reversed(files):
             folder.take(lines)
         return folder
 
@@ -122,60 +91,6 @@ class RunFolder:
                 self.environments[record.key] = record
             else:
                 self.known.setdefault(record.image, ImageRecords()).take(record)
-
-    def append(self, *lines: Line) -> None:
-        """Add lines to the files, and the environment of this process unless it is there.
-
-        Images that were written are on the disk before, unless waiting for that would take more than SYNCING of the
-        time; a power cut may empty such an image, and the next run makes it again.
-        """
-        new = self.with_environment(lines)
-        if time.monotonic() >= self._next_sync:
-            self._sync_images()
-        records.append(self.path, new, self.ends)
-        self.take(new)
-
-    def with_environment(self, lines: Iterable[Line]) -> tuple[Line, ...]:
-        """Lines to be added, after the environment of this process; no environment that is there already."""
-        given = lines if self.here is None else (self.here, *lines)
-        return tuple(one for one in given if not (isinstance(one, EnvironmentRecord) and one.key in self.environments))
-
-    def write(self, path: Path, content: bytes) -> None:
-        """Write a file of the folder, whole."""
-        records.check(self.path, self.ends)
-        write_whole(path, content)
-        if path.is_relative_to(self.path / IMAGES):
-            self._written.append(path)
-
-    def _sync_images(self) -> None:
-        start = time.monotonic()
-        folders = {path.parent for path in self._written}
-        above = {other for folder in folders - self._folders for other in (folder.parent, self.path)}
-        sync([*self._written, *sorted(folders | above)])
-        self._folders |= folders
-        self._written.clear()
-        now = time.monotonic()
-        self._next_sync = now + (now - start) / SYNCING
-
-    def extend(self, manifest: Manifest) -> None:
-        """Write another manifest, unless the file says the same."""
-        records.check(self.path, self.ends)
-        write_manifest(self.path, manifest)
-        self.manifest = manifest
-
-    def finish(self, manifest: Manifest) -> None:
-        """Write the sums of records, kept images and the manifest, then the manifest, unless the files say the same."""
-        names = [kind.FILE for kind in records.KINDS if (self.path / kind.FILE).exists()]
-        sums = {name: sha256_file(self.path / name) for name in names}
-        same = is_written(self.path, manifest)
-        sums[FILE] = sha256_file(self.path / FILE) if same else sha256_bytes(content_of(manifest))
-        sums |= {file.relative_to(self.path).as_posix(): str(known.sha256) for file, known in self.kept_images()}
-        path, text = self.path / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
-        self._sync_images()
-        if not (path.exists() and path.read_bytes() == text):
-            records.check(self.path, self.ends)
-            write_synced(path, text)
-        self.extend(manifest)
 
     def of(self, image: str) -> ImageRecords:
         """The current records of an image; empty ones if it has none."""
@@ -253,16 +168,10 @@ class RunFolder:
         files = self.output_files(sample)
         return files if all(map(is_kept, files, sample.outputs)) else []
 
-    def lacks_pair(self, image: str) -> bool:
-        """True if a file of a pair is missing or torn; its content is not looked at."""
-        pair = self.of(image).pair
-        files = self.pair_files(image)[: 1 if pair is not None and pair.lr is not None and pair.hr is None else 2]
-        return not all(map(ends_as_png, files))
-
     def lacks_outputs(self, sample: SampleRecord) -> bool:
-        """True if a file that is to be kept of a record is missing or torn; the contents are not looked at."""
+        """True if an output that has to be kept of a record was not kept, is missing, or is another image now."""
         too_few = sample.kept < min(self.manifest.protocol.kept, len(sample.outputs))
-        return too_few or not all(map(ends_as_png, self.output_files(sample)))
+        return too_few or not all(map(is_kept, self.output_files(sample), sample.outputs))
 
     def kept_images(self) -> Iterator[tuple[Path, ImageDigest]]:
         """Path and digest of every image that was kept."""
@@ -293,38 +202,6 @@ def read_sums(path: Path) -> dict[str, str] | None:
     return sums
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Lock a run folder for writing; create it if it is missing, and cut off lines that a kill tore.
-
-    The lock ends with its process, however that ends. Raises RunFolderError if somebody else writes, the folder cannot
-    be written, or it holds other things than a run.
-    """
-    check_folder(path)
-    lock = FileLock(path / _LOCK)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunFolderError(f"{path}: in use by {_owner(path)}; wait for it, or choose another --out") from None
-    except NotImplementedError:  # of filelock before it had locks of its own for such a file system
-        raise RunFolderError(f"{path}: {NO_LOCKS}; choose another --out") from None
-    except OSError as error:
-        raise RunFolderError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
-    try:
-        owner = {"process": os.getpid(), "host": socket.gethostname(), "since": now()}
-        write_whole(path / _OWNER, json.dumps(owner).encode())
-        records.drop_torn_lines(path)
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__  # a timeout has no text
-        raise RunFolderError(f"{error.filename or path}: {reason}; finished work is kept") from None
-    finally:
-        with suppress(OSError):  # of a disk that is gone
-            (path / _OWNER).unlink(missing_ok=True)
-            lock.release()
-
-
 def check_folder(path: Path) -> None:
     """Raise RunFolderError for a file, and for a folder that holds other things than a run."""
     if path.is_dir():
@@ -332,11 +209,8 @@ def check_folder(path: Path) -> None:
         for folder in (path / IMAGES, *(path / IMAGES).glob("*")):
             if folder.is_symlink():
                 raise RunFolderError(f"{folder}: a link, and a run is only written into real folders; remove it")
-        known = re.compile(
-            rf"{re.escape(_LOCK)}|{re.escape(REPORT_LOCK)}|\.?{re.escape(_OWNER)}(\.\d+)?|\.?{re.escape(COPY)}(\.\d+)?"
-        )
         names = sorted(entry.name for entry in path.iterdir())
-        others = [name for name in names if not known.fullmatch(name)]
+        others = [name for name in names if name not in (LOCK, REPORT_LOCK)]
         if others and FILE not in names:
             raise RunFolderError(
                 f"{path}: not empty, and not a run folder ({others[0]} is in it); choose another --out"
@@ -350,35 +224,8 @@ def check_files(path: Path) -> None:
 
     Reading a pipe would wait for ever, and writing would follow a link out of the folder.
     """
-    own = (_LOCK, REPORT_LOCK, FILE, COPY, *(kind.FILE for kind in records.KINDS))
+    own = (LOCK, REPORT_LOCK, FILE, *(kind.FILE for kind in records.KINDS))
     for file in [*(path / name for name in own), *pipes_in(path)]:
         found = "a link" if file.is_symlink() else no_file(file)
         if found:
             raise RunFolderError(f"{file}: {found}, not a file of srbench; remove it")
-
-
-def is_being_written(path: Path) -> bool:
-    """True if a process is writing rows into a run folder."""
-    return (path / _OWNER).is_file() and is_locked(path / _LOCK)
-
-
-def is_locked(file: Path) -> bool:
-    """True if a process holds a lock; False too if that cannot be told."""
-    lock = FileLock(file)
-    try:
-        if file.is_file():
-            lock.acquire(timeout=0)
-            lock.release()
-    except Timeout:
-        return True
-    except (NotImplementedError, OSError):
-        return False
-    return False
-
-
-def _owner(path: Path) -> str:
-    try:
-        owner = json.loads((path / _OWNER).read_text())
-        return f"process {owner['process']} on {owner['host']} since {owner['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"

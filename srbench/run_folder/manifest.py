@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import cattrs
 
@@ -19,27 +19,18 @@ from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest
 from srbench.run_folder.records import strict_json
 from srbench.words import is_file_name
 
-FILE, COPY = "manifest.json", ".manifest.json"
-"""The manifest, and what is read in its place if it is damaged: they are written one after the other."""
-
-
-class TornManifestError(RunFolderError):
-    """A manifest that is no JSON, as a power cut may leave it."""
+FILE = "manifest.json"
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
     """Write ``manifest.json`` into the folder ``run``, unless it says the same already."""
     if not is_written(run, manifest):
-        for name in (COPY, FILE):
-            write_synced(run / name, content_of(manifest))
+        write_synced(run / FILE, content_of(manifest))
 
 
 def is_written(run: Path, manifest: Manifest) -> bool:
-    """True if ``manifest.json`` of the folder ``run`` says the same, in whichever format."""
-    try:
-        return is_run(run) and _read(run / FILE) == manifest
-    except TornManifestError:
-        return False
+    """True if ``manifest.json`` of the folder ``run`` says the same. Raises RunFolderError if it is damaged."""
+    return is_run(run) and read_manifest(run) == manifest
 
 
 def is_run(run: Path) -> bool:
@@ -54,39 +45,26 @@ def is_run(run: Path) -> bool:
 def content_of(manifest: Manifest) -> bytes:
     """Bytes of ``manifest.json``."""
     facts = cattrs.unstructure(manifest) | {"metrics": [metric.stored() for metric in manifest.metrics]}
-    if not manifest.tile_checks:
-        del facts["tile_checks"]
     return (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()
 
 
 def read_manifest(run: Path) -> Manifest:
-    """Read the facts of the run in a folder; from the copy, with a warning, if the manifest is no JSON.
+    """Read the facts of the run in a folder.
 
     Raises RunFolderError if there is no manifest, or one that is damaged, contradicts itself, or has a format that this
     srbench does not read.
     """
-    try:
-        return _read(run / FILE)
-    except TornManifestError as error:
-        try:
-            manifest = _read(run / COPY)
-        except RunFolderError:
-            raise error from None
-        warnings.warn(f"{run / FILE}: is damaged; its copy {COPY} is used", stacklevel=2)
-        return manifest
-
-
-def _read(path: Path) -> Manifest:
+    path = run / FILE
     try:
         facts = strict_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise RunFolderError(
-            f"{path.parent}: no run in it ({FILE} is missing); name the folder that srbench run made"
+            f"{run}: no run in it ({FILE} is missing); name the folder that srbench run made"
         ) from None
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check disk and permissions") from None
     except (ValueError, RecursionError) as error:
-        raise TornManifestError(_damaged(path, str(error))) from None
+        raise RunFolderError(_damaged(path, str(error))) from None
     if not isinstance(facts, dict):
         raise RunFolderError(_damaged(path, "not an object"))
     if facts.get("format") != FORMAT:
@@ -95,13 +73,21 @@ def _read(path: Path) -> Manifest:
             "use the srbench that made it, or run again with another --out"
         )
     try:
-        manifest = structure(facts, Manifest, "")
+        manifest = structure(_without_former_fields(facts), Manifest, "")
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError, ConfigError) as error:
         reason = repr(error) if isinstance(error, LookupError) else str(error).removeprefix(": ")
         raise RunFolderError(_damaged(path, reason)) from None
     for fault in _faults(manifest):
         raise RunFolderError(_damaged(path, fault))
     return manifest
+
+
+def _without_former_fields(facts: dict[str, Any]) -> dict[str, Any]:
+    """A manifest as it was read, without the fields of earlier versions that no longer mean anything."""
+    kept = {name: value for name, value in facts.items() if name != "tile_checks"}
+    for name in ("models", "metrics"):
+        kept[name] = [{key: value for key, value in each.items() if key != "evidence"} for each in facts[name]]
+    return kept
 
 
 def _damaged(path: Path, reason: str) -> str:

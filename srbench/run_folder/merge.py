@@ -12,11 +12,11 @@ from tempfile import TemporaryDirectory
 
 from msgspec import structs
 
-from srbench.files.atomic import sync
 from srbench.files.paths import occupied
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder, is_kept
+from srbench.run_folder.journal import Journal
 from srbench.run_folder.protocol import Manifest, Protocol, Setting
 from srbench.run_folder.records import AnyRecord, ImageDigest
 
@@ -46,7 +46,7 @@ def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
     suite = {column: place for place, column in enumerate(known.protocol.columns)}
     _check_folders(path, settings)
     return replace(
-        known.with_checks(asked.tile_checks),
+        known,
         protocol=replace(known.protocol, kept=max(known.protocol.kept, asked.protocol.kept)),
         images=images,
         models=tuple(models.values()),
@@ -111,12 +111,12 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
         merged = RunFolder(Path(temporary) / "run", manifest)
         merged.path.mkdir()
-        merged.append(*{key: one for folder, _ in parts for key, one in folder.environments.items()}.values())
-        merged.append(*(line for image in manifest.images for line in _lines(parts, merged, image)))
-        merged.finish(manifest)
-        sync(merged.path.rglob("*"))
+        journal = Journal(merged)
+        journal.add(line for folder, _ in parts for line in folder.environments.values())
+        for image in manifest.images:
+            journal.add(list(_lines(parts, merged, image)))
+        journal.finish(manifest)
         merged.path.replace(out)
-        sync([out.parent])
     return out
 
 

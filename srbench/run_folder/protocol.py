@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.metrics.suite import DEFAULT, read_suite
+from srbench.run_folder.request import RunSpec
 
 FORMAT = 4
 """Format of the run folders that are written and read."""
 KEPT = 5
 """Number of samples of an image that are kept as files unless a suite states more; all are measured."""
-EXACT = 0.01
-"""Levels of 0 to 255 that tiles may change by rounding; more is a seam, or a model that looks further than the tile."""
 RESERVED = ("hr", "lr")
 """Labels that no model may have: the folders of the pairs."""
 
@@ -77,41 +76,8 @@ class Invocation:
     device: str
     software: dict[str, str]
     hardware: dict[str, str]
-
-
-@dataclass(frozen=True)
-class TileCheck:
-    """Output of a model in tiles, compared with that of the whole image."""
-
-    model: str
-    """Its label."""
-    digest: str
-    """Digest of the model that was compared."""
-    tile: int
-    image: str
-    """Name of the image; empty if none was large enough."""
-    largest: float | None
-    """Largest difference at any pixel and channel in levels of 0 to 255, before rounding; None if not compared."""
-    seams: float | None
-    """Largest difference within one LR pixel of a seam; None also for a model that makes tiles of its own."""
-    fault: str = ""
-    """Reason why it was not compared."""
-
-    @property
-    def sentence(self) -> str:
-        """The result for a reader."""
-        if self.largest is None:
-            return f"Tiles of {self.tile} were not compared with the whole image for {self.model}: {self.fault}."
-        if self.largest <= EXACT:
-            return (
-                f"Tiles of {self.tile} are exact for {self.model}: they change no value of {self.image} by more than "
-                f"{EXACT} of 255 levels."
-            )
-        seams = "" if self.seams is None else f", and {self.seams:.2f} next to a seam"
-        return (
-            f"Tiles of {self.tile} change the output of {self.model} for {self.image} by up to {self.largest:.2f} of "
-            f"255 levels{seams}."
-        )
+    request: RunSpec | None = None
+    """The request as data, folders as absolute paths; None for ``score``, and for a dataset given as an object."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +92,6 @@ class Manifest:
     models: tuple[ModelFacts, ...]
     settings: tuple[Setting, ...]
     invocations: tuple[Invocation, ...]
-    tile_checks: tuple[TileCheck, ...] = ()
-    """Comparisons that were asked for, one per model; left out of the file if there are none."""
-
-    def with_checks(self, checks: Iterable[TileCheck]) -> Manifest:
-        """The manifest with comparisons added; the last one of a model counts."""
-        found = {one.model: one for one in (*self.tile_checks, *checks)}
-        return replace(self, tile_checks=tuple(found.values()))
 
     def model(self, label: str) -> ModelFacts:
         """The model of a label. Raises KeyError."""

@@ -9,19 +9,16 @@ import hashlib
 import json
 import math
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
-from io import FileIO
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from msgspec import Struct, convert, field, to_builtins
 from msgspec.json import Decoder
 
-from srbench.files.atomic import disk_faults_named, sync
+from srbench.files.atomic import disk_faults_named
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import Setting
 from srbench.words import is_file_name, one_line
@@ -184,8 +181,6 @@ AnyRecord = PairRecord | SampleRecord | ScoreRecord
 """A line about an image."""
 Line = AnyRecord | EnvironmentRecord
 Record = TypeVar("Record", bound=JSONLine)
-_LOST = b"\0"
-"""Content of a block that a power cut lost; JSON has no such byte."""
 KINDS: tuple[type[Line], ...] = (EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord)
 
 
@@ -252,93 +247,57 @@ def _decoder(kind: type[Record]) -> Decoder[Record]:
     return Decoder(kind)
 
 
-def append(folder: Path, records: Iterable[JSONLine], ends: dict[str, int]) -> None:
+def append(folder: Path, records: Iterable[JSONLine]) -> None:
     """Append lines to the files of a run folder, and wait until they are on the disk.
 
-    ``ends`` are the sizes by file name as this process has left them. Raises the error of ``check``, and OSError if a
-    line cannot be written: it is cut off again, if the disk allows that.
+    Raises OSError if a line cannot be written; a part that was written is cut off again, if the disk allows that.
     """
-    check(folder, ends)
     by_file: dict[str, list[str]] = {}
     for record in records:
         by_file.setdefault(record.FILE, []).append(to_line(record) + "\n")
     for name, lines in by_file.items():
-        path, content = folder / name, "".join(lines).encode()
-        with disk_faults_named(path), path.open("ab", buffering=0) as file:
+        path = folder / name
+        with disk_faults_named(path), path.open("ab") as file:
             end = file.tell()
             try:
-                _write(file, content)
+                file.write("".join(lines).encode())
+                file.flush()
+                os.fsync(file.fileno())
             except OSError:
                 with suppress(OSError):
-                    file.truncate(end)
+                    os.truncate(path, end)
                 raise
-            ends[name] = file.tell()
-            if end == 0:
-                sync([folder])
-
-
-def check(folder: Path, ends: dict[str, int]) -> None:
-    """Raise RunFolderError if the folder or one of its files of lines is not as this process has left it."""
-    sizes = {folder / name: end for name, end in ends.items()}
-    changed = [path for path, end in sizes.items() if not path.exists() or path.stat().st_size != end]
-    if changed or not folder.is_dir():
-        fault = f"{[*changed, folder][0]}: was deleted or changed meanwhile"
-        raise RunFolderError(f"{fault}; run the same command again to do what is missing")
-
-
-def _write(file: FileIO, content: bytes) -> None:
-    while content:  # a disk that is nearly full takes a part
-        content = content[file.write(content) :]
-    os.fsync(file.fileno())
 
 
 def read(folder: Path, kind: type[Record]) -> Iterator[Record]:
-    """The lines of one kind in a run folder, in order, one by one; none if there is no file.
+    """The lines of one kind in a run folder, in order; none if there is no file.
 
-    A last line without an end was torn by a kill and is left out. So is a line with zero bytes, with a warning: a power
-    cut lost a block of it, and kept a later one. Raises RunFolderError for any other damage.
+    A last line without a newline was torn by a kill, or is being written, and is left out. Raises RunFolderError for
+    any other damage.
     """
     path = folder / kind.FILE
-    for number, line in enumerate(_whole_lines(path), 1):
-        if _LOST in line:
-            warnings.warn(f"{path}: line {number} was lost (power cut?); run the command again", stacklevel=2)
-        else:
-            yield _from_file(line, kind, path, str(number))
-
-
-def read_new(folder: Path, kind: type[Record], start: int) -> tuple[list[Record], int]:
-    """Complete lines of one kind from a byte on, and the byte after them: where to read on later.
-
-    Raises RunFolderError for a damaged line, as ``read`` does.
-    """
-    path = folder / kind.FILE
-    lines = list(_whole_lines(path, start))
-    found = [_from_file(line, kind, path, f"after byte {start}") for line in lines if _LOST not in line]
-    return found, start + sum(map(len, lines))
-
-
-def _whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
-    """Lines of a file from a byte on, each with its end; none if there is no file."""
     try:
         with path.open("rb") as file:
-            file.seek(start)
-            yield from takewhile(lambda line: line.endswith(b"\n"), file)  # more may be appended meanwhile
+            for number, line in enumerate(file, 1):
+                if line.endswith(b"\n"):
+                    yield _parsed(line, kind, path, number)
     except FileNotFoundError:
         return
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
 
-def _from_file(line: bytes, kind: type[Record], path: Path, number: str) -> Record:
+def _parsed(line: bytes, kind: type[Record], path: Path, number: int) -> Record:
     try:
         return from_line(line, kind)
     except (ValueError, RecursionError) as error:
-        fault = f"{path}: line {number} is damaged ({one_line(error)})"
-        raise RunFolderError(f"{fault}; delete that line and run the command again") from None
+        raise RunFolderError(
+            f"{path}: line {number} is damaged ({one_line(error)}); delete that line and run the command again"
+        ) from None
 
 
 def drop_torn_lines(folder: Path, kinds: Iterable[type[JSONLine]] = KINDS) -> None:
-    """Cut off last lines without an end, so that others can be appended. Raises OSError."""
+    """Cut off last lines without a newline, so that lines can be appended. Raises OSError."""
     for kind in kinds:
         path = folder / kind.FILE
         if path.exists():

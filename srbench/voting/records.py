@@ -166,7 +166,7 @@ def add_votes(run: RunFolder, votes: Iterable[Vote]) -> int:
                 previous = new[-1].key
         if new:
             drop_torn_lines(run.path, [VoteRecord])
-            append(run.path, new, {})
+            append(run.path, new)
     return len(new)
 
 

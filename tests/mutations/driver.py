@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run
 from srbench.plugins import code_digest
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.request import RunSpec
 from srbench.run_folder.results import rows_of
 
 

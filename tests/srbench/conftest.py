@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from builders import drawn, metric, model_facts, protocol
+from msgspec import structs
 from record_runs import timeless_records
 
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run
-from srbench.benchmark.sampling import Item, failed_sample, keep_pair, keep_sample
-from srbench.images.io import write_png
-from srbench.interfaces import ImagePair
-from srbench.models.inference import Output
+from srbench.files.hashes import sha256_bytes
+from srbench.images.io import encode_png, pixels_sha256, write_png
 from srbench.plugins.registry import registered
 from srbench.run_folder.folder import RunFolder, score_key
+from srbench.run_folder.journal import Journal
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
-from srbench.run_folder.records import ImageDigest, SampleRecord, ScoreRecord
+from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord
+from srbench.run_folder.request import RunSpec
 from srbench.run_folder.results import Row
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -241,11 +241,16 @@ def make_run(tmp_path):
         )
         assert not changes
         folder.path.mkdir(parents=True, exist_ok=True)
-        folder.extend(manifest)
+        Journal(folder).extend(manifest)
         measured = [image for found in values.values() for image in found]
         for image in dict.fromkeys([*folder.manifest.scope, *measured]):
-            lr, hr = torch.full((3, 6, 6), greys.lr / 255), torch.full((3, 24, 24), greys.hr / 255)
-            keep_pair(folder, ImagePair(image, lr, hr), f"pair {image}", 0, 1)
+            files = []
+            sides = {"lr": (6, greys.lr), "hr": (24, greys.hr)}
+            lr, hr = (
+                _kept(folder.path / "images" / kind / f"{image}.png", torch.full((3, side, side), level), folder, files)
+                for kind, (side, level) in sides.items()
+            )
+            Journal(folder).add([PairRecord(f"pair {image}", image, 0, 1, "", lr, hr)], files)
         for place, ((model, temperature), by_image) in enumerate(values.items()):
             for image, found in by_image.items():
                 _write_row(folder, model, temperature, image, found, greys.first + 30 * place, greys.step)
@@ -254,40 +259,56 @@ def make_run(tmp_path):
     return call
 
 
+def _kept(path, image, folder, files):
+    """The digest of a flat image, whose file is added to the files to write."""
+    content = encode_png(image.byte())
+    files.append((path.relative_to(folder.path), content))
+    return ImageDigest(pixels_sha256(image.byte()), sha256_bytes(content))
+
+
 def _write_row(folder, model, temperature, image, found, grey, step):
     """The records and images of a model at a temperature for one image."""
     setting = Setting(model, temperature)
-    item = Item(setting, folder.sample_key(setting, f"pair {image}", ""))
+    key = folder.sample_key(setting, f"pair {image}", "")
     if isinstance(found, str):
-        folder.append(failed_sample(item, image, found, 0, 1))
+        failed = SampleRecord(key, image, 0, 1, found, model, temperature, "", (), 0.0, None)
+        Journal(folder).add([failed])
         return
     metrics = folder.manifest.metrics
     if not isinstance(found, dict):
         in_order = zip((metric.name for metric in metrics), found, strict=False)
         found = {name: value if isinstance(value, list) else [value] for name, value in in_order}
     count = max((len(value) for value in found.values() if isinstance(value, list)), default=1)
-    images = torch.stack([torch.full((3, 24, 24), (grey + step * sample) / 255) for sample in range(count)])
-    record, _ = keep_sample(folder, item, image, Output(images, 0.5, 100.0), 0, 1)
-    folder.append(
-        *(
-            ScoreRecord(
-                score_key(record, metric),
-                image,
-                0,
-                1,
-                "",
-                model,
-                temperature,
-                metric.name,
-                metric.signature,
-                found[metric.name],
-                record.key,
-                0.25 / len(found),
-            )
-            for metric in metrics
-            if metric.name in found
+    files = []
+    outputs = [ImageDigest("not kept", None)] * count
+    record = SampleRecord(key, image, 0, 1, "", model, temperature, "", tuple(outputs), 0.5, 100.0, "", 0)
+    for sample in range(count):
+        level = torch.full((3, 24, 24), grey + step * sample)
+        file = [*folder.output_files(record, folder.manifest.protocol.kept), None]
+        if sample < len(file) - 1:
+            outputs[sample] = _kept(file[sample], level, folder, files)
+        else:
+            outputs[sample] = ImageDigest(pixels_sha256(level.byte()), None)
+    record = structs.replace(record, outputs=tuple(outputs))
+    scores = [
+        ScoreRecord(
+            score_key(record, metric),
+            image,
+            0,
+            1,
+            "",
+            model,
+            temperature,
+            metric.name,
+            metric.signature,
+            found[metric.name],
+            record.key,
+            0.25 / len(found),
         )
-    )
+        for metric in metrics
+        if metric.name in found
+    ]
+    Journal(folder).add([record, *scores], files)
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ import sys
 
 import pytest
 import torch
+from srbench.benchmark.verify import Findings
 
 import srbench
 from srbench.api import EvaluationError
-from srbench.benchmark.verify import Findings
 from srbench.data.datasets import Folder
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder

@@ -60,7 +60,7 @@ class Images:
 
     def measure(self, name: str) -> Found:
         """Measure the outputs of one image, in one thread: sums of float32 depend on the number of threads."""
-        from srbench.benchmark.scoring import one_thread
+        from srbench.benchmark.scorer import one_thread
 
         values: dict[Protocol, list[float]] = {}
         try:

@@ -3,19 +3,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import srbench.benchmark.sampling
 import torch
 from builders import metric, model_facts, protocol
 from msgspec import structs
-
-import srbench.benchmark.sampling
-from srbench.benchmark.request import RunSpec, open_bench
-from srbench.benchmark.run import extended
 from srbench.benchmark.tasks import plan_tasks
+
+from srbench.benchmark.bench import open_bench
+from srbench.benchmark.run import extended
 from srbench.images.io import pixels_sha256, quantize_floor, write_png
 from srbench.interfaces import ImagePair
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.protocol import FORMAT, Manifest, Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, digest
+from srbench.run_folder.request import RunSpec
 
 PROTOCOL = protocol(samples=5)
 OF_PROTOCOL = {"scale": 8, "samples": 6, "seed": 1, "tile": 64, "quantize": "round"}
@@ -107,6 +108,7 @@ def test_seeds_fit_a_generator(seed_of):
 
 def test_the_command_makes_the_same_spec(command, monkeypatch):
     import srbench.benchmark.request
+
     import srbench.matrix.run  # before it could take the function below for good
 
     specs = []

@@ -15,7 +15,6 @@ import torch
 from builders import wait_for_lines
 from PIL import Image
 
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import newest_first, run
 from srbench.data.datasets import Folder
 from srbench.images.io import quantize_floor, read_image, write_png
@@ -24,6 +23,7 @@ from srbench.plugins.registry import load_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.protocol import Setting
+from srbench.run_folder.request import RunSpec
 from srbench.run_folder.results import failures_of, rows_of
 
 

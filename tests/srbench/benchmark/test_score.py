@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+import srbench.benchmark.tasks
 from record_runs import values_that_count
 
-import srbench.benchmark.tasks
 from srbench.benchmark.run import run, score_run
-from srbench.benchmark.verify import verify
 from srbench.run_folder.folder import RunFolder
+from srbench.verification.verify import verify
 
 
 @pytest.fixture

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 from record_runs import forge_sums
-
 from srbench.benchmark.findings import CODES, RULES, SEVERITIES, Findings
+
 from srbench.benchmark.run import run
-from srbench.benchmark.verified import read_verified, write_verified
-from srbench.benchmark.verify import verify
 from srbench.files.hashes import sha256_file
 from srbench.images.io import encode_png, pixels_sha256, read_uint8, write_png
 from srbench.plugins.code_digest import code_digest
 from srbench.run_folder import RunFolderError
+from srbench.run_folder.verified import read_verified
+from srbench.verification.findings import write_verified
+from srbench.verification.verify import verify
 from srbench.weights.files import load_weights, save_weights
 
 

@@ -13,9 +13,7 @@ import torch
 from page_data import data_of, files_of
 
 import srbench
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
-from srbench.benchmark.verify import verify
 from srbench.data.datasets import LRFolder
 from srbench.images.io import read_uint8, write_png
 from srbench.interfaces import ImagePair, SRBenchError
@@ -23,6 +21,8 @@ from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.merge import merge
+from srbench.run_folder.request import RunSpec
+from srbench.verification.verify import verify
 
 METRICS = ("lr_psnr", "pique", "sigma")
 METRIC = '''

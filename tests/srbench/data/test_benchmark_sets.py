@@ -10,7 +10,7 @@ import torch
 from builders import flat
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.request import RunSpec, open_dataset
+from srbench.benchmark.dataset import open_dataset
 from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.benchmark_sets import fetch, table
 from srbench.data.benchmark_sets.fetch import fetch_set
@@ -27,6 +27,7 @@ from srbench.data.toolkit_layouts import find_layout
 from srbench.images.io import write_png
 from srbench.reporting.published import read_tables
 from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.request import RunSpec
 from srbench.weights.download import DownloadError
 
 

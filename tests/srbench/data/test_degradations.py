@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.request import RunSpec, open_dataset
+from srbench.benchmark.dataset import open_dataset
 from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.datasets import Folder
 from srbench.data.degradations.read import degradation_names, degraded, read_degradation
@@ -17,6 +17,7 @@ from srbench.data.degradations.steps import Blur, Downscale, Noise, Range, Resiz
 from srbench.files.config import ConfigError
 from srbench.images.resize import downscale_uint8
 from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.request import RunSpec
 
 MINE = 'name = "mine"\nversion = 1\n[[steps]]\nkind = "downscale"\nby = "area"\n'
 

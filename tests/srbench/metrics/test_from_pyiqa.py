@@ -21,7 +21,6 @@ import torch
 from scipy.io import savemat
 
 from srbench.benchmark.run import run
-from srbench.benchmark.verify import verify
 from srbench.images.io import read_image, write_png
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.metrics.from_pyiqa import OF_SETS, PyIQA, version_and_licence
@@ -32,6 +31,7 @@ from srbench.plugins import PluginError
 from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
+from srbench.verification.verify import verify
 
 WITHOUT_WEIGHTS = (
     "psnr",
@@ -214,7 +214,7 @@ def test_its_lpips_is_ours(images, opened):
 
 
 def test_in_a_run_beside_our_own(images, models, tmp_path):
-    from srbench.benchmark.request import RunSpec
+    from srbench.run_folder.request import RunSpec
 
     folder = tmp_path / "images"
     folder.mkdir()

@@ -5,7 +5,6 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run
 from srbench.images.io import quantize_round
 from srbench.images.resize import downscale_uint8
@@ -13,6 +12,7 @@ from srbench.interfaces import ImagePair
 from srbench.metrics import MetricError
 from srbench.metrics.ntire import Diversity, SpatialLPIPS, WorstLRPSNR
 from srbench.run_folder.reading import read_run
+from srbench.run_folder.request import RunSpec
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from srbench.api import evaluate
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.measure import measure_folder, to_json_text
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
-from srbench.benchmark.verify import verify
 from srbench.files.config import ConfigError
 from srbench.images.io import read_image
 from srbench.images.resize import downscale_uint8, upscale_uint8
@@ -34,6 +32,8 @@ from srbench.reporting.report import write_report
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.request import RunSpec
+from srbench.verification.verify import verify
 
 COLUMNS = read_suite("srflow").columns
 PHOTOGRAPHS = {"astronaut": skimage.data.astronaut, "coffee": skimage.data.coffee}

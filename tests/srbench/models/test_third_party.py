@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from srbench.benchmark.run import run
-from srbench.benchmark.verify import verify
 from srbench.files.hashes import sha256_file
 from srbench.images.tiling import OVERLAP, upscale_in_windows
 from srbench.interfaces import SRBenchError
@@ -29,6 +28,7 @@ from srbench.models.third_party import OnnxModel, load_file
 from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
+from srbench.verification.verify import verify
 from srbench.weights.files import save_weights
 
 needs_spandrel = pytest.mark.skipif(

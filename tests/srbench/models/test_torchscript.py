@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from srbench.benchmark.run import run
-from srbench.benchmark.verify import verify
 from srbench.files.hashes import sha256_file
 from srbench.interfaces import SRBenchError
 from srbench.matrix.request import read_spec
@@ -18,6 +17,7 @@ from srbench.models.third_party import is_torchscript
 from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
+from srbench.verification.verify import verify
 from srbench.weights.files import WeightsError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

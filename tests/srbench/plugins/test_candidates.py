@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from srbench.benchmark.request import RunSpec, open_dataset
+from srbench.benchmark.dataset import open_dataset
 from srbench.interfaces import SRBenchError
 from srbench.models.loading import load_model, scale_of
 from srbench.plugins.registry import load_metric
+from srbench.run_folder.request import RunSpec
 
 FILE = """
 from torch import nn

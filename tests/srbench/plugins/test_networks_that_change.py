@@ -9,10 +9,10 @@ import torch
 from record_runs import values_that_count
 
 import srbench
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run
 from srbench.images.io import write_png
 from srbench.models.third_party import load_file
+from srbench.run_folder.request import RunSpec
 from srbench.weights.files import save_weights
 
 PLUGIN = """

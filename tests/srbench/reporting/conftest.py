@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 import pytest
 from builders import serving
 
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run as run_spec
 from srbench.images.io import write_png
 from srbench.reporting.page.view import open_folder
 from srbench.reporting.report import write_report
+from srbench.run_folder.request import RunSpec
 
 EVIL_IMAGE = "<img src=x onerror=alert(1)>"
 EVIL_MODEL = "<script><b onmouseover=alert(2)>&"

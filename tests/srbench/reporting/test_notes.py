@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run as run_benchmark
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import EnvironmentRecord
+from srbench.run_folder.request import RunSpec
 
 NAMES = ["apple", "birch", "cedar", "daisy", "elm", "fir leaf"]
 

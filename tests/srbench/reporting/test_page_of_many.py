@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run as run_spec
 from srbench.images.io import write_png
 from srbench.reporting.report import write_report
+from srbench.run_folder.request import RunSpec
 
 COUNT = 300
 LIST = "#list li:not([role=presentation])"

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from srbench.benchmark.verify import verify
 from srbench.reporting.check import check_report
 from srbench.reporting.report import write_report
 from srbench.reporting.scores import terminal_table
 from srbench.run_folder.folder import RunFolder
+from srbench.verification.verify import verify
 from srbench.voting.ballot import ballot, open_candidates
 from srbench.voting.records import FILE, add_votes
 from srbench.voting.simulated import simulated

@@ -14,13 +14,13 @@ from dataclasses import replace
 import pytest
 from record_runs import values_that_count
 
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
-from srbench.benchmark.verify import verify
 from srbench.images.io import write_png
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.merge import merge
+from srbench.run_folder.request import RunSpec
+from srbench.verification.verify import verify
 
 SEQUENCES = int(os.environ.get("SEQUENCES", "10"))
 MODEL = """

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from srbench.benchmark.run import run
-from srbench.benchmark.verify import verify
 from srbench.images.io import write_png
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.records import EnvironmentRecord, digest
 from srbench.run_folder.results import rows_of
+from srbench.verification.verify import verify
 
 REPORTS = Path(__file__).parents[3] / "reports"
 

@@ -13,13 +13,13 @@ import pytest
 from builders import OWN_LR
 
 from srbench.benchmark.run import run
-from srbench.benchmark.verify import verify
 from srbench.images.io import read_uint8, write_png
 from srbench.reporting.measurements import read_runs
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.results import rows_of
+from srbench.verification.verify import verify
 
 
 def contents(folder):

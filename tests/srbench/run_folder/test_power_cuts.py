@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from srbench.benchmark.run import run
-from srbench.benchmark.verify import verify
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
+from srbench.verification.verify import verify
 
 MOMENTS = 30
 

@@ -9,11 +9,11 @@ import pytest
 from record_runs import values_that_count
 
 import srbench.images.io
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
-from srbench.benchmark.verify import verify
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.request import RunSpec
+from srbench.verification.verify import verify
 
 SEQUENCES = 40
 METRICS = ("psnr", "ssim", "sigma", "lr_psnr")

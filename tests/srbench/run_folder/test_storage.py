@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from srbench.benchmark.engines.worker import RemoteSession
 
 import srbench.run_folder.records
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.engines.worker import RemoteSession
 from srbench.benchmark.run import run
-from srbench.benchmark.verify import verify
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder, writing
 from srbench.run_folder.manifest import read_manifest
+from srbench.verification.verify import verify
 
 FAULTS = [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS]
 

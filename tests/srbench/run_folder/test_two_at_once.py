@@ -13,10 +13,10 @@ from rich.console import Console
 
 import srbench.terminal.output
 from srbench.benchmark.run import run
-from srbench.benchmark.verify import verify
 from srbench.cli.main import main
 from srbench.reporting.report import write_report
 from srbench.run_folder import RunFolderError
+from srbench.verification.verify import verify
 
 TRIALS = 10
 

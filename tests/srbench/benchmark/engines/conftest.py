@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from srbench.benchmark.request import RunSpec
 from srbench.images.io import write_png
 from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.request import RunSpec
 
 KILLERS = '''
 import os

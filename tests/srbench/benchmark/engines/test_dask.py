@@ -16,9 +16,9 @@ import pytest
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.run import run, score_run
-from srbench.benchmark.verify import verify
 from srbench.images.io import write_png
 from srbench.run_folder.folder import RunFolder
+from srbench.verification.verify import verify
 
 distributed = pytest.importorskip("distributed")
 

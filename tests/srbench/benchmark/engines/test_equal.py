@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 import srbench.benchmark.engines.choice
 from srbench.benchmark.engines.processes import processes
-from srbench.benchmark.run import run
 from srbench.benchmark.tasks import Session
-from srbench.benchmark.verify import verify
+
+from srbench.benchmark.run import run
 from srbench.run_folder.merge import merge
+from srbench.verification.verify import verify
 
 
 class StoppedError(Exception):

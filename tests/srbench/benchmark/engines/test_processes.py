@@ -13,20 +13,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import srbench.benchmark.engines.choice
 import torch
 from PIL import Image
+from srbench.benchmark.engines.processes import processes
 
-import srbench.benchmark.engines.choice
 from srbench.api import evaluate
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.engines.choice import choose_engine, gpus
-from srbench.benchmark.engines.processes import processes
+from srbench.benchmark.engines import choose_engine, gpus
 from srbench.benchmark.run import run, score_run
-from srbench.benchmark.verify import verify
 from srbench.images.io import read_uint8, write_png
 from srbench.machine.processes import suitable_workers
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
+from srbench.verification.verify import verify
 
 IMAGES = int(os.environ.get("KILLED_IMAGES", "12"))
 """Number of images of the run that is killed again and again, about 20 times where there are many; three settings."""

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from srbench.benchmark.run import run, score_run
-from srbench.benchmark.verify import verify
 from srbench.images.io import write_png
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.merge import merge
+from srbench.verification.verify import verify
 
 
 @pytest.fixture

@@ -1,0 +1,158 @@
+"""A request with everything that it names opened: dataset, metrics, models."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from srbench.benchmark import BenchmarkError
+from srbench.benchmark.dataset import open_dataset, pair_key_of
+from srbench.benchmark.plan import Request
+from srbench.benchmark.sampler import source_of
+from srbench.data.datasets import has_hr, lr_origin
+from srbench.interfaces import Dataset, PrecomputedResults, StochasticSRModel
+from srbench.metrics.suite import Suite, open_metrics, read_suite
+from srbench.models.inference import choose_device
+from srbench.models.loading import LoadedModel, load_model, wrap_model
+from srbench.models.precomputed import ResultFolder
+from srbench.plugins.registry import LoadedMetric
+from srbench.run_folder.protocol import FORMAT, KEPT, RESERVED, Manifest, Protocol, Setting
+from srbench.run_folder.request import RunSpec
+from srbench.words import is_file_name
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A RunSpec with all that it names opened."""
+
+    spec: RunSpec
+    device: str
+    dataset: Dataset
+    suite: Suite
+    models: dict[str, LoadedModel]
+    metrics: tuple[LoadedMetric, ...]
+
+    @property
+    def items(self) -> int:
+        """Number of settings and images that are asked for."""
+        return len(self.settings) * len(self.images)
+
+    @cached_property
+    def images(self) -> tuple[str, ...]:
+        """Names of the images that are asked for."""
+        return self.spec.chosen(tuple(self.dataset))
+
+    @cached_property
+    def settings(self) -> tuple[Setting, ...]:
+        """Settings that are asked for, in the order of the table."""
+        temperatures = sorted(self.spec.temperature)
+        return tuple(
+            Setting(loaded.label, temperature)
+            for loaded in self.models.values()
+            for temperature in (temperatures if isinstance(loaded.model, StochasticSRModel) else [None])
+        )
+
+    @property
+    def elsewhere(self) -> frozenset[str]:
+        """Labels of the models whose results were made elsewhere."""
+        return frozenset(label for label, loaded in self.models.items() if isinstance(loaded.model, PrecomputedResults))
+
+    @property
+    def request(self) -> Request:
+        """The request by digests."""
+        key = pair_key_of(self.dataset)
+        return Request(self.settings, self.images, key, self.source, self.spec.again)
+
+    def source(self, label: str, image: str) -> str:
+        """Digest of a result made elsewhere; empty for a model that computes. Raises SRBenchError if it is missing."""
+        return source_of(self.models[label].model, image)
+
+    def manifest(self) -> Manifest:
+        """The manifest of a new folder of this run."""
+        spec = self.spec
+        protocol = Protocol(
+            suite=self.suite.label,
+            dataset=self.dataset.name,
+            lr=lr_origin(self.dataset),
+            scale=spec.scale,
+            crop=spec.crop,
+            samples=spec.samples,
+            seed=spec.seed,
+            tile=spec.tile,
+            quantize=self.suite.quantize,
+            columns=self.suite.columns,
+            # the values of a suite that states more than usual depend on every sample
+            kept=max(KEPT, spec.samples) if (self.suite.samples or 0) > KEPT else KEPT,
+        )
+        models = tuple(loaded.facts() for loaded in self.models.values())
+        metrics = tuple(metric.facts for metric in self.metrics)
+        return Manifest(FORMAT, protocol, tuple(self.dataset), metrics, models, self.settings, ())
+
+
+def open_bench(
+    spec: RunSpec,
+    dataset: Dataset | None = None,
+    objects: Mapping[str, tuple[str | None, object]] | None = None,
+) -> Bench:
+    """Open suite, dataset, metrics and models, in this order. Raises SRBenchError for the first that fails.
+
+    A ``dataset`` given as an object replaces that of the spec. ``objects`` are models given as objects: the text in
+    the spec -> label and object.
+    """
+    device = choose_device(spec.device)
+    suite = read_suite(spec.suite)
+    dataset = open_dataset(spec, dataset)
+    metrics = open_metrics(spec.metrics, suite.columns, suite.quantize, suite.optional, spec.samples)
+    if not has_hr(dataset):
+        metrics = without_hr(metrics, None if spec.metrics else suite.label, f"{dataset.name} has none")
+    models: dict[str, LoadedModel] = {}
+    for text in spec.models:
+        if objects and text in objects:
+            label, thing = objects[text]
+            loaded = wrap_model(thing, spec.scale, device, label)
+        else:
+            loaded = load_model(text, spec.scale, device)
+        _add_model(models, loaded)
+        _name_others(loaded, dataset)
+    return Bench(spec, device, dataset, suite, models, metrics)
+
+
+def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str) -> tuple[LoadedMetric, ...]:
+    """The metrics that need no HR images, of those of a suite. Raises BenchmarkError if there are none.
+
+    Without a suite, metrics were asked for by name: then it is raised if any needs HR.
+    """
+    usable = tuple(metric for metric in metrics if "HR" not in metric.facts.needs)
+    if suite is None and len(usable) < len(metrics):
+        titles = [one.facts.title for one in metrics if one not in usable]
+        need = "needs" if len(titles) == 1 else "need"
+        raise BenchmarkError(f"{', '.join(titles)} {need} HR images, and {reason}; leave out of --metrics")
+    if not usable:
+        raise BenchmarkError(f"all metrics of {suite} need HR images, and {reason}; name others with --metrics")
+    return usable
+
+
+def _name_others(loaded: LoadedModel, dataset: Dataset) -> None:
+    """Warn of precomputed results that belong to no image: perhaps they were meant for one of another name."""
+    others = loaded.model.others(list(dataset)) if isinstance(loaded.model, ResultFolder) else []
+    if others:
+        shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        warnings.warn(
+            f"{loaded.spec}: {shown} in it belong to no image of {dataset.name}, and are not measured", stacklevel=3
+        )
+
+
+def _add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
+    """Add a model under its label. Raises BenchmarkError if the label is taken, reserved or too long."""
+    reason = ""
+    if loaded.label in models:
+        reason = f"also that of {models[loaded.label].spec}"
+    elif loaded.label.casefold() in RESERVED:
+        reason = "reserved"
+    elif not is_file_name(loaded.label):
+        reason = "too long"
+    if reason:
+        raise BenchmarkError(f"{loaded.spec}: the label {loaded.label} is {reason}; give another: LABEL={loaded.spec}")
+    models[loaded.label] = loaded

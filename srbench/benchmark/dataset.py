@@ -1,0 +1,93 @@
+"""The dataset that a request names, and what identifies its pairs. Torch is not loaded before an image is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from srbench.benchmark import BenchmarkError
+from srbench.data.benchmark_sets.fetch import fetched_set
+from srbench.data.benchmark_sets.table import benchmark_sets
+from srbench.data.datasets import LRFolder, PairedFolders, cropped, has_hr, open_folder
+from srbench.data.degradations.read import DEFAULT as BICUBIC
+from srbench.data.degradations.read import degraded, read_degradation
+from srbench.interfaces import Dataset
+from srbench.plugins.code_digest import package_digest
+from srbench.plugins.registry import call, load_dataset, registered, source_digest
+from srbench.run_folder.records import digest
+from srbench.run_folder.request import RunSpec
+from srbench.words import FILE_NAME, is_file_name, unknown
+
+
+def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
+    """Open the dataset of a run, or take the ``given`` one, and crop and degrade it as the run says.
+
+    A benchmark set that is not on this machine is fetched. Raises SRBenchError if there is no such dataset, its names
+    cannot be file names, or a crop or degradation is asked of a dataset that lacks what it takes.
+    """
+    degradation = None if spec.degrade in (None, BICUBIC) else read_degradation(str(spec.degrade))
+    dataset = _named_dataset(spec) if given is None else given
+    if not has_hr(dataset) and (given_name := next((one for one in ("degrade", "crop") if getattr(spec, one)), None)):
+        does = {"degrade": "makes LR from HR", "crop": "is a size in HR pixels"}[given_name]
+        raise BenchmarkError(f"{given_name} {does}, but {dataset.name} has only LR images; leave out --{given_name}")
+    if spec.degrade is not None and isinstance(dataset, PairedFolders):
+        raise BenchmarkError(
+            f"degrade makes LR from HR, but {dataset.name} has LR images; give only its HR folder as data"
+        )
+    _check_names(dataset)
+    if spec.crop is not None:
+        dataset = cropped(dataset, spec.scale, spec.crop)
+    return dataset if degradation is None else degraded(dataset, spec.scale, degradation)
+
+
+def _named_dataset(spec: RunSpec) -> Dataset:
+    """The dataset that a run names, before crop and degradation."""
+    if spec.lr is not None:
+        low = Path(spec.lr)
+        return LRFolder(low, spec.scale) if spec.hr is None else PairedFolders(Path(spec.hr), low, spec.scale)
+    if spec.data is None:
+        raise BenchmarkError("no data: name a dataset or a folder of HR images, one of LR images, or one of each")
+    is_code = spec.data.endswith(".py") and not Path(spec.data).is_dir()
+    if spec.data in registered("datasets") or is_code or (":" in spec.data and not Path(spec.data).exists()):
+        return load_dataset(spec.data, spec.scale)
+    sets = benchmark_sets()
+    if spec.data in sets:
+        return fetched_set(spec.data, spec.scale)
+    path = Path(spec.data)
+    if not path.exists():
+        known = [*registered("datasets"), *sets]
+        raise BenchmarkError(f"{unknown('dataset', str(spec.data), known)}; or name a folder of images")
+    # A folder that happens to be called like a set is not that set, whose images are checked.
+    name = f"{path.resolve().name} (folder)" if path.resolve().name in sets else None
+    return open_folder(path, spec.scale, own_lr=spec.degrade is None, name=name)
+
+
+def _check_names(dataset: Dataset) -> None:
+    if dataset.name.encode(errors="ignore").decode() != dataset.name:
+        raise BenchmarkError(f"dataset {dataset.name}: its name is not UTF-8; rename the folder")
+    names = list(dataset)
+    unusable = [name for name in names if not is_file_name(name)]
+    if unusable or len(set(names)) < len(names):
+        fault = f"{unusable[0]!r} cannot be {FILE_NAME}" if unusable else "two images have the same name"
+        raise BenchmarkError(f"dataset {dataset.name}: {fault}; rename the image")
+
+
+def pair_key_of(dataset: Dataset) -> Callable[[str], str]:
+    """Function from an image to the key of its pair: a digest of the dataset's own digest and the code that reads it.
+
+    It raises as the dataset does.
+    """
+    codes = _codes(dataset)
+
+    def key(image: str) -> str:
+        stated = call(f"{image}: digest of dataset {dataset.name}", dataset.digest, image)
+        return digest("pair", stated, *codes)
+
+    return key
+
+
+def _codes(dataset: Dataset) -> list[str]:
+    """Digests of the code that makes pairs: the dataset, the one it crops, reading and downscaling."""
+    whole = getattr(dataset, "whole", None)
+    inner = [] if whole is None else _codes(whole)
+    return [source_digest(dataset) or "unknown", package_digest("srbench.data.datasets"), *inner]

@@ -1,0 +1,258 @@
+"""Engines: ways to get tasks done. Each takes tasks and hands back what was made of them; none writes.
+
+An engine yields each task with what was made, or with a ``WorkerDied`` if the processes that worked on it died.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from srbench.benchmark import BenchmarkError, in_one_line
+from srbench.benchmark.dataset import open_dataset
+from srbench.benchmark.plan import Task
+from srbench.benchmark.sampler import Sampler
+from srbench.benchmark.scorer import Scorer
+from srbench.benchmark.work import Made, Worker
+from srbench.interfaces import Dataset
+from srbench.machine.facts import hardware
+from srbench.machine.processes import suitable_workers
+from srbench.machine.workers import ONE_THREAD, TRIES, WorkerDied, for_workers, map_items
+from srbench.models.loading import LoadedModel
+from srbench.plugins.registry import open_metric
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.protocol import Manifest
+from srbench.run_folder.request import RunSpec
+from srbench.words import one_line
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Workers = int | Literal["gpus"] | None
+"""Number of processes; ``gpus``: one per GPU; None: as many as suit the machine."""
+Done = Iterator[tuple[Task, Iterable[Made] | WorkerDied]]
+
+DASK_RETRIES = 2
+"""Further attempts at a task that raised an exception, perhaps on another worker."""
+DASK_SILENCE = "1 hour"
+"""Longest time a worker may be too busy to tell the scheduler that it is alive."""
+DASK_TIMEOUT = 10.0
+"""Seconds that a scheduler may take to answer."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Everything that a worker process has to open, in a form that can be sent."""
+
+    folder: Path
+    manifest: Manifest
+    metrics: tuple[str, ...]
+    data: RunSpec | Dataset | None
+    """Request that names the dataset, or the dataset; None if no image has to be read."""
+    models: dict[str, LoadedModel]
+    """Models by label that are objects, without a name to load them by."""
+    device: str
+    invocation: int
+
+    def packed(self) -> bytes:
+        """Serialize. Raises BenchmarkError for objects that cannot be sent."""
+        try:
+            return pickle.dumps(self)
+        except Exception as error:  # whatever an object raises
+            raise BenchmarkError(
+                f"a model or dataset cannot be sent to other processes ({in_one_line(error)}); name it as "
+                "file.py:Name, or leave out workers"
+            ) from None
+
+
+def open_worker(packed: bytes) -> Worker:
+    """Open what a packed ``Opening`` names; models are loaded when they are needed. Raises SRBenchError."""
+    opening: Opening = pickle.loads(packed)
+    protocol = opening.manifest.protocol
+    metrics = []
+    for name in opening.metrics:
+        facts = opening.manifest.metric(name)
+        metric = open_metric(facts.spec, protocol.quantize, protocol.samples)
+        if metric.facts.digest != facts.digest:
+            raise BenchmarkError(f"{facts.title}: its code changed during the run; run the same command again")
+        metrics.append(metric)
+    return Worker(
+        RunFolder(opening.folder, opening.manifest),
+        Sampler(opening.manifest, opening.device, dict(opening.models)),
+        Scorer(metrics, opening.device),
+        open_dataset(opening.data) if isinstance(opening.data, RunSpec) else opening.data,
+        opening.invocation,
+    )
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Processes of this machine, or a Dask cluster."""
+
+    workers: int = 1
+    environments: tuple[Mapping[str, str], ...] = ({},)
+    """Environment variables of the workers in turn: the GPU of each."""
+    dask: str | None = None
+    """Address of a Dask scheduler; empty for a cluster on this machine, None without Dask."""
+
+    @property
+    def is_here(self) -> bool:
+        """True if this process does everything."""
+        return self.dask is None and self.workers == 1 and not any(self.environments)
+
+    def facts(self, device: str) -> dict[str, str]:
+        """Engine and machine for the manifest; the machines of a cluster are in the environments of its lines."""
+        if self.dask:
+            return {"engine": f"dask:{self.dask}"}
+        if self.dask is not None:
+            return hardware(device) | {"engine": f"dask, {self.workers} workers"}
+        return hardware(device) | ({} if self.is_here else {"processes": f"{self.workers}, one thread each"})
+
+    def do(self, tasks: Sequence[Task], here: Worker, opening: Callable[[], Opening]) -> Done:
+        """Do tasks: in this process by the worker that is ``here``, or in processes that open what ``opening`` names.
+
+        Raises BenchmarkError if no process can work, or a scheduler does not answer.
+        """
+        if self.dask is not None:
+            yield from _dask(tasks, opening().packed(), self.dask, self.workers)
+        elif self.is_here:
+            for task in tasks:
+                yield task, here.do(task)
+        else:
+            yield from _processes(tasks, opening().packed(), min(self.workers, len(tasks)), self.environments)
+
+
+def choose_engine(name: str | None, workers: Workers, device: str, tasks: int) -> Engine:
+    """The engine of a command: ``name`` is ``dask``, ``dask:ADDRESS`` or None. Raises BenchmarkError."""
+    kind, _, address = (name or "").partition(":")
+    if kind not in ("", "dask"):
+        raise BenchmarkError(f"no engine {name!r}; give dask or dask:ADDRESS, or leave it out")
+    if kind == "dask":
+        if workers == "gpus" or (address and workers is not None):
+            raise BenchmarkError(
+                f"{name}: does not take --workers {workers}; set them on the cluster, or leave one out"
+            )
+        return Engine(workers or suitable_workers("cpu", tasks), dask=address)
+    if workers == "gpus":
+        environments = tuple({"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus(device))
+        return Engine(len(environments), environments)
+    return Engine(workers or suitable_workers(device, tasks))
+
+
+def gpus(device: str) -> tuple[str, ...]:
+    """The GPUs that this process sees, in the words of CUDA_VISIBLE_DEVICES. Raises BenchmarkError if there is none."""
+    count = torch.cuda.device_count() if device == "cuda" else 0
+    if count == 0:
+        raise BenchmarkError(f"--workers gpus: no NVIDIA GPU is used here (device {device}); give a number instead")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [str(number) for number in range(count)] if visible is None else visible.split(",")
+    return tuple(name.strip() for name in names[:count])
+
+
+def _processes(tasks: Sequence[Task], packed: bytes, workers: int, environments: Sequence[Mapping[str, str]]) -> Done:
+    for task, made in map_items(
+        _process_worker, tasks, workers=workers, arguments=(packed,), environments=environments
+    ):
+        if isinstance(made, WorkerDied) or not isinstance(made, Exception):
+            yield task, made
+        else:
+            raise BenchmarkError(f"a worker process cannot work: {in_one_line(made)}") from made
+
+
+def _process_worker(packed: bytes) -> Callable[[Task], list[Made]]:
+    torch.set_num_threads(1)
+    worker = open_worker(packed)
+    return lambda task: list(worker.do(task))
+
+
+def _dask(tasks: Sequence[Task], packed: bytes, address: str, workers: int) -> Done:
+    """Tasks done on the cluster of a scheduler, or by ``workers`` of this machine if the address is empty.
+
+    Dask does the tasks of a lost worker again, and blames each of them for the loss; a task that is blamed too often
+    died.
+    """
+    with _client(address, workers) as client:
+        from distributed import CancelledError, KilledWorker, as_completed
+        from distributed.comm import CommClosedError
+
+        opening = client.submit(bytes, packed, pure=False)  # made again if it is lost
+        running = {client.submit(_do, opening, task, retries=DASK_RETRIES, pure=False): task for task in tasks}
+        for future in as_completed(list(running), loop=client.loop):
+            task = running.pop(future)
+            try:
+                yield task, future.result()
+            except KilledWorker as error:
+                yield task, WorkerDied(f"crashed {error.allowed_failures + 1} Dask workers")
+            except (CancelledError, CommClosedError):
+                raise BenchmarkError(
+                    "the Dask scheduler is gone; finished work is kept. Rerun the same command to resume."
+                ) from None
+            except Exception as error:  # whatever foreign code raises outside an item
+                raise BenchmarkError(f"a Dask worker cannot work: {in_one_line(error)}") from None
+
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Lock of the worker of a process, as a Dask worker may have several threads."""
+
+
+def _do(packed: bytes, task: Task) -> list[Made]:
+    with _ONE_AT_A_TIME:
+        torch.set_num_threads(1)
+        return list(_dask_worker(packed).do(task))
+
+
+@lru_cache(maxsize=1)
+def _dask_worker(packed: bytes) -> Worker:
+    return open_worker(packed)
+
+
+@contextmanager
+def _client(address: str, workers: int) -> Iterator[Client]:
+    """A client of a scheduler, or of a temporary cluster on this machine, with Dask's log silenced."""
+    try:
+        from dask import config
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise BenchmarkError("--engine dask needs distributed; install it: pip install 'sr-bench[dask]'") from None
+    log = logging.getLogger("distributed")
+    level = log.level
+    silent = logging.CRITICAL + 1
+    log.setLevel(silent)
+    try:
+        if address:
+            try:
+                client = Client(address, timeout=DASK_TIMEOUT, set_as_default=False)
+            except (OSError, ValueError, RuntimeError) as error:
+                raise BenchmarkError(f"dask:{address}: no scheduler answers there ({one_line(error)})") from None
+            with client:
+                yield client
+            return
+        settings = {
+            "distributed.scheduler.allowed-failures": TRIES - 1,
+            "distributed.scheduler.worker-ttl": DASK_SILENCE,
+        }
+        with (
+            config.set(settings),
+            for_workers(ONE_THREAD),
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=silent,
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            yield client
+    finally:
+        log.setLevel(level)

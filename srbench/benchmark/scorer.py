@@ -1,0 +1,106 @@
+"""The scorer: metrics, from outputs and a pair to values."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srbench.benchmark import BenchmarkError
+from srbench.interfaces import ImagePair, Metric, MetricFacts, Model, SRBenchError
+from srbench.metrics.cost import Making
+from srbench.plugins.registry import LoadedMetric, call
+from srbench.run_folder.records import SampleRecord, Value
+
+Scored = tuple[MetricFacts, Value | None, str, float]
+"""A metric, its value or None, the reason of a failure or nothing, and the seconds it took."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """The metrics of a run folder."""
+
+    metrics: Sequence[LoadedMetric]
+    device: str
+    """Device of the models. Metrics run on the CPU."""
+
+    def score(
+        self,
+        record: SampleRecord,
+        pair: ImagePair,
+        images: Tensor,
+        exact: Tensor,
+        names: Sequence[str],
+        model: Callable[[], Model],
+    ) -> Iterator[Scored]:
+        """Measure outputs (n, 3, H, W).
+
+        Args:
+            record: Record of the outputs.
+            pair: LR and HR.
+            images: The outputs as uint8.
+            exact: The outputs as the model returned them.
+            names: Names of the metrics.
+            model: Returns the model, for metrics of the model itself; may raise SRBenchError.
+        """
+        for metric in self.metrics:
+            if metric.facts.name not in names:
+                continue
+            start = time.perf_counter()
+            value, error = None, ""
+            try:
+                with one_thread() if self.device == "cpu" else nullcontext():
+                    if metric.facts.sees == "model":
+                        value = measure_model(metric, model(), self.device, record)
+                    else:
+                        value = measure(metric.metric, exact if metric.facts.sees == "returned" else images, pair)
+            except SRBenchError as fault:
+                error = str(fault)
+            yield metric.facts, value, error, time.perf_counter() - start
+
+
+def as_seen(facts: MetricFacts, images: Tensor) -> Tensor:
+    """Outputs (n, 3, H, W), uint8 or float in [0, 1], as a metric sees them."""
+    return images if images.is_floating_point() or facts.sees == "uint8" else images.float().div_(255)
+
+
+def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
+    """One metric of the outputs (n, 3, H, W), uint8 or float in [0, 1]: a value for each, or one for the set.
+
+    Raises the metric's own SRBenchError, PluginError that names the image if it fails otherwise, and BenchmarkError if
+    the value is NaN.
+    """
+    what = f"{pair.name}: {metric.facts.name}"
+    value: Value = call(what, lambda: metric(as_seen(metric.facts, images), pair).double().tolist())
+    if isinstance(value, list) and len(value) != len(images):
+        raise BenchmarkError(f"{what} returned {len(value)} values for {len(images)} samples; fix it")
+    if np.isnan(value).any():
+        raise BenchmarkError(f"{what} is not defined for this image (NaN); leave one of them out")
+    return value
+
+
+def measure_model(loaded: LoadedMetric, model: Model, device: str, record: SampleRecord) -> Value:
+    """A metric of the model behind a sample record, such as its cost; NaN if that cannot be known.
+
+    Raises as ``measure``.
+    """
+    metric: Any = loaded.metric
+    making = Making(model, record.temperature, device, record.seconds / len(record.outputs))
+    return float(call(f"{record.image}: {loaded.facts.name}", metric.of, making))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: sums of float32 depend on the number of threads, which differs between engines."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,281 @@
+"""Doing a task: the same in every process of every engine. What is made is handed back; only the journal writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from msgspec.structs import replace
+from torch import Tensor
+
+from srbench.benchmark import BenchmarkError
+from srbench.benchmark.plan import Item, Task
+from srbench.benchmark.sampler import Sampler, read_pair, runaways, source_of
+from srbench.benchmark.scorer import Scorer
+from srbench.files.hashes import sha256_bytes
+from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor
+from srbench.interfaces import Dataset, ImagePair, Model, SRBenchError
+from srbench.machine.facts import environment
+from srbench.run_folder.folder import RunFolder, score_key
+from srbench.run_folder.kept_images import kept_outputs, kept_pair, same_outputs
+from srbench.run_folder.records import (
+    EnvironmentRecord,
+    ImageDigest,
+    Line,
+    PairRecord,
+    SampleRecord,
+    ScoreRecord,
+    digest,
+)
+
+Files = list[tuple[Path, bytes]]
+"""Image files, by their paths in the run folder."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a pair or an item."""
+
+    lines: tuple[Line, ...] = ()
+    files: tuple[tuple[Path, bytes], ...] = ()
+    faults: tuple[str, ...] = ()
+    """One line for everything that failed."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A sampler, a scorer and a dataset, at work on a run folder for one command."""
+
+    folder: RunFolder
+    """The run folder, in which kept images are read. Its records are not looked at: tasks bring their own."""
+    sampler: Sampler
+    scorer: Scorer
+    dataset: Dataset | None
+    """Dataset of the pairs; None if all are kept."""
+    invocation: int
+    """Index of the command in the manifest."""
+    begin: Callable[[str], None] = field(default=lambda item: None)
+    """Called with each item before it is sampled or measured: ``srflow-t0.8 dog``."""
+
+    @cached_property
+    def environment(self) -> EnvironmentRecord:
+        """Facts of this process."""
+        return EnvironmentRecord.of(environment(self.sampler.device))
+
+    def do(self, task: Task) -> Iterator[Made]:
+        """Read the pair of a task, if the folder lacks it, then sample and measure the items."""
+        folder = RunFolder(self.folder.path, self.folder.manifest)
+        if task.pair is not None:
+            folder.take([task.pair])
+        try:
+            if task.fault:
+                raise BenchmarkError(task.fault)
+            pair = kept_pair(folder, task.image)
+            if pair is None:
+                pair, made = self._read(task, folder)
+                folder.take(made.lines)
+                yield made
+        except SRBenchError as error:
+            yield self.failed_pair(task, str(error))
+            return
+        for item in task.items:
+            self.begin(f"{item.setting.folder} {task.image}")
+            yield self._sample(item, pair, folder) if item.key else self._score(item, pair, folder)
+
+    def failed_pair(self, task: Task, error: str, tries: int = 1) -> Made:
+        """The record of a pair that could not be read, after so many further attempts."""
+        if task.pair is not None:
+            return Made(faults=(error,))
+        here = self.environment
+        key = task.pair_key or digest("unreadable", task.image)
+        record = PairRecord(key, task.image, self.invocation, task.tries + tries, error, None, None, here.key)
+        return Made((here, record), faults=(error,))
+
+    def failed_item(self, item: Item, image: str, error: str, tries: int = 1) -> Made:
+        """The record of an item that could not be sampled, after so many further attempts.
+
+        An item that is sampled and could not be measured gets a record for each value that it lacks.
+        """
+        fault = f"{item.setting.folder}: {error}"
+        here = self.environment
+        if item.key:
+            nothing = self._record(item.key, item, image)
+            return Made((here, replace(nothing, tries=item.tries + tries, error=error)), faults=(fault,))
+        assert item.record is not None
+        metrics = [metric.facts for metric in self.scorer.metrics if metric.facts.name in item.metrics]
+        scores = (
+            ScoreRecord(
+                key=score_key(item.record, metric),
+                image=image,
+                invocation=self.invocation,
+                tries=tries,
+                error=error,
+                model=item.record.model,
+                temperature=item.record.temperature,
+                metric=metric.name,
+                signature=metric.signature,
+                value=None,
+                sample=item.record.key,
+                seconds=0.0,
+                environment=here.key,
+            )
+            for metric in metrics
+        )
+        return Made((here, *scores), faults=(fault,))
+
+    def _read(self, task: Task, folder: RunFolder) -> tuple[ImagePair, Made]:
+        """Read a pair from the dataset, for the folder to keep. Raises SRBenchError."""
+        if self.dataset is None or (task.pair is not None and task.image not in set(self.dataset)):
+            raise BenchmarkError(
+                f"{task.image}: LR or HR is no longer in {folder.path}; run its command again, with the data"
+            )
+        pair = read_pair(self.dataset, task.image)
+        files: Files = []
+        lr_file, hr_file = folder.pair_files(task.image)
+        lr = self._keep(quantize_floor(pair.lr), lr_file, files)
+        hr = self._keep(quantize_floor(pair.hr), hr_file, files) if pair.has_hr else None
+        here = self.environment
+        record = PairRecord(
+            task.pair_key, task.image, self.invocation, task.tries + 1, "", lr, hr, here.key, pair.uncropped
+        )
+        return pair, Made((here, record), tuple(files))
+
+    def _sample(self, item: Item, pair: ImagePair, folder: RunFolder) -> Made:
+        """Sample an item and measure it."""
+        try:
+            if item.fault:
+                raise BenchmarkError(item.fault)
+            outputs, seconds, memory = self._outputs(item, pair, folder)
+        except SRBenchError as error:
+            return self.failed_item(item, pair.name, str(error))
+        images = quantize(outputs, folder.manifest.protocol.quantize)
+        if item.record is not None and same_outputs(item.record, images):  # only files were lost
+            record = replace(item.record, invocation=self.invocation, environment=self.environment.key)
+            return self._made(record, item.metrics, pair, images, outputs, folder)
+        record = self._record(item.key, item, pair.name)
+        record = replace(
+            record,
+            source=item.source,
+            tries=item.tries + 1,
+            error="",
+            outputs=tuple(ImageDigest(pixels_sha256(image), None) for image in images),
+            seconds=round(seconds, 4),
+            peak_memory_mb=None if memory is None else round(memory, 1),
+            runaway=runaways(outputs),
+        )
+        return self._made(record, self._all_metrics, pair, images, outputs, folder)
+
+    def _score(self, item: Item, pair: ImagePair, folder: RunFolder) -> Made:
+        """Measure what a sampled item lacks, from its files if they suffice; else it is sampled again."""
+        record = item.record
+        assert record is not None
+        lacking = [metric.facts for metric in self.scorer.metrics if metric.facts.name in item.metrics]
+        images = None if any(metric.sees == "returned" for metric in lacking) else kept_outputs(folder, record)
+        if images is not None:
+            return self._measured(record, item.metrics, pair, images, images)
+        try:
+            if source_of(self.sampler.model(record.model).model, pair.name) != record.source:
+                raise BenchmarkError(f"{pair.name}: its result files have changed; run its command again")
+            outputs, _, _ = self._outputs(item, pair, folder)
+        except SRBenchError as error:
+            return Made(faults=(f"{item.setting.folder}: {error}",))
+        images = quantize(outputs, folder.manifest.protocol.quantize)
+        if same_outputs(record, images):
+            return self._measured(record, item.metrics, pair, images, outputs)
+        # On another machine the last bit may differ: then all values are measured of the new images.
+        record = replace(
+            record,
+            invocation=self.invocation,
+            environment=self.environment.key,
+            outputs=tuple(ImageDigest(pixels_sha256(image), None) for image in images),
+            runaway=runaways(outputs),
+        )
+        return self._made(record, self._all_metrics, pair, images, outputs, folder)
+
+    def _outputs(self, item: Item, pair: ImagePair, folder: RunFolder) -> tuple[Tensor, float, float | None]:
+        """Outputs (n, 3, H, W) of a setting, seconds and peak memory in MB. Raises SRBenchError."""
+        record = folder.of(pair.name).pair
+        assert record is not None
+        assert record.lr is not None
+        model = self.sampler.model(item.setting.model).model
+        output = self.sampler.sample(model, pair, record.lr.pixels, item.setting.temperature)
+        return output.images, output.seconds, output.peak_memory_mb
+
+    def _made(
+        self,
+        record: SampleRecord,
+        names: Sequence[str],
+        pair: ImagePair,
+        images: Tensor,
+        exact: Tensor,
+        folder: RunFolder,
+    ) -> Made:
+        """The record of outputs with as many of them as files as the protocol says, and their values."""
+        files: Files = []
+        paths = folder.output_files(record, folder.manifest.protocol.kept)
+        kept = [self._keep(image, path, files) for image, path in zip(images, paths, strict=False)]
+        record = replace(record, outputs=(*kept, *record.outputs[len(kept) :]))
+        values = self._measured(record, names, pair, images, exact)
+        here, *scores = values.lines
+        return Made((here, record, *scores), tuple(files), values.faults)
+
+    def _measured(
+        self, record: SampleRecord, names: Sequence[str], pair: ImagePair, images: Tensor, exact: Tensor
+    ) -> Made:
+        """The values of a record by the metrics of these names."""
+
+        def model() -> Model:
+            return self.sampler.model(record.model).model
+
+        here = self.environment
+        scores, faults = [], []
+        for metric, value, error, seconds in self.scorer.score(record, pair, images, exact, names, model):
+            scores.append(
+                ScoreRecord(
+                    key=score_key(record, metric),
+                    image=record.image,
+                    invocation=self.invocation,
+                    tries=1,
+                    error=error,
+                    model=record.model,
+                    temperature=record.temperature,
+                    metric=metric.name,
+                    signature=metric.signature,
+                    value=value,
+                    sample=record.key,
+                    seconds=round(seconds, 4),
+                    environment=here.key,
+                )
+            )
+            if error:
+                faults.append(f"{record.setting.folder}: {error}")
+        return Made((here, *scores), faults=tuple(faults))
+
+    @cached_property
+    def _all_metrics(self) -> tuple[str, ...]:
+        return tuple(metric.facts.name for metric in self.scorer.metrics)
+
+    def _record(self, key: str, item: Item, image: str) -> SampleRecord:
+        """A sample record without outputs."""
+        return SampleRecord(
+            key=key,
+            image=image,
+            invocation=self.invocation,
+            tries=1,
+            error="not sampled",
+            model=item.setting.model,
+            temperature=item.setting.temperature,
+            source="",
+            outputs=(),
+            seconds=0.0,
+            peak_memory_mb=None,
+            environment=self.environment.key,
+        )
+
+    def _keep(self, image: Tensor, path: Path, files: Files) -> ImageDigest:
+        """Encode an image (3, H, W) uint8 for the folder to keep."""
+        content = encode_png(image)
+        files.append((path.relative_to(self.folder.path), content))
+        return ImageDigest(pixels_sha256(image), sha256_bytes(content))

@@ -1,0 +1,93 @@
+"""The journal of a run folder: the only writer of its manifest, records and images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from srbench.files.atomic import write_synced, write_whole
+from srbench.files.hashes import sha256_bytes, sha256_file
+from srbench.run_folder import RunFolderError, records
+from srbench.run_folder.folder import LOCK, SUMS, RunFolder, check_folder
+from srbench.run_folder.manifest import FILE, content_of, write_manifest
+from srbench.run_folder.protocol import Manifest
+from srbench.run_folder.records import EnvironmentRecord, Line
+
+NO_LOCKS = "its file system has no locks, without which two commands could write at once"
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Writes what was made into a run folder, which is locked by ``writing``.
+
+    Raises OSError if the disk is full or gone; whatever was written before stays.
+    """
+
+    folder: RunFolder
+
+    def extend(self, manifest: Manifest) -> None:
+        """Replace the manifest."""
+        write_manifest(self.folder.path, manifest)
+        self.folder.manifest = manifest
+
+    def add(self, lines: Iterable[Line], files: Iterable[tuple[Path, bytes]] = ()) -> None:
+        """Write image files, by their paths in the folder, and then the lines that name them.
+
+        An environment that the folder knows is left out. A kill between the two leaves an image that is not that of
+        its record, which is noticed when it is read.
+        """
+        for path, content in files:
+            write_whole(self.folder.path / path, content)
+        new = [
+            line for line in lines if not (isinstance(line, EnvironmentRecord) and line.key in self.folder.environments)
+        ]
+        records.append(self.folder.path, new)
+        self.folder.take(new)
+
+    def finish(self, manifest: Manifest) -> None:
+        """Write the SHA-256 of records, images and manifest, then the manifest."""
+        folder = self.folder
+        names = [kind.FILE for kind in records.KINDS if (folder.path / kind.FILE).exists()]
+        sums = {name: sha256_file(folder.path / name) for name in names}
+        sums[FILE] = sha256_bytes(content_of(manifest))
+        sums |= {file.relative_to(folder.path).as_posix(): str(known.sha256) for file, known in folder.kept_images()}
+        text = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
+        path = folder.path / SUMS
+        if not (path.exists() and path.read_bytes() == text):
+            write_synced(path, text)
+        self.extend(manifest)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Lock a run folder for writing; create it if it is missing, and cut off lines that a kill tore.
+
+    The lock ends with its process, however that ends. Raises RunFolderError if another process is writing, the folder
+    cannot be written, or it holds other things than a run.
+    """
+    check_folder(path)
+    lock = FileLock(path / LOCK)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunFolderError(
+            f"{path}: another srbench process is writing; wait for it, or choose another --out"
+        ) from None
+    except NotImplementedError:  # of filelock before it had locks of its own for such a file system
+        raise RunFolderError(f"{path}: {NO_LOCKS}; choose another --out") from None
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
+    try:
+        records.drop_torn_lines(path)
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__  # a timeout has no text
+        raise RunFolderError(f"{error.filename or path}: {reason}; finished work is kept") from None
+    finally:
+        with suppress(OSError):  # of a disk that is gone
+            lock.release()

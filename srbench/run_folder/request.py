@@ -1,0 +1,120 @@
+"""A request: what a command line or a call asks for, as data. Nothing that it names is opened here."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE
+from srbench.metrics.suite import DEFAULT
+from srbench.run_folder import RunFolderError
+
+TEMPERATURE = 0.8
+SAMPLES = 5
+PHOTOS = "photos"
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """The request of ``srbench run``."""
+
+    models: tuple[str, ...]
+    scale: int
+    data: str | None = PHOTOS
+    """A registered dataset, a benchmark set or a folder of HR images; None if ``lr`` is given."""
+    hr: str | None = None
+    lr: str | None = None
+    """Folder of LR images, paired with those of ``hr``; without ``hr`` there are no HR images."""
+    limit: int | None = None
+    crop: int | None = None
+    degrade: str | None = None
+    """Degradation that makes LR from HR, by name or as a TOML file; None: as the dataset says."""
+    suite: str = DEFAULT
+    """Suite by name or as a TOML file."""
+    metrics: tuple[str, ...] | None = None
+    """Metrics by name; None: those of the suite."""
+    temperature: tuple[float, ...] = (TEMPERATURE,)
+    samples: int = SAMPLES
+    seed: int = 0
+    device: str = "auto"
+    tile: int | None = None
+    out: str | None = None
+    shard: str | None = None
+    """``2/8``: the second of eight parts of the images; None: all."""
+    again: tuple[str, ...] = ()
+    """Labels of models whose outputs are made again, whatever the folder holds."""
+
+    @property
+    def names_data(self) -> bool:
+        """False if the dataset is an object that was given in Python."""
+        return self.data is not None or self.lr is not None
+
+    def command(self, spans: Mapping[str, tuple[object, ...]] | None = None) -> str:
+        """The command that makes this run; options with their default values are left out.
+
+        ``spans`` are options with several values each: the command then makes the matrix of all of them.
+        """
+        words = ["srbench", "run"]
+        default = RunSpec(models=(), scale=0)
+        for name, value in (asdict(self) | dict(spans or {})).items():
+            if value == getattr(default, name) or value is None:
+                continue
+            words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+        return shlex.join(words)
+
+    def with_absolute_paths(self) -> RunSpec:
+        """The request with absolute paths to its images and degradation, for a reader in another folder."""
+
+        def absolute(path: str | None) -> str | None:
+            return str(Path(path).resolve()) if path and Path(path).exists() else path
+
+        return replace(
+            self,
+            data=absolute(self.data),
+            hr=absolute(self.hr),
+            lr=absolute(self.lr),
+            degrade=absolute(self.degrade),
+        )
+
+    def checked(self, where: str) -> RunSpec:
+        """The request itself. Raises RunFolderError, beginning with ``where``, for a value that cannot be run."""
+        smallest_values = {"scale": 2, "limit": 1, "crop": 1, "samples": 1, "seed": 0, "tile": SMALLEST_TILE}
+        for name, smallest in smallest_values.items():
+            value = getattr(self, name)
+            if value is not None and not smallest <= value <= LARGEST_SEED:
+                allowed = f"{smallest} or more" if value < smallest else f"at most {LARGEST_SEED}"
+                raise RunFolderError(f"{where}: {name} is {value}; it has to be {allowed}")
+        for temperature in self.temperature:
+            if not 0 <= temperature < math.inf:
+                raise RunFolderError(f"{where}: {temperature} is not a temperature; it has to be 0 or more")
+        if self.device not in ("auto", "cpu", "cuda", "mps"):
+            raise RunFolderError(f"{where}: device is {self.device!r}; choose auto, cpu, cuda or mps")
+        try:
+            parse_shard(self.shard)
+        except ValueError as error:
+            raise RunFolderError(f"{where}: {error}") from None
+        if self.shard is not None and self.out is None:
+            raise RunFolderError(f"{where}: a shard needs a folder of its own; name it with --out")
+        for name in ("metrics", "temperature"):
+            if getattr(self, name) == ():
+                raise RunFolderError(f"{where}: {name} is empty; name at least one")
+        return self
+
+    def chosen(self, images: tuple[str, ...]) -> tuple[str, ...]:
+        """Those images of a dataset, by name, that the request asks for: its first ones, or a shard of them."""
+        number, parts = parse_shard(self.shard)
+        return images[: self.limit][number - 1 :: parts]
+
+
+def parse_shard(text: str | None) -> tuple[int, int]:
+    """``2/8``, the second of eight parts of the images, as numbers; None is all of them, 1/1. Raises ValueError."""
+    if text is None:
+        return 1, 1
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError(f"{text!r} is not a shard; give 1/4 to 4/4 for a run in four parts")
+    return int(found[1]), int(found[2])

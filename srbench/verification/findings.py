@@ -1,0 +1,193 @@
+"""Findings of a check, and the verdict of them all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from srbench.files.atomic import write_whole
+from srbench.files.hashes import sha256_file
+from srbench.run_folder.folder import SUMS
+from srbench.run_folder.manifest import now
+from srbench.run_folder.verified import FILE, Verdict, Verified, read_verified
+from srbench.verification.rules import RULES, SEVERITIES, Severity
+from srbench.words import number_of
+
+EXIT_CODES: dict[Verdict, int] = {
+    "contradicted": 1,
+    "unverified": 3,
+    "values proven from their images": 0,
+    "proven": 0,
+}
+_LINES = 20
+"""Number of lines of each severity that are printed; the JSON has all."""
+_PLACES = 3
+"""Number of places that are named in a line."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule that applies to something."""
+
+    rule: str
+    where: str
+    text: str
+
+    @property
+    def severity(self) -> Severity:
+        """Severity of its rule."""
+        return RULES[self.rule].severity
+
+
+@dataclass
+class Findings:
+    """Results of a check: findings and counts."""
+
+    folder: Path
+    verified: int = 0
+    """Number of values that were measured again and found equal."""
+    contradicted: int = 0
+    """Number of values that were measured again and found different."""
+    unverified: int = 0
+    """Number of values that could not be measured again."""
+    images: int = 0
+    """Number of saved images that are byte for byte those of their records."""
+    images_kept: int = 0
+    """Number of images that were saved."""
+    sampled: int = 0
+    """Number of items that were sampled again and found equal."""
+    tried: int = 0
+    """Number of items that were to be sampled again."""
+    items: int = 0
+    """Number of items of the run."""
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, rule: str, where: str, text: str) -> None:
+        """Note that a rule applies."""
+        self.findings.append(Finding(rule, where, text))
+
+    def leave(self, where: str, text: str) -> None:
+        """Count a value that could not be measured again, for a reason."""
+        self.unverified += 1
+        self.add("not-measured", where, text)
+
+    def contradict(self, where: str, text: str) -> None:
+        """Count a value that was measured again and is different."""
+        self.contradicted += 1
+        self.add("value-differs", where, text)
+
+    def of(self, *severities: Severity) -> list[str]:
+        """Findings of some severities, one line each."""
+        return [_line(each.rule, each.where, each.text) for each in self.findings if each.severity in severities]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Conclusion about the table as a whole."""
+        severities = {each.severity for each in self.findings}
+        if "contradicted" in severities:
+            return "contradicted"
+        if "unverified" in severities:
+            return "unverified"
+        return "proven" if self.sampled == self.items else "values proven from their images"
+
+    @property
+    def holds(self) -> bool:
+        """True if nothing was contradicted."""
+        return self.verdict != "contradicted"
+
+    @property
+    def proven(self) -> bool:
+        """True if every value was verified from its images, and every image from its model."""
+        return self.verdict == "proven"
+
+    @property
+    def exit_code(self) -> int:
+        """0 if everything that was checked is verified, 1 if anything is contradicted, 3 if anything is unverified."""
+        return EXIT_CODES[self.verdict]
+
+    def facts(self) -> dict[str, Any]:
+        """The findings for JSON, contradictions first."""
+        ordered = sorted(self.findings, key=lambda each: SEVERITIES.index(each.severity))
+        return asdict(self) | {
+            "folder": str(self.folder),
+            "verdict": self.verdict,
+            "proven": self.proven,
+            "findings": [{"severity": each.severity, **asdict(each)} for each in ordered],
+        }
+
+    def text(self) -> str:
+        """The findings for a reader, and the verdict at the end."""
+        lines: list[str] = []
+        for severity in SEVERITIES:
+            lines += _shortened(_grouped(each for each in self.findings if each.severity == severity))
+        values = self.verified + self.unverified + self.contradicted
+        counts = [
+            f"{self.verified} of {number_of(values, 'value')} verified",
+            f"{self.unverified} unverified",
+            f"{self.contradicted} contradicted",
+            f"{self.images} of {number_of(self.images_kept, 'image')} unchanged",
+            f"{self.sampled} of {number_of(self.items, 'item')} sampled again",
+        ]
+        lines.append(f"{self.folder}: {', '.join(counts)}: {self.verdict}")
+        if self.tried < self.items:
+            lines.append("Not checked: that the models made the images; --resample all samples every output again.")
+        return "\n".join(lines)
+
+
+def _grouped(findings: Iterable[Finding]) -> list[str]:
+    """One line for all places of which a rule says the same."""
+    places: dict[tuple[str, str], Counter[str]] = {}
+    for each in findings:
+        places.setdefault((each.rule, each.text), Counter())[each.where] += 1
+    return [_line(rule, _named(list(where), where.total()), text) for (rule, text), where in places.items()]
+
+
+def _line(rule: str, where: str, text: str) -> str:
+    return f"{RULES[rule].severity} ({rule}): {where}: {text}"
+
+
+def _named(places: Sequence[str], count: int) -> str:
+    shown = ", ".join(places[:_PLACES])
+    if len(places) > _PLACES:
+        shown += f" and {len(places) - _PLACES} more"
+    return f"{shown} ({count} values)" if count > len(places) else shown
+
+
+def _shortened(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - _LINES} more; --format json has all"] if len(lines) > _LINES else []
+    return [*lines[:_LINES], *more]
+
+
+def write_verified(findings: Findings) -> None:
+    """Write what a check has found into its run folder, as verified.json.
+
+    The result of an earlier check of the same files stays if that sampled more items again and this one contradicts
+    nothing. Nothing is written into a folder without SHA256SUMS. Raises OSError.
+    """
+    sums = findings.folder / SUMS
+    if not sums.is_file():
+        return
+    before = read_verified(findings.folder)
+    if before is not None and findings.holds and before.tried > findings.tried:
+        return
+    rules = Counter(finding.rule for finding in findings.findings if finding.severity != "note")
+    verified = Verified(
+        sums=sha256_file(sums),
+        date=now(),
+        srbench=version("sr-bench"),
+        verdict=findings.verdict,
+        verified=findings.verified,
+        unverified=findings.unverified,
+        contradicted=findings.contradicted,
+        sampled=findings.sampled,
+        items=findings.items,
+        rules=dict(sorted(rules.items())),
+        tried=findings.tried,
+    )
+    write_whole(findings.folder / FILE, msgspec.json.format(msgspec.json.encode(verified), indent=1) + b"\n")
