@@ -15,7 +15,7 @@ import msgspec
 from srbench.interfaces import MetricFacts
 from srbench.run_folder.protocol import FORMAT, Manifest
 from srbench.run_folder.records import KINDS
-from srbench.voting.records import VoteRecord
+from srbench.voting.records import Vote
 
 FILE = Path(__file__).parents[1] / "srbench" / "run_folder" / "schema.json"
 _NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["inf", "-inf", "nan"]}]}
@@ -23,7 +23,7 @@ _NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["inf", "-inf", "nan"]}]}
 
 def schema() -> dict[str, Any]:
     """The schema: a definition for the manifest and each kind of line."""
-    kinds = [Manifest, *KINDS, VoteRecord]
+    kinds = [Manifest, *KINDS, Vote]
     _, found = msgspec.json.schema_components(kinds, schema_hook=_path, ref_template="#/$defs/{name}")
     found["Manifest"]["properties"]["format"] = {"const": FORMAT}
     found["ScoreRecord"]["properties"]["value"] = {
@@ -40,7 +40,7 @@ def schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Files of a run folder of srbench, format {FORMAT}",
         "description": "manifest.json is a Manifest; lines of environments.jsonl, pairs.jsonl, samples.jsonl, "
-        "rows.jsonl and votes.jsonl are of EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord and VoteRecord.",
+        "rows.jsonl and votes.jsonl are of EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord and Vote.",
         "$defs": _sorted(found),
     }
 
@@ -51,12 +51,12 @@ def text() -> str:
 
 
 def _sorted(node: object) -> object:
-    """The same schema with sorted alternatives, whose order is another in every version of msgspec."""
+    """The same schema with sorted alternatives and no empty defaults, which depend on the version of msgspec."""
     if isinstance(node, list):
         return [_sorted(one) for one in node]
     if not isinstance(node, dict):
         return node
-    found = {key: _sorted(value) for key, value in node.items()}
+    found = {key: _sorted(value) for key, value in node.items() if (key, value) != ("default", {})}
     if isinstance(alternatives := found.get("anyOf"), list):
         found["anyOf"] = sorted(alternatives, key=json.dumps)
     return found

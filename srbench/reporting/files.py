@@ -22,7 +22,7 @@ from srbench.reporting import ReportError
 from srbench.run_folder.journal import NO_LOCKS
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.records import KINDS, digest
-from srbench.voting.records import FILE as VOTES
+from srbench.voting.records import Vote
 
 FOLDER = "report"
 """Folder of the report within a run or a matrix."""
@@ -72,7 +72,7 @@ def read_listing(folder: Path) -> Listing | None:
 
 def records_of(run: Path) -> str:
     """Digest of everything that a report of a run shows besides its images: the manifest, all records and votes."""
-    files = [run / name for name in (MANIFEST, *(kind.FILE for kind in KINDS), VOTES)]
+    files = [run / name for name in (MANIFEST, *(kind.FILE for kind in KINDS), Vote.FILE)]
     return digest("records", *([file.name, sha256_file(file)] for file in files if file.is_file()))
 
 

@@ -26,10 +26,9 @@ from srbench.reporting.page.page import page
 from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import MARKDOWN, Line, Scores, header, score
-from srbench.reporting.votes import vote_lines, votes_of
+from srbench.reporting.votes import vote_section
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import Row, csv_texts
-from srbench.voting.words import sentence
 from srbench.words import unknown
 
 FORMATS = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}
@@ -110,17 +109,16 @@ def _make_report(
     scores = score(table, summary, measurements.metrics, measurements.models)
     if choices.published:
         scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
-    votes, unshown = votes_of(measurements)
-    scores = replace(scores, votes=votes)
-    sentences = [*answer(scores), *anchor(measurements), *([sentence(votes)] if votes else [])]
+    votes, unshown = vote_section(measurements)
+    sentences = [*answer(scores), *anchor(measurements), *([votes.sentence] if votes else [])]
     facts = {
         "measurements": measurements,
         "protocol": measurements.protocol,
         "metrics": measurements.metrics,
         "scores": scores,
         "answer": sentences,
-        "notes": [*notes_of(measurements, scores), *([unshown] if unshown else [])],
-        "votes": vote_lines(votes),
+        "notes": [*notes_of(measurements, scores), *unshown],
+        "votes": votes,
         "costs": _costs(measurements.rows),
     }
     plots: list[Plot] = []
@@ -177,26 +175,24 @@ def score_table(scores: Scores, *, variants: bool = True) -> str:
     """Table of means in Markdown, with marks; ``variants`` and published rows stand below the rows that compete."""
     lines = [_scored(line, scores) for line in scores.competing]
     if variants and scores.variants:
-        empty = [""] * (len(scores.metrics) + len(scores.last_columns))
+        empty = [""] * (len(scores.metrics) + 1)
         lines += [["*variants*", *empty], *(_scored(line, scores) for line in scores.variants)]
-    lines += [[f"*{markdown.escape(text)}*" for text in texts] for texts in scores.published_texts]
-    return markdown.table(["model", *_headers(scores), *scores.last_columns], lines)
+    lines += [[f"*{markdown.escape(text)}*" for text in row.texts] for row in scores.published.lines]
+    return markdown.table(["model", *_headers(scores), "n"], lines)
 
 
 def _scored(line: Line, scores: Scores) -> list[str]:
     means = [MARKDOWN[cell.mark].format(cell.shown) for cell in line.cells.values()]
-    return [markdown.escape(line.label), *means, *scores.last_cells(line)]
+    return [markdown.escape(line.label), *means, str(line.images)]
 
 
 def interval_table(scores: Scores) -> str:
     """Table of the 95 % intervals of the means; empty if there are none."""
-    votes = ["votes"] if scores.votes else []
     lines = [
         [markdown.escape(line.label), *(cell.interval for cell in line.cells.values())]
-        + [scores.vote_of(line)[1] for _ in votes]
         for line in (*scores.competing, *scores.variants)
     ]
-    return markdown.table(["model", *_headers(scores), *votes], lines) if any(any(line[1:]) for line in lines) else ""
+    return markdown.table(["model", *_headers(scores)], lines) if any(any(line[1:]) for line in lines) else ""
 
 
 def _headers(scores: Scores) -> list[str]:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # ``srbench measure`` prints its table without pandas, which 
     from srbench.reporting.ranking import Mark, Ranking
     from srbench.run_folder.measured import Measured
     from srbench.run_folder.results import ResultTable
-    from srbench.voting.tally import Tally
 
 MARKDOWN: dict[Mark, str] = {
     "": "{}",
@@ -109,8 +108,6 @@ class Scores:
     """Rows beneath the table that were not measured here."""
     worst: dict[str, list[pd.Series[float]]] = field(default_factory=dict)
     """Values of the worst sample by image, a series per line, of the metrics that lead Consistency."""
-    votes: Tally | None = None
-    """Votes of people on the images of the run."""
 
     @property
     def competing(self) -> list[Line]:
@@ -135,26 +132,6 @@ class Scores:
     def has_projected(self) -> bool:
         """True if projection fixes any value of the table."""
         return any(cell.is_projected for line in self.lines for cell in line.cells.values())
-
-    @property
-    def last_columns(self) -> list[str]:
-        """Titles of the columns after the metrics: votes, if people have voted, and the number of images."""
-        return [*(["votes"] if self.votes else []), "n"]
-
-    def last_cells(self, line: Line) -> list[str]:
-        """Cells of a line in these columns."""
-        return [*([self.vote_of(line)[0]] if self.votes else []), str(line.images)]
-
-    @property
-    def published_texts(self) -> list[list[str]]:
-        """Cells of the published rows in all columns; nobody was asked about them."""
-        votes = ["–"] if self.votes else []
-        return [[*row.texts[:-1], *votes, row.texts[-1]] for row in self.published.lines]
-
-    def vote_of(self, line: Line) -> tuple[str, str]:
-        """Share of people that prefer a line, and its interval, both empty if nobody was asked about it."""
-        found = self.votes.of(line.setting.folder) if self.votes else None
-        return ("", "") if found is None else (found.text, found.between)
 
     def column(self, metric: str) -> list[Cell]:
         """Cells of a metric, one per line. Raises KeyError if it was not measured."""
@@ -246,19 +223,18 @@ def measured_table(measured: Measured) -> Table:
 def terminal_table(scores: Scores) -> Table:
     """Table for the terminal: best bold, second underlined, best of its model italic, no intervals."""
     table = empty_table(["model"], scores.metrics)
-    for name in scores.last_columns:
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("n", justify="right", no_wrap=True)
     for title, lines in (("", scores.competing), ("variants", scores.variants)):
         if title and lines:
             table.add_section()
             table.add_row(Text(title, "dim"))
         for line in lines:
             cells = [Text(cell.text, TERMINAL[cell.mark]) for cell in line.cells.values()]
-            table.add_row(Text(line.label), *cells, *scores.last_cells(line))
+            table.add_row(Text(line.label), *cells, str(line.images))
     if scores.published.lines:
         table.add_section()
-    for texts in scores.published_texts:
-        table.add_row(*texts, style="dim italic")
+    for row in scores.published.lines:
+        table.add_row(*row.texts, style="dim italic")
     return table
 
 

@@ -1,173 +1,223 @@
-"""The result of all votes of a run: how often models are preferred, raters, and metrics that agree with them."""
+"""The result of the votes of a run: strengths of models, and the agreement of every metric with people."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
+from srbench.interfaces import MetricFacts
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.protocol import Setting
 from srbench.voting import VotingError
-from srbench.voting.agreement import Agreement, agreements, alpha, values_of
-from srbench.voting.counted import FIRST, NEITHER, SECOND, Counted, counted
-from srbench.voting.fitting import LEVEL, Fit, Interval, fitted, percent
-from srbench.voting.raters import Rater, judged
-from srbench.voting.records import HR, LR, Vote, foreign, read_votes
+from srbench.voting.records import Vote, is_current, read_votes
+
+RESAMPLES = 1000
+FEWEST_MODELS = 3
+"""Least number of models for a rank correlation: the order of two is always the same or the opposite."""
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Strength:
     """A model as raters see it."""
 
-    name: str
-    """Folder of the setting."""
     label: str
-    """Name for a reader."""
-    preferred: Interval
-    """Probability that it is preferred to another model of the vote, where one of the two is; mean over the others."""
-    log: Interval
-    """Strength in the model of Bradley and Terry: natural logarithm, with mean 0 over the models."""
-    answers: int
-    """Number of answers about it that count."""
-    always: str = ""
-    """``won`` or ``lost`` if it did so in every answer, which leaves its strength open on that side."""
+    preferred: float
+    """Probability that it is preferred to another model of the vote, 0 to 1; mean over the other models."""
+    low: float
+    high: float
+    """95 % interval; NaN if there are votes on one image only."""
+    votes: int
 
-    @property
-    def text(self) -> str:
-        """Share for a reader: ``71 %``, or what the votes can say of a model that always won or lost."""
-        if not self.answers:
-            return "no votes"
-        low, high = self.preferred.low, self.preferred.high
-        if self.always and math.isnan(low):
-            return f"{self.always} every vote"
-        if self.always:
-            return f"at least {percent(low)}" if self.always == "won" else f"at most {percent(high)}"
-        return percent(self.preferred.value)
 
-    @property
-    def between(self) -> str:
-        """95 % interval for a reader; empty if there is none."""
-        if self.always or not self.answers or math.isnan(self.preferred.low):
-            return ""
-        return f"{100 * self.preferred.low:.0f}–{percent(self.preferred.high)}"
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of a metric with people."""
+
+    metric: MetricFacts
+    share: float
+    """Share of votes that prefer the image which the metric prefers too, 0 to 1; equal values count one half."""
+    votes: int
+    """Number of these votes: "cannot tell" and images without a value are left out."""
+    tau: float
+    """Kendall's tau between the means of the models and how often they are preferred; NaN for fewer than three."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """All that the votes of a run say."""
+    """The result of the votes of a run."""
 
     strengths: tuple[Strength, ...]
-    """Models by the votes of raters that are not flagged, the most preferred first."""
-    by_all: tuple[Strength, ...]
-    """The same by the votes of all raters; equal to ``strengths`` if nobody is flagged."""
-    alike: tuple[str, ...]
-    """Labels of models that cannot be told from the most preferred one; all others if there are no intervals."""
-    raters: tuple[Rater, ...]
-    answers: int
-    """Number of answers that count, of raters that are not flagged."""
-    images: int
+    """The most preferred model first."""
+    is_ahead: bool
+    """True if the interval of the difference between the first two models excludes 0."""
+    agreements: tuple[Agreement, ...]
+    """Metrics with a direction, the highest share first."""
+    votes: int
     undecided: int
     """Number of those that are "cannot tell"."""
-    alpha: float
-    """Krippendorff's alpha of raters that are not flagged; NaN where it is undefined."""
-    careless: float
-    """Share of answers given without looking, estimated from obvious questions; NaN without such questions."""
-    metrics: tuple[Agreement, ...]
+    raters: int
+    images: int
     outdated: int
-    """Number of votes left out, as their images are no longer those of the run."""
-
-    @property
-    def flagged(self) -> tuple[Rater, ...]:
-        """Raters that are left out."""
-        return tuple(rater for rater in self.raters if rater.reasons)
-
-    def of(self, name: str) -> Strength | None:
-        """The strength of a setting by its folder; None if nobody was asked about it."""
-        return next((one for one in self.strengths if one.name == name and one.answers), None)
+    """Number of votes left out because the run has since replaced an image that was shown."""
 
 
 def tally(path: Path) -> Tally:
-    """Tally the votes of a run. Raises VotingError if there is none, RunFolderError if a line is damaged."""
+    """Count the votes of a run. Raises VotingError if there are none, RunFolderError if a line is damaged."""
     run = RunFolder.read(path)
     votes = read_votes(path)
-    current = [vote for vote in votes if not foreign(run, vote.question)]
+    current = [vote for vote in votes if is_current(run, vote.question)]
     if not current:
-        raise VotingError(f"{path}: no votes on its images yet; ask for some with srbench vote {path}")
-    return tally_of(run, current, len(votes) - len(current))
-
-
-def tally_of(run: RunFolder, votes: Sequence[Vote], outdated: int = 0) -> Tally:
-    """Tally votes on images of a run. Raises VotingError if none of them counts."""
-    asked = {side.name for vote in votes if vote.question.kind == "vote" for side in vote.question.sides}
-    labels = {one.folder: one.label for one in run.manifest.settings if one.folder in asked}
-    if not labels:
-        raise VotingError(f"{run.path}: no votes that count yet; ask for some with srbench vote {run.path}")
-    raters, seen = judged(votes), {vote.question.image for vote in votes}
-    images = [one for one in run.manifest.images if one in seen]
-    names = [one.name for one in raters], images
-    main = counted([vote for vote in votes if vote.question.kind == "vote"], list(labels), *names)
-    obvious = counted([vote for vote in votes if vote.question.kind == "obvious"], [HR, LR], *names)
-    unflagged = np.array([not one.reasons for one in raters])
-    votes_of, checks_of = main.of(unflagged), obvious.of(unflagged)
-    fit = fitted(votes_of, checks_of)
-    found = _ranked(labels, votes_of, fit)
-    metrics = [metric for metric in run.manifest.metrics if metric.direction]
-    values = values_of(run, list(labels), images)
+        raise VotingError(f"{path}: no votes on its present images; ask for some with srbench vote {path}")
+    asked = {shown.name for vote in current for shown in (vote.question.left, vote.question.right)}
+    settings = [setting for setting in run.manifest.settings if setting.folder in asked]
+    images = sorted({vote.question.image for vote in current})
+    counted = _counted(current, [setting.folder for setting in settings], images)
+    preferred = counted.preferred()
+    order = np.argsort(-preferred, kind="stable")
+    low, high, is_ahead = _intervals(counted, order)
+    strengths = tuple(
+        Strength(
+            settings[model].label,
+            float(preferred[model]),
+            float(low[model]),
+            float(high[model]),
+            int(((counted.left == model) | (counted.right == model)).sum()),
+        )
+        for model in order
+    )
     return Tally(
-        strengths=found,
-        by_all=found if unflagged.all() else _ranked(labels, main, fitted(main, obvious)),
-        alike=_alike(list(labels), found, fit),
-        raters=tuple(raters),
-        answers=len(votes_of.outcome),
-        images=len(np.unique(votes_of.image)),
-        undecided=int((votes_of.outcome == NEITHER).sum()),
-        alpha=alpha(votes_of),
-        careless=float(fit.careless) if len(checks_of.outcome) else math.nan,
-        metrics=tuple(agreements(metrics, values, votes_of, fit)),
-        outdated=outdated,
+        strengths=strengths,
+        is_ahead=is_ahead,
+        agreements=_agreements(run, settings, images, counted),
+        votes=len(current),
+        undecided=int((counted.choice == 0).sum()),
+        raters=len({vote.rater for vote in current}),
+        images=len(images),
+        outdated=len(votes) - len(current),
     )
 
 
-def _ranked(labels: Mapping[str, str], votes: Counted, fit: Fit) -> tuple[Strength, ...]:
-    """Models, the most preferred first; their intervals hold for all of them together."""
-    found = []
-    for place, (name, label) in enumerate(labels.items()):
-        mine = (votes.first == place) | (votes.second == place)
-        won = votes.outcome[mine] == np.where(votes.first[mine] == place, FIRST, SECOND)
-        lost = votes.outcome[mine] == np.where(votes.first[mine] == place, SECOND, FIRST)
-        always = "" if not mine.any() else "won" if won.all() else "lost" if lost.all() else ""
-        share, log = fit.share(place), fit.log(place)
-        if always and fit.resamples:
-            share, log = _open(always, share.value, log.value, len(labels), fit.units)
-        found.append(Strength(name, label, share, log, int(mine.sum()), always))
-    return tuple(sorted(found, key=lambda one: -one.preferred.value))
+@dataclass(frozen=True)
+class Counted:
+    """Votes as arrays, (votes,) each; models and images are indices."""
 
+    models: int
+    left: Integers
+    right: Integers
+    image: Integers
+    choice: Integers
+    """1 for left, -1 for right, 0 for "cannot tell"."""
 
-def _alike(names: Sequence[str], ranked: Sequence[Strength], fit: Fit) -> tuple[str, ...]:
-    """Labels of models whose difference from the first one has an interval with 0, or none."""
-    found, first = [], names.index(ranked[0].name)
-    for other in ranked[1:]:
-        place = names.index(other.name)
-        gap = fit.within(
-            float(fit.logs[first] - fit.logs[place]),
-            [one.logs[:, first] - one.logs[:, place] for one in fit.resamples],
-            several=True,
+    def preferred(self, weights: Floats | None = None) -> Floats:
+        """Probability that a model is preferred to another model, mean over the other models, (models,).
+
+        From strengths in the model of Bradley and Terry (1952), fitted by evalica; "cannot tell" counts as half a win
+        for both. Half a win for both sides of every pair is added, so that a model that always wins has a finite
+        strength. ``weights`` are those of the votes, (votes,).
+        """
+        import evalica
+
+        pairs = list(combinations(range(self.models), 2))
+        winner = {1: evalica.Winner.X, -1: evalica.Winner.Y, 0: evalica.Winner.Draw}
+        result = evalica.bradley_terry(
+            [*self.left.tolist(), *(one for one, _ in pairs)],
+            [*self.right.tolist(), *(other for _, other in pairs)],
+            [*(winner[choice] for choice in self.choice.tolist()), *(evalica.Winner.Draw for _ in pairs)],
+            index=pd.RangeIndex(self.models),
+            weights=np.append(np.ones(len(self.choice)) if weights is None else weights, np.ones(len(pairs))),
+            tolerance=1e-8,
+            limit=10_000,
         )
-        if not gap.low > 0:
-            found.append(other.label)
-    return tuple(found)
+        scores = result.scores.sort_index().to_numpy()
+        shares = evalica.pairwise_scores(np.asarray(scores, np.float64))
+        preferred: Floats = (shares.sum(axis=1) - 0.5) / (self.models - 1)  # without a model against itself
+        return preferred
 
 
-def _open(always: str, share: float, log: float, models: int, trials: int) -> tuple[Interval, Interval]:
-    """Intervals of a model that always won, or lost, with one end that no vote bounds.
+def _counted(votes: Sequence[Vote], models: Sequence[str], images: Sequence[str]) -> Counted:
+    sign = {"left": 1, "right": -1, "neither": 0}
+    columns = [
+        (
+            models.index(vote.question.left.name),
+            models.index(vote.question.right.name),
+            images.index(vote.question.image),
+            sign[vote.choice],
+        )
+        for vote in votes
+    ]
+    return Counted(len(models), *np.array(columns).T)
 
-    All of n trials were won with a probability p if the share is p^(1/n) (Clopper and Pearson, 1934).
+
+def _intervals(votes: Counted, order: Integers) -> tuple[Floats, Floats, bool]:
+    """95 % intervals of the preferences by a bootstrap over images, and whether the first model is ahead of the second.
+
+    Without a second image the intervals are NaN.
     """
-    least = ((1 - LEVEL) / models) ** (1 / trials)
-    least_log = math.log(least / (1 - least)) * (models - 1) / models
-    if always == "won":
-        return Interval(max(share, least), least, 1), Interval(max(log, least_log), least_log, math.inf)
-    return Interval(min(share, 1 - least), 0, 1 - least), Interval(min(log, -least_log), -math.inf, -least_log)
+    from scipy.stats import bootstrap
+
+    images = int(votes.image.max()) + 1
+    if images < 2:
+        unknown = np.full(votes.models, np.nan)
+        return unknown, unknown, False
+
+    def statistic(drawn: Integers) -> Floats:
+        preferred = votes.preferred(np.bincount(drawn, minlength=images)[votes.image].astype(np.float64))
+        return np.append(preferred, preferred[order[0]] - preferred[order[1]])
+
+    resampled = bootstrap(
+        (np.arange(images),), statistic, n_resamples=RESAMPLES, vectorized=False, method="percentile", rng=0
+    )
+    low = np.asarray(resampled.confidence_interval.low)
+    high = np.asarray(resampled.confidence_interval.high)
+    return low[:-1], high[:-1], bool(low[-1] > 0)
+
+
+def _agreements(
+    run: RunFolder, settings: Sequence[Setting], images: Sequence[str], votes: Counted
+) -> tuple[Agreement, ...]:
+    """Agreement of every metric with a direction with the votes, the highest share first."""
+    preferred = votes.preferred()
+    agreements = []
+    for metric in run.manifest.metrics:
+        if not metric.direction:
+            continue
+        merits = metric.direction * _values(run, metric, settings, images)
+        left = merits[votes.left, votes.image]
+        right = merits[votes.right, votes.image]
+        usable = (votes.choice != 0) & ~np.isnan(left) & ~np.isnan(right)
+        if usable.any():
+            signs = (left > right).astype(int) - (left < right)
+            share = float((1 + signs * votes.choice)[usable].mean() / 2)
+            agreements.append(Agreement(metric, share, int(usable.sum()), _tau(merits, preferred)))
+    return tuple(sorted(agreements, key=lambda agreement: -agreement.share))
+
+
+def _tau(merits: Floats, preferred: Floats) -> float:
+    """Kendall's tau of means over images, of (models, images), with preferences; NaN for fewer than three models."""
+    from scipy.stats import kendalltau
+
+    usable = np.isfinite(merits).all(axis=0)
+    if len(merits) < FEWEST_MODELS or not usable.any():
+        return math.nan
+    return float(kendalltau(merits[:, usable].mean(axis=1), preferred).statistic)
+
+
+def _values(run: RunFolder, metric: MetricFacts, settings: Sequence[Setting], images: Sequence[str]) -> Floats:
+    """Values of the images that were shown, (models, images), NaN where a value is missing; the first of samples."""
+    values = np.full((len(settings), len(images)), np.nan)
+    for row, setting in enumerate(settings):
+        for column, image in enumerate(images):
+            sample = run.sample(setting, image)
+            score = None if sample is None or sample.failed else run.score(sample, metric)
+            if score is not None and score.value is not None:
+                values[row, column] = score.value[0] if isinstance(score.value, list) else score.value
+    return values

@@ -18,7 +18,6 @@ from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.pages.plot_style import COLOURS, INK, PALE, SOFT, new_figure, plot_style, svg
 from srbench.reporting.files import Draft
 from srbench.reporting.scores import Cell, Line, Scores, header
-from srbench.reporting.votes import PLOT_CAPTION, draw_votes
 from srbench.run_folder.results import ResultTable
 from srbench.run_folder.statistics import fewest_images, mean_interval
 
@@ -58,18 +57,13 @@ def write_plots(
 
     ``baseline`` is the line of the table from which differences are taken.
     """
-    possible = [_votes(scores), _differences(scores, table, baseline), *_planes(scores), _temperatures(scores)]
+    possible = [_differences(scores, table, baseline), *_planes(scores), _temperatures(scores)]
     possible += [_distributions(scores, table), _losses(models)]
     plots = [plot for plot in possible if plot is not None]
     with plot_style():
         for plot in plots:
             out.write(f"{FOLDER}/{plot.file}", svg(plot.draw()))
     return plots
-
-
-def _votes(scores: Scores) -> Plot | None:
-    votes = scores.votes
-    return None if votes is None else Plot("Votes", "votes.svg", PLOT_CAPTION, partial(draw_votes, votes))
 
 
 def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | None:

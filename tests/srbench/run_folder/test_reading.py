@@ -16,14 +16,14 @@ import srbench
 from srbench.benchmark.run import run, score_run
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.records import EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord
-from srbench.voting.records import VoteRecord
+from srbench.voting.records import Vote
 
 jsonschema = pytest.importorskip("jsonschema")
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "run-folder.md"
 REPORTS = [ROOT / "reports" / name for name in ("photos-x4", "photos-x8")]
-KINDS = (EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord, VoteRecord)
+KINDS = (EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord, Vote)
 
 
 def validator(name):

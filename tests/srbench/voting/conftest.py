@@ -1,35 +1,51 @@
-"""A run to vote on: three models and HR on images that no two of them share, without a network."""
+"""A run to vote on, and votes on it."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from builders import STRENGTHS
 
+from srbench.run_folder.records import append
 from srbench.voting.ballot import ballot, open_candidates
+from srbench.voting.records import Vote
+
+STRENGTHS = {"best": 1.2, "fair": 0.0, "worst": -1.2}
+"""True strengths of the models, natural logarithms."""
 
 
 @pytest.fixture
-def voted_run(make_run):
-    """A finished run of five models on twelve images: better models have a lower LPIPS and, at random, any PSNR."""
+def strengths():
+    return STRENGTHS
 
-    def call(models=tuple(STRENGTHS), images=12, **options):
-        values = {
-            (model, None): {
-                f"i{n}": (25.0 + (7 * n + 3 * place) % 5, 0.1 + 0.05 * place + 0.01 * (n % 3)) for n in range(images)
-            }
-            for place, model in enumerate(models)
-        }
-        return make_run("run", values, **options)
+
+@pytest.fixture
+def run(make_run):
+    """A finished run of three models on twelve images: better models have a lower LPIPS and, at random, any PSNR."""
+    values = {
+        (model, None): {f"i{n}": (25.0 + (7 * n + 3 * place) % 5, 0.1 + 0.1 * place + 0.01 * n) for n in range(12)}
+        for place, model in enumerate(STRENGTHS)
+    }
+    return make_run("run", values)
+
+
+@pytest.fixture
+def add_votes():
+    """Add answers of raters: add_votes(run, raters, rule) with rule(question, random) -> choice, else ``looks``."""
+
+    def call(run, raters, rule=looks, votes=36):
+        random, candidates = np.random.default_rng(0), open_candidates(run)
+        added = [
+            Vote(rater, "2026-01-01T00:00:00+00:00", question, rule(question, random))
+            for rater in (f"rater {n}" for n in range(raters))
+            for question in ballot(candidates, rater, votes, 0)
+        ]
+        append(run, added)
+        return added
 
     return call
 
 
-@pytest.fixture
-def ballots():
-    """Ballots of so many raters of a run: ballots(run, 30) -> questions by rater."""
-
-    def call(run, raters, votes=60, **options):
-        candidates = open_candidates(run, **options)
-        return {f"rater {n}": ballot(candidates, f"rater {n}", votes) for n in range(raters)}
-
-    return call
+def looks(question, random):
+    """Choice of a rater in the model of Bradley and Terry."""
+    gap = STRENGTHS[question.left.name] - STRENGTHS[question.right.name]
+    return "left" if random.random() < 1 / (1 + np.exp(-gap)) else "right"
