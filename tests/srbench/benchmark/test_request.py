@@ -3,19 +3,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import srbench.benchmark.sampling
 import torch
 from builders import metric, model_facts, protocol
 from msgspec import structs
-from srbench.benchmark.tasks import plan_tasks
 
+import srbench.benchmark.sampler
 from srbench.benchmark.bench import open_bench
-from srbench.benchmark.run import extended
+from srbench.benchmark.sampler import Sampler
 from srbench.images.io import pixels_sha256, quantize_floor, write_png
 from srbench.interfaces import ImagePair
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.protocol import FORMAT, Manifest, Setting
-from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, digest
+from srbench.run_folder.records import ImageDigest, SampleRecord, digest
 from srbench.run_folder.request import RunSpec
 
 PROTOCOL = protocol(samples=5)
@@ -57,29 +56,27 @@ def test_the_key_of_a_value_depends_on_images_and_metric():
     )
 
 
-class Sampler:
-    """Draws, as far as anybody asks."""
+class Draws:
+    """Draws, if it were called."""
 
     def __init__(self, scale):
         self.scale = scale
 
     def sample(self, lr, n, *, temperature, generator):
-        raise AssertionError("is not reached")
+        raise AssertionError("is not called")
 
 
 @pytest.fixture
-def seed_of(tmp_path, monkeypatch):
-    """The seed of the generator that samples of an image are drawn with."""
+def seed_of(monkeypatch):
+    """The seed of the generator for the samples of an image."""
+    monkeypatch.setattr(srbench.benchmark.sampler, "upscale", lambda model, name, lr, draw, device: draw)
 
     def call(lr_level=10, image="a", hr_level=20, temperature=0.8, **protocol):
-        protocol = replace(PROTOCOL, **protocol)
-        lr = torch.full((3, 6, 6), lr_level / 255)
-        pair = ImagePair(image, lr, torch.full((3, 24, 24), hr_level / 255))
-        folder = RunFolder(tmp_path, Manifest(FORMAT, protocol, (image,), (), (), (), ()))
-        digests = (ImageDigest(pixels_sha256(quantize_floor(one)), None) for one in (pair.lr, pair.hr))
-        folder.take([PairRecord("k", image, 0, 1, "", *digests)])
-        monkeypatch.setattr(srbench.benchmark.sampling, "upscale", lambda model, name, lr, draw, device: draw)
-        return srbench.benchmark.sampling.sample(folder, Sampler(protocol.scale), pair, temperature, "cpu").seed
+        changed = replace(PROTOCOL, **protocol)
+        pair = ImagePair(image, torch.full((3, 6, 6), lr_level / 255), torch.full((3, 24, 24), hr_level / 255))
+        sampler = Sampler(Manifest(FORMAT, changed, (image,), (), (), (), ()), "cpu")
+        lr_pixels = pixels_sha256(quantize_floor(pair.lr))
+        return sampler.sample(Draws(changed.scale), pair, lr_pixels, temperature).seed
 
     return call
 
@@ -136,62 +133,6 @@ def test_the_command_makes_the_same_spec(command, monkeypatch):
         command(*shlex.split(spec.command())[1:])
         assert specs.pop() == spec
     assert RunSpec(models=("bicubic",), scale=2).command() == "srbench run --models bicubic --scale 2"
-
-
-def tasks_of(spec, tmp_path):
-    bench = open_bench(spec)
-    bench, folder, metrics = extended(bench, tmp_path / "run")
-    return plan_tasks(folder, metrics, bench)
-
-
-def test_tasks_are_images_with_their_settings(photos, models, tmp_path):
-    spec = RunSpec(
-        models=(f"{models}:Nearest", f"{models}:Noisy"),
-        scale=4,
-        data=str(photos),
-        limit=2,
-        metrics=("psnr",),
-        temperature=(0.8, 0.0),
-        samples=3,
-    )
-    tasks = tasks_of(spec, tmp_path)
-    assert [task.image for task in tasks] == ["a", "b"]
-    for task in tasks:
-        settings = [(one.setting.model, one.setting.temperature) for one in task.items]
-        assert settings == [("Nearest", None), ("Noisy", 0.0), ("Noisy", 0.8)]
-        assert (task.fresh, all(one.key for one in task.items), task.size) == (True, True, 3)
-    assert not (tmp_path / "run").exists(), "to plan is to write nothing"
-
-
-def test_a_missing_result_is_named_and_the_others_are_planned(photos, tmp_path):
-    results = tmp_path / "results"
-    results.mkdir()
-    (photos / "a.png").rename(results / "a.png")
-    (results / "c.png").write_bytes((photos / "c.png").read_bytes())
-    spec = RunSpec(models=(f"theirs={results}", "bicubic"), scale=4, data=str(photos), metrics=("psnr",))
-    samplings = {(t.image, one.setting.model): one.fault for t in tasks_of(spec, tmp_path) for one in t.items}
-    assert {place: fault.partition(";")[0] for place, fault in samplings.items()} == {
-        ("b", "theirs"): f"{results}: no result named b",
-        ("b", "bicubic"): "",
-        ("c", "theirs"): "",
-        ("c", "bicubic"): "",
-        ("d", "theirs"): f"{results}: no result named d",
-        ("d", "bicubic"): "",
-    }
-
-
-def test_a_changed_result_is_another_item(photos, tmp_path):
-    spec = RunSpec(models=(f"theirs={photos}",), scale=4, data=str(photos), metrics=("psnr",))
-    results = tmp_path / "results"
-    results.mkdir()
-    for path in photos.iterdir():
-        (results / path.name).write_bytes(path.read_bytes())
-    (results / "b.png").write_bytes((photos / "a.png").read_bytes())
-    before, after = (
-        [task.items[0].source for task in tasks_of(replace(spec, models=(f"theirs={folder}",)), tmp_path)]
-        for folder in (photos, results)
-    )
-    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, True, True]
 
 
 def test_a_registered_data_set_comes_before_a_folder(tmp_path, monkeypatch):

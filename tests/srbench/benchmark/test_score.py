@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-import srbench.benchmark.tasks
 from record_runs import values_that_count
 
 from srbench.benchmark.run import run, score_run
+from srbench.benchmark.sampler import Sampler
 from srbench.run_folder.folder import RunFolder
 from srbench.verification.verify import verify
 
@@ -17,13 +17,13 @@ from srbench.verification.verify import verify
 def count_samples(monkeypatch):
     """The calls of models from now on."""
     calls = []
-    real = srbench.benchmark.tasks.sample
+    sample = Sampler.sample
 
-    def counted(folder, model, pair, *rest):
+    def counted(sampler, model, pair, *rest):
         calls.append(pair.name)
-        return real(folder, model, pair, *rest)
+        return sample(sampler, model, pair, *rest)
 
-    monkeypatch.setattr(srbench.benchmark.tasks, "sample", counted)
+    monkeypatch.setattr(Sampler, "sample", counted)
     return calls
 
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from filelock import FileLock
-from srbench.benchmark.engines.worker import RemoteSession
 
 import srbench.run_folder.records
-from srbench.benchmark import BenchmarkError
 from srbench.benchmark.run import run
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.folder import RunFolder, writing
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.journal import writing
 from srbench.run_folder.manifest import read_manifest
 from srbench.verification.verify import verify
 
@@ -132,14 +128,3 @@ def test_a_file_system_without_locks(finished, spec, command, monkeypatch):
     done = command("report", finished)
     assert (done.code, len(done.err.strip().splitlines())) == (1, 1)
     assert "its file system has no locks" in done.err
-
-
-def test_a_full_disk_of_temporary_files(monkeypatch):
-    def full(file, array):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(np, "save", full)
-    session = RemoteSession(None, (), {}, None, "cpu", send=print, scratch=Path(tempfile.gettempdir()))
-    outputs = torch.zeros(1, 3, 4, 4)
-    with pytest.raises(BenchmarkError, match=r"\.npy: No space left on device; set TMPDIR to a folder on another disk"):
-        session.score_images(None, None, (), outputs, outputs)
