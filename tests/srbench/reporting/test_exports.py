@@ -196,6 +196,7 @@ def test_show_prints_what_a_readme_carries(command, run):
     assert "srbench run --models m --scale 4 --out run" in lines
     assert "Protocol `srflow@1`: `PSNR|RGB`, `LPIPS|alex`, `SIGMA|ddof1`." in lines
     assert "The whole report" not in found.out
+    (run / "report").mkdir()
     (run / "report" / "report.md").write_text("")
-    assert f"[The whole report]({run.as_posix()}/report.md)" in command("show", run).out
+    assert f"[The whole report]({run.as_posix()}/report/report.md)" in command("show", run).out
     assert command("show", run.parent).code == 1

@@ -11,7 +11,7 @@ from builders import metric, model_facts
 
 from srbench.interfaces import WeightsInfo
 from srbench.reporting.figures.plots import write_plots
-from srbench.reporting.files import ReportFolder
+from srbench.reporting.files import replacing
 from srbench.reporting.scores import score
 from srbench.run_folder.results import ResultTable
 
@@ -50,9 +50,8 @@ def rows(make_row):
 def written(tmp_path):
     def call(rows, metrics=METRICS, models=(), folder="run", baseline=0):
         table = ResultTable.from_rows(rows, tuple(metric.name for metric in metrics))
-        out = ReportFolder(tmp_path / folder)
-        plots, _ = write_plots(score(table, table.summary(), metrics), table, models, out, baseline)
-        out.finish()
+        with replacing(tmp_path / folder) as draft:
+            plots = write_plots(score(table, table.summary(), metrics), table, models, draft, baseline)
         files = {path.name: path.read_text() for path in (tmp_path / folder / "plots").iterdir()}
         assert sorted(files) == sorted(plot.file for plot in plots)
         for text in files.values():
@@ -98,7 +97,8 @@ def test_differences_are_filled_where_the_images_decide(written, rows):
 @pytest.mark.parametrize("images", [1, 2, 5, 6])
 def test_images_too_few_for_an_interval_are_dots_and_no_caption_speaks_of_one(rows, tmp_path, images):
     table = ResultTable.from_rows(rows(("m", None), ("flow", 0.0), ("flow", 0.8), images=images), ("psnr", "lpips"))
-    made, _ = write_plots(score(table, table.summary(), METRICS[:2]), table, [], ReportFolder(tmp_path / "run"))
+    with replacing(tmp_path / "run") as draft:
+        made = write_plots(score(table, table.summary(), METRICS[:2]), table, [], draft)
     plots = {plot.file: plot.caption for plot in made}
     expected = {"differences.svg", "plane.svg", "temperature.svg"} | ({"distributions.svg"} if images > 1 else set())
     assert set(plots) == expected
