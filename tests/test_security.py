@@ -79,6 +79,7 @@ def test_what_reads_a_run_runs_no_code_of_it(srbench, tmp_path, command):
 def port(request, tmp_path):
     """Address of one of the two servers."""
     write_png(tmp_path / "run" / "a.png", drawn(1, 16, 16))
+    (tmp_path / "run" / "report").mkdir()
     (tmp_path / "run" / "report" / "report.html").write_text("<p>report")
     (tmp_path / "secret.txt").write_text("secret")
     (tmp_path / "run" / "link.txt").symlink_to(tmp_path / "secret.txt")

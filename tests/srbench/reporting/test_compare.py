@@ -82,14 +82,14 @@ def test_values_that_are_not_finite_are_left_out_and_said(make_run, srbench):
     assert (psnr.left_out, len(psnr.by_image), sum(psnr.outcomes)) == (1, 11, 11)
     assert (lpips.left_out, len(lpips.by_image)) == (1, 11)
     assert srbench("compare", "n", "m", "--run", run).exit_code == 0
-    text = (run / "compare" / "n-m" / "compare.md").read_text()
+    text = (run / "compare" / "n" / "m" / "compare.md").read_text()
     assert "> Images left out, because a value is not finite: PSNR 1, LPIPS 1.\n" in text
 
 
 def test_what_is_written_and_shown(run, srbench):
     found = srbench("compare", "flow-t0.5", "m", "--run", run)
     assert found.exit_code == 0, found.output
-    folder = run / "compare" / "flow-t0.5-m"
+    folder = run / "compare" / "flow-t0.5" / "m"
     assert found.output.splitlines()[-1] == str(folder / "compare.md")
     assert re.search(r"PSNR ↑ .*2\.00 +flow τ=0\.5 .* 0\.001 .*12 +0 +0 +12", found.output)
     said = "flow τ=0.5 is better in PSNR; LPIPS is undecided."
@@ -122,13 +122,21 @@ def test_the_verdict_is_beside_the_means_in_a_narrow_terminal(run, monkeypatch, 
         assert any(re.search(rf"(^| ){re.escape(header)}( |$)", line) for line in lines), header
 
 
+def test_names_with_hyphens_have_folders_of_their_own(make_run):
+    run = make_run("run", {(name, None): values(place) for place, name in enumerate(["a-b", "c", "a", "b-c"])})
+    first, second = (write_comparison(compare_models(run, *names)) for names in (("a-b", "c"), ("a", "b-c")))
+    assert first != second
+    assert first.read_text().startswith("# a-b against c\n")
+    assert second.read_text().startswith("# a against b-c\n")
+
+
 def test_two_runs(make_run):
     one = make_run("one", {("m", None): values(), ("flow", 0.5): values(1, 0, 2)})
     other = make_run("two", {("flow", 0.5): values(0.5, 0, 2), ("x", None): values()})
     (comparison,) = compare_runs(one, other)
     assert comparison.labels == ("flow @ one τ=0.5", "flow @ two τ=0.5")
     assert comparison.differences[0].mean == pytest.approx(0.5)
-    assert write_comparison(comparison).parent.parent == one / "compare"
+    assert write_comparison(comparison).parent.parent.parent == one / "compare"
     third = make_run("three", {("y", None): values(-1)})
     alone = make_run("four", {("m", None): values()})
     (comparison,) = compare_runs(third, alone)

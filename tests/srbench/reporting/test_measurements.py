@@ -37,7 +37,7 @@ def test_several_runs_are_one_table(make_run, tmp_path):
     assert [path.name for path in report.files] == ["report.md", "report.html", "table.tex", "table.csv"]
     text = report.files[0].read_text()
     assert re.findall(r"--out (\w+)", text) == ["one", "two", "three"], "every run's command"
-    strips = {path.name for path in (tmp_path / "all" / "report" / "strips").iterdir()}
+    strips = {path.name for path in (tmp_path / "all" / "strips").iterdir()}
     assert strips == {"a.png", "b.png"}
     assert not (runs[0] / "report" / "report.md").exists()
 

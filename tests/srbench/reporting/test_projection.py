@@ -22,7 +22,7 @@ def files(request, make_run):
     run = make_run("run", rows, metrics=METRICS, models={"flow": {"projected": request.param}})
     write_report([run])
     names = ("report.md", "report.html", "table.tex", "table.csv")
-    return {name: (run / name).read_text() for name in names}, request.param
+    return {name: (run / "report" / name).read_text() for name in names}, request.param
 
 
 def test_the_mark_and_its_legend_stand_in_every_table(files):

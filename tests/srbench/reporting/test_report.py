@@ -91,7 +91,7 @@ def table_lines(text):
 def no_plots(monkeypatch, request):
     """They have tests of their own, and take a second each time."""
     if "with_plots" not in request.fixturenames:
-        monkeypatch.setattr("srbench.reporting.report.write_plots", lambda *given: ([], given[-1]()))
+        monkeypatch.setattr("srbench.reporting.report.write_plots", lambda *_: [])
 
 
 @pytest.fixture
@@ -351,7 +351,7 @@ def test_names_of_users_stay_text(make_run):
     assert second in shown
     images = [unescape(source) for source in re.findall(r'src="([^"]*)"', html)]
     assert len(images) == 4
-    assert all((run / unquote(source)).exists() for source in images)
+    assert all((run / "report" / unquote(source)).exists() for source in images)
     assert set(map(unescape, re.findall(r'alt="([^"]*)"', html))) >= {first, third}
 
 
@@ -384,7 +384,7 @@ def test_the_answer_is_told_in_the_terminal_too(run, srbench):
         "Highest PSNR: bicubic at 22.50 dB, not distinguishable from flow τ=0.9 (22.50 dB, p = 1.000).",
         "p = 0.031 is the least that 6 images can give between 2 rows.",
         "Only flow is diverse.",
-        f"Report: {run / 'report.md'}",
+        f"Report: {run / 'report' / 'report.md'}",
     ]
 
 
