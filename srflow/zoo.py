@@ -17,7 +17,10 @@ def load_srflow(scale: int, weights: Path | None = None) -> SRFlow:
 
 
 def load_srflow_perceptual(scale: int, weights: Path | None = None) -> SRFlow:
-    """SRFlow after a second stage of losses on its samples (``srflow.training.second_stage``), loaded likewise."""
+    """SRFlow after a second stage of losses on its samples: packaged weights, or a weights file.
+
+    Raises WeightsError as ``SRFlow.from_pretrained`` does.
+    """
     return SRFlow.from_pretrained(scale, weights, "srflow-perceptual")
 
 

@@ -1,4 +1,4 @@
-"""The command that lists what is installed, and runs; and doctor. Imports that load torch are inside them."""
+"""The command that lists what is installed, and runs. Nothing here loads torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def list_command(kind: str, folder: Path | None) -> None:
     """List models, metrics, datasets, suites, or your runs.
 
     \b
-    models        ready to run, by name
+    models        ready to run by name, and the scales of their packaged weights
     metrics       columns of the table
     datasets      packaged photographs, and benchmark sets by name
     suites        protocols: which metrics, computed how
@@ -42,7 +42,7 @@ def list_command(kind: str, folder: Path | None) -> None:
         raise click.UsageError("DIR goes with srbench list runs.")
     rows: dict[str, Callable[[], Iterable[tuple[str, ...]]]] = {
         "models": _models,
-        "metrics": lambda: _others("metrics"),
+        "metrics": _metrics,
         "datasets": _datasets,
         "suites": _suites,
         "degradations": _degradations,
@@ -50,16 +50,10 @@ def list_command(kind: str, folder: Path | None) -> None:
         "weights": _weights,
         "runs": lambda: _runs(folder or Path("runs")),
     }
-    _columns(rows[kind]())
-
-
-def _columns(lines: Iterable[tuple[str, ...]]) -> None:
-    """Show lines of equally many cells in columns."""
-    rows = [*lines]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        show("  ".join([*cells, row[-1]]).rstrip())
+    lines = [*rows[kind]()]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)][:-1]
+    for *cells, last in lines:
+        show("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), last]).rstrip())
 
 
 def _runs(folder: Path) -> Iterator[tuple[str, ...]]:
@@ -117,9 +111,10 @@ def _degradations() -> Iterator[tuple[str, ...]]:
 def _datasets() -> Iterator[tuple[str, ...]]:
     """Name, place, contents, how it is known, and source and licence of every dataset and benchmark set."""
     from srbench.data.benchmark_sets.table import benchmark_sets, is_here
+    from srbench.plugins.registry import registered
 
-    for name, words in _others("datasets"):
-        yield name, "here", "", "installed", words
+    for name in registered("datasets"):
+        yield name, "here", "", "installed", about("datasets", name)
     for name, entry in benchmark_sets().items():
         here = "here" if is_here(name) else "not here"
         count = len(entry.addresses)
@@ -139,66 +134,44 @@ def _weights() -> Iterator[tuple[str, ...]]:
 
 def _presets() -> Iterator[tuple[str, ...]]:
     """Model, name, steps and first comment line of every preset."""
-    for model, name, text in preset_texts():
+    from srbench.plugins.descriptions import presets
+
+    for model, name, text in presets():
         steps = tomllib.loads(text)["training"]["steps"]
         yield model, name, f"{steps:,} steps", text.splitlines()[0].removeprefix("# ")
 
 
-def preset_texts() -> Iterator[tuple[str, str, str]]:
-    """Model, name and text of every preset."""
-    from srbench.files.config import preset_names
+def _models() -> Iterator[tuple[str, ...]]:
+    """Name, and scales, parameters and licence of its packaged weights, and description of every registered model."""
+    from srbench.plugins.descriptions import packaged_weights
     from srbench.plugins.registry import registered
 
-    for model, point in registered("presets").items():
-        folder = point.load()
-        for name in preset_names(folder):
-            yield model, name, (folder / f"{name}.toml").read_text(encoding="utf-8")
-
-
-def _models() -> Iterator[tuple[str, ...]]:
-    """Name, scales, parameters, licence and description of every registered model."""
-    from srbench.models.loading import ready_models
-
-    for name, about in _others("models"):
+    for name in registered("models"):
         try:
-            ready = ready_models(name)
-        except SRBenchError as error:
-            yield name, "", "", "", about if about.startswith("broken: ") else f"{about} Needs weights: {error}"
+            weights = packaged_weights(name)
+        except SRBenchError as error:  # a broken plug-in must not hide the others
+            yield name, "", "", "", f"broken: {error}"
             continue
-        weights = [model.weights for model in ready.values() if model.weights is not None]
-        sizes = [f"{one.parameters / 1e6:.1f} M" for one in weights if one.parameters is not None]
-        licences = ", ".join(sorted({one.licence for one in weights}))
-        parameters = f"{', '.join(sizes)} parameters" if sizes else "no weights"
-        yield name, ", ".join(f"{scale}x" for scale in ready), parameters, licences, about
+        sizes = ", ".join(f"{parameters / 1e6:.1f} M" for _, parameters in weights.values())
+        licences = ", ".join(sorted({metadata.licence or "unknown" for metadata, _ in weights.values()}))
+        scales = ", ".join(f"{scale}x" for scale in weights)
+        yield name, scales, f"{sizes} parameters" if weights else "no weights", licences, about("models", name)
 
 
-def _others(kind: str) -> Iterator[tuple[str, str]]:
+def _metrics() -> Iterator[tuple[str, str]]:
     from srbench.plugins.registry import FAMILIES, registered
 
-    for name in registered(kind):
-        try:
-            yield name, about(kind, name)
-        except SRBenchError as error:  # a broken plug-in must not hide the others
-            yield name, f"broken: {error}"
-    for name in registered(FAMILIES) if kind == "metrics" else ():
+    for name in registered("metrics"):
+        yield name, about("metrics", name)
+    for name in registered(FAMILIES):
         yield f"{name}:NAME", about(FAMILIES, name)
 
 
 def about(kind: str, name: str) -> str:
-    """First sentence of what a plug-in says of itself. Raises PluginError."""
-    from srbench.plugins.registry import describe
+    """What a registered plug-in says of itself in a sentence, or why it is broken."""
+    from srbench.plugins.descriptions import first_sentence
 
-    return describe(kind, name).splitlines()[0].replace("``", "").partition(". ")[0].removesuffix(".")
-
-
-@click.command()
-def doctor() -> None:
-    """Check the installation. Exit code 1 if something is missing."""
-    from srbench.cli.doctor import findings
-
-    healthy = True
-    for fine, name, value in findings():
-        healthy &= fine
-        show(f"{'ok     ' if fine else 'MISSING'}  {name}: {value}")
-    if not healthy:
-        raise click.exceptions.Exit(1)
+    try:
+        return first_sentence(kind, name)
+    except SRBenchError as error:
+        return f"broken: {error}"

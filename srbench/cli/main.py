@@ -11,12 +11,13 @@ from typing import Any, NoReturn
 import click
 
 from srbench.cli.data import data
+from srbench.cli.doctor import doctor
 from srbench.cli.editing import edit, explore, upscale
 from srbench.cli.explaining import explain
 from srbench.cli.exporting import export
 from srbench.cli.index import index
 from srbench.cli.interruption import INTERRUPTED, twice_at_once
-from srbench.cli.listing import doctor, list_command
+from srbench.cli.listing import list_command
 from srbench.cli.measuring import init, measure, merge, run, score, verify
 from srbench.cli.reporting import compare, report, view
 from srbench.cli.showing import show_command

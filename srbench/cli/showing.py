@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srbench.cli.listing import about, preset_texts
+from srbench.cli.listing import about
 from srbench.interfaces import SRBenchError
 from srbench.terminal.output import show
 
@@ -35,7 +35,7 @@ def show_command(name: str) -> None:
     from srbench.words import unknown
 
     is_folder = Path(name).is_dir()
-    known = _names(with_presets=not is_folder)
+    known = _names()
     kinds = [kind for kind, names in known.items() if name in names]
     if not kinds and is_folder:
         from srbench.matrix.folder import runs_in
@@ -51,13 +51,14 @@ def show_command(name: str) -> None:
             show(_wrapped(fact, value))
 
 
-def _names(*, with_presets: bool) -> dict[str, Collection[str]]:
-    """All names by kind. Presets come with the code of their models, which needs torch."""
+def _names() -> dict[str, Collection[str]]:
+    """All names by kind."""
     from importlib.resources import files
 
     from srbench.data.benchmark_sets.table import benchmark_sets
     from srbench.files.config import preset_names
     from srbench.metrics.suite import suite_names
+    from srbench.plugins.descriptions import presets
     from srbench.plugins.registry import registered
     from srbench.weights.table import released_weights
 
@@ -68,7 +69,7 @@ def _names(*, with_presets: bool) -> dict[str, Collection[str]]:
         "benchmark set": benchmark_sets(),
         "suite": suite_names(),
         "degradation": preset_names(files("srbench.data.degradations")),  # without reading any, which needs torch
-        "preset": {preset for _, preset, _ in preset_texts()} if with_presets else (),
+        "preset": {preset for _, preset, _ in presets()},
         "weights": released_weights(),
     }
 
@@ -195,7 +196,9 @@ def _degradation(name: str) -> Iterator[Fact]:
 
 
 def _preset(name: str) -> Iterator[Fact]:
-    for model, text in [(model, text) for model, one, text in preset_texts() if one == name]:
+    from srbench.plugins.descriptions import presets
+
+    for model, text in [(model, text) for model, preset, text in presets() if preset == name]:
         preset = tomllib.loads(text)
         training = preset["training"]
         yield "model", model

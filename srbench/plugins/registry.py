@@ -233,11 +233,6 @@ def load_trainer(name: str) -> Trainer:
     return trainer
 
 
-def describe(kind: str, name: str) -> str:
-    """The docstring of a registered plug-in. Raises PluginError."""
-    return inspect.getdoc(find_plugin(kind, name).factory) or "(no description)"
-
-
 def source_digest(thing: object) -> str | None:
     """SHA-256 of the code of an object's class, or of a function; None without a source file."""
     subject = thing if inspect.isfunction(thing) else type(thing)

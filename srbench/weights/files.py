@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from safetensors import SafetensorError, safe_open
 
@@ -39,8 +40,14 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def load_metadata(path: Path) -> dict[str, str]:
     """The metadata alone. Raises WeightsError if the file is missing, damaged or not a safetensors file."""
-    with _opened(path) as file:
+    with _opened(path, "np") as file:
         return file.metadata() or {}
+
+
+def parameter_count(path: Path) -> int:
+    """Number of values in all tensors, from the header. Raises WeightsError as ``load_metadata``."""
+    with _opened(path, "np") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no mapping
 
 
 def weights_in(path: Path) -> Path:
@@ -113,13 +120,14 @@ def faults_of(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path, framework: Literal["pt", "np"] = "pt") -> Iterator[Any]:
+    """Open a weights file for PyTorch, or without loading PyTorch. Raises WeightsError."""
     if kind := no_file(path):
         raise WeightsError(f"{path}: {kind}, not a weights file; name the .safetensors file")
     if not path.exists():
         raise WeightsError(f"{path}: no such weights file; check the path")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework=framework) as file:
             yield file
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: damaged, or not a safetensors file ({error}); replace it") from None

@@ -28,7 +28,9 @@ def test_run_prints_the_table_and_the_report(command, photos, models):
     assert found.code == 0, found.err
     assert found.out.splitlines()[-3:] == WHERE
     assert all(word in found.out for word in ("Nearest", "Noisy τ=0.8", "PSNR"))
-    assert all(Path("run", name).exists() for name in ("report.md", "table.csv", "rows.jsonl", "manifest.json"))
+    assert all(
+        Path("run", name).exists() for name in ("report/report.md", "report/table.csv", "rows.jsonl", "manifest.json")
+    )
     again = command(*run_options(photos, models=f"{models}:Nearest,{models}:Noisy", temperature="0,0.8", samples=2))
     assert (again.code, again.out) == (0, found.out)
     assert "nothing to do" in again.err
@@ -101,6 +103,7 @@ def test_lists(command):
     assert re.match("photos +here +installed +22 photographs", command("list", "datasets").out)
     models = command("list", "models").out.splitlines()
     assert [line.split()[0] for line in models] == ["bicubic", "esrgan", "rrdb", "srflow", "srflow-perceptual"]
+    assert re.match(r"bicubic +no weights +MATLAB's imresize", models[0])
     assert re.match(r"srflow +4x, 8x +2\.7 M, 5\.4 M parameters  Apache-2\.0  SRFlow: packaged weights", models[-2])
     assert command("list", "suites").code == command("list", "weights").code == 0
 

@@ -20,7 +20,7 @@ PLUGIN = '''
 from pathlib import Path
 
 from srbench.interfaces import SRBenchError, WeightsInfo
-from srbench.weights.files import sha256_file
+from srbench.files.hashes import sha256_file
 
 
 class Model:

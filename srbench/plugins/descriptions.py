@@ -1,0 +1,74 @@
+"""Registered plug-ins described without importing them: from their source text, weights headers and preset files."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from srbench.files.config import preset_names
+from srbench.plugins import PluginError
+from srbench.plugins.registry import registered
+from srbench.weights.files import load_metadata, parameter_count
+from srbench.weights.metadata import WeightsMetadata, read_metadata
+
+
+def first_sentence(kind: str, name: str) -> str:
+    """First sentence of the docstring of a registered class or function; empty if its module only imports it.
+
+    Raises PluginError if the module that its entry point names is not installed.
+    """
+    point = registered(kind)[name]
+    place = _place(point.module)
+    file = next((one for one in (place.with_suffix(".py"), place / "__init__.py") if one.is_file()), None)
+    if file is None:
+        raise PluginError(f"no module {point.module} is installed")
+    for node in _statements(file):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == point.attr:
+            text = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
+            return text.replace("``", "").partition(". ")[0].removesuffix(".")
+    return ""
+
+
+def packaged_weights(model: str) -> dict[int, tuple[WeightsMetadata, int]]:
+    """By scale: metadata and number of parameters of the files in ``weights/`` of the package that has a model."""
+    package = registered("models")[model].module.partition(".")[0]
+    found = {}
+    for path in sorted((_place(package) / "weights").glob("*.safetensors")):
+        metadata = read_metadata(load_metadata(path), path)
+        if metadata.model == model and metadata.scale is not None:
+            found[metadata.scale] = metadata, parameter_count(path)
+    return found
+
+
+def presets() -> Iterator[tuple[str, str, str]]:
+    """Model, name and text of every preset: the TOML files in the packages that entry points name."""
+    for model, point in registered("presets").items():
+        folder = _place(point.module)
+        for name in preset_names(folder):
+            yield model, name, (folder / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _place(module: str) -> Path:
+    """Folder of a package, or path of a module without its ending; ``find_spec`` of a submodule would import packages.
+
+    Raises PluginError if the top-level package is not installed.
+    """
+    top, *inner = module.split(".")
+    spec = find_spec(top)
+    if spec is None or not (spec.submodule_search_locations or spec.origin):
+        raise PluginError(f"no module {top} is installed")
+    if spec.submodule_search_locations:
+        return Path(spec.submodule_search_locations[0], *inner)
+    return Path(str(spec.origin)).with_suffix("")
+
+
+@cache
+def _statements(file: Path) -> list[ast.stmt]:
+    """Statements of a source file; none if Python cannot read it."""
+    try:
+        return ast.parse(file.read_bytes()).body
+    except (OSError, ValueError, SyntaxError):
+        return []
