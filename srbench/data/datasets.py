@@ -163,7 +163,9 @@ def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
 
     Raises ImageError for a damaged file, DataError for an image smaller than the scale.
     """
-    image = read_uint8(path, crop)
+    image = read_uint8(path)
+    if crop is not None:
+        image = crop_centre(image, crop)
     hr = crop_to_multiple(image, scale)
     if hr.numel() == 0:
         raise DataError(f"{path}: {_size(image)} is smaller than the scale {scale}; use a larger image")

@@ -24,14 +24,14 @@ SECONDS = 300
 """A command that is not through by then hangs, on the busiest of machines too: all but a few take one second."""
 
 
-def png_bytes(width, height, rows=b""):
-    """A PNG that states a size and has these rows of it, compressed as they are."""
+def png_bytes(width, height):
+    """A PNG that states a size and has no rows."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"", 9)) + chunk(b"IEND", b"")
 
 
 def encoded(kind, **options):
@@ -46,16 +46,13 @@ def _images(bad):
         write_png(bad / "fine" / f"{stem}.png", drawn(seed))
         write_png(bad / "lr" / f"{stem}.png", drawn(seed + 2, 8, 8))
     whole = (bad / "fine" / "b.png").read_bytes()
-    exif = "45786966 00004d4d 002a0000 00080002 01120003 00000001 00060000 {} 00000026 00000000 00000048 00000001"
     for name, file, content in (
-        ("exif", "b.jpg", encoded("JPEG", exif=bytes.fromhex(exif.format("01030005 00000001")))),
-        ("exif-value", "b.jpg", encoded("JPEG", exif=bytes.fromhex(exif.format("011a0002 00000005")))),
         ("cut", "b.png", whole[: len(whole) // 2]),
+        ("endless", "b.jpg", encoded("JPEG")[:-2]),
         ("text", "b.png", b"no image\n"),
         ("empty", "b.png", b""),
         ("promised", "b.png", png_bytes(60_000, 60_000)),
         ("none", "b.png", png_bytes(0, 0)),
-        ("rows", "b.png", png_bytes(32, 32, rows=bytes(97))),
         ("eps", "b.png", encoded("EPS")),
         ("twice", "a.jpg", encoded("JPEG")),
     ):

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from srbench.files.hashes import sha256_file
-from srbench.images.strict_decoding import FORMATS
+from srbench.images.decoding import FORMATS
 from srbench.interfaces import MetricFacts, ModelFacts, Progress, Step
 from srbench.reporting import ReportError
 from srbench.reporting.families import one_each

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from srbench.images.strict_decoding import FORMATS
+from srbench.images.decoding import FORMATS
 from srbench.interfaces import MetricFacts
 from srbench.reporting.figures.error_maps import map_file
 from srbench.reporting.files import Draft

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from srbench.images.strict_decoding import FORMATS
+from srbench.images.decoding import FORMATS
 from srbench.reporting.measurements import Measurements
 from srbench.run_folder.results import Row
 

@@ -218,7 +218,7 @@ def test_wrong_files_get_a_message_and_the_open_image_stays(page, tmp_path):
     write_png(tmp_path / "tiny.png", torch.zeros((3, 15, 40), dtype=torch.uint8))
     (tmp_path / "half.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
     for name, fault in (
-        ("notes.txt", "notes.txt: not an image; PNG, JPEG, WebP, TIFF and BMP are read"),
+        ("notes.txt", "notes.txt: not an image in PNG, JPEG, WebP, TIFF or BMP format; convert or replace it"),
         ("tiny.png", "tiny.png: 40x15 is too small; both sides need 16 pixels"),
         ("half.png", "half.png: damaged image"),
     ):

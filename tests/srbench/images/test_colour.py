@@ -55,12 +55,11 @@ def test_a_profile_is_converted_as_pillow_does(tmp_path, name, profile, said):
     path = tmp_path / name
     PHOTO.save(path, icc_profile=profile)
     stored = Image.open(path).convert("RGB")
-    with pytest.warns(UserWarning, match=rf"1 of 1 images have a colour profile other than sRGB \({said}\)"):
+    with pytest.warns(UserWarning, match=rf"images with the colour profile {said} are converted to sRGB"):
         found = pixels(path)
     assert np.array_equal(found, by_pillow(stored, profile))
     assert not np.array_equal(found, np.asarray(stored))
     assert np.array_equal(read_image(path).permute(1, 2, 0).mul(255).round().numpy(), found)
-    assert np.array_equal(read_uint8(path, 8).permute(1, 2, 0).numpy(), found[8:16, 12:20])
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp"])
@@ -122,21 +121,20 @@ def test_16_bits_with_a_profile(tmp_path):
     tifffile.imwrite(path, wide, photometric="rgb", iccprofile=BUILT_IN)
     assert np.array_equal(pixels(path), COLOURS)
     tifffile.imwrite(path, wide, photometric="rgb", iccprofile=P3)
-    with pytest.raises(ImageError, match=r"a\.tif: 16 bits a channel with the colour profile Display P3; convert it"):
+    with pytest.raises(ImageError, match=r"a\.tif: 16 bits per channel with the colour profile Display P3; convert it"):
         read_uint8(path)
 
 
-def test_profiles_of_a_folder_are_counted_once(tmp_path):
+def test_each_profile_of_a_folder_is_named_once(tmp_path):
     for name, profile in (("a", P3), ("b", ADOBE), ("c", P3), ("d", BUILT_IN), ("e", None)):
         PHOTO.save(tmp_path / f"{name}.png", **({} if profile is None else {"icc_profile": profile}))
-    (tmp_path / "notes.txt").write_text("no image")
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         for name in "abcde":
             read_uint8(tmp_path / f"{name}.png")
     assert [str(one.message) for one in heard] == [
-        f"{tmp_path}: 3 of 5 images have a colour profile other than sRGB (Display P3: 2, Adobe RGB (1998): 1); they "
-        "are converted to sRGB"
+        f"{tmp_path}: images with the colour profile {name} are converted to sRGB"
+        for name in ("Display P3", "Adobe RGB (1998)")
     ]
 
 
@@ -163,12 +161,3 @@ def test_upscale_writes_srgb(tmp_path, command):
     words = ("upscale", tmp_path, "--models", "bicubic", "--scale", 2, "--out", tmp_path / "out", "--device", "cpu")
     assert command(*words).code == 0
     assert "icc_profile" not in Image.open(tmp_path / "out" / "a.png").info
-
-
-def test_a_transparent_level_of_four_bits(tmp_path):
-    """Pillow scales pixels of 4 bits by 17, and not the level."""
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 4, 0, 0, 0, 0)) + chunk(b"tRNS", b"\0\x08")
-    content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0\x83")) + chunk(b"IEND", b"")
-    (tmp_path / "a.png").write_bytes(content)
-    with pytest.warns(UserWarning, match="transparent"):
-        assert read_uint8(tmp_path / "a.png")[0].tolist() == [[255, 51]]

@@ -1,0 +1,241 @@
+"""Decode image files to sRGB pixels over white. What cannot be decoded exactly is refused.
+
+Files are truncated more often than decoders notice: Pillow reads a PNG without its last bytes, and a JPEG without its
+end marker, without an error.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from io import BytesIO
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from srbench.images import ImageError
+from srbench.words import one_line, printable
+
+if TYPE_CHECKING:  # LittleCMS is loaded for files with a profile alone
+    from PIL.ImageCms import ImageCmsProfile, ImageCmsTransform
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+"""Formats that are read. Without this list, Pillow reads dozens by their contents, whatever the ending of the file is,
+and starts Ghostscript for one of them."""
+
+BACKGROUND = "white"
+"""Colour behind transparent pixels."""
+
+SAME = 2
+"""Levels by which an sRGB profile may move a colour: tables of short profiles are rounded that far."""
+
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
+"""A marker of JPEG that is neither part of the pixels nor a restart."""
+_SOI, _EOI = 0xD8, 0xD9
+
+_AS_SRGB = "convert it to sRGB, or remove the profile if the pixels are sRGB"
+_LONGEST_NAME = 60
+_TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
+"""EXIF orientations: is the image mirrored, and by how many quarters is it then turned to the left?"""
+
+
+class Decoded(NamedTuple):
+    """An image in sRGB, over BACKGROUND."""
+
+    pixels: NDArray[np.uint8 | np.uint16]
+    """(h, w, 3)."""
+    profile: str
+    """Name of the colour profile that was converted; empty if there was none."""
+    is_transparent: bool
+    """True if some pixels were transparent."""
+    pages: int
+    """Number of pages or frames, of which this is the first; the previews in a JPEG do not count."""
+
+
+def decode(content: bytes) -> Decoded:
+    """Decode the bytes of a PNG, JPEG, WebP, TIFF or BMP, turned as its EXIF orientation says.
+
+    Colours are converted to sRGB by the ICC profile if there is one, with the perceptual intent, as
+    ``ImageCms.profileToProfile`` does. Pixels with an sRGB profile, whatever it is called, stay as they are. Other
+    facts on colour (gAMA, cHRM and cICP of PNG, EXIF) are ignored, as by most programs.
+
+    Raises ImageError for everything that is damaged, truncated, or not read exactly: CMYK, profiles of other channels
+    than the pixels, and images of more than 8 bits with other than 16 bits, transparent pixels or a profile that is not
+    sRGB.
+    """
+    try:
+        image = Image.open(BytesIO(content), formats=FORMATS)
+        pages = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+        image.load()
+        _require_end(content, image.format)
+        pixels: NDArray[np.uint8 | np.uint16]
+        if (bits := _bits(content, image)) > 8:
+            pixels, profile, is_transparent = _wide(content, image, bits), "", False
+        else:
+            pixels, profile, is_transparent = _shown(image)
+        mirrored, turns = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1), (False, 0))
+        upright = np.rot90(pixels[:, ::-1] if mirrored else pixels, turns)
+        return Decoded(upright, profile, is_transparent, pages)
+    except (ImageError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise ImageError("not an image in PNG, JPEG, WebP, TIFF or BMP format; convert or replace it") from None
+    except Image.DecompressionBombError:
+        raise ImageError(too_many_pixels()) from None
+    except Exception as error:  # Pillow raises a dozen kinds of errors for damaged files, most of them for damaged EXIF
+        raise ImageError(f"damaged image ({one_line(error)}); replace the file") from None
+
+
+def too_many_pixels() -> str:
+    """Message for an image that may be a decompression bomb."""
+    return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels, the limit; cut it into parts"
+
+
+def _require_end(content: bytes, kind: str | None) -> None:
+    """Raise OSError if a PNG or JPEG does not end; more bytes may follow the end."""
+    if kind == "PNG" and PNG_END not in content:
+        raise OSError("truncated: the end of the PNG is missing")
+    if kind in ("JPEG", "MPO") and not _has_end_marker(content):
+        raise OSError("truncated: the end marker of the JPEG is missing")
+
+
+def _has_end_marker(content: bytes) -> bool:
+    """True if the first image of a JPEG ends. A preview inside it has an end marker of its own, in a segment."""
+    place = 0
+    while marker := _MARKER.search(content, place):
+        place = marker.end()
+        if marker[1][0] == _EOI:
+            return True
+        if marker[1][0] != _SOI:
+            place += int.from_bytes(content[place : place + 2])  # length of the segment
+    return False
+
+
+def _bits(content: bytes, image: Image.Image) -> int:
+    """Bits per channel."""
+    if image.format == "PNG":
+        return content[24]
+    tags = getattr(image, "tag_v2", {})  # of TIFF
+    bits = int(max(tags.get(ExifTags.Base.BitsPerSample, (8,))))
+    if bits > 8 and tags.get(ExifTags.Base.PhotometricInterpretation) == 0:
+        raise ImageError(f"{bits} bits of grey with 0 for white; save it with 0 for black")
+    return bits
+
+
+def _wide(content: bytes, image: Image.Image, bits: int) -> NDArray[np.uint16]:
+    """Pixels (h, w, 3) of an image of 16 bits per channel."""
+    pixels = None
+    if bits == 16 and image.mode.startswith("I"):  # grey; of colours, Pillow reads 8 bits
+        pixels = np.repeat(np.asarray(image).astype(np.uint16)[..., None], 3, axis=-1)
+    elif bits == 16 and image.mode in ("RGB", "RGBA"):
+        pixels = _by_opencv(content)
+        # two decoders have to see the same image: TIFF can store channels and sides in many ways
+        high = np.asarray(image)[..., :3]
+        if pixels is not None and (pixels.shape[:2] != high.shape[:2] or (pixels[..., :3] >> 8 != high).any()):
+            pixels = None
+    if pixels is None:
+        raise ImageError(f"{bits} bits per channel in mode {image.mode}; save it with 8 or 16 bits, as RGB or grey")
+    if "transparency" in image.info or (pixels[..., 3:] < 65535).any():
+        raise ImageError(
+            "16 bits per channel with transparent pixels; put them on a background, or save it with 8 bits"
+        )
+    if profile := _foreign_profile(image):
+        raise ImageError(f"16 bits per channel with the colour profile {profile.name}; convert it to sRGB")
+    return pixels[..., :3]
+
+
+def _by_opencv(content: bytes) -> NDArray[np.uint16] | None:
+    """16-bit RGB, or RGB and alpha, or None."""
+    import cv2
+
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[-1] < 3:
+        return None
+    return pixels[..., [2, 1, 0, 3][: pixels.shape[-1]]].astype(np.uint16, copy=False)
+
+
+def _shown(image: Image.Image) -> tuple[NDArray[np.uint8], str, bool]:
+    """Pixels of an 8-bit image, the name of the profile that was converted, and whether pixels were transparent."""
+    if image.mode == "CMYK":
+        raise ImageError("a CMYK image, whose colours depend on a printer; save it as RGB, in sRGB")
+    profile = _foreign_profile(image)
+    name, rgb = (profile.name, profile.converted(image)) if profile else ("", image.convert("RGB"))
+    if image.has_transparency_data:
+        alpha = image.convert("RGBA").getchannel("A")
+        if alpha.getextrema() != (255, 255):
+            return np.asarray(Image.composite(rgb, Image.new("RGB", rgb.size, BACKGROUND), alpha)), name, True
+    return np.asarray(rgb), name, False
+
+
+class _Profile(NamedTuple):
+    """An ICC profile other than sRGB."""
+
+    name: str
+    mode: str
+    """Pillow's name for its channels: ``RGB``, or ``L`` for grey."""
+    transform: ImageCmsTransform
+
+    def converted(self, image: Image.Image) -> Image.Image:
+        """RGB in sRGB."""
+        from PIL import ImageCms
+
+        rgb = ImageCms.applyTransform(image.convert(self.mode), self.transform)
+        assert rgb is not None
+        return rgb
+
+
+def _foreign_profile(image: Image.Image) -> _Profile | None:
+    """The profile of an image if its colours are not sRGB. Raises ImageError for a profile that cannot be used."""
+    if "icc_profile" not in image.info:
+        return None
+    content = image.info["icc_profile"]
+    if not content:  # Pillow could not unpack it
+        raise ImageError(f"a damaged colour profile; {_AS_SRGB}")
+    name, space, profile = _opened(bytes(content))
+    if space == "Lab" and image.mode == "LAB":  # Pillow converts it
+        return None
+    is_grey = image.mode in ("L", "LA", "1", "I;16")
+    if image.mode == "LAB" or space not in ("RGB", "GRAY") or (space == "GRAY" and not is_grey):
+        kind = "grey" if space == "GRAY" else space
+        raise ImageError(f"a colour profile of {kind} ({name}) on {image.mode} pixels; {_AS_SRGB}")
+    return profile
+
+
+@lru_cache(maxsize=8)
+def _opened(content: bytes) -> tuple[str, str, _Profile | None]:
+    """Name and colour space of a profile, and the profile if it can be converted and is not sRGB."""
+    from PIL import ImageCms
+
+    try:
+        profile = ImageCms.ImageCmsProfile(BytesIO(content))
+        name = printable(one_line(ImageCms.getProfileDescription(profile)))[:_LONGEST_NAME]
+        space = profile.profile.xcolor_space.strip()
+        mode = {"RGB": "RGB", "GRAY": "L"}.get(space)
+        if mode is None or _is_srgb(profile, mode):
+            return name, space, None
+        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except ImportError:
+        raise ImageError(f"a colour profile, and Pillow lacks LittleCMS, which converts it; {_AS_SRGB}") from None
+    except (OSError, ValueError, TypeError, ImageCms.PyCMSError) as error:
+        raise ImageError(f"a damaged colour profile ({one_line(error)}); {_AS_SRGB}") from None
+    return name, space, _Profile(name, mode, transform)
+
+
+def _is_srgb(profile: ImageCmsProfile, mode: str) -> bool:
+    """True if the profile leaves greys and a grid of colours as they are."""
+    from PIL import ImageCms
+
+    greys = [(level, level, level) for level in range(256)]
+    colours = np.array([*greys, *(() if mode == "L" else product(range(0, 256, 15), repeat=3))], dtype=np.uint8)
+    transform = ImageCms.buildTransform(
+        profile, ImageCms.createProfile("sRGB"), mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
+    )
+    converted = ImageCms.applyTransform(Image.fromarray(colours[None]).convert(mode), transform)
+    return bool(np.abs(np.asarray(converted).astype(int) - colours).max() <= SAME)
