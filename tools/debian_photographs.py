@@ -21,7 +21,6 @@ from PIL import Image, ImageOps
 
 from srbench.images.decoding import FORMATS
 from srbench.images.io import pixels_sha256, write_png
-from srbench.terminal.output import progress, say
 from srbench.terminal.output import say
 from srbench.terminal.progress import progress
 
