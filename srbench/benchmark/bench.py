@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.dataset import open_dataset, pair_key_of
+from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.plan import Request
 from srbench.benchmark.sampler import source_of
-from srbench.data.datasets import has_hr, lr_origin
+from srbench.data.datasets import has_hr
 from srbench.interfaces import Dataset, PrecomputedResults, StochasticSRModel
 from srbench.metrics.suite import Suite, open_metrics, read_suite
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, load_model, wrap_model
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import LoadedMetric
-from srbench.run_folder.protocol import FORMAT, KEPT, RESERVED, Manifest, Protocol, Setting
+from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, Setting
 from srbench.run_folder.request import RunSpec
 from srbench.words import is_file_name
 
@@ -71,21 +71,7 @@ class Bench:
 
     def manifest(self) -> Manifest:
         """The manifest of a new folder of this run."""
-        spec = self.spec
-        protocol = Protocol(
-            suite=self.suite.label,
-            dataset=self.dataset.name,
-            lr=lr_origin(self.dataset),
-            scale=spec.scale,
-            crop=spec.crop,
-            samples=spec.samples,
-            seed=spec.seed,
-            tile=spec.tile,
-            quantize=self.suite.quantize,
-            columns=self.suite.columns,
-            # the values of a suite that states more than usual depend on every sample
-            kept=max(KEPT, spec.samples) if (self.suite.samples or 0) > KEPT else KEPT,
-        )
+        protocol = protocol_of(self.spec, self.suite, self.dataset)
         models = tuple(loaded.facts() for loaded in self.models.values())
         metrics = tuple(metric.facts for metric in self.metrics)
         return Manifest(FORMAT, protocol, tuple(self.dataset), metrics, models, self.settings, ())

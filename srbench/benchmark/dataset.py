@@ -8,12 +8,14 @@ from pathlib import Path
 from srbench.benchmark import BenchmarkError
 from srbench.data.benchmark_sets.fetch import fetched_set
 from srbench.data.benchmark_sets.table import benchmark_sets
-from srbench.data.datasets import LRFolder, PairedFolders, cropped, has_hr, open_folder
+from srbench.data.datasets import LRFolder, PairedFolders, cropped, has_hr, lr_origin, open_folder
 from srbench.data.degradations.read import DEFAULT as BICUBIC
 from srbench.data.degradations.read import degraded, read_degradation
 from srbench.interfaces import Dataset
+from srbench.metrics.suite import Suite
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.registry import call, load_dataset, registered, source_digest
+from srbench.run_folder.protocol import KEPT, Protocol
 from srbench.run_folder.records import digest
 from srbench.run_folder.request import RunSpec
 from srbench.words import FILE_NAME, is_file_name, unknown
@@ -38,6 +40,24 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
     if spec.crop is not None:
         dataset = cropped(dataset, spec.scale, spec.crop)
     return dataset if degradation is None else degraded(dataset, spec.scale, degradation)
+
+
+def protocol_of(spec: RunSpec, suite: Suite, dataset: Dataset) -> Protocol:
+    """The protocol of a request with its suite and dataset."""
+    return Protocol(
+        suite=suite.label,
+        dataset=dataset.name,
+        lr=lr_origin(dataset),
+        scale=spec.scale,
+        crop=spec.crop,
+        samples=spec.samples,
+        seed=spec.seed,
+        tile=spec.tile,
+        quantize=suite.quantize,
+        columns=suite.columns,
+        # The values of a suite that states more samples than usual depend on every one of them.
+        kept=max(KEPT, spec.samples) if (suite.samples or 0) > KEPT else KEPT,
+    )
 
 
 def _named_dataset(spec: RunSpec) -> Dataset:

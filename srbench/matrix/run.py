@@ -11,13 +11,14 @@ from tempfile import TemporaryDirectory
 
 from srbench.benchmark.engines import Workers
 from srbench.benchmark.estimate import estimate
-from srbench.benchmark.run import Outcome, newest_first, run, score_run
+from srbench.benchmark.run import Outcome, run, score_run
 from srbench.files.paths import occupied
 from srbench.interfaces import Progress, SRBenchError, silent
 from srbench.matrix import MatrixError
 from srbench.matrix.folder import Cell, is_matrix, read_matrix, runs_in, write_matrix
 from srbench.matrix.request import MatrixSpec
 from srbench.run_folder import RunFolderError
+from srbench.run_folder.location import newest_first
 from srbench.run_folder.merge import merge
 from srbench.words import number_of
 
