@@ -94,21 +94,6 @@ class WeightsInfo:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Parts of the digest of a plug-in of others, so that a later command can check it without calling it."""
-
-    loaded: str
-    """SHA-256 of its code and of its state when it was loaded."""
-    digest: str
-    """SHA-256 of that and of the files and variables: all that can be known of it."""
-    files: tuple[str, ...]
-    """Files that it read until its first call was over, and folders that it listed."""
-    variables: tuple[str, ...]  # of the environment
-    unknown: str
-    """Reason why it may change without a trace; empty if it cannot."""
-
-
-@dataclass(frozen=True)
 class ModelFacts:
     """Facts of a model: one line of the table, or several."""
 
@@ -121,8 +106,6 @@ class ModelFacts:
     projected: bool
     """True if the outputs are projected onto the images that downscale to LR."""
     weights: WeightsInfo | None
-    evidence: Evidence | None = field(default=None, kw_only=True)
-    """Sources of its digest; None for our own models."""
     stated: dict[str, str] = field(default_factory=dict, kw_only=True)
     """Facts that a folder of results made elsewhere states about them; no value depends on these."""
 
@@ -307,14 +290,12 @@ class MetricFacts:
     """The name that the user typed; filled in by the harness, as is the digest."""
     digest: str = ""
     """SHA-256 of code and parameters."""
-    evidence: Evidence | None = None
-    """Sources of its digest; None for our own metrics. Filled in by the harness."""
 
     def stored(self) -> dict[str, Any]:
         """Facts that a manifest holds: all that matter once the values are measured."""
         facts = {one.name: getattr(self, one.name) for one in fields(self) if one.compare}
-        nested = {name: facts.pop(name) for name in ("map", "evidence")}
-        return facts | {name: asdict(value) for name, value in nested.items() if value is not None}
+        shown = facts.pop("map")
+        return facts if shown is None else facts | {"map": asdict(shown)}
 
 
 class Metric(Protocol):

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.toolkit_layouts import Layout, find_layout
 from srbench.images.folders import images_in
 from srbench.images.io import crop_centre, crop_to_multiple, read_uint8
-from srbench.images.resize import downscale_uint8
 from srbench.interfaces import Dataset, ImagePair
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class _Names:
@@ -179,6 +180,8 @@ def _uncropped(image: Tensor, hr: Tensor) -> tuple[int, int] | None:
 
 def pair_of_pixels(name: str, hr: Tensor, scale: int) -> ImagePair:
     """``pair_of_hr`` of HR in memory, (3, s*h, s*w) uint8."""
+    from srbench.images.resize import downscale_uint8  # imports torch
+
     return ImagePair(name, _unit(downscale_uint8(hr, scale)), _unit(hr))
 
 

@@ -1,29 +1,9 @@
-"""Models by name, ready to run. A name is
-
-    srflow                      a registered model
-    srflow:FILE                 a registered model with the weights of a file or an official checkpoint
-    srflow:RUN                  the same with the weights of a finished training's folder
-    srflow:NAME                 the same with fetched weights, by their name in ``srbench list weights``
-    esrgan@0.7                  0.7 of the weights and 0.3 of those they started from (network interpolation); also
-                                with a colon and any of the above
-    package.module:Name         a class or function that makes a model
-    path/to/file.py:Name        the same in a file
-    path/to/4x-any.pth          weights of an architecture that spandrel knows, a TorchScript or an ONNX file
-                                (``third_party``)
-    label=FOLDER                results made elsewhere, paired by name
-    label=ANY OF THE OTHERS     any model under another label
-    ANY MODEL+consistent        with outputs projected onto the images that downscale to LR; not for a folder
-
-A registered name comes before a folder of that name (write ``./srflow`` for the folder).
-A class or function is called with ``scale=`` if it takes that, and with ``weights=`` if a file is named.
-"""
+"""Models by name, as ``srbench.models.names`` lists them, or given as objects, ready to run."""
 
 from __future__ import annotations
 
-import hashlib
-import math
 import re
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,73 +21,24 @@ from srbench.interfaces import (
     WeightsInfo,
 )
 from srbench.models import third_party
+from srbench.models.names import (
+    ModelSpec,
+    digest_by_files,
+    harness_digest,
+    is_network,
+    label_of,
+    weights_file,
+)
 from srbench.models.precomputed import ResultFolder, stated_facts
 from srbench.plugins import PluginError
-from srbench.plugins.code_digest import package_digest
-from srbench.plugins.identity import Identity, watched
-from srbench.plugins.registry import Plugin, call, find_plugin, is_ours, registered
-from srbench.plugins.watch import Inputs
-from srbench.weights.files import WeightsError, load_metadata, parameters_sha256, weights_in
+from srbench.plugins.code_digest import texts_digest
+from srbench.plugins.identity import Loading, given_digest
+from srbench.plugins.registry import Plugin, call, find_plugin
+from srbench.weights.files import load_metadata
 from srbench.weights.metadata import read_metadata
-from srbench.weights.table import cached_path, released_weights
-from srbench.words import unknown
 
 SCALES = (2, 3, 4, 8)
 """Scales of the literature, at which a registered model is tried when it is described."""
-CONSISTENT = "+consistent"
-
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_STRENGTH = re.compile(r"([^:/@]+)@([^:/@]+)")
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """The parts of a model's name."""
-
-    text: str
-    label: str
-    name: str
-    """Registered name, file.py:Name, package.module:Name, a file that is a network, or a folder of results."""
-    weights: str
-    """File, folder or name of weights; empty for the model's own."""
-    strength: float | None
-    consistent: bool
-    """True for outputs projected onto the images that downscale to LR."""
-
-    @classmethod
-    def parse(cls, text: str) -> ModelSpec:
-        """Raises PluginError for an invalid label or strength."""
-        label, named, rest = text.partition("=")
-        if not named:
-            label, rest = "", text
-        elif not _LABEL.fullmatch(label):
-            raise PluginError(f"label {label!r} in {text!r}: use letters, digits and . _ + - only")
-        consistent = rest.endswith(CONSISTENT) and rest != CONSISTENT
-        rest = rest.removesuffix(CONSISTENT) if consistent else rest
-        if is_network(rest):
-            return cls(text, label, rest, "", None, consistent)
-        name, colon, weights = rest.partition(":")
-        strength = None
-        if found := _STRENGTH.fullmatch(name):
-            name, strength = found[1], _strength(found[2], text)
-        if name not in registered("models"):
-            if strength is not None:
-                raise PluginError(unknown("model", name, registered("models")))
-            name, colon, weights = rest, "", ""
-        if colon and not weights:
-            raise PluginError(f"{text}: no weights file after the colon; write {name} or {name}:FILE")
-        return cls(text, label, name, weights, strength, consistent)
-
-    @property
-    def is_folder(self) -> bool:
-        """True for a folder of results made elsewhere."""
-        return self.name not in registered("models") and Path(self.name).is_dir()
-
-
-def is_network(text: str) -> bool:
-    """True for a file that is a network by itself; a colon comes before weights, unless a file has such a name."""
-    path = Path(text)
-    return path.suffix.lower() in third_party.ENDINGS and (":" not in text or path.is_file()) and not path.is_dir()
 
 
 @dataclass(frozen=True)
@@ -117,47 +48,41 @@ class LoadedModel(ModelFacts):
     model: Model
     given: bool = False
     """True for an object of this process, which cannot be loaded by ``spec``."""
-    identity: Identity | None = field(default=None, compare=False)
-    """Everything known of a third-party model; None for our own."""
 
     def facts(self) -> ModelFacts:
         """The facts alone."""
         return ModelFacts(**{one.name: getattr(self, one.name) for one in fields(ModelFacts)})
 
 
-def load_model(text: str, scale: int, device: str, known: ModelFacts | None = None) -> LoadedModel:
+def load_model(text: str, scale: int, device: str) -> LoadedModel:
     """Load the model that ``text`` names, on a device and ready to run.
 
-    A third-party model that still matches ``known`` has its digest; any other digest lacks what the first call shows.
     Raises PluginError for an unknown name or a model that fails to load, and the SRBenchError of the model itself
     (weights that are damaged or of another scale).
     """
     spec = ModelSpec.parse(text)
-    if spec.is_folder:
-        return _results(spec, scale)
-    if is_network(spec.name):
-        return _network(spec, scale, device)
+    by_files = digest_by_files(text, scale)
+    if by_files and spec.is_folder:
+        label, digest = by_files
+        folder = Path(spec.name)
+        return LoadedModel(label, text, digest, False, None, ResultFolder(folder, scale), stated=stated_facts(folder))
+    if by_files and is_network(spec.name):
+        network = third_party.load_file(Path(spec.name), device)
+        if network.scale != scale:
+            raise PluginError(f"{spec.name}: made for scale {network.scale}, not {scale}; use --scale {network.scale}")
+        return _ready(*by_files, text, network, scale, device, consistent=spec.consistent)
     if "/" in spec.name and ":" not in spec.name and not spec.name.endswith(".py"):
         raise PluginError(f"{spec.name}: no such folder of results; check the path in {text!r}")
-    with watched(not is_ours("models", spec.name)) as seen:
+    with Loading() as loading:
         plugin = find_plugin("models", spec.name)
-        weights = _weights_file(spec) if spec.weights else None
+        weights = weights_file(spec) if spec.weights else None
         model = _made(plugin, spec, weights, scale)
-    code = f"{plugin.digest} {sha256_file(weights) if weights else ''} @{spec.strength}"
-    label = spec.label or _label(spec, plugin, weights)
-    stated = _with_scale(model, text, scale)
-    loaded = _ready(label, text, stated, code, scale, device, spec.consistent, ours=plugin.sources is None)
-    if plugin.sources is None:
-        return loaded
-    sources = plugin.sources if weights is None else plugin.sources.with_file(weights)
-    return _identified(loaded, Identity.of(model, loaded.digest, sources, seen()), known)
-
-
-def _identified(loaded: LoadedModel, identity: Identity, known: ModelFacts | None = None) -> LoadedModel:
-    """A model with the digest of all that is known of it."""
-    evidence = identity.confirmed(known.evidence if known else None) or identity.evidence(identity.inputs)
-    digest = known.digest if known and known.evidence == evidence else evidence.digest
-    return replace(loaded, identity=identity, evidence=evidence, digest=digest)
+    if by_files is None:
+        code = call(f"digest of {text}", loading.digest, plugin.module, plugin.member, model)
+        file = "" if weights is None else sha256_file(weights)  # a library may have opened it unseen
+        digest = texts_digest(code, harness_digest(spec.consistent), str(scale), str(spec.strength), file)
+        by_files = label_of(spec, plugin.name), digest
+    return _ready(*by_files, text, _with_scale(model, text, scale), scale, device, consistent=spec.consistent)
 
 
 def scale_of(text: str) -> int | None:
@@ -173,15 +98,16 @@ def scale_of(text: str) -> int | None:
     if not spec.weights:
         scale = getattr(find_plugin("models", spec.name).factory, "scale", None)
         return scale if type(scale) is int else None
-    path = _weights_file(spec)
+    path = weights_file(spec)
     return read_metadata(load_metadata(path), path).scale if path.suffix == ".safetensors" else None
 
 
 def wrap_model(thing: object, scale: int, device: str, label: str | None = None) -> LoadedModel:
     """A model that is an object of this process: anything callable, or with ``sample`` or ``read``.
 
-    Its method ``digest()`` returns a text that changes with its outputs. Without one, it is known by all that can be
-    reached from it. Raises PluginError for anything else.
+    Its method ``digest()`` returns a text that changes with its outputs. Without it, the object is known by the source
+    file of its class, and by the parameters, buffers, numbers and texts that it holds. Raises PluginError for anything
+    else.
     """
     if not (callable(thing) or hasattr(thing, "sample") or isinstance(thing, PrecomputedResults)):
         raise PluginError(f"{thing!r} is not a model; give a name, a callable, or an object with a method sample")
@@ -192,10 +118,10 @@ def wrap_model(thing: object, scale: int, device: str, label: str | None = None)
     text = f"python {getattr(made_by, '__module__', '')}.{name}"
     model: Any = _with_scale(thing, name, scale)
     model = model if model.scale == scale else _Scaled(model, scale)
-    loaded = replace(_ready(label or name, text, model, text, scale, device, ours=False), given=True)
-    if isinstance(thing, PrecomputedResults):
-        return loaded  # its digest(name) identifies each output
-    return _identified(loaded, call(f"digest of {name}", Identity.of, thing, loaded.digest, None, Inputs()))
+    loaded = replace(_ready(label or name, "", text, model, scale, device), given=True)
+    # a network is known as it is after it was put into evaluation mode
+    code = call(f"digest of {name}", given_digest, thing)
+    return replace(loaded, digest=texts_digest(code, harness_digest(False), str(scale)))
 
 
 def ready_models(name: str) -> dict[int, LoadedModel]:
@@ -240,16 +166,15 @@ def _with_scale(model: Any, text: str, scale: int) -> Any:  # noqa: ANN401 - a m
 
 def _ready(
     label: str,
+    digest: str,
     text: str,
     model: Any,  # noqa: ANN401 - whatever a plug-in returns
-    code: str,
     scale: int,
     device: str,
-    consistent: bool = False,
     *,
-    ours: bool = True,
+    consistent: bool = False,
 ) -> LoadedModel:
-    """A model on its device, known by its code and, if it is one of ours, its parameters."""
+    """A model on its device. Raises PluginError if it is none, or of another scale."""
     if not (callable(model) or isinstance(model, StochasticSRModel | PrecomputedResults)):
         raise PluginError(
             f"{text} returns {type(model).__name__}, not a model; it must be callable or have a method sample"
@@ -260,72 +185,13 @@ def _ready(
         raise PluginError(f"{text} has scale {made_for!r}, not {scale}; {advice}")
     weights = model.weights if isinstance(getattr(model, "weights", None), WeightsInfo) else None
     projected = bool(getattr(model, "projected", False)) or consistent
-    facts = [code, package_digest("srbench.models.inference"), weights.sha256 if weights else ""]
     network = model.function if isinstance(model, _Scaled) else model
     if isinstance(network, nn.Module):
-        facts += [parameters_sha256(network)] if ours else []
         network.to(device).eval()
     if consistent:
         is_random = isinstance(model, StochasticSRModel)
         model = ConsistentSamples(model) if is_random else Consistent(network, scale)
-        facts += [CONSISTENT, package_digest("srbench.images.lr_projection")]
-    digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()
     return LoadedModel(label, text, digest, projected, weights, model)
-
-
-def _results(spec: ModelSpec, scale: int) -> LoadedModel:
-    if not spec.label:
-        raise PluginError(f"{spec.text}: a folder of results needs a label; write NAME={spec.text}")
-    if spec.consistent:
-        raise PluginError(f"{spec.text}: a folder of results takes no {CONSISTENT}; leave it out")
-    digest = hashlib.sha256(f"results x{scale} {package_digest('srbench.models.precomputed')}".encode()).hexdigest()
-    folder = Path(spec.name)
-    results = ResultFolder(folder, scale)
-    return LoadedModel(spec.label, spec.text, digest, False, None, results, stated=stated_facts(folder))
-
-
-def _network(spec: ModelSpec, scale: int, device: str) -> LoadedModel:
-    path = Path(spec.name)
-    model = third_party.load_file(path, device)
-    if model.scale != scale:
-        raise PluginError(f"{path}: made for scale {model.scale}, not {scale}; use --scale {model.scale}")
-    label = re.sub("[^A-Za-z0-9._+-]", "-", path.stem).lstrip("._+-") or "network"
-    label = spec.label or label + CONSISTENT * spec.consistent
-    files = [model.weights.sha256, *map(sha256_file, third_party.external_data(path))]
-    code = f"{package_digest('srbench.models.third_party')} {' '.join(files)}"
-    return _ready(label, spec.text, model, code, scale, device, spec.consistent)
-
-
-def _label(spec: ModelSpec, plugin: Plugin, weights: Path | None) -> str:
-    label = plugin.name
-    if weights is not None:
-        named = weights.stem if weights == Path(spec.weights) else Path(spec.weights).resolve().name
-        named = re.sub("[^A-Za-z0-9._+-]", "-", named)
-        label = named if named.startswith(f"{label}-") else f"{label}-{named}"
-    if spec.strength is not None:
-        label += f"-{spec.strength:g}"
-    return label + CONSISTENT * spec.consistent
-
-
-def _strength(share: str, text: str) -> float:
-    try:
-        strength = float(share)
-    except ValueError:
-        strength = math.nan
-    if not 0 <= strength <= 1:
-        raise PluginError(f"{text}: {share} is not a share of the weights; write one from 0 to 1, as in esrgan@0.7")
-    return strength
-
-
-def _weights_file(spec: ModelSpec) -> Path:
-    path = weights_in(Path(spec.weights))
-    if path.is_file():
-        return path
-    if spec.weights not in released_weights():
-        raise WeightsError(f"{spec.weights}: no such weights file; check the path in {spec.text!r}")
-    if not cached_path(spec.weights).is_file():
-        raise WeightsError(f"{spec.weights}: not fetched yet; run srbench weights fetch {spec.weights}")
-    return cached_path(spec.weights)
 
 
 def _made(plugin: Plugin, spec: ModelSpec, weights: Path | None, scale: int) -> Any:  # noqa: ANN401 - a model

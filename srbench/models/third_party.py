@@ -11,7 +11,6 @@ cut off the outputs.
 
 from __future__ import annotations
 
-import re
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -30,10 +29,6 @@ from srbench.weights.files import WeightsError, load_metadata, require_finite
 from srbench.words import one_line
 
 ONNX = ".onnx"
-ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors", ONNX)
-"""Endings of files that are models by themselves."""
-_LOCATION = b"\n\x08location\x12"
-"""Key of an entry of ONNX before the name of a file: field 1, 8 bytes, the word, and the tag of field 2."""
 _SIDE = 64
 """Side of the LR image that shows the scale of a network which takes any size."""
 
@@ -45,26 +40,6 @@ def load_file(path: Path, device: str = "cpu") -> SpandrelModel | TorchScriptMod
     if is_torchscript(path):
         return TorchScriptModel(path, device)
     return OnnxModel(path) if path.suffix.lower() == ONNX else SpandrelModel(path)
-
-
-def external_data(path: Path) -> list[Path]:
-    """Files that hold a part of the weights of an ONNX file, which names them by relative paths."""
-    if path.suffix.lower() != ONNX:
-        return []
-    graph = path.read_bytes()
-    names = {_text_at(graph, found.end()) for found in re.finditer(re.escape(_LOCATION), graph)}
-    return sorted(one for name in names if "\0" not in name and (one := path.parent / name).is_file() and one != path)
-
-
-def _text_at(message: bytes, start: int) -> str:
-    """A text of a protobuf message, after its length: seven bits a byte, the lowest first."""
-    length = shift = 0
-    for end in range(start, min(start + 3, len(message))):
-        length |= (message[end] & 127) << shift
-        shift += 7
-        if message[end] < 128:
-            return message[end + 1 : end + 1 + length].decode(errors="replace")
-    return ""
 
 
 def is_torchscript(path: Path) -> bool:

@@ -32,7 +32,6 @@ from srbench.interfaces import (
     GROUPS,
     MOST_DIGITS,
     Dataset,
-    Evidence,
     MappedMetric,
     Metric,
     MetricFacts,
@@ -40,13 +39,19 @@ from srbench.interfaces import (
     Trainer,
 )
 from srbench.plugins import PluginError
-from srbench.plugins.candidates import MEMBERS, name_missing
-from srbench.plugins.code_digest import code_digest, distributions_by_package, reachable
-from srbench.plugins.identity import Identity, texts_digest, watched
-from srbench.plugins.sources import Sources, sources_of
-from srbench.plugins.watch import is_library, our_packages
+from srbench.plugins.code_digest import (
+    imported_again,
+    our_packages,
+    package_digest,
+    reachable,
+    source_of,
+    texts_digest,
+)
+from srbench.plugins.identity import Loading
 from srbench.words import one_line, unknown
 
+_PARAMETERS = "srbench.metrics.parameters"
+"""Module through which our metrics read their packaged parameters, which lie in a folder of the same name."""
 _OF_FILE = "srbench_user_"
 """First part of the names of modules that are files named by users."""
 FAMILIES = "metric_families"
@@ -61,10 +66,9 @@ class Plugin:
     factory: Callable[..., Any]
     name: str
     """Registered name, or name of the class or function."""
-    digest: str
-    """SHA-256 of its code and of its name, as a module may hold several: ``code_digest`` of ours, else ``sources``."""
-    sources: Sources | None = None
-    """Third-party code in full; None for our own."""
+    module: ModuleType
+    member: str
+    """Name of the class or function in the module."""
 
     def takes(self, argument: str) -> bool:
         """True if the factory has an argument of that name."""
@@ -92,8 +96,6 @@ class LoadedMetric:
     metric: Metric
     facts: MetricFacts
     """The metric's own facts, completed for the run."""
-    identity: Identity | None = None
-    """Everything known of a third-party metric; None for our own."""
 
 
 @cache
@@ -108,11 +110,11 @@ def find_plugin(kind: str, text: str) -> Plugin:
     if text in points:
         point = points[text]
         factory = call(f"{kind.removesuffix('s')} {text} ({point.value})", point.load)
-        return _plugin(factory, sys.modules[point.module], _packages(point), text, point.attr)
+        return Plugin(factory, text, sys.modules[point.module], point.attr)
     if colon and before.endswith(".py"):
         return _member(module_of_file(Path(before)), name, text)
-    if text.endswith(".py") and kind in MEMBERS:
-        raise name_missing(Path(text), kind)
+    if text.endswith(".py"):
+        return _member(module_of_file(Path(text)), "", text)
     if colon and re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
         return _member(call(f"module {before}", importlib.import_module, before), name, text)
     ways = [*points, "package.module:Name", "file.py:Name"]
@@ -130,40 +132,47 @@ def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
     return name, {key: int(value) if value.isdecimal() and len(value) < 19 else value for key, value in pairs}
 
 
-def open_metric(
-    text: str, quantize: str = "floor", samples: int | None = None, known: MetricFacts | None = None
-) -> LoadedMetric:
+def open_metric(text: str, quantize: str = "floor", samples: int | None = None) -> LoadedMetric:
     """Create the metric that ``text`` names, for outputs that became 8-bit images by ``quantize``.
 
     ``samples`` is the number of samples per image, which the signatures of some metrics state; None: unknown.
-    A third-party metric that still matches ``known`` has its digest; any other lacks what the first call shows.
     Raises PluginError, or the metric's own SRBenchError for unusable parameters.
     """
     name, parameters = parse_metric(text)
     family, colon, variant = name.partition(":")
     is_variant = bool(colon) and family in registered(FAMILIES)
-    kind = FAMILIES if is_variant else "metrics"
-    with watched(not is_ours(kind, family if is_variant else name)) as seen:
-        plugin = find_plugin(kind, family if is_variant else name)
+    with Loading() as loading:
+        plugin = find_plugin(FAMILIES, family) if is_variant else find_plugin("metrics", name)
         # a family knows the arguments of each of its metrics itself
-        refused = [one for one in parameters if (one == "variant" if is_variant else not plugin.takes(one))]
+        refused = [key for key in parameters if (key == "variant" if is_variant else not plugin.takes(key))]
         if refused:
             raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; leave it out")
         arguments = parameters | ({"variant": variant} if is_variant else {})
         metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
     facts = _checked_facts(metric, f"metric {text}")
-    files = [sha256_file(Path(path)) for path in facts.parameters]
-    given = repr(sorted(parameters.items()))
-    digest = texts_digest(plugin.digest, *files, given, quantize, variant, facts.fingerprint)
-    if plugin.sources is None:
-        facts = completed(facts, text, digest, quantize)
-        return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
-    identity = Identity.of(metric, digest, plugin.sources, seen())
-    evidence = identity.confirmed(known.evidence if known else None) or identity.evidence(identity.inputs)
-    facts = completed(facts, text, evidence.digest, quantize)
-    facts = facts if samples is None else counted(facts, str(samples))
-    digest = known.digest if known and known.evidence == evidence else evidence.digest
-    return LoadedMetric(metric, with_evidence(facts, evidence, digest), identity)
+    digest = metric_digest(text, quantize)
+    if digest is None:
+        code = call(f"digest of metric {text}", loading.digest, plugin.module, plugin.member, metric)
+        digest = texts_digest(code, repr(sorted(arguments.items())), quantize)
+    facts = completed(facts, text, digest, quantize)
+    return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
+
+
+def metric_digest(text: str, quantize: str) -> str | None:
+    """The digest that ``open_metric`` gives a metric of this distribution, without loading it; None for any other.
+
+    It covers its code, its arguments (files among them by their content), and the packaged parameters, if its code
+    reads any.
+    """
+    name, parameters = parse_metric(text)
+    if name not in registered("metrics") or not is_ours("metrics", name):
+        return None
+    point = registered("metrics")[name]
+    files = [Path(value) for value in parameters.values() if isinstance(value, str) and Path(value).is_file()]
+    source = reachable(point.module, source_of(point.module))[0].get(_PARAMETERS)
+    files += sorted(source.with_suffix("").glob("*.safetensors")) if source else []
+    sums = [sha256_file(file) for file in files]
+    return texts_digest(package_digest(point.module), point.attr, repr(sorted(parameters.items())), quantize, *sums)
 
 
 def _checked_facts(metric: Metric, what: str) -> MetricFacts:
@@ -206,16 +215,6 @@ def counted(facts: MetricFacts, samples: str) -> MetricFacts:
     return replace(facts, signature=f"{facts.signature}|n{samples}")
 
 
-def with_evidence(facts: MetricFacts, evidence: Evidence, digest: str) -> MetricFacts:
-    """The facts of a third-party metric with evidence and the digest that goes with it.
-
-    A signature that names the code names what is known of the metric.
-    """
-    before = facts.digest if facts.evidence is None else facts.evidence.digest
-    signature = facts.signature.replace(f"|code {before[:8]}", f"|code {evidence.digest[:8]}")
-    return replace(facts, evidence=evidence, digest=digest, signature=signature)
-
-
 def load_metric(text: str) -> Metric:
     """Create the metric that ``text`` names. Raises PluginError."""
     return open_metric(text).metric
@@ -233,21 +232,6 @@ def load_trainer(name: str) -> Trainer:
     return trainer
 
 
-def source_digest(thing: object) -> str | None:
-    """SHA-256 of the code of an object's class, or of a function; None without a source file."""
-    subject = thing if inspect.isfunction(thing) else type(thing)
-    try:
-        file = Path(inspect.getsourcefile(subject) or "")
-    except TypeError:
-        return None
-    known = getattr(sys.modules.get(subject.__module__), "__file__", None)  # not of code that was executed as text
-    if not file.is_file() or known is None or subject.__qualname__.endswith("<lambda>"):
-        return None
-    module = sys.modules[subject.__module__]
-    if subject.__module__.partition(".")[0] in our_packages():
-        return texts_digest(code_digest(module.__name__, Path(known), (), file.parent), subject.__qualname__)
-    sources = sources_of(module, _packages_of(module))
-    return texts_digest(sources.digest, sources.inputs.digest(), subject.__qualname__)
 
 
 def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
@@ -270,26 +254,28 @@ def module_of_file(path: Path) -> ModuleType:
     if folder not in sys.path:
         sys.path.append(folder)  # at the end: a file of a common name must not take an installed package's place
     name = f"{_OF_FILE}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-    found = importlib.util.spec_from_file_location(name, path)
+    found = importlib.util.spec_from_file_location(name, path.absolute())
     assert found is not None
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses look their module up
+    imported_again(Path(str(module.__file__)))
     call(str(path), found.loader.exec_module, module)
-    _require_own_modules(module.__name__, path.resolve())
+    _require_own_modules(name, path.resolve())
     return module
 
 
 def _require_own_modules(name: str, path: Path) -> None:
     """Raise PluginError if a module beside the file is that of another plug-in, which Python keeps by its name."""
-    for imported, own in reachable(name, path, (), path.parent)[0].items():
-        file = getattr(sys.modules.get(imported), "__file__", None)
-        if not file or is_library(file) or not (own.is_relative_to(path.parent) and own.is_file()):
-            continue
-        if not (Path(file).is_file() and filecmp.cmp(file, own, shallow=False)):  # copies may share a name
-            raise PluginError(
-                f"{path}: imports {imported}, but that is {file} in this command; rename one, or run them separately"
-            )
+    for imported, source in reachable(name, path)[0].items():
+        own = path.parent.joinpath(*imported.split("."))
+        for candidate in (own / "__init__.py", own.with_name(f"{own.name}.py")):
+            # copies may share a name
+            if candidate.is_file() and not filecmp.cmp(candidate, source, shallow=False):
+                raise PluginError(
+                    f"{path}: imports {imported}, but that is {source} in this command; rename one, or run them "
+                    "separately"
+                )
 
 
 def is_ours(kind: str, text: str) -> bool:
@@ -307,40 +293,9 @@ def _member(module: ModuleType, name: str, text: str) -> Plugin:
             for key, value in vars(module).items()
             if (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__ == module.__name__
         ]
+        if not name and names:
+            raise PluginError(f"{text}: name a class or function of it, {', '.join(names)}: {text}:{names[0]}")
         raise PluginError(f"{text}: {unknown('class or function', name, names)}")
     if getattr(module, "__file__", None) is None:
         raise PluginError(f"{text}: {module.__name__} has no file in which to detect changes; name code in a file")
-    return _plugin(factory, module, _packages_of(module), name, name)
-
-
-def _plugin(
-    factory: Callable[..., Any], module: ModuleType, packages: tuple[str, ...], name: str, member: str
-) -> Plugin:
-    if module.__name__.partition(".")[0] in our_packages():
-        code = code_digest(module.__name__, Path(str(module.__file__)), packages)
-        return Plugin(factory, name, texts_digest(code, member))
-    sources = sources_of(module, packages)
-    return Plugin(factory, name, texts_digest(sources.digest, member), sources)
-
-
-def _packages_of(module: ModuleType) -> tuple[str, ...]:
-    """Top-level packages of the distribution of a module; none for a file by itself."""
-    top = module.__name__.partition(".")[0]
-    return () if top == "__main__" or top.startswith(_OF_FILE) else tuple(sorted(_beside(top)))
-
-
-def _packages(point: EntryPoint) -> tuple[str, ...]:
-    """Top-level packages of the distribution of an entry point."""
-    points = [point, *(point.dist.entry_points if point.dist is not None else [])]
-    tops = {one.module.partition(".")[0] for one in points if one.module}
-    return tuple(sorted(tops | _beside(point.module.partition(".")[0])))
-
-
-def _beside(package: str) -> set[str]:
-    """Top-level packages and modules of the distribution that a package is of, itself among them."""
-    if package in our_packages():
-        return {package}
-    known = distributions_by_package()
-    names = {one.name for one in known.get(package, [])}
-    beside = (top for top, found in known.items() if top.isidentifier() and names & {one.name for one in found})
-    return {package, *beside}
+    return Plugin(factory, name, module, name)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,6 +64,16 @@ def weights_in(path: Path) -> Path:
     if (path / "training.json").is_file():
         raise WeightsError(f"{path}: the training is not finished; resume it: srbench train --resume {path}")
     raise WeightsError(f"{path}: a folder without {TRAINED}; name a weights file or the folder of a training")
+
+
+def packaged_weights(package: str) -> dict[tuple[str, int], Path]:
+    """The files ``weights/MODEL-mini-xSCALE.safetensors`` of a top-level package by model and scale, without importing
+    the package.
+    """
+    found = find_spec(package)
+    folder = Path(str(found.origin if found else "")).parent / "weights"
+    files = {re.fullmatch(r"(.+)-mini-x(\d+)", path.stem): path for path in sorted(folder.glob("*.safetensors"))}
+    return {(name[1], int(name[2])): path for name, path in files.items() if name}
 
 
 def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:

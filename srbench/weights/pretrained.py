@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,7 +16,7 @@ from srbench.files.config import structure
 from srbench.files.hashes import sha256_file
 from srbench.interfaces import Converter, WeightsInfo
 from srbench.weights.checkpoints import ENDINGS, read_checkpoint
-from srbench.weights.files import WeightsError, faults_of
+from srbench.weights.files import WeightsError, faults_of, packaged_weights
 from srbench.weights.metadata import WeightsMetadata, load_described, read_metadata
 from srbench.weights.table import credited
 
@@ -140,14 +138,11 @@ def _read(family: Family[Network], path: Path) -> tuple[dict[str, Tensor], Weigh
 
 
 def _load_packaged(family: Family[Network], scale: int) -> Network:
-    model, folder = family.model, files(family.package) / "weights"
-    names = (re.fullmatch(rf"{model}-mini-x(\d+)\.safetensors", entry.name) for entry in folder.iterdir())
-    scales = sorted(int(found[1]) for found in names if found)
-    if scale not in scales:
-        there = ", ".join(map(str, scales)) or "none"
+    packaged = packaged_weights(family.package)
+    if (family.model, scale) not in packaged:
+        there = ", ".join(str(size) for model, size in sorted(packaged) if model == family.model) or "none"
         raise WeightsError(
-            f"no {model} weights are packaged for scale {scale} (packaged: {there}); "
-            f"train some with srbench train {model}, and name them: {model}:FILE"
+            f"no {family.model} weights are packaged for scale {scale} (packaged: {there}); "
+            f"train some with srbench train {family.model}, and name them: {family.model}:FILE"
         )
-    with as_file(folder / f"{model}-mini-x{scale}.safetensors") as path:
-        return load_pretrained(family, scale, path)
+    return load_pretrained(family, scale, packaged[family.model, scale])

@@ -23,7 +23,9 @@ from srbench.matrix import MatrixError
 from srbench.matrix.request import read_spec
 from srbench.models import ModelError
 from srbench.models import third_party as foreign
-from srbench.models.loading import ModelSpec, is_network, load_model, scale_of
+from srbench.models.loading import load_model, scale_of
+from srbench.models.names import ModelSpec, is_network
+from srbench.models.onnx_files import external_data
 from srbench.models.third_party import OnnxModel, load_file
 from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
@@ -274,8 +276,8 @@ def test_weights_beside_an_onnx_graph_are_found(tmp_path):
         "b.onnx.data": b"2",
     }.items():
         (tmp_path / name).write_bytes(content)
-    assert foreign.external_data(tmp_path / "a.onnx") == [tmp_path / "a.onnx.data"]
-    assert foreign.external_data(tmp_path / "a.onnx.data") == []
+    assert external_data(tmp_path / "a.onnx") == [tmp_path / "a.onnx.data"]
+    assert external_data(tmp_path / "a.onnx.data") == []
 
 
 @needs_onnx

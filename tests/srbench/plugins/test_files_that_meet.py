@@ -6,10 +6,10 @@ import sys
 import threading
 
 import pytest
+from srbench.plugins.watch import Inputs, Watch, watching
 
 from srbench.models.loading import load_model
 from srbench.plugins import PluginError
-from srbench.plugins.watch import Inputs, Watch, watching
 
 NET = """
 from srtest_blocks import GAIN

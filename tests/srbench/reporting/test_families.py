@@ -12,7 +12,7 @@ import pytest
 from builders import metric, model_facts
 
 from srbench.interfaces import WeightsInfo
-from srbench.models.loading import ModelSpec
+from srbench.models.names import ModelSpec
 from srbench.reporting.families import families_of, one_each
 from srbench.reporting.ranking import rank
 from srbench.run_folder.protocol import Setting
