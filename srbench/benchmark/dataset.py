@@ -14,7 +14,8 @@ from srbench.data.degradations.read import degraded, read_degradation
 from srbench.interfaces import Dataset
 from srbench.metrics.suite import Suite
 from srbench.plugins.code_digest import package_digest
-from srbench.plugins.registry import call, load_dataset, registered, source_digest
+from srbench.plugins.identity import source_digest
+from srbench.plugins.registry import call, load_dataset, registered
 from srbench.run_folder.protocol import KEPT, Protocol
 from srbench.run_folder.records import digest
 from srbench.run_folder.request import RunSpec

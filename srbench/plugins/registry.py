@@ -232,8 +232,6 @@ def load_trainer(name: str) -> Trainer:
     return trainer
 
 
-
-
 def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
     """Run foreign code; its SRBenchErrors pass, other errors become a PluginError that names the failing line."""
     try:
