@@ -16,18 +16,17 @@ from rich.text import Text
 from srbench.interfaces import MetricFacts
 from srbench.pages import markdown
 from srbench.reporting import ReportError
-from srbench.reporting.answer import BARELY, barely
-from srbench.reporting.families import PAIRS, Family, families_of
 from srbench.reporting.figures.image_files import Example
 from srbench.reporting.files import put_in_place
 from srbench.reporting.measurements import Measurements, Run, mean_of, read_runs
-from srbench.reporting.ranking import UNDECIDED, Ranking, rank
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import empty_table, header, joined, p_text, printed
 from srbench.run_folder.results import Row
-from srbench.run_folder.statistics import fewest_images, least_p, mean_interval, smallest_difference
+from srbench.run_folder.statistics import LEVEL, fewest_images, mean_interval, paired_p_values
 from srbench.words import unknown
 
+UNDECIDED = "undecided"
+"""Verdict if neither model is significantly better."""
 SHOWN = 4
 """Number of images shown, those with the largest differences in perception, or else in the first metric."""
 
@@ -48,16 +47,8 @@ class Difference:
     high: float
     p: float
     """Two-sided p of the paired permutation test."""
-    p_holm: float
-    """p after Holm's correction for all pairs of the same family."""
     better: int
-    """1 if A is better, -1 if B is, 0 if the images support neither, or the metric has no direction."""
-    smallest: float
-    """Smallest mean difference that so many images could have shown; NaN if they could show none."""
-    fewest: int
-    """Smallest number of images that allows a verdict."""
-    least: float
-    """Smallest p, after correction, that so many images can give."""
+    """1 if A is significantly better (p < 0.05), -1 if B is, 0 if neither is or the metric has no direction."""
 
     @property
     def mean(self) -> float:
@@ -90,8 +81,6 @@ class Comparison:
     a: list[Row]
     b: list[Row]
     differences: list[Difference]
-    family: Family
-    """Family of the two rows in the table of the report."""
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -163,7 +152,7 @@ def terminal_table(comparison: Comparison) -> Table:
     table = empty_table([], [])
     order = [*range(_MEANS), len(_HEADERS) - 1, *range(_MEANS, len(_HEADERS) - 1)]
     for title in (_HEADERS[place] for place in order):
-        lines = title.replace("% ", "%\n").replace("p (", "p\n(").replace("shown ", "shown\n")
+        lines = title.replace("% ", "%\n")
         table.add_column(lines, justify="left" if title in ("metric", "verdict") else "right", no_wrap=True)
     for cells, difference in zip(_cells(comparison), comparison.differences, strict=True):
         table.add_row(*(Text(cells[place], "bold" if difference.better else "") for place in order))
@@ -177,8 +166,7 @@ _HEADERS = (
     "A - B",
     "95 % interval",
     "effect",
-    "shown from",
-    "p (Holm)",
+    "p",
     "wins",
     "ties",
     "losses",
@@ -197,7 +185,7 @@ def _cells(comparison: Comparison) -> list[list[str]]:
         interval = "" if math.isnan(found.low) else f"{printed(found.low, metric)} to {printed(found.high, metric)}"
         effect = "–" if math.isnan(found.effect) else f"{found.effect:.2f}"
         outcomes = map(str, found.outcomes) if metric.direction else "–––"
-        tests = [interval, effect, printed(found.smallest, metric), p_text(found.p_holm)]
+        tests = [interval, effect, p_text(found.p)]
         lines.append([header(metric), *means, *tests, *outcomes, str(len(found.by_image)), comparison.verdict(found)])
     return lines
 
@@ -217,12 +205,8 @@ def verdict_sentences(comparison: Comparison) -> str:
     ours, theirs = ({row.image for row in rows} for rows in (comparison.a, comparison.b))
     if parts and ours != theirs:
         sentence = f"On the {len(ours & theirs)} images that both have, {sentence}"
-    few = [found for found in directed if len(found.by_image) < found.fewest]
-    if few:
-        sentence += f" A verdict needs at least {max(found.fewest for found in few)} images."
-    weakest = max(directed, key=lambda found: found.least, default=None)
-    if weakest is not None and weakest.least >= BARELY:
-        sentence += f" {barely(weakest.least, len(weakest.by_image))}"
+    if any(len(found.by_image) < fewest_images(1) for found in directed):
+        sentence += f" A verdict needs at least {fewest_images(1)} images."
     return sentence
 
 
@@ -242,7 +226,6 @@ def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
         left_out=[f"{found.metric.title} {found.left_out}" for found in comparison.differences if found.left_out],
         extremes=markdown.table(("metric", "A better by", "B better by"), _extremes(comparison), 3),
         shown=shown,
-        pairs=PAIRS[comparison.family],
         strips=strips,
         by_image=by_image,
         gains=markdown.table(("image", "A - B"), [[markdown.escape(name), by_image[name]] for name in order]),
@@ -284,10 +267,8 @@ def _compare(measurements: Measurements, a: list[Row], b: list[Row]) -> Comparis
     if not {row.image for row in a} & {row.image for row in b}:
         where, labels = measurements.runs[0].folder.path, (side[0].setting.label for side in (a, b))
         raise ReportError(f"{where}: {' and '.join(labels)} have no image in common; measure both on the same images")
-    table, families = measurements.table(), families_of(measurements.settings, measurements.models)
-    ours, theirs = (measurements.settings.index(side[0].setting) for side in (a, b))
     differences = [
-        _difference(a, b, metric, rank(table.columns(metric.name), metric, families), (ours, theirs))
+        _difference(a, b, metric)
         for metric in measurements.metrics
         # the diversity of a model with one output is nothing to compare
         if metric.direction or all(any(np.any(row.values.get(metric.name, 0.0)) for row in rows) for rows in (a, b))
@@ -295,30 +276,16 @@ def _compare(measurements: Measurements, a: list[Row], b: list[Row]) -> Comparis
     if not differences:
         models = f"{a[0].setting.model} and {b[0].setting.model}"
         raise ReportError(f"{models} have no metric that could be compared; measure one more")
-    return Comparison(measurements, a, b, differences, families.of(ours, theirs))
+    return Comparison(measurements, a, b, differences)
 
 
-def _difference(
-    a: Sequence[Row], b: Sequence[Row], metric: MetricFacts, ranking: Ranking, places: tuple[int, int]
-) -> Difference:
+def _difference(a: Sequence[Row], b: Sequence[Row], metric: MetricFacts) -> Difference:
     ours, theirs = ({row.image: mean_of(row, metric) for row in rows} for rows in (a, b))
     common = [name for name in ours if name in theirs]
     finite = [name for name in common if math.isfinite(ours[name]) and math.isfinite(theirs[name])]
     by_image = {name: ours[name] - theirs[name] for name in finite}
-    values = list(by_image.values())
+    values = np.array(list(by_image.values()))
     mean_a, mean_b = (fmean(side[name] for name in finite) if finite else math.nan for side in (ours, theirs))
-    tests = ranking.tests_of(*places)
-    return Difference(
-        metric,
-        mean_a,
-        mean_b,
-        by_image,
-        len(common) - len(finite),
-        *mean_interval(values),
-        float(ranking.p[places]),
-        float(ranking.p_holm[places]),
-        int(ranking.better[places]),
-        smallest_difference(values, tests),
-        fewest_images(tests),
-        least_p(len(finite), tests),
-    )
+    p = float(paired_p_values(values[:, None])[0])
+    better = metric.direction * int(np.sign(mean_a - mean_b)) if p < 1 - LEVEL else 0
+    return Difference(metric, mean_a, mean_b, by_image, len(common) - len(finite), *mean_interval(values), p, better)

@@ -11,8 +11,7 @@ from srbench.interfaces import MetricFacts
 from srbench.reporting.answer import answer
 from srbench.reporting.latex import captioned_table, escape
 from srbench.reporting.rendering import rendered
-from srbench.reporting.report import interval_table, score_table
-from srbench.reporting.scores import header, printed, score, terminal_table
+from srbench.reporting.scores import header, interval_table, markdown_table, printed, score, terminal_table
 from srbench.run_folder.measured import Measured
 from srbench.run_folder.records import Value
 from srbench.run_folder.results import ResultTable, summary_csv
@@ -44,7 +43,7 @@ def folders_text(found: Sequence[Measured], form: str, hr: str | None) -> list[s
             "folders.md.jinja",
             answer=answer(scores),
             sets=sets,
-            score_table=score_table(scores),
+            score_table=markdown_table(scores, scores.competing),
             interval_table=interval_table(scores),
             metrics=metrics,
             suite=found[0].suite,

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting.published import DIFFERS, PublishedLine
-from srbench.reporting.ranking import Mark
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import PROJECTION, Line, Scores
+from srbench.reporting.scores import Line, Scores
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import fewest_images
 from srbench.words import number_of
@@ -55,18 +54,9 @@ _SPECIAL = {
     "–": r"\textendash{}",
     "τ": r"$\tau$",
     "²": r"\texttwosuperior{}",
-    "†": r"$^\dagger$",
-    "‡": r"$^\ddagger$",
 }
 _PUBLISHED = {DIFFERS: "$\\neq$", "–": r"\textendash{}"}
-MARK: dict[Mark, str] = {
-    "": "{}",
-    "best": r"\textbf{{{}}}",
-    "second": r"\underline{{{}}}",
-    "own": r"\textit{{{}}}",
-    "best own": r"\textbf{{\textit{{{}}}}}",
-    "second own": r"\underline{{\textit{{{}}}}}",
-}
+"""Cells of published rows that are no numbers."""
 
 
 def escape(text: str) -> str:
@@ -88,52 +78,49 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
 
 
 def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool) -> str:
-    """Table of means, with ``intervals`` on a line beneath each row.
+    """Table of the means of one row for each model, with ``intervals`` on a line beneath each.
 
     ``subject`` begins the caption, in LaTeX. Comments above the table state the packages it needs and the definition of
     every metric.
     """
     is_broken = _longest(scores) > LONGEST
     name = re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
-    blocks = [
-        [text for line in lines for text in _lines(line, is_broken=is_broken, intervals=intervals)]
-        for lines in (scores.competing, scores.variants)
-        if lines
-    ]
+    lines = [text for line in scores.competing for text in _lines(line, is_broken=is_broken, intervals=intervals)]
     if intervals:
-        for block in blocks:
-            block.pop()  # the space beneath the last row
+        lines.pop()  # the space beneath the last row
     published = [_published(line) for line in scores.published.lines]
     names = f"p{{{LONGEST * LETTER:g}pt}}" if is_broken else "l"
     tabular = {
         "columns": names + "r" * (len(scores.metrics) + 1),
         "head": [row(["model", *map(title, scores.metrics), "$n$"])],
-        "blocks": [*blocks, published] if published else blocks,
+        "blocks": [lines, published] if published else [lines],
     }
     table = {
         "definitions": {metric.signature: metric.protocol for metric in scores.metrics},
         "is_wide": _width(scores, intervals=intervals) > COLUMN,
         "caption": _caption(scores, subject, intervals=intervals),
         "label": f"{name}-intervals" if intervals else name,
-        "families": escape(scores.families.words),
-        "remark": f" {escape(PROJECTION)}" if scores.has_projected else "",
+        "variants": bool(scores.variants),
         "tabulars": [tabular],
     }
-    xcolor = r"And \usepackage{xcolor}, for the rows that are published and were not measured here."
-    comments = [*([xcolor] if published else []), *scores.published.notes]
-    return rendered("table.tex.jinja", comments=comments, tables=[table])
+    return rendered("table.tex.jinja", comments=scores.published.notes, tables=[table])
 
 
 def _lines(line: Line, *, is_broken: bool, intervals: bool) -> Iterator[str]:
     """Yield the lines of a row: its means, then with ``intervals`` those, if it has any, and a space."""
     name = escape(display_name(line.label))
-    means = [MARK[cell.mark].format(escape(cell.shown)) for cell in line.cells.values()]
+    means = [bold(escape(cell.text), is_best=cell.is_best) for cell in line.cells.values()]
     yield row([rf"\raggedright {name}" if is_broken else name, *means, str(line.images)])
     if intervals:
         ends = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells.values()]
         if any(ends):
             yield row(["", *ends, ""])
         yield r"\addlinespace[2pt]"
+
+
+def bold(text: str, *, is_best: bool) -> str:
+    """A cell in LaTeX, bold if it is among the best."""
+    return rf"\textbf{{{text}}}" if is_best else text
 
 
 def column_width(metric: MetricFacts, texts: Iterable[str]) -> float:
@@ -144,8 +131,7 @@ def column_width(metric: MetricFacts, texts: Iterable[str]) -> float:
 
 def _published(line: PublishedLine) -> str:
     label, *values, images = line.texts
-    texts = [escape(display_name(label)), *(_PUBLISHED.get(value, value) for value in values), images]
-    return row([rf"\textcolor{{gray}}{{{text}}}" for text in texts])
+    return row([escape(display_name(label)), *(_PUBLISHED.get(value, value) for value in values), images])
 
 
 def title(metric: MetricFacts) -> str:
@@ -161,14 +147,14 @@ def display_name(label: str) -> str:
 
 
 def _longest(scores: Scores) -> int:
-    return max(len(line.label) for line in scores.lines)
+    return max(len(line.label) for line in scores.competing)
 
 
 def _width(scores: Scores, *, intervals: bool) -> float:
     """Approximate width of the table in points; intervals are set in 7 points."""
     columns = [min(_longest(scores), LONGEST) * LETTER, 2 * LETTER]
     for metric in scores.metrics:
-        cells = scores.column(metric.name)
+        cells = [line.cells[metric.name] for line in scores.competing]
         beneath = max(len(cell.interval) for cell in cells) if intervals else 0
         columns.append(max(column_width(metric, (cell.text for cell in cells)), 0.88 * beneath * LETTER))
     return sum(columns) + 6 * (len(columns) - 1)
@@ -176,10 +162,10 @@ def _width(scores: Scores, *, intervals: bool) -> float:
 
 def _caption(scores: Scores, subject: str, *, intervals: bool) -> str:
     beneath, fewest = "", fewest_images(1)
-    if intervals and all(line.images < fewest for line in scores.lines):
+    if intervals and all(line.images < fewest for line in scores.competing):
         beneath = f"; without 95\\,\\% intervals, which need {fewest} images"
     elif intervals:
-        few = any(line.images < fewest for line in scores.lines)
+        few = any(line.images < fewest for line in scores.competing)
         beneath = "; beneath them their 95\\,\\% intervals (BCa bootstrap over images"
         beneath += f", from {fewest} images on)" if few else ")"
     return f"{subject}. Means over $n$ images{beneath}."

@@ -66,7 +66,7 @@ class PublishedLine:
     @property
     def texts(self) -> tuple[str, ...]:
         """Label, values and number of images."""
-        return self.label, *(cell.text for cell in self.cells.values()), str(self.images)
+        return f"{self.label} (published)", *(cell.text for cell in self.cells.values()), str(self.images)
 
 
 @dataclass(frozen=True)

@@ -11,37 +11,19 @@ from markupsafe import Markup
 
 from srbench.pages import markdown
 from srbench.pages.fragments import hashes
-from srbench.reporting.families import VARIANTS
+from srbench.reporting.families import RULE as ONE_ROW
 from srbench.reporting.ranking import RULE
-from srbench.reporting.scores import HTML, PROJECTION, header
+from srbench.reporting.scores import header
 from srbench.words import number_of, one_line
 
 _WORDS: dict[str, dict[str, str]] = {
-    "html": {
-        "best": Markup("<b>Bold</b>"),
-        "second": Markup("<u>underlined</u>"),
-        "own": Markup("<i>italic</i>"),
-        "less": "<",
-        "compare": Markup("<code>srbench compare</code>"),
-    },
-    "md": {
-        "best": "**Bold**",
-        "second": "<u>underlined</u>",
-        "own": "*italic*",
-        "less": "<",
-        "compare": "`srbench compare`",
-    },
-    "tex": {
-        "best": r"\textbf{Bold}",
-        "second": r"\underline{underlined}",
-        "own": r"\textit{italic}",
-        "less": "$<$",
-        "compare": r"\texttt{srbench compare}",
-    },
+    "html": {"bold": Markup("<b>Bold</b>"), "less": "<"},
+    "md": {"bold": "**Bold**", "less": "<"},
+    "tex": {"bold": r"\textbf{Bold}", "less": "$<$"},
 }
-"""Names of the marks in the rules."""
+"""Words of the rule of significance."""
 _FILTERS: dict[str, dict[str, Any]] = {
-    "html": {"marked": lambda text, mark: Markup(HTML[mark]).format(text)},
+    "html": {},
     "md": {"escape": markdown.escape, "code": markdown.code, "block": markdown.block},
     "tex": {"one_line": one_line},
 }
@@ -57,7 +39,7 @@ _TEX: Any = {
 
 
 def rendered(template: str, **facts: object) -> str:
-    """Text of a template with some facts, ``header``, the rules of significance and the legend of ‡."""
+    """Text of a template with some facts, ``header`` and the rules of the table."""
     kind = template.split(".")[1]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("srbench.reporting"),
@@ -68,15 +50,13 @@ def rendered(template: str, **facts: object) -> str:
         **(_TEX if kind == "tex" else {}),
     )
     environment.filters |= _FILTERS[kind]
-    rules = [Markup(rule) if kind == "html" else rule for rule in (RULE, VARIANTS)]
-    rule, variants = (rule.format(**_WORDS[kind]) for rule in rules)
+    rule = (Markup(RULE) if kind == "html" else RULE).format(**_WORDS[kind])
     ours = {
         "header": header,
         "image": markdown.image,
         "number_of": number_of,
         "rule": rule,
-        "variants_rule": variants,
-        "projection": PROJECTION,
+        "variants_rule": ONE_ROW,
     }
     return environment.get_template(template).render(**ours, **facts)
 

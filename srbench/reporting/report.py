@@ -15,7 +15,7 @@ from typing import Any
 from srbench.interfaces import Progress, silent
 from srbench.pages import markdown
 from srbench.reporting import ReportError
-from srbench.reporting.answer import anchor, answer
+from srbench.reporting.answer import answer
 from srbench.reporting.figures.image_files import evenly, write_images
 from srbench.reporting.figures.plots import Plot, write_plots
 from srbench.reporting.files import FOLDER, Choices, Draft, read_listing, records_of, replacing
@@ -25,7 +25,7 @@ from srbench.reporting.notes import notes_of
 from srbench.reporting.page.page import page
 from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import MARKDOWN, Line, Scores, header, score
+from srbench.reporting.scores import Scores, interval_table, markdown_table, score
 from srbench.reporting.votes import vote_section
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import Row, csv_texts
@@ -110,7 +110,7 @@ def _make_report(
     if choices.published:
         scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
     votes, unshown = vote_section(measurements)
-    sentences = [*answer(scores), *anchor(measurements), *([votes.sentence] if votes else [])]
+    sentences = [*answer(scores), *([votes.sentence] if votes else [])]
     facts = {
         "measurements": measurements,
         "protocol": measurements.protocol,
@@ -161,7 +161,8 @@ def _markdown(
     text = rendered(
         "report.md.jinja",
         **facts,
-        score_table=score_table(scores),
+        score_table=markdown_table(scores, scores.competing),
+        variants_table=markdown_table(scores, scores.variants) if scores.variants else "",
         interval_table=interval_table(scores),
         plots=plots,
         illustrated=illustrated,
@@ -169,34 +170,6 @@ def _markdown(
         cost_table=markdown.table(headers, [[markdown.escape(label), *numbers] for label, *numbers in lines]),
     )
     return f"{text}\n"
-
-
-def score_table(scores: Scores, *, variants: bool = True) -> str:
-    """Table of means in Markdown, with marks; ``variants`` and published rows stand below the rows that compete."""
-    lines = [_scored(line, scores) for line in scores.competing]
-    if variants and scores.variants:
-        empty = [""] * (len(scores.metrics) + 1)
-        lines += [["*variants*", *empty], *(_scored(line, scores) for line in scores.variants)]
-    lines += [[f"*{markdown.escape(text)}*" for text in row.texts] for row in scores.published.lines]
-    return markdown.table(["model", *_headers(scores), "n"], lines)
-
-
-def _scored(line: Line, scores: Scores) -> list[str]:
-    means = [MARKDOWN[cell.mark].format(cell.shown) for cell in line.cells.values()]
-    return [markdown.escape(line.label), *means, str(line.images)]
-
-
-def interval_table(scores: Scores) -> str:
-    """Table of the 95 % intervals of the means; empty if there are none."""
-    lines = [
-        [markdown.escape(line.label), *(cell.interval for cell in line.cells.values())]
-        for line in (*scores.competing, *scores.variants)
-    ]
-    return markdown.table(["model", *_headers(scores)], lines) if any(any(line[1:]) for line in lines) else ""
-
-
-def _headers(scores: Scores) -> list[str]:
-    return [markdown.escape(header(metric)) for metric in scores.metrics]
 
 
 def _costs(rows: Sequence[Row]) -> list[list[str]]:

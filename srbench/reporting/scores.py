@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from srbench.interfaces import MetricFacts, ModelFacts
+from srbench.pages import markdown
 from srbench.reporting.published import Published
 from srbench.run_folder.protocol import Setting
 from srbench.words import printable
@@ -20,39 +21,9 @@ if TYPE_CHECKING:  # ``srbench measure`` prints its table without pandas, which 
     import pandas as pd
 
     from srbench.reporting.families import Families
-    from srbench.reporting.ranking import Mark, Ranking
+    from srbench.reporting.ranking import Best
     from srbench.run_folder.measured import Measured
     from srbench.run_folder.results import ResultTable
-
-MARKDOWN: dict[Mark, str] = {
-    "": "{}",
-    "best": "**{}**",
-    "second": "<u>{}</u>",
-    "own": "*{}*",
-    "best own": "***{}***",
-    "second own": "<u>*{}*</u>",
-}
-TERMINAL: dict[Mark, str] = {
-    "": "",
-    "best": "bold",
-    "second": "underline",
-    "own": "italic",
-    "best own": "bold italic",
-    "second own": "underline italic",
-}
-HTML: dict[Mark, str] = {
-    "": "{}",
-    "best": "<b>{}</b>",
-    "second": "<u>{}</u>",
-    "own": "<i>{}</i>",
-    "best own": "<b><i>{}</i></b>",
-    "second own": "<u><i>{}</i></u>",
-}
-PROJECTED = "‡"
-"""Mark of a value that projection fixes."""
-PROJECTION = f"{PROJECTED} The outputs are projected onto the images that downscale to LR, which fixes this value."
-"""Legend of the mark."""
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -62,18 +33,12 @@ class Cell:
     low: float
     """Lower end of the 95 % interval of the mean; NaN if there is none."""
     high: float
-    mark: Mark
+    is_best: bool
+    """True for the best mean among models, and those not significantly worse: set in bold."""
     text: str
     """Mean with the decimals worth printing."""
     interval: str
     """``21.43–24.05``, ``-1.3 to 8.9``; empty if there is none, or it has no width."""
-    is_projected: bool = False
-    """True for LR-PSNR of outputs that are projected onto LR."""
-
-    @property
-    def shown(self) -> str:
-        """Text, with a mark if projection fixes the value."""
-        return f"{self.text}{PROJECTED}" if self.is_projected else self.text
 
 
 @dataclass(frozen=True)
@@ -101,37 +66,32 @@ class Scores:
 
     metrics: tuple[MetricFacts, ...]
     lines: tuple[Line, ...]
-    rankings: dict[str, Ranking]
-    """Rankings of the lines by metric."""
+    best: dict[str, Best]
+    """Best lines of every metric."""
     families: Families
+    table: ResultTable
+    """Values behind the means."""
     published: Published = field(default_factory=Published)
     """Rows beneath the table that were not measured here."""
-    worst: dict[str, list[pd.Series[float]]] = field(default_factory=dict)
-    """Values of the worst sample by image, a series per line, of the metrics that lead Consistency."""
 
     @property
     def competing(self) -> list[Line]:
-        """Lines by which models compete, which stand first in every format."""
+        """Lines that stand for their models, which come first in every format."""
         return [self.lines[row] for row in self.families.models]
 
     @property
     def variants(self) -> list[Line]:
-        """Lines that compete within their model alone."""
+        """All other lines, folded below."""
         return [self.lines[row] for row in self.families.variants]
 
     @property
     def family_columns(self) -> dict[str, list[str] | list[bool]]:
-        """Model that every line is of or a variant of, and whether it competes: columns of a table as CSV."""
+        """Columns of table.csv: the model of every line, and whether the line stands for it."""
         labels = list(dict.fromkeys(line.setting.model for line in self.lines))
         return {
             "family": [labels[model] for model in self.families.model_of],
             "competes": [row in self.families.models for row in range(len(self.lines))],
         }
-
-    @property
-    def has_projected(self) -> bool:
-        """True if projection fixes any value of the table."""
-        return any(cell.is_projected for line in self.lines for cell in line.cells.values())
 
     def column(self, metric: str) -> list[Cell]:
         """Cells of a metric, one per line. Raises KeyError if it was not measured."""
@@ -143,23 +103,24 @@ def score(
 ) -> Scores:
     """Scores of a table, from its summary and the facts of its metrics and models."""
     from srbench.reporting.families import families_of
-    from srbench.reporting.ranking import rank
+    from srbench.reporting.ranking import best_rows
 
-    places = [Setting(model, None if math.isnan(heat) else heat) for model, heat in summary.index]
-    families = families_of(places, models)
+    settings = [Setting(model, None if math.isnan(heat) else heat) for model, heat in summary.index]
+    families = families_of(settings, models)
     projected = {model.label for model in models if model.projected}
-    worst = {one.name: table.worst(one) for one in metrics if one.leads and one.group == "Consistency"}
-    rankings = {metric.name: rank(table.columns(metric.name), metric, families) for metric in metrics}
+    best = {}
+    for metric in metrics:
+        columns = table.columns(metric.name)
+        best[metric.name] = best_rows({row: columns[row] for row in families.models}, metric)
     lines = []
-    for place, (setting, numbers) in enumerate(zip(places, summary.to_dict("records"), strict=True)):
+    for row, (setting, numbers) in enumerate(zip(settings, summary.to_dict("records"), strict=True)):
         cells = {}
         for metric in metrics:
             mean, low, high = (float(numbers[f"{metric.name}{end}"]) for end in ("", "_low", "_high"))
-            is_fixed = metric.name in worst and setting.model in projected
-            cells[metric.name] = _cell(mean, low, high, rankings[metric.name].marks[place], metric, is_fixed)
+            cells[metric.name] = _cell(mean, low, high, row in best[metric.name].rows, metric)
         images, not_finite = int(numbers["n"]), int(numbers["not_finite"])
         lines.append(Line(setting, cells, images, not_finite, setting.model in projected))
-    return Scores(tuple(metrics), tuple(lines), rankings, families, worst=worst)
+    return Scores(tuple(metrics), tuple(lines), best, families, table)
 
 
 def printed(value: float, metric: MetricFacts) -> str:
@@ -221,7 +182,7 @@ def measured_table(measured: Measured) -> Table:
 
 
 def terminal_table(scores: Scores) -> Table:
-    """Table for the terminal: best bold, second underlined, best of its model italic, no intervals."""
+    """Table for the terminal, without intervals: one row for each model, then the variants."""
     table = empty_table(["model"], scores.metrics)
     table.add_column("n", justify="right", no_wrap=True)
     for title, lines in (("", scores.competing), ("variants", scores.variants)):
@@ -229,16 +190,42 @@ def terminal_table(scores: Scores) -> Table:
             table.add_section()
             table.add_row(Text(title, "dim"))
         for line in lines:
-            cells = [Text(cell.text, TERMINAL[cell.mark]) for cell in line.cells.values()]
+            cells = [Text(cell.text, "bold" if cell.is_best else "") for cell in line.cells.values()]
             table.add_row(Text(line.label), *cells, str(line.images))
     if scores.published.lines:
         table.add_section()
     for row in scores.published.lines:
-        table.add_row(*row.texts, style="dim italic")
+        table.add_row(*row.texts, style="dim")
     return table
 
 
-def _cell(mean: float, low: float, high: float, mark: Mark, metric: MetricFacts, is_projected: bool) -> Cell:
+def markdown_table(scores: Scores, lines: Sequence[Line]) -> str:
+    """Table of the means of some lines in Markdown, the best in bold; published rows stand below the models."""
+    cells = [
+        [
+            markdown.escape(line.label),
+            *(f"**{cell.text}**" if cell.is_best else cell.text for cell in line.cells.values()),
+            str(line.images),
+        ]
+        for line in lines
+    ]
+    if lines == scores.competing:
+        cells += [[markdown.escape(text) for text in row.texts] for row in scores.published.lines]
+    return markdown.table(["model", *(markdown.escape(header(metric)) for metric in scores.metrics), "n"], cells)
+
+
+def interval_table(scores: Scores) -> str:
+    """Table of the 95 % intervals of the means in Markdown; empty if there are none."""
+    lines = [
+        [markdown.escape(line.label), *(cell.interval for cell in line.cells.values())]
+        for line in (*scores.competing, *scores.variants)
+    ]
+    if not any(any(line[1:]) for line in lines):
+        return ""
+    return markdown.table(["model", *(markdown.escape(header(metric)) for metric in scores.metrics)], lines)
+
+
+def _cell(mean: float, low: float, high: float, is_best: bool, metric: MetricFacts) -> Cell:  # noqa: FBT001
     between = "–" if low >= 0 else " to "
     interval = "" if math.isnan(low) or low == high else f"{printed(low, metric)}{between}{printed(high, metric)}"
-    return Cell(mean, low, high, mark, printed(mean, metric), interval, is_projected)
+    return Cell(mean, low, high, is_best, printed(mean, metric), interval)

@@ -82,7 +82,7 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
             if len(values):
                 colour, marker = _looks(scores.lines)[row]
                 mean, (low, high) = float(values.mean()), mean_interval(values)
-                fill = colour if scores.rankings[metric.name].better[row, baseline] else "none"
+                fill = colour if low > 0 or high < 0 else "none"
                 if len(values) < _FEWEST:
                     axes.plot(
                         values, np.full(len(values), place), _FEW, color=colour, markersize=3, markerfacecolor="none"
@@ -106,8 +106,8 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
 
     name, dots = scores.lines[baseline].label, "" if _has_intervals(scores) else ", a dot is that of an image"
     caption = (
-        f"Mean of the paired differences from {name}{_with_interval(scores)}{dots}; to the right is better. Filled: "
-        f"distinguishable from {name} by the rule of the table; hollow: undecided."
+        f"Mean of the paired differences from {name}{_with_interval(scores)}{dots}; to the right is better. "
+        "Filled: the interval excludes 0."
     )
     titles = [header(metric) for metric, _ in shown]
     return _small_plots(f"Differences from {name}", "differences.svg", caption, titles, 0.75 + 0.24 * len(others), draw)

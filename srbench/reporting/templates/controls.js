@@ -132,7 +132,6 @@ for (const [id, sort] of [["scores", sortRows], ["per-image", sortImages]]) fill
 const known = maps.filter((map) => map.name in stored.maps);
 $("map").append(...known.map((map) => element("option", { value: map.name }, `Maps: ${map.title}`)));
 $("map").hidden = known.length === 0;
-for (const table of document.querySelectorAll("table.tinted")) tintColumns(table);
 makeTiles();
 makeBeside();
 makeStrip();

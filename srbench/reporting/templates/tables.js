@@ -113,18 +113,3 @@ function bestMarks(values, metric) {
   const differ = ranked.length > 1 && ranked.some((number) => number !== best);
   return numbers.map((number) => (differ && number === best ? "b" : null));
 }
-
-/** Tints the competing cells of every column that the images decide, from the worst (none) to the best. */
-function tintColumns(table) {
-  for (const [place, header] of headersOf(table).entries()) {
-    if (header.dataset.decided === undefined) continue;
-    const better = Number(header.dataset.better);
-    const cells = [...table.tBodies[0].rows].map((row) => row.cells[place]).filter((cell) => cell && Number.isFinite(sortKey(cell)));
-    const values = cells.map((cell) => better * sortKey(cell));
-    const [worst, best] = [Math.min(...values), Math.max(...values)];
-    for (const [at, cell] of cells.entries()) {
-      cell.classList.add("tint");
-      cell.style.setProperty("--tint", best > worst ? (values[at] - worst) / (best - worst) : 0);
-    }
-  }
-}
