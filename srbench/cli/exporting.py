@@ -15,7 +15,6 @@ _GIVEN = {
     "onnx": {"scale"},
     "hf-eval": {"dataset", "url"},
     "model-index": {"dataset", "url"},
-    "every-eval-ever": {"dataset", "url"},
 }
 """Options that go with each format, besides --out."""
 
@@ -28,7 +27,7 @@ _GIVEN = {
     type=click.Choice([*_GIVEN]),
     default="weights",
     metavar="FORMAT",
-    help="Format: hf-eval, model-index or every-eval-ever of a RUN, weights of a TRAINING, onnx of a MODEL.",
+    help="Format: hf-eval or model-index of a RUN, weights of a TRAINING, onnx of a MODEL.",
 )
 @click.option(
     "--out",
@@ -56,9 +55,9 @@ _GIVEN = {
 def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # noqa: ANN401 - click's
     """Export results of a run, trained weights, or ONNX.
 
-    A RUN is written as Hugging Face reads it (hf-eval: .eval_results; model-index: front matter of a card) or as Every
-    Eval Ever does. TRAINING is the folder of a finished training, whose weights are written as one
-    file, with a model card (.md) beside it. MODEL is a network with one output, such as rrdb or rrdb:TRAINING.
+    A RUN is written as the Hugging Face Hub reads it (hf-eval: .eval_results; model-index: front matter of a model
+    card). TRAINING is the folder of a finished training, whose weights are written as one file, with a model card (.md)
+    beside it. MODEL is a network with one output, such as rrdb or rrdb:TRAINING.
     """
     for name, value in values.items():
         if value is not None and value is not False and name not in _GIVEN[form]:
@@ -75,9 +74,10 @@ def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # 
         for path in export_weights(Path(source), out, **given):
             show(path)
     else:
-        from srbench.reporting.exports.files import export_run
+        from srbench.matrix.folder import runs_in
+        from srbench.reporting.exports import export_runs
 
-        done = export_run(Path(source), form, out, **given)
+        done = export_runs(runs_in(Path(source)), form, out, **given)
         for sentence in done.left_out:
             say(f"left out: {sentence}")
         for path in done.files:

@@ -39,7 +39,7 @@ def show_command(name: str) -> None:
     kinds = [kind for kind, names in known.items() if name in names]
     if not kinds and is_folder:
         from srbench.matrix.folder import runs_in
-        from srbench.reporting.exports.readme import readme
+        from srbench.reporting.readme import readme
 
         click.echo("\n\n".join(readme(run) for run in runs_in(Path(name))))
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Iterator
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -14,14 +13,13 @@ from typing import Literal, NamedTuple
 from srbench.interfaces import SRBenchError
 from srbench.reporting.files import FILE, FOLDER, changed_files, read_listing, records_of
 from srbench.reporting.measurements import read_runs
-from srbench.reporting.report import FORMATS, score_table
-from srbench.reporting.scores import score
+from srbench.reporting.report import FORMATS
+from srbench.reporting.scores import markdown_table, scores_of
 from srbench.run_folder.results import csv_texts
 
 Kind = Literal["numbers", "changed", "missing", "older"]
 """Numbers that do not follow from the records; a file that is not the one that report.json lists; a file that is not
 here or cannot be checked; a report made before the last records."""
-_MARKS = re.compile(r"[*‡]|</?u>")
 _TOLERANCE = 1e-9
 """Largest relative difference of two values: other processors and versions of libraries differ less."""
 
@@ -61,11 +59,10 @@ def report_findings(run: Path) -> list[ReportFinding]:
 def _numbers(run: Path) -> Iterator[ReportFinding]:
     """Differences between the tables of a report and those of its records."""
     measurements = read_runs([run])
-    table = measurements.table()
-    summary = table.summary()
-    scores = score(table, summary, measurements.metrics, measurements.models)
-    texts = csv_texts(table, summary, measurements.metrics, measurements.protocol, scores.family_columns)
-    made = {name: _csv_cells(text) for name, text in texts.items()} | {FORMATS["md"]: _table_cells(score_table(scores))}
+    scores = scores_of(measurements)
+    texts = csv_texts(scores.table, scores.summary, scores.metrics, measurements.protocol, scores.family_columns)
+    made = {name: _csv_cells(text) for name, text in texts.items()}
+    made[FORMATS["md"]] = _table_cells(markdown_table(scores, scores.competing))
     for name, cells in made.items():
         file = run / FOLDER / name
         if file.is_file():
@@ -94,7 +91,7 @@ def _table_cells(text: str) -> _Cells:
     """Cells of the first table of a Markdown text, without their marks, by the first cell of the row."""
     lines = [line.strip() for line in text.splitlines()]
     table = list(takewhile(lambda line: line.startswith("|"), dropwhile(lambda line: not line.startswith("|"), lines)))
-    rows = [[_MARKS.sub("", cell).strip() for cell in line.strip("|").split("|")] for line in table]
+    rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table]
     return {(row[0], column): cell for row in rows[2:] for column, cell in zip(rows[0], row, strict=False)}
 
 

@@ -27,10 +27,10 @@ def folders_text(found: Sequence[Measured], form: str, hr: str | None) -> list[s
     missing: dict[str, Value] = dict.fromkeys((metric.name for metric in metrics), math.nan)
     rows = [(one.label, None, image, missing | values) for one in found for image, values in one.values.items()]
     table = ResultTable.from_values(rows, tuple(metric.name for metric in metrics))
-    summary = table.summary()
     if form == "csv":
-        return [summary_csv(table, summary, metrics, found[0].suite, {}).rstrip("\n")]
-    scores, sets = score(table, summary, metrics), _sets(found)
+        return [summary_csv(table, table.summary(), metrics, found[0].suite, {}).rstrip("\n")]
+    scores = score(table, metrics)
+    sets = _sets(found)
     images = len(found[0].values)
     if form == "tex":
         against = "without references" if hr is None else f"compared with {escape(hr)}"

@@ -54,6 +54,7 @@ _SPECIAL = {
     "–": r"\textendash{}",
     "τ": r"$\tau$",
     "²": r"\texttwosuperior{}",
+    "†": r"$^\dagger$",
 }
 _PUBLISHED = {DIFFERS: "$\\neq$", "–": r"\textendash{}"}
 """Cells of published rows that are no numbers."""

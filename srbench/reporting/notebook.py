@@ -15,7 +15,7 @@ from srbench.reporting.figures.image_files import strip_of
 from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.page.images import small
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import score
+from srbench.reporting.scores import scores_of
 
 _SIDE = 720
 """Longest side of the strip in pixels."""
@@ -30,8 +30,7 @@ def notebook_html(folder: Path, failures: int = 0, *, temporary: bool = False) -
         measurements = read_runs([folder])
     except SRBenchError as error:
         return f"<p>{escape(str(error))}</p>"
-    table = measurements.table()
-    scores = score(table, table.summary(), measurements.metrics, measurements.models)
+    scores = scores_of(measurements)
     return rendered(
         "results.html.jinja",
         folder=folder,

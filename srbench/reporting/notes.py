@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from srbench.reporting.measurements import Measurements
-from srbench.reporting.scores import Scores
+from srbench.reporting.scores import Scores, joined
 from srbench.run_folder.results import Row, failures_of, is_of_samples
 from srbench.run_folder.statistics import fewest_images
 
@@ -31,6 +31,7 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *_environments(measurements),
         *_seeds(measurements),
         *_too_few(scores),
+        *_projected(measurements),
         *_without_interval(scores),
         *_other_samples(measurements),
     ]
@@ -158,11 +159,18 @@ def _seeds(measurements: Measurements) -> Iterator[str]:
 
 
 def _too_few(scores: Scores) -> Iterator[str]:
-    fewest = max((ranking.fewest for ranking in scores.rankings.values()), default=0)
-    most = max((ranking.most for ranking in scores.rankings.values()), default=0)
-    rows = len(scores.families.models)
-    if rows > 1 and most < fewest:
-        yield f"{rows} rows need at least {fewest} images for a verdict: no cell is marked."
+    models = len(scores.competing)
+    fewest = fewest_images(models - 1)
+    if models > 1 and max((best.images for best in scores.best.values()), default=0) < fewest:
+        yield f"{models} models need at least {fewest} images for a significant difference: no cell is bold."
+
+
+def _projected(measurements: Measurements) -> Iterator[str]:
+    """Models whose LR-PSNR says nothing about the network."""
+    labels = [model.label for model in measurements.models if model.projected]
+    titles = [metric.title for metric in measurements.metrics if metric.leads and metric.group == "Consistency"]
+    if labels and titles:
+        yield f"{joined(titles)} of {joined(labels)} measures the projection onto LR, not the network."
 
 
 def _without_interval(scores: Scores) -> Iterator[str]:

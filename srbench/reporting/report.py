@@ -25,7 +25,7 @@ from srbench.reporting.notes import notes_of
 from srbench.reporting.page.page import page
 from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import Scores, interval_table, markdown_table, score
+from srbench.reporting.scores import Scores, interval_table, markdown_table, scores_of
 from srbench.reporting.votes import vote_section
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import Row, csv_texts
@@ -104,9 +104,7 @@ def _make_report(
     measurements: Measurements, draft: Draft, choices: Choices, formats: Sequence[str], progress: Progress
 ) -> tuple[Scores, list[str]]:
     """Write all files of a report; returns its table and the answer in words."""
-    table = measurements.table()
-    summary = table.summary()
-    scores = score(table, summary, measurements.metrics, measurements.models)
+    scores = scores_of(measurements)
     if choices.published:
         scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
     votes, unshown = vote_section(measurements)
@@ -124,7 +122,7 @@ def _make_report(
     plots: list[Plot] = []
     illustrated: list[str] = []
     if {"md", "html"} & set(formats):
-        plots = write_plots(scores, table, measurements.models, draft, _baseline(scores, choices.baseline))
+        plots = write_plots(scores, scores.table, measurements.models, draft, _baseline(scores, choices.baseline))
         illustrated = write_images(measurements, draft, progress)
     texts = {}
     if "md" in formats:
@@ -134,7 +132,9 @@ def _make_report(
         texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=False)
         texts["table_intervals.tex"] = latex_table(scores, measurements.manifest, intervals=True)
     if "csv" in formats:
-        texts |= csv_texts(table, summary, measurements.metrics, measurements.protocol, scores.family_columns)
+        texts |= csv_texts(
+            scores.table, scores.summary, measurements.metrics, measurements.protocol, scores.family_columns
+        )
     for name, text in texts.items():
         draft.write(name, text.encode())
     if "html" in formats:  # last, as it links to the others

@@ -21,9 +21,11 @@ if TYPE_CHECKING:  # ``srbench measure`` prints its table without pandas, which 
     import pandas as pd
 
     from srbench.reporting.families import Families
+    from srbench.reporting.measurements import Measurements
     from srbench.reporting.ranking import Best
     from srbench.run_folder.measured import Measured
     from srbench.run_folder.results import ResultTable
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -71,6 +73,8 @@ class Scores:
     families: Families
     table: ResultTable
     """Values behind the means."""
+    summary: pd.DataFrame
+    """Means and intervals, as in table.csv."""
     published: Published = field(default_factory=Published)
     """Rows beneath the table that were not measured here."""
 
@@ -98,13 +102,17 @@ class Scores:
         return [line.cells[metric] for line in self.lines]
 
 
-def score(
-    table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts], models: Sequence[ModelFacts] = ()
-) -> Scores:
-    """Scores of a table, from its summary and the facts of its metrics and models."""
+def scores_of(measurements: Measurements) -> Scores:
+    """Scores of one run, or of several in one table."""
+    return score(measurements.table(), measurements.metrics, measurements.models)
+
+
+def score(table: ResultTable, metrics: Sequence[MetricFacts], models: Sequence[ModelFacts] = ()) -> Scores:
+    """Scores of a table, from the facts of its metrics and models."""
     from srbench.reporting.families import families_of
     from srbench.reporting.ranking import best_rows
 
+    summary = table.summary()
     settings = [Setting(model, None if math.isnan(heat) else heat) for model, heat in summary.index]
     families = families_of(settings, models)
     projected = {model.label for model in models if model.projected}
@@ -120,7 +128,7 @@ def score(
             cells[metric.name] = _cell(mean, low, high, row in best[metric.name].rows, metric)
         images, not_finite = int(numbers["n"]), int(numbers["not_finite"])
         lines.append(Line(setting, cells, images, not_finite, setting.model in projected))
-    return Scores(tuple(metrics), tuple(lines), best, families, table)
+    return Scores(tuple(metrics), tuple(lines), best, families, table, summary)
 
 
 def printed(value: float, metric: MetricFacts) -> str:
@@ -225,7 +233,7 @@ def interval_table(scores: Scores) -> str:
     return markdown.table(["model", *(markdown.escape(header(metric)) for metric in scores.metrics)], lines)
 
 
-def _cell(mean: float, low: float, high: float, is_best: bool, metric: MetricFacts) -> Cell:  # noqa: FBT001
+def _cell(mean: float, low: float, high: float, is_best: bool, metric: MetricFacts) -> Cell:
     between = "–" if low >= 0 else " to "
     interval = "" if math.isnan(low) or low == high else f"{printed(low, metric)}{between}{printed(high, metric)}"
     return Cell(mean, low, high, is_best, printed(mean, metric), interval)

@@ -91,34 +91,14 @@ def paired_p_values(differences: ArrayLike) -> NDArray[np.float64]:
 
 
 def fewest_images(tests: int) -> int:
-    """Least number of images with which one of so many tests can reach p < 0.05 after Holm's correction."""
-    n = 1
-    while least_p(n, tests) >= 1 - LEVEL:
-        n += 1
-    return n
+    """Least number of images with which one of so many tests can reach p < 0.05 after Holm's correction.
 
-
-def least_p(images: int, tests: int) -> float:
-    """Smallest p that one of so many tests can have after Holm's correction, if all differences have one sign.
-
-    The smallest p of n images is 2 / 2^n, and the correction multiplies it by the number of tests.
+    The smallest p of n images is 2 / 2^n, and the correction multiplies the smallest of several by their number.
     """
-    return min(tests * 2.0 ** (1 - images), 1.0)
-
-
-def smallest_difference(differences: ArrayLike, tests: int) -> float:
-    """Smallest mean for which (n,) paired differences as scattered as these reach p < 0.05.
-
-    Half the width of their t interval at 1 - 0.05 / ``tests`` (Bonferroni's, the first step of Holm's correction); NaN
-    if so few images can show nothing.
-    """
-    from scipy.stats import t
-
-    numbers = _finite(differences)
-    n = len(numbers)
-    if n < fewest_images(tests):
-        return np.nan
-    return float(t.ppf(1 - (1 - LEVEL) / tests / 2, n - 1) * numbers.std(ddof=1) / np.sqrt(n))
+    images = 1
+    while tests * 2.0 ** (1 - images) >= 1 - LEVEL:
+        images += 1
+    return images
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

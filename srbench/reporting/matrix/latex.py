@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from srbench.reporting.latex import COLUMN, LETTER, MARK, column_width, display_name, escape, row, title
+from srbench.reporting.latex import COLUMN, LETTER, bold, column_width, display_name, escape, row, title
 from srbench.reporting.matrix.parts import Part
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import PROJECTION
 
 PAGE = 505.0
 """Width of both columns of a paper, in points."""
@@ -22,18 +21,14 @@ def latex_tables(parts: Sequence[Part]) -> str:
 def _table(part: Part) -> dict[str, object]:
     panels = _panels(part)
     values = [value for _, rows in part.blocks for _, found in rows for value in found]
-    remarks = (
-        (PROJECTION, any(value.projected for value in values)),
-        ("† Not all images are measured.", any(value.partial for value in values)),
-    )
+    remark = r" $^\dagger$ Not all images are measured." if any(value.partial for value in values) else ""
     return {
         "definitions": part.definitions,
         "is_wide": len(panels) > 1 or _names(part) + sum(_widths(part)) > COLUMN,
         "caption": f"Super-resolution, protocol {escape(part.suite)}. {'; '.join(map(escape, part.images))}. "
-        "Means over images; every scale and dataset is compared by itself.",
+        f"Means over images; every scale and dataset is compared by itself.{remark}",
         "label": "".join(c if c.isalnum() else "-" for c in part.suite),
-        "families": " ".join(map(escape, part.families)),
-        "remark": "".join(f" {escape(remark)}" for remark, is_shown in remarks if is_shown),
+        "variants": part.has_variants,
         "tabulars": [_tabular(part, groups) for groups in panels],
     }
 
@@ -49,7 +44,7 @@ def _tabular(part: Part, groups: Sequence[int]) -> dict[str, object]:
         lines = []
         for label, values in rows:
             cells = [
-                MARK[value.mark].format(escape(value.shown))
+                bold(escape(value.shown), is_best=value.is_best)
                 for place in groups
                 for value in values[place * width : (place + 1) * width]
             ]

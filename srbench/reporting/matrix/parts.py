@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from srbench.interfaces import MetricFacts
 from srbench.matrix.folder import Cell
 from srbench.reporting.measurements import Measurements
-from srbench.reporting.ranking import Mark
-from srbench.reporting.scores import PROJECTED, Scores
+from srbench.reporting.scores import Scores
 from srbench.words import number_of
 
 
@@ -26,19 +25,17 @@ class Value:
     """One number of a table."""
 
     text: str
-    mark: Mark
+    is_best: bool
     partial: bool
     """True if it is the mean of fewer images than were asked for."""
-    projected: bool = False
-    """True if projection onto LR fixes it."""
 
     @property
     def shown(self) -> str:
-        """Text, with a dagger if it is partial, and with the mark of projection."""
-        return f"{self.text}{PROJECTED if self.projected else ''}{'†' if self.partial else ''}"
+        """Text, with a dagger if it is partial."""
+        return f"{self.text}{'†' if self.partial else ''}"
 
 
-MISSING = Value("–", "", partial=False)
+MISSING = Value("–", is_best=False, partial=False)
 
 
 @dataclass(frozen=True)
@@ -62,15 +59,9 @@ class Part:
         return {metric.signature: metric.protocol for entry in self.entries for metric in entry.scores.metrics}
 
     @property
-    def has_projected(self) -> bool:
-        """True if projection fixes any value."""
-        return any(entry.scores.has_projected for entry in self.entries)
-
-    @property
-    def families(self) -> list[str]:
-        """Sentences about the rows that compete, each once: ``8x: Models compete by one row each …``."""
-        words = [(entry.cell.scale, entry.scores.families.words) for entry in self.entries]
-        return list(dict.fromkeys(f"{scale}x: {text}" for scale, text in words if text))
+    def has_variants(self) -> bool:
+        """True if a model has several rows in a cell."""
+        return any(entry.scores.variants for entry in self.entries)
 
     @property
     def images(self) -> list[str]:

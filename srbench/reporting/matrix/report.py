@@ -22,7 +22,7 @@ from srbench.reporting.matrix.latex import latex_tables
 from srbench.reporting.matrix.parts import MISSING, Entry, Part, Value
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.rendering import rendered, source
-from srbench.reporting.scores import MARKDOWN, TERMINAL, empty_table, header, score
+from srbench.reporting.scores import empty_table, header, scores_of
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.manifest import FILE as MANIFEST
 
@@ -75,8 +75,7 @@ def _entries(path: Path, matrix: Matrix) -> tuple[list[Entry], list[str]]:
         except RunFolderError:
             notes.append(f"{_place(cell)}: nothing is measured yet.")
             continue
-        table = measurements.table()
-        entry = Entry(cell, measurements, score(table, table.summary(), measurements.metrics, measurements.models))
+        entry = Entry(cell, measurements, scores_of(measurements))
         entries.append(entry)
         notes += [
             f"{_place(cell)}: {line.label} has {line.images} of {len(measurements.images)} images."
@@ -103,7 +102,7 @@ def _part(suite: str, entries: list[Entry]) -> Part:
             is_partial = line.images < len(entry.measurements.images)
             row = values.setdefault(entry.cell.scale, {}).setdefault(line.label, {})
             for name, cell in line.cells.items():
-                row[entry.cell.group, name] = Value(cell.text, cell.mark, is_partial, cell.is_projected)
+                row[entry.cell.group, name] = Value(cell.text, cell.is_best, is_partial)
     columns = [(group, name) for group in groups for name in metrics]
     blocks = [
         (scale, [(label, [rows[label].get(column, MISSING) for column in columns]) for label in labels])
@@ -117,7 +116,11 @@ def _part(suite: str, entries: list[Entry]) -> Part:
 def _markdown_table(part: Part) -> str:
     columns = [f"{markdown.escape(group)} {header(metric)}" for group in part.groups for metric in part.metrics]
     lines = [
-        [markdown.escape(label), f"{scale}x", *(MARKDOWN[value.mark].format(value.shown) for value in values)]
+        [
+            markdown.escape(label),
+            f"{scale}x",
+            *(f"**{value.shown}**" if value.is_best else value.shown for value in values),
+        ]
         for scale, rows in part.blocks
         for label, values in rows
     ]
@@ -159,7 +162,7 @@ def terminal_tables(parts: Sequence[Part]) -> list[Table]:
             for scale, rows in part.blocks:
                 for label, values in rows:
                     here = values[place * width : (place + 1) * width]
-                    cells = [Text(value.shown, TERMINAL[value.mark]) for value in here]
+                    cells = [Text(value.shown, "bold" if value.is_best else "") for value in here]
                     table.add_row(Text(label), f"{scale}x", *cells)
                 table.add_section()
             tables.append(table)

@@ -13,7 +13,7 @@ from srbench.reporting import ReportError
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.notes import notes_of
 from srbench.reporting.report import write_report
-from srbench.reporting.scores import score
+from srbench.reporting.scores import scores_of
 
 ONE = {"a": (20.0, 0.5), "b": (30.0, 0.4)}
 OTHER = {"a": (21.0, 0.6), "b": (29.0, 0.3)}
@@ -153,9 +153,7 @@ def test_samples_of_other_seeds_are_named(make_run, tmp_path):
     for protocol, noted in (({"seed": 1}, ["Samples of different seeds: one 0, two 1."]), ({}, [])):
         runs = [make_run("one", {("m", 0.5): ONE}), make_run("two", {("m", 0.8): ONE}, protocol=protocol)]
         measurements = read_runs(runs)
-        notes = notes_of(
-            measurements, score(measurements.table(), measurements.table().summary(), measurements.metrics)
-        )
+        notes = notes_of(measurements, scores_of(measurements))
         assert [note for note in notes if "seed" in note] == noted
 
 
