@@ -13,7 +13,7 @@ from srbench.run_folder.statistics import LEVEL, fewest_images, holm, paired_p_v
 
 RULE = (
     "{bold}: the best mean and every mean that is not significantly worse (paired permutation test over the images, "
-    "Holm's correction, p {less} 0.05); none if no row is significantly worse."
+    "Holm's correction, p {less} 0.05); no row is bold if none is significantly worse."
 )
 """Rule for a reader; a format string for the word in bold and the sign for "less"."""
 

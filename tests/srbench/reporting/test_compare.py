@@ -135,7 +135,7 @@ def test_two_runs(make_run):
     (comparison,) = compare_runs(one, other)
     assert comparison.labels == ("flow @ one τ=0.5", "flow @ two τ=0.5")
     assert comparison.differences[0].mean == pytest.approx(0.5)
-    assert write_comparison(comparison).parent.parent.parent == one / "compare"
+    assert write_comparison(comparison).is_relative_to(one / "compare")
     third = make_run("three", {("y", None): values(-1)})
     alone = make_run("four", {("m", None): values()})
     (comparison,) = compare_runs(third, alone)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import re
+from dataclasses import replace
 
 import huggingface_hub
 import pytest
 import yaml
-from builders import metric
+from builders import metric, protocol
 from huggingface_hub import ModelCard
 
 from srbench.cli.exporting import _GIVEN
-from srbench.images import ImageError
-from srbench.interfaces import WeightsInfo
+from srbench.data import MATLAB_BICUBIC
+from srbench.interfaces import SRBenchError, WeightsInfo
 from srbench.reporting import ReportError
-from srbench.reporting.exports.files import FORMATS, export_run
-from srbench.reporting.exports.values import exported_run
+from srbench.reporting.exports import FORMATS, export_runs, task_name
 from srbench.reporting.measurements import read_runs
+from srbench.reporting.report import write_report
 
 STARTED = {"started": "2026-01-31T12:00:00+00:00", "finished": "2026-01-31T12:10:00+00:00"}
 METRICS = (metric("psnr"), metric("lpips"), metric("sigma"))
@@ -65,7 +65,7 @@ def wanted(run):
 
 
 def test_hugging_face_reads_every_value_from_eval_results(run, wanted, tmp_path):
-    export = export_run(run, "hf-eval", tmp_path / "out", dataset="owner/data", url="https://example.org/run")
+    export = export_runs([run], "hf-eval", tmp_path / "out", dataset="owner/data", url="https://example.org/run")
     found = {}
     for file in export.files:
         folder = file.relative_to(tmp_path / "out").parts[0]
@@ -88,7 +88,7 @@ def test_hugging_face_reads_every_value_from_eval_results(run, wanted, tmp_path)
 
 
 def test_hugging_face_reads_every_value_from_a_card(run, wanted, tmp_path):
-    for file in export_run(run, "model-index", tmp_path / "out").files:
+    for file in export_runs([run], "model-index", tmp_path / "out").files:
         folder = file.relative_to(tmp_path / "out").parts[0]
         for one in ModelCard(file.read_text(encoding="utf-8")).data.eval_results:
             mean, *ends = wanted[folder, one.metric_type]
@@ -98,69 +98,42 @@ def test_hugging_face_reads_every_value_from_a_card(run, wanted, tmp_path):
             assert (one.task_type, one.dataset_name, one.dataset_args["images"]) == ("image-to-image", "d", "8")
 
 
-def test_every_eval_ever_has_intervals_direction_command_and_dataset(run, wanted, tmp_path):
-    files = export_run(run, "every-eval-ever", tmp_path / "out", dataset="owner/data").files
-    assert len({file.name for file in files}) == 2
-    uuid = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-    for file in files:
-        path = file.relative_to(tmp_path / "out").as_posix()
-        assert re.fullmatch(rf"data/srbench-d/unknown/(flow-b-m-t0.8|other)/{uuid}\.json", path), path
-        log = json.loads(file.read_text(encoding="utf-8"))
-        assert log["schema_version"] == "0.3.0"
-        assert log["evaluation_timestamp"] == "1769861400"
-        folder = f"{FLOW[0]}-t0.8" if "flow" in path else "other"
-        names = [one["metric_config"]["metric_kind"] for one in log["evaluation_results"]]
-        assert names == ["psnr", "lpips"], "sigma has no direction"
-        for one in log["evaluation_results"]:
-            name = one["metric_config"]["metric_kind"]
-            mean, *ends = wanted[folder, name]
-            assert one["source_data"]["hf_repo"] == "owner/data"
-            assert one["score_details"]["score"] == mean
-            interval = one["score_details"]["uncertainty"]["confidence_interval"]
-            assert [interval["lower"], interval["upper"]] == ends
-            assert one["metric_config"]["lower_is_better"] == (name == "lpips")
-            assert one["generation_config"]["generation_args"]["execution_command"].startswith("srbench run")
-
-
 def test_a_second_export_changes_nothing_and_another_one_overwrites_nothing(run, make_run, tmp_path):
     for form in FORMATS:
-        files = export_run(run, form, tmp_path / form).files
+        files = export_runs([run], form, tmp_path / form).files
         before = [file.stat().st_mtime_ns for file in files]
-        assert export_run(run, form, tmp_path / form).files == files
+        assert export_runs([run], form, tmp_path / form).files == files
         assert [file.stat().st_mtime_ns for file in files] == before
     make_run("run", {FLOW: values(1)}, metrics=METRICS, invocation=STARTED)
     kept = {file: file.read_bytes() for file in (tmp_path / "hf-eval").rglob("*") if file.is_file()}
-    with pytest.raises(ImageError, match="exists with different contents; choose another --out"):
-        export_run(run, "hf-eval", tmp_path / "hf-eval")
+    with pytest.raises(SRBenchError, match="exists with different contents; choose another --out"):
+        export_runs([run], "hf-eval", tmp_path / "hf-eval")
     assert kept == {file: file.read_bytes() for file in (tmp_path / "hf-eval").rglob("*") if file.is_file()}
 
 
-def test_a_mean_over_fewer_images_is_left_out_and_named(make_run):
+def test_a_mean_over_fewer_images_is_left_out_and_named(make_run, tmp_path):
     measured = {"a": (20.0, 0.1), "b": (math.inf, 0.2), "c": (21.0, 0.3)}
     run = make_run("run", {("m", None): measured, ("n", None): {"a": (1.0, 0.4)}}, images="abc", invocation=STARTED)
-    found = exported_run(run)
+    done = export_runs([run], "hf-eval", tmp_path / "out")
     few = "finite on 1 of 3 images"
-    assert found.left_out == ("PSNR of m: finite on 2 of 3 images", f"PSNR of n: {few}", f"LPIPS of n: {few}")
-    values = [(one.setting.model, value.metric.name) for one in found.models for value in one.values]
-    assert values == [("m", "lpips")]
+    assert done.left_out == ["PSNR of m: finite on 2 of 3 images", f"PSNR of n: {few}", f"LPIPS of n: {few}"]
+    assert [file.relative_to(tmp_path / "out").parts[0] for file in done.files] == ["m"]
+    assert done.files[0].read_text().count("value:") == 1
     with pytest.raises(ReportError, match="no value is a mean over all images yet; run its command again"):
-        exported_run(make_run("other", {("n", None): {"a": (1.0, 0.4)}}, images="abc", invocation=STARTED))
+        export_runs([make_run("other", {("n", None): {"a": (1.0, 0.4)}}, images="abc")], "hf-eval", tmp_path / "out")
 
 
-def test_what_a_value_depends_on_names_its_leaderboard(make_run):
-    def task(**changes):
-        run = exported_run(make_run("run", {("m", None): {one: (20.0, 0.1) for one in "ab"}}, **changes))
-        return run.task(run.models[0].values[0].metric)
-
-    other = (metric("psnr", signature="PSNR|Y"), metric("lpips"))
+def test_what_a_value_depends_on_names_its_leaderboard():
+    psnr, facts = metric("psnr"), protocol(lr=MATLAB_BICUBIC)
     tasks = [
-        task(),
-        task(protocol={"scale": 8}),
-        task(protocol={"crop": 160}),
-        task(protocol={"lr": "by JPEG"}),
-        task(images="abc", limit=2),
-        task(metrics=other),
+        task_name(psnr, facts, "3"),
+        task_name(psnr, replace(facts, scale=8), "3"),
+        task_name(psnr, replace(facts, crop=160), "3"),
+        task_name(psnr, replace(facts, lr="by JPEG"), "3"),
+        task_name(psnr, facts, "2 of 3"),
+        task_name(metric("psnr", signature="PSNR|Y"), facts, "3"),
     ]
+    assert tasks[0] == "x4-psnr-rgb"
     assert len(set(tasks)) == len(tasks), tasks
 
 
@@ -172,18 +145,12 @@ def test_the_command_line_names_files_and_refuses_options_of_another_format(comm
     assert "left out: sigma of other: finite on 0 of 8 images" in done.err
     for options, text in (
         (("--as", "hf-eval", "--best"), "--best goes with --as weights."),
-        (("--url", "x"), "--url goes with --as hf-eval or --as model-index or --as every-eval-ever."),
+        (("--url", "x"), "--url goes with --as hf-eval or --as model-index."),
         (("--as", "weights", "--scale", "4"), "--scale goes with --as onnx."),
         (("--as", "onnx", "--temperature", "0"), "--temperature goes with --as weights."),
     ):
         found = command("export", run, *options)
         assert (found.code, text in found.err) == (2, True), found.err
-
-
-def test_a_time_that_is_none_is_named(make_run, tmp_path):
-    run = make_run("run", {("m", None): {"a": (20.0, 0.1)}})
-    with pytest.raises(ReportError, match="'later' in the manifest is not a time"):
-        export_run(run, "every-eval-ever", tmp_path / "out")
 
 
 def test_show_prints_what_a_readme_carries(command, run):
@@ -196,7 +163,6 @@ def test_show_prints_what_a_readme_carries(command, run):
     assert "srbench run --models m --scale 4 --out run" in lines
     assert "Protocol `srflow@1`: `PSNR|RGB`, `LPIPS|alex`, `SIGMA|ddof1`." in lines
     assert "The whole report" not in found.out
-    (run / "report").mkdir()
-    (run / "report" / "report.md").write_text("")
+    write_report([run], ["md"])
     assert f"[The whole report]({run.as_posix()}/report/report.md)" in command("show", run).out
     assert command("show", run.parent).code == 1

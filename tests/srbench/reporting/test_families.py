@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-from builders import metric, model_facts
+from builders import model_facts
 
 from srbench.interfaces import WeightsInfo
 from srbench.models.names import ModelSpec
 from srbench.reporting.families import families_of, one_each
-from srbench.reporting.ranking import rank
 from srbench.run_folder.protocol import Setting
-from srbench.run_folder.statistics import paired_p_values
 from srbench.weights.metadata import load_described
 
 ROOT = Path(__file__).parents[3]

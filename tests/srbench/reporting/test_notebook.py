@@ -54,13 +54,6 @@ def test_a_temporary_folder_is_called_so(photos):
     assert "temporary; <code>.report(FOLDER)</code> keeps it</p>" in text
 
 
-def test_a_value_that_projection_fixes_is_marked(photos):
-    models = ["bicubic", "bicubic+consistent"]
-    text = srbench.evaluate(models, photos, scale=4, limit=1, metrics=["psnr", "lr_psnr"])._repr_html_()
-    assert len(re.findall(r"<td>[\d.]+‡</td>", text)) == 1
-    assert "‡ The outputs are projected" in text
-
-
 def test_a_folder_without_values_says_so(results):
     (results.folder / "samples.jsonl").write_text("")
     text = srbench.Results(results.folder)._repr_html_()

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import re
 from dataclasses import replace
 from html import unescape
+from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
@@ -21,7 +23,6 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest, write_manifest
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.results import rows_of
-from srbench.run_folder.statistics import mean_interval
 
 NAMES = ["apple", "birch", "cedar", "daisy", "elm", "fir leaf"]
 METRICS = (metric("psnr"), metric("lpips"), metric("sigma"))
@@ -29,6 +30,7 @@ WEIGHTS = WeightsInfo("c0ffee" * 10, "CC0-1.0", "90 images | CPU", 1234567)
 SETTINGS = [("bicubic", None), ("flow", 0.5), ("flow", 0.9)]
 
 
+GOLDEN = Path(__file__).parents[2] / "golden" / "report"
 MANY = [*NAMES, "ginkgo", "hazel"]
 """Enough for a verdict on three rows."""
 
@@ -91,7 +93,7 @@ def table_lines(text):
 def no_plots(monkeypatch, request):
     """They have tests of their own, and take a second each time."""
     if "with_plots" not in request.fixturenames:
-        monkeypatch.setattr("srbench.reporting.report.write_plots", lambda *_: [])
+        monkeypatch.setattr("srbench.reporting.report.write_plots", lambda *given: [])
 
 
 @pytest.fixture
@@ -104,39 +106,26 @@ def run(write_run):
     return write_run(all_rows())
 
 
-def test_the_table(write_run):
-    table = table_lines(report(write_run(all_rows(MANY), images=MANY)))
-    assert table["model"] == ["PSNR ↑", "LPIPS ↓", "sigma", "n"]
-    assert list(table)[2:] == ["bicubic", "flow τ=0.9", "*variants*", "flow τ=0.5"]
-    assert table["bicubic"] == ["23.50", "**0.400**", "0.00", "8"], "all PSNR are equal: undecided"
-    assert table["flow τ=0.9"] == ["23.50", "1.050", "0.90", "8"], (
-        "more temperature is no merit, and the second of two none"
-    )
-    assert table["*variants*"] == [""] * 4
-    assert table["flow τ=0.5"] == ["23.50", "*0.650*", "0.50", "8"], "the best of its model"
+def test_the_files_of_a_report(write_run):
+    """Word by word, in every format: write the files anew with GOLDEN=write and read what has changed."""
+    third = {name: values(None, place) | {"lpips": [0.7]} for place, name in enumerate(MANY)}
+    settings = [*SETTINGS, ("third", None)]
+    run = write_run(all_rows(MANY) | {("third", None): third}, images=MANY, settings=settings)
+    done = write_report([run])
+    console = Console(width=80, force_terminal=True, color_system="standard", _environ={})
+    with console.capture() as capture:
+        console.print(terminal_table(done.scores))
+    texts = {name: (run / "report" / name).read_text() for name in ("report.md", "table.tex", "table_intervals.tex")}
+    texts["table.csv"] = re.sub(r"(\.\d{4})\d+", r"\1", (run / "report" / "table.csv").read_text())
+    for name, text in (texts | {"terminal.txt": capture.get()}).items():
+        if os.environ.get("GOLDEN") == "write":
+            (GOLDEN / name).write_text(text)
+        assert text == (GOLDEN / name).read_text(), name
 
 
 def test_fewer_images_than_a_verdict_needs_are_said(write_run):
     few = report(write_run(of_images(NAMES[:5])))
-    assert "> 2 rows need at least 6 images for a verdict: no cell is marked.\n" in few
-
-
-def test_the_answer_comes_first(write_run):
-    text = report(write_run(all_rows(MANY), images=MANY))
-    assert text.splitlines()[2:5] == [
-        "Lowest LPIPS: bicubic at 0.400, ahead of flow τ=0.9 (1.050, p = 0.008).",
-        "Highest PSNR: bicubic at 23.50 dB, not distinguishable from flow τ=0.9 (23.50 dB, p = 1.000).",
-        "Only flow is diverse.",
-    ]
-
-
-def test_intervals_have_a_table_of_their_own(run):
-    lines = report(run).splitlines()
-    assert sum(line.startswith("| bicubic") for line in lines[: lines.index("</details>")]) == 2
-    place = [number for number, line in enumerate(lines) if line.startswith("| bicubic")][1]
-    cells = [cell.strip() for cell in lines[place].strip("|").split("|")]
-    low, high = mean_interval([20.0, 21, 22, 23, 24, 25])
-    assert cells == ["bicubic", f"{low:.2f}–{high:.2f}", "", ""], "what is the same for every image has no width"
+    assert "> 2 models need at least 6 images for a significant difference: no cell is bold.\n" in few
 
 
 def test_the_mean_of_few_images_has_no_interval(write_run):
@@ -150,7 +139,6 @@ def test_the_mean_of_few_images_has_no_interval(write_run):
     header, *lines = csv.reader((run / "report" / "table.csv").read_text().splitlines())
     assert [line[header.index("psnr_low")] != "" for line in lines] == [True, False, True]
     table = (run / "report" / "table_intervals.tex").read_text()
-    assert r"their 95\,\% intervals (BCa bootstrap over images, from 6 images on)" in table
     assert table.count("scriptsize") == 2
     few = write_run(of_images(NAMES[:5]))
     assert "intervals of the means" not in report(few, "md", "tex")
@@ -166,23 +154,6 @@ def test_values_and_labels_as_printed():
     assert Setting("bicubic", None).label == "bicubic"
 
 
-def test_everything_needed_to_repeat_it_is_said(run):
-    text = report(run)
-    for said in (
-        "# Super-resolution 4x: bicubic, flow",
-        "- **PSNR ↑** in dB: uint8 RGB.\n- **LPIPS ↓**: AlexNet.\n",
-        "<details><summary>Signatures</summary>\n\n- `PSNR|RGB`\n- `LPIPS|alex`\n",
-        "- Data: `trees`, 6 images\n- LR: made from HR\n- Seed: 7\n- Samples per image, for models that sample: 2\n",
-        f"- **flow**: 1,234,567 parameters, CC0-1.0. Trained on 90 images \\| CPU. sha256 `{'c0ffee' * 10}`\n",
-        "| flow τ=0.9 |       2 |              0.25 |             0.25 |             100 |",
-        "- Machine: cpu abacus, threads 1\n- Software: torch 2.9\n- Measured: 2026-01-31T12:00:00+00:00 to ",
-        "```sh\nsrbench run --models bicubic,flow --scale 4\n```\n",
-    ):
-        assert said in text
-    assert "Models compete by one row each, which stand first: flow τ=0.9 (nearest to 0.8, the default). Var" in text
-    assert "\n> " not in text, "nothing is missing, so nothing is warned of"
-
-
 def test_part_of_a_data_set_is_said(write_run):
     images = [*NAMES, "ginkgo"]
     text = report(write_run(all_rows(), images=images, limit=6, protocol={"crop": 96}))
@@ -196,7 +167,6 @@ def test_missing_rows_are_said(write_run):
     assert "> The means are over different images and cannot be compared; marks and p values are of the images" in text
     assert "Measured of 6: bicubic 6, flow τ=0.5 5, flow τ=0.9 6." in text
     assert "> Failed: flow τ=0.5: cedar: too wild\n" in text
-    assert table_lines(text)["flow τ=0.5"][-1] == "5"
 
 
 def test_equal_counts_of_different_images_are_not_taken_for_the_same(write_run):
@@ -232,7 +202,6 @@ def test_values_that_are_missing_are_named(write_run):
     del rows["flow", 0.5]["cedar"]["lpips"]
     text = report(write_run(rows))
     assert "> Missing values, left out of the means, with the number of images: LPIPS of flow τ=0.5 on 1.\n" in text
-    assert table_lines(text)["flow τ=0.5"] == ["22.50", "0.650", "0.50", "6"], "not marked where one is missing"
     assert "over different images" not in text
 
 
@@ -360,32 +329,6 @@ def test_only_planned_rows_count(run):
     write_manifest(run, replace(manifest, settings=manifest.settings[:2]))
     assert len(rows_of(RunFolder.read(run))) == 12
     assert "flow τ=0.9" not in table_lines(report(run))
-
-
-def test_the_terminal_shows_the_same_table(write_run):
-    third = {name: values(None, place) | {"lpips": [0.7]} for place, name in enumerate(MANY)}
-    settings = [*SETTINGS, ("third", None)]
-    run = write_run(all_rows(MANY) | {("third", None): third}, images=MANY, settings=settings)
-    console = Console(width=80, force_terminal=True, color_system="standard", _environ={})
-    with console.capture() as capture:
-        console.print(terminal_table(write_report([run], []).scores))
-    text = capture.get()
-    assert "\x1b[1m0.400\x1b[0m" in text, "best is bold"
-    assert "\x1b[4m0.700\x1b[0m" in text, "second is underlined"
-    assert "\x1b[3m0.650\x1b[0m" in text, "the best of its model is italic"
-    assert text.index("flow τ=0.9") < text.index("variants") < text.index("flow τ=0.5")
-    assert all(word in text for word in ("PSNR", "LPIPS", "sigma", "↑", "↓"))
-
-
-def test_the_answer_is_told_in_the_terminal_too(run, srbench):
-    done = srbench("report", run, "--format", "md")
-    assert done.output.splitlines()[-5:] == [
-        "Lowest LPIPS: bicubic at 0.400, ahead of flow τ=0.9 (1.050, p = 0.031).",
-        "Highest PSNR: bicubic at 22.50 dB, not distinguishable from flow τ=0.9 (22.50 dB, p = 1.000).",
-        "p = 0.031 is the least that 6 images can give between 2 rows.",
-        "Only flow is diverse.",
-        f"Report: {run / 'report' / 'report.md'}",
-    ]
 
 
 def test_a_run_without_rows_is_named(write_run):
