@@ -51,7 +51,7 @@ def written(tmp_path):
     def call(rows, metrics=METRICS, models=(), folder="run", baseline=0):
         table = ResultTable.from_rows(rows, tuple(metric.name for metric in metrics))
         with replacing(tmp_path / folder) as draft:
-            plots = write_plots(score(table, table.summary(), metrics), table, models, draft, baseline)
+            plots = write_plots(score(table, metrics), table, models, draft, baseline)
         files = {path.name: path.read_text() for path in (tmp_path / folder / "plots").iterdir()}
         assert sorted(files) == sorted(plot.file for plot in plots)
         for text in files.values():
@@ -98,7 +98,7 @@ def test_differences_are_filled_where_the_images_decide(written, rows):
 def test_images_too_few_for_an_interval_are_dots_and_no_caption_speaks_of_one(rows, tmp_path, images):
     table = ResultTable.from_rows(rows(("m", None), ("flow", 0.0), ("flow", 0.8), images=images), ("psnr", "lpips"))
     with replacing(tmp_path / "run") as draft:
-        made = write_plots(score(table, table.summary(), METRICS[:2]), table, [], draft)
+        made = write_plots(score(table, METRICS[:2]), table, [], draft)
     plots = {plot.file: plot.caption for plot in made}
     expected = {"differences.svg", "plane.svg", "temperature.svg"} | ({"distributions.svg"} if images > 1 else set())
     assert set(plots) == expected

@@ -263,7 +263,7 @@ def test_the_same_run_gives_the_same_bytes(run, with_plots):
         return {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path not in measured}
 
     assert written() == written()
-    assert {path.name for path in run.rglob(".*")} == {".report.lock", ".manifest.json"}, "no temporary file is left"
+    assert {path.name for path in run.rglob(".*")} == {".report.lock"}, "no temporary file is left"
 
 
 def test_plots_are_embedded(run, with_plots):
