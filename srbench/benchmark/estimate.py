@@ -9,13 +9,14 @@ from statistics import fmean
 
 from srbench.benchmark.bench import Bench, open_bench
 from srbench.benchmark.plan import Task, plan
-from srbench.benchmark.run import extended, folder_of
+from srbench.benchmark.run import extended
 from srbench.benchmark.sampler import Sampler, read_pair
 from srbench.benchmark.scorer import Scorer
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.plugins.registry import LoadedMetric
 from srbench.run_folder.folder import check_folder
+from srbench.run_folder.location import folder_of
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import ImageDigest, SampleRecord
 from srbench.run_folder.request import RunSpec
