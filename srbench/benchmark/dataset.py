@@ -9,8 +9,7 @@ from srbench.benchmark import BenchmarkError
 from srbench.data.benchmark_sets.fetch import fetched_set
 from srbench.data.benchmark_sets.table import benchmark_sets
 from srbench.data.datasets import LRFolder, PairedFolders, cropped, has_hr, lr_origin, open_folder
-from srbench.data.degradations.read import DEFAULT as BICUBIC
-from srbench.data.degradations.read import degraded, read_degradation
+from srbench.data.degradations import DEFAULT as BICUBIC
 from srbench.interfaces import Dataset
 from srbench.metrics.suite import Suite
 from srbench.plugins.code_digest import package_digest
@@ -28,7 +27,11 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
     A benchmark set that is not on this machine is fetched. Raises SRBenchError if there is no such dataset, its names
     cannot be file names, or a crop or degradation is asked of a dataset that lacks what it takes.
     """
-    degradation = None if spec.degrade in (None, BICUBIC) else read_degradation(str(spec.degrade))
+    degradation = None
+    if spec.degrade not in (None, BICUBIC):
+        from srbench.data.degradations.read import degraded, read_degradation  # imports torch
+
+        degradation = read_degradation(str(spec.degrade))
     dataset = _named_dataset(spec) if given is None else given
     if not has_hr(dataset) and (given_name := next((one for one in ("degrade", "crop") if getattr(spec, one)), None)):
         does = {"degrade": "makes LR from HR", "crop": "is a size in HR pixels"}[given_name]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from srbench.data.degradations.read import DEFAULT as BICUBIC
+from srbench.data.degradations import DEFAULT as BICUBIC
 from srbench.data.degradations.read import read_degradation
 from srbench.files.config import load_toml, register
 from srbench.matrix import MatrixError

@@ -27,7 +27,6 @@ from srbench.images.io import quantize_round
 from srbench.interfaces import Dataset, ImagePair
 from srbench.words import unknown
 
-DEFAULT = "bicubic"
 _FOLDER = files("srbench.data.degradations")
 
 
