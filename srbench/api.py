@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import nn
 
 from srbench.benchmark.bench import open_bench
+from srbench.benchmark.bench_file import agreed_scale
 from srbench.benchmark.run import run, score_run
 from srbench.files.paths import occupied
 from srbench.interfaces import Dataset, Progress, SRBenchError
-from srbench.matrix.request import agreed_scale
 from srbench.metrics.suite import DEFAULT, read_suite
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, scale_of

@@ -105,24 +105,24 @@ def run(
     """
     named = ", ".join(values["models"] or ([] if bench is None else [str(bench)]))
     with shown_progress(f"opening {named}" if named else "") as progress:
+        from srbench.benchmark.bench_file import RequestError, requested_runs
         from srbench.benchmark.estimate import estimate
         from srbench.benchmark.run import run as run_spec
-        from srbench.matrix.request import MatrixSpec, RequestError, read_spec
         from srbench.matrix.run import estimate_matrix, run_matrix
 
         try:
-            spec = read_spec(bench, {name: value for name, value in values.items() if value is not None})
+            specs = requested_runs(bench, {name: value for name, value in values.items() if value is not None})
         except RequestError as error:
             raise click.UsageError(f"{error}.") from None
         if dry_run:
-            for line in estimate_matrix(spec) if isinstance(spec, MatrixSpec) else estimate(spec):
+            for line in estimate(specs[0]) if len(specs) == 1 else estimate_matrix(specs):
                 show(line)
             return
         finished = partial(report_cell, shard=values["shard"], published=published)
-        if isinstance(spec, MatrixSpec):
-            outcome = run_matrix(spec, progress, workers, engine, finished)
+        if len(specs) == 1:
+            outcome = run_spec(specs[0], progress, workers, engine)
         else:
-            outcome = run_spec(spec, progress, workers, engine)
+            outcome = run_matrix(specs, progress, workers, engine, finished)
         written = None
         if outcome.usable and values["shard"] is None:
             written = written_report([outcome.folder], progress, published=published)
@@ -197,9 +197,16 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
         from srbench.verification.verify import verify as verify_run
 
     checks = []
+    damaged = []
     for run_folder in runs_in(folder):
-        with shown_progress(f"reading {run_folder}") as progress:
-            findings = verify_run(run_folder, resample=resample, device=device, progress=progress)
+        try:
+            with shown_progress(f"reading {run_folder}") as progress:
+                findings = verify_run(run_folder, resample=resample, device=device, progress=progress)
+        except SRBenchError as error:
+            if not is_matrix(folder):
+                raise
+            damaged.append(str(error))
+            continue
         try:
             write_verified(findings)
         except OSError as error:
@@ -210,6 +217,8 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
     if form == "json":
         facts = [findings.facts() for findings in checks]
         show(json.dumps(facts if is_matrix(folder) else facts[0], indent=1))
+    if damaged:
+        raise SRBenchError("; ".join(damaged))
     codes = {findings.exit_code for findings in checks}
     if allow_unverified:
         codes.discard(EXIT_CODES["unverified"])
@@ -325,5 +334,5 @@ def init(file: Path) -> None:
 
     if file.exists():
         raise SRBenchError(f"{file}: already exists; name another file")
-    write_whole(file, (files("srbench.matrix") / "bench.toml").read_bytes())
+    write_whole(file, (files("srbench.benchmark") / "bench.toml").read_bytes())
     show(f"{file}: edit it, then srbench run {file}")

@@ -53,6 +53,8 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
     with shown_progress(reading(runs)) as progress:
         written = written_report(runs, progress, **values)
     written.show()
+    if written.damaged:
+        raise SRBenchError("; ".join(written.damaged))
 
 
 @click.command()
@@ -93,7 +95,12 @@ def view(run: Path, port: int, no_browser: bool) -> None:
         from srbench.reporting.report import renew_report
 
         for folder in runs_in(run):
-            renew_report(folder, progress)
+            try:
+                renew_report(folder, progress)
+            except SRBenchError as error:
+                if not is_matrix(run):
+                    raise
+                say(str(error))
         if is_matrix(run):
             written_report([run], progress)
     view_folder(run, port=port, browser=not no_browser)
@@ -114,6 +121,8 @@ class Written:
     """Tables, and what they say."""
     view: str
     """Command that opens the page; empty if none does."""
+    damaged: Sequence[str] = ()
+    """Runs of a matrix that cannot be read, with the reason."""
 
     def show(self) -> None:
         """Print the tables, what they say, and the files to open: the page first."""
@@ -137,16 +146,17 @@ def written_report(
 ) -> Written:
     """Write the report of some runs, or of a matrix."""
     from srbench.matrix.folder import is_matrix
+    from srbench.matrix.table import terminal_table as matrix_table
+    from srbench.matrix.table import write_matrix_report
     from srbench.reporting import report as run_report
-    from srbench.reporting.matrix import report as matrix_report
     from srbench.reporting.scores import terminal_table
 
     formats = formats or tuple(run_report.FORMATS)
     view = f"srbench view {shlex.quote(str(runs[0]))}" if out is None else ""
     if len(runs) == 1 and is_matrix(runs[0]):
-        matrix = matrix_report.write_matrix_report(runs[0], formats, out)
-        tables: list[str | Table] = [*matrix_report.terminal_tables(matrix.parts), *matrix.notes]
-        return Written(matrix.files, tables, view)
+        matrix = write_matrix_report(runs[0], formats, out)
+        missing = [f"{name}: nothing is measured yet" for name in matrix.not_measured]
+        return Written(matrix.files, [*map(matrix_table, matrix.tables), *missing], view, matrix.damaged)
     report = run_report.write_report(runs, formats, out, progress=progress, **settings)
     lines: list[str | Table] = [terminal_table(report.scores), *report.scores.published.notes, *report.answer]
     return Written(report.files, lines, view)
@@ -176,3 +186,5 @@ def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = 
     if outcome.failures:
         others = "all others were" if outcome.usable else "nothing else was there"
         raise SRBenchError(f"{len(outcome.failures)} could not be measured ({others}): {'; '.join(outcome.failures)}")
+    if written is not None and written.damaged:
+        raise SRBenchError("; ".join(written.damaged))

@@ -1,16 +1,17 @@
-"""Folder of a matrix: the list of its runs. Nothing here loads torch."""
+"""Folder of a matrix: a run folder for every cell, and the list of them. Nothing here loads torch."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from srbench.files.atomic import write_whole
 from srbench.files.config import ConfigError, structure
 from srbench.matrix import MatrixError
 from srbench.run_folder.manifest import FILE as MANIFEST
+from srbench.run_folder.records import KINDS
 from srbench.words import one_line
 
 FILE = "matrix.json"
@@ -35,13 +36,9 @@ class Cell:
         return "-".join([self.data, f"x{self.scale}", self.suite, *([self.degrade] if self.degrade else [])])
 
     @property
-    def group(self) -> str:
-        """Heading of its columns in the table."""
+    def dataset(self) -> str:
+        """Dataset and degradation, as the table names them."""
         return f"{self.data}, {self.degrade}" if self.degrade else self.data
-
-
-SPANNED = tuple(field.name for field in fields(Cell))
-"""Fields of RunSpec that may have several values in one request."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +55,23 @@ def is_matrix(path: Path) -> bool:
     return (path / FILE).is_file()
 
 
+def has_started(run: Path) -> bool:
+    """True if the folder of a cell holds a manifest or records."""
+    return any((run / name).exists() for name in (MANIFEST, *(kind.FILE for kind in KINDS)))
+
+
 def runs_in(path: Path) -> list[Path]:
-    """Run folders of a matrix that have been started, or the folder itself if it is no matrix.
+    """Run folders of a matrix that have been started, damaged ones too; or the folder itself if it is no matrix.
 
     Raises MatrixError for a damaged matrix, and if no run has been started.
     """
     if not is_matrix(path):
         return [path]
     matrix = read_matrix(path)
-    begun = [path / cell.name for cell in matrix.cells if (path / cell.name / MANIFEST).is_file()]
-    if not begun:
+    started = [path / cell.name for cell in matrix.cells if has_started(path / cell.name)]
+    if not started:
         raise MatrixError(f"{path}: no run of it has started; run its command: {matrix.command}")
-    return begun
+    return started
 
 
 def read_matrix(path: Path) -> Matrix:

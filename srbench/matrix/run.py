@@ -1,70 +1,126 @@
-"""Run, score and merge all cells of a matrix. A cell that fails is named and passed over."""
+"""Run, score and merge all cells of a matrix. A cell that fails is named, and the others go on."""
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from srbench.benchmark.bench_file import SPANNED
 from srbench.benchmark.engines import Workers
 from srbench.benchmark.estimate import estimate
 from srbench.benchmark.run import Outcome, run, score_run
+from srbench.data.degradations import DEFAULT as BICUBIC
+from srbench.data.degradations.read import read_degradation
 from srbench.files.paths import occupied
 from srbench.interfaces import Progress, SRBenchError, silent
 from srbench.matrix import MatrixError
 from srbench.matrix.folder import Cell, is_matrix, read_matrix, runs_in, write_matrix
-from srbench.matrix.request import MatrixSpec
+from srbench.metrics.suite import read_suite
+from srbench.models.loading import scale_of
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.location import newest_first
 from srbench.run_folder.merge import merge
+from srbench.run_folder.request import RunSpec
 from srbench.words import number_of
 
+Finished = Callable[[Outcome], None]
+"""Called with the outcome of a cell as soon as it is finished."""
 
-def combined(folder: Path, outcomes: Sequence[Outcome], failures: Sequence[str]) -> Outcome:
-    """Outcome of several runs that belong together, such as cells or shards; ``failures`` are those of all."""
-    return Outcome(
-        folder=folder,
-        items=sum(one.items for one in outcomes),
-        sampled=sum(one.sampled for one in outcomes),
-        scored=sum(one.scored for one in outcomes),
-        usable=any(one.usable for one in outcomes),
-        failures=tuple(failures),
-    )
+
+def cells_of(specs: Sequence[RunSpec]) -> dict[Cell, RunSpec]:
+    """Cells of a matrix of runs, each with its run, which has no folder yet.
+
+    ``{data}`` and ``{scale}`` in a model stand for those of the cell. A model made for another scale is left out of a
+    cell, with a warning. Raises MatrixError if two cells have one name, or a cell has no model.
+    """
+    sources = [str(spec.data or spec.hr or spec.lr) for spec in specs]
+    titles = _titles(list(dict.fromkeys(sources)))
+    cells: dict[Cell, RunSpec] = {}
+    for spec, source in zip(specs, sources, strict=True):
+        degrade = None if spec.degrade in (None, BICUBIC) else read_degradation(str(spec.degrade)).name
+        cell = Cell(titles[source], spec.scale, read_suite(spec.suite).name, degrade)
+        if cell in cells:
+            raise MatrixError(f"two runs would share the folder {cell.name}; name datasets and suites once")
+        cells[cell] = replace(spec, out=None, models=_fitting(spec.models, cell))
+    return cells
+
+
+def _titles(data: Sequence[str]) -> dict[str, str]:
+    """Shortest ends of paths that tell datasets apart: ``set5``, ``a-hr`` and ``b-hr``."""
+    parts = {text: re.sub("[^A-Za-z0-9._/+-]", "-", text).removesuffix("/").split("/") for text in data}
+    titles = {}
+    for text, own in parts.items():
+        length = 1
+        while length < len(own) and sum(own[-length:] == other[-length:] for other in parts.values()) > 1:
+            length += 1
+        titles[text] = "-".join(own[-length:]).lstrip(".-") or "data"
+    return titles
+
+
+def _fitting(models: Sequence[str], cell: Cell) -> tuple[str, ...]:
+    """Models that fit the scale of the cell, with its names filled in."""
+    here = [text.replace("{data}", cell.data).replace("{scale}", str(cell.scale)) for text in models]
+    fitting = tuple(text for text in here if scale_of(text) in (None, cell.scale))
+    if not fitting:
+        raise MatrixError(f"x{cell.scale}: no model has this scale; leave it out of --scale")
+    for text in here:
+        if text not in fitting:
+            warnings.warn(f"{text} has another scale; it is left out of x{cell.scale}", stacklevel=4)
+    return fitting
 
 
 def run_matrix(
-    spec: MatrixSpec,
+    specs: Sequence[RunSpec],
     progress: Progress = silent,
     workers: Workers = 1,
     engine: str | None = None,
-    finished: Callable[[Outcome], None] = lambda outcome: None,
+    finished: Finished = lambda outcome: None,
 ) -> Outcome:
-    """Run the cells of a request one after the other; ``finished`` is called with the outcome of each.
+    """Run the cells of a matrix one after the other.
 
     Cells that the folder already lists stay in it. Raises MatrixError if the folder holds anything but a matrix.
     """
-    path = folder_of(spec)
+    cells = cells_of(specs)
+    command = _command(specs)
+    path = folder_of(specs[0].out, command)
     known: tuple[Cell, ...] = ()
     if is_matrix(path):
         known = read_matrix(path).cells
     elif occupied(path):
         raise MatrixError(f"{path}: already exists and is not a matrix of srbench; choose another --out")
-    write_matrix(path, spec.command, dict.fromkeys([*known, *spec.runs]))
-    specs = {path / cell.name: one for cell, one in spec.runs.items()}
+    write_matrix(path, command, dict.fromkeys([*known, *cells]))
+    runs = {path / cell.name: spec for cell, spec in cells.items()}
 
     def run_cell(folder: Path) -> Outcome:
-        return run(replace(specs[folder], out=str(folder)), progress, workers, engine)
+        return run(replace(runs[folder], out=str(folder)), progress, workers, engine)
 
-    return combined(path, *_one_by_one(specs, run_cell, finished))
+    return _one_by_one(path, runs, run_cell, finished)
 
 
-def _one_by_one(
-    folders: Iterable[Path], work: Callable[[Path], Outcome], finished: Callable[[Outcome], None]
-) -> tuple[list[Outcome], list[str]]:
-    """Outcomes of the cells in some folders, and all failures: a cell that fails is named and passed over."""
+def score_matrix(
+    path: Path,
+    metrics: Sequence[str],
+    device: str = "auto",
+    progress: Progress = silent,
+    workers: Workers = 1,
+    engine: str | None = None,
+    finished: Finished = lambda outcome: None,
+) -> Outcome:
+    """Add metrics to all cells of a matrix."""
+
+    def score_cell(folder: Path) -> Outcome:
+        return score_run(folder, metrics, device, progress, workers=workers, engine=engine)
+
+    return _one_by_one(path, runs_in(path), score_cell, finished)
+
+
+def _one_by_one(path: Path, folders: Iterable[Path], work: Callable[[Path], Outcome], finished: Finished) -> Outcome:
+    """Outcome of the work on all cells. Raises MatrixError if every one of them fails."""
     outcomes: list[Outcome] = []
     failures: list[str] = []
     for folder in folders:
@@ -76,37 +132,24 @@ def _one_by_one(
         failures += [f"{folder.name}: {failure}" for failure in outcome.failures]
         outcomes.append(outcome)
         finished(outcome)
-    return outcomes, failures
-
-
-def score_matrix(
-    path: Path,
-    metrics: Sequence[str],
-    device: str = "auto",
-    progress: Progress = silent,
-    workers: Workers = 1,
-    engine: str | None = None,
-    finished: Callable[[Outcome], None] = lambda outcome: None,
-) -> Outcome:
-    """Add metrics to all cells; ``finished`` is called with the outcome of each. A cell that fails is named and passed
-    over. Raises MatrixError if none can be measured.
-    """
-
-    def score_cell(folder: Path) -> Outcome:
-        return score_run(folder, metrics, device, progress, workers=workers, engine=engine)
-
-    outcomes, failures = _one_by_one(runs_in(path), score_cell, finished)
     if not outcomes:
         raise MatrixError("; ".join(failures))
-    return combined(path, outcomes, failures)
+    return Outcome(
+        folder=path,
+        items=sum(outcome.items for outcome in outcomes),
+        sampled=sum(outcome.sampled for outcome in outcomes),
+        scored=sum(outcome.scored for outcome in outcomes),
+        usable=any(outcome.usable for outcome in outcomes),
+        failures=tuple(failures),
+    )
 
 
-def estimate_matrix(spec: MatrixSpec) -> Iterator[str]:
+def estimate_matrix(specs: Sequence[RunSpec]) -> Iterator[str]:
     """Lines of ``--dry-run`` for every cell. Raises SRBenchError if one could not start."""
-    path = folder_of(spec)
-    yield f"matrix: {path}, {number_of(len(spec.runs), 'run')}"
-    for cell, cell_spec in spec.runs.items():
-        yield from estimate(replace(cell_spec, out=str(path / cell.name)))
+    path, cells = folder_of(specs[0].out, _command(specs)), cells_of(specs)
+    yield f"matrix: {path}, {number_of(len(cells), 'run')}"
+    for cell, spec in cells.items():
+        yield from estimate(replace(spec, out=str(path / cell.name)))
 
 
 def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
@@ -132,15 +175,21 @@ def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
     return [out / cell.name for cell in first.cells]
 
 
-def folder_of(spec: MatrixSpec) -> Path:
+def _command(specs: Sequence[RunSpec]) -> str:
+    """The command that makes all runs of a matrix."""
+    values = {name: tuple(dict.fromkeys(getattr(spec, name) for spec in specs)) for name in SPANNED}
+    return specs[0].command({name: several for name, several in values.items() if len(several) > 1})
+
+
+def folder_of(out: str | None, command: str) -> Path:
     """``--out``; else the newest matrix of the same command, whatever its date, else a new one of today."""
-    if spec.out:
-        return Path(spec.out)
+    if out:
+        return Path(out)
     runs = Path("runs")
     pattern = re.compile(r"\d{4}(-\d\d){2}-matrix(-\d+)?")
     for path in newest_first(one for one in runs.glob("*-matrix*") if pattern.fullmatch(one.name)):
         try:
-            if read_matrix(path).command == spec.command:
+            if read_matrix(path).command == command:
                 return path
         except MatrixError:
             continue

@@ -5,3 +5,7 @@ from srbench.interfaces import SRBenchError
 
 class RunFolderError(SRBenchError):
     """A run folder that cannot be read, written or merged."""
+
+
+class NothingMeasuredError(RunFolderError):
+    """A run folder without a measured row."""

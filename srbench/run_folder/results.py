@@ -11,7 +11,7 @@ import pandas as pd
 
 from srbench.interfaces import MetricFacts
 from srbench.plugins.registry import parse_metric
-from srbench.run_folder import RunFolderError
+from srbench.run_folder import NothingMeasuredError, RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
@@ -55,7 +55,7 @@ def rows_of(folder: RunFolder) -> list[Row]:
     """
     rows = [row_of(folder, sample) for sample in folder.planned_samples() if not sample.failed]
     if not rows:
-        raise RunFolderError(f"{folder.path}: nothing is measured yet; run its command again")
+        raise NothingMeasuredError(f"{folder.path}: nothing is measured yet; run its command again")
     return rows
 
 

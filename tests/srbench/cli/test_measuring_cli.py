@@ -19,7 +19,7 @@ from srbench.images.resize import downscale_uint8
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 
-TEMPLATE = (files("srbench.matrix") / "bench.toml").read_text(encoding="utf-8")
+TEMPLATE = (files("srbench.benchmark") / "bench.toml").read_text(encoding="utf-8")
 WHERE = ["Page: run/report/report.html", "Open it: srbench view run", "Report: run/report/report.md"]
 """Last lines of a run: the page first."""
 

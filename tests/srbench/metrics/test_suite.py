@@ -17,13 +17,13 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from srbench.api import evaluate
 from srbench.benchmark import BenchmarkError
+from srbench.benchmark.bench_file import requested_runs
 from srbench.benchmark.measure import measure_folder, to_json_text
 from srbench.benchmark.run import run, score_run
 from srbench.files.config import ConfigError
 from srbench.images.io import read_image
 from srbench.images.resize import downscale_uint8, upscale_uint8
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.matrix.request import read_spec
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.suite import Suite, open_metrics, read_suite, suite_names
 from srbench.reporting import ReportError
@@ -370,6 +370,6 @@ def test_the_border_leaves_something():
 
 
 def test_ntire21_draws_ten_samples_unless_told_otherwise():
-    assert read_spec(None, {"models": ("srflow",), "scale": 4, "suite": "ntire21"}).samples == 10
-    assert read_spec(None, {"models": ("srflow",), "scale": 4, "suite": "ntire21", "samples": 3}).samples == 3
-    assert read_spec(None, {"models": ("srflow",), "scale": 4}).samples == 5
+    assert requested_runs(None, {"models": ("srflow",), "scale": 4, "suite": "ntire21"})[0].samples == 10
+    assert requested_runs(None, {"models": ("srflow",), "scale": 4, "suite": "ntire21", "samples": 3})[0].samples == 3
+    assert requested_runs(None, {"models": ("srflow",), "scale": 4})[0].samples == 5

@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from srbench.benchmark import BenchmarkError
+from srbench.benchmark.bench_file import requested_runs
 from srbench.benchmark.run import run
 from srbench.files.hashes import sha256_file
 from srbench.images.tiling import OVERLAP, upscale_in_windows
 from srbench.interfaces import SRBenchError
-from srbench.matrix import MatrixError
-from srbench.matrix.request import read_spec
 from srbench.models import ModelError
 from srbench.models import third_party as foreign
 from srbench.models.loading import load_model, scale_of
@@ -145,7 +145,7 @@ def test_a_run_with_weights_alone(tmp_path, photos):
     """No --scale, no class, no configuration; and the run proves itself."""
     compact(tmp_path / "4x-a.pth", 4)
     models = (str(tmp_path / "4x-a.pth"), f"second={tmp_path / '4x-a.pth'}+consistent", "bicubic")
-    spec = read_spec(
+    [spec] = requested_runs(
         None,
         {
             "models": models,
@@ -162,8 +162,8 @@ def test_a_run_with_weights_alone(tmp_path, photos):
     assert rows["second"]["lr_psnr"][0] > rows["4x-a"]["lr_psnr"][0]
     assert verify(folder, resample=3).holds
     compact(tmp_path / "2x-b.pth", 2)
-    with pytest.raises(MatrixError, match="several scales"):
-        read_spec(None, {"models": (models[0], str(tmp_path / "2x-b.pth"))})
+    with pytest.raises(BenchmarkError, match="several scales"):
+        requested_runs(None, {"models": (models[0], str(tmp_path / "2x-b.pth"))})
 
 
 @needs_spandrel
@@ -171,7 +171,7 @@ def test_tiles_of_a_network_that_looks_nearby(tmp_path, photos):
     compact(tmp_path / "4x-a.pth", 4)
     whole, tiled = (
         run(
-            read_spec(
+            *requested_runs(
                 None,
                 {
                     "models": (str(tmp_path / "4x-a.pth"),),
@@ -290,7 +290,7 @@ def test_an_onnx_graph_of_rrdb_is_rrdb(tmp_path, photos):
     with torch.no_grad():
         torch.testing.assert_close(loaded.model(lr), rrdb(lr), atol=1e-4, rtol=0)
     assert (loaded.label, loaded.weights.sha256, loaded.weights.parameters) == ("4x-rrdb", sha256_file(path), None)
-    spec = read_spec(
+    [spec] = requested_runs(
         None,
         {
             "models": ("rrdb", str(path)),

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from srbench.benchmark.bench_file import requested_runs
 from srbench.benchmark.run import run
 from srbench.files.hashes import sha256_file
 from srbench.interfaces import SRBenchError
-from srbench.matrix.request import read_spec
 from srbench.models import ModelError
 from srbench.models.loading import load_model, scale_of
 from srbench.models.third_party import is_torchscript
@@ -87,7 +87,7 @@ def test_half_precision(tmp_path):
 
 def test_a_run_by_workers_with_costs_proves_itself(tmp_path, photos):
     torch.jit.script(Small(4).eval()).save(path := tmp_path / "net.pt")
-    spec = read_spec(
+    [spec] = requested_runs(
         None,
         {
             "models": (f"mine={path}",),

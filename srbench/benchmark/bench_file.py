@@ -1,0 +1,107 @@
+"""Requests of bench.toml and the command line, which overrides the file, as runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import make_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from srbench.benchmark import BenchmarkError
+from srbench.files.config import load_toml, register
+from srbench.metrics.suite import DEFAULT, read_suite
+from srbench.models.loading import scale_of
+from srbench.run_folder.request import RunSpec
+
+SPANNED = ("data", "scale", "suite", "degrade")
+"""Fields of RunSpec that may have several values in one request: each combination is a run."""
+
+
+class RequestError(BenchmarkError):
+    """A command line that lacks models, a scale or data."""
+
+
+def _one_or_more(kind: type) -> Callable[[object], object]:
+    def read(value: object) -> object:
+        values = tuple(value) if isinstance(value, list) else (value,)
+        if not values or any(type(one) is not kind for one in values):
+            raise ValueError(f"{value!r} is neither {kind.__name__} nor a list of them")
+        return values
+
+    return read
+
+
+register(str | tuple[str, ...] | None, _one_or_more(str))
+register(int | tuple[int, ...] | None, _one_or_more(int))
+
+
+def _kind(name: str, kind: Any) -> Any:  # noqa: ANN401 - types
+    one: Any = int if name == "scale" else str
+    return (one | tuple[one, ...] if name in SPANNED else kind) | None
+
+
+BenchFile = make_dataclass(
+    "BenchFile",
+    [(name, _kind(name, kind), None) for name, kind in get_type_hints(RunSpec).items() if name != "shard"],
+    frozen=True,
+)
+"""Keys of a bench.toml: all options of a run but the shard."""
+
+
+def requested_runs(path: Path | None, given: Mapping[str, Any]) -> list[RunSpec]:
+    """Runs that a file and the options of a command line request: one for every combination of the values of SPANNED.
+
+    ``given`` are options by their names in RunSpec; those of SPANNED may be tuples. Raises RequestError if models,
+    scale or data are missing on a command line, ConfigError for an unknown key or a value of the wrong type in a file,
+    BenchmarkError for any other contradiction.
+    """
+    where = "the command line" if path is None else str(path)
+    file = {} if path is None else vars(load_toml(path, BenchFile))
+    asked = {name: value for name, value in file.items() if value is not None}
+    if "data" in given:
+        asked.pop("hr", None)
+        asked.pop("lr", None)
+    if "hr" in given or ("lr" in given and "hr" not in asked):
+        asked.pop("data", None)
+    asked |= given
+    if "models" not in asked:
+        raise RequestError(f"{where}: models is missing; give --models, or write it into a file")
+    if not asked["models"]:
+        raise BenchmarkError(f"{where}: models is empty; name at least one")
+    if "hr" in asked or "lr" in asked:
+        if "data" in asked or "lr" not in asked:
+            kind = RequestError if path is None else BenchmarkError
+            raise kind(f"{where}: give data, or hr and lr together, or lr alone")
+        asked["data"] = (None,)
+    if "scale" not in asked:
+        asked["scale"] = agreed_scale({model: scale_of(model) for model in asked["models"]}, where)
+    values = {name: asked.pop(name) for name in SPANNED if name in asked}
+    combinations = itertools.product(*(value if isinstance(value, tuple) else (value,) for value in values.values()))
+    return [_run(asked | dict(zip(values, combination, strict=True)), where) for combination in combinations]
+
+
+def _run(asked: dict[str, Any], where: str) -> RunSpec:
+    """A run of single values; a suite may fix the number of samples."""
+    if "samples" not in asked and (samples := read_suite(asked.get("suite", DEFAULT)).samples) is not None:
+        asked["samples"] = samples
+    return RunSpec(**asked).checked(where)
+
+
+def agreed_scale(stated: Mapping[str, int | None], where: str, option: str = "--scale") -> int:
+    """The one scale that models state by their weights or classes: name of a model -> its scale.
+
+    Raises RequestError if none states one, BenchmarkError if they state several.
+    """
+    said = {model: scale for model, scale in stated.items() if scale is not None}
+    if not said:
+        raise RequestError(
+            f"{where}: scale is missing, and no model states one ({', '.join(stated)}); give {option}, "
+            "or add an attribute scale to the class of the model"
+        )
+    if len(set(said.values())) > 1:
+        listed = ", ".join(f"{model} {scale}" for model, scale in said.items())
+        raise BenchmarkError(
+            f"{where}: the models are made for several scales ({listed}); choose one with {option}, or measure each"
+        )
+    return next(iter(said.values()))

@@ -1,0 +1,209 @@
+"""Table of a matrix for a paper: the lines of all cells, one below the other, in Markdown, HTML, LaTeX and CSV.
+
+Every suite has a table of its own, as its metrics are. Values are bold as in the report of each cell: nothing is
+compared across datasets, scales or protocols.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from srbench.interfaces import MetricFacts, SRBenchError
+from srbench.matrix import MatrixError
+from srbench.matrix.folder import Cell, has_started, read_matrix
+from srbench.pages import markdown
+from srbench.reporting.files import FOLDER, put_in_place
+from srbench.reporting.latex import bold, display_name, escape, row, title
+from srbench.reporting.measurements import Measurements, read_runs
+from srbench.reporting.rendering import rendered, source
+from srbench.reporting.scores import Scores, empty_table, header, scores_of
+from srbench.run_folder import NothingMeasuredError
+from srbench.words import number_of, one_line
+
+FILES = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A measured cell: its lines stand together in the table."""
+
+    cell: Cell
+    measurements: Measurements
+    scores: Scores
+
+    @property
+    def images(self) -> str:
+        """Number and origin of the images: ``5 images, LR by MATLAB's bicubic downscaling``."""
+        protocol = self.measurements.protocol
+        crop = "" if protocol.crop is None else f", the central {protocol.crop} x {protocol.crop} of each"
+        return f"{number_of(len(self.measurements.images), 'image')}{crop}, LR {protocol.lr}"
+
+
+@dataclass(frozen=True)
+class SuiteTable:
+    """Table of one suite."""
+
+    suite: str
+    """Name and version."""
+    blocks: list[Block]
+
+    @cached_property
+    def metrics(self) -> list[MetricFacts]:
+        """Columns: a metric with several signatures has one for each."""
+        metrics = {_column(metric): metric for block in self.blocks for metric in block.scores.metrics}
+        return list(metrics.values())
+
+    @property
+    def has_variants(self) -> bool:
+        """True if a model has rows in the report of a cell that are not in this table."""
+        return any(block.scores.variants for block in self.blocks)
+
+    def rows(self, block: Block) -> Iterator[tuple[str, list[tuple[str, bool]], int]]:
+        """Rows of a block: label of the model, text of every column and whether it is bold, and number of images."""
+        known = {_column(metric): metric.name for metric in block.scores.metrics}
+        for line in block.scores.competing:
+            cells = [line.cells[known[column]] if column in known else None for column in map(_column, self.metrics)]
+            yield line.label, [("–", False) if cell is None else (cell.text, cell.is_best) for cell in cells], line.images
+
+
+@dataclass(frozen=True)
+class MatrixReport:
+    """Report of a matrix."""
+
+    files: list[Path]
+    """Files that were written, in the order of the formats."""
+    tables: list[SuiteTable]
+    not_measured: list[str]
+    """Cells without a measured row."""
+    damaged: list[str]
+    """Cells that cannot be read, with the reason."""
+
+
+def write_matrix_report(path: Path, formats: Sequence[str] = tuple(FILES), out: Path | None = None) -> MatrixReport:
+    """Write report.md, report.html, table.tex and table.csv of a matrix into ``report`` in its folder, or ``out``.
+
+    Cells that are not measured or damaged are named in it. Raises MatrixError if no cell can be shown.
+    """
+    matrix = read_matrix(path)
+    tables: dict[str, SuiteTable] = {}
+    not_measured, damaged = [], []
+    for cell in matrix.cells:
+        run = path / cell.name
+        try:
+            block = _block(cell, run) if has_started(run) else None
+        except NothingMeasuredError:
+            block = None
+        except (SRBenchError, OSError) as error:
+            damaged.append(f"{run}: {one_line(error).removeprefix(f'{run}: ').replace(f'{run}/', '')}")
+            continue
+        if block is None:
+            not_measured.append(cell.name)
+        else:
+            suite = block.measurements.protocol.suite
+            tables.setdefault(suite, SuiteTable(suite, [])).blocks.append(block)
+    if damaged and not tables:
+        raise MatrixError("; ".join(damaged))
+    if not tables:
+        raise MatrixError(f"{path}: nothing of it is measured yet; run its command: {matrix.command}")
+    shown = list(tables.values())
+    base = "../" if out is None else f"{path.resolve().as_uri()}/"
+    facts = {"matrix": matrix, "tables": shown, "not_measured": not_measured, "damaged": damaged, "base": base}
+    texts = {
+        "md": rendered("matrix.md.jinja", rows=_markdown_table, **facts) + "\n",
+        "html": rendered("matrix.html.jinja", style=source("report.css"), **facts) + "\n",
+        "tex": rendered("table.tex.jinja", comments=[], tables=list(map(_latex, shown))),
+        "csv": _csv(shown),
+    }
+    folder = path / FOLDER if out is None else out
+    put_in_place(folder, {FILES[form]: texts[form].encode() for form in FILES if form in formats})
+    return MatrixReport([folder / FILES[form] for form in FILES if form in formats], shown, not_measured, damaged)
+
+
+def _block(cell: Cell, run: Path) -> Block:
+    measurements = read_runs([run])
+    return Block(cell, measurements, scores_of(measurements))
+
+
+def _column(metric: MetricFacts) -> tuple[str, str]:
+    return metric.name, metric.signature
+
+
+def _markdown_table(table: SuiteTable) -> str:
+    lines = [
+        [
+            markdown.escape(block.cell.dataset),
+            f"{block.cell.scale}x",
+            markdown.escape(label),
+            *(f"**{text}**" if is_best else text for text, is_best in values),
+            str(images),
+        ]
+        for block in table.blocks
+        for label, values, images in table.rows(block)
+    ]
+    columns = [markdown.escape(header(metric)) for metric in table.metrics]
+    return markdown.table(["dataset", "scale", "model", *columns, "n"], lines)
+
+
+def _latex(table: SuiteTable) -> dict[str, object]:
+    """Facts of ``table.tex.jinja``; the first line of a block names its dataset and scale."""
+    blocks = []
+    for block in table.blocks:
+        place = [escape(block.cell.dataset), rf"${block.cell.scale}\times$"]
+        lines: list[str] = []
+        for label, values, images in table.rows(block):
+            cells = [bold(escape(text), is_best=is_best) for text, is_best in values]
+            lines.append(row([*(place if not lines else ["", ""]), escape(display_name(label)), *cells, str(images)]))
+        blocks.append(lines)
+    tabular = {
+        "columns": f"lll{'r' * (len(table.metrics) + 1)}",
+        "head": [row(["dataset", "scale", "model", *map(title, table.metrics), "$n$"])],
+        "blocks": blocks,
+    }
+    data = "; ".join(escape(f"{block.cell.dataset} {block.cell.scale}x: {block.images}") for block in table.blocks)
+    return {
+        "definitions": {metric.signature: metric.protocol for metric in table.metrics},
+        "is_wide": True,
+        "caption": f"Super-resolution, protocol {escape(table.suite)}. {data}. Means over $n$ images; every dataset and "
+        "scale is compared by itself.",
+        "label": "".join(c if c.isalnum() else "-" for c in table.suite),
+        "variants": table.has_variants,
+        "tabulars": [tabular],
+    }
+
+
+def _csv(tables: Sequence[SuiteTable]) -> str:
+    """One line per mean, of variants too: its place, its value, its interval, and the number of images."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = ("suite", "data", "scale", "model", "temperature", "metric", "mean", "low", "high", "n", "signature")
+    writer.writerow(columns)
+    for table in tables:
+        for block in table.blocks:
+            for line in block.scores.lines:
+                for metric, cell in zip(block.scores.metrics, line.cells.values(), strict=True):
+                    place = (table.suite, block.cell.dataset, block.cell.scale)
+                    setting = (line.setting.model, line.setting.temperature)
+                    interval = ("" if number != number else number for number in (cell.mean, cell.low, cell.high))
+                    writer.writerow([*place, *setting, metric.name, *interval, line.images, metric.signature])
+    return text.getvalue()
+
+
+def terminal_table(table: SuiteTable) -> Table:
+    """Table for the terminal."""
+    shown = empty_table(("dataset", "scale", "model"), table.metrics, title=table.suite)
+    shown.add_column("n", justify="right", no_wrap=True)
+    for block in table.blocks:
+        for place, (label, values, images) in enumerate(table.rows(block)):
+            cells = [Text(text, "bold" if is_best else "") for text, is_best in values]
+            where = (block.cell.dataset, f"{block.cell.scale}x") if place == 0 else ("", "")
+            shown.add_row(*map(Text, where), Text(label), *cells, str(images))
+        shown.add_section()
+    return shown

@@ -1,1 +1,0 @@
-"""Reports of a matrix of runs: its table, its LaTeX, its page."""
