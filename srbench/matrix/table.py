@@ -149,7 +149,7 @@ def _markdown_table(table: SuiteTable) -> str:
         for label, values, images in table.rows(block)
     ]
     columns = [markdown.escape(header(metric)) for metric in table.metrics]
-    return markdown.table(["dataset", "scale", "model", *columns, "n"], lines)
+    return markdown.table(["dataset", "scale", "model", *columns, "n"], lines, texts=3)
 
 
 def _latex(table: SuiteTable) -> dict[str, object]:

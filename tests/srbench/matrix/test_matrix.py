@@ -15,7 +15,8 @@ from srbench.images.io import write_png
 from srbench.matrix.folder import FILE, Cell, is_matrix, read_matrix, runs_in
 from srbench.reporting import report
 from srbench.reporting.measurements import read_runs
-from srbench.run_folder.folder import RunFolder, writing
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.journal import writing
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.results import rows_of
 
@@ -88,7 +89,7 @@ def means(folder="m"):
 
 def interrupt_in(monkeypatch, place):
     """Ctrl-C when so many outputs have been made."""
-    from srbench.benchmark import sampling
+    from srbench.benchmark import sampler as sampling
 
     upscale, made = sampling.upscale, []
 
@@ -134,8 +135,8 @@ def test_one_table_in_four_formats(command, matrix):
         assert line["signature"] == f"PSNR|{'Y' if cell.suite == 'own' else 'RGB'}|round|crop(scale)|v1"
         label = Setting(line["model"], float(line["temperature"]) if line["temperature"] else None).label
         number = f"{float(line['mean']):.2f}"
-        shown = [row for row in texts["report.md"].splitlines() if f"| {label} " in row and number in row]
-        assert any(re.match(rf"\| {line['data']} +\| {line['scale']}x +\|", row) for row in shown)
+        row = rf"\| {line['data']} +\| {line['scale']}x +\| {re.escape(label)} +\|.*\b{number}\b"
+        assert re.search(row, texts["report.md"]), row
         assert number in texts["report.html"]
         assert number in texts["table.tex"]
     assert command("report", matrix, "--format", "csv").out.splitlines()[-1] == "Report: m/report/table.csv"
@@ -234,7 +235,7 @@ def test_a_cell_in_use_is_passed_over_by_score(command, matrix):
     first, *others = runs_in(matrix)
     with writing(first):
         done = command("score", matrix, "--metrics", "lr_psnr")
-    assert (done.code, f"{first.name}: in use by" in done.err) == (1, True), done.err
+    assert (done.code, f"{first.name}: another srbench process is writing" in done.err) == (1, True), done.err
     assert others
     assert all('"metric": "lr_psnr"' in (one / "rows.jsonl").read_text() for one in others)
 
