@@ -71,7 +71,11 @@ class SuiteTable:
         known = {_column(metric): metric.name for metric in block.scores.metrics}
         for line in block.scores.competing:
             cells = [line.cells[known[column]] if column in known else None for column in map(_column, self.metrics)]
-            yield line.label, [("–", False) if cell is None else (cell.text, cell.is_best) for cell in cells], line.images
+            yield (
+                line.label,
+                [("–", False) if cell is None else (cell.text, cell.is_best) for cell in cells],
+                line.images,
+            )
 
 
 @dataclass(frozen=True)
