@@ -129,7 +129,7 @@ class Engine:
             for task in tasks:
                 yield task, here.do(task)
         else:
-            yield from _processes(tasks, opening().packed(), min(self.workers, len(tasks)), self.environments)
+            yield from _processes(tasks, opening().packed(), self.workers, self.environments)
 
 
 def choose_engine(name: str | None, workers: Workers, device: str, tasks: int) -> Engine:

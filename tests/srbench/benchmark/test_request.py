@@ -104,10 +104,6 @@ def test_seeds_fit_a_generator(seed_of):
 
 
 def test_the_command_makes_the_same_spec(command, monkeypatch):
-    import srbench.benchmark.request
-
-    import srbench.matrix.run  # before it could take the function below for good
-
     specs = []
 
     def record(spec, **_):

@@ -1,0 +1,360 @@
+"""This process, worker processes, a Dask cluster, merged shards: the same rows and images, whatever dies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import srbench.benchmark.engines
+from srbench.api import evaluate
+from srbench.benchmark import BenchmarkError
+from srbench.benchmark.engines import choose_engine, gpus
+from srbench.benchmark.run import run, score_run
+from srbench.images.io import read_uint8, write_png
+from srbench.machine.processes import suitable_workers
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.merge import merge
+from srbench.run_folder.request import RunSpec
+from srbench.verification.verify import verify
+
+KILLERS = '''
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import torch.nn.functional as F
+
+from srbench.metrics.pixel import PSNR
+
+
+class Deadly:
+    """Repeats pixels; a wide image kills its process."""
+
+    scale = 4
+
+    def __call__(self, lr):
+        if lr.shape[-1] > 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return F.interpolate(lr, scale_factor=4)
+
+
+class DeadlyOnce(Deadly):
+    def __call__(self, lr):
+        place = Path(__file__).with_name("died")
+        if place.exists():
+            return F.interpolate(lr, scale_factor=4)
+        place.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DeadlyMetric(PSNR):
+    def __init__(self):
+        super().__init__()
+        self.facts = replace(self.facts, name="deadly", title="Deadly")
+
+    def __call__(self, samples, pair):
+        if pair.hr.shape[-1] > 32:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(samples, pair)
+'''
+
+
+@pytest.fixture
+def spec(draw_image, models, tmp_path):
+    """Six images of which c is damaged and b, d and f are wide; three models of which one fails; seven samples."""
+    for seed, name in enumerate("abcdef"):
+        write_png(tmp_path / "images" / f"{name}.png", draw_image(seed, 32, 32 + 4 * (seed % 2)))
+    content = (tmp_path / "images" / "c.png").read_bytes()
+    (tmp_path / "images" / "c.png").write_bytes(content[: len(content) // 2])
+    return RunSpec(
+        models=tuple(f"{models}:{name}" for name in ("Nearest", "Noisy", "Raises")),
+        scale=4,
+        data=str(tmp_path / "images"),
+        metrics=("psnr", "ssim", "sigma"),
+        temperature=(0.3, 0.8),
+        samples=7,
+        out=str(tmp_path / "here"),
+    )
+
+
+@pytest.fixture
+def killers(spec, tmp_path):
+    """A file of models and a metric that kill the process they are in; of the images, a and the wide b are left."""
+    for name in "cdef":
+        (tmp_path / "images" / f"{name}.png").unlink()
+    path = tmp_path / "killers" / "killers.py"
+    path.parent.mkdir()
+    path.write_text(KILLERS)
+    return path
+
+
+@pytest.fixture
+def results(timeless):
+    """All that a run folder holds, without times, tries and commands."""
+
+    def call(folder):
+        images = {
+            str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in sorted((folder / "images").rglob("*.png"))
+        }
+        return timeless(folder), images, replace(read_manifest(folder), invocations=())
+
+    return call
+
+
+def by_shards(spec):
+    parts = [run(replace(spec, shard=f"{number}/3", out=f"{spec.out}-{number}")) for number in (1, 2, 3)]
+    merge([part.folder for part in parts], Path(spec.out))
+    return replace(
+        parts[0],
+        folder=Path(spec.out),
+        items=sum(part.items for part in parts),
+        sampled=sum(part.sampled for part in parts),
+        scored=sum(part.scored for part in parts),
+        failures=tuple(failure for part in parts for failure in part.failures),
+    )
+
+
+WAYS = {
+    "2 processes": lambda spec: run(spec, workers=2),
+    "dask": lambda spec: run(spec, workers=2, engine="dask"),
+    "merged shards": by_shards,
+}
+
+
+def test_every_engine_gives_the_same_rows_and_images(spec, results, tmp_path):
+    here = run(spec)
+    assert (here.items, here.sampled, here.scored) == (24, 15, 45)
+    for name, way in WAYS.items():
+        other = way(replace(spec, out=str(tmp_path / name)))
+        assert results(other.folder) == results(here.folder), name
+        assert (other.items, other.sampled, other.scored) == (here.items, here.sampled, here.scored), name
+        assert sorted(other.failures) == sorted(here.failures), name
+        keys = Counter(json.loads(line)["key"] for line in (other.folder / "rows.jsonl").read_text().splitlines())
+        assert set(keys.values()) == {1}, f"{name}: every value is there once"
+        found = verify(other.folder, resample=3)
+        assert found.holds, found.text()
+
+
+def test_every_engine_adds_metrics(spec, results, tmp_path):
+    """Five of seven samples are saved, so that for SSIM of all of them they are drawn again."""
+    spec = replace(spec, models=spec.models[:2])
+    whole = run(spec)
+    for number, options in enumerate([{"workers": 2}, {"workers": 1, "engine": "dask"}]):
+        few = run(replace(spec, metrics=("psnr",), out=str(tmp_path / f"few{number}"))).folder
+        assert score_run(few, ["sigma", "ssim"], **options).scored == 30
+        assert results(few)[0] == results(whole.folder)[0]
+
+
+@pytest.mark.parametrize("options", [{"workers": 2}, {"workers": 1, "engine": "dask"}], ids=["processes", "dask"])
+def test_a_worker_that_dies_once_costs_nothing(spec, killers, options):
+    outcome = run(replace(spec, models=(f"{killers}:DeadlyOnce",), metrics=("psnr",)), **options)
+    assert (outcome.sampled, outcome.failures) == (2, ())
+    assert (killers.parent / "died").exists()
+    assert all(not record.failed and record.tries == 1 for record in sample_records(outcome.folder))
+
+
+@pytest.mark.parametrize("options", [{"workers": 2}, {"workers": 1, "engine": "dask"}], ids=["processes", "dask"])
+def test_an_item_that_always_kills_its_process_fails_alone(spec, killers, options):
+    deadly = replace(spec, models=(f"{killers}:Deadly", *spec.models[:1]), metrics=("psnr",))
+    outcome = run(deadly, **options)
+    assert outcome.sampled == 3
+    [failed] = [record for record in sample_records(outcome.folder) if record.failed]
+    assert (failed.model, failed.image, failed.tries) == ("Deadly", "b", 3)
+    assert failed.error.startswith("b: crashed ")
+    assert outcome.failures == (f"Deadly: {failed.error}",)
+    assert verify(outcome.folder).holds
+    killers.write_text(killers.read_text().replace("os.kill(os.getpid(), signal.SIGKILL)", "pass"))
+    assert run(deadly).failures == (), "the next command tries again"
+
+
+def test_a_metric_that_kills_its_process_fails_alone(spec, killers):
+    outcome = run(replace(spec, models=spec.models[:1], metrics=("psnr", f"{killers}:DeadlyMetric")), workers=2)
+    [failure] = outcome.failures
+    assert failure.startswith("Nearest: b: crashed ")
+    folder = RunFolder.read(outcome.folder)
+    assert [score.value is not None for score in folder.of("a").scores.values()] == [True, True]
+    assert verify(outcome.folder).holds
+
+
+def sample_records(path):
+    return [record for known in RunFolder.read(path).known.values() for record in known.samples.values()]
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_what_a_worker_warns_of_is_heard_here(spec, tmp_path):
+    for name in "ab":
+        clear = Image.open(tmp_path / "images" / f"{name}.png").convert("RGBA")
+        clear.putpixel((0, 0), (1, 2, 3, 4))
+        clear.save(tmp_path / "images" / f"{name}.png")
+    with pytest.warns(UserWarning, match="transparent") as heard:
+        run(replace(spec, models=("bicubic",), metrics=("psnr",), limit=2), workers=2)
+    assert [str(one.message) for one in heard] == [
+        f"{tmp_path / 'images'}: images with transparent pixels are put on white"
+    ]
+
+
+def children(parent):
+    """Workers of a process, without the one that watches over shared memory."""
+    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(each) for each in found if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+@pytest.mark.usefixtures("heeded_interrupts")
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_keeps_what_is_done_and_ends_all_processes(spec, models, workers):
+    models.write_text(models.read_text().replace("up = F", "time.sleep(0.3)\n        up = F"))
+    spec = replace(spec, models=spec.models[:2], metrics=("psnr",))
+    words = [sys.executable, "-m", *shlex.split(spec.command()), "--workers", str(workers)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    samples = Path(spec.out) / "samples.jsonl"
+    while not (samples.exists() and samples.read_bytes().count(b"\n") >= 3):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    started = children(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.strip().splitlines()[-1].startswith("srbench: interrupted; finished work is kept.")
+    assert "Traceback" not in err
+    assert len(started) == (0 if workers == 1 else workers)
+    assert not [worker for worker in started if Path(f"/proc/{worker}").exists()]
+    assert (Path(spec.out) / "rows.jsonl").read_text().endswith("\n")
+    assert [invocation.finished for invocation in read_manifest(Path(spec.out)).invocations] == [None]
+
+
+def test_objects_are_sent_to_other_processes_if_they_can_be(spec, tmp_path):
+    up = torch.nn.Upsample(scale_factor=4)
+    found = evaluate({"up": up}, spec.data, scale=4, metrics="psnr", workers=2, out=tmp_path / "run")
+    alone = evaluate({"up": up}, spec.data, scale=4, metrics="psnr")
+    assert found.rows.equals(alone.rows)
+    with pytest.raises(BenchmarkError, match=r"cannot be sent to other processes .* name it as file.py:Name, or leave"):
+        evaluate(lambda lr: up(lr), spec.data, scale=4, metrics="psnr", workers=2)
+
+
+def test_as_many_workers_as_suit_the_machine(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64))
+    assert [suitable_workers("cpu", tasks) for tasks in (1, 7, 8, 30, 1000)] == [1, 1, 2, 7, 8]
+    assert suitable_workers("cuda", 1000) == 1
+
+
+def test_a_process_for_every_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpus("cuda") == ("0", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
+    engine = choose_engine(None, "gpus", "cuda", 100)
+    assert engine.workers == 2
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in engine.environments] == ["3", "5"]
+    with pytest.raises(BenchmarkError, match=r"--workers gpus: no NVIDIA GPU is used here \(device cpu\)"):
+        choose_engine(None, "gpus", "cpu", 100)
+
+
+SEES = """
+import os
+
+FOUND = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
+
+import torch
+
+
+class Sees:
+    scale = 4
+
+    def __call__(self, lr):
+        return torch.full((*lr.shape[:2], 4 * lr.shape[2], 4 * lr.shape[3]), int(FOUND) / 255)
+
+    def digest(self):
+        return "the same in every process"
+"""
+
+
+def test_each_worker_samples_on_its_own_gpu(spec, tmp_path, monkeypatch):
+    """Numbers of GPUs become grey levels of the outputs."""
+    (tmp_path / "sees.py").write_text(SEES)
+    monkeypatch.setattr(srbench.benchmark.engines, "gpus", lambda device: ("7", "9"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    outcome = run(replace(spec, models=(f"{tmp_path / 'sees.py'}:Sees",), metrics=("psnr",)), workers="gpus")
+    assert (outcome.sampled, outcome.scored) == (5, 5)
+    seen = {int(read_uint8(file).max()) for file in (outcome.folder / "images" / "Sees").glob("*.png")}
+    assert seen <= {7, 9}
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("engine", "workers", "error"),
+    [
+        ("dask:tcp://127.0.0.1:9", None, r"^dask:tcp://127.0.0.1:9: no scheduler answers there \("),
+        ("dask:tcp://127.0.0.1:9", 2, r"does not take --workers 2; set them on the cluster, or leave one out$"),
+        ("dask:nowhere://", None, r"^dask:nowhere://: no scheduler answers there \("),
+        ("ray", None, r"^no engine 'ray'; give dask or dask:ADDRESS, or leave it out$"),
+    ],
+)
+def test_engines_that_do_not_exist(spec, engine, workers, error, monkeypatch):
+    monkeypatch.setattr(srbench.benchmark.engines, "DASK_TIMEOUT", 0.5)
+    with pytest.raises(BenchmarkError, match=error):
+        run(replace(spec, models=spec.models[:1]), engine=engine, workers=workers)
+
+
+def test_a_scheduler_elsewhere_that_is_killed(spec, results, tmp_path, models):
+    """A worker with another processor says so; without the scheduler what is done stays, and the command resumes."""
+    models.write_text(models.read_text().replace("up = F", "time.sleep(0.1)\n        up = F"))
+    spec = replace(spec, models=spec.models[:2], metrics=("psnr",))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    words = {
+        "dask_scheduler": ["--host", "127.0.0.1", "--port", str(port), "--no-dashboard"],
+        "dask_worker": [address, "--nthreads", "1", "--memory-limit", "0", "--host", "127.0.0.1", "--no-dashboard"],
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.{name}", *options],
+            cwd=tmp_path,
+            env=os.environ | {"ATEN_CPU_CAPABILITY": "default"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for name, options in words.items()
+    ]
+
+    def progress(step):
+        if step.done >= 3:
+            processes[0].kill()
+
+    try:
+        with pytest.raises(
+            BenchmarkError, match=r"^the Dask scheduler is gone; finished work is kept\. Rerun the same"
+        ):
+            run(spec, progress, workers=None, engine=f"dask:{address}")
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait()
+    folder = RunFolder.read(Path(spec.out))
+    assert {record.facts["instructions"] for record in folder.environments.values()} == {"DEFAULT"}
+    assert folder.manifest.invocations[0].hardware == {"engine": f"dask:{address}"}, "nothing of the client's machine"
+    resumed = run(spec)
+    assert 0 < resumed.sampled < 15
+    whole = run(replace(spec, out=str(tmp_path / "whole")))
+    assert {line for line in results(resumed.folder)[0] if '"psnr"' in line} == {
+        line for line in results(whole.folder)[0] if '"psnr"' in line
+    }
