@@ -9,7 +9,7 @@ from pathlib import Path
 from baselines.convert import convert_esrgan, convert_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.files.hashes import sha256_bytes
-from srbench.weights.files import WeightsError, load_metadata
+from srbench.weights.files import TRAINING, WeightsError, load_metadata
 from srbench.weights.metadata import read_metadata
 from srbench.weights.pretrained import Family, load_pretrained
 from srbench.weights.table import cached_path, find_released
@@ -75,7 +75,7 @@ def _initial_rrdb(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet
 
 def _start_of_training(folder: Path) -> list[Path]:
     try:
-        start = json.loads((folder / "training.json").read_text())["request"]["start"]
+        start = json.loads((folder / TRAINING).read_text())["request"]["start"]
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return [] if start is None else [Path(start)]

@@ -14,7 +14,7 @@ from srbench.benchmark.bench import open_bench
 from srbench.benchmark.bench_file import agreed_scale
 from srbench.benchmark.run import run, score_run
 from srbench.files.paths import occupied
-from srbench.interfaces import Dataset, Progress, SRBenchError
+from srbench.interfaces import SAMPLES, TEMPERATURE, Dataset, Progress, SRBenchError
 from srbench.metrics.suite import DEFAULT, read_suite
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, scale_of
@@ -199,7 +199,7 @@ def evaluate(
     *,
     scale: int | None = None,
     lr: str | Path | None = None,
-    temperature: float | Iterable[float] = 0.8,
+    temperature: float | Iterable[float] = TEMPERATURE,
     samples: int | None = None,
     seed: int = 0,
     suite: str = DEFAULT,
@@ -276,7 +276,7 @@ def evaluate(
         suite=suite,
         metrics=(metrics,) if isinstance(metrics, str) else None if metrics is None else tuple(metrics),
         temperature=tuple(map(float, temperature if isinstance(temperature, Iterable) else (temperature,))),
-        samples=read_suite(suite).samples or 5 if samples is None else samples,
+        samples=read_suite(suite).samples or SAMPLES if samples is None else samples,
         seed=seed,
         device=device,
         tile=tile,

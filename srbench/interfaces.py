@@ -20,6 +20,10 @@ Made = TypeVar("Made")
 LARGEST_SEED = 2**63 - 1  # of torch's generators
 SMALLEST_TILE = 16  # LR pixels
 MOST_DIGITS = 12  # decimals of a printed metric
+TEMPERATURE = 0.8
+"""Temperature of models that sample, unless a command or the weights state another."""
+SAMPLES = 5
+"""Samples per image, unless a command or the suite states another number."""
 
 
 class SRBenchError(Exception):

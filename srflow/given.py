@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from srbench.images.lr_projection import make_consistent, make_consistent_in_place
+from srbench.interfaces import TEMPERATURE
 from srbench.machine.numerics import finite
 from srflow.compute.groups import in_cache, in_groups
 from srflow.config import SRFlowConfig
@@ -56,7 +57,7 @@ class Given:
         self,
         n: int = 1,
         *,
-        temperature: float = 0.8,
+        temperature: float = TEMPERATURE,
         generator: torch.Generator | None = None,
         tile: int | None = None,
     ) -> Tensor:
@@ -83,7 +84,7 @@ class Given:
         self,
         n: int = 1,
         *,
-        temperature: float = 0.8,
+        temperature: float = TEMPERATURE,
         generator: torch.Generator | None = None,
         tile: int,
         progress: Callable[[float], None] = lambda share: None,

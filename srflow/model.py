@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from srbench.images.resize import downscale
-from srbench.interfaces import Box, WeightsInfo
+from srbench.interfaces import TEMPERATURE, Box, WeightsInfo
 from srbench.weights.pretrained import Family, load_pretrained
 from srflow import editing
 from srflow.checkpoints.convert import convert_srflow
@@ -89,7 +89,7 @@ class SRFlow(nn.Module):
         lr: Tensor,
         n: int = 1,
         *,
-        temperature: float = 0.8,
+        temperature: float = TEMPERATURE,
         generator: torch.Generator | None = None,
         tile: int | None = None,
     ) -> Tensor:
@@ -112,7 +112,7 @@ class SRFlow(nn.Module):
         lr: Tensor,
         n: int = 1,
         *,
-        temperature: float = 0.8,
+        temperature: float = TEMPERATURE,
         generator: torch.Generator | None = None,
         tile: int,
         progress: Callable[[float], None] = lambda share: None,

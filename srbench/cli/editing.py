@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli import options
-from srbench.interfaces import Box, SRBenchError
+from srbench.interfaces import TEMPERATURE, Box, SRBenchError
 from srbench.terminal.output import say, show
 from srbench.terminal.progress import shown_progress
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @options.scale(required=True, help="Upscaling factor.")
 @options.temperatures(
-    default="0.8",
+    default=f"{TEMPERATURE:g}",
     help="Temperatures of models that sample: 0 gives the smoothest output, 1 the "
     "most varied. With several, file names state it: NAME_t0.4.png.",
 )
@@ -129,7 +129,7 @@ def temperature_command(**values: Any) -> None:  # noqa: ANN401 - click's
 
 @edit.command("restore")
 @click.argument("image", type=options.PATH)
-@options.temperature(default=0.8, help="Strength of the texture that stays: less is smoother.")
+@options.temperature(default=TEMPERATURE, help="Strength of the texture that stays: less is smoother.")
 @options.seed(default=0)
 @_EDITING
 def restore(**values: Any) -> None:  # noqa: ANN401 - click's

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from srbench.cli import options
+from srbench.interfaces import TEMPERATURE
 from srbench.terminal.output import say, show
 
 _GIVEN = {
@@ -48,8 +49,8 @@ _GIVEN = {
     "--licence", metavar="TEXT", help="Licence of the weights of a TRAINING, such as CC-BY-4.0. [default: not stated]"
 )
 @options.temperature(
-    help="Temperature at which reports compare the weights of a TRAINING, chosen on "
-    "validation images. [default: not stated, and so 0.8]"
+    help="Temperature at which reports compare the weights of a TRAINING, chosen on validation images. "
+    f"[default: not stated, and so {TEMPERATURE:g}]"
 )
 @options.scale(help="Scale of a MODEL. [default: that of its weights]")
 def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # noqa: ANN401 - click's

@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from srbench.cli import options
-from srbench.cli.reporting import (
-    reading,
-    report_cell,
-    show_outcome,
-    written_report,
-)
-from srbench.interfaces import SRBenchError
+from srbench.cli.reporting import reading, report_cell, show_outcome, written_report
+from srbench.interfaces import SAMPLES, TEMPERATURE, SRBenchError
 from srbench.terminal.output import say, show
 from srbench.terminal.progress import shown_progress
 
@@ -65,20 +60,16 @@ if TYPE_CHECKING:
     "[default: those of the suite]"
 )
 @options.temperatures(
-    help="Temperatures of models that sample: 0 gives the smoothest output, 1 the most varied. [default: 0.8]"
+    help="Temperatures of models that sample: 0 gives the smoothest output, 1 the most varied. "
+    f"[default: {TEMPERATURE:g}]"
 )
-@options.samples(help="Samples per image, of models that sample. [default: 5]")
+@options.samples(help=f"Samples per image, of models that sample. [default: {SAMPLES}]")
 @options.seed(help="Random seed: equal seeds give equal samples. [default: 0]")
 @options.device(default=None, help="Device to run on; auto takes a GPU if there is one. [default: auto]")
 @options.tile()
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE, or runs/DATE-matrix]")
 @options.workers
-@click.option(
-    "--engine",
-    metavar="NAME",
-    help="Where the work is done: dask, a Dask cluster of --workers on this machine; dask:ADDRESS, a running "
-    "scheduler. [default: processes on this machine]",
-)
+@options.engine
 @click.option(
     "--shard",
     metavar="I/N",
@@ -134,12 +125,7 @@ def run(
 @options.metrics(required=True, help="Metrics to add: NAME (srbench list metrics), pyiqa:NAME or file.py:Name.")
 @options.device(help="Device for outputs that were not saved; auto takes a GPU if there is one.")
 @options.workers
-@click.option(
-    "--engine",
-    metavar="NAME",
-    help="Where the work is done: dask, a Dask cluster of --workers on this "
-    "machine; dask:ADDRESS, a running scheduler. [default: processes on this machine]",
-)
+@options.engine
 def score(folder: Path, metrics: tuple[str, ...], device: str, workers: Workers, engine: str | None) -> None:
     """Add metrics to a run, from its saved images.
 

@@ -161,6 +161,12 @@ workers = click.option(
     help="Worker processes, one thread each. On a GPU, one samples and N "
     "measure; gpus: one samples on each GPU. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
 )
+engine = click.option(
+    "--engine",
+    metavar="NAME",
+    help="Where the work is done: dask, a Dask cluster of --workers on this machine; dask:ADDRESS, a running "
+    "scheduler. [default: processes on this machine]",
+)
 measuring_workers = partial(click.option, "--workers", type=COUNT, metavar="N")
 published = click.option(
     "--published",

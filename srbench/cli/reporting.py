@@ -53,8 +53,6 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
     with shown_progress(reading(runs)) as progress:
         written = written_report(runs, progress, **values)
     written.show()
-    if written.damaged:
-        raise SRBenchError("; ".join(written.damaged))
 
 
 @click.command()
@@ -113,28 +111,19 @@ def reading(folders: Sequence[str | Path]) -> str:
 
 @dataclass(frozen=True)
 class Written:
-    """A report that was written, and what the terminal shows of it."""
+    """A report that was written."""
 
-    files: list[Path]
-    """Files to open, one per format."""
     lines: list[str | Table]
-    """Tables, and what they say."""
-    view: str
-    """Command that opens the page; empty if none does."""
+    """What the terminal shows of it: the tables, what they say, and the files to open, the page first."""
     damaged: Sequence[str] = ()
     """Runs of a matrix that cannot be read, with the reason."""
 
     def show(self) -> None:
-        """Print the tables, what they say, and the files to open: the page first."""
+        """Print the lines. Raises SRBenchError that names the damaged runs."""
         for line in self.lines:
             show(line)
-        pages = [file for file in self.files if file.suffix == ".html"]
-        for page in pages:
-            show(f"Page: {page}")
-            if self.view:
-                show(f"Open it: {self.view}")
-        for file in [file for file in self.files if file not in pages][:1]:
-            show(f"Report: {file}")
+        if self.damaged:
+            raise SRBenchError("; ".join(self.damaged))
 
 
 def written_report(
@@ -152,14 +141,23 @@ def written_report(
     from srbench.reporting.scores import terminal_table
 
     formats = formats or tuple(run_report.FORMATS)
-    view = f"srbench view {shlex.quote(str(runs[0]))}" if out is None else ""
+    lines: list[str | Table]
+    damaged: Sequence[str] = ()
     if len(runs) == 1 and is_matrix(runs[0]):
         matrix = write_matrix_report(runs[0], formats, out)
+        files, damaged = matrix.files, matrix.damaged
         missing = [f"{name}: nothing is measured yet" for name in matrix.not_measured]
-        return Written(matrix.files, [*map(matrix_table, matrix.tables), *missing], view, matrix.damaged)
-    report = run_report.write_report(runs, formats, out, progress=progress, **settings)
-    lines: list[str | Table] = [terminal_table(report.scores), *report.scores.published.notes, *report.answer]
-    return Written(report.files, lines, view)
+        lines = [*map(matrix_table, matrix.tables), *missing]
+    else:
+        report = run_report.write_report(runs, formats, out, progress=progress, **settings)
+        files = report.files
+        lines = [terminal_table(report.scores), *report.scores.published.notes, *report.answer]
+    for page in (file for file in files if file.suffix == ".html"):
+        lines.append(f"Page: {page}")
+        if out is None:
+            lines.append(f"Open it: srbench view {shlex.quote(str(runs[0]))}")
+    lines += [f"Report: {file}" for file in files if file.suffix != ".html"][:1]
+    return Written(lines, damaged)
 
 
 def report_cell(outcome: Outcome, shard: str | None = None, *, published: bool = False) -> None:
@@ -181,10 +179,8 @@ def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = 
         say(f"nothing to do: {items} measured in {outcome.folder}")
     if shard is not None:
         show(f"{outcome.folder}: shard {shard}; combine all shards with srbench merge")
-    elif written is not None:
+    if written is not None:
         written.show()
     if outcome.failures:
         others = "all others were" if outcome.usable else "nothing else was there"
         raise SRBenchError(f"{len(outcome.failures)} could not be measured ({others}): {'; '.join(outcome.failures)}")
-    if written is not None and written.damaged:
-        raise SRBenchError("; ".join(written.damaged))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srbench.cli.listing import about
-from srbench.interfaces import SRBenchError
+from srbench.interfaces import SAMPLES, SRBenchError
 from srbench.terminal.output import show
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _suite(name: str) -> Iterator[Fact]:
     yield "version", str(suite.version)
     yield "about", suite.about
     yield "outputs", f"8 bits, by {suite.quantize}"
-    yield "samples", "5 per image" if suite.samples is None else f"{suite.samples} per image"
+    yield "samples", f"{suite.samples or SAMPLES} per image"
     for metric in open_metrics(None, suite.metrics, suite.quantize):
         unit = f", in {metric.facts.unit}" if metric.facts.unit else ""
         yield metric.facts.title, f"{_direction(metric.facts)}{unit}; {metric.facts.signature}"

@@ -6,13 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from srbench.interfaces import ModelFacts
+from srbench.interfaces import TEMPERATURE, ModelFacts
 from srbench.run_folder.protocol import Setting
 
-USUAL = 0.8
-"""Temperature of models whose weights state none: the default of a run."""
 RULE = (
-    f"A model stands in one row, at the temperature stated in its weights, or else at the one nearest to {USUAL:g}; its "
+    f"A model stands in one row, at the temperature stated in its weights, or else at the one nearest to {TEMPERATURE:g}; its "
     "other rows are not compared."
 )
 """Rule for a reader."""
@@ -80,7 +78,7 @@ def _owner(label: str, specs: dict[str, str]) -> str:
 
 
 def _chosen(settings: Sequence[Setting], rows: Sequence[int], facts: ModelFacts | None) -> int:
-    """The row whose temperature is nearest to that stated in the weights of a model, or else to 0.8."""
+    """The row whose temperature is nearest to that stated in the weights of a model, or else to the default."""
     stated = facts.weights.temperature if facts and facts.weights else None
-    aim = USUAL if stated is None else stated
+    aim = TEMPERATURE if stated is None else stated
     return min(rows, key=lambda row: abs((settings[row].temperature or 0.0) - aim))

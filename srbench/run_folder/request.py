@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE
+from srbench.interfaces import LARGEST_SEED, SAMPLES, SMALLEST_TILE, TEMPERATURE
 from srbench.metrics.suite import DEFAULT
 from srbench.run_folder import RunFolderError
 
-TEMPERATURE = 0.8
-SAMPLES = 5
 PHOTOS = "photos"
 
 

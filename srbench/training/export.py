@@ -13,11 +13,12 @@ from torch import Tensor
 from srbench.files.atomic import write_new
 from srbench.files.config import structure, to_toml
 from srbench.files.hashes import sha256_file
+from srbench.interfaces import TEMPERATURE
 from srbench.pages import markdown
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
 from srbench.training.folder import BEST, read_description
-from srbench.training.validation import MOST, SIDE, TEMPERATURE
+from srbench.training.validation import MOST, SIDE
 from srbench.weights.files import TRAINED, weights_content, weights_in
 from srbench.weights.metadata import WeightsMetadata, load_described
 

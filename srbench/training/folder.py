@@ -23,11 +23,12 @@ from srbench.files.paths import no_file, pipes_in
 from srbench.interfaces import Metric, TrainingRequest
 from srbench.training import TrainingError
 from srbench.training.config import TrainingPreset
-from srbench.weights.files import WeightsError, save_weights
+from srbench.weights.files import TRAINING, WeightsError, save_weights
 from srbench.weights.metadata import WeightsMetadata, read_metadata
 from srbench.words import one_line
 
-PRESET, DESCRIPTION, CHECKPOINT = "preset.toml", "training.json", "checkpoint.pt"
+PRESET = "preset.toml"
+CHECKPOINT = "checkpoint.pt"
 BEST, LOCK = "best.safetensors", "training.lock"
 LOSSES, METRICS = "train.csv", "validation.csv"
 CURVE_POINTS = 40
@@ -103,7 +104,7 @@ class TrainingFolder:
         Raises TrainingError if the folder cannot be written or holds another training.
         """
         self._metadata = replace(metadata, settings=cattrs.unstructure(preset))
-        if not (self.path / DESCRIPTION).exists():
+        if not (self.path / TRAINING).exists():
             asked = {
                 "data": [str(folder.resolve()) for folder in request.data],
                 "lr": [str(folder.resolve()) for folder in request.lr],
@@ -114,7 +115,7 @@ class TrainingFolder:
             description = {"facts": self._metadata.text(), "request": asked}
             with self._faults_named():
                 write_whole(self.path / PRESET, to_toml(preset).encode())
-                write_whole(self.path / DESCRIPTION, json.dumps(description, indent=1).encode())
+                write_whole(self.path / TRAINING, json.dumps(description, indent=1).encode())
             return
         known, begun = read_description(self.path)
         self._metadata = replace(self._metadata, preset=known.preset)
@@ -138,7 +139,7 @@ class TrainingFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             known = {PRESET, LOCK}  # left by a training that was killed at once
             others = [entry.name for entry in self.path.iterdir() if entry.name not in known and entry.name[0] != "."]
-            if others and not (self.path / DESCRIPTION).exists():
+            if others and not (self.path / TRAINING).exists():
                 raise TrainingError(
                     f"{self.path}: not empty, and no training in it ({min(others)} is); choose another --out"
                 )
@@ -211,7 +212,7 @@ def read_description(run: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
 
     Raises TrainingError if the folder holds no training, or a pipe.
     """
-    path = run / DESCRIPTION
+    path = run / TRAINING
     _refuse_pipes(run)
     try:
         saved = json.loads(path.read_text())

@@ -15,16 +15,14 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from srbench.images.io import quantize_round
-from srbench.interfaces import ImagePair, Metric, SRBenchError, StochasticSRModel
+from srbench.interfaces import TEMPERATURE, ImagePair, Metric, SRBenchError, StochasticSRModel
 from srbench.training import TrainingError
 from srbench.training.folder import Counts
 from srbench.words import unknown
 
 MOST, SIDE = 8, 256
 """Number of validation images, and their side in HR pixels, at most."""
-TEMPERATURE = 0.8
-"""Temperature of the measured samples, as in ``srbench run``."""
-SHOWN_TEMPERATURES = (0.5, 0.8, 1.0)
+SHOWN_TEMPERATURES = (0.5, TEMPERATURE, 1.0)
 _SHOWN = 4
 LABEL = 18  # height of the labels in pixels
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TRAINED = "weights.safetensors"
+"""The weights in the folder of a finished training."""
+TRAINING = "training.json"
+"""What the folder of a training was begun with."""
 
 
 class WeightsError(SRBenchError):
@@ -61,7 +64,7 @@ def weights_in(path: Path) -> Path:
         return path
     if (path / TRAINED).is_file():
         return path / TRAINED
-    if (path / "training.json").is_file():
+    if (path / TRAINING).is_file():
         raise WeightsError(f"{path}: the training is not finished; resume it: srbench train --resume {path}")
     raise WeightsError(f"{path}: a folder without {TRAINED}; name a weights file or the folder of a training")
 
