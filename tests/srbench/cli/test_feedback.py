@@ -1,11 +1,9 @@
-"""What the terminal shows before anything slow is loaded, and in which order it names things."""
+"""What the terminal shows before anything slow is loaded."""
 
 import os
 import pty
-import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -48,21 +46,3 @@ def test_a_bar_in_a_terminal_before_torch_is_imported(tmp_path):
     shown = os.read(screen, 1 << 16).decode()
     os.close(screen)
     assert (left.returncode, "opening bicubic, rrdb" in shown, "0:00:0" in shown) == (77, True, True)
-
-
-def test_a_run_without_simple_upscaling_says_how_to_add_it(command, photos, models):
-    made = command(
-        "run", "--models", f"{models}:Nearest", "--scale", 4, "--data", photos, "--metrics", "psnr", "--out", "my run"
-    )
-    told = "Add bicubic,rrdb to see how far these are from simple upscaling: "
-    [line] = [line for line in made.out.splitlines() if line.startswith(told)]
-    assert line in Path("my run", "report", "report.md").read_text()
-    again = shlex.split(line.removeprefix(told))
-    assert again == [
-        *("srbench", "run", "--models", "bicubic,rrdb", "--scale", "4", "--data", str(photos), "--metrics", "psnr"),
-        *("--out", "my run"),
-    ]
-    added = command(*again[1:])
-    assert added.code == 0, added.err
-    assert all(name in added.out for name in ("Nearest", "bicubic", "rrdb"))
-    assert told not in added.out
