@@ -87,8 +87,6 @@ class Network(nn.Module):
         return nn.functional.pixel_shuffle(self.convolution(lr), 4)
 '''
 """A file with a network of one layer: 1344 parameters, 27 x 48 multiply-adds for every pixel of LR."""
-STRENGTHS = {"best": 1.2, "good": 0.4, "fair": 0.0, "weak": -0.4, "worst": -1.2}
-"""Strengths of the models of a run to vote on."""
 
 _KNOWN: dict[str, dict[str, Any]] = {
     "psnr": {

@@ -134,8 +134,6 @@ class Counted:
             [*(winner[choice] for choice in self.choice.tolist()), *(evalica.Winner.Draw for _ in pairs)],
             index=pd.RangeIndex(self.models),
             weights=np.append(np.ones(len(self.choice)) if weights is None else weights, np.ones(len(pairs))),
-            tolerance=1e-8,
-            limit=10_000,
         )
         scores = result.scores.sort_index().to_numpy()
         shares = evalica.pairwise_scores(np.asarray(scores, np.float64))
