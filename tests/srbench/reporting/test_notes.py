@@ -10,6 +10,7 @@ from msgspec import structs
 from srbench.benchmark.run import run as run_benchmark
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.journal import Journal
 from srbench.run_folder.records import EnvironmentRecord
 from srbench.run_folder.request import RunSpec
 
@@ -32,7 +33,7 @@ def changed_samples(run, change):
     """Append the sample records of a run again, each with the changes that ``change`` gives."""
     folder = RunFolder.read(run)
     records = [sample for name in NAMES for sample in folder.of(name).samples.values()]
-    folder.append(*(structs.replace(sample, **change(sample)) for sample in records))
+    Journal(folder).add([structs.replace(sample, **change(sample)) for sample in records])
 
 
 def test_samples_that_ran_away_are_counted_and_named(run):
@@ -48,7 +49,7 @@ def test_samples_that_ran_away_are_counted_and_named(run):
 def test_a_table_of_several_environments_says_in_what_they_differ(run):
     here = EnvironmentRecord.of({"device": "cpu", "threads": "1", "torch": "2.9"})
     other = EnvironmentRecord.of({"device": "cpu", "threads": "2", "torch": "2.9", "MKL_CBWR": "AVX2"})
-    RunFolder.read(run).append(here, other)
+    Journal(RunFolder.read(run)).add([here, other])
     changed_samples(run, lambda one: {"environment": here.key})
     assert "environments" not in report(run)
     changed_samples(run, lambda one: {"environment": (other if one.model == "flow" else here).key})
@@ -86,9 +87,9 @@ def test_what_is_left_out_or_failed_in_one_of_two_runs_has_the_label_of_the_tabl
     )
     folder = RunFolder.read(two)
     [sample] = folder.of("birch").samples.values()
-    folder.append(structs.replace(sample, key="of other weights"))
+    Journal(folder).add([structs.replace(sample, key="of other weights")])
     [sample] = folder.of("apple").samples.values()
-    folder.append(structs.replace(folder.scores(sample)[0], value=None, error="apple: psnr failed"))
+    Journal(folder).add([structs.replace(folder.scores(sample)[0], value=None, error="apple: psnr failed")])
     text = write_report([one, two], ["md"], tmp_path / "both").files[0].read_text()
     assert "or from other images than now: 1 of m @ two. Run them again.\n" in text
     assert "> Failed: m @ two: apple: psnr failed\n" in text
