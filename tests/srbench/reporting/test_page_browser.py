@@ -20,11 +20,11 @@ def column(page, table, place):
 
 
 def join_parts(page):
-    """Let all rows of the table of results compete, as if none were a variant."""
+    """Move all variants into the table of the models."""
     page.evaluate("""() => {
-        const [first, heading, last] = document.querySelectorAll("#results tbody");
+        const [first, last] = document.querySelectorAll("#results tbody");
         first.append(...last.rows);
-        heading.remove();
+        last.closest("details").remove();
     }""")
 
 
@@ -131,15 +131,22 @@ def test_tables_sort_both_ways_and_say_so(open_page, evil_names):
     assert names == [evil_names[1], "Noisy τ=0", "Noisy τ=0.5", "Noisy τ=0.8"]
 
 
-def test_models_come_first_and_variants_are_sorted_among_themselves(open_page, evil_names):
+def test_variants_are_folded_in_a_table_of_their_own(open_page, evil_names):
     page = open_page()
-    rows = [evil_names[1], "Noisy τ=0.8", "variants", "Noisy τ=0", "Noisy τ=0.5"]
-    assert page.locator("#results tbody th").all_inner_texts() == rows
-    for _ in range(2):
-        page.locator("#results thead button").first.click()
-    assert page.locator("#results tbody th").all_inner_texts() == [*rows[1::-1], "variants", *rows[:2:-1]]
-    assert page.locator("#results tbody").last.locator(".tint").count() == 0, "tints are of what competes"
-    assert "stand first: Noisy τ=0.8 (the default). Variants (other" in page.locator("#results").inner_text()
+    assert page.locator("#results tbody th").all_text_contents() == [
+        evil_names[1],
+        "Noisy τ=0.8",
+        "Noisy τ=0",
+        "Noisy τ=0.5",
+    ]
+    assert not page.get_by_text("Noisy τ=0.5").first.is_visible()
+    page.locator("#results summary").click()
+    last = page.locator("#results table").last
+    last.locator("thead button").first.click()
+    assert last.locator("tbody th").all_inner_texts() == ["Noisy τ=0", "Noisy τ=0.5"]
+    last.locator("thead button").first.click()
+    assert last.locator("tbody th").all_inner_texts() == ["Noisy τ=0.5", "Noisy τ=0"]
+    assert last.locator("b").count() == 0
 
 
 def test_sorting_keeps_infinite_values_at_their_end_and_missing_ones_last(open_page):

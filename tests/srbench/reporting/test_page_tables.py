@@ -1,4 +1,4 @@
-"""The tables of the page in a browser: tints, copies, a narrow screen, paper."""
+"""The tables of the page in a browser: copies, a narrow screen, paper."""
 
 from __future__ import annotations
 
@@ -27,17 +27,6 @@ def page(make_run, open_page):
     run = make_run("run", rows, metrics=METRICS, models={"flow": {"projected": True, "weights": WEIGHTS}})
     write_report([run], ["html"])
     return lambda **options: open_page("", run / "report" / "report.html", **options)
-
-
-def test_decided_columns_alone_are_tinted_from_worst_to_best(page):
-    opened = page()
-    assert opened.locator("thead [data-decided]").all_inner_texts() == ["LPIPS ↓"]
-    cells = opened.locator("#results .tint").evaluate_all(
-        "(cells) => cells.map((cell) => [cell.dataset.value, cell.style.getPropertyValue('--tint')].map(Number))"
-    )
-    means, tints = np.array(cells).T
-    assert means == pytest.approx([lpips + 0.08 for lpips in LPIPS.values()])
-    assert tints == pytest.approx([0, 1 / 3, 1])
 
 
 def test_digests_and_signatures_are_copied_whole(page):
