@@ -30,6 +30,8 @@ class Made:
     digests: dict[str, str] = field(default_factory=dict)
     """Digests of models by label, where they are not made of the label."""
     weights: dict = field(default_factory=dict)
+    source: str = ""
+    """Digest of the files of results made elsewhere."""
 
 
 def write_run(path: Path, made: Made) -> Path:
@@ -52,8 +54,8 @@ def write_run(path: Path, made: Made) -> Path:
         lines.append(PairRecord(key, image, 0, 1, "", ImageDigest(f"lr {pixels}", None), ImageDigest(pixels, None)))
         for setting in settings:
             outputs = (ImageDigest(digest(setting.model, pixels), None),)
-            sample_key = folder.sample_key(setting, key, "")
-            sample = SampleRecord(sample_key, image, 0, 1, "", setting.model, None, "", outputs, 0.5, None)
+            sample_key = folder.sample_key(setting, key, made.source)
+            sample = SampleRecord(sample_key, image, 0, 1, "", setting.model, None, made.source, outputs, 0.5, None)
             lines.append(sample)
             lines += [
                 ScoreRecord(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srbench.index.runs import LeftOut, Run, read_runs_below
+from srbench.index.runs import Run, read_runs_below
 from srbench.index.tables import Table, tables_of
 from srbench.interfaces import Progress, silent
 from srbench.reporting import ReportError
@@ -18,24 +18,8 @@ from srbench.reporting.rendering import rendered, style_and_script
 from srbench.run_folder.manifest import is_run
 
 _CSV = (
-    "datasets",
-    "images",
-    "scale",
-    "suite",
-    "crop",
-    "tile",
-    "model",
-    "temperature",
-    "samples",
-    "seed",
-    "digest",
-    "competes",
-    "metric",
-    "signature",
-    "mean",
-    "best",
-    "state",
-    "runs",
+    "datasets,images,scale,suite,crop,tile,model,temperature,samples,seed,digest,competes,metric,signature,mean,best,"
+    "state,runs"
 )
 
 
@@ -46,7 +30,7 @@ class Index:
     page: Path
     runs: list[Run]
     tables: list[Table]
-    left_out: list[LeftOut]
+    left_out: list[str]
 
 
 def write_index(folders: Sequence[Path], out: Path, progress: Progress = silent) -> Index:
@@ -65,7 +49,7 @@ def write_index(folders: Sequence[Path], out: Path, progress: Progress = silent)
     return Index(out / "index.html", runs, tables, left_out)
 
 
-def page_text(runs: Sequence[Run], tables: Sequence[Table], left_out: Sequence[LeftOut]) -> str:
+def page_text(runs: Sequence[Run], tables: Sequence[Table], left_out: Sequence[str]) -> str:
     """Text of index.html. Jinja escapes all names; the policy allows our style and script alone."""
     style = style_and_script(["report.css", "index.css"], ["tables.js", "index.js"])
     return rendered("index.html.jinja", runs=runs, tables=tables, left_out=left_out, **style) + "\n"
@@ -75,15 +59,15 @@ def csv_text(tables: Sequence[Table]) -> str:
     """Text of index.csv: one line per mean."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CSV)
+    writer.writerow(_CSV.split(","))
     for table in tables:
         protocol = table.protocol
         where = [" = ".join(table.datasets), table.images, protocol.scale, protocol.suite, protocol.crop, protocol.tile]
         for row in table.rows:
-            samples, seed = row.draw or (None, None)
+            samples, seed = row.entry.draw or (None, None)
             what = [row.setting.model, row.setting.temperature, samples, seed, row.model.digest, row.competes]
-            state = [row.state, " ".join(run.name for run in row.runs)]
-            for metric, cell in zip(table.metrics, row.cells, strict=True):
-                if not math.isnan(cell.mean):
-                    writer.writerow([*where, *what, metric.name, metric.signature, cell.mean, cell.is_best, *state])
+            state = [row.runs[0].state, " ".join(run.name for run in row.runs)]
+            for metric, mean in zip(table.metrics, row.means, strict=True):
+                if not math.isnan(mean.value):
+                    writer.writerow([*where, *what, metric.name, metric.signature, mean.value, mean.is_best, *state])
     return text.getvalue()

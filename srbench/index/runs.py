@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -33,6 +33,8 @@ class Entry:
     setting: Setting
     draw: tuple[int, int] | None
     """Number of samples and seed of a model that samples."""
+    sources: tuple[str, ...]
+    """SHA-256 of the files of results made elsewhere, which the digest of the model does not cover."""
     values: dict[str, dict[str, float]]
     """Values by column and image, means over samples, of the metrics that were measured on all images."""
 
@@ -61,47 +63,37 @@ class Run:
         return tuple(image for image, _, _ in self.pairs)
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """A run, or a model of a run, that is in no table."""
+def read_runs_below(folders: Sequence[Path], out: Path, progress: Progress = silent) -> tuple[list[Run], list[str]]:
+    """Read all runs below some folders; returns them, and a line for everything that is left out.
 
-    name: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.reason}"
-
-
-def read_runs_below(folders: Sequence[Path], out: Path, progress: Progress = silent) -> tuple[list[Run], list[LeftOut]]:
-    """Read all runs below some folders, and name those that are damaged, foreign or contradicted.
-
-    Models that were not measured on all images of their run are left out too. Names and addresses are relative to
-    ``out``. Raises ReportError if there is no run folder at all.
+    Left out are runs that are damaged, foreign or contradicted, and models that were not measured on all images of
+    their run. Names and addresses are relative to ``out``. Raises ReportError if there is no run folder at all.
     """
     paths = _run_folders(folders)
     if not paths:
         given = ", ".join(map(str, folders))
         raise ReportError(f"{given}: no run in it; give folders that hold runs, as srbench run --out writes them")
     runs: list[Run] = []
-    left_out: list[LeftOut] = []
+    left_out: list[str] = []
     for done, path in enumerate(paths):
         name = printable(Path(os.path.relpath(path, out)).as_posix())
         progress(Step(done, len(paths), name))
         try:
             run = _read(path, name)
         except (SRBenchError, OSError) as error:
-            reason = one_line(error).removeprefix(f"{path}: ").replace(f"{path}/", "").replace(str(path), name)
-            left_out.append(LeftOut(name, reason))
+            reason = one_line(error).removeprefix(f"{path}: ").replace(f"{path}/", "")
+            left_out.append(f"{name}: {reason.replace(str(path), name)}")
             continue
         if run.state == "contradicted":
-            left_out.append(LeftOut(name, f"contradicted: {run.reason}"))
+            left_out.append(f"{name}: contradicted: {run.reason}")
             continue
-        runs.append(run)
+        images = number_of(len(run.pairs), "image")
         left_out += [
-            LeftOut(f"{name}, {entry.setting.label}", f"not measured on all of {number_of(len(run.pairs), 'image')}")
+            f"{name}, {entry.setting.label}: not measured on all of {images}"
             for entry in run.entries
             if not entry.values
         ]
+        runs.append(replace(run, entries=tuple(entry for entry in run.entries if entry.values)))
     progress(Step(len(paths), len(paths), "tables"))
     return runs, left_out
 
@@ -140,7 +132,8 @@ def _read(path: Path, name: str) -> Run:
             for column, metric in metrics.items()
         }
         whole = {column: of for column, of in values.items() if len(of) == len(pairs)}
-        entries.append(Entry(manifest.model(setting.model), setting, draw, whole))
+        sources = tuple(row.sample.source for row in rows if row.sample.source)
+        entries.append(Entry(manifest.model(setting.model), setting, draw, sources, whole))
     report = next((page for page in ("report/report.html", "report/report.md") if (path / page).is_file()), "")
     state, reason = _state(folder)
     return Run(

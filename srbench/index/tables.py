@@ -1,14 +1,14 @@
-"""Tables of an index: rows of equal images, scale and protocol, with the marks of a report."""
+"""Tables of an index: rows of equal images, scale and protocol, bold by the rule of a report."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from srbench.index.runs import Entry, Run, State
+from srbench.index.runs import Entry, Run
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.reporting.families import families_of
 from srbench.reporting.ranking import best_rows
@@ -22,37 +22,46 @@ TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
-class Cell:
+class Mean:
     """One metric of one row."""
 
-    mean: float
-    """Mean over the images, as in a report; NaN if it was not measured on all of them."""
+    value: float
+    """Mean over the images, as in a report; NaN if the metric was not measured on all of them."""
     text: str
     is_best: bool
-    """True for the best of the competing rows, and for those that are not significantly worse."""
+    """True for the best mean among models, and those not significantly worse."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Row:
     """A model at one temperature, and the runs that measured it: verified ones first."""
 
-    setting: Setting
+    entry: Entry
+    """Entry of the first run."""
     model: ModelFacts
-    draw: tuple[int, int] | None
-    runs: tuple[Run, ...]
-    competes: bool
-    cells: tuple[Cell, ...]
+    setting: Setting
+    """Model and temperature with the label of the row."""
+    values: dict[str, dict[str, float]]
+    """Values by column and image, from all runs."""
+    runs: list[Run]
+    competes: bool = True
+    """False for a variant."""
+    means: list[Mean] = field(default_factory=list)
     """One for every metric of the table."""
 
-    @property
-    def state(self) -> State:
-        """``verified`` if any of the runs is."""
-        return self.runs[0].state
+    def agrees(self, entry: Entry) -> bool:
+        """True if an entry is of equal outputs, and no value of it differs from those that are here."""
+        return _outputs(entry) == _outputs(self.entry) and all(
+            math.isclose(value, self.values[column][image], rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+            or (math.isnan(value) and math.isnan(self.values[column][image]))
+            for column in entry.values.keys() & self.values.keys()
+            for image, value in entry.values[column].items()
+        )
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that can be compared: those by which models compete, then their variants."""
+    """Rows that can be compared: one for each model, then the variants."""
 
     protocol: Protocol
     datasets: tuple[str, ...]
@@ -71,27 +80,6 @@ class Table:
         return ", ".join([*parts, number_of(self.images, "image")])
 
 
-@dataclass
-class _Joined:
-    """A model at one temperature, with its values from all runs that agree."""
-
-    model: ModelFacts
-    setting: Setting
-    draw: tuple[int, int] | None
-    runs: list[Run]
-    values: dict[str, dict[str, float]]
-
-    def agrees(self, entry: Entry) -> bool:
-        """True if an entry is of the same model and draw, and no value of it differs from those that are here."""
-        same = (self.model.digest, self.setting.temperature, self.draw)
-        return same == (entry.model.digest, entry.setting.temperature, entry.draw) and all(
-            math.isclose(value, self.values[column][image], rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-            or (math.isnan(value) and math.isnan(self.values[column][image]))
-            for column in entry.values.keys() & self.values.keys()
-            for image, value in entry.values[column].items()
-        )
-
-
 def tables_of(runs: Iterable[Run]) -> list[Table]:
     """Tables of some runs, sorted by dataset, scale and protocol.
 
@@ -103,41 +91,62 @@ def tables_of(runs: Iterable[Run]) -> list[Table]:
         protocol = run.protocol
         how = (protocol.scale, protocol.crop, protocol.tile, protocol.suite, protocol.quantize, protocol.columns)
         groups[run.pairs, *how].append(run)
-    tables = [_table(group) for group in groups.values() if any(entry.values for run in group for entry in run.entries)]
+    tables = [_table(group, rows) for group in groups.values() if (rows := _rows(group))]
     return sorted(tables, key=lambda table: (table.datasets, table.protocol.scale, table.protocol.suite, table.images))
 
 
-def _table(group: Sequence[Run]) -> Table:
+def _rows(group: Sequence[Run]) -> list[Row]:
+    """Rows of comparable runs; a label that stands for several models, draws or values names the first run too."""
+    rows: list[Row] = []
+    for run in group:
+        for entry in run.entries:
+            row = next((row for row in rows if run not in row.runs and row.agrees(entry)), None)
+            if row is None:
+                rows.append(Row(entry, entry.model, entry.setting, dict(entry.values), [run]))
+            else:
+                row.runs.append(run)
+                row.values |= entry.values
+    repeated = {setting.model for setting, count in Counter(row.setting for row in rows).items() if count > 1}
+    models = {(row.setting.model, row.model.digest, row.entry.draw) for row in rows}
+    repeated |= {label for label, count in Counter(label for label, _, _ in models).items() if count > 1}
+    for row in rows:
+        if row.setting.model in repeated:
+            label = f"{row.setting.model} @ {row.runs[0].name}"
+            row.model = replace(row.model, label=label)
+            row.setting = replace(row.setting, model=label)
+    return rows
+
+
+def _outputs(entry: Entry) -> tuple[object, ...]:
+    """All that determines the outputs of an entry, besides data, scale and tiles."""
+    return entry.model.digest, entry.setting.temperature, entry.draw, entry.sources
+
+
+def _table(group: Sequence[Run], rows: Sequence[Row]) -> Table:
+    """Table of comparable runs, with all means."""
     protocol, images = group[0].protocol, group[0].images
-    rows = _unambiguous(_joined(group))
     measured = {column for row in rows for column in row.values}
     metrics = {column: metric for run in group for column, metric in run.metrics.items() if column in measured}
     suite = [*protocol.columns]
     metrics = dict(sorted(metrics.items(), key=lambda one: [*suite, one[1].spec].index(one[1].spec)))
     missing = dict.fromkeys(images, math.nan)
-    results = ResultTable.from_values(
-        (
-            (str(place), None, image, {column: row.values.get(column, missing)[image] for column in metrics})
-            for place, row in enumerate(rows)
-            for image in images
-        ),
-        tuple(metrics),
+    values = (
+        (str(place), None, image, {column: row.values.get(column, missing)[image] for column in metrics})
+        for place, row in enumerate(rows)
+        for image in images
     )
-    families = families_of([row.setting for row in rows], [row.model for row in rows])
+    results = ResultTable.from_values(values, tuple(metrics))
     means = results.means()
-    columns = []
+    models = families_of([row.setting for row in rows], [row.model for row in rows]).models
     for column, metric in metrics.items():
-        values = results.columns(column)
-        best = best_rows({place: values[place] for place in families.models}, metric).rows
-        texts = ["" if math.isnan(mean) else printed(mean, metric) for mean in means[column]]
-        columns.append([Cell(mean, texts[place], place in best) for place, mean in enumerate(means[column])])
-    made = [
-        Row(row.setting, row.model, row.draw, tuple(row.runs), place in families.models, cells)
-        for place, (row, cells) in enumerate(zip(rows, zip(*columns, strict=True), strict=True))
-    ]
+        by_image = results.columns(column)
+        best = best_rows({place: by_image[place] for place in models}, metric).rows
+        for place, (row, mean) in enumerate(zip(rows, means[column], strict=True)):
+            row.competes = place in models
+            row.means.append(Mean(mean, "" if math.isnan(mean) else printed(mean, metric), place in best))
     facts = tuple(metrics.values())
-    made.sort(key=partial(_sort_key, facts))
-    return Table(protocol, tuple(sorted({run.protocol.dataset for run in group})), len(images), facts, tuple(made))
+    datasets = tuple(sorted({run.protocol.dataset for run in group}))
+    return Table(protocol, datasets, len(images), facts, tuple(sorted(rows, key=partial(_sort_key, facts))))
 
 
 def _sort_key(metrics: Sequence[MetricFacts], row: Row) -> tuple[bool, float]:
@@ -145,40 +154,6 @@ def _sort_key(metrics: Sequence[MetricFacts], row: Row) -> tuple[bool, float]:
     directed = [place for place, metric in enumerate(metrics) if metric.direction]
     leading = [place for place in directed if metrics[place].leads and metrics[place].group == "Perception"]
     for place in [*leading, *directed][:1]:
-        mean = -metrics[place].direction * row.cells[place].mean
+        mean = -metrics[place].direction * row.means[place].value
         return not row.competes, math.inf if math.isnan(mean) else mean
     return not row.competes, 0.0
-
-
-def _joined(group: Sequence[Run]) -> list[_Joined]:
-    """Rows of comparable runs."""
-    rows: list[_Joined] = []
-    for run in group:
-        for entry in run.entries:
-            if not entry.values:
-                continue
-            row = next((row for row in rows if row.agrees(entry)), None)
-            if row is None:
-                rows.append(_Joined(entry.model, entry.setting, entry.draw, [run], dict(entry.values)))
-            elif run not in row.runs:
-                row.runs.append(run)
-                row.values |= entry.values
-    return rows
-
-
-def _unambiguous(rows: Sequence[_Joined]) -> list[_Joined]:
-    """Rows in which a label that stands for several models or draws carries the name of its first run."""
-    sources: dict[str, set[tuple[object, ...]]] = defaultdict(set)
-    settings: dict[str, list[float | None]] = defaultdict(list)
-    for row in rows:
-        sources[row.setting.model].add((row.model.digest, row.draw))
-        settings[row.setting.model].append(row.setting.temperature)
-    unambiguous = []
-    for row in rows:
-        label = row.setting.model
-        if len(sources[label]) > 1 or len(set(settings[label])) < len(settings[label]):
-            label = f"{label} @ {row.runs[0].name}"
-        unambiguous.append(
-            replace(row, model=replace(row.model, label=label), setting=replace(row.setting, model=label))
-        )
-    return unambiguous

@@ -78,11 +78,11 @@ def test_no_value_stands_beside_one_of_other_images_protocol_or_signature(tmp_pa
                     assert stated == {name: getattr(table.protocol, name) for name in stated}
                     assert known[run.name].digests[label] == row.model.digest
                     shown.append((run.name, label))
-                for column, cell in zip(table.metrics, row.cells, strict=True):
+                for column, mean in zip(table.metrics, row.means, strict=True):
                     having = [known[run.name] for run in row.runs if column in known[run.name].metrics]
-                    assert (cell.text != "") == bool(having)
+                    assert (mean.text != "") == bool(having)
                     for run in having:
-                        assert cell.mean == pytest.approx(np.mean(run.values[label][column.name]))
+                        assert mean.value == pytest.approx(np.mean(run.values[label][column.name]))
         assert sorted(shown) == sorted((name, label) for name, run in known.items() for label in run.values)
     assert merged
 
@@ -93,7 +93,7 @@ def test_bold_is_best_or_not_significantly_worse(tmp_path):
         run.values["c"]["psnr"][place] -= 0.5  # c is worse than a on five images and equal on four
     write_run(tmp_path / "x", run)
     [table] = tables_below(tmp_path)
-    assert [(row.setting.label, row.cells[0].is_best) for row in table.rows] == [("a", True), ("c", True), ("b", False)]
+    assert [(row.setting.label, row.means[0].is_best) for row in table.rows] == [("a", True), ("c", True), ("b", False)]
 
 
 def test_a_model_is_one_row_unless_its_values_differ(tmp_path):
@@ -116,6 +116,18 @@ def test_equal_labels_of_unlike_models_name_their_runs(tmp_path):
     write_run(tmp_path / "y", replace(made(a=2), digests={"a": "another"}))
     [table] = tables_below(tmp_path)
     assert labels(table) == ["a @ y", "a @ x"]
+
+
+def test_results_made_elsewhere_are_one_row_only_if_their_files_are_equal(tmp_path):
+    """The digest of a folder of results is that of any other."""
+    for name, (metric_name, source) in {"x": ("psnr", "1"), "y": ("ssim", "2"), "z": ("lpips", "1")}.items():
+        run = made(theirs=1)
+        run = replace(
+            run, values={"theirs": {metric_name: run.values["theirs"]["psnr"]}}, metrics=(metric(metric_name),)
+        )
+        write_run(tmp_path / name, replace(run, source=source))
+    [table] = tables_below(tmp_path)
+    assert [[run.name for run in row.runs] for row in table.rows] == [["x", "z"], ["y"]]
 
 
 @pytest.fixture
