@@ -11,7 +11,6 @@ from typing import Any, get_type_hints
 from srbench.benchmark import BenchmarkError
 from srbench.files.config import load_toml, register
 from srbench.metrics.suite import DEFAULT, read_suite
-from srbench.models.loading import scale_of
 from srbench.run_folder.request import RunSpec
 
 SPANNED = ("data", "scale", "suite", "degrade")
@@ -75,6 +74,8 @@ def requested_runs(path: Path | None, given: Mapping[str, Any]) -> list[RunSpec]
             raise kind(f"{where}: give data, or hr and lr together, or lr alone")
         asked["data"] = (None,)
     if "scale" not in asked:
+        from srbench.models.loading import scale_of
+
         asked["scale"] = agreed_scale({model: scale_of(model) for model in asked["models"]}, where)
     values = {name: asked.pop(name) for name in SPANNED if name in asked}
     combinations = itertools.product(*(value if isinstance(value, tuple) else (value,) for value in values.values()))

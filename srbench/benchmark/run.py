@@ -9,6 +9,7 @@ from pathlib import Path
 
 from srbench.benchmark.bench import Bench, open_bench, without_hr
 from srbench.benchmark.engines import Engine, Opening, Workers, choose_engine
+from srbench.benchmark.outcome import Outcome
 from srbench.benchmark.plan import Task, plan
 from srbench.benchmark.sampler import Sampler, source_of
 from srbench.benchmark.scorer import Scorer
@@ -29,23 +30,6 @@ from srbench.run_folder.merge import joined
 from srbench.run_folder.protocol import Invocation, Manifest
 from srbench.run_folder.records import SampleRecord, ScoreRecord
 from srbench.run_folder.request import RunSpec
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Result of a command."""
-
-    folder: Path
-    items: int
-    """Number of settings and images that the command asked for."""
-    sampled: int
-    """Number of items sampled now, without those that the folder already held."""
-    scored: int
-    """Number of values measured now."""
-    usable: bool
-    """True if the folder holds anything that a report can show."""
-    failures: tuple[str, ...]
-    """One line for everything that could not be read, sampled or measured now."""
 
 
 def run(

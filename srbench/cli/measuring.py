@@ -97,23 +97,27 @@ def run(
     named = ", ".join(values["models"] or ([] if bench is None else [str(bench)]))
     with shown_progress(f"opening {named}" if named else "") as progress:
         from srbench.benchmark.bench_file import RequestError, requested_runs
-        from srbench.benchmark.estimate import estimate
-        from srbench.benchmark.run import run as run_spec
-        from srbench.matrix.run import estimate_matrix, run_matrix
+        from srbench.benchmark.repeat import nothing_left
 
         try:
             specs = requested_runs(bench, {name: value for name, value in values.items() if value is not None})
         except RequestError as error:
             raise click.UsageError(f"{error}.") from None
-        if dry_run:
-            for line in estimate(specs[0]) if len(specs) == 1 else estimate_matrix(specs):
-                show(line)
-            return
-        finished = partial(report_cell, shard=values["shard"], published=published)
-        if len(specs) == 1:
-            outcome = run_spec(specs[0], progress, workers, engine)
-        else:
-            outcome = run_matrix(specs, progress, workers, engine, finished)
+        outcome = nothing_left(specs[0]) if len(specs) == 1 and not dry_run else None
+        if outcome is None:  # torch is needed
+            from srbench.benchmark.estimate import estimate
+            from srbench.benchmark.run import run as run_spec
+            from srbench.matrix.run import estimate_matrix, run_matrix
+
+            if dry_run:
+                for line in estimate(specs[0]) if len(specs) == 1 else estimate_matrix(specs):
+                    show(line)
+                return
+            finished = partial(report_cell, shard=values["shard"], published=published)
+            if len(specs) == 1:
+                outcome = run_spec(specs[0], progress, workers, engine)
+            else:
+                outcome = run_matrix(specs, progress, workers, engine, finished)
         written = None
         if outcome.usable and values["shard"] is None:
             written = written_report([outcome.folder], progress, published=published)

@@ -55,6 +55,8 @@ class Listing:
     records: str = ""
     """Digest of the records of the run, see ``records_of``; empty for anything but the report of one run."""
     choices: Choices = Choices()
+    code: str = ""
+    """Digest of the code that made the folder."""
 
     def content(self) -> bytes:
         """Bytes of ``report.json``."""

@@ -14,11 +14,12 @@ from typing import Any
 
 from srbench.interfaces import Progress, silent
 from srbench.pages import markdown
+from srbench.plugins.code_digest import package_digest
 from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
 from srbench.reporting.figures.image_files import evenly, write_images
 from srbench.reporting.figures.plots import Plot, write_plots
-from srbench.reporting.files import FOLDER, Choices, Draft, read_listing, records_of, replacing
+from srbench.reporting.files import FOLDER, Choices, Draft, changed_files, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_table
 from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.notes import notes_of
@@ -26,7 +27,7 @@ from srbench.reporting.page.page import page
 from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import Scores, interval_table, markdown_table, scores_of
-from srbench.reporting.votes import vote_section
+from srbench.reporting.votes import VoteSection, vote_section
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import Row, csv_texts
 from srbench.words import unknown
@@ -61,7 +62,7 @@ def write_report(
 ) -> Report:
     """Write the report of the runs in ``folders`` as the folder ``out``, by default ``report`` in that of the only run.
 
-    The report that stands there is replaced as a whole. ``md`` is report.md with plots and images; ``html`` is
+    The report that stands there is replaced as a whole, unless it is the same already. ``md`` is report.md with plots and images; ``html`` is
     report.html, which links the images or, as ``single_file``, embeds those of at most ``most`` images and stays below
     8 MB; ``tex`` is table.tex and, with intervals, table_intervals.tex; ``csv`` is table.csv and rows.csv.
     ``published`` adds rows of published tables beneath the measured ones if data, scale and protocol agree.
@@ -80,11 +81,26 @@ def write_report(
         raise ReportError("several runs have no folder in common; name one for the report with --out")
     choices = Choices(single_file, most, baseline, published)
     place = measurements.runs[0].folder.path / FOLDER if out is None else out
+    files = [place / file for name, file in FORMATS.items() if name in formats]
+    code = package_digest(__name__)
+    scores = scores_of(measurements)
+    if choices.published:
+        scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
+    votes, unshown = vote_section(measurements)
+    sentences = [*answer(scores), *([votes.sentence] if votes else [])]
+    report = Report(files, scores, sentences)
+    listing = read_listing(place)
+    made_from = (records, choices, code)
+    if listing is not None and (listing.records, listing.choices, listing.code) == made_from:
+        is_whole = records and all(file.is_file() for file in files) and not any(changed_files(place, listing))
+        if is_whole and not measurements.foreign_images():
+            return report
     with replacing(place) as draft:
         draft.listing.records = records
         draft.listing.choices = choices
-        scores, sentences = _make_report(measurements, draft, choices, formats, progress)
-    return Report([place / file for name, file in FORMATS.items() if name in formats], scores, sentences)
+        draft.listing.code = code
+        _make_report(measurements, report, votes, unshown, draft, choices, formats, progress)
+    return report
 
 
 def renew_report(run: Path, progress: Progress = silent) -> None:
@@ -101,20 +117,23 @@ def renew_report(run: Path, progress: Progress = silent) -> None:
 
 
 def _make_report(
-    measurements: Measurements, draft: Draft, choices: Choices, formats: Sequence[str], progress: Progress
-) -> tuple[Scores, list[str]]:
-    """Write all files of a report; returns its table and the answer in words."""
-    scores = scores_of(measurements)
-    if choices.published:
-        scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
-    votes, unshown = vote_section(measurements)
-    sentences = [*answer(scores), *([votes.sentence] if votes else [])]
+    measurements: Measurements,
+    report: Report,
+    votes: VoteSection | None,
+    unshown: Sequence[str],
+    draft: Draft,
+    choices: Choices,
+    formats: Sequence[str],
+    progress: Progress,
+) -> None:
+    """Write all files of a report."""
+    scores = report.scores
     facts = {
         "measurements": measurements,
         "protocol": measurements.protocol,
         "metrics": measurements.metrics,
         "scores": scores,
-        "answer": sentences,
+        "answer": report.answer,
         "notes": [*notes_of(measurements, scores), *unshown],
         "votes": votes,
         "costs": _costs(measurements.rows),
@@ -140,7 +159,6 @@ def _make_report(
     if "html" in formats:  # last, as it links to the others
         text = page(measurements, scores, draft, plots, facts, choices)
         draft.write("report.html", text.encode())
-    return scores, sentences
 
 
 def _baseline(scores: Scores, name: str | None) -> int:

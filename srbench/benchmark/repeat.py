@@ -1,0 +1,82 @@
+"""Whether a request has nothing left to do, by digests of files alone: neither torch nor a model is loaded."""
+
+from __future__ import annotations
+
+from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
+from srbench.benchmark.outcome import Outcome
+from srbench.benchmark.plan import Request, plan
+from srbench.data.benchmark_sets.table import benchmark_sets, is_here
+from srbench.interfaces import MetricFacts, SRBenchError
+from srbench.metrics.suite import read_suite
+from srbench.models.names import digest_by_files
+from srbench.plugins.registry import metric_digest, parse_metric
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.location import folder_of
+from srbench.run_folder.manifest import is_run
+from srbench.run_folder.protocol import Manifest, Setting
+from srbench.run_folder.request import RunSpec
+
+
+def nothing_left(spec: RunSpec) -> Outcome | None:
+    """The outcome of a request whose run folder holds everything that it asks for.
+
+    Returns None if anything is left to do, or if files alone cannot tell, as with third-party models and metrics: then
+    the run itself finds out, after it has loaded them.
+    """
+    try:
+        models = [digest_by_files(text, spec.scale) for text in spec.models]
+        digests = dict(model for model in models if model is not None)
+        if len(digests) < len(spec.models) or spec.again or not _is_data_here(spec):
+            return None
+        path = folder_of(spec, tuple(digests))
+        if not is_run(path):
+            return None
+        folder = RunFolder.read(path)
+        dataset = open_dataset(spec)
+        settings = _settings(spec, digests, folder.manifest)
+        images = spec.chosen(tuple(dataset))
+        metrics = _metrics(spec, folder.manifest)
+        if settings is None or metrics is None or not _is_recorded(folder.manifest, settings, images):
+            return None
+        if protocol_of(spec, read_suite(spec.suite), dataset) != folder.manifest.protocol:
+            return None
+        request = Request(settings, images, pair_key_of(dataset), lambda label, image: "")
+        if plan(folder, metrics, request):
+            return None
+        return Outcome(path, len(settings) * len(images), sampled=0, scored=0, usable=True, failures=())
+    except SRBenchError:  # the run itself says what is wrong
+        return None
+
+
+def _is_data_here(spec: RunSpec) -> bool:
+    return spec.data not in benchmark_sets() or is_here(str(spec.data))
+
+
+def _settings(spec: RunSpec, digests: dict[str, str], manifest: Manifest) -> tuple[Setting, ...] | None:
+    """Settings that are asked for; None if the folder lacks a model, or has another one under its label."""
+    known = {model.label: model.digest for model in manifest.models}
+    if any(known.get(label) != digest for label, digest in digests.items()):
+        return None
+    settings: list[Setting] = []
+    for label in digests:
+        single = Setting(label, None)
+        drawn = [Setting(label, temperature) for temperature in sorted(spec.temperature)]
+        settings += [single] if single in manifest.settings else drawn
+    return tuple(settings)
+
+
+def _is_recorded(manifest: Manifest, settings: tuple[Setting, ...], images: tuple[str, ...]) -> bool:
+    """True if finished commands have asked for all of this."""
+    if not manifest.invocations or manifest.invocations[-1].finished is None:
+        return False
+    return all(set(images) <= set(manifest.planned(setting)) for setting in settings)
+
+
+def _metrics(spec: RunSpec, manifest: Manifest) -> list[MetricFacts] | None:
+    """Metrics of the folder; None if it lacks any that is asked for, or any may have changed."""
+    suite = read_suite(spec.suite)
+    columns = {parse_metric(column)[0]: column for column in suite.columns}
+    asked = suite.metrics if spec.metrics is None else [columns.get(name, name) for name in spec.metrics]
+    is_measured = set(asked) <= {metric.spec for metric in manifest.metrics}
+    is_current = all(metric_digest(metric.spec, suite.quantize) == metric.digest for metric in manifest.metrics)
+    return list(manifest.metrics) if is_measured and is_current else None
