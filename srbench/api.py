@@ -90,8 +90,8 @@ class Results:
 
         Returns:
             Columns: the means ``a`` and ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p``
-            of the paired permutation test, ``effect``, ``wins``, ``ties`` and ``losses`` of a, and the ``verdict``: a,
-            b or "undecided".
+            of the paired permutation test (of these two alone: the marks of a report are corrected for all its
+            models), ``wins``, ``ties`` and ``losses`` of a, and the ``verdict``: a, b or "undecided".
 
         Raises:
             ReportError: The name is unknown or ambiguous.
@@ -103,7 +103,7 @@ class Results:
         comparison = compare_models(self.folder, a, b)
         rows = [
             {"metric": found.metric.name, "a": found.mean_a, "b": found.mean_b, "difference": found.mean}
-            | {name: getattr(found, name) for name in ("low", "high", "p", "effect")}
+            | {name: getattr(found, name) for name in ("low", "high", "p")}
             | dict(zip(("wins", "ties", "losses"), found.outcomes, strict=True))
             | {"verdict": comparison.verdict(found)}
             for found in comparison.differences

@@ -29,6 +29,8 @@ UNDECIDED = "undecided"
 """Verdict if neither model is significantly better."""
 SHOWN = 4
 """Number of images shown, those with the largest differences in perception, or else in the first metric."""
+FEWEST = fewest_images(1)
+"""Smallest number of images that allows a verdict."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +41,19 @@ class Difference:
     mean_a: float
     mean_b: float
     by_image: dict[str, float]
-    """Images on which both values are finite; means and tests are over these."""
+    """Images on which both values are finite; means and test are over these."""
     left_out: int
     """Number of images with a value that is not finite."""
     low: float
-    """Lower end of the 95 % interval of the mean difference."""
+    """Lower end of the 95 % interval of the mean difference; NaN for too few images."""
     high: float
     p: float
     """Two-sided p of the paired permutation test."""
-    better: int
-    """1 if A is significantly better (p < 0.05), -1 if B is, 0 if neither is or the metric has no direction."""
 
     @property
     def mean(self) -> float:
         """Mean difference over images."""
         return fmean(self.by_image.values()) if self.by_image else math.nan
-
-    @property
-    def effect(self) -> float:
-        """Mean over standard deviation of the differences (Cohen's d of pairs); NaN if that deviation is 0."""
-        spread = float(np.std(list(self.by_image.values()), ddof=1)) if len(self.by_image) > 1 else 0.0
-        return self.mean / spread if spread > 1e-12 * abs(self.mean) else math.nan
 
     @property
     def gains(self) -> dict[str, float]:
@@ -71,6 +65,11 @@ class Difference:
         """Numbers of images on which A is better, equal, worse."""
         gains = list(self.gains.values())
         return sum(gain > 0 for gain in gains), gains.count(0), sum(gain < 0 for gain in gains)
+
+    @property
+    def better(self) -> int:
+        """1 if A is better, -1 if B is, 0 if the images support neither, or the metric has no direction."""
+        return int(self.metric.direction * np.sign(self.mean)) if self.p < 1 - LEVEL else 0
 
 
 @dataclass(frozen=True)
@@ -93,9 +92,9 @@ class Comparison:
         leading = (one for one in self.differences if one.metric.leads and one.metric.group == "Perception")
         return next(leading, self.differences[0])
 
-    def verdict(self, found: Difference) -> str:
-        """Label of the better one, or "undecided"; empty if the metric has no direction."""
-        return (UNDECIDED, *self.labels)[found.better] if found.metric.direction else ""
+    def verdict(self, difference: Difference) -> str:
+        """Label of the better model, or "undecided"; empty if the metric has no direction."""
+        return (UNDECIDED, *self.labels)[difference.better] if difference.metric.direction else ""
 
 
 def compare_models(run: Path, a: str, b: str) -> Comparison:
@@ -105,10 +104,10 @@ def compare_models(run: Path, a: str, b: str) -> Comparison:
     """
     measurements = read_runs([run])
     rows = _by_setting(measurements.runs[0])
-    ours, theirs = _chosen(rows, a, run), _chosen(rows, b, run)
-    if ours == theirs:
+    rows_a, rows_b = _chosen(rows, a, run), _chosen(rows, b, run)
+    if rows_a == rows_b:
         raise ReportError(f"{a} and {b} are the same rows of {run}; name two models")
-    return _compare(measurements, ours, theirs)
+    return _compare(measurements, rows_a, rows_b)
 
 
 def compare_runs(a: Path, b: Path) -> list[Comparison]:
@@ -123,12 +122,12 @@ def compare_runs(a: Path, b: Path) -> list[Comparison]:
     measurements = read_runs([a, b])
     if len(measurements.runs) == 1:
         raise ReportError(f"{a} and {b} are one run; name two models of it: srbench compare MODEL MODEL --run {a}")
-    ours, theirs = map(_by_setting, measurements.runs)
-    pairs = [(ours[setting], theirs[setting]) for setting in ours if setting in theirs]
-    if not pairs and len(ours) == len(theirs) == 1:
-        pairs = list(zip(ours.values(), theirs.values(), strict=True))
+    rows_a, rows_b = map(_by_setting, measurements.runs)
+    pairs = [(rows_a[setting], rows_b[setting]) for setting in rows_a if setting in rows_b]
+    if not pairs and len(rows_a) == len(rows_b) == 1:
+        pairs = list(zip(rows_a.values(), rows_b.values(), strict=True))
     if not pairs:
-        raise ReportError(f"no model is in both runs: {', '.join(ours)} against {', '.join(theirs)}")
+        raise ReportError(f"no model is in both runs: {', '.join(rows_a)} against {', '.join(rows_b)}")
     return [_compare(measurements, *pair) for pair in pairs]
 
 
@@ -148,51 +147,36 @@ def write_comparison(comparison: Comparison) -> Path:
 
 
 def terminal_table(comparison: Comparison) -> Table:
-    """Table for the terminal, with decided lines bold and the verdict before the numbers behind it."""
+    """Table for the terminal, with decided lines bold."""
     table = empty_table([], [])
-    order = [*range(_MEANS), len(_HEADERS) - 1, *range(_MEANS, len(_HEADERS) - 1)]
-    for title in (_HEADERS[place] for place in order):
-        lines = title.replace("% ", "%\n")
-        table.add_column(lines, justify="left" if title in ("metric", "verdict") else "right", no_wrap=True)
+    for title in _HEADERS:
+        table.add_column(
+            title.replace("% ", "%\n"), justify="left" if title in ("metric", "verdict") else "right", no_wrap=True
+        )
     for cells, difference in zip(_cells(comparison), comparison.differences, strict=True):
-        table.add_row(*(Text(cells[place], "bold" if difference.better else "") for place in order))
+        table.add_row(*(Text(cell, "bold" if difference.better else "") for cell in cells))
     return table
 
 
-_HEADERS = (
-    "metric",
-    "A",
-    "B",
-    "A - B",
-    "95 % interval",
-    "effect",
-    "p",
-    "wins",
-    "ties",
-    "losses",
-    "n",
-    "verdict",
-)
-_MEANS = 4
-"""Number of columns up to the mean difference."""
+_HEADERS = ("metric", "A", "B", "A - B", "verdict", "95 % interval", "p", "wins", "ties", "losses", "n")
 
 
 def _cells(comparison: Comparison) -> list[list[str]]:
     lines = []
-    for found in comparison.differences:
-        metric = found.metric
-        means = [printed(value, metric) for value in (found.mean_a, found.mean_b, found.mean)]
-        interval = "" if math.isnan(found.low) else f"{printed(found.low, metric)} to {printed(found.high, metric)}"
-        effect = "–" if math.isnan(found.effect) else f"{found.effect:.2f}"
-        outcomes = map(str, found.outcomes) if metric.direction else "–––"
-        tests = [interval, effect, p_text(found.p)]
-        lines.append([header(metric), *means, *tests, *outcomes, str(len(found.by_image)), comparison.verdict(found)])
+    for difference in comparison.differences:
+        metric = difference.metric
+        means = [printed(value, metric) for value in (difference.mean_a, difference.mean_b, difference.mean)]
+        ends = [printed(value, metric) for value in (difference.low, difference.high)]
+        interval = "" if math.isnan(difference.low) else " to ".join(ends)
+        outcomes = map(str, difference.outcomes) if metric.direction else "–––"
+        tests = [comparison.verdict(difference), interval, p_text(difference.p)]
+        lines.append([header(metric), *means, *tests, *outcomes, str(len(difference.by_image))])
     return lines
 
 
 def verdict_sentences(comparison: Comparison) -> str:
     """Verdict in words: ``srflow is better in LPIPS; SSIM is undecided.``; with the images if A and B have others."""
-    directed = [found for found in comparison.differences if found.metric.direction]
+    directed = [difference for difference in comparison.differences if difference.metric.direction]
     titles = {sign: [found.metric.title for found in directed if found.better == sign] for sign in (1, -1, 0)}
     parts = [
         f"{label} is better in {joined(titles[sign])}"
@@ -202,11 +186,11 @@ def verdict_sentences(comparison: Comparison) -> str:
     if titles[0]:
         parts.append(f"{joined(titles[0])} {'is' if len(titles[0]) == 1 else 'are'} {UNDECIDED}")
     sentence = f"{'; '.join(parts)}." if parts else "No metric of the two has a direction."
-    ours, theirs = ({row.image for row in rows} for rows in (comparison.a, comparison.b))
-    if parts and ours != theirs:
-        sentence = f"On the {len(ours & theirs)} images that both have, {sentence}"
-    if any(len(found.by_image) < fewest_images(1) for found in directed):
-        sentence += f" A verdict needs at least {fewest_images(1)} images."
+    images_a, images_b = ({row.image for row in rows} for rows in (comparison.a, comparison.b))
+    if parts and images_a != images_b:
+        sentence = f"On the {len(images_a & images_b)} images that both have, {sentence}"
+    if any(len(difference.by_image) < FEWEST for difference in directed):
+        sentence += f" A verdict needs at least {FEWEST} images."
     return sentence
 
 
@@ -214,7 +198,7 @@ def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
     measurements, shown = comparison.measurements, comparison.shown
     by_image = {name: printed(value, shown.metric) for name, value in shown.by_image.items()}
     order = sorted(shown.gains, key=lambda name: -shown.gains[name])
-    lines = [[markdown.escape(cell) for cell in cells] for cells in _cells(comparison)]
+    left_out = {difference.metric.title: difference.left_out for difference in comparison.differences}
     text = rendered(
         "compare.md.jinja",
         measurements=measurements,
@@ -222,29 +206,14 @@ def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
         a=comparison.labels[0],
         b=comparison.labels[1],
         verdict=verdict_sentences(comparison),
-        table=markdown.table(_HEADERS, lines),
-        left_out=[f"{found.metric.title} {found.left_out}" for found in comparison.differences if found.left_out],
-        extremes=markdown.table(("metric", "A better by", "B better by"), _extremes(comparison), 3),
+        table=markdown.table(_HEADERS, [[markdown.escape(cell) for cell in cells] for cells in _cells(comparison)]),
+        left_out=[f"{title} {count}" for title, count in left_out.items() if count],
         shown=shown,
         strips=strips,
         by_image=by_image,
         gains=markdown.table(("image", "A - B"), [[markdown.escape(name), by_image[name]] for name in order]),
     )
     return f"{text}\n"
-
-
-def _extremes(comparison: Comparison) -> list[list[str]]:
-    """Images with the largest advantage of A and of B, a line per metric."""
-    lines = []
-    for found in comparison.differences:
-        line = [markdown.escape(header(found.metric))]
-        for sign in (1, -1):
-            gains = {name: sign * gain for name, gain in found.gains.items()}
-            name = max(gains, key=lambda name: gains[name], default="")
-            gain = gains.get(name, 0)
-            line.append(f"{printed(gain, found.metric)} ({markdown.escape(name)})" if gain > 0 else "–")
-        lines.append(line)
-    return lines
 
 
 def _by_setting(run: Run) -> dict[str, list[Row]]:
@@ -255,7 +224,7 @@ def _by_setting(run: Run) -> dict[str, list[Row]]:
 def _chosen(rows: dict[str, list[Row]], name: str, run: Path) -> list[Row]:
     if name in rows:
         return rows[name]
-    of_model = [setting for setting, found in rows.items() if found[0].setting.model == name]
+    of_model = [setting for setting, own in rows.items() if own[0].setting.model == name]
     if len(of_model) > 1:
         raise ReportError(f"{name} has several temperatures in {run}; choose from {', '.join(of_model)}")
     if not of_model:
@@ -280,12 +249,11 @@ def _compare(measurements: Measurements, a: list[Row], b: list[Row]) -> Comparis
 
 
 def _difference(a: Sequence[Row], b: Sequence[Row], metric: MetricFacts) -> Difference:
-    ours, theirs = ({row.image: mean_of(row, metric) for row in rows} for rows in (a, b))
-    common = [name for name in ours if name in theirs]
-    finite = [name for name in common if math.isfinite(ours[name]) and math.isfinite(theirs[name])]
-    by_image = {name: ours[name] - theirs[name] for name in finite}
-    values = np.array(list(by_image.values()))
-    mean_a, mean_b = (fmean(side[name] for name in finite) if finite else math.nan for side in (ours, theirs))
-    p = float(paired_p_values(values[:, None])[0])
-    better = metric.direction * int(np.sign(mean_a - mean_b)) if p < 1 - LEVEL else 0
-    return Difference(metric, mean_a, mean_b, by_image, len(common) - len(finite), *mean_interval(values), p, better)
+    values_a, values_b = ({row.image: mean_of(row, metric) for row in rows} for rows in (a, b))
+    common = [name for name in values_a if name in values_b]
+    finite = [name for name in common if math.isfinite(values_a[name]) and math.isfinite(values_b[name])]
+    mean_a, mean_b = (fmean(side[name] for name in finite) if finite else math.nan for side in (values_a, values_b))
+    by_image = {name: values_a[name] - values_b[name] for name in finite}
+    low, high = mean_interval(list(by_image.values()))
+    p = float(paired_p_values(np.array(list(by_image.values())).reshape(-1, 1))[0])
+    return Difference(metric, mean_a, mean_b, by_image, len(common) - len(finite), low, high, p)

@@ -47,12 +47,7 @@ def test_differences_by_hand(run):
     assert (lpips.low, lpips.high) == pytest.approx(mean_interval(differences), abs=1e-4)
     assert lpips.p == pytest.approx(paired_p_values(np.array(differences)[:, None])[0])
     assert lpips.outcomes == (sum(d < 0 for d in differences), 0, sum(d > 0 for d in differences)), "lower is better"
-    assert lpips.effect == pytest.approx(np.mean(differences) / np.std(differences, ddof=1))
-    assert (math.isnan(psnr.effect), comparison.verdict(psnr), comparison.verdict(lpips)) == (
-        True,
-        "flow τ=0.5",
-        "undecided",
-    )
+    assert (comparison.verdict(psnr), comparison.verdict(lpips)) == ("flow τ=0.5", "undecided")
     assert (psnr.better, lpips.better) == (1, 0)
 
 
@@ -90,7 +85,7 @@ def test_what_is_written_and_shown(run, srbench):
     assert found.exit_code == 0, found.output
     folder = run / "compare" / "flow-t0.5" / "m"
     assert found.output.splitlines()[-1] == str(folder / "compare.md")
-    assert re.search(r"PSNR ↑ .*2\.00 +flow τ=0\.5 .* 0\.001 .*12 +0 +0 +12", found.output)
+    assert re.search(r"PSNR ↑ .*2\.00 +flow τ=0\.5 .* 0\.\d+ +12 +0 +0 +12", found.output)
     said = "flow τ=0.5 is better in PSNR; LPIPS is undecided."
     assert said in found.output.splitlines()
     text = (folder / "compare.md").read_text()
@@ -102,7 +97,7 @@ def test_what_is_written_and_shown(run, srbench):
         columns = np.asarray(strip)[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist()
     assert columns == [20, 70, 71], "LR, two samples of A; B and HR in the next row"
     html = MarkdownIt("commonmark").enable("table").render(text)
-    assert html.count("<table>") == 3
+    assert html.count("<table>") == 2
     by_image = text[text.index("## Image by image") :]
     order = sorted(range(12), key=lambda k: 0.01 + NOISE[k])
     assert re.findall(r"\| (image \d\d) ", by_image) == [NAMES[k] for k in order], "where A is better first"
@@ -117,7 +112,7 @@ def test_the_verdict_is_beside_the_means_in_a_narrow_terminal(run, monkeypatch, 
     lines = screen.file.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert re.fullmatch(r" PSNR ↑ +\S+ +\S+ +2\.00 +flow τ=0\.5 .*", next(line for line in lines if "PSNR" in line))
-    for header in "metric", "A - B", "verdict", "interval", "effect", "p", "wins", "ties", "losses", "n":
+    for header in "metric", "A - B", "verdict", "interval", "p", "wins", "ties", "losses", "n":
         assert any(re.search(rf"(^| ){re.escape(header)}( |$)", line) for line in lines), header
 
 
@@ -135,7 +130,7 @@ def test_two_runs(make_run):
     (comparison,) = compare_runs(one, other)
     assert comparison.labels == ("flow @ one τ=0.5", "flow @ two τ=0.5")
     assert comparison.differences[0].mean == pytest.approx(0.5)
-    assert write_comparison(comparison).is_relative_to(one / "compare")
+    assert write_comparison(comparison).parent.parent.parent == one / "compare"
     third = make_run("three", {("y", None): values(-1)})
     alone = make_run("four", {("m", None): values()})
     (comparison,) = compare_runs(third, alone)
