@@ -38,6 +38,11 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True):
     left: Shown
     right: Shown
 
+    def __post_init__(self) -> None:
+        sides = {self.left.name, self.right.name}
+        if self.reference.name not in (HR, LR) or len(sides - {HR, LR}) < 2:
+            raise ValueError(f"{' against '.join(sorted(sides))} beside {self.reference.name} is not a question")
+
     @property
     def id(self) -> str:
         """SHA-256 of the question."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import combinations
 
 import numpy as np
@@ -114,6 +115,10 @@ def test_merged_torn_and_damaged_records(run, add_votes):
     file.write_text(file.read_text() + "\n")
     with pytest.raises(RunFolderError, match="line 145 is damaged"):
         tally(run)
+    for name in ("hr", "fair"):
+        file.write_text(re.sub(r'"(best|worst)"', f'"{name}"', other))
+        with pytest.raises(RunFolderError, match="line 1 is damaged .*is not a question"):
+            tally(run)
     file.unlink()
     with pytest.raises(VotingError, match="no votes"):
         tally(run)
