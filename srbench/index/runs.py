@@ -44,7 +44,7 @@ class Run:
     """A run that was read."""
 
     name: str
-    """Path of its folder, relative to that of the index."""
+    """Path of its folder below the folder that holds all runs of the index."""
     report: str
     """Address of its report, relative to the index; empty if it has none."""
     state: State
@@ -67,7 +67,7 @@ def read_runs_below(folders: Sequence[Path], out: Path, progress: Progress = sil
     """Read all runs below some folders; returns them, and a line for everything that is left out.
 
     Left out are runs that are damaged, foreign or contradicted, and models that were not measured on all images of
-    their run. Names and addresses are relative to ``out``. Raises ReportError if there is no run folder at all.
+    their run. Addresses are relative to ``out``. Raises ReportError if there is no run folder at all.
     """
     paths = _run_folders(folders)
     if not paths:
@@ -75,11 +75,12 @@ def read_runs_below(folders: Sequence[Path], out: Path, progress: Progress = sil
         raise ReportError(f"{given}: no run in it; give folders that hold runs, as srbench run --out writes them")
     runs: list[Run] = []
     left_out: list[str] = []
+    above = os.path.commonpath([path.parent for path in paths])
     for done, path in enumerate(paths):
-        name = printable(Path(os.path.relpath(path, out)).as_posix())
+        name = printable(path.relative_to(above).as_posix())
         progress(Step(done, len(paths), name))
         try:
-            run = _read(path, name)
+            run = _read(path, name, out)
         except (SRBenchError, OSError) as error:
             reason = one_line(error).removeprefix(f"{path}: ").replace(f"{path}/", "")
             left_out.append(f"{name}: {reason.replace(str(path), name)}")
@@ -110,7 +111,7 @@ def _run_folders(folders: Iterable[Path]) -> list[Path]:
     return sorted(found)
 
 
-def _read(path: Path, name: str) -> Run:
+def _read(path: Path, name: str, out: Path) -> Run:
     """Read a run. Raises SRBenchError if it is damaged or has no measured row."""
     folder = RunFolder.read(path)
     manifest = folder.manifest
@@ -138,7 +139,7 @@ def _read(path: Path, name: str) -> Run:
     state, reason = _state(folder)
     return Run(
         name,
-        report and quote(f"{name}/{report}"),
+        report and quote(os.path.relpath(path / report, out)),
         state,
         reason,
         manifest.protocol,

@@ -23,7 +23,7 @@ from srbench.pages import markdown
 from srbench.reporting.files import FOLDER, put_in_place
 from srbench.reporting.latex import bold, display_name, escape, row, title
 from srbench.reporting.measurements import Measurements, read_runs
-from srbench.reporting.rendering import rendered, source
+from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.scores import Scores, empty_table, header, scores_of
 from srbench.run_folder import NothingMeasuredError
 from srbench.words import number_of, one_line
@@ -122,7 +122,7 @@ def write_matrix_report(path: Path, formats: Sequence[str] = tuple(FILES), out: 
     facts = {"matrix": matrix, "tables": shown, "not_measured": not_measured, "damaged": damaged, "base": base}
     texts = {
         "md": rendered("matrix.md.jinja", rows=_markdown_table, **facts) + "\n",
-        "html": rendered("matrix.html.jinja", style=source("report.css"), **facts) + "\n",
+        "html": rendered("matrix.html.jinja", **style_and_script(["report.css", "matrix.css"], []), **facts) + "\n",
         "tex": rendered("table.tex.jinja", comments=[], tables=list(map(_latex, shown))),
         "csv": _csv(shown),
     }

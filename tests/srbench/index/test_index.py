@@ -183,9 +183,9 @@ def test_states_and_what_is_left_out(site, command):
         "bare",
         "lacking",
     }
-    assert left_out["../runs/edited"] == "contradicted: rows.jsonl does not match SHA256SUMS"
-    assert left_out["../runs/wrong"] == "contradicted: 2026-01-31: 0 of 9 values and 0 of 9 items; SRB005"
-    assert left_out["../runs/lacking, b"] == "not measured on all of 9 images"
+    assert left_out["edited"] == "contradicted: rows.jsonl does not match SHA256SUMS"
+    assert left_out["wrong"] == "contradicted: 2026-01-31: 0 of 9 values and 0 of 9 items; SRB005"
+    assert left_out["lacking, b"] == "not measured on all of 9 images"
     with Path("out/index.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert {(line["model"], line["state"], line["mean"]) for line in lines} >= {
