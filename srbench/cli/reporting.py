@@ -53,6 +53,8 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
     with shown_progress(reading(runs)) as progress:
         written = written_report(runs, progress, **values)
     written.show()
+    if written.damaged:
+        raise SRBenchError("; ".join(written.damaged))
 
 
 @click.command()
@@ -119,11 +121,9 @@ class Written:
     """Runs of a matrix that cannot be read, with the reason."""
 
     def show(self) -> None:
-        """Print the lines. Raises SRBenchError that names the damaged runs."""
+        """Print the lines."""
         for line in self.lines:
             show(line)
-        if self.damaged:
-            raise SRBenchError("; ".join(self.damaged))
 
 
 def written_report(
@@ -184,3 +184,5 @@ def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = 
     if outcome.failures:
         others = "all others were" if outcome.usable else "nothing else was there"
         raise SRBenchError(f"{len(outcome.failures)} could not be measured ({others}): {'; '.join(outcome.failures)}")
+    if written is not None and written.damaged:
+        raise SRBenchError("; ".join(written.damaged))
