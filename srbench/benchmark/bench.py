@@ -20,7 +20,7 @@ from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import LoadedMetric
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, Setting
 from srbench.run_folder.request import RunSpec
-from srbench.words import is_file_name
+from srbench.words import is_file_name, unknown
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,9 @@ def open_bench(
             loaded = load_model(text, spec.scale, device)
         _add_model(models, loaded)
         _name_others(loaded, dataset)
+    for label in spec.again:
+        if label not in models:
+            raise BenchmarkError(f"--again: {unknown('model', label, models)}")
     return Bench(spec, device, dataset, suite, models, metrics)
 
 

@@ -42,10 +42,10 @@ def _kind(name: str, kind: Any) -> Any:  # noqa: ANN401 - types
 
 BenchFile = make_dataclass(
     "BenchFile",
-    [(name, _kind(name, kind), None) for name, kind in get_type_hints(RunSpec).items() if name != "shard"],
+    [(name, _kind(name, kind), None) for name, kind in get_type_hints(RunSpec).items() if name not in ("shard", "again")],
     frozen=True,
 )
-"""Keys of a bench.toml: all options of a run but the shard."""
+"""Keys of a bench.toml: all options of a run but the shard and ``again``."""
 
 
 def requested_runs(path: Path | None, given: Mapping[str, Any]) -> list[RunSpec]:

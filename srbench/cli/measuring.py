@@ -76,6 +76,9 @@ if TYPE_CHECKING:
     help="Do part I of N of the images, in an --out folder of its own; srbench "
     "merge joins the parts. [default: all images]",
 )
+@options.names(
+    "--again", help="Make the outputs of these models, by label, again. [default: only what the run folder lacks]"
+)
 @options.published
 @click.option("--dry-run", is_flag=True, help="Print what would be done, with estimated time and disk space.")
 def run(

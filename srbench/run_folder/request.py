@@ -52,14 +52,14 @@ class RunSpec:
         return self.data is not None or self.lr is not None
 
     def command(self, spans: Mapping[str, tuple[object, ...]] | None = None) -> str:
-        """The command that makes this run; options with their default values are left out.
+        """The command that makes this run; options with their default values are left out, and ``again``.
 
         ``spans`` are options with several values each: the command then makes the matrix of all of them.
         """
         words = ["srbench", "run"]
         default = RunSpec(models=(), scale=0)
         for name, value in (asdict(self) | dict(spans or {})).items():
-            if value == getattr(default, name) or value is None:
+            if value == getattr(default, name) or value is None or name == "again":
                 continue
             words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
         return shlex.join(words)

@@ -46,6 +46,18 @@ def test_report_is_made_again_from_the_files(command, photos):
     assert Path("run/report/report.md").read_bytes() == report
 
 
+def test_outputs_of_a_model_are_made_again(command, photos, models):
+    words = run_options(photos, models=f"{models}:Nearest,bicubic")
+    command(*words)
+    found = command(*words, "--again", "Nearest")
+    assert (found.code, "nothing to do" in found.err) == (0, False)
+    samples = Path("run/samples.jsonl").read_text()
+    assert (samples.count('"model": "Nearest"'), samples.count('"model": "bicubic"')) == (8, 4)
+    assert "--again" not in Path("run/report/report.md").read_text()
+    unknown = command(*words, "--again", "Nearst")
+    assert (unknown.code, "--again: unknown model 'Nearst'; did you mean Nearest?" in unknown.err) == (1, True)
+
+
 def test_failures_are_named_again_at_the_end(command, photos):
     (photos / "b.png").write_text("text")
     found = command(*run_options(photos, models="bicubic"))
