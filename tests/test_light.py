@@ -62,6 +62,11 @@ def test_the_eight_columns(imported, workers):
     [
         "reporting.page.view",
         "reporting.report",
+        "plugins.registry",
+        "models.names",
+        "metrics.suite",
+        "data.datasets",
+        "benchmark.dataset",
         "index.page",
         "matrix.folder",
         "benchmark.measure",

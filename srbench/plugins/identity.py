@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib.util import source_from_cache
 from pathlib import Path
-from types import FrameType, FunctionType, MethodType, ModuleType
+from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 from uuid import uuid4
 
@@ -95,7 +95,7 @@ class Loading:
                     _OPENED.setdefault(name, {})[path] = files[path]
         for name in reachable(module.__name__, Path(str(module.__file__)))[0]:
             files = _OPENED.get(name, {}) | files
-        opened = [f"{Path(path).name} {files[path]}" for path in sorted(files)]
+        opened = [files[path] for path in sorted(files)]
         return texts_digest(member, module_digest(module), *opened, _held_digest(thing))
 
 
@@ -123,8 +123,11 @@ def given_digest(thing: object) -> str:
     for place, value in _held(thing):
         if (content := _content_sha256(value)) is not None:
             lines.append(f"{place} {content}")
-        elif isinstance(value, _PLAIN) or _is_opaque(value):
-            lines.append(f"{place} {re.sub(' at 0x[0-9a-fA-F]+', '', repr(value))}")
+        elif isinstance(value, _PLAIN):
+            lines.append(f"{place} {value!r}")
+        elif _is_foreign(value):
+            shown = re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
+            lines.append(f"{place} {shown} {source_digest(value)}")
         else:
             lines.append(f"{place} {source_digest(value) or uuid4().hex}")
     return texts_digest(*lines)
@@ -184,12 +187,12 @@ def _held(thing: object) -> Iterator[tuple[str, Any]]:
         if _is_array(value) or isinstance(value, str | Path) or (is_shown and not isinstance(value, _CONTAINERS)):
             yield place, value
         if not _is_array(value):
-            is_shown = is_shown and not _is_opaque(value)
+            is_shown = is_shown and not _is_foreign(value)
             waiting += [(f"{place}.{name}", part, is_shown) for name, part in _parts(value)]
 
 
-def _is_opaque(value: object) -> bool:
-    """True for an object of a library that is neither a container, a function nor a module of a network."""
+def _is_foreign(value: object) -> bool:
+    """True for an object of a library, but containers, functions and modules of networks."""
     if isinstance(value, (*_CONTAINERS, FunctionType)) or hasattr(value, "named_buffers"):
         return False
     file = getattr(sys.modules.get(type(value).__module__), "__file__", None)
@@ -210,18 +213,21 @@ def _parts(value: Any) -> Iterable[tuple[object, Any]]:  # noqa: ANN401 - any ob
         return [("self", value.__self__), ("function", value.__func__)]
     if isinstance(value, FunctionType):
         function = inspect.unwrap(value)
-        around = inspect.getclosurevars(function)
-        return [
-            ("defaults", (function.__defaults__, function.__kwdefaults__)),
-            *around.nonlocals.items(),
-            *around.globals.items(),
-        ]
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        around = [(name, cell.cell_contents) for name, cell in cells]
+        named = [(name, function.__globals__.get(name)) for name in sorted(_names(function.__code__))]
+        return [("defaults", (function.__defaults__, function.__kwdefaults__)), *around, *named]
     own = getattr(value, "__dict__", {})
     if hasattr(value, "named_buffers"):  # a module of torch, also of TorchScript
         own = {name: part for name, part in own.items() if name not in ("_parameters", "_buffers", "_modules")}
         tensors = [*value.named_parameters(recurse=False), *value.named_buffers(recurse=False)]
         return [*tensors, *value.named_children(), *own.items()]
     return own.items()
+
+
+def _names(code: CodeType) -> set[str]:
+    """Globals and attributes that a function names, also in functions inside it."""
+    return set(code.co_names).union(*(_names(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
 
 
 def _content_sha256(value: object) -> str | None:

@@ -1,10 +1,8 @@
-"""Objects given to ``srbench.evaluate``: known by all that can be reached from them, and by what they read."""
+"""Objects given to ``srbench.evaluate``: known by the code of their class and by what they hold."""
 
 from __future__ import annotations
 
 import functools
-import os
-import types
 
 import numpy as np
 import pytest
@@ -12,14 +10,9 @@ import torch
 import torch.nn.functional as F
 
 import srbench
-from srbench.run_folder.folder import RunFolder
+from srbench.models.loading import wrap_model
 
-GAIN = 1.0
 TABLE = {"gain": 1.0}
-
-
-def by_global(lr):
-    return GAIN * F.interpolate(lr, scale_factor=2)
 
 
 def by_table(lr):
@@ -28,19 +21,6 @@ def by_table(lr):
 
 def by_default(lr, gain=1.0):
     return gain * F.interpolate(lr, scale_factor=2)
-
-
-def by_other_function(lr):
-    return by_global(lr)
-
-
-@torch.no_grad()
-def by_decorated(lr):
-    return GAIN * F.interpolate(lr, scale_factor=2)
-
-
-def by_environment(lr):
-    return float(os.environ["SRTEST_GAIN"]) * F.interpolate(lr, scale_factor=2)
 
 
 class Model:
@@ -63,11 +43,6 @@ class OfTensor(Model):
         return self.tensor.item()
 
 
-class OfPath(Model):
-    def value(self):
-        return float(self.path.read_text())
-
-
 class OfSet(Model):
     def value(self):
         return len(self.names) / 2
@@ -85,13 +60,9 @@ class Slotted(Model):
         return self.slot
 
 
-class Property(Model):
-    @property
-    def doubled(self):
-        return 1.0
-
+class OfTable(Model):
     def value(self):
-        return self.doubled
+        return TABLE["gain"]
 
 
 class Network(torch.nn.Module):
@@ -131,16 +102,16 @@ def nested(inner):
     return OfNested(parts=[{"inner": inner}]), lambda: setattr(inner, "gain", 0.5)
 
 
-def with_method(model):
-    return model, lambda: setattr(model, "value", types.MethodType(lambda self: 0.5, model))
+def in_function(made):
+    return lambda lr: torch.cat([made(image[None]) for image in lr]), lambda: made.kept.fill_(0.5)
 
 
 def partial(model):
     return model, lambda: model.keywords.update(gain=0.5)
 
 
-def other_code(lr, gain=1.0):
-    return 0.5 * gain * F.interpolate(lr, scale_factor=2)
+def around(gain):
+    return closed(gain), lambda: gain.update(it=0.5)
 
 
 CHANGES = {
@@ -148,90 +119,78 @@ CHANGES = {
     "an array": lambda: attributes(OfTensor, "tensor", np.ones(1), np.full(1, 0.5)),
     "a number": lambda: attributes(Model, "gain", 1.0, 0.5),
     "a set": lambda: attributes(OfSet, "names", {"a", "b"}, {"a"}),
-    "nested objects": lambda: nested(Model()),
-    "a slot": lambda: attributes(Slotted, "slot", 1.0, 0.5),
+    "an object in a list": lambda: nested(Model()),
     "a parameter": lambda: network(lambda made: made.weight.data.fill_(0.5)),
     "a buffer": lambda: network(lambda made: made.kept.fill_(0.5)),
     "a buffer that is not persistent": lambda: network(lambda made: made.dropped.fill_(0.5)),
     "a set of a module": lambda: network(lambda made: made.names.clear()),
     "a function of a module": lambda: network(lambda made: setattr(made, "act", torch.sqrt)),
-    "a method of one object": lambda: with_method(Model()),
+    "a network in a function": lambda: in_function(Network()),
     "an argument": lambda: partial(functools.partial(by_default, gain=1.0)),
+    "a variable around a function": lambda: around({"it": 1.0}),
+    "a table that a function names": lambda: (by_table, lambda: TABLE.update(gain=0.5)),
+    "a default": lambda: (by_default, lambda: setattr(by_default, "__defaults__", (0.5,))),
+}
+NOT_SEEN = {
+    "an attribute of a class": lambda: (Model(), lambda: setattr(Model, "gain", 0.5)),
+    "a table that a method names": lambda: (OfTable(), lambda: TABLE.update(gain=0.25)),
+    "a slot": lambda: attributes(Slotted, "slot", 1.0, 0.5),
 }
 
 
-@pytest.fixture
-def changes(photos, tmp_path):
-    """True if a model is sampled again after a change, as it has to be: its numbers are those of a fresh folder."""
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch):
+    """What a test changes in this file is put back."""
+    monkeypatch.setattr(Model, "gain", 1.0)
+    monkeypatch.setattr(by_default, "__defaults__", (1.0,))
+    monkeypatch.setitem(TABLE, "gain", 1.0)
 
-    def call(model, change):
-        options = {"scale": 2, "metrics": ["psnr"], "limit": 1, "crop": 24}
-        values, keys = [], []
-        for out in ("run", "run", "fresh1"):
-            found = srbench.evaluate({"m": model}, photos, out=tmp_path / out, **options)
-            values.append(found.table["psnr"].tolist())
-            keys.append([known.samples for known in RunFolder.read(tmp_path / out).known.values()])
-        assert keys[0] == keys[1], "nothing changed, nothing is sampled again"
-        change()
-        after = srbench.evaluate({"m": model}, photos, out=tmp_path / "run", **options).table["psnr"].tolist()
-        truth = srbench.evaluate({"m": model}, photos, out=tmp_path / "fresh2", **options).table["psnr"].tolist()
-        assert after == truth != values[0]
 
-    return call
+def digest(thing):
+    return wrap_model(thing, 2, "cpu").digest
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_an_object_that_was_changed(changes, name):
-    changes(*CHANGES[name]())
+def test_a_change_that_is_seen(name):
+    model, change = CHANGES[name]()
+    before = digest(model)
+    assert digest(model) == before
+    change()
+    assert digest(model) != before
 
 
-def test_a_file_behind_a_path(changes, tmp_path):
-    path = tmp_path / "gain.txt"
-    path.write_text("1.0")
-    changes(OfPath(path=path), lambda: path.write_text("0.5"))
+@pytest.mark.parametrize("name", NOT_SEEN)
+def test_a_change_that_is_not_seen(name):
+    model, change = NOT_SEEN[name]()
+    before = digest(model)
+    change()
+    assert digest(model) == before
 
 
-@pytest.mark.parametrize(
-    ("model", "owner", "name", "value"),
-    [
-        (Model(), Model, "gain", 0.5),
-        (Model(), Model, "value", lambda self: 0.5),
-        (Property(), Property, "doubled", property(lambda self: 0.5)),
-        (by_default, by_default, "__defaults__", (0.5,)),
-        (by_default, by_default, "__code__", other_code.__code__),
-    ],
-    ids=["a class attribute", "a method of a class", "a property", "a default", "code"],
-)
-def test_a_class_or_function_that_was_changed(changes, monkeypatch, model, owner, name, value):
-    changes(model, lambda: monkeypatch.setattr(owner, name, value))
+def test_the_text_of_digest_stands_for_all():
+    class Stated(Model):
+        def digest(self):
+            return self.version
+
+    first, second = Stated(version="1", gain=1.0), Stated(version="1", gain=0.5)
+    assert digest(first) == digest(second) != digest(Stated(version="2", gain=1.0))
 
 
-@pytest.mark.parametrize("function", [by_global, by_other_function, by_decorated, lambda lr: by_global(lr)])
-def test_a_global_of_a_function(changes, monkeypatch, function):
-    changes(function, lambda: monkeypatch.setitem(globals(), "GAIN", 0.5))
+def test_code_without_a_file_is_new_every_time():
+    """As that of a notebook."""
+    space = {"__name__": "__main__"}
+    exec("def model(lr):\n    return lr", space)
+    assert digest(space["model"]) != digest(space["model"])
 
 
-def test_a_table_of_a_module(changes, monkeypatch):
-    changes(by_table, lambda: monkeypatch.setitem(TABLE, "gain", 0.5))
+def test_outputs_are_made_again_after_a_change_that_is_seen(photos, tmp_path):
+    model = Network()
+    options = {"scale": 2, "metrics": ["psnr"], "limit": 1, "crop": 24}
 
+    def value(out):
+        return srbench.evaluate({"m": model}, photos, out=tmp_path / out, **options).table["psnr"].tolist()
 
-def test_a_closure(changes):
-    cell = {"it": 1.0}
-    changes(closed(cell), lambda: cell.update(it=0.5))
-
-
-def test_an_environment_variable(changes, monkeypatch):
-    monkeypatch.setenv("SRTEST_GAIN", "1.0")
-    changes(by_environment, lambda: monkeypatch.setenv("SRTEST_GAIN", "0.5"))
-
-
-def test_a_model_that_changes_when_it_is_called_is_made_again(photos, tmp_path):
-    class Counts(Model):
-        def value(self):
-            self.gain *= 0.9
-            return self.gain
-
-    with pytest.warns(
-        UserWarning, match="Counts: cannot tell whether it changed .changes when it is called.; its outp"
-    ):
-        srbench.evaluate({"m": Counts()}, photos, scale=2, metrics=["psnr"], limit=1, crop=24, out=tmp_path / "run")
+    before = value("run")
+    assert value("run") == before
+    model.weight.data.fill_(0.5)
+    assert value("run") == value("fresh") != before
