@@ -13,8 +13,9 @@ import pytest
 
 import srbench
 from srbench.benchmark.run import run
+from srbench.plugins import code_digest as code
 from srbench.plugins import registry
-from srbench.plugins.code_digest import code_digest, reachable
+from srbench.plugins.code_digest import code_digest, reachable, source_of
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
@@ -56,7 +57,7 @@ def edit(tmp_path, monkeypatch):
     def call(**sources):
         for name, text in sources.items():
             (tmp_path / f"{name}.py").write_text(text)
-        code_digest.cache_clear()
+        monkeypatch.setattr(code, "_AS_IMPORTED", {})
         sys.modules.pop("srbench_test_helper", None)
 
     call(model=MODEL, metric=METRIC, srbench_test_helper="GAIN, SHIFT = 1.0, 0.0\n")
@@ -75,23 +76,13 @@ def value(folder, metric):
     return rows_of(RunFolder.read(folder))[0].values[metric]
 
 
-def test_a_changed_metric(mine, edit, tmp_path, tmp_path_factory):
-    """In a folder of its own: all code beside a model counts for the model."""
-    metric = tmp_path_factory.mktemp("metrics") / "metric.py"
-    for file in (metric, metric.with_name("srbench_test_helper.py")):
-        shutil.copy(tmp_path / file.name, file)
-    mine = replace(mine, metrics=("psnr", f"{metric}:Mine"))
+def test_a_changed_metric(mine, edit):
     folder = run(mine).folder
     before = value(folder, "mine")
-    metric.write_text(METRIC.replace("+ SHIFT", "+ SHIFT + 1"))
+    edit(metric=METRIC.replace("+ SHIFT", "+ SHIFT + 1"))
     outcome = run(mine)
     assert (outcome.sampled, outcome.scored) == (0, 3), "measured again from the images"
     assert value(folder, "mine")[0] == pytest.approx(before[0] + 1)
-
-
-def digests(copy, modules):
-    code_digest.cache_clear()
-    return {name: code_digest(name, copy / Path(*name.split(".")[1:]).with_suffix(".py")) for name in modules}
 
 
 @pytest.mark.parametrize(
@@ -105,66 +96,59 @@ def digests(copy, modules):
     ],
 )
 def test_what_a_change_in_srbench_affects(tmp_path, monkeypatch, edited, affected):
-    import srbench.plugins.code_digest
-
     copy = tmp_path / "srbench"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("photos", "*.safetensors", "__pycache__"))
-    monkeypatch.setattr(
-        srbench.plugins.code_digest, "source_roots", lambda package: (copy,) if package == "srbench" else ()
-    )
-    names = [
-        "srbench.data.datasets",
-        "srbench.models.inference",
-        "srbench.metrics.pixel",
-        "srbench.metrics.consistency",
-    ]
-    before = digests(copy, names)
+    monkeypatch.setattr(code, "source_roots", lambda package: (copy,) if package == "srbench" else ())
+    names = ["data.datasets", "models.inference", "metrics.pixel", "metrics.consistency"]
+
+    def digests():
+        monkeypatch.setattr(code, "_AS_IMPORTED", {})
+        return {f"srbench.{name}": code_digest(f"srbench.{name}", source_of(f"srbench.{name}")) for name in names}
+
+    before = digests()
     with (copy / edited).open("a") as file:
         file.write("\n# changed\n")
-    after = digests(copy, names)
-    code_digest.cache_clear()
-    assert {name for name in names if before[name] != after[name]} == affected
+    after = digests()
+    assert {name for name in before if before[name] != after[name]} == affected
 
 
-def test_what_is_followed(tmp_path):
+def test_what_is_followed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "start.py").write_text(
-        "from typing import TYPE_CHECKING\nimport numpy as np, json\nfrom package import deep\n"
+        "from typing import TYPE_CHECKING\nimport numpy as np, json\nfrom srtest_package import deep\n"
         "if TYPE_CHECKING:\n    import pandas\n"
-        "def late():\n    from package.other import name\n    import torch.nn.functional\n"
+        "def late():\n    from srtest_package.other import name\n    import torch.nn.functional\n"
     )
-    package = tmp_path / "package"
+    package = tmp_path / "srtest_package"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "deep.py").write_text("from . import sibling\nfrom .sibling import x\n")
     (package / "sibling.py").write_text("x = 1\n")
     (package / "other.py").write_text("import start\nname = 2\n")
     (package / "unused.py").write_text("import scipy\n")
-    sources, foreign = reachable("start", tmp_path / "start.py", (), tmp_path)
-    assert sorted(sources) == ["package", "package.deep", "package.other", "package.sibling", "start"]
-    assert foreign == {"numpy", "torch"}
+    sources, libraries = reachable("start", tmp_path / "start.py")
+    names = ["srtest_package", *(f"srtest_package.{name}" for name in ("deep", "other", "sibling"))]
+    assert sorted(sources) == [*names, "start"]
+    assert libraries == {"numpy", "torch"}
 
 
 def test_names_that_a_package_loads_on_use_are_followed(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("from srbench.metrics import psnr")
-    assert {"srbench.metrics.pixel", "srbench.metrics.samples"} <= reachable("mine", file, (), tmp_path)[0].keys()
+    assert {"srbench.metrics.pixel", "srbench.metrics.samples"} <= reachable("mine", file)[0].keys()
     file.write_text("from srbench.metrics import MetricError")
-    assert "srbench.metrics.pixel" not in reachable("mine", file, (), tmp_path)[0]
+    assert "srbench.metrics.pixel" not in reachable("mine", file)[0]
 
 
 def test_versions_of_libraries_count_but_not_their_builds(tmp_path, monkeypatch):
-    import srbench.plugins.code_digest
-
     (tmp_path / "m.py").write_text("import torch\n")
     found = []
     for version in ("2.13.0+cpu", "2.13.0", "2.14.0"):
         torch = {"torch": [SimpleNamespace(name="torch", version=version)]}
-        monkeypatch.setattr(srbench.plugins.code_digest, "distributions_by_package", lambda torch=torch: torch)
-        srbench.plugins.code_digest.version_of.cache_clear()
-        code_digest.cache_clear()
+        monkeypatch.setattr(code, "_distributions", lambda torch=torch: torch)
+        code.version_of.cache_clear()
         found.append(code_digest("m", tmp_path / "m.py"))
-    srbench.plugins.code_digest.version_of.cache_clear()
-    code_digest.cache_clear()
+    code.version_of.cache_clear()
     assert found[0] == found[1] != found[2]
 
 

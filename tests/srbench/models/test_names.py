@@ -1,0 +1,169 @@
+"""Digests of models by code and files alone: torch is not needed, and loading a model gives the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+import torch
+
+from srbench.images.io import write_png
+from srbench.models.loading import load_model, wrap_model
+from srbench.models.names import digest_by_files
+from srbench.models.third_party import load_file
+from srbench.plugins.registry import metric_digest, open_metric, registered
+from srbench.weights.files import packaged_weights, save_weights
+
+OURS = ("bicubic", "rrdb", "esrgan", "esrgan@0.5", "srflow", "x=srflow", "srflow+consistent", "srflow-perceptual")
+METRICS = ("psnr+channels=Y+border=4", "ssim+window=gaussian11", "pyiqa:psnr")
+PLUGIN = """
+from pathlib import Path
+
+import onnxruntime
+import torch
+
+
+class Net:
+    def __init__(self, scale):
+        self.scale, self.session = scale, onnxruntime.InferenceSession(str(Path(__file__).parent / "net.onnx"))
+
+    def __call__(self, lr):
+        return torch.cat([torch.from_numpy(self.session.run(None, {"lr": one[None].numpy()})[0]) for one in lr])
+
+
+def loaded(scale):
+    import spandrel
+
+    return spandrel.ModelLoader().load_from_file(Path(__file__).parent / "net.pth")
+"""
+
+
+def weights(path, gain):
+    """Random weights of a small network of BasicSR, times a gain."""
+    from spandrel.architectures.Compact import Compact
+
+    torch.manual_seed(0)
+    state = Compact(num_feat=4, num_conv=1, upscale=2).state_dict()
+    state = {name: gain * value for name, value in state.items()}
+    save_weights(path, state, {}) if path.suffix == ".safetensors" else torch.save({"params": state}, path)
+
+
+def graph(path, gain, external=""):
+    """A network that repeats pixels and multiplies them by a gain, which may be in a file of its own."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    sides = {"lr": ["n", 3, "h", "w"], "hr": ["n", 3, "H", "W"]}
+    lr, hr = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in sides.items())
+    numbers = {"gain": torch.full((1, 3, 1, 1), gain), "scales": torch.tensor([1.0, 1, 2, 2])}
+    nodes = [
+        helper.make_node("Resize", ["lr", "", "scales"], ["up"], mode="nearest"),
+        helper.make_node("Mul", ["up", "gain"], ["hr"]),
+    ]
+    made = helper.make_graph(
+        nodes, "net", [lr], [hr], [numpy_helper.from_array(one.numpy(), name) for name, one in numbers.items()]
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if external:
+        tensor, file = model.graph.initializer[0], path.parent / external
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(tensor.raw_data)
+        onnx.external_data_helper.set_external_data(tensor, external)
+        tensor.ClearField("raw_data")
+    path.write_bytes(model.SerializeToString())
+
+
+NETWORKS = {
+    "net.pth": weights,
+    "net.safetensors": weights,
+    "net.onnx": graph,
+    "net.onnx with net.bin": partial(graph, external="net.bin"),
+    "net.onnx with numbers/net.bin": partial(graph, external="numbers/net.bin"),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_models_have_the_same_digest_when_they_are_loaded(name):
+    loaded = load_model(name, 4, "cpu")
+    assert digest_by_files(name, 4) == (loaded.label, loaded.digest)
+
+
+def test_what_tells_our_models_apart():
+    digests = {name: digest_by_files(name, 4)[1] for name in OURS}
+    assert digests["x=srflow"] == digests["srflow"]
+    assert len(set(digests.values())) == len(digests) - 1
+    assert digest_by_files("srflow", 8)[1] != digests["srflow"]
+
+
+def test_a_weights_file_counts_by_its_content(tmp_path):
+    packaged = packaged_weights("baselines")["esrgan", 4]
+    found = []
+    for name, more in (("mine", b""), ("other", b""), ("mine", b" ")):
+        (tmp_path / f"{name}.safetensors").write_bytes(packaged.read_bytes() + more)
+        found.append(digest_by_files(f"esrgan:{tmp_path / name}.safetensors", 4))
+    assert [label for label, _ in found] == ["esrgan-mine", "esrgan-other", "esrgan-mine"]
+    assert found[0][1] == found[1][1] != found[2][1]
+    loaded = load_model(f"esrgan:{tmp_path}/other.safetensors", 4, "cpu")
+    assert found[1] == (loaded.label, loaded.digest)
+
+
+def test_interpolated_weights_of_a_file_show_when_they_are_loaded(tmp_path):
+    file = tmp_path / "mine.safetensors"
+    file.write_bytes(packaged_weights("baselines")["esrgan", 4].read_bytes())
+    assert digest_by_files(f"esrgan@0.5:{file}", 4) is None
+    assert load_model(f"esrgan@0.5:{file}", 4, "cpu").digest != load_model(f"esrgan@0.6:{file}", 4, "cpu").digest
+
+
+def test_code_of_others_shows_when_it_is_loaded(models):
+    assert digest_by_files(f"{models}:Nearest", 4) is None
+
+
+def test_a_folder_of_results_counts_by_each_file(tmp_path):
+    write_png(tmp_path / "results" / "a.png", torch.zeros(3, 8, 8, dtype=torch.uint8))
+    text = f"theirs={tmp_path / 'results'}"
+    loaded = load_model(text, 4, "cpu")
+    assert digest_by_files(text, 4) == (loaded.label, loaded.digest)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_that_was_written_over(tmp_path, name):
+    pytest.importorskip("onnxruntime" if ".onnx" in name else "spandrel", reason="needs sr-bench[zoo,onnx]")
+    path = tmp_path / name.partition(" ")[0]
+    make = NETWORKS[name]
+    (tmp_path / "my.py").write_text(PLUGIN)
+    plugin = f"{tmp_path / 'my.py'}:{'Net' if path.suffix == '.onnx' else 'loaded'}"
+    found = []
+    for gain in (1.0, 1.0, 0.9):
+        make(path, gain)
+        loaded = load_model(str(path), 2, "cpu")
+        assert digest_by_files(str(path), 2) == (loaded.label, loaded.digest)
+        found.append([loaded.digest])
+        if " with " not in name and path.suffix != ".safetensors":  # parts beside a graph are opened unseen
+            found[-1] += [load_model(plugin, 2, "cpu").digest, wrap_model(load_file(path), 2, "cpu").digest]
+    assert found[0] == found[1]
+    assert not set(found[1]) & set(found[2])
+
+
+@pytest.mark.parametrize("name", [*registered("metrics"), *METRICS])
+def test_our_metrics_have_the_same_digest_when_they_are_opened(name):
+    digest = metric_digest(name, "round")
+    if name.startswith("pyiqa:"):
+        assert digest is None
+    else:
+        assert digest == open_metric(name, "round").facts.digest != metric_digest(name, "floor")
+
+
+def test_no_digest_needs_torch():
+    code = f"""
+import sys
+from srbench.models.names import digest_by_files
+from srbench.plugins.registry import metric_digest, registered
+for name in {OURS!r}:
+    assert digest_by_files(name, 4)
+for name in registered("metrics"):
+    assert metric_digest(name, "round")
+sys.exit("torch" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
