@@ -10,8 +10,8 @@ from srbench.interfaces import TEMPERATURE, ModelFacts
 from srbench.run_folder.protocol import Setting
 
 RULE = (
-    f"A model stands in one row, at the temperature stated in its weights, or else at the one nearest to {TEMPERATURE:g}; its "
-    "other rows are not compared."
+    "Each model has one row, at the temperature stated in its weights, or else the one nearest to "
+    f"{TEMPERATURE:g}; its other rows are not compared."
 )
 """Rule for a reader."""
 _STRENGTH = re.compile(r"(?<=[^:/@])@[\d.]+(?=:|$)")
