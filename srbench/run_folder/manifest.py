@@ -23,9 +23,10 @@ FILE = "manifest.json"
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
-    """Write ``manifest.json`` into the folder ``run``, unless it says the same already."""
-    if not is_written(run, manifest):
-        write_synced(run / FILE, content_of(manifest))
+    """Write ``manifest.json`` into the folder ``run``, unless it is there byte for byte, as SHA256SUMS holds its sum."""
+    content = content_of(manifest)
+    if not (is_run(run) and (run / FILE).read_bytes() == content):
+        write_synced(run / FILE, content)
 
 
 def is_written(run: Path, manifest: Manifest) -> bool:
@@ -85,7 +86,7 @@ def read_manifest(run: Path) -> Manifest:
 def _without_former_fields(facts: dict[str, Any]) -> dict[str, Any]:
     """A manifest as it was read, without the fields of earlier versions that no longer mean anything."""
     kept = {name: value for name, value in facts.items() if name != "tile_checks"}
-    for name in ("models", "metrics"):
+    for name in {"models", "metrics"} & facts.keys():
         kept[name] = [{key: value for key, value in each.items() if key != "evidence"} for each in facts[name]]
     return kept
 

@@ -1,0 +1,249 @@
+"""``verify`` names whatever was changed by hand, and nothing in a folder that nobody touched."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from importlib.resources import files
+
+import pytest
+from builders import drawn
+from record_runs import forge_list, forge_sums
+
+from srbench.benchmark.run import run
+from srbench.files.hashes import sha256_file
+from srbench.images.io import encode_png, pixels_sha256, read_uint8, write_png
+from srbench.run_folder import RunFolderError
+from srbench.run_folder.request import RunSpec
+from srbench.verification.verify import verify
+from srbench.weights.files import load_weights, save_weights
+
+IMAGE = "images/near/a.png"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory, srbench, small_models):
+    """A finished run with its report. Nobody writes into it."""
+    here = tmp_path_factory.mktemp("original")
+    for seed, name in enumerate("ab"):
+        write_png(here / "photos" / f"{name}.png", drawn(seed, 32, 36))
+    models = f"near={small_models}:Nearest,noisy={small_models}:Noisy"
+    words = ["--models", models, "--scale", 4, "--data", here / "photos", "--metrics", "psnr,ssim,sigma"]
+    done = srbench("run", *words, "--samples", 2, "--workers", 1, "--out", here / "run")
+    assert done.exit_code == 0, done.output
+    return here / "run"
+
+
+@pytest.fixture
+def copy_of(original, tmp_path):
+    """A copy of that run to tamper with: copy_of("name")."""
+    return lambda name: shutil.copytree(original, tmp_path / name)
+
+
+def edit_line(folder, name, is_meant, change):
+    """Change the first line of a file that is meant; returns what it holds now."""
+    lines = [json.loads(line) for line in (folder / name).read_text().splitlines()]
+    line = next(filter(is_meant, lines))
+    change(line)
+    (folder / name).write_text("".join(f"{json.dumps(each)}\n" for each in lines))
+    return line
+
+
+def change_value(folder):
+    edit_line(folder, "rows.jsonl", bool, lambda line: line.update(value=[line["value"][0] + 0.01]))
+
+
+def change_sigma(folder):
+    edit_line(
+        folder,
+        "rows.jsonl",
+        lambda line: line["metric"] == "sigma" and line["model"] == "noisy",
+        lambda line: line.update(value=line["value"] + 1),
+    )
+
+
+def change_pixel(folder, image=IMAGE):
+    pixels = read_uint8(folder / image)
+    pixels[0, 0, 0] ^= 64
+    (folder / image).write_bytes(encode_png(pixels))
+
+
+def change_pixel_and_record(folder):
+    """Also the digests of the image, so that the record and its file agree."""
+    change_pixel(folder)
+    digests = {"pixels": pixels_sha256(read_uint8(folder / IMAGE)), "sha256": sha256_file(folder / IMAGE)}
+    edit_line(
+        folder,
+        "samples.jsonl",
+        lambda line: (line["model"], line["image"]) == ("near", "a"),
+        lambda line: line.update(outputs=[digests]),
+    )
+
+
+def change_hr(folder):
+    change_pixel(folder, "images/hr/a.png")
+
+
+def change_sum(folder):
+    sums = folder / "SHA256SUMS"
+    text = sums.read_text()
+    place = text.index("  rows.jsonl") - 1
+    sums.write_text(f"{text[:place]}{'0' if text[place] != '0' else '1'}{text[place + 1 :]}")
+
+
+def change_report(folder):
+    table = folder / "report" / "table.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    cells = lines[1].split(",")
+    place = next(number for number, cell in enumerate(cells) if "." in cell)
+    lines[1] = ",".join([*cells[:place], str(float(cells[place]) + 1), *cells[place + 1 :]])
+    table.write_text("".join(lines))
+    forge_list(folder)
+
+
+def change_signature(folder):
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("PSNR|RGB", "PSNR|Y"))
+
+
+def change_environment(folder):
+    file = folder / "environments.jsonl"
+    file.write_text(file.read_text().replace('"device": "cpu"', '"device": "cuda"'))
+
+
+def add_foreign_line(folder):
+    lines = (folder / "samples.jsonl").read_text().splitlines()
+    ghost = json.dumps(json.loads(lines[0]) | {"model": "ghost"})
+    (folder / "samples.jsonl").write_text("".join(f"{line}\n" for line in [*lines, ghost]))
+
+
+def remove_line(folder):
+    lines = (folder / "rows.jsonl").read_text().splitlines(keepends=True)
+    (folder / "rows.jsonl").write_text("".join(lines[:4] + lines[5:]))
+
+
+def remove_image(folder):
+    (folder / IMAGE).unlink()
+
+
+TAMPERING = {
+    change_value: [("file-differs", "rows.jsonl"), ("value-differs", "near a")],
+    change_sigma: [("file-differs", "rows.jsonl"), ("value-differs", "noisy-t0.8 a")],
+    change_pixel: [("image-differs", IMAGE)],
+    change_pixel_and_record: [("record-missing", "near a"), ("sample-differs", "near a")],
+    change_hr: [("image-differs", "images/hr/a.png")],
+    change_sum: [("file-differs", "rows.jsonl")],
+    change_report: [("report-differs", "report/table.csv")],
+    change_signature: [("record-foreign", "near a"), ("record-foreign", "PSNR")],
+    change_environment: [("record-foreign", "environments.jsonl")],
+    add_foreign_line: [("record-foreign", "ghost a")],
+    remove_line: [("record-missing", "noisy-t0.8 a")],
+    remove_image: [("not-compared", IMAGE)],
+}
+"""What somebody may do to a run, and findings about it: rules and places."""
+HIDDEN_BY_SUMS = {"file-differs"}
+"""Rules that find nothing once SHA256SUMS was made to agree."""
+
+
+def found_in(folder, **options):
+    findings = verify(folder, resample="all", **options)
+    return findings.verdict, {(finding.rule, finding.where) for finding in findings.findings}
+
+
+def test_a_run_that_nobody_touched_is_proven(original, tmp_path):
+    findings = verify(original, resample="all")
+    assert (findings.findings, findings.verdict, findings.exit_code) == ([], "proven", 0)
+    assert (findings.verified, findings.unverified, findings.contradicted) == (12, 0, 0)
+    assert (findings.images, findings.images_kept) == (10, 10)
+    assert (findings.sampled, findings.tried, findings.items) == (4, 4, 4)
+    shutil.copytree(original, tmp_path / "elsewhere")
+    assert verify(tmp_path / "elsewhere", resample="all").proven, "anywhere"
+
+
+def test_everything_that_was_changed_is_named(copy_of):
+    for tamper, expected in TAMPERING.items():
+        folder = copy_of(tamper.__name__)
+        tamper(folder)
+        verdict, findings = found_in(folder)
+        assert verdict == ("unverified" if tamper is remove_image else "contradicted"), tamper
+        assert findings >= {*expected}, (tamper, findings)
+
+
+def test_sums_that_agree_with_the_change_hide_no_value_and_no_pixel(copy_of):
+    for tamper, expected in TAMPERING.items():
+        remaining = {finding for finding in expected if finding[0] not in HIDDEN_BY_SUMS}
+        if tamper is change_sum:
+            continue
+        folder = copy_of(tamper.__name__)
+        tamper(folder)
+        forge_sums(folder)
+        _, findings = found_in(folder)
+        assert findings >= remaining, (tamper, findings)
+        assert remaining, tamper
+
+
+def test_sums_are_those_that_other_tools_check(original):
+    done = subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=original, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    names = [line.split("  ")[1] for line in (original / "SHA256SUMS").read_text().splitlines()]
+    assert names == sorted(names)
+    assert len(names) == 10 + 5
+
+
+def test_a_line_that_is_no_record_is_an_error(copy_of):
+    folder = copy_of("damaged")
+    with (folder / "samples.jsonl").open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(RunFolderError, match=r"samples.jsonl: line 5 is damaged"):
+        verify(folder)
+
+
+def measured(tmp_path, model="bicubic", data="images", **options):
+    """A run of one model, without a report."""
+    return run(RunSpec((model,), 4, data, metrics=("psnr",), out=str(tmp_path / "run"), **options)).folder
+
+
+def test_weights_that_changed(tmp_path):
+    """The weights that are stated, and those of a file that the run names."""
+    tensors, metadata = load_weights(files("baselines") / "weights" / "rrdb-mini-x4.safetensors")
+    path = tmp_path / "mine.safetensors"
+    save_weights(path, tensors, metadata)
+    write_png(tmp_path / "images" / "a.png", drawn(0, 24, 24))
+    folder = measured(tmp_path, f"rrdb:{path}", str(tmp_path / "images"))
+    assert verify(folder, resample="all").proven
+    manifest = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(manifest.replace('"licence": "', '"licence": "un'))
+    forge_sums(folder)
+    assert found_in(folder) == ("contradicted", {("weights-differ", "rrdb-mine")})
+    (folder / "manifest.json").write_text(manifest)
+    forge_sums(folder)
+    save_weights(path, {name: 0.9 * tensor for name, tensor in tensors.items()}, metadata)
+    assert found_in(folder) == ("unverified", {("code-changed", "rrdb-mine"), ("not-sampled", "rrdb-mine a")})
+    path.unlink()
+    assert found_in(folder) == ("unverified", {("not-sampled", "rrdb-mine")})
+
+
+def test_another_name_of_the_dataset_is_not_verified(tmp_path):
+    """Whoever renames the photographs to a benchmark set can do so everywhere."""
+    folder = measured(tmp_path, data="photos", limit=1, crop=32)
+    assert verify(folder, resample="all").proven
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["protocol"]["dataset"] = "set5"
+    request = manifest["invocations"][0]["request"]
+    for forged in (request, request | {"data": "set5"}, None):
+        manifest["invocations"][0]["request"] = forged
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        forge_sums(folder)
+        assert found_in(folder) == ("unverified", {("dataset-unknown", "set5")})
+
+
+def test_a_relative_folder_of_images_is_found_from_anywhere(tmp_path, monkeypatch):
+    for place, seed in (("here", 0), ("there", 1)):
+        write_png(tmp_path / place / "images" / "a.png", drawn(seed, 32, 32))
+    monkeypatch.chdir(tmp_path / "here")
+    folder = measured(tmp_path)
+    monkeypatch.chdir(tmp_path / "there")
+    assert verify(folder, resample="all").proven
+    write_png(tmp_path / "here" / "images" / "a.png", drawn(2, 32, 32))
+    assert found_in(folder) == ("unverified", {("dataset-unknown", "images")})
