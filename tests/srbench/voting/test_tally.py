@@ -117,7 +117,7 @@ def test_merged_torn_and_damaged_records(run, add_votes):
         tally(run)
     for name in ("hr", "fair"):
         file.write_text(re.sub(r'"(best|worst)"', f'"{name}"', other))
-        with pytest.raises(RunFolderError, match="line 1 is damaged .*is not a question"):
+        with pytest.raises(RunFolderError, match=r"line 1 is damaged .*is not a question"):
             tally(run)
     file.unlink()
     with pytest.raises(VotingError, match="no votes"):
