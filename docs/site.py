@@ -17,7 +17,7 @@ from srbench.cli.main import SECTIONS, main
 from srbench.pages.markdown import code, escape, table
 
 _ROOT = Path(__file__).parents[1]
-_STRIP = "reports/photos-x8/strips/books.png"
+_STRIP = "reports/photos-x8/report/strips/books.png"
 """Image of the first page."""
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)#]+)[^)]*\)")
 

@@ -22,7 +22,7 @@ PAPERS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "reports").glob("*/report.md")),
+    *sorted((ROOT / "reports").glob("*/report/report.md")),
 ]
 
 
