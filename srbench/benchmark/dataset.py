@@ -92,7 +92,8 @@ def _check_names(dataset: Dataset) -> None:
     names = list(dataset)
     unusable = [name for name in names if not is_file_name(name)]
     if unusable or len(set(names)) < len(names):
-        fault = f"{unusable[0]!r} cannot be {FILE_NAME}" if unusable else "two images have the same name"
+        listed = ", ".join(map(repr, unusable))
+        fault = f"{listed} cannot be {FILE_NAME}" if unusable else "two images have the same name"
         raise BenchmarkError(f"dataset {dataset.name}: {fault}; rename the image")
 
 

@@ -23,6 +23,7 @@ from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import LoadedMetric, counted
 from srbench.run_folder.measured import Measured
 from srbench.run_folder.records import Value, to_json
+from srbench.words import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,7 +102,7 @@ def measure_folders(
     for label, folder in folders.items():
         results = ResultFolder(folder, 1)
         images = _paired(results, hr, high, lr, low)
-        if measured and (differing := sorted(set(images) ^ measured[0].values.keys())):
+        if measured and (differing := sorted(set(map(printable, images)) ^ measured[0].values.keys())):
             raise BenchmarkError(
                 f"{label} and {measured[0].label} have different images, such as {differing[0]}; give --hr"
             )
@@ -109,7 +110,8 @@ def measure_folders(
         counts |= {one.samples for one in values if one.samples}
         failures = tuple(fault for one in values for fault in one.faults)
         facts = max((one.facts for one in values), key=len, default=())
-        by_image = {image: one.values for image, one in zip(images, values, strict=True)}
+        # no table and no JSON holds a name that is not UTF-8
+        by_image = {printable(image): one.values for image, one in zip(images, values, strict=True)}
         whole = Measured(label, protocol.label, facts, by_image, failures)
         if distances is not None and high is not None and not failures:
             outputs = (image for name in high for image in quantize(results.read(name), protocol.quantize))

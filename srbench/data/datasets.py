@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.toolkit_layouts import Layout, find_layout
+from srbench.files.hashes import sha256_file
 from srbench.images.folders import images_in
 from srbench.images.io import crop_centre, crop_to_multiple, read_uint8
 from srbench.interfaces import Dataset, ImagePair
+from srbench.words import FILE_NAME, is_file_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +55,7 @@ class Folder(_Names):
     ) -> None:
         self.name = name or folder.resolve().name
         self.folder, self.scale, self.crop = folder, scale, crop
-        self.files = self.names = images_in(folder) if files is None else files
+        self.files = self.names = _usable(images_in(folder) if files is None else files)
         _check_crop(crop, scale)
 
     def read(self, name: str) -> ImagePair:
@@ -76,8 +79,8 @@ class PairedFolders(_Names):
         if layout is not None:
             self.name, self.trimmed = f"{hr.parent.resolve().name} ({layout.name})", True
             self.lr_origin = f"those in {layout.lr_folder}, paired by name"
-        hr_files = images_in(hr) if layout is None else layout.hr
-        lr_files = images_in(lr) if layout is None or layout.lr is None else layout.lr
+        hr_files = _usable(images_in(hr) if layout is None else layout.hr)
+        lr_files = _usable(images_in(lr) if layout is None or layout.lr is None else layout.lr)
         faults = [
             f"{folder} lacks {', '.join(missing)}"
             for folder, here, there in ((lr, lr_files, hr_files), (hr, hr_files, lr_files))
@@ -117,7 +120,7 @@ class LRFolder(_Names):
 
     def __init__(self, folder: Path, scale: int) -> None:
         self.name, self.scale = folder.resolve().name, scale
-        self.files = self.names = images_in(folder)
+        self.files = self.names = _usable(images_in(folder))
 
     def read(self, name: str) -> ImagePair:
         """Raises ImageError for a damaged file."""
@@ -126,6 +129,17 @@ class LRFolder(_Names):
     def digest(self, name: str) -> str:
         """SHA-256 of the file and the scale. Raises DataError if the file cannot be read."""
         return _digest([self.files[name]], f"LR alone x{self.scale}")
+
+
+def _usable(images: Mapping[str, Path]) -> dict[str, Path]:
+    """Images whose names can be those of outputs; one warning names all others. Raises DataError if none remains."""
+    unusable = [str(path) for name, path in images.items() if not is_file_name(name)]
+    if unusable:
+        fault = f"{', '.join(unusable)}: the name cannot be {FILE_NAME}; rename it"
+        if len(unusable) == len(images):
+            raise DataError(fault)
+        warnings.warn(f"left out: {fault}", stacklevel=3)
+    return {name: path for name, path in images.items() if is_file_name(name)}
 
 
 def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | None = None) -> Dataset:
@@ -227,7 +241,7 @@ def _digest(paths: list[Path], made: str) -> str:
     digest = hashlib.sha256(made.encode())
     for path in paths:
         try:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(bytes.fromhex(sha256_file(path)))
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}); restore it and run again") from None
     return digest.hexdigest()

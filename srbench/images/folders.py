@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections import defaultdict
 from pathlib import Path, PurePath
 
-from srbench.files.paths import no_file
 from srbench.images import ImageError
 from srbench.images.io import ENDINGS
 
@@ -20,28 +21,31 @@ def is_image(path: PurePath) -> bool:
 def images_in(folder: Path) -> dict[str, Path]:
     """The images of a folder by name, sorted, without hidden files and other endings.
 
-    Raises ImageError for a missing folder, one without images, two images of one name (``a.png``, ``a.jpg``), and a
-    pipe or a folder with the name of an image.
+    Pipes, folders and broken links with the name of an image are among them: reading one raises an ImageError, so it
+    fails like a damaged image, and the rest is measured. Images that share a name (``a.png``, ``a.jpg``) are left out,
+    with one warning that names all of them.
+
+    Raises ImageError for a missing folder, and for one without images.
     """
     _require_folder(folder)
-    found: dict[str, Path] = {}
+    paths = defaultdict(list)
     for path in image_files(folder):
-        if kind := no_file(path):
-            raise ImageError(f"{path}: {kind}, not a file; put an image in its place, or move it away")
-        if (other := found.setdefault(path.stem, path)) is not path:
-            raise ImageError(
-                f"{folder}: {other.name} and {path.name} share a name; "
-                "images are paired by name, so move one of them away"
-            )
-    if not found:
+        paths[path.stem].append(path)
+    images = {name: found[0] for name, found in sorted(paths.items()) if len(found) == 1}
+    if shared := [" and ".join(path.name for path in found) for found in paths.values() if len(found) > 1]:
+        fault = f"{folder}: {'; '.join(shared)} share a name, by which images are paired; move one of them away"
+        if not images:
+            raise ImageError(fault)
+        warnings.warn(f"left out of {fault}", stacklevel=3)
+    if not images:
         raise ImageError(_EMPTY.format(folder))
-    return dict(sorted(found.items()))
+    return images
 
 
 def images_below(folder: Path) -> list[Path]:
     """The images of a folder and its sub-folders, sorted; hidden files and folders are skipped, links not followed.
 
-    A folder named as an image is among them, so that whoever reads it names it.
+    Pipes, folders and broken links with the name of an image are among them, as in ``images_in``.
 
     Raises ImageError for a missing folder, one without images, or one that cannot be listed.
     """
@@ -50,13 +54,13 @@ def images_below(folder: Path) -> list[Path]:
         raise ImageError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions")
 
     _require_folder(folder)
-    found = []
-    for here, below, names in os.walk(folder, onerror=fail):
-        below[:] = [name for name in below if not name.startswith(".")]
-        found += [path for path in (Path(here, name) for name in below + names) if is_image(path)]
-    if not found:
+    images = []
+    for here, folders, files in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        images += [path for path in (Path(here, name) for name in folders + files) if is_image(path)]
+    if not images:
         raise ImageError(_EMPTY.format(folder))
-    return sorted(found)
+    return sorted(images)
 
 
 def _require_folder(folder: Path) -> None:
@@ -66,7 +70,7 @@ def _require_folder(folder: Path) -> None:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The files of a folder that look like images, sorted, perhaps none. Raises ImageError if it cannot be listed."""
+    """The entries of a folder that look like images, sorted. Raises ImageError if it cannot be listed."""
     try:
         return sorted(path for path in folder.iterdir() if is_image(path))
     except OSError as error:

@@ -9,7 +9,7 @@ import zlib
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,26 +107,30 @@ def png_of(pixels: NDArray[np.uint8], recipe: str | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def header_size(file: Path | IO[bytes]) -> tuple[int, int]:
+def header_size(path: Path) -> tuple[int, int]:
     """Width and height of an image by its header; 0 if it is unreadable, which reading the image will report."""
-    if isinstance(file, Path) and no_file(file):
-        return 0, 0  # opening a pipe would wait for somebody to write
     try:
-        with Image.open(file, formats=FORMATS) as image:
-            return image.size
-    except Exception:
+        return _stated_size(path)
+    except ImageError:
         return 0, 0
 
 
 def require_readable_size(path: Path) -> None:
     """Raise ImageError for an image of more pixels than are read, by its header."""
+    _stated_size(path)
+
+
+def _stated_size(path: Path) -> tuple[int, int]:
+    """Width and height by the header; 0 if it is unreadable. Raises ImageError for more pixels than are read."""
+    if no_file(path):
+        return 0, 0  # opening a pipe would wait for somebody to write
     try:
-        with Image.open(path, formats=FORMATS):
-            pass
+        with Image.open(path, formats=FORMATS) as image:
+            return image.size
     except Image.DecompressionBombError:
         raise ImageError(f"{path}: {too_many_pixels()}") from None
-    except Exception:  # reading the image will report it
-        return
+    except Exception:
+        return 0, 0
 
 
 def read_recipe(path: Path, chunk: str = "srbench") -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srbench.files.config import load_toml, require_range
+from srbench.files.hashes import sha256_file
 from srbench.images.folders import images_in
 from srbench.images.io import ENDINGS, read_image
 from srbench.interfaces import SRBenchError
@@ -103,10 +104,13 @@ class ResultFolder:
         return torch.stack(images)
 
     def digest(self, name: str) -> str:
-        """SHA-256 of the files of a name. Raises SRBenchError if there is none."""
+        """SHA-256 of the files of a name. Raises SRBenchError if there is none, or one cannot be read."""
         digest = hashlib.sha256()
         for path in self._of(name):
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            try:
+                digest.update(bytes.fromhex(sha256_file(path)))
+            except OSError as error:
+                raise SRBenchError(f"{path}: cannot be read ({error.strerror}); restore it and run again") from None
         return digest.hexdigest()
 
     def _of(self, name: str) -> list[Path]:

@@ -54,7 +54,6 @@ def _images(bad):
         ("promised", "b.png", png_bytes(60_000, 60_000)),
         ("none", "b.png", png_bytes(0, 0)),
         ("eps", "b.png", encoded("EPS")),
-        ("twice", "a.jpg", encoded("JPEG")),
     ):
         write_png(bad / name / "a.png", drawn(1))
         (bad / name / file).write_bytes(content)
@@ -62,21 +61,22 @@ def _images(bad):
 
 
 def _names(bad):
-    """Folders in which something has the name of an image and cannot be one, or has no name that can be kept."""
-    for name in ("long", "bytes", "linked", "looped", "pipe", "folder", "socket", "lines"):
-        write_png(bad / name / "a.png", drawn(1))
-    odd = {"long": "b" * 240, "lines": "b\nsrbench: all is well", "bytes": os.fsdecode(b"b\xff\xfe")}
-    for folder, name in odd.items():
-        (bad / folder / f"{name}.png").write_bytes((bad / "fine" / "b.png").read_bytes())
-    (bad / "linked" / "b.png").symlink_to(bad / "nowhere.png")
-    (bad / "looped" / "b.png").symlink_to(bad / "looped" / "b.png")
-    os.mkfifo(bad / "pipe" / "b.png")
-    (bad / "folder" / "b.png").mkdir()
-    with socket.socket(socket.AF_UNIX) as listening:
-        before = Path.cwd()
-        os.chdir(bad / "socket")  # the address of a socket is short
-        listening.bind("b.png")
-        os.chdir(before)
+    """Folders in which much has the name of an image and cannot be read, or has a name that no output can have."""
+    for folder, side in (("odd", 32), ("odd-lr", 8)):
+        write_png(bad / folder / "a.png", drawn(1, side, side))
+        fine = (bad / folder / "a.png").read_bytes()
+        for name in ("twice.png", f"{'b' * 240}.png", "line\nbreak.png", os.fsdecode(b"bytes\xff\xfe.png")):
+            (bad / folder / name).write_bytes(fine)
+        (bad / folder / "twice.jpg").write_bytes(encoded("JPEG"))
+        (bad / folder / "link.png").symlink_to(bad / "nowhere.png")
+        (bad / folder / "loop.png").symlink_to(bad / folder / "loop.png")
+        os.mkfifo(bad / folder / "pipe.png")
+        (bad / folder / "folder.png").mkdir()
+        with socket.socket(socket.AF_UNIX) as listening:
+            before = Path.cwd()
+            os.chdir(bad / folder)  # the address of a socket is short
+            listening.bind("socket.png")
+            os.chdir(before)
     for end in ("toml", "safetensors", "pth"):
         os.mkfifo(bad / f"pipe.{end}")
     (bad / "nothing").mkdir()

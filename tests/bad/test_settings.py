@@ -66,7 +66,6 @@ CASES = [
     (f"{RUN} --models results={{bad}}/lr", r"has shape"),
     (f"{RUN} --models results={{bad}}/cut", r"b\.png: damaged"),
     (f"{RUN} --models results={{bad}}/tiny", r"tiny: no result named b"),
-    (f"{RUN} --models results={{bad}}/linked", r"b\.png.* link"),
     (f"{RUN} --out {{bad}}/fine", r"fine: not empty, and not a run folder"),
     (f"{RUN} --out {{bad}}/key.toml", r"key\.toml: a file, not a folder; choose another --out"),
     (f"{RUN} --out {{bad}}/key.toml/run", r"key\.toml.*: cannot be written \(Not a directory\); choose another --out"),

@@ -56,7 +56,7 @@ def tiny(monkeypatch, cache, tmp_path):
         known = {"tiny": BenchmarkSet(**facts | changes)}
         for module in (table, fetch):
             monkeypatch.setattr(f"{module.__name__}.find_set", lambda name: known[name])
-        monkeypatch.setattr("srbench.benchmark.request.benchmark_sets", lambda: known)
+        monkeypatch.setattr("srbench.benchmark.dataset.benchmark_sets", lambda: known)
         return files
 
     return call

@@ -12,11 +12,15 @@ def test_names_are_sorted_and_other_files_passed_over(tmp_path):
     assert images_in(tmp_path)["b"] == tmp_path / "b.PNG"
 
 
-def test_two_images_of_one_name(tmp_path):
-    (tmp_path / "a.png").touch()
-    (tmp_path / "a.jpg").touch()
-    with pytest.raises(ImageError, match=r"a\.jpg and a\.png share a name"):
+def test_images_of_one_name_are_left_out_with_one_warning(tmp_path):
+    for name in ("a.png", "a.jpg", "b.tif", "b.bmp"):
+        (tmp_path / name).touch()
+    with pytest.raises(ImageError, match=r"a\.jpg and a\.png; b\.bmp and b\.tif share a name"):
         images_in(tmp_path)
+    (tmp_path / "c.png").touch()
+    with pytest.warns(UserWarning, match=r"left out of .*: a\.jpg and a\.png; b\.bmp and b\.tif share a name") as heard:
+        assert list(images_in(tmp_path)) == ["c"]
+    assert len(heard) == 1
 
 
 def test_no_images(tmp_path):
