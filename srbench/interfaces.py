@@ -286,14 +286,10 @@ class MetricFacts:
     per: Literal["sample", "image", "folder"] = field(default="sample", compare=False)
     """One value per sample; per image, from all its samples, comparable at equal numbers of samples only; or one of
     two folders of images, which only ``srbench measure`` has."""
-    parameters: tuple[Path, ...] = field(default=(), compare=False)
-    """Files whose bytes determine the values."""
-    fingerprint: str = field(default="", compare=False)
-    """Digest of anything else that does, such as weights loaded by another package."""
     spec: str = ""
     """The name that the user typed; filled in by the harness, as is the digest."""
     digest: str = ""
-    """SHA-256 of code and parameters."""
+    """SHA-256 of everything that determines the values: code, arguments and parameters."""
 
     def stored(self) -> dict[str, Any]:
         """Facts that a manifest holds: all that matter once the values are measured."""

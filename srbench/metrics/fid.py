@@ -19,8 +19,8 @@ from srbench.images.io import write_png
 from srbench.interfaces import MetricFacts
 from srbench.metrics import MetricError
 from srbench.metrics.from_pyiqa import created, quiet, version_and_licence
+from srbench.plugins.identity import held_digest
 from srbench.plugins.registry import completed
-from srbench.weights.files import parameters_sha256
 
 DISTANCES = {"fid": "frechet", "kid": "mmd"}
 """Names, and pyiqa's names of the distance between features."""
@@ -49,7 +49,7 @@ class SetDistances:
 
     def __init__(self, names: Sequence[str], quantize: str) -> None:
         self._metric = created("fid")
-        digest = parameters_sha256(self._metric)
+        digest = held_digest(self._metric)
         self.facts = tuple(completed(facts_of(name), name, digest, quantize) for name in names)
 
     def between(self, outputs: Iterable[Tensor], references: Iterable[Tensor]) -> dict[str, float]:

@@ -31,7 +31,6 @@ from torch import Tensor
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
 from srbench.weights.download import OFFLINE
-from srbench.weights.files import parameters_sha256
 from srbench.words import one_line, unknown
 
 OF_SETS = ("fid", "sfid", "fid_dinov2", "inception_score")
@@ -63,7 +62,6 @@ class PyIQA:
             digits=4,
             signature="|".join(["RGB", f"pyiqa{version}", *words, "v1"]),
             needs=("HR",) if self._with_hr else (),
-            fingerprint=parameters_sha256(self._metric),
             protocol=(
                 f"{variant} of pyiqa {version} with {' and '.join(words) or 'its defaults'}, 8-bit RGB "
                 f"by {{quantize}} over 255, {'compared with HR' if self._with_hr else 'of the output alone'}, range "

@@ -13,7 +13,7 @@ from srbench.interfaces import ImagePair, MetricFacts
 from srbench.machine.threads import one_blas_thread
 from srbench.metrics import MetricError
 from srbench.metrics.arguments import Images, Values, measured
-from srbench.metrics.parameters import packaged, parameter_file
+from srbench.metrics.parameters import packaged
 from srbench.metrics.samples import ImageMetric
 from srbench.metrics.scene_statistics import (
     Array,
@@ -134,7 +134,6 @@ class NIQE(_Naturalness):
         signature="grey|LIVE|block96|mirror|snap|v1",
         sees="uint8",
         needs=(),
-        parameters=(parameter_file("niqe_live_fp64"),),
         protocol=(
             "LIVE release model, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, 96x96 blocks from the top left "
             "at 2 scales, an image with fewer than 2 complete blocks mirrored to 2x2 first, "
@@ -206,7 +205,6 @@ class BRISQUE(_Naturalness):
         signature="grey|LIVE|pad0|snap|v1",
         sees="uint8",
         needs=(),
-        parameters=(parameter_file("brisque_live_fp64"),),
         protocol=(
             "LIVE release support vectors and feature ranges, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, "
             "whole image at 2 scales, zeros outside it, |MSCN| < 1e-9 set to 0, float64; "

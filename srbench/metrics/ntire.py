@@ -45,7 +45,6 @@ class SpatialLPIPS(ImageMetric):
         digits=3,
         signature="RGB|alex0.1|spatial|grid8|v1",
         sees="uint8",
-        parameters=LPIPS().facts.parameters,
         protocol=(
             "version 0.1, AlexNet, uint8 RGB by {quantize}, cropped to multiples of 8, map at every pixel, its mean"
         ),
@@ -67,7 +66,6 @@ class Diversity(ImageMetric):
         signature="RGB|alex0.1|spatial|grid8|v1",
         sees="uint8",
         per="image",
-        parameters=LPIPS().facts.parameters,
         protocol=(
             "uint8 RGB by {quantize}, cropped to multiples of 8, LPIPS maps (0.1, AlexNet) of all samples: (least "
             "mean of a map - mean of the least at every pixel) over the least mean; S10 of NTIRE 2021 with 10 samples"

@@ -7,8 +7,6 @@ max(0, (10 - NIQE) / 10), each by pyiqa with its defaults.
 
 from __future__ import annotations
 
-import hashlib
-
 from torch import Tensor
 
 from srbench.interfaces import ImagePair, MetricFacts
@@ -24,15 +22,12 @@ class NTIRE25Score:
 
     def __init__(self) -> None:
         self._lpips, self._terms = LPIPS(), {name: PyIQA(name) for name in TERMS}
-        fingerprints = "\n".join(term.facts.fingerprint for term in self._terms.values())
         self.facts = MetricFacts(
             name="ntire25_score",
             title="score",
             direction=1,
             digits=3,
             signature=self._terms["niqe"].facts.signature,
-            parameters=self._lpips.facts.parameters,
-            fingerprint=hashlib.sha256(fingerprints.encode()).hexdigest(),
             protocol=(
                 "uint8 RGB by {quantize}, (1 - LPIPS) + (1 - DISTS) + CLIPIQA + MANIQA + MUSIQ / 100 + max(0, (10 - "
                 "NIQE) / 10), by pyiqa with its defaults; of every image, where the challenge took the mean of each "

@@ -66,7 +66,6 @@ class LPIPS(ImageMetric):
             signature=f"RGB|{net}0.1|v1",
             map=LPIPS_MAP,
             sees="uint8",
-            parameters=(self._parts.trunk, self._parts.heads),
             protocol=(
                 f"version 0.1, {NETS[net]}, uint8 RGB by {{quantize}}, scaled to -1..1, whole image, spatial mean"
             ),

@@ -96,7 +96,7 @@ class Loading:
         for name in reachable(module.__name__, Path(str(module.__file__)))[0]:
             files = _OPENED.get(name, {}) | files
         opened = [files[path] for path in sorted(files)]
-        return texts_digest(member, module_digest(module), *opened, _held_digest(thing))
+        return texts_digest(member, module_digest(module), *opened, held_digest(thing))
 
 
 @functools.cache
@@ -165,7 +165,7 @@ def _stated(thing: Any) -> str | None:  # noqa: ANN401 - any object
     return None if not callable(method) or hasattr(thing, "read") else str(method())
 
 
-def _held_digest(thing: object) -> str:
+def held_digest(thing: object) -> str:
     """SHA-256 of the parameters and buffers, other tensors and arrays, and files behind paths that an object holds."""
     found = ((place, _content_sha256(value)) for place, value in _held(thing))
     return texts_digest(*(f"{place} {content}" for place, content in found if content is not None))

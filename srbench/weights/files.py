@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -19,7 +18,7 @@ from srbench.files.paths import no_file
 from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 TRAINED = "weights.safetensors"
 """The weights in the folder of a finished training."""
@@ -96,21 +95,6 @@ def weights_content(tensors: dict[str, Tensor], metadata: dict[str, str]) -> byt
     from safetensors.torch import save
 
     return _with_sorted_header(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
-
-
-def parameters_sha256(network: nn.Module) -> str:
-    """SHA-256 of names, shapes, types and values in a network's ``state_dict``, whatever file they came from.
-
-    That is its parameters and persistent buffers. Networks of others are known by all that can be reached from them.
-    """
-    import torch
-
-    found = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        if isinstance(tensor, torch.Tensor):  # a module may add a state of its own
-            found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-            found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
 
 
 def _with_sorted_header(content: bytes) -> bytes:

@@ -19,6 +19,7 @@ from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
 from srbench.metrics.parameters import packaged, parameter_file
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR, SSIM
+from srbench.plugins.code_digest import source_roots
 from srbench.plugins.registry import open_metric, registered
 
 ROOT = Path(__file__).parents[3]
@@ -83,7 +84,7 @@ def test_signatures_state_the_number_of_samples_where_it_matters():
 
 
 @pytest.mark.parametrize("metric", ALL)
-def test_parameter_files_are_those_that_are_read(metric, coffee, samples, monkeypatch):
+def test_parameter_files_belong_to_the_digest(metric, coffee, samples, monkeypatch):
     opened = []
     monkeypatch.setattr(naturalness, "packaged", lambda name: opened.append(parameter_file(name)) or packaged(name))
     for name in ("load_weights", "read_checkpoint"):
@@ -91,9 +92,8 @@ def test_parameter_files_are_those_that_are_read(metric, coffee, samples, monkey
         monkeypatch.setattr(lpips_network, name, lambda path, load=load: opened.append(path) or load(path))
     lpips_network.load_network.cache_clear()
     metric()(samples[:1], coffee)
-    files = metric().facts.parameters
-    assert sorted(set(opened)) == sorted(files)
-    assert all(path.is_file() for path in files)
+    counted = {parameter_file("niqe_live_fp64").parent, *source_roots("lpips")}
+    assert all(counted & set(path.parents) for path in opened), "in our folder of parameters or a versioned package"
 
 
 def test_names_are_the_columns_and_the_entry_points():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -19,7 +17,7 @@ def terms(monkeypatch):
     values = dict.fromkeys(TERMS, 0.0)
 
     class StandIn:
-        facts = MetricFacts(name="a", title="a", direction=1, protocol="", fingerprint="f", signature="RGB|pyiqa0|v1")
+        facts = MetricFacts(name="a", title="a", direction=1, protocol="", signature="RGB|pyiqa0|v1")
 
         def __init__(self, variant):
             self.variant = variant
@@ -40,9 +38,3 @@ def test_the_equation_of_the_organisers(terms, coffee, samples):
 def test_niqe_takes_nothing_away(terms, coffee):
     terms["niqe"] = 25.0
     assert NTIRE25Score()(coffee.hr[None], coffee).item() == pytest.approx(2, abs=1e-6)
-
-
-def test_its_fingerprint_is_of_all_weights(terms, monkeypatch):
-    before = NTIRE25Score().facts.fingerprint
-    monkeypatch.setattr(ntire25.PyIQA, "facts", replace(ntire25.PyIQA.facts, fingerprint="g"))
-    assert NTIRE25Score().facts.fingerprint != before

@@ -362,7 +362,7 @@ def test_windows_make_the_whole(size, window):
 
 
 def test_neither_is_imported_before_it_is_needed():
-    modules = "srbench.models.loading, srbench.benchmark.request"
+    modules = "srbench.models.loading, srbench.benchmark.bench"
     code = f"import sys, {modules}; print({{'spandrel', 'onnxruntime'}} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=300)
     assert found.stdout.strip() == "set()"
