@@ -42,7 +42,11 @@ def _kind(name: str, kind: Any) -> Any:  # noqa: ANN401 - types
 
 BenchFile = make_dataclass(
     "BenchFile",
-    [(name, _kind(name, kind), None) for name, kind in get_type_hints(RunSpec).items() if name not in ("shard", "again")],
+    [
+        (name, _kind(name, kind), None)
+        for name, kind in get_type_hints(RunSpec).items()
+        if name not in ("shard", "again")
+    ],
     frozen=True,
 )
 """Keys of a bench.toml: all options of a run but the shard and ``again``."""

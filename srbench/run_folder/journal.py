@@ -40,6 +40,7 @@ class Journal:
         An environment that the folder knows is left out. A kill between the two leaves an image that is not that of
         its record, which is noticed when it is read.
         """
+        self._require_folder()
         for path, content in files:
             write_whole(self.folder.path / path, content)
         new = [
@@ -50,6 +51,7 @@ class Journal:
 
     def finish(self, manifest: Manifest) -> None:
         """Write the SHA-256 of records, images and manifest, then the manifest."""
+        self._require_folder()
         folder = self.folder
         names = [kind.FILE for kind in records.KINDS if (folder.path / kind.FILE).exists()]
         sums = {name: sha256_file(folder.path / name) for name in names}
@@ -60,6 +62,11 @@ class Journal:
         if not (path.exists() and path.read_bytes() == text):
             write_synced(path, text)
         self.extend(manifest)
+
+    def _require_folder(self) -> None:
+        """Raise RunFolderError if somebody has deleted the folder: a new one would lack what was written before."""
+        if not self.folder.path.is_dir():
+            raise RunFolderError(f"{self.folder.path}: was deleted meanwhile; run the same command again")
 
 
 @contextmanager

@@ -35,12 +35,9 @@ from srbench.verification.verify import verify
 KILLERS = '''
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import torch.nn.functional as F
-
-from srbench.metrics.pixel import PSNR
 
 
 class Deadly:
@@ -61,17 +58,6 @@ class DeadlyOnce(Deadly):
             return F.interpolate(lr, scale_factor=4)
         place.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-class DeadlyMetric(PSNR):
-    def __init__(self):
-        super().__init__()
-        self.facts = replace(self.facts, name="deadly", title="Deadly")
-
-    def __call__(self, samples, pair):
-        if pair.hr.shape[-1] > 32:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().__call__(samples, pair)
 '''
 
 
@@ -95,7 +81,7 @@ def spec(draw_image, models, tmp_path):
 
 @pytest.fixture
 def killers(spec, tmp_path):
-    """A file of models and a metric that kill the process they are in; of the images, a and the wide b are left."""
+    """A file of models that kill the process they are in; of the images, a and the wide b are left."""
     for name in "cdef":
         (tmp_path / "images" / f"{name}.png").unlink()
     path = tmp_path / "killers" / "killers.py"
@@ -182,15 +168,6 @@ def test_an_item_that_always_kills_its_process_fails_alone(spec, killers, option
     assert verify(outcome.folder).holds
     killers.write_text(killers.read_text().replace("os.kill(os.getpid(), signal.SIGKILL)", "pass"))
     assert run(deadly).failures == (), "the next command tries again"
-
-
-def test_a_metric_that_kills_its_process_fails_alone(spec, killers):
-    outcome = run(replace(spec, models=spec.models[:1], metrics=("psnr", f"{killers}:DeadlyMetric")), workers=2)
-    [failure] = outcome.failures
-    assert failure.startswith("Nearest: b: crashed ")
-    folder = RunFolder.read(outcome.folder)
-    assert [score.value is not None for score in folder.of("a").scores.values()] == [True, True]
-    assert verify(outcome.folder).holds
 
 
 def sample_records(path):

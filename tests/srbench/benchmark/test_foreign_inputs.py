@@ -13,6 +13,7 @@ from srbench.benchmark.run import RunSpec, run, score_run
 from srbench.images.io import write_png
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.journal import Journal
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.results import rows_of
 
@@ -100,7 +101,7 @@ def test_a_command_that_was_killed_after_its_last_line_is_finished_by_the_next(e
 
     spec = replace(elsewhere, metrics=("psnr", "ssim"))
     with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "finish", killed)
+        patch.setattr(Journal, "finish", killed)
         with pytest.raises(KeyboardInterrupt):
             run(spec)
     assert read_manifest(Path(spec.out)).invocations[-1].finished is None

@@ -7,6 +7,7 @@ import torch
 from builders import metric, model_facts, protocol
 from msgspec import structs
 
+import srbench.benchmark.run
 import srbench.benchmark.sampler
 from srbench.benchmark.bench import open_bench
 from srbench.benchmark.sampler import Sampler
@@ -110,7 +111,7 @@ def test_the_command_makes_the_same_spec(command, monkeypatch):
         specs.append(spec)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(srbench.benchmark.request, "open_bench", record)
+    monkeypatch.setattr(srbench.benchmark.run, "open_bench", record)
     full = RunSpec(
         models=("bicubic", "mine=a folder"),
         scale=8,

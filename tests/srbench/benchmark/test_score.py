@@ -85,7 +85,7 @@ def test_a_metric_that_fails_leaves_the_others(finished, command):
     assert {(row["value"], row["tries"]) for row in failed} == {(None, 1)}
     command("score", finished, "--metrics", "niqe")
     rows = [json.loads(line) for line in (finished / "rows.jsonl").read_text().splitlines()]
-    assert {row["tries"] for row in rows if row["metric"] == "niqe"} == {1, 2}, "the next run tries again"
+    assert sum(row["metric"] == "niqe" for row in rows) == 18, "the next command tries again"
     assert verify(finished).holds
     text = (finished / "report" / "report.md").read_text()
     assert "Missing values, left out of the means, with the number of images: NIQE (LIVE) of near on 3" in text

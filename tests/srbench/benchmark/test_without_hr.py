@@ -138,10 +138,10 @@ def test_processes_and_one_alone_give_the_same(ask, timeless):
 def test_a_lost_image_is_made_again(ask):
     run(ask())
     Path("run/images/lr/IMG_0001.png").unlink()
-    assert RunFolder.read(Path("run")).lacks_pair("IMG_0001")
+    assert RunFolder.read(Path("run")).pair("IMG_0001") is None
     assert verify(Path("run")).verdict == "unverified"
     assert not run(ask()).failures
-    assert not RunFolder.read(Path("run")).lacks_pair("IMG_0001")
+    assert RunFolder.read(Path("run")).pair("IMG_0001") is not None
 
 
 def test_results_made_elsewhere_have_the_scale_times_the_size_of_lr(ask, camera):

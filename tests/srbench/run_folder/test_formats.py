@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from record_runs import forge_sums
 
 from srbench.benchmark.run import run
 from srbench.images.io import write_png
@@ -24,6 +25,25 @@ def test_committed_reports_are_read(name):
     folder = RunFolder.read(REPORTS / name)
     assert folder.manifest.protocol.kept == 5
     assert len(rows_of(folder)) == len(folder.manifest.settings) * len(folder.manifest.images)
+
+
+def test_a_folder_of_an_earlier_version_goes_on(finished, spec):
+    """Its manifest has fields that no longer mean anything, and its requests are only command lines."""
+    path = finished / "manifest.json"
+    facts = json.loads(path.read_text()) | {"tile_checks": [{"model": "near", "difference": 0.0}]}
+    for each in (*facts["models"], *facts["metrics"]):
+        each["evidence"] = {"loaded": "1", "digest": "2", "files": [], "variables": [], "unknown": ""}
+    for invocation in facts["invocations"]:
+        del invocation["request"]
+    path.write_text(json.dumps(facts, indent=1) + "\n")
+    forge_sums(finished)
+    path.write_text(json.dumps(facts, indent=1) + "\n")
+    assert read_manifest(finished).models[0].label == "near"
+    assert len(rows_of(RunFolder.read(finished))) == 9
+    assert (run(spec).sampled, run(spec).scored) == (0, 0)
+    assert {finding.rule for finding in verify(finished, resample="all").findings} == {"dataset-unknown"}
+    assert run(replace(spec, limit=4)).sampled == 3
+    assert verify(finished, resample="all").proven
 
 
 def test_every_line_names_its_environment(finished):

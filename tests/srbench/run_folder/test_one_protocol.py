@@ -107,7 +107,7 @@ def test_a_label_stands_for_one_model(finished, changed, models):
 @pytest.fixture
 def elsewhere(finished, monkeypatch):
     """After the run, a machine with another processor."""
-    monkeypatch.setattr("srbench.benchmark.engines.choice.hardware", lambda device: {"cpu": "abacus", "device": device})
+    monkeypatch.setattr("srbench.benchmark.engines.hardware", lambda device: {"cpu": "abacus", "device": device})
 
 
 @pytest.mark.usefixtures("elsewhere")

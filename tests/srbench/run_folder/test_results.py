@@ -213,11 +213,11 @@ def test_values_of_other_code_or_weights_are_no_rows(run):
 def test_a_later_line_replaces_an_earlier_one(run):
     folder = RunFolder.read(run)
     known = folder.score(folder.sample(Setting("m", None), "a"), folder.manifest.metric("psnr"))
-    append(run, [structs.replace(known, value=None, error="a: psnr failed", tries=2)], {})
+    append(run, [structs.replace(known, value=None, error="a: psnr failed", tries=2)])
     assert "psnr" not in rows_of(RunFolder.read(run))[0].values
     assert failures_of(RunFolder.read(run), attrgetter("label"))[-1] == "flow τ=0.8: b: too wild"
     assert "m: a: psnr failed" in failures_of(RunFolder.read(run), attrgetter("label"))
-    append(run, [known], {})
+    append(run, [known])
     assert rows_of(RunFolder.read(run))[0].values["psnr"] == [20.0]
 
 
@@ -230,18 +230,9 @@ def test_a_torn_last_line_is_left_out(tmp_path):
     write_lines(tmp_path, [*lines[:2], lines[2][:40]], end="")
     assert list(read(tmp_path, ScoreRecord)) == RECORDS[:2]
     drop_torn_lines(tmp_path)
-    append(tmp_path, RECORDS[3:5], {})
+    append(tmp_path, RECORDS[3:5])
     assert list(read(tmp_path, ScoreRecord)) == [*RECORDS[:2], *RECORDS[3:5]]
     assert list(read(tmp_path / "absent", ScoreRecord)) == []
-
-
-def test_a_lost_block_before_a_later_line_is_left_out(tmp_path):
-    lines = [to_line(record) for record in RECORDS[:3]]
-    write_lines(tmp_path, [lines[0], lines[1][:30] + 40 * "\0" + lines[1][70:], lines[2]])
-    drop_torn_lines(tmp_path)
-    append(tmp_path, RECORDS[3:5], {})
-    with pytest.warns(UserWarning, match=r"rows\.jsonl: line 2 was lost \(power cut\?\); run the command again"):
-        assert list(read(tmp_path, ScoreRecord)) == [RECORDS[0], RECORDS[2], *RECORDS[3:5]], "no other line is"
 
 
 def test_damage_elsewhere_is_named(tmp_path):
