@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +22,7 @@ from srbench.models.loading import LoadedModel, scale_of
 from srbench.models.loading import load_model as load_by_name
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest
-from srbench.run_folder.request import RunSpec
+from srbench.run_folder.request import PHOTOS, RunSpec
 from srbench.run_folder.results import ResultTable, rows_of
 from srbench.terminal.progress import progress_of
 from srbench.verification.findings import Findings
@@ -197,8 +198,9 @@ def evaluate(
     models: object,
     data: str | Path | Dataset | None = None,
     *,
-    scale: int | None = None,
+    hr: str | Path | None = None,
     lr: str | Path | None = None,
+    scale: int | None = None,
     temperature: float | Iterable[float] = TEMPERATURE,
     samples: int | None = None,
     seed: int = 0,
@@ -221,8 +223,9 @@ def evaluate(
             ``sample`` (``srbench.interfaces``).
         data: Name of a dataset, folder of HR images, or an object (``srbench.interfaces.Dataset``); the packaged
             photographs if neither this nor ``lr`` is given.
+        hr: Folder of HR images, paired with those of ``lr`` by name, instead of ``data``.
+        lr: Folder of LR images, instead of ``data``. Without ``hr``, metrics that need HR are left out.
         scale: Side of HR over side of LR; may be left out if a model states it.
-        lr: Folder of LR images without HR; metrics that need HR are left out.
         temperature: One or several, for models that sample.
         samples: Outputs per image of a model that samples; by default those of the suite, else 5.
         seed: Seed of all samples.
@@ -257,9 +260,11 @@ def evaluate(
     """
     if not isinstance(scale, int | None):
         raise EvaluationError(f"scale is {scale!r}; give how many times larger HR is than LR as an int, such as 4")
-    if data is not None and lr is not None:
-        raise EvaluationError("data and lr are both given; give lr alone for images without HR")
-    data = "photos" if data is None and lr is None else data
+    if data is not None and (hr is not None or lr is not None):
+        raise EvaluationError("data is given together with hr or lr; give either data, or hr and lr, or lr alone")
+    if hr is not None and lr is None:
+        raise EvaluationError("hr is given without lr; give both, or name the folder of HR images as data")
+    data = PHOTOS if data is None and lr is None else data
     named = _named(models)
     if scale is None:
         stated = {text: scale_of(one) if isinstance(one, str) else _stated_scale(one) for text, _, one in named}
@@ -269,6 +274,7 @@ def evaluate(
         models=tuple(text for text, _, _ in named),
         scale=scale,
         data=str(data) if isinstance(data, str | Path) else None,
+        hr=None if hr is None else str(hr),
         lr=None if lr is None else str(lr),
         limit=limit,
         crop=crop,
@@ -341,21 +347,12 @@ def _stated_scale(model: object) -> int | None:
 
 def _call(spec: RunSpec, data: str | Path | Dataset | None) -> str:
     """Text of the call, recorded for a run of objects, which no command line could repeat."""
-    metrics = None if spec.metrics is None else list(spec.metrics)
-    given = {
-        "scale": spec.scale,
-        "temperature": list(spec.temperature),
-        "samples": spec.samples,
-        "seed": spec.seed,
-        "suite": None if spec.suite == DEFAULT else spec.suite,
-        "metrics": metrics,
-        "limit": spec.limit,
-        "lr": spec.lr,
-        "crop": spec.crop,
-        "degrade": spec.degrade,
-        "tile": spec.tile,
-        "out": spec.out,
-    }
-    named = str(data) if isinstance(data, str | Path) else data and f"<{type(data).__qualname__} {data.name}>"
-    options = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
-    return f"srbench.evaluate({list(spec.models)!r}, {named!r}, {options})"
+    default = RunSpec(models=(), scale=0, data=None)
+    words = [repr(list(spec.models))]
+    if data is not None:
+        text = repr(str(data)) if isinstance(data, str | Path) else f"<{type(data).__qualname__} {data.name}>"
+        words.append(text)
+    for name, value in asdict(replace(spec, models=(), data=None)).items():
+        if value != getattr(default, name):
+            words.append(f"{name}={list(value) if isinstance(value, tuple) else value!r}")
+    return f"srbench.evaluate({', '.join(words)})"
