@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,7 +24,7 @@ from srbench.matrix.folder import Cell, is_matrix, read_matrix, runs_in, write_m
 from srbench.metrics.suite import read_suite
 from srbench.models.loading import scale_of
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.location import newest_first
+from srbench.run_folder.location import dated_folder
 from srbench.run_folder.merge import merge
 from srbench.run_folder.request import RunSpec
 from srbench.words import number_of
@@ -87,14 +87,13 @@ def run_matrix(
     Cells that the folder already lists stay in it. Raises MatrixError if the folder holds anything but a matrix.
     """
     cells = cells_of(specs)
-    command = _command(specs)
-    path = folder_of(specs[0].out, command)
+    path = _folder_of(specs)
     known: tuple[Cell, ...] = ()
     if is_matrix(path):
         known = read_matrix(path).cells
     elif occupied(path):
         raise MatrixError(f"{path}: already exists and is not a matrix of srbench; choose another --out")
-    write_matrix(path, command, dict.fromkeys([*known, *cells]))
+    write_matrix(path, _command(specs), dict.fromkeys([*known, *cells]))
     runs = {path / cell.name: spec for cell, spec in cells.items()}
 
     def run_cell(folder: Path) -> Outcome:
@@ -127,12 +126,11 @@ def _one_by_one(path: Path, folders: Iterable[Path], work: Callable[[Path], Outc
     for folder in folders:
         try:
             outcome = work(folder)
+            outcomes.append(outcome)
+            failures += [f"{folder.name}: {failure}" for failure in outcome.failures]
+            finished(outcome)
         except SRBenchError as error:
             failures.append(f"{folder.name}: {str(error).removeprefix(f'{folder}: ')}")
-            continue
-        failures += [f"{folder.name}: {failure}" for failure in outcome.failures]
-        outcomes.append(outcome)
-        finished(outcome)
     if not outcomes:
         raise MatrixError("; ".join(failures))
     return Outcome(
@@ -147,7 +145,8 @@ def _one_by_one(path: Path, folders: Iterable[Path], work: Callable[[Path], Outc
 
 def estimate_matrix(specs: Sequence[RunSpec]) -> Iterator[str]:
     """Lines of ``--dry-run`` for every cell. Raises SRBenchError if one could not start."""
-    path, cells = folder_of(specs[0].out, _command(specs)), cells_of(specs)
+    path = _folder_of(specs)
+    cells = cells_of(specs)
     yield f"matrix: {path}, {number_of(len(cells), 'run')}"
     for cell, spec in cells.items():
         yield from estimate(replace(spec, out=str(path / cell.name)))
@@ -182,20 +181,13 @@ def _command(specs: Sequence[RunSpec]) -> str:
     return specs[0].command({name: several for name, several in values.items() if len(several) > 1})
 
 
-def folder_of(out: str | None, command: str) -> Path:
+def _folder_of(specs: Sequence[RunSpec]) -> Path:
     """``--out``; else the newest matrix of the same command, whatever its date, else a new one of today."""
-    if out:
-        return Path(out)
-    runs = Path("runs")
-    pattern = re.compile(r"\d{4}(-\d\d){2}-matrix(-\d+)?")
-    for path in newest_first(one for one in runs.glob("*-matrix*") if pattern.fullmatch(one.name)):
-        try:
-            if read_matrix(path).command == command:
-                return path
-        except MatrixError:
-            continue
-    name, number = f"{date.today().isoformat()}-matrix", 2
-    path = runs / name
-    while path.exists():
-        path, number = runs / f"{name}-{number}", number + 1
-    return path
+    command = _command(specs)
+
+    def is_same(path: Path) -> bool:
+        with suppress(MatrixError):
+            return read_matrix(path).command == command
+        return False
+
+    return Path(specs[0].out) if specs[0].out else dated_folder("matrix", is_same, lambda path: not path.exists())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -22,25 +22,34 @@ def folder_of(spec: RunSpec, labels: Sequence[str], asked: Manifest | None = Non
     """
     if spec.out:
         return Path(spec.out)
-    runs = Path("runs")
-    suffix = f"-{'-'.join(labels)}-x{spec.scale}"
-    pattern = re.compile(rf"\d{{4}}(-\d\d){{2}}{re.escape(suffix)}(-\d+)?")
-    for folder in newest_first(path for path in runs.glob("*-x*") if pattern.fullmatch(path.name)):
+
+    def is_same(path: Path) -> bool:
         with suppress(RunFolderError):
-            if any(first.command == spec.command() for first in read_manifest(folder).invocations[:1]):
-                return folder
-    name = f"{date.today().isoformat()}{suffix}"
-    path = runs / name
+            return any(first.command == spec.command() for first in read_manifest(path).invocations[:1])
+        return False
+
+    def is_usable(path: Path) -> bool:
+        return not is_run(path) or (asked is not None and _can_be_added(asked, path))
+
+    return dated_folder(f"{'-'.join(labels)}-x{spec.scale}", is_same, is_usable)
+
+
+def dated_folder(name: str, is_same: Callable[[Path], bool], is_usable: Callable[[Path], bool]) -> Path:
+    """The newest ``runs/DATE-NAME`` for which ``is_same``, else today's, or the first usable of today's with a number.
+
+    Folders of one name differ by date and number, such as ``2026-01-31-srflow-x8-2``.
+    """
+    pattern = re.compile(rf"\d{{4}}(-\d\d){{2}}-{re.escape(name)}(-\d+)?")
+    dated = [path for path in Path("runs").glob("*") if pattern.fullmatch(path.name)]
+    for path in sorted(dated, key=lambda path: (path.name[:10], len(path.name), path.name), reverse=True):
+        if is_same(path):
+            return path
+    path = today = Path("runs") / f"{date.today().isoformat()}-{name}"
     number = 2
-    while is_run(path) and not (asked and _can_be_added(asked, path)):
-        path = runs / f"{name}-{number}"
+    while not is_usable(path):
+        path = today.with_name(f"{today.name}-{number}")
         number += 1
     return path
-
-
-def newest_first(folders: Iterable[Path]) -> list[Path]:
-    """Folders of equal names but for date and number, such as ``2026-01-31-srflow-x8-2``, from the newest on."""
-    return sorted(folders, key=lambda path: (path.name[:10], len(path.name), path.name), reverse=True)
 
 
 def _can_be_added(asked: Manifest, path: Path) -> bool:

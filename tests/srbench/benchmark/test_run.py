@@ -15,12 +15,13 @@ import torch
 from builders import wait_for_lines
 from PIL import Image
 
-from srbench.benchmark.run import newest_first, run
+from srbench.benchmark.run import run
 from srbench.data.datasets import Folder
 from srbench.images.io import quantize_floor, read_image, write_png
 from srbench.metrics.suite import read_suite
 from srbench.plugins.registry import load_metric
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.location import dated_folder
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.request import RunSpec
@@ -366,6 +367,11 @@ def test_the_folder_is_named_after_day_models_and_scale(spec, tmp_path, monkeypa
     assert more.folder == folder, "metrics are added to today's folder"
 
 
-def test_folders_are_newest_first_by_date_and_number():
+def test_folders_are_newest_first_by_date_and_number(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names = ["2026-02-01-a-x4-10", "2026-02-01-a-x4-9", "2026-02-01-a-x4", "2026-01-31-a-x4-11"]
-    assert [path.name for path in newest_first(map(Path, sorted(names)))] == names
+    for name in [*names, "2026-02-02-b-a-x4", "2026-02-02-a-x4-old"]:
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    looked_at = []
+    dated_folder("a-x4", looked_at.append, lambda path: True)
+    assert [path.name for path in looked_at] == names
