@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--data",
-    type=options.DATA,
+    type=options.data,
     metavar="NAME|DIR,...",
     help="Datasets (srbench list datasets), or folders of HR images, from which LR is made. [default: photos]",
 )

@@ -15,36 +15,6 @@ from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Box
 Value = TypeVar("Value")
 Command = Callable[..., Any]
 
-PATH = click.Path(path_type=Path)
-_LARGEST = 2**31 - 1
-"""Most of anything that is counted."""
-
-
-def _number(text: str) -> int:
-    """The whole number that a text states; -1 for any other text. Python reads none of more than 4300 digits."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 4000 else -1
-
-
-class Whole(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions alone
-    """A whole number of ``least`` to ``most``."""
-
-    name = "whole number"
-
-    def __init__(self, least: int, most: int = _LARGEST) -> None:
-        self.least, self.most = least, most
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
-        """Read a text; numbers are defaults. Fails as click's types do, with what is allowed."""
-        number = _number(value) if isinstance(value, str) else int(value)
-        if not self.least <= number <= self.most:
-            allowed = f"{self.least} or more" if number < self.most else f"{self.least} to {self.most}"
-            self.fail(f"{value!r} is not a whole number of {allowed}.", param, ctx)
-        return number
-
-
-COUNT = Whole(1)
-DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
-
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Several options as one decorator, in this order."""
@@ -55,6 +25,24 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
         return command
 
     return decorate
+
+
+def whole(smallest: int, largest: int = 2**31 - 1) -> Callable[[str | int], int]:
+    """Type of an option: a whole number from ``smallest`` to ``largest``."""
+
+    def read(text: str | int) -> int:
+        number = _number(str(text))
+        if not smallest <= number <= largest:
+            allowed = f"{smallest} or more" if number < largest else f"{smallest} to {largest}"
+            raise click.BadParameter(f"{text!r} is not a whole number of {allowed}.")
+        return number
+
+    return read
+
+
+def _number(text: str) -> int:
+    """The whole number that a text states; -1 for any other text. Python reads no number of more than 4300 digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4000 else -1
 
 
 def listed(read: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
@@ -74,13 +62,7 @@ def _one_name(text: str) -> str:
     return _name(text)
 
 
-def _scale(text: str) -> int:
-    if (number := _number(text)) < 2:
-        raise click.BadParameter(f"{text!r} is not a scale; give a whole number of 2 or more.")
-    return number
-
-
-def _temperature(text: str) -> float:
+def _temperature(text: str | float) -> float:
     try:
         number = float(text)
     except ValueError:
@@ -107,7 +89,7 @@ def _workers(text: str) -> int | Literal["gpus"]:
 
 
 def resampled(text: str) -> int | Literal["all"]:
-    """Read ``--resample``: a number of items, or ``all``."""
+    """Type of ``--resample``: a number of items, or ``all``."""
     if text == "all":
         return "all"
     if (number := _number(text)) < 0:
@@ -115,11 +97,15 @@ def resampled(text: str) -> int | Literal["all"]:
     return number
 
 
-def _data(text: str) -> tuple[str, ...]:
-    return (text,) if Path(text).exists() else NAMES(text)  # the name of a folder may have a comma
+def data(text: str) -> tuple[str, ...]:
+    """Type of ``--data``: names or folders, separated by commas; the name of a folder may have a comma."""
+    return (text,) if Path(text).exists() else NAMES(text)
 
 
-NAMES, DATA, SCALES, TEMPERATURES = listed(_name), _data, listed(_scale), listed(_temperature)
+PATH = click.Path(path_type=Path)
+COUNT = whole(1)
+NAMES = listed(_name)
+SCALES = listed(whole(2))
 
 TILES = (
     "Upscale in tiles of PX x PX LR pixels to save memory. SRFlow gives the same result up to rounding, other networks "
@@ -128,9 +114,9 @@ TILES = (
 
 models = partial(click.option, "--models", type=NAMES, metavar="MODEL,...")
 one_model = partial(click.option, "--models", "model", type=_one_name, metavar="MODEL")
-scale = partial(click.option, "--scale", metavar="S", type=Whole(2))
+scale = partial(click.option, "--scale", metavar="S", type=whole(2))
 temperature = partial(click.option, "--temperature", metavar="T", type=_temperature)
-temperatures = partial(click.option, "--temperature", metavar="T,...", type=TEMPERATURES)
+temperatures = partial(click.option, "--temperature", metavar="T,...", type=listed(_temperature))
 metrics = partial(click.option, "--metrics", type=NAMES, metavar="METRIC,...")
 box = partial(click.option, metavar="X,Y,W,H", type=_box)
 samples = partial(click.option, "--samples", metavar="N", type=COUNT)
@@ -138,7 +124,7 @@ seed = partial(
     click.option,
     "--seed",
     metavar="N",
-    type=Whole(0, LARGEST_SEED),
+    type=whole(0, LARGEST_SEED),
     help="Random seed: equal seeds give equal samples.",
 )
 device = partial(
@@ -146,10 +132,10 @@ device = partial(
     "--device",
     metavar="auto|cpu|cuda|mps",
     default="auto",
-    type=DEVICES,
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
     help="Device to run on; auto takes a GPU if there is one.",
 )
-tile = partial(click.option, "--tile", metavar="PX", type=Whole(SMALLEST_TILE), help=f"{TILES} [default: whole images]")
+tile = partial(click.option, "--tile", metavar="PX", type=whole(SMALLEST_TILE), help=f"{TILES} [default: whole images]")
 names = partial(click.option, type=NAMES, metavar="NAME,...")
 folder = partial(click.option, type=PATH, metavar="DIR")
 preset = partial(click.option, "--preset", metavar="NAME|FILE")
@@ -178,7 +164,7 @@ page = together(
         "--port",
         metavar="N",
         default=0,
-        type=Whole(0, 65535),
+        type=whole(0, 65535),
         show_default=False,
         help="Port to listen on. [default: any that is free]",
     ),

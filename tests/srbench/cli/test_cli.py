@@ -75,7 +75,7 @@ def test_failures_are_named_again_at_the_end(command, photos):
         ({"temperature": "0,warm"}, "'warm' is not a temperature"),
         ({"samples": "0"}, "'0' is not a whole number of 1 or more"),
         ({"limit": "0"}, "'0' is not a whole number of 1 or more"),
-        ({"scale": "1"}, "'1' is not a scale; give a whole number of 2 or more"),
+        ({"scale": "1"}, "'1' is not a whole number of 2 or more"),
         ({"scale": None}, "scale is missing, and no model states one"),
         ({"models": "bicubic,,rrdb"}, "a name is empty; separate names by single commas"),
         ({"device": "tpu"}, "'tpu' is not one of"),
