@@ -5,8 +5,6 @@ import warnings
 from pathlib import Path
 from unittest.mock import Mock
 
-import pytest
-
 WHERE = ["Page: run/report/report.html", "Open it: srbench view run", "Report: run/report/report.md"]
 """Last lines of a run: the page first."""
 
@@ -67,9 +65,8 @@ def test_failures_are_named_again_at_the_end(command, photos):
     assert found.err.splitlines()[-1].startswith("srbench: 1 could not be measured (all others were): ")
 
 
-@pytest.mark.parametrize(
-    ("changes", "fault"),
-    [
+def test_a_wrong_command_line(command, photos):
+    for changes, fault in (
         ({"temperature": "-1"}, "'-1' is not a temperature; give a number of 0 or more"),
         ({"temperature": "nan"}, "'nan' is not a temperature"),
         ({"temperature": "0,warm"}, "'warm' is not a temperature"),
@@ -82,14 +79,12 @@ def test_failures_are_named_again_at_the_end(command, photos):
         ({"hr": "x"}, "the command line: give data, or hr and lr together"),
         ({"hr": "x", "lr": "x"}, "the command line: give data, or hr and lr together"),
         ({"colour": "red"}, "No such option"),
-    ],
-)
-def test_a_wrong_command_line(command, photos, changes, fault):
-    found = command(*run_options(photos, **{"models": "bicubic"} | changes))
-    assert found.code == 2
-    assert fault in found.err
-    assert len(found.err.splitlines()) == 1
-    assert "See srbench run --help." in found.err
+    ):
+        found = command(*run_options(photos, **{"models": "bicubic"} | changes))
+        assert found.code == 2, fault
+        assert fault in found.err
+        assert len(found.err.splitlines()) == 1
+        assert "See srbench run --help." in found.err
     assert not Path("run").exists()
 
 
