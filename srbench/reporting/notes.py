@@ -10,6 +10,7 @@ from srbench.reporting.measurements import Measurements
 from srbench.reporting.scores import Scores, joined
 from srbench.run_folder.results import Row, failures_of, is_of_samples
 from srbench.run_folder.statistics import fewest_images
+from srbench.words import number_of
 
 _NAMED = 5
 """Largest number of images that a note names."""
@@ -43,15 +44,15 @@ def _without_hr(measurements: Measurements) -> Iterator[str]:
 
 
 def _cropped(measurements: Measurements) -> Iterator[str]:
-    """HR images that were larger than the images measured, as their sides are no multiples of the scale."""
+    """HR images whose sides are not multiples of the scale."""
     sizes = {name: size for name in measurements.images if (size := measurements.uncropped(name))}
     if sizes:
         scale = measurements.protocol.scale
         name, (height, width) = next(iter(sizes.items()))
         yield (
-            f"HR is cropped at the bottom and on the right to sides that are multiples of {scale}, before LR and all "
-            f"values are made: {len(sizes)} of {len(measurements.images)} images, such as {name}, {width}x{height} to "
-            f"{width - width % scale}x{height - height % scale} pixels."
+            f"HR is cropped at the bottom and right to multiples of {scale} before anything is computed: {len(sizes)} of "
+            f"{len(measurements.images)} images, such as {name}, from {width}x{height} to {width - width % scale}x"
+            f"{height - height % scale} pixels."
         )
 
 
@@ -66,29 +67,29 @@ def _coverage(measurements: Measurements) -> Iterator[str]:
     counts = ", ".join(f"{label} {len(names)}" for label, names in images.items())
     if len(set(map(frozenset, images.values()))) > 1:
         yield (
-            "The means are over different images and cannot be compared; marks and p values are of the images that two "
-            f"rows share. Measured of {planned}: {counts}."
+            "The means are over different images and cannot be compared; bold and p are of the images that all models "
+            f"share. Measured of {planned}: {counts}."
         )
     elif len(next(iter(images.values()))) < planned:
         yield f"Not all of the {planned} images are measured: {counts}."
 
 
 def _stale(measurements: Measurements) -> Iterator[str]:
-    """Samples of other code, weights or data than the folder now stands for, which count in no mean."""
+    """Outputs of earlier code, weights or data, which count in no mean."""
     for run in measurements.runs:
         samples = ((setting, image) for image, known in run.folder.known.items() for setting in known.samples)
         counts = Counter(run.label(setting) for setting, image in samples if run.folder.sample(setting, image) is None)
         if counts:
             listed = ", ".join(f"{count} of {label}" for label, count in counts.items())
-            yield f"Left out, sampled by other code or weights or from other images than now: {listed}. Run them again."
+            yield f"Left out, as code, weights or images have changed since: {listed}. Run them again."
 
 
 def _foreign(measurements: Measurements) -> Iterator[str]:
-    """Files in the place of measured images, but with other content."""
+    """Image files that have changed since they were measured."""
     if foreign := measurements.foreign_images():
         shown = ", ".join(f"{file.parent.name}/{file.name}" for file in foreign[:_NAMED])
         more = f" and {len(foreign) - _NAMED} more, which `srbench verify` lists" if len(foreign) > _NAMED else ""
-        yield f"Not shown, because they are not the images that were measured: {shown}{more}."
+        yield f"Not shown, as they have changed since they were measured: {shown}{more}."
 
 
 def _missing(measurements: Measurements, scores: Scores) -> Iterator[str]:
@@ -100,14 +101,14 @@ def _missing(measurements: Measurements, scores: Scores) -> Iterator[str]:
         if metric.name not in row.values
     )
     if missing:
-        listed = ", ".join(f"{what} on {count}" for what, count in missing.items())
-        yield f"Missing values, left out of the means, with the number of images: {listed}."
+        listed = ", ".join(f"{what} on {number_of(count, 'image')}" for what, count in missing.items())
+        yield f"Values are missing, and left out of the means: {listed}."
     unusable = [f"{line.not_finite} of {line.label}" for line in scores.lines if line.not_finite]
     if unusable:
         reason = "is missing or not finite" if missing else "is not finite"
         yield (
-            f"Images with a value that {reason} (an image equal to HR has an infinite PSNR), which is in no mean and "
-            f"keeps its row from being marked in that column: {', '.join(unusable)}."
+            f"Images with a value that {reason} (an image equal to HR has an infinite PSNR), left out of the mean of "
+            f"that model and of all tests of that column: {', '.join(unusable)}."
         )
 
 
@@ -120,33 +121,33 @@ def _hardware(measurements: Measurements) -> Iterator[str]:
 
 
 def _environments(measurements: Measurements) -> Iterator[str]:
-    """Environments that differ among all outputs, or among all values, with the facts in which they do."""
-    known = {key: one.facts for run in measurements.runs for key, one in run.folder.environments.items()}
+    """Facts of the environment that differ between outputs, or between values."""
+    known = {key: of.facts for run in measurements.runs for key, of in run.folder.environments.items()}
     by_stage = {
         "Sampled": {row.sample.environment for row in measurements.rows},
         "Measured": {key for row in measurements.rows for key in row.measured_in},
     }
     for stage, keys in by_stage.items():
         facts = [known[key] for key in keys if key in known]
-        values = {name: sorted({one.get(name, "unset") for one in facts}) for name in dict.fromkeys(chain(*facts))}
-        differing = [f"{name} {' and '.join(found)}" for name, found in values.items() if len(found) > 1]
+        values = {name: sorted({of.get(name, "unset") for of in facts}) for name in dict.fromkeys(chain(*facts))}
+        differing = [f"{name} {' and '.join(texts)}" for name, texts in values.items() if len(texts) > 1]
         if differing:
             yield f"{stage} in different environments, so last digits may differ: {'; '.join(sorted(differing))}."
 
 
 def _runaways(measurements: Measurements) -> Iterator[str]:
-    """Samples with values far beyond those of an image, by row, with their images."""
-    found: dict[str, list[Row]] = {}
+    """Outputs with values far outside [0, 1]."""
+    by_label: dict[str, list[Row]] = {}
     for row in measurements.rows:
         if row.sample.runaway:
-            found.setdefault(row.setting.label, []).append(row)
-    for label, rows in found.items():
+            by_label.setdefault(row.setting.label, []).append(row)
+    for label, rows in by_label.items():
         counts = [f"{row.image} ({row.sample.runaway} of {row.samples})" for row in rows]
         more = f" and {len(counts) - _NAMED} more images (all in samples.jsonl)" if len(counts) > _NAMED else ""
         total = sum(row.sample.runaway or 0 for row in rows)
-        what = "output" if total == 1 else "outputs"
         listed = ", ".join(counts[:_NAMED])
-        yield f"{total} {what} of {label} had values below -0.5 or above 1.5 before clipping: {listed}{more}."
+        outputs = number_of(total, "output")
+        yield f"{outputs} of {label} had values below -0.5 or above 1.5 before clipping: {listed}{more}."
 
 
 def _seeds(measurements: Measurements) -> Iterator[str]:
@@ -181,10 +182,10 @@ def _without_interval(scores: Scores) -> Iterator[str]:
 
 
 def _other_samples(measurements: Measurements) -> Iterator[str]:
-    """Results made elsewhere, of another number of samples than the run's."""
+    """Results made elsewhere with another number of samples than that of the run."""
     asked = measurements.protocol.samples
     counts = {row.setting.label: row.samples for row in measurements.rows if row.samples not in (1, asked)}
     without = [metric.title for metric in measurements.metrics if is_of_samples(metric, asked)]
     if counts and without:
         listed = ", ".join(f"{label} {count}" for label, count in counts.items())
-        yield f"No {', '.join(without)} for rows that do not have {asked} samples per image: {listed}."
+        yield f"No {', '.join(without)} for models without {asked} samples per image: {listed}."

@@ -62,11 +62,11 @@ def write_report(
 ) -> Report:
     """Write the report of the runs in ``folders`` as the folder ``out``, by default ``report`` in that of the only run.
 
-    The report that stands there is replaced as a whole, unless it is the same already. ``md`` is report.md with plots and images; ``html`` is
-    report.html, which links the images or, as ``single_file``, embeds those of at most ``most`` images and stays below
-    8 MB; ``tex`` is table.tex and, with intervals, table_intervals.tex; ``csv`` is table.csv and rows.csv.
-    ``published`` adds rows of published tables beneath the measured ones if data, scale and protocol agree.
-    Another process may be writing rows meanwhile: the report shows those that were there when it began.
+    The report that stands there is replaced as a whole, unless it is the same already. ``md`` is report.md with plots
+    and images; ``html`` is report.html, which links the images or, as ``single_file``, embeds those of at most ``most``
+    images and stays below 8 MB; ``tex`` is table.tex and, with intervals, table_intervals.tex; ``csv`` is table.csv and
+    rows.csv. ``published`` adds rows of published tables below the measured ones if data, scale and protocol agree. If
+    another process is writing the run, the report shows the rows that were there when it began.
     ``progress`` is called for every image whose strips, grids and maps are made.
     Differences are plotted from ``baseline``, such as ``bicubic`` or ``srflow-t0.8``; by default the first row.
     Raises ReportError for an unknown format or baseline, for several runs without ``out``, if their protocols disagree,

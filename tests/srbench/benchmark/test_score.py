@@ -88,4 +88,4 @@ def test_a_metric_that_fails_leaves_the_others(finished, command):
     assert sum(row["metric"] == "niqe" for row in rows) == 18, "the next command tries again"
     assert verify(finished).holds
     text = (finished / "report" / "report.md").read_text()
-    assert "Missing values, left out of the means, with the number of images: NIQE (LIVE) of near on 3" in text
+    assert "Values are missing, and left out of the means: NIQE (LIVE) of near on 3 images" in text

@@ -75,9 +75,9 @@ def test_hr_that_was_cropped_to_a_multiple_is_told(photos, tmp_path):
     for scale, told in ((4, True), (2, False)):
         spec = RunSpec(models=("bicubic",), scale=scale, data=str(photos), metrics=("psnr",), out=f"{tmp_path}/{scale}")
         folder = run_benchmark(spec).folder
-        said = "HR is cropped at the bottom and on the right to sides that are multiples of 4, before LR and all values"
+        said = "HR is cropped at the bottom and right to multiples of 4 before anything is computed"
         assert (said in report(folder)) == told
-    assert "are made: 1 of 4 images, such as b, 42x33 to 40x32 pixels." in report(tmp_path / "4")
+    assert ": 1 of 4 images, such as b, from 42x33 to 40x32 pixels." in report(tmp_path / "4")
 
 
 def test_what_is_left_out_or_failed_in_one_of_two_runs_has_the_label_of_the_table(make_run, tmp_path):
@@ -91,5 +91,5 @@ def test_what_is_left_out_or_failed_in_one_of_two_runs_has_the_label_of_the_tabl
     [sample] = folder.of("apple").samples.values()
     Journal(folder).add([structs.replace(folder.scores(sample)[0], value=None, error="apple: psnr failed")])
     text = write_report([one, two], ["md"], tmp_path / "both").files[0].read_text()
-    assert "or from other images than now: 1 of m @ two. Run them again.\n" in text
+    assert "code, weights or images have changed since: 1 of m @ two. Run them again.\n" in text
     assert "> Failed: m @ two: apple: psnr failed\n" in text

@@ -164,7 +164,7 @@ def test_missing_rows_are_said(write_run):
     rows = all_rows()
     rows["flow", 0.5]["cedar"] = "cedar: too wild"
     text = report(write_run(rows))
-    assert "> The means are over different images and cannot be compared; marks and p values are of the images" in text
+    assert "> The means are over different images and cannot be compared; bold and p are of the images" in text
     assert "Measured of 6: bicubic 6, flow τ=0.5 5, flow τ=0.9 6." in text
     assert "> Failed: flow τ=0.5: cedar: too wild\n" in text
 
@@ -190,9 +190,9 @@ def test_infinite_values_are_counted(write_run):
     rows = all_rows()
     rows["bicubic", None]["apple"] = {"psnr": [math.inf], "lpips": [0.4], "sigma": 0.0}
     text = report(write_run(rows))
-    assert "a value that is not finite (an image equal to HR has an infinite PSNR), which is in no mean" in text
-    assert "keeps its row from being marked in that column: 1 of bicubic.\n" in text
-    assert "Missing values" not in text
+    assert "a value that is not finite (an image equal to HR has an infinite PSNR), left out of the mean" in text
+    assert "of that model and of all tests of that column: 1 of bicubic.\n" in text
+    assert "Values are missing" not in text
     assert table_lines(text)["bicubic"][0] == "23.00"
 
 
@@ -201,7 +201,7 @@ def test_values_that_are_missing_are_named(write_run):
     rows = all_rows()
     del rows["flow", 0.5]["cedar"]["lpips"]
     text = report(write_run(rows))
-    assert "> Missing values, left out of the means, with the number of images: LPIPS of flow τ=0.5 on 1.\n" in text
+    assert "> Values are missing, and left out of the means: LPIPS of flow τ=0.5 on 1 image.\n" in text
     assert "over different images" not in text
 
 
@@ -241,14 +241,14 @@ def test_a_image_that_was_not_saved_leaves_no_panel(run):
     assert sheet[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist() == [10, 60, 90], "the other temperature instead"
     for path in (run / "images" / "hr").iterdir():
         path.unlink()
-    assert "## Images" not in report(run)
+    assert "## Images" not in write_report([run], ["md"], run.with_name("out")).files[0].read_text()
 
 
 def test_images_that_are_not_those_that_were_measured_are_not_shown_and_named(run):
     Image.new("RGB", (24, 24), (1, 2, 3)).save(run / "images" / "bicubic" / "daisy.png")
     (run / "images" / "hr" / "elm.png").write_bytes((run / "images" / "bicubic" / "elm.png").read_bytes())
     text = report(run)
-    assert "> Not shown, because they are not the images that were measured: bicubic/daisy.png, hr/elm.png.\n" in text
+    assert "> Not shown, as they have changed since they were measured: bicubic/daisy.png, hr/elm.png.\n" in text
     sheet = np.asarray(Image.open(run / "report" / "strips" / "daisy.png"))
     assert sheet[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist() == [10, 120, 150, 250]
     assert not (run / "report" / "strips" / "elm.png").exists()

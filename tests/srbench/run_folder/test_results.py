@@ -259,4 +259,4 @@ def test_values_of_another_number_of_samples_than_their_signature_states_are_lef
     rows = rows_of(RunFolder.read(run))
     assert [list(row.values) for row in rows] == [["psnr", "sigma"], ["psnr", "sigma"], ["psnr"]]
     text = write_report([run]).files[0].read_text()
-    assert "> No sigma for rows that do not have 2 samples per image: three 3.\n" in text
+    assert "> No sigma for models without 2 samples per image: three 3.\n" in text
