@@ -30,7 +30,7 @@ _PROTOCOL = {
     "lr": "LR images",
     "tile": "tile",
 }
-"""Parts of the protocol that have to agree within a table, and their names for a reader."""
+"""Fields of the protocol that have to agree within a table, and their names for a reader."""
 
 
 @dataclass(frozen=True)
@@ -61,36 +61,34 @@ class Run:
 
 
 class Measurements:
-    """Runs of one table: their protocols agree, and no label stands for two different results.
+    """Runs of one table: their protocols agree, and no label stands for two different results."""
 
-    The columns are the metrics that all runs have.
-    """
-
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Run], metrics: tuple[MetricFacts, ...], left_out: str = "") -> None:
         self.runs = runs
-        commands = tuple(one for run in runs for one in run.folder.manifest.invocations)
-        columns = _columns(runs)
-        self.manifest = replace(runs[0].folder.manifest, invocations=commands, metrics=columns)
-        """Manifest of the first run with the commands of all; protocol, data and metrics are those of all."""
-        self.left_out = _left_out(runs, {metric.name for metric in columns})
-        """``Columns are those that all runs have; left out: NIQE (not in monday).``; empty if nothing is left out."""
-        self.protocol, self.metrics = self.manifest.protocol, self.manifest.metrics
+        self.metrics = metrics
+        """Columns: the metrics that all runs have."""
+        self.left_out = left_out
+        """Sentence on metrics that only some runs have; empty if there are none."""
+        commands = tuple(invocation for run in runs for invocation in run.folder.manifest.invocations)
+        self.manifest = replace(runs[0].folder.manifest, invocations=commands, metrics=metrics)
+        """Manifest of the first run with the commands of all runs; protocol and data are those of all."""
+        self.protocol = self.manifest.protocol
         self.images = self.manifest.scope
         """Names of the images that were asked for."""
-        self.models: list[ModelFacts] = []
-        """All models, each label once."""
-        for model in (model for run in runs for model in run.models):
-            if model.label not in {one.label for one in self.models}:
-                self.models.append(model)
-        self._found: dict[_Place, list[tuple[RunFolder, Row]]] = {}
+        models: dict[str, ModelFacts] = {}
+        self._sources: dict[_Place, list[tuple[RunFolder, Row]]] = {}
         for run in runs:
+            for model in run.models:
+                models.setdefault(model.label, model)
             for row in run.rows:
-                self._found.setdefault(_place(row), []).append((run.folder, row))
-        self.settings = list(dict.fromkeys(setting for setting, _ in self._found))
+                self._sources.setdefault(_place(row), []).append((run.folder, row))
+        self.models = list(models.values())
+        """All models, each label once."""
+        self.settings = list(dict.fromkeys(setting for setting, _ in self._sources))
         """Lines of the table."""
         order = [(setting, image) for setting in self.settings for image in self.images]
-        self.rows = [self._found[place][0][1] for place in order if place in self._found]
-        """Rows of all runs, line by line in the order of the images; those that two runs share appear once."""
+        self.rows = [self._sources[place][0][1] for place in order if place in self._sources]
+        """Rows of all runs, line by line in the order of the images; a row that two runs share appears once."""
         self._files: dict[_Place, list[Path]] = {}
         """Results of ``outputs``."""
         self._is_kept: IsKept = cache(is_kept)
@@ -112,8 +110,8 @@ class Measurements:
 
     def pair(self, image: str) -> tuple[Path, ...] | None:
         """Kept LR and HR of an image, or LR if that is all; None if one of them is missing or another image."""
-        found = (pair for run in self.runs if (pair := run.folder.pair(image, self._is_kept)) is not None)
-        return next(found, None)
+        pairs = (run.folder.pair(image, self._is_kept) for run in self.runs)
+        return next((pair for pair in pairs if pair is not None), None)
 
     def foreign_images(self) -> list[Path]:
         """Files in the place of images of the runs, but with other content."""
@@ -136,18 +134,16 @@ class Measurements:
         """Kept outputs of a row, in order; empty if one of them is missing or another image."""
         place = _place(row)
         if place not in self._files:
-            found = (
-                files for folder, other in self._found[place] if (files := folder.outputs(other.sample, self._is_kept))
-            )
-            self._files[place] = next(found, [])
+            kept = (folder.outputs(source.sample, self._is_kept) for folder, source in self._sources[place])
+            self._files[place] = next(filter(None, kept), [])
         return self._files[place]
 
 
 def read_runs(folders: Sequence[Path]) -> Measurements:
     """Read run folders.
 
-    A label that stands for different results in several runs gets the name of its folder: ``srflow @ monday``.
-    Metrics that not all have are left out, with a warning.
+    A label that stands for different results in several runs gets the name of its folder: ``srflow @ monday``. Metrics
+    that only some runs have are left out, with a warning.
     Raises ReportError that names the difference if protocols disagree, SRBenchError if a folder is no run or has no
     measured rows.
     """
@@ -161,39 +157,30 @@ def read_runs(folders: Sequence[Path]) -> Measurements:
         if difference := _difference(runs[0], other):
             paths = f"{runs[0].folder.path} and {other.folder.path}"
             raise ReportError(f"{paths} cannot stand in one table: {difference}; report each by itself")
-    columns = {metric.name for metric in _columns(runs)}
-    if not columns:
+    measured = [{metric.name for metric in run.folder.manifest.metrics} for run in runs]
+    shared = set.intersection(*measured)
+    if not shared:
         paths = " and ".join(str(run.folder.path) for run in runs)
         raise ReportError(f"{paths} have no metric in common; add one with srbench score")
-    measurements = Measurements(_unambiguous([_with_columns(run, columns) for run in runs]))
-    if measurements.left_out:
-        warnings.warn(measurements.left_out, stacklevel=2)
-    return measurements
-
-
-def _columns(runs: Sequence[Run]) -> tuple[MetricFacts, ...]:
-    """Metrics that all runs have, in the order of the first."""
-    return tuple(one for one in runs[0].folder.manifest.metrics if all(_has(one.name, run) for run in runs))
+    titles = {metric.name: metric.title for run in runs for metric in run.folder.manifest.metrics}
+    lacking = [
+        f"{title} (not in {', '.join(run.name for run, names in zip(runs, measured, strict=True) if name not in names)})"
+        for name, title in titles.items()
+        if name not in shared
+    ]
+    left_out = f"Columns are those that all runs have; left out: {', '.join(lacking)}." if lacking else ""
+    if left_out:
+        warnings.warn(left_out, stacklevel=2)
+    metrics = tuple(metric for metric in runs[0].folder.manifest.metrics if metric.name in shared)
+    return Measurements(_unambiguous([_with_columns(run, shared) for run in runs]), metrics, left_out)
 
 
 def _with_columns(run: Run, names: set[str]) -> Run:
-    """A run without its other values."""
+    """A run without the values of other metrics."""
     rows = [
         replace(row, values={name: value for name, value in row.values.items() if name in names}) for row in run.rows
     ]
     return replace(run, rows=rows)
-
-
-def _has(name: str, run: Run) -> bool:
-    return any(metric.name == name for metric in run.folder.manifest.metrics)
-
-
-def _left_out(runs: Sequence[Run], columns: set[str]) -> str:
-    """Sentence on the metrics that not all runs have."""
-    titles = {one.name: one.title for run in runs for one in run.folder.manifest.metrics if one.name not in columns}
-    without = {name: ", ".join(run.name for run in runs if not _has(name, run)) for name in titles}
-    parts = [f"{title} (not in {without[name]})" for name, title in titles.items()]
-    return f"Columns are those that all runs have; left out: {', '.join(parts)}." if parts else ""
 
 
 def mean_of(row: Row, metric: MetricFacts) -> float:
@@ -206,7 +193,7 @@ def _place(row: Row) -> _Place:
 
 
 def _difference(one: Run, other: Run) -> str:
-    """First difference that keeps two runs from standing in one table; empty if there is none."""
+    """First difference that keeps two runs out of one table; empty if there is none."""
     here, there = one.folder.manifest, other.folder.manifest
     for name, what in _PROTOCOL.items():
         mine, others = getattr(here.protocol, name), getattr(there.protocol, name)
@@ -235,26 +222,22 @@ def _are_shards(one: Run, other: Run) -> bool:
 
 
 def _entries(here: Sequence[str], there: Sequence[str]) -> str:
-    """First entries in which two lists differ."""
+    """Entries that only one of two lists has, at most three of each."""
     if set(here) == set(there):
         return "the same in another order"
-    texts = []
-    for ours, theirs in ((here, there), (there, here)):
-        own = [entry for entry in ours if entry not in theirs]
-        more = f" and {len(own) - 3} more" if len(own) > 3 else ""
-        texts.append((", ".join(own[:3]) or "nothing") + more)
-    return " against ".join(texts)
+    only = ([entry for entry in ours if entry not in theirs] for ours, theirs in ((here, there), (there, here)))
+    return " against ".join(", ".join(own[:3]) or "nothing" for own in only)
 
 
 def _unambiguous(runs: list[Run]) -> list[Run]:
-    """Runs in which every label that stood for different results carries the name of its folder."""
-    used = {label for one, other in combinations(runs, 2) for label in _conflicts(one, other)}
+    """Runs in which every label that stands for different results carries the name of its folder."""
+    ambiguous = {label for one, other in combinations(runs, 2) for label in _conflicts(one, other)}
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [f"{name} ({place})" for place, name in enumerate(names, 1)]
     unambiguous = []
     for run, name in zip(runs, names, strict=True):
-        labels = {label: f"{label} @ {name}" for label in used}
+        labels = {label: f"{label} @ {name}" for label in ambiguous}
         models = tuple(replace(model, label=labels.get(model.label, model.label)) for model in run.models)
         settings = [replace(row.setting, model=labels.get(row.setting.model, row.setting.model)) for row in run.rows]
         rows = [replace(row, setting=setting) for row, setting in zip(run.rows, settings, strict=True)]
@@ -263,6 +246,7 @@ def _unambiguous(runs: list[Run]) -> list[Run]:
 
 
 def _conflicts(one: Run, other: Run) -> set[str]:
+    """Labels of two runs with unequal digests of the model, or with unequal values of an image."""
     digests = {model.label: model.digest for model in one.models}
     values = {_place(row): _text(row) for row in one.rows}
     models = {model.label for model in other.models if digests.get(model.label, model.digest) != model.digest}
