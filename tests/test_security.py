@@ -51,7 +51,7 @@ def test_checkpoints_are_read_as_weights_alone(calls):
 def test_where_pickles_are_read_and_processes_are_started(calls):
     """Pickles: VGG16's arrays, and what one process of a run sends another. Processes: git."""
     unpickled = {file for file, name, _ in calls if name.endswith(("pickle.loads", "_ArraysOnly"))}
-    assert unpickled <= {"vgg.py", "worker.py"}
+    assert unpickled <= {"vgg.py", "engines.py", "workers.py"}
     started = {file for file, name, _ in calls if name in ("subprocess.run", "subprocess.Popen")}
     assert started <= {"machine.py", "doctor.py"}
     assert not [file for file, name, call in calls if name in ("os.system", "eval", "exec") or "shell=True" in call]

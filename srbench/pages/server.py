@@ -1,13 +1,11 @@
-"""A web server for this machine alone, or for those who have its token.
+"""A web server for this machine alone.
 
-Pages of other origins can neither ask it nor show what it serves.
+Web pages of other origins can neither send requests to it nor embed what it serves.
 """
 
 from __future__ import annotations
 
-import hmac
 import json
-import secrets
 import socket
 import sys
 import time
@@ -15,7 +13,6 @@ import webbrowser
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -26,9 +23,9 @@ from srbench.words import one_line
 
 HOST = "127.0.0.1"
 SECONDS = 60
-"""Longest silence of a connection."""
+"""A connection that is silent for so long is closed."""
 _MOST_FIELDS = 5
-"""Most values in an address."""
+"""Largest number of values in an address."""
 _PROTECTION = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -37,25 +34,21 @@ _PROTECTION = {
 
 
 class LocalServer(ThreadingHTTPServer):
-    """Serves this machine; a closed page or a broken connection is not shown on the terminal.
+    """A server on HOST. Broken connections, as of a closed page, are not reported on the terminal.
 
     Closing it waits for open requests: a thread still inside PyTorch when Python exits would abort the process.
     """
 
     daemon_threads = False
 
-    def __init__(self, address: tuple[str, int], handler: Callable[..., BaseHTTPRequestHandler]) -> None:
+    def __init__(self, port: int, handler: Callable[..., BaseHTTPRequestHandler]) -> None:
         self._connections: set[socket.socket] = set()
-        self.token = "" if address[0] == HOST else secrets.token_urlsafe(16)
-        """Secret that every request has to carry, unless this machine alone can ask."""
-        super().__init__(address, handler)
+        super().__init__((HOST, port), handler)
 
     @property
     def address(self) -> str:
-        """Address to open in a browser, with the token if there is one; by the name of the machine if it is 0.0.0.0."""
-        given = str(self.server_address[0])
-        host = socket.gethostname() if given == "0.0.0.0" else given
-        return f"http://{host}:{self.server_port}/{f'?token={self.token}' if self.token else ''}"
+        """Address to open in a browser."""
+        return f"http://{HOST}:{self.server_port}/"
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - of the base class
         """Answer a request in a thread of its own."""
@@ -68,7 +61,7 @@ class LocalServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def server_close(self) -> None:
-        """Close the server: end silent connections at once, the others when they are answered."""
+        """Close the server: idle connections at once, the others when their requests are answered."""
         for connection in self._connections.copy():
             with suppress(OSError):  # it has just ended
                 connection.shutdown(socket.SHUT_RD)
@@ -80,57 +73,34 @@ class LocalServer(ThreadingHTTPServer):
         super().server_close()
 
     def handle_error(self, *_: object) -> None:
-        """Report all faults but broken connections in one line on stderr."""
+        """Report errors except broken connections, in one line on stderr."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             say(f"a request failed: {type(sys.exception()).__name__}: {one_line(sys.exception())}")
 
 
 class LocalRequestHandler(BaseHTTPRequestHandler):
-    """Answers only requests that name this server, or carry its token, and come from one of its own pages or from none.
-
-    An address with the token leads to the page, and gives the browser a cookie that carries the token from then on.
-    """
+    """Answers only requests that are addressed to this server by its name and do not come from pages of others."""
 
     timeout = SECONDS
     server: LocalServer
 
     def parse_request(self) -> bool:
-        """Read the request; refuse one from elsewhere.
+        """Read the request; refuse it if its Host or Origin is foreign.
 
-        A page elsewhere whose name resolves to this machine sends its own Host, one that asks across origins its
-        Origin.
+        A foreign page whose name resolves to this machine sends its own name as Host. A foreign page that sends a
+        request across origins states its Origin.
         """
         if not super().parse_request():
             return False
-        port, host = self.connection.getsockname()[1], self.headers.get("Host")
-        hosts = [host] if self.server.token else [f"{HOST}:{port}", f"localhost:{port}"]
-        if host not in hosts or self.headers.get("Origin") not in (None, *(f"http://{one}" for one in hosts)):
-            self.send_error(HTTPStatus.FORBIDDEN)
-            return False
-        return not self.server.token or self._has_token()
-
-    def _has_token(self) -> bool:
-        """True if the cookie carries the token; else answer the request, by the cookie if its address has the token."""
-        cookie = f"srbench-{self.server.server_port}"
-        try:
-            carried = SimpleCookie(self.headers.get("Cookie", "")).get(cookie)
-        except CookieError:
-            carried = None
-        if carried is not None and hmac.compare_digest(carried.value.encode(), self.server.token.encode()):
+        hosts = [f"{name}:{self.server.server_port}" for name in (HOST, "localhost")]
+        origins = [None, *(f"http://{host}" for host in hosts)]
+        if self.headers.get("Host") in hosts and self.headers.get("Origin") in origins:
             return True
-        given = self.address()[1].get("token", "")
-        if self.command == "GET" and hmac.compare_digest(given.encode(), self.server.token.encode()):
-            self.send_response(HTTPStatus.SEE_OTHER)
-            self.send_header("Set-Cookie", f"{cookie}={given}; HttpOnly; SameSite=Lax; Path=/")
-            self.send_header("Location", "/")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-        else:
-            self.send_error(HTTPStatus.FORBIDDEN, "the address lacks the token that srbench has printed")
+        self.send_error(HTTPStatus.FORBIDDEN)
         return False
 
     def address(self) -> tuple[str, dict[str, str]]:
-        """Path and query of the address that was asked for, one value per name; both empty if it is none: http://[."""
+        """Path and query of the requested address, one value per name; both empty if it is invalid, as http://[ is."""
         try:
             address = urlsplit(self.path)
             query = parse_qs(address.query, max_num_fields=_MOST_FIELDS)
@@ -158,7 +128,7 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
         return request if isinstance(request, dict) else {}
 
     def end_headers(self) -> None:
-        """Add the headers that keep pages of other origins out."""
+        """Add headers that forbid other origins to embed or read the answer."""
         for name, value in _PROTECTION.items():
             self.send_header(name, value)
         super().end_headers()
@@ -168,7 +138,7 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
 
 
 class PageRequestHandler(LocalRequestHandler):
-    """Serves a page, and answers that page alone, in JSON, errors included."""
+    """Serves a page and answers its requests, with errors as JSON."""
 
     ASKED = "X-Srbench"
     """Header that a page of another origin cannot send without a preflight request, which is not answered."""
@@ -176,14 +146,14 @@ class PageRequestHandler(LocalRequestHandler):
     """Content security policy of every answer."""
 
     def may_post(self) -> bool:
-        """True if the page itself asks; all others are told that they may not."""
+        """True if the page itself sent the request; else send an error."""
         if self.headers.get(self.ASKED) is not None:
             return True
         self.send_json({"error": "only the page itself may ask"}, HTTPStatus.FORBIDDEN)
         return False
 
     def answer(self, action: Callable[[], None]) -> None:
-        """Do what was asked for, or send the error."""
+        """Call the action, which answers the request, or send its error."""
         try:
             action()
         except SRBenchError as error:
@@ -194,7 +164,7 @@ class PageRequestHandler(LocalRequestHandler):
             self.send_json({"error": f"{error.filename}: {error.strerror}"}, HTTPStatus.BAD_REQUEST)
 
     def send_missing(self) -> None:
-        """Answer a request for what is not here."""
+        """Send an error for an unknown address."""
         self.send_json({"error": "no such page"}, HTTPStatus.NOT_FOUND)
 
     def send_json(self, content: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> None:
@@ -204,7 +174,7 @@ class PageRequestHandler(LocalRequestHandler):
     def send_content(
         self, content: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] = {}
     ) -> None:
-        """Send bytes of a media type, which the browser does not keep."""
+        """Send bytes of a media type, not to be cached by the browser."""
         self.send_response(status)
         facts = {"Content-Type": kind, "Content-Length": str(len(content)), "Cache-Control": "no-store"}
         for name, value in (facts | {"Content-Security-Policy": self.policy} | dict(headers)).items():
@@ -213,17 +183,12 @@ class PageRequestHandler(LocalRequestHandler):
         self.wfile.write(content)
 
 
-def open_server(port: int, handler: Callable[..., LocalRequestHandler], host: str = HOST) -> LocalServer:
-    """Server on a port, 0 for any free one; others than this machine can ask it by another ``host``, with a token.
-
-    Raises SRBenchError if the port is taken, or the host is none of this machine.
-    """
+def open_server(port: int, handler: Callable[..., LocalRequestHandler]) -> LocalServer:
+    """Server on a port, 0 for any free port. Raises SRBenchError if the port is taken."""
     try:
-        return LocalServer((host, port), handler)
+        return LocalServer(port, handler)
     except OSError as error:
-        where = f"port {port}" if host == HOST else f"{host} with port {port}"
-        others = "another --port, or none" if host == HOST else "an address of this machine, or another --port"
-        raise SRBenchError(f"{where} cannot be used ({error.strerror}); choose {others}") from None
+        raise SRBenchError(f"port {port} cannot be used ({error.strerror}); choose another --port, or none") from None
 
 
 def serve(server: LocalServer, message: str, *, browser: bool) -> None:

@@ -158,7 +158,7 @@ def test_a_closed_tab_leaves_no_traceback(site, capfd):
 
 
 def test_the_server_still_tells_of_its_own_faults(site, capfd):
-    with LocalServer(("127.0.0.1", 0), None) as server:
+    with LocalServer(0, None) as server:
         for error in (BrokenPipeError(), ConnectionResetError(), ValueError("its own fault")):
             try:
                 raise error

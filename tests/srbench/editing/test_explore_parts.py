@@ -291,7 +291,7 @@ def test_a_server_that_closes_ends_silent_connections_and_waits_for_answers():
             done.append(True)
             self.send_error(404)
 
-    server = LocalServer(("127.0.0.1", 0), Slow)
+    server = LocalServer(0, Slow)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     host = ("127.0.0.1", server.server_port)
     with socket.create_connection(host), socket.create_connection(host) as asks:
