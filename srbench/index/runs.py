@@ -115,8 +115,10 @@ def _read(path: Path, name: str, out: Path) -> Run:
     """Read a run. Raises SRBenchError if it is damaged or has no measured row."""
     folder = RunFolder.read(path)
     manifest = folder.manifest
-    pairs = [(image, pair) for image in manifest.scope if (pair := folder.of(image).pair) and not pair.failed]
-    pixels = [(image, pair.lr.pixels if pair.lr else "", pair.hr.pixels if pair.hr else "") for image, pair in pairs]
+    read = {image: pair for image in manifest.scope if (pair := folder.of(image).pair) and not pair.failed}
+    pixels = {
+        (image, pair.lr.pixels if pair.lr else "", pair.hr.pixels if pair.hr else "") for image, pair in read.items()
+    }
     metrics = {
         f"{metric.name} {metric.signature} {metric.direction}": metric
         for metric in manifest.metrics
@@ -129,10 +131,10 @@ def _read(path: Path, name: str, out: Path) -> Run:
     for setting, rows in by_setting.items():
         draw = (manifest.protocol.samples, manifest.protocol.seed) if any(row.sample.drawn for row in rows) else None
         values = {
-            column: {row.image: mean_of(row, metric) for row in rows if metric.name in row.values}
+            column: {row.image: mean_of(row, metric) for row in rows if metric.name in row.values and row.image in read}
             for column, metric in metrics.items()
         }
-        whole = {column: of for column, of in values.items() if len(of) == len(pairs)}
+        whole = {column: by_image for column, by_image in values.items() if by_image and len(by_image) == len(read)}
         sources = tuple(row.sample.source for row in rows if row.sample.source)
         entries.append(Entry(manifest.model(setting.model), setting, draw, sources, whole))
     report = next((page for page in ("report/report.html", "report/report.md") if (path / page).is_file()), "")
