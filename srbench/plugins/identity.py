@@ -44,7 +44,7 @@ _ACTIVE: list[Loading] = []
 
 
 class Loading:
-    """Notes which files a plug-in opens while it is loaded, on this thread; a context manager."""
+    """Notes which files are opened on this thread while a plug-in is loaded; a context manager."""
 
     def __enter__(self) -> Loading:
         _install_hook()
@@ -57,6 +57,10 @@ class Loading:
 
     def __exit__(self, *error: object) -> None:
         _ACTIVE.remove(self)
+        self._files = {path: _file_sha256(Path(path)) for path in self._modules if Path(path).is_file()}
+        for path, sha256 in self._files.items():
+            for name in self._modules[path]:  # a module is imported once, and may serve several plug-ins
+                _OPENED.setdefault(name, {})[path] = sha256
 
     def note(self, path: object, mode: str | None, flags: int) -> None:
         """Take the arguments of an audit event ``open``, unless a library is being imported or the file is written."""
@@ -85,18 +89,18 @@ class Loading:
         """SHA-256 of the plug-in that was loaded: the object ``thing`` that a ``member`` of a module has made."""
         if (stated := _stated(thing)) is not None:
             return texts_digest(member, stated)
+        imported = _OPENED.setdefault(module.__name__, {})
+        imported |= {path: sha256 for path, sha256 in self._files.items() if path.endswith(".py")}
         files: dict[str, str] = {}
-        for path, modules in self._modules.items():
-            if Path(path).is_file():
-                is_source = path.endswith(".py")
-                files[path] = source_sha256(Path(path)) if is_source else sha256_file(Path(path))
-                # what a module opens when it is imported is not opened again in this process
-                for name in {*modules, module.__name__} if is_source else modules:
-                    _OPENED.setdefault(name, {})[path] = files[path]
         for name in reachable(module.__name__, Path(str(module.__file__)))[0]:
-            files = _OPENED.get(name, {}) | files
+            files |= _OPENED.get(name, {})
+        files |= self._files
         opened = [files[path] for path in sorted(files)]
         return texts_digest(member, module_digest(module), *opened, held_digest(thing))
+
+
+def _file_sha256(path: Path) -> str:
+    return source_sha256(path) if path.suffix == ".py" else sha256_file(path)
 
 
 @functools.cache

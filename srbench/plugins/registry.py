@@ -106,17 +106,19 @@ def registered(kind: str) -> dict[str, EntryPoint]:
 
 def find_plugin(kind: str, text: str) -> Plugin:
     """Import the plug-in of a kind that ``text`` names. Raises PluginError if that fails."""
-    points, (before, colon, name) = registered(kind), text.rpartition(":")
-    if text in points:
-        point = points[text]
-        factory = call(f"{kind.removesuffix('s')} {text} ({point.value})", point.load)
-        return Plugin(factory, text, sys.modules[point.module], point.attr)
-    if colon and before.endswith(".py"):
-        return _member(module_of_file(Path(before)), name, text)
-    if text.endswith(".py"):
-        return _member(module_of_file(Path(text)), "", text)
-    if colon and re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
-        return _member(call(f"module {before}", importlib.import_module, before), name, text)
+    points = registered(kind)
+    before, colon, name = text.rpartition(":")
+    with Loading():  # what a module opens when it is imported also counts for the next plug-in that imports it
+        if text in points:
+            point = points[text]
+            factory = call(f"{kind.removesuffix('s')} {text} ({point.value})", point.load)
+            return Plugin(factory, text, sys.modules[point.module], point.attr)
+        if colon and before.endswith(".py"):
+            return _member(module_of_file(Path(before)), name, text)
+        if text.endswith(".py"):
+            return _member(module_of_file(Path(text)), "", text)
+        if colon and re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
+            return _member(call(f"module {before}", importlib.import_module, before), name, text)
     ways = [*points, "package.module:Name", "file.py:Name"]
     raise PluginError(unknown(kind.removesuffix("s"), text if text.isidentifier() else before or text, ways))
 
