@@ -23,6 +23,7 @@ from typing import Any
 from uuid import uuid4
 
 from srbench.files.hashes import sha256_file
+from srbench.interfaces import PrecomputedResults
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import (
     code_digest,
@@ -96,7 +97,9 @@ class Loading:
             files |= _OPENED.get(name, {})
         files |= self._files
         opened = [files[path] for path in sorted(files)]
-        return texts_digest(member, module_digest(module), *opened, held_digest(thing))
+        # each result of a folder has a digest of its own
+        held = "" if isinstance(thing, PrecomputedResults) else held_digest(thing)
+        return texts_digest(member, module_digest(module), *opened, held)
 
 
 def _file_sha256(path: Path) -> str:
@@ -123,6 +126,8 @@ def given_digest(thing: object) -> str:
     """
     if (stated := _stated(thing)) is not None:
         return texts_digest(stated)
+    if isinstance(thing, PrecomputedResults):  # each result has a digest of its own
+        return source_digest(thing) or uuid4().hex
     lines = []
     for place, value in _held(thing):
         if (content := _content_sha256(value)) is not None:
@@ -166,7 +171,7 @@ def module_digest(module: ModuleType) -> str:
 def _stated(thing: Any) -> str | None:  # noqa: ANN401 - any object
     """The text that an object's own method ``digest`` returns; that of results made elsewhere takes a name instead."""
     method = getattr(thing, "digest", None)
-    return None if not callable(method) or hasattr(thing, "read") else str(method())
+    return None if not callable(method) or isinstance(thing, PrecomputedResults) else str(method())
 
 
 def held_digest(thing: object) -> str:

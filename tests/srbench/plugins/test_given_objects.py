@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 
 import srbench
+from srbench.images.io import write_png
 from srbench.models.loading import wrap_model
+from srbench.models.precomputed import ResultFolder
 
 TABLE = {"gain": 1.0}
 
@@ -174,6 +176,13 @@ def test_the_text_of_digest_stands_for_all():
 
     first, second = Stated(version="1", gain=1.0), Stated(version="1", gain=0.5)
     assert digest(first) == digest(second) != digest(Stated(version="2", gain=1.0))
+
+
+def test_results_made_elsewhere_have_digests_of_their_own(tmp_path):
+    write_png(tmp_path / "a.png", torch.zeros(3, 8, 8, dtype=torch.uint8))
+    before = digest(ResultFolder(tmp_path, 2))
+    write_png(tmp_path / "b.png", torch.zeros(3, 8, 8, dtype=torch.uint8))
+    assert digest(ResultFolder(tmp_path, 2)) == before
 
 
 def test_code_without_a_file_is_new_every_time():
