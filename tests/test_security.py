@@ -59,20 +59,48 @@ def test_where_pickles_are_read_and_processes_are_started(calls):
 
 @pytest.mark.parametrize("command", ["report", "merge", "compare"])
 def test_what_reads_a_run_runs_no_code_of_it(srbench, tmp_path, command):
-    model = tmp_path / "model.py"
-    model.write_text("class Half:\n    scale = 4\n    def __call__(self, lr):\n        return lr.repeat(1, 1, 4, 4)\n")
+    """Neither its model nor its metric, of which ``run`` draws the map."""
+    code = tmp_path / "code.py"
+    code.write_text(CODE)
     write_png(tmp_path / "data" / "a.png", drawn(1, 16, 16))
-    models, run = f"{model}:Half,bicubic", tmp_path / "run"
-    options = ["--data", tmp_path / "data", "--metrics", "psnr", "--workers", 1, "--out", run]
+    models, run = f"{code}:Half,bicubic", tmp_path / "run"
+    options = ["--data", tmp_path / "data", "--metrics", f"psnr,{code}:Gap", "--workers", 1, "--out", run]
     assert srbench("run", "--models", models, "--scale", 4, *options).exit_code == 0
-    model.write_text("raise SystemExit('code of a folder was run')\n")
+    drawn_map = run / "report" / "maps" / "bicubic" / "a_gap.png"
+    assert drawn_map.is_file()
+    code.write_text("raise SystemExit('code of a folder was run')\n")
     arguments = {
-        "report": [run],
+        "report": [run, "--baseline", "bicubic"],
         "merge": [run, "--out", tmp_path / "merged"],
         "compare": ["Half", "bicubic", "--run", run],
     }[command]
     found = srbench(command, *arguments)
     assert found.exit_code == 0, found.output
+    assert drawn_map.is_file(), "the map of the last report"
+
+
+CODE = """
+from srbench.interfaces import MapFacts, MetricFacts
+
+
+class Half:
+    scale = 4
+
+    def __call__(self, lr):
+        return lr.repeat(1, 1, 4, 4)
+
+
+class Gap:
+    facts = MetricFacts(
+        name="gap", title="Gap", direction=-1, protocol="mean absolute difference", map=MapFacts("difference", upper=1)
+    )
+
+    def __call__(self, samples, pair):
+        return (samples - pair.hr).abs().mean((1, 2, 3))
+
+    def map(self, samples, pair):
+        return (samples[0] - pair.hr).abs().mean(0)
+"""
 
 
 @pytest.fixture(params=["view", "explore"])

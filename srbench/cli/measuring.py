@@ -123,7 +123,7 @@ def run(
                 outcome = run_matrix(specs, progress, workers, engine, finished)
         written = None
         if outcome.usable and values["shard"] is None:
-            written = written_report([outcome.folder], progress, published=published)
+            written = written_report([outcome.folder], progress, published=published, runs_code=True)
     show_outcome(outcome, written, values["shard"])
 
 
@@ -147,7 +147,7 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: Workers,
             outcome = score_matrix(folder, metrics, device, progress, workers, engine, report_cell)
         else:
             outcome = score_run(folder, metrics, device, progress, workers=workers, engine=engine)
-        written = written_report([outcome.folder], progress) if outcome.usable else None
+        written = written_report([outcome.folder], progress, runs_code=True) if outcome.usable else None
     show_outcome(outcome, written)
 
 

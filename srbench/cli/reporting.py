@@ -169,7 +169,7 @@ def report_cell(outcome: Outcome, shard: str | None = None, *, published: bool =
     sampled, scored = number_of(outcome.sampled, "item"), number_of(outcome.scored, "value")
     say(f"{outcome.folder}: {sampled} sampled and {scored} measured by this command")
     if outcome.usable:
-        write_report([outcome.folder], published=published)
+        write_report([outcome.folder], published=published, runs_code=True)
 
 
 def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = None) -> None:

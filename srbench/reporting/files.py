@@ -54,6 +54,8 @@ class Listing:
     """Digest of all that an image shows, by name; an image with the same key is not drawn again."""
     records: str = ""
     """Digest of the records of the run, see ``records_of``; empty for anything but the report of one run."""
+    images: str = ""
+    """Digest of which images of the run were there."""
     choices: Choices = Choices()
     code: str = ""
     """Digest of the code that made the folder."""

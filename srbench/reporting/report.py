@@ -28,7 +28,7 @@ from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import Scores, interval_table, markdown_table, scores_of
 from srbench.reporting.votes import VoteSection, vote_section
-from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.records import digest
 from srbench.run_folder.results import Row, csv_texts
 from srbench.words import unknown
 
@@ -58,6 +58,7 @@ def write_report(
     most: int | None = None,
     baseline: str | None = None,
     published: bool = False,
+    runs_code: bool = False,
     progress: Progress = silent,
 ) -> Report:
     """Write the report of the runs in ``folders`` as the folder ``out``, by default ``report`` in that of the only run.
@@ -67,6 +68,7 @@ def write_report(
     images and stays below 8 MB; ``tex`` is table.tex and, with intervals, table_intervals.tex; ``csv`` is table.csv and
     rows.csv. ``published`` adds rows of published tables below the measured ones if data, scale and protocol agree. If
     another process is writing the run, the report shows the rows that were there when it began.
+    ``runs_code`` allows code that the run names to be loaded: metrics in files, for their maps.
     ``progress`` is called for every image whose strips, grids and maps are made.
     Differences are plotted from ``baseline``, such as ``bicubic`` or ``srflow-t0.8``; by default the first row.
     Raises ReportError for an unknown format or baseline, for several runs without ``out``, if their protocols disagree,
@@ -90,30 +92,38 @@ def write_report(
     sentences = [*answer(scores), *([votes.sentence] if votes else [])]
     report = Report(files, scores, sentences)
     listing = read_listing(place)
-    made_from = (records, choices, code)
-    if listing is not None and (listing.records, listing.choices, listing.code) == made_from:
-        is_whole = records and all(file.is_file() for file in files) and not any(changed_files(place, listing))
-        if is_whole and not measurements.foreign_images():
-            return report
+    made_from = (records, images_of(measurements), choices, code)
+    if (
+        listing is not None
+        and records
+        and made_from == (listing.records, listing.images, listing.choices, listing.code)
+        and all(file.is_file() for file in files)
+        and not any(changed_files(place, listing))
+    ):
+        return report
     with replacing(place) as draft:
-        draft.listing.records = records
-        draft.listing.choices = choices
-        draft.listing.code = code
-        _make_report(measurements, report, votes, unshown, draft, choices, formats, progress)
+        draft.listing.records, draft.listing.images, draft.listing.choices, draft.listing.code = made_from
+        _make_report(measurements, report, votes, unshown, draft, choices, formats, runs_code, progress)
     return report
 
 
-def renew_report(run: Path, progress: Progress = silent) -> None:
-    """Write the report of a run again, with the choices of the last one, if that is missing or older than the records.
+def images_of(measurements: Measurements) -> str:
+    """Digest of which images are there and are those of their records: a report shows no others."""
+    pairs = [measurements.pair(name) is not None for name in measurements.images]
+    return digest("images", pairs, [len(measurements.outputs(row)) for row in measurements.rows])
 
-    So is one beside images that were replaced since: it would show them beside the values of others.
-    """
+
+def renew_report(run: Path, progress: Progress = silent) -> None:
+    """Write the report of a run, with the choices of the last one, unless that is of the records and images of now."""
     listing = read_listing(run / FOLDER)
-    is_current = listing is not None and listing.records == records_of(run)
-    if is_current and (run / FOLDER / FORMATS["html"]).is_file() and not RunFolder.read(run).foreign_images():
+    if listing is None:
+        write_report([run], progress=progress)
         return
-    choices = Choices() if listing is None else listing.choices
-    write_report([run], progress=progress, **asdict(choices))
+    is_there = (run / FOLDER / FORMATS["html"]).is_file()
+    if is_there and (listing.records, listing.images) == (records_of(run), images_of(read_runs([run]))):
+        return
+    formats = [name for name, file in FORMATS.items() if name == "html" or file in listing.files]
+    write_report([run], formats, progress=progress, **asdict(listing.choices))
 
 
 def _make_report(
@@ -124,6 +134,7 @@ def _make_report(
     draft: Draft,
     choices: Choices,
     formats: Sequence[str],
+    runs_code: bool,
     progress: Progress,
 ) -> None:
     """Write all files of a report."""
@@ -139,14 +150,14 @@ def _make_report(
         "costs": _costs(measurements.rows),
     }
     plots: list[Plot] = []
-    illustrated: list[str] = []
+    shown: list[str] = []
     if {"md", "html"} & set(formats):
         plots = write_plots(scores, scores.table, measurements.models, draft, _baseline(scores, choices.baseline))
-        illustrated = write_images(measurements, draft, progress)
+        shown = write_images(measurements, draft, progress, runs_code=runs_code)
     texts = {}
     if "md" in formats:
-        facts["sheets"] = [name for name in evenly(illustrated, EMBEDDED) if f"sheets/{name}.png" in draft]
-        texts["report.md"] = _markdown(measurements, scores, plots, illustrated, facts)
+        facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]
+        texts["report.md"] = _markdown(measurements, scores, plots, shown, facts)
     if "tex" in formats:
         texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=False)
         texts["table_intervals.tex"] = latex_table(scores, measurements.manifest, intervals=True)
@@ -172,7 +183,7 @@ def _markdown(
     measurements: Measurements,
     scores: Scores,
     plots: Sequence[Plot],
-    illustrated: Sequence[str],
+    shown: Sequence[str],
     facts: Mapping[str, Any],
 ) -> str:
     headers, *lines = facts["costs"]
@@ -183,8 +194,8 @@ def _markdown(
         variants_table=markdown_table(scores, scores.variants) if scores.variants else "",
         interval_table=interval_table(scores),
         plots=plots,
-        illustrated=illustrated,
-        embedded=evenly(illustrated, EMBEDDED),
+        illustrated=shown,
+        embedded=evenly(shown, EMBEDDED),
         cost_table=markdown.table(headers, [[markdown.escape(label), *numbers] for label, *numbers in lines]),
     )
     return f"{text}\n"

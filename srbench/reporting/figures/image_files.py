@@ -15,7 +15,7 @@ from PIL import Image
 
 from srbench.files.hashes import sha256_file
 from srbench.images.decoding import FORMATS
-from srbench.interfaces import MetricFacts, ModelFacts, Progress, Step
+from srbench.interfaces import MetricFacts, ModelFacts, Progress, Step, silent
 from srbench.reporting import ReportError
 from srbench.reporting.families import one_each
 from srbench.reporting.figures.error_maps import (
@@ -149,14 +149,19 @@ def evenly(names: Sequence[str], count: int = ILLUSTRATED) -> list[str]:
     return [names[(2 * place + 1) * len(names) // (2 * count)] for place in range(count)]
 
 
-def write_images(measurements: Measurements, out: Draft, progress: Progress) -> list[str]:
+def write_images(
+    measurements: Measurements, out: Draft, progress: Progress = silent, *, runs_code: bool = False
+) -> list[str]:
     """Write strips/, grids/, maps/ and sheets/ of a report; those of an unchanged key are taken from the last report.
+
+    New maps of a metric that a run names as ``file.py:Name`` or ``package.module:Name`` are drawn only if ``runs_code``.
 
     Returns the names of the images shown: those whose pair and outputs are kept, at most ILLUSTRATED.
     """
     with_outputs = {row.image for row in measurements.rows if measurements.outputs(row)}
     names = evenly([name for name in measurements.images if name in with_outputs and measurements.pair(name)])
-    write = partial(_write, measurements, out, measurements.map_kinds, _code())
+    drawn = [kind for kind in measurements.map_kinds if runs_code or kind.metric is None or ":" not in kind.metric.spec]
+    write = partial(_write, measurements, out, drawn, _code())
     progress(Step(0, len(names), "report"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, _ in enumerate(pool.map(write, names), 1):
@@ -170,8 +175,12 @@ def _code() -> str:
     return digest([sha256_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))])
 
 
-def _write(measurements: Measurements, out: Draft, kinds: Sequence[MapKind], code: str, name: str) -> None:
-    """Write strip, grids, maps and sheet of one image, which is opened only if one of them has to be drawn."""
+def _write(measurements: Measurements, out: Draft, drawn: Sequence[MapKind], code: str, name: str) -> None:
+    """Write strip, grids, maps and sheet of one image, which is opened only if one of them has to be drawn.
+
+    ``drawn`` are the kinds of maps that may be drawn; others are taken from the last report.
+    """
+    kinds = measurements.map_kinds
     metric = measurements.metrics[0]
     rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
     opened = cache(partial(Example, measurements, name, rows))
@@ -202,13 +211,14 @@ def _write(measurements: Measurements, out: Draft, kinds: Sequence[MapKind], cod
         if (row.sample.kept > 1 if kind == DEVIATION else side >= kind.smallest_side)
     }
     lacking = [place for place, key in keys.items() if not out.reuse(map_file(*place, name), key)]
-    if lacking:
-        for place, values in _maps(opened(), lacking).items():
+    missing = [(kind, setting) for kind, setting in lacking if kind in drawn]
+    if missing:
+        for place, values in _maps(opened(), missing).items():
             out.write(map_file(*place, name), map_png(values, place[0]), keys[place])
-    drawn = [keys[place] for place in keys if map_file(*place, name) in out]
+    shown_maps = [keys[place] for place in keys if map_file(*place, name) in out]
     settings = [astuple(row.setting) for row in shown]
-    if drawn:
-        write(f"sheets/{name}.png", ["sheet", settings, drawn], lambda: _sheet(out, name, kinds, shown))
+    if shown_maps:
+        write(f"sheets/{name}.png", ["sheet", settings, shown_maps], lambda: _sheet(out, name, kinds, shown))
 
 
 def _facts(row: Row, metric: MetricFacts) -> list[object]:

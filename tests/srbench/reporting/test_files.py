@@ -167,8 +167,8 @@ def test_two_commands_take_turns(make_run, monkeypatch):
     with FileLock(run / ".lock"):
         write_report([run], ["csv"])
     with FileLock(run / ".report.lock"), pytest.raises(ReportError, match="another command is writing it; wait until"):
-        write_report([run], ["csv"])
-    write_report([run], ["csv"])
+        write_report([run], ["tex"])
+    write_report([run], ["tex"])
 
 
 def test_equal_records_give_equal_bytes_and_unchanged_images_are_not_drawn_again(finished, command, monkeypatch):
@@ -219,3 +219,18 @@ def test_a_report_is_renewed_only_if_it_is_missing_or_older_than_the_records(fin
     renew_report(finished)
     assert json.loads((finished / "report" / FILE).read_text())["choices"]["published"], "its choices stay"
     assert "LR-PSNR" in page.read_text()
+
+
+def test_a_report_is_made_again_if_an_image_is_lost_or_comes_back(finished, command):
+    lost = finished / "images" / "near" / "a.png"
+    content = lost.read_bytes()
+    strip = finished / "report" / "strips" / "a.png"
+    command("report", finished)
+    drawn = strip.read_bytes()
+    lost.unlink()
+    command("report", finished)
+    assert strip.read_bytes() != drawn, "without the model"
+    assert "images/near/" in (finished / "report" / "report.html").read_text()
+    lost.write_bytes(content)
+    renew_report(finished)
+    assert strip.read_bytes() == drawn

@@ -43,6 +43,7 @@ def run(tmp_path_factory, srbench, small_models, draw_image):
 
 
 def write_page(run, **options):
+    shutil.rmtree(run / "report", ignore_errors=True)
     return write_report([run], ["html"], **options).files[0]
 
 
