@@ -15,7 +15,6 @@ _GIVEN = {
     "weights": {"best", "licence", "temperature"},
     "onnx": {"scale"},
     "hf-eval": {"dataset", "url"},
-    "model-index": {"dataset", "url"},
 }
 """Options that go with each format, besides --out."""
 
@@ -28,13 +27,13 @@ _GIVEN = {
     type=click.Choice([*_GIVEN]),
     default="weights",
     metavar="FORMAT",
-    help="Format: hf-eval or model-index of a RUN, weights of a TRAINING, onnx of a MODEL.",
+    help="Format: hf-eval of a RUN, weights of a TRAINING, onnx of a MODEL.",
 )
 @click.option(
     "--out",
     type=options.PATH,
     metavar="DIR|FILE",
-    help="Folder for a RUN, or file. [default: FORMAT/ for a RUN, MODEL-PRESET.safetensors, or MODEL-xSCALE.onnx]",
+    help="Folder for a RUN, or file. [default: hf-eval/ for a RUN, MODEL-PRESET.safetensors, or MODEL-xSCALE.onnx]",
 )
 @click.option(
     "--dataset",
@@ -56,9 +55,9 @@ _GIVEN = {
 def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # noqa: ANN401 - click's
     """Export results of a run, trained weights, or ONNX.
 
-    A RUN is written as the Hugging Face Hub reads it (hf-eval: .eval_results; model-index: front matter of a model
-    card). TRAINING is the folder of a finished training, whose weights are written as one file, with a model card (.md)
-    beside it. MODEL is a network with one output, such as rrdb or rrdb:TRAINING.
+    A RUN is written as the Hugging Face Hub reads it in the repository of a model (.eval_results). TRAINING is the
+    folder of a finished training, whose weights are written as one file, with a model card (.md) beside it. MODEL is a
+    network with one output, such as rrdb or rrdb:TRAINING.
     """
     for name, value in values.items():
         if value is not None and value is not False and name not in _GIVEN[form]:
@@ -78,7 +77,7 @@ def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # 
         from srbench.matrix.folder import runs_in
         from srbench.reporting.exports import export_runs
 
-        done = export_runs(runs_in(Path(source)), form, out, **given)
+        done = export_runs(runs_in(Path(source)), out, **given)
         for sentence in done.left_out:
             say(f"left out: {sentence}")
         for path in done.files:

@@ -18,8 +18,6 @@ COLUMN = 232.0
 """Width of one column of a two-column paper, in points."""
 LETTER = 4.4
 """Width of a letter of 8 points, in points."""
-LONGEST = 20
-"""Letters of a model name that is not broken into lines."""
 NAMES = {
     "bicubic": "Bicubic",
     "edsr": "EDSR",
@@ -84,15 +82,13 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
     ``subject`` begins the caption, in LaTeX. Comments above the table state the packages it needs and the definition of
     every metric.
     """
-    is_broken = _longest(scores) > LONGEST
     name = re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
-    lines = [text for line in scores.competing for text in _lines(line, is_broken=is_broken, intervals=intervals)]
+    lines = [text for line in scores.competing for text in _lines(line, intervals=intervals)]
     if intervals:
         lines.pop()  # the space beneath the last row
     published = [_published(line) for line in scores.published.lines]
-    names = f"p{{{LONGEST * LETTER:g}pt}}" if is_broken else "l"
     tabular = {
-        "columns": names + "r" * (len(scores.metrics) + 1),
+        "columns": "l" + "r" * (len(scores.metrics) + 1),
         "head": [row(["model", *map(title, scores.metrics), "$n$"])],
         "blocks": [lines, published] if published else [lines],
     }
@@ -107,11 +103,10 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
     return rendered("table.tex.jinja", comments=scores.published.notes, tables=[table])
 
 
-def _lines(line: Line, *, is_broken: bool, intervals: bool) -> Iterator[str]:
+def _lines(line: Line, *, intervals: bool) -> Iterator[str]:
     """Yield the lines of a row: its means, then with ``intervals`` those, if it has any, and a space."""
-    name = escape(display_name(line.label))
     means = [bold(escape(cell.text), is_best=cell.is_best) for cell in line.cells.values()]
-    yield row([rf"\raggedright {name}" if is_broken else name, *means, str(line.images)])
+    yield row([escape(display_name(line.label)), *means, str(line.images)])
     if intervals:
         ends = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells.values()]
         if any(ends):
@@ -147,13 +142,9 @@ def display_name(label: str) -> str:
     return re.sub(r"^[a-z-]+(?=$| |\+)", lambda found: NAMES.get(found[0], found[0]), label)
 
 
-def _longest(scores: Scores) -> int:
-    return max(len(line.label) for line in scores.competing)
-
-
 def _width(scores: Scores, *, intervals: bool) -> float:
     """Approximate width of the table in points; intervals are set in 7 points."""
-    columns = [min(_longest(scores), LONGEST) * LETTER, 2 * LETTER]
+    columns = [max(len(line.label) for line in scores.competing) * LETTER, 2 * LETTER]
     for metric in scores.metrics:
         cells = [line.cells[metric.name] for line in scores.competing]
         beneath = max(len(cell.interval) for cell in cells) if intervals else 0

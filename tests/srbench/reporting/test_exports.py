@@ -11,13 +11,11 @@ import huggingface_hub
 import pytest
 import yaml
 from builders import metric, protocol
-from huggingface_hub import ModelCard
 
-from srbench.cli.exporting import _GIVEN
 from srbench.data import MATLAB_BICUBIC
 from srbench.interfaces import SRBenchError, WeightsInfo
 from srbench.reporting import ReportError
-from srbench.reporting.exports import FORMATS, export_runs, task_name
+from srbench.reporting.exports import export_runs, task_name
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.report import write_report
 
@@ -65,7 +63,7 @@ def wanted(run):
 
 
 def test_hugging_face_reads_every_value_from_eval_results(run, wanted, tmp_path):
-    export = export_runs([run], "hf-eval", tmp_path / "out", dataset="owner/data", url="https://example.org/run")
+    export = export_runs([run], tmp_path / "out", dataset="owner/data", url="https://example.org/run")
     found = {}
     for file in export.files:
         folder = file.relative_to(tmp_path / "out").parts[0]
@@ -87,40 +85,28 @@ def test_hugging_face_reads_every_value_from_eval_results(run, wanted, tmp_path)
     assert len(found) == 5
 
 
-def test_hugging_face_reads_every_value_from_a_card(run, wanted, tmp_path):
-    for file in export_runs([run], "model-index", tmp_path / "out").files:
-        folder = file.relative_to(tmp_path / "out").parts[0]
-        for one in ModelCard(file.read_text(encoding="utf-8")).data.eval_results:
-            mean, *ends = wanted[folder, one.metric_type]
-            assert one.metric_value == mean
-            assert one.metric_args.get("interval95", []) == [end for end in ends if not math.isnan(end)]
-            assert one.source_url is None, "none was given"
-            assert (one.task_type, one.dataset_name, one.dataset_args["images"]) == ("image-to-image", "d", "8")
-
-
 def test_a_second_export_changes_nothing_and_another_one_overwrites_nothing(run, make_run, tmp_path):
-    for form in FORMATS:
-        files = export_runs([run], form, tmp_path / form).files
-        before = [file.stat().st_mtime_ns for file in files]
-        assert export_runs([run], form, tmp_path / form).files == files
-        assert [file.stat().st_mtime_ns for file in files] == before
+    files = export_runs([run], tmp_path / "hf-eval").files
+    before = [file.stat().st_mtime_ns for file in files]
+    assert export_runs([run], tmp_path / "hf-eval").files == files
+    assert [file.stat().st_mtime_ns for file in files] == before
     make_run("run", {FLOW: values(1)}, metrics=METRICS, invocation=STARTED)
     kept = {file: file.read_bytes() for file in (tmp_path / "hf-eval").rglob("*") if file.is_file()}
     with pytest.raises(SRBenchError, match="exists with different contents; choose another --out"):
-        export_runs([run], "hf-eval", tmp_path / "hf-eval")
+        export_runs([run], tmp_path / "hf-eval")
     assert kept == {file: file.read_bytes() for file in (tmp_path / "hf-eval").rglob("*") if file.is_file()}
 
 
 def test_a_mean_over_fewer_images_is_left_out_and_named(make_run, tmp_path):
     measured = {"a": (20.0, 0.1), "b": (math.inf, 0.2), "c": (21.0, 0.3)}
     run = make_run("run", {("m", None): measured, ("n", None): {"a": (1.0, 0.4)}}, images="abc", invocation=STARTED)
-    done = export_runs([run], "hf-eval", tmp_path / "out")
+    done = export_runs([run], tmp_path / "out")
     few = "finite on 1 of 3 images"
     assert done.left_out == ["PSNR of m: finite on 2 of 3 images", f"PSNR of n: {few}", f"LPIPS of n: {few}"]
     assert [file.relative_to(tmp_path / "out").parts[0] for file in done.files] == ["m"]
     assert done.files[0].read_text().count("value:") == 1
     with pytest.raises(ReportError, match="no value is a mean over all images yet; run its command again"):
-        export_runs([make_run("other", {("n", None): {"a": (1.0, 0.4)}}, images="abc")], "hf-eval", tmp_path / "out")
+        export_runs([make_run("other", {("n", None): {"a": (1.0, 0.4)}}, images="abc")], tmp_path / "out")
 
 
 def test_what_a_value_depends_on_names_its_leaderboard():
@@ -138,14 +124,13 @@ def test_what_a_value_depends_on_names_its_leaderboard():
 
 
 def test_the_command_line_names_files_and_refuses_options_of_another_format(command, run):
-    assert {*FORMATS} == {form for form, names in _GIVEN.items() if "url" in names}
     done = command("export", run, "--as", "hf-eval")
     assert done.code == 0
     assert "hf-eval/other/.eval_results/run.yaml" in done.out
     assert "left out: sigma of other: finite on 0 of 8 images" in done.err
     for options, text in (
         (("--as", "hf-eval", "--best"), "--best goes with --as weights."),
-        (("--url", "x"), "--url goes with --as hf-eval or --as model-index."),
+        (("--url", "x"), "--url goes with --as hf-eval."),
         (("--as", "weights", "--scale", "4"), "--scale goes with --as onnx."),
         (("--as", "onnx", "--temperature", "0"), "--temperature goes with --as weights."),
     ):

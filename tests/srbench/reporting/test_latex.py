@@ -68,8 +68,8 @@ def test_marks_arrows_intervals_and_protocol(made):
     table = made(METRICS, intervals=True)
     lines = table.splitlines()
     assert r"model & PSNR $\uparrow$ & LPIPS\_x $\downarrow$ & $n$ \\" in lines
-    assert r"\raggedright plain $\tau$=0.5 & \textbf{24.94} & 0.994 & 8 \\" in lines, "higher is better"
-    first = lines.index(next(line for line in lines if line.startswith(r"\raggedright 50\% of\_it")))
+    assert r"plain $\tau$=0.5 & \textbf{24.94} & 0.994 & 8 \\" in lines, "higher is better"
+    first = lines.index(next(line for line in lines if line.startswith(r"50\% of\_it")))
     assert lines[first].endswith(r" & 21.94 & \textbf{0.694} & 8 \\"), "lower is better"
     assert lines[first + 1].count("textendash") == 2
     assert "% LPIPS-X|v1: a b" in lines
@@ -106,9 +106,9 @@ def test_models_are_named_as_papers_do(label, shown):
     assert display_name(label) == shown
 
 
-def test_a_wide_table_takes_both_columns_of_a_paper(table, made):
+def test_a_wide_table_takes_both_columns_of_a_paper(made):
     wide = made([replace(metric, name=f"{metric.name}{k}") for metric in METRICS for k in range(4)])
-    for text, environment in ((table, "table"), (wide, "table*")):
+    for text, environment in ((made(METRICS[:1]), "table"), (wide, "table*")):
         assert f"\\begin{{{environment}}}" in text
         assert f"\\end{{{environment}}}" in text
 
