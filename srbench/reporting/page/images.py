@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from srbench.images.decoding import FORMATS
@@ -23,10 +22,8 @@ from srbench.run_folder.results import Row
 
 MAILABLE = 8_000_000
 """Largest size of a page of one file, in bytes."""
-_ATTEMPTS = ((None, True), (95, True), (90, True), (90, False), (85, False), (80, False))
+_ATTEMPTS = ((None, True), (90, True), (80, False))
 """Attempts: WebP quality (None: lossless), and True to embed all samples, not only the first one of a model."""
-_PROBES = 24
-"""Number of files from which the size of all is estimated, so that hopeless attempts cost little."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +77,6 @@ class Carried:
     """``data:`` addresses by image and column."""
     quality: int | None
     """WebP quality; None if every pixel is exact."""
-    psnr: float
-    """Lowest PSNR in dB of an embedded image against its file; infinite if every pixel is exact."""
     all_samples: bool
     """False if only the first sample of a model is embedded."""
 
@@ -97,47 +92,33 @@ def carry(files: Files, room: int) -> Carried:
             name: {column: path for column, path in found.items() if all_samples or not column.sample}
             for name, found in files.items()
         }
-        is_last = (quality, all_samples) == _ATTEMPTS[-1]
-        if not is_last and _estimate(wanted, quality) > 1.1 * room:
-            continue
-        carried = _carry(wanted, quality, room, all_samples=all_samples, is_last=is_last)
-        if is_last or len(carried.addresses) == len(files):
+        addresses = _carry(wanted, quality, room)
+        if len(addresses) == len(files):
             break
-    return carried
+    if files and not addresses:
+        first = next(iter(wanted))
+        addresses = _carry({first: wanted[first]}, quality, math.inf)
+    return Carried(addresses, quality, all_samples)
 
 
-def _carry(files: Files, quality: int | None, room: int, *, all_samples: bool, is_last: bool) -> Carried:
-    """Embed images until there is no more room."""
+def _carry(files: Files, quality: int | None, room: float) -> dict[str, dict[Column, str]]:
+    """Addresses of embedded images, in their order until there is no more room."""
     taken: dict[str, dict[Column, str]] = {}
-    worst = math.inf
     with ThreadPoolExecutor() as pool:
         for name, found in files.items():
-            encoded = list(pool.map(partial(_encode, quality), *zip(*found.items(), strict=True)))
-            room -= sum(len(address) for address, _ in encoded)
-            if room < 0 and (taken or not is_last):
+            addresses = list(pool.map(partial(_encode, quality), found, found.values()))
+            room -= sum(map(len, addresses))
+            if room < 0:
                 break
-            taken[name] = {column: address for column, (address, _) in zip(found, encoded, strict=True)}
-            worst = min([worst, *(psnr for _, psnr in encoded)])
-    return Carried(taken, quality, worst, all_samples)
+            taken[name] = dict(zip(found, addresses, strict=True))
+    return taken
 
 
-def _estimate(files: Files, quality: int | None) -> float:
-    """Estimated bytes of all files."""
-    flat = [pair for found in files.values() for pair in found.items()]
-    probes = flat[:: -(-len(flat) // _PROBES) or 1]
-    return sum(len(_encode(quality, *probe)[0]) for probe in probes) * len(flat) / max(len(probes), 1)
-
-
-def _encode(quality: int | None, column: Column, path: Path) -> tuple[str, float]:
-    """Address of an image, and its PSNR against the file."""
+def _encode(quality: int | None, column: Column, path: Path) -> str:
+    """Address of an image."""
     with Image.open(path, formats=FORMATS) as file:
         image = file.convert("RGB")
-    if quality is None or column == LR:
-        return exact(image), math.inf
-    data = _webp(image, quality=quality, method=4)
-    with Image.open(io.BytesIO(data), formats=["WEBP"]) as carried:
-        error = np.mean((np.asarray(carried.convert("RGB"), np.float32) - np.asarray(image, np.float32)) ** 2)
-    return _address(data), 10 * math.log10(255**2 / error) if error else math.inf
+    return exact(image) if quality is None or column == LR else _address(_webp(image, quality=quality, method=4))
 
 
 def exact(image: Image.Image) -> str:

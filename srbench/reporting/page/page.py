@@ -148,8 +148,8 @@ def _sentences(carried: Carried, kept: int) -> str:
         sentences.append("Of a model that samples it carries the first sample.")
     if carried.quality is not None:
         sentences.append(
-            f"Images are compressed here (WebP, quality {carried.quality}; {carried.psnr:.1f} dB or more against the "
-            "measured ones). All values are those of the exact images in the run folder."
+            f"Images are compressed here (WebP, quality {carried.quality}). All values are those of the exact images in "
+            "the run folder."
         )
     return " ".join(sentences)
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 
 import numpy as np
 import pytest
@@ -38,27 +37,19 @@ def size(carried):
 def test_images_are_exact_where_they_fit(files):
     carried = carry(files, 10**6)
     assert carried.quality is None
-    assert carried.psnr == math.inf
     assert list(carried.addresses) == list("abc")
     for name, columns in files.items():
         for column, path in columns.items():
             assert np.array_equal(pixels(carried.addresses[name][column]), np.asarray(Image.open(path)))
 
 
-def test_else_at_the_best_quality_at_which_all_fit_and_the_loss_is_told(files):
+def test_else_they_are_compressed_and_lr_is_exact(files):
     exact = size(carry(files, 10**6))
     carried = carry(files, exact - 1)
-    assert carried.quality == 95
-    less = carry(files, size(carried) - 1)
-    assert less.quality == 90
-    assert size(less) < size(carried)
-    assert less.psnr < carried.psnr < math.inf
-    losses = []
+    assert (carried.quality, carried.all_samples, list(carried.addresses)) == (90, True, list("abc"))
+    assert size(carried) < exact
     for name, columns in files.items():
-        assert np.array_equal(pixels(carried.addresses[name][LR]), np.asarray(Image.open(columns[LR]))), "LR is exact"
-        seen, measured = pixels(carried.addresses[name][HR]), np.asarray(Image.open(columns[HR]), dtype=float)
-        losses.append(10 * math.log10(255**2 / np.mean((seen - measured) ** 2)))
-    assert carried.psnr == pytest.approx(min(losses), abs=1e-3)
+        assert np.array_equal(pixels(carried.addresses[name][LR]), np.asarray(Image.open(columns[LR])))
 
 
 def test_else_without_further_samples(files):
@@ -67,7 +58,7 @@ def test_else_without_further_samples(files):
             found[Column(f"m_{sample + 1}", "", "m", 0.8, sample, 0)] = found[HR]
     compressed = carry({name: dict(list(found.items())[:2]) for name, found in files.items()}, 1)
     carried = carry(files, 9 * size(compressed))
-    assert (list(carried.addresses), carried.quality, carried.all_samples) == (["a", "b", "c"], 90, False)
+    assert (list(carried.addresses), carried.quality, carried.all_samples) == (["a", "b", "c"], 80, False)
     assert [column.id for column in carried.addresses["a"]] == ["lr", "hr", "m_1"]
 
 
@@ -78,7 +69,4 @@ def test_else_as_many_as_fit_in_their_order_and_one_always(files):
     assert len(carried.addresses) < 3
     assert size(carried) <= 2 * lowest
     assert list(carry(files, 1).addresses) == ["a"]
-
-
-def test_nothing_is_carried_of_nothing():
     assert carry({}, 1000).addresses == {}

@@ -116,7 +116,7 @@ def test_a_single_file_that_would_be_too_large_to_mail_compresses_its_images_and
     monkeypatch.setattr("srbench.reporting.page.page.MAILABLE", size - 3000)
     smaller = write_page(run, single_file=True)
     assert smaller.stat().st_size < size - 3000
-    assert "Images are compressed here (WebP, quality 95;" in smaller.read_text()
+    assert "Images are compressed here (WebP, quality 90)" in smaller.read_text()
     assert data_of(smaller.read_text())["compressed"]
 
 
