@@ -297,7 +297,7 @@ class _Check:
                 self.findings.leave(facts.title, "the metric is not here, or its protocol has changed")
             elif metric.facts.sees == "model":
                 self._measure_model_again(record, metric, score.value)
-            elif pair is None or ("HR" in facts.needs and not pair.has_hr):
+            elif pair is None or ("HR" in metric.facts.needs and not pair.has_hr):
                 self.findings.leave(facts.title, "LR or HR is missing or has changed")
             elif metric.facts.sees == "returned" and exact is None:
                 self.findings.leave(facts.title, "it needs outputs as the model returned them; use --resample all")

@@ -80,7 +80,7 @@ def test_line(refused, finished, tmp_path, name, file):
         ("report {bad}/key.toml", r"key\.toml: no run in it"),
         ("report RUN --format pdf", r"pdf"),
         ("report RUN --baseline nothing", r"nothing"),
-        ("report RUN --out {bad}/fine", r"fine: not empty"),
+        ("report RUN --out {bad}/fine", r"fine: not made by srbench"),
         ("verify {bad}/fine", r"fine: no run in it"),
         ("score {bad}/fine --metrics psnr", r"fine: no run in it"),
         ("score RUN --metrics nothing", r"unknown metric 'nothing'"),
