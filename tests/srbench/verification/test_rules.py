@@ -1,0 +1,87 @@
+"""The rules, their page, and how a verdict follows from findings."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from srbench.run_folder.verified import read_verified
+from srbench.verification.findings import EXIT_CODES, Findings, write_verified
+from srbench.verification.rules import RULES, rules_table
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_page_has_the_table_of_rules_and_every_verdict():
+    page = (ROOT / "docs" / "verify.md").read_text()
+    assert rules_table() in page
+    for verdict, code in EXIT_CODES.items():
+        assert re.search(rf"^\| {verdict} \|.* \| {code}(;.*)? \|$", page, re.MULTILINE), verdict
+
+
+def test_every_rule_is_used_and_no_other():
+    code = "".join(path.read_text() for path in (ROOT / "srbench" / "verification").glob("*.py"))
+    named = set(re.findall(r'"([a-z]+-[a-z]+|incomplete|rounded)"', code))
+    assert named - {"deterministic-mode"} >= set(RULES)
+    with pytest.raises(KeyError):
+        found = Findings(Path("run"))
+        found.add("no-rule", "somewhere", "something")
+        _ = found.verdict
+
+
+def test_the_verdict_follows_from_the_findings():
+    found = Findings(Path("run"), verified=3, items=2, sampled=1)
+    assert (found.verdict, found.exit_code) == ("values proven from their images", 0)
+    found.sampled = 2
+    found.add("code-changed", "m", "its code has changed")
+    assert (found.verdict, found.exit_code, found.proven) == ("proven", 0, True)
+    found.leave("sigma", "it is not here")
+    assert (found.verdict, found.exit_code, found.holds) == ("unverified", 3, True)
+    found.contradict("m a", "PSNR is 20, and the table has 21")
+    assert (found.verdict, found.exit_code, found.holds) == ("contradicted", 1, False)
+    assert [each["rule"] for each in found.facts()["findings"]] == ["value-differs", "not-measured", "code-changed"]
+
+
+def test_equal_reasons_share_a_line():
+    found = Findings(Path("run"), verified=1)
+    for place in "abcde":
+        found.leave(f"near {place}", "its images are missing or have changed")
+    for _ in range(4):
+        found.leave("sigma", "use --resample all")
+    assert found.text().splitlines() == [
+        "unverified (not-measured): near a, near b, near c and 2 more: its images are missing or have changed",
+        "unverified (not-measured): sigma (4 values): use --resample all",
+        "run: 1 of 10 values verified, 9 unverified, 0 contradicted, 0 of 0 images unchanged, "
+        "0 of 0 items sampled again: unverified",
+    ]
+
+
+def test_a_weaker_check_replaces_no_stronger_one_unless_it_contradicts(finished):
+    strong = Findings(finished, verified=27, sampled=9, tried=9, items=9)
+    weak = Findings(finished, verified=18, unverified=9, items=9)
+    write_verified(strong)
+    write_verified(weak)
+    assert read_verified(finished).verdict == "proven"
+    weak.contradict("near a", "PSNR is 20, and the table has 21")
+    write_verified(weak)
+    assert read_verified(finished).verdict == "contradicted"
+    write_verified(strong)
+    assert read_verified(finished).verdict == "proven", "it was repaired"
+    (finished / "SHA256SUMS").write_text("")
+    assert read_verified(finished) is None, "void with other sums"
+
+
+def test_the_command(finished, command):
+    done = command("verify", finished)
+    assert (done.code, done.out.splitlines()[-2].rpartition(": ")[2]) == (3, "unverified"), "sigma needs --resample"
+    assert "21 of 21 images unchanged" in done.out
+    assert command("verify", finished, "--allow-unverified").code == 0
+    done = command("verify", finished, "--resample", "all", "--format", "json")
+    assert (done.code, json.loads(done.out)["proven"]) == (0, True)
+    assert "'some' is neither a number" in command("verify", finished, "--resample", "some").err
+    (finished / "images" / "near" / "a.png").write_bytes(b"")
+    assert command("verify", finished, "--allow-unverified").code == 1
+    assert "image-differs" in read_verified(finished).rules
