@@ -24,11 +24,10 @@ from srbench.reporting.files import FOLDER, put_in_place
 from srbench.reporting.latex import bold, display_name, escape, row, title
 from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.rendering import rendered, style_and_script
+from srbench.reporting.report import FORMATS
 from srbench.reporting.scores import Scores, empty_table, header, scores_of
 from srbench.run_folder import NothingMeasuredError
 from srbench.words import number_of, one_line
-
-FILES = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}
 
 
 @dataclass(frozen=True)
@@ -91,11 +90,14 @@ class MatrixReport:
     """Cells that cannot be read, with the reason."""
 
 
-def write_matrix_report(path: Path, formats: Sequence[str] = tuple(FILES), out: Path | None = None) -> MatrixReport:
+def write_matrix_report(path: Path, formats: Sequence[str] = tuple(FORMATS), out: Path | None = None) -> MatrixReport:
     """Write report.md, report.html, table.tex and table.csv of a matrix into ``report`` in its folder, or ``out``.
 
-    Cells that are not measured or damaged are named in it. Raises MatrixError if no cell can be shown.
+    Cells that are not measured or damaged are named in it. Raises MatrixError for an unknown format, and if no cell can
+    be shown.
     """
+    if unknown_formats := [name for name in formats if name not in FORMATS]:
+        raise MatrixError(f"unknown format {unknown_formats[0]!r}; choose from {', '.join(FORMATS)}")
     matrix = read_matrix(path)
     tables: dict[str, SuiteTable] = {}
     not_measured, damaged = [], []
@@ -127,8 +129,9 @@ def write_matrix_report(path: Path, formats: Sequence[str] = tuple(FILES), out: 
         "csv": _csv(shown),
     }
     folder = path / FOLDER if out is None else out
-    put_in_place(folder, {FILES[form]: texts[form].encode() for form in FILES if form in formats})
-    return MatrixReport([folder / FILES[form] for form in FILES if form in formats], shown, not_measured, damaged)
+    files = {file: texts[name].encode() for name, file in FORMATS.items() if name in formats}
+    put_in_place(folder, files)
+    return MatrixReport([folder / file for file in files], shown, not_measured, damaged)
 
 
 def _block(cell: Cell, run: Path) -> Block:

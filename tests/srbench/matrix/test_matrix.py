@@ -139,6 +139,7 @@ def test_one_table_in_four_formats(command, matrix):
         assert re.search(row, texts["report.md"]), row
         assert number in texts["report.html"]
         assert number in texts["table.tex"]
+    assert "unknown format 'pdf'; choose from md, html, tex, csv" in command("report", matrix, "--format", "pdf").err
     assert command("report", matrix, "--format", "csv").out.splitlines()[-1] == "Report: m/report/table.csv"
 
 
@@ -298,7 +299,7 @@ def test_dry_run_and_default_folder(command, bench):
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        (["--scale", "4,1"], "'1' is not a scale; give a whole number of 2 or more."),
+        (["--scale", "4,1"], "'1' is not a whole number of 2 or more."),
         (["--suite", "own.toml,other.toml"], "two runs would share the folder one-hr-x3-own"),
         (["--out", "one"], "one: already exists and is not a matrix of srbench"),
     ],
