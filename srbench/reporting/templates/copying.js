@@ -60,37 +60,35 @@ function shownRows(table) {
   return measuredParts(table).flatMap((body) => [...body.rows]).filter((row) => !row.hidden);
 }
 
-/** Headers and some rows: text and marks ("b", "u", "i") of every cell, without intervals. */
+/** Headers and some rows: text of every cell without its interval, and whether it is bold. */
 function cellsOf(table, rows) {
   const cell = (from) => {
     const copy = from.cloneNode(true);
     for (const part of copy.querySelectorAll("small, .badge")) part.remove();
-    return [copy.textContent.trim().replace(/\s+/g, " "), from.tagName === "TD" ? [..."iub"].filter((mark) => from.querySelector(mark)) : []];
+    return [copy.textContent.trim().replace(/\s+/g, " "), from.tagName === "TD" && from.querySelector("b") !== null];
   };
   return [headersOf(table), ...rows.map((row) => [...row.cells])].map((row) => row.map(cell));
 }
 
 function asCsv(rows) {
   const field = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  return rows.map((row) => row.map(([text]) => field(text.replace(/‡$/, ""))).join(",")).join("\n") + "\n";
+  return rows.map((row) => row.map(([text]) => field(text)).join(",")).join("\n") + "\n";
 }
 
 function asMarkdown([headers, ...rows]) {
-  const wrap = { b: (text) => `**${text}**`, u: (text) => `<u>${text}</u>`, i: (text) => `*${text}*` };
-  const marked = (text, marks) => marks.reduce((inner, mark) => wrap[mark](inner), text.replace(/[\\`*\[\]<>#|~$&!]/g, "\\$&"));
-  const line = (row) => `| ${row.map(([text, marks]) => marked(text, marks)).join(" | ")} |`;
+  const escaped = (text) => text.replace(/[\\`*\[\]<>#|~$&!]/g, "\\$&");
+  const line = (row) => `| ${row.map(([text, isBold]) => (isBold ? `**${escaped(text)}**` : escaped(text))).join(" | ")} |`;
   return [line(headers), `| --- |${" --: |".repeat(headers.length - 1)}`, ...rows.map(line)].join("\n") + "\n";
 }
 
 const LATEX = {
   "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", $: "\\$", "&": "\\&", "#": "\\#", "%": "\\%", _: "\\_", "^": "\\textasciicircum{}",
-  "~": "\\textasciitilde{}", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", "↑": "$\\uparrow$", "↓": "$\\downarrow$", "τ": "$\\tau$", "–": "--", "‡": "$^\\ddagger$",
+  "~": "\\textasciitilde{}", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", "↑": "$\\uparrow$", "↓": "$\\downarrow$", "τ": "$\\tau$", "–": "--",
 };
 
 function asLatex([headers, ...rows]) {
-  const wrap = { b: (text) => `\\textbf{${text}}`, u: (text) => `\\underline{${text}}`, i: (text) => `\\textit{${text}}` };
-  const marked = (text, marks) => marks.reduce((inner, mark) => wrap[mark](inner), [...text].map((letter) => LATEX[letter] ?? letter).join(""));
-  const line = (row) => `${row.map(([text, marks]) => marked(text, marks)).join(" & ")} \\\\`;
+  const escaped = (text) => [...text].map((letter) => LATEX[letter] ?? letter).join("");
+  const line = (row) => `${row.map(([text, isBold]) => (isBold ? `\\textbf{${escaped(text)}}` : escaped(text))).join(" & ")} \\\\`;
   const columns = `l${"r".repeat(headers.length - 1)}`;
   return [`\\begin{tabular}{${columns}}`, "\\toprule", line(headers), "\\midrule", ...rows.map(line), "\\bottomrule", "\\end{tabular}", ""].join("\n");
 }
