@@ -16,6 +16,7 @@ from builders import wait_for_lines
 from PIL import Image
 
 from srbench.benchmark.run import run
+from srbench.benchmark.sampler import Sampler
 from srbench.data.datasets import Folder
 from srbench.images.io import quantize_floor, read_image, write_png
 from srbench.metrics.suite import read_suite
@@ -26,6 +27,7 @@ from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.request import RunSpec
 from srbench.run_folder.results import failures_of, rows_of
+from srbench.verification.verify import verify
 
 
 @pytest.fixture
@@ -375,3 +377,61 @@ def test_folders_are_newest_first_by_date_and_number(tmp_path, monkeypatch):
     looked_at = []
     dated_folder("a-x4", looked_at.append, lambda path: True)
     assert [path.name for path in looked_at] == names
+
+
+def test_images_that_are_not_those_of_their_records_are_made_again(spec):
+    """An edited image beside the value of another one would be the worst of errors."""
+    folder = run(spec).folder
+    wanted = {file: file.read_bytes() for file in sorted((folder / "images").rglob("*.png"))}
+    *_, other = wanted.values()
+    damages = {
+        "Nearest/a.png": other,
+        "Noisy-t0.8/a_sample1.png": b"",
+        "hr/b.png": other,
+        "lr/c.png": other[:-9],
+        "Noisy-t0/d_sample0.png": None,
+    }
+    for name, content in damages.items():
+        file = folder / "images" / name
+        file.unlink() if content is None else file.write_bytes(content)
+    outcome = run(spec)
+    assert (outcome.sampled, outcome.scored, outcome.failures) == (3, 0, ()), "values of equal images stay"
+    assert {file: file.read_bytes() for file in wanted} == wanted
+    assert verify(folder, resample="all").proven
+    shutil.rmtree(folder / "images")
+    outcome = run(spec)
+    assert (outcome.sampled, outcome.scored) == (12, 0)
+    assert {file: file.read_bytes() for file in wanted} == wanted
+
+
+def test_a_lost_image_that_is_not_the_same_again_gets_new_values(spec, monkeypatch):
+    """As on another machine."""
+    folder = run(spec).folder
+    sample = Sampler.sample
+
+    def rounded(*arguments):
+        output = sample(*arguments)
+        output.images[0, 0, 0, 0] += 0.1
+        return output
+
+    (folder / "images" / "Nearest" / "a.png").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Sampler, "sample", rounded)
+        outcome = run(spec)
+    assert (outcome.sampled, outcome.scored) == (1, 2)
+    assert not verify(folder).contradicted
+    assert ("sample-differs", "Nearest a") in {
+        (finding.rule, finding.where) for finding in verify(folder, resample="all").findings
+    }
+
+
+def test_outputs_are_made_again_if_the_user_says_so(spec):
+    folder = run(spec).folder
+    before = by_place(folder)
+    outcome = run(replace(spec, again=("Noisy",), limit=2))
+    assert (outcome.sampled, outcome.scored) == (4, 8)
+    after = by_place(folder)
+    assert {place: row.values for place, row in after.items()} == {place: row.values for place, row in before.items()}
+    again = {place for place, row in after.items() if row.sample.invocation == 1}
+    assert again == {("Noisy", temperature, image) for temperature in (0.0, 0.8) for image in "ab"}
+    assert run(spec).sampled == 0

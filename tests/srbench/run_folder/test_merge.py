@@ -1,0 +1,155 @@
+"""A run in parts, and the parts as one run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from record_runs import timeless_records
+
+from srbench.benchmark.run import run, score_run
+from srbench.images.io import write_png
+from srbench.run_folder import RunFolderError
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.merge import merge
+from srbench.verification.verify import verify
+
+
+@pytest.fixture
+def spec(changed, photos):
+    """Four images, of which c is damaged."""
+    content = (photos / "c.png").read_bytes()
+    (photos / "c.png").write_bytes(content[: len(content) // 2])
+    return changed(limit=None)
+
+
+@pytest.fixture
+def shards(spec, tmp_path):
+    """Three finished shards of the run: a and d, b, c."""
+    folders = [tmp_path / f"shard{number}" for number in (1, 2, 3)]
+    for number, folder in enumerate(folders, 1):
+        run(replace(spec, shard=f"{number}/3", out=str(folder)))
+    return folders
+
+
+def images_of(folder):
+    return {str(file.relative_to(folder)): file.read_bytes() for file in (folder / "images").rglob("*.png")}
+
+
+def assert_equal(folder, other):
+    assert timeless_records(folder) == timeless_records(other)
+    assert images_of(folder) == images_of(other)
+    one, two = (replace(read_manifest(each), invocations=()) for each in (folder, other))
+    assert one == two
+
+
+def test_merged_shards_are_the_run(spec, shards, tmp_path, command):
+    whole = run(spec).folder
+    for folder in shards[:2]:
+        assert verify(folder, resample="all").proven
+    merged = merge(shards, tmp_path / "merged")
+    assert_equal(merged, whole)
+    assert verify(merged, resample="all").verdict == verify(whole, resample="all").verdict == "proven"
+    assert [invocation.images for invocation in read_manifest(merged).invocations] == [("a", "d"), ("b",), ("c",)]
+    again = run(replace(spec, out=str(merged)))
+    assert (again.sampled, again.scored, len(again.failures)) == (0, 0, 1), "c is still damaged"
+    for folder in (merged, whole):
+        assert command("report", folder, "--format", "csv").code == 0
+    assert (merged / "report" / "rows.csv").read_bytes() == (whole / "report" / "rows.csv").read_bytes()
+
+
+def test_a_report_of_shards_is_that_of_the_run(spec, shards, tmp_path, command):
+    whole = run(spec).folder
+    assert command("report", *shards[:2], "--out", tmp_path / "shards").code == 0
+    assert command("report", whole, "--out", tmp_path / "whole").code == 0
+    for name in ("table.csv", "rows.csv"):
+        assert (tmp_path / "shards" / name).read_text() == (tmp_path / "whole" / name).read_text()
+    refused = command("report", shards[0], whole, "--out", tmp_path / "mixed")
+    assert (refused.code, "images: nothing against" in refused.err) == (1, True)
+
+
+def test_some_shards_are_completed_by_the_command_of_all(spec, shards, tmp_path):
+    some = merge(shards[::2], tmp_path / "some")
+    completed = run(replace(spec, out=str(some)))
+    assert (completed.sampled, completed.items) == (3, 12), "three settings of b"
+    assert_equal(some, run(spec).folder)
+
+
+def test_runs_of_overlapping_images_and_other_models_are_merged(spec, shards, tmp_path):
+    whole = run(spec).folder
+    merged = merge([*shards, whole], tmp_path / "merged")
+    assert_equal(merged, whole)
+    keys = [json.loads(line)["key"] for line in (merged / "rows.jsonl").read_text().splitlines()]
+    assert len(set(keys)) == len(keys) == 27
+    parts = [run(replace(spec, models=(model,), out=str(tmp_path / model[:4]))).folder for model in spec.models]
+    assert_equal(merge(parts, tmp_path / "models"), whole)
+
+
+def test_what_does_not_go_together_is_refused(spec, shards, tmp_path, models, photos, draw_image):
+    def refused(match, *folders, out="merged"):
+        with pytest.raises(RunFolderError, match=match):
+            merge([*folders], tmp_path / out)
+        assert not (tmp_path / "merged").exists()
+        assert not list(tmp_path.glob(".merged*"))
+
+    few = replace(spec, models=spec.models[:1], limit=1, out=str(tmp_path / "few"))
+    other_seed = run(replace(few, seed=1)).folder
+    refused(
+        r"few: cannot be merged with .*shard1, which holds results of seed 0, not of seed 1$", shards[0], other_seed
+    )
+    refused("already exists; choose another --out", *shards, out="shard1")
+
+    (shards[0] / "images" / "near" / "a.png").write_bytes(b"")
+    refused("a.png: is missing, or does not match its record; see srbench verify", *shards)
+
+    facts = json.loads((shards[1] / "manifest.json").read_text())
+    facts["invocations"][-1]["finished"] = None
+    unfinished = shutil.copytree(shards[1], tmp_path / "unfinished")
+    (unfinished / "manifest.json").write_text(json.dumps(facts))
+    refused("unfinished: its last command did not finish; run it again: srbench run .* --shard 2/3", unfinished)
+
+    other_code = shutil.copytree(shards[1], tmp_path / "other")
+    facts = json.loads((other_code / "manifest.json").read_text())
+    facts["metrics"][0]["digest"] = "other"
+    (other_code / "manifest.json").write_text(json.dumps(facts))
+    refused("its PSNR was measured with other code than in .*; run one of them again", shards[1], other_code)
+
+    before = run(replace(few, out=str(tmp_path / "before"))).folder
+    write_png(photos / "a.png", draw_image(9, 32, 32))
+    other_image = run(replace(few, out=str(tmp_path / "image"))).folder
+    refused(r"a: HR or LR in .*image differs from that in .*before", before, other_image)
+    models.write_text(models.read_text() + "\n\nCHANGED = 1\n")
+    other_weights = run(replace(few, out=str(tmp_path / "weights"))).folder
+    refused("near has different code or weights than in", other_image, other_weights)
+
+
+def test_a_metric_that_only_one_folder_has_is_left_out(shards, tmp_path):
+    score_run(shards[1], ["lr_psnr"])
+    with pytest.warns(UserWarning, match="LR-PSNR: left out, as not all folders have it; srbench score adds it"):
+        both = merge(shards[:2], tmp_path / "both")
+    assert [metric.name for metric in RunFolder.read(both).manifest.metrics] == ["psnr", "ssim", "sigma"]
+
+
+def test_the_command_line(spec, tmp_path, command):
+    words = ["--models", spec.models[1], "--scale", 4, "--data", spec.data, "--metrics", "psnr"]
+    for number in (1, 2):
+        done = command("run", *words, "--shard", f"{number}/2", "--out", f"part{number}")
+        assert done.code == (1 if number == 1 else 0), "the damaged image is of the first"
+        assert "combine all shards with srbench merge" in done.out
+    assert "Nothing is left to do." in command("run", *words, "--shard", "2/2", "--out", "part2", "--dry-run").out
+    merged = command("merge", "part1", "part2", "--out", "all")
+    assert merged.code == 0
+    assert "all/report/report.md" in merged.out
+    assert command("verify", "all").code == 0
+    for shard, out, reason in [
+        ("0/0", "x", "is not a shard; give 1/4 to 4/4"),
+        ("4/3", "x", "is not a shard; give 1/4 to 4/4"),
+        ("1", "x", "is not a shard; give 1/4 to 4/4"),
+        ("1/3", None, "a shard needs a folder of its own"),
+    ]:
+        done = command("run", *words, "--shard", shard, *([] if out is None else ["--out", out]))
+        assert (done.code, len(done.err.strip().splitlines())) == (1, 1)
+        assert reason in done.err
