@@ -1,4 +1,4 @@
-"""The command that lists what is installed, and runs. Nothing here loads torch."""
+"""The command that lists what is installed, and runs. Only degradations load torch."""
 
 from __future__ import annotations
 
@@ -57,55 +57,55 @@ def list_command(kind: str, folder: Path | None) -> None:
 
 
 def _runs(folder: Path) -> Iterator[tuple[str, ...]]:
-    """Path, models, dataset, scale, images done and asked for, samples and time of every run.
+    """Path, models, dataset, scale, images done and asked for, samples and start of every run.
 
-    Damaged runs are named on stderr. Raises SRBenchError if there is none at all.
+    Damaged runs are named on stderr. Raises SRBenchError if the folder has no run.
     """
-    from srbench.matrix.folder import is_matrix, read_matrix
+    from srbench.matrix.folder import runs_in
     from srbench.run_folder.manifest import is_run
     from srbench.run_folder.overview import overview
 
     if not folder.is_dir():
         raise SRBenchError(f"{folder}: no such folder; name the one that holds your runs: srbench list runs DIR")
-    found = False
+    is_empty = True
     for path in [folder, *sorted(folder.iterdir())]:
         try:
-            runs = [path / cell.name for cell in read_matrix(path).cells] if is_matrix(path) else [path]
-        except (SRBenchError, OSError) as error:  # such as a folder of somebody else
+            runs = runs_in(path)
+        except (SRBenchError, OSError) as error:  # a damaged matrix, or one without a run
             say(str(error))
             continue
         for run in runs:
             try:
                 if is_run(run):
-                    found = True
-                    yield str(run), *_run(overview(run))
+                    is_empty = False
+                    yield str(run), *_facts_of_run(overview(run))
             except (SRBenchError, OSError) as error:
                 say(str(error))
-    if not found:
+    if is_empty:
         raise SRBenchError(f"{folder}: no runs in it; srbench run makes one")
 
 
-def _run(found: Overview) -> tuple[str, ...]:
-    facts = found.manifest.protocol
-    models = ",".join(model.label for model in found.manifest.models)
-    images, samples = f"{found.done}/{found.asked} images", number_of(facts.samples, "sample")
-    return models, facts.dataset, f"x{facts.scale}", images, samples, found.begun
+def _facts_of_run(run: Overview) -> tuple[str, ...]:
+    protocol = run.manifest.protocol
+    models = ",".join(model.label for model in run.manifest.models)
+    samples = number_of(protocol.samples, "sample")
+    return models, protocol.dataset, f"x{protocol.scale}", f"{run.done}/{run.asked} images", samples, run.begun
 
 
 def _suites() -> Iterator[tuple[str, ...]]:
-    """Label and origin of every packaged suite."""
     from srbench.metrics.suite import read_suite, suite_names
 
     for name in suite_names():
-        yield read_suite(name).label, read_suite(name).about
+        suite = read_suite(name)
+        yield suite.label, suite.about
 
 
 def _degradations() -> Iterator[tuple[str, ...]]:
     from srbench.data.degradations.read import degradation_names, read_degradation
 
     for name in degradation_names():
-        found = read_degradation(name)
-        yield name, found.about, found.words
+        degradation = read_degradation(name)
+        yield name, degradation.about, degradation.words
 
 
 def _datasets() -> Iterator[tuple[str, ...]]:
