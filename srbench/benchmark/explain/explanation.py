@@ -1,4 +1,4 @@
-"""Explanation of published numbers: their protocols, what these have in common, and the same in sentences."""
+"""Explanations of published numbers: the protocols that print them, what these have in common, and both in sentences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from srbench.words import number_of
 
 @dataclass(frozen=True)
 class Explained:
-    """A number of one metric, and the protocols that print it."""
+    """A number of a metric, and the protocols that print it."""
 
     title: str
     """Title of the metric."""
@@ -23,9 +23,9 @@ class Explained:
     not_tried: tuple[str, ...]
     """Lines for what could not be tried."""
     own: Candidate | None = field(default=None, repr=False)
-    """Value that ``srbench measure`` computes without parameters; None if the images are of other sizes."""
+    """Value that ``srbench measure`` computes without parameters; None if outputs and HR differ in size."""
     measured: Printed | None = None
-    """Number that was measured instead of the published one, if it was given."""
+    """Number that was measured instead of the published number, if it was given."""
 
     @property
     def matches(self) -> tuple[Match, ...]:
@@ -38,29 +38,29 @@ class Explained:
         return nearest(self.printed, self.candidates)
 
     def lines(self, most: int | None = 8) -> Iterator[str]:
-        """The explanation in words, of so many protocols that print the number; None: of all."""
-        if found := self.matches:
-            first, *others = found
-            yield f"{self.printed.text} is {self.title} {_described(first, 'on')}"
+        """The explanation in words, with at most ``most`` of the protocols that print the number; None: with all."""
+        if self.matches:
+            first, *rest = self.matches
+            yield f"{self.printed.text} is {self.title} on {_described(first)}"
             yield from (f"  {line}" for line in _how_to_measure(first))
-            if others:
-                yield f"  {number_of(len(others), 'other protocol')} {_verb(len(others))} the same:"
-                shown = others if most is None else others[: most - 1]
-                yield from (f"    {_described(one)}{_short(one)}" for one in shown)
-                if len(others) > len(shown):
-                    yield f"    and {len(others) - len(shown)} more, with --all; more digits would tell them apart"
+            if rest:
+                yield f"  {_also_print(len(rest))}:"
+                shown = rest if most is None else rest[: most - 1]
+                yield from (f"    {_with_option(match)}" for match in shown)
+                if len(rest) > len(shown):
+                    yield f"    and {len(rest) - len(shown)} more, with --all; more digits would tell them apart"
         else:
             yield from self._none_fits()
         yield from (f"  not tried: {line}" for line in self.not_tried)
         yield from self._own()
 
     def _none_fits(self) -> Iterator[str]:
-        count, unit = len(self.candidates), 10**-self.printed.digits
-        yield f"{self.printed.text}: none of {number_of(count, 'protocol')} of {self.title} fits"
+        yield f"{self.printed.text}: none of {number_of(len(self.candidates), 'protocol')} of {self.title} fits"
         yield "  nearest:"
-        for near in self.nearest:
-            yield f"    {_described(near)}{_short(near)}, {near.value - self.printed.number:+.{self._digits}f}"
-        if self.nearest and abs(self.nearest[0].value - self.printed.number) < 1.6 * unit:
+        for match in self.nearest:
+            yield f"    {_with_option(match)}, {match.value - self.printed.number:+.{self._digits}f}"
+        last_digit = 10**-self.printed.digits
+        if self.nearest and abs(self.nearest[0].value - self.printed.number) < 1.6 * last_digit:
             yield "  a difference of one in the last digit can come from another program's arithmetic"
         yield f"  tried: {self.tried}"
         yield "  so the images, their LR images or the weights may differ from those behind the number"
@@ -70,25 +70,34 @@ class Explained:
         return max(self.printed.digits, 2)
 
     def _own(self) -> Iterator[str]:
-        if self.measured is not None:
-            found = matches(self.measured, self.candidates)
-            if found:
-                yield f"you measured {self.measured.text}: {self.title} {_described(found[0], 'on')}"
-                if len(found) > 1:
-                    yield f"  {number_of(len(found) - 1, 'other protocol')} {_verb(len(found) - 1)} the same"
-            else:
-                near = nearest(self.measured, self.candidates, 1)
-                told = f"; the nearest is {_described(near[0])}" if near else ""
-                yield f"you measured {self.measured.text}: no protocol fits{told}"
-            difference = self.printed.number - self.measured.number
-            yield f"  difference: {difference:+.{max(self._digits, self.measured.digits)}f}"
-        elif self.own is not None:
-            yield f"srbench measure gives {self.own.value:.4f}: {self.own.protocol.words}"
+        if self.measured is None:
+            if self.own is not None:
+                yield f"srbench measure gives {self.own.value:.4f}: {self.own.protocol.words}"
+            return
+        if fitting := matches(self.measured, self.candidates):
+            yield f"you measured {self.measured.text}: {self.title} on {_described(fitting[0])}"
+            if len(fitting) > 1:
+                yield f"  {_also_print(len(fitting) - 1)}"
+        else:
+            near = "".join(
+                f"; the nearest is {_described(match)}" for match in nearest(self.measured, self.candidates, 1)
+            )
+            yield f"you measured {self.measured.text}: no protocol fits{near}"
+        difference = self.printed.number - self.measured.number
+        yield f"  difference: {difference:+.{max(self._digits, self.measured.digits)}f}"
 
 
-def _described(match: Match, before: str = "") -> str:
-    how = ", truncated" if match.how == "truncated" else ""
-    return f"{before} {match.protocol.words} ({match.value:.4f}{how})".strip()
+def _described(match: Match) -> str:
+    truncated = ", truncated" if match.how == "truncated" else ""
+    return f"{match.protocol.words} ({match.value:.4f}{truncated})"
+
+
+def _with_option(match: Match) -> str:
+    return _described(match) + (f"  --metrics {match.protocol.text}" if match.protocol.text else "")
+
+
+def _also_print(count: int) -> str:
+    return f"{number_of(count, 'other protocol')} {'prints' if count == 1 else 'print'} the same"
 
 
 def _how_to_measure(match: Match) -> Iterator[str]:
@@ -102,24 +111,16 @@ def _how_to_measure(match: Match) -> Iterator[str]:
         yield f"as in --suite {', '.join(match.candidate.suites)}"
 
 
-def _short(match: Match) -> str:
-    return f"  --metrics {match.protocol.text}" if match.protocol.text else ""
-
-
-def _verb(number: int) -> str:
-    return "prints" if number == 1 else "print"
-
-
 @dataclass(frozen=True)
 class Explanation:
-    """Published numbers of one row of a table, explained on two folders of images."""
+    """The published numbers in a row of a table, explained on two folders of images."""
 
     images: int
-    """Images that were compared."""
+    """Number of images that were compared."""
     scale: int | None
     """Scale, if it was given or follows from LR."""
     numbers: tuple[Explained, ...]
-    """One for each number, in the order given."""
+    """An explanation of each number, in the order given."""
     remarks: tuple[str, ...] = ()
     """Lines about sizes, scales and images that could not be read."""
 
@@ -128,32 +129,35 @@ class Explanation:
 
     @property
     def common(self) -> dict[int, Match]:
-        """Matches that share colour, crop and placement, by the place of their number: of as many numbers as can be.
+        """Matches that share colour, crop and placement, for as many numbers as possible, by the place of the number.
 
-        Empty where no two share them, and for a single number.
+        Empty if no two numbers have such matches, and for a single number.
         """
         best: dict[int, Match] = {}
-        most = (1, 0)  # numbers that share a setting, and of these those with the very same channels
-        for match in (one for explained in self.numbers for one in explained.matches):
+        most = (1, 0)  # numbers that share a setting, and how many of these have the very same channels
+        for match in (match for explained in self.numbers for match in explained.matches):
             partners: dict[int, Match] = {}
-            for place, other in enumerate(self.numbers):
-                same = [one for one in other.matches if one.protocol.setting == match.protocol.setting]
-                equal = (one for one in same if one.protocol.channels == match.protocol.channels)
+            for place, explained in enumerate(self.numbers):
+                same = [other for other in explained.matches if other.protocol.setting == match.protocol.setting]
+                equal = (other for other in same if other.protocol.channels == match.protocol.channels)
                 if same:
                     partners[place] = next(equal, same[0])
-            channels = [one.protocol.channels for one in partners.values()]
-            if (len(partners), channels.count(match.protocol.channels)) > most and len(partners) > 1:
-                best, most = partners, (len(partners), channels.count(match.protocol.channels))
+            channels = [partner.protocol.channels for partner in partners.values()]
+            count = len(partners), channels.count(match.protocol.channels)
+            if count > most and len(partners) > 1:
+                best, most = partners, count
         return best
 
     @property
     def suites(self) -> tuple[str, ...]:
-        """Packaged suites by which every number is printed."""
-        by_number = [{name for match in one.matches for name in match.candidate.suites} for one in self.numbers]
+        """Packaged suites that print every number."""
+        by_number = [
+            {name for match in explained.matches for name in match.candidate.suites} for explained in self.numbers
+        ]
         return tuple(sorted(set.intersection(*by_number)))
 
     def text(self, most: int | None = 8) -> str:
-        """All of it in lines, with so many protocols for each number; None: with all."""
+        """The whole explanation in lines, with at most ``most`` protocols for each number; None: with all."""
         lines = [*self.remarks]
         for explained in self.numbers:
             lines += explained.lines(most)
@@ -162,16 +166,16 @@ class Explanation:
         return "\n".join(lines)
 
     def _common(self) -> Iterator[str]:
-        found = self.common
-        if found:
-            first, *others = found.values()
-            is_same = all(one.protocol.channels == first.protocol.channels for one in others)
-            channels = first.protocol.channels if is_same else first.protocol.colour
-            crop = f"crop {first.protocol.border}" if first.protocol.border else "no crop"
-            titles = dict.fromkeys(self.numbers[place].title for place in found)
-            words = [channels, crop, first.protocol.placement, first.protocol.levels]
+        protocols = {place: match.protocol for place, match in self.common.items()}
+        if protocols:
+            first, *rest = protocols.values()
+            is_same = all(protocol.channels == first.channels for protocol in rest)
+            channels = first.channels if is_same else first.colour
+            crop = f"crop {first.border}" if first.border else "no crop"
+            titles = dict.fromkeys(self.numbers[place].title for place in protocols)
+            words = [channels, crop, first.placement, first.levels]
             yield f"{' and '.join(titles)} have in common: {', '.join(filter(None, words))}"
-            texts = [match.protocol.text for match in found.values()]
+            texts = [protocol.text for protocol in protocols.values()]
             if all(texts):
                 yield f"  --metrics {','.join(filter(None, texts))}"
         else:

@@ -23,43 +23,49 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 LEVELS = {"floor": "floored to 8 bits", "round": "rounded to 8 bits", "none": "not quantised"}
-"""Conversions of images of more than 8 bits, those of HR always rounded if at all."""
+"""Conversions of outputs of more than 8 bits. HR is rounded, or not quantised either."""
+LARGEST_DIFFERENCE = 16
+"""Most pixels by which the sides of output and HR may differ."""
 
 
 @dataclass(frozen=True)
-class Found:
+class ImageValues:
     """Values of an image by protocol, one for each output."""
 
     image: str
     values: dict[Protocol, list[float]]
     fault: str = ""
     sizes: tuple[str, ...] = ()
-    """Sizes of output and HR where they differ."""
+    """Sizes of output and HR if they differ."""
 
 
 @dataclass(frozen=True)
 class Images:
     """Pairs of images by name and the metrics asked for, in a form that can be sent to other processes."""
 
-    results: ResultFolder | Mapping[str, Tensor]
+    outputs: ResultFolder | Mapping[str, Tensor]
     hr: Mapping[str, Path | Tensor]
     metrics: tuple[str, ...]
     scales: tuple[int, ...]
 
-    def measured(self, workers: int) -> Iterator[Found]:
-        """The values of every image, as they are computed."""
-        workers = workers if isinstance(self.results, ResultFolder) else 1
-        for name, result in map_items(_opened, self.hr, workers=workers, arguments=[self]):
+    def measured(self, workers: int) -> Iterator[ImageValues]:
+        """The values of every image, as they are computed; images in memory are not sent to other processes."""
+        workers = workers if isinstance(self.outputs, ResultFolder) else 1
+        for name, result in map_items(Images.opened, self.hr, workers=workers, arguments=[self]):
             match result:
                 case WorkerDied():
-                    yield Found(name, {}, f"{name}: {result}; if memory is short, use fewer --workers")
+                    yield ImageValues(name, {}, f"{name}: {result}; if memory is short, use fewer --workers")
                 case Exception():
                     raise result
                 case _:
                     yield result
 
-    def measure(self, name: str) -> Found:
-        """Measure the outputs of one image, in one thread: sums of float32 depend on the number of threads."""
+    def opened(self) -> Callable[[str], ImageValues]:
+        """The function that measures an image by its name."""
+        return self.measure
+
+    def measure(self, name: str) -> ImageValues:
+        """Measure the outputs of an image, in one thread: sums of float32 depend on the number of threads."""
         from srbench.benchmark.scorer import one_thread
 
         values: dict[Protocol, list[float]] = {}
@@ -70,35 +76,34 @@ class Images:
                     for protocol, value in _values(output, hr, self.metrics, self.scales):
                         values.setdefault(protocol, []).append(value)
         except SRBenchError as error:
-            return Found(name, {}, str(error))
-        sizes = [f"{image.shape[-2]}x{image.shape[-1]}" for image in (outputs[0], hr)]
-        return Found(name, values, "", tuple(sizes) if sizes[0] != sizes[1] else ())
+            return ImageValues(name, {}, str(error))
+        sizes = (_size(outputs[0]), _size(hr))
+        return ImageValues(name, values, "", sizes if sizes[0] != sizes[1] else ())
 
     def _read(self, name: str) -> tuple[list[Array], Array]:
-        """Outputs and HR of a name, (3, H, W) in 0..255: uint8 where they have no more than 8 bits, else float64.
+        """Outputs and HR of a name, (3, H, W) in 0..255: uint8 if they have no more than 8 bits, else float64.
 
-        Raises BenchmarkError where they differ by more than a border.
+        Raises BenchmarkError if they differ by more than a border.
         """
-        hr = self.hr[name]
-        reference = in_levels(read_image(hr) if isinstance(hr, Path) else hr)
-        read = self.results.read(name) if isinstance(self.results, ResultFolder) else self.results[name]
-        outputs = [in_levels(each) for each in (read if read.ndim == 4 else read[None])]
-        sizes = [image.shape[-2:] for image in (outputs[0], reference)]
-        if any(abs(one - other) > LARGEST_DIFFERENCE for one, other in zip(*sizes, strict=True)):
-            texts = [f"{height}x{width}" for height, width in sizes]
+        file = self.hr[name]
+        hr = in_levels(read_image(file) if isinstance(file, Path) else file)
+        read = self.outputs.read(name) if isinstance(self.outputs, ResultFolder) else self.outputs[name]
+        outputs = [in_levels(output) for output in (read if read.ndim == 4 else read[None])]
+        sides = zip(outputs[0].shape[-2:], hr.shape[-2:], strict=True)
+        if any(abs(side - side_of_hr) > LARGEST_DIFFERENCE for side, side_of_hr in sides):
             raise BenchmarkError(
-                f"{name}: the image is {texts[0]} and the reference {texts[1]}; sizes may differ by "
+                f"{name}: the image is {_size(outputs[0])} and the reference {_size(hr)}; sizes may differ by "
                 f"{LARGEST_DIFFERENCE} pixels at most; name the folder that matches these references"
             )
-        return outputs, reference
+        return outputs, hr
 
 
-LARGEST_DIFFERENCE = 16
-"""Most pixels by which sides of output and HR may differ."""
+def _size(image: Array) -> str:
+    return f"{image.shape[-2]}x{image.shape[-1]}"
 
 
 def in_levels(image: Tensor) -> Array:
-    """(3, H, W), uint8 or in [0, 1] -> levels 0..255: uint8 where all are whole, else float64."""
+    """(3, H, W), uint8 or in [0, 1] -> levels 0..255: uint8 if all are whole, else float64."""
     array = image.numpy()
     if array.dtype == np.uint8:
         return array
@@ -110,15 +115,16 @@ def in_levels(image: Tensor) -> Array:
 def _values(
     output: Array, hr: Array, metrics: Sequence[str], scales: Sequence[int]
 ) -> Iterator[tuple[Protocol, float]]:
-    """Protocols and values of one output; images of more bits are quantised in every way."""
+    """Protocols and values of an output; images of more than 8 bits are quantised in every way."""
     if output.dtype == hr.dtype == np.uint8:
         for metric in metrics:
             yield from family(metric).values(output, hr, scales)
         return
     for place, (how, words) in enumerate(LEVELS.items()):
-        seen, its_hr = _quantised(output, how), _quantised(hr, "round" if how == "floor" else how)
+        seen = _quantised(output, how)
+        seen_hr = _quantised(hr, "round" if how == "floor" else how)
         for metric in metrics:
-            for protocol, value in family(metric).values(seen, its_hr, scales):
+            for protocol, value in family(metric).values(seen, seen_hr, scales):
                 parameters = None if how == "none" else protocol.parameters
                 yield replace(protocol, levels=words, parameters=parameters, order=(*protocol.order, place)), value
 
@@ -127,7 +133,3 @@ def _quantised(image: Array, how: str) -> Array:
     if image.dtype == np.uint8 or how == "none":
         return image
     return np.floor(image + (0.5 if how == "round" else 0)).astype(np.uint8)
-
-
-def _opened(images: Images) -> Callable[[str], Found]:
-    return images.measure

@@ -62,7 +62,7 @@ class Candidate:
 
     @property
     def commonness(self) -> tuple[object, ...]:
-        """Key by which protocols are sorted: those of suites, of ``--metrics``, all others, each as in the table."""
+        """Sort key: protocols of suites, then others of ``--metrics``, then the rest, each in the order of the table."""
         kind = 0 if self.suites else 1 if self.protocol.text else 2
         return kind, self.protocol.order
 
@@ -73,11 +73,11 @@ class Match:
 
     candidate: Candidate
     how: str
-    """``rounded``, ``truncated``; empty for one that is only near."""
+    """``rounded`` or ``truncated`` if it prints the number; empty if it is only near."""
 
     @property
     def protocol(self) -> Protocol:
-        """Its protocol."""
+        """The protocol."""
         return self.candidate.protocol
 
     @property
@@ -87,11 +87,8 @@ class Match:
 
 
 def matches(printed: Printed, candidates: Sequence[Candidate]) -> tuple[Match, ...]:
-    """Protocols that print a number: by rounding first, then by truncation.
-
-    Those that print the same text are equally near; so the more common goes first, then the nearer one.
-    """
-    found = [Match(one, how) for one in candidates if (how := printed.how(one.value))]
+    """Protocols that print a number: by rounding first, then by truncation; each the most common first."""
+    found = [Match(candidate, how) for candidate in candidates if (how := printed.how(candidate.value))]
     return tuple(
         sorted(found, key=lambda match: (match.how, match.candidate.commonness, abs(match.value - printed.number)))
     )
@@ -99,6 +96,6 @@ def matches(printed: Printed, candidates: Sequence[Candidate]) -> tuple[Match, .
 
 def nearest(printed: Printed, candidates: Sequence[Candidate], most: int = 3) -> tuple[Match, ...]:
     """The nearest protocols, whatever they print."""
-    finite = [one for one in candidates if math.isfinite(one.value)]
-    first = sorted(finite, key=lambda one: (abs(one.value - printed.number), one.commonness))
-    return tuple(Match(one, printed.how(one.value) or "") for one in first[:most])
+    finite = [candidate for candidate in candidates if math.isfinite(candidate.value)]
+    finite.sort(key=lambda candidate: (abs(candidate.value - printed.number), candidate.commonness))
+    return tuple(Match(candidate, printed.how(candidate.value) or "") for candidate in finite[:most])

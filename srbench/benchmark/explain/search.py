@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.explain.explanation import Explained, Explanation
-from srbench.benchmark.explain.images import LEVELS, Found, Images
+from srbench.benchmark.explain.images import LEVELS, Images, ImageValues
 from srbench.benchmark.explain.matching import Candidate, Printed
 from srbench.benchmark.measure import require_partners
 from srbench.images.folders import images_in
@@ -73,32 +73,32 @@ def explain(
         'RGB, no crop'
     """
     texts, names = _listed(values), _listed(metrics)
-    own = [] if measured is None else _listed(measured)
+    own_texts = [] if measured is None else _listed(measured)
     if len(names) == 1:
         names *= max(len(texts), 1)
-    if len(texts) != len(names) or len(own) not in (0, len(texts)):
+    if len(texts) != len(names) or len(own_texts) not in (0, len(texts)):
         raise BenchmarkError(
             f"{len(texts)} values, {len(names)} metrics"
-            f"{f' and {len(own)} measured' if own else ''}; give one value for each metric, in the same order"
+            f"{f' and {len(own_texts)} measured' if own_texts else ''}; give one value for each metric, in the same "
+            "order"
         )
     printed = [Printed(text) for text in texts]
+    own_printed = [Printed(text) for text in own_texts]
     families = {name: family(name) for name in names}
-    outputs, high = _folder(sr), _pairs(hr)
-    extra = outputs.others(high) if isinstance(outputs, ResultFolder) else [one for one in outputs if one not in high]
-    where, other = ("sr" if isinstance(sr, Mapping) else sr), ("hr" if isinstance(hr, Mapping) else hr)
-    require_partners([(where, [name for name in high if name not in outputs]), (other, extra)])
-    known = _scale(lr, high) if scale is None and lr is not None else scale
-    images = Images(outputs, high, tuple(families), (known,) if known else SCALES)
-    found = _measured(images, workers, progress)
-    remarks = [*_remarks(found, known)]
-    usable = [one for one in found if not one.fault]
+    outputs = _tensors(sr) if isinstance(sr, Mapping) else ResultFolder(Path(sr), 1)
+    hr_images: dict[str, Any] = {**(_tensors(hr) if isinstance(hr, Mapping) else images_in(Path(hr)))}
+    _require_pairs(outputs, "sr" if isinstance(sr, Mapping) else sr, hr_images, "hr" if isinstance(hr, Mapping) else hr)
+    if scale is None and lr is not None:
+        scale = _scale(lr, hr_images)
+    images = Images(outputs, hr_images, tuple(families), (scale,) if scale else SCALES)
+    compared = _measured(images, workers, progress)
+    usable = [image for image in compared if not image.fault]
     if not usable:
-        raise BenchmarkError(f"no image could be compared: {found[0].fault}")
-    has_other_sizes = any(one.sizes for one in usable)
+        raise BenchmarkError(f"no image could be compared: {compared[0].fault}")
     numbers = []
-    for name, number, mine in zip_longest(names, printed, map(Printed, own)):
-        candidates = _candidates(name, usable, known)
-        ours = [one for one in candidates if one.protocol.text == name]
+    for name, number, own_number in zip_longest(names, printed, own_printed):
+        candidates = _candidates(name, usable, scale)
+        default = next((candidate for candidate in candidates if candidate.protocol.text == name), None)
         numbers.append(
             Explained(
                 families[name].title,
@@ -106,11 +106,11 @@ def explain(
                 candidates,
                 families[name].tried,
                 families[name].not_tried,
-                ours[0] if ours and not has_other_sizes else None,
-                mine,
+                None if any(image.sizes for image in usable) else default,
+                own_number,
             )
         )
-    return Explanation(len(usable), known, tuple(numbers), tuple(remarks))
+    return Explanation(len(usable), scale, tuple(numbers), tuple(_remarks(compared, scale)))
 
 
 def _listed(values: str | float | Sequence[str | float]) -> list[str]:
@@ -119,22 +119,25 @@ def _listed(values: str | float | Sequence[str | float]) -> list[str]:
     return [str(value) for value in ([values] if isinstance(values, int | float) else values)]
 
 
-def _folder(folder: Folder) -> ResultFolder | Mapping[str, Tensor]:
-    return _tensors(folder) if isinstance(folder, Mapping) else ResultFolder(Path(folder), 1)
-
-
-def _pairs(folder: Folder) -> Mapping[str, Path | Tensor]:
-    return {**_tensors(folder)} if isinstance(folder, Mapping) else {**images_in(Path(folder))}
-
-
 def _tensors(images: Mapping[str, Any]) -> Mapping[str, Tensor]:
     from srbench.metrics.arguments import image_tensor
 
     return {name: image_tensor(image, name)[0] for name, image in images.items()}
 
 
+def _require_pairs(
+    outputs: ResultFolder | Mapping[str, Tensor], sr: object, hr_images: Mapping[str, object], hr: object
+) -> None:
+    """Raise BenchmarkError that names every image without a partner; ``sr`` and ``hr`` are words for the folders."""
+    if isinstance(outputs, ResultFolder):
+        without_hr = outputs.others(hr_images)
+    else:
+        without_hr = [name for name in outputs if name not in hr_images]
+    require_partners([(sr, [name for name in hr_images if name not in outputs]), (hr, without_hr)])
+
+
 def _scale(lr: str | Path, hr: Mapping[str, Path | Tensor]) -> int:
-    """The scale between LR and HR of the first image. Raises BenchmarkError where that is no whole number."""
+    """The scale between LR and HR of the first image. Raises BenchmarkError if it is no whole number."""
     low = images_in(Path(lr))
     name, reference = next(iter(hr.items()))
     if name not in low:
@@ -147,30 +150,31 @@ def _scale(lr: str | Path, hr: Mapping[str, Path | Tensor]) -> int:
     return scale
 
 
-def _measured(images: Images, workers: int | None, progress: Progress) -> list[Found]:
+def _measured(images: Images, workers: int | None, progress: Progress) -> list[ImageValues]:
+    """Values of all images, in order."""
     count = len(images.hr)
-    number = suitable_workers("cpu", 2 * count) if workers is None else min(workers, count)
-    found: dict[str, Found] = {}
-    for one in images.measured(number):
-        found[one.image] = one
-        progress(Step(len(found), count, one.image, one.fault))
+    workers = suitable_workers("cpu", 2 * count) if workers is None else min(workers, count)
+    by_name: dict[str, ImageValues] = {}
+    for image in images.measured(workers):
+        by_name[image.image] = image
+        progress(Step(len(by_name), count, image.image, image.fault))
     progress(Step(count, count, ""))
-    return [found[name] for name in images.hr]
+    return [by_name[name] for name in images.hr]
 
 
-def _remarks(found: Sequence[Found], scale: int | None) -> Iterator[str]:
-    yield from (f"left out: {one.fault}" for one in found if one.fault)
-    if others := [one for one in found if one.sizes]:
-        first = others[0]
+def _remarks(images: Sequence[ImageValues], scale: int | None) -> Iterator[str]:
+    yield from (f"left out: {image.fault}" for image in images if image.fault)
+    if unequal := [image for image in images if image.sizes]:
+        first = unequal[0]
         yield (
-            f"output and HR differ in size for {len(others)} of {len(found)} images ({first.image}: "
+            f"output and HR differ in size for {len(unequal)} of {len(images)} images ({first.image}: "
             f"{' and '.join(first.sizes)}): the larger is cut at the bottom and right, unless stated otherwise"
         )
     if scale is None:
         yield f"the scale is unknown, so the crops of scales {', '.join(map(str, SCALES))} are tried; --scale names it"
 
 
-def _candidates(metric: str, images: Sequence[Found], scale: int | None) -> tuple[Candidate, ...]:
+def _candidates(metric: str, images: Sequence[ImageValues], scale: int | None) -> tuple[Candidate, ...]:
     """Values of all images by every protocol of a metric, the most common first.
 
     A placement that changes no image is left out.
@@ -180,7 +184,8 @@ def _candidates(metric: str, images: Sequence[Found], scale: int | None) -> tupl
         for protocol, values in image.values.items():
             if protocol.metric == metric:
                 columns[protocol].append(values)
-    found, seen = [], set()
+    candidates = []
+    seen = set()
     for protocol, column in columns.items():
         if len(column) < len(images):  # a crop that leaves nothing of some image
             continue
@@ -188,11 +193,12 @@ def _candidates(metric: str, images: Sequence[Found], scale: int | None) -> tupl
         if protocol.placement and key in seen:
             continue
         seen.add(key)
-        for one, value in family(metric).gathered(protocol, column):
-            signature = _signature(one.text, "round" if one.levels == LEVELS["round"] else "floor")
-            known = one if signature is not None else replace(one, parameters=None)
-            found.append(Candidate(known, value, signature, suites_of(known, scale)))
-    return tuple(sorted(found, key=lambda one: one.commonness))
+        for gathered, value in family(metric).gathered(protocol, column):
+            signature = _signature(gathered.text, "round" if gathered.levels == LEVELS["round"] else "floor")
+            if signature is None:
+                gathered = replace(gathered, parameters=None)
+            candidates.append(Candidate(gathered, value, signature, suites_of(gathered, scale)))
+    return tuple(sorted(candidates, key=lambda candidate: candidate.commonness))
 
 
 @cache
