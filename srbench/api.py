@@ -103,11 +103,16 @@ class Results:
 
         comparison = compare_models(self.folder, a, b)
         rows = [
-            {"metric": found.metric.name, "a": found.mean_a, "b": found.mean_b, "difference": found.mean}
-            | {name: getattr(found, name) for name in ("low", "high", "p")}
-            | dict(zip(("wins", "ties", "losses"), found.outcomes, strict=True))
-            | {"verdict": comparison.verdict(found)}
-            for found in comparison.differences
+            {
+                "metric": difference.metric.name,
+                "a": difference.mean_a,
+                "b": difference.mean_b,
+                "difference": difference.mean,
+            }
+            | {name: getattr(difference, name) for name in ("low", "high", "p")}
+            | dict(zip(("wins", "ties", "losses"), difference.outcomes, strict=True))
+            | {"verdict": comparison.verdict(difference)}
+            for difference in comparison.differences
         ]
         return pd.DataFrame(rows).set_index("metric")
 
@@ -181,7 +186,7 @@ class Results:
             return verify_run(self.folder, resample=resample, device=device, progress=shown, models=self._models)
 
     def __repr__(self) -> str:
-        lines = [one.label for one in self.manifest.settings]
+        lines = [setting.label for setting in self.manifest.settings]
         return f"Results({str(self.folder)!r}: {', '.join(lines)}; {len(self.manifest.scope)} images)"
 
     def _repr_html_(self) -> str:
@@ -267,7 +272,7 @@ def evaluate(
     data = PHOTOS if data is None and lr is None else data
     named = _named(models)
     if scale is None:
-        stated = {text: scale_of(one) if isinstance(one, str) else _stated_scale(one) for text, _, one in named}
+        stated = {text: scale_of(model) if isinstance(model, str) else _stated_scale(model) for text, _, model in named}
         scale = agreed_scale(stated, "evaluate", "scale=4")
     temporary = TemporaryDirectory(prefix="srbench-") if out is None else None
     spec = RunSpec(

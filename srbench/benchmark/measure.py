@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IMAGES_EACH = 8
-"""Images of ``measure`` that cost as much as one of ``srbench run``, where a model makes them first."""
+"""Number of images that take as long to measure as one takes in ``srbench run``, where a model makes it first."""
 
 
 def labelled(texts: Sequence[str]) -> dict[str, Path]:
@@ -94,7 +94,7 @@ def measure_folders(
         from srbench.metrics.fid import SetDistances
 
         if high is None:
-            raise BenchmarkError(f"{of_sets[0]} compares two folders of images; name the other one with --hr")
+            raise BenchmarkError(f"{of_sets[0]} compares two folders of images; name the second with --hr")
         distances = SetDistances(of_sets, protocol.quantize)
     of_images = None if names is None else tuple(name for name in names if name not in OF_SETS)
     measured: list[Measured] = []
@@ -107,11 +107,11 @@ def measure_folders(
                 f"{label} and {measured[0].label} have different images, such as {differing[0]}; give --hr"
             )
         values = _values(_Work(results, images, high, low, scale, protocol, of_images), workers, progress)
-        counts |= {one.samples for one in values if one.samples}
-        failures = tuple(fault for one in values for fault in one.faults)
-        facts = max((one.facts for one in values), key=len, default=())
+        counts |= {image.samples for image in values if image.samples}
+        failures = tuple(fault for image in values for fault in image.faults)
+        facts = max((image.facts for image in values), key=len, default=())
         # no table and no JSON holds a name that is not UTF-8
-        by_image = {printable(image): one.values for image, one in zip(images, values, strict=True)}
+        by_image = {printable(name): image.values for name, image in zip(images, values, strict=True)}
         whole = Measured(label, protocol.label, facts, by_image, failures)
         if distances is not None and high is not None and not failures:
             outputs = (image for name in high for image in quantize(results.read(name), protocol.quantize))
@@ -119,7 +119,7 @@ def measure_folders(
             whole = replace(whole, set_metrics=distances.facts, sets=sets)
         measured.append(whole)
     number = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
-    return [replace(one, metrics=tuple(counted(metric, number) for metric in one.metrics)) for one in measured]
+    return [replace(whole, metrics=tuple(counted(metric, number) for metric in whole.metrics)) for whole in measured]
 
 
 def _paired(
@@ -215,12 +215,12 @@ class _Work:
         if not usable:
             raise BenchmarkError(f"all metrics of {self.suite.label} need {needs[0][1]}")
         if self.names is None and self.hr is None and all(self.results.count(name) == 1 for name in self.images):
-            # one image each is no set of samples
+            # single images are no sets of samples
             return tuple(metric for metric in usable if metric.facts.per != "image") or usable
         return usable
 
     def measure(self, metrics: Sequence[LoadedMetric], name: str) -> _Values:
-        """Measure one image, in one thread: sums of float32 depend on the number of threads."""
+        """Measure an image, in one thread: sums of float32 depend on the number of threads."""
         from srbench.benchmark.scorer import measure, one_thread
 
         values: dict[str, Value] = {}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Names:
-    """Length and order of a dataset, from its files or from another dataset."""
+    """Length and order of a dataset, those of its files or of the dataset it is made from."""
 
     names: Mapping[str, Path] | Dataset
 
@@ -157,7 +157,10 @@ def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | No
 
 
 class Derived(_Names):
-    """A dataset whose pairs ``derive`` makes from those of another; ``made`` says how and is part of every digest."""
+    """A dataset with pairs that ``derive`` makes from those of the ``whole`` dataset.
+
+    ``made`` says how, and is part of every digest.
+    """
 
     def __init__(self, whole: Dataset, derive: Callable[[ImagePair], ImagePair], made: str, lr_origin: str) -> None:
         self.name, self.lr_origin = whole.name, lr_origin
@@ -169,7 +172,7 @@ class Derived(_Names):
         return self.derive(self.whole.read(name))
 
     def digest(self, name: str) -> str:
-        """SHA-256 of the whole pair's digest and of how the pair is made from it."""
+        """SHA-256 of the digest of the pair in the whole dataset, and of how the pair is made from it."""
         return hashlib.sha256(f"{self.whole.digest(name)} {self.made}".encode()).hexdigest()
 
 
@@ -188,7 +191,7 @@ def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
 
 
 def _uncropped(image: Tensor, hr: Tensor) -> tuple[int, int] | None:
-    """Size of an image of which HR is a part; None if it is all of it."""
+    """Size of an image of which HR is a part; None if HR is the whole image."""
     return None if image.shape == hr.shape else (image.shape[-2], image.shape[-1])
 
 
@@ -226,7 +229,7 @@ def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:
 
 
 def _centre(scale: int, side: int, pair: ImagePair) -> ImagePair:
-    """Crop in LR pixels, so that HR and LR show the same part whatever the parity of the sizes."""
+    """Crop in whole LR pixels, so that HR and LR show the same part also for odd sizes."""
     top, left = (max(length - side, 0) // 2 * scale for length in pair.lr.shape[-2:])
     hr = pair.hr[:, top : top + side * scale, left : left + side * scale]
     return replace(pair, lr=crop_centre(pair.lr, side).contiguous(), hr=hr.contiguous())

@@ -11,20 +11,20 @@ from srbench.images import ImageError
 from srbench.images.folders import image_files, images_in
 
 STABLESR = ("test_HR", "test_LR")
-"""Folders of HR and LR in the test sets of StableSR and those who took them over."""
+"""Folders of HR and LR in the test sets of StableSR, which later papers use too."""
 _SRF = re.compile(r"(.+)_SRF_(\d+)_(HR|LR)")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """HR and, if the folder has it for the scale, LR, by image names."""
+    """HR images and, if the folder has them for the scale, LR images, by name."""
 
     name: str
-    """Folder that distinguishes this layout from others."""
+    """Name of the folder by which this layout is recognised."""
     hr: Mapping[str, Path]
     lr: Mapping[str, Path] | None = None
     lr_folder: str = ""
-    """Folder of LR below the folder; empty without LR."""
+    """Sub-folder of LR; empty without LR."""
 
 
 def find_layout(folder: Path, scale: int) -> Layout | None:
@@ -67,16 +67,16 @@ def _edsr(folder: Path, scale: int) -> Layout:
     hr, lr = images_in(folder / "HR"), folder / "LR_bicubic" / f"X{scale}"
     if not lr.is_dir():
         return Layout("HR", hr)
-    found = images_in(lr)
-    named = {stem if stem in hr else stem.removesuffix(f"x{scale}"): path for stem, path in found.items()}
-    if len(named) < len(found):
-        twice = next(stem for stem in found if stem in hr and f"{stem}x{scale}" in found)
+    files = images_in(lr)
+    named = {stem if stem in hr else stem.removesuffix(f"x{scale}"): path for stem, path in files.items()}
+    if len(named) < len(files):
+        twice = next(stem for stem in files if stem in hr and f"{stem}x{scale}" in files)
         raise ImageError(f"{lr}: {twice} and {twice}x{scale} both belong to {twice}; move one of them away")
     return Layout("HR", hr, dict(sorted(named.items())), f"LR_bicubic/X{scale}")
 
 
 def _selfexsr(folder: Path, scale: int) -> Layout:
-    """HR and LR without the results beside them, such as NAME_SRF_4_bicubic.png."""
+    """HR and LR, without the outputs in the same folder, such as NAME_SRF_4_bicubic.png."""
     kinds: dict[str, dict[str, Path]] = {"HR": {}, "LR": {}}
     for stem, path in images_in(folder).items():
         if (match := _SRF.fullmatch(stem)) and folder.resolve().name == f"image_SRF_{match[2]}":

@@ -137,14 +137,14 @@ def read_recipe(path: Path, chunk: str = "srbench") -> str | None:
     """The recipe that ``write_png`` has written into a file, or another text chunk; None for any other file."""
     try:
         with PngImageFile(path) as file:  # ``Image.open`` refuses large images, of which no pixel is read here
-            found = file.info.get(chunk)
+            text = file.info.get(chunk)
     except (OSError, SyntaxError, ValueError):
         return None
-    return None if found is None else str(found)
+    return None if text is None else str(text)
 
 
 def ends_as_png(path: Path) -> bool:
-    """True for a file, no link, with the end of a PNG: not one that a power cut has emptied or torn."""
+    """True for a regular file, no link, that ends as a PNG does: it was not emptied or truncated by a power cut."""
     try:
         with path.open("rb", buffering=0) as file:
             file.seek(-len(PNG_END), os.SEEK_END)

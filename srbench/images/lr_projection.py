@@ -72,8 +72,8 @@ def make_consistent(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
 def make_consistent_in_place(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
     """``make_consistent(hr, lr, scale)`` in the memory of hr; a channel at a time, without gradients."""
     for channel in range(hr.shape[-3]):
-        one = hr[..., channel : channel + 1, :, :]
-        one.copy_(make_consistent(one, lr[..., channel : channel + 1, :, :], scale))
+        part = hr[..., channel : channel + 1, :, :]
+        part.copy_(make_consistent(part, lr[..., channel : channel + 1, :, :], scale))
     return hr
 
 

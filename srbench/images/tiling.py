@@ -33,7 +33,7 @@ def upscale_in_tiles(model: SRModel, lr: Tensor, tile: int) -> Tensor:
 
 
 def upscale_in_windows(run: Callable[[Tensor], Tensor], lr: Tensor, scale: int, window: tuple[int, int]) -> Tensor:
-    """LR (3, h, w) -> (1, 3, s*h, s*w), by a network that takes images (1, 3, *window) and no others.
+    """LR (3, h, w) -> (1, 3, s*h, s*w), by a network that takes images of (1, 3, *window) only.
 
     Windows overlap by 2 * OVERLAP pixels, or by half of a small window, and each gives its middle. A smaller image is
     padded with its last row and column, and the padding is cut off the output.
@@ -47,13 +47,15 @@ def upscale_in_windows(run: Callable[[Tensor], Tensor], lr: Tensor, scale: int, 
 
 def _windows(size: int, side: int) -> list[Part]:
     """Windows of one side whose kept parts cover an axis."""
-    overlap, done, found = min(OVERLAP, side // 4), 0, list[Part]()
+    overlap = min(OVERLAP, side // 4)
+    done = 0
+    windows: list[Part] = []
     while done < size:
         start = max(min(done - overlap, size - side), 0)
         end = size if start + side >= size else start + side - overlap
-        found.append((start, start + side, done, end))
+        windows.append((start, start + side, done, end))
         done = end
-    return found
+    return windows
 
 
 def _assembled(

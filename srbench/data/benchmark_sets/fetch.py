@@ -1,4 +1,4 @@
-"""Images of a benchmark set: downloaded from the first address that provides them, checked, and kept."""
+"""Benchmark sets: downloaded from the first address that works, checked and kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from srbench.terminal.output import say
 from srbench.weights.download import DownloadError, OfflineError, download
 
 _ANY = 4
-"""Scale at which a set is opened to be checked, if it has none of its own."""
+"""Scale at which a set is opened for the check, unless the set has a scale."""
 
 
 def fetched_set(name: str, scale: int) -> Dataset:
@@ -26,10 +26,9 @@ def fetched_set(name: str, scale: int) -> Dataset:
 
 
 def fetch_set(name: str) -> Path:
-    """The folder of a set's images, downloaded unless it holds something.
+    """The folder of a set, downloaded unless the folder holds something. An interrupted download is resumed.
 
-    The next call resumes an interrupted download. Raises DataError that lists in one line what was tried, what to
-    download and where to put it.
+    Raises DataError that lists in one line which addresses were tried, what to download and where to put it.
     """
     entry, folder = find_set(name), set_folder(name)
     if is_here(name):

@@ -24,7 +24,7 @@ from srbench.words import unknown
 
 _TABLE = Path(__file__).with_suffix(".toml")
 _SEEN = ".srbench.json"
-"""File in a set's folder that lists the files whose pixels were compared, by name, size and time."""
+"""File in a set's folder that lists files already compared, by name, size and time, so that they are not read again."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class BenchmarkSet:
     addresses: tuple[str, ...] = ()
     """URLs of an archive or, with ``{name}`` or ``{number}``, of each image; ``{folder}`` is one of ``folders``."""
     names: tuple[str, ...] = ()
-    """Names of images that are fetched one by one; empty: 001, 002 and so on."""
+    """Names of images that are downloaded individually; empty: 001, 002 and so on."""
     pixels: str | None = None
     """``pixels_digest`` of its images or pairs; None if unknown."""
     files: str | None = None
-    """``files_digest`` in its place, for JPEG files or colour profiles, whose pixels depend on who decodes them."""
+    """``files_digest``, given instead of ``pixels`` for JPEG files and colour profiles, which decoders read differently."""
     of: int | None = None
-    """Number of images in a larger dataset whose first images are the set; its folder is accepted too."""
+    """Number of images of a larger dataset that begins with this set; a folder of that dataset is accepted too."""
     has: Literal["HR", "pairs", "LR"] = "HR"
-    """Images that it consists of: HR, from which LR is made; pairs of HR and LR; or LR alone."""
+    """Kind of images: HR, from which LR is made; pairs of HR and LR; or LR alone."""
     scale: int | None = None
     """Scale of its pairs."""
 
@@ -65,7 +65,7 @@ class BenchmarkSet:
 
     @property
     def known_by(self) -> str:
-        """Property that identifies its images, in words."""
+        """What its images are compared by, in words."""
         return "pixels" if self.pixels else "files" if self.files else "number of images"
 
     def wanted(self, name: str) -> str:
@@ -132,33 +132,33 @@ def opened(name: str, entry: BenchmarkSet, folder: Path, scale: int) -> Dataset:
 def check_files(
     name: str, entry: BenchmarkSet, files: Mapping[str, Path], lr: Mapping[str, Path] | None = None
 ) -> dict[str, Path]:
-    """The images of a set among files by name; of pairs, ``lr`` are the LR images.
+    """The images of a set among files by name; ``lr`` are the LR images of pairs.
 
     Raises DataError if the number of images or the pixels differ.
     """
     folder = next(iter(files.values())).parent
     if len(files) not in (entry.images, entry.of):
         raise DataError(f"{folder}: has {len(files)} images, and {name} has {entry.images}; {entry.wanted(name)}")
-    found = dict(list(files.items())[: entry.images])
+    images = dict(list(files.items())[: entry.images])
     known = entry.pixels or entry.files
     if known is None:
-        return found
+        return images
     folder = folder if lr is None else folder.parent
-    paths = [*found.values(), *(lr or {}).values()]
+    paths = [*images.values(), *(lr or {}).values()]
     listing = {path.relative_to(folder).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns] for path in paths}
     seen = json.dumps({"pixels": known, "files": listing})
     if not (folder / _SEEN).is_file() or (folder / _SEEN).read_bytes() != seen.encode():
         say(f"{name}: comparing the {entry.known_by} of {entry.contents}")
-        if known != (pixels_digest(found, lr) if entry.pixels else files_digest(found)):
+        if known != (pixels_digest(images, lr) if entry.pixels else files_digest(images)):
             where = "pixels, perhaps by a crop for a different scale" if entry.pixels else "bytes"
             option = "--lr" if entry.has == "LR" else "--data"
             raise DataError(
                 f"{folder}: its images differ from {name} in their {where}; {entry.wanted(name)}, or measure them as a "
                 f"folder: {option} {folder}"
             )
-        with suppress(OSError):  # of a shared folder that cannot be written: compared again the next time
+        with suppress(OSError):  # in a read-only folder, files are compared every time
             write_whole(folder / _SEEN, seen.encode())
-    return found
+    return images
 
 
 def pixels_digest(files: Mapping[str, Path], lr: Mapping[str, Path] | None = None) -> str:

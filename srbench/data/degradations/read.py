@@ -1,7 +1,7 @@
 """Degradations: how LR is made from HR, as a TOML file of steps with a name, a version and a seed.
 
-bicubic                     one that comes with srbench (``srbench list degradations``)
-path/to/mine.toml           one of your own
+bicubic                     a packaged degradation (``srbench list degradations``)
+path/to/mine.toml           a file of your own
 
 The random numbers of an image come from a generator seeded by the degradation, the scale and the pixels of HR, so an
 LR image depends neither on the order of the images nor on other images.
@@ -78,23 +78,23 @@ def degradation_names() -> list[str]:
 
 
 def read_degradation(text: str) -> Degradation:
-    """Read a degradation by its name, or from a TOML file.
+    """Read a packaged degradation by name, or a TOML file.
 
     Raises DataError for a file with the name of a packaged degradation, and unless exactly one step downscales;
     ConfigError for an unknown name or an invalid file.
     """
-    found = load_preset(_FOLDER, text, Degradation, kind="degradation")
-    if text.endswith(".toml") and found.name in degradation_names():
-        raise DataError(f"{text}: {found.name} is a packaged degradation; rename yours")
-    if not found.name or set(found.name) & set("@:|/\\\n"):
+    degradation = load_preset(_FOLDER, text, Degradation, kind="degradation")
+    if text.endswith(".toml") and degradation.name in degradation_names():
+        raise DataError(f"{text}: {degradation.name} is a packaged degradation; rename yours")
+    if not degradation.name or set(degradation.name) & set("@:|/\\\n"):
         raise DataError(f"{text}: a degradation needs a name without @, :, | and /")
-    if sum(isinstance(step, Downscale) for step in found.steps) != 1:
+    if sum(isinstance(step, Downscale) for step in degradation.steps) != 1:
         raise DataError(f"{text}: needs exactly one step of kind downscale")
-    return found
+    return degradation
 
 
 def degraded(whole: Dataset, scale: int, degradation: Degradation) -> Dataset:
-    """A dataset with the HR images of another one, and LR made by a degradation."""
+    """The HR images of a dataset, with LR made by a degradation."""
     made = degradation.words
     return Derived(whole, partial(_with_lr, scale, degradation), made, f"made from HR by {made}")
 
@@ -110,7 +110,7 @@ def _read_step(value: object) -> Step:
     if kind not in STEPS:
         raise ValueError(unknown("kind of step", kind, STEPS))
     try:
-        step: Step = structure({key: one for key, one in value.items() if key != "kind"}, STEPS[kind], kind)
+        step: Step = structure({key: item for key, item in value.items() if key != "kind"}, STEPS[kind], kind)
     except ConfigError as error:
         raise ValueError(str(error)) from None
     return step

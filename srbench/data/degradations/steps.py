@@ -28,7 +28,7 @@ class Range(tuple[float, float]):
     """Interval from which a number is drawn, both ends included."""
 
     def draw(self, generator: torch.Generator) -> float:
-        """Draw a number; this always takes one number of the generator."""
+        """Draw a number. Every call takes exactly one number from the generator, also if both ends are equal."""
         low, high = self
         return low + (high - low) * torch.rand((), generator=generator, dtype=torch.float64).item()
 
@@ -42,11 +42,12 @@ class Blur:
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
         """Blur an image that is mirrored at the borders."""
-        one = self.sigma.draw(generator)
-        other, angle = one, 0.0
+        along = across = self.sigma.draw(generator)
+        angle = 0.0
         if self.other_sigma is not None:
-            other, angle = self.other_sigma.draw(generator), Range((0, math.pi)).draw(generator)
-        kernel = gaussian(max(one, 1e-3), max(other, 1e-3), angle)
+            across = self.other_sigma.draw(generator)
+            angle = Range((0, math.pi)).draw(generator)
+        kernel = gaussian(max(along, 1e-3), max(across, 1e-3), angle)
         reach = kernel.shape[-1] // 2
         rows, columns = (mirrored(side, reach) for side in image.shape[-2:])
         extended = image.double()[:, rows][:, :, columns]
@@ -55,7 +56,7 @@ class Blur:
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian noise, ``sigma`` in grey levels; ``grey`` is the same in all channels."""
+    """Gaussian noise, ``sigma`` in grey levels; with ``grey`` the same noise in all channels."""
 
     sigma: Range
     grey: bool = False
@@ -74,7 +75,7 @@ class Jpeg:
     quality: Range
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
-        """Compress at the quality, rounded to a whole number, and decode."""
+        """Compress, with the quality rounded to a whole number, and decode."""
         buffer = io.BytesIO()
         _pillow(image).save(buffer, format="JPEG", quality=round(self.quality.draw(generator)))
         with Image.open(buffer, formats=["JPEG"]) as file:
@@ -109,7 +110,7 @@ class Downscale:
         _check((self.by,), ())
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
-        """Downscale without random numbers."""
+        """Downscale; takes no random numbers."""
         return METHODS[self.by](image, lr)
 
 
@@ -118,12 +119,13 @@ Step = Blur | Noise | Jpeg | Resize | Downscale
 STEPS: dict[str, type[Step]] = {step.__name__.lower(): step for step in get_args(Step)}
 
 
-def gaussian(one: float, other: float, angle: float) -> Tensor:
-    """Elliptic Gaussian (n, n) float64 with sum 1, up to three times the larger standard deviation."""
-    reach = max(1, math.ceil(3 * max(one, other)))
+def gaussian(sigma: float, other_sigma: float, angle: float) -> Tensor:
+    """Elliptic Gaussian (n, n) float64 with sum 1; n covers three times the larger standard deviation on each side."""
+    reach = max(1, math.ceil(3 * max(sigma, other_sigma)))
     y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1, dtype=torch.float64)] * 2, indexing="ij")
-    along, across = math.cos(angle) * x + math.sin(angle) * y, math.cos(angle) * y - math.sin(angle) * x
-    kernel = torch.exp(-0.5 * ((along / one) ** 2 + (across / other) ** 2))
+    along = math.cos(angle) * x + math.sin(angle) * y
+    across = math.cos(angle) * y - math.sin(angle) * x
+    kernel = torch.exp(-0.5 * ((along / sigma) ** 2 + (across / other_sigma) ** 2))
     return kernel / kernel.sum()
 
 
@@ -181,7 +183,7 @@ def _tensor(image: Image.Image) -> Tensor:
 
 def _read_range(value: object) -> Range:
     numbers = value if isinstance(value, list | tuple) else [value, value]
-    if len(numbers) != 2 or any(type(one) not in (int, float) for one in numbers):
+    if len(numbers) != 2 or any(type(number) not in (int, float) for number in numbers):
         raise ValueError(f"{value!r} is neither a number nor a range [low, high]")
     low, high = map(float, numbers)
     if not 0 <= low <= high < math.inf:

@@ -37,7 +37,7 @@ def prepare_flickr2k(source: Path, out: Path) -> None:
 
 
 def find(source: Path, name: str, where: str) -> Path:
-    """Find the file ``name`` in ``source``, or ``source`` itself. Raises DataError that says where to get it."""
+    """The file ``name`` in ``source``, or ``source`` itself if it has that name. Raises DataError with ``where`` to get it."""
     path = source if source.name == name else source / name
     if not path.is_file():
         raise DataError(f"{path}: no such file; {where}")
@@ -45,7 +45,7 @@ def find(source: Path, name: str, where: str) -> Path:
 
 
 def extract(archive: Path, pattern: str, count: int, folder: Path) -> None:
-    """Write the members of a zip or tar archive whose path matches into one folder; existing files stay.
+    """Write the members of a zip or tar archive whose path matches into a folder; existing files stay.
 
     Raises DataError for a damaged archive, and unless ``count`` members match.
     """

@@ -1,8 +1,7 @@
 """CelebA as SRFlow was trained on it: faces found by landmarks, turned upright, cropped, downscaled to 160x160.
 
-The chain is the one that SRFlow's README describes: HD-CelebA-Cropper on the original ("in the wild") images with
-crops of 640, bicubic interpolation, face factor 0.6 and JPEG files (its default, quality 95); then MATLAB's bicubic
-to a quarter. The splits are CelebA's own (list_eval_partition.txt): three ranges of numbers.
+As in SRFlow's README: HD-CelebA-Cropper on the original ("in the wild") images with crops of 640, bicubic interpolation,
+face factor 0.6 and JPEG files (its default, quality 95); then MATLAB's bicubic to a quarter. The splits are CelebA's own (list_eval_partition.txt): three ranges of numbers.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ def aligned(image: Tensor, landmarks: NDArray[np.float64], standard: NDArray[np.
 
 
 def similarity(points: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least-squares rotation, scaling and translation (2, 3) from points (n, 2) to others.
+    """Least-squares rotation, scaling and translation (2, 3) from points (n, 2) to points (n, 2).
 
     In complex numbers it is z -> factor z + shift, linear in factor and shift.
     """
