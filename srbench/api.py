@@ -15,8 +15,8 @@ from srbench.benchmark.bench import open_bench
 from srbench.benchmark.bench_file import agreed_scale
 from srbench.benchmark.run import run, score_run
 from srbench.files.paths import occupied
-from srbench.interfaces import SAMPLES, TEMPERATURE, Dataset, Progress, SRBenchError
-from srbench.metrics.suite import DEFAULT, read_suite
+from srbench.interfaces import SAMPLES, SUITE, TEMPERATURE, Dataset, Progress, SRBenchError
+from srbench.metrics.suite import read_suite
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, scale_of
 from srbench.models.loading import load_model as load_by_name
@@ -209,7 +209,7 @@ def evaluate(
     temperature: float | Iterable[float] = TEMPERATURE,
     samples: int | None = None,
     seed: int = 0,
-    suite: str = DEFAULT,
+    suite: str = SUITE,
     metrics: str | Iterable[str] | None = None,
     limit: int | None = None,
     crop: int | None = None,

@@ -24,6 +24,10 @@ TEMPERATURE = 0.8
 """Temperature of models that sample, unless a command or the weights state another."""
 SAMPLES = 5
 """Samples per image, unless a command or the suite states another number."""
+SUITE = "srflow"
+"""Protocol of a run, unless a command states another."""
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""Devices that a command may ask for."""
 
 
 class SRBenchError(Exception):

@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 
 from srbench.benchmark import BenchmarkError
 from srbench.files.config import load_toml, register
-from srbench.metrics.suite import DEFAULT, read_suite
+from srbench.interfaces import SUITE
+from srbench.metrics.suite import read_suite
 from srbench.run_folder.request import RunSpec
 
 SPANNED = ("data", "scale", "suite", "degrade")
@@ -88,7 +89,7 @@ def requested_runs(path: Path | None, given: Mapping[str, Any]) -> list[RunSpec]
 
 def _run(asked: dict[str, Any], where: str) -> RunSpec:
     """A run of single values; a suite may fix the number of samples."""
-    if "samples" not in asked and (samples := read_suite(asked.get("suite", DEFAULT)).samples) is not None:
+    if "samples" not in asked and (samples := read_suite(asked.get("suite", SUITE)).samples) is not None:
         asked["samples"] = samples
     return RunSpec(**asked).checked(where)
 

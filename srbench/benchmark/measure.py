@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from srbench.benchmark import BenchmarkError
 from srbench.images.folders import images_in
 from srbench.images.io import quantize, read_uint8
-from srbench.interfaces import ImagePair, MetricFacts, Progress, SRBenchError, Step, silent
+from srbench.interfaces import SUITE, ImagePair, MetricFacts, Progress, SRBenchError, Step, silent
 from srbench.machine.processes import suitable_workers
 from srbench.machine.workers import WorkerDied, map_items
-from srbench.metrics.suite import DEFAULT, OF_SETS, Suite, open_metrics, read_suite
+from srbench.metrics.suite import OF_SETS, Suite, open_metrics, read_suite
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import LoadedMetric, counted
 from srbench.run_folder.measured import Measured
@@ -62,7 +62,7 @@ def measure_folders(
     *,
     names: Sequence[str] | None = None,
     progress: Progress = silent,
-    suite: str = DEFAULT,
+    suite: str = SUITE,
     workers: int | None = 1,
     scale: int | None = None,
 ) -> list[Measured]:

@@ -10,7 +10,7 @@ import click
 
 from srbench.cli import options
 from srbench.cli.reporting import reading, report_cell, show_outcome, written_report
-from srbench.interfaces import SAMPLES, TEMPERATURE, SRBenchError
+from srbench.interfaces import SAMPLES, SUITE, TEMPERATURE, SRBenchError
 from srbench.terminal.output import say, show
 from srbench.terminal.progress import shown_progress
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @options.names(
     "--suite",
     metavar="NAME|FILE,...",
-    help="Protocol: which metrics, computed how (srbench list suites). [default: srflow]",
+    help=f"Protocol: which metrics, computed how (srbench list suites). [default: {SUITE}]",
 )
 @options.metrics(
     help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name. "
@@ -257,7 +257,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
 )
 @click.option(
     "--suite",
-    default="srflow",
+    default=SUITE,
     metavar="NAME|FILE",
     help="Protocol: which metrics, computed how (srbench list suites).",
 )

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Box
+from srbench.interfaces import DEVICES, LARGEST_SEED, SMALLEST_TILE, Box
 
 Value = TypeVar("Value")
 Command = Callable[..., Any]
@@ -130,9 +130,9 @@ seed = partial(
 device = partial(
     click.option,
     "--device",
-    metavar="auto|cpu|cuda|mps",
+    metavar="|".join(DEVICES),
     default="auto",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    type=click.Choice(DEVICES),
     help="Device to run on; auto takes a GPU if there is one.",
 )
 tile = partial(click.option, "--tile", metavar="PX", type=whole(SMALLEST_TILE), help=f"{TILES} [default: whole images]")

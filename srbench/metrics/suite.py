@@ -17,7 +17,6 @@ from srbench.interfaces import GROUPS, Metric, SRBenchError
 from srbench.metrics import MetricError
 from srbench.plugins.registry import LoadedMetric, load_metric, open_metric, parse_metric, registered
 
-DEFAULT = "srflow"
 BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
 """Several metrics under one name."""
 OF_SETS = ("fid", "kid")

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from srbench.interfaces import MetricFacts, ModelFacts
-from srbench.metrics.suite import DEFAULT, read_suite
+from srbench.interfaces import SUITE, MetricFacts, ModelFacts
+from srbench.metrics.suite import read_suite
 from srbench.run_folder.request import RunSpec
 
 FORMAT = 4
@@ -36,7 +36,7 @@ class Protocol:
     """Side of the tiles in LR pixels; None: images are upscaled whole."""
     quantize: str = "floor"
     """Conversion of outputs to 8-bit images: ``floor`` or ``round``."""
-    columns: tuple[str, ...] = field(default_factory=lambda: read_suite(DEFAULT).columns)
+    columns: tuple[str, ...] = field(default_factory=lambda: read_suite(SUITE).columns)
     """Metrics of the suite with their parameters, measured or not; a folder that names none is of the default suite."""
     kept: int = KEPT
     """Number of samples of an image that are kept as files."""

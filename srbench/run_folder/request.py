@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from srbench.interfaces import LARGEST_SEED, SAMPLES, SMALLEST_TILE, TEMPERATURE
-from srbench.metrics.suite import DEFAULT
+from srbench.interfaces import DEVICES, LARGEST_SEED, SAMPLES, SMALLEST_TILE, SUITE, TEMPERATURE
 from srbench.run_folder import RunFolderError
 
 PHOTOS = "photos"
@@ -31,7 +30,7 @@ class RunSpec:
     crop: int | None = None
     degrade: str | None = None
     """Degradation that makes LR from HR, by name or as a TOML file; None: as the dataset says."""
-    suite: str = DEFAULT
+    suite: str = SUITE
     """Suite by name or as a TOML file."""
     metrics: tuple[str, ...] | None = None
     """Metrics by name; None: those of the suite."""
@@ -89,8 +88,8 @@ class RunSpec:
         for temperature in self.temperature:
             if not 0 <= temperature < math.inf:
                 raise RunFolderError(f"{where}: {temperature} is not a temperature; it has to be 0 or more")
-        if self.device not in ("auto", "cpu", "cuda", "mps"):
-            raise RunFolderError(f"{where}: device is {self.device!r}; choose auto, cpu, cuda or mps")
+        if self.device not in DEVICES:
+            raise RunFolderError(f"{where}: device is {self.device!r}; choose one of {', '.join(DEVICES)}")
         try:
             parse_shard(self.shard)
         except ValueError as error:
