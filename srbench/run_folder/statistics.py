@@ -55,9 +55,25 @@ def _bootstrap(columns: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ends (columns, 2) of the intervals of the means of (columns, n) values."""
     from scipy.stats import bootstrap
 
-    batch = max(1, _BATCH // columns.size)
+    images = columns.shape[1]
+
+    def means(chosen: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+        """(..., m) indices of resampled images -> means (columns, ...): one matrix product serves all columns."""
+        rows = chosen.reshape(-1, chosen.shape[axis]).astype(np.intp)
+        first = np.arange(len(rows))[:, None] * images
+        counts = np.bincount((rows + first).ravel(), minlength=len(rows) * images).reshape(len(rows), images)
+        resampled: NDArray[np.float64] = columns @ counts.T / chosen.shape[axis]
+        return resampled.reshape(len(columns), *chosen.shape[:-1])
+
     result = bootstrap(
-        (columns,), np.mean, axis=1, n_resamples=RESAMPLES, batch=batch, method="BCa", rng=np.random.default_rng(0)
+        (np.arange(images),),
+        means,
+        axis=-1,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=max(1, _BATCH // images),
+        method="BCa",
+        rng=np.random.default_rng(0),
     )
     return np.stack([result.confidence_interval.low, result.confidence_interval.high], axis=1)
 
