@@ -67,7 +67,7 @@ def bench(tmp_path, draw_image, monkeypatch):
     (tmp_path / "own.toml").write_text(SUITE)
     (tmp_path / "short.toml").write_text(SUITE.replace("own", "short").replace("+channels=Y", ""))
     # the reports of the cells are tested elsewhere, and take long
-    monkeypatch.setattr(report, "write_report", lambda folders, published=None: None)
+    monkeypatch.setattr(report, "write_report", lambda folders, **_: None)
     path = tmp_path / "bench.toml"
     path.write_text(
         'models = ["models.py:Nearest", "models.py:Noisy"]\n'
