@@ -76,7 +76,7 @@ def _metrics(spec: RunSpec, manifest: Manifest) -> list[MetricFacts] | None:
     """Metrics of the folder; None if it lacks any that is asked for, or any may have changed."""
     suite = read_suite(spec.suite)
     columns = {parse_metric(column)[0]: column for column in suite.columns}
-    asked = suite.metrics if spec.metrics is None else [columns.get(name, name) for name in spec.metrics]
+    asked = suite.columns if spec.metrics is None else [columns.get(name, name) for name in spec.metrics]
     is_measured = set(asked) <= {metric.spec for metric in manifest.metrics}
     is_current = all(metric_digest(metric.spec, suite.quantize) == metric.digest for metric in manifest.metrics)
     return list(manifest.metrics) if is_measured and is_current else None

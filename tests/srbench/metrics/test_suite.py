@@ -163,7 +163,7 @@ def test_every_table_names_its_suite(classic):
     folder = run(classic).folder
     write_report([folder])
     for name in ("report.md", "report.html", "table.tex", "table.csv", "rows.csv"):
-        assert "classic-y@1" in (folder / name).read_text(), name
+        assert "classic-y@1" in (folder / "report" / name).read_text(), name
     header, line = (folder / "report" / "table.csv").read_text().splitlines()
     assert header.startswith("model,temperature,family,competes,psnr,ssim,n,")
     assert "PSNR|Y|round|crop(scale)|v1" in line
