@@ -294,7 +294,7 @@ def _member(module: ModuleType, name: str, text: str) -> Plugin:
             if (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__ == module.__name__
         ]
         if not name and names:
-            raise PluginError(f"{text} defines {', '.join(names)}; write {text}:{names[0]}")
+            raise PluginError(f"{text} defines {', '.join(names)}; name one of them, as in {text}:{names[-1]}")
         raise PluginError(f"{text}: {unknown('class or function', name, names)}")
     if getattr(module, "__file__", None) is None:
         raise PluginError(f"{text}: {module.__name__} has no file in which to detect changes; name code in a file")

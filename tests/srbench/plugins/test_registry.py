@@ -209,7 +209,7 @@ def test_a_registered_name_comes_before_a_folder(tmp_path, monkeypatch):
         ("no_such_package.x:Name", "unknown model 'no_such_package.x'"),
         ("absent.py:Name", r"absent\.py: no such file"),
         ("{models}:Nearst", r"unknown class or function 'Nearst'; did you mean Nearest\?"),
-        ("{models}", r"models\.py defines Nearest, .*; write .*models\.py:Nearest"),
+        ("{models}", r"models\.py defines Nearest, .*; name one of them, as in .*models\.py:\w+"),
         ("{models}:Nearest", "has scale 4, not 2"),
         ("{models}:BrokenConstructor", r"failed: OSError: no such device \(models\.py line \d+\)"),
     ],
