@@ -59,13 +59,13 @@ _PUBLISHED = {DIFFERS: "$\\neq$", "–": r"\textendash{}"}
 
 
 def escape(text: str) -> str:
-    """Text that pdflatex prints as it is; a character it lacks becomes its code point."""
+    """Text that pdflatex prints verbatim; a character that its fonts lack becomes its code point."""
     escaped = "".join(map(_escape, unicodedata.normalize("NFC", " ".join(text.split()))))
     return re.sub(r"^(?=[\[*])|(?<=-)(?=-)", "{}", escaped)  # neither an argument of the rule above nor a dash
 
 
 def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
-    """Table of the means of a run, with ``intervals`` on a line beneath each row, and the protocol as caption."""
+    """Table of the means of a run, with ``intervals`` on a line below each row; the caption states the protocol."""
     protocol = manifest.protocol
     crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
     images = number_of(len(manifest.scope), "image")
@@ -77,10 +77,10 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
 
 
 def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool) -> str:
-    """Table of the means of one row for each model, with ``intervals`` on a line beneath each.
+    """Table of means with one row for each model, and ``intervals`` on a line below each row.
 
-    ``subject`` begins the caption, in LaTeX. Comments above the table state the packages it needs and the definition of
-    every metric.
+    ``subject``, in LaTeX, begins the caption. Comments above the table name the packages it needs and define every
+    metric.
     """
     name = re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
     lines = [text for line in scores.competing for text in _lines(line, intervals=intervals)]
@@ -104,7 +104,7 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
 
 
 def _lines(line: Line, *, intervals: bool) -> Iterator[str]:
-    """Yield the lines of a row: its means, then with ``intervals`` those, if it has any, and a space."""
+    """Lines of a row: its means, then its intervals, if asked for, and a space."""
     means = [bold(escape(cell.text), is_best=cell.is_best) for cell in line.cells.values()]
     yield row([escape(display_name(line.label)), *means, str(line.images)])
     if intervals:
@@ -138,7 +138,7 @@ def title(metric: MetricFacts) -> str:
 
 
 def display_name(label: str) -> str:
-    """Label with the model as papers write it: ``SRFlow τ=0.8``; labels of users stay as they are."""
+    """Label with the name that papers use: ``SRFlow τ=0.8``; labels of users stay as they are."""
     return re.sub(r"^[a-z-]+(?=$| |\+)", lambda found: NAMES.get(found[0], found[0]), label)
 
 

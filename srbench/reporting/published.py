@@ -1,4 +1,4 @@
-"""Published rows beneath a measured table: those of the same data, scale and protocol."""
+"""Published rows below a measured table: those of the same data, scale and protocol."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def published_rows(manifest: Manifest, metrics: Sequence[MetricFacts], tables: S
     notes = []
     for table in ours:
         if other := _other_data(manifest, table) or _other_protocol(metrics, table):
-            notes.append(f"Not shown, as no number of it can be compared: {table.origin}. {other}")
+            notes.append(f"Not shown, as none of its numbers can be compared: {table.origin}. {other}")
             continue
         for label, values in table.rows.items():
             cells = {}
@@ -123,11 +123,11 @@ def _other_data(manifest: Manifest, table: PublishedTable) -> str:
     """Difference between the images of a run and of a table; empty if there is none."""
     protocol = manifest.protocol
     if protocol.crop is not None:
-        return f"It is of whole images, here the central {protocol.crop} x {protocol.crop} are measured."
+        return f"It is of whole images; here the central {protocol.crop} x {protocol.crop} are measured."
     if len(manifest.images) != table.images or manifest.scope != manifest.images:
-        return f"It is of all {table.images} images, here {len(manifest.scope)} are measured."
+        return f"It is of all {table.images} images; here {len(manifest.scope)} are measured."
     if protocol.lr != MATLAB_BICUBIC:
-        return f"Its LR images are {MATLAB_BICUBIC}, here {protocol.lr}."
+        return f"Its LR images are {MATLAB_BICUBIC}; here they are {protocol.lr}."
     return ""
 
 

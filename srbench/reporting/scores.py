@@ -1,4 +1,4 @@
-"""Table of scores: text, interval and mark of every cell, the same in every format."""
+"""Table of scores: text and interval of every cell, and which are bold, the same in every format."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Scores:
     summary: pd.DataFrame
     """Means and intervals, as in table.csv."""
     published: Published = field(default_factory=Published)
-    """Rows beneath the table that were not measured here."""
+    """Published rows below the table, which were not measured here."""
 
     @property
     def competing(self) -> list[Line]:

@@ -27,14 +27,14 @@ class Row:
 
     sample: SampleRecord
     setting: Setting
-    """Line of the table; its label may differ from that of the record if several runs are merged."""
+    """Line of the table; its label may differ from that of the record in a table of several runs."""
     values: dict[str, Value]
     """Values by metric: one per sample, or a number for the whole set."""
     metric_seconds: float
     invocations: frozenset[int]
     """Indices of the invocations that sampled and measured it."""
     measured_in: frozenset[str] = frozenset()
-    """Keys of the environments in which its values were measured; that of its samples is in their record."""
+    """Keys of the environments in which its values were measured; that of its outputs is in their record."""
 
     @property
     def image(self) -> str:
@@ -48,19 +48,19 @@ class Row:
 
 
 def rows_of(folder: RunFolder) -> list[Row]:
-    """Rows of all that is sampled and current in a run folder, setting by setting in the order of the manifest.
+    """Rows of all current outputs of a run folder, setting by setting in the order of the manifest.
 
-    Values that are missing or failed are left out, and those of another number of samples than their signature states,
-    as of results made elsewhere. Raises RunFolderError if there is no row.
+    Missing and failed values are left out, and values whose signature states another number of samples (results made
+    elsewhere). Raises RunFolderError if there is no row.
     """
-    rows = [row_of(folder, sample) for sample in folder.planned_samples() if not sample.failed]
+    rows = [_row(folder, sample) for sample in folder.planned_samples() if not sample.failed]
     if not rows:
         raise NothingMeasuredError(f"{folder.path}: nothing is measured yet; run its command again")
     return rows
 
 
-def row_of(folder: RunFolder, sample: SampleRecord) -> Row:
-    """Outputs of a record that has not failed, and their values. Raises RunFolderError for too few values."""
+def _row(folder: RunFolder, sample: SampleRecord) -> Row:
+    """Row of a record that has not failed. Raises RunFolderError if a metric has not one value for each sample."""
     scores = folder.scores(sample)
     values = {score.metric: score.value for score in scores if score.value is not None}
     asked = folder.manifest.protocol.samples
@@ -79,12 +79,12 @@ def row_of(folder: RunFolder, sample: SampleRecord) -> Row:
 
 
 def is_of_samples(metric: MetricFacts, samples: int) -> bool:
-    """True if a metric makes one value of so many samples, as its signature states."""
+    """True if a metric makes one value from that many samples, as its signature states."""
     return metric.signature.endswith(f"|n{samples}")
 
 
 def failures_of(folder: RunFolder, label: Callable[[Setting], str]) -> list[str]:
-    """One line for everything that failed the last time it was tried, with the ``label`` of its row."""
+    """One line for everything whose last attempt failed; ``label`` names a setting."""
     faults = []
     for image, known in folder.known.items():
         if known.pair is not None and known.pair.failed:
@@ -102,12 +102,12 @@ class ResultTable:
     """Tidy values: columns model, temperature, image, sample, metric, value; one row per number."""
 
     values: pd.DataFrame
-    """``temperature`` is NaN for a model with one output, ``sample`` is -1 for a value of the whole set."""
+    """``temperature`` is NaN for a model with one output, ``sample`` is -1 for a value of all samples together."""
     metrics: tuple[str, ...]
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row], metrics: tuple[str, ...]) -> ResultTable:
-        """Tabulate rows, in the order in which models are to be listed. Missing values are NaN."""
+        """Tabulate rows in their order. Missing values are NaN."""
         missing: dict[str, Value] = dict.fromkeys(metrics, math.nan)
         values = ((row.setting.model, row.setting.temperature, row.image, missing | row.values) for row in rows)
         return cls.from_values(values, metrics)
@@ -120,8 +120,8 @@ class ResultTable:
         records = [
             (model, temperature, image, sample, metric, value)
             for model, temperature, image, values in rows
-            for metric, found in values.items()
-            for sample, value in _numbered(found)
+            for metric, samples in values.items()
+            for sample, value in _numbered(samples)
         ]
         columns = ["model", "temperature", "image", "sample", "metric", "value"]
         frame = pd.DataFrame.from_records(records, columns=columns)
@@ -143,18 +143,18 @@ class ResultTable:
         return [values.droplevel(["model", "temperature"]) for _, values in groups]
 
     def worst(self, metric: MetricFacts) -> list[pd.Series[float]]:
-        """Values of the worst sample by image, for the direction of a metric; a series for every line of the table."""
+        """Values of the worst sample by image; a series for every model and temperature."""
         keys: list[Hashable] = ["model", "temperature", "image"]
-        found = self.values[self.values["metric"] == metric.name].set_index(keys)["value"] * metric.direction
-        images = found.groupby(level=keys, sort=False, dropna=False).min() * metric.direction
+        samples = self.values[self.values["metric"] == metric.name].set_index(keys)["value"] * metric.direction
+        images = samples.groupby(level=keys, sort=False, dropna=False).min() * metric.direction
         groups = images.groupby(level=keys[:2], sort=False, dropna=False)
         return [values.droplevel(keys[:2]) for _, values in groups]
 
     def means(self) -> pd.DataFrame:
         """One line per model and temperature (the index): the mean over images of every metric, and their number ``n``.
 
-        Images whose value is not finite (PSNR of equal images) are left out of a mean; if no value is finite, neither
-        is the mean. Column ``not_finite`` counts the images with such a value.
+        Values that are not finite (PSNR of equal images) are left out of a mean, unless all are such. Column
+        ``not_finite`` counts the images with such a value.
         """
         images = self.per_image()
         finite = images.map(math.isfinite)
@@ -183,10 +183,9 @@ def csv_texts(
     protocol: Protocol,
     families: Mapping[str, list[str] | list[bool]],
 ) -> dict[str, str]:
-    """Texts of table.csv, the summary of a table, and rows.csv, all its values, by file name.
+    """Texts of table.csv (means and intervals) and rows.csv (all values), by file name.
 
-    table.csv has one line per model and temperature: the columns of the suite first, measured or not, the intervals
-    after all means. Both end with the suite.
+    The columns of table.csv begin with the metrics of the suite, measured or not; intervals follow all means.
     """
     suite = [parse_metric(column)[0] for column in protocol.columns]
     return {
@@ -205,8 +204,7 @@ def summary_csv(
 ) -> str:
     """One line per model and temperature.
 
-    ``families`` are columns that say which lines compete; the metrics ``first`` stand before the number of images,
-    measured or not.
+    ``families`` are further columns; the metrics ``first`` precede the number of images, measured or not.
     """
     lines = summary.reset_index()
     for name, column in families.items():
@@ -222,7 +220,7 @@ def summary_csv(
 
 
 def rows_csv(table: ResultTable, metrics: Sequence[MetricFacts], suite: str) -> str:
-    """One line per number, with the signature of its protocol; ``sample`` is empty for a value of the whole set."""
+    """One line per number, with its signature; ``sample`` is empty for a value of all samples together."""
     rows = table.values.assign(
         sample=table.values["sample"].replace(-1, pd.NA).astype("Int64"),
         signature=table.values["metric"].map({metric.name: metric.signature for metric in metrics}),

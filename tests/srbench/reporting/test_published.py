@@ -65,10 +65,10 @@ def test_same_data_scale_and_protocol(faces):
     [
         ({"dataset": "photos"}, "No published table is of photos at scale 4."),
         ({"scale": 8}, "No published table is of faces at scale 8."),
-        ({"crop": 64}, "whole images, here the central 64 x 64"),
-        ({"limit": 1}, "all 2 images, here 1 are measured"),
-        ({"images": ("a", "b", "c")}, "all 2 images, here 3 are measured"),
-        ({"lr": "a folder of its own, paired by name"}, "here a folder of its own, paired by name"),
+        ({"crop": 64}, "whole images; here the central 64 x 64"),
+        ({"limit": 1}, "all 2 images; here 1 are measured"),
+        ({"images": ("a", "b", "c")}, "all 2 images; here 3 are measured"),
+        ({"lr": "a folder of its own, paired by name"}, "here they are a folder of its own, paired by name"),
         (
             {"metrics": (replace(PSNR, signature="PSNR|RGB|round|crop0|v1"), NIQE)},
             "PSNR: published RGB|floor|crop0, here RGB|round|crop0; NIQE: published another model",
@@ -163,7 +163,7 @@ def test_a_stand_in_for_celeba(make_run):
     found = published_rows(manifest, metrics, read_tables())
     assert [line.label for line in found.lines] == ["Bicubic", "RRDB", "ESRGAN", "SRFlow τ=0.8"]
     assert [cell.text for cell in found.lines[-1].cells.values()] == ["25.24", ".71", ".110", "50.85", "≠"]
-    assert "Not shown, as no number of it can be compared: SRDiff" in found.notes[-1]
+    assert "Not shown, as none of its numbers can be compared: SRDiff" in found.notes[-1]
 
 
 def test_the_packaged_tables():
