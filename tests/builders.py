@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from srbench.benchmark.measure import measure_folders
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.run_folder.protocol import Protocol
 
@@ -171,3 +172,8 @@ def serving(server: BaseServer) -> Iterator[Any]:
             yield server
         finally:
             server.shutdown()
+
+
+def measure_folder(images, hr=None, lr=None, **options):
+    """``measure_folders`` of a single folder."""
+    return measure_folders({images.resolve().name: images}, hr, lr, **options)[0]

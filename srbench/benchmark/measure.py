@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from srbench.benchmark import BenchmarkError
 from srbench.images.folders import images_in
@@ -48,11 +48,6 @@ def labelled(texts: Sequence[str]) -> dict[str, Path]:
 def to_json_text(facts: object) -> str:
     """JSON of facts, in which numbers that are not finite are strings."""
     return json.dumps(to_json(facts), indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def measure_folder(images: Path, hr: Path | None = None, lr: Path | None = None, **options: Any) -> Measured:  # noqa: ANN401
-    """``measure_folders`` of a single folder, which is its own label."""
-    return measure_folders({images.resolve().name: images}, hr, lr, **options)[0]
 
 
 def measure_folders(

@@ -32,7 +32,7 @@ BACKGROUND = "white"
 SAME = 2
 """Levels by which an sRGB profile may move a colour: tables of short profiles are rounded that far."""
 
-PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 """A marker of JPEG that is neither part of the pixels nor a restart."""
 _SOI, _EOI = 0xD8, 0xD9
@@ -97,7 +97,7 @@ def too_many_pixels() -> str:
 
 def _require_end(content: bytes, kind: str | None) -> None:
     """Raise OSError if a PNG or JPEG does not end; more bytes may follow the end."""
-    if kind == "PNG" and PNG_END not in content:
+    if kind == "PNG" and _PNG_END not in content:
         raise OSError("truncated: the end of the PNG is missing")
     if kind in ("JPEG", "MPO") and not _has_end_marker(content):
         raise OSError("truncated: the end marker of the JPEG is missing")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 import zlib
 from functools import cache
@@ -19,7 +18,7 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 from srbench.files.atomic import write_whole
 from srbench.files.paths import no_file
 from srbench.images import ImageError
-from srbench.images.decoding import BACKGROUND, FORMATS, PNG_END, decode, too_many_pixels
+from srbench.images.decoding import BACKGROUND, FORMATS, decode, too_many_pixels
 
 if TYPE_CHECKING:  # reports are made without torch, which takes a second to import
     from torch import Tensor
@@ -141,16 +140,6 @@ def read_recipe(path: Path, chunk: str = "srbench") -> str | None:
     except (OSError, SyntaxError, ValueError):
         return None
     return None if text is None else str(text)
-
-
-def ends_as_png(path: Path) -> bool:
-    """True for a regular file, no link, that ends as a PNG does: it was not emptied or truncated by a power cut."""
-    try:
-        with path.open("rb", buffering=0) as file:
-            file.seek(-len(PNG_END), os.SEEK_END)
-            return file.read() == PNG_END and not path.is_symlink()
-    except OSError:
-        return False
 
 
 def quantize_floor(images: Tensor) -> Tensor:

@@ -1,26 +1,19 @@
-"""Worker processes: how many, and what they inherit. No large library is loaded here."""
+"""The number of worker processes, and the end of a process. No large library is loaded here."""
 
 from __future__ import annotations
 
 import atexit
 import gc
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
 
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-SET_FOR_WORKERS = (*_THREADS, "CUDA_VISIBLE_DEVICES")
-"""Variables that differ between the processes of one command."""
 MOST = 8
-"""Most processes that are started by default."""
+"""Largest default number of processes."""
 IMAGES_EACH = 4
 """Images per process by default: a process first has to load everything."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """The end that a signal asked for, after work in progress was finished. The message says what is kept."""
+    """Raised when a signal has ended the command, after work in progress was finished. The message says what is kept."""
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
@@ -37,26 +30,3 @@ def suitable_workers(device: str, tasks: int) -> int:
 def end_quickly() -> None:
     """Skip garbage collection when this process exits: collecting torch's objects takes 0.3 s."""
     atexit.register(gc.freeze)
-
-
-@contextmanager
-def for_workers(gpu: str | None = None) -> Iterator[None]:
-    """Let processes that start inside use one thread and one GPU, and leave Ctrl-C, which reaches all, to this one.
-
-    The GPU has to be chosen before torch is loaded.
-    """
-    settings = dict.fromkeys(_THREADS, "1") | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
-    before = {name: os.environ[name] for name in settings if name in os.environ}
-    mask = None
-    if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # else the first process starts it, which unblocks Ctrl-C again
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name in settings.keys() - before:
-            del os.environ[name]
-        os.environ.update(before)
-        if mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)

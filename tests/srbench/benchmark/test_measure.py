@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import measure_folder
 
 from srbench import metrics
-from srbench.benchmark.measure import measure_folder
 from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import downscale_uint8
 from srbench.interfaces import SRBenchError
@@ -87,7 +87,7 @@ def test_a_scale_that_cannot_be_told(folders, draw_image):
     [
         ({"names": ["lpips"]}, "LPIPS needs HR images; name their folder with --hr"),
         ({"names": ["pique", "lr_psnr"]}, "LR-PSNR needs LR images; name their folder with --lr"),
-        ({"names": ["fid"]}, "fid compares two folders of images; name the other one with --hr"),
+        ({"names": ["fid"]}, "fid compares two folders of images; name the second with --hr"),
         ({"suite": "classic-y"}, "all metrics of classic-y@1 need HR images; name their folder with --hr"),
         ({"suite": "classic-y", "hr": Path("hr")}, "need the scale; give --scale, or LR images with --lr"),
     ],

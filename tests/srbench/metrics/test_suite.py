@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from builders import measure_folder
 from scipy.signal import convolve2d
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
@@ -18,7 +19,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from srbench.api import evaluate
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.bench_file import requested_runs
-from srbench.benchmark.measure import measure_folder, to_json_text
+from srbench.benchmark.measure import to_json_text
 from srbench.benchmark.run import run, score_run
 from srbench.files.config import ConfigError
 from srbench.images.io import read_image

@@ -6,11 +6,11 @@ import re
 
 import pytest
 import torch
+from builders import measure_folder
 from protocols_of_others import psnr, ssim
 
 import srbench
 from srbench.benchmark.explain.matching import Printed
-from srbench.benchmark.measure import measure_folder
 from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
 
