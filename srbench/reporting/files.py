@@ -129,7 +129,9 @@ def replacing(folder: Path) -> Iterator[Draft]:
     Raises ReportError if ``folder`` holds anything but the unchanged files that srbench wrote there, if another command
     is writing it, or if it cannot be written.
     """
+    folder = folder.resolve() if folder.name in ("", "..") else folder
     new, old = (folder.with_name(f".{folder.name}.{state}") for state in ("new", "old"))
+    _require_ours(folder)  # before anything is written, the lock included
     with _locked(folder):
         if old.is_dir() and not folder.exists():
             old.rename(folder)

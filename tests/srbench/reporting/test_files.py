@@ -234,3 +234,12 @@ def test_a_report_is_made_again_if_an_image_is_lost_or_comes_back(finished, comm
     lost.write_bytes(content)
     renew_report(finished)
     assert strip.read_bytes() == drawn
+
+
+@pytest.mark.parametrize("out", [".", ".."])
+def test_a_folder_without_a_name_of_its_own_is_refused_too(finished, command, monkeypatch, out):
+    monkeypatch.chdir(finished / "images")
+    before = everything(finished)
+    done = command("report", finished, "--out", out)
+    assert (done.code, "not made by srbench" in done.err) == (1, True)
+    assert everything(finished) == before
