@@ -196,6 +196,7 @@ def test_states_and_what_is_left_out(site, command):
 
 def test_the_page_holds_names_as_text(site, command):
     assert command("index", site).code == 0
+    assert command("index", site).code == 0, "an earlier index is replaced"
     text = (site / "index" / "index.html").read_text()
     assert "<script>alert" not in text
     assert "<i>d" not in text
