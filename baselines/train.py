@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
+from baselines.grid_loss import grid_difference
 from baselines.presets import ESRGAN, RRDB, ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import PerceptualLoss, load_vgg
@@ -20,7 +21,6 @@ from srbench.interfaces import TrainingRequest
 from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
-from srbench.training.patterns import grid_difference
 from srbench.weights.files import WeightsError, load_weights
 from srbench.weights.pretrained import fill
 from srbench.weights.table import cached_path

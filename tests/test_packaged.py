@@ -18,6 +18,7 @@ from PIL import Image, ImageEnhance
 from safetensors.torch import load_file
 from scipy.fft import dctn
 
+from baselines.grid_loss import edges_on_grid
 from baselines.presets import ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBNet
 from baselines.zoo import load_rrdb
@@ -28,10 +29,10 @@ from srbench.images.io import luma, pixels_sha256, quantize_round
 from srbench.interfaces import StochasticSRModel, WeightsInfo
 from srbench.models.loading import load_model
 from srbench.plugins.registry import load_dataset, load_metric
-from srbench.training.patterns import edges_on_grid, stripes
 from srbench.weights.files import load_weights
 from srflow import SRFlow
 from srflow.presets import SecondStagePreset, SRFlowPreset
+from srflow.training.sample_losses import stripes
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT / "srbench" / "data" / "photos"

@@ -27,7 +27,7 @@ class RRDBPreset:
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """The three losses of ESRGAN, and one against patterns on the grid of LR."""
+    """The three losses of ESRGAN, and a loss against patterns on the grid of LR."""
 
     pixel_weight: float
     perceptual_weight: float
@@ -46,7 +46,7 @@ class AdversarialConfig:
     perceptual network see (not in the paper). It does not remove the mesh it was meant against (``docs/zoo.md``);
     ``mini-x4`` keeps it because its packaged weights were trained with it."""
     grid_weight: float = 0.0
-    """Weight of ``training.patterns.grid_difference``, edges on the grid of LR pixels (not in the paper)."""
+    """Weight of ``baselines.grid_loss.grid_difference``, edges on the grid of LR pixels (not in the paper)."""
 
     def __post_init__(self) -> None:
         require_range(self, ["discriminator_width"], 1)

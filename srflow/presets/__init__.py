@@ -47,9 +47,9 @@ class SecondStageConfig:
     texture_weight: float
     """Weight of ``sample_losses.texture_difference``: statistics of those features in windows."""
     grid_weight: float
-    """Weight of ``training.patterns.grid_difference``: edges of sample and HR on the grid of LR pixels."""
+    """Weight of ``baselines.grid_loss.grid_difference``: edges of sample and HR on the grid of LR pixels."""
     spectrum_weight: float
-    """Weight of ``training.patterns.spectrum_difference``: power at periods of 2 to 4 pixels."""
+    """Weight of ``sample_losses.spectrum_difference``: power at periods of 2 to 4 pixels."""
     temperature: float
     """Temperature of the sample."""
     perceptual_layer: str

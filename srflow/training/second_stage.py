@@ -16,16 +16,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from baselines.grid_loss import grid_difference
 from baselines.vgg import PerceptualLoss, load_vgg
 from srbench.files.config import ConfigError, load_preset
 from srbench.interfaces import TrainingRequest
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
-from srbench.training.patterns import grid_difference, spectrum_difference
 from srflow.given import bits_per_dimension
 from srflow.model import SRFlow
 from srflow.presets import PERCEPTUAL, SecondStagePreset
-from srflow.training.sample_losses import WINDOW, channel_weights, learned_distance, texture_difference
+from srflow.training.sample_losses import (
+    WINDOW,
+    channel_weights,
+    learned_distance,
+    spectrum_difference,
+    texture_difference,
+)
 from srflow.training.train import LEVELS, model_of, noisy, require_margin, trained
 
 NAME = "srflow-perceptual"

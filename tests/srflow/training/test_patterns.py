@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from srbench.training.patterns import edges_on_grid, grid_difference, spectrum_difference, stripes
+from baselines.grid_loss import edges_on_grid, grid_difference
+from srflow.training.sample_losses import spectrum_difference, stripes
 
 
 def noise(seed=0, batch=2, side=96):
