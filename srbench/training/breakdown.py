@@ -1,4 +1,4 @@
-"""Steps with values that are not finite: skipped, counted, and after a few in a row the end of the training."""
+"""Broken steps, whose loss or gradient is not finite: counted, and after ten in a row the end of the training."""
 
 from __future__ import annotations
 
@@ -16,54 +16,52 @@ from srbench.training.learner import Batch, Learner
 PATIENCE = 10
 """Broken steps in a row that end a training."""
 EXPLODED = 100.0
-"""Factor over the first loss, or over 1, from which a loss counts as broken: it does not recover."""
+"""A loss above this multiple of the first loss, or of 1, counts as broken: it does not recover."""
 
 
 @dataclass
 class Breakdowns(Counts):
-    """Counts of broken steps: those with losses or gradients that are not finite, or with exploded losses."""
+    """The number of broken steps in a row, and the losses of the first step of the training."""
 
-    skipped: int = 0
-    """Steps that changed nothing because their gradient was not finite."""
     in_a_row: int = 0
     first: dict[str, float] = field(default_factory=dict)
 
-    def see(self, losses: Mapping[str, float], *, skipped: bool) -> None:
-        """Count a step."""
-        self.skipped += skipped
+    def count(self, losses: Mapping[str, float], *, skipped: bool) -> None:
+        """Count a step; ``skipped`` if it changed nothing because its gradient was not finite."""
         self.first = self.first or dict(losses)
         limits = {name: EXPLODED * max(1.0, abs(self.first.get(name, 1.0))) for name in losses}
-        broken = skipped or any(not math.isfinite(value) or abs(value) > limits[name] for name, value in losses.items())
-        self.in_a_row = self.in_a_row + 1 if broken else 0
+        sound = all(math.isfinite(value) and abs(value) <= limits[name] for name, value in losses.items())
+        self.in_a_row = 0 if sound and not skipped else self.in_a_row + 1
 
 
 def breakdown(learner: Learner, batch: Batch, kept: int) -> TrainingError:
-    """The error of a training that broke down at the step of ``batch``, after computing its loss once more.
+    """The error of a training that broke down at ``batch``; ``kept`` is the step of the last checkpoint, or 0.
 
-    ``kept`` is the number of steps in the last checkpoint, 0 without one.
+    The loss is computed once more to find the layer.
     """
-    where = _place(learner, batch)
     checkpoint = f"the checkpoint of step {kept} is kept" if kept else "no checkpoint was due before"
     return TrainingError(
-        f"{PATIENCE} steps in a row broke down, the last one step {batch.step}: {where}; {checkpoint}; "
-        "start again with a lower learning rate (--set training.learning_rate=...)"
+        f"{PATIENCE} steps in a row broke down, the last one step {batch.step}: {_cause(learner, batch)}; "
+        f"{checkpoint}; start again with a lower learning rate (--set training.learning_rate=...)"
     )
 
 
-def _place(learner: Learner, batch: Batch) -> str:
-    """The first layer with values that are not finite in weights, outputs or gradients; else the largest gradient."""
+def _cause(learner: Learner, batch: Batch) -> str:
     for name, parameter in learner.network.named_parameters():
         if not parameter.isfinite().all():
             return f"the weights {name} are not finite"
-    if place := first_fault(learner.network, lambda: learner.loss(batch)):
-        return f"numbers that are not finite, first in {place}"
+    if layer := first_fault(learner.network, lambda: learner.loss(batch)):
+        return f"numbers that are not finite, first in {layer}"
     loss, _ = learner.loss(batch)
     learner.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    gradients = {name: p.grad for name, p in learner.network.named_parameters() if p.grad is not None}
-    # The backward pass begins with the last layers.
-    broken = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
+    norms = {
+        name: float(torch.linalg.vector_norm(parameter.grad))
+        for name, parameter in learner.network.named_parameters()
+        if parameter.grad is not None
+    }
+    broken = [name for name, norm in norms.items() if not math.isfinite(norm)]
     if broken:
-        return f"the gradient is not finite, first in {broken[-1]}"
-    name, norm = max(((name, float(torch.linalg.vector_norm(g))) for name, g in gradients.items()), key=lambda x: x[1])
-    return f"the {learner.name} loss is {float(loss.detach()):.4g}, the largest gradient ({norm:.3g}) that of {name}"
+        return f"the gradient is not finite, first in {broken[-1]}"  # the backward pass begins with the last layers
+    largest = max(norms, key=norms.__getitem__)
+    return f"the {learner.name} loss is {float(loss.detach()):.4g}, the largest gradient that of {largest}"

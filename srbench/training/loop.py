@@ -131,7 +131,7 @@ class Training:
             learner.optimizer.zero_grad(set_to_none=True)
             norms[learner.name] = norm
         skipped = [learner for learner in learners if not math.isfinite(norms[learner.name])]
-        breakdowns.see(losses, skipped=bool(skipped))
+        breakdowns.count(losses, skipped=bool(skipped))
         names = {f"gradient of {name}" if len(norms) > 1 else "gradient": norm for name, norm in norms.items()}
         return {**losses, **names, "learning_rate": rate}, (skipped or learners)[0]
 

@@ -54,11 +54,11 @@ def set_values(tensor, value):
 @pytest.mark.parametrize(
     ("parameter", "value", "names", "layer"),
     [
-        ("flow.levels.1.transitions.1.norm.log_scale", -100.0, INVERSE, "flow.levels.1.transitions.1 ("),
-        ("flow.levels.1.transitions.1.norm.log_scale", 100.0, FORWARD, "flow.levels.1.transitions.1 ("),
+        ("flow.levels.1.transitions.1.norm.log_scale", -100.0, INVERSE, "flow.levels.1.transitions.1;"),
+        ("flow.levels.1.transitions.1.norm.log_scale", 100.0, FORWARD, "flow.levels.1.transitions.1;"),
         ("flow.levels.2.steps.1.coupling.network.last.log_scale", 50.0, FORWARD + INVERSE, "steps.1.coupling"),
         ("flow.levels.0.steps.2.injector.network.norm_first.log_scale", 100.0, FORWARD + INVERSE, "steps.2"),
-        ("flow.levels.0.split.prior.bias", 300.0, INVERSE, "flow.levels.0.split ("),
+        ("flow.levels.0.split.prior.bias", 300.0, INVERSE, "flow.levels.0.split;"),
         ("encoder.body.1.2.convs.3.weight", 3e38, FORWARD + INVERSE, "encoder.body.1.2"),
     ],
 )
@@ -92,7 +92,7 @@ def test_what_is_given_is_named_before_any_layer(model, value):
 def test_a_singular_matrix(model):
     with torch.no_grad():
         model.flow.levels[1].steps[2].mixing.weight[0] = 0
-    assert all("first in flow.levels.1.steps.2.mixing (" in fault for fault in faults(model, FORWARD))
+    assert all("first in flow.levels.1.steps.2.mixing;" in fault for fault in faults(model, FORWARD))
     for fault in faults(model, INVERSE):
         assert fault.startswith("flow.levels.1.steps.2.mixing holds a singular matrix")
 

