@@ -367,8 +367,8 @@ class TrainingRequest:
     device: str = "cpu"
     metrics: tuple[Metric, ...] = ()
     """Metrics of the validation; the preset names the one that selects the best weights."""
-    tensorboard: bool = False
-    """Also write losses, metrics and images for TensorBoard."""
+    log_with: str | None = None
+    """Also send losses and metrics to a tracker: ``tensorboard``, ``wandb`` or ``trackio``, if it is installed."""
 
 
 class Trainer(Protocol):

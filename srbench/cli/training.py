@@ -47,7 +47,11 @@ torchrun --nproc-per-node 4 -m srbench train rrdb --preset mini-x8 --data DIR
     "srflow-perceptual the packaged SRFlow]",
 )
 @options.folder("--out", help="Folder of the training. [default: runs/MODEL-PRESET]")
-@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs into the folder.")
+@click.option(
+    "--log-with",
+    type=click.Choice(["tensorboard", "wandb", "trackio"]),
+    help="Also send losses and metrics to a tracker, which has to be installed. TensorBoard writes into the folder.",
+)
 @options.device()
 @click.option(
     "--resume",

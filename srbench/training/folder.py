@@ -19,7 +19,6 @@ from filelock import FileLock, Timeout
 
 from srbench.files.atomic import disk_faults_named, replaced_whole, write_whole
 from srbench.files.config import to_toml
-from srbench.files.paths import no_file, pipes_in
 from srbench.interfaces import Metric, TrainingRequest
 from srbench.training import TrainingError
 from srbench.training.config import TrainingPreset
@@ -29,8 +28,10 @@ from srbench.words import one_line
 
 PRESET = "preset.toml"
 CHECKPOINT = "checkpoint.pt"
-BEST, LOCK = "best.safetensors", "training.lock"
-LOSSES, METRICS = "train.csv", "validation.csv"
+BEST = "best.safetensors"
+LOCK = "training.lock"
+LOSSES = "train.csv"
+METRICS = "validation.csv"
 CURVE_POINTS = 40
 """Most points of a loss curve in the metadata of weights."""
 
@@ -59,13 +60,14 @@ class Journal:
         self._columns: list[str] = []
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
-        """Append one line with the names of the first; what no longer has a value is NaN.
+        """Append a line with the columns of the first line; a column without a value gets NaN.
 
         The line survives the end of the process, but perhaps not a power failure; a resumed training writes the lines
         after its checkpoint again.
         """
-        header = [] if self._columns else self._lines()[:1]
-        self._columns = self._columns or (header[0].strip().split(",") if header else ["step", *values])
+        if not self._columns:
+            header = self._lines()[:1]
+            self._columns = header[0].strip().split(",") if header else ["step", *values]
         with disk_faults_named(self.path), self.path.open("a") as file:
             writer = csv.DictWriter(file, self._columns, "nan", extrasaction="ignore", lineterminator="\n")
             if file.tell() == 0:
@@ -73,7 +75,7 @@ class Journal:
             writer.writerow({"step": step, **values})
 
     def read(self) -> list[dict[str, float]]:
-        """All lines but one that a kill has cut off."""
+        """All lines, without a last line that a kill has cut off."""
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(self._lines())]
 
     def cut(self, end: int) -> None:
@@ -95,13 +97,42 @@ class TrainingFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.losses, self.metrics = Journal(path / LOSSES), Journal(path / METRICS)
+        self.losses = Journal(path / LOSSES)
+        self.metrics = Journal(path / METRICS)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Make the folder, and lock it against other trainings.
+
+        Raises TrainingError if another process trains in it, it cannot be written, or it holds other files.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            known = {PRESET, LOCK}  # left by a training that was killed at once
+            others = [entry.name for entry in self.path.iterdir() if entry.name not in known and entry.name[0] != "."]
+            if others and not (self.path / TRAINING).exists():
+                raise TrainingError(
+                    f"{self.path}: not empty, and no training in it ({min(others)} is); choose another --out"
+                )
+            held = FileLock(self.path / LOCK).acquire(timeout=0)
+        except Timeout:
+            raise TrainingError(
+                f"{self.path}: another process is training in it; wait for it, or choose another --out"
+            ) from None
+        except OSError as error:
+            raise TrainingError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
+        except NotImplementedError:
+            raise TrainingError(
+                f"{self.path}: its file system has no locks, without which two trainings could write at once; "
+                "choose another --out"
+            ) from None
+        with held:
+            yield
 
     def open(self, metadata: WeightsMetadata, preset: TrainingPreset, request: TrainingRequest) -> None:
-        """Begin a training, or find the same one in the folder.
+        """Begin a training, or find the same training in the folder: equal metadata, settings and validation.
 
-        A training is the same if all metadata but the name of the preset are equal.
-        Raises TrainingError if the folder cannot be written or holds another training.
+        Raises TrainingError if the folder holds another training.
         """
         self._metadata = replace(metadata, settings=cattrs.unstructure(preset))
         if not (self.path / TRAINING).exists():
@@ -110,60 +141,21 @@ class TrainingFolder:
                 "lr": [str(folder.resolve()) for folder in request.lr],
                 "validation": request.validation and str(request.validation.resolve()),
                 "start": request.start and str(request.start.resolve()),
-                "tensorboard": request.tensorboard,
+                "log_with": request.log_with,
             }
             description = {"facts": self._metadata.text(), "request": asked}
-            with self._faults_named():
-                write_whole(self.path / PRESET, to_toml(preset).encode())
-                write_whole(self.path / TRAINING, json.dumps(description, indent=1).encode())
+            write_whole(self.path / PRESET, to_toml(preset).encode())
+            write_whole(self.path / TRAINING, json.dumps(description, indent=1).encode())
             return
         known, begun = read_description(self.path)
         self._metadata = replace(self._metadata, preset=known.preset)
-        mine, other = _compared(self._metadata), _compared(known)
-        mine["validation"] = request.validation and str(request.validation.resolve())
-        other["validation"] = begun["validation"]
-        if differing := sorted(key for key in mine.keys() | other.keys() if mine.get(key) != other.get(key)):
+        ours = _compared(self._metadata) | {"validation": request.validation and str(request.validation.resolve())}
+        theirs = _compared(known) | {"validation": begun["validation"]}
+        if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
             raise TrainingError(
                 f"{self.path}: holds a training with other settings or data ({', '.join(differing)}); choose another "
                 f"--out, or resume that one: srbench train --resume {self.path}"
             )
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Lock the folder, which is created, against other trainings.
-
-        Raises TrainingError if another process trains in it, it cannot be written, or it holds other files.
-        """
-        lock = FileLock(self.path / LOCK)
-        with self._faults_named():
-            self.path.mkdir(parents=True, exist_ok=True)
-            known = {PRESET, LOCK}  # left by a training that was killed at once
-            others = [entry.name for entry in self.path.iterdir() if entry.name not in known and entry.name[0] != "."]
-            if others and not (self.path / TRAINING).exists():
-                raise TrainingError(
-                    f"{self.path}: not empty, and no training in it ({min(others)} is); choose another --out"
-                )
-            _refuse_pipes(self.path)
-            try:
-                held = lock.acquire(timeout=0)
-            except Timeout:
-                raise TrainingError(
-                    f"{self.path}: another process is training in it; wait for it, or choose another --out"
-                ) from None
-            except NotImplementedError:
-                raise TrainingError(
-                    f"{self.path}: its file system has no locks, without which two trainings could write at once; "
-                    "choose another --out"
-                ) from None
-        with held:
-            yield
-
-    @contextmanager
-    def _faults_named(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise TrainingError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
 
     def save(self, state: State, step: int) -> None:
         """Write the checkpoint after ``step`` steps."""
@@ -175,7 +167,7 @@ class TrainingFolder:
     def restore(self, state: State, steps: int) -> int:
         """Read the checkpoint into ``state``; returns the number of steps done, 0 without a checkpoint.
 
-        Raises TrainingError for a checkpoint of something else, or of a step outside the training's ``steps``.
+        Raises TrainingError for the checkpoint of another training, or of a step that is not in 1 to ``steps``.
         """
         path = self.path / CHECKPOINT
         if not path.exists():
@@ -202,18 +194,18 @@ class TrainingFolder:
     ) -> None:
         """Write the weights of a network as the file TRAINED or BEST, with all their metadata."""
         tensors = {key: value.to(getattr(torch, storage)).contiguous() for key, value in network.state_dict().items()}
-        config, losses = cattrs.unstructure(network.config), _curves(self.losses.read())
+        config = cattrs.unstructure(network.config)
+        losses = _curves(self.losses.read())
         metadata = replace(self._metadata, config=config, losses=losses, metrics=metrics or None, step=step)
         save_weights(self.path / name, tensors, metadata.text())
 
 
 def read_description(run: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
-    """Metadata of the weights of the training in a folder, as far as known at its start, and the request that began it.
+    """The metadata that a training began with, and its request.
 
-    Raises TrainingError if the folder holds no training, or a pipe.
+    Raises TrainingError if the folder holds no training.
     """
     path = run / TRAINING
-    _refuse_pipes(run)
     try:
         saved = json.loads(path.read_text())
         return read_metadata(saved["facts"], path), dict(saved["request"])
@@ -226,19 +218,22 @@ def read_description(run: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
 def resumed(run: Path, device: str, metrics: tuple[Metric, ...]) -> tuple[str, TrainingRequest]:
     """The model of the training in the folder ``run``, and the request that resumes it.
 
-    The preset is the one in the folder, so that a newer version with other presets resumes alike.
+    The preset is the copy in the folder, so that a version of srbench with other presets resumes it alike.
     Raises TrainingError if the folder holds no training.
     """
     facts, asked = read_description(run)
-    data, lr = (tuple(map(Path, asked[name])) for name in ("data", "lr"))
-    validation, start = (None if asked[name] is None else Path(asked[name]) for name in ("validation", "start"))
-    preset, tensorboard = str(run / PRESET), bool(asked["tensorboard"])
-    return facts.model, TrainingRequest(preset, data, run, (), lr, validation, start, device, metrics, tensorboard)
-
-
-def _refuse_pipes(folder: Path) -> None:
-    for path in pipes_in(folder):
-        raise TrainingError(f"{path}: {no_file(path)}, not a file of a training; remove it")
+    request = TrainingRequest(
+        preset=str(run / PRESET),
+        data=tuple(map(Path, asked["data"])),
+        out=run,
+        lr=tuple(map(Path, asked["lr"])),
+        validation=asked["validation"] and Path(asked["validation"]),
+        start=asked["start"] and Path(asked["start"]),
+        device=device,
+        metrics=metrics,
+        log_with=asked.get("log_with"),
+    )
+    return facts.model, request
 
 
 def _curves(rows: list[dict[str, float]]) -> dict[str, list[float]]:
@@ -254,10 +249,10 @@ def _curves(rows: list[dict[str, float]]) -> dict[str, list[float]]:
 
 def _compared(metadata: WeightsMetadata) -> dict[str, Any]:
     """Facts and settings by name, settings as ``--set`` names them."""
-    text = metadata.text()
-    settings = _flat(json.loads(text.pop("settings", "{}")))
-    text.pop("trained_on", None)  # follows from the rest
-    return text | settings
+    facts = metadata.text()
+    facts.pop("trained_on", None)  # follows from the rest
+    settings = json.loads(facts.pop("settings", "{}"))
+    return facts | _flat(settings)
 
 
 def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -1,33 +1,39 @@
-"""The training loop of all models, from the request to the weights file (docs/architecture.md, Training)."""
+"""The training loop of all models, from the request to the weights file."""
 
 from __future__ import annotations
 
 import math
 import signal
+import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
-from itertools import islice
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
+from srbench.files.atomic import write_whole
 from srbench.images.io import write_png
 from srbench.interfaces import TrainingRequest
 from srbench.machine.processes import Interrupted
+from srbench.training.accelerator import accelerator_on
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import TrainingConfig, TrainingPreset
-from srbench.training.curves import write_curves
+from srbench.training.curves import curves
 from srbench.training.folder import BEST, State, TrainingFolder
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
-from srbench.training.stopping import Clock, Request, stop_requests
+from srbench.training.stopping import stop_requests
 from srbench.training.validation import MOST, SIDE, Best, Validation
 from srbench.training.view import View
 from srbench.weights.files import TRAINED
 from srbench.weights.metadata import WeightsMetadata
+
+CHECKPOINT_SECONDS = 120.0
+"""Longest time between checkpoints, unless saving them would take more than CHECKPOINT_SHARE of it."""
+CHECKPOINT_SHARE = 0.02
 
 
 class Training:
@@ -37,11 +43,11 @@ class Training:
     """
 
     def __init__(self, model: str, scale: int, preset: TrainingPreset, request: TrainingRequest) -> None:
-        self._model, self._scale, self._preset, self._request = model, scale, preset, request
         self.config: TrainingConfig = preset.training
-        self._accelerator = Accelerator(cpu=request.device == "cpu")
+        self._preset = preset
+        self._request = request
+        self._accelerator, self.device = accelerator_on(request.device, request.log_with, request.out)
         self.config.check(self._accelerator.num_processes)
-        self.device: torch.device = self._accelerator.device
         # The main process decodes the images and warns; the others find them decoded.
         with self._accelerator.main_process_first(), warnings.catch_warnings():
             if not self._accelerator.is_main_process:
@@ -51,67 +57,105 @@ class Training:
                 pairs = self.patches.hold_out(MOST, SIDE) or self.patches.centres(MOST, SIDE)
             else:
                 pairs = Patches([request.validation], scale, self.config).centres(MOST, SIDE)
-            self._validation = Validation(pairs, request.metrics)
-        if request.metrics:
-            self._validation.metric(self.config.best)  # an unknown one is an error now, not at the first validation
+        self._validation = Validation(pairs, request.metrics, self.config.best)
         self._folder = TrainingFolder(request.out)
+        size = f"{self.config.steps} steps of {self.config.batch} patches of {self.config.patch} pixels"
+        self._metadata = WeightsMetadata(
+            model=model,
+            scale=scale,
+            preset=Path(request.preset).name.removesuffix(".toml"),
+            licence="not stated",
+            trained_on=f"{self.patches.origin}, {size}",
+            data=self.patches.fingerprint,
+        )
 
     def first_batch(self) -> Batch:
         """All patches of step 0, the same on every process."""
-        return self._on_device(*self.patches.batch(0), step=0, first=0)
+        return self._on_device(0, 0, *self.patches.batch(0))
 
     def fit(
         self, learners: Sequence[Learner], start: str = "", before_step: Callable[[int], None] = lambda step: None
     ) -> Path:
         """Take all remaining steps; returns the weights file of the first learner's network.
 
-        ``start`` is the SHA-256 of the initial weights. ``before_step`` is called with every step. After a kill at any
-        moment, the same call resumes from the last checkpoint.
-        Raises Interrupted after SIGINT or SIGTERM, when the step in progress is finished and saved; TrainingError that
-        names the layer after PATIENCE broken steps in a row, and if another process trains in the folder.
+        ``start`` is the SHA-256 of the initial weights. ``before_step`` is called with the number of every step. After
+        a kill at any moment, the same call resumes from the last checkpoint. Raises Interrupted after SIGINT or
+        SIGTERM, when the step in progress is finished and saved; TrainingError that names the layer after PATIENCE
+        broken steps in a row, and if another process trains in the folder.
         """
-        with self._folder.writing() if self._accelerator.is_main_process else nullcontext():
-            return self._fit(learners, start, before_step)
+        config = self.config
+        folder = self._folder
+        accelerator = self._accelerator
+        main = accelerator.is_main_process
+        rank = accelerator.process_index
 
-    def _fit(self, learners: Sequence[Learner], start: str, before_step: Callable[[int], None]) -> Path:
-        main = self._accelerator.is_main_process
-        with self._accelerator.main_process_first():
-            self._folder.open(self._metadata(start), self._preset, self._request)
-        breakdowns, best = Breakdowns(), Best()
-        average = moving_average(learners[0].network, self.config.average)
-        result = learners[0].network if average is None else average.module
-        state: State = {"breakdowns": breakdowns, "best": best, **_state(learners, average)}
-        kept = self._folder.restore(state, self.config.steps)
-        self._accelerator.wait_for_everyone()
-        if main:
-            self._folder.forget_after(kept)
-        clock = Clock()
-        with stop_requests() as request, self._shown(kept, request) as view:
-            for batch in self._batches(kept):
-                before_step(batch.step)
-                values, broken = self._take_step(batch, learners, breakdowns)
-                if average is not None:
-                    average.update_parameters(learners[0].network)
-                if breakdowns.in_a_row == PATIENCE:
-                    raise breakdown(broken, batch.parts(self.config.accumulate)[0], kept)
-                done = batch.step + 1
-                if view is not None:
-                    self._see(batch.step, values, result, best, view)
-                stop, late = self._agreed(request.signal, main and clock.due())
-                if (stop or late or self._due(done, self.config.checkpoint_every)) and not breakdowns.in_a_row:
+        # Everything that changes during the training, which a checkpoint saves.
+        breakdowns = Breakdowns()
+        best = Best()
+        state: State = {"breakdowns": breakdowns, "best": best}
+        for learner in learners:
+            state |= {learner.name: learner.network, f"{learner.name} optimizer": learner.optimizer}
+        network = learners[0].network
+        average = moving_average(network, config.average)
+        if average is not None:
+            state["average"] = average
+            network = average.module  # the network that is validated and kept
+
+        with folder.writing() if main else nullcontext():
+            with accelerator.main_process_first():
+                folder.open(replace(self._metadata, start=start), self._preset, self._request)
+            kept = folder.restore(state, config.steps)
+            accelerator.wait_for_everyone()
+            if main:
+                folder.forget_after(kept)
+                name = {"name": folder.path.resolve().name}
+                trackers = {"tensorboard": {"purge_step": kept}, "wandb": name, "trackio": name}
+                accelerator.init_trackers("srbench", init_kwargs=trackers)
+            saved_at = time.monotonic()
+            pause = CHECKPOINT_SECONDS
+            with (
+                stop_requests() as stop,
+                View(config, kept, stop, enabled=main) as view,
+                closing(self.patches.batches(kept, rank, accelerator.num_processes)) as batches,
+            ):
+                for step in range(kept, config.steps):
+                    before_step(step)
+                    lr, hr = next(batches)
+                    batch = self._on_device(step, rank * len(hr), lr, hr)
+                    values, broken = self._take_step(batch, learners, breakdowns)
+                    if average is not None:
+                        average.update_parameters(learners[0].network)
+                    if breakdowns.in_a_row == PATIENCE:
+                        raise breakdown(broken, batch.parts(config.accumulate)[0], kept)
+                    done = step + 1
                     if main:
-                        with clock.saving():
-                            self._folder.save(state, done)
-                    kept = done
-                if stop and done < self.config.steps:
-                    self._accelerator.wait_for_everyone()
-                    step = f"step {kept} of {self.config.steps}"
-                    raise Interrupted(f"the training is saved up to {step}" if kept else "no step is finished", stop)
-        if main:
-            self._folder.save_weights(TRAINED, result, self._preset.storage, best.last)
-            write_curves(self._folder.path, self._validation.units)
-        self._accelerator.wait_for_everyone()
-        return self._folder.path / TRAINED
+                        folder.losses.append(step, values)
+                        view.show(done, values)
+                        accelerator.log({f"training/{name}": value for name, value in values.items()}, step)
+                        if done % config.validate_every == 0 or done == config.steps:
+                            self._validate(done, network, best, view)
+
+                    late = main and time.monotonic() - saved_at >= pause
+                    number, late = self._agreed(stop.signal, late)
+                    due = number or late or done % config.checkpoint_every == 0 or done == config.steps
+                    if due and not breakdowns.in_a_row:
+                        if main:
+                            began = time.monotonic()
+                            folder.save(state, done)
+                            saved_at = time.monotonic()
+                            pause = max(CHECKPOINT_SECONDS, (saved_at - began) / CHECKPOINT_SHARE)
+                        kept = done
+                    if number and done < config.steps:
+                        accelerator.wait_for_everyone()
+                        saved = f"the training is saved up to step {kept} of {config.steps}"
+                        raise Interrupted(saved if kept else "no step is finished", number)
+            if main:
+                folder.save_weights(TRAINED, network, self._preset.storage, best.last)
+                self._draw_curves()
+                for tracker in accelerator.trackers:
+                    tracker.finish()
+            accelerator.wait_for_everyone()
+        return folder.path / TRAINED
 
     def _take_step(
         self, batch: Batch, learners: Sequence[Learner], breakdowns: Breakdowns
@@ -124,8 +168,7 @@ class Training:
             for group in learner.optimizer.param_groups:
                 group["lr"] = rate * learner.rate
             losses |= self._gradients(learner, batch)
-            parameters = learner.parameters()
-            norm = float(self._accelerator.clip_grad_norm_(parameters, self.config.max_grad_norm))
+            norm = float(self._accelerator.clip_grad_norm_(learner.parameters(), self.config.max_grad_norm))
             if math.isfinite(norm):
                 learner.optimizer.step()
             learner.optimizer.zero_grad(set_to_none=True)
@@ -155,21 +198,27 @@ class Training:
                 gradient.copy_(mean.view(gradient.shape))
         return dict(zip(sums, means.tolist(), strict=True))
 
-    def _batches(self, start: int) -> Iterator[Batch]:
-        rank, world = self._accelerator.process_index, self._accelerator.num_processes
-        with closing(self.patches.batches(start, rank, world)) as drawn:
-            for step, (lr, hr) in enumerate(islice(drawn, self.config.steps - start), start):
-                yield self._on_device(lr, hr, step=step, first=rank * len(hr))
+    def _validate(self, done: int, network: torch.nn.Module, best: Best, view: View) -> None:
+        """Measure the network after ``done`` steps, and keep its weights if they are the best so far."""
+        metrics = self._validation.measure(network)
+        if not metrics:
+            return
+        self._folder.metrics.append(done, metrics)
+        grid = self._validation.grid(network)
+        write_png(self._folder.path / "validation.png", grid)
+        view.show(done, {f"validation {name}": value for name, value in metrics.items()})
+        self._accelerator.log({f"validation/{name}": value for name, value in metrics.items()}, done)
+        for tracker in self._accelerator.trackers:
+            if hasattr(tracker, "log_images"):  # trackio takes numbers alone
+                tracker.log_images({"validation": grid[None]}, done)
+        if best.see(done, metrics, self._validation.best):
+            self._folder.save_weights(BEST, network, self._preset.storage, best.metrics, best.step)
+        self._draw_curves()
 
-    def _on_device(self, lr: Tensor, hr: Tensor, *, step: int, first: int) -> Batch:
-        lr, hr = (images.to(self.device, non_blocking=True) for images in (lr, hr))
-        return Batch(lr, hr, step, first, self.config.seed)
-
-    def _shown(self, start: int, request: Request) -> AbstractContextManager[View | None]:
-        if not self._accelerator.is_main_process:
-            return nullcontext()
-        board = self._folder.path / "tensorboard" if self._request.tensorboard else None
-        return closing(View(self.config, start, self.device.type, board, request))
+    def _draw_curves(self) -> None:
+        if losses := self._folder.losses.read():
+            image = curves(losses, self._folder.metrics.read(), self._validation.units)
+            write_whole(self._folder.path / "loss.svg", image)
 
     def _agreed(self, stop: int, late: bool) -> tuple[int, bool]:
         """The signal that asked any process to stop, or 0, and whether the main process wants a checkpoint."""
@@ -179,42 +228,6 @@ class Training:
         interrupt, terminate, late = (self._accelerator.reduce(asked.to(self.device), "sum") > 0).tolist()
         return int(signal.SIGTERM) if terminate else int(signal.SIGINT) if interrupt else 0, late
 
-    def _due(self, done: int, every: int) -> bool:
-        return done % every == 0 or done == self.config.steps
-
-    def _see(self, step: int, values: dict[str, float], network: torch.nn.Module, best: Best, view: View) -> None:
-        self._folder.losses.append(step, values)
-        view.step(step, values)
-        if self._due(step + 1, self.config.validate_every):
-            self._validate(step + 1, network, best, view)
-
-    def _validate(self, done: int, network: torch.nn.Module, best: Best, view: View) -> None:
-        metrics = self._validation.measure(network, self.device)
-        if not metrics:
-            return
-        self._folder.metrics.append(done, metrics)
-        grid = self._validation.grid(network, self.device)
-        write_png(self._folder.path / "validation.png", grid)
-        view.validated(done, metrics, grid)
-        if best.see(done, metrics, self._validation.metric(self.config.best)):
-            self._folder.save_weights(BEST, network, self._preset.storage, best.metrics, best.step)
-        write_curves(self._folder.path, self._validation.units)
-
-    def _metadata(self, start: str) -> WeightsMetadata:
-        size = f"{self.config.steps} steps of {self.config.batch} patches of {self.config.patch} pixels"
-        return WeightsMetadata(
-            model=self._model,
-            scale=self._scale,
-            preset=Path(self._request.preset).name.removesuffix(".toml"),
-            licence="not stated",
-            trained_on=f"{self.patches.origin}, {size}",
-            data=self.patches.fingerprint,
-            start=start,
-        )
-
-
-def _state(learners: Sequence[Learner], average: torch.nn.Module | None) -> State:
-    state: State = {} if average is None else {"average": average}
-    for learner in learners:
-        state |= {learner.name: learner.network, f"{learner.name} optimizer": learner.optimizer}
-    return state
+    def _on_device(self, step: int, first: int, lr: Tensor, hr: Tensor) -> Batch:
+        lr, hr = (images.to(self.device, non_blocking=True) for images in (lr, hr))
+        return Batch(lr, hr, step, first, self.config.seed)

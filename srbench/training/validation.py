@@ -28,16 +28,28 @@ LABEL = 18  # height of the labels in pixels
 
 
 class Validation:
-    """Metrics on the same images and latents at every call."""
+    """Metrics on the same images and latents at every call; ``best`` names the one that chooses the best weights.
 
-    def __init__(self, pairs: Sequence[ImagePair], metrics: Iterable[Metric]) -> None:
-        self.pairs, self.metrics = pairs, {metric.facts.name: metric for metric in metrics}
+    Raises TrainingError if metrics are measured, but not that one.
+    """
 
-    def measure(self, network: torch.nn.Module, device: torch.device) -> dict[str, float]:
+    def __init__(self, pairs: Sequence[ImagePair], metrics: Iterable[Metric], best: str) -> None:
+        self.pairs = pairs
+        self.metrics = {metric.facts.name: metric for metric in metrics}
+        if self.metrics and best not in self.metrics:
+            raise TrainingError(f"training.best: {unknown('metric', best, self.metrics)}")
+        self._best = best
+
+    @property
+    def best(self) -> Metric:
+        """The metric that chooses the best weights."""
+        return self.metrics[self._best]
+
+    def measure(self, network: torch.nn.Module) -> dict[str, float]:
         """Mean of every metric over the images, NaN if an image has no value. Networks that sample give one sample."""
         values: dict[str, list[float]] = {name: [] for name in self.metrics}
         for pair in self.pairs:
-            output = _upscaled(network, pair, TEMPERATURE, device)
+            output = _upscaled(network, pair, TEMPERATURE)
             for name, metric in self.metrics.items():
                 values[name].append(math.nan)
                 if output.isfinite().all():
@@ -50,22 +62,16 @@ class Validation:
         """Units of the metrics by name; the title of one without a unit."""
         return {name: metric.facts.unit or metric.facts.title for name, metric in self.metrics.items()}
 
-    def metric(self, name: str) -> Metric:
-        """A metric by its name. Raises TrainingError if it is not measured."""
-        if name not in self.metrics:
-            raise TrainingError(f"training.best: {unknown('metric', name, self.metrics)}")
-        return self.metrics[name]
-
-    def grid(self, network: torch.nn.Module, device: torch.device) -> Tensor:
+    def grid(self, network: torch.nn.Module) -> Tensor:
         """(3, H, W) uint8: labels, then a row per image with LR, output or samples at rising temperatures, and HR."""
         samples = isinstance(network, StochasticSRModel)
         temperatures = (0.0, *SHOWN_TEMPERATURES) if samples else (0.0,)
-        titles = ["LR", *(f"temperature {one:g}" if samples else "output" for one in temperatures), "HR"]
+        titles = ["LR", *(f"temperature {value:g}" if samples else "output" for value in temperatures), "HR"]
         side = min(min(pair.hr.shape[-2:]) for pair in self.pairs[:_SHOWN])
         rows = []
         for pair in self.pairs[:_SHOWN]:
             shown = [F.interpolate(pair.lr[None], size=pair.hr.shape[-2:])[0]]
-            shown += [_upscaled(network, pair, temperature, device).nan_to_num(0.0) for temperature in temperatures]
+            shown += [_upscaled(network, pair, temperature).nan_to_num(0.0) for temperature in temperatures]
             rows.append(torch.cat([image[:, :side, :side] for image in (*shown, pair.hr)], 2))
         return torch.cat([_labels(titles, side), quantize_round(torch.cat(rows, 1))], 1)
 
@@ -75,6 +81,7 @@ class Best(Counts):
     """Metrics of the last and of the best validation."""
 
     step: int = 0
+    """Steps done at the best validation."""
     last: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -90,12 +97,12 @@ class Best(Counts):
 
 
 @torch.no_grad()
-def _upscaled(network: torch.nn.Module, pair: ImagePair, temperature: float, device: torch.device) -> Tensor:
+def _upscaled(network: torch.nn.Module, pair: ImagePair, temperature: float) -> Tensor:
     """(3, H, W) on the CPU: the output of a network, or a sample; all NaN if the network fails or overflows."""
     training = network.training
     network.eval()
     try:
-        lr = pair.lr.to(device)
+        lr = pair.lr.to(next(network.parameters(), pair.lr).device)
         if isinstance(network, StochasticSRModel):
             generator = torch.Generator().manual_seed(0)
             [output] = network.sample(lr, 1, temperature=temperature, generator=generator)
@@ -105,8 +112,8 @@ def _upscaled(network: torch.nn.Module, pair: ImagePair, temperature: float, dev
         return torch.full_like(pair.hr, math.nan)
     finally:
         network.train(training)
-    found = torch.as_tensor(output).to("cpu", torch.float32)
-    return found if found.isfinite().all() else torch.full_like(pair.hr, math.nan)
+    image = torch.as_tensor(output).to("cpu", torch.float32)
+    return image if image.isfinite().all() else torch.full_like(pair.hr, math.nan)
 
 
 def _labels(titles: Sequence[str], width: int) -> Tensor:

@@ -1,100 +1,83 @@
-"""Progress of a training, on stderr and in TensorBoard."""
+"""Progress of a training on stderr."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from rich.console import Console, Group
-from rich.live import Live
+import torch
+from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
-from torch import Tensor
 
 from srbench.machine.memory import peak_memory_mb
-from srbench.training import TrainingError
+from srbench.terminal.output import STDERR, say
 from srbench.training.config import TrainingConfig
-from srbench.training.stopping import Request
+from srbench.training.stopping import StopRequest
 
-_SECONDS = 30  # between lines if stderr is not a terminal
+SECONDS = 30
+"""Time between lines if stderr is not a terminal."""
 
 
-class View:
-    """Losses, metrics, speed and memory: below a live bar in a terminal, as a line now and then elsewhere.
+class View(Progress):
+    """Losses, metrics, speed and memory: below a bar in a terminal, elsewhere as a line every 30 seconds.
 
-    Also writes TensorBoard logs into the folder ``board``, if given; they need the package tensorboard.
+    A context manager; nothing is shown unless ``enabled``.
     """
 
-    def __init__(self, config: TrainingConfig, start: int, device: str, board: Path | None, request: Request) -> None:
-        self._config, self._step, self._start, self._device = config, start, start, device
-        self._request = request
+    def __init__(self, config: TrainingConfig, start: int, stop: StopRequest, *, enabled: bool) -> None:
+        self._config = config
+        self._start = start
+        self._step = start
+        self._stop = stop
         self._values: dict[str, float] = {}
-        self._metrics: dict[str, float] = {}
-        self._board = None if board is None else _writer(board, start)
-        self._console = Console(file=sys.stderr, soft_wrap=True)
-        self._began = self._said = time.monotonic()
-        elapsed = (TextColumn("elapsed"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        self._bar = Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), *elapsed, console=self._console)
-        self._task = self._bar.add_task("training", total=config.steps, completed=start)
-        size = f"{config.steps} steps of {config.batch} patches, {config.patch}x{config.patch} pixels"
-        self._console.print(f"{size}. What to expect from so many steps: docs/training.md", highlight=False)
-        self._live = Live(
-            get_renderable=lambda: Group(self._bar, Text(self._facts())), console=self._console, refresh_per_second=2
+        self._began = time.monotonic()
+        self._said = self._began
+        super().__init__(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("elapsed"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=STDERR,
+            refresh_per_second=2,
+            disable=not (enabled and STDERR.is_terminal),
         )
-        if self._console.is_terminal:
-            self._live.start()
+        self._task = self.add_task("training", total=config.steps, completed=start)
+        if enabled:
+            size = f"{config.steps} steps of {config.batch} patches, {config.patch}x{config.patch} pixels"
+            say(f"{size}. What to expect from so many steps: docs/training.md")
 
-    def step(self, step: int, values: Mapping[str, float]) -> None:
-        """Show the losses of a step that is done."""
-        self._step, self._values = step + 1, dict(values)
-        self._bar.update(self._task, completed=step + 1)
-        self._log("training", step, values)
-        if not self._live.is_started and time.monotonic() - self._said > _SECONDS:
+    def show(self, done: int, values: Mapping[str, float]) -> None:
+        """Show the number of steps done, and the latest values by name; values of other names stay."""
+        self._step = done
+        self._values.update(values)
+        self.update(self._task, completed=done)
+        if self.disable and time.monotonic() - self._said > SECONDS:
             self._say()
 
-    def validated(self, step: int, metrics: Mapping[str, float], grid: Tensor) -> None:
-        """Show new metrics, and log the validation image, (3, H, W) uint8."""
-        self._metrics = {f"validation {name}": value for name, value in metrics.items()}
-        self._log("validation", step, metrics)
-        if self._board is not None:
-            self._board.add_image("validation", grid, step)
-            self._board.flush()
-
-    def close(self) -> None:
-        """Show the last step, and write all logs."""
-        if self._live.is_started:
-            self._live.stop()
-        elif self._step > self._start:
+    def stop(self) -> None:
+        """End the bar, or show the last step as a line."""
+        super().stop()
+        if self.disable and self._values:
             self._say()
-        if self._board is not None:
-            self._board.close()
 
-    def _log(self, group: str, step: int, values: Mapping[str, float]) -> None:
-        if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(f"{group}/{name}", value, step)
-
-    def _facts(self) -> str:
-        speed = (self._step - self._start) * self._config.batch / max(time.monotonic() - self._began, 1e-9)
-        facts = [f"{name} {value:.4g}" for name, value in (self._values | self._metrics).items()]
-        facts.append(f"patches/s {speed:.3g}")
-        memory = peak_memory_mb(self._device)
-        if self._request.signal:
-            facts.insert(0, "stopping after this step; repeat to stop at once")
-        return ", ".join(facts if memory is None else [*facts, f"memory {memory:.0f} MB"])
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, and the values below it."""
+        yield from super().get_renderables()
+        yield Text(self._facts())
 
     def _say(self) -> None:
         self._said = time.monotonic()
-        line = f"step {self._step} of {self._config.steps}: {self._facts()}"
-        self._console.print(line, markup=False, highlight=False)
+        say(f"step {self._step} of {self._config.steps}: {self._facts()}")
 
-
-def _writer(folder: Path, start: int) -> Any:  # noqa: ANN401 - an optional package
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise TrainingError("--tensorboard needs the package tensorboard; pip install tensorboard") from None
-    return SummaryWriter(str(folder), purge_step=start)
+    def _facts(self) -> str:
+        facts = [f"{name} {value:.4g}" for name, value in self._values.items()]
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        facts.append(f"patches/s {(self._step - self._start) * self._config.batch / seconds:.3g}")
+        if self._stop.signal:
+            facts.insert(0, "stopping after this step; repeat to stop at once")
+        memory = peak_memory_mb("cuda" if torch.cuda.is_initialized() else "cpu")  # type: ignore[no-untyped-call]
+        return ", ".join(facts if memory is None else [*facts, f"memory {memory:.0f} MB"])

@@ -62,15 +62,3 @@ def test_an_image_that_is_a_pipe(srbench, in_time, finished, tmp_path, file):
     with in_time("verify"):
         assert srbench("verify", run).exit_code == 1
         assert srbench("score", run, "--metrics", "ssim", "--workers", 1).exit_code == (1 if "hr" in file else 0)
-
-
-@pytest.mark.parametrize("file", ["training.json", "train.csv", "checkpoint.pt"])
-def test_in_a_training(refused, bad, tmp_path, file):
-    (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "training.json").touch()
-    in_place_of(tmp_path / "train" / file, "pipe")
-    for command in (
-        "train --resume {here}/train",
-        "train rrdb --preset mini-x4 --data {bad}/fine --out {here}/train --set training.patch=32 --device cpu",
-    ):
-        refused(command, rf"train/{file}: {KINDS['pipe'][1]} a training", kept=["train"])

@@ -39,9 +39,7 @@ def begin(self, model, scale, preset, request):
 
 def first_batch(self):
     shape, small = (self.config.batch, 3), self.config.patch // self._scale
-    return self._on_device(
-        torch.rand(*shape, small, small), torch.rand(*shape, *[self.config.patch] * 2), step=0, first=0
-    )
+    return self._on_device(0, 0, torch.rand(*shape, small, small), torch.rand(*shape, *[self.config.patch] * 2))
 
 
 def fit(self, learners, start="", before_step=lambda step: None):
@@ -52,9 +50,9 @@ def fit(self, learners, start="", before_step=lambda step: None):
     assert losses
     average.update_parameters(learners[0].network)
     pair = ImagePair("a", torch.rand(3, 8, 8), torch.rand(3, 8 * self._scale, 8 * self._scale))
-    validation = Validation([pair], [load_metric("psnr")])
-    assert validation.measure(average.module, self.device)["psnr"] == 1
-    assert validation.grid(average.module, self.device).device.type == "cpu"
+    validation = Validation([pair], [load_metric("psnr")], "psnr")
+    assert validation.measure(average.module)["psnr"] == 1
+    assert validation.grid(average.module).device.type == "cpu"
     return learners, average.module
 
 

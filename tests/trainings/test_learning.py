@@ -229,3 +229,28 @@ def test_the_folder_of_another_training_is_refused(trainings):
     (trainings.path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):
         trainings.train("rrdb", "file/out")
+
+
+def test_a_device_that_is_not_there_is_refused(trainings):
+    """Not replaced by another."""
+    missing = "mps" if torch.cuda.is_available() else "cuda"
+    with pytest.raises(TrainingError, match=f"device {missing} is not available here"):
+        trainings.train("rrdb", "elsewhere", device=missing)
+    assert not (trainings.path / "elsewhere").exists()
+
+
+def test_a_tracker_gets_losses_metrics_and_the_image(trainings):
+    """The weights are those of a training without it; steps that are repeated count once."""
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    short = ("training.steps=4", "training.validate_every=2")
+    plain = trainings.train("rrdb", "plain", *short)
+    tracked = trainings.train("rrdb", "tracked", *short, log_with="tensorboard")
+    assert load_weights(tracked)[0].keys() == load_weights(plain)[0].keys()
+    assert all(torch.equal(value, load_weights(plain)[0][name]) for name, value in load_weights(tracked)[0].items())
+    events = EventAccumulator(str(trainings.path / "tracked" / "tensorboard" / "srbench")).Reload()
+    values = [event.value for event in events.Scalars("training/l1")]
+    assert values == pytest.approx(trainings.losses("tracked", "l1"))
+    assert [event.step for event in events.Scalars("validation/psnr")] == [2, 4]
+    assert [event.step for event in events.Images("validation")] == [2, 4]

@@ -8,7 +8,7 @@ import signal
 import pytest
 import torch
 
-from srbench.training import TrainingError, stopping
+from srbench.training import TrainingError, loop
 from srbench.training.folder import Journal, TrainingFolder
 
 FILES = ("train.csv", "validation.csv", "weights.safetensors", "best.safetensors")
@@ -63,20 +63,34 @@ def test_a_signal_saves_the_step_in_progress(trainings, number, ranks):
 
 def test_a_long_time_without_a_checkpoint(trainings, monkeypatch):
     saved, save = [], TrainingFolder.save
-    monkeypatch.setattr(stopping, "SECONDS", 0.0)
-    monkeypatch.setattr(stopping, "SHARE", 1e9)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
     monkeypatch.setattr(TrainingFolder, "save", lambda self, state, step: (saved.append(step), save(self, state, step)))
     trainings.train("rrdb", "by-time", "training.steps=4", "training.checkpoint_every=1000")
     assert saved == [1, 2, 3, 4]
 
 
-def test_a_slow_checkpoint_takes_two_percent_of_the_time(monkeypatch):
-    now = iter([0.0, 100.0, 110.0, 600.0, 610.0])
-    monkeypatch.setattr(stopping.time, "monotonic", lambda: next(now))
-    clock = stopping.Clock()
-    with clock.saving():
-        pass
-    assert [clock.due(), clock.due()] == [False, True]
+def test_a_slow_checkpoint_takes_two_percent_of_the_time(trainings, monkeypatch):
+    """A second for each checkpoint, and none for anything else: after the first, one is due when 50 s are over."""
+    now, saved, save = [0.0], [], TrainingFolder.save
+
+    def slow(self, state, step):
+        saved.append(step)
+        now[0] += 1
+        save(self, state, step)
+
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 10.0)
+    monkeypatch.setattr(TrainingFolder, "save", slow)
+    take = loop.Training._take_step
+
+    def timed(self, batch, *rest):
+        now[0] += 10
+        return take(self, batch, *rest)
+
+    monkeypatch.setattr(loop.Training, "_take_step", timed)
+    trainings.train("rrdb", "slow", "training.steps=12", "training.checkpoint_every=1000")
+    assert saved == [1, 6, 11, 12]
 
 
 def full_after(steps):

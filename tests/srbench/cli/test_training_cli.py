@@ -52,7 +52,8 @@ def test_every_option_reaches_the_trainer(srbench, requests):
         "o",
         "--start",
         "s",
-        "--tensorboard",
+        "--log-with",
+        "tensorboard",
         "--device",
         "cpu",
     )
@@ -62,7 +63,7 @@ def test_every_option_reaches_the_trainer(srbench, requests):
     assert (request.preset, request.changes) == ("mini-x8", ("training.steps=3", "storage=float32"))
     assert (request.data, request.lr) == ((Path("d"), Path("e")), (Path("l"), Path("m")))
     assert (request.out, request.start, request.device) == (Path("o"), Path("s"), "cpu")
-    assert request.tensorboard
+    assert request.log_with == "tensorboard"
     assert [metric.facts.name for metric in request.metrics] == ["psnr", "lr_psnr", "lpips"]
 
 

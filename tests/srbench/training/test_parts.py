@@ -11,7 +11,7 @@ from srbench.interfaces import ImagePair, MetricFacts
 from srbench.training import TrainingError
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import LOWEST_RATE, TrainingConfig
-from srbench.training.curves import write_curves
+from srbench.training.curves import curves
 from srbench.training.folder import Journal
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
@@ -138,14 +138,14 @@ def test_the_best_is_by_the_direction_of_the_metric(direction, expected):
 
 def test_validation_means_over_the_images():
     pairs = [ImagePair(str(i), torch.rand(3, 4, 4), torch.rand(3, 8, 8)) for i in range(2)]
-    validation = Validation(pairs, [Named("a", 1, (1.0, 2.0)), Named("b", -1, (0.0, 4.0))])
+    validation = Validation(pairs, [Named("a", 1, (1.0, 2.0)), Named("b", -1, (0.0, 4.0))], "a")
     network = torch.nn.Upsample(scale_factor=2)
-    assert validation.measure(network, torch.device("cpu")) == {"a": 1.5, "b": 2.0}
-    assert validation.grid(network, torch.device("cpu")).shape == (3, 16 + LABEL, 24)
+    assert validation.measure(network) == {"a": 1.5, "b": 2.0}
+    assert validation.grid(network).shape == (3, 16 + LABEL, 24)
     with pytest.raises(TrainingError, match="unknown metric 'lpips'"):
-        validation.metric("lpips")
+        Validation(pairs, validation.metrics.values(), "lpips")
     broken = torch.nn.Sequential(network, torch.nn.Threshold(2.0, math.nan))
-    assert all(math.isnan(value) for value in validation.measure(broken, torch.device("cpu")).values())
+    assert all(math.isnan(value) for value in validation.measure(broken).values())
 
 
 def test_images_held_out_are_not_trained_on(tmp_path):
@@ -234,16 +234,13 @@ def test_curves_of_a_training(tmp_path):
     journal = Journal(tmp_path / "train.csv")
     for step in range(1000):
         journal.append(step, {name: math.nan if step == 3 else 1 / (1 + step) for name in ("l1", "discriminator")})
-    Journal(tmp_path / "validation.csv").append(500, {"psnr": 20.0, "lpips": math.nan})
+    metrics = Journal(tmp_path / "validation.csv")
+    metrics.append(500, {"psnr": 20.0, "lpips": math.nan})
     drawn = []
     for _ in range(2):
-        write_curves(tmp_path, {"psnr": "dB"})
-        drawn.append((tmp_path / "loss.svg").read_text())
+        drawn.append(curves(journal.read(), metrics.read(), {"psnr": "dB", "lpips": ""}).decode())
     assert drawn[0] == drawn[1]
     text = drawn[0]
     titles = ("l1", "discriminator", "validation psnr", "validation lpips")
     assert all(f"<!-- {unit} -->" in text for unit in ("loss", "dB", "step"))
     assert [f"<!-- {title} -->" in text for title in titles] == [True, True, True, False]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(TrainingError, match="holds no losses"):
-        write_curves(tmp_path / "empty", {})

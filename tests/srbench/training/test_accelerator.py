@@ -1,0 +1,42 @@
+"""The device that was asked for is the device of the training, or there is none."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from srbench.training import TrainingError, accelerator
+from srbench.training.accelerator import accelerator_on
+
+
+@pytest.mark.parametrize("device", ["mps", "cuda:9", "gpu", "auto", "cpu:cpu"])
+def test_a_device_that_is_not_there_is_an_error(device, tmp_path):
+    with pytest.raises(TrainingError, match=f"device {device} is not available here .*use cpu, cuda or mps"):
+        accelerator_on(device, None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("device", "processes", "expected"),
+    [
+        ("cuda", 1, "cuda"),
+        ("cuda:1", 1, "cuda:1"),
+        ("cuda", 2, "cuda"),
+        ("cuda:1", 2, "device cuda:1 is a single GPU; with several processes, name cuda"),
+        ("mps", 1, "device mps: Accelerate already uses cuda in this process"),
+    ],
+)
+def test_the_device_is_the_one_asked_for(device, processes, expected, tmp_path, monkeypatch):
+    accelerate = SimpleNamespace(device=torch.device("cuda"), num_processes=processes)
+    monkeypatch.setattr(accelerator.torch, "empty", lambda *size, device: None)
+    monkeypatch.setattr(accelerator, "Accelerator", lambda **options: accelerate)
+    if " " in expected:
+        with pytest.raises(TrainingError, match=expected):
+            accelerator_on(device, None, tmp_path)
+    else:
+        assert accelerator_on(device, None, tmp_path) == (accelerate, torch.device(expected))
+
+
+def test_a_tracker_that_is_not_installed_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(accelerator, "find_spec", lambda name: None)
+    with pytest.raises(TrainingError, match="--log-with wandb needs the package wandb; pip install wandb"):
+        accelerator_on("cpu", "wandb", tmp_path)
