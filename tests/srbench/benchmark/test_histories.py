@@ -65,6 +65,10 @@ class Mine:
         return 0.9 * samples.mean(dim=(1, 2, 3))
 """
 FILES = {"models/models.py": MODELS, "models/weight.txt": "0.9", "metric/mine.py": METRIC}
+CHANGES = st.lists(
+    st.sampled_from(["noisy", "bicubic", "temperature", "metric", "images", *FILES, *"aabcde"]), max_size=3
+)
+"""More models, temperatures, metrics or images; plug-ins and photographs that change."""
 
 
 def values_in(run):
@@ -133,39 +137,28 @@ class Histories(RuleBasedStateMachine):
     def has_run(self):
         return (self.out / "manifest.json").exists()
 
-    # What a user asks for
-
-    @rule(label=st.sampled_from(["noisy", "bicubic"]))
-    def one_more_model(self, label):
-        self.asked_models.add(label)
-
-    @rule()
-    def one_more_temperature(self):
-        self.temperatures = (0.3, 0.8)
-
-    @rule(count=st.integers(2, 3))
-    def more_metrics(self, count):
-        self.metrics = self.all_metrics[: max(count, len(self.metrics))]
-
-    @rule()
-    def more_images(self):
-        self.limit = None
-
-    # What changes meanwhile
-
-    @rule(name=st.sampled_from("abcde"))
-    def another_photograph(self, name):
-        self.draw(name)
-
-    @rule(name=st.sampled_from(list(FILES)))
-    def another_plugin(self, name):
-        self.versions += 1
-        (self.here / name).write_text(FILES[name].replace("0.9", str(0.5 + self.versions / 1000)))
+    def change(self, what):
+        """Ask for more, or let a photograph or a plug-in change."""
+        if what in self.all_models:
+            self.asked_models.add(what)
+        elif what == "temperature":
+            self.temperatures = (0.3, 0.8)
+        elif what == "metric":
+            self.metrics = self.all_metrics[: len(self.metrics) + 1]
+        elif what == "images":
+            self.limit = None
+        elif what in FILES:
+            self.versions += 1
+            (self.here / what).write_text(FILES[what].replace("0.9", str(0.5 + self.versions / 1000)))
+        else:
+            self.draw(what)
 
     # Commands
 
-    @rule()
-    def run(self):
+    @rule(changes=CHANGES)
+    def run(self, changes):
+        for what in changes:
+            self.change(what)
         outcome = run(self.request)
         assert not outcome.failures
         self.compare()
@@ -189,9 +182,11 @@ class Histories(RuleBasedStateMachine):
         score_run(self.out, ["ssim"])
         assert before.items() <= values_in(self.out).items()
 
-    @rule(steps=st.integers(0, 12), where=st.sampled_from(["before", "between", "torn"]))
-    def killed(self, steps, where):
+    @rule(changes=CHANGES, steps=st.integers(0, 12), where=st.sampled_from(["before", "between", "torn"]))
+    def killed(self, changes, steps, where):
         """Killed before a journal entry, between its images and its lines, or in the middle of a line."""
+        for what in changes:
+            self.change(what)
         add = Journal.add
         left = steps
 
@@ -278,4 +273,4 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=12, stateful_step_count=12, deadline=None)
+TestHistories.settings = settings(max_examples=12, stateful_step_count=10, deadline=None)
