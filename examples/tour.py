@@ -29,7 +29,7 @@ print(results.table)  # in a notebook, `results` alone shows the table with the 
 print(results.rows.head())
 
 # %% Compare two models image by image: difference, 95 % interval, paired permutation test.
-print(results.compare("srflow", "bicubic")[["a", "b", "difference", "low", "high", "p_holm", "verdict"]].round(3))
+print(results.compare("srflow", "bicubic")[["a", "b", "difference", "low", "high", "p", "verdict"]].round(3))
 
 # %% Score another metric, from the saved images: no model runs again.
 results = results.score("ssim")
