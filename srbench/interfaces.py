@@ -129,7 +129,7 @@ class Step:
     fault: str = ""
     """Failure that just happened, in one line."""
     share: float | None = None
-    """Finished share of the work, which gives the pace (see ``Session.image_done``); None: ``done / total``."""
+    """Finished share of the work, from which the remaining time follows; None: ``done / total``."""
 
 
 Progress = Callable[[Step], None]

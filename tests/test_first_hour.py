@@ -100,7 +100,9 @@ def test_the_table_for_the_paper(main_run):
 
 
 def test_a_network_of_ones_own(here):
-    assert "net.py defines Block, Net; name one of them, as in net.py:Net" in typed(here, "run --models net.py --scale 4", code=1)
+    assert "net.py defines Block, Net; name one of them, as in net.py:Net" in typed(
+        here, "run --models net.py --scale 4", code=1
+    )
     typed(here, "run --models bicubic,net.py:Net --scale 4 --limit 1 --crop 96 --metrics psnr,cost --out runs/net")
     assert "Net" in (here / "runs/net/report/report.md").read_text()
 

@@ -10,7 +10,7 @@ import click
 
 from srbench.cli import options
 from srbench.interfaces import TEMPERATURE, Box, SRBenchError
-from srbench.terminal.output import say, show
+from srbench.terminal.output import show
 from srbench.terminal.progress import shown_progress
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ def upscale(dry_run: bool, **values: Any) -> None:  # noqa: ANN401 - click's
     """
     failures = 0
     with shown_progress(f"opening {', '.join(values['models'])}") as progress:
-        from srbench.editing.upscale import UpscaleSpec, estimate, upscale
+        from srbench.upscaling import UpscaleSpec, estimate, upscale
 
         if dry_run:
             for line in estimate(UpscaleSpec(**values)):
                 show(line)
             return
-        for result in upscale(UpscaleSpec(**values), progress, say):
+        for result in upscale(UpscaleSpec(**values), progress):
             failures += bool(result.fault)
             for path, lr_psnr in zip(result.files, result.lr_psnr, strict=True):
                 show(f"{path}  LR-PSNR {lr_psnr:.2f} dB{'  (kept)' if result.kept else ''}")

@@ -1,7 +1,7 @@
-"""Your own images: upscaled, edited in latent space, explored on a page."""
+"""Your own images: edited in latent space, explored on a page."""
 
 from srbench.interfaces import SRBenchError
 
 
 class EditError(SRBenchError):
-    """An image that cannot be upscaled or edited as requested."""
+    """An image that cannot be edited as requested."""

@@ -1,0 +1,330 @@
+"""``srbench upscale``: your own images, files and folders in, PNG files out. Existing outputs are kept."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+
+import torch
+
+from srbench.files.hashes import sha256_file
+from srbench.images.folders import images_below
+from srbench.images.io import (
+    header_size,
+    quantize_floor,
+    read_image,
+    read_recipe,
+    read_uint8,
+    require_readable_size,
+    write_png,
+)
+from srbench.interfaces import (
+    LargeSRModel,
+    Model,
+    PrecomputedResults,
+    Progress,
+    SRBenchError,
+    Step,
+    StochasticSRModel,
+    silent,
+)
+from srbench.machine.memory import free_bytes
+from srbench.metrics import lr_psnr
+from srbench.models.inference import COPIES, Draw, choose_device, require_memory, upscale_one_by_one
+from srbench.models.inference import upscale as upscale_image
+from srbench.models.loading import LoadedModel, load_model
+from srbench.run_folder.protocol import exactly
+from srbench.terminal.output import duration
+from srbench.words import FILE_NAME, is_file_name, number_of
+
+AT_ONCE = 2**30
+"""Bytes above which a CPU upscales an image in tiles, if the model gives the same output that way."""
+TILE = 128
+"""Side of these tiles in LR pixels: as fast as the whole image at once."""
+PROBE = 128
+"""Side of the LR image timed to estimate the run time."""
+PROBE_SAMPLES = 5
+"""Largest number of samples of the timed image."""
+BITS_8 = 1 / 4
+"""Memory of a sample kept as 8-bit values, relative to float32."""
+
+
+class UpscaleError(SRBenchError):
+    """An image that cannot be upscaled as requested."""
+
+
+@dataclass(frozen=True)
+class UpscaleSpec:
+    """The arguments of ``srbench upscale``."""
+
+    paths: tuple[Path, ...]
+    models: tuple[str, ...]
+    scale: int
+    out: Path
+    temperature: tuple[float, ...]
+    samples: int
+    seed: int
+    """Every image is sampled with a new generator of this seed."""
+    device: str
+    tile: int | None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One image, model and temperature."""
+
+    path: Path
+    loaded: LoadedModel
+    draw: Draw
+    name: Path
+    """Path of the output without ``_sampleN`` and ending."""
+    count: int | None
+    """Number of samples, which are numbered in their names; None for a single output."""
+
+    def files(self) -> Iterator[Path]:
+        """Paths of the outputs, one per sample; --samples may be too large for a list."""
+        return map(self._file, range(self.count or 1))
+
+    def is_done(self) -> bool:
+        """True if the last output exists."""
+        return self._file((self.count or 1) - 1).exists()
+
+    def _file(self, number: int) -> Path:
+        sample = "" if self.count is None else f"_sample{number}"
+        return self.name.with_name(f"{self.name.name}{sample}.png")
+
+
+@dataclass(frozen=True)
+class Upscaled:
+    """Result for one image."""
+
+    files: tuple[Path, ...] = ()
+    """One file per sample; none if the image could not be upscaled."""
+    lr_psnr: tuple[float, ...] = ()
+    """LR-PSNR in dB, one per file."""
+    kept: bool = False
+    """True if the files already existed and were made in the same way."""
+    fault: str = ""
+
+
+def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled]:
+    """Upscale one image after another; an image that fails is reported and the rest are upscaled.
+
+    ``a.jpg`` becomes ``a.png``; beside an ``a.png`` the two become ``a_jpg.png`` and ``a_png.png``.
+    Each of several models has a folder named by its label; several temperatures are in the names, as in ``a_t0.4.png``.
+    ``progress`` is called for every image, and for every tile of an image that is upscaled in tiles, with the finished
+    share of all pixels. Raises SRBenchError if a model is unknown or has another scale.
+    """
+    device, models = _opened(spec)
+    sources, faults = _sources(spec)
+    tasks = _tasks(spec, models, sources)
+    total = len(tasks)
+    for fault in faults:
+        progress(Step(0, total, "", fault))
+        yield Upscaled(fault=fault)
+    pixels = [math.prod(header_size(task.path)) for task in tasks]
+    all_pixels = max(sum(pixels), 1)
+    finished = 0
+    for done, task in enumerate(tasks):
+        step = Step(done, total, str(task.path), share=finished / all_pixels)
+        progress(step)
+        try:
+            yield _one(spec, task, device, _within(step, pixels[done] / all_pixels, progress))
+        except SRBenchError as error:
+            progress(replace(step, what="", fault=str(error)))
+            yield Upscaled(fault=str(error))
+        finished += pixels[done]
+    progress(Step(total, total, ""))
+
+
+def _within(step: Step, weight: float, progress: Progress) -> Callable[[float], None]:
+    """Report progress inside an image that is ``weight`` of all work: called with the share done since the last call."""
+    share = step.share or 0.0
+
+    def advance(more: float) -> None:
+        nonlocal share
+        share += more * weight
+        progress(replace(step, share=share))
+
+    return advance
+
+
+def estimate(spec: UpscaleSpec) -> Iterator[str]:
+    """Lines for a reader: what would be upscaled, with the memory of each image and the time of all.
+
+    Writes nothing. Raises SRBenchError as ``upscale`` does.
+    """
+    device, models = _opened(spec)
+    sources, faults = _sources(spec)
+    tasks = _tasks(spec, models, sources)
+    made = sum(1 for task in tasks for _ in takewhile(Path.exists, task.files()))
+    outputs = sum(task.count or 1 for task in tasks)
+    yield f"{number_of(len(sources), 'image')}, {number_of(outputs, 'output')}, {made} already made"
+    yield from (f"cannot be upscaled: {fault}" for fault in faults)
+    for loaded in models:
+        todo = Counter(task.path for task in tasks if task.loaded is loaded and not task.is_done())
+        if todo and len(models) > 1:
+            yield f"{loaded.label}:"
+        yield from _estimated(loaded.model, _draw(spec), device, todo)
+
+
+def _estimated(model: Model, draw: Draw, device: str, todo: Counter[Path]) -> Iterator[str]:
+    """Tile and memory of each image, and the time of all: their pixels times a measured rate.
+
+    An image counts once for each temperature. One small image is upscaled; raises ModelError if the model fails.
+    """
+    pixels = 0
+    for path, times in todo.items():
+        try:
+            tile = chosen_tile(model, draw, device, path)
+        except SRBenchError as error:
+            yield f"cannot be upscaled: {error}"
+            continue
+        width, height = header_size(path)
+        pixels += times * _samples(model, draw) * width * height
+        how = "at once" if tile is None else f"in tiles of {tile}"
+        if isinstance(model, LargeSRModel):
+            together = draw.samples if tile is None else 1
+            how += f", {together * model.memory(height, width, tile) / 2**30:.1f} GB besides the program"
+        yield f"{path}: {width}x{height} {how}"
+    if pixels:
+        yield f"estimated: {duration(pixels * _seconds_per_pixel(model, draw, device))} on this machine"
+
+
+def _seconds_per_pixel(model: Model, draw: Draw, device: str) -> float:
+    """Seconds for an LR pixel of one sample, measured on a small image."""
+    draw = Draw(draw.temperature, min(draw.samples, PROBE_SAMPLES), draw.seed)
+    lr = torch.rand((3, PROBE, PROBE), generator=torch.Generator().manual_seed(0))
+    upscale_image(model, "the timed image", lr[:, :16, :16], draw, device)  # the first call loads kernels
+    start = time.perf_counter()
+    upscale_image(model, "the timed image", lr, draw, device)
+    return (time.perf_counter() - start) / (_samples(model, draw) * PROBE * PROBE)
+
+
+def _samples(model: Model, draw: Draw) -> int:
+    return draw.samples if isinstance(model, StochasticSRModel) else 1
+
+
+def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None:
+    """The requested tile; else TILE if the whole image would take more than AT_ONCE bytes on a CPU; None: no tiles.
+
+    Only the header of the image is read. Raises UpscaleError or ModelError if the image needs more memory than there
+    is even so, and ImageError for an image with too many pixels.
+    """
+    width, height = header_size(path)
+    in_parts = isinstance(model, LargeSRModel) and device == "cpu"  # finished samples are then kept as 8-bit values
+    samples = _samples(model, draw)
+    if samples > 1 or not in_parts:
+        require_memory(str(path), samples, [model.scale * height, model.scale * width], BITS_8 if in_parts else COPIES)
+    if not isinstance(model, LargeSRModel) or not in_parts:
+        require_readable_size(path)
+        return draw.tile
+    whole = draw.samples * model.memory(height, width, None)
+    tile = TILE if draw.tile is None and whole > AT_ONCE else draw.tile
+    needed = model.memory(height, width, tile)
+    free = free_bytes()
+    if free is not None and needed > free:
+        raise UpscaleError(
+            f"{path}: LR of {height}x{width} takes {needed / 2**30:.1f} GB{' in tiles' if tile else ''}, and "
+            f"{free / 2**30:.1f} GB are free; cut it into parts"
+        )
+    require_readable_size(path)
+    return tile
+
+
+def _opened(spec: UpscaleSpec) -> tuple[str, list[LoadedModel]]:
+    device = choose_device(spec.device)
+    models: dict[str, LoadedModel] = {}
+    for text in spec.models:
+        loaded = load_model(text, spec.scale, device)
+        if isinstance(loaded.model, PrecomputedResults):
+            raise UpscaleError(f"{text}: a folder of results cannot upscale; name a model")
+        if (other := models.setdefault(loaded.label, loaded)) is not loaded:
+            raise UpscaleError(f"{text}: its label {loaded.label} is that of {other.spec}; give another: LABEL={text}")
+    return device, [*models.values()]
+
+
+def _draw(spec: UpscaleSpec) -> Draw:
+    return Draw(spec.temperature[0], spec.samples, spec.seed, spec.tile)
+
+
+def _tasks(spec: UpscaleSpec, models: list[LoadedModel], sources: dict[Path, Path]) -> list[_Task]:
+    """Every image with every model, at every temperature if the model samples."""
+    tasks = []
+    for loaded in models:
+        out = spec.out / loaded.label if len(models) > 1 else spec.out
+        samples = isinstance(loaded.model, StochasticSRModel)
+        count = spec.samples if samples and spec.samples > 1 else None
+        for name, path in sources.items():
+            for temperature in spec.temperature if samples else spec.temperature[:1]:
+                at = f"_t{exactly(temperature)}" if samples and len(spec.temperature) > 1 else ""
+                draw = replace(_draw(spec), temperature=temperature)
+                tasks.append(_Task(path, loaded, draw, out / name.with_name(f"{name.name}{at}"), count))
+    return tasks
+
+
+def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
+    """Images below the paths, by the path of their output in --out without its ending; and one line per fault."""
+    names: dict[Path, Path] = {}
+    faults = []
+    for path in spec.paths:
+        try:
+            if not path.is_dir():
+                names.setdefault(path, Path(path.name))
+                continue
+            root, out = path.resolve(), spec.out.resolve()
+            for image in images_below(path):
+                relative = image.relative_to(path)
+                is_output = root != out and (root / relative).is_relative_to(out)
+                if not is_output:
+                    names.setdefault(image, relative)
+        except SRBenchError as error:
+            faults.append(str(error))
+    stems = Counter(relative.with_suffix("") for relative in set(names.values()))
+    sources: dict[Path, Path] = {}
+    for path, relative in names.items():
+        name = relative.with_suffix("")
+        if stems[name] > 1:
+            name = name.with_name(f"{relative.stem}_{relative.suffix[1:].lower()}")
+        if (other := sources.setdefault(name, path)) != path:
+            faults.append(f"{path}: {other} has the same name; upscale it into another --out")
+    return sources, faults
+
+
+def _one(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float], None]) -> Upscaled:
+    path, loaded = task.path, task.loaded
+    tile = chosen_tile(loaded.model, task.draw, device, path)
+    files = tuple(task.files())
+    lr = read_uint8(path).float() / 255
+    if not is_file_name(path.stem):
+        raise UpscaleError(f"{path}: its name cannot be {FILE_NAME}; rename it")
+    facts = {"model": loaded.spec, "digest": loaded.digest, "scale": spec.scale, "lr": sha256_file(path)}
+    if isinstance(loaded.model, StochasticSRModel):
+        facts |= {"temperature": task.draw.temperature, "samples": spec.samples, "seed": spec.seed}
+    recipe = json.dumps(facts | ({} if spec.tile is None else {"tile": spec.tile}))
+    existing = [file for file in files if file.exists()]
+    for file in existing:
+        if read_recipe(file) != recipe:
+            raise UpscaleError(f"{file}: exists and was made differently; choose another --out")
+    if kept := len(existing) == len(files):
+        samples = [read_image(file) for file in files]
+    else:
+        draw = replace(task.draw, tile=tile)
+        if isinstance(loaded.model, LargeSRModel) and draw.tile is not None:
+            images = upscale_one_by_one(loaded.model, path.stem, lr, draw, device, progress)
+        else:
+            images = iter(upscale_image(loaded.model, path.stem, lr, draw, device).images)
+        samples = []
+        for file in files:
+            image = next(images)
+            samples.append(torch.stack([quantize_floor(channel) for channel in image]))
+            del image
+            write_png(file, samples[-1], recipe)
+        lr = quantize_floor(lr)
+    return Upscaled(files, tuple(float(lr_psnr(one, lr)) for one in samples), kept)
