@@ -2,8 +2,8 @@
 
 A store is a folder with two files: ``pixels`` holds all images one after another, each (h, w, 3) uint8, and
 ``index.json`` their names, sizes and hashes. It is built under a lock in a temporary folder, which is renamed when
-complete: a kill never leaves half a store, and of two trainings that start at once one waits. Its name is a hash of
-the names, sizes and times of the source files, so a changed folder is decoded again.
+complete: a kill leaves no half store, and of two trainings that start together the second waits. Its name is a hash of
+the names, sizes and times of the source files, so a folder that has changed is decoded again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,7 +37,7 @@ _FORMAT = 3
 _THREADS = min(4, os.cpu_count() or 1)
 """Threads that decode; each holds a whole image several times over."""
 _NAMED = 20
-"""Left-out images that are named before the rest is only counted."""
+"""Most left-out images that a message names."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -70,7 +69,7 @@ class ImageStore:
 def decoded(folders: Sequence[Path]) -> ImageStore:
     """All images in and below the folders, from the cache unless they have changed.
 
-    Unreadable images are named in one warning and left out. With several folders, a name begins with the number of the
+    Unreadable images are named in a warning and left out. With several folders, a name begins with the number of the
     folder. Raises ImageError for a folder without images, TrainingError if no image can be used.
     """
     files: dict[str, Path] = {}
@@ -86,11 +85,11 @@ def decoded(folders: Sequence[Path]) -> ImageStore:
 
 
 def downscaled(store: ImageStore, scale: int) -> ImageStore:
-    """The same images, cropped to a multiple of the scale and downscaled as a whole by ``downscale_uint8``.
+    """The same images, cropped to a multiple of the scale and downscaled as a whole, as public LR sets are made.
 
-    Public LR sets are made like this. The result is kept beside the store at 1/scale^2 of its size: downscaling every
-    patch with the margin of the kernel would take longer than all the rest of the loading. Images smaller than the
-    scale are left out. Raises TrainingError if none is left.
+    The result is kept beside the store at 1/scale^2 of its size: downscaling every patch with the margin of the kernel
+    would take longer than all the rest of the loading. Images smaller than the scale are left out. Raises
+    TrainingError if none is left.
     """
     numbers = {name: number for number, name in enumerate(store.names)}
 
@@ -106,13 +105,13 @@ def downscaled(store: ImageStore, scale: int) -> ImageStore:
 
 
 def listed(faults: Sequence[str]) -> str:
-    """The first faults as one line, and the number of the others."""
+    """The first faults as one line, and the number of the rest."""
     more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
     return "; ".join(faults[:_NAMED]) + more
 
 
 def warn_of_left_out(faults: Sequence[str]) -> None:
-    """Name the images that a training does without in one warning."""
+    """Name the images that a training leaves out in one warning."""
     if faults:
         warnings.warn(f"images left out: {listed(faults)}", stacklevel=3)
 
@@ -139,7 +138,13 @@ def _short_hash(value: object) -> str:
 def _open_or_build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], title: str) -> ImageStore:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(target.parent / "lock", title):
+        lock = FileLock(target.parent / "lock")  # released by the system if the process dies
+        try:
+            held = lock.acquire(timeout=2)
+        except Timeout:
+            warnings.warn(f"{target.parent}: another process is {title}; waiting for it", stacklevel=2)
+            held = lock.acquire()
+        with held:
             try:
                 store = ImageStore(target)
             except (OSError, ValueError, KeyError):  # absent or damaged
@@ -152,14 +157,6 @@ def _open_or_build(target: Path, names: Sequence[str], make: Callable[[str], Ten
         ) from None
     warn_of_left_out([*store.faults.values()])
     return store
-
-
-def _lock(path: Path, title: str) -> AbstractContextManager[object]:
-    lock = FileLock(path)  # released by the system if the process dies
-    with suppress(Timeout):
-        return lock.acquire(timeout=2)
-    warnings.warn(f"{path.parent}: another process is {title}; waiting for it", stacklevel=2)
-    return lock.acquire()
 
 
 def _build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], title: str) -> None:
@@ -177,8 +174,8 @@ def _build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], ti
     try:
         with (part / "pixels").open("wb") as file, progress() as bar:
             task = bar.add_task(title, total=len(names))
-            for done, (name, image) in enumerate(zip(names, ahead(attempt, names, _THREADS), strict=True), 1):
-                bar.update(task, completed=done)
+            for name, image in zip(names, ahead(attempt, names, _THREADS), strict=True):
+                bar.advance(task)
                 if isinstance(image, str):
                     faults[name] = image
                     continue
@@ -193,7 +190,7 @@ def _build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], ti
         part.replace(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    # Stores of earlier states of the folder; a training that still reads one keeps its open file.
+    # Remove the stores of earlier states of the folder; a training that still reads one keeps its open file.
     state = target.name.partition("-")[0]
     for folder in target.parent.iterdir():
         if folder.is_dir() and not folder.name.startswith(state):

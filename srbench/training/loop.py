@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from srbench.files.atomic import write_whole
-from srbench.images.io import write_png
+from srbench.images.io import encode_png
 from srbench.interfaces import TrainingRequest
 from srbench.machine.processes import Interrupted
 from srbench.training.accelerator import accelerator_on
@@ -205,7 +205,7 @@ class Training:
             return
         self._folder.metrics.append(done, metrics)
         grid = self._validation.grid(network)
-        write_png(self._folder.path / "validation.png", grid)
+        write_whole(self._folder.path / "validation.png", encode_png(grid))
         view.show(done, {f"validation {name}": value for name, value in metrics.items()})
         self._accelerator.log({f"validation/{name}": value for name, value in metrics.items()}, done)
         for tracker in self._accelerator.trackers:

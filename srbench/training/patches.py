@@ -18,7 +18,7 @@ from srbench.training.config import TrainingConfig
 from srbench.training.image_store import ImageStore, ahead, decoded, downscaled, listed, warn_of_left_out
 
 _THREADS = 2
-"""Threads that draw the batches of the next steps, mostly outside Python's lock."""
+"""Threads that draw the batches of the next steps, mostly without Python's global lock."""
 
 
 def generator_at(seed: int, *where: int) -> torch.Generator:
@@ -31,16 +31,18 @@ class Patches:
     """Random patches of the images in and below folders, flipped and rotated.
 
     Patch j of a step is drawn from a generator seeded with seed, step and j, so batches depend neither on the number
-    of processes nor on the steps drawn before. Without ``lr``, LR is the whole HR image downscaled, so that patches
-    have no borders of their own. With ``lr``, as many folders, images are paired by name; HR, cropped to a multiple of
-    the scale, has to be ``scale`` times as large. Unreadable images and those smaller than a patch are named in a
-    warning and left out. Raises ImageError or TrainingError for unusable folders, pairs or sizes.
+    of processes nor on the steps drawn before. Without ``lr``, the whole HR image is downscaled, so that patches have
+    no borders of their own. With ``lr``, images are paired by name, and HR, cropped to a multiple of the scale, has to
+    be ``scale`` times as large. Unreadable images and those smaller than a patch are named in a warning and left out.
+    Raises ImageError or TrainingError for unusable folders, pairs or sizes.
     """
 
     def __init__(self, data: Sequence[Path], scale: int, config: TrainingConfig, lr: Sequence[Path] = ()) -> None:
         if config.patch % scale:
             raise TrainingError(f"patch {config.patch} is not a multiple of the scale {scale}; correct the preset")
-        self.scale, self.config, self._folders = scale, config, data
+        self.scale = scale
+        self.config = config
+        self._folders = data
         self._hr = decoded(data)
         self._lr = decoded(lr) if lr else downscaled(self._hr, scale)
         if lr:
@@ -51,11 +53,11 @@ class Patches:
         self._pairs = self._usable([(number, numbers[name]) for number, name in hr_keys if name in numbers])
 
     def centres(self, most: int, side: int) -> list[ImagePair]:
-        """The central crops, at most ``side`` HR pixels, of up to ``most`` images, evenly spread."""
+        """Central crops, of at most ``side`` HR pixels, of up to ``most`` images that are evenly spread."""
         return [self._centre(*self._pairs[at], side) for at in self._spread(min(most, len(self._pairs)))]
 
     def hold_out(self, most: int, side: int) -> list[ImagePair]:
-        """As ``centres``, for at most one image in ten; no patches are drawn from these images any more."""
+        """As ``centres``, of at most one image in ten; from then on, no patches are drawn from these images."""
         chosen = self._spread(min(most, len(self._pairs) // 10))
         held_out = [self._centre(*self._pairs[at], side) for at in chosen]
         self._pairs = [pair for at, pair in enumerate(self._pairs) if at not in chosen]
@@ -86,9 +88,9 @@ class Patches:
         return hashlib.sha256(repr(used).encode()).hexdigest()
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> tuple[Tensor, Tensor]:
-        """LR (b, 3, p/s, p/s) and HR (b, 3, p, p) in [0, 1], in channels-last memory.
+        """The share of process ``rank`` of ``world`` in a step, b = batch / world patches in channels-last memory.
 
-        The share of process ``rank`` of ``world``: b is the preset's batch divided by ``world``.
+        LR (b, 3, p/s, p/s) and HR (b, 3, p, p) in [0, 1].
         """
         share, side = self.config.batch // world, self.config.patch
         lr = np.empty((share, side // self.scale, side // self.scale, 3), np.uint8)
@@ -114,9 +116,9 @@ class Patches:
         return (lr[:, ::-1], hr[:, ::-1]) if flip else (lr, hr)
 
     def _usable(self, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        faults = [self._fault(hr, lr) for hr, lr in pairs]
-        usable = [pair for pair, fault in zip(pairs, faults, strict=True) if not fault]
-        named = [fault for fault in faults if fault]
+        faults = {pair: self._fault(*pair) for pair in pairs}
+        usable = [pair for pair in pairs if not faults[pair]]
+        named = [fault for fault in faults.values() if fault]
         if not usable:
             raise TrainingError(
                 f"none of {len(pairs)} images gives patches of {self.config.patch}: {listed(named)}; "
