@@ -23,8 +23,8 @@ class TrainingConfig:
     batch: int
     """Patches per step, over all processes."""
     accumulate: int
-    """Parts in which a process computes its share of a step one after another, for less memory. The step is the same if
-    the loss is a mean over patches; those of ESRGAN and of SRFlow's second stage compare statistics of a part."""
+    """Number of parts, computed one after another to save memory, of a process's share of a step. The gradient does not
+    change if the loss is a mean over patches; ESRGAN and SRFlow's second stage compare statistics of each part."""
     patch: int
     """Side of an HR patch in pixels, a multiple of the scale."""
     learning_rate: float
@@ -33,19 +33,19 @@ class TrainingConfig:
     """``step`` halves the rate at every milestone; ``cosine`` lowers it to LOWEST_RATE along half a cosine, and
     restarts at every milestone."""
     milestones: tuple[float, ...]
-    """Fractions of the training, in rising order."""
+    """Fractions of the training, rising."""
     max_grad_norm: float
-    """Norm to which longer gradients are clipped."""
+    """Largest norm of a gradient; longer gradients are clipped to it."""
     average: float
-    """Decay of the exponential moving average of the weights, which is validated and saved; 0 disables it."""
+    """Decay of the exponential moving average of the weights, which is validated and saved; 0 turns it off."""
     validate_every: int
     best: str
     """Name of the validation metric that chooses the best weights."""
     checkpoint_every: int
     seed: int
     warm_up: int = 0
-    """Steps in which the rate rises in equal parts to that of the schedule. Adam's first steps are as long for small
-    gradients as for large ones, which a flow does not bear at the full rate."""
+    """Linear warm-up steps. Adam's first steps are as long for small gradients as for large ones, and at the full
+    learning rate they make a flow diverge."""
 
     def __post_init__(self) -> None:
         require_range(self, ["steps", "batch", "accumulate", "patch", "validate_every", "checkpoint_every"], 1)
@@ -60,16 +60,14 @@ class TrainingConfig:
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
-        return self._scheduled(step) * min(1.0, (step + 1) / max(self.warm_up, 1))
-
-    def _scheduled(self, step: int) -> float:
+        warm = min(1.0, (step + 1) / max(self.warm_up, 1))
         begun = [0, *(round(milestone * self.steps) for milestone in self.milestones)]
         passed = sum(step >= begin for begin in begun) - 1
         if self.schedule == "step":
-            return float(self.learning_rate * 0.5**passed)
+            return float(self.learning_rate * 0.5**passed) * warm
         end = [*begun, self.steps][passed + 1]
         share = (step - begun[passed]) / (end - begun[passed])
-        return LOWEST_RATE + (self.learning_rate - LOWEST_RATE) * (1 + math.cos(math.pi * share)) / 2
+        return (LOWEST_RATE + (self.learning_rate - LOWEST_RATE) * (1 + math.cos(math.pi * share)) / 2) * warm
 
     def check(self, processes: int) -> None:
         """Raise TrainingError if the processes cannot share a batch."""

@@ -30,12 +30,12 @@ def export(
 ) -> tuple[Path, Path]:
     """Write the last or the ``best`` weights of the training in the folder ``run``, and a model card beside them.
 
-    Returns both paths; without ``out``, the file is ``MODEL-PRESET.safetensors``. The metadata of the training get
-    ``step``, ``validated_on``, ``validation``, the ``temperature`` at which a model that samples is to be compared, and
-    the ``licence`` in place of "not stated".
-    Raises TrainingError if ``run`` holds no training, or no validated weights for ``best``, or ``out`` would replace
-    its files; ImageError if another file is at ``out``; WeightsError if the training is not finished or its files are
-    damaged.
+    Returns both paths; without ``out``, the file is ``MODEL-PRESET.safetensors``. Its metadata are those of the
+    training and the validation results, the ``licence`` in place of "not stated", and the ``temperature`` at which a
+    model that samples competes in reports.
+    Raises TrainingError if ``run`` holds no training, or no validated weights for ``best``, or ``out`` is one of the
+    training's own files; SRBenchError if another file is at ``out``; WeightsError if the training is not finished or
+    its files are damaged.
     """
     _, request = read_description(run)
     tensors, metadata = load_described(weights_in(run))
@@ -78,7 +78,7 @@ def _validated(metadata: WeightsMetadata) -> dict[str, int | float]:
 
 
 def trained_as(metadata: WeightsMetadata) -> TrainingConfig:
-    """The settings that weights of ours were trained with. Raises ConfigError if the metadata lack them."""
+    """The training settings in the metadata of our own weights. Raises ConfigError if they are missing."""
     settings = metadata.settings or {}
     return structure(settings.get("training", {}), TrainingConfig, f"settings of the {metadata.model} weights")
 

@@ -1,4 +1,4 @@
-"""Networks with their optimisers and losses, which a trainer gives to the loop, and the batches the losses receive."""
+"""What a trainer gives to the loop: networks with optimisers and losses; and the batches that losses receive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 
 @dataclass(frozen=True)
 class Batch:
-    """The patches of a step, of a process's share of it, or of a part of that."""
+    """The patches of a step, of a process's share of the step, or of a part of that share."""
 
     lr: Tensor
     """(b, 3, p/s, p/s) in [0, 1]."""
@@ -26,13 +26,13 @@ class Batch:
     """(b, 3, p, p) in [0, 1]."""
     step: int
     first: int
-    """Number of the first of these patches within the step."""
+    """Number of the first patch within the step."""
     seed: int
 
     def generators(self, purpose: int) -> list[torch.Generator]:
         """One generator for each patch, seeded with seed, step, number of the patch, and purpose.
 
-        Random numbers are therefore the same on any number of processes, and in any number of parts.
+        So random numbers depend neither on the number of processes nor on the number of parts.
         """
         patches = range(self.first, self.first + len(self.hr))
         return [generator_at(self.seed, self.step, patch, purpose) for patch in patches]
@@ -59,12 +59,12 @@ class Batch:
 
 
 Loss = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
-"""A function of a batch, or of a part of it: the scalar to minimise, and named scalars for the journal."""
+"""A function of a batch: the scalar to minimise, and named scalars for the journal."""
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A network to train. The learners of a training take turns in every step."""
+    """A network to train, with its optimiser and loss. The learners of a training take turns in every step."""
 
     name: str
     network: torch.nn.Module

@@ -1,8 +1,8 @@
-"""Second stage of training: SRFlow, trained by likelihood, is trained further by losses on its samples.
+"""Second stage of training: SRFlow weights are fine-tuned by losses on samples.
 
-The likelihood requires that no HR image is unlikely, but not that every sample looks like one. Losses on samples do
-(HCFlow++: Liang et al., ICCV 2021, section 3.4; FxSR: Park et al., 2022). The result is a model of its own,
-``srflow-perceptual``; ``srflow`` has the one loss of its paper.
+The likelihood makes every HR image likely, but not every sample look like an HR image. Losses on samples do (HCFlow++:
+Liang et al., ICCV 2021, section 3.4; FxSR: Park et al., 2022). The result is a separate model, ``srflow-perceptual``,
+because ``srflow`` keeps to the single loss of its paper.
 """
 
 from __future__ import annotations
@@ -38,41 +38,41 @@ NAME = "srflow-perceptual"
 
 
 def train_srflow_perceptual(request: TrainingRequest) -> Path:
-    """Train SRFlow weights further by likelihood, L1 and losses on samples; returns the weights file.
+    """Fine-tune SRFlow weights by likelihood, L1 and losses on samples; returns the weights file.
 
-    ``start`` is a weights file of the preset's size, of SRFlow or of its second stage, which then goes on; by default
-    the packaged SRFlow of the scale.
-    Raises ConfigError, TrainingError, WeightsError.
+    ``start`` is a weights file of the preset's size, of SRFlow or of ``srflow-perceptual``; by default the packaged
+    SRFlow of the scale. Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(PERCEPTUAL, request.preset, SecondStagePreset, request.changes)
     require_margin(settings.network)
     if settings.training.patch < WINDOW:
         raise ConfigError(
             f"training.patch is {settings.training.patch}; textures are compared in windows of {WINDOW} pixels, so it "
-            "has to be at least that"
+            f"has to be {WINDOW} or more"
         )
     training = Training(NAME, settings.network.encoder.scale, settings, request)
-    goes_on = request.start is not None and model_of(request.start) == NAME
-    network = trained(settings.network, request.start, NAME if goes_on else "srflow").train().to(training.device)
+    continued = request.start is not None and model_of(request.start) == NAME
+    network = trained(settings.network, request.start, NAME if continued else "srflow").train().to(training.device)
     losses = Losses(network, settings, training.device)
     learner = Learner("network", network, adam([network.parameters()], settings.training), losses)
     return training.fit([learner], network.weights.sha256)
 
 
 class Losses:
-    """The losses of the second stage for one batch, which share the work on LR."""
+    """The losses of the second stage, which share the encoding of LR."""
 
     def __init__(self, network: SRFlow, settings: SecondStagePreset, device: torch.device) -> None:
-        self.network, self.weights = network, settings.losses
+        self.network = network
+        self.weights = settings.losses
         perceptual = PerceptualLoss(load_vgg("vgg16"), "vgg16", self.weights.perceptual_layer)
         self.perceptual = channels_last(perceptual).to(device)
         self.channel_weights = [weight.to(device) for weight in channel_weights()]
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and its parts by name: bits per dimension as in the first stage, then losses on images."""
-        given, weights = self.network.given(batch.lr, gradients=True), self.weights
-        hr = noisy(batch)
-        encoded, log_det = given.encode(hr)
+        weights = self.weights
+        given = self.network.given(batch.lr, gradients=True)
+        encoded, log_det = given.encode(noisy(batch))
         nll = bits_per_dimension(encoded, log_det).mean()
         latents = _latents(encoded, batch, given.temperatures(weights.temperature))
         pixel = F.l1_loss(given.project(given.decode([torch.zeros_like(z) for z in latents])), batch.hr)
@@ -94,7 +94,7 @@ class Losses:
         return total, {"bits_per_dim": nll + math.log2(LEVELS), **parts}
 
     def _features(self, batch: Batch, sample: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Features of a sample and of HR, rolled alike."""
+        """VGG features of the samples and of HR, rolled by the same random offsets."""
         sample, hr = (batch.rolled(images, self.weights.shift) for images in (sample, batch.hr))
         half = self.weights.perceptual_precision == "bfloat16"
         with torch.autocast(sample.device.type, torch.bfloat16) if half else nullcontext():
@@ -105,6 +105,6 @@ class Losses:
 
 
 def _latents(like: Sequence[Tensor], batch: Batch, temperatures: Sequence[float]) -> list[Tensor]:
-    """Latents of one sample for each LR image, which depend on the number of its patch alone."""
+    """Latents of one sample for each LR image; they depend only on the seed, the step and the number of the patch."""
     drawn = [[torch.randn(z[:1].shape, generator=generator) for z in like] for generator in batch.generators(3)]
     return [torch.cat(z).to(like[0]).mul_(t) for z, t in zip(zip(*drawn, strict=True), temperatures, strict=True)]

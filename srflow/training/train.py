@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from baselines.rrdb import RRDBNet
 from baselines.zoo import load_rrdb
 from srbench.files.config import load_preset
 from srbench.interfaces import TrainingRequest
@@ -23,30 +24,35 @@ from srflow.model import SRFlow
 from srflow.presets import FOLDER, SRFlowPreset
 
 LEVELS = 32
-"""Steps of the range; uniform dequantisation noise spans one."""
+"""Grey levels to which HR is dequantised: uniform noise spans one of them, 1/32."""
 
 
 def train_srflow(request: TrainingRequest) -> Path:
     """Train SRFlow by its negative log-likelihood alone; returns the weights file.
 
-    ``start`` is an RRDB weights file of the encoder's size, or an SRFlow weights file of the network's size, encoder
-    included; by default the packaged RRDB of the scale, if it has that size. The printed loss is in bits per dimension
-    of the image in 1/32 steps: nll of the noisy image plus log2(32). Raises ConfigError, TrainingError, WeightsError.
+    ``start`` is an RRDB weights file of the encoder's size, or an SRFlow weights file of the network's size; by default
+    the packaged RRDB of the scale, if it has the encoder's size. The printed loss is in bits per dimension of an image
+    in steps of 1/32: the NLL of the noisy image plus log2(32). Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(FOLDER, request.preset, SRFlowPreset, request.changes)
     require_margin(settings.network)
     training = Training("srflow", settings.network.encoder.scale, settings, request)
     torch.manual_seed(settings.training.seed)
     if request.start is not None and model_of(request.start) == "srflow":
-        network, frozen = trained(settings.network, request.start), 0.0
+        network = trained(settings.network, request.start).train().to(training.device)
         start = network.weights.sha256
-        network.train().to(training.device)
+        frozen_steps = 0.0
     else:
-        network, start = _from_encoder(settings.network, request.start)
-        frozen = settings.frozen if start else 0.0
+        network = SRFlow(settings.network)
+        rrdb = _pretrained_rrdb(settings.network, request.start)
+        if rrdb is not None:
+            known = network.encoder.state_dict()
+            network.encoder.load_state_dict({k: v for k, v in rrdb.state_dict().items() if k in known})
         network.to(training.device)
         first = training.first_batch()
         network.initialize(noisy(first), first.lr)
+        start = "" if rrdb is None else rrdb.weights.sha256
+        frozen_steps = 0.0 if rrdb is None else settings.frozen * settings.training.steps
     network.reversible = settings.reversible
     encoder = list(network.encoder.parameters())
     optimizer = adam([network.flow.parameters(), encoder], settings.training)
@@ -55,11 +61,11 @@ def train_srflow(request: TrainingRequest) -> Path:
         nll = network(noisy(batch), batch.lr).mean()
         return nll, {"bits_per_dim": nll + math.log2(LEVELS)}
 
-    def release(step: int) -> None:
+    def release_encoder(step: int) -> None:
         for parameter in encoder:
-            parameter.requires_grad_(step >= frozen * settings.training.steps)
+            parameter.requires_grad_(step >= frozen_steps)
 
-    return training.fit([Learner("network", network, optimizer, loss)], start, release)
+    return training.fit([Learner("network", network, optimizer, loss)], start, release_encoder)
 
 
 def noisy(batch: Batch) -> Tensor:
@@ -67,24 +73,8 @@ def noisy(batch: Batch) -> Tensor:
     return batch.hr + (batch.uniform() - 0.5) / LEVELS
 
 
-def trained(config: SRFlowConfig, path: Path | None, model: str = "srflow") -> SRFlow:
-    """The network of a weights file of ``model``, or the packaged one, to be trained further.
-
-    The margin of ``config`` counts, which has no weights. Raises TrainingError for a network of another size than
-    ``config``, WeightsError.
-    """
-    network = SRFlow.from_pretrained(config.encoder.scale, path, model)
-    network.config = replace(network.config, range_margin=config.range_margin)
-    if network.config != config:
-        raise TrainingError(
-            f"the preset's network is {config}, the SRFlow weights are {network.config}; name others by --start, or "
-            "change the preset's network"
-        )
-    return network
-
-
 def require_margin(config: SRFlowConfig) -> None:
-    """Raise TrainingError if the noise of training leaves the range that the flow takes."""
+    """Raise TrainingError if dequantised images leave the range of values that the flow accepts."""
     if config.range_margin is not None and config.range_margin <= 0.5 / LEVELS:
         raise TrainingError(
             f"network.range_margin is {config.range_margin}; the noise reaches {0.5 / LEVELS} beyond [0, 1], so it has "
@@ -97,21 +87,34 @@ def model_of(path: Path) -> str:
     return read_metadata(load_metadata(path), path).model if path.suffix == ".safetensors" else ""
 
 
-def _from_encoder(config: SRFlowConfig, start: Path | None) -> tuple[SRFlow, str]:
-    """A new flow, and the SHA-256 of the RRDB weights of its encoder; "", with a warning, if none fit by default."""
-    network, pretrained = SRFlow(config), None
+def trained(config: SRFlowConfig, path: Path | None, model: str = "srflow") -> SRFlow:
+    """The network in a weights file of ``model``, or the packaged network, to be trained further.
+
+    It gets the ``range_margin`` of ``config``, which belongs to no weights. Raises TrainingError if the rest of its
+    configuration differs from ``config``, WeightsError.
+    """
+    network = SRFlow.from_pretrained(config.encoder.scale, path, model)
+    network.config = replace(network.config, range_margin=config.range_margin)
+    if network.config != config:
+        raise TrainingError(
+            f"the preset's network is {config}, that of the weights is {network.config}; name other weights by "
+            "--start, or change the preset's network"
+        )
+    return network
+
+
+def _pretrained_rrdb(config: SRFlowConfig, start: Path | None) -> RRDBNet | None:
+    """The RRDB network that the encoder starts from; None, with a warning, if none of its size is packaged."""
     try:
-        pretrained = load_rrdb(config.encoder.scale, start)
+        network = load_rrdb(config.encoder.scale, start)
+        if network.config == config.encoder:
+            return network
     except WeightsError:
         if start is not None:
             raise
-    if pretrained is not None and pretrained.config == config.encoder:
-        known = network.encoder.state_dict()
-        network.encoder.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in known})
-        return network, pretrained.weights.sha256
-    if pretrained is not None and start is not None:
+    if start is not None:
         raise TrainingError(
-            f"the preset's encoder is {config.encoder}, the RRDB weights are {pretrained.config}; "
+            f"the preset's encoder is {config.encoder}, the RRDB weights are {network.config}; "
             "name weights of that size with --start"
         )
     warnings.warn(
@@ -119,4 +122,4 @@ def _from_encoder(config: SRFlowConfig, start: Path | None) -> tuple[SRFlow, str
         "first step; to train as published, train rrdb by the preset of the same name and name them with --start",
         stacklevel=2,
     )
-    return network, ""
+    return None
