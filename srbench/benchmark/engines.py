@@ -27,7 +27,8 @@ from srbench.benchmark.work import Made, Worker
 from srbench.interfaces import Dataset
 from srbench.machine.facts import hardware
 from srbench.machine.processes import suitable_workers
-from srbench.machine.workers import ONE_THREAD, TRIES, WorkerDied, for_workers, map_items
+from srbench.machine.workers import ONE_THREAD, TRIES, WorkerDied, for_workers
+from srbench.machine.workers import Workers as WorkerProcesses
 from srbench.models.loading import LoadedModel
 from srbench.plugins.registry import open_metric
 from srbench.run_folder.folder import RunFolder
@@ -118,10 +119,22 @@ class Engine:
             return hardware(device) | {"engine": f"dask, {self.workers} workers"}
         return hardware(device) | ({} if self.is_here else {"processes": f"{self.workers}, one thread each"})
 
-    def do(self, tasks: Sequence[Task], here: Worker, opening: Callable[[], Opening]) -> Done:
+    def start(self) -> WorkerProcesses | None:
+        """Worker processes that load libraries while this process opens models; None if there are none."""
+        if self.dask is not None or self.is_here:
+            return None
+        return WorkerProcesses(self.workers, self.environments, __name__)
+
+    def do(
+        self,
+        tasks: Sequence[Task],
+        here: Worker,
+        opening: Callable[[], Opening],
+        started: WorkerProcesses | None = None,
+    ) -> Done:
         """Do tasks: in this process by the worker that is ``here``, or in processes that open what ``opening`` names.
 
-        Raises BenchmarkError if no process can work, or a scheduler does not answer.
+        ``started`` are processes to use; they end with the tasks. Raises BenchmarkError if no process can work, or a scheduler does not answer.
         """
         if self.dask is not None:
             yield from _dask(tasks, opening().packed(), self.dask, self.workers)
@@ -129,7 +142,8 @@ class Engine:
             for task in tasks:
                 yield task, here.do(task)
         else:
-            yield from _processes(tasks, opening().packed(), self.workers, self.environments)
+            with started or WorkerProcesses(self.workers, self.environments) as processes:
+                yield from _processes(tasks, opening().packed(), processes)
 
 
 def choose_engine(name: str | None, workers: Workers, device: str, tasks: int) -> Engine:
@@ -159,10 +173,8 @@ def gpus(device: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names[:count])
 
 
-def _processes(tasks: Sequence[Task], packed: bytes, workers: int, environments: Sequence[Mapping[str, str]]) -> Done:
-    for task, made in map_items(
-        _process_worker, tasks, workers=workers, arguments=(packed,), environments=environments
-    ):
+def _processes(tasks: Sequence[Task], packed: bytes, processes: WorkerProcesses) -> Done:
+    for task, made in processes.map(_process_worker, tasks, (packed,)):
         if isinstance(made, WorkerDied) or not isinstance(made, Exception):
             yield task, made
         else:

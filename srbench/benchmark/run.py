@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from srbench.benchmark.bench import Bench, open_bench, without_hr
+from srbench.benchmark.dataset import open_dataset
 from srbench.benchmark.engines import Engine, Opening, Workers, choose_engine
 from srbench.benchmark.outcome import Outcome
 from srbench.benchmark.plan import Task, plan
@@ -17,6 +19,7 @@ from srbench.benchmark.work import Made, Worker
 from srbench.interfaces import Progress, SRBenchError, Step, silent
 from srbench.machine.facts import software
 from srbench.machine.workers import TRIES, WorkerDied
+from srbench.machine.workers import Workers as WorkerProcesses
 from srbench.metrics.suite import open_metrics
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
@@ -57,9 +60,15 @@ def run(
         SRBenchError: The run cannot start: unknown names, unusable weights or folders, a folder that holds another
             protocol or is in use.
     """
-    bench = request if isinstance(request, Bench) else open_bench(request)
-    path = folder_of(bench.spec, tuple(bench.models), bench.manifest())
-    with writing(path):
+    with ExitStack() as stack:
+        started = None
+        if isinstance(request, RunSpec):
+            images = request.chosen(tuple(open_dataset(request)))
+            started = choose_engine(engine, workers, choose_device(request.device), len(images)).start()
+            stack.enter_context(started or nullcontext())
+        bench = request if isinstance(request, Bench) else open_bench(request)
+        path = folder_of(bench.spec, tuple(bench.models), bench.manifest())
+        stack.enter_context(writing(path))
         folder, metrics = extended(bench, path)
         worker = Worker(
             folder,
@@ -83,7 +92,7 @@ def run(
         tasks = plan(folder, [metric.facts for metric in metrics], bench.request)
         data = bench.spec if bench.spec.names_data else bench.dataset
         chosen = choose_engine(engine, workers, bench.device, len(tasks))
-        return _Work(worker, invocation, tasks, chosen, data, progress).do(bench.items)
+        return _Work(worker, invocation, tasks, chosen, data, progress, started).do(bench.items)
 
 
 def score_run(
@@ -139,7 +148,7 @@ def score_run(
         )
         tasks = plan(folder, [metric.facts for metric in metrics])
         chosen = choose_engine(engine, workers, device, len(tasks))
-        return _Work(worker, invocation, tasks, chosen, None, progress).do(sum(task.size for task in tasks))
+        return _Work(worker, invocation, tasks, chosen, None, progress, None).do(sum(task.size for task in tasks))
 
 
 @dataclass
@@ -153,6 +162,8 @@ class _Work:
     data: object
     """What worker processes open to read pairs: the request, the dataset or None."""
     progress: Progress
+    started: WorkerProcesses | None
+    """Worker processes that were started in advance."""
     done: int = 0
     sampled: set[tuple[str, float | None, str]] = field(default_factory=set)
     scored: set[tuple[str, float | None, str, str]] = field(default_factory=set)
@@ -189,7 +200,7 @@ class _Work:
     def _work(self, journal: Journal) -> None:
         here = replace(self.worker, begin=lambda item: self.progress(Step(self.done, self._total, item)))
         dead: list[tuple[Task, WorkerDied]] = []
-        for task, made in self.engine.do(self.tasks, here, self._opening):
+        for task, made in self.engine.do(self.tasks, here, self._opening, self.started):
             if isinstance(made, WorkerDied):
                 dead.append((task, made))
                 continue

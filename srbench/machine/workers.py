@@ -19,9 +19,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from srbench.interfaces import SRBenchError
 from srbench.machine.processes import end_quickly
@@ -77,17 +78,37 @@ def map_items(
                 result = error
             yield item, result
         return
-    slots = [_Slot(opener, tuple(arguments), environments[place % len(environments)]) for place in range(workers)]
-    try:
-        yield from _shared(slots, items)
-    except BaseException:
-        for slot in slots:
-            slot.kill()
-        raise
-    finally:
-        for slot in slots:
+    with Workers(workers, environments) as processes:
+        yield from processes.map(opener, items, arguments)
+
+
+class Workers:
+    """Worker processes, which end with the block. With a ``module`` they start at once and import it."""
+
+    def __init__(self, count: int, environments: Sequence[Mapping[str, str]] = ({},), module: str = "") -> None:
+        self._slots = [_Slot(environments[place % len(environments)]) for place in range(count)]
+        if module:
+            for slot in self._slots:
+                slot.start().submit(import_module, module)
+
+    def map(
+        self, opener: Callable[..., Callable[[Item], Result]], items: Iterable[Item], arguments: Sequence[object] = ()
+    ) -> Iterator[tuple[Item, Result | Exception]]:
+        """``map_items``, once, by these processes."""
+        for slot in self._slots:
+            slot.opener = opener
+            slot.arguments = tuple(arguments)
+        return _shared(self._slots, items)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for slot in self._slots:
+            if kind is not None:
+                slot.kill()
             slot.shut_down()
-        for slot in slots:
+        for slot in self._slots:
             slot.join()
 
 
@@ -160,26 +181,31 @@ class _Context(SpawnContext):
 
 
 class _Slot:
-    """The place of a worker. Its process is started for its first item, and again after a death."""
+    """The place of a worker, whose process is started again after a death."""
 
-    def __init__(
-        self,
-        opener: Callable[..., Callable[[Any], Any]],
-        arguments: tuple[object, ...],
-        environment: Mapping[str, str],
-    ) -> None:
-        self._opener, self._arguments, self._environment = opener, arguments, environment
+    opener: Callable[..., Callable[[Any], Any]]
+    arguments: tuple[object, ...]
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
         self._executor: ProcessPoolExecutor | None = None
         self._context = _Context()
-        self._opening: Future[None] = Future()
+        self._opening: Future[None] | None = None
+
+    def start(self) -> ProcessPoolExecutor:
+        """Start the process."""
+        self._executor = ProcessPoolExecutor(1, self._context, initializer=_start)
+        with for_workers(ONE_THREAD | dict(self._environment)):
+            self._executor.submit(os.getpid)
+        return self._executor
 
     def submit(self, item: object) -> Future[_Outcome[Any]]:
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(1, self._context, initializer=_start)
-            with for_workers(ONE_THREAD | dict(self._environment)):
-                self._opening = self._executor.submit(_open, self._opener, self._arguments)
+        """Let the process do an item; it is started, and opened, before its first one."""
+        executor = self._executor or self.start()
         try:
-            return self._executor.submit(_do, item)
+            if self._opening is None:
+                self._opening = executor.submit(_open, self.opener, self.arguments)
+            return executor.submit(_do, item)
         except BrokenProcessPool as error:  # the process died while it was idle
             broken: Future[_Outcome[Any]] = Future()
             broken.set_exception(error)
@@ -187,7 +213,7 @@ class _Slot:
 
     def is_open(self) -> bool:
         """True if the opener has returned, False if the process died before. Raises what the opener raised."""
-        error = self._opening.exception()
+        error = BrokenProcessPool() if self._opening is None else self._opening.exception()
         if error is not None and not isinstance(error, BrokenProcessPool):
             raise error
         return error is None
@@ -197,6 +223,7 @@ class _Slot:
         assert self._executor is not None
         self._executor.shutdown()
         self._executor = None
+        self._opening = None
         code = self._context.process.exitcode or 0
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
