@@ -50,7 +50,9 @@ torchrun --nproc-per-node 4 -m srbench train rrdb --preset mini-x8 --data DIR
 @click.option(
     "--log-with",
     type=click.Choice(["tensorboard", "wandb", "trackio"]),
-    help="Also send losses and metrics to a tracker, which has to be installed. TensorBoard writes into the folder.",
+    metavar="tensorboard|wandb|trackio",
+    help="Also send losses and metrics to a tracker, which has to be installed. TensorBoard writes into the folder. "
+    "[default: none]",
 )
 @options.device()
 @click.option(
