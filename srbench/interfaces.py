@@ -34,9 +34,12 @@ class SRBenchError(Exception):
     """Unusable input. The message is one line: what was given, what is allowed, what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImagePair:
-    """One benchmark image: the input of a model and, if the dataset has it, its ground truth."""
+    """One benchmark image: the input of a model and, if the dataset has it, its ground truth.
+
+    Two pairs are equal if they are the same object; compare their tensors by ``torch.equal``.
+    """
 
     name: str
     """File name without its extension: the key by which results and images are paired."""
@@ -46,7 +49,7 @@ class ImagePair:
     """(3, s*h, s*w) in [0, 1], a multiple of 1/255; None in a dataset without HR."""
     uncropped: tuple[int, int] | None = field(default=None, kw_only=True)
     """Size of HR, height and width, before it was cropped to a multiple of the scale; None if it was not."""
-    _known: dict[Hashable, tuple[object, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: dict[Hashable, tuple[object, Any]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def has_hr(self) -> bool:

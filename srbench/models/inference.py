@@ -30,7 +30,7 @@ from srbench.words import one_line
 COPIES = 3
 """Memory for the samples of an image, in float32 copies: the samples, and what model, 8 bits and metrics need."""
 _LEVELS = 16
-"""Median above which an output holds levels of 0..255: a diverged one is never so uniform."""
+"""Median above which an output has levels of 0..255; a diverged output has a larger maximum."""
 _EVEN = 64
 """Multiples of this are sides that suit every network which requires some multiple."""
 
@@ -81,9 +81,6 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
         images = _outputs(model, name, lr, draw, device)
     seconds = time.perf_counter() - start
     _check(images, name, lr, model.scale)
-    some = images[..., ::8, ::8]
-    if not (isinstance(model, StochasticSRModel) or some.median() <= _LEVELS or some.max() >= 2 * 255):
-        raise ModelError(f"{name}: the result has levels of 0 to 255; images are in [0, 1]: divide it by 255")
     return Output(images, seconds, peak_memory_mb(device))
 
 
@@ -119,7 +116,7 @@ def _faults_named(model: Model, name: str, lr: Tensor, draw: Draw, device: str) 
         raise
     except SRBenchError as error:
         raise ModelError(f"{name}: {error}") from error
-    except BaseException as error:
+    except BaseException as error:  # also SystemExit, and panics of extensions in Rust
         if out_of_memory(error):
             raise ModelError(f"{name}: {_too_large(model, lr, draw, device)}") from error
         reason = f"{type(error).__name__}: {one_line(error)}"
@@ -214,3 +211,6 @@ def _check(images: Tensor, name: str, lr: Tensor, scale: int) -> None:
             f"{name}: {broken} of {images.numel()} values of the result are not finite; "
             "lower the temperature or check the model"
         )
+    some = images[..., ::8, ::8]
+    if some.median() > _LEVELS and some.max() < 2 * 255:
+        raise ModelError(f"{name}: the result has levels of 0 to 255; images are in [0, 1]: divide it by 255")

@@ -235,12 +235,15 @@ def load_trainer(name: str) -> Trainer:
 
 
 def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
-    """Run foreign code; its SRBenchErrors pass, other errors become a PluginError that names the failing line."""
+    """Call a plug-in's code. Raises its SRBenchErrors, and PluginError, which names the failing line, for all others.
+
+    A plug-in that calls ``sys.exit`` has failed too; only KeyboardInterrupt passes.
+    """
     try:
         return function(*arguments, **named)
     except (SRBenchError, KeyboardInterrupt):
         raise
-    except BaseException as error:
+    except BaseException as error:  # also SystemExit, and panics of extensions in Rust
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name} line {frame.lineno}"
         raise PluginError(f"{what} failed: {type(error).__name__}: {one_line(error)} ({place})") from error

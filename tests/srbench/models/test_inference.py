@@ -1,9 +1,11 @@
+import sys
+
 import pytest
 import torch
 
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.models import ModelError
-from srbench.models.inference import Draw, choose_device, upscale
+from srbench.models.inference import Draw, choose_device, upscale, upscale_one_by_one
 from srbench.models.loading import load_model
 
 PAIR = ImagePair("a", torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0)), torch.zeros(3, 20, 28))
@@ -123,6 +125,44 @@ def test_the_common_faults_of_a_network_of_ones_own(make, fault):
 
 def up(lr):
     return lr.repeat_interleave(4, -1).repeat_interleave(4, -2)
+
+
+def test_samples_with_levels_of_0_to_255_are_refused():
+    class Sampler:
+        scale = 4
+
+        def sample(self, lr, n, *, temperature, generator):
+            return 255 * up(lr).repeat(n, 1, 1, 1)
+
+        def samples(self, lr, n, *, temperature, generator, tile, progress):
+            yield from self.sample(lr, n, temperature=temperature, generator=generator)
+
+    fault = r"a: the result has levels of 0 to 255; images are in \[0, 1\]: divide it by 255$"
+    with pytest.raises(ModelError, match=fault):
+        upscale(Sampler(), "a", PAIR.lr, DRAW, "cpu")
+    with pytest.raises(ModelError, match=fault):
+        next(upscale_one_by_one(Sampler(), "a", PAIR.lr, DRAW, "cpu", lambda share: None))
+
+
+def test_a_model_that_calls_sys_exit_has_failed_and_ctrl_c_passes():
+    def leaves(lr):
+        sys.exit(0)
+
+    def interrupted(lr):
+        raise KeyboardInterrupt
+
+    leaves.scale = interrupted.scale = 4
+    with pytest.raises(ModelError, match="a: the model failed: SystemExit: 0"):
+        upscale(leaves, "a", PAIR.lr, DRAW, "cpu")
+    with pytest.raises(KeyboardInterrupt):
+        upscale(interrupted, "a", PAIR.lr, DRAW, "cpu")
+
+
+def test_pairs_are_equal_if_they_are_the_same_object():
+    same = ImagePair(PAIR.name, PAIR.lr.clone(), PAIR.hr.clone())
+    assert PAIR == PAIR
+    assert same != PAIR
+    assert PAIR in {PAIR}
 
 
 def test_an_output_that_ran_away_is_measured():

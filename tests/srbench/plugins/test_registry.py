@@ -1,4 +1,5 @@
 import hashlib
+import sys
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -283,3 +284,13 @@ def test_what_a_model_lacks(tmp_path, name, fault):
     (tmp_path / "own.py").write_text(OWN)
     with pytest.raises(PluginError, match=fault):
         load_model(f"{tmp_path}/own.py:{name}", 4, "cpu")
+
+
+def test_a_plugin_that_calls_sys_exit_has_failed_and_ctrl_c_passes():
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(PluginError, match=r"model net failed: SystemExit: 3 \(test_registry.py line \d+\)"):
+        registry.call("model net", lambda: sys.exit(3))
+    with pytest.raises(KeyboardInterrupt):
+        registry.call("model net", interrupted)
