@@ -31,6 +31,7 @@ def folder(tmp_path):
     models = (model_facts("plain"), model_facts("noisy"))
     manifest = Manifest(FORMAT, protocol(), ("a", "b", "c"), (PSNR, SSIM), models, (PLAIN, NOISY), (invocation,))
     made = RunFolder(tmp_path / "run", manifest)
+    made.path.mkdir()
     for image in "ab":
         files = []
 
