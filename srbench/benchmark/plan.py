@@ -5,8 +5,8 @@ A task is one image with all its settings, so that whatever a metric computes fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.run_folder.folder import RunFolder
@@ -42,8 +42,8 @@ class Item:
     """Reason why it cannot be sampled: such a file is missing."""
     record: SampleRecord | None = None
     """Record that lacks values, or files."""
-    metrics: tuple[str, ...] = ()
-    """Names of the values that the record lacks."""
+    metrics: Mapping[str, int] = field(default_factory=dict)
+    """Names of the values that the record lacks, each with the number of attempts that failed before."""
     tries: int = 0
     """Number of attempts that failed before."""
 
@@ -131,7 +131,7 @@ def _samplings(
             yield Item(setting, key, source, record=record, metrics=lacking(folder, record, metrics))
 
 
-def lacking(folder: RunFolder, record: SampleRecord, metrics: Sequence[MetricFacts]) -> tuple[str, ...]:
-    """Names of the metrics of which a record has no value, or a failure in its place."""
+def lacking(folder: RunFolder, record: SampleRecord, metrics: Sequence[MetricFacts]) -> dict[str, int]:
+    """Names of the metrics of which a record has no value, each with the number of attempts that failed before."""
     scores = zip(metrics, folder.scores_of(record, metrics), strict=True)
-    return tuple(metric.name for metric, score in scores if score is None or score.failed)
+    return {metric.name: score.tries if score else 0 for metric, score in scores if score is None or score.failed}

@@ -25,7 +25,7 @@ from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
 from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.folder import SUMS, RunFolder
 from srbench.run_folder.journal import Journal, writing
 from srbench.run_folder.location import folder_of
 from srbench.run_folder.manifest import is_run, is_written, now, read_manifest
@@ -189,7 +189,9 @@ class _Work:
             self._work(journal)
             self.progress(Step(self.done, self._total, ""))
             manifest = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
-        journal.finish(manifest)
+            journal.finish(manifest)
+        elif not (folder.path / SUMS).is_file():
+            journal.finish(manifest)
         usable = any(not sample.failed for known in folder.known.values() for sample in known.samples.values())
         return Outcome(folder.path, items, len(self.sampled), len(self.scored), usable, tuple(self.failures))
 

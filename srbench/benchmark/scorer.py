@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +36,7 @@ class Scorer:
         pair: ImagePair,
         images: Tensor,
         exact: Tensor,
-        names: Sequence[str],
+        names: Collection[str],
         model: Callable[[], Model],
     ) -> Iterator[Scored]:
         """Measure outputs (n, 3, H, W).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -110,7 +110,7 @@ class Worker:
                 key=score_key(item.record, metric),
                 image=image,
                 invocation=self.invocation,
-                tries=tries,
+                tries=item.metrics[metric.name] + tries,
                 error=error,
                 model=item.record.model,
                 temperature=item.record.temperature,
@@ -206,7 +206,7 @@ class Worker:
     def _made(
         self,
         record: SampleRecord,
-        names: Sequence[str],
+        names: Mapping[str, int],
         pair: ImagePair,
         images: Tensor,
         exact: Tensor,
@@ -222,9 +222,9 @@ class Worker:
         return Made((here, record, *scores), tuple(files), values.faults)
 
     def _measured(
-        self, record: SampleRecord, names: Sequence[str], pair: ImagePair, images: Tensor, exact: Tensor
+        self, record: SampleRecord, names: Mapping[str, int], pair: ImagePair, images: Tensor, exact: Tensor
     ) -> Made:
-        """The values of a record by the metrics of these names."""
+        """The values of a record by the metrics of these names, each with the number of attempts that failed before."""
 
         def model() -> Model:
             return self.sampler.model(record.model).model
@@ -237,7 +237,7 @@ class Worker:
                     key=score_key(record, metric),
                     image=record.image,
                     invocation=self.invocation,
-                    tries=1,
+                    tries=names[metric.name] + 1,
                     error=error,
                     model=record.model,
                     temperature=record.temperature,
@@ -254,8 +254,8 @@ class Worker:
         return Made((here, *scores), faults=tuple(faults))
 
     @cached_property
-    def _all_metrics(self) -> tuple[str, ...]:
-        return tuple(metric.facts.name for metric in self.scorer.metrics)
+    def _all_metrics(self) -> dict[str, int]:
+        return {metric.facts.name: 0 for metric in self.scorer.metrics}
 
     def _record(self, key: str, item: Item, image: str) -> SampleRecord:
         """A sample record without outputs."""

@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-from PIL import Image
 
 import srbench.models.inference
 
@@ -36,16 +35,6 @@ def measured(*arguments, **environment):
     lines = done.stderr.decode(errors="replace").splitlines()
     [peak] = [int(line.split()[1]) for line in lines if line.startswith("peak ")]
     return done.returncode, done.stdout, [line for line in lines if not line.startswith("peak ")], peak
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is told in /proc")
-def test_a_large_image_of_one_bit_is_cropped_before_it_is_coloured(tmp_path):
-    (tmp_path / "large").mkdir()
-    Image.new("1", (12_000, 12_000), 1).save(tmp_path / "large" / "a.png")
-    options = ["--metrics", "psnr", "--workers", 1, "--crop", 64, "--out", tmp_path / "run"]
-    code, _, lines, peak = measured("run", "--models", "bicubic", "--scale", 4, "--data", tmp_path / "large", *options)
-    assert code == 0, lines
-    assert peak < 1500
 
 
 def test_a_hundred_thousand_samples(refused, monkeypatch):
