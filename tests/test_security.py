@@ -11,9 +11,7 @@ import pytest
 from builders import drawn, serving
 from explore_page import Editor
 
-from srbench.editing.explore import Explorer
-from srbench.editing.explore_server import open_explorer
-from srbench.editing.photographs import MOST_BYTES, MOST_PIXELS
+from srbench.editing.explore import MOST_BYTES, MOST_PIXELS, Explorer, open_explorer
 from srbench.images.io import write_png
 from srbench.pages.server import HOST, SECONDS
 from srbench.reporting.page.view import open_folder
@@ -168,7 +166,7 @@ def test_a_name_cannot_leave_the_folder_of_saved_files(tmp_path):
     content = (tmp_path / "a.png").read_bytes()
     for name in ("../../b.png", "..\\..\\b.png", "/etc/b.png", "C:\\b.png"):
         opened = explorer.open(name, content)
-        path = explorer.save({"image": opened.id, "kind": "sample", "temperature": 0.5})
+        path = explorer.save({"image": opened.id, "part": [0, 0, 16, 16], "temperature": 0.5})
         assert path.parent == tmp_path / "saved"
         path.unlink()
     for name in ("a\0.png", "a\nb.png", "x" * 300 + ".png", ".."):

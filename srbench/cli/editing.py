@@ -150,16 +150,15 @@ def restore(**values: Any) -> None:  # noqa: ANN401 - click's
 @options.folder("--out", default=Path("explored"), help="Folder of the images that you save.")
 @options.page
 def explore(image: Path | None, model: str, scale: int, device: str, out: Path, port: int, no_browser: bool) -> None:
-    """Sample and edit an image in a browser.
+    """Sample an image in a browser.
 
-    Shows samples, edits and where samples differ. Without IMAGE, choose one in the browser. The page is served on this
-    machine alone; press Ctrl-C to stop.
+    Shows samples beside the image, and where samples differ. Without IMAGE, choose one in the browser. The page is
+    served on this machine alone; press Ctrl-C to stop.
     """
+    from srbench.editing import explore as page
     from srbench.editing.edit import Editor
-    from srbench.editing.explore import Explorer
-    from srbench.editing.explore_server import explore as serve
 
-    serve(Explorer(Editor(model, scale, device), out), image, port=port, browser=not no_browser)
+    page.explore(page.Explorer(Editor(model, scale, device), out), image, port=port, browser=not no_browser)
 
 
 def _edit(

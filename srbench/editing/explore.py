@@ -1,53 +1,90 @@
-"""Requests of ``srbench explore``: open a photograph, sample a part, edit it, show where samples differ, save."""
+"""``srbench explore``: a page, served on this machine alone, that samples a part of a photograph beside the original."""
 
 from __future__ import annotations
 
 import json
+import math
+import re
 import threading
-import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
-from pathlib import Path
+from hashlib import sha256
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
+from urllib.parse import quote, unquote
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from srbench.data.datasets import pair_of_pixels
 from srbench.editing import EditError
-from srbench.editing.edit import Editor, box_mask, lr_psnr, pasted_into, require_inside
-from srbench.editing.measures import fit_to_lr
-from srbench.editing.photographs import Photograph, Photographs
+from srbench.editing.edit import Editor, lr_psnr, require_inside
+from srbench.editing.measures import cut, fit_to_lr
 from srbench.files.atomic import write_whole
 from srbench.files.config import structure
-from srbench.images.io import encode_png, quantize_floor, read_recipe
+from srbench.files.paths import no_file
+from srbench.images.io import encode_png, quantize_floor, read_recipe, read_uint8
 from srbench.images.resize import upscale
-from srbench.interfaces import Box, ImagePair
+from srbench.interfaces import Box, ImagePair, SRBenchError
+from srbench.pages.fragments import hashes
+from srbench.pages.server import LocalServer, PageRequestHandler, open_server, serve
 from srbench.reporting.figures.error_maps import DEVIATION, coloured, deviation_map
+from srbench.words import FILE_NAME, is_file_name, printable
 
+MOST_PIXELS = 512 * 512
+"""HR pixels of the largest part; a larger part would take seconds for each movement of the slider."""
+MOST_BYTES = 256 * 2**20
+"""Size of the largest image file."""
+_MOST_REQUEST = 2**16
+"""Size of the largest request that is not a file, in bytes."""
+_VIEW = 1600
+"""Longest side of the overview in pixels."""
 _SPREAD_SAMPLES = 5
+_FILES = {
+    "/": ("srbench.editing", "explore.html", "text/html"),
+    "/explore.js": ("srbench.editing", "explore.js", "text/javascript"),
+    "/report.css": ("srbench.reporting", "report.css", "text/css"),
+    "/viewer.js": ("srbench.reporting", "viewer.js", "text/javascript"),
+}
+"""Address -> package of the template, its name, its type. The style and the viewer are those of reports."""
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """An opened image file."""
+
+    id: str
+    name: str
+    pixels: Tensor
+    """(3, h, w) uint8."""
+
+    def first_part(self, scale: int) -> Box:
+        """The largest part that is allowed: the whole photograph, or a square in its centre."""
+        height, width = (side - side % scale for side in self.pixels.shape[-2:])
+        if width * height <= MOST_PIXELS:
+            return Box(0, 0, width, height)
+        side = math.isqrt(MOST_PIXELS) // scale * scale
+        part = Box(0, 0, min(width, side), min(height, side))
+        return Box((width - part.width) // 2, (height - part.height) // 2, part.width, part.height)
 
 
 @dataclass(frozen=True)
 class Request:
-    """A sample, an edit or the spread of samples of a part of a photograph, as the page requests it.
-
-    Boxes are x, y, width, height in pixels of the part, the part itself and a paste's source in those of a photograph.
-    """
+    """What the page asks for: a sample of a part, or a map of where samples of it differ."""
 
     image: str
-    """Identifier, as in ``Photograph.id``."""
-    kind: Literal["sample", "style", "content", "restore", "spread"]
+    """Identifier of the photograph."""
+    part: tuple[int, ...]
+    """x, y, width, height in pixels of the photograph."""
     temperature: float
-    part: tuple[int, ...] | None = None
-    """None: the whole photograph."""
     seed: int = 0
-    """Seed of everything but moved texture, which has none."""
-    source: tuple[int, ...] | None = None
-    """Box whose texture or content is taken."""
-    target: tuple[int, ...] | None = None
-    source_image: str | None = None
-    """Photograph whose content is taken; None: this one."""
+    kind: Literal["sample", "spread"] = "sample"
 
 
 @dataclass(frozen=True)
@@ -56,91 +93,107 @@ class Made:
 
     png: bytes
     caption: str
-    boxes: tuple[tuple[int, ...], ...]
-    """Boxes in the part, texture's on the model's grid, source first."""
     recipe: str
-    seconds: float
 
 
 class Explorer:
-    """The open photographs and the model. One request is answered at a time."""
+    """The photograph opened last and the model. Requests are answered one at a time."""
 
     def __init__(self, editor: Editor, out: Path) -> None:
-        self.editor, self.out = editor, out
-        self.photographs = Photographs(editor.scale)
+        self.editor = editor
+        self.out = out
+        self.photograph: Photograph | None = None
         self._lock = threading.Lock()
 
     def open(self, name: str, content: bytes) -> Photograph:
-        """Open the bytes of an image file. Raises SRBenchError if they are no image, or one too small or too large."""
-        return self.photographs.add(name, content)
+        """Open the bytes of an image file. Raises SRBenchError if they are not an image, or it is too small or large."""
+        name = PurePosixPath(name.replace("\\", "/")).name or "image"
+        if not is_file_name(name):
+            raise EditError(f"{printable(name)[:100]} cannot be {FILE_NAME}; rename it")
+        with TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
+            path = Path(folder) / name
+            path.write_bytes(content)
+            try:
+                pixels = read_uint8(path)
+            except SRBenchError as error:
+                raise EditError(str(error).replace(f"{folder}/", "")) from None
+        height, width = pixels.shape[-2:]
+        least = 2 * self.editor.scale
+        if min(height, width) < least:
+            raise EditError(f"{name}: {width}x{height} is too small; both sides need {least} pixels")
+        self.photograph = Photograph(sha256(content).hexdigest()[:16], path.stem, pixels)
+        return self.photograph
 
-    def original(self, image: str, part: tuple[int, ...] | None, kind: str) -> bytes:
+    def facts(self, photograph: Photograph) -> dict[str, object]:
+        """Facts about a photograph for the page."""
+        height, width = photograph.pixels.shape[-2:]
+        part = astuple(photograph.first_part(self.editor.scale))
+        return {"id": photograph.id, "name": photograph.name, "width": width, "height": height, "part": part}
+
+    def overview(self, image: str) -> bytes:
+        """JPEG of the whole photograph, at most 1600 pixels wide and high."""
+        overview, buffer = Image.fromarray(self._opened(image).pixels.permute(1, 2, 0).numpy()), BytesIO()
+        overview.thumbnail((_VIEW, _VIEW))
+        overview.save(buffer, format="JPEG", quality=85)
+        return buffer.getvalue()
+
+    def original(self, image: str, part: tuple[int, ...], kind: str) -> bytes:
         """PNG of a part's HR, or with kind ``lr`` of the model's input, upscaled by bicubic interpolation."""
-        pair = self._part(image, part)[1]
-        shown = upscale(pair.lr, self.editor.scale) if kind == "lr" else pair.hr
-        return encode_png(quantize_floor(shown))
+        pair = self._pair(image, part)
+        return encode_png(quantize_floor(upscale(pair.lr, self.editor.scale) if kind == "lr" else pair.hr))
 
     def make(self, asked: Mapping[str, Any]) -> Made:
-        """Answer a request. Raises SRBenchError if it is invalid, or its boxes do not fit the image."""
+        """Answer a request. Raises SRBenchError if it is invalid, or its part does not fit the photograph."""
         request = _request(asked)
-        part, pair = self._part(request.image, request.part)
-        facts = self.editor.made_by | asdict(request)
-        facts |= {"name": pair.name, "scale": self.editor.scale, "part": astuple(part)}
-        recipe = json.dumps(facts)
+        pair = self._pair(request.image, request.part)
+        recipe = json.dumps(self.editor.made_by | asdict(request) | {"name": pair.name, "scale": self.editor.scale})
         with self._lock:
-            start = time.monotonic()
-            pixels, caption, boxes = self._made(request, pair)
-            seconds = time.monotonic() - start
-        return Made(encode_png(pixels, recipe), caption, tuple(map(astuple, boxes)), recipe, seconds)
+            if request.kind == "spread":
+                pixels, caption = self._spread(request, pair)
+            else:
+                image = self.editor.sample(pair, request.temperature, 1, request.seed)[0]
+                pixels, caption = quantize_floor(image), fit_to_lr(lr_psnr(image, pair))
+        return Made(encode_png(pixels, recipe), caption, recipe)
 
     def save(self, asked: Mapping[str, Any]) -> Path:
         """Repeat a request, which gives the same image, and write it into the folder of the page.
 
         Raises EditError if another image of that name exists.
         """
-        made, request = self.make(asked), _request(asked)
-        photograph, part = self.photographs[request.image], self._part(request.image, request.part)[0]
-        place = "" if part == photograph.whole else f"_{_joined(astuple(part))}"
-        path = self.out / f"{photograph.name}{place}_{_described(request, made)}.png"
+        request = _request(asked)
+        made = self.make(asked)
+        kind = "" if request.kind == "sample" else f"_{request.kind}"
+        place = "-".join(map(str, request.part))
+        name = f"{self._opened(request.image).name}_{place}{kind}_t{request.temperature:g}_seed{request.seed}.png"
+        path = self.out / name
         if path.exists() and read_recipe(path) != made.recipe:
             raise EditError(f"{path} exists and was made differently; move it away")
         write_whole(path, made.png)
         return path
 
-    def _part(self, image: str, numbers: tuple[int, ...] | None) -> tuple[Box, ImagePair]:
-        photograph = self.photographs[image]
-        box = photograph.whole if numbers is None else _box("part", numbers)
-        return box, photograph.part(box)
+    def _opened(self, image: str) -> Photograph:
+        photograph = self.photograph
+        if photograph is None or photograph.id != image:
+            raise EditError("this image is no longer open; choose its file again")
+        return photograph
 
-    def _made(self, request: Request, pair: ImagePair) -> tuple[Tensor, str, list[Box]]:
-        """Pixels (3, H, W) uint8, the caption, and the boxes in the part."""
-        boxes: list[Box] = []
-        match request.kind:
-            case "spread":
-                return *self._spread(request, pair), boxes
-            case "style":
-                drawn = _box("from", request.source), _box("to", request.target)
-                boxes = [self.editor.aligned(box, pair) for box in drawn]
-                image = self.editor.move_style(pair, boxes[0], boxes[1], request.temperature)
-            case "content":
-                boxes = [_box("to", request.target)]
-                image = self._pasted(request, pair, boxes[0])
-            case "restore":
-                image = self.editor.restore(pair, request.temperature, request.seed)
-            case "sample":
-                image = self.editor.sample(pair, request.temperature, 1, request.seed)[0]
-        return quantize_floor(image), fit_to_lr(lr_psnr(image, pair)), boxes
-
-    def _pasted(self, request: Request, pair: ImagePair, target: Box) -> Tensor:
-        source = _box("from", request.source)
-        if (source.width, source.height) != (target.width, target.height):
-            raise EditError(f"box {source} and {target}, where it is pasted, differ in size; make them the same size")
-        require_inside(target, pair.hr)
-        content = self.photographs[request.source_image or request.image].content(source)
-        pasted = pasted_into(pair, target, content)
-        return self.editor.harmonise(pasted, pair, box_mask(target, pair), request.temperature, request.seed)
+    def _pair(self, image: str, numbers: tuple[int, ...]) -> ImagePair:
+        """HR of a part as it is in the file, and the LR image that is made from it alone."""
+        photograph, scale = self._opened(image), self.editor.scale
+        if len(numbers) != 4:
+            raise EditError("the part is not x,y,width,height; give four whole numbers")
+        box = Box(*numbers)
+        require_inside(box, photograph.pixels)
+        if box.width % scale or box.height % scale:
+            raise EditError(f"part {box}: its sides are no multiples of the scale {scale}; change them")
+        if min(box.width, box.height) < 2 * scale:
+            raise EditError(f"part {box} is too small; both sides need {2 * scale} pixels")
+        if box.width * box.height > MOST_PIXELS:
+            raise EditError(f"part {box} is too large, at most 512x512 pixels in all; choose a smaller one")
+        return pair_of_pixels(photograph.name, cut(photograph.pixels, box), scale)
 
     def _spread(self, request: Request, pair: ImagePair) -> tuple[Tensor, str]:
+        """Map of the deviation of samples, (3, H, W) uint8, and its caption."""
         samples = self.editor.sample(pair, request.temperature, _SPREAD_SAMPLES, request.seed)
         values = deviation_map([sample.permute(1, 2, 0).numpy() for sample in quantize_floor(samples)])
         image = np.array(coloured(values, DEVIATION).convert("RGB"))
@@ -158,22 +211,79 @@ def _request(asked: Mapping[str, Any]) -> Request:
     return request
 
 
-def _box(name: str, numbers: tuple[int, ...] | None) -> Box:
-    if numbers is None or len(numbers) != 4:
-        raise EditError(f"the box '{name}' is missing; draw it, or type x,y,width,height")
-    return Box(*numbers)
+def explore(explorer: Explorer, image: Path | None, *, port: int = 0, browser: bool = True) -> None:
+    """Serve the page until Ctrl-C, with ``image`` open if given. Port 0 takes a free port.
+
+    Raises SRBenchError if the image cannot be opened, or the port is taken.
+    """
+    server = open_explorer(explorer, image, port)
+    message = f"exploring at {server.address} (Ctrl-C ends); saved images go to {explorer.out}"
+    serve(server, message, browser=browser)
 
 
-def _joined(numbers: tuple[int, ...]) -> str:
-    return "-".join(map(str, numbers))
+def open_explorer(explorer: Explorer, image: Path | None, port: int) -> LocalServer:
+    """Server of the page. Raises SRBenchError if the image cannot be opened, or the port is taken."""
+    if image is not None:
+        if kind := no_file(image):
+            raise EditError(f"{image}: {kind}, not a file; name an image")
+        try:
+            content = image.read_bytes()
+        except OSError as error:
+            raise EditError(f"{image}: cannot be read ({error.strerror}); name an image") from None
+        explorer.open(image.name, content)
+    [style] = hashes(*re.findall("<style>(.*?)</style>", _template("/").decode(), re.DOTALL))
+    policy = f"default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'sha256-{style}'"
+    return open_server(port, type("Handler", (_Handler,), {"explorer": explorer, "policy": policy}))
 
 
-def _described(request: Request, made: Made) -> str:
-    at = f"t{request.temperature:g}"
-    if request.kind == "style":
-        return f"style_{at}_{_joined(made.boxes[0])}_to_{_joined(made.boxes[1])}"
-    kind = "" if request.kind == "sample" else f"{request.kind}_"
-    if request.kind == "content":
-        source = "" if request.source_image is None else f"{request.source_image[:8]}-"
-        kind += f"{source}{_joined(request.source or ())}_to_{_joined(made.boxes[0])}_"
-    return f"{kind}{at}_seed{request.seed}"
+def _template(address: str) -> bytes:
+    package, name, _ = _FILES[address]
+    return (files(package) / "templates" / name).read_bytes()
+
+
+class _Handler(PageRequestHandler):
+    explorer: Explorer
+
+    def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
+        """Serve the page and its files, the photograph that is open, its overview, HR and LR of a part."""
+        path, query = self.address()
+        if path in _FILES:
+            self.send_content(_template(path), f"{_FILES[path][2]}; charset=utf-8")
+        elif path == "/first":
+            photograph = self.explorer.photograph
+            opened = None if photograph is None else self.explorer.facts(photograph)
+            self.send_json({"opened": opened, "scale": self.explorer.editor.scale})
+        elif path == "/overview.jpg":
+            self.answer(lambda: self.send_content(self.explorer.overview(query.get("image", "")), "image/jpeg"))
+        elif path in ("/hr.png", "/lr.png"):
+            self.answer(lambda: self._send_original(path[1:3], query))
+        else:
+            self.send_missing()
+
+    def do_POST(self) -> None:  # noqa: N802
+        """``/open`` takes an image's file, ``/make`` and ``/save`` a request as JSON."""
+        actions = {"/open": self._open, "/make": self._make, "/save": self._save}
+        if not self.may_post():
+            return
+        if self.path not in actions:
+            self.send_missing()
+        else:
+            self.answer(actions[self.path])
+
+    def _send_original(self, kind: str, query: Mapping[str, str]) -> None:
+        try:
+            part = tuple(int(number) for number in query.get("part", "").split(","))
+        except ValueError:
+            raise EditError("the part is not x,y,width,height; give four whole numbers") from None
+        self.send_content(self.explorer.original(query.get("image", ""), part, kind), "image/png")
+
+    def _open(self) -> None:
+        name = unquote(self.headers.get(self.ASKED, ""))
+        self.send_json(self.explorer.facts(self.explorer.open(name, self.body(MOST_BYTES))))
+
+    def _make(self) -> None:
+        made = self.explorer.make(self.json_body(_MOST_REQUEST))
+        self.send_content(made.png, "image/png", headers={"X-Caption": quote(made.caption)})
+
+    def _save(self) -> None:
+        self.send_json({"saved": str(self.explorer.save(self.json_body(_MOST_REQUEST)))})

@@ -9,8 +9,7 @@ import pytest
 from builders import drawn, serving
 from explore_page import Editor
 
-from srbench.editing.explore import Explorer
-from srbench.editing.explore_server import open_explorer
+from srbench.editing.explore import Explorer, open_explorer
 from srbench.images.io import write_png
 
 hypothesis = pytest.importorskip("hypothesis")
@@ -24,7 +23,7 @@ def site(tmp_path_factory):
     write_png(folder / "a.png", drawn(1, 16, 16))
     explorer = Explorer(Editor(), folder / "saved")
     with serving(open_explorer(explorer, folder / "a.png", 0)) as server:
-        yield server.server_port, folder, next(iter(explorer.photographs._open))
+        yield server.server_port, folder, explorer.photograph.id
 
 
 def answered(port, request, *, whole=True):
@@ -47,7 +46,7 @@ LINES = st.sampled_from(
         "POST /save HTTP/1.0",
         "POST /open HTTP/1.1",
         "GET /hr.png?image=1 HTTP/1.1",
-        "GET /view.jpg?image=1 HTTP/1.1",
+        "GET /overview.jpg?image=1 HTTP/1.1",
         "GET /lr.png?image=ID&part=0,0,8,8 HTTP/1.0",
         "GET /hr.png?image=ID&part=-1,99999999999999999999,8, HTTP/1.1",
         "GET /../../etc/passwd HTTP/1.0",
@@ -66,15 +65,12 @@ HEADERS = st.dictionaries(
 WISHES = st.fixed_dictionaries(
     {
         "image": st.just("ID") | st.text(max_size=3),
-        "kind": st.sampled_from(["sample", "style", "content", "restore", "spread", "x"]),
+        "part": st.lists(st.integers(-1, 16), max_size=5) | st.just([0, 4, 8, 12]) | st.none(),
         "temperature": st.floats() | st.just(0.5) | st.text(max_size=2),
     },
     optional={
         "seed": st.integers() | st.just(3),
-        "source": st.lists(st.integers(-(2**70), 2**70), max_size=5) | st.just([0, 0, 4, 4]),
-        "target": st.lists(st.integers(), max_size=5) | st.just([0, 0, 4, 4]),
-        "part": st.lists(st.integers(-1, 16), max_size=5) | st.just([0, 4, 8, 12]) | st.none(),
-        "source_image": st.just("ID") | st.text(max_size=3) | st.none(),
+        "kind": st.sampled_from(["sample", "spread", "x"]),
         "name": st.just("../x"),
     },
 )
@@ -88,9 +84,9 @@ WISHES = st.fixed_dictionaries(
     body=st.binary(max_size=30) | WISHES.map(json.dumps).map(str.encode) | st.just(b"[" * 50_000),
 )
 def test_requests(site, capfd, line, headers, whole, host, body):
-    port, folder, picture = site
-    body = body.replace(b"ID", picture.encode())
-    lines = [line.replace("ID", picture), *([f"Host: 127.0.0.1:{port}"] if host else [])]
+    port, folder, image = site
+    body = body.replace(b"ID", image.encode())
+    lines = [line.replace("ID", image), *([f"Host: 127.0.0.1:{port}"] if host else [])]
     lines += [f"{name}: {value}" for name, value in {"Content-Length": len(body), **headers}.items()]
     request = "\r\n".join([*lines, "", ""]).encode(errors="replace") + body
     try:

@@ -22,7 +22,7 @@ WORDS = {
     "lpips": ["machine/facts.py", "training/sample_losses.py"],  # the package
     "memory": ["reporting/report.py"],
     "parameters": ["reporting/report.py"],
-    "seconds": ["editing/explore_server.py", "reporting/report.py", "run_folder/manifest.py", "run_folder/reading.py"],
+    "seconds": ["reporting/report.py", "run_folder/manifest.py", "run_folder/reading.py"],
 }
 """Files in which the name of a metric is a word of another meaning."""
 
@@ -85,5 +85,5 @@ def test_a_metric_from_outside_finds_every_place(outside, spec, photos, command,
     page = (run / "report" / "report.html").read_text()
     assert re.search(r"<span>Distortion</span></th><th[^>]*><span>Perception</span>", page)
     assert "Gap in levels (lower is better)" in (run / "report" / "plots" / "plane.svg").read_text()
-    assert len(list(run.glob("maps/*/*_gap.png"))) == 12, "of four images, one for each setting"
+    assert len(list(run.glob("report/maps/*/*_gap.png"))) == 12, "of four images, one for each setting"
     assert "gap" in [metric.facts.name for metric in leading_metrics()]
