@@ -368,6 +368,7 @@ class TrainingRequest:
     """Folder of HR images for validation; None uses some images of the data, held out if there are enough."""
     start: Path | None = None
     device: str = "cpu"
+    """``cpu``, ``cuda``, ``mps``, or one GPU such as ``cuda:1``."""
     metrics: tuple[Metric, ...] = ()
     """Metrics of the validation; the preset names the one that selects the best weights."""
     log_with: str | None = None

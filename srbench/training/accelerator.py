@@ -22,17 +22,20 @@ def accelerator_on(device: str, log_with: str | None, folder: Path) -> tuple[Acc
         raise TrainingError(f"--log-with {log_with} needs the package {log_with}; pip install {log_with}")
     try:
         asked = torch.device(device)
-        torch.empty(1, device=asked)
-    except (RuntimeError, AssertionError) as error:  # torch was built without the device, or has none
-        raise TrainingError(
-            f"device {device} is not available here ({one_line(error)}); use cpu, cuda or mps"
-        ) from None
+    except RuntimeError:
+        raise TrainingError(f"device {device!r} is unknown; use cpu, cuda, mps, or one GPU such as cuda:1") from None
     accelerator = Accelerator(cpu=asked.type == "cpu", log_with=log_with, project_dir=folder / "tensorboard")
     own: torch.device = accelerator.device
     if own.type != asked.type:
-        raise TrainingError(f"device {device}: Accelerate already uses {own} in this process; train in a new process")
-    if asked.index is None or asked == own:
+        raise TrainingError(
+            f"device {device} is not available here; use {own.type}, or a new process if this one has already trained"
+        )
+    if asked.index in (None, own.index):
         return accelerator, own
     if accelerator.num_processes > 1:
         raise TrainingError(f"device {device} is a single GPU; with several processes, name {asked.type}")
+    try:
+        torch.empty(1, device=asked)
+    except RuntimeError as error:
+        raise TrainingError(f"device {device} is not available here ({one_line(error)}); use {own.type}") from None
     return accelerator, asked

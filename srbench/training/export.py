@@ -22,8 +22,6 @@ from srbench.training.validation import MOST, SIDE
 from srbench.weights.files import TRAINED, weights_content, weights_in
 from srbench.weights.metadata import WeightsMetadata, load_described
 
-_NEEDED = ("model", "scale", "preset", "config", "data", "settings", "trained_on", "licence")
-
 
 def export(
     run: Path, out: Path | None, *, best: bool, licence: str | None, temperature: float | None = None
@@ -39,16 +37,12 @@ def export(
     """
     _, request = read_description(run)
     tensors, metadata = load_described(weights_in(run))
-    if missing := [name for name in _NEEDED if getattr(metadata, name) is None]:
-        raise TrainingError(
-            f"{run / TRAINED}: lacks {', '.join(missing)} in its metadata; train it with this version of srbench"
-        )
     out = out or Path(f"{metadata.model}-{metadata.preset}.safetensors")
     if out.suffix != ".safetensors":
         raise TrainingError(f"{out}: a weights file has to end in .safetensors; rename --out")
     if out.resolve().parent == run.resolve() and out.name in (TRAINED, BEST):
         raise TrainingError(f"{out}: is the training's own file; choose another --out")
-    metadata = replace(metadata, step=trained_as(metadata).steps)
+    metadata = replace(metadata, step=_settings(metadata).steps)
     validation = {} if metadata.metrics is None else {"last": _validated(metadata)}
     if (run / BEST).is_file():
         best_tensors, best_metadata = load_described(run / BEST)
@@ -77,8 +71,8 @@ def _validated(metadata: WeightsMetadata) -> dict[str, int | float]:
     return {} if metadata.step is None else {"step": metadata.step, **(metadata.metrics or {})}
 
 
-def trained_as(metadata: WeightsMetadata) -> TrainingConfig:
-    """The training settings in the metadata of our own weights. Raises ConfigError if they are missing."""
+def _settings(metadata: WeightsMetadata) -> TrainingConfig:
+    """Raises ConfigError if the metadata lack them."""
     settings = metadata.settings or {}
     return structure(settings.get("training", {}), TrainingConfig, f"settings of the {metadata.model} weights")
 
@@ -87,7 +81,7 @@ def write_model_card(weights: Path, tensors: Mapping[str, Tensor], metadata: Wei
     """Write the card of an exported weights file beside it, as ``.md``; returns its path."""
     stored = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}))
     numbers = sum(tensor.numel() for tensor in tensors.values())
-    training = trained_as(metadata)
+    training = _settings(metadata)
     facts = {
         "Model": metadata.model,
         "Scale": f"{metadata.scale}x",

@@ -80,9 +80,9 @@ def test_what_a_file_lacks_is_named(trainings, srbench, tmp_path):
     assert "has no best.safetensors" in srbench("export", run, "--best", "--out", tmp_path / "o.safetensors").stderr
     assert srbench("export", run, "--out", tmp_path / "o.safetensors").exit_code == 0
     tensors, facts = load_weights(run / "weights.safetensors")
-    del facts["data"]
+    del facts["settings"]
     save_weights(run / "weights.safetensors", tensors, facts)
-    assert "lacks data in its metadata;" in srbench("export", run).stderr
+    assert "settings of the rrdb weights: steps: missing; batch: missing;" in srbench("export", run).stderr
 
 
 def test_folders_that_are_refused(srbench, tmp_path):
