@@ -19,9 +19,11 @@ from torch import Tensor
 from baselines.grid_loss import grid_difference
 from baselines.vgg import PerceptualLoss, load_vgg
 from srbench.files.config import ConfigError, load_preset
+from srbench.files.hashes import sha256_file
 from srbench.interfaces import TrainingRequest
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
+from srbench.weights.files import WeightsError, packaged_weights
 from srflow.given import bits_per_dimension
 from srflow.model import SRFlow
 from srflow.presets import PERCEPTUAL, SecondStagePreset
@@ -32,7 +34,7 @@ from srflow.training.sample_losses import (
     spectrum_difference,
     texture_difference,
 )
-from srflow.training.train import LEVELS, model_of, noisy, require_margin, trained
+from srflow.training.train import LEVELS, load_start, noisy, require_margin
 
 NAME = "srflow-perceptual"
 
@@ -51,11 +53,15 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
             f"has to be {WINDOW} or more"
         )
     training = Training(NAME, settings.network.encoder.scale, settings, request)
-    continued = request.start is not None and model_of(request.start) == NAME
-    network = trained(settings.network, request.start, NAME if continued else "srflow").train().to(training.device)
+    start = request.start or packaged_weights("srflow").get(("srflow", settings.network.encoder.scale))
+    if start is None:
+        raise WeightsError("no srflow weights are packaged for this scale; train some, and name them with --start")
+    network = SRFlow(settings.network)
+    load_start(network, start, ("srflow", NAME))
+    network.to(training.device)
     losses = Losses(network, settings, training.device)
     learner = Learner("network", network, adam([network.parameters()], settings.training), losses)
-    return training.fit([learner], network.weights.sha256)
+    return training.fit([learner], sha256_file(start))
 
 
 class Losses:

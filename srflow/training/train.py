@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from baselines.rrdb import RRDBNet
-from baselines.zoo import load_rrdb
-from srbench.files.config import load_preset
+from baselines.rrdb import RRDBConfig
+from srbench.files.config import load_preset, structure
+from srbench.files.hashes import sha256_file
 from srbench.interfaces import TrainingRequest
 from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam
 from srbench.training.loop import Training
-from srbench.weights.files import WeightsError, load_metadata
-from srbench.weights.metadata import read_metadata
+from srbench.weights.checkpoints import ENDINGS
+from srbench.weights.files import WeightsError, packaged_weights
+from srbench.weights.metadata import load_described
+from srbench.weights.pretrained import fill
 from srflow.config import SRFlowConfig
 from srflow.model import SRFlow
 from srflow.presets import FOLDER, SRFlowPreset
@@ -38,21 +41,26 @@ def train_srflow(request: TrainingRequest) -> Path:
     require_margin(settings.network)
     training = Training("srflow", settings.network.encoder.scale, settings, request)
     torch.manual_seed(settings.training.seed)
-    if request.start is not None and model_of(request.start) == "srflow":
-        network = trained(settings.network, request.start).train().to(training.device)
-        start = network.weights.sha256
-        frozen_steps = 0.0
-    else:
-        network = SRFlow(settings.network)
-        rrdb = _pretrained_rrdb(settings.network, request.start)
-        if rrdb is not None:
-            known = network.encoder.state_dict()
-            network.encoder.load_state_dict({k: v for k, v in rrdb.state_dict().items() if k in known})
-        network.to(training.device)
+    network = SRFlow(settings.network)
+    start = request.start or packaged_weights("baselines").get(("rrdb", settings.network.encoder.scale))
+    begun_as = ""
+    try:
+        if start is not None:
+            begun_as = load_start(network, start, ("rrdb", "srflow"))
+    except TrainingError:  # of another size
+        if request.start is not None:
+            raise
+    if not begun_as:
+        warnings.warn(
+            "no RRDB weights of the encoder's size are packaged, so it starts from random numbers and learns from the "
+            "first step; to train as published, train rrdb by the preset of the same name and name them with --start",
+            stacklevel=2,
+        )
+    network.to(training.device)
+    if begun_as != "srflow":
         first = training.first_batch()
         network.initialize(noisy(first), first.lr)
-        start = "" if rrdb is None else rrdb.weights.sha256
-        frozen_steps = 0.0 if rrdb is None else settings.frozen * settings.training.steps
+    frozen_steps = settings.frozen * settings.training.steps if begun_as == "rrdb" else 0.0
     network.reversible = settings.reversible
     encoder = list(network.encoder.parameters())
     optimizer = adam([network.flow.parameters(), encoder], settings.training)
@@ -65,7 +73,8 @@ def train_srflow(request: TrainingRequest) -> Path:
         for parameter in encoder:
             parameter.requires_grad_(step >= frozen_steps)
 
-    return training.fit([Learner("network", network, optimizer, loss)], start, release_encoder)
+    digest = sha256_file(start) if start is not None and begun_as else ""
+    return training.fit([Learner("network", network, optimizer, loss)], digest, release_encoder)
 
 
 def noisy(batch: Batch) -> Tensor:
@@ -82,44 +91,32 @@ def require_margin(config: SRFlowConfig) -> None:
         )
 
 
-def model_of(path: Path) -> str:
-    """The model that a weights file states; "" for other files. Raises WeightsError."""
-    return read_metadata(load_metadata(path), path).model if path.suffix == ".safetensors" else ""
+def load_start(network: SRFlow, path: Path, models: Sequence[str]) -> str:
+    """Fill the network, or its encoder from RRDB weights, to be trained further; returns the model of the file.
 
-
-def trained(config: SRFlowConfig, path: Path | None, model: str = "srflow") -> SRFlow:
-    """The network in a weights file of ``model``, or the packaged network, to be trained further.
-
-    It gets the ``range_margin`` of ``config``, which belongs to no weights. Raises TrainingError if the rest of its
-    configuration differs from ``config``, WeightsError.
+    ``models`` are those whose weights are accepted. The network keeps its own ``range_margin``, which belongs to no
+    weights. Raises TrainingError if another part of its configuration differs from that in the file, WeightsError.
     """
-    network = SRFlow.from_pretrained(config.encoder.scale, path, model)
-    network.config = replace(network.config, range_margin=config.range_margin)
-    if network.config != config:
-        raise TrainingError(
-            f"the preset's network is {config}, that of the weights is {network.config}; name other weights by "
-            "--start, or change the preset's network"
+    if path.suffix.lower() in ENDINGS:
+        raise WeightsError(f"{path}: an official checkpoint; make a weights file of it (srbench convert) to start from")
+    tensors, metadata = load_described(path)
+    if metadata.model not in models:
+        raise WeightsError(
+            f"{path}: weights of the model {metadata.model}, not of {' or '.join(models)}; choose another --start"
         )
-    return network
-
-
-def _pretrained_rrdb(config: SRFlowConfig, start: Path | None) -> RRDBNet | None:
-    """The RRDB network that the encoder starts from; None, with a warning, if none of its size is packaged."""
-    try:
-        network = load_rrdb(config.encoder.scale, start)
-        if network.config == config.encoder:
-            return network
-    except WeightsError:
-        if start is not None:
-            raise
-    if start is not None:
+    part: nn.Module = network
+    ours: SRFlowConfig | RRDBConfig = network.config
+    if metadata.model == "rrdb":
+        part = network.encoder
+        ours = network.config.encoder
+        tensors = {name: tensor for name, tensor in tensors.items() if name in part.state_dict()}
+    theirs = structure(metadata.config or {}, type(ours), f"{path}: config")
+    if isinstance(theirs, SRFlowConfig):
+        theirs = replace(theirs, range_margin=network.config.range_margin)
+    if theirs != ours:
         raise TrainingError(
-            f"the preset's encoder is {config.encoder}, the RRDB weights are {network.config}; "
-            "name weights of that size with --start"
+            f"the preset's network is {ours}, that of {path} is {theirs}; name other weights by --start, or change the "
+            "preset"
         )
-    warnings.warn(
-        "no RRDB weights of the encoder's size are packaged, so it starts from random numbers and learns from the "
-        "first step; to train as published, train rrdb by the preset of the same name and name them with --start",
-        stacklevel=2,
-    )
-    return None
+    fill(part, tensors, path)
+    return metadata.model

@@ -15,7 +15,6 @@ from srbench.training.breakdown import Breakdowns
 from srbench.training.learner import moving_average
 from srbench.training.loop import Training
 from srbench.training.validation import Validation
-from srflow import SRFlow
 
 STEP = ("training.steps=2", "training.batch=4", "training.accumulate=2", "training.average=0.9")
 FLOW = ("network.encoder.scale=2", "frozen=0.0")
@@ -56,13 +55,6 @@ def fit(self, learners, start="", before_step=lambda step: None):
     return learners, average.module
 
 
-def first_stage(config, path, model):
-    """The SRFlow network that the second stage goes on from."""
-    network = SRFlow(config)
-    network.weights = WeightsInfo("", "", "", 0, {})
-    return network
-
-
 def start(scale, weights):
     """The RRDB network that ESRGAN goes on from."""
     network = RRDBNet(RRDBConfig(scale, 8, 4, 1))
@@ -77,7 +69,7 @@ def test_training(name, gpu, backward, tmp_path, monkeypatch):
         monkeypatch.setattr(Training, method, replaced)
     monkeypatch.setattr("baselines.train.load_rrdb", start)
     vgg = {"conv1_1.weight": torch.rand(64, 3, 3, 3), "conv1_1.bias": torch.zeros(64)}
-    monkeypatch.setattr("srflow.training.second_stage.trained", first_stage)
+    monkeypatch.setattr("srflow.training.second_stage.load_start", lambda network, path, models: "srflow")
     for module in ("baselines.train", "srflow.training.second_stage"):
         monkeypatch.setattr(f"{module}.load_vgg", lambda network: vgg)
     monkeypatch.setattr("srflow.training.second_stage.channel_weights", lambda: [torch.rand(1, 64, 1, 1)])
@@ -85,7 +77,10 @@ def test_training(name, gpu, backward, tmp_path, monkeypatch):
     path = tmp_path / "preset.toml"
     path.write_text(PRESETS[trainer])
     train = find_plugin("trainers", trainer).factory
-    request = TrainingRequest(str(path), (tmp_path,), tmp_path, (*STEP, *changes), device=gpu.device.type)
+    begin_from = path if trainer == "srflow-perceptual" else None
+    request = TrainingRequest(
+        str(path), (tmp_path,), tmp_path, (*STEP, *changes), start=begin_from, device=gpu.device.type
+    )
     learners, average = train(request)
     assert gpu.holds([*average.parameters()])
     for learner in learners:

@@ -108,7 +108,7 @@ def test_the_second_stage_goes_on_from_its_own_weights(trainings):
 
 
 def test_the_second_stage_starts_from_weights_of_its_size(trainings):
-    with pytest.raises(WeightsError, match="weights of the model rrdb, not of srflow"):
+    with pytest.raises(WeightsError, match="weights of the model rrdb, not of srflow or srflow-perceptual"):
         trainings.train("srflow-perceptual", "no", start=trainings.path / "start" / "weights.safetensors")
     with pytest.raises(TrainingError, match=r"width=6.*width=8.*--start"):
         trainings.train("srflow-perceptual", "no", "network.width=6")
