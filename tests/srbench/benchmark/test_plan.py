@@ -81,7 +81,7 @@ def left(folder, request=REQUEST, metrics=(PSNR,)):
         elif task.pair is None:
             places.append((task.image, "pair"))
         places += [
-            (task.image, item.setting.model, "sample" if item.key and item.record is None else item.metrics)
+            (task.image, item.setting.model, "sample" if item.key and item.record is None else tuple(item.metrics))
             for item in task.items
         ]
     return places

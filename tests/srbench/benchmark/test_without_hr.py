@@ -234,5 +234,5 @@ def test_from_python(camera):
     ]
     assert tables[0].equals(tables[1])
     assert list(tables[0].columns[:2]) == ["lr_psnr", "pique"]
-    with pytest.raises(SRBenchError, match="data and lr are both given"):
+    with pytest.raises(SRBenchError, match="data is given together with hr or lr"):
         srbench.evaluate(["bicubic"], "photos", scale=4, lr=camera)
