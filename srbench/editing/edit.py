@@ -1,6 +1,6 @@
-"""Edits of your own image by a model with latents: texture moved, content pasted, temperatures compared, noise removed.
+"""``srbench edit``: move texture, paste content, compare temperatures and remove noise with a model that has latents.
 
-The image is HR; the LR image that every edit has to keep is made from it as in every benchmark.
+The given image is HR. It is downscaled as in every benchmark, and every edit keeps that LR image.
 """
 
 from __future__ import annotations
@@ -27,15 +27,17 @@ from srbench.models.loading import load_model
 from srbench.reporting.figures.strips import Colour, Panel, difference_window, strip_png
 from srbench.run_folder.protocol import exactly
 
-SOURCE, TARGET = (40, 130, 255), (255, 60, 40)
-"""Colours of boxes in figures: where texture comes from, and where it or content goes."""
+SOURCE = (40, 130, 255)
+"""Colour of the box in figures from which texture is taken."""
+TARGET = (255, 60, 40)
+"""Colour of the box in figures into which texture or content is put."""
 FIGURE_PANEL = 512
 """Width of a panel of a figure in pixels."""
 
 
 @dataclass(frozen=True)
 class Edited:
-    """An image that was written, and how well it fits its LR image."""
+    """An edited image that was written, and how well it fits LR."""
 
     file: Path
     lr_psnr: float
@@ -55,32 +57,35 @@ class Editor:
         loaded = load_model(model, scale, self.device)
         if not isinstance(loaded.model, EditableSRModel):
             raise EditError(f"{model} cannot edit: it has no latents; name a model with latents, such as srflow")
-        self.scale, self.model = scale, loaded.model
+        self.scale = scale
+        self.model = loaded.model
         self.made_by = {"model": loaded.spec, "digest": loaded.digest}
-        """Model in the recipe of a saved image."""
+        """What identifies the model in the recipe of a saved image."""
 
     def sample(self, pair: ImagePair, temperature: float, samples: int, seed: int) -> Tensor:
-        """Samples (n, 3, H, W), the same that ``srbench upscale`` makes of the LR image with this seed."""
+        """Samples (n, 3, H, W), the same as those of ``srbench upscale`` for the LR image and this seed."""
         return upscale(self.model, pair.name, pair.lr, Draw(temperature, samples, seed), self.device).images
 
     def aligned(self, box: Box, pair: ImagePair) -> Box:
-        """Grow the box to the model's grid. Raises EditError if it is empty or leaves the image."""
+        """The smallest box on the model's grid around this box. Raises EditError if it is empty or leaves the image."""
         require_inside(box, pair.hr)
         return box.aligned(self.model.edit_grid)
 
     def move_style(self, pair: ImagePair, source: Box, target: Box, temperature: float) -> Tensor:
-        """HR (3, H, W) of the pair with the texture at ``source`` also at ``target``, two boxes on the model's grid."""
+        """HR (3, H, W) with the texture of ``source`` also in ``target``; both boxes lie on the model's grid."""
         hr, lr = self._on_device(pair.hr, pair.lr)
         return self.model.transfer_style(hr, lr, source, target, temperature=temperature).cpu()
 
     def harmonise(self, pasted: Tensor, pair: ImagePair, mask: Tensor, temperature: float, seed: int) -> Tensor:
-        """Content (3, H, W) that was pasted where the mask (H, W) is 1, made to fit the pair's LR."""
-        images, generator = self._on_device(pair.hr, pair.lr, pasted, mask), torch.Generator().manual_seed(seed)
+        """HR (3, H, W) with the content that ``pasted`` (3, H, W) shows where the mask (H, W) is 1, made to fit LR."""
+        images = self._on_device(pair.hr, pair.lr, pasted, mask)
+        generator = torch.Generator().manual_seed(seed)
         return self.model.transfer_content(*images, temperature=temperature, generator=generator).cpu()
 
     def restore(self, pair: ImagePair, temperature: float, seed: int) -> Tensor:
-        """HR (3, H, W) of the pair without its noise."""
-        images, generator = self._on_device(pair.hr, pair.lr), torch.Generator().manual_seed(seed)
+        """HR (3, H, W) without noise."""
+        images = self._on_device(pair.hr, pair.lr)
+        generator = torch.Generator().manual_seed(seed)
         return self.model.restore(*images, temperature=temperature, generator=generator).cpu()
 
     def _on_device(self, *images: Tensor) -> list[Tensor]:
@@ -104,23 +109,27 @@ def lr_psnr(image: Tensor, pair: ImagePair) -> float:
 def transfer_style(editor: Editor, image: Path, source: Box, target: Box, temperature: float, out: Path) -> Edited:
     """Write the image with the texture of one box in another, and a figure of before and after."""
     pair = pair_of_hr(image, editor.scale)
-    boxes = {SOURCE: editor.aligned(source, pair), TARGET: editor.aligned(target, pair)}
-    after = editor.move_style(pair, boxes[SOURCE], boxes[TARGET], temperature)
+    source = editor.aligned(source, pair)
+    target = editor.aligned(target, pair)
+    boxes = {SOURCE: source, TARGET: target}
+    after = editor.move_style(pair, source, target, temperature)
     fit = lr_psnr(after, pair)
     panels = [
-        figure_panel("before", f"texture from {boxes[SOURCE]}", pair.hr, boxes),
-        figure_panel("after", f"to {boxes[TARGET]}, {_fit_note(fit)}", after, boxes),
+        figure_panel("before", f"texture from {source}", pair.hr, boxes),
+        figure_panel("after", f"to {target}, {_fit_note(fit)}", after, boxes),
     ]
-    file = _write(out / f"{image.stem}_style.png", after, panels, boxes[TARGET])
-    return Edited(file, fit, f"from {boxes[SOURCE]} to {boxes[TARGET]}")
+    file = _write(out / f"{image.stem}_style.png", after, panels, target)
+    return Edited(file, fit, f"from {source} to {target}")
 
 
 def transfer_content(
     editor: Editor, target: Path, source: Path, where: Box | Path, temperature: float, seed: int, out: Path
 ) -> Edited:
-    """Write the target with the source's content inside a box or a mask, harmonised, and a figure beside the naive one.
+    """Write the target with the source's content, harmonised, in a box or a mask, and a figure that compares it with
+    the naive paste.
 
-    Raises EditError if the source has neither the target's size nor that of the box, or the mask has another size.
+    Raises EditError if the source has neither the size of the target nor that of the box, or the mask has another size
+    than the target.
     """
     pair = pair_of_hr(target, editor.scale)
     if isinstance(where, Box):
@@ -128,13 +137,15 @@ def transfer_content(
     mask = box_mask(where, pair) if isinstance(where, Box) else _read_mask(where, pair)
     pasted = torch.where(mask.bool(), _placed(source, where, pair), pair.hr)
     after = editor.harmonise(pasted, pair, mask, temperature, seed)
-    fits = [lr_psnr(image, pair) for image in (pasted, after)]
-    steps = [math.sqrt(seam_energy(image, mask)) for image in (pasted, after)]
     frame = {TARGET: _bounds(mask)}
-    panels = [figure_panel("target", "", pair.hr, frame)] + [
-        figure_panel(title, f"LR-PSNR {fit:.1f} dB, step at the border {step:.0f} grey levels", image, frame)
-        for title, image, fit, step in zip(("pasted", "harmonised"), (pasted, after), fits, steps, strict=True)
-    ]
+    panels = [figure_panel("target", "", pair.hr, frame)]
+    fits = []
+    steps = []
+    for title, image in (("pasted", pasted), ("harmonised", after)):
+        fits.append(lr_psnr(image, pair))
+        steps.append(math.sqrt(seam_energy(image, mask)))
+        note = f"LR-PSNR {fits[-1]:.1f} dB, step at the border {steps[-1]:.0f} grey levels"
+        panels.append(figure_panel(title, note, image, frame))
     file = _write(out / f"{target.stem}_content.png", after, panels, frame[TARGET])
     remark = (
         f"pasted naively {fits[0]:.2f} dB; step across the border {steps[1]:.1f} grey levels, naively {steps[0]:.1f}, "
@@ -146,20 +157,23 @@ def transfer_content(
 def compare_temperatures(
     editor: Editor, image: Path, temperatures: tuple[float, ...], seed: int, out: Path
 ) -> list[Edited]:
-    """Write a sample of the image's LR at every temperature, from one seed, and a figure of all."""
+    """Write a sample of the image's LR at every temperature, all from one seed, and a figure of them."""
     pair = pair_of_hr(image, editor.scale)
-    edits, panels = [], [figure_panel("HR", "original", pair.hr)]
+    edits = []
+    panels = [figure_panel("HR", "original", pair.hr)]
     for temperature in temperatures:
         sample = editor.sample(pair, temperature, 1, seed)[0]
-        edits.append(Edited(out / f"{image.stem}_t{exactly(temperature)}.png", lr_psnr(sample, pair)))
-        write_new(edits[-1].file, encode_png(quantize_floor(sample)))
-        panels.append(figure_panel(f"temperature {exactly(temperature)}", _fit_note(edits[-1].lr_psnr), sample))
+        fit = lr_psnr(sample, pair)
+        file = out / f"{image.stem}_t{exactly(temperature)}.png"
+        write_new(file, encode_png(quantize_floor(sample)))
+        edits.append(Edited(file, fit))
+        panels.append(figure_panel(f"temperature {exactly(temperature)}", _fit_note(fit), sample))
     write_figure(out / f"{image.stem}_temperatures_figure.png", panels, _most_different(panels[1:], editor.scale))
     return edits
 
 
 def restore_image(editor: Editor, image: Path, temperature: float, seed: int, out: Path) -> Edited:
-    """Write the image without its noise, and a figure of it beside the given image and a sample of its LR."""
+    """Write the image without noise, and a figure beside the given image and a sample of its LR."""
     pair = pair_of_hr(image, editor.scale)
     after = editor.restore(pair, temperature, seed)
     fit = lr_psnr(after, pair)
@@ -178,7 +192,7 @@ def figure_panel(title: str, note: str, image: Tensor, boxes: Mapping[Colour, Bo
 
 
 def write_figure(path: Path, panels: list[Panel], zoomed: Box | None = None) -> None:
-    """Write the panels as one PNG; beneath each image the same box of it, zoomed. Raises as ``write_new``."""
+    """Write the panels as one PNG, with the same box of each image zoomed below it. Raises as ``write_new`` does."""
     write_new(path, strip_png(panels, zoomed, FIGURE_PANEL))
 
 
@@ -193,7 +207,7 @@ def _write(file: Path, image: Tensor, panels: list[Panel], zoomed: Box) -> Path:
 
 
 def _most_different(panels: list[Panel], scale: int) -> Box:
-    """Window in which the images differ most; the upper left corner of a single one."""
+    """Window in which the images differ most; for a single image, its upper left corner."""
     return difference_window([np.asarray(panel.image) for panel in panels], scale)
 
 
@@ -202,13 +216,6 @@ def box_mask(box: Box, pair: ImagePair) -> Tensor:
     mask = torch.zeros(pair.hr.shape[-2:])
     cut(mask, box).fill_(1)
     return mask
-
-
-def pasted_into(pair: ImagePair, box: Box, content: Tensor) -> Tensor:
-    """HR (3, H, W) of the pair with content (3, h, w) in a box of its size."""
-    pasted = pair.hr.clone()
-    cut(pasted, box).copy_(content)
-    return pasted
 
 
 def _read_mask(path: Path, pair: ImagePair) -> Tensor:
@@ -222,9 +229,12 @@ def _read_mask(path: Path, pair: ImagePair) -> Tensor:
 
 
 def _placed(source: Path, where: Box | Path, pair: ImagePair) -> Tensor:
+    """The source's content in an image as large as the pair's HR."""
     content = read_image(source)
     if isinstance(where, Box) and content.shape[-2:] == (where.height, where.width):
-        return pasted_into(pair, where, content)
+        pasted = pair.hr.clone()
+        cut(pasted, where).copy_(content)
+        return pasted
     whole = _cropped(content, pair)
     if whole is None:
         size = f"{content.shape[-1]}x{content.shape[-2]}"
@@ -233,7 +243,7 @@ def _placed(source: Path, where: Box | Path, pair: ImagePair) -> Tensor:
 
 
 def _cropped(image: Tensor, pair: ImagePair) -> Tensor | None:
-    """The image cropped as the target was; None if it is not as large as the target."""
+    """The image cropped to a multiple of the scale like the target; None if it is not as large as the target."""
     height, width = pair.hr.shape[-2:]
     scale = height // pair.lr.shape[-2]
     down, right = image.shape[-2] - height, image.shape[-1] - width

@@ -1,4 +1,4 @@
-"""Measures of an edit: seams, content that survived, fit to LR. All are taken on uint8 RGB by floor."""
+"""Measures of an edit: fit to LR, seams, kept detail. All are taken on images rounded down to 8 bits."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from srbench.images.resize import downscale, upscale
 from srbench.interfaces import Box
 
 LR_FIT_LIMIT = 51
-"""LR-PSNR in dB of an image that fits LR perfectly, once it is 8-bit.
+"""LR-PSNR in dB of an image that fits LR perfectly before it is rounded to 8 bits.
 
-Rounding down takes half a grey level of it on average, so that half of the LR pixels come out one level lower:
+Rounding down takes half a grey level on average, so half of the LR pixels are one level lower:
 10 log10(255^2 / 0.5) = 51.1."""
 
 
 def cut(image: Tensor, box: Box) -> Tensor:
-    """View of (..., H, W) inside a box; what lies beyond the image is left out."""
+    """View of (..., H, W) inside a box, which may reach beyond the image."""
     return image[..., box.y : box.y + box.height, box.x : box.x + box.width]
 
 
@@ -30,18 +30,20 @@ def fit_to_lr(psnr: float) -> str:
 
 def seam_energy(image: Tensor, mask: Tensor) -> float:
     """Mean squared step of luma, in grey levels, across the border of a mask (H, W) of 0 and 1."""
-    grey, inside = luma(quantize_floor(image)).double(), mask > 0.5
+    grey = luma(quantize_floor(image)).double()
+    inside = mask > 0.5
     steps = torch.cat([grey.diff(dim=axis)[inside.diff(dim=axis)] for axis in (0, 1)])
     return float(steps.square().mean()) if steps.numel() else 0.0
 
 
 def kept_detail(image: Tensor, content: Tensor, mask: Tensor, scale: int) -> float:
-    """Correlation of an image's detail with that of a content inside a mask (H, W): 1 if all is kept, 0 if nothing.
+    """Correlation of the detail of an image and of the content, inside a mask (H, W): 1 if all is kept, 0 if nothing.
 
-    Detail is what is lost when the image is downscaled by the scale and upscaled again; brightness and colour, which
-    belong to LR, do not count.
+    Detail is what downscaling loses: the difference between an image and its downscaled copy, upscaled again. Brightness
+    and coarse colour, which LR determines, do not count.
     """
-    shown, wanted = (_detail(one, scale)[:, mask > 0.5] for one in (image, content))
+    shown = _detail(image, scale)[:, mask > 0.5]
+    wanted = _detail(content, scale)[:, mask > 0.5]
     norm = math.sqrt(float(shown.square().sum() * wanted.square().sum()))
     return float((shown * wanted).sum()) / norm if norm else 0.0
 
