@@ -34,20 +34,20 @@ def begun(srbench, bad, tmp_path, monkeypatch):
     return tmp_path / "train"
 
 
-@pytest.mark.parametrize("step", [-1, 0, 3, 10**30, 1.5, "2", None, True, [2]])
-def test_a_checkpoint_of_no_step(refused, begun, step):
+def test_a_checkpoint_of_no_step(refused, begun):
     saved = torch.load(begun / "checkpoint.pt", weights_only=True)
-    torch.save(saved | {"step": step}, begun / "checkpoint.pt")
     lines = (begun / "train.csv").read_bytes()
-    refused(TRAIN, r"checkpoint\.pt: not a checkpoint of this training \(step .* of 2\)")
+    for step in (-1, 0, 3, 10**30, 1.5, "2", None, True, [2]):
+        torch.save(saved | {"step": step}, begun / "checkpoint.pt")
+        refused(TRAIN, r"checkpoint\.pt: not a checkpoint of this training \(step .* of 2\)")
     refused("train --resume {here}/train", "not a checkpoint of this training")
     assert (begun / "train.csv").read_bytes() == lines
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x02]q\x00.", b"\x80\x02K\x01."])
-def test_a_checkpoint_that_is_none(refused, begun, content):
-    (begun / "checkpoint.pt").write_bytes(content)
-    refused(TRAIN, r"checkpoint\.pt: not a checkpoint of this training")
+def test_a_checkpoint_that_is_none(refused, begun):
+    for content in (b"", b"PK\x03\x04", b"\x80\x02]q\x00.", b"\x80\x02K\x01."):
+        (begun / "checkpoint.pt").write_bytes(content)
+        refused(TRAIN, r"checkpoint\.pt: not a checkpoint of this training")
 
 
 def test_two_trainings_in_one_folder(refused, begun):
@@ -65,11 +65,11 @@ def test_a_folder_of_somebody_else(refused, begun, tmp_path):
     assert not (tmp_path / "mine" / LOCK).exists()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"facts": 3}', "[" * 100_000, json.dumps({"facts": {"model": 3}})])
-def test_a_description_that_is_none(refused, begun, text):
-    (begun / "training.json").write_text(text)
-    refused("train --resume {here}/train", r"training\.json: not written by srbench train")
-    refused(TRAIN, r"training\.json: not written by srbench train")
+def test_a_description_that_is_none(refused, begun):
+    for text in ("{", "[]", "{}", '{"facts": 3}', "[" * 100_000, json.dumps({"facts": {"model": 3}})):
+        (begun / "training.json").write_text(text)
+        refused("train --resume {here}/train", r"training\.json: not written by srbench train")
+        refused(TRAIN, r"training\.json: not written by srbench train")
 
 
 def test_offline_nothing_is_fetched_and_no_foreign_code_is_run(tmp_path, monkeypatch):
