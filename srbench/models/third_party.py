@@ -24,7 +24,7 @@ from srbench.files.hashes import sha256_file
 from srbench.images.tiling import upscale_in_windows
 from srbench.interfaces import WeightsInfo
 from srbench.models import ModelError
-from srbench.weights.checkpoints import contents, foreign_object, pickled_object
+from srbench.weights.checkpoints import foreign_object, pickled_object
 from srbench.weights.files import WeightsError, load_metadata, require_finite
 from srbench.words import one_line
 
@@ -94,8 +94,8 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
         found = spandrel.ModelLoader().load_from_file(path)
     except spandrel.UnsupportedModelError:
         raise ModelError(
-            f"{path}: spandrel recognises no architecture in its {contents(path)}; name code that makes the model, "
-            "file.py:Name, or save it by torch.jit.script(model).save(FILE)"
+            f"{path}: spandrel recognises no architecture in it; name code that makes the model, file.py:Name, or save "
+            "it by torch.jit.script(model).save(FILE)"
         ) from None
     except Exception as error:  # a parser may raise anything for the bytes of a foreign file
         if other := foreign_object(path):

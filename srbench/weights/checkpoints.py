@@ -14,21 +14,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from srbench.weights.files import WeightsError, load_weights, require_finite
+from srbench.weights.files import WeightsError, require_finite
 
 ENDINGS = (".pth", ".pt")
 """Suffixes of files that are read as checkpoints instead of weights files."""
 _BEFORE = ("PROTO", "FRAME", "SHORT_BINUNICODE", "BINUNICODE", "MEMOIZE", "BINPUT", "MARK")
-"""Operations of a pickle that may precede the class of the object that it is."""
+"""Operations that may precede the class in a pickle of one object."""
 _WRAPPERS = ("params_ema", "params")
-"""Keys under which BasicSR stores the tensors, the averaged ones first."""
+"""Keys under which BasicSR stores tensors, their moving average first."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """All tensors of a checkpoint by name, float32 on the CPU, without wrapper keys and the prefix ``module.``.
 
-    Raises WeightsError if the file is missing, truncated or not a checkpoint, wants to run code (the message names the
-    function), or holds a non-finite value (the message names the first such tensor).
+    Raises WeightsError if the file is missing, truncated or not a checkpoint, would run code when loaded (the message
+    names the function), or has a non-finite value (the message names the first such tensor).
     """
     content = _unpickled(path)
     for wrapper in _WRAPPERS:
@@ -62,7 +62,7 @@ def _unpickled(path: Path) -> object:
         raise WeightsError(f"{path}: {kind}; check the path")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about unusual pickles, which load or are refused below
+            warnings.simplefilter("ignore")  # unusual pickles either load or are refused below
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file can make the parser raise anything
         named = re.search(r"GLOBAL (\S+)", str(error))
@@ -85,40 +85,20 @@ def pickled_object(path: Path) -> str:
     return name if is_outermost and not name.startswith("collections.") else ""
 
 
-def contents(path: Path) -> str:
-    """The tensors of a weights file in words: ``12 tensors in its key model (conv.weight, conv.bias, ...)``."""
-    if path.suffix.lower() == ".safetensors":
-        tensors, place = _tensors(load_weights(path)[0]), ""
-    else:
-        content = _unpickled(path)
-        inside = {"": content} | (content if isinstance(content, dict) else {})
-        parts = {key: _tensors(value) for key, value in inside.items()}
-        key = max(parts, key=lambda key: len(parts[key]))
-        tensors, place = parts[key], f" in its key {key}" if key else ""
-    shown = ", ".join(map(str, [*tensors][:3])) + (", ..." if len(tensors) > 3 else "")
-    number = f"{len(tensors)} tensor{'s' * (len(tensors) > 1)}"
-    return f"{number}{place} ({shown})" if tensors else "contents, which are not named tensors"
-
-
-def _tensors(value: object) -> dict[object, object]:
-    found = value.items() if isinstance(value, dict) else ()
-    return {name: one for name, one in found if isinstance(one, Tensor)}
-
-
 def foreign_object(path: Path) -> str | None:
     """The first function or class outside torch that the file's pickle names; it is read, not run."""
     return next((name for name, _ in _names_in(path) if not name.startswith(("torch", "collections"))), None)
 
 
 def _names_in(path: Path) -> Iterator[tuple[str, bool]]:
-    """Functions and classes that the file's pickles name, and whether a pickle begins with it."""
+    """Functions and classes that the file's pickles name, each with True if a pickle begins with it."""
     with suppress(Exception):  # not a pickle, or a damaged one
         content = path.read_bytes()
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 content = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
         stream = BytesIO(content)
-        while stream.tell() < len(content):  # before PyTorch 1.6 several followed each other
+        while stream.tell() < len(content):  # files written before PyTorch 1.6 hold several pickles
             strings: list[str] = []
             is_first = True
             for operation, argument, _ in pickletools.genops(stream):

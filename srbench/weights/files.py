@@ -1,4 +1,4 @@
-"""Weights files: safetensors with everything a reader needs to know in their metadata (``metadata.py``)."""
+"""Weights files: safetensors with their provenance in the metadata (``metadata.py``)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TRAINED = "weights.safetensors"
-"""The weights in the folder of a finished training."""
+"""Weights in the folder of a finished training."""
 TRAINING = "training.json"
-"""What the folder of a training was begun with."""
+"""Settings of a training, in its folder."""
 
 
 class WeightsError(SRBenchError):

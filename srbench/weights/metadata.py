@@ -27,7 +27,7 @@ class WeightsMetadata:
     licence: str | None = None
     """SPDX identifier, or a sentence if there is none."""
     trained_on: str | None = None
-    """Dataset, number of steps, and who trained it or on what."""
+    """Dataset, number of steps, and who trained it or on which machine."""
     temperature: float | None = None
     """Temperature at which the model is compared, chosen on validation images."""
     converted_from_sha256: str | None = None
@@ -40,13 +40,14 @@ class WeightsMetadata:
     metrics: dict[str, float] | None = None
     step: int | None = None
     validation: dict[str, dict[str, int | float]] | None = None
-    """Step and metrics of the ``last`` and the ``best`` validation. Exported weights only, as the next."""
+    """Step and metrics of the ``last`` and the ``best`` validation, in exported weights only."""
     validated_on: str | None = None
+    """Validation images, in exported weights only."""
 
     def text(self) -> dict[str, str]:
         """The metadata as stored in a file."""
-        said = {name: value for name, value in vars(self).items() if value is not None}
-        return {name: json.dumps(value) if name in _JSON else value for name, value in said.items()}
+        stated = {name: value for name, value in vars(self).items() if value is not None}
+        return {name: json.dumps(value) if name in _JSON else value for name, value in stated.items()}
 
 
 _JSON = {name for name, kind in get_type_hints(WeightsMetadata).items() if kind not in (str, str | None)}

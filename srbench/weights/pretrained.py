@@ -21,7 +21,8 @@ from srbench.weights.metadata import WeightsMetadata, load_described, read_metad
 from srbench.weights.table import credited
 
 Network = TypeVar("Network", bound=nn.Module)
-_REPEATED = ("blocks", "steps", "transitions")  # fields that count layers
+_REPEATED = ("blocks", "steps", "transitions")
+"""Fields of a configuration that count layers."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Family(Generic[Network]):
 
     model: str
     network: type[Network]
-    """Network class; its argument is a ``config``."""
+    """Network class, made from a ``config``."""
     config: type[Any]
     convert: Converter
     package: str
@@ -68,7 +69,7 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
 
 
 class _Undrawn(TorchFunctionMode):
-    """Skips random initialisation: on the meta device, it makes torch import its compiler, which takes a second."""
+    """Skips random initialisation, for which the meta device would import torch's compiler (one second)."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         if getattr(func, "__name__", "") in ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_"):
@@ -77,7 +78,7 @@ class _Undrawn(TorchFunctionMode):
 
 
 def _filled(family: Family[Network], config: object, tensors: dict[str, Tensor], path: Path) -> Network:
-    """Build a network and fill it with tensors; their shapes are checked before any memory is allocated."""
+    """Build a network and fill it with tensors, whose shapes are checked before memory is allocated."""
     _require_layers(cattrs.unstructure(config), len(tensors), path)
     with torch.device("meta"), _Undrawn():
         built = family.network(config)
@@ -91,7 +92,7 @@ def _filled(family: Family[Network], config: object, tensors: dict[str, Tensor],
 
 
 def _require_layers(config: Mapping[str, Any], tensors: int, path: Path) -> None:
-    """Refuse counts of layers above the number of tensors: every repeated layer has at least one."""
+    """Refuse more layers than tensors, since every layer has at least one tensor."""
     for name, value in config.items():
         if isinstance(value, Mapping):
             _require_layers(value, tensors, path)

@@ -46,10 +46,10 @@ def find_released(name: str) -> ReleasedWeights:
 
 
 def credited(metadata: WeightsMetadata, model: str, sha256: str, address: str | None = None) -> WeightsMetadata:
-    """Credit a checkpoint that ``model`` reads to the authors if its SHA-256 is in the table; else nobody is credited.
+    """Metadata with licence and training data of a checkpoint that ``model`` reads, if it is a released file.
 
-    Without a SHA-256 in the table, it is credited only if it was downloaded from an ``address`` in the table, which
-    the text then names.
+    A file is a released one if its SHA-256 is in the table. If the table has no SHA-256 for it, it has to come from an
+    ``address`` in the table, which the text then names. Otherwise licence and training data are unknown.
     """
     licence, trained_on = "unknown", "unknown (not a released file)"
     for name, entry in released_weights().items():
