@@ -9,7 +9,7 @@ from baselines.zoo import load_rrdb
 from srbench.files.config import ConfigError
 from srbench.files.hashes import sha256_file
 from srbench.training import TrainingError
-from srbench.training.folder import Journal
+from srbench.training.folder import Journal, resumed
 from srbench.weights.files import WeightsError, load_weights
 from srflow.zoo import load_srflow, load_srflow_perceptual
 
@@ -240,7 +240,7 @@ def test_a_device_that_is_not_there_is_refused(trainings):
 
 
 def test_a_tracker_gets_losses_metrics_and_the_image(trainings):
-    """The weights are those of a training without it; steps that are repeated count once."""
+    """The weights are those of a training without it; a resumed training uses the same tracker."""
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -254,3 +254,4 @@ def test_a_tracker_gets_losses_metrics_and_the_image(trainings):
     assert values == pytest.approx(trainings.losses("tracked", "l1"))
     assert [event.step for event in events.Scalars("validation/psnr")] == [2, 4]
     assert [event.step for event in events.Images("validation")] == [2, 4]
+    assert resumed(trainings.path / "tracked", "cpu", ())[1].log_with == "tensorboard"

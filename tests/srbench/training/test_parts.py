@@ -15,7 +15,9 @@ from srbench.training.curves import curves
 from srbench.training.folder import Journal
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
+from srbench.training.stopping import StopRequest
 from srbench.training.validation import LABEL, Best, Validation
+from srbench.training.view import View
 
 
 def config(**changes):
@@ -228,6 +230,20 @@ def test_broken_steps_are_counted():
     other.load_state_dict(counts.state_dict())
     other.count({"loss": 500.0}, skipped=False)
     assert other.in_a_row == 1
+
+
+def test_the_view_shows_the_latest_values_and_that_the_training_will_stop(capsys):
+    """Where stderr is no terminal, as a line at the end."""
+    stop = StopRequest()
+    with View(config(), 4, stop, enabled=True) as view:
+        view.show(5, {"l1": 0.5, "gradient": 1.0})
+        view.show(6, {"l1": 0.25, "validation psnr": 20.0})
+        assert "stopping" not in [*view.get_renderables()][-1].plain
+        stop.signal = 2
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("20 steps of 3 patches, 16x16 pixels.")
+    facts = "stopping after this step; repeat to stop at once, l1 0.25, gradient 1, validation psnr 20, patches/s"
+    assert last.startswith(f"step 6 of 20: {facts}")
 
 
 def test_curves_of_a_training(tmp_path):
