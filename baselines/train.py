@@ -29,18 +29,20 @@ from srbench.weights.table import cached_path
 def train_rrdb(request: TrainingRequest) -> Path:
     """Train an RRDBNet with the L1 loss; returns the weights file.
 
-    ``start`` is an RRDB weights file of the same size and any scale, whose shared layers are taken; without it, the
-    initial weights are random. Raises ConfigError, TrainingError, WeightsError.
+    ``start`` is an RRDB weights file of the same size and any scale, from which shared layers are taken; without it,
+    the initial weights are random. Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(RRDB, request.preset, RRDBPreset, request.changes)
     training = Training("rrdb", settings.network.scale, settings, request)
     torch.manual_seed(settings.training.seed)
-    network, digest = RRDBNet(settings.network), ""
+    network = RRDBNet(settings.network)
+    digest = ""
     if request.start is not None:
-        known, own = load_weights(request.start)[0], network.state_dict()
+        own = network.state_dict()
+        given, _ = load_weights(request.start)
         # A network of another scale has more or fewer upscaling convolutions.
         kept = {name: value for name, value in own.items() if name.startswith("conv_up.")}
-        shared = {name: value for name, value in known.items() if name in own or not name.startswith("conv_up.")}
+        shared = {name: value for name, value in given.items() if name in own or not name.startswith("conv_up.")}
         fill(network, kept | shared, request.start)
         digest = sha256_file(request.start)
     network.to(training.device)
@@ -55,8 +57,8 @@ def train_rrdb(request: TrainingRequest) -> Path:
 def train_esrgan(request: TrainingRequest) -> Path:
     """Train an ESRGAN generator from RRDB weights; returns the weights file.
 
-    ``start`` is an RRDB weights file of the preset's size; without it, the packaged one of the scale or the released
-    one is taken if it has that size. The losses are those of the ESRGAN paper, section 3.
+    ``start`` is an RRDB weights file of the preset's size; by default the packaged RRDB of the scale, or the released
+    RRDB, whichever has that size. The losses are those of the ESRGAN paper, section 3.
     Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(ESRGAN, request.preset, ESRGANPreset, request.changes)
@@ -71,7 +73,7 @@ def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
         network = load_rrdb(config.scale, start)
         if network.config != config:
             raise TrainingError(
-                f"the preset's generator is {config}, the RRDB weights are {network.config}; name others with --start"
+                f"the preset's generator is {config}, the RRDB weights are {network.config}; name other weights with --start"
             )
         return network
     for place in (None, cached_path("rrdb-psnr-x4")):
@@ -87,7 +89,8 @@ def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
 
 def adversaries(generator: RRDBNet, settings: ESRGANPreset, device: torch.device) -> list[Learner]:
     """Generator and discriminator of ESRGAN with their losses; the generator learns first in every step."""
-    config, losses = settings.training, settings.losses
+    config = settings.training
+    losses = settings.losses
     discriminator = channels_last(Discriminator(config.patch, losses.discriminator_width)).to(device)
     tensors = load_vgg(losses.perceptual_network)
     perceptual = channels_last(PerceptualLoss(tensors, losses.perceptual_network, losses.perceptual_layer)).to(device)
@@ -122,8 +125,9 @@ def adversaries(generator: RRDBNet, settings: ESRGANPreset, device: torch.device
         loss = discriminator_loss(discriminator(real), discriminator(fake))
         return loss, {"discriminator": loss}
 
-    first, second = (adam([network.parameters()], config) for network in (generator, discriminator))
+    generator_adam = adam([generator.parameters()], config)
+    discriminator_adam = adam([discriminator.parameters()], config)
     return [
-        Learner("generator", generator, first, of_generator),
-        Learner("discriminator", discriminator, second, of_discriminator, losses.discriminator_rate),
+        Learner("generator", generator, generator_adam, of_generator),
+        Learner("discriminator", discriminator, discriminator_adam, of_discriminator, losses.discriminator_rate),
     ]

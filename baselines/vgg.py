@@ -78,12 +78,13 @@ class PerceptualLoss(nn.Module):
     def features(self, images: Tensor) -> list[Tensor]:
         """(b, 3, h, w) in [0, 1] -> the last convolution of every stage before its ReLU; at the end, the layer's."""
         maps = before = (images - self.mean) / self.deviation
-        found = []
+        features = []
         for layer in self.layers:
             if isinstance(layer, nn.MaxPool2d):
-                found.append(before)
-            before, maps = maps, layer(maps)
-        return [*found, maps]
+                features.append(before)  # the input of the ReLU
+            before = maps
+            maps = layer(maps)
+        return [*features, maps]
 
     def forward(self, images: Tensor, target: Tensor) -> Tensor:
         """(b, 3, h, w) in [0, 1], twice -> a scalar. No gradient reaches the target."""
@@ -124,9 +125,9 @@ def _downloaded() -> dict[str, Tensor]:
     part = cache_folder("weights") / "vgg16.part"
     try:
         download(ADDRESS, part, "VGG16")
-        if (found := sha256_file(part)) != SHA256:
+        if (digest := sha256_file(part)) != SHA256:
             part.unlink()
-            raise DownloadError(f"gave a file with sha256 {found} instead of {SHA256}")
+            raise DownloadError(f"gave a file with sha256 {digest} instead of {SHA256}")
     except DownloadError as error:
         raise WeightsError(f"the perceptual loss needs VGG16's weights: {ADDRESS} {error}; try again") from None
     with tarfile.open(part) as archive:

@@ -48,7 +48,8 @@ def export(
         best_tensors, best_metadata = load_described(run / BEST)
         validation["best"] = _validated(best_metadata)
         if best:
-            tensors, metadata = best_tensors, best_metadata
+            tensors = best_tensors
+            metadata = best_metadata
     elif best:
         raise TrainingError(f"{run}: has no {BEST}, as no validation gave a number; leave --best out")
     # The names of folders alone: paths describe the machine, not the weights.
@@ -115,9 +116,10 @@ def write_model_card(weights: Path, tensors: Mapping[str, Tensor], metadata: Wei
 
 
 def _schedule(training: TrainingConfig) -> str:
-    alone, at = ("constant", "halved at") if training.schedule == "step" else ("cosine", "cosine, restarted at")
-    points = ", ".join(str(milestone) for milestone in training.milestones)
-    return f"learning rate {training.learning_rate:g}, " + (f"{at} {points} of the steps" if points else alone)
+    shape = "cosine" if training.schedule == "cosine" else "constant"
+    if points := ", ".join(str(milestone) for milestone in training.milestones):
+        shape = f"{'cosine, restarted' if training.schedule == 'cosine' else 'halved'} at {points} of the steps"
+    return f"learning rate {training.learning_rate:g}, {shape}"
 
 
 def _validation(metadata: WeightsMetadata, best: str, stored: str) -> str:

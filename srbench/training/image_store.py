@@ -170,7 +170,10 @@ def _build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], ti
     for folder in (target, part):
         shutil.rmtree(folder, ignore_errors=True)
     part.mkdir()
-    kept, sizes, hashes, faults = [], [], [], {}
+    kept: list[str] = []
+    sizes: list[torch.Size] = []
+    hashes: list[str] = []
+    faults: dict[str, str] = {}
     try:
         with (part / "pixels").open("wb") as file, progress() as bar:
             task = bar.add_task(title, total=len(names))

@@ -92,7 +92,8 @@ class Patches:
 
         LR (b, 3, p/s, p/s) and HR (b, 3, p, p) in [0, 1].
         """
-        share, side = self.config.batch // world, self.config.patch
+        share = self.config.batch // world
+        side = self.config.patch
         lr = np.empty((share, side // self.scale, side // self.scale, 3), np.uint8)
         hr = np.empty((share, side, side, 3), np.uint8)
         for row in range(share):
@@ -108,7 +109,8 @@ class Patches:
         lr, hr = self._lr[lr_number], self._hr[hr_number]
         side = self.config.patch // self.scale
         top, left = (_below(length - side + 1, generator) for length in lr.shape[:2])
-        turns, flip = _below(4, generator), _below(2, generator)
+        turns = _below(4, generator)
+        flip = _below(2, generator)
         lr, hr = (
             np.rot90(image[factor * top :, factor * left :][: factor * side, : factor * side], turns)
             for image, factor in ((lr, 1), (hr, self.scale))

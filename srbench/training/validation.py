@@ -20,8 +20,10 @@ from srbench.training import TrainingError
 from srbench.training.folder import Counts
 from srbench.words import unknown
 
-MOST, SIDE = 8, 256
-"""Number of validation images, and their side in HR pixels, at most."""
+MOST = 8
+"""Largest number of validation images."""
+SIDE = 256
+"""Largest side of a validation image in HR pixels."""
 SHOWN_TEMPERATURES = (0.5, TEMPERATURE, 1.0)
 _SHOWN = 4
 LABEL = 18  # height of the labels in pixels
@@ -59,7 +61,7 @@ class Validation:
 
     @property
     def units(self) -> dict[str, str]:
-        """Units of the metrics by name; the title of one without a unit."""
+        """Units of the metrics by name; a metric without a unit has its title."""
         return {name: metric.facts.unit or metric.facts.title for name, metric in self.metrics.items()}
 
     def grid(self, network: torch.nn.Module) -> Tensor:
@@ -88,11 +90,13 @@ class Best(Counts):
     def see(self, step: int, metrics: dict[str, float], by: Metric) -> bool:
         """Record a validation; True if it is the best so far, which NaN never is."""
         self.last = metrics
-        value, before = metrics[by.facts.name], self.metrics.get(by.facts.name, math.nan)
+        value = metrics[by.facts.name]
+        before = self.metrics.get(by.facts.name, math.nan)
         better = by.facts.direction * (value - before) > 0
         if math.isnan(value) or not (better or math.isnan(before)):
             return False
-        self.step, self.metrics = step, metrics
+        self.step = step
+        self.metrics = metrics
         return True
 
 
