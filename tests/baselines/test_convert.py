@@ -15,7 +15,7 @@ from baselines.convert import (
 )
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.zoo import load_esrgan, load_rrdb
-from srbench.images import ImageError
+from srbench.interfaces import SRBenchError
 from srbench.models.official import convert
 from srbench.weights.files import WeightsError, load_weights
 
@@ -94,7 +94,7 @@ def test_names_of_both_releases_need_a_word(tmp_path, preset):
     assert convert(path, trunk, out, "rrdb") == "rrdb"
     assert load_rrdb(4, out).config.long_skip == "trunk"
     before = out.read_bytes()
-    with pytest.raises(ImageError, match=r"out\.safetensors: exists with different contents"):
+    with pytest.raises(SRBenchError, match=r"out\.safetensors: exists with different contents"):
         convert(path, trunk, out, "esrgan")
     assert out.read_bytes() == before
     assert convert(path, trunk, out, "rrdb") == "rrdb"
