@@ -68,7 +68,7 @@ class Journal:
         if not self._columns:
             header = self._lines()[:1]
             self._columns = header[0].strip().split(",") if header else ["step", *values]
-        with disk_faults_named(self.path), self.path.open("a") as file:
+        with self.path.open("a") as file:
             writer = csv.DictWriter(file, self._columns, "nan", extrasaction="ignore", lineterminator="\n")
             if file.tell() == 0:
                 writer.writeheader()
@@ -104,7 +104,8 @@ class TrainingFolder:
     def writing(self) -> Iterator[None]:
         """Make the folder, and lock it against other trainings.
 
-        Raises TrainingError if another process trains in it, it cannot be written, or it holds other files.
+        Inside, the error of a full disk names the folder. Raises TrainingError if another process trains in it, it
+        cannot be written, or it holds other files.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -126,7 +127,7 @@ class TrainingFolder:
                 f"{self.path}: its file system has no locks, without which two trainings could write at once; "
                 "choose another --out"
             ) from None
-        with held:
+        with held, disk_faults_named(self.path):
             yield
 
     def open(self, metadata: WeightsMetadata, preset: TrainingPreset, request: TrainingRequest) -> None:

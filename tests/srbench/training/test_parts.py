@@ -12,7 +12,7 @@ from srbench.training import TrainingError
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import LOWEST_RATE, TrainingConfig
 from srbench.training.curves import curves
-from srbench.training.folder import Journal
+from srbench.training.folder import Journal, TrainingFolder
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
 from srbench.training.stopping import StopRequest
@@ -93,15 +93,14 @@ def test_a_journal_forgets_what_was_cut_off(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_a_journal_on_a_full_disk_is_named(tmp_path):
-    path = tmp_path / "train.csv"
-    journal = Journal(path)
-    journal.append(0, {"loss": 1.0})
-    path.unlink()
-    path.symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left") as caught:
-        journal.append(1, {"loss": 1.0})
-    assert caught.value.filename == str(path)
+def test_the_folder_on_a_full_disk_is_named(tmp_path):
+    folder = TrainingFolder(tmp_path / "run")
+    with pytest.raises(OSError, match="No space left") as caught, folder.writing():
+        folder.losses.append(0, {"loss": 1.0})
+        folder.losses.path.unlink()
+        folder.losses.path.symlink_to("/dev/full")
+        folder.losses.append(1, {"loss": 1.0})
+    assert caught.value.filename == str(tmp_path / "run")
 
 
 def test_an_average_is_the_exponential_one():
