@@ -95,10 +95,13 @@ def test_a_journal_forgets_what_was_cut_off(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_the_folder_on_a_full_disk_is_named(tmp_path):
     folder = TrainingFolder(tmp_path / "run")
-    with pytest.raises(OSError, match="No space left") as caught, folder.writing():
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "training.json").touch()
+    with folder.writing():
         folder.losses.append(0, {"loss": 1.0})
-        folder.losses.path.unlink()
-        folder.losses.path.symlink_to("/dev/full")
+    folder.losses.path.unlink()
+    folder.losses.path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught, folder.writing():
         folder.losses.append(1, {"loss": 1.0})
     assert caught.value.filename == str(tmp_path / "run")
 
