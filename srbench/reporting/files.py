@@ -174,7 +174,7 @@ def _require_ours(folder: Path) -> Listing:
     """The list of a folder that may be replaced; an empty one if there is no folder. Raises ReportError."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise ReportError(f"{folder}: not a folder, but srbench writes one there; move it away")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not any(not path.is_dir() for path in folder.rglob("*")):  # missing or empty
         return Listing()
     listing = read_listing(folder)
     if listing is None:

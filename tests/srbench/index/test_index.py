@@ -166,7 +166,7 @@ def write_verified(run, verdict, verified):
 
     facts = {"sums": sha256_file(run / "SHA256SUMS"), "date": "2026-01-31T12:00:00", "srbench": "0.1"}
     facts |= {"verdict": verdict, "verified": verified, "unverified": 0, "contradicted": 9 - verified}
-    facts |= {"sampled": 0, "items": 9, "rules": {} if verified else {"SRB005": 9}, "tried": 0}
+    facts |= {"sampled": 0, "items": 9, "rules": {} if verified else {"value-differs": 9}, "tried": 0}
     (run / "verified.json").write_text(json.dumps(facts))
 
 
@@ -184,7 +184,7 @@ def test_states_and_what_is_left_out(site, command):
         "lacking",
     }
     assert left_out["edited"] == "contradicted: rows.jsonl does not match SHA256SUMS"
-    assert left_out["wrong"] == "contradicted: 2026-01-31: 0 of 9 values and 0 of 9 items; SRB005"
+    assert left_out["wrong"] == "contradicted: 2026-01-31: 0 of 9 values and 0 of 9 items; value-differs"
     assert left_out["lacking, b"] == "not measured on all of 9 images"
     with Path("out/index.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
