@@ -6,6 +6,7 @@ A pure function of the folders: the same rows, manifests and images give the sam
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -152,8 +153,11 @@ def _make_report(
     plots: list[Plot] = []
     shown: list[str] = []
     if {"md", "html"} & set(formats):
-        plots = write_plots(scores, scores.table, measurements.models, draft, _baseline(scores, choices.baseline))
-        shown = write_images(measurements, draft, progress, runs_code=runs_code)
+        baseline = _baseline(scores, choices.baseline)
+        with ThreadPoolExecutor(1) as pool:  # matplotlib takes a second to import
+            plotted = pool.submit(write_plots, scores, scores.table, measurements.models, draft, baseline)
+            shown = write_images(measurements, draft, progress, runs_code=runs_code)
+            plots = plotted.result()
     texts = {}
     if "md" in formats:
         facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]

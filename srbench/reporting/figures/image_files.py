@@ -37,6 +37,8 @@ from srbench.run_folder.results import Row
 
 ILLUSTRATED = 30
 """Largest number of images with strips, grids and maps in a report, spread evenly over the list."""
+METRIC_MAPS = 5
+"""Largest number of these images with maps of metrics, which are computed anew: more would take a tenth of a run."""
 STRIP_SAMPLES = 2
 """Largest number of samples of a model in a strip."""
 _Place = tuple[MapKind, str]
@@ -160,8 +162,9 @@ def write_images(
     """
     with_outputs = {row.image for row in measurements.rows if measurements.outputs(row)}
     names = evenly([name for name in measurements.images if name in with_outputs and measurements.pair(name)])
+    mapped = evenly(names, METRIC_MAPS)
     drawn = [kind for kind in measurements.map_kinds if runs_code or kind.metric is None or ":" not in kind.metric.spec]
-    write = partial(_write, measurements, out, drawn, _code())
+    write = partial(_write, measurements, out, mapped, drawn, _code())
     progress(Step(0, len(names), "report"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, _ in enumerate(pool.map(write, names), 1):
@@ -175,12 +178,15 @@ def _code() -> str:
     return digest([sha256_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))])
 
 
-def _write(measurements: Measurements, out: Draft, drawn: Sequence[MapKind], code: str, name: str) -> None:
+def _write(
+    measurements: Measurements, out: Draft, mapped: Sequence[str], drawn: Sequence[MapKind], code: str, name: str
+) -> None:
     """Write strip, grids, maps and sheet of one image, which is opened only if one of them has to be drawn.
 
-    ``drawn`` are the kinds of maps that may be drawn; others are taken from the last report.
+    ``mapped`` are the images with maps of metrics, ``drawn`` the kinds of maps that may be drawn; maps of other kinds
+    are taken from the last report.
     """
-    kinds = measurements.map_kinds
+    kinds = [kind for kind in measurements.map_kinds if kind.metric is None or name in mapped]
     metric = measurements.metrics[0]
     rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
     opened = cache(partial(Example, measurements, name, rows))
