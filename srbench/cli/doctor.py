@@ -27,9 +27,9 @@ def findings() -> Iterator[tuple[str, str]]:
     """Name and value of everything that is checked; an empty value is missing."""
     import torch
 
+    from srbench.cli.descriptions import packaged_weights
     from srbench.images.folders import images_in
     from srbench.machine.facts import hardware, software
-    from srbench.plugins.descriptions import packaged_weights
     from srbench.plugins.registry import registered
 
     for name, version in software().items():

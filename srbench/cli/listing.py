@@ -134,7 +134,7 @@ def _weights() -> Iterator[tuple[str, ...]]:
 
 def _presets() -> Iterator[tuple[str, ...]]:
     """Model, name, steps and first comment line of every preset."""
-    from srbench.plugins.descriptions import presets
+    from srbench.cli.descriptions import presets
 
     for model, name, text in presets():
         steps = tomllib.loads(text)["training"]["steps"]
@@ -143,7 +143,7 @@ def _presets() -> Iterator[tuple[str, ...]]:
 
 def _models() -> Iterator[tuple[str, ...]]:
     """Name, and scales, parameters and licence of its packaged weights, and description of every registered model."""
-    from srbench.plugins.descriptions import packaged_weights
+    from srbench.cli.descriptions import packaged_weights
     from srbench.plugins.registry import registered
 
     for name in registered("models"):
@@ -169,7 +169,7 @@ def _metrics() -> Iterator[tuple[str, str]]:
 
 def about(kind: str, name: str) -> str:
     """What a registered plug-in says of itself in a sentence, or why it is broken."""
-    from srbench.plugins.descriptions import first_sentence
+    from srbench.cli.descriptions import first_sentence
 
     try:
         return first_sentence(kind, name)

@@ -55,10 +55,10 @@ def _names() -> dict[str, Collection[str]]:
     """All names by kind."""
     from importlib.resources import files
 
+    from srbench.cli.descriptions import presets
     from srbench.data.benchmark_sets.table import benchmark_sets
     from srbench.files.config import preset_names
     from srbench.metrics.suite import suite_names
-    from srbench.plugins.descriptions import presets
     from srbench.plugins.registry import registered
     from srbench.weights.table import released_weights
 
@@ -196,7 +196,7 @@ def _degradation(name: str) -> Iterator[Fact]:
 
 
 def _preset(name: str) -> Iterator[Fact]:
-    from srbench.plugins.descriptions import presets
+    from srbench.cli.descriptions import presets
 
     for model, text in [(model, text) for model, preset, text in presets() if preset == name]:
         preset = tomllib.loads(text)
