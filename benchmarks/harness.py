@@ -148,8 +148,8 @@ def metrics(root: Path, side: int, images: int, repeats: int) -> None:
 def stages(root: Path, side: int, images: int, repeats: int) -> None:
     """Every stage for itself, over all images; metrics as in a run, with HR's share where it is the first model."""
     import torch
-    from srbench.benchmark.scoring import measure
 
+    from srbench.benchmark.scorer import measure
     from srbench.data.datasets import Folder
     from srbench.images.io import encode_png, pixels_sha256, quantize, read_uint8
     from srbench.images.resize import upscale
@@ -196,7 +196,7 @@ def memory(root: Path, side: int, images: int, repeats: int) -> None:
     for limit in sorted({max(images // 10, 1), images // 2 or 1, images}):
         code = (
             "import resource, time; s = time.time()\n"
-            "from srbench.benchmark.run import run; from srbench.benchmark.request import RunSpec\n"
+            "from srbench.benchmark.run import run; from srbench.run_folder.request import RunSpec\n"
             f"run(RunSpec(models=('sr={sr}',), scale={SCALE}, data='{hr}', limit={limit}, out='{root / str(limit)}', "
             f"metrics={('psnr', 'ssim') if side < 96 else None}))\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.time() - s)"

@@ -14,24 +14,26 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from msgspec.structs import replace
-from srbench.benchmark.sampling import Item, keep_pair, keep_sample
+from torch import Tensor
 
 from srbench.data.datasets import cropped, packaged_photos
+from srbench.files.hashes import sha256_bytes
+from srbench.images.io import encode_png, pixels_sha256, quantize_floor
 from srbench.images.resize import upscale
 from srbench.interfaces import ImagePair, MetricFacts, ModelFacts
 from srbench.machine.facts import hardware, software
 from srbench.metrics.suite import open_metrics
-from srbench.models.inference import Output
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder, score_key
+from srbench.run_folder.journal import Journal
 from srbench.run_folder.manifest import now
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Protocol, Setting
-from srbench.run_folder.records import SampleRecord, ScoreRecord
+from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord
 
 SCALE = 8
 TEMPERATURE = 0.8
@@ -48,13 +50,13 @@ def write_run(path: Path, images: int, models: int, samples: int, crop: int | No
     labels = [f"model-{k + 1}" for k in range(models)]
     path.mkdir(parents=True, exist_ok=True)
     folder = RunFolder(path, manifest(names, labels, samples))
-    folder.extend(folder.manifest)
+    Journal(folder).extend(folder.manifest)
     for name in names[: len(photos)]:
         _sample(folder, dataset.read(name), labels, samples, generator)
     for place, name in enumerate(names[len(photos) :]):
         _link(folder, photos[place % len(photos)], name, labels)
     for record in [sample for known in folder.known.values() for sample in known.samples.values()]:
-        folder.append(*_scores(record, folder.manifest.metrics, generator))
+        Journal(folder).add(_scores(record, folder.manifest.metrics, generator))
 
 
 def manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
@@ -74,13 +76,30 @@ def manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
 def _sample(folder: RunFolder, pair: ImagePair, labels: list[str], samples: int, generator: torch.Generator) -> None:
     """Keep the pair of a photograph and samples of all models."""
     name = pair.name
-    keep_pair(folder, pair, name, 0, 1)
+    lr, hr = _kept(folder, [pair.lr, pair.hr], folder.pair_files(name))
+    Journal(folder).add([PairRecord(name, name, 0, 1, "", lr, hr)])
     upscaled = upscale(pair.lr, SCALE)
     for label in labels:
         images = upscaled + 0.02 * torch.randn((samples, *upscaled.shape), generator=generator)
         setting = Setting(label, TEMPERATURE)
-        sampling = Item(setting, folder.sample_key(setting, name, ""))
-        keep_sample(folder, sampling, name, Output(images, 0.1, None), 0, 1)
+        key = folder.sample_key(setting, name, "")
+        outputs = (ImageDigest("", None),) * samples
+        record = SampleRecord(key, name, 0, 1, "", label, TEMPERATURE, "", outputs, 0.1, None, "", 0)
+        files = folder.output_files(record, folder.manifest.protocol.kept)
+        kept = _kept(folder, images, files)
+        left = [ImageDigest(pixels_sha256(quantize_floor(image)), None) for image in images[len(kept) :]]
+        Journal(folder).add([replace(record, outputs=(*kept, *left))])
+
+
+def _kept(folder: RunFolder, images: Iterable[Tensor], files: Sequence[Path]) -> list[ImageDigest]:
+    """Digests of as many images as there are files, which are written."""
+    digests = []
+    for image, file in zip(images, files, strict=False):
+        pixels = quantize_floor(image)
+        content = encode_png(pixels)
+        Journal(folder).add([], [(file.relative_to(folder.path), content)])
+        digests.append(ImageDigest(pixels_sha256(pixels), sha256_bytes(content)))
+    return digests
 
 
 def _link(folder: RunFolder, photo: str, name: str, labels: list[str]) -> None:
@@ -88,13 +107,13 @@ def _link(folder: RunFolder, photo: str, name: str, labels: list[str]) -> None:
     files = list(zip(folder.pair_files(photo), folder.pair_files(name), strict=True))
     pair = folder.of(photo).pair
     assert pair is not None
-    folder.append(replace(pair, image=name, key=name))
+    Journal(folder).add([replace(pair, image=name, key=name)])
     for label in labels:
         setting = Setting(label, TEMPERATURE)
         known = folder.of(photo).samples[setting]
         made = replace(known, image=name, key=folder.sample_key(setting, name, ""))
         files += zip(folder.output_files(known), folder.output_files(made), strict=True)
-        folder.append(made)
+        Journal(folder).add([made])
     for there, here in files:
         os.link(there, here)
 
@@ -125,7 +144,9 @@ def measure_report(folder: Path) -> None:
     print(f"report made in {time.perf_counter() - start:.1f} s, {time.process_time() - cpu:.1f} s of the processor")
     made = [path for path in folder.rglob("*") if path.is_file() and path not in before]
     megabytes = sum(path.stat().st_size for path in made) / 1e6
-    print(f"{len(made)} files, {megabytes:.0f} MB; report.html {(folder / 'report.html').stat().st_size / 1e6:.2f} MB")
+    print(
+        f"{len(made)} files, {megabytes:.0f} MB; report.html {(folder / 'report' / 'report.html').stat().st_size / 1e6:.2f} MB"
+    )
 
 
 def measure_page(folder: Path) -> None:
@@ -139,7 +160,7 @@ def measure_page(folder: Path) -> None:
         requests: list[str] = []
         page.on("request", lambda request: requests.append(request.url))
         start = time.perf_counter()
-        page.goto((folder / "report.html").as_uri())
+        page.goto((folder / "report" / "report.html").as_uri())
         page.wait_for_function(SHOWN)
         files = [url for url in requests if url.startswith("file:")]
         print(f"page opened in {time.perf_counter() - start:.2f} s with {len(files)} files")
