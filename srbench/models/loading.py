@@ -77,12 +77,13 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
         plugin = find_plugin("models", spec.name)
         weights = weights_file(spec) if spec.weights else None
         model = _made(plugin, spec, weights, scale)
+    scaled = _with_scale(model, text, scale)
     if by_files is None:
         code = call(f"digest of {text}", loading.digest, plugin.module, plugin.member, model)
         file = "" if weights is None else sha256_file(weights)  # a library may have opened it unseen
         digest = texts_digest(code, harness_digest(spec.consistent), str(scale), str(spec.strength), file)
         by_files = label_of(spec, plugin.name), digest
-    return _ready(*by_files, text, _with_scale(model, text, scale), scale, device, consistent=spec.consistent)
+    return _ready(*by_files, text, scaled, scale, device, consistent=spec.consistent)
 
 
 def scale_of(text: str) -> int | None:
