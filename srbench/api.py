@@ -142,7 +142,7 @@ class Results:
         if target.resolve() != self.folder.resolve():
             if occupied(target):
                 raise EvaluationError(f"{target}: already exists; choose another folder")
-            ignored = shutil.ignore_patterns(".lock", ".report.*", ".owner.json")
+            ignored = shutil.ignore_patterns(".lock", ".report.*")
             shutil.copytree(self.folder, target, dirs_exist_ok=True, ignore=ignored)
         with progress_of(progress) as shown:
             return write_report([target], tuple(formats), progress=shown).files[0]
