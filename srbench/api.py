@@ -13,6 +13,7 @@ from torch import nn
 
 from srbench.benchmark.bench import open_bench
 from srbench.benchmark.bench_file import agreed_scale
+from srbench.benchmark.dataset import open_dataset
 from srbench.benchmark.run import run, score_run
 from srbench.files.paths import occupied
 from srbench.interfaces import SAMPLES, SUITE, TEMPERATURE, Dataset, Progress, SRBenchError
@@ -295,7 +296,7 @@ def evaluate(
     )
     objects = {text: (label, model) for text, label, model in named if not isinstance(model, str)}
     dataset = None if isinstance(data, str | Path) else data
-    bench = open_bench(spec.checked("evaluate"), dataset, objects)
+    bench = open_bench(spec, open_dataset(spec.checked("evaluate"), dataset), objects)
     call = _call(spec, data) if objects or dataset is not None else None
     with progress_of(progress) as shown:
         outcome = run(bench, shown, workers, command=call)

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
-from srbench.benchmark.plan import Request
+from srbench.benchmark.plan import RequestDigests
 from srbench.benchmark.sampler import source_of
 from srbench.data.datasets import has_hr
 from srbench.interfaces import Dataset, PrecomputedResults, StochasticSRModel
@@ -60,10 +60,10 @@ class Bench:
         return frozenset(label for label, loaded in self.models.items() if isinstance(loaded.model, PrecomputedResults))
 
     @property
-    def request(self) -> Request:
+    def digests(self) -> RequestDigests:
         """The request by digests."""
         key = pair_key_of(self.dataset)
-        return Request(self.settings, self.images, key, self.source, self.spec.again)
+        return RequestDigests(self.settings, self.images, key, self.source, self.spec.again)
 
     def source(self, label: str, image: str) -> str:
         """Digest of a result made elsewhere; empty for a model that computes. Raises SRBenchError if it is missing."""
@@ -84,12 +84,12 @@ def open_bench(
 ) -> Bench:
     """Open suite, dataset, metrics and models, in this order. Raises SRBenchError for the first that fails.
 
-    A ``dataset`` given as an object replaces that of the spec. ``objects`` are models given as objects: the text in
-    the spec -> label and object.
+    ``dataset`` is that of the request, if it is open already. ``objects`` are models given as objects: the text in the
+    request -> label and object.
     """
     device = choose_device(spec.device)
     suite = read_suite(spec.suite)
-    dataset = open_dataset(spec, dataset)
+    dataset = dataset or open_dataset(spec)
     metrics = open_metrics(spec.metrics, suite.columns, suite.quantize, suite.optional, spec.samples)
     if not has_hr(dataset):
         metrics = without_hr(metrics, None if spec.metrics else suite.label, f"{dataset.name} has none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from srbench.benchmark import BenchmarkError
@@ -84,6 +85,25 @@ def _named_dataset(spec: RunSpec) -> Dataset:
     # A folder that happens to be called like a set is not that set, whose images are checked.
     name = f"{path.resolve().name} (folder)" if path.resolve().name in sets else None
     return open_folder(path, spec.scale, own_lr=spec.degrade is None, name=name)
+
+
+def with_absolute_paths(spec: RunSpec) -> RunSpec:
+    """The request with absolute paths to its images and degradation, for a reader in another folder.
+
+    The name of a registered dataset or a benchmark set stays, even where a folder of that name is here.
+    """
+    data = spec.data
+    if data is not None and data not in registered("datasets") and data not in benchmark_sets():
+        file, _, name = data.rpartition(":")
+        data = f"{Path(file).resolve()}:{name}" if file.endswith(".py") else _absolute(data)
+    return replace(
+        spec, data=data, hr=_absolute(spec.hr), lr=_absolute(spec.lr), degrade=_absolute(spec.degrade, ending=".toml")
+    )
+
+
+def _absolute(path: str | None, ending: str = "") -> str | None:
+    """A path that exists as an absolute one; any other text as it is."""
+    return str(Path(path).resolve()) if path and path.endswith(ending) and Path(path).exists() else path
 
 
 def _check_names(dataset: Dataset) -> None:

@@ -27,8 +27,7 @@ from srbench.benchmark.work import Made, Worker
 from srbench.interfaces import Dataset
 from srbench.machine.facts import hardware
 from srbench.machine.processes import suitable_workers
-from srbench.machine.workers import ONE_THREAD, TRIES, WorkerDied, for_workers
-from srbench.machine.workers import Workers as WorkerProcesses
+from srbench.machine.workers import ONE_THREAD, TRIES, WorkerDied, WorkerProcesses, for_workers
 from srbench.models.loading import LoadedModel
 from srbench.plugins.registry import open_metric
 from srbench.run_folder.folder import RunFolder
@@ -39,7 +38,7 @@ from srbench.words import one_line
 if TYPE_CHECKING:
     from distributed import Client
 
-Workers = int | Literal["gpus"] | None
+WorkerCount = int | Literal["gpus"] | None
 """Number of processes; ``gpus``: one per GPU; None: as many as suit the machine."""
 Done = Iterator[tuple[Task, Iterable[Made] | WorkerDied]]
 
@@ -146,7 +145,7 @@ class Engine:
                 yield from _processes(tasks, opening().packed(), processes)
 
 
-def choose_engine(name: str | None, workers: Workers, device: str, tasks: int) -> Engine:
+def choose_engine(name: str | None, workers: WorkerCount, device: str, tasks: int) -> Engine:
     """The engine of a command: ``name`` is ``dask``, ``dask:ADDRESS`` or None. Raises BenchmarkError."""
     kind, _, address = (name or "").partition(":")
     if kind not in ("", "dask"):

@@ -36,7 +36,7 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     path = folder_of(spec, tuple(bench.models), bench.manifest())
     check_folder(path)
     folder, metrics = extended(bench, path)
-    tasks = plan(folder, [metric.facts for metric in metrics], bench.request)
+    tasks = plan(folder, [metric.facts for metric in metrics], bench.digests)
     yield f"folder: {path}{'' if path.exists() else ' (new)'}"
     yield (
         f"The command asks for {number_of(len(bench.settings), 'setting')} on "

@@ -15,7 +15,7 @@ from srbench.run_folder.records import PairRecord, SampleRecord
 
 
 @dataclass(frozen=True)
-class Request:
+class RequestDigests:
     """What a command asks of a run folder, by digests."""
 
     settings: tuple[Setting, ...]
@@ -73,7 +73,7 @@ class Task:
         return [*pair, *(replace(self, items=(item,)) for item in self.items)]
 
 
-def plan(folder: RunFolder, metrics: Sequence[MetricFacts], request: Request | None = None) -> list[Task]:
+def plan(folder: RunFolder, metrics: Sequence[MetricFacts], request: RequestDigests | None = None) -> list[Task]:
     """Tasks that are left until everything requested is sampled, and every sample of the folder is measured.
 
     Args:
@@ -86,7 +86,7 @@ def plan(folder: RunFolder, metrics: Sequence[MetricFacts], request: Request | N
     return [task for task in tasks if task.fault or task.items or (task.pair is None and task.image in asked)]
 
 
-def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request: Request | None) -> Task:
+def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request: RequestDigests | None) -> Task:
     pair = folder.of(image).pair
     key = "" if pair is None else pair.key
     tries = pair.tries if pair is not None and pair.failed else 0
@@ -112,7 +112,7 @@ def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request
 
 
 def _samplings(
-    folder: RunFolder, request: Request, image: str, pair_key: str, metrics: Sequence[MetricFacts]
+    folder: RunFolder, request: RequestDigests, image: str, pair_key: str, metrics: Sequence[MetricFacts]
 ) -> Iterator[Item]:
     """Items that have to be sampled: new ones, those that failed, and those whose files are lost."""
     for setting in request.settings:

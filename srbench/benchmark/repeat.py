@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.outcome import Outcome
-from srbench.benchmark.plan import Request, plan
+from srbench.benchmark.plan import RequestDigests, plan
 from srbench.data.benchmark_sets.table import benchmark_sets, is_here
 from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.metrics.suite import read_suite
@@ -40,7 +40,7 @@ def nothing_left(spec: RunSpec) -> Outcome | None:
             return None
         if protocol_of(spec, read_suite(spec.suite), dataset) != folder.manifest.protocol:
             return None
-        request = Request(settings, images, pair_key_of(dataset), lambda label, image: "")
+        request = RequestDigests(settings, images, pair_key_of(dataset), lambda label, image: "")
         if plan(folder, metrics, request):
             return None
         return Outcome(path, len(settings) * len(images), sampled=0, scored=0, usable=True, failures=())

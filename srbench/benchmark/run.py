@@ -9,17 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from srbench.benchmark.bench import Bench, open_bench, without_hr
-from srbench.benchmark.dataset import open_dataset
-from srbench.benchmark.engines import Engine, Opening, Workers, choose_engine
+from srbench.benchmark.dataset import open_dataset, with_absolute_paths
+from srbench.benchmark.engines import Engine, Opening, WorkerCount, choose_engine
 from srbench.benchmark.outcome import Outcome
 from srbench.benchmark.plan import Task, plan
 from srbench.benchmark.sampler import Sampler, source_of
 from srbench.benchmark.scorer import Scorer
 from srbench.benchmark.work import Made, Worker
-from srbench.interfaces import Progress, SRBenchError, Step, silent
+from srbench.interfaces import Dataset, Progress, SRBenchError, Step, silent
 from srbench.machine.facts import software
-from srbench.machine.workers import TRIES, WorkerDied
-from srbench.machine.workers import Workers as WorkerProcesses
+from srbench.machine.workers import TRIES, WorkerDied, WorkerProcesses
 from srbench.metrics.suite import open_metrics
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
@@ -38,7 +37,7 @@ from srbench.run_folder.request import RunSpec
 def run(
     request: RunSpec | Bench,
     progress: Progress = silent,
-    workers: Workers = 1,
+    workers: WorkerCount = 1,
     engine: str | None = None,
     command: str | None = None,
 ) -> Outcome:
@@ -62,11 +61,15 @@ def run(
     """
     with ExitStack() as stack:
         started = None
-        if isinstance(request, RunSpec):
-            images = request.chosen(tuple(open_dataset(request)))
-            started = choose_engine(engine, workers, choose_device(request.device), len(images)).start()
-            stack.enter_context(started or nullcontext())
-        bench = request if isinstance(request, Bench) else open_bench(request)
+        if isinstance(request, Bench):
+            bench = request
+        else:
+            dataset = open_dataset(request)
+            if request.out is None or not is_run(Path(request.out)):  # else there may be nothing to do
+                images = request.chosen(tuple(dataset))
+                started = choose_engine(engine, workers, choose_device(request.device), len(images)).start()
+                stack.enter_context(started or nullcontext())
+            bench = open_bench(request, dataset)
         path = folder_of(bench.spec, tuple(bench.models), bench.manifest())
         stack.enter_context(writing(path))
         folder, metrics = extended(bench, path)
@@ -87,9 +90,9 @@ def run(
             device=bench.device,
             software={},
             hardware={},
-            request=bench.spec.with_absolute_paths() if bench.spec.names_data else None,
+            request=with_absolute_paths(bench.spec) if bench.spec.names_data else None,
         )
-        tasks = plan(folder, [metric.facts for metric in metrics], bench.request)
+        tasks = plan(folder, [metric.facts for metric in metrics], bench.digests)
         data = bench.spec if bench.spec.names_data else bench.dataset
         chosen = choose_engine(engine, workers, bench.device, len(tasks))
         return _Work(worker, invocation, tasks, chosen, data, progress, started).do(bench.items)
@@ -101,7 +104,7 @@ def score_run(
     device: str = "auto",
     progress: Progress = silent,
     models: Mapping[str, LoadedModel] | None = None,
-    workers: Workers = 1,
+    workers: WorkerCount = 1,
     engine: str | None = None,
 ) -> Outcome:
     """Add metrics to a run from the images it keeps; only what was not kept is sampled again, from its seed.
@@ -159,7 +162,7 @@ class _Work:
     invocation: Invocation
     tasks: Sequence[Task]
     engine: Engine
-    data: object
+    data: RunSpec | Dataset | None
     """What worker processes open to read pairs: the request, the dataset or None."""
     progress: Progress
     started: WorkerProcesses | None
@@ -258,7 +261,7 @@ class _Work:
             folder=folder.path.resolve(),
             manifest=folder.manifest,
             metrics=tuple(metric.facts.name for metric in self.worker.scorer.metrics),
-            data=self.data,  # type: ignore[arg-type]
+            data=self.data,
             models={label: model for label, model in self.worker.sampler.models.items() if model.given},
             device=self.worker.sampler.device,
             invocation=self.worker.invocation,

@@ -15,7 +15,7 @@ from srbench.terminal.output import say, show
 from srbench.terminal.progress import shown_progress
 
 if TYPE_CHECKING:
-    from srbench.benchmark.engines import Workers
+    from srbench.benchmark.engines import WorkerCount
 
 
 @click.command()
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Print what would be done, with estimated time and disk space.")
 def run(
     bench: Path | None,
-    workers: Workers,
+    workers: WorkerCount,
     engine: str | None,
     published: bool,
     dry_run: bool,
@@ -133,7 +133,7 @@ def run(
 @options.device(help="Device for outputs that were not saved; auto takes a GPU if there is one.")
 @options.workers
 @options.engine
-def score(folder: Path, metrics: tuple[str, ...], device: str, workers: Workers, engine: str | None) -> None:
+def score(folder: Path, metrics: tuple[str, ...], device: str, workers: WorkerCount, engine: str | None) -> None:
     """Add metrics to a run, from its saved images.
 
     Models run again only for outputs that were not saved.
@@ -177,7 +177,8 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: Workers,
 def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool, form: str, device: str) -> None:
     """Check files, values and report of a run again.
 
-    Records and images are compared with their hashes, saved images are measured again, and the report is made again.
+    Records and images are compared with their hashes, pairs with the dataset, and the tables of the report with the
+    records; saved images are measured again.
     The result is kept in verified.json, which srbench index shows.
     Exit codes: 0 if every value is verified, 1 if anything is contradicted, 3 if something could not be verified.
     docs/verify.md lists all findings.

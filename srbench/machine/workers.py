@@ -78,11 +78,11 @@ def map_items(
                 result = error
             yield item, result
         return
-    with Workers(workers, environments) as processes:
+    with WorkerProcesses(workers, environments) as processes:
         yield from processes.map(opener, items, arguments)
 
 
-class Workers:
+class WorkerProcesses:
     """Worker processes, which end with the block. With a ``module`` they start at once and import it."""
 
     def __init__(self, count: int, environments: Sequence[Mapping[str, str]] = ({},), module: str = "") -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from srbench.benchmark.bench_file import SPANNED
-from srbench.benchmark.engines import Workers
+from srbench.benchmark.engines import WorkerCount
 from srbench.benchmark.estimate import estimate
 from srbench.benchmark.outcome import Outcome
 from srbench.benchmark.run import run, score_run
@@ -78,7 +78,7 @@ def _fitting(models: Sequence[str], cell: Cell) -> tuple[str, ...]:
 def run_matrix(
     specs: Sequence[RunSpec],
     progress: Progress = silent,
-    workers: Workers = 1,
+    workers: WorkerCount = 1,
     engine: str | None = None,
     finished: Finished = lambda outcome: None,
 ) -> Outcome:
@@ -107,7 +107,7 @@ def score_matrix(
     metrics: Sequence[str],
     device: str = "auto",
     progress: Progress = silent,
-    workers: Workers = 1,
+    workers: WorkerCount = 1,
     engine: str | None = None,
     finished: Finished = lambda outcome: None,
 ) -> Outcome:

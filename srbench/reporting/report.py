@@ -6,7 +6,7 @@ A pure function of the folders: the same rows, manifests and images give the sam
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -48,6 +48,10 @@ class Report:
     scores: Scores
     answer: list[str]
     """Result in two or three sentences."""
+    votes: VoteSection | None
+    """Section on the votes of people, if there are any."""
+    unshown_votes: list[str]
+    """Notes on votes that cannot be shown."""
 
 
 def write_report(
@@ -83,17 +87,11 @@ def write_report(
     if out is None and len(measurements.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
     choices = Choices(single_file, most, baseline, published)
+    baseline_row = _baseline(measurements, baseline)
     place = measurements.runs[0].folder.path / FOLDER if out is None else out
     files = [place / file for name, file in FORMATS.items() if name in formats]
-    code = package_digest(__name__)
-    scores = scores_of(measurements)
-    if choices.published:
-        scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
-    votes, unshown = vote_section(measurements)
-    sentences = [*answer(scores), *([votes.sentence] if votes else [])]
-    report = Report(files, scores, sentences)
+    made_from = (records, images_of(measurements), choices, package_digest(__name__))
     listing = read_listing(place)
-    made_from = (records, images_of(measurements), choices, code)
     if (
         listing is not None
         and records
@@ -101,11 +99,25 @@ def write_report(
         and all(file.is_file() for file in files)
         and not any(changed_files(place, listing))
     ):
-        return report
-    with replacing(place) as draft:
+        return _report(measurements, files, choices)
+    with replacing(place) as draft, ThreadPoolExecutor(1) as pool:
         draft.listing.records, draft.listing.images, draft.listing.choices, draft.listing.code = made_from
-        _make_report(measurements, report, votes, unshown, draft, choices, formats, runs_code, progress)
+        images = None
+        if {"md", "html"} & set(formats):  # beside the statistics: scipy and matplotlib take long to import
+            images = pool.submit(write_images, measurements, draft, progress, runs_code=runs_code)
+        report = _report(measurements, files, choices)
+        _make_report(measurements, report, draft, choices, formats, baseline_row, images)
     return report
+
+
+def _report(measurements: Measurements, files: list[Path], choices: Choices) -> Report:
+    """The table of a report, and what it says."""
+    scores = scores_of(measurements)
+    if choices.published:
+        scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
+    votes, unshown_votes = vote_section(measurements)
+    sentences = [*answer(scores), *([votes.sentence] if votes else [])]
+    return Report(files, scores, sentences, votes, unshown_votes)
 
 
 def images_of(measurements: Measurements) -> str:
@@ -130,15 +142,13 @@ def renew_report(run: Path, progress: Progress = silent) -> None:
 def _make_report(
     measurements: Measurements,
     report: Report,
-    votes: VoteSection | None,
-    unshown: Sequence[str],
     draft: Draft,
     choices: Choices,
     formats: Sequence[str],
-    runs_code: bool,
-    progress: Progress,
+    baseline: int,
+    images: Future[list[str]] | None,
 ) -> None:
-    """Write all files of a report."""
+    """Write all files of a report but its ``images``, which are being written unless no format shows them."""
     scores = report.scores
     facts = {
         "measurements": measurements,
@@ -146,18 +156,15 @@ def _make_report(
         "metrics": measurements.metrics,
         "scores": scores,
         "answer": report.answer,
-        "notes": [*notes_of(measurements, scores), *unshown],
-        "votes": votes,
+        "notes": [*notes_of(measurements, scores), *report.unshown_votes],
+        "votes": report.votes,
         "costs": _costs(measurements.rows),
     }
     plots: list[Plot] = []
     shown: list[str] = []
-    if {"md", "html"} & set(formats):
-        baseline = _baseline(scores, choices.baseline)
-        with ThreadPoolExecutor(1) as pool:  # matplotlib takes a second to import
-            plotted = pool.submit(write_plots, scores, scores.table, measurements.models, draft, baseline)
-            shown = write_images(measurements, draft, progress, runs_code=runs_code)
-            plots = plotted.result()
+    if images is not None:
+        plots = write_plots(scores, scores.table, measurements.models, draft, baseline)
+        shown = images.result()
     texts = {}
     if "md" in formats:
         facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]
@@ -176,8 +183,9 @@ def _make_report(
         draft.write("report.html", text.encode())
 
 
-def _baseline(scores: Scores, name: str | None) -> int:
-    names = [line.setting.folder for line in scores.lines]
+def _baseline(measurements: Measurements, name: str | None) -> int:
+    """Row of a setting by its name, ``srflow-t0.8``; the first row by default. Raises ReportError."""
+    names = [setting.folder for setting in measurements.settings]
     if name is not None and name not in names:
         raise ReportError(unknown("baseline", name, names))
     return names.index(name) if name else 0

@@ -6,8 +6,7 @@ import math
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 from srbench.interfaces import DEVICES, LARGEST_SEED, SAMPLES, SMALLEST_TILE, SUITE, TEMPERATURE
 from srbench.run_folder import RunFolderError
@@ -62,20 +61,6 @@ class RunSpec:
                 continue
             words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
         return shlex.join(words)
-
-    def with_absolute_paths(self) -> RunSpec:
-        """The request with absolute paths to its images and degradation, for a reader in another folder."""
-
-        def absolute(path: str | None) -> str | None:
-            return str(Path(path).resolve()) if path and Path(path).exists() else path
-
-        return replace(
-            self,
-            data=absolute(self.data),
-            hr=absolute(self.hr),
-            lr=absolute(self.lr),
-            degrade=absolute(self.degrade),
-        )
 
     def checked(self, where: str) -> RunSpec:
         """The request itself. Raises RunFolderError, beginning with ``where``, for a value that cannot be run."""

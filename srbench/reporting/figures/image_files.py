@@ -38,7 +38,8 @@ from srbench.run_folder.results import Row
 ILLUSTRATED = 30
 """Largest number of images with strips, grids and maps in a report, spread evenly over the list."""
 METRIC_MAPS = 5
-"""Largest number of these images with maps of metrics, which are computed anew: more would take a tenth of a run."""
+"""Largest number of these images with maps of metrics, which are computed anew: for all of the 22 packaged photographs,
+a report of four models would take 6.8 s instead of 5.2 s."""
 STRIP_SAMPLES = 2
 """Largest number of samples of a model in a strip."""
 _Place = tuple[MapKind, str]

@@ -8,7 +8,7 @@ import pytest
 from builders import drawn, metric, model_facts, protocol
 from msgspec import structs
 
-from srbench.benchmark.plan import Request, plan
+from srbench.benchmark.plan import RequestDigests, plan
 from srbench.files.hashes import sha256_bytes
 from srbench.images.io import encode_png, pixels_sha256
 from srbench.interfaces import SRBenchError
@@ -21,7 +21,7 @@ PLAIN = Setting("plain", None)
 NOISY = Setting("noisy", 0.8)
 PSNR = metric("psnr")
 SSIM = metric("ssim")
-REQUEST = Request((PLAIN, NOISY), ("a", "b"), lambda image: f"pair {image}", lambda label, image: "")
+REQUEST = RequestDigests((PLAIN, NOISY), ("a", "b"), lambda image: f"pair {image}", lambda label, image: "")
 
 
 @pytest.fixture
