@@ -63,6 +63,7 @@ def progress() -> Bar:
         BarColumn(),
         _Count(Column(no_wrap=True)),
         TimeElapsedColumn(Column(no_wrap=True)),
+        TextColumn("left", table_column=Column(no_wrap=True)),
         TimeRemainingColumn(table_column=Column(no_wrap=True)),
         console=STDERR,
         redirect_stdout=STDOUT.is_terminal,  # lines for a pipe or a file must not land on stderr

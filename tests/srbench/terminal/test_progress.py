@@ -59,7 +59,7 @@ def test_a_bar_ends_as_one_line_on_stderr(capsys, monkeypatch):
     (line,) = err.splitlines()
     assert line.startswith("[a] folder/")
     assert "…" in line
-    assert re.search(r"3/4 0:00:00 -:--:--$", line)
+    assert re.search(r"3/4 0:00:00 left -:--:--$", line)
 
 
 def test_failures_and_what_has_begun_are_lines(capsys, monkeypatch):
