@@ -17,10 +17,10 @@ from baselines.vgg import PerceptualLoss, load_vgg
 from baselines.zoo import load_rrdb
 from srbench.files.config import ConfigError, load_preset
 from srbench.files.hashes import sha256_file
-from srbench.interfaces import TrainingRequest
 from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
+from srbench.training.request import TrainingRequest
 from srbench.weights.files import WeightsError, load_weights
 from srbench.weights.pretrained import fill
 from srbench.weights.table import cached_path

@@ -30,9 +30,10 @@ from torch import Tensor
 from srbench.data.datasets import cropped, packaged_photos
 from srbench.editing.edit import TARGET, Editor, box_mask, figure_panel, lr_psnr, write_figure
 from srbench.editing.measures import cut, kept_detail, seam_energy
+from srbench.images.box import Box
 from srbench.images.io import luma, quantize_floor, quantize_round
 from srbench.images.resize import downscale_uint8
-from srbench.interfaces import Box, Dataset, ImagePair
+from srbench.interfaces import Dataset, ImagePair
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR, decibels
 from srflow import SRFlow

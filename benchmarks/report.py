@@ -25,9 +25,10 @@ from srbench.data.datasets import cropped, packaged_photos
 from srbench.files.hashes import sha256_bytes
 from srbench.images.io import encode_png, pixels_sha256, quantize_floor
 from srbench.images.resize import upscale
-from srbench.interfaces import ImagePair, MetricFacts, ModelFacts
+from srbench.interfaces import ImagePair, MetricFacts
 from srbench.machine.facts import hardware, software
 from srbench.metrics.suite import open_metrics
+from srbench.models import ModelFacts
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.journal import Journal

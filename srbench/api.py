@@ -16,16 +16,16 @@ from srbench.benchmark.bench_file import agreed_scale
 from srbench.benchmark.dataset import open_dataset
 from srbench.benchmark.run import run, score_run
 from srbench.files.paths import occupied
-from srbench.interfaces import SAMPLES, SUITE, TEMPERATURE, Dataset, Progress, SRBenchError
+from srbench.interfaces import TEMPERATURE, Dataset, SRBenchError
 from srbench.metrics.suite import read_suite
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, scale_of
 from srbench.models.loading import load_model as load_by_name
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest
-from srbench.run_folder.request import PHOTOS, RunSpec
+from srbench.run_folder.request import PHOTOS, SAMPLES, SUITE, RunSpec
 from srbench.run_folder.results import ResultTable, rows_of
-from srbench.terminal.progress import progress_of
+from srbench.terminal.progress import Progress, progress_of
 from srbench.verification.findings import Findings
 from srbench.verification.verify import verify as verify_run
 
@@ -245,7 +245,7 @@ def evaluate(
         out: Run folder, in which an existing run is resumed. Without it the folder is temporary and is deleted with the
             results.
         progress: True for a bar in a terminal or a notebook, False for none, or a function that is called with a
-            ``srbench.interfaces.Step`` before every item.
+            ``srbench.terminal.progress.Step`` before every item.
         workers: Processes of one thread each that share the work (with more threads the last bit of an output may
             differ). They have to be able to import your models and datasets, and a script calls this under
             ``if __name__ == "__main__"``.

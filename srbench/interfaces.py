@@ -1,14 +1,13 @@
-"""The vocabulary of srbench: images, models, metrics, datasets, and the error a user can cause.
+"""The interfaces of plug-ins: images, models, metrics and datasets, and the error for unusable input.
 
 Every image is RGB float32 in [0, 1], channels first. ``n`` counts samples, ``s`` is the scale, ``h, w`` is the
-size of the low-resolution (LR) image and ``H, W = s*h, s*w`` that of the high-resolution (HR) one.
+size of the low-resolution (LR) image, and ``H, W = s*h, s*w`` the size of the high-resolution (HR) image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 if TYPE_CHECKING:  # the command line reads this module before it may load torch
@@ -17,17 +16,10 @@ if TYPE_CHECKING:  # the command line reads this module before it may load torch
 
 Made = TypeVar("Made")
 
-LARGEST_SEED = 2**63 - 1  # of torch's generators
-SMALLEST_TILE = 16  # LR pixels
-MOST_DIGITS = 12  # decimals of a printed metric
+LARGEST_SEED = 2**63 - 1
+"""Largest seed of torch's generators."""
 TEMPERATURE = 0.8
-"""Temperature of models that sample, unless a command or the weights state another."""
-SAMPLES = 5
-"""Samples per image, unless a command or the suite states another number."""
-SUITE = "srflow"
-"""Protocol of a run, unless a command states another."""
-DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Devices that a command may ask for."""
+"""Default temperature of models that sample."""
 
 
 class SRBenchError(Exception):
@@ -45,10 +37,10 @@ class ImagePair:
     """File name without its extension: the key by which results and images are paired."""
     lr: Tensor
     """(3, h, w) in [0, 1], a multiple of 1/255."""
-    hr: Tensor = None  # type: ignore[assignment]  # no metric that looks at it is called without it
+    hr: Tensor = None  # type: ignore[assignment]  # metrics that need HR are never called without it
     """(3, s*h, s*w) in [0, 1], a multiple of 1/255; None in a dataset without HR."""
     uncropped: tuple[int, int] | None = field(default=None, kw_only=True)
-    """Size of HR, height and width, before it was cropped to a multiple of the scale; None if it was not."""
+    """Height and width of HR before it was cropped to a multiple of the scale; None if it was not cropped."""
     _known: dict[Hashable, tuple[object, Any]] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -68,26 +60,6 @@ class ImagePair:
 
 
 @dataclass(frozen=True)
-class Box:
-    """A rectangle of an image, in pixels."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-    def __str__(self) -> str:
-        """``x,y,width,height``, as it is typed."""
-        return f"{self.x},{self.y},{self.width},{self.height}"
-
-    def aligned(self, grid: int) -> Box:
-        """The smallest box around this one with sides and corners that are multiples of ``grid``."""
-        x, y = self.x - self.x % grid, self.y - self.y % grid
-        right, bottom = -(-(self.x + self.width) // grid) * grid, -(-(self.y + self.height) // grid) * grid
-        return Box(x, y, right - x, bottom - y)
-
-
-@dataclass(frozen=True)
 class WeightsInfo:
     """Provenance of a trained model's weights, printed in every report."""
 
@@ -102,44 +74,6 @@ class WeightsInfo:
     """Loss curves by name, as means over equal parts of the training; empty if unknown."""
     temperature: float | None = None
     """Temperature at which a model that samples is compared, chosen on validation images; None if none is stated."""
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """Facts of a model: one line of the table, or several."""
-
-    label: str
-    """Name in the table and in file names."""
-    spec: str
-    """The name that the user typed."""
-    digest: str
-    """SHA-256 of everything that determines the outputs: code, harness and weights."""
-    projected: bool
-    """True if the outputs are projected onto the images that downscale to LR."""
-    weights: WeightsInfo | None
-    stated: dict[str, str] = field(default_factory=dict, kw_only=True)
-    """Facts that a folder of results made elsewhere states about them; no value depends on these."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """Progress in items, as reported to callers of the library and to the terminal."""
-
-    done: int
-    total: int
-    what: str
-    """Next setting and image; empty at the end."""
-    fault: str = ""
-    """Failure that just happened, in one line."""
-    share: float | None = None
-    """Finished share of the work, from which the remaining time follows; None: ``done / total``."""
-
-
-Progress = Callable[[Step], None]
-
-
-def silent(step: Step) -> None:
-    """Ignore progress."""
 
 
 class SRModel(Protocol):
@@ -197,123 +131,100 @@ class LargeSRModel(StochasticSRModel, Protocol):
 
 
 @runtime_checkable
-class EditableSRModel(StochasticSRModel, Protocol):
-    """Can change an HR image so that it still fits its LR image."""
-
-    edit_grid: int
-    """Boxes have to be aligned to so many HR pixels."""
-
-    def transfer_style(self, hr: Tensor, lr: Tensor, source: Box, target: Box, *, temperature: float) -> Tensor:
-        """HR (3, s*h, s*w) with the texture at ``source`` also at ``target``, to fit LR (3, h, w); not clamped.
-
-        The temperature multiplies the moved texture: 1 leaves it as strong as it was. Both boxes lie in the image and
-        on the grid; a last column or row of the grid may reach beyond the image.
-        """
-
-    def transfer_content(
-        self, hr: Tensor, lr: Tensor, pasted: Tensor, mask: Tensor, *, temperature: float, generator: torch.Generator
-    ) -> Tensor:
-        """HR (3, s*h, s*w) with what ``pasted`` shows where the mask (s*h, s*w) is 1, to fit LR (3, h, w); not clamped.
-
-        ``pasted`` is as large as HR and equal to it outside the mask. The generator lives on the CPU.
-        """
-
-    def restore(self, hr: Tensor, lr: Tensor, *, temperature: float, generator: torch.Generator) -> Tensor:
-        """HR (3, s*h, s*w) without its noise, to fit LR (3, h, w); not clamped. The generator lives on the CPU."""
-
-
-@runtime_checkable
 class PrecomputedResults(Protocol):
-    """HR images made elsewhere and found by the name of the benchmark image."""
+    """HR images that were made elsewhere, looked up by the name of the benchmark image."""
 
     scale: int
 
     def read(self, name: str) -> Tensor:
-        """Name of an image -> (n, 3, s*h, s*w) in [0, 1]. Raises SRBenchError where it is missing or damaged."""
+        """Name of an image -> (n, 3, s*h, s*w) in [0, 1]. Raises SRBenchError for a missing or damaged file."""
 
     def digest(self, name: str) -> str:
-        """sha256 of the file behind a name. Raises SRBenchError where it is missing."""
+        """SHA-256 of the files of an image. Raises SRBenchError if they are missing."""
 
 
 Model = SRModel | StochasticSRModel | PrecomputedResults
-"""Everything that gives outputs to measure."""
+"""Anything whose outputs can be measured."""
 
 
 @runtime_checkable
 class Weighted(Protocol):
-    """A model that can say which weights it carries."""
+    """A model that states the provenance of its weights."""
 
     weights: WeightsInfo
 
 
 Group = Literal["Distortion", "Perception", "Consistency", "Diversity", "Cost", "Other"]
 GROUPS: tuple[Group, ...] = get_args(Group)
-"""Headings of the table's columns, in their order."""
+"""Headings above the columns of the table, in order."""
 
 
 @dataclass(frozen=True)
 class MapFacts:
-    """The error map that a metric offers: its value at every pixel of an output."""
+    """The error map of a metric: its value at every pixel of an output."""
 
     unit: str
-    """Meaning of a pixel's value: ``distance to HR at every pixel``."""
+    """What the value of a pixel means: ``distance to HR at every pixel``."""
     upper: float
-    """Value of the brightest colour; larger values share it."""
+    """Value shown in the brightest colour; larger values are clipped to it."""
     smallest_side: int = 1
-    """Pixels that both sides of an image need."""
+    """Smallest height and width of an image in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricFacts:
-    """Facts of a metric: one column of the table. No other place knows a direction, a unit or a group."""
+    """Facts of a metric, which is one column of the table."""
 
     name: str
     """Key in files: ``lr_psnr``."""
     title: str
     """Column header: ``LR-PSNR``."""
     direction: Literal[-1, 0, 1]
-    """1 if higher is better, -1 if lower is better, 0 if neither is."""
+    """1 if higher is better, -1 if lower is better, 0 if neither."""
     protocol: str
-    """One line that lets a stranger compute the same number; ``{quantize}`` stands for ``floor`` or ``round``."""
+    """One line from which anybody can compute the same number; ``{quantize}`` stands for ``floor`` or ``round``."""
     signature: str = ""
-    """The same in a few words by the scheme of docs/protocols.md, without name and rounding: ``RGB|crop0|v1``.
-    Equal signatures mean comparable numbers. Empty: a digest of the code takes its place."""
+    """The protocol in the short form of docs/protocols.md, without name and rounding: ``RGB|crop0|v1``.
+    Numbers with equal signatures are comparable. If empty, a digest of the code takes its place."""
     unit: str = ""
     """``dB``, ``grey levels`` or empty."""
     digits: int = 2
     group: Group = "Other"
     leads: bool = False
-    """True if it stands for its group where a report shows one metric of each."""
+    """True for the metric that represents its group where a report shows one metric of each."""
     map: MapFacts | None = None
     """Its error map; the metric then has ``map``, see ``MappedMetric``."""
     sees: Literal["uint8", "float", "returned", "model"] = field(default="float", compare=False)
-    """8-bit outputs as uint8 or as float32 in [0, 1], outputs as the model returned them, or the model itself."""
+    """What it is called with: 8-bit outputs as uint8 or as float32 in [0, 1], the outputs as the model returned them,
+    or the model itself."""
     needs: tuple[Literal["HR", "LR", "scale"], ...] = field(default=("HR",), compare=False)
-    """Images that it looks at, and the scale if it takes that from LR; one that needs HR is left out without it."""
+    """Images that it uses, and the scale if it derives that from LR. A metric that needs HR is left out of a run without
+    HR."""
     per: Literal["sample", "image", "folder"] = field(default="sample", compare=False)
-    """One value per sample; per image, from all its samples, comparable at equal numbers of samples only; or one of
-    two folders of images, which only ``srbench measure`` has."""
+    """One value per sample; one per image, computed from all its samples and comparable only at equal numbers of samples;
+    or one per pair of folders, in ``srbench measure`` only."""
     spec: str = ""
-    """The name that the user typed; filled in by the harness, as is the digest."""
+    """The name that the user typed. The harness fills in this and the digest."""
     digest: str = ""
     """SHA-256 of everything that determines the values: code, arguments and parameters."""
 
     def stored(self) -> dict[str, Any]:
-        """Facts that a manifest holds: all that matter once the values are measured."""
-        facts = {one.name: getattr(self, one.name) for one in fields(self) if one.compare}
-        shown = facts.pop("map")
-        return facts if shown is None else facts | {"map": asdict(shown)}
+        """The facts that a manifest holds: those that still matter once the values are measured."""
+        stored = {fact.name: getattr(self, fact.name) for fact in fields(self) if fact.compare}
+        error_map = stored.pop("map")
+        return stored if error_map is None else stored | {"map": asdict(error_map)}
 
 
 class Metric(Protocol):
     """A column of the table.
 
-    The class or function that makes it may take parameters with defaults, which a suite can set: ``psnr+channels=Y``.
+    Its class, or the function that makes it, may have parameters with defaults, which a suite can set:
+    ``psnr+channels=Y``.
     """
 
     @property
     def facts(self) -> MetricFacts:
-        """Facts for readers, tables and the harness; a plain attribute suffices."""
+        """Facts for readers, tables and the harness. A plain attribute suffices."""
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) values, or () where ``facts.per`` is ``image``.
@@ -324,16 +235,16 @@ class Metric(Protocol):
 
 @runtime_checkable
 class MappedMetric(Metric, Protocol):
-    """A metric with an error map, as its ``facts.map`` says."""
+    """A metric with an error map, described by its ``facts.map``."""
 
     def map(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """The arguments of the call -> (H, W) float32, the value at every pixel of the first sample."""
 
 
 class Dataset(Protocol):
-    """Named benchmark images. One that cannot be read does not affect the others.
+    """Benchmark images by name. An image that cannot be read does not affect the others.
 
-    A dataset of LR images alone has an attribute ``has_hr = False``, and reads pairs without HR.
+    A dataset of LR images alone has an attribute ``has_hr = False``, and its pairs have no HR.
     """
 
     name: str
@@ -349,47 +260,3 @@ class Dataset(Protocol):
 
     def digest(self, name: str) -> str:
         """SHA-256 of everything that determines the pair: the bytes of the files, scale and crop."""
-
-
-@dataclass(frozen=True)
-class TrainingRequest:
-    """The options of ``srbench train NAME``."""
-
-    preset: str
-    """Name of a preset of the model, or a TOML file."""
-    data: tuple[Path, ...]
-    out: Path
-    """Training folder; an existing training in it is resumed."""
-    changes: tuple[str, ...] = ()
-    """Values that override the preset's, as typed: ``training.learning_rate=1e-4``."""
-    lr: tuple[Path, ...] = ()
-    """Folders of LR images, paired with HR by name; if empty, HR is downscaled."""
-    validation: Path | None = None
-    """Folder of HR images for validation; None uses some images of the data, held out if there are enough."""
-    start: Path | None = None
-    device: str = "cpu"
-    """``cpu``, ``cuda``, ``mps``, or one GPU such as ``cuda:1``."""
-    metrics: tuple[Metric, ...] = ()
-    """Metrics of the validation; the preset names the one that selects the best weights."""
-    log_with: str | None = None
-    """Also send losses and metrics to a tracker: ``tensorboard``, ``wandb`` or ``trackio``, if it is installed."""
-
-
-class Trainer(Protocol):
-    """A training, for ``srbench train NAME``."""
-
-    def __call__(self, request: TrainingRequest) -> Path:
-        """Train or resume, return the weights file. Raises SRBenchError for unusable input."""
-
-
-class Converter(Protocol):
-    """A reader of a model's official checkpoints, for ``srbench convert``."""
-
-    def __call__(
-        self, tensors: Mapping[str, Tensor], preset: str | None
-    ) -> tuple[dict[str, Tensor], dict[str, str]] | None:
-        """Tensors by official names -> tensors and metadata of a weights file, without licence and provenance.
-
-        Returns None for a checkpoint of another model, or one that cannot belong to the preset. None as preset selects
-        it by the checkpoint's size. Raises SRBenchError for a checkpoint of this model that does not fit the preset.
-        """

@@ -24,16 +24,7 @@ from srbench.images.io import (
     require_readable_size,
     write_png,
 )
-from srbench.interfaces import (
-    LargeSRModel,
-    Model,
-    PrecomputedResults,
-    Progress,
-    SRBenchError,
-    Step,
-    StochasticSRModel,
-    silent,
-)
+from srbench.interfaces import LargeSRModel, Model, PrecomputedResults, SRBenchError, StochasticSRModel
 from srbench.machine.memory import free_bytes
 from srbench.metrics import lr_psnr
 from srbench.models.inference import COPIES, Draw, choose_device, require_memory, upscale_one_by_one
@@ -41,6 +32,7 @@ from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
 from srbench.run_folder.protocol import exactly
 from srbench.terminal.output import duration
+from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import FILE_NAME, is_file_name, number_of
 
 AT_ONCE = 2**30

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from srbench.interfaces import Box
+from srbench.images.box import Box
 from srflow.frame import pad_to_even
 from srflow.given import Given
 from srflow.latents import blend, masks, move_patch, normalize_channels, normalize_locations

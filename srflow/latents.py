@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.interfaces import Box, SRBenchError
+from srbench.images.box import Box
+from srbench.interfaces import SRBenchError
 
 _PARALLEL = 1e-4
 """Sine of the angle below which two directions count as one, because the spherical weights would divide 0 by 0."""

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from srbench.images.box import Box
 from srbench.images.resize import downscale
-from srbench.interfaces import TEMPERATURE, Box, WeightsInfo
+from srbench.interfaces import TEMPERATURE, WeightsInfo
 from srbench.weights.pretrained import Family, load_pretrained
 from srflow import editing
 from srflow.checkpoints.convert import convert_srflow

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from srbench.benchmark.measure import measure_folders
-from srbench.interfaces import MetricFacts, ModelFacts
+from srbench.interfaces import MetricFacts
+from srbench.models import ModelFacts
 from srbench.run_folder.protocol import Protocol
 
 PACKAGED = {

@@ -10,9 +10,8 @@ from typing import Any, get_type_hints
 
 from srbench.benchmark import BenchmarkError
 from srbench.files.config import load_toml, register
-from srbench.interfaces import SUITE
 from srbench.metrics.suite import read_suite
-from srbench.run_folder.request import RunSpec
+from srbench.run_folder.request import SUITE, RunSpec
 
 SPANNED = ("data", "scale", "suite", "degrade")
 """Fields of RunSpec that may have several values in one request: each combination is a run."""

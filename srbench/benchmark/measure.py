@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from srbench.benchmark import BenchmarkError
 from srbench.images.folders import images_in
 from srbench.images.io import quantize, read_uint8
-from srbench.interfaces import SUITE, ImagePair, MetricFacts, Progress, SRBenchError, Step, silent
+from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
 from srbench.machine.processes import suitable_workers
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.suite import OF_SETS, Suite, open_metrics, read_suite
@@ -23,6 +23,8 @@ from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import LoadedMetric, counted
 from srbench.run_folder.measured import Measured
 from srbench.run_folder.records import Value, to_json
+from srbench.run_folder.request import SUITE
+from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import printable
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from srbench.benchmark.plan import Task, plan
 from srbench.benchmark.sampler import Sampler, source_of
 from srbench.benchmark.scorer import Scorer
 from srbench.benchmark.work import Made, Worker
-from srbench.interfaces import Dataset, Progress, SRBenchError, Step, silent
+from srbench.interfaces import Dataset, SRBenchError
 from srbench.machine.facts import software
 from srbench.machine.workers import TRIES, WorkerDied, WorkerProcesses
 from srbench.metrics.suite import open_metrics
@@ -32,6 +32,7 @@ from srbench.run_folder.merge import joined
 from srbench.run_folder.protocol import Invocation, Manifest
 from srbench.run_folder.records import SampleRecord, ScoreRecord
 from srbench.run_folder.request import RunSpec
+from srbench.terminal.progress import Progress, Step, silent
 
 
 def run(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli import options
-from srbench.interfaces import TEMPERATURE, Box, SRBenchError
+from srbench.images.box import Box
+from srbench.interfaces import TEMPERATURE, SRBenchError
 from srbench.terminal.output import show
 from srbench.terminal.progress import shown_progress
 

@@ -10,7 +10,8 @@ import click
 
 from srbench.cli import options
 from srbench.cli.reporting import reading, report_cell, show_outcome, written_report
-from srbench.interfaces import SAMPLES, SUITE, TEMPERATURE, SRBenchError
+from srbench.interfaces import TEMPERATURE, SRBenchError
+from srbench.run_folder.request import SAMPLES, SUITE
 from srbench.terminal.output import say, show
 from srbench.terminal.progress import shown_progress
 

@@ -10,7 +10,10 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from srbench.interfaces import DEVICES, LARGEST_SEED, SMALLEST_TILE, Box
+from srbench.images.box import Box
+from srbench.interfaces import LARGEST_SEED
+from srbench.models import SMALLEST_TILE
+from srbench.run_folder.request import DEVICES
 
 Value = TypeVar("Value")
 Command = Callable[..., Any]

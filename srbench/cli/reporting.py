@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli import options
-from srbench.interfaces import Progress, SRBenchError
+from srbench.interfaces import SRBenchError
 from srbench.terminal.output import say, show
-from srbench.terminal.progress import shown_progress
+from srbench.terminal.progress import Progress, shown_progress
 from srbench.words import number_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from srbench.cli.listing import about
-from srbench.interfaces import SAMPLES, SRBenchError
+from srbench.interfaces import SRBenchError
+from srbench.run_folder.request import SAMPLES
 from srbench.terminal.output import show
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def _wrapped(fact: str, value: str) -> str:
 
 
 def _model(name: str) -> Iterator[Fact]:
-    from srbench.interfaces import EditableSRModel, StochasticSRModel
+    from srbench.editing.edit import EditableSRModel
+    from srbench.interfaces import StochasticSRModel
     from srbench.models.loading import ready_models
     from srbench.plugins.registry import registered
 

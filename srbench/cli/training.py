@@ -71,11 +71,11 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
 
     import warnings
 
-    from srbench.interfaces import TrainingRequest
     from srbench.metrics.suite import leading_metrics
     from srbench.models.inference import choose_device
-    from srbench.plugins.registry import load_trainer
+    from srbench.plugins.registry import find_plugin
     from srbench.training.folder import resumed
+    from srbench.training.request import Trainer, TrainingRequest
     from srbench.weights.files import weights_in
 
     if os.environ.get("RANK", "0") != "0":
@@ -89,7 +89,8 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
         asked["data"] = asked.pop("hr", None) or asked["data"]
         asked.setdefault("out", Path("runs") / f"{name}-{Path(str(asked['preset'])).stem}")
         request = TrainingRequest(**asked, device=choose_device(device), metrics=metrics)  # type: ignore[arg-type]
-    weights = load_trainer(str(name))(request)
+    trainer: Trainer = find_plugin("trainers", str(name)).factory
+    weights = trainer(request)
     if os.environ.get("RANK", "0") == "0":
         show(weights)
 

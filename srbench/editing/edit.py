@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from srbench.data.datasets import pair_of_hr
 from srbench.editing import EditError
 from srbench.editing.measures import LR_FIT_LIMIT, cut, kept_detail, seam_energy
 from srbench.files.atomic import write_new
+from srbench.images.box import Box
 from srbench.images.io import encode_png, quantize_floor, read_image
-from srbench.interfaces import Box, EditableSRModel, ImagePair
+from srbench.interfaces import ImagePair, StochasticSRModel
 from srbench.metrics import lr_psnr as measured_lr_psnr
 from srbench.models.inference import Draw, choose_device, upscale
 from srbench.models.loading import load_model
@@ -44,6 +46,32 @@ class Edited:
     """LR-PSNR in dB."""
     remark: str = ""
     """Further measures, or the boxes on the model's grid."""
+
+
+@runtime_checkable
+class EditableSRModel(StochasticSRModel, Protocol):
+    """Can change an HR image so that it still fits its LR image."""
+
+    edit_grid: int
+    """Boxes have to be aligned to so many HR pixels."""
+
+    def transfer_style(self, hr: Tensor, lr: Tensor, source: Box, target: Box, *, temperature: float) -> Tensor:
+        """HR (3, s*h, s*w) with the texture at ``source`` also at ``target``, to fit LR (3, h, w); not clamped.
+
+        The temperature multiplies the moved texture: 1 leaves it as strong as it was. Both boxes lie in the image and
+        on the grid; a last column or row of the grid may reach beyond the image.
+        """
+
+    def transfer_content(
+        self, hr: Tensor, lr: Tensor, pasted: Tensor, mask: Tensor, *, temperature: float, generator: torch.Generator
+    ) -> Tensor:
+        """HR (3, s*h, s*w) with what ``pasted`` shows where the mask (s*h, s*w) is 1, to fit LR (3, h, w); not clamped.
+
+        ``pasted`` is as large as HR and equal to it outside the mask. The generator lives on the CPU.
+        """
+
+    def restore(self, hr: Tensor, lr: Tensor, *, temperature: float, generator: torch.Generator) -> Tensor:
+        """HR (3, s*h, s*w) without its noise, to fit LR (3, h, w); not clamped. The generator lives on the CPU."""
 
 
 class Editor:

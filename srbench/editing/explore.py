@@ -29,9 +29,10 @@ from srbench.editing.measures import cut, fit_to_lr
 from srbench.files.atomic import write_whole
 from srbench.files.config import structure
 from srbench.files.paths import no_file
+from srbench.images.box import Box
 from srbench.images.io import encode_png, quantize_floor, read_recipe, read_uint8
 from srbench.images.resize import upscale
-from srbench.interfaces import Box, ImagePair, SRBenchError
+from srbench.interfaces import ImagePair, SRBenchError
 from srbench.pages.fragments import hashes
 from srbench.pages.server import LocalServer, PageRequestHandler, open_server, serve
 from srbench.reporting.figures.error_maps import DEVIATION, coloured, deviation_map

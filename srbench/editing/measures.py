@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from srbench.images.box import Box
 from srbench.images.io import luma, quantize_floor
 from srbench.images.resize import downscale, upscale
-from srbench.interfaces import Box
 
 LR_FIT_LIMIT = 51
 """LR-PSNR in dB of an image that fits LR perfectly before it is rounded to 8 bits.

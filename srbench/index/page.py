@@ -11,11 +11,11 @@ from pathlib import Path
 
 from srbench.index.runs import Run, read_runs_below
 from srbench.index.tables import Table, tables_of
-from srbench.interfaces import Progress, silent
 from srbench.reporting import ReportError
 from srbench.reporting.files import put_in_place
 from srbench.reporting.rendering import rendered, style_and_script
 from srbench.run_folder.manifest import is_run
+from srbench.terminal.progress import Progress, silent
 
 _CSV = (
     "datasets,images,scale,suite,crop,tile,model,temperature,samples,seed,digest,competes,metric,signature,mean,best,"

@@ -10,7 +10,8 @@ from typing import Literal
 from urllib.parse import quote
 
 from srbench.files.hashes import sha256_file
-from srbench.interfaces import MetricFacts, ModelFacts, Progress, SRBenchError, Step, silent
+from srbench.interfaces import MetricFacts, SRBenchError
+from srbench.models import ModelFacts
 from srbench.reporting import ReportError
 from srbench.reporting.measurements import mean_of
 from srbench.run_folder.folder import RunFolder, read_sums
@@ -19,6 +20,7 @@ from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import KINDS
 from srbench.run_folder.results import Row, rows_of
 from srbench.run_folder.verified import read_verified
+from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import number_of, one_line, printable
 
 State = Literal["verified", "unverified", "contradicted"]

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from srbench.index.runs import Entry, Run
-from srbench.interfaces import MetricFacts, ModelFacts
+from srbench.interfaces import MetricFacts
+from srbench.models import ModelFacts
 from srbench.reporting.families import families_of
 from srbench.reporting.ranking import best_rows
 from srbench.reporting.scores import printed

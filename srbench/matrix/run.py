@@ -18,7 +18,7 @@ from srbench.benchmark.run import run, score_run
 from srbench.data.degradations import DEFAULT as BICUBIC
 from srbench.data.degradations.read import read_degradation
 from srbench.files.paths import occupied
-from srbench.interfaces import Progress, SRBenchError, silent
+from srbench.interfaces import SRBenchError
 from srbench.matrix import MatrixError
 from srbench.matrix.folder import Cell, is_matrix, read_matrix, runs_in, write_matrix
 from srbench.metrics.suite import read_suite
@@ -27,6 +27,7 @@ from srbench.run_folder import RunFolderError
 from srbench.run_folder.location import dated_folder
 from srbench.run_folder.merge import merge
 from srbench.run_folder.request import RunSpec
+from srbench.terminal.progress import Progress, silent
 from srbench.words import number_of
 
 Finished = Callable[[Outcome], None]

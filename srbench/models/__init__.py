@@ -1,7 +1,31 @@
 """Models: loading by name, inference, weights of other projects, results made elsewhere, export."""
 
-from srbench.interfaces import SRBenchError
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from srbench.interfaces import SRBenchError, WeightsInfo
+
+SMALLEST_TILE = 16
+"""Smallest side of a tile in LR pixels."""
 
 
 class ModelError(SRBenchError):
     """A model that cannot be loaded, run, converted or exported."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Facts of a model: one line of the table, or several."""
+
+    label: str
+    """Name in the table and in file names."""
+    spec: str
+    """The name that the user typed."""
+    digest: str
+    """SHA-256 of everything that determines the outputs: code, harness and weights."""
+    projected: bool
+    """True if the outputs are projected onto the images that downscale to LR."""
+    weights: WeightsInfo | None
+    stated: dict[str, str] = field(default_factory=dict, kw_only=True)
+    """Facts that a folder of results made elsewhere states about them; no value depends on these."""

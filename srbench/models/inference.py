@@ -14,17 +14,9 @@ import torch
 from torch import Tensor
 
 from srbench.images.tiling import upscale_in_tiles
-from srbench.interfaces import (
-    SMALLEST_TILE,
-    LargeSRModel,
-    Model,
-    PrecomputedResults,
-    SRBenchError,
-    StochasticSRModel,
-    TiledSRModel,
-)
+from srbench.interfaces import LargeSRModel, Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.machine.memory import memory_bytes, out_of_memory, peak_memory_mb
-from srbench.models import ModelError
+from srbench.models import SMALLEST_TILE, ModelError
 from srbench.words import one_line
 
 COPIES = 3

@@ -12,15 +12,8 @@ from torch import nn
 
 from srbench.files.hashes import sha256_file
 from srbench.images.lr_projection import Consistent, ConsistentSamples
-from srbench.interfaces import (
-    Model,
-    ModelFacts,
-    PrecomputedResults,
-    SRBenchError,
-    StochasticSRModel,
-    WeightsInfo,
-)
-from srbench.models import third_party
+from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, WeightsInfo
+from srbench.models import ModelFacts, third_party
 from srbench.models.names import (
     ModelSpec,
     digest_by_files,

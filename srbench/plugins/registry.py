@@ -28,16 +28,7 @@ from types import ModuleType
 from typing import Any
 
 from srbench.files.hashes import sha256_file
-from srbench.interfaces import (
-    GROUPS,
-    MOST_DIGITS,
-    Dataset,
-    MappedMetric,
-    Metric,
-    MetricFacts,
-    SRBenchError,
-    Trainer,
-)
+from srbench.interfaces import GROUPS, Dataset, MappedMetric, Metric, MetricFacts, SRBenchError
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import (
     imported_again,
@@ -50,6 +41,8 @@ from srbench.plugins.code_digest import (
 from srbench.plugins.identity import Loading
 from srbench.words import one_line, unknown
 
+MOST_DIGITS = 12
+"""Largest number of decimals of a printed metric."""
 _PARAMETERS = "srbench.metrics.parameters"
 """Module through which our metrics read their packaged parameters, which lie in a folder of the same name."""
 _OF_FILE = "srbench_user_"
@@ -226,12 +219,6 @@ def load_dataset(text: str, scale: int) -> Dataset:
     """Open the dataset that ``text`` names. Raises PluginError, or the dataset's own SRBenchError."""
     dataset: Dataset = call(f"dataset {text}", find_plugin("datasets", text).factory, scale)
     return dataset
-
-
-def load_trainer(name: str) -> Trainer:
-    """The function behind ``srbench train NAME``. Raises PluginError."""
-    trainer: Trainer = find_plugin("trainers", name).factory
-    return trainer
 
 
 def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401

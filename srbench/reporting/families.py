@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from srbench.interfaces import TEMPERATURE, ModelFacts
+from srbench.interfaces import TEMPERATURE
+from srbench.models import ModelFacts
 from srbench.run_folder.protocol import Setting
 
 RULE = (

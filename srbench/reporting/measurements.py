@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from srbench.interfaces import MetricFacts, ModelFacts
+from srbench.interfaces import MetricFacts
+from srbench.models import ModelFacts
 from srbench.reporting import ReportError
 from srbench.reporting.figures.error_maps import MapKind, kinds_of
 from srbench.run_folder.folder import IsKept, RunFolder, is_kept

@@ -13,7 +13,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from srbench.interfaces import Progress, silent
 from srbench.pages import markdown
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting import ReportError
@@ -31,6 +30,7 @@ from srbench.reporting.scores import Scores, interval_table, markdown_table, sco
 from srbench.reporting.votes import VoteSection, vote_section
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import Row, csv_texts
+from srbench.terminal.progress import Progress, silent
 from srbench.words import unknown
 
 FORMATS = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}

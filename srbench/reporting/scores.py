@@ -11,7 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from srbench.interfaces import MetricFacts, ModelFacts
+from srbench.interfaces import MetricFacts
+from srbench.models import ModelFacts
 from srbench.pages import markdown
 from srbench.reporting.published import Published
 from srbench.run_folder.protocol import Setting

@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 from msgspec import structs
 
 from srbench.files.paths import occupied
-from srbench.interfaces import MetricFacts, ModelFacts
+from srbench.interfaces import MetricFacts
+from srbench.models import ModelFacts
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder, is_kept
 from srbench.run_folder.journal import Journal

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from srbench.interfaces import SUITE, MetricFacts, ModelFacts
+from srbench.interfaces import MetricFacts
 from srbench.metrics.suite import read_suite
-from srbench.run_folder.request import RunSpec
+from srbench.models import ModelFacts
+from srbench.run_folder.request import SUITE, RunSpec
 
 FORMAT = 4
 """Format of the run folders that are written and read."""

@@ -8,10 +8,18 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from srbench.interfaces import DEVICES, LARGEST_SEED, SAMPLES, SMALLEST_TILE, SUITE, TEMPERATURE
+from srbench.interfaces import LARGEST_SEED, TEMPERATURE
+from srbench.models import SMALLEST_TILE
 from srbench.run_folder import RunFolderError
 
 PHOTOS = "photos"
+"""Dataset of a run, unless a command states another."""
+SUITE = "srflow"
+"""Protocol of a run, unless a command states another."""
+SAMPLES = 5
+"""Samples per image, unless a command or the suite states another number."""
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""Devices that a command may ask for."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from html import escape
 
 from rich.console import Console
@@ -23,7 +24,6 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
-from srbench.interfaces import Progress, Step, silent
 from srbench.terminal.output import STDERR, STDOUT, duration, say
 from srbench.words import printable
 
@@ -33,6 +33,27 @@ _SECONDS_IN_CELL = 0.2
 """Time between updates of the line in a notebook, which a browser has to show."""
 _PACE_SECONDS = 3600
 """Period whose pace gives the time left: an item may take minutes."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Progress in items, as reported to callers of the library and to the terminal."""
+
+    done: int
+    total: int
+    what: str
+    """Next setting and image; empty at the end."""
+    fault: str = ""
+    """Failure that just happened, in one line."""
+    share: float | None = None
+    """Finished share of the work, from which the remaining time follows; None: ``done / total``."""
+
+
+Progress = Callable[[Step], None]
+
+
+def silent(step: Step) -> None:
+    """Ignore progress."""
 
 
 class _Description(TextColumn):

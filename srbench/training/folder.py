@@ -19,9 +19,10 @@ from filelock import FileLock, Timeout
 
 from srbench.files.atomic import disk_faults_named, replaced_whole, write_whole
 from srbench.files.config import to_toml
-from srbench.interfaces import Metric, TrainingRequest
+from srbench.interfaces import Metric
 from srbench.training import TrainingError
 from srbench.training.config import TrainingPreset
+from srbench.training.request import TrainingRequest
 from srbench.weights.files import TRAINING, WeightsError, save_weights
 from srbench.weights.metadata import WeightsMetadata, read_metadata
 from srbench.words import one_line

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from srbench.files.atomic import write_whole
 from srbench.images.io import encode_png
-from srbench.interfaces import TrainingRequest
 from srbench.machine.processes import Interrupted
 from srbench.training.accelerator import accelerator_on
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
@@ -25,6 +24,7 @@ from srbench.training.curves import curves
 from srbench.training.folder import BEST, State, TrainingFolder
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
+from srbench.training.request import TrainingRequest
 from srbench.training.stopping import stop_requests
 from srbench.training.validation import MOST, SIDE, Best, Validation
 from srbench.training.view import View

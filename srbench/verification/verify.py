@@ -20,8 +20,9 @@ from srbench.benchmark.scorer import measure, measure_model
 from srbench.data.benchmark_sets.table import benchmark_sets, is_here
 from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, quantize, quantize_floor
-from srbench.interfaces import ImagePair, MetricFacts, ModelFacts, Progress, SRBenchError, Step, silent
+from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
 from srbench.machine.facts import environment
+from srbench.models import ModelFacts
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
 from srbench.plugins.registry import LoadedMetric, open_metric, registered
@@ -31,6 +32,7 @@ from srbench.run_folder.kept_images import kept_outputs, kept_pair, same_outputs
 from srbench.run_folder.manifest import FILE
 from srbench.run_folder.records import KINDS, EnvironmentRecord, SampleRecord, ScoreRecord, Value
 from srbench.run_folder.request import RunSpec
+from srbench.terminal.progress import Progress, Step, silent
 from srbench.verification.findings import Findings
 
 TOLERANCE = 1e-5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import cattrs
 import torch
@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from srbench.files.config import structure
 from srbench.files.hashes import sha256_file
-from srbench.interfaces import Converter, WeightsInfo
+from srbench.interfaces import WeightsInfo
 from srbench.weights.checkpoints import ENDINGS, read_checkpoint
 from srbench.weights.files import WeightsError, faults_of, packaged_weights
 from srbench.weights.metadata import WeightsMetadata, load_described, read_metadata
@@ -23,6 +23,19 @@ from srbench.weights.table import credited
 Network = TypeVar("Network", bound=nn.Module)
 _REPEATED = ("blocks", "steps", "transitions")
 """Fields of a configuration that count layers."""
+
+
+class Converter(Protocol):
+    """A reader of a model's official checkpoints, for ``srbench convert``."""
+
+    def __call__(
+        self, tensors: Mapping[str, Tensor], preset: str | None
+    ) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+        """Tensors by official names -> tensors and metadata of a weights file, without licence and provenance.
+
+        Returns None for a checkpoint of another model, or one that cannot belong to the preset. None as preset selects
+        it by the checkpoint's size. Raises SRBenchError for a checkpoint of this model that does not fit the preset.
+        """
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from baselines.grid_loss import grid_difference
 from baselines.vgg import PerceptualLoss, load_vgg
 from srbench.files.config import ConfigError, load_preset
 from srbench.files.hashes import sha256_file
-from srbench.interfaces import TrainingRequest
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
+from srbench.training.request import TrainingRequest
 from srbench.weights.files import WeightsError, packaged_weights
 from srflow.given import bits_per_dimension
 from srflow.model import SRFlow

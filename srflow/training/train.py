@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from baselines.rrdb import RRDBConfig
 from srbench.files.config import load_preset, structure
 from srbench.files.hashes import sha256_file
-from srbench.interfaces import TrainingRequest
 from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam
 from srbench.training.loop import Training
+from srbench.training.request import TrainingRequest
 from srbench.weights.checkpoints import ENDINGS
 from srbench.weights.files import WeightsError, packaged_weights
 from srbench.weights.metadata import load_described

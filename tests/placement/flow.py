@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from baselines.rrdb import RRDBConfig
+from srbench.images.box import Box
 from srbench.images.lr_projection import ConsistentSamples
-from srbench.interfaces import Box
 from srbench.models.inference import Draw, upscale
 from srflow import SRFlow, SRFlowConfig
 

@@ -9,11 +9,12 @@ import torch
 from small_presets import PRESETS
 
 from baselines.rrdb import RRDBConfig, RRDBNet
-from srbench.interfaces import ImagePair, TrainingRequest, WeightsInfo
+from srbench.interfaces import ImagePair, WeightsInfo
 from srbench.plugins.registry import find_plugin, load_metric
 from srbench.training.breakdown import Breakdowns
 from srbench.training.learner import moving_average
 from srbench.training.loop import Training
+from srbench.training.request import TrainingRequest
 from srbench.training.validation import Validation
 
 STEP = ("training.steps=2", "training.batch=4", "training.accumulate=2", "training.average=0.9")

@@ -230,8 +230,8 @@ def test_a_dry_run_says_what_it_would_take(up, photos):
 
 
 def test_a_line_now_and_then_without_a_terminal(capfd, monkeypatch):
-    from srbench.interfaces import Step
     from srbench.terminal import progress as shown
+    from srbench.terminal.progress import Step
 
     monkeypatch.setattr(shown, "SECONDS", -1)
     with shown.shown_progress() as progress:

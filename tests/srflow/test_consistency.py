@@ -4,9 +4,9 @@ import pytest
 import torch
 from flows import pair, seeded, small_flow
 
+from srbench.images.box import Box
 from srbench.images.lr_projection import upscale_consistently
 from srbench.images.resize import downscale
-from srbench.interfaces import Box
 
 BOUNDED = {"scale_floor": 0.5, "log_deviation_bound": 3.0, "consistency": "residual"}
 

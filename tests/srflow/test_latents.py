@@ -9,8 +9,9 @@ import scipy.stats
 import torch
 from flows import seeded, small_flow
 
+from srbench.editing.edit import EditableSRModel
+from srbench.images.box import Box
 from srbench.images.resize import downscale
-from srbench.interfaces import Box, EditableSRModel
 from srflow.latents import LatentError, blend, masks, move_patch, normalize_channels, normalize_locations
 
 STRIDES = [2, 4, 16]

@@ -17,9 +17,9 @@ import baselines.train
 import srflow.training.second_stage
 import srflow.training.train
 from srbench.images.io import write_png
-from srbench.interfaces import TrainingRequest
 from srbench.plugins.registry import load_metric
 from srbench.training.folder import Journal, resumed
+from srbench.training.request import TrainingRequest
 
 FIRST = {"esrgan": "start", "srflow": "start", "srflow-perceptual": "first-stage"}
 """The training that the others start from."""

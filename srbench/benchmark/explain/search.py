@@ -17,12 +17,13 @@ from srbench.benchmark.explain.matching import Candidate, Printed
 from srbench.benchmark.measure import require_partners
 from srbench.images.folders import images_in
 from srbench.images.io import header_size
-from srbench.interfaces import Progress, SRBenchError, Step, silent
+from srbench.interfaces import SRBenchError
 from srbench.machine.processes import suitable_workers
 from srbench.metrics.protocols.families import family, suites_of
 from srbench.metrics.protocols.table import Protocol
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import open_metric
+from srbench.terminal.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +57,7 @@ def explain(
         scale: Side of HR over side of LR, by which borders are cropped; without it and ``lr`` crops of several scales
             are tried.
         measured: Number or numbers that you measured instead, also explained.
-        progress: Function that is called with a ``srbench.interfaces.Step`` before every image.
+        progress: Function that is called with a ``srbench.terminal.progress.Step`` before every image.
         workers: Processes that share the images; None takes one per core.
 
     Returns:

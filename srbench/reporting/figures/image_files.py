@@ -15,7 +15,8 @@ from PIL import Image
 
 from srbench.files.hashes import sha256_file
 from srbench.images.decoding import FORMATS
-from srbench.interfaces import MetricFacts, ModelFacts, Progress, Step, silent
+from srbench.interfaces import MetricFacts
+from srbench.models import ModelFacts
 from srbench.reporting import ReportError
 from srbench.reporting.families import one_each
 from srbench.reporting.figures.error_maps import (
@@ -34,6 +35,7 @@ from srbench.reporting.measurements import Measurements
 from srbench.reporting.scores import printed
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import Row
+from srbench.terminal.progress import Progress, Step, silent
 
 ILLUSTRATED = 30
 """Largest number of images with strips, grids and maps in a report, spread evenly over the list."""

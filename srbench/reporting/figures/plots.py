@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from srbench.interfaces import MetricFacts, ModelFacts
+from srbench.interfaces import MetricFacts
+from srbench.models import ModelFacts
 from srbench.pages.plot_style import COLOURS, INK, PALE, SOFT, new_figure, plot_style, svg
 from srbench.reporting.files import Draft
 from srbench.reporting.scores import Cell, Line, Scores, header

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from srbench.images.box import Box
 from srbench.images.io import png_of
-from srbench.interfaces import Box
 
 PANEL = 240
 """Width of a panel in pixels: four fit the column of a web page."""

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,11 +23,15 @@ def requests(monkeypatch):
         asked.append(request)
         return request.out / "weights.safetensors"
 
-    def load(name):
-        asked.append(name)
-        return trainer
+    find_plugin = srbench.plugins.registry.find_plugin
 
-    monkeypatch.setattr(srbench.plugins.registry, "load_trainer", load)
+    def find(kind, name):
+        if kind != "trainers":
+            return find_plugin(kind, name)
+        asked.append(name)
+        return SimpleNamespace(factory=trainer)
+
+    monkeypatch.setattr(srbench.plugins.registry, "find_plugin", find)
     return asked
 
 

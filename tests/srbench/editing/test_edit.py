@@ -12,9 +12,9 @@ from PIL import Image
 from srbench.data.datasets import packaged_photos, pair_of_hr
 from srbench.editing.edit import SOURCE, TARGET, Editor, figure_panel, lr_psnr, write_figure
 from srbench.editing.measures import LR_FIT_LIMIT, cut, fit_to_lr
+from srbench.images.box import Box
 from srbench.images.io import quantize_floor, quantize_round, read_image, write_png
 from srbench.images.lr_projection import make_consistent
-from srbench.interfaces import Box
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import scipy.signal
 import torch
 
 from srbench.editing.measures import cut, kept_detail, seam_energy
+from srbench.images.box import Box
 from srbench.images.resize import downscale, upscale
-from srbench.interfaces import Box
 
 
 @pytest.fixture(scope="module")

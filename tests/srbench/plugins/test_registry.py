@@ -14,7 +14,7 @@ from srbench.models.inference import Draw, upscale
 from srbench.models.loading import load_model, ready_models
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins import PluginError, registry
-from srbench.plugins.registry import load_dataset, load_metric, load_trainer, registered
+from srbench.plugins.registry import find_plugin, load_dataset, load_metric, registered
 from srbench.weights.files import WeightsError, save_weights
 
 PLUGIN = '''
@@ -62,7 +62,7 @@ def test_what_srbench_brings_is_registered():
     for name in registered("metrics"):
         assert load_metric(name).facts.name == name, "rows and options call a metric alike"
     assert load_dataset("photos", 4).name == "photos"
-    assert callable(load_trainer("srflow"))
+    assert callable(find_plugin("trainers", "srflow").factory)
 
 
 def test_a_broken_plugin_harms_no_other_model(plugins):
@@ -227,7 +227,7 @@ def test_what_stands_for_nothing(models, spec, fault, monkeypatch, tmp_path):
     [
         (lambda: load_metric("psrn"), r"unknown metric 'psrn'; did you mean psnr\?"),
         (lambda: load_dataset("photo", 4), r"unknown dataset 'photo'; did you mean photos\?"),
-        (lambda: load_trainer("srflo"), r"unknown trainer 'srflo'; did you mean srflow\?"),
+        (lambda: find_plugin("trainers", "srflo"), r"unknown trainer 'srflo'; did you mean srflow\?"),
     ],
 )
 def test_near_misses(load, fault):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image, ImageFont
 
+from srbench.images.box import Box
 from srbench.images.io import write_png
-from srbench.interfaces import Box
 from srbench.reporting.figures import strips
 from srbench.reporting.figures.strips import PANEL, Panel, difference_window, sheet_png, strip_png
 

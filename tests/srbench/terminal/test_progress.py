@@ -11,11 +11,11 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from srbench.interfaces import Step, silent
 from srbench.terminal import progress as module
+from srbench.terminal.progress import Step, silent
 
 CODE = """
-from srbench.interfaces import Step
+from srbench.terminal.progress import Step
 from srbench.terminal.progress import progress_of
 with progress_of({asked}) as progress:
     progress(Step(1, 2, "dog"))
