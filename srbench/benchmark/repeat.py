@@ -8,7 +8,8 @@ from srbench.benchmark.plan import RequestDigests, plan
 from srbench.data.benchmark_sets.table import benchmark_sets, is_here
 from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.metrics.suite import read_suite
-from srbench.models.names import digest_by_files
+from srbench.models.digest import digest_by_files
+from srbench.models.names import ModelSpec
 from srbench.plugins.registry import metric_digest, parse_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.location import folder_of
@@ -24,8 +25,9 @@ def nothing_left(spec: RunSpec) -> Outcome | None:
     the run itself finds out, after it has loaded them.
     """
     try:
-        models = [digest_by_files(text, spec.scale) for text in spec.models]
-        digests = dict(model for model in models if model is not None)
+        models = [ModelSpec.parse(text) for text in spec.models]
+        by_files = {model.label: digest_by_files(model, spec.scale) for model in models}
+        digests = {label: digest for label, digest in by_files.items() if digest is not None}
         if len(digests) < len(spec.models) or spec.again or not _is_data_here(spec):
             return None
         path = folder_of(spec, tuple(digests))

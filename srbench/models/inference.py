@@ -104,11 +104,11 @@ def _faults_named(model: Model, name: str, lr: Tensor, draw: Draw, device: str) 
     """Turn what a model raises into a ModelError that names the image."""
     try:
         yield
-    except (ModelError, KeyboardInterrupt):
+    except ModelError:
         raise
     except SRBenchError as error:
         raise ModelError(f"{name}: {error}") from error
-    except BaseException as error:  # also SystemExit, and panics of extensions in Rust
+    except (Exception, SystemExit) as error:
         if out_of_memory(error):
             raise ModelError(f"{name}: {_too_large(model, lr, draw, device)}") from error
         reason = f"{type(error).__name__}: {one_line(error)}"

@@ -224,13 +224,13 @@ def load_dataset(text: str, scale: int) -> Dataset:
 def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
     """Call a plug-in's code. Raises its SRBenchErrors, and PluginError, which names the failing line, for all others.
 
-    A plug-in that calls ``sys.exit`` has failed too; only KeyboardInterrupt passes.
+    A plug-in that calls ``sys.exit`` has failed too.
     """
     try:
         return function(*arguments, **named)
-    except (SRBenchError, KeyboardInterrupt):
+    except SRBenchError:
         raise
-    except BaseException as error:  # also SystemExit, and panics of extensions in Rust
+    except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name} line {frame.lineno}"
         raise PluginError(f"{what} failed: {type(error).__name__}: {one_line(error)} ({place})") from error

@@ -10,11 +10,19 @@ import pytest
 import torch
 
 from srbench.images.io import write_png
+from srbench.models.digest import digest_by_files
 from srbench.models.loading import load_model, wrap_model
-from srbench.models.names import digest_by_files
+from srbench.models.names import ModelSpec
 from srbench.models.third_party import load_file
 from srbench.plugins.registry import metric_digest, open_metric, registered
 from srbench.weights.files import packaged_weights, save_weights
+
+
+def by_files(text, scale):
+    """Label and digest of the model that the text names, without loading it."""
+    spec = ModelSpec.parse(text)
+    return spec.label, digest_by_files(spec, scale)
+
 
 OURS = ("bicubic", "rrdb", "esrgan", "esrgan@0.5", "srflow", "x=srflow", "srflow+consistent", "srflow-perceptual")
 METRICS = ("psnr+channels=Y+border=4", "ssim+window=gaussian11", "pyiqa:psnr")
@@ -87,14 +95,14 @@ NETWORKS = {
 @pytest.mark.parametrize("name", OURS)
 def test_our_models_have_the_same_digest_when_they_are_loaded(name):
     loaded = load_model(name, 4, "cpu")
-    assert digest_by_files(name, 4) == (loaded.label, loaded.digest)
+    assert by_files(name, 4) == (loaded.label, loaded.digest)
 
 
 def test_what_tells_our_models_apart():
-    digests = {name: digest_by_files(name, 4)[1] for name in OURS}
+    digests = {name: by_files(name, 4)[1] for name in OURS}
     assert digests["x=srflow"] == digests["srflow"]
     assert len(set(digests.values())) == len(digests) - 1
-    assert digest_by_files("srflow", 8)[1] != digests["srflow"]
+    assert by_files("srflow", 8)[1] != digests["srflow"]
 
 
 def test_a_weights_file_counts_by_its_content(tmp_path):
@@ -102,7 +110,7 @@ def test_a_weights_file_counts_by_its_content(tmp_path):
     found = []
     for name, more in (("mine", b""), ("other", b""), ("mine", b" ")):
         (tmp_path / f"{name}.safetensors").write_bytes(packaged.read_bytes() + more)
-        found.append(digest_by_files(f"esrgan:{tmp_path / name}.safetensors", 4))
+        found.append(by_files(f"esrgan:{tmp_path / name}.safetensors", 4))
     assert [label for label, _ in found] == ["esrgan-mine", "esrgan-other", "esrgan-mine"]
     assert found[0][1] == found[1][1] != found[2][1]
     loaded = load_model(f"esrgan:{tmp_path}/other.safetensors", 4, "cpu")
@@ -112,19 +120,19 @@ def test_a_weights_file_counts_by_its_content(tmp_path):
 def test_interpolated_weights_of_a_file_show_when_they_are_loaded(tmp_path):
     file = tmp_path / "mine.safetensors"
     file.write_bytes(packaged_weights("baselines")["esrgan", 4].read_bytes())
-    assert digest_by_files(f"esrgan@0.5:{file}", 4) is None
+    assert by_files(f"esrgan@0.5:{file}", 4)[1] is None
     assert load_model(f"esrgan@0.5:{file}", 4, "cpu").digest != load_model(f"esrgan@0.6:{file}", 4, "cpu").digest
 
 
 def test_code_of_others_shows_when_it_is_loaded(models):
-    assert digest_by_files(f"{models}:Nearest", 4) is None
+    assert by_files(f"{models}:Nearest", 4) == ("Nearest", None)
 
 
 def test_a_folder_of_results_counts_by_each_file(tmp_path):
     write_png(tmp_path / "results" / "a.png", torch.zeros(3, 8, 8, dtype=torch.uint8))
     text = f"theirs={tmp_path / 'results'}"
     loaded = load_model(text, 4, "cpu")
-    assert digest_by_files(text, 4) == (loaded.label, loaded.digest)
+    assert by_files(text, 4) == (loaded.label, loaded.digest)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -138,7 +146,7 @@ def test_a_network_that_was_written_over(tmp_path, name):
     for gain in (1.0, 1.0, 0.9):
         make(path, gain)
         loaded = load_model(str(path), 2, "cpu")
-        assert digest_by_files(str(path), 2) == (loaded.label, loaded.digest)
+        assert by_files(str(path), 2) == (loaded.label, loaded.digest)
         found.append([loaded.digest])
         if " with " not in name and path.suffix != ".safetensors":  # parts beside a graph are opened unseen
             found[-1] += [load_model(plugin, 2, "cpu").digest, wrap_model(load_file(path), 2, "cpu").digest]
@@ -158,10 +166,11 @@ def test_our_metrics_have_the_same_digest_when_they_are_opened(name):
 def test_no_digest_needs_torch():
     code = f"""
 import sys
-from srbench.models.names import digest_by_files
+from srbench.models.digest import digest_by_files
+from srbench.models.names import ModelSpec
 from srbench.plugins.registry import metric_digest, registered
 for name in {OURS!r}:
-    assert digest_by_files(name, 4)
+    assert digest_by_files(ModelSpec.parse(name), 4)
 for name in registered("metrics"):
     assert metric_digest(name, "round")
 sys.exit("torch" in sys.modules)

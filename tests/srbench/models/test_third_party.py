@@ -23,9 +23,9 @@ from srbench.images.tiling import OVERLAP, upscale_in_windows
 from srbench.interfaces import SRBenchError
 from srbench.models import ModelError
 from srbench.models import third_party as foreign
+from srbench.models.digest import external_data
 from srbench.models.loading import load_model, scale_of
 from srbench.models.names import ModelSpec, is_network
-from srbench.models.onnx_files import external_data
 from srbench.models.third_party import OnnxModel, load_file
 from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
@@ -224,7 +224,7 @@ def _infinite(path: Path) -> None:
         ),
         (lambda path: compact(path, 4, channels=1), "a network of 1 to 1 channels; only RGB"),
         (_infinite, "body.0.bias has values that are not finite"),
-        (lambda path: compact(path, 2), "made for scale 2, not 4; use --scale 2"),
+        (lambda path: compact(path, 2), "has scale 2, not 4; use scale 2"),
         (lambda path: None, "no such weights file"),
     ],
 )
@@ -337,7 +337,7 @@ def test_what_is_no_onnx_model(tmp_path):
     with pytest.raises(ModelError, match="RGB images, channels first"):
         load_file(exported(Repeated(2), tmp_path / "c.onnx", (8, 8), channels=1))
     exported(Repeated(2), tmp_path / "d.onnx", (8, 8))
-    with pytest.raises(PluginError, match="made for scale 2, not 4; use --scale 2"):
+    with pytest.raises(PluginError, match="has scale 2, not 4; use scale 2"):
         load_model(str(tmp_path / "d.onnx"), 4, "cpu")
 
 

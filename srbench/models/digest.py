@@ -1,0 +1,75 @@
+"""Digests of models from code and files; torch is not imported."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from srbench.files.hashes import sha256_file
+from srbench.models.names import ModelSpec
+from srbench.plugins.code_digest import package_digest, texts_digest
+from srbench.plugins.registry import is_ours, registered
+from srbench.weights.files import packaged_weights
+
+_LOCATION = re.compile(rb"\n\x08location\x12(?:([\x00-\x7f])|([\x80-\xff])([\x00-\x7f]))")
+"""ONNX's key for the name of a file of weights (protobuf: field 1, 8 bytes), and the length of the name, a number of
+seven bits per byte, the lowest first."""
+
+
+def digest_by_files(spec: ModelSpec, scale: int) -> str | None:
+    """Digest of a model, without loading it: the same as that of the loaded model.
+
+    None where the digest is known only once the model is loaded: for third-party code, and for weights in a file that
+    are interpolated with weights from elsewhere. Raises WeightsError for missing weights.
+    """
+    if spec.is_folder:  # every output has a digest of its own
+        return texts_digest("results", str(scale), package_digest("srbench.models.precomputed"))
+    if spec.is_network:
+        path = Path(spec.name)
+        files = [path, *external_data(path)] if path.is_file() else []
+        return model_digest(spec, scale, package_digest("srbench.models.third_party"), files)
+    if spec.name not in registered("models") or not is_ours("models", spec.name):
+        return None
+    if spec.weights and spec.strength is not None:
+        return None
+    point = registered("models")[spec.name]
+    weights = spec.weights_file()
+    files = [weights] if weights else _packaged(spec, point.module.partition(".")[0], scale)
+    return model_digest(spec, scale, f"{package_digest(point.module)} {point.attr}", files)
+
+
+def model_digest(spec: ModelSpec, scale: int, code: str, files: Sequence[Path]) -> str:
+    """Digest of everything that determines the outputs: ``code`` of the model, code that runs it, options and files."""
+    sums = [sha256_file(file) for file in files]
+    return texts_digest(code, harness_digest(spec.consistent), str(scale), str(spec.strength), *sums)
+
+
+def harness_digest(consistent: bool) -> str:
+    """Digest of the code of this distribution that runs a model."""
+    inference = package_digest("srbench.models.inference")
+    return f"{inference} {package_digest('srbench.images.lr_projection')}" if consistent else inference
+
+
+def _packaged(spec: ModelSpec, package: str, scale: int) -> list[Path]:
+    """Packaged weights of a model; if it is interpolated, those of all models of its package."""
+    return [
+        file
+        for (model, size), file in packaged_weights(package).items()
+        if size == scale and (model == spec.name or spec.strength is not None)
+    ]
+
+
+def external_data(path: Path) -> list[Path]:
+    """Files beside an ONNX graph that hold a part of its weights, which it names by relative paths."""
+    if path.suffix.lower() != ".onnx":
+        return []
+    graph = path.read_bytes()
+    files = set()
+    for found in _LOCATION.finditer(graph):
+        short, low, high = found.groups()
+        length = ord(short) if short else (ord(low) & 127) + 128 * ord(high)
+        name = graph[found.end() : found.end() + length].decode(errors="replace")
+        if "\0" not in name and (path.parent / name).is_file():
+            files.add(path.parent / name)
+    return sorted(files - {path})
