@@ -13,8 +13,8 @@ from functools import cache
 from importlib.resources import files
 from itertools import product
 
-import cattrs
 import torch
+from msgspec import to_builtins
 from torch import Tensor
 
 from baselines.rrdb import RRDBConfig, RRDBNet
@@ -148,7 +148,7 @@ def require_scale(official: Iterable[str], preset: str, scale: int) -> None:
 
 def describe(model: str, config: object, scale: int, preset: str) -> dict[str, str]:
     """Metadata of a converted checkpoint, without licence and provenance."""
-    return WeightsMetadata(model, preset, scale, cattrs.unstructure(config)).text()
+    return WeightsMetadata(model, preset, scale, to_builtins(config)).text()
 
 
 def _weights(model: str, official: Mapping[str, Tensor], config: RRDBConfig, preset: str) -> Weights:

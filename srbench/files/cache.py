@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-
-import platformdirs
 
 
 def cache_folder(kind: str) -> Path:
-    """``srbench/KIND`` in the user's cache (``~/.cache`` or ``$XDG_CACHE_HOME`` on Linux); it need not exist."""
-    return platformdirs.user_cache_path("srbench", appauthor=False) / kind
+    """``srbench/KIND`` in ``$XDG_CACHE_HOME``, by default ``~/.cache``; it need not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srbench" / kind

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
+import operator
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, asdict, fields, is_dataclass
+from functools import cache, reduce
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-import cattrs
-import tomli_w
-from cattrs.v import transform_error
+import msgspec
 
 from srbench.files.paths import no_file
 from srbench.interfaces import SRBenchError
@@ -72,26 +74,101 @@ def _preset_path(folder: Traversable, name: str, kind: str = "preset") -> Path |
     return folder / f"{name}.toml"
 
 
-def to_toml(value: Any) -> str:  # noqa: ANN401 - any dataclass
+def to_toml(value: Any) -> str:  # noqa: ANN401 - a dataclass or a table
     """Write a frozen dataclass as TOML that ``load_toml`` reads back; None is left out, as TOML cannot express it."""
-    return tomli_w.dumps(_without_none(cattrs.unstructure(value)))
+    return "\n".join(_toml_lines(value if isinstance(value, Mapping) else asdict(value), ())) + "\n"
 
 
-def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
-    given = {key: value for key, value in table.items() if value is not None}
-    return {key: _without_none(value) if isinstance(value, Mapping) else value for key, value in given.items()}
+def _toml_lines(table: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[str]:
+    """Yield the lines of a table, which is inside the tables of the other ``names``."""
+    if names:
+        yield f"\n[{'.'.join(map(_toml_key, names))}]"
+    for key, value in table.items():
+        if value is not None and not isinstance(value, Mapping):
+            yield f"{_toml_key(key)} = {_toml_value(value)}"
+    for key, value in table.items():  # after the values, which would belong to the inner table
+        if isinstance(value, Mapping):
+            yield from _toml_lines(value, (*names, key))
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
+
+
+def _toml_value(value: Any) -> str:  # noqa: ANN401 - any value but a table
+    """A value of TOML, whose texts are written as in JSON, and whose floats as in Python."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
 def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
-    """Turn nested tables into the dataclass ``cls``.
+    """Turn nested tables into ``cls``, a dataclass or a table of them.
 
     Raises ConfigError that begins with ``source`` and names every fault with its path.
     """
+    faults: list[str] = []
+    value: T = _read(table, cls, "", faults)
+    if faults:
+        raise ConfigError(f"{source}: {'; '.join(faults)}")
+    return value
+
+
+def _read(value: Any, kind: Any, path: str, faults: list[str]) -> Any:  # noqa: ANN401 - any type
+    """The value as an instance of ``kind``. Faults are appended to ``faults``, and the result is then of no use."""
+    inner, read = get_args(kind), _READERS.get(kind)
+    if read is None:
+        if (is_dataclass(kind) or get_origin(kind) is dict) and not isinstance(value, Mapping):
+            return faults.append(_at(path, "expected a table"))
+        if is_dataclass(kind):
+            return _read_table(value, kind, path, faults)
+        if get_origin(kind) is dict:
+            return {key: _read(part, inner[1], _below(path, key), faults) for key, part in value.items()}
+        if NoneType in inner:
+            given = reduce(operator.or_, (one for one in inner if one is not NoneType))
+            return None if value is None else _read(value, given, path, faults)
+        if get_origin(kind) is tuple and inner[-1] is ... and isinstance(value, list | tuple):
+            return tuple(_read(part, inner[0], f"{path}[{place}]", faults) for place, part in enumerate(value))
+        if get_origin(kind) is Literal and value not in inner:
+            return faults.append(_at(path, f"none of {', '.join(map(repr, inner))}"))
     try:
-        return _CONVERTER.structure(table, cls)
-    except (cattrs.BaseValidationError, *_FAULTS) as error:
-        faults = "; ".join(_sentence(fault) for fault in transform_error(error, "", _describe))
-        raise ConfigError(f"{source}: {faults}") from None
+        return msgspec.convert(value, kind) if read is None else read(value)
+    except ValueError as error:
+        text, _, place = str(error).replace("`", "").partition(" - at $")
+        return faults.append(_at(path + place, text[:1].lower() + text[1:]))
+
+
+def _read_table(table: Mapping[str, Any], cls: Any, path: str, faults: list[str]) -> Any:  # noqa: ANN401 - any dataclass
+    known = {field.name: field for field in fields(cls) if field.init}
+    mine = [_at(path, unknown("key", key, known)) for key in sorted(table.keys() - known)]
+    values = {}
+    for name, field in known.items():
+        if name in table:
+            values[name] = _read(table[name], _kinds(cls)[name], _below(path, name), mine)
+        elif field.default is MISSING and field.default_factory is MISSING:
+            mine.append(f"{_below(path, name)}: missing")
+    if not mine:
+        try:
+            return cls(**values)
+        except (ValueError, SRBenchError) as error:
+            mine.append(_at(path, str(error)))
+    faults += mine
+    return None
+
+
+_kinds = cache(get_type_hints)
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _at(path: str, fault: str) -> str:
+    return f"{path}: {fault}" if path else fault
+
+
+_READERS: dict[Any, Callable[[object], Any]] = {}
+"""Functions that read values of types which ``register`` has named."""
 
 
 def _read_toml(path: Path | Traversable) -> dict[str, Any]:
@@ -107,7 +184,7 @@ def _read_toml(path: Path | Traversable) -> dict[str, Any]:
 
 def register(kind: Any, read: Callable[[object], Any]) -> None:  # noqa: ANN401 - any type, unions among them
     """Let ``structure`` read values of a type with ``read``, which raises ValueError for invalid ones."""
-    _CONVERTER.register_structure_hook(kind, lambda value, _: read(value))
+    _READERS[kind] = read
 
 
 def require_range(config: object, names: Sequence[str], low: float, high: float = math.inf) -> None:
@@ -139,56 +216,3 @@ def _typed(text: str, change: str) -> Any:  # noqa: ANN401 - any value of TOML
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         raise ConfigError(f"{change!r}: {text!r} is not a TOML value; write 3, 1e-4, true, [1, 2] or a word") from None
-
-
-_FAULTS = (ValueError, TypeError, KeyError, AttributeError, SRBenchError)
-_CONVERTER = cattrs.Converter(forbid_extra_keys=True)
-
-
-_PLAIN: dict[Any, tuple[type, ...]] = {
-    int: (int,),
-    float: (float, int),
-    str: (str,),
-    bool: (bool,),
-    int | float: (int, float),
-}
-"""Types of Python that may stand for a type."""
-
-
-def _plain(value: Any, target: Any) -> Any:  # noqa: ANN401 - the signature that cattrs asks for
-    if type(value) not in _PLAIN[target]:
-        raise TypeError(f"{value!r} is no {target.__name__ if isinstance(target, type) else 'number'}")
-    return target(value) if target is float else value
-
-
-def _texts(value: object, _: object) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):  # Python would take one text as a sequence of letters
-        raise TypeError("expected a list")
-    return tuple(_CONVERTER.structure(one, str) for one in value)
-
-
-for _kind in _PLAIN:
-    _CONVERTER.register_structure_hook(_kind, _plain)
-_CONVERTER.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _texts)
-
-
-def _describe(fault: BaseException, target: type | None) -> str:
-    if isinstance(fault, cattrs.ForbiddenExtraKeysError):
-        known = [field.name for field in fields(fault.cl)]
-        return ", ".join(unknown("key", key, known) for key in sorted(fault.extra_fields))
-    if isinstance(fault, KeyError):
-        return "missing"
-    if get_origin(target) is Literal:
-        return f"none of {', '.join(map(repr, get_args(target)))}"
-    if isinstance(fault, AttributeError) or (isinstance(fault, TypeError) and is_dataclass(target)):
-        return "expected a table"
-    if isinstance(fault, TypeError) and get_origin(target) in (tuple, list) and "is no " not in str(fault):
-        return "expected a list"
-    return str(fault)
-
-
-def _sentence(fault: str) -> str:
-    """``<text> @ .training.steps``, as cattrs gives it, -> ``training.steps: <text>``."""
-    text, _, path = fault.rpartition(" @ ")
-    path = path.removeprefix(".")
-    return f"{path}: {text}" if path else text

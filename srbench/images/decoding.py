@@ -7,6 +7,7 @@ end marker, without an error.
 from __future__ import annotations
 
 import re
+import sys
 from functools import lru_cache
 from io import BytesIO
 from itertools import product
@@ -41,6 +42,8 @@ _AS_SRGB = "convert it to sRGB, or remove the profile if the pixels are sRGB"
 _LONGEST_NAME = 60
 _TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
 """EXIF orientations: is the image mirrored, and by how many quarters is it then turned to the left?"""
+_OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+"""Big-endian, little-endian and native byte order in Pillow's names of modes, and the other one."""
 
 
 class Decoded(NamedTuple):
@@ -131,12 +134,8 @@ def _wide(content: bytes, image: Image.Image, bits: int) -> NDArray[np.uint16]:
     pixels = None
     if bits == 16 and image.mode.startswith("I"):  # grey; of colours, Pillow reads 8 bits
         pixels = np.repeat(np.asarray(image).astype(np.uint16)[..., None], 3, axis=-1)
-    elif bits == 16 and image.mode in ("RGB", "RGBA"):
-        pixels = _by_opencv(content)
-        # two decoders have to see the same image: TIFF can store channels and sides in many ways
-        high = np.asarray(image)[..., :3]
-        if pixels is not None and (pixels.shape[:2] != high.shape[:2] or (pixels[..., :3] >> 8 != high).any()):
-            pixels = None
+    elif bits == 16 and (lower := _lower_bytes(content)) is not None:
+        pixels = np.asarray(image).astype(np.uint16) * np.uint16(256) + lower
     if pixels is None:
         raise ImageError(f"{bits} bits per channel in mode {image.mode}; save it with 8 or 16 bits, as RGB or grey")
     if "transparency" in image.info or (pixels[..., 3:] < 65535).any():
@@ -148,17 +147,22 @@ def _wide(content: bytes, image: Image.Image, bits: int) -> NDArray[np.uint16]:
     return pixels[..., :3]
 
 
-def _by_opencv(content: bytes) -> NDArray[np.uint16] | None:
-    """16-bit RGB, or RGB and alpha, or None."""
-    import cv2
+def _lower_bytes(content: bytes) -> NDArray[np.uint8] | None:
+    """Lower bytes of the channels of a 16-bit RGB or RGBA image; None for any other layout of the channels.
 
-    try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[-1] < 3:
-        return None
-    return pixels[..., [2, 1, 0, 3][: pixels.shape[-1]]].astype(np.uint16, copy=False)
+    Of every channel, Pillow keeps the upper byte. If it is told the other byte order, it keeps the lower one.
+    """
+    image = Image.open(BytesIO(content), formats=FORMATS)
+    tiles = []
+    for tile in image.tile:
+        mode, *more = (tile.args,) if isinstance(tile.args, str) else tile.args or ("",)
+        channels, _, order = mode.partition(";16")  # such as RGB;16B
+        if channels not in ("RGB", "RGBX", "RGBA") or order not in _OTHER_ORDER:
+            return None
+        swapped = f"{channels};16{_OTHER_ORDER[order]}"
+        tiles.append(tile._replace(args=(swapped, *more) if more else swapped))
+    image.tile = tiles
+    return np.asarray(image)
 
 
 def _shown(image: Image.Image) -> tuple[NDArray[np.uint8], str, bool]:

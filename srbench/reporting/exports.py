@@ -6,13 +6,14 @@ means over all images of the run are exported, with everything they depend on.
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
+import numpy as np
 
 from srbench.data import MATLAB_BICUBIC
 from srbench.files.atomic import write_new
@@ -56,8 +57,7 @@ def export_runs(
             raise ReportError(f"{run}: no value is a mean over all images yet; run its command again, then export")
         left_out += missing
         for folder, entries in settings.items():
-            text: str = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=120)
-            contents[(out or Path(FORMAT)) / folder / ".eval_results" / f"{name}.yaml"] = text.encode()
+            contents[(out or Path(FORMAT)) / folder / ".eval_results" / f"{name}.yaml"] = _yaml(entries).encode()
     for file, content in contents.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         write_new(file, content)
@@ -95,6 +95,21 @@ def _entries(
             }
             settings.setdefault(line.setting.folder, []).append(entry)
     return settings, left_out
+
+
+def _yaml(entries: Sequence[Mapping[str, object]]) -> str:
+    """YAML of a list of tables, whose texts and inner tables are written as JSON, which is YAML."""
+    lines = []
+    for entry in entries:
+        mark = "-"
+        for key, value in entry.items():
+            # without an exponent: YAML 1.1 reads 1e-05 as a text
+            text = (
+                np.format_float_positional(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+            )
+            lines.append(f"{mark} {key}: {text}")
+            mark = " "
+    return "\n".join(lines) + "\n"
 
 
 def _facts(measurements: Measurements, line: Line) -> dict[str, str]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import cattrs
 import torch
 from filelock import FileLock, Timeout
+from msgspec import to_builtins
 
 from srbench.files.atomic import disk_faults_named, replaced_whole, write_whole
 from srbench.files.config import to_toml
@@ -136,7 +136,7 @@ class TrainingFolder:
 
         Raises TrainingError if the folder holds another training.
         """
-        self._metadata = replace(metadata, settings=cattrs.unstructure(preset))
+        self._metadata = replace(metadata, settings=to_builtins(preset))
         if not (self.path / TRAINING).exists():
             asked = {
                 "data": [str(folder.resolve()) for folder in request.data],
@@ -196,7 +196,7 @@ class TrainingFolder:
     ) -> None:
         """Write the weights of a network as the file TRAINED or BEST, with all their metadata."""
         tensors = {key: value.to(getattr(torch, storage)).contiguous() for key, value in network.state_dict().items()}
-        config = cattrs.unstructure(network.config)
+        config = to_builtins(network.config)
         losses = _curves(self.losses.read())
         metadata = replace(self._metadata, config=config, losses=losses, metrics=metrics or None, step=step)
         save_weights(self.path / name, tensors, metadata.text())

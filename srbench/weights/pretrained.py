@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-import cattrs
 import torch
+from msgspec import to_builtins
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -92,7 +92,7 @@ class _Undrawn(TorchFunctionMode):
 
 def _filled(family: Family[Network], config: object, tensors: dict[str, Tensor], path: Path) -> Network:
     """Build a network and fill it with tensors, whose shapes are checked before memory is allocated."""
-    _require_layers(cattrs.unstructure(config), len(tensors), path)
+    _require_layers(to_builtins(config), len(tensors), path)
     with torch.device("meta"), _Undrawn():
         built = family.network(config)
     _require_fit(built, tensors, path)

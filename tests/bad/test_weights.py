@@ -33,7 +33,7 @@ CHANGES = {
     "colder": ({"relative_temperatures": [-1.0, 1.0, 1.0]}, r"relative_temperatures are \[-1.0"),
     "hotter": ({"relative_temperatures": [float("inf"), 1.0, 1.0]}, "relative_temper"),
     "key": ({"stepz": 3}, "unknown key 'stepz'; did you mean steps"),
-    "text": ({"steps": "16"}, "steps: '16' is no int"),
+    "text": ({"steps": "16"}, "steps: expected int, got str"),
 }
 TEXTS = {
     "json": ({"config": "{"}, "config .* is not JSON"),

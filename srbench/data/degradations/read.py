@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from srbench.data import DataError
+from srbench.data import DataError, require_opencv
 from srbench.data.datasets import Derived
 from srbench.data.degradations.steps import STEPS, Downscale, Step
 from srbench.files.config import ConfigError, load_preset, preset_names, register, structure
@@ -94,7 +94,9 @@ def read_degradation(text: str) -> Degradation:
 
 
 def degraded(whole: Dataset, scale: int, degradation: Degradation) -> Dataset:
-    """The HR images of a dataset, with LR made by a degradation."""
+    """The HR images of a dataset, with LR made by a degradation. Raises DataError without a library that it needs."""
+    if any("opencv" in getattr(step, "by", ()) for step in degradation.steps):
+        require_opencv(f"degradation {degradation.name}")
     made = degradation.words
     return Derived(whole, partial(_with_lr, scale, degradation), made, f"made from HR by {made}")
 

@@ -12,13 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.data import DataError
+from srbench.data import DataError, require_opencv
 from srbench.images.io import crop_centre, read_uint8, write_png
 from srbench.images.resize import downscale_uint8
 from srbench.terminal.progress import progress
@@ -40,6 +39,7 @@ def prepare_celeba(source: Path, out: Path) -> None:
     ``source`` holds the folder ``img_celeba`` (unpacked from img_celeba.7z.001 to .014) and HD-CelebA-Cropper's
     annotations.zip. Existing images stay. Raises DataError for missing or damaged files.
     """
+    require_opencv("CelebA as SRFlow was trained on it")
     folder = _unpacked(source / "img_celeba", f"get img_celeba.7z from {WHERE} and run 7z x img_celeba.7z.001 there")
     landmarks, standard = _landmarks(source / "annotations.zip")
     _each(folder, list(landmarks), out, lambda name: aligned(read_uint8(folder / name), landmarks[name], standard))
@@ -61,6 +61,8 @@ def aligned(image: Tensor, landmarks: NDArray[np.float64], standard: NDArray[np.
 
     Both are (68, 2), x and y: the face's in pixels, the standard ones in units of the face.
     """
+    import cv2
+
     target = (standard + _MOVED) * _SIDE * _FACE_FACTOR + _SIDE // 2
     turned = cv2.warpAffine(
         image.permute(1, 2, 0).numpy(),

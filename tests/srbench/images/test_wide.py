@@ -4,7 +4,6 @@ import struct
 import warnings
 import zlib
 
-import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -54,13 +53,21 @@ def is_exact(path, pixels=RGB):
 
 def test_colours_of_png(tmp_path):
     assert is_exact(png(tmp_path / "a.png", RGB, 2))
+    cv2 = pytest.importorskip("cv2")
     assert cv2.imwrite(str(tmp_path / "b.png"), RGB[..., ::-1])
     assert is_exact(tmp_path / "b.png")
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"byteorder": ">"}, {"compression": "zlib", "predictor": True}, {"rowsperstrip": 2}, {"tile": (16, 16)}],
+    [
+        {},
+        {"byteorder": ">"},
+        {"compression": "zlib", "predictor": True},
+        {"compression": "zlib", "byteorder": ">"},
+        {"rowsperstrip": 2},
+        {"tile": (16, 16)},
+    ],
     ids=str,
 )
 def test_colours_of_tiff(tmp_path, options):
@@ -79,13 +86,19 @@ def test_transparent_pixels_are_refused(tmp_path):
     clear_colour = (b"tRNS", struct.pack(">HHH", *map(int, RGB[0, 0])))
     for path in (
         png(tmp_path / "a.png", WIDE, 6),
-        png(tmp_path / "b.png", WIDE[..., :2], 4),
         png(tmp_path / "c.png", WIDE[..., 0], 0, clear_grey),
         png(tmp_path / "d.png", RGB, 2, clear_colour),
         tiff(tmp_path / "e.tif", WIDE, extrasamples=["unassalpha"]),
     ):
         with pytest.raises(ImageError, match=rf"{path.name}: 16 bits per channel with transparent pixels; put them on"):
             read_uint8(path)
+
+
+def test_grey_with_alpha_is_refused(tmp_path):
+    with pytest.raises(
+        ImageError, match=r"a\.png: 16 bits per channel in mode RGBA; save it with 8 or 16 bits, as RGB"
+    ):
+        read_uint8(png(tmp_path / "a.png", WIDE[..., :2], 4))
 
 
 def test_an_opaque_alpha_channel_is_not_worth_a_word(tmp_path):

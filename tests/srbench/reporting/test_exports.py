@@ -15,7 +15,7 @@ from builders import metric, protocol
 from srbench.data import MATLAB_BICUBIC
 from srbench.interfaces import SRBenchError, WeightsInfo
 from srbench.reporting import ReportError
-from srbench.reporting.exports import export_runs, task_name
+from srbench.reporting.exports import _yaml, export_runs, task_name
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.report import write_report
 
@@ -83,6 +83,13 @@ def test_hugging_face_reads_every_value_from_eval_results(run, wanted, tmp_path)
             found[folder, next(one.name for one in METRICS if one.signature == signature)] = entry["value"]
     assert found == {place: mean for place, (mean, *_) in wanted.items()}
     assert len(found) == 5
+
+
+def test_numbers_and_texts_are_read_as_they_were():
+    entries = [
+        {"dataset": {"id": 'a: "b" #\u00fc'}, "value": value, "notes": "- [x]: 'y'\n"} for value in (1e-5, 1e20, -2.0)
+    ]
+    assert yaml.safe_load(_yaml(entries)) == entries
 
 
 def test_a_second_export_changes_nothing_and_another_one_overwrites_nothing(run, make_run, tmp_path):

@@ -88,7 +88,10 @@ def test_what_is_no_run(tmp_path, content, fault):
         (lambda f: f["settings"][0].update(limit=2), "unknown key 'limit'"),
         (lambda f: f["settings"].append(f["settings"][0]), "two settings share a folder"),
         (lambda f: f["protocol"].update(scale=0), "scale, samples and kept samples have to be 1 or more"),
-        (lambda f: f["protocol"].update(scale="4"), r"manifest\.json: damaged \(protocol\.scale: '4' is no int"),
+        (
+            lambda f: f["protocol"].update(scale="4"),
+            r"manifest\.json: damaged \(protocol\.scale: expected int, got str",
+        ),
         (lambda f: f["protocol"].update(colour="red"), "unknown key 'colour'"),
     ],
 )

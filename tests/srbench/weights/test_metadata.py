@@ -54,12 +54,12 @@ def test_every_fact_is_read_back_as_it_was():
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"licens": "CC0-1.0"}, "did you mean licence"),
         ({"scale": "four"}, "scale in its metadata is not JSON"),
-        ({"scale": "4.5"}, "scale: 4.5 is no int"),
+        ({"scale": "4.5"}, "scale: expected int, got float"),
         ({"config": "3"}, "config: expected a table"),
-        ({"losses": '{"l1": 3}'}, "losses['l1']: expected a list"),
-        ({"losses": '{"l1": ["x"]}'}, "losses['l1'][0]: 'x' is no float"),
-        ({"metrics": '{"psnr": true}'}, "metrics['psnr']: True is no float"),
-        ({"validation": '{"last": {"step": "60"}}'}, "validation['last']['step']: '60' is no number"),
+        ({"losses": '{"l1": 3}'}, "losses.l1: expected array, got int"),
+        ({"losses": '{"l1": ["x"]}'}, "losses.l1[0]: expected float, got str"),
+        ({"metrics": '{"psnr": true}'}, "metrics.psnr: expected float, got bool"),
+        ({"validation": '{"last": {"step": "60"}}'}, "validation.last.step: expected int | float, got str"),
     ],
 )
 def test_what_does_not_fit_is_one_line(text, fault):

@@ -1,6 +1,6 @@
 import json
+from dataclasses import asdict
 
-import cattrs
 import pytest
 import torch
 
@@ -19,7 +19,7 @@ def weights(tmp_path):
     torch.manual_seed(0)
     path = tmp_path / "rrdb.safetensors"
     metadata = {"model": "rrdb", "scale": "4", "licence": "CC0-1.0", "trained_on": "nothing"}
-    save_weights(path, RRDBNet(CONFIG).state_dict(), metadata | {"config": json.dumps(cattrs.unstructure(CONFIG))})
+    save_weights(path, RRDBNet(CONFIG).state_dict(), metadata | {"config": json.dumps(asdict(CONFIG))})
     return path
 
 
