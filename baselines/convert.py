@@ -18,7 +18,6 @@ from msgspec import to_builtins
 from torch import Tensor
 
 from baselines.rrdb import RRDBConfig, RRDBNet
-from baselines.vgg import convert_vgg19
 from srbench.files.config import preset_names
 from srbench.weights.files import WeightsError
 from srbench.weights.metadata import WeightsMetadata
@@ -60,11 +59,8 @@ def convert_rrdb(tensors: Mapping[str, Tensor], preset: str | None) -> Weights |
 def convert_esrgan(tensors: Mapping[str, Tensor], preset: str | None) -> Weights | None:
     """ESRGAN's generator: the released one (preset ``df2k-x4``), or any other with a TOML preset or without a preset.
 
-    With the preset ``vgg19``, torchvision's network for the perceptual loss. Raises WeightsError, ConfigError.
+    Raises WeightsError, ConfigError.
     """
-    if preset == "vgg19":
-        features = convert_vgg19(tensors)
-        return None if features is None else (features, WeightsMetadata("vgg19", "vgg19").text())
     official = official_names(tensors)
     if not _is_rrdb(official) or (preset not in (None, "df2k-x4") and not str(preset).endswith(".toml")):
         return None

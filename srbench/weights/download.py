@@ -32,14 +32,19 @@ class OfflineError(SRBenchError):
     """A download forbidden by SRBENCH_OFFLINE."""
 
 
+def require_online(address: str) -> None:
+    """Raise OfflineError if SRBENCH_OFFLINE forbids to download the URL."""
+    if os.environ.get(OFFLINE, "0") not in ("", "0"):
+        raise OfflineError(f"{OFFLINE} is set, so {address} is not downloaded; unset it, or name a local file")
+
+
 def download(address: str, part: Path, title: str) -> None:
     """Download a URL into the file ``part``, with a progress bar in the terminal.
 
     If the connection breaks, ``part`` keeps the received bytes; it is resumed as long as each attempt adds some.
     Raises DownloadError, OfflineError.
     """
-    if os.environ.get(OFFLINE, "0") not in ("", "0"):
-        raise OfflineError(f"{OFFLINE} is set, so {address} is not downloaded; unset it, or name a local file")
+    require_online(address)
     if not address.startswith(("http://", "https://")):
         raise DownloadError("is not a URL: it has to begin with http:// or https://")
     part.parent.mkdir(parents=True, exist_ok=True)

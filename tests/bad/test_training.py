@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
-from baselines import vgg
 from srbench.images.io import write_png
 from srbench.training.folder import LOCK, TrainingFolder
-from srbench.weights.download import OFFLINE, OfflineError
-from srbench.weights.files import WeightsError
 
 TRAIN = (
     "train rrdb --preset mini-x4 --data {here}/data --set training.steps=2 --set training.patch=32 "
@@ -70,26 +65,3 @@ def test_a_description_that_is_none(refused, begun):
         (begun / "training.json").write_text(text)
         refused("train --resume {here}/train", r"training\.json: not written by srbench train")
         refused(TRAIN, r"training\.json: not written by srbench train")
-
-
-def test_offline_nothing_is_fetched_and_no_foreign_code_is_run(tmp_path, monkeypatch):
-    """VGG16 comes as one file by its sha256, and not at all where the user forbids downloads."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv(OFFLINE, "1")
-    with pytest.raises(OfflineError, match="SRBENCH_OFFLINE is set, so https://files"):
-        vgg.load_vgg("vgg16")
-    monkeypatch.delenv(OFFLINE)
-    monkeypatch.setattr(vgg, "download", lambda address, part, title: part.write_bytes(b"another file"))
-    (tmp_path / "srbench" / "weights").mkdir(parents=True)
-    with pytest.raises(WeightsError, match=r"gave a file with sha256 .* instead of a286e44c"):
-        vgg.load_vgg("vgg16")
-    assert [*(tmp_path / "srbench" / "weights").iterdir()] == []
-
-
-def test_several_processes_download_vgg16_once(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    calls = []
-    monkeypatch.setattr(vgg, "_downloaded", lambda: calls.append(time.sleep(0.2)) or {"a": torch.zeros(1)})
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(vgg.load_vgg, ["vgg16"] * 3))
-    assert len(calls) == 1

@@ -1,12 +1,9 @@
-import io
 import json
 import math
-import pickle
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,14 +13,13 @@ from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.presets import ESRGANPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.train import adversaries
-from baselines.vgg import LAYERS, PerceptualLoss, _ArraysOnly, _converted, load_vgg
+from baselines.vgg import LAYERS, PerceptualLoss, load_vgg
 from baselines.zoo import load_esrgan, load_rrdb
 from srbench.files.config import ConfigError, load_preset
 from srbench.files.hashes import sha256_file
-from srbench.interfaces import SRBenchError
 from srbench.models.loading import load_model
-from srbench.models.official import add
 from srbench.training.learner import Batch
+from srbench.weights.download import OFFLINE, OfflineError
 from srbench.weights.files import WeightsError, save_weights
 
 
@@ -87,21 +83,14 @@ def torchvisions(network):
     return tensors | {"classifier.0.bias": torch.zeros(3)}
 
 
-def vgg(network="vgg16"):
-    """The same convolutions by our names."""
-    tensors, parts = torchvisions(network), ("weight", "bias")
-    return {
-        f"{name}.{part}": tensors[f"features.{at}.{part}"] for name, at in LAYERS[network].items() for part in parts
-    }
-
-
 def test_perceptual_loss_compares_before_the_relu():
-    tensors = vgg()
+    tensors = torchvisions("vgg16")
     mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
     deviation = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
     def conv(x, name):
-        return F.conv2d(x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], padding=1)
+        at = LAYERS["vgg16"][name]
+        return F.conv2d(x, tensors[f"features.{at}.weight"], tensors[f"features.{at}.bias"], padding=1)
 
     def features(x):
         x = conv((x - mean) / deviation, "conv1_1").relu()
@@ -115,7 +104,7 @@ def test_perceptual_loss_compares_before_the_relu():
 
 
 def test_unknown_layer(monkeypatch):
-    monkeypatch.setattr("baselines.train.load_vgg", lambda network: vgg(network=network))
+    monkeypatch.setattr("baselines.train.load_vgg", torchvisions)
     changes = ["losses.perceptual_layer=conv9_9"]
     preset = load_preset(files("baselines") / "presets" / "esrgan", "mini-x8", ESRGANPreset, changes)
     with pytest.raises(ConfigError, match=r"losses\.perceptual_layer 'conv9_9' is none of conv1_1.*; correct the"):
@@ -124,7 +113,7 @@ def test_unknown_layer(monkeypatch):
 
 def test_the_loss_on_the_grid_moves_the_generator(monkeypatch):
     """The same batch with and without: one more part of the loss, and other gradients."""
-    monkeypatch.setattr("baselines.train.load_vgg", lambda network: vgg(network=network))
+    monkeypatch.setattr("baselines.train.load_vgg", torchvisions)
     found = []
     for weight in (0, 5):
         changes = [f"losses.grid_weight={weight}", "losses.perceptual_layer=conv1_2", "losses.discriminator_width=4"]
@@ -138,42 +127,22 @@ def test_the_loss_on_the_grid_moves_the_generator(monkeypatch):
     assert not torch.equal(found[0][1], found[1][1])
 
 
-def test_checkpoint_conversion():
-    known, convolutions = vgg(), {}
-    for i, name in enumerate(LAYERS["vgg16"]):
-        kernel = known[f"{name}.weight"].numpy().transpose(2, 3, 1, 0)
-        convolutions[f"Conv_{i}"] = {"kernel": kernel, "bias": known[f"{name}.bias"].numpy()}
-    converted = _converted(_ArraysOnly(io.BytesIO(pickle.dumps({"VGG16_0": convolutions}))).load())
-    assert converted.keys() == known.keys()
-    assert all(torch.equal(converted[name], tensor) for name, tensor in known.items())
-
-    class Evil:
-        def __reduce__(self):
-            return print, ("this must not run",)
-
-    with pytest.raises(WeightsError, match=r"builtins\.print"):
-        _ArraysOnly(io.BytesIO(pickle.dumps(Evil()))).load()
-    assert np.array_equal(_ArraysOnly(io.BytesIO(pickle.dumps(np.arange(3)))).load(), np.arange(3))
-
-
-def test_torchvisions_vgg19_becomes_a_perceptual_network(tmp_path, monkeypatch):
-    """As ``srbench weights add vgg19 FILE``; until then a training says what to do."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(WeightsError, match=r"srbench weights fetch vgg19.*add vgg19 FILE.*perceptual_network=vgg16"):
-        load_vgg("vgg19")
-    torch.save(torchvisions("vgg19"), tmp_path / "given.pth")
-    add("vgg19", str(tmp_path / "given.pth"))
-    kept, expected = load_vgg("vgg19"), vgg(network="vgg19")
-    assert kept.keys() == expected.keys()
-    assert all(torch.equal(kept[name], expected[name]) for name in kept)
-    assert PerceptualLoss(kept, "vgg19", "conv5_4")(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)) > 0
-
-
-def test_another_network_is_no_vgg19(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    torch.save(torchvisions("vgg16"), tmp_path / "given.pth")
-    with pytest.raises(SRBenchError, match="not a checkpoint of esrgan with the preset vgg19"):
-        add("vgg19", str(tmp_path / "given.pth"))
+def test_the_networks_of_torchvision(tmp_path, monkeypatch):
+    """Their files in torch's cache are taken; a missing or wrong file is named with its place."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv(OFFLINE, "1")
+    with pytest.raises(OfflineError, match=r"https://download\.pytorch\.org/models/vgg16-397923af\.pth is not downl"):
+        load_vgg("vgg16")
+    place = tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"
+    place.parent.mkdir(parents=True)
+    for content in ([print], [1, print]):
+        torch.save(content, place)
+        with pytest.raises(WeightsError, match=rf"needs https://.*\.pth \(.*\); put that file at {place}"):
+            load_vgg("vgg16")
+    torch.save(torchvisions("vgg16"), place)
+    tensors = load_vgg("vgg16")
+    assert tensors.keys() == torchvisions("vgg16").keys()
+    assert PerceptualLoss(tensors, "vgg16", "conv5_3")(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)) > 0
 
 
 def saved(path, network, model, **facts):

@@ -69,7 +69,7 @@ def test_training(name, gpu, backward, tmp_path, monkeypatch):
     for method, replaced in {"__init__": begin, "first_batch": first_batch, "fit": fit}.items():
         monkeypatch.setattr(Training, method, replaced)
     monkeypatch.setattr("baselines.train.load_rrdb", start)
-    vgg = {"conv1_1.weight": torch.rand(64, 3, 3, 3), "conv1_1.bias": torch.zeros(64)}
+    vgg = {"features.0.weight": torch.rand(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}
     monkeypatch.setattr("srflow.training.second_stage.load_start", lambda network, path, models: "srflow")
     for module in ("baselines.train", "srflow.training.second_stage"):
         monkeypatch.setattr(f"{module}.load_vgg", lambda network: vgg)

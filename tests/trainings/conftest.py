@@ -33,7 +33,7 @@ TRAINERS = {
 
 def small_vgg(network="vgg16"):
     generator = torch.Generator().manual_seed(0)
-    return {"conv1_1.weight": torch.randn(64, 3, 3, 3, generator=generator), "conv1_1.bias": torch.zeros(64)}
+    return {"features.0.weight": torch.randn(64, 3, 3, 3, generator=generator), "features.0.bias": torch.zeros(64)}
 
 
 class Trainings:

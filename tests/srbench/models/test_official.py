@@ -117,7 +117,7 @@ def test_the_table():
     assert {"rrdb-celeba-x8", "rrdb-df2k-x4", "rrdb-df2k-x8", "esrgan-x4", "rrdb-psnr-x4"} < set(table)
     assert len({(entry.model, entry.preset) for entry in table.values()}) == len(table)
     for name, entry in table.items():
-        assert name.startswith(entry.model) or name == "vgg19"
+        assert name.startswith(entry.model)
         assert (files("srflow" if entry.model == "srflow" else "baselines")).is_dir()
         assert all(address.startswith(("http://", "https://")) for address in entry.addresses)
         assert entry.sha256 is None or len(bytes.fromhex(entry.sha256)) == 32

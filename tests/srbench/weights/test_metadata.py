@@ -44,7 +44,7 @@ def test_every_fact_is_read_back_as_it_was():
     assert read_metadata(metadata.text(), Path("f")) == metadata
     assert metadata.text()["validation"] == '{"last": {"step": 60, "psnr": 24.5}}'
     assert set(map(type, metadata.text().values())) == {str}
-    assert WeightsMetadata("vgg19", "vgg19").text() == {"model": "vgg19", "preset": "vgg19"}
+    assert WeightsMetadata("rrdb", "mini-x4").text() == {"model": "rrdb", "preset": "mini-x4"}
 
 
 @pytest.mark.parametrize(

@@ -39,4 +39,3 @@ def test_without_a_sha256_nobody_is_credited_but_by_an_address(name):
 def test_other_models_and_presets_are_nobodys():
     assert origin("srflow", "mine-x4", "0" * 64) == NOT_RELEASED
     assert origin("esrgan", "celeba-x8", "0" * 64) == NOT_RELEASED
-    assert origin("vgg19", None, "0" * 64) == NOT_RELEASED

@@ -66,8 +66,8 @@ def package():
 def test_the_distance_is_that_of_the_package(package):
     convolutions = [module for module in package.net.modules() if isinstance(module, torch.nn.Conv2d)]
     tensors = {
-        f"{name}.{part}": getattr(one, part).detach()
-        for name, one in zip(LAYERS["vgg16"], convolutions, strict=True)
+        f"features.{at}.{part}": getattr(one, part).detach()
+        for at, one in zip(LAYERS["vgg16"].values(), convolutions, strict=True)
         for part in ("weight", "bias")
     }
     seen, known = (
