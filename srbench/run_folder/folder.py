@@ -210,7 +210,8 @@ def check_folder(path: Path) -> None:
             if folder.is_symlink():
                 raise RunFolderError(f"{folder}: a link, and a run is only written into real folders; remove it")
         names = sorted(entry.name for entry in path.iterdir())
-        others = [name for name in names if name not in (LOCK, REPORT_LOCK)]
+        # a manifest that is being written, or was when the process was killed, is no foreign file
+        others = [name for name in names if name not in (LOCK, REPORT_LOCK) and not name.startswith(f".{FILE}.")]
         if others and FILE not in names:
             raise RunFolderError(
                 f"{path}: not empty, and not a run folder ({others[0]} is in it); choose another --out"

@@ -27,6 +27,12 @@ def test_a_folder_with_other_things_is_refused(spec, tmp_path, draw_image, name)
     assert everything(tmp_path / "run") == before
 
 
+def test_a_manifest_that_a_killed_process_had_begun_is_no_other_thing(spec, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".manifest.json.4711").write_text("{")
+    assert run(spec).folder.manifest.settings
+
+
 def replaced(facts, old, new):
     return json.loads(json.dumps(facts).replace(json.dumps(old), json.dumps(new)))
 

@@ -1,0 +1,30 @@
+"""Processes of their own, as far as plug-ins are concerned."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from srbench.plugins import code_digest, identity
+
+
+@pytest.fixture
+def new_process(tmp_path, monkeypatch):
+    """Forget the modules of the test's folder, and all that is known of sources, as if the process had ended."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    path = list(sys.path)
+
+    def call():
+        sys.path[:] = path
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+                del sys.modules[name]
+        sys.path_importer_cache.clear()
+        for known in (code_digest._AS_IMPORTED, code_digest._ROOTS, identity._OPENED):
+            known.clear()
+        code_digest.version_of.cache_clear()
+        code_digest._distributions.cache_clear()
+
+    yield call
+    call()

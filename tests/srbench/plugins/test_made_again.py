@@ -1,0 +1,208 @@
+"""What makes the rows of a plug-in again, and what does not: a table of changes.
+
+Every file of the folder has the same time before and after a change, and a changed file the same size wherever its
+content allows that, so only contents count.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+import pytest
+from builders import drawn
+from safetensors.torch import save
+from torch import tensor
+
+from srbench.benchmark.run import run
+from srbench.images.io import write_png
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.request import RunSpec
+from srbench.run_folder.results import rows_of
+from srbench.verification.verify import verify
+
+MODEL = """
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+HERE = Path(__file__).parent
+GAIN = 1.0
+{top}
+
+
+class Mine({base}):
+    scale = 2
+
+    def __init__(self):
+        super().__init__()
+        {init}
+
+    def __call__(self, lr):
+        {body}
+        return {gain} * lr.repeat_interleave(2, -1).repeat_interleave(2, -2)
+
+    {more}
+"""
+FILE = 'float((HERE / "gain.txt").read_text())'
+VARIABLE = 'float(os.environ["SRTEST_GAIN"])'
+
+
+def model(top="", init="pass", body="pass", gain="GAIN", base="object", more=""):
+    return MODEL.format(top=top, init=init, body=body, gain=gain, base=base, more=more)
+
+
+BESIDE = {
+    "gain.txt": "1.0",
+    "README.md": "gain 1",
+    "w.safetensors": save({"gain": tensor([1.0])}),
+    "srtest_gain.py": "GAIN = 1.0\n",
+    "srtest_first.py": "from srtest_gain import GAIN\n",
+    "srtest_pack/__init__.py": "",
+    "srtest_pack/gain.py": "GAIN = 1.0\n",
+    "elsewhere/srtest_far.py": "GAIN = 1.0\n",
+    "srtest_reader.py": f"from pathlib import Path\nHERE = Path(__file__).parent\nGAIN = {FILE}\n",
+    "log.txt": "a",
+}
+"""Files beside the plug-in ``mine.py``."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """The plug-in, and a file or ``$VARIABLE`` after a change."""
+
+    source: str
+    name: str
+    after: str | bytes
+
+
+FAR = 'sys.path.append(str(HERE / "elsewhere"))\nfrom srtest_far import GAIN'
+LATE = 'GAIN = importlib.import_module("srtest_" + "gain").GAIN'
+BUFFER = f'self.register_buffer("gain", torch.tensor({VARIABLE}), persistent=False)'
+PARAMETER = f"self.gain = torch.nn.Parameter(torch.tensor({VARIABLE}))"
+DIGEST = 'def digest(self): return os.environ["SRTEST_GAIN"]'
+FIXED = 'def digest(self): return "1"'
+
+MADE_AGAIN = {
+    "a constant of its file": Change(model(), "mine.py", model("GAIN = 0.5")),
+    "a module beside it": Change(model("from srtest_gain import GAIN"), "srtest_gain.py", "GAIN = 0.5\n"),
+    "a module imported when it is called": Change(
+        model(body="from srtest_gain import GAIN"), "srtest_gain.py", "GAIN = 0.5\n"
+    ),
+    "a module that another one imports": Change(
+        model("from srtest_first import GAIN"), "srtest_gain.py", "GAIN = 0.5\n"
+    ),
+    "a module of a package": Change(model("from srtest_pack.gain import GAIN"), "srtest_pack/gain.py", "GAIN = 0.5\n"),
+    "a module of another folder": Change(model(FAR), "elsewhere/srtest_far.py", "GAIN = 0.5\n"),
+    "a module named at run time": Change(model(LATE), "srtest_gain.py", "GAIN = 0.5\n"),
+    "a file read when it is imported": Change(model(f"GAIN = {FILE}"), "gain.txt", "0.5"),
+    "a file read when it is made": Change(model(init=f"self.gain = {FILE}", gain="self.gain"), "gain.txt", "0.5"),
+    "a file read by a module": Change(model("from srtest_reader import GAIN"), "gain.txt", "0.5"),
+    "a file whose path it holds": Change(
+        model(init='self.table = {"path": str(HERE / "gain.txt")}', gain=FILE), "gain.txt", "0.5"
+    ),
+    "weights of the same size and time": Change(
+        model(init='self.nets = [load_file(HERE / "w.safetensors")]', gain='self.nets[0]["gain"]'),
+        "w.safetensors",
+        save({"gain": tensor([0.5])}),
+    ),
+    "a buffer": Change(model(init=BUFFER, gain="self.gain", base="torch.nn.Module"), "$SRTEST_GAIN", "0.5"),
+    "a parameter": Change(
+        model(init=PARAMETER, gain="self.gain.detach()", base="torch.nn.Module"), "$SRTEST_GAIN", "0.5"
+    ),
+    "the text of its digest()": Change(model(gain=VARIABLE, more=DIGEST), "$SRTEST_GAIN", "0.5"),
+}
+NOT_SEEN = {
+    "a variable read when it is called": Change(model(gain=VARIABLE), "$SRTEST_GAIN", "0.5"),
+    "a variable read when it is made": Change(
+        model(init=f"self.gain = {VARIABLE}", gain="self.gain"), "$SRTEST_GAIN", "0.5"
+    ),
+    "a file read when it is called": Change(model(gain=FILE), "gain.txt", "0.5"),
+    "its file, if digest() stands for it": Change(model(more=FIXED), "mine.py", model("GAIN = 0.5", more=FIXED)),
+}
+"""Changes of outputs that the rule does not see: ``--again`` makes them again, ``verify --resample`` tells."""
+WITHOUT_EFFECT = {
+    "a file that it does not read": Change(model(), "gain.txt", "0.5"),
+    "a README": Change(model(), "README.md", "gain 2"),
+    "a module that it does not import": Change(model(), "srtest_gain.py", "GAIN = 0.5\n"),
+    "a file that it writes": Change(model(init='(HERE / "log.txt").open("a").write("x")'), "log.txt", "b"),
+    "line ends": Change(model("from srtest_gain import GAIN"), "srtest_gain.py", "GAIN = 1.0\r\n"),
+    "a variable that it does not read": Change(model(), "$SRTEST_GAIN", "0.5"),
+}
+
+
+def write(folder, files, time=1_700_000_000):
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        os.utime(path, (time, time))
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch, new_process):
+    """Write files into a folder, and run its plug-in as a process of its own would."""
+    write_png(tmp_path / "photos" / "a.png", drawn(0, 16, 16))
+    request = RunSpec(
+        models=(f"mine={tmp_path / 'plugin' / 'mine.py'}:Mine",),
+        metrics=("psnr",),
+        scale=2,
+        data=str(tmp_path / "photos"),
+        device="cpu",
+        out=str(tmp_path / "run"),
+    )
+
+    def call(name, content, *, time=1_700_000_000, **changes):
+        """Write a file or set a variable, run, and return the number of outputs made and the PSNR."""
+        if name.startswith("$"):
+            monkeypatch.setenv(name[1:], content)
+        else:
+            write(tmp_path / "plugin", {name: content}, time)
+        new_process()
+        outcome = run(replace(request, **changes))
+        return outcome.sampled, rows_of(RunFolder.read(outcome.folder))[0].values["psnr"]
+
+    monkeypatch.setenv("SRTEST_GAIN", "1.0")
+    write(tmp_path / "plugin", BESIDE)
+    return call
+
+
+@pytest.mark.parametrize("change", MADE_AGAIN.values(), ids=MADE_AGAIN)
+def test_made_again(plugin, tmp_path, change):
+    made, before = plugin("mine.py", change.source)
+    assert made == 1
+    made, after = plugin(change.name, change.after)
+    assert made == 1
+    assert after != before
+    assert plugin("README.md", "another process", out=str(tmp_path / "fresh")) == (1, after)
+    assert plugin("README.md", "and another one") == (0, after)
+
+
+@pytest.mark.parametrize("change", NOT_SEEN.values(), ids=NOT_SEEN)
+def test_made_again_on_request_alone(plugin, tmp_path, change):
+    _, before = plugin("mine.py", change.source)
+    assert plugin(change.name, change.after) == (0, before)
+    assert "sample-differs" in {finding.rule for finding in verify(tmp_path / "run", resample="all").findings}
+    made, after = plugin("README.md", "another process", again=("mine",))
+    assert made == 1
+    assert after != before
+    assert verify(tmp_path / "run", resample="all").proven
+
+
+@pytest.mark.parametrize("change", WITHOUT_EFFECT.values(), ids=WITHOUT_EFFECT)
+def test_not_made_again(plugin, change):
+    made, before = plugin("mine.py", change.source)
+    assert made == 1
+    assert plugin(change.name, change.after) == (0, before)
+
+
+def test_a_newer_time_of_equal_bytes_makes_nothing_again(plugin):
+    source = model("from srtest_reader import GAIN", init='self.nets = load_file(HERE / "w.safetensors")')
+    _, before = plugin("mine.py", source)
+    for name in ("srtest_reader.py", "gain.txt", "w.safetensors"):
+        assert plugin(name, BESIDE[name], time=1_800_000_000) == (0, before)
+    assert plugin("mine.py", source, time=1_800_000_000) == (0, before)
