@@ -30,7 +30,7 @@ def test_a_folder_with_other_things_is_refused(spec, tmp_path, draw_image, name)
 def test_a_manifest_that_a_killed_process_had_begun_is_no_other_thing(spec, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".manifest.json.4711").write_text("{")
-    assert run(spec).folder.manifest.settings
+    assert run(spec).sampled > 0
 
 
 def replaced(facts, old, new):
