@@ -35,7 +35,7 @@ from srbench.images.io import luma, quantize_floor, quantize_round
 from srbench.images.resize import downscale_uint8
 from srbench.interfaces import Dataset, ImagePair
 from srbench.metrics.perceptual import LPIPS
-from srbench.metrics.pixel import PSNR, decibels
+from srbench.metrics.pixel import PSNR, decibels, mean_squared_errors
 from srflow import SRFlow
 from srflow.editing import transfer_content
 
@@ -244,7 +244,7 @@ def lr_psnr_in(box: Box, image: Tensor, pair: ImagePair) -> float:
     scale = pair.hr.shape[-1] // pair.lr.shape[-1]
     found, wanted = downscale_uint8(quantize_floor(image)[None], scale), quantize_floor(pair.lr)
     small = Box(box.x // scale, box.y // scale, box.width // scale, box.height // scale)
-    return float(decibels(cut(found, small), cut(wanted, small)))
+    return float(decibels(mean_squared_errors(cut(found, small), cut(wanted, small))))
 
 
 def lpips(region: Tensor, wanted: Tensor) -> float:

@@ -6,15 +6,13 @@ size of the low-resolution (LR) image, and ``H, W = s*h, s*w`` the size of the h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 if TYPE_CHECKING:  # the command line reads this module before it may load torch
     import torch
     from torch import Tensor
-
-Made = TypeVar("Made")
 
 LARGEST_SEED = 2**63 - 1
 """Largest seed of torch's generators."""
@@ -41,22 +39,11 @@ class ImagePair:
     """(3, s*h, s*w) in [0, 1], a multiple of 1/255; None in a dataset without HR."""
     uncropped: tuple[int, int] | None = field(default=None, kw_only=True)
     """Height and width of HR before it was cropped to a multiple of the scale; None if it was not cropped."""
-    _known: dict[Hashable, tuple[object, Any]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def has_hr(self) -> bool:
         """True if there is an HR image."""
         return self.hr is not None
-
-    def once(self, key: Hashable, make: Callable[[], Made], of: object = None) -> Made:
-        """Call ``make`` once per pair and key, and keep the result for all later calls: features of HR, for example.
-
-        With ``of``, such as the samples of one model, the result is kept until another object is given.
-        """
-        if key not in self._known or self._known[key][0] is not of:
-            self._known[key] = of, make()
-        made: Made = self._known[key][1]
-        return made
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def measure_folders(
             scale where it is not given. ``fid`` and ``kid`` compare each folder with ``hr`` as sets.
         progress: Called after every image.
         suite: Name of a protocol, or a TOML file.
-        workers: Processes that share the images, with the same values; None: as many as suit this machine.
+        workers: Processes that share the images; None: as many as suit this machine.
         scale: For borders as wide as the scale; follows from ``lr`` if that is given.
 
     Returns:
@@ -217,24 +217,23 @@ class _Work:
         return usable
 
     def measure(self, metrics: Sequence[LoadedMetric], name: str) -> _Values:
-        """Measure an image, in one thread: sums of float32 depend on the number of threads."""
-        from srbench.benchmark.scorer import measure, one_thread
+        """Measure an image."""
+        from srbench.benchmark.scorer import measure
 
         values: dict[str, Value] = {}
         faults: list[str] = []
         facts = tuple(metric.facts for metric in metrics)
-        with one_thread():
+        try:
+            pair, outputs = self.read(name)
+        except SRBenchError as error:
+            return _Values({}, [str(error)], facts)
+        images = quantize(outputs, self.suite.quantize)
+        for metric in metrics:
+            seen = outputs if metric.facts.sees == "returned" else images
             try:
-                pair, outputs = self.read(name)
+                values[metric.facts.name] = measure(metric.metric, seen, pair)
             except SRBenchError as error:
-                return _Values({}, [str(error)], facts)
-            images = quantize(outputs, self.suite.quantize)
-            for metric in metrics:
-                seen = outputs if metric.facts.sees == "returned" else images
-                try:
-                    values[metric.facts.name] = measure(metric.metric, seen, pair)
-                except SRBenchError as error:
-                    faults.append(str(error))
+                faults.append(str(error))
         return _Values(values, faults, facts, len(outputs))
 
     def read(self, name: str) -> tuple[ImagePair, Tensor]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
@@ -55,11 +53,10 @@ class Scorer:
             start = time.perf_counter()
             value, error = None, ""
             try:
-                with one_thread() if self.device == "cpu" else nullcontext():
-                    if metric.facts.sees == "model":
-                        value = measure_model(metric, model(), self.device, record)
-                    else:
-                        value = measure(metric.metric, exact if metric.facts.sees == "returned" else images, pair)
+                if metric.facts.sees == "model":
+                    value = measure_model(metric, model(), self.device, record)
+                else:
+                    value = measure(metric.metric, exact if metric.facts.sees == "returned" else images, pair)
             except SRBenchError as fault:
                 error = str(fault)
             yield metric.facts, value, error, time.perf_counter() - start
@@ -93,14 +90,3 @@ def measure_model(loaded: LoadedMetric, model: Model, device: str, record: Sampl
     metric: Any = loaded.metric
     making = Making(model, record.temperature, device, record.seconds / len(record.outputs))
     return float(call(f"{record.image}: {loaded.facts.name}", metric.of, making))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: sums of float32 depend on the number of threads, which differs between engines."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

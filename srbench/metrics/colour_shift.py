@@ -35,7 +35,7 @@ class ColourShift(ImageMetric):
         """(n,), 0 where the LR image is met exactly. The output must be a whole multiple of LR."""
         from skimage.color import deltaE_ciede2000  # takes half a second
 
-        wanted = pair.once("CIELAB of LR", lambda: _lab(as_uint8(pair.lr)))
+        wanted = _lab(as_uint8(pair.lr))
         shifts = [deltaE_ciede2000(wanted, _lab(one)).mean() for one in downscaled_to_lr(images, pair)]
         return torch.tensor(shifts, dtype=torch.float64)
 

@@ -9,7 +9,7 @@ from srbench.images.resize import downscale_uint8
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
 from srbench.metrics.arguments import Images, Values, as_given, require_partners, size, written
-from srbench.metrics.pixel import decibels
+from srbench.metrics.pixel import decibels, mean_squared_errors
 from srbench.metrics.samples import ImageMetric, as_uint8
 
 
@@ -42,7 +42,7 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
     if images.shape[-2:] == references.shape[-2:]:
         raise MetricError(f"lr and sr are both {size(references)}; give the smaller LR image that sr was made from")
     scale = _scale_between(images, references, f"sr {size(images)} is not a whole multiple of lr", "crop sr")
-    return as_given(decibels(downscaled(images, scale), references), sr)
+    return as_given(decibels(mean_squared_errors(downscaled(images, scale), references)), sr)
 
 
 def _scale_between(large: Tensor, small: Tensor, complaint: str, advice: str) -> int:
@@ -85,4 +85,4 @@ class LRPSNR(ImageMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in dB; inf where the LR image is met exactly. HR must be a whole multiple of LR."""
-        return decibels(downscaled_to_lr(images, pair), as_uint8(pair.lr))
+        return decibels(mean_squared_errors(downscaled_to_lr(images, pair), as_uint8(pair.lr)))

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,7 +21,6 @@ from torch.utils._pytree import tree_leaves
 
 from srbench.interfaces import (
     ImagePair,
-    Made,
     MetricFacts,
     Model,
     PrecomputedResults,
@@ -98,6 +97,7 @@ def _convolution(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any)
 
 CONVOLUTIONS = {torch.ops.aten.mkldnn_convolution: _convolution}
 """Operations that torch's counter is to be told of."""
+Found = TypeVar("Found")
 _KNOWN: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
 
 
@@ -106,13 +106,13 @@ def probe(model: SRModel | StochasticSRModel, temperature: float | None, device:
     return once(model, ("probe", temperature), lambda: _probe(model, temperature, device))
 
 
-def once(model: object, key: Hashable, find: Callable[[], Made]) -> Made:
+def once(model: object, key: Hashable, find: Callable[[], Found]) -> Found:
     """Call ``find`` once per model and key; each time for a model that cannot be a key."""
     known = _KNOWN.setdefault(model, {}) if type(model).__hash__ is not None else {}
     if key not in known:
         known[key] = find()
-    made: Made = known[key]
-    return made
+    found: Found = known[key]
+    return found
 
 
 def _probe(model: SRModel | StochasticSRModel, temperature: float | None, device: str) -> Probe:
@@ -149,21 +149,17 @@ def upscale_probe(
 ) -> None:
     """Let a model make one output of an LR image of ``size``, height and width, while the counters are looking.
 
-    It uses one thread, as the counters see what this one does.
+    The counters see what this thread of Python does, and all of torch's threads that work for it.
     """
     lr = torch.rand((3, *size), generator=torch.Generator().manual_seed(0)).to(device)
-    generator, threads = torch.Generator().manual_seed(0), torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ExitStack() as stack:
-            for one in (torch.no_grad(), *counters):
-                stack.enter_context(one)
-            if isinstance(model, StochasticSRModel):
-                model.sample(lr, 1, temperature=temperature or 0.0, generator=generator)
-            else:
-                model(lr[None])
-    finally:
-        torch.set_num_threads(threads)
+    generator = torch.Generator().manual_seed(0)
+    with ExitStack() as stack:
+        for one in (torch.no_grad(), *counters):
+            stack.enter_context(one)
+        if isinstance(model, StochasticSRModel):
+            model.sample(lr, 1, temperature=temperature or 0.0, generator=generator)
+        else:
+            model(lr[None])
 
 
 def parameters_of(model: object) -> float:

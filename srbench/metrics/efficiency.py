@@ -197,7 +197,7 @@ class Runtime(Cost):
             signature=f"{self._size}|v1",
             protocol=(
                 f"wall clock of the model for {self._size.sentence} on the machine of the run, median of five, after "
-                "one that does not count; on a CPU in one thread"
+                "one that does not count; on a CPU with the threads of the process"
             ),
         )
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srbench.interfaces import ImagePair, MetricFacts
-from srbench.machine.threads import one_blas_thread
 from srbench.metrics import MetricError
 from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.parameters import packaged
@@ -111,8 +110,7 @@ class _Naturalness(ImageMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) scores; raises MetricError for images without enough texture."""
-        with one_blas_thread():
-            return torch.tensor([self.score(grey(image), pair.name) for image in images], dtype=torch.float64)
+        return torch.tensor([self.score(grey(image), pair.name) for image in images], dtype=torch.float64)
 
     @abstractmethod
     def score(self, image: Array, name: str) -> float:

@@ -13,7 +13,7 @@ from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
 from srbench.metrics.consistency import downscaled
 from srbench.metrics.perceptual import LPIPS
-from srbench.metrics.pixel import decibels
+from srbench.metrics.pixel import decibels, mean_squared_errors
 from srbench.metrics.samples import ImageMetric, as_uint8, require_side
 
 _GRID = 8
@@ -25,14 +25,10 @@ def _cropped(images: Tensor, pair: ImagePair) -> tuple[Tensor, Tensor]:
 
 
 def _maps(samples: Tensor, pair: ImagePair) -> Tensor:
-    """LPIPS maps of the crops, (n, h, w) float32 on the CPU; kept for the second metric of the same samples."""
-
-    def made() -> Tensor:
-        lpips, (images, hr) = LPIPS(), _cropped(samples, pair)
-        require_side(images, lpips.smallest_side, "LPIPS", pair.name)
-        return lpips.maps(images, ImagePair(pair.name, pair.lr, hr)).cpu()
-
-    return pair.once("LPIPS maps at multiples of 8", made, of=samples)
+    """LPIPS maps of the crops, (n, h, w) float32 on the CPU."""
+    lpips, (images, hr) = LPIPS(), _cropped(samples, pair)
+    require_side(images, lpips.smallest_side, "LPIPS", pair.name)
+    return lpips.maps(images, hr).cpu()
 
 
 class SpatialLPIPS(ImageMetric):
@@ -107,4 +103,4 @@ class WorstLRPSNR(ImageMetric):
             title = self.facts.title
             raise MetricError(f"{pair.name}: scale {scale} does not divide {_GRID}; {title} is for 2, 4 and 8")
         cropped, hr = _cropped(images, pair)
-        return decibels(downscaled(cropped, scale), downscaled(hr[None], scale)).min()
+        return decibels(mean_squared_errors(downscaled(cropped, scale), downscaled(hr[None], scale))).min()

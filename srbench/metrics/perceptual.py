@@ -8,8 +8,8 @@ from torch import Tensor
 
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics.arguments import Images, Values, measured
-from srbench.metrics.deep_features.network import NETS, load_network, parts_of, total
 from srbench.metrics.default_map import LPIPS_MAP
+from srbench.metrics.lpips_network import NETS, load_network, parts_of
 from srbench.metrics.samples import ImageMetric, as_uint8
 
 _ALEXNET = parts_of("alex")
@@ -73,34 +73,36 @@ class LPIPS(ImageMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,), 0 for equal images."""
-        return torch.stack([total(layers) for layers in self._layers(images, pair)]).cpu().to(torch.float64)
+        return self.distances(images, as_uint8(pair.hr))
+
+    def distances(self, images: Tensor, hr: Tensor) -> Tensor:
+        """(n, 3, H, W) and (3, H, W), both in 0..255 -> (n,) float64 by eq. 1 of the paper."""
+        # the sum over the layers of their means over pixels
+        values = [torch.stack([layer.mean() for layer in layers]).sum() for layers in self._layers(images, hr)]
+        return torch.stack(values).cpu().to(torch.float64)
 
     def map(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """uint8 samples and the pair -> (H, W): where the value of the first sample comes from; free after the call.
+        """uint8 samples and the pair -> (H, W): where the value of the first sample comes from.
 
         The difference of every layer is upscaled bilinearly to the size of the image and summed, as the ``lpips``
         package does with ``spatial=True``. The mean of a map is near the metric, but not equal to it.
         """
-        return _upscaled(self._layers(samples, pair)[0], pair.hr.shape[-2:])
+        return self.maps(samples[:1], as_uint8(pair.hr))[0]
 
-    def maps(self, images: Tensor, pair: ImagePair) -> Tensor:
-        """uint8 images (n, 3, H, W) and the pair -> the maps of all, (n, H, W)."""
-        return torch.stack([_upscaled(layers, pair.hr.shape[-2:]) for layers in self._layers(images, pair)])
+    def maps(self, images: Tensor, hr: Tensor) -> Tensor:
+        """(n, 3, H, W) and (3, H, W), both in 0..255 -> the maps of all, (n, H, W)."""
+        return torch.stack([_upscaled(layers, hr.shape[-2:]) for layers in self._layers(images, hr)])
 
-    def _layers(self, images: Tensor, pair: ImagePair) -> list[list[Tensor]]:
-        """Differences from HR at every pixel of every layer, for each image; those of the last images are kept."""
-        network, key = load_network(self._parts, images.device), (LPIPS, self._parts, images.device)
-
-        def compared() -> list[list[Tensor]]:
-            hr = pair.once(key, lambda: network.features(as_uint8(pair.hr).to(images.device)))
-            return [network.differences(network.features(image), hr) for image in images]
-
+    def _layers(self, images: Tensor, hr: Tensor) -> list[list[Tensor]]:
+        """Differences from HR at every pixel of every layer, for each image; features of HR are computed once."""
+        network = load_network(self._parts, images.device)
         # TF32 convolutions, the default of many GPUs, keep only 10 bits of every factor
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            return pair.once((*key, "layers"), compared, of=images)
+            wanted = network.features(hr.to(images.device))
+            return [network.differences(network.features(image), wanted) for image in images]
 
 
 def _upscaled(layers: list[Tensor], size: torch.Size) -> Tensor:
     """Differences of layers (1, 1, h, w) -> their sum at every pixel, (H, W)."""
     upscaled = [F.interpolate(layer, size, mode="bilinear", align_corners=False) for layer in layers]
-    return torch.stack(upscaled).sum(dim=0)[0, 0]
+    return torch.cat(upscaled).sum(dim=(0, 1))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -78,94 +79,62 @@ def ssim(sr: Images, hr: Images) -> Values:
     return measured(SSIM(), sr, hr)
 
 
-def decibels(images: Tensor, references: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of (n, c, h, w) to (c, h, w) or (1 or n, c, h, w), in 0..255 -> (n,) float64 in dB.
+def mean_squared_errors(images: Tensor, references: Tensor) -> Tensor:
+    """(n, c, h, w) against (c, h, w) or (1 or n, c, h, w), all in 0..255 -> (n,) float64.
 
-    10 log10(255^2 / MSE) with one mean squared error over all pixels and channels, of which the sum is exact for uint8;
-    identical images give inf.
+    One mean over all pixels and channels of an image; sums of uint8 are exact, whatever their order.
     """
-    import cv2
+    pairs = zip(images.cpu(), references.cpu().expand(images.shape), strict=True)
+    return torch.stack([F.mse_loss(image.double(), reference.double()) for image, reference in pairs])
 
-    first, second = (each.cpu().flatten(-3, -2).contiguous().numpy() for each in (images, references))
-    pairs = zip(first, np.broadcast_to(second, first.shape), strict=True)
-    total = torch.tensor([cv2.norm(image, hr, cv2.NORM_L2SQR) for image, hr in pairs], dtype=torch.float64)
-    return 10 * torch.log10(255**2 / (total / images[0].numel()))
+
+def decibels(errors: Tensor) -> Tensor:
+    """Mean squared errors -> peak signal-to-noise ratios in dB, 10 log10(255^2 / MSE); inf for identical images."""
+    return 10 * torch.log10(255**2 / errors)
 
 
 @dataclass(frozen=True)
 class Window:
-    """Separable window of SSIM: weights along a side, whole numbers where they can be."""
+    """Window of SSIM, as arguments of scikit-image's ``structural_similarity``."""
 
-    weights: tuple[float, ...]
-    covariance: float
-    """Factor of the weighted covariance: n / (n - 1) makes it the sample covariance of n values."""
+    side: int
+    arguments: Mapping[str, Any]
     sentence: str
-
-    @property
-    def side(self) -> int:
-        """Side in pixels."""
-        return len(self.weights)
-
-    def sums(self, image: Array) -> Array:
-        """(h, w) uint8, uint16 or float64 -> weighted sums where the window lies inside: int32 of whole numbers."""
-        import cv2
-
-        border = self.side // 2
-        if set(self.weights) == {1}:
-            depth = cv2.CV_64F if image.dtype == np.float64 else cv2.CV_32S
-            found = cv2.boxFilter(image, depth, (self.side, self.side), normalize=False)
-        else:
-            taps = np.array(self.weights)
-            found = cv2.sepFilter2D(image, cv2.CV_64F, taps, taps)
-        return found[border:-border, border:-border]
-
-
-def _gaussian(side: int, deviation: float) -> tuple[float, ...]:
-    taps = [math.exp(-((place - side // 2) ** 2) / (2 * deviation**2)) for place in range(side)]
-    return tuple(tap / math.fsum(taps) for tap in taps)
 
 
 WINDOWS = {
-    "uniform7": Window((1,) * 7, 49 / 48, "scikit-image defaults: 7x7 uniform window, sample covariance"),
+    "uniform7": Window(
+        7,
+        {"win_size": 7, "use_sample_covariance": True},
+        "scikit-image defaults: 7x7 uniform window, sample covariance",
+    ),
     "gaussian11": Window(
-        _gaussian(11, 1.5), 1, "11x11 Gaussian window of standard deviation 1.5, as Wang et al. have it"
+        11,
+        {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False},
+        "11x11 Gaussian window of standard deviation 1.5, as Wang et al. have it",
     ),
 }
 
 
-def _product(one: Array, other: Array) -> Array:
-    """Product of uint8 or float64 values, without loss for the former."""
-    return np.multiply(one, other, dtype=np.float64 if one.dtype == np.float64 else np.uint16)
+def similarity_maps(image: Tensor, reference: Tensor, window: Window, negative: str = "kept", **changes: Any) -> Array:  # noqa: ANN401
+    """SSIM at every window inside two images (c, h, w) in 0..255 -> (c, h - side + 1, w - side + 1) float64.
 
-
-_BAND = 32
-"""Rows of windows per pass, few enough for a processor's cache."""
-
-
-def _structural_similarity(image: Array, reference: Array, window: Window, negative: str) -> float:
-    """Mean over windows and channels of Wang et al., eq. 13, of two images (c, h, w) uint8 or float64 in 0..255.
-
-    With ``negative`` as ``zero`` the factor of the covariance is at least 0. Means are sums over the total of the
-    weights: both sides of the fraction are multiplied by the fourth power of that, so that with whole weights no number
-    is rounded before the last products.
+    Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004, eq. 13, by
+    scikit-image. With ``negative`` as ``zero`` the factor of the covariance is at least 0: it alone can be negative, as
+    pixels are not. ``changes`` are further arguments of ``structural_similarity``.
     """
-    total = sum(window.weights) ** 2
-    c1, c2 = (0.01 * 255 * total) ** 2, (0.03 * 255 * total) ** 2 / window.covariance
-    found, rows = 0.0, image.shape[1] - window.side + 1
-    for channel, hr in zip(image, reference, strict=True):
-        for top in range(0, rows, _BAND):
-            one, other = (each[top : top + _BAND + window.side - 1] for each in (channel, hr))
-            x, y = window.sums(one), window.sums(other)
-            both, squares = x * y, x * x + y * y
-            joint = total * window.sums(_product(one, other)) - both
-            spread = total * (window.sums(_product(one, one)) + window.sums(_product(other, other))) - squares
-            above, below = 2 * both + c1, squares + c1
-            structure = 2 * joint + c2
-            above *= np.maximum(structure, 0) if negative == "zero" else structure
-            below *= spread + c2
-            above /= below
-            found += float(above.sum())
-    return found / float(len(image) * rows * (image.shape[2] - window.side + 1))
+    from skimage.metrics import structural_similarity  # takes a third of a second
+
+    arguments = {"data_range": 255, **window.arguments, **changes}
+    _, whole = structural_similarity(image.numpy(), reference.numpy(), channel_axis=0, full=True, **arguments)
+    border = window.side // 2
+    maps: Array = whole[:, border:-border, border:-border]
+    return np.maximum(maps, 0) if negative == "zero" else maps
+
+
+def weighted(images: Tensor, weights: Sequence[float]) -> Tensor:
+    """(..., 3, h, w) -> (..., h, w) float64: the sum of R, G and B times their weights."""
+    return torch.einsum("...chw,c->...hw", images.double(), torch.tensor(weights, dtype=torch.float64))
 
 
 COLOURS = {
@@ -243,22 +212,24 @@ class Region:
         height_left, width_left = (side - 2 * width for side in images.shape[-2:])
         if min(height_left, width_left) < 1:
             raise MetricError(f"{pair.name}: a border of {width} pixels leaves nothing; use larger images")
-        inner = images[..., width : width + height_left, width : width + width_left]
-        return self._luma(inner).unsqueeze(-3) if self.channels == "Y" else inner.contiguous()
+        return self.channels_of(images[..., width : width + height_left, width : width + width_left])
+
+    def channels_of(self, images: Tensor) -> Tensor:
+        """(..., 3, h, w), uint8 or float64 in 0..255 -> (..., 3, h, w), or (..., 1, h, w) of Y; float64 stays float64."""
+        return self._luma(images).unsqueeze(-3) if self.channels == "Y" else images.contiguous()
 
     def _luma(self, images: Tensor) -> Tensor:
-        """uint8 (..., 3, h, w) -> (..., h, w), uint8 or float64."""
-        red, green, blue = images.int().unbind(dim=-3)
-        match self.rounded, self.colour:
-            case "yes", "bt601":
-                return luma(images)
-            case "yes", "yiq":  # in float32, which decides every thousandth colour, an exact half, as pyiqa does
-                red, green, blue = (images.float() / 255).unbind(dim=-3)
-                return ((0.299 * red + 0.587 * green + 0.114 * blue) * 255).round().byte()
-            case "yes", _:  # OpenCV's weights, in units of 2^-15
-                return ((9798 * red + 19235 * green + 3735 * blue + 2**14) >> 15).byte()
-        (of_red, of_green, of_blue), offset, _ = COLOURS[self.colour]
-        return (of_red * red.double() + of_green * green.double() + of_blue * blue.double()) / 255 + offset
+        weights, offset, _ = COLOURS[self.colour]
+        if self.rounded == "no" or images.dtype != torch.uint8:
+            found = weighted(images, weights) / 255 + offset
+            return found if self.rounded == "no" else (found + 0.5).floor()
+        if self.colour == "bt601":
+            return luma(images)
+        if self.colour == "yiq":  # in float32, which decides every thousandth colour, an exact half, as pyiqa does
+            red, green, blue = (images.float() / 255).unbind(dim=-3)
+            return ((0.299 * red + 0.587 * green + 0.114 * blue) * 255).round().byte()
+        red, green, blue = images.int().unbind(dim=-3)  # OpenCV's weights, in units of 2^-15
+        return ((9798 * red + 19235 * green + 3735 * blue + 2**14) >> 15).byte()
 
 
 class PSNR(ImageMetric):
@@ -284,7 +255,8 @@ class PSNR(ImageMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in dB."""
-        return decibels(self._region.of(images, pair), self._region.of(as_uint8(pair.hr)[None], pair))
+        hr = self._region.of(as_uint8(pair.hr)[None], pair)
+        return decibels(mean_squared_errors(self._region.of(images, pair), hr))
 
 
 class SSIM(ImageMetric):
@@ -329,8 +301,7 @@ class SSIM(ImageMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in -1..1; raises MetricError where the region is smaller than a window."""
-        regions = [self._region.of(each, pair) for each in (images, as_uint8(pair.hr)[None])]
-        require_side(regions[0], self._window.side, "SSIM", pair.name)
-        outputs, [hr] = (region.cpu().contiguous().numpy() for region in regions)
-        found = [_structural_similarity(output, hr, self._window, self._negative) for output in outputs]
+        outputs, hr = (self._region.of(each, pair).cpu() for each in (images, as_uint8(pair.hr)[None]))
+        require_side(outputs, self._window.side, "SSIM", pair.name)
+        found = [similarity_maps(output, hr[0], self._window, self._negative).mean() for output in outputs]
         return torch.tensor(found, dtype=torch.float64)

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srbench.images.resize import downscale
+from srbench.metrics.pixel import weighted
 
 Array = NDArray[np.float64]
 
 # MATLAB's rgb2gray: the first row of the inverse of the NTSC matrix, not rounded to .299, .587, .114.
-_GREY = torch.tensor([0.298936021293776, 0.587043074451121, 0.114020904255103], dtype=torch.float64)
+GREY = (0.298936021293776, 0.587043074451121, 0.114020904255103)
 _TAPS = np.exp(-np.square(np.arange(-3, 4) / (7 / 6)) / 2)
 _WINDOW = _TAPS / _TAPS.sum()
 
@@ -49,9 +50,8 @@ class AsymmetricGaussian(NamedTuple):
 
 
 def grey(image: Tensor) -> Array:
-    """(3, H, W) uint8 -> (H, W) whole numbers in 0..255, as MATLAB's rgb2gray gives them."""
-    weighted = torch.einsum("chw,c->hw", image.cpu().to(torch.float64), _GREY)
-    rounded: Array = (weighted + 0.5).floor().numpy()
+    """(3, H, W) in 0..255 -> (H, W) whole numbers in 0..255, as MATLAB's rgb2gray gives them."""
+    rounded: Array = (weighted(image.cpu(), GREY) + 0.5).floor().numpy()
     return rounded
 
 

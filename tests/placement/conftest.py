@@ -19,8 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake
 from torch.utils import backend_registration
 from torch.utils._pytree import tree_map_only
 
-from srbench.metrics import parameters
-from srbench.metrics.deep_features import network as lpips_network
+from srbench.metrics import lpips_network, parameters
 
 ATEN = torch.ops.aten
 ANSWERS = {torch.bool: True, torch.int64: 0}

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from srbench.benchmark import BenchmarkError
 from srbench.images.io import read_image
@@ -21,7 +18,6 @@ from srbench.models.precomputed import ResultFolder
 if TYPE_CHECKING:
     from torch import Tensor
 
-Array = NDArray[Any]
 LEVELS = {"floor": "floored to 8 bits", "round": "rounded to 8 bits", "none": "not quantised"}
 """Conversions of outputs of more than 8 bits. HR is rounded, or not quantised either."""
 LARGEST_DIFFERENCE = 16
@@ -65,22 +61,19 @@ class Images:
         return self.measure
 
     def measure(self, name: str) -> ImageValues:
-        """Measure the outputs of an image, in one thread: sums of float32 depend on the number of threads."""
-        from srbench.benchmark.scorer import one_thread
-
+        """Measure the outputs of an image."""
         values: dict[Protocol, list[float]] = {}
         try:
             outputs, hr = self._read(name)
-            with one_thread():
-                for output in outputs:
-                    for protocol, value in _values(output, hr, self.metrics, self.scales):
-                        values.setdefault(protocol, []).append(value)
+            for output in outputs:
+                for protocol, value in _values(output, hr, self.metrics, self.scales):
+                    values.setdefault(protocol, []).append(value)
         except SRBenchError as error:
             return ImageValues(name, {}, str(error))
         sizes = (_size(outputs[0]), _size(hr))
         return ImageValues(name, values, "", sizes if sizes[0] != sizes[1] else ())
 
-    def _read(self, name: str) -> tuple[list[Array], Array]:
+    def _read(self, name: str) -> tuple[list[Tensor], Tensor]:
         """Outputs and HR of a name, (3, H, W) in 0..255: uint8 if they have no more than 8 bits, else float64.
 
         Raises BenchmarkError if they differ by more than a border.
@@ -98,25 +91,24 @@ class Images:
         return outputs, hr
 
 
-def _size(image: Array) -> str:
+def _size(image: Tensor) -> str:
     return f"{image.shape[-2]}x{image.shape[-1]}"
 
 
-def in_levels(image: Tensor) -> Array:
+def in_levels(image: Tensor) -> Tensor:
     """(3, H, W), uint8 or in [0, 1] -> levels 0..255: uint8 if all are whole, else float64."""
-    array = image.numpy()
-    if array.dtype == np.uint8:
-        return array
-    levels = np.clip(array.astype(np.float64), 0, 1) * 255
-    whole = np.rint(levels)
-    return whole.astype(np.uint8) if np.abs(levels - whole).max() < 1e-4 else levels
+    if not image.is_floating_point():
+        return image
+    levels = 255 * image.double().clamp(0, 1)
+    whole = levels.round()
+    return whole.byte() if (levels - whole).abs().max() < 1e-4 else levels
 
 
 def _values(
-    output: Array, hr: Array, metrics: Sequence[str], scales: Sequence[int]
+    output: Tensor, hr: Tensor, metrics: Sequence[str], scales: Sequence[int]
 ) -> Iterator[tuple[Protocol, float]]:
     """Protocols and values of an output; images of more than 8 bits are quantised in every way."""
-    if output.dtype == hr.dtype == np.uint8:
+    if not output.is_floating_point() and not hr.is_floating_point():
         for metric in metrics:
             yield from family(metric).values(output, hr, scales)
         return
@@ -129,7 +121,7 @@ def _values(
                 yield replace(protocol, levels=words, parameters=parameters, order=(*protocol.order, place)), value
 
 
-def _quantised(image: Array, how: str) -> Array:
-    if image.dtype == np.uint8 or how == "none":
+def _quantised(image: Tensor, how: str) -> Tensor:
+    if not image.is_floating_point() or how == "none":
         return image
-    return np.floor(image + (0.5 if how == "round" else 0)).astype(np.uint8)
+    return (image + (0.5 if how == "round" else 0)).floor().byte()

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import fmean
 
+from torch import Tensor
+
 from srbench.metrics import MetricError
-from srbench.metrics.protocols.table import Array, Protocol
+from srbench.metrics.protocols.table import Protocol
 from srbench.metrics.suite import read_suite, suite_names
 from srbench.plugins.registry import parse_metric
 from srbench.words import unknown
@@ -24,7 +26,7 @@ class Family:
     title: str
     tried: str
     """Protocols that are tried, in words."""
-    values: Callable[[Array, Array, Sequence[int]], Found]
+    values: Callable[[Tensor, Tensor, Sequence[int]], Found]
     """Output and HR (3, H, W), uint8 or float64 in 0..255, and scales -> protocols and values."""
     gathered: Callable[[Protocol, Sequence[Sequence[float]]], Found]
     """Values of a protocol by image and output -> the protocols of their mean."""
@@ -38,14 +40,14 @@ def _mean(protocol: Protocol, images: Sequence[Sequence[float]]) -> Found:
 
 
 def _psnr() -> Family:
-    from srbench.metrics.protocols.pixels import decibels, squared_errors
+    from srbench.metrics.protocols.pixels import mean_decibels, squared_errors
 
     tried = (
         "RGB; Y of BT.601 rounded, unrounded; Y of YIQ; grey of OpenCV and of scikit-image; BGR taken for RGB; "
         "crops of 0, the scale, twice the scale and the scale + 6; means of dB and of squared errors; "
         "shifts by one pixel; images cut to multiples of the scale and of 12 at each end"
     )
-    return Family("PSNR", tried, squared_errors, decibels)
+    return Family("PSNR", tried, squared_errors, mean_decibels)
 
 
 def _ssim() -> Family:

@@ -5,56 +5,47 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from srbench.interfaces import SRBenchError
-from srbench.metrics.deep_features.network import NETS, Network, load_network, parts_of, total
-from srbench.metrics.default_map import LPIPS_MAP
+from srbench.metrics.lpips_network import NETS
 from srbench.metrics.naturalness import NIQE
-from srbench.metrics.protocols.table import RGB, Y_UNROUNDED, YIQ_ROUNDED, Array, Plane, Protocol, Y
-from srbench.metrics.scene_statistics import grey
+from srbench.metrics.perceptual import LPIPS
+from srbench.metrics.protocols.table import RGB, Y_UNROUNDED, YIQ_ROUNDED, Plane, Protocol, Y
+from srbench.metrics.scene_statistics import GREY, grey
 
 
-def networks() -> tuple[dict[str, Network], tuple[str, ...]]:
-    """The networks of LPIPS whose weights are here, and a line for each of the others."""
+def networks() -> tuple[dict[str, LPIPS], tuple[str, ...]]:
+    """LPIPS on the networks whose weights are here, and a line for each of the others."""
     found, missing = {}, []
     for net in NETS:
         try:
-            found[net] = load_network(parts_of(net), torch.device("cpu"))
+            found[net] = LPIPS(net)
         except SRBenchError as error:
             missing.append(str(error))
     return found, tuple(missing)
 
 
+_INPUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "": lambda image: image,
+    "[0, 1] handed in as [-1, 1]": lambda image: image.double() / 2 + 127.5,
+    "BGR taken for RGB": lambda image: image.flip(0),
+}
+
+
 def distances(
-    output: Array, hr: Array, scales: Sequence[int], nets: dict[str, Network]
+    output: Tensor, hr: Tensor, scales: Sequence[int], metrics: dict[str, LPIPS]
 ) -> Iterator[tuple[Protocol, float]]:
     """Two images (3, H, W) RGB of one size, uint8 or float64 in 0..255 -> protocols and values of LPIPS."""
-    inputs: dict[str, Callable[[Tensor], Tensor]] = {
-        "": lambda image: image,
-        "[0, 1] handed in as [-1, 1]": lambda image: image / 2 + 127.5,
-        "BGR taken for RGB": lambda image: image.flip(0),
-    }
-    for number, (net, network) in enumerate(nets.items()):
-        for place, (words, change) in enumerate(inputs.items()):
+    if output.shape != hr.shape:
+        return
+    for number, (net, metric) in enumerate(metrics.items()):
+        for place, (words, change) in enumerate(_INPUTS.items()):
             for depth, border in enumerate((0, *(() if words else scales))):
-                height, width = (side - 2 * border for side in output.shape[1:])
-                if min(height, width) < LPIPS_MAP.smallest_side or output.shape != hr.shape:
+                height, width = (side - 2 * border for side in hr.shape[1:])
+                if min(height, width) < metric.smallest_side:
                     continue
-                with torch.inference_mode():
-                    one, other = (
-                        network.features(
-                            change(
-                                torch.from_numpy(
-                                    np.ascontiguousarray(image[:, border:, border:][:, :height, :width])
-                                ).float()
-                            )
-                        )
-                        for image in (output, hr)
-                    )
-                    value = total(network.differences(one, other)).item()
+                one, other = (change(image[:, border:, border:][:, :height, :width]) for image in (output, hr))
                 is_ours = not words and not border
                 parameters = () if net == "alex" else (("net", net),)
                 protocol = Protocol(
@@ -65,22 +56,23 @@ def distances(
                     parameters=parameters if is_ours else None,
                     order=(place, number, depth),
                 )
-                yield protocol, value
+                yield protocol, metric.distances(one[None], other).item()
 
 
-_GREY = Plane("grey of MATLAB, unrounded", None, None, (0.298936021293776, 0.587043074451121, 0.114020904255103))
+_GREY = Plane("grey of MATLAB, unrounded", None, None, GREY)
 
 
-def naturalness(output: Array, scales: Sequence[int]) -> Iterator[tuple[Protocol, float]]:
+def naturalness(output: Tensor, scales: Sequence[int]) -> Iterator[tuple[Protocol, float]]:
     """An image (3, H, W) RGB, uint8 or float64 in 0..255 -> protocols and values of NIQE on the LIVE model."""
     metric = NIQE()
-    planes: dict[str, Array] = {"grey of MATLAB, rounded": grey(torch.from_numpy(output))}
-    planes |= {plane.words: plane.of(output, is_output=True) for plane in (Y, YIQ_ROUNDED, Y_UNROUNDED, _GREY)}
-    for number, (words, plane) in enumerate(planes.items()):
+    planes = {"grey of MATLAB, rounded": grey(output)}
+    for plane in (Y, YIQ_ROUNDED, Y_UNROUNDED, _GREY):
+        planes[plane.words] = plane.of(output, is_output=True)[0].numpy()
+    for number, (words, values) in enumerate(planes.items()):
         for depth, border in enumerate((0, *scales)):
-            inner = plane[border : len(plane) - border, border : plane.shape[1] - border]
+            inner = values[border : len(values) - border, border : values.shape[1] - border]
             with suppress(SRBenchError):  # too few blocks with texture
                 if min(inner.shape) >= metric.smallest_side:
                     parameters = () if number == depth == 0 else None
                     protocol = Protocol("niqe", words, "", border, parameters=parameters, order=(number, depth))
-                    yield protocol, metric.score(np.ascontiguousarray(inner), "")
+                    yield protocol, metric.score(inner, "")

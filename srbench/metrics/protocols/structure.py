@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
-from statistics import fmean
+from typing import Any
 
-import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from srbench.metrics.pixel import WINDOWS
+from srbench.metrics.pixel import WINDOWS, Array, similarity_maps
 from srbench.metrics.protocols.table import (
     AS_GIVEN,
     EXCHANGED,
     GREY_709,
     USUAL,
     YIQ_ROUNDED,
-    Array,
     Plane,
     Protocol,
     borders,
     placements,
 )
 
-_GAUSSIAN, _UNIFORM = (np.array(WINDOWS[name].weights, dtype=np.float64) for name in ("gaussian11", "uniform7"))
-_SIDE = len(_GAUSSIAN)
-_Parameters = tuple[tuple[str, str], ...]
+_SIDE = WINDOWS["gaussian11"].side
 _PADDED_PLANES = USUAL[:3]
 _RANGES = {
     "range 1 for values in 0..255": 1.0,
@@ -36,48 +35,45 @@ _RANGES = {
 
 
 @dataclass(frozen=True)
-class _Moments:
-    """Local statistics of two images, float32: differences of large numbers are already taken."""
+class _Form:
+    """A window and a range: arguments of ``similarity_maps``."""
 
-    product: Array
-    """Twice the product of the means."""
-    squares: Array
-    """Sum of the squares of the means."""
-    spread: Array
-    """Sum of the variances."""
-    joint: Array
-    """Twice the covariance."""
+    way: str
+    """Words for it."""
+    window: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    parameters: tuple[tuple[str, str], ...] | None = None
+    """Parameters of SSIM that choose it; None where there are none."""
 
-    def map(self, highest: float = 255, factor: float = 1, *, is_clipped: bool = False) -> Array:
-        """Wang et al., 2004, eq. 13, at every window; ``factor`` makes it the sample covariance."""
-        c1, c2 = np.float32((0.01 * highest) ** 2), np.float32((0.03 * highest) ** 2 / factor)
-        above, below = self.joint + c2, self.spread + c2
-        if is_clipped:
-            np.maximum(above, 0, out=above)
-        above *= self.product + c1
-        below *= self.squares + c1
-        above /= below
-        return above
-
-    def inside(self, margin: int) -> _Moments:
-        """The moments without those near the border."""
-        return _Moments(*(each[margin:-margin, margin:-margin] for each in self.__dict__.values()))
+    def maps(self, one: Tensor, other: Tensor) -> Array:
+        """(c, h, w) float64 in 0..255 -> a value for every window inside."""
+        return similarity_maps(one, other, WINDOWS[self.window], **self.arguments)
 
 
-def _moments(one: Array, other: Array, taps: Array, outside: int) -> _Moments:
-    import cv2
+_WORDS = {"gaussian11": "11x11 Gaussian window", "uniform7": "7x7 uniform window"}
+_INSIDE = (
+    _Form(_WORDS["gaussian11"], "gaussian11", {}, (("window", "gaussian11"),)),
+    _Form(_WORDS["uniform7"], "uniform7", {}, ()),
+    _Form(
+        f"{_WORDS['gaussian11']}, negative factors 0",
+        "gaussian11",
+        {"negative": "zero"},
+        (("window", "gaussian11"), ("negative", "zero")),
+    ),
+    _Form(f"{_WORDS['gaussian11']}, sample covariance", "gaussian11", {"use_sample_covariance": True}),
+    _Form(f"{_WORDS['uniform7']}, population covariance", "uniform7", {"use_sample_covariance": False}),
+    *(
+        _Form(f"{_WORDS[window]}, {words}", window, {"data_range": highest})
+        for words, highest in _RANGES.items()
+        for window in ("gaussian11", "uniform7")
+    ),
+)
+"""Windows that lie inside the image, the usual ones first."""
+_OUTSIDE = {"zeros": "constant", "the edge repeated": "replicate"}
+"""Pixels that a window sees over the border, and torch's words for them."""
 
-    taps = taps / taps.sum()
-    fields = (one, other, one**2 + other**2, one * other)
-    mean, its_mean, squares, products = (
-        cv2.sepFilter2D(field, cv2.CV_64F, taps, taps, borderType=outside) for field in fields
-    )
-    of_means, product = mean**2 + its_mean**2, mean * its_mean
-    found = 2 * product, of_means, squares - of_means, 2 * (products - product)
-    return _Moments(*(each.astype(np.float32) for each in found))
 
-
-def similarities(output: Array, hr: Array, scales: Sequence[int]) -> Iterator[tuple[Protocol, float]]:
+def similarities(output: Tensor, hr: Tensor, scales: Sequence[int]) -> Iterator[tuple[Protocol, float]]:
     """Two images (3, H, W) RGB, uint8 or float64 in 0..255 -> protocols and values.
 
     Usual planes are compared with every window, border and range, at other placements with usual windows alone. A shift
@@ -85,47 +81,46 @@ def similarities(output: Array, hr: Array, scales: Sequence[int]) -> Iterator[tu
     """
     tried = [one for one in placements(scales) if one.shift == (0, 0)]
     for number, plane in enumerate((*USUAL, YIQ_ROUNDED, GREY_709, *EXCHANGED)):
-        one, other = (_channels(plane.of(image, is_output=image is output)) for image in (output, hr))
-        known: dict[tuple[int, ...], list[_Form]] = {}
+        one, other = plane.of(output, is_output=True), plane.of(hr, is_output=False)
+        known: dict[tuple[int, ...], list[_Map]] = {}
         for place, placement in enumerate(tried if plane in USUAL else tried[:1]):
-            top, left, its_top, its_left, height, width = placement.windows(output.shape[1:], hr.shape[1:])
+            top, left, its_top, its_left, height, width = placement.windows(output.shape, hr.shape)
             if min(height, width) < _SIDE:
                 continue
             offset = (its_top - top, its_left - left)
             if offset not in known:  # maps of all that both images show
                 first, second = _overlap(one, other, offset)
-                known[offset] = [*_forms(first, second, scales, plane, is_first=place == 0)]
+                known[offset] = [*_maps(first, second, scales, plane, is_first=place == 0)]
             start = top - max(-offset[0], 0), left - max(-offset[1], 0)
-            for form in known[offset][: None if place == 0 else 2]:
+            for shown in known[offset][: None if place == 0 else 2]:
                 for depth, border in enumerate(borders(scales)):
-                    value = form.value(border, (*start, height, width))
+                    value = shown.value(border, (*start, height, width))
                     if value is None:
                         continue
                     parameters = None
-                    if form.parameters is not None and plane.parameters is not None and placement is AS_GIVEN:
-                        parameters = (*plane.parameters, *form.parameters)
+                    if shown.parameters is not None and plane.parameters is not None and placement is AS_GIVEN:
+                        parameters = (*plane.parameters, *shown.parameters)
                     protocol = Protocol(
                         "ssim",
                         plane.words,
-                        form.way,
+                        shown.way,
                         border,
                         placement.words,
                         parameters=parameters,
-                        order=(place, form.place, number, depth),
+                        order=(place, shown.place, number, depth),
                     )
                     yield protocol, value
 
 
 @dataclass(frozen=True)
-class _Form:
-    """A window and a range, with the maps of all channels."""
+class _Map:
+    """Values of a form at every window of two images."""
 
     place: int
     """Place in the table, the most common first."""
     way: str
-    """Words for it."""
-    parameters: _Parameters | None
-    maps: tuple[Array, ...]
+    parameters: tuple[tuple[str, str], ...] | None
+    maps: Array
     side: int = 1
     """Side of the window, if maps show only windows that lie inside the image."""
     border: int | None = None
@@ -133,89 +128,54 @@ class _Form:
 
     def value(self, border: int, part: tuple[int, ...]) -> float | None:
         """Mean over channels and windows inside a part (top, left, height, width) without its border; None if empty."""
-        import cv2
-
         if self.border is not None:
-            return fmean(cv2.mean(each)[0] for each in self.maps) if border == self.border else None
+            return float(self.maps.mean()) if border == self.border else None
         top, left, height, width = part
         rows, columns = (side - 2 * border - self.side + 1 for side in (height, width))
         if min(rows, columns) < 1:
             return None
-        return fmean(cv2.mean(each[top + border :, left + border :][:rows, :columns])[0] for each in self.maps)
+        return float(self.maps[:, top + border :, left + border :][:, :rows, :columns].mean())
 
 
-def _channels(plane: Array) -> list[Array]:
-    return [plane] if plane.ndim == 2 else [np.ascontiguousarray(channel) for channel in np.moveaxis(plane, -1, 0)]
-
-
-def _overlap(one: list[Array], other: list[Array], offset: tuple[int, int]) -> tuple[list[Array], list[Array]]:
+def _overlap(one: Tensor, other: Tensor, offset: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """The parts of both images that lie upon each other, where pixel 0 of one lies at ``offset`` in the other."""
-    starts = [max(-each, 0) for each in offset], [max(each, 0) for each in offset]
-    first, second = (
-        [each[top:, left:] for each in image] for image, (top, left) in zip((one, other), starts, strict=True)
-    )
-    height, width = (min(sides) for sides in zip(first[0].shape, second[0].shape, strict=True))
-    return [each[:height, :width] for each in first], [each[:height, :width] for each in second]
+    first = one[:, max(-offset[0], 0) :, max(-offset[1], 0) :]
+    second = other[:, max(offset[0], 0) :, max(offset[1], 0) :]
+    height, width = (min(sides) for sides in zip(first.shape[1:], second.shape[1:], strict=True))
+    return first[:, :height, :width], second[:, :height, :width]
 
 
-def _forms(
-    one: list[Array], other: list[Array], scales: Sequence[int], plane: Plane, *, is_first: bool
-) -> Iterator[_Form]:
-    """Windows and ranges of two lists of channels; rare ones for usual planes as they are given alone."""
-    import cv2
-
-    pairs = [*zip(one, other, strict=True)]
-    whole = [_moments(*pair, _GAUSSIAN, cv2.BORDER_CONSTANT) for pair in pairs]
-    uniform = [_moments(*pair, _UNIFORM, cv2.BORDER_CONSTANT).inside(3) for pair in pairs]
-    inside = _inside([each.inside(5) for each in whole], uniform)
-    for number, (way, parameters, maps) in enumerate(islice(inside, None if is_first and plane in USUAL else 3)):
-        yield _Form(number, way, parameters, (*maps,), _SIDE if "11x11" in way else 7)
+def _maps(one: Tensor, other: Tensor, scales: Sequence[int], plane: Plane, *, is_first: bool) -> Iterator[_Map]:
+    """Maps of every window and range; rare ones for usual planes as they are given alone."""
+    for number, form in enumerate(islice(_INSIDE, None if is_first and plane in USUAL else 3)):
+        yield _Map(number, form.way, form.parameters, form.maps(one, other), WINDOWS[form.window].side)
     if not is_first or plane not in _PADDED_PLANES:
         return
     for border in (0, *(scales if len(scales) == 1 else ())):
-        height, width = (side - 2 * border for side in one[0].shape)
+        height, width = (side - 2 * border for side in one.shape[1:])
         if min(height, width) < _SIDE:
             continue
-        inner = [[each[border:][:height, border : border + width] for each in image] for image in (one, other)]
-        for number, (way, maps) in enumerate(_over_the_border(inner, None if border else whole), 20):
-            yield _Form(number, way, None, (*maps,), border=border)
+        inner = [each[:, border:, border:][:, :height, :width] for each in (one, other)]
+        for number, (way, maps) in enumerate(_over_the_border(*inner), 20):
+            yield _Map(number, way, None, maps, border=border)
 
 
-def _inside(gaussian: list[_Moments], uniform: list[_Moments]) -> Iterator[tuple[str, _Parameters | None, list[Array]]]:
-    """Words, parameters and maps of every window that lies inside the image, and of every range; usual ones first."""
-    window = (("window", "gaussian11"),)
-    yield "11x11 Gaussian window", window, [each.map() for each in gaussian]
-    yield "7x7 uniform window", (), [each.map(factor=49 / 48) for each in uniform]
-    clipped = (*window, ("negative", "zero"))
-    yield "11x11 Gaussian window, negative factors 0", clipped, [each.map(is_clipped=True) for each in gaussian]
-    sample = [each.map(factor=121 / 120) for each in gaussian]
-    yield "11x11 Gaussian window, sample covariance", None, sample
-    yield "7x7 uniform window, population covariance", None, [each.map() for each in uniform]
-    for words, highest in _RANGES.items():
-        yield f"11x11 Gaussian window, {words}", None, [each.map(highest) for each in gaussian]
-        yield f"7x7 uniform window, {words}", None, [each.map(highest, 49 / 48) for each in uniform]
-
-
-def _over_the_border(inner: list[list[Array]], whole: list[_Moments] | None) -> Iterator[tuple[str, list[Array]]]:
+def _over_the_border(one: Tensor, other: Tensor) -> Iterator[tuple[str, Array]]:
     """Words and maps of windows that reach over the border, and of images that are downscaled first."""
-    import cv2
-
-    pairs = [*zip(inner[0], inner[1], strict=True)]
-    zeros = whole or [_moments(one, other, _GAUSSIAN, cv2.BORDER_CONSTANT) for one, other in pairs]
-    yield "11x11 Gaussian window over the border (zeros)", [each.map() for each in zeros]
-    edge = [_moments(one, other, _GAUSSIAN, cv2.BORDER_REPLICATE) for one, other in pairs]
-    yield "11x11 Gaussian window over the border (the edge repeated)", [each.map() for each in edge]
-    factor = max(1, round(min(inner[0][0].shape) / 256))
+    gaussian, margin = _INSIDE[0], _SIDE // 2
+    for words, mode in _OUTSIDE.items():
+        wider = (F.pad(each, (margin,) * 4, mode=mode) for each in (one, other))
+        yield f"{gaussian.way} over the border ({words})", gaussian.maps(*wider)
+    factor = max(1, round(min(one.shape[1:]) / 256))
     if factor > 1:
-        small = [(_averaged(one, factor), _averaged(other, factor)) for one, other in pairs]
-        moments = [_moments(*pair, _GAUSSIAN, cv2.BORDER_CONSTANT).inside(5) for pair in small]
-        yield "11x11 Gaussian window, images averaged to about 256 pixels first", [each.map() for each in moments]
+        small = (averaged(each, factor) for each in (one, other))
+        yield f"{gaussian.way}, images averaged to about 256 pixels first", gaussian.maps(*small)
 
 
-def _averaged(image: Array, factor: int) -> Array:
+def averaged(image: Tensor, factor: int) -> Tensor:
     """Every so many rows and columns of the mean over a square of that side, as in Wang et al.'s ssim.m."""
-    import cv2
+    from scipy.ndimage import uniform_filter
 
-    anchor = ((factor - 1) // 2,) * 2  # MATLAB's centre of an even window is the upper left one
-    blurred = cv2.blur(image, (factor, factor), anchor=anchor, borderType=cv2.BORDER_REFLECT)
-    return np.ascontiguousarray(blurred[::factor, ::factor])
+    centre = factor % 2 - 1  # MATLAB's centre of an even window is the upper left one
+    blurred = uniform_filter(image.numpy(), (1, factor, factor), mode="reflect", origin=(0, centre, centre))
+    return torch.from_numpy(blurred[:, ::factor, ::factor].copy())

@@ -5,18 +5,12 @@ What is unusual (exchanged channels, a shift, another mean) is tried alone: a pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
-from srbench.interfaces import ImagePair
-from srbench.metrics.pixel import COLOURS, Region
-
-Array = NDArray[Any]
+from srbench.metrics.pixel import Region, weighted
 
 
 @dataclass(frozen=True)
@@ -27,28 +21,17 @@ class Plane:
     parameters: tuple[tuple[str, str], ...] | None = None
     """Parameters of PSNR and SSIM that choose it; None where there are none."""
     region: Region | None = None
-    """The same as these metrics see it; None for ``weights``."""
+    """The same as these metrics see it; None: ``weights`` instead."""
     weights: tuple[float, float, float] = (0, 0, 0)
-    """Weights of R, G and B in 0..255, without rounding."""
+    """Weights of R, G and B where there is no region, without rounding."""
     exchanged: str = ""
     """``both`` if R and B of both images are exchanged, ``output`` if those of the output alone are."""
 
-    def of(self, image: Array, *, is_output: bool) -> Array:
-        """(3, H, W) RGB, uint8 or float64 in 0..255 -> (H, W), or (H, W, 3) of all channels; float64."""
+    def of(self, image: Tensor, *, is_output: bool) -> Tensor:
+        """(3, H, W) RGB, uint8 or float64 in 0..255 -> (1, H, W), or (3, H, W) of all channels; float64."""
         if self.exchanged == "both" or (self.exchanged and is_output):
-            image = image[::-1]
-        if self.region is not None and self.region.channels == "RGB":
-            return np.ascontiguousarray(np.moveaxis(image, 0, -1), dtype=np.float64)
-        if self.region is not None and image.dtype == np.uint8:
-            tensor = torch.from_numpy(np.ascontiguousarray(image))
-            found: Array = self.region.of(tensor[None], ImagePair("", tensor, tensor))[0, 0].numpy()
-            return found.astype(np.float64)
-        weights, offset, rounded = self.weights, 0.0, False
-        if self.region is not None:  # an image of more than 8 bits
-            (of_red, of_green, of_blue), offset, _ = COLOURS[self.region.colour]
-            weights, rounded = (of_red / 255, of_green / 255, of_blue / 255), self.region.rounded == "yes"
-        total: Array = np.tensordot(weights, image.astype(np.float64), 1) + offset
-        return np.floor(total + 0.5) if rounded else total
+            image = image.flip(0)
+        return weighted(image, self.weights)[None] if self.region is None else self.region.channels_of(image).double()
 
 
 def _luma(words: str, rounded: str, colour: str) -> Plane:
@@ -90,9 +73,9 @@ class Placement:
     cut: float = 0
     """Part of that which is cut at the top and left."""
 
-    def windows(self, output: tuple[int, int], hr: tuple[int, int]) -> tuple[int, ...]:
-        """Sizes (H, W) of both -> top and left in the output, top and left in HR, height and width; perhaps none."""
-        axes = [self._axis(*one) for one in zip(output, hr, self.align, self.shift, strict=True)]
+    def windows(self, output: Sequence[int], hr: Sequence[int]) -> tuple[int, ...]:
+        """Shapes (3, H, W) of both -> top and left in the output, top and left in HR, height and width; perhaps none."""
+        axes = [self._axis(*one) for one in zip(output[1:], hr[1:], self.align, self.shift, strict=True)]
         return tuple(number for numbers in zip(*axes, strict=True) for number in numbers)
 
     def _axis(self, output: int, hr: int, align: float, shift: int) -> tuple[int, int, int]:

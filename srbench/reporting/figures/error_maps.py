@@ -76,7 +76,7 @@ def deviation_map(images: list[Pixels]) -> Values:
 
 
 def metric_maps(metric: MetricFacts, images: Sequence[Pixels], lr: Pixels, hr: Pixels | None) -> list[Values]:
-    """The map of a metric for each image, on one thread. Raises PluginError if its code is not here or fails."""
+    """The map of a metric for each image. Raises PluginError if its code is not here or fails."""
     import torch
 
     loaded = _with_map(metric.spec)
@@ -86,12 +86,7 @@ def metric_maps(metric: MetricFacts, images: Sequence[Pixels], lr: Pixels, hr: P
     given = whole[: -len(images)]
     pair = ImagePair("", *(image / 255 for image in given))
     outputs = [image if loaded.facts.sees == "uint8" else image / 255 for image in whole[len(given) :]]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # maps of other images are drawn on the other cores
-    try:
-        return [call(f"map of {metric.name}", partial(_map, loaded, output, pair)) for output in outputs]
-    finally:
-        torch.set_num_threads(threads)
+    return [call(f"map of {metric.name}", partial(_map, loaded, output, pair)) for output in outputs]
 
 
 def _map(metric: MappedMetric, output: Tensor, pair: ImagePair) -> Values:

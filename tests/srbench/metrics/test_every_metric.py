@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from srbench.interfaces import ImagePair, MappedMetric
-from srbench.metrics import MetricError, naturalness
+from srbench.metrics import MetricError, lpips_network, naturalness
 from srbench.metrics.consistency import LRPSNR
-from srbench.metrics.deep_features import network as lpips_network
 from srbench.metrics.diversity import Sigma
 from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
 from srbench.metrics.parameters import packaged, parameter_file

@@ -14,8 +14,7 @@ import torch
 from srbench import metrics
 from srbench.images.io import quantize_floor
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.metrics import consistency, diversity, naturalness, perceptual, pixel
-from srbench.metrics.deep_features import network as lpips_network
+from srbench.metrics import consistency, diversity, lpips_network, naturalness, perceptual, pixel
 
 CLASSES = {
     "psnr": pixel.PSNR,

@@ -1,1 +1,0 @@
-"""Deep features of images, which LPIPS compares."""
