@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from srbench.images.resize import downscale
@@ -24,8 +25,6 @@ Array = NDArray[np.float64]
 
 # MATLAB's rgb2gray: the first row of the inverse of the NTSC matrix, not rounded to .299, .587, .114.
 GREY = (0.298936021293776, 0.587043074451121, 0.114020904255103)
-_TAPS = np.exp(-np.square(np.arange(-3, 4) / (7 / 6)) / 2)
-_WINDOW = _TAPS / _TAPS.sum()
 
 # Every shape that a fit may have, and the moments that follow from it: one fit looks them up.
 _SHAPES = np.arange(200, 10001) / 1000
@@ -74,11 +73,8 @@ def contrast_normalised(image: Array, border: Literal["nearest", "constant"]) ->
 
 
 def _smooth(image: Array, border: Literal["nearest", "constant"]) -> Array:
-    import cv2
-
-    outside = {"nearest": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}[border]
-    smooth = cv2.sepFilter2D(image, cv2.CV_64F, _WINDOW, _WINDOW, borderType=outside)
-    return np.asarray(smooth, dtype=np.float64)
+    smooth: Array = gaussian_filter(image, 7 / 6, mode=border, radius=3)
+    return smooth
 
 
 def half(image: Array) -> Array:
