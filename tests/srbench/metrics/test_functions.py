@@ -14,7 +14,7 @@ import torch
 from srbench import metrics
 from srbench.images.io import quantize_floor
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.metrics import consistency, diversity, lpips_network, naturalness, perceptual, pixel
+from srbench.metrics import consistency, diversity, naturalness, perceptual, pixel
 
 CLASSES = {
     "psnr": pixel.PSNR,
@@ -135,16 +135,6 @@ def test_identical_images(coffee):
     assert metrics.psnr(coffee.hr, coffee.hr) == metrics.lr_psnr(coffee.hr, coffee.lr) == math.inf
     assert metrics.ssim(coffee.hr, coffee.hr) == 1
     assert metrics.lpips(coffee.hr, coffee.hr) == 0
-
-
-def test_features_of_one_hr_image_are_computed_once(coffee, samples, monkeypatch):
-    seen = []
-    original = lpips_network.Network.features
-    monkeypatch.setattr(
-        lpips_network.Network, "features", lambda self, image: seen.append(image) or original(self, image)
-    )
-    metrics.lpips(samples, coffee.hr)
-    assert len(seen) == 4
 
 
 @pytest.mark.parametrize("name", CLASSES)

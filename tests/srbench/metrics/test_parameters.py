@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from srbench.metrics import scene_statistics
 from srbench.metrics.parameters import packaged
 
 
@@ -15,9 +16,10 @@ def test_niqe_model_is_a_gaussian():
 
 
 def test_niqe_window_is_the_one_we_compute():
-    from srbench.metrics import scene_statistics
-
-    window = np.outer(scene_statistics._WINDOW, scene_statistics._WINDOW)
+    """It is the local mean of a single bright pixel."""
+    pixel = np.zeros((7, 7))
+    pixel[3, 3] = 1
+    window = scene_statistics._smooth(pixel, "constant")
     np.testing.assert_allclose(window, packaged("niqe_live_fp64")["gaussian_window"].numpy(), atol=1e-12)
 
 
