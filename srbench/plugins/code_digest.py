@@ -1,7 +1,8 @@
 """Digests of source code, found by following imports, also those inside functions; nothing is imported to find it.
 
-A digest covers a module and everything that it leads to: sources of this distribution and of all that is not installed,
-such as files beside it, and the versions of installed packages.
+A digest covers a module, the sources that it leads to, and the versions of the installed packages that these import. From
+a module of this distribution, sources of this distribution are followed; from a third-party one, all that is not
+installed, such as files beside it.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def reachable(module: str, file: Path) -> tuple[dict[str, Path], set[str]]:
 
     The packages around a module count as well, as Python executes their ``__init__.py`` first.
     """
+    is_followed = _is_ours if _is_ours(module) else _is_not_installed
     sources: dict[str, Path] = {}
     libraries: set[str] = set()
     waiting = [(module, file)]
@@ -87,15 +89,10 @@ def reachable(module: str, file: Path) -> tuple[dict[str, Path], set[str]]:
         imports = [".".join(parts[:end]) for end in range(1, len(parts))]
         imports += _imports(name, path.name == "__init__.py", path.read_bytes())
         for imported in imports:
-            package, _, member = imported.rpartition(".")
-            if not _is_followed(imported):
+            if not is_followed(imported):
                 libraries.add(imported.partition(".")[0])
             elif (found := _find(imported)) is not None:
                 waiting.append((imported, found))
-            elif (init := _find(package)) is not None and init.name == "__init__.py":
-                home = _homes(init.read_bytes()).get(member, "")
-                if (found := _find(home)) is not None:
-                    waiting.append((home, found))
     return sources, libraries - set(sys.stdlib_module_names)
 
 
@@ -116,16 +113,6 @@ def _imports(name: str, is_package: bool, source: bytes) -> tuple[str, ...]:
     return tuple(found)
 
 
-@cache
-def _homes(source: bytes) -> dict[str, str]:
-    """Modules by the names that a package takes from them, also for type checkers only: those are loaded on use."""
-    try:
-        nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
-    except (SyntaxError, ValueError):
-        return {}
-    return {alias.asname or alias.name: node.module or "" for node in nodes for alias in node.names}
-
-
 def _executed(statements: Sequence[ast.AST]) -> Iterator[ast.AST]:
     """Yield statements and all within them, except those for type checkers only."""
     for statement in statements:
@@ -137,10 +124,12 @@ def _executed(statements: Sequence[ast.AST]) -> Iterator[ast.AST]:
             yield from _executed(inner if isinstance(inner, list) else ())
 
 
-def _is_followed(name: str) -> bool:
-    """True for a module that counts by its source: one of this distribution, or not installed."""
-    top = name.partition(".")[0]
-    return top in our_packages() or not all(is_library(str(root)) for root in source_roots(top))
+def _is_ours(name: str) -> bool:
+    return name.partition(".")[0] in our_packages()
+
+
+def _is_not_installed(name: str) -> bool:
+    return not _is_ours(name) and not all(is_library(str(root)) for root in source_roots(name.partition(".")[0]))
 
 
 def _find(name: str) -> Path | None:
