@@ -39,8 +39,8 @@ _OTHER_GENERATIONS = (
 def convert_rrdb(tensors: Mapping[str, Tensor], preset: str | None) -> Weights | None:
     """RRDB networks trained with an L1 loss: the encoders of SRFlow, or the start of ESRGAN (preset ``psnr-x4``).
 
-    Both releases use the same names and shapes but compute different images (``RRDBConfig.long_skip``), so the preset
-    has to tell them apart unless the size does. Raises WeightsError, ConfigError.
+    Both releases have the same names and shapes but compute different images (``RRDBConfig.long_skip``). Unless the
+    size of the network decides, the preset has to. Raises WeightsError, ConfigError.
     """
     official = official_names(tensors)
     if not _is_rrdb(official):

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
-from baselines.grid_loss import grid_difference
 from baselines.presets import ESRGAN, RRDB, ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import PerceptualLoss, load_vgg
@@ -113,9 +112,6 @@ def adversaries(generator: RRDBNet, settings: ESRGANPreset, device: torch.device
         adversarial = generator_loss(discriminator(real), discriminator(fake))
         total = losses.pixel_weight * pixel + losses.perceptual_weight * seen + losses.adversarial_weight * adversarial
         parts = {"l1": pixel, "perceptual": seen, "adversarial": adversarial}
-        if losses.grid_weight:
-            parts["grid"] = grid_difference(output, batch.hr, generator.config.scale)
-            total = total + losses.grid_weight * parts["grid"]
         return total, parts
 
     def of_discriminator(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -23,13 +23,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from baselines.grid_loss import edges_on_grid
 from srbench.api import load_model
 from srbench.data.datasets import packaged_photos
 from srbench.files.atomic import write_whole
 from srbench.interfaces import ImagePair
 from srbench.pages.plot_style import COLOURS, new_figure, plot_style, svg
 from srbench.plugins.registry import load_metric
+from srflow.training.grid_loss import edges_on_grid
 from srflow.training.sample_losses import stripes
 
 SAMPLES, DRAWN, COLUMNS, GAP, LARGER = 16, 5, 4, 4, 2

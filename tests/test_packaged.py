@@ -18,7 +18,6 @@ from PIL import Image, ImageEnhance
 from safetensors.torch import load_file
 from scipy.fft import dctn
 
-from baselines.grid_loss import edges_on_grid
 from baselines.presets import ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBNet
 from baselines.zoo import load_rrdb
@@ -32,6 +31,7 @@ from srbench.plugins.registry import load_dataset, load_metric
 from srbench.weights.files import load_weights
 from srflow import SRFlow
 from srflow.presets import SecondStagePreset, SRFlowPreset
+from srflow.training.grid_loss import edges_on_grid
 from srflow.training.sample_losses import stripes
 
 ROOT = Path(__file__).parents[1]

@@ -27,7 +27,7 @@ class RRDBPreset:
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """The three losses of ESRGAN, and a loss against patterns on the grid of LR."""
+    """The three losses of ESRGAN."""
 
     pixel_weight: float
     perceptual_weight: float
@@ -45,12 +45,10 @@ class AdversarialConfig:
     """Range of a random roll, 0 to ``shift`` - 1 pixels each way, of every patch that the discriminator and the
     perceptual network see (not in the paper). It does not remove the mesh it was meant against (``docs/zoo.md``);
     ``mini-x4`` keeps it because its packaged weights were trained with it."""
-    grid_weight: float = 0.0
-    """Weight of ``baselines.grid_loss.grid_difference``, edges on the grid of LR pixels (not in the paper)."""
 
     def __post_init__(self) -> None:
         require_range(self, ["discriminator_width"], 1)
-        require_range(self, ["pixel_weight", "perceptual_weight", "adversarial_weight", "shift", "grid_weight"], 0)
+        require_range(self, ["pixel_weight", "perceptual_weight", "adversarial_weight", "shift"], 0)
         if not 0 < self.discriminator_rate < math.inf:
             raise ValueError(f"discriminator_rate is {self.discriminator_rate}; it has to be above 0")
 

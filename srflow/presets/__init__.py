@@ -47,7 +47,7 @@ class SecondStageConfig:
     texture_weight: float
     """Weight of ``sample_losses.texture_difference``: statistics of those features in windows."""
     grid_weight: float
-    """Weight of ``baselines.grid_loss.grid_difference``: edges of sample and HR on the grid of LR pixels."""
+    """Weight of ``srflow.training.grid_loss.grid_difference``: edges of sample and HR on the grid of LR pixels."""
     spectrum_weight: float
     """Weight of ``sample_losses.spectrum_difference``: power at periods of 2 to 4 pixels."""
     temperature: float

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.grid_loss import grid_difference
 from baselines.vgg import PerceptualLoss, load_vgg
 from srbench.files.config import ConfigError, load_preset
 from srbench.files.hashes import sha256_file
@@ -27,6 +26,7 @@ from srbench.weights.files import WeightsError, packaged_weights
 from srflow.given import bits_per_dimension
 from srflow.model import SRFlow
 from srflow.presets import PERCEPTUAL, SecondStagePreset
+from srflow.training.grid_loss import grid_difference
 from srflow.training.sample_losses import (
     WINDOW,
     channel_weights,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from baselines.grid_loss import edges_on_grid, grid_difference
+from srflow.training.grid_loss import edges_on_grid, grid_difference
 from srflow.training.sample_losses import spectrum_difference, stripes
 
 
