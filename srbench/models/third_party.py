@@ -11,6 +11,7 @@ cut off the outputs.
 
 from __future__ import annotations
 
+import re
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -24,7 +25,6 @@ from srbench.files.hashes import sha256_file
 from srbench.images.tiling import upscale_in_windows
 from srbench.interfaces import WeightsInfo
 from srbench.models import ModelError
-from srbench.weights.checkpoints import foreign_object, pickled_object
 from srbench.weights.files import WeightsError, load_metadata, require_finite
 from srbench.words import one_line
 
@@ -78,12 +78,6 @@ class SpandrelModel(nn.Module):
 
 
 def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
-    if name := pickled_object(path):
-        raise ModelError(
-            f"{path}: a pickled {name}, which is not opened because that would run its code; save "
-            "torch.jit.script(model).save(FILE), or model.state_dict() for an architecture that spandrel knows, or "
-            "name code that makes the model: file.py:Name"
-        )
     try:
         import spandrel
     except ImportError:
@@ -98,10 +92,10 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
             "it by torch.jit.script(model).save(FILE)"
         ) from None
     except Exception as error:  # a parser may raise anything for the bytes of a foreign file
-        if other := foreign_object(path):
+        if code := re.search(r"Global '(\S+)' is forbidden", str(error)):
             raise ModelError(
-                f"{path}: holds {other} besides tensors, which is not opened because that would run its code; save the "
-                "state_dict alone"
+                f"{path}: holds {code[1]}, which is not opened because that would run its code; save the state_dict "
+                "alone, or torch.jit.script(model).save(FILE), or name code that makes the model, file.py:Name"
             ) from None
         reason = one_line(error)[:200]
         raise ModelError(f"{path}: damaged, or not a weights file ({reason}); get another copy of it") from None

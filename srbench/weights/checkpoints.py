@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import pickletools
 import re
 import warnings
-import zipfile
-from collections.abc import Iterator
-from contextlib import suppress
-from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -18,8 +13,6 @@ from srbench.weights.files import WeightsError, require_finite
 
 ENDINGS = (".pth", ".pt")
 """Suffixes of files that are read as checkpoints instead of weights files."""
-_BEFORE = ("PROTO", "FRAME", "SHORT_BINUNICODE", "BINUNICODE", "MEMOIZE", "BINPUT", "MARK")
-"""Operations that may precede the class in a pickle of one object."""
 _WRAPPERS = ("params_ema", "params")
 """Keys under which BasicSR stores tensors, their moving average first."""
 
@@ -27,8 +20,8 @@ _WRAPPERS = ("params_ema", "params")
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """All tensors of a checkpoint by name, float32 on the CPU, without wrapper keys and the prefix ``module.``.
 
-    Raises WeightsError if the file is missing, truncated or not a checkpoint, would run code when loaded (the message
-    names the function), or has a non-finite value (the message names the first such tensor).
+    Raises WeightsError if the file is missing, truncated or not a checkpoint, would run code when loaded, or has a
+    non-finite value (the message names the first such tensor).
     """
     content = _unpickled(path)
     for wrapper in _WRAPPERS:
@@ -65,45 +58,9 @@ def _unpickled(path: Path) -> object:
             warnings.simplefilter("ignore")  # unusual pickles either load or are refused below
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file can make the parser raise anything
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        asked = named[1] if named else foreign_object(path)
-        if asked:
+        if code := re.search(r"GLOBAL (\S+)", str(error)):
             raise WeightsError(
-                f"{path}: wants to run code ({asked}); only tensors are loaded; do not trust this file"
+                f"{path}: wants to run code ({code[1]}); only tensors are loaded; do not trust this file"
             ) from None
         reason = re.split(r"[.\n]", str(error).strip())[0] or type(error).__name__
         raise WeightsError(f"{path}: truncated, or not a checkpoint ({reason}); get another copy of the file") from None
-
-
-def pickled_object(path: Path) -> str:
-    """Class of the object pickled in a file, as by ``torch.save(model)``; empty for named tensors.
-
-    The pickle is read, not run.
-    """
-    names = ((name, is_outermost) for name, is_outermost in _names_in(path) if not name.startswith("torch._"))
-    name, is_outermost = next(names, ("", False))
-    return name if is_outermost and not name.startswith("collections.") else ""
-
-
-def foreign_object(path: Path) -> str | None:
-    """The first function or class outside torch that the file's pickle names; it is read, not run."""
-    return next((name for name, _ in _names_in(path) if not name.startswith(("torch", "collections"))), None)
-
-
-def _names_in(path: Path) -> Iterator[tuple[str, bool]]:
-    """Functions and classes that the file's pickles name, each with True if a pickle begins with it."""
-    with suppress(Exception):  # not a pickle, or a damaged one
-        content = path.read_bytes()
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                content = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
-        stream = BytesIO(content)
-        while stream.tell() < len(content):  # files written before PyTorch 1.6 hold several pickles
-            strings: list[str] = []
-            is_first = True
-            for operation, argument, _ in pickletools.genops(stream):
-                if isinstance(argument, str):
-                    strings.append(argument.replace(" ", "."))
-                if name := {"GLOBAL": strings[-1:], "STACK_GLOBAL": strings[-2:]}.get(operation.name):
-                    yield ".".join(name), is_first
-                is_first &= operation.name in _BEFORE

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from msgspec import to_builtins
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -69,7 +68,11 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
     if metadata.config is None:
         raise WeightsError(f"{path}: its metadata has no config that says how large the network is; convert it again")
     config = structure(metadata.config, family.config, f"{path}: config")
-    built = _filled(family, config, tensors, path)
+    _require_layers(metadata.config, len(tensors), path)
+    with torch.device("meta"), _Undrawn():
+        built = family.network(config)
+    _require_fit(built, tensors, path)  # before memory is allocated
+    built.to_empty(device="cpu").load_state_dict(tensors)
     built.weights = WeightsInfo(  # type: ignore[assignment]
         sha256=sha256_file(path),
         licence=metadata.licence or "unknown",
@@ -88,20 +91,6 @@ class _Undrawn(TorchFunctionMode):
         if getattr(func, "__name__", "") in ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_"):
             return args[0] if args else kwargs["tensor"]
         return func(*args, **(kwargs or {}))
-
-
-def _filled(family: Family[Network], config: object, tensors: dict[str, Tensor], path: Path) -> Network:
-    """Build a network and fill it with tensors, whose shapes are checked before memory is allocated."""
-    _require_layers(to_builtins(config), len(tensors), path)
-    with torch.device("meta"), _Undrawn():
-        built = family.network(config)
-    _require_fit(built, tensors, path)
-    own = {
-        name: torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).copy_(tensors[name])
-        for name, tensor in built.state_dict().items()
-    }
-    built.load_state_dict(own, assign=True)
-    return built
 
 
 def _require_layers(config: Mapping[str, Any], tensors: int, path: Path) -> None:

@@ -215,12 +215,12 @@ def _infinite(path: Path) -> None:
         ),
         (
             saved(CONVOLUTION),
-            "a pickled torch.nn.modules.conv.Conv2d, which is not opened because that would run its code; save torch",
+            "holds torch.nn.modules.conv.Conv2d, which is not opened because that would run its code; save the state",
         ),
-        (saved(CONVOLUTION, modern=False), "a pickled torch.nn.modules.conv.Conv2d, which is not opened"),
+        (saved(CONVOLUTION, modern=False), "holds torch.nn.modules.conv.Conv2d, which is not opened"),
         (
             saved({"options": argparse.Namespace(), "model": CONVOLUTION.state_dict()}),
-            "holds argparse.Namespace besides tensors, .* save the state_dict alone",
+            "holds argparse.Namespace, .* save the state_dict alone",
         ),
         (lambda path: compact(path, 4, channels=1), "a network of 1 to 1 channels; only RGB"),
         (_infinite, "body.0.bias has values that are not finite"),
