@@ -8,7 +8,7 @@ import operator
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache, reduce
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -76,7 +76,7 @@ def _preset_path(folder: Traversable, name: str, kind: str = "preset") -> Path |
 
 def to_toml(value: Any) -> str:  # noqa: ANN401 - a dataclass or a table
     """Write a frozen dataclass as TOML that ``load_toml`` reads back; None is left out, as TOML cannot express it."""
-    return "\n".join(_toml_lines(value if isinstance(value, Mapping) else asdict(value), ())) + "\n"
+    return "\n".join(_toml_lines(msgspec.to_builtins(value), ())) + "\n"
 
 
 def _toml_lines(table: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _read(value: Any, kind: Any, path: str, faults: list[str]) -> Any:  # noqa: 
         if NoneType in inner:
             given = reduce(operator.or_, (one for one in inner if one is not NoneType))
             return None if value is None else _read(value, given, path, faults)
-        if get_origin(kind) is tuple and inner[-1] is ... and isinstance(value, list | tuple):
+        if get_origin(kind) is tuple and _is_read_here(inner[0]) and isinstance(value, list | tuple):
             return tuple(_read(part, inner[0], f"{path}[{place}]", faults) for place, part in enumerate(value))
         if get_origin(kind) is Literal and value not in inner:
             return faults.append(_at(path, f"none of {', '.join(map(repr, inner))}"))
@@ -154,6 +154,11 @@ def _read_table(table: Mapping[str, Any], cls: Any, path: str, faults: list[str]
             mine.append(_at(path, str(error)))
     faults += mine
     return None
+
+
+def _is_read_here(kind: Any) -> bool:  # noqa: ANN401 - any type
+    """True for a type that msgspec cannot read, or in which it would accept unknown keys."""
+    return is_dataclass(kind) or kind in _READERS
 
 
 _kinds = cache(get_type_hints)

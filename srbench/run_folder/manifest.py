@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec import to_builtins
 
 from srbench.files.atomic import write_synced
 from srbench.files.config import ConfigError, structure
@@ -44,7 +45,7 @@ def is_run(run: Path) -> bool:
 
 def content_of(manifest: Manifest) -> bytes:
     """Bytes of ``manifest.json``."""
-    facts = asdict(manifest) | {"metrics": [metric.stored() for metric in manifest.metrics]}
+    facts = to_builtins(manifest) | {"metrics": [metric.stored() for metric in manifest.metrics]}
     return (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()
 
 
