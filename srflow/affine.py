@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from srflow.compute.constants import CachedConstants
 from srflow.compute.convolution import channels_last, convolve
-from srflow.compute.elementwise import sigmoid
-from srflow.compute.winograd import pays
 from srflow.features import FeatureConvolution, Features, FeatureSize
 
 SCALE_FLOOR = 1e-4
@@ -119,8 +117,6 @@ class AffineNetwork(CachedConstants):
 
     def share(self, features: Features) -> Tensor:
         """The share of the features in the first convolution, normalised: (b, width, h, w), channels last."""
-        if not self.training and pays(features.own):
-            return self.features.convolve_tiles(features, *self.constant("taps", self._feature_taps))
         return self.features.convolve(features, *self.constant("features", self._feature_weights))
 
     def affine(self, share: Tensor, kept: Tensor | None = None) -> Affine:
@@ -135,13 +131,10 @@ class AffineNetwork(CachedConstants):
         hidden = F.relu(hidden, inplace=not torch.is_grad_enabled())  # autograd would copy the map
         output = convolve(hidden, last, last_bias).contiguous()
         centre, scale = output.chunk(2, 1)
-        return Affine(centre, sigmoid(scale) + self.floor)
+        return Affine(centre, torch.sigmoid(scale) + self.floor)
 
     def _feature_weights(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.features.folded(*self.norm_first.folded())
-
-    def _feature_taps(self) -> tuple[Tensor, Tensor | None, Tensor]:
-        return self.features.folded_taps(*self.norm_first.folded())
 
     def _network_weights(self) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
         """Weights and biases for ``affine``, with norms, scales and constants folded in."""

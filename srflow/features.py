@@ -5,19 +5,16 @@ The stacked block outputs exist at LR size only and are convolved before they ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from srflow.compute.convolution import add_convolved_upscaled, channels_last, convolve
-from srflow.compute.winograd import convolve_tiles, taps, tiled
 
 
-class Maps(NamedTuple):
+class Features(NamedTuple):
     """Features of one level; channels last."""
 
     own: Tensor
@@ -25,21 +22,11 @@ class Maps(NamedTuple):
     stacked: Tensor
     """(b, blocks * features, lr_h, lr_w): outputs of several encoder blocks, the same at LR size for every level."""
 
-
-class Features(Maps):
-    """Features of one level, and what all networks of the level make of them."""
-
     @property
     def resized(self) -> Tensor:
-        """The stack at the level's size, where that is not above LR; nearest-neighbour: the first pixel of a patch."""
+        """The stack at the size of a level that is not larger than LR, by nearest neighbour: every stride-th pixel."""
         stride = self.stacked.shape[-1] // self.own.shape[-1]
         return self.stacked[..., ::stride, ::stride]
-
-    @cached_property
-    def tiles(self) -> Sequence[Tensor]:
-        """Everything at the level's size, for Winograd's convolutions: the own features, and the stack if resized."""
-        upscaled = self.own.shape[-1] > self.stacked.shape[-1]
-        return tiled(self.own if upscaled else torch.cat([self.own, self.resized], 1))
 
 
 class FeatureSize(NamedTuple):
@@ -79,17 +66,3 @@ class FeatureConvolution(nn.Module):
         if self.upscaling > 1:
             return add_convolved_upscaled(out, features.stacked, stacked, int(self.upscaling))
         return out.add_(convolve(features.resized, stacked))
-
-    def folded_taps(self, scale: Tensor, bias: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """The weights that ``convolve_tiles`` takes, as from ``folded``, own and stacked tap by tap.
-
-        (9, width, channels) each; where the level is not larger than LR, both in one.
-        """
-        if self.upscaling > 1:
-            return taps(self.own * scale), taps(self.stacked * scale).flatten(0, 1), bias
-        return taps(torch.cat([self.own, self.stacked], 1) * scale), None, bias
-
-    def convolve_tiles(self, features: Features, own: Tensor, stacked: Tensor | None, bias: Tensor) -> Tensor:
-        """``convolve`` without gradients, by Winograd's algorithm at the level's size."""
-        out = convolve_tiles(features.tiles, own, bias, features.own.shape)
-        return out if stacked is None else add_convolved_upscaled(out, features.stacked, stacked, int(self.upscaling))

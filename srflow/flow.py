@@ -93,8 +93,7 @@ class ConditionalFlow(nn.Module):
 
     def conditions(self, features: Sequence[Features]) -> list[Condition]:
         """The conditions of every level from its features."""
-        # Copies of the features, which go with the tiles that they keep: those are large.
-        return [condition(level, Features(*own)) for level, own in zip(self.levels, features, strict=True)]
+        return [condition(level, own) for level, own in zip(self.levels, features, strict=True)]
 
     def latent_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """Shapes (c, h, w) of the latents of an image of height x width, finest first, the deepest last."""

@@ -18,13 +18,10 @@ from srbench.weights.pretrained import Family, load_pretrained
 from srflow import editing
 from srflow.checkpoints.convert import convert_srflow
 from srflow.config import SRFlowConfig
-from srflow.cost import memory
 from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow
 from srflow.frame import Frame
-from srflow.given import Given, bits_per_dimension
-from srflow.reversible import encode_reversibly
-from srflow.tiled_decode import halos, work
+from srflow.given import Given
 
 
 class SRFlow(nn.Module):
@@ -83,7 +80,8 @@ class SRFlow(nn.Module):
             lr: (3, h, w) in [0, 1], or (b, 3, h, w): a distribution for each of a batch.
             gradients: True for training: see ``Given``.
         """
-        return Given(self.encoder, self.flow, self.config, lr, gradients=gradients)
+        reversible = gradients and self.reversible
+        return Given(self.encoder, self.flow, self.config, lr, gradients=gradients, reversible=reversible)
 
     def sample(
         self,
@@ -115,32 +113,18 @@ class SRFlow(nn.Module):
         *,
         temperature: float = TEMPERATURE,
         generator: torch.Generator | None = None,
-        tile: int,
+        tile: int | None = None,
         progress: Callable[[float], None] = lambda share: None,
     ) -> Iterator[Tensor]:
-        """``given(lr).samples``: those of ``sample``, (3, s*h, s*w) each, one after another, in memory for one."""
+        """The samples of ``sample``, (3, s*h, s*w) each, one after another; see ``Given.samples``."""
         return self.given(lr).samples(n, temperature=temperature, generator=generator, tile=tile, progress=progress)
-
-    def memory(self, height: int, width: int, tile: int | None) -> int:
-        """Bytes for one sample of LR of height x width, all at once or in tiles; weights are not counted."""
-        return memory(self.config, halos(self.flow), height, width, tile)
-
-    def work(self, height: int, width: int, n: int, tile: int | None) -> float:
-        """Multiplications, nearly, for n samples of LR of height x width."""
-        encoding, decoding = work(self.flow, self.encoder, height, width, tile)
-        return encoding + n * decoding
 
     def forward(self, hr: Tensor, lr: Tensor) -> Tensor:
         """The training loss: ``nll`` with gradients.
 
         With ``reversible`` its memory does not grow with the number of steps, and it takes longer.
         """
-        if not self.reversible:
-            return self.given(lr, gradients=True).nll(hr)
-        frame = Frame(lr, self.config)
-        entered, entering = frame.enter(hr)
-        latents, log_det = encode_reversibly(self.flow, entered, self.encoder(frame.lr))
-        return bits_per_dimension(latents, log_det + entering)
+        return self.given(lr, gradients=True).nll(hr)
 
     @torch.no_grad()
     def initialize(self, hr: Tensor, lr: Tensor) -> None:

@@ -8,6 +8,7 @@ at LR size exist as a whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
@@ -36,11 +37,6 @@ class Window(NamedTuple):
     left: int
     right: int
 
-    @property
-    def area(self) -> int:
-        """Number of LR pixels."""
-        return (self.bottom - self.top) * (self.right - self.left)
-
     def grown(self, halo: int, whole: Window) -> Window:
         """The part and up to ``halo`` pixels around it that ``whole`` has."""
         return Window(
@@ -58,9 +54,9 @@ class Window(NamedTuple):
 
 
 class TiledDecoder:
-    """A decoder for one LR image (1, 3, h, w) of even sides, which has seen it; without gradients.
+    """A decoder for LR (b, 3, h, w) of even sides, which is encoded at once; without gradients.
 
-    ``progress`` is called with the share of the work that is done since the last call, of this and of one decoding.
+    ``progress`` is called after every tile of every encoder block, and of every level of a decoding.
     """
 
     @torch.no_grad()
@@ -70,12 +66,11 @@ class TiledDecoder:
         encoder: Encoder,
         lr: Tensor,
         tile: int,
-        progress: Callable[[float], None] = lambda share: None,
+        progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._flow, self._encoder, self._device, self._progress = flow, encoder, lr.device, progress
         self._whole = Window(0, lr.shape[-2], 0, lr.shape[-1])
-        self._side = max(2, tile // 2 * 2)
-        self._all = sum(work(flow, encoder, lr.shape[-2], lr.shape[-1], tile))
+        self._side = even_side(tile)
         with products(lr.device, tf32=True):
             self._trunk, self._stacked = self._encode(lr)
 
@@ -104,7 +99,7 @@ class TiledDecoder:
                 seen = window.grown(BLOCK_HALO, self._whole)
                 part = block(channels_last(_cut(x, seen, self._whole)))
                 _cut(out, window, self._whole).copy_(_cut(part, window, seen))
-                self._progress(_parameters(block) * seen.area / self._all)
+                self._progress()
             x = out
             for place, wanted in enumerate(encoder.stacked):
                 if index == wanted:
@@ -124,7 +119,7 @@ class TiledDecoder:
             z = z.contiguous()
             for layer in reversed(level.layers()):
                 z = layer.inverse(z, condition(layer, features))
-            self._progress(_level_work(self._flow, index, seen[index]) / self._all)
+            self._progress()
             return _cut(z, seen[index - 1] if index else window, seen[index]).contiguous()
 
         return self._flow.decode(parts, range(len(seen)), inverse)
@@ -140,13 +135,15 @@ class TiledDecoder:
         return channels_last(_cut(features, window, seen))
 
 
-def work(flow: ConditionalFlow, encoder: Encoder, height: int, width: int, tile: int | None) -> tuple[float, float]:
-    """Multiplications, nearly: of the encoder, and of one decoding, for LR of height x width; None: at once."""
-    whole = Window(0, height, 0, width)
-    tiles = [whole] if tile is None else list(whole.tiles(max(2, tile // 2 * 2)))
-    encoding = _parameters(encoder.body) * sum(window.grown(BLOCK_HALO, whole).area for window in tiles)
-    seen = [_seen(flow, window, whole) for window in tiles]
-    return encoding, sum(_level_work(flow, index, where) for windows in seen for index, where in enumerate(windows))
+def even_side(tile: int) -> int:
+    """Side of the tiles: ``tile`` LR pixels, or one less, because every level halves them."""
+    return max(2, tile // 2 * 2)
+
+
+def number_of_tiles(lr: Tensor, tile: int, passes: int) -> int:
+    """Tiles in so many passes over LR (b, 3, h, w)."""
+    rows, columns = (math.ceil(side / even_side(tile)) for side in lr.shape[-2:])
+    return passes * rows * columns
 
 
 def _seen(flow: ConditionalFlow, window: Window, whole: Window) -> list[Window]:
@@ -163,14 +160,6 @@ def halos(flow: ConditionalFlow) -> list[int]:
 def _doublings(flow: ConditionalFlow, index: int) -> int:
     """The number of times that a level is twice as large as LR; -1: half as large."""
     return len(flow.levels) - 2 - index
-
-
-def _level_work(flow: ConditionalFlow, index: int, window: Window) -> float:
-    return float(_parameters(flow.levels[index]) * window.area * 4.0 ** _doublings(flow, index))
-
-
-def _parameters(module: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _cut(maps: Tensor, window: Window, shown: Window) -> Tensor:

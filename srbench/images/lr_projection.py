@@ -69,22 +69,6 @@ def make_consistent(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
     return exact.to(hr.dtype)
 
 
-def make_consistent_in_place(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
-    """``make_consistent(hr, lr, scale)`` in the memory of hr; a channel at a time, without gradients."""
-    for channel in range(hr.shape[-3]):
-        part = hr[..., channel : channel + 1, :, :]
-        part.copy_(make_consistent(part, lr[..., channel : channel + 1, :, :], scale))
-    return hr
-
-
-def add_upscaled(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
-    """``hr + upscale_consistently(lr, scale)`` in the memory of hr; a channel at a time, without gradients."""
-    exact = _filter(lr.to(torch.promote_types(lr.dtype, torch.float32)), scale)
-    for channel in range(hr.shape[-3]):
-        hr[..., channel, :, :] += _upscale(exact[..., channel : channel + 1, :, :], scale)[..., 0, :, :].to(hr.dtype)
-    return hr
-
-
 class Consistent:
     """A model whose outputs are made consistent with LR."""
 

@@ -24,17 +24,9 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, groups: int = 1) -> Tensor:
-    """conv2d with stride 1 and the padding that keeps the size: (b, i, h, w), (o, i, k, k), (o,) -> (b, o, h, w).
-
-    The kernel's side k is odd; of a convolution in groups the weight is (o, i / groups, k, k). On a CPU always by
-    oneDNN: what torch takes for small maps rounds otherwise with another number of threads. With oneDNN, samples of the
-    packaged networks have the same bits with one thread and with two.
-    """
-    pad = weight.shape[-1] // 2
-    if x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return torch.mkldnn_convolution(x, weight, bias, (pad, pad), (1, 1), (1, 1), groups)
-    return F.conv2d(x, weight, bias, padding=pad, groups=groups)
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """conv2d with stride 1 and the padding that keeps the size: (b, i, h, w), (o, i, k, k), (o,) -> (b, o, h, w)."""
+    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
 def add_convolved_upscaled(out: Tensor, x: Tensor, taps: Tensor, scale: int) -> Tensor:

@@ -1,7 +1,6 @@
 """The whole flow: inverse, Jacobian, likelihood, sampling, sizes."""
 
 import math
-import weakref
 from fractions import Fraction
 
 import pytest
@@ -10,9 +9,7 @@ import torch.nn.functional as F
 from flows import pair, small_flow
 from torch.autograd.functional import jacobian
 
-from baselines.rrdb import RRDBConfig
-from srflow import SRFlow, SRFlowConfig
-from srflow.compute import winograd
+from srflow import SRFlow
 from srflow.compute.convolution import channels_last
 from srflow.features import FeatureConvolution, Features, FeatureSize
 from srflow.frame import ImageSizeError
@@ -85,24 +82,6 @@ def test_a_feature_convolution_equals_one_of_everything(upscaling):
     expected = F.conv2d(everything, weight, padding=1) * scale.view(-1, 1, 1) + bias[:, None, None]
     found = convolution.convolve(Features(own, stacked), *convolution.folded(scale, bias))
     torch.testing.assert_close(found, expected)
-    with torch.no_grad():
-        tiles = convolution.convolve_tiles(Features(own, stacked), *convolution.folded_taps(scale, bias))
-    torch.testing.assert_close(tiles, expected)
-
-
-def test_tiles_are_made_once_for_a_level_and_not_kept(monkeypatch):
-    model, made = SRFlow(SRFlowConfig(RRDBConfig(4, 64, 4, 1), (0,), steps=2, width=8)).eval(), []
-
-    def remember(x):
-        tiles = winograd.tiled(x)
-        made.append(weakref.ref(tiles[0]))
-        return tiles
-
-    monkeypatch.setattr("srflow.features.tiled", remember)
-    given = model.given(torch.rand(3, 8, 8))
-    given.sample(1)
-    assert len(made) == 3
-    assert not any(tiles() is not None for tiles in made)
 
 
 @pytest.mark.parametrize("scale", [4, 8])

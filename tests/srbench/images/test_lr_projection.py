@@ -8,7 +8,6 @@ from srbench.images import lr_projection as consistent
 from srbench.images.lr_projection import (
     BACK_PROJECTIONS,
     make_consistent,
-    make_consistent_in_place,
     project,
     upscale_consistently,
 )
@@ -164,14 +163,6 @@ def test_clipping_takes_little_from_lr(scale):
     assert error(once) > 2
     assert error(made) < 0.25 * error(once)
     assert (made - project(made, lr, scale)).abs().max() < 1e-2
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
-def test_in_place_it_is_the_same(dtype):
-    lr, hr = images(1, 3, 6, 5).to(dtype), images(2, 3, 24, 20).to(dtype)
-    expected = make_consistent(hr, lr, 4)
-    assert make_consistent_in_place(hr, lr, 4) is hr
-    torch.testing.assert_close(hr, expected)
 
 
 @pytest.mark.parametrize("scale", [4, 8])

@@ -95,7 +95,7 @@ class TF32(TorchFunctionMode):
         self.rounding = before
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        places = {F.conv2d: (0, 1), F.linear: (0, 1), torch.mkldnn_convolution: (0, 1), torch.baddbmm: (1, 2)}.get(func)
+        places = {F.conv2d: (0, 1), F.linear: (0, 1), torch.baddbmm: (1, 2)}.get(func)
         if places:
             self.counts[self.rounding] += 1
             if self.rounding:
