@@ -19,9 +19,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import srbench.machine.threads  # noqa: F401 - before torch
-
-# isort: split
 import torch
 import torch.nn.functional as F
 from speed import Work, rrdb, training_step

@@ -14,9 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from unittest.mock import patch
 
-import srbench.machine.threads  # noqa: F401 - before torch
-
-# isort: split
 import torch
 import torch.nn.functional as F
 from speed import Work, encode, sample, training_step
@@ -24,7 +21,7 @@ from torch import Tensor
 
 from srflow import SRFlow, given, layers
 from srflow.affine import Affine
-from srflow.compute import constants, convolution, groups, winograd
+from srflow.compute import constants, convolution
 
 Part = AbstractContextManager[object]
 
@@ -89,15 +86,10 @@ def new_maps() -> Iterator[None]:
 
 
 PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
-    "oneDNN for every convolution": (
-        lambda: patch.object(torch.backends.mkldnn, "is_available", lambda: False),
-        tuple(WORKS),
-    ),
     "convolve before upscaling": (
         lambda: imported(convolution.add_convolved_upscaled, convolve_upscaled),
         tuple(WORKS),
     ),
-    "Winograd's convolution": (lambda: imported(winograd.pays, lambda _: False), SAMPLING),
     "kept constants": (
         lambda: patch.object(constants.CachedConstants, "constant", lambda _, name, compute: compute()),
         SAMPLING,
@@ -108,7 +100,7 @@ PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
         lambda: patch.object(layers.AffineCoupling, "retrace", layers.FlowLayer.retrace),
         ("reversible step",),
     ),
-    "samples that fit the caches": (lambda: patch.object(groups, "CACHE_PIXELS", 2**40), ("ten samples",)),
+    "samples that fit the caches": (lambda: patch.object(given, "CACHE_PIXELS", 2**40), ("ten samples",)),
     "five samples at a time": (lambda: patch.object(given, "TOGETHER", 100), ("ten samples",)),
 }
 """Context that replaces a part by the plain computation, and the works that use it, by name."""

@@ -17,9 +17,6 @@ import sys
 import time
 from collections.abc import Callable
 
-import srbench.machine.threads  # noqa: F401 - before torch
-
-# isort: split
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count

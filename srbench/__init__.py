@@ -12,7 +12,6 @@ Names are looked up on first use: importing srbench loads neither torch nor anyt
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-import srbench.machine.threads  # noqa: F401 - before anything looked up here loads torch
 from srbench.interfaces import SRBenchError as SRBenchError
 
 if TYPE_CHECKING:

@@ -82,18 +82,9 @@ class StochasticSRModel(Protocol):
         """(3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped. The generator lives on the CPU."""
 
 
-class TiledSRModel(StochasticSRModel, Protocol):
-    """Draws from one latent for the whole image, and can compute it piece by piece."""
-
-    def sample(
-        self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator, tile: int | None = None
-    ) -> Tensor:
-        """With ``tile``, the same images up to rounding, in memory for about ``tile`` x ``tile`` LR pixels."""
-
-
 @runtime_checkable
-class LargeSRModel(StochasticSRModel, Protocol):
-    """Samples large images in tiles, the same images up to rounding, and knows what that takes."""
+class TiledSRModel(StochasticSRModel, Protocol):
+    """Samples large images in tiles."""
 
     def samples(
         self,
@@ -102,19 +93,14 @@ class LargeSRModel(StochasticSRModel, Protocol):
         *,
         temperature: float,
         generator: torch.Generator,
-        tile: int,
+        tile: int | None,
         progress: Callable[[float], None],
     ) -> Iterator[Tensor]:
-        """The samples of ``sample``, (3, s*h, s*w) each, one after another, in memory for one.
+        """The samples of ``sample``, (3, s*h, s*w) each, one after another.
 
-        ``progress`` is called with the share of the work that is done since its last call.
+        With ``tile`` the same samples up to rounding, in squares of so many LR pixels and in memory for one sample;
+        ``progress`` is called with the share of the work that was done since its last call.
         """
-
-    def memory(self, height: int, width: int, tile: int | None) -> int:
-        """Bytes for one sample of an LR image, weights not counted; with ``tile`` None all at once."""
-
-    def work(self, height: int, width: int, n: int, tile: int | None) -> float:
-        """Work for n samples, in any unit: time is proportional to it."""
 
 
 @runtime_checkable

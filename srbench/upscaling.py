@@ -24,10 +24,10 @@ from srbench.images.io import (
     require_readable_size,
     write_png,
 )
-from srbench.interfaces import LargeSRModel, Model, PrecomputedResults, SRBenchError, StochasticSRModel
+from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.machine.memory import free_bytes
 from srbench.metrics import lr_psnr
-from srbench.models.inference import COPIES, Draw, choose_device, require_memory, upscale_one_by_one
+from srbench.models.inference import Draw, choose_device, require_memory, upscale_one_by_one
 from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
 from srbench.run_folder.protocol import exactly
@@ -35,16 +35,18 @@ from srbench.terminal.output import duration
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import FILE_NAME, is_file_name, number_of
 
-AT_ONCE = 2**30
-"""Bytes above which a CPU upscales an image in tiles, if the model gives the same output that way."""
+AT_ONCE = 256 * 256
+"""LR pixels above which a CPU samples an image in tiles, if the model can."""
 TILE = 128
 """Side of these tiles in LR pixels: as fast as the whole image at once."""
 PROBE = 128
 """Side of the LR image timed to estimate the run time."""
 PROBE_SAMPLES = 5
 """Largest number of samples of the timed image."""
+COPIES_IN_TILES = 4
+"""Float32 copies of HR that a sample in tiles takes: latents, image, features of LR, and a channel being projected."""
 BITS_8 = 1 / 4
-"""Memory of a sample kept as 8-bit values, relative to float32."""
+"""Memory of a finished sample, which is kept as 8-bit values, relative to float32."""
 
 
 class UpscaleError(SRBenchError):
@@ -180,10 +182,11 @@ def _estimated(model: Model, draw: Draw, device: str, todo: Counter[Path]) -> It
             continue
         width, height = header_size(path)
         pixels += times * _samples(model, draw) * width * height
-        how = "at once" if tile is None else f"in tiles of {tile}"
-        if isinstance(model, LargeSRModel):
-            together = draw.samples if tile is None else 1
-            how += f", {together * model.memory(height, width, tile) / 2**30:.1f} GB besides the program"
+        how = "at once"
+        if tile is not None:
+            how = f"in tiles of {tile}"
+            if isinstance(model, TiledSRModel):
+                how += f", {_bytes_in_tiles(model, height, width) / 2**30:.1f} GB besides the program"
         yield f"{path}: {width}x{height} {how}"
     if pixels:
         yield f"estimated: {duration(pixels * _seconds_per_pixel(model, draw, device))} on this machine"
@@ -210,16 +213,16 @@ def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None
     is even so, and ImageError for an image with too many pixels.
     """
     width, height = header_size(path)
-    in_parts = isinstance(model, LargeSRModel) and device == "cpu"  # finished samples are then kept as 8-bit values
     samples = _samples(model, draw)
-    if samples > 1 or not in_parts:
-        require_memory(str(path), samples, [model.scale * height, model.scale * width], BITS_8 if in_parts else COPIES)
-    if not isinstance(model, LargeSRModel) or not in_parts:
+    size = [model.scale * height, model.scale * width]
+    if not isinstance(model, TiledSRModel) or device != "cpu":
+        require_memory(str(path), samples, size)
         require_readable_size(path)
         return draw.tile
-    whole = draw.samples * model.memory(height, width, None)
-    tile = TILE if draw.tile is None and whole > AT_ONCE else draw.tile
-    needed = model.memory(height, width, tile)
+    if samples > 1:
+        require_memory(str(path), samples, size, BITS_8)
+    tile = TILE if draw.tile is None and height * width > AT_ONCE else draw.tile
+    needed = _bytes_in_tiles(model, height, width)
     free = free_bytes()
     if free is not None and needed > free:
         raise UpscaleError(
@@ -228,6 +231,12 @@ def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None
         )
     require_readable_size(path)
     return tile
+
+
+def _bytes_in_tiles(model: Model, height: int, width: int) -> int:
+    """Memory for one sample of LR of height x width, in tiles."""
+    float32 = 4
+    return COPIES_IN_TILES * float32 * 3 * model.scale**2 * height * width
 
 
 def _opened(spec: UpscaleSpec) -> tuple[str, list[LoadedModel]]:
@@ -308,7 +317,7 @@ def _one(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float]
         samples = [read_image(file) for file in files]
     else:
         draw = replace(task.draw, tile=tile)
-        if isinstance(loaded.model, LargeSRModel) and draw.tile is not None:
+        if isinstance(loaded.model, TiledSRModel) and device == "cpu":
             images = upscale_one_by_one(loaded.model, path.stem, lr, draw, device, progress)
         else:
             images = iter(upscale_image(loaded.model, path.stem, lr, draw, device).images)

@@ -7,14 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import signature
-from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
 from srbench.images.tiling import upscale_in_tiles
-from srbench.interfaces import LargeSRModel, Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
+from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.machine.memory import memory_bytes, out_of_memory, peak_memory_mb
 from srbench.models import SMALLEST_TILE, ModelError
 from srbench.words import one_line
@@ -77,18 +75,20 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
 
 
 def upscale_one_by_one(
-    model: LargeSRModel, name: str, lr: Tensor, draw: Draw, device: str, progress: Callable[[float], None]
+    model: TiledSRModel, name: str, lr: Tensor, draw: Draw, device: str, progress: Callable[[float], None]
 ) -> Iterator[Tensor]:
-    """The samples of ``upscale`` as (3, s*h, s*w) one after another, in tiles, in memory for one.
+    """The samples of ``upscale`` as (3, s*h, s*w) one after another; in tiles, if asked for, in memory for one.
 
-    ``progress`` is called with the share of the work done since its last call. Raises ModelError as ``upscale`` does.
+    ``progress`` is called with the share of the work done since its last call, in tiles only. Raises ModelError as
+    ``upscale`` does.
     """
+    generator = torch.Generator().manual_seed(draw.seed)
     samples = model.samples(
         lr.to(device),
         draw.samples,
         temperature=draw.temperature,
-        generator=torch.Generator().manual_seed(draw.seed),
-        tile=draw.tile or max(lr.shape[-2:]),
+        generator=generator,
+        tile=draw.tile,
         progress=progress,
     )
     for _ in range(draw.samples):
@@ -153,7 +153,7 @@ def _too_large(model: Model, lr: Tensor, draw: Draw, device: str) -> str:
     """Out-of-memory message with advice; a tile changes the protocol, so none is chosen automatically."""
     height, width = lr.shape[-2:]
     advice = "use smaller images (--crop), or another --device"
-    if not isinstance(model, StochasticSRModel) or _samples_in_tiles(model):
+    if not isinstance(model, StochasticSRModel) or isinstance(model, TiledSRModel):
         tile = min(draw.tile or max(height, width), max(height, width)) // 2
         if tile >= SMALLEST_TILE:
             advice = f"upscale in smaller tiles (--tile {tile})"
@@ -167,13 +167,17 @@ def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw) -> Tensor:
     generator = torch.Generator().manual_seed(draw.seed)
     if draw.tile is None:
         return model.sample(lr, draw.samples, temperature=draw.temperature, generator=generator)
-    if not _samples_in_tiles(model):
+    if not isinstance(model, TiledSRModel):
         raise ModelError(f"{type(model).__name__} cannot sample in tiles; leave --tile out")
-    return model.sample(lr, draw.samples, temperature=draw.temperature, generator=generator, tile=draw.tile)
-
-
-def _samples_in_tiles(model: StochasticSRModel) -> TypeGuard[TiledSRModel]:
-    return "tile" in signature(model.sample).parameters
+    samples = model.samples(
+        lr,
+        draw.samples,
+        temperature=draw.temperature,
+        generator=generator,
+        tile=draw.tile,
+        progress=lambda share: None,
+    )
+    return torch.stack([*samples])
 
 
 def require_memory(name: str, samples: int, size: list[int], copies: float = COPIES) -> None:

@@ -1,1 +1,1 @@
-"""Fast computation: convolutions, precision, cached constants, groups of samples."""
+"""Fast computation: convolutions, precision, cached constants."""

@@ -201,30 +201,13 @@ def test_an_image_beyond_pillows_limit_is_refused_by_its_header(up, monkeypatch,
         assert "estimated" not in text
 
 
-def test_the_memory_of_a_sample_is_that_of_its_tensors():
-    """Counted by torch, whole and in tiles."""
-    from srbench.metrics.cost import Alive
-    from srflow import SRFlow
-
-    model, lr = SRFlow.from_pretrained(4).eval(), torch.rand(3, 160, 128)
-    for tile in (None, 32):
-        alive, generator = Alive(), torch.Generator().manual_seed(0)
-        with torch.no_grad(), alive:
-            if tile is None:
-                model.sample(lr, 1, generator=generator)
-            else:
-                for image in model.samples(lr, 1, generator=generator, tile=tile):
-                    del image
-        assert model.memory(160, 128, tile) == pytest.approx(alive.most, rel=0.33), tile
-
-
 def test_a_dry_run_says_what_it_would_take(up, photos):
     Image.new("RGB", (500, 400)).save("large.png")
     assert up(photos / "a.png", model="srflow").code == 0
     found = up(photos / "a.png", photos / "b.png", "large.png", "--dry-run", model="srflow")
     assert found.out.splitlines()[0] == "3 images, 3 outputs, 1 already made"
-    assert " at once, 0.0 GB besides the program" in found.out
-    assert "large.png: 500x400 in tiles of 128, 0.2 GB besides the program" in found.out
+    assert "b.png: 42x33 at once\n" in found.out
+    assert "large.png: 500x400 in tiles of 128, 0.1 GB besides the program" in found.out
     assert found.out.splitlines()[-1].startswith("estimated: ")
     assert not Path("out/b.png").exists()
 

@@ -123,6 +123,20 @@ def test_two_distributions_in_four_threads():
         torch.set_num_threads(before)
 
 
+def test_eight_threads_that_first_use_a_model_together():
+    """Equal samples, whoever comes first, and the number of threads of the process stays."""
+    lr = pair(4, 6, 5, dtype=torch.float32)[1][0]
+    threads = torch.get_num_threads()
+    expected = small_flow().sample(lr, generator=seeded(3))
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(50):
+            model = small_flow()
+            for drawn in pool.map(lambda _, model=model: model.sample(lr, generator=seeded(3)), range(8)):
+                torch.testing.assert_close(drawn, expected, rtol=0, atol=1e-5)
+        assert set(pool.map(lambda _: torch.get_num_threads(), range(8))) == {threads}
+    assert torch.get_num_threads() == threads
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_built_and_sampled_in_inference_mode(threads):
     before = torch.get_num_threads()

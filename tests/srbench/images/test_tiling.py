@@ -52,9 +52,9 @@ class Draws:
 
 
 class DrawsInTiles(Draws):
-    def sample(self, lr, n, *, temperature, generator, tile=None):
+    def samples(self, lr, n, *, temperature, generator, tile, progress):
         self.tile = tile
-        return super().sample(lr, n, temperature=temperature, generator=generator)
+        yield from self.sample(lr, n, temperature=temperature, generator=generator)
 
 
 def pair():
