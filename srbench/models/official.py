@@ -1,4 +1,4 @@
-"""Official weights: checkpoints converted by the model that recognises them, released ones kept in the user's cache."""
+"""Official checkpoints, converted to weights files; released weights are kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from srbench.weights.table import ReleasedWeights, cached_path, credited, find_r
 def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, *, address: str | None = None) -> str:
     """Convert an official checkpoint to the weights file ``out``; returns the name of the model.
 
-    A ``model`` is needed only if several recognise the checkpoint; ``address`` is the URL it was downloaded from.
-    Raises WeightsError if none or several do, or the tensors do not fit the preset; ImageError if another file is at
-    ``out``; PluginError, ConfigError.
+    ``model`` is needed only if several models recognise the checkpoint; ``address`` is the URL that it was downloaded
+    from. Raises WeightsError if no model or several recognise it, or the tensors do not fit the preset; ImageError if
+    another file is at ``out``; PluginError, ConfigError.
     """
     tensors = read_checkpoint(checkpoint)
     names = [model] if model else list(registered("converters"))
@@ -47,36 +47,36 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
             f"{checkpoint}: could be of {' or '.join(fitting)}, which give different outputs with the same weights; "
             f"choose with --models {' or --models '.join(fitting)}"
         )
-    [(found, (weights, text))] = fitting.items()
+    [(name, (weights, text))] = fitting.items()
     digest = sha256_file(checkpoint)
-    metadata = credited(read_metadata(text, checkpoint), found, digest, address)
+    metadata = credited(read_metadata(text, checkpoint), name, digest, address)
     write_new(out, weights_content(weights, replace(metadata, converted_from_sha256=digest).text()))
-    return found
+    return name
 
 
 def fetch(name: str, sha256: str | None = None) -> Path:
-    """The cached weights file of an entry of the table, downloaded first from the address that provides it if needed.
+    """The cached weights file of an entry of the table. If it is not cached, its addresses are tried in order.
 
-    Raises WeightsError that lists in one line what was tried, OfflineError if downloads are forbidden.
+    Raises WeightsError that lists all addresses with their faults, OfflineError if downloads are forbidden.
     """
     entry = find_released(name)
     path = cached_path(name)
     if path.is_file():
-        found = read_metadata(load_metadata(path), path).converted_from_sha256
-        if sha256 is None or found == sha256.lower():
+        cached = read_metadata(load_metadata(path), path).converted_from_sha256
+        if sha256 is None or cached == sha256.lower():
             return path
-    tried = []
+    faults = []
     for address in entry.addresses:
         try:
             return _downloaded(name, entry, address, sha256)
         except (DownloadError, WeightsError) as error:
-            tried.append(f"{address} {error}")
-    answers = "; ".join(tried) or "no address is known"
-    raise WeightsError(f"{name} could not be fetched: {answers}; if you have it: srbench weights add {name} FILE")
+            faults.append(f"{address} {error}")
+    reason = "; ".join(faults) or "no address is known"
+    raise WeightsError(f"{name} could not be fetched: {reason}; if you have it: srbench weights add {name} FILE")
 
 
 def add(name: str, source: str, sha256: str | None = None) -> Path:
-    """Cache the weights of an entry of the table from a file or a URL, and replace an earlier copy.
+    """Cache the weights of an entry of the table from a file or a URL, in place of an earlier copy.
 
     Raises WeightsError, OfflineError.
     """
@@ -95,7 +95,7 @@ def _downloaded(name: str, entry: ReleasedWeights, address: str, sha256: str | N
     try:
         return _keep(name, entry, part, sha256, address)
     finally:
-        part.unlink()  # a complete download is kept as weights, or is useless
+        part.unlink()  # a complete download is either kept as weights or useless
 
 
 def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None, address: str | None = None) -> Path:
@@ -121,12 +121,15 @@ def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None, a
 
 
 def _unpacked(source: Path, target: Path) -> Path:
-    """Unpack the member of a zip archive with the target's name; any other file, such as a checkpoint, is returned."""
+    """Unpack the member of a zip archive that has the target's name. Any other file is returned as it is.
+
+    PyTorch's checkpoints are zip archives too, without such a member.
+    """
     if not zipfile.is_zipfile(source):
         return source
     try:
         with opened_archive(source) as members:
-            member = next((one for one in members if one.path.name == target.name), None)
+            member = next((member for member in members if member.path.name == target.name), None)
             if member is None:
                 return source
             if member.size > MOST_BYTES:

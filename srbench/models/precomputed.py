@@ -1,4 +1,4 @@
-"""Results made elsewhere: a folder of images, paired with the dataset by name, and the facts that it states."""
+"""Results made elsewhere: a folder of images, paired with the dataset by name, and its ``facts.toml``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srbench.files.config import load_toml, require_range
+from srbench.files.config import load_toml
 from srbench.files.hashes import sha256_file
 from srbench.images.folders import images_in
 from srbench.images.io import ENDINGS, read_image
@@ -26,20 +26,20 @@ _NUMBERED = re.compile(r".*?(\d+)", re.DOTALL)
 class ResultFolder:
     """One image per HR image, ``NAME.png``, or several samples, ``NAME_sample0.png`` and so on.
 
-    A folder without images may hold folders of samples, ``NAME/0.png`` or ``0/NAME.png``, with any words before the
-    number. Raises ImageError for a folder without images, and SRBenchError that names two files of one sample, such as
+    A folder without images may hold folders of samples, ``NAME/0.png`` or ``0/NAME.png``, with any text before the
+    number. Raises ImageError for a folder without images, and SRBenchError if two files are the same sample, such as
     ``a_sample0`` and ``a_sample00``.
     """
 
     def __init__(self, folder: Path, scale: int) -> None:
         self.folder, self.scale = folder, scale
-        self._inner = _inner(folder)
-        self.files: Mapping[str, Path] = {} if self._inner else images_in(folder)
+        self._in_folders = _images_in_folders(folder)
+        self.files: Mapping[str, Path] = {} if self._in_folders else images_in(folder)
         self._samples: dict[str, dict[int, Path]] = {}
         for stem, path in self.files.items():
             if match := _SAMPLE.fullmatch(stem):
                 self._add(match[1], match[2], path)
-        for path in self._inner:
+        for path in self._in_folders:
             if match := _NUMBERED.fullmatch(path.stem):
                 self._add(path.parent.name, match[1], path)
             if match := _NUMBERED.fullmatch(path.parent.name):
@@ -48,8 +48,8 @@ class ResultFolder:
     def _add(self, name: str, number: str, path: Path) -> None:
         other = self._samples.setdefault(name, {}).setdefault(int(number), path)
         if other is not path:
-            one, two = (file.relative_to(self.folder) for file in (other, path))
-            raise SRBenchError(f"{self.folder}: {one} and {two} are the same sample of {name}; move one of them away")
+            names = " and ".join(str(file.relative_to(self.folder)) for file in (other, path))
+            raise SRBenchError(f"{self.folder}: {names} are the same sample of {name}; move one of them away")
 
     def __contains__(self, name: str) -> bool:
         """True if there is a result with this name."""
@@ -58,26 +58,27 @@ class ResultFolder:
     def names(self) -> tuple[str, ...]:
         """Names of the images, from the files alone: samples of one image share its name.
 
-        Raises SRBenchError where files cannot tell: folders of samples, a single result beside samples of one name.
+        Raises SRBenchError if the files do not determine the names: in folders of samples, or if a name has both a
+        single result and samples.
         """
-        if self._inner:
+        if self._in_folders:
             raise SRBenchError(
                 f"{self.folder}: folders of samples are paired by the names of HR or LR images; give those, or call "
                 "the samples NAME_sample0.png"
             )
-        found = {match[1] if (match := _SAMPLE.fullmatch(stem)) else stem for stem in self.files}
-        self.others(found)
-        return tuple(sorted(found))
+        names = {match[1] if (match := _SAMPLE.fullmatch(stem)) else stem for stem in self.files}
+        self.others(names)
+        return tuple(sorted(names))
 
     def count(self, name: str) -> int:
         """Number of results of a name."""
         return 1 if name in self.files else len(self._samples.get(name, {}))
 
     def others(self, names: Collection[str]) -> list[str]:
-        """Files, without endings, that are results of none of these names.
+        """Files, without endings, that are not results of any of these names.
 
-        Raises SRBenchError if a name has both a single result and samples, unless the samples are results of other
-        names.
+        Raises SRBenchError if a name has both a single result and samples, unless each sample is the single result of
+        another of these names.
         """
         for name in names:
             samples = [path for path in self._samples.get(name, {}).values() if path.stem not in names]
@@ -88,7 +89,7 @@ class ResultFolder:
                 )
         used = {path for name in names for path in self._samples.get(name, {}).values()}
         used |= {self.files[name] for name in names if name in self.files}
-        paths = chain(self.files.values(), self._inner)
+        paths = chain(self.files.values(), self._in_folders)
         return [str(path.relative_to(self.folder).with_suffix("")) for path in paths if path not in used]
 
     def read(self, name: str) -> Tensor:
@@ -122,21 +123,24 @@ class ResultFolder:
         return [numbered[number] for number in sorted(numbered)]
 
 
-def _inner(folder: Path) -> list[Path]:
-    """The images in the folders of a folder without images."""
+def _images_in_folders(folder: Path) -> list[Path]:
+    """The images in the folders inside a folder that holds no images itself."""
     try:
-        if any(path.suffix.lower() in ENDINGS for path in folder.iterdir()):
+        if _holds_images(folder):
             return []
         folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-        found = [images_in(one) for one in folders if any(path.suffix.lower() in ENDINGS for path in one.iterdir())]
+        return [path for inner in folders if _holds_images(inner) for path in images_in(inner).values()]
     except OSError:
         return []  # ``images_in`` names the folder that cannot be listed
-    return [path for images in found for path in images.values()]
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in ENDINGS for path in folder.iterdir())
 
 
 @dataclass(frozen=True)
 class ResultFacts:
-    """Contents of ``facts.toml``; all of it may be left out."""
+    """Contents of ``facts.toml``; every fact may be left out."""
 
     colour_fix: str | None = None
     """Correction of the outputs' colours to those of LR: ``wavelet``, ``adain``, ``none``."""
@@ -149,11 +153,6 @@ class ResultFacts:
     source: str | None = None
     """Web page, commit or person that the results come from."""
 
-    def __post_init__(self) -> None:
-        """Raise ValueError for a negative number."""
-        given = [name for name in ("tile", "steps", "temperature") if getattr(self, name) is not None]
-        require_range(self, given, low=0)
-
 
 def stated_facts(folder: Path) -> dict[str, str]:
     """Facts that a folder of results states, as texts by name; empty if it has no ``facts.toml``.
@@ -161,5 +160,5 @@ def stated_facts(folder: Path) -> dict[str, str]:
     Raises ConfigError that names every unknown key and every value of the wrong type.
     """
     path = folder / "facts.toml"
-    found = asdict(load_toml(path, ResultFacts)) if path.exists() else {}
-    return {name.replace("_", " "): str(value) for name, value in found.items() if value is not None}
+    facts = asdict(load_toml(path, ResultFacts)) if path.exists() else {}
+    return {name.replace("_", " "): str(value) for name, value in facts.items() if value is not None}

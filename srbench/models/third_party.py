@@ -1,12 +1,13 @@
-"""Networks of other projects, from a file alone: weights of any architecture that spandrel knows, TorchScript and ONNX.
+"""Networks of other projects, from a file alone.
 
-    4x-anything.pth             also .pt, .ckpt, .safetensors; needs the extra ``zoo``
-    4x-anything.pt              a TorchScript file, made by ``torch.jit.save``, also with another ending of these; it
-                                runs the code inside it
-    4x-anything.onnx            needs the extra ``onnx``; runs on the CPU
+    4x-anything.pth             weights of any architecture that spandrel knows; also .pt, .ckpt and .safetensors; needs
+                                the extra ``zoo``
+    4x-anything.pt              a TorchScript file, as ``torch.jit.save`` writes it, with any of these endings; loading
+                                it runs the code inside
+    4x-anything.onnx            an ONNX graph; needs the extra ``onnx``; runs on the CPU
 
-Scale, architecture and accepted image sizes follow from the file. Images are padded to such sizes, and the padding is
-cut off the outputs.
+Scale, architecture and accepted image sizes follow from the file. Images are padded to an accepted size, and the
+padding is cut off the outputs.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def load_file(path: Path, device: str = "cpu") -> SpandrelModel | TorchScriptMod
 
 
 def is_torchscript(path: Path) -> bool:
-    """True for an archive of ``torch.jit.save``, whatever its ending; a missing file is none."""
+    """True for an archive of ``torch.jit.save``, whatever its ending; False for a missing file."""
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
     try:
@@ -64,13 +65,10 @@ class SpandrelModel(nn.Module):
         self.scale: int = self.descriptor.scale
         require_finite(dict(self.network.named_parameters()), path)
         architecture = " ".join([self.descriptor.architecture.name, *self.descriptor.tags])
-        said = load_metadata(path) if path.suffix.lower() == ".safetensors" else {}
-        self.weights = WeightsInfo(
-            sha256=sha256_file(path),
-            licence=said.get("license") or said.get("modelspec.license") or "not stated in the file",
-            trained_on=f"not stated in the file; architecture {architecture}",
-            parameters=sum(parameter.numel() for parameter in self.network.parameters()),
-        )
+        stated = load_metadata(path) if path.suffix.lower() == ".safetensors" else {}
+        licence = stated.get("license") or stated.get("modelspec.license")
+        parameters = sum(parameter.numel() for parameter in self.network.parameters())
+        self.weights = _weights_info(path, f"architecture {architecture}", parameters, licence)
 
     def forward(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w) in [0, 1]."""
@@ -121,7 +119,7 @@ class TorchScriptModel(nn.Module):
             raise ModelError(f"{path}: damaged, or saved by a different PyTorch ({reason}); save it again") from None
         parameters = dict(self.network.named_parameters())
         require_finite(parameters, path)
-        self.dtype = next((one.dtype for one in parameters.values() if one.is_floating_point()), torch.float32)
+        self.dtype = next((tensor.dtype for tensor in parameters.values() if tensor.is_floating_point()), torch.float32)
         self.scale = _probed_scale(self, path, device=device)
         if (stated := getattr(self.network, "scale", self.scale)) != self.scale:
             raise ModelError(f"{path}: states scale {stated}, but its output is {self.scale} times LR; correct it")
@@ -129,22 +127,20 @@ class TorchScriptModel(nn.Module):
         with torch.no_grad():
             if not torch.equal(self(lr), self(lr)):
                 raise ModelError(f"{path}: returns different outputs for the same image; call eval() before saving it")
-        self.weights = WeightsInfo(
-            sha256=sha256_file(path),
-            licence="not stated in the file",
-            trained_on="not stated in the file; a TorchScript module",
-            parameters=sum(one.numel() for one in parameters.values()) or None,  # a frozen module has constants instead
-        )
+        count = sum(parameter.numel() for parameter in parameters.values())
+        self.weights = _weights_info(
+            path, "a TorchScript module", count or None
+        )  # a frozen module has constants instead
 
     def forward(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), one image after another.
 
-        Nothing is optimised at the second call, so an output does not depend on how many came before. Raises ModelError
-        for an output that is not a tensor.
+        Raises ModelError for an output that is not a tensor.
         """
+        # TorchScript optimises a module at its second call, so that outputs would depend on the number of calls before.
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             outputs = [self.network(image[None].to(self.dtype)) for image in lr]
-        if not all(isinstance(one, Tensor) for one in outputs):
+        if not all(isinstance(output, Tensor) for output in outputs):
             raise ModelError(f"returns {type(outputs[0]).__name__}; it has to return one tensor (n, 3, H, W)")
         return torch.cat(outputs).float()
 
@@ -171,13 +167,8 @@ class OnnxModel:
         self.window = tuple(side if isinstance(side, int) else None for side in shape[2:])
         """Accepted height and width of LR; None for any."""
         self.scale = _probed_scale(self._run, path, (self.window[0] or _SIDE, self.window[1] or _SIDE))
-        said = self.session.get_modelmeta().custom_metadata_map
-        self.weights = WeightsInfo(
-            sha256=sha256_file(path),
-            licence=said.get("license") or "not stated in the file",
-            trained_on="not stated in the file; an ONNX graph",
-            parameters=None,
-        )
+        stated = self.session.get_modelmeta().custom_metadata_map
+        self.weights = _weights_info(path, "an ONNX graph", None, stated.get("license"))
 
     def __call__(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w); in overlapping windows if the network takes one size only."""
@@ -191,10 +182,15 @@ class OnnxModel:
         return torch.from_numpy(output).float()
 
 
+def _weights_info(path: Path, kind: str, parameters: int | None, licence: str | None = None) -> WeightsInfo:
+    unknown = "not stated in the file"
+    return WeightsInfo(sha256_file(path), licence or unknown, f"{unknown}; {kind}", parameters)
+
+
 def _rgb_input(session: Any, path: Path) -> tuple[str, list[int | str | None]]:  # noqa: ANN401
     """Name and shape of the single input. Raises ModelError unless it takes RGB images, channels first."""
     inputs = session.get_inputs()
-    shapes = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
+    shapes = ", ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in inputs)
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in ("tensor(float)", "tensor(float16)"):
         raise ModelError(f"{path}: takes {shapes}; export it with one input (n, 3, h, w) of numbers in [0, 1]")
     if isinstance(inputs[0].shape[1], int) and inputs[0].shape[1] != 3:
@@ -214,13 +210,13 @@ def _probed_scale(
     height, width = size
     try:
         with torch.no_grad():
-            found = tuple(network(_grey(size, device)).shape)
+            shape = tuple(network(_grey(size, device)).shape)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     except Exception as error:
         reason = f"does not run on LR of {height}x{width} ({one_line(error)[:200]})"
         raise ModelError(f"{path}: {reason}; export it for RGB images") from None
-    scale: int = found[-1] // width
-    if scale < 1 or found != (1, 3, scale * height, scale * width):
-        raise ModelError(f"{path}: turns (1, 3, {height}, {width}) into {found}; it has to upscale")
+    scale: int = shape[-1] // width
+    if scale < 1 or shape != (1, 3, scale * height, scale * width):
+        raise ModelError(f"{path}: turns (1, 3, {height}, {width}) into {shape}; it has to upscale")
     return scale

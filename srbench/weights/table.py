@@ -48,19 +48,17 @@ def find_released(name: str) -> ReleasedWeights:
 def credited(metadata: WeightsMetadata, model: str, sha256: str, address: str | None = None) -> WeightsMetadata:
     """Metadata with licence and training data of a checkpoint that ``model`` reads, if it is a released file.
 
-    A file is a released one if its SHA-256 is in the table. If the table has no SHA-256 for it, it has to come from an
-    ``address`` in the table, which the text then names. Otherwise licence and training data are unknown.
+    A file is released if its SHA-256 is in the table. If the table does not know the SHA-256 of the released file, the
+    file has to come from an ``address`` in the table, which the text then names. Otherwise both are unknown.
     """
-    licence, trained_on = "unknown", "unknown (not a released file)"
-    for name, entry in released_weights().items():
+    for entry in released_weights().values():
         if entry.sha256 == sha256:
             return replace(metadata, licence=entry.licence, trained_on=entry.trained_on)
-        if (entry.model, entry.preset, entry.sha256) == (model, metadata.preset, None):
-            trained_on = f"unknown (may be a copy of the released {name} or not: the sha256 of that is not known)"
-            if address in entry.addresses:
-                licence = entry.licence
-                trained_on = f"{entry.trained_on}; downloaded from {address}, its sha256 unconfirmed"
-    return replace(metadata, licence=licence, trained_on=trained_on)
+        is_same_network = (entry.model, entry.preset) == (model, metadata.preset)
+        if entry.sha256 is None and is_same_network and address in entry.addresses:
+            trained_on = f"{entry.trained_on}; downloaded from {address}, its sha256 unconfirmed"
+            return replace(metadata, licence=entry.licence, trained_on=trained_on)
+    return replace(metadata, licence="unknown", trained_on="unknown (not known to be a released file)")
 
 
 def cached_path(name: str) -> Path:

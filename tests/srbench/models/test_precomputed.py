@@ -203,9 +203,6 @@ def test_all_facts_are_optional_and_nothing_else_is_taken(tmp_path):
     (tmp_path / "facts.toml").write_text("step = 1\n")
     with pytest.raises(ConfigError, match=r"facts.toml: .*unknown key 'step'.*did you mean steps"):
         stated_facts(tmp_path)
-    (tmp_path / "facts.toml").write_text("tile = -8\n")
-    with pytest.raises(ConfigError, match=r"facts.toml: tile is -8; it has to be 0 or more"):
-        stated_facts(tmp_path)
 
 
 def test_a_run_shows_stated_facts_and_measures_nothing_again(tmp_path, command, draw_image):
