@@ -24,19 +24,6 @@ _ARRAYS = (np.uint8, np.float16, np.float32, np.float64)
 
 def image_tensor(images: Images, name: str) -> Tensor:
     """Images -> (n, 3, H, W) of the same numbers. Raises MetricError, with the argument's name, for anything else."""
-    _require_type(images, name)
-    _require_shape(images, name)
-    if isinstance(images, np.ndarray):  # a copy of read-only memory and of reversed strides, which torch cannot share
-        tensor = torch.from_numpy(np.require(images, requirements=["C", "W"]))
-    else:
-        tensor = images.detach()
-    tensor = tensor if tensor.ndim == 4 else tensor[None]
-    if tensor.dtype != torch.uint8:
-        _require_range(tensor, name)
-    return tensor
-
-
-def _require_type(images: object, name: str) -> None:
     if not isinstance(images, Tensor | np.ndarray):
         raise MetricError(
             f"{name} is of type {type(images).__name__}; only torch.Tensor and numpy.ndarray can be measured, "
@@ -47,17 +34,20 @@ def _require_type(images: object, name: str) -> None:
             f"{name} has dtype {str(images.dtype).removeprefix('torch.')}; allowed are uint8 in 0..255 and float16, "
             "bfloat16 (torch), float32, float64 in [0, 1], convert it to one of them"
         )
-
-
-def _require_shape(images: Images, name: str) -> None:
     shape = tuple(images.shape)
-    if len(shape) in (3, 4) and shape[-3] == 3 and 0 not in shape:
-        return
-    order = "2, 0, 1" if len(shape) == 3 else "0, 3, 1, 2"
-    method = "permute" if isinstance(images, Tensor) else "transpose"
-    channels_last = len(shape) in (3, 4) and shape[-1] == 3 and 0 not in shape
-    advice = f"use {name}.{method}({order})" if channels_last else "give it three channels and no empty dimension"
-    raise MetricError(f"{name} has shape {shape}; images are (3, H, W) or (n, 3, H, W), {advice}")
+    if len(shape) not in (3, 4) or shape[-3] != 3 or 0 in shape:
+        advice = "give it three channels and no empty dimension"
+        if len(shape) in (3, 4) and shape[-1] == 3 and 0 not in shape:
+            method = "permute" if isinstance(images, Tensor) else "transpose"
+            advice = f"use {name}.{method}({'2, 0, 1' if len(shape) == 3 else '0, 3, 1, 2'})"
+        raise MetricError(f"{name} has shape {shape}; images are (3, H, W) or (n, 3, H, W), {advice}")
+    if isinstance(images, np.ndarray):  # a copy of read-only memory and of reversed strides, which torch cannot share
+        tensor = torch.from_numpy(np.require(images, requirements=["C", "W"]))
+    else:
+        tensor = images.detach()
+    if tensor.dtype != torch.uint8:
+        _require_range(tensor, name)
+    return tensor if tensor.ndim == 4 else tensor[None]
 
 
 def _require_range(tensor: Tensor, name: str) -> None:
@@ -75,40 +65,25 @@ def _require_range(tensor: Tensor, name: str) -> None:
         )
 
 
-def written(images: Images, name: str) -> Tensor:
-    """Images -> (n, 3, H, W) uint8, by ``as_uint8``. Raises MetricError as ``image_tensor`` does."""
-    return as_uint8(image_tensor(images, name))
+def measured(metric: ImageMetric, sr: Images, *, hr: Images | None = None, lr: Images | None = None) -> Values:
+    """The values of a metric, of images alone or with HR or LR images: one for all of them, or one each.
 
-
-def measured(metric: ImageMetric, sr: Images, hr: Images | None = None) -> Values:
-    """The values of a metric, of images alone or with HR: one for all of them, or one each. Raises MetricError."""
-    images = written(sr, "sr")
-    references = images[:1] if hr is None else written(hr, "hr")
-    require_partners(images, references, "hr")
-    if images.shape[-2:] != references.shape[-2:]:
-        raise MetricError(
-            f"sr is {size(images)} and hr is {size(references)}; both must have the same size, crop or resize one"
-        )
-    groups = zip(torch.split(images, len(images) // len(references)), references, strict=True)
-    return as_given(torch.cat([metric(group, ImagePair("sr", one, one)) for group, one in groups]), sr)
-
-
-def require_partners(images: Tensor, references: Tensor, name: str) -> None:
-    """Raise MetricError unless there is one reference for all images, or one for each."""
+    Raises MetricError.
+    """
+    images = as_uint8(image_tensor(sr, "sr"))
+    name, given = ("hr", hr) if lr is None else ("lr", lr)
+    references = images[:1] if given is None else as_uint8(image_tensor(given, name))
     if len(references) not in (1, len(images)):
         raise MetricError(
             f"sr has {len(images)} images and {name} has {len(references)}; "
             f"give one {name} (3, H, W) for all, or one for each image of sr"
         )
-
-
-def size(images: Tensor) -> str:
-    """(..., H, W) -> ``HxW``."""
-    return f"{images.shape[-2]}x{images.shape[-1]}"
-
-
-def as_given(values: Tensor, sr: Images) -> Values:
-    """(n,) float64 -> a float for one image; for a batch a tensor or an array, as the images were."""
+    if lr is None and images.shape[-2:] != references.shape[-2:]:
+        sizes = [f"{each.shape[-2]}x{each.shape[-1]}" for each in (images, references)]
+        raise MetricError(f"sr is {sizes[0]} and hr is {sizes[1]}; both must have the same size, crop or resize one")
+    groups = torch.split(images, len(images) // len(references))
+    pairs = [ImagePair("sr", one) if lr is not None else ImagePair("sr", one, one) for one in references]
+    values = torch.cat([metric(group, pair) for group, pair in zip(groups, pairs, strict=True)])
     if sr.ndim == 3:
         return values.item()
-    return values.numpy() if isinstance(sr, np.ndarray) else values.clone()
+    return values.numpy() if isinstance(sr, np.ndarray) else values

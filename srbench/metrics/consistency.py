@@ -8,7 +8,7 @@ from torch import Tensor
 from srbench.images.resize import downscale_uint8
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
-from srbench.metrics.arguments import Images, Values, as_given, require_partners, size, written
+from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.pixel import decibels, mean_squared_errors
 from srbench.metrics.samples import ImageMetric, as_uint8
 
@@ -37,20 +37,7 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
         >>> round(lr_psnr(np.full((3, 32, 32), 101, dtype=np.uint8), lr), 4)
         48.1308
     """
-    images, references = written(sr, "sr"), written(lr, "lr")
-    require_partners(images, references, "lr")
-    if images.shape[-2:] == references.shape[-2:]:
-        raise MetricError(f"lr and sr are both {size(references)}; give the smaller LR image that sr was made from")
-    scale = _scale_between(images, references, f"sr {size(images)} is not a whole multiple of lr", "crop sr")
-    return as_given(decibels(mean_squared_errors(downscaled(images, scale), references)), sr)
-
-
-def _scale_between(large: Tensor, small: Tensor, complaint: str, advice: str) -> int:
-    """(..., H, W) and (..., h, w) -> H / h = W / w. Raises MetricError unless it is a whole number."""
-    scale = int(large.shape[-2] // small.shape[-2])
-    if scale < 1 or large.shape[-2:] != (scale * small.shape[-2], scale * small.shape[-1]):
-        raise MetricError(f"{complaint} {size(small)}; {advice} to the scale times the LR size")
-    return scale
+    return measured(LRPSNR(), sr, lr=lr)
 
 
 def downscaled(images: Tensor, scale: int) -> Tensor:
@@ -60,8 +47,14 @@ def downscaled(images: Tensor, scale: int) -> Tensor:
 
 def downscaled_to_lr(images: Tensor, pair: ImagePair) -> Tensor:
     """(n, 3, H, W) uint8 -> ``downscaled`` to the size of LR. Raises MetricError unless that divides their size."""
-    complaint = f"{pair.name}: HR {size(images)} is not a whole multiple of LR"
-    return downscaled(images, _scale_between(images, pair.lr, complaint, "crop the HR image"))
+    (height, width), (low_height, low_width) = images.shape[-2:], pair.lr.shape[-2:]
+    scale = height // low_height
+    if scale < 2 or (height, width) != (scale * low_height, scale * low_width):
+        raise MetricError(
+            f"{pair.name}: {height}x{width} is not 2, 3 or more times as large as LR, {low_height}x{low_width}; "
+            "crop it to the scale times the size of LR"
+        )
+    return downscaled(images, scale)
 
 
 class LRPSNR(ImageMetric):

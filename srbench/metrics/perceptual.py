@@ -41,7 +41,7 @@ def lpips(sr: Images, hr: Images) -> Values:
         >>> round(lpips(hr // 2, hr), 2)
         0.09
     """
-    return measured(LPIPS(), sr, hr)
+    return measured(LPIPS(), sr, hr=hr)
 
 
 class LPIPS(ImageMetric):

@@ -46,7 +46,7 @@ def psnr(sr: Images, hr: Images) -> Values:
         >>> psnr(np.stack([hr + 1, hr + 2, hr]), hr).round(2)
         array([48.13, 42.11,   inf])
     """
-    return measured(PSNR(), sr, hr)
+    return measured(PSNR(), sr, hr=hr)
 
 
 def ssim(sr: Images, hr: Images) -> Values:
@@ -76,7 +76,7 @@ def ssim(sr: Images, hr: Images) -> Values:
         >>> round(ssim(hr // 2, hr), 4)
         0.6399
     """
-    return measured(SSIM(), sr, hr)
+    return measured(SSIM(), sr, hr=hr)
 
 
 def mean_squared_errors(images: Tensor, references: Tensor) -> Tensor:

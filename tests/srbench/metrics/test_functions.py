@@ -204,12 +204,14 @@ def test_numbers_of_images_must_fit(coffee, samples, name):
 
 @pytest.mark.parametrize("lr_size", [(48, 71), (47, 72), (96, 72), (200, 288)])
 def test_lr_psnr_takes_the_scale_from_the_sizes(coffee, lr_size):
-    with pytest.raises(SRBenchError, match=r"sr 192x288 is not a whole multiple of lr \d+x\d+; crop sr to the scale"):
+    with pytest.raises(
+        SRBenchError, match=r"sr: 192x288 is not 2, 3 or more times as large as LR, \d+x\d+; crop it to the scale"
+    ):
         metrics.lr_psnr(coffee.hr, torch.zeros(3, *lr_size))
 
 
 def test_lr_psnr_refuses_the_hr_image(coffee):
-    with pytest.raises(SRBenchError, match="lr and sr are both 192x288; give the smaller LR image"):
+    with pytest.raises(SRBenchError, match="sr: 192x288 is not 2, 3 or more times as large as LR, 192x288"):
         metrics.lr_psnr(coffee.hr, coffee.hr)
 
 
