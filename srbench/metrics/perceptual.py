@@ -78,8 +78,8 @@ class LPIPS(ImageMetric):
     def distances(self, images: Tensor, hr: Tensor) -> Tensor:
         """(n, 3, H, W) and (3, H, W), both in 0..255 -> (n,) float64 by eq. 1 of the paper."""
         # the sum over the layers of their means over pixels
-        values = [torch.stack([layer.mean() for layer in layers]).sum() for layers in self._layers(images, hr)]
-        return torch.stack(values).cpu().to(torch.float64)
+        values = [torch.stack([layer.double().mean() for layer in layers]).sum() for layers in self._layers(images, hr)]
+        return torch.stack(values).cpu()
 
     def map(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """uint8 samples and the pair -> (H, W): where the value of the first sample comes from.

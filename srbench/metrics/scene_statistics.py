@@ -124,10 +124,10 @@ def fit_asymmetric(values: Array) -> AsymmetricGaussian:
     absolute = part.sum(axis=-1)
     # Twice what is positive, and twice what is negative: sums, unlike minima, take a processor's wide instructions.
     part += flat
-    above = np.vecdot(part, part) / 4
+    above = _squares(part) / 4
     part -= flat
     part -= flat
-    below = np.vecdot(part, part) / 4
+    below = _squares(part) / 4
     with np.errstate(invalid="ignore", divide="ignore"):
         left = np.sqrt(below / _counts(flat < 0))
         right = np.sqrt(above / _counts(flat > 0))
@@ -140,6 +140,12 @@ def fit_asymmetric(values: Array) -> AsymmetricGaussian:
     shape, to_scale, to_mean = _FACTORS[:, place]
     scales = left * to_scale, right * to_scale
     return AsymmetricGaussian(shape, (scales[1] - scales[0]) * to_mean, (left, right), scales)
+
+
+def _squares(values: Array) -> Array:
+    """(..., n) -> (...): sums of squares, not by BLAS: its order of a long sum depends on its number of threads."""
+    sums: Array = np.einsum("...i,...i->...", values, values)
+    return sums
 
 
 def _counts(found: NDArray[np.bool_]) -> NDArray[np.int64]:
