@@ -29,9 +29,9 @@ def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
 def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) -> RRDBNet:
     """ESRGAN (an RRDB generator): packaged weights, or a weights file.
 
-    A strength below 1 interpolates linearly from the weights of the RRDB network that it was trained from (strength 0)
-    to its own (ESRGAN, section 3.4, equation 4).
-    Raises WeightsError as ``load_rrdb`` does, and if that RRDB network cannot be found.
+    A strength below 1 interpolates linearly between the weights of the RRDB network that its training started from
+    (strength 0) and its own (strength 1); ESRGAN, section 3.4, equation 4. Raises WeightsError as ``load_rrdb`` does,
+    and if that RRDB network is not found.
     """
     network = load_pretrained(_ESRGAN, scale, weights)
     if strength == 1:
@@ -49,10 +49,10 @@ def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) 
 
 
 def _initial_rrdb(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet:
-    """The RRDB network that an ESRGAN generator was trained from.
+    """The RRDB network that the training of an ESRGAN generator started from.
 
-    A weights file identifies it by its SHA-256, and a training folder has its path; the released generator was trained
-    from the released RRDB network.
+    The metadata of a trained generator hold its SHA-256, and the training folder its path. The released generator was
+    trained from the released RRDB network.
     """
     if weights is None:
         return load_rrdb(scale)
@@ -62,11 +62,11 @@ def _initial_rrdb(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet
     released, is_released = cached_path("rrdb-psnr-x4"), source == find_released("esrgan-x4").sha256
     for place in (None, released, *_start_of_training(weights.parent)):
         try:
-            found = load_rrdb(scale, place)
+            initial = load_rrdb(scale, place)
         except WeightsError:
             continue
-        if found.weights.sha256 == wanted or (is_released and place == released):
-            return found
+        if initial.weights.sha256 == wanted or (is_released and place == released):
+            return initial
     raise WeightsError(
         f"{weights}: the RRDB weights that it was trained from are not known here, so it cannot be interpolated; "
         "name a training folder or, for released weights, run srbench weights fetch rrdb-psnr-x4"
@@ -74,6 +74,7 @@ def _initial_rrdb(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet
 
 
 def _start_of_training(folder: Path) -> list[Path]:
+    """The RRDB weights that a training folder names; empty for any other folder."""
     try:
         start = json.loads((folder / TRAINING).read_text())["request"]["start"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -46,23 +46,6 @@ class ImagePair:
         return self.hr is not None
 
 
-@dataclass(frozen=True)
-class WeightsInfo:
-    """Provenance of a trained model's weights, printed in every report."""
-
-    sha256: str
-    licence: str
-    """SPDX identifier, or a sentence where there is none."""
-    trained_on: str
-    """Data, number of steps and hardware."""
-    parameters: int | None
-    """Number of trained parameters; None if unknown."""
-    losses: dict[str, list[float]] = field(default_factory=dict)
-    """Loss curves by name, as means over equal parts of the training; empty if unknown."""
-    temperature: float | None = None
-    """Temperature at which a model that samples is compared, chosen on validation images; None if none is stated."""
-
-
 class SRModel(Protocol):
     """Deterministic model: one HR image per LR image."""
 
@@ -118,6 +101,23 @@ class PrecomputedResults(Protocol):
 
 Model = SRModel | StochasticSRModel | PrecomputedResults
 """Anything whose outputs can be measured."""
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Provenance of a trained model's weights, printed in every report."""
+
+    sha256: str
+    licence: str
+    """SPDX identifier, or a sentence where there is none."""
+    trained_on: str
+    """Data, number of steps and hardware."""
+    parameters: int | None
+    """Number of trained parameters; None if unknown."""
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    """Loss curves by name, as means over equal parts of the training; empty if unknown."""
+    temperature: float | None = None
+    """Temperature at which a model that samples is compared, chosen on validation images; None if none is stated."""
 
 
 @runtime_checkable

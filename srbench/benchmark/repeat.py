@@ -26,9 +26,8 @@ def nothing_left(spec: RunSpec) -> Outcome | None:
     """
     try:
         models = [ModelSpec.parse(text) for text in spec.models]
-        by_files = {model.label: digest_by_files(model, spec.scale) for model in models}
-        digests = {label: digest for label, digest in by_files.items() if digest is not None}
-        if len(digests) < len(spec.models) or spec.again or not _is_data_here(spec):
+        digests = {model.label: digest_by_files(model, spec.scale) for model in models}
+        if not all(digests.values()) or len(digests) < len(models) or spec.again or not _is_data_here(spec):
             return None
         path = folder_of(spec, tuple(digests))
         if not is_run(path):

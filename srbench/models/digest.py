@@ -17,22 +17,22 @@ _LOCATION = re.compile(rb"\n\x08location\x12(?:([\x00-\x7f])|([\x80-\xff])([\x00
 seven bits per byte, the lowest first."""
 
 
-def digest_by_files(spec: ModelSpec, scale: int) -> str | None:
-    """Digest of a model, without loading it: the same as that of the loaded model.
+def digest_by_files(spec: ModelSpec, scale: int) -> str:
+    """Digest of a model that is not loaded; loading it gives the same digest.
 
-    None where the digest is known only once the model is loaded: for third-party code, and for weights in a file that
-    are interpolated with weights from elsewhere. Raises WeightsError for missing weights.
+    Empty for a model whose digest is known only once it is loaded: third-party code, and weights in a file that are
+    interpolated with weights from elsewhere. Raises WeightsError for missing weights.
     """
-    if spec.is_folder:  # every output has a digest of its own
+    if spec.is_folder:  # every output has its own digest
         return texts_digest("results", str(scale), package_digest("srbench.models.precomputed"))
     if spec.is_network:
         path = Path(spec.name)
         files = [path, *external_data(path)] if path.is_file() else []
         return model_digest(spec, scale, package_digest("srbench.models.third_party"), files)
     if spec.name not in registered("models") or not is_ours("models", spec.name):
-        return None
+        return ""
     if spec.weights and spec.strength is not None:
-        return None
+        return ""
     point = registered("models")[spec.name]
     weights = spec.weights_file()
     files = [weights] if weights else _packaged(spec, point.module.partition(".")[0], scale)

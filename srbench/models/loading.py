@@ -51,11 +51,12 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
     digest = digest_by_files(spec, scale)
     if spec.is_folder:
         folder = Path(spec.name)
-        results = ResultFolder(folder, scale)
-        return LoadedModel(spec.label, text, str(digest), False, None, results, stated=stated_facts(folder))
+        return LoadedModel(
+            spec.label, text, digest, False, None, ResultFolder(folder, scale), stated=stated_facts(folder)
+        )
     if spec.is_network:
         network = _with_scale(load_file(Path(spec.name), device), spec.name, scale)
-        return _ready(network, spec.label, text, str(digest), device, consistent=spec.consistent)
+        return _ready(network, spec.label, text, digest, device, consistent=spec.consistent)
     if "/" in spec.name and ":" not in spec.name and not spec.name.endswith(".py"):
         raise PluginError(f"{spec.name}: no such folder of results; check the path in {text!r}")
     weights = spec.weights_file()
@@ -63,7 +64,7 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
         plugin = find_plugin("models", spec.name)
         made = call(text, plugin.factory, **_arguments(plugin, spec, weights, scale))
     model = _with_scale(made, text, scale)
-    if digest is None:
+    if not digest:
         code = call(f"digest of {text}", loading.digest, plugin.module, plugin.member, made)
         # a library may have opened the weights file unseen
         digest = model_digest(spec, scale, code, [weights] if weights else [])

@@ -120,12 +120,12 @@ def test_a_weights_file_counts_by_its_content(tmp_path):
 def test_interpolated_weights_of_a_file_show_when_they_are_loaded(tmp_path):
     file = tmp_path / "mine.safetensors"
     file.write_bytes(packaged_weights("baselines")["esrgan", 4].read_bytes())
-    assert by_files(f"esrgan@0.5:{file}", 4)[1] is None
+    assert by_files(f"esrgan@0.5:{file}", 4)[1] == ""
     assert load_model(f"esrgan@0.5:{file}", 4, "cpu").digest != load_model(f"esrgan@0.6:{file}", 4, "cpu").digest
 
 
 def test_code_of_others_shows_when_it_is_loaded(models):
-    assert by_files(f"{models}:Nearest", 4) == ("Nearest", None)
+    assert by_files(f"{models}:Nearest", 4) == ("Nearest", "")
 
 
 def test_a_folder_of_results_counts_by_each_file(tmp_path):
