@@ -153,7 +153,7 @@ def stages(root: Path, side: int, images: int, repeats: int) -> None:
     from srbench.data.datasets import Folder
     from srbench.images.io import encode_png, pixels_sha256, quantize, read_uint8
     from srbench.images.resize import upscale
-    from srbench.plugins.registry import open_metric
+    from srbench.metrics.loading import open_metric
 
     torch.set_num_threads(1)
     hr, _, sr = write_images(root, side, images)

@@ -27,8 +27,8 @@ from srbench.api import load_model
 from srbench.data.datasets import packaged_photos
 from srbench.files.atomic import write_whole
 from srbench.interfaces import ImagePair
+from srbench.metrics.loading import load_metric
 from srbench.pages.plot_style import COLOURS, new_figure, plot_style, svg
-from srbench.plugins.registry import load_metric
 from srflow.training.grid_loss import edges_on_grid
 from srflow.training.sample_losses import stripes
 

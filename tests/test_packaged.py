@@ -26,8 +26,9 @@ from srbench.files.config import load_toml
 from srbench.files.hashes import sha256_file
 from srbench.images.io import luma, pixels_sha256, quantize_round
 from srbench.interfaces import StochasticSRModel, WeightsInfo
+from srbench.metrics.loading import load_metric
 from srbench.models.loading import load_model
-from srbench.plugins.registry import load_dataset, load_metric
+from srbench.plugins.registry import load_dataset
 from srbench.weights.files import load_weights
 from srflow import SRFlow
 from srflow.presets import SecondStagePreset, SRFlowPreset

@@ -18,8 +18,8 @@ from record_runs import by_image, timeless_records, values_in
 from safetensors.torch import load_file, save_file
 
 from srbench.files.hashes import sha256_file
+from srbench.metrics.loading import open_metric
 from srbench.pages.markdown import escape
-from srbench.plugins.registry import open_metric
 from srbench.weights.files import load_weights
 
 METRICS = ["psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma"]

@@ -13,11 +13,11 @@ from srbench.benchmark.plan import RequestDigests
 from srbench.benchmark.sampler import source_of
 from srbench.data.datasets import has_hr
 from srbench.interfaces import Dataset, PrecomputedResults, StochasticSRModel
+from srbench.metrics.loading import LoadedMetric
 from srbench.metrics.suite import Suite, open_metrics, read_suite
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, load_model, wrap_model
 from srbench.models.precomputed import ResultFolder
-from srbench.plugins.registry import LoadedMetric
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, Setting
 from srbench.run_folder.request import RunSpec
 from srbench.words import is_file_name, unknown

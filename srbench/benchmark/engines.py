@@ -28,8 +28,8 @@ from srbench.interfaces import Dataset
 from srbench.machine.facts import hardware
 from srbench.machine.processes import suitable_workers
 from srbench.machine.workers import ONE_THREAD, TRIES, WorkerDied, WorkerProcesses, for_workers
+from srbench.metrics.loading import open_metric
 from srbench.models.loading import LoadedModel
-from srbench.plugins.registry import open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.request import RunSpec

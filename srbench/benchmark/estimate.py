@@ -14,7 +14,7 @@ from srbench.benchmark.sampler import Sampler, read_pair
 from srbench.benchmark.scorer import Scorer
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.plugins.registry import LoadedMetric
+from srbench.metrics.loading import LoadedMetric
 from srbench.run_folder.folder import check_folder
 from srbench.run_folder.location import folder_of
 from srbench.run_folder.protocol import Setting

@@ -18,9 +18,9 @@ from srbench.images.io import quantize, read_uint8
 from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
 from srbench.machine.processes import suitable_workers
 from srbench.machine.workers import WorkerDied, map_items
+from srbench.metrics.loading import LoadedMetric, counted
 from srbench.metrics.suite import OF_SETS, Suite, open_metrics, read_suite
 from srbench.models.precomputed import ResultFolder
-from srbench.plugins.registry import LoadedMetric, counted
 from srbench.run_folder.measured import Measured
 from srbench.run_folder.records import Value, to_json
 from srbench.run_folder.request import SUITE

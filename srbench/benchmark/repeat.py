@@ -7,10 +7,10 @@ from srbench.benchmark.outcome import Outcome
 from srbench.benchmark.plan import RequestDigests, plan
 from srbench.data.benchmark_sets.table import benchmark_sets, is_here
 from srbench.interfaces import MetricFacts, SRBenchError
+from srbench.metrics.loading import metric_digest, parse_metric
 from srbench.metrics.suite import read_suite
 from srbench.models.digest import digest_by_files
 from srbench.models.names import ModelSpec
-from srbench.plugins.registry import metric_digest, parse_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.location import folder_of
 from srbench.run_folder.manifest import is_run

@@ -19,10 +19,10 @@ from srbench.benchmark.work import Made, Worker
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.machine.facts import software
 from srbench.machine.workers import TRIES, WorkerDied, WorkerProcesses
+from srbench.metrics.loading import LoadedMetric, open_metric
 from srbench.metrics.suite import open_metrics
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
-from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import SUMS, RunFolder
 from srbench.run_folder.journal import Journal, writing

@@ -13,7 +13,8 @@ from torch import Tensor
 from srbench.benchmark import BenchmarkError
 from srbench.interfaces import ImagePair, Metric, MetricFacts, Model, SRBenchError
 from srbench.metrics.cost import Making
-from srbench.plugins.registry import LoadedMetric, call
+from srbench.metrics.loading import LoadedMetric
+from srbench.plugins.registry import call
 from srbench.run_folder.records import SampleRecord, Value
 
 Scored = tuple[MetricFacts, Value | None, str, float]

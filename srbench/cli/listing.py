@@ -159,7 +159,8 @@ def _models() -> Iterator[tuple[str, ...]]:
 
 
 def _metrics() -> Iterator[tuple[str, str]]:
-    from srbench.plugins.registry import FAMILIES, registered
+    from srbench.metrics.loading import FAMILIES
+    from srbench.plugins.registry import registered
 
     for name in registered("metrics"):
         yield name, about("metrics", name)

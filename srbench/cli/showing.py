@@ -120,7 +120,8 @@ def _direction(metric: MetricFacts) -> str:
 
 
 def _metric(name: str) -> Iterator[Fact]:
-    from srbench.plugins.registry import open_metric, registered
+    from srbench.metrics.loading import open_metric
+    from srbench.plugins.registry import registered
 
     facts = open_metric(name).facts
     seen = {"uint8": "8-bit outputs", "float": "8-bit outputs", "returned": "outputs as returned", "model": "the model"}

@@ -19,8 +19,8 @@ from srbench.images.io import write_png
 from srbench.interfaces import MetricFacts
 from srbench.metrics import MetricError
 from srbench.metrics.from_pyiqa import created, quiet, version_and_licence
+from srbench.metrics.loading import completed
 from srbench.plugins.identity import held_digest
-from srbench.plugins.registry import completed
 
 DISTANCES = {"fid": "frechet", "kid": "mmd"}
 """Names, and pyiqa's names of the distance between features."""

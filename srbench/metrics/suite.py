@@ -15,7 +15,8 @@ from typing import Literal
 from srbench.files.config import load_preset, preset_names
 from srbench.interfaces import GROUPS, Metric, SRBenchError
 from srbench.metrics import MetricError
-from srbench.plugins.registry import LoadedMetric, load_metric, open_metric, parse_metric, registered
+from srbench.metrics.loading import LoadedMetric, load_metric, open_metric, parse_metric
+from srbench.plugins.registry import registered
 
 BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
 """Several metrics under one name."""

@@ -3,10 +3,9 @@
     psnr                        an entry point
     package.module:Name         a class or function of an installed package
     path/to/file.py:Name        a class or function of a file
-    pyiqa:dists                 a metric of a registered family
 
-Only the named plug-in is imported, so a broken one does not affect the others. ``srbench.models`` lists further names
-of models.
+Only the named plug-in is imported, so a broken one does not affect the others. ``srbench.models`` and
+``srbench.metrics.loading`` list further names of models and metrics.
 """
 
 from __future__ import annotations
@@ -20,36 +19,21 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from srbench.files.hashes import sha256_file
-from srbench.interfaces import GROUPS, Dataset, MappedMetric, Metric, MetricFacts, SRBenchError
+from srbench.interfaces import Dataset, SRBenchError
 from srbench.plugins import PluginError
-from srbench.plugins.code_digest import (
-    imported_again,
-    our_packages,
-    package_digest,
-    reachable,
-    source_of,
-    texts_digest,
-)
+from srbench.plugins.code_digest import imported_again, our_packages, reachable
 from srbench.plugins.identity import Loading
 from srbench.words import one_line, unknown
 
-MOST_DIGITS = 12
-"""Largest number of decimals of a printed metric."""
-_PARAMETERS = "srbench.metrics.parameters"
-"""Module through which our metrics read their packaged parameters, which lie in a folder of the same name."""
 _OF_FILE = "srbench_user_"
 """First part of the names of modules that are files named by users."""
-FAMILIES = "metric_families"
-"""Entry point group of classes that implement many metrics, chosen by an argument ``variant``: ``pyiqa:dists``; all
-other arguments that a user typed are handed on."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +66,6 @@ class Plugin:
             return {}
 
 
-@dataclass(frozen=True)
-class LoadedMetric:
-    """A metric of a run."""
-
-    metric: Metric
-    facts: MetricFacts
-    """The metric's own facts, completed for the run."""
-
-
 @cache
 def registered(kind: str) -> dict[str, EntryPoint]:
     """Entry points of the group ``srbench.KIND`` by name, sorted; looked up once per process, nothing is imported."""
@@ -114,105 +89,6 @@ def find_plugin(kind: str, text: str) -> Plugin:
             return _member(call(f"module {before}", importlib.import_module, before), name, text)
     ways = [*points, "package.module:Name", "file.py:Name"]
     raise PluginError(unknown(kind.removesuffix("s"), text if text.isidentifier() else before or text, ways))
-
-
-def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
-    """Take ``psnr+channels=Y+border=4`` apart: its name, as ``find_plugin`` takes it, and the arguments of its class.
-
-    Whole numbers become integers, other values stay text.
-    """
-    found = re.fullmatch(r"(.+?)((?:\+\w+=[^+]+)*)", text)
-    name, rest = (found[1], found[2]) if found else (text, "")
-    pairs = (part.split("=", 1) for part in rest.split("+")[1:])
-    return name, {key: int(value) if value.isdecimal() and len(value) < 19 else value for key, value in pairs}
-
-
-def open_metric(text: str, quantize: str = "floor", samples: int | None = None) -> LoadedMetric:
-    """Create the metric that ``text`` names, for outputs that became 8-bit images by ``quantize``.
-
-    ``samples`` is the number of samples per image, which the signatures of some metrics state; None: unknown.
-    Raises PluginError, or the metric's own SRBenchError for unusable parameters.
-    """
-    name, parameters = parse_metric(text)
-    family, colon, variant = name.partition(":")
-    is_variant = bool(colon) and family in registered(FAMILIES)
-    with Loading() as loading:
-        plugin = find_plugin(FAMILIES, family) if is_variant else find_plugin("metrics", name)
-        # a family knows the arguments of each of its metrics itself
-        refused = [key for key in parameters if (key == "variant" if is_variant else not plugin.takes(key))]
-        if refused:
-            raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; leave it out")
-        arguments = parameters | ({"variant": variant} if is_variant else {})
-        metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
-    facts = _checked_facts(metric, f"metric {text}")
-    digest = metric_digest(text, quantize)
-    if digest is None:
-        code = call(f"digest of metric {text}", loading.digest, plugin.module, plugin.member, metric)
-        digest = texts_digest(code, repr(sorted(arguments.items())), quantize)
-    facts = completed(facts, text, digest, quantize)
-    return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
-
-
-def metric_digest(text: str, quantize: str) -> str | None:
-    """The digest that ``open_metric`` gives a metric of this distribution, without loading it; None for any other.
-
-    It covers its code, its arguments (files among them by their content), and the packaged parameters, if its code
-    reads any.
-    """
-    name, parameters = parse_metric(text)
-    if name not in registered("metrics") or not is_ours("metrics", name):
-        return None
-    point = registered("metrics")[name]
-    files = [Path(value) for value in parameters.values() if isinstance(value, str) and Path(value).is_file()]
-    source = reachable(point.module, source_of(point.module))[0].get(_PARAMETERS)
-    files += sorted(source.with_suffix("").glob("*.safetensors")) if source else []
-    sums = [sha256_file(file) for file in files]
-    return texts_digest(package_digest(point.module), point.attr, repr(sorted(parameters.items())), quantize, *sums)
-
-
-def _checked_facts(metric: Metric, what: str) -> MetricFacts:
-    """The facts of a metric. Raises PluginError for facts that no table could show."""
-    facts = getattr(metric, "facts", None)
-    if not isinstance(facts, MetricFacts) or not callable(metric):
-        raise PluginError(f"{what} needs facts (srbench.interfaces.MetricFacts) and has to be callable")
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", facts.name):
-        raise PluginError(f"{what}: its name {facts.name!r} may contain only letters, digits and _")
-    if not (str(facts.title).strip() and type(facts.digits) is int and 0 <= facts.digits <= MOST_DIGITS):
-        raise PluginError(f"{what}: needs a title, and 0 to {MOST_DIGITS} digits after the point")
-    if (facts.map is not None) != isinstance(metric, MappedMetric):
-        raise PluginError(f"{what}: the fact map and a method map go together; add the missing one, or drop both")
-    if facts.group not in GROUPS or facts.direction not in (-1, 0, 1):
-        raise PluginError(f"{what}: its group must be one of {', '.join(GROUPS)}, and its direction -1, 0 or 1")
-    return facts
-
-
-def completed(facts: MetricFacts, spec: str, digest: str, quantize: str) -> MetricFacts:
-    """The facts of a metric in a run: its name as typed, the full signature and protocol.
-
-    A signature is name, channels, ``floor``, ``round`` or ``float`` for the outputs seen, and the rest. If the metric
-    states none, a digest of the code and the parameters take its place.
-    """
-    name, seen = facts.name.upper().replace("_", "-"), {"returned": "float", "model": ""}.get(facts.sees, quantize)
-    if facts.signature:
-        first, *rest = facts.signature.split("|")
-        parts = [name, first, seen, *rest]
-    else:
-        own = "".join(f"+{key}={value}" for key, value in parse_metric(spec)[1].items())
-        parts = [name, f"code {digest[:8]}{own}", "" if seen in ("float", "floor") else seen]
-    protocol = facts.protocol.replace("{quantize}", quantize)
-    return replace(facts, spec=spec, digest=digest, protocol=protocol, signature="|".join(filter(None, parts)))
-
-
-def counted(facts: MetricFacts, samples: str) -> MetricFacts:
-    """The facts with the number of samples per image in the signature, if all samples of an image make one value."""
-    if facts.per != "image" or facts.sees == "model":
-        return facts
-    return replace(facts, signature=f"{facts.signature}|n{samples}")
-
-
-def load_metric(text: str) -> Metric:
-    """Create the metric that ``text`` names. Raises PluginError."""
-    return open_metric(text).metric
 
 
 def load_dataset(text: str, scale: int) -> Dataset:

@@ -13,7 +13,7 @@ from msgspec import to_builtins
 
 from srbench.files.atomic import write_synced
 from srbench.files.config import ConfigError, structure
-from srbench.plugins.registry import MOST_DIGITS
+from srbench.metrics.loading import MOST_DIGITS
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest
 from srbench.run_folder.records import strict_json

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from srbench.interfaces import MetricFacts
-from srbench.plugins.registry import parse_metric
+from srbench.metrics.loading import parse_metric
 from srbench.run_folder import NothingMeasuredError, RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Protocol, Setting

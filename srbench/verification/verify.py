@@ -22,10 +22,11 @@ from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, quantize, quantize_floor
 from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
 from srbench.machine.facts import environment
+from srbench.metrics.loading import LoadedMetric, open_metric
 from srbench.models import ModelFacts
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
-from srbench.plugins.registry import LoadedMetric, open_metric, registered
+from srbench.plugins.registry import registered
 from srbench.reporting.check import report_findings
 from srbench.run_folder.folder import SUMS, RunFolder, is_kept, read_sums
 from srbench.run_folder.kept_images import kept_outputs, kept_pair, same_outputs

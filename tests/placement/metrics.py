@@ -7,7 +7,8 @@ import torch
 
 from srbench.interfaces import ImagePair
 from srbench.metrics import lpips, lr_psnr, psnr, ssim
-from srbench.plugins.registry import load_metric, registered
+from srbench.metrics.loading import load_metric
+from srbench.plugins.registry import registered
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the statistics of arbitrary numbers
 SIZE = {"height": 24, "width": 48}

@@ -10,7 +10,8 @@ from small_presets import PRESETS
 
 from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.interfaces import ImagePair, WeightsInfo
-from srbench.plugins.registry import find_plugin, load_metric
+from srbench.metrics.loading import load_metric
+from srbench.plugins.registry import find_plugin
 from srbench.training.breakdown import Breakdowns
 from srbench.training.learner import moving_average
 from srbench.training.loop import Training

@@ -17,7 +17,7 @@ import baselines.train
 import srflow.training.second_stage
 import srflow.training.train
 from srbench.images.io import write_png
-from srbench.plugins.registry import load_metric
+from srbench.metrics.loading import load_metric
 from srbench.training.folder import Journal, resumed
 from srbench.training.request import TrainingRequest
 

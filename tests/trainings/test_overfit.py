@@ -9,7 +9,7 @@ from baselines.zoo import load_esrgan, load_rrdb
 from srbench.data.datasets import Folder, packaged_photos
 from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import upscale
-from srbench.plugins.registry import load_metric
+from srbench.metrics.loading import load_metric
 from srflow.zoo import load_srflow
 
 SHORT = ("training.patch=32", "training.checkpoint_every=1000", "training.validate_every=1000")

@@ -19,10 +19,10 @@ from srbench.images.folders import images_in
 from srbench.images.io import header_size
 from srbench.interfaces import SRBenchError
 from srbench.machine.processes import suitable_workers
+from srbench.metrics.loading import open_metric
 from srbench.metrics.protocols.families import family, suites_of
 from srbench.metrics.protocols.table import Protocol
 from srbench.models.precomputed import ResultFolder
-from srbench.plugins.registry import open_metric
 from srbench.terminal.progress import Progress, Step, silent
 
 if TYPE_CHECKING:

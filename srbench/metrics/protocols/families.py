@@ -11,9 +11,9 @@ from statistics import fmean
 from torch import Tensor
 
 from srbench.metrics import MetricError
+from srbench.metrics.loading import parse_metric
 from srbench.metrics.protocols.table import Protocol
 from srbench.metrics.suite import read_suite, suite_names
-from srbench.plugins.registry import parse_metric
 from srbench.words import unknown
 
 Found = Iterator[tuple[Protocol, float]]

@@ -17,7 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 from srbench.images.io import PNG
 from srbench.interfaces import ImagePair, MapFacts, MappedMetric, MetricFacts, SRBenchError
 from srbench.metrics.default_map import mapped
-from srbench.plugins.registry import call, load_metric
+from srbench.metrics.loading import load_metric
+from srbench.plugins.registry import call
 
 if TYPE_CHECKING:
     from torch import Tensor

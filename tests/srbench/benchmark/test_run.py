@@ -19,8 +19,8 @@ from srbench.benchmark.run import run
 from srbench.benchmark.sampler import Sampler
 from srbench.data.datasets import Folder
 from srbench.images.io import quantize_floor, read_image, write_png
+from srbench.metrics.loading import load_metric
 from srbench.metrics.suite import read_suite
-from srbench.plugins.registry import load_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.location import dated_folder
 from srbench.run_folder.manifest import read_manifest

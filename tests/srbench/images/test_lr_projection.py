@@ -12,7 +12,8 @@ from srbench.images.lr_projection import (
     upscale_consistently,
 )
 from srbench.images.resize import downscale, upscale
-from srbench.plugins.registry import load_dataset, load_metric
+from srbench.metrics.loading import load_metric
+from srbench.plugins.registry import load_dataset
 
 
 def images(*shape):

@@ -11,7 +11,7 @@ from srbench.images.io import quantize_floor
 from srbench.images.resize import downscale_uint8
 from srbench.interfaces import ImagePair
 from srbench.metrics.colour_shift import ColourShift
-from srbench.plugins.registry import open_metric
+from srbench.metrics.loading import open_metric
 
 # Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula", 2005, table 1: pairs 1, 7, 9, 15, 17, 21, 25, 30, 34
 PUBLISHED = [

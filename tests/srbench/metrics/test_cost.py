@@ -16,8 +16,8 @@ from torch import nn
 from srbench.images.lr_projection import Consistent
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.metrics.cost import Making, Memory, Operations, Parameters, Seconds, parameters_of, probe
+from srbench.metrics.loading import load_metric
 from srbench.models.precomputed import ResultFolder
-from srbench.plugins.registry import load_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
 

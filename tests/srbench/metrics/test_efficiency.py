@@ -19,7 +19,7 @@ from srbench.interfaces import SRBenchError
 from srbench.metrics import efficiency
 from srbench.metrics.cost import Making
 from srbench.metrics.efficiency import NTIRE25, NTIRE26, MultiplyAdds, Runtime, Size, _counted, multiply_adds
-from srbench.plugins.registry import load_metric, open_metric
+from srbench.metrics.loading import load_metric, open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
 

@@ -14,12 +14,13 @@ from srbench.interfaces import ImagePair, MappedMetric
 from srbench.metrics import MetricError, lpips_network, naturalness
 from srbench.metrics.consistency import LRPSNR
 from srbench.metrics.diversity import Sigma
+from srbench.metrics.loading import open_metric
 from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
 from srbench.metrics.parameters import packaged, parameter_file
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR, SSIM
 from srbench.plugins.code_digest import source_roots
-from srbench.plugins.registry import open_metric, registered
+from srbench.plugins.registry import registered
 
 ROOT = Path(__file__).parents[3]
 PER_SAMPLE = (PSNR, SSIM, LPIPS, LRPSNR, NIQE, BRISQUE, PIQUE)

@@ -24,11 +24,11 @@ from srbench.benchmark.run import run
 from srbench.images.io import read_image, write_png
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.metrics.from_pyiqa import OF_SETS, PyIQA, version_and_licence
+from srbench.metrics.loading import LoadedMetric, open_metric
 from srbench.metrics.parameters import packaged
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.suite import open_metrics
 from srbench.plugins import PluginError
-from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
 from srbench.verification.verify import verify

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from srbench.images.io import write_png
+from srbench.metrics.loading import metric_digest, open_metric
 from srbench.models.digest import digest_by_files
 from srbench.models.loading import load_model, wrap_model
 from srbench.models.names import ModelSpec
 from srbench.models.third_party import load_file
-from srbench.plugins.registry import metric_digest, open_metric, registered
+from srbench.plugins.registry import registered
 from srbench.weights.files import packaged_weights, save_weights
 
 
@@ -168,7 +169,8 @@ def test_no_digest_needs_torch():
 import sys
 from srbench.models.digest import digest_by_files
 from srbench.models.names import ModelSpec
-from srbench.plugins.registry import metric_digest, registered
+from srbench.metrics.loading import metric_digest
+from srbench.plugins.registry import registered
 for name in {OURS!r}:
     assert digest_by_files(ModelSpec.parse(name), 4)
 for name in registered("metrics"):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from srbench.metrics.loading import open_metric
 from srbench.models.loading import load_model, wrap_model
 from srbench.plugins import PluginError
-from srbench.plugins.registry import load_dataset, open_metric
+from srbench.plugins.registry import load_dataset
 
 MODEL = """
 import os

@@ -10,11 +10,12 @@ from srbench.images.io import write_png
 from srbench.images.lr_projection import make_consistent
 from srbench.images.resize import downscale
 from srbench.interfaces import SRBenchError, StochasticSRModel
+from srbench.metrics.loading import load_metric
 from srbench.models.inference import Draw, upscale
 from srbench.models.loading import load_model, ready_models
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins import PluginError, registry
-from srbench.plugins.registry import find_plugin, load_dataset, load_metric, registered
+from srbench.plugins.registry import find_plugin, load_dataset, registered
 from srbench.weights.files import WeightsError, save_weights
 
 PLUGIN = '''

@@ -13,8 +13,8 @@ from srbench.benchmark.run import run
 from srbench.images.io import encode_png, read_uint8
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics.default_map import mapped
+from srbench.metrics.loading import load_metric
 from srbench.plugins import PluginError
-from srbench.plugins.registry import load_metric
 from srbench.reporting.figures.error_maps import MapKind, coloured, map_file, maps_of
 from srbench.reporting.report import write_report
 
