@@ -49,8 +49,8 @@ def worked(tmp_path_factory):
 
 
 def test_blocks():
-    assert [kind for kind, _ in BLOCKS].count("sh") == 6
-    assert sum(text.startswith("# my_") for _, text in BLOCKS) == 6
+    assert [kind for kind, _ in BLOCKS].count("sh") == 7
+    assert sum(text.startswith("# my_") for _, text in BLOCKS) == 7
     assert all(len(text.strip().splitlines()) <= 26 for _, text in BLOCKS)
 
 
