@@ -20,6 +20,8 @@ def test_a_device_that_is_not_there_is_an_error(device, tmp_path):
 @pytest.mark.parametrize(
     ("device", "processes", "expected"),
     [
+        ("cpu", 1, "cpu"),
+        ("cpu", 2, "cpu"),
         ("cuda", 1, "cuda"),
         ("cuda:1", 1, "cuda:1"),
         ("cuda", 2, "cuda"),
@@ -30,14 +32,17 @@ def test_a_device_that_is_not_there_is_an_error(device, tmp_path):
 )
 def test_the_device_is_the_one_asked_for(device, processes, expected, tmp_path, monkeypatch):
     """On a machine with two GPUs."""
-    accelerate = SimpleNamespace(device=torch.device("cuda"), num_processes=processes)
     monkeypatch.setattr(accelerator.torch, "empty", lambda *size, device: None)
-    monkeypatch.setattr(accelerator, "Accelerator", lambda **options: accelerate)
+    monkeypatch.setattr(
+        accelerator,
+        "Accelerator",
+        lambda cpu, **options: SimpleNamespace(device=torch.device("cpu" if cpu else "cuda"), num_processes=processes),
+    )
     if " " in expected:
         with pytest.raises(TrainingError, match=expected):
             accelerator_on(device, None, tmp_path)
     else:
-        assert accelerator_on(device, None, tmp_path) == (accelerate, torch.device(expected))
+        assert accelerator_on(device, None, tmp_path)[1] == torch.device(expected)
 
 
 def test_a_tracker_that_is_not_installed_is_an_error(tmp_path, monkeypatch):
