@@ -17,15 +17,24 @@ from srbench.weights.download import require_online
 from srbench.weights.files import WeightsError
 from srbench.words import one_line
 
-LAYERS = {
-    network: {
-        f"conv{stage}_{i}": 2 * (sum(sizes[: stage - 1]) + i) + stage - 3
-        for stage, size in enumerate(sizes, 1)
-        for i in range(1, size + 1)
-    }
-    for network, sizes in {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}.items()
-}
-"""Position of every convolution in torchvision's ``features``, which also count ReLUs and poolings."""
+
+def _positions(*convolutions: int) -> dict[str, int]:
+    """Positions in torchvision's ``features`` from the number of convolutions in each stage.
+
+    A ReLU follows every convolution, and a pooling every stage.
+    """
+    positions = {}
+    position = 0
+    for stage, number in enumerate(convolutions, 1):
+        for convolution in range(1, number + 1):
+            positions[f"conv{stage}_{convolution}"] = position
+            position += 2
+        position += 1
+    return positions
+
+
+LAYERS = {"vgg16": _positions(2, 2, 3, 3, 3), "vgg19": _positions(2, 2, 4, 4, 4)}
+"""Position of every convolution of a network in torchvision's ``features``."""
 
 
 class PerceptualLoss(nn.Module):
