@@ -65,14 +65,17 @@ class Network:
         with torch.device("meta"):
             trunk = _AlexNet() if parts.net == "alex" else _trunk_of_the_package(parts.net)
         trunk.load_state_dict(_trunk(parts, trunk.state_dict()), assign=True)
-        self._trunk = trunk.to(device).eval().requires_grad_(requires_grad=False)
+        layout: Any = {"memory_format": torch.channels_last}  # an eighth faster on a CPU
+        trunk.to(device, **layout)
+        self._trunk = trunk.eval().requires_grad_(requires_grad=False)
         self._heads = [head.to(device).flatten() for _, head in sorted(read_checkpoint(parts.heads).items())]
         self._mean, self._scale = _MEAN.to(device), _SCALE.to(device)
 
     def features(self, image: Tensor) -> list[Tensor]:
         """(3, H, W) in 0..255 -> feature maps (1, c, h, w), every pixel's channels scaled to length one."""
-        signal = (image.to(self._mean) / 127.5 - 1 - self._mean) / self._scale
-        return [maps / (maps.norm(dim=1, keepdim=True) + 1e-10) for maps in self._trunk(signal[None])]
+        signal = ((image.to(self._mean) / 127.5 - 1 - self._mean) / self._scale)[None]
+        maps = self._trunk(signal.contiguous(memory_format=torch.channels_last))
+        return [each / (torch.linalg.vector_norm(each, dim=1, keepdim=True) + 1e-10) for each in maps]
 
     def differences(self, these: list[Tensor], those: list[Tensor]) -> list[Tensor]:
         """Two lists of maps -> weighted squared differences at every pixel, (1, 1, h, w) each."""

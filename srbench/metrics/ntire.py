@@ -25,10 +25,10 @@ def _cropped(images: Tensor, pair: ImagePair) -> tuple[Tensor, Tensor]:
 
 
 def _maps(samples: Tensor, pair: ImagePair) -> Tensor:
-    """LPIPS maps of the crops, (n, h, w) float32 on the CPU."""
+    """LPIPS maps of the crops, (n, h, w) float64 on the CPU."""
     lpips, (images, hr) = LPIPS(), _cropped(samples, pair)
     require_side(images, lpips.smallest_side, "LPIPS", pair.name)
-    return lpips.maps(images, hr).cpu()
+    return lpips.maps(images, hr).cpu().double()
 
 
 class SpatialLPIPS(ImageMetric):
@@ -48,7 +48,7 @@ class SpatialLPIPS(ImageMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,)."""
-        return _maps(images, pair).mean(dim=(1, 2)).double()
+        return _maps(images, pair).mean(dim=(1, 2))
 
 
 class Diversity(ImageMetric):
@@ -71,10 +71,10 @@ class Diversity(ImageMetric):
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """() in percent; raises MetricError where a sample is HR itself."""
         maps = _maps(images, pair)
-        best = maps.mean(dim=(1, 2)).min().double()
+        best = maps.mean(dim=(1, 2)).min()
         if not best > 0:
             raise MetricError(f"{pair.name}: a sample equals HR, so the diversity is undefined; leave it out")
-        return 100 * (best - maps.amin(dim=0).mean().double()) / best
+        return 100 * (best - maps.amin(dim=0).mean()) / best
 
 
 class WorstLRPSNR(ImageMetric):
