@@ -160,7 +160,10 @@ def source_roots(package: str) -> tuple[Path, ...]:
 @cache
 def version_of(package: str) -> str:
     """Version of the distribution behind a top-level package; builds of one version (``+cpu``) are equal."""
-    found = {one.name: one.version.partition("+")[0] for one in reversed(_distributions().get(package, []))}
+    installed = _distributions().get(package, [])
+    if not installed and _is_ours(package):  # an editable installation lists none of our files
+        installed = list(distributions(name=_DISTRIBUTION))
+    found = {one.name: one.version.partition("+")[0] for one in reversed(installed)}
     return ", ".join(f"{name} {found[name]}" for name in sorted(found)) or "unknown"
 
 

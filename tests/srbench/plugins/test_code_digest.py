@@ -132,6 +132,13 @@ def test_what_is_followed(tmp_path, monkeypatch):
     assert libraries == {"numpy", "torch"}
 
 
+def test_srbench_counts_for_a_plugin_by_its_version(tmp_path):
+    (tmp_path / "mine.py").write_text("from srbench.metrics import psnr\n")
+    sources, libraries = reachable("mine", tmp_path / "mine.py")
+    assert (list(sources), libraries) == (["mine"], {"srbench"})
+    assert code.version_of("srbench") == f"sr-bench {srbench.__version__}"
+
+
 def test_versions_of_libraries_count_but_not_their_builds(tmp_path, monkeypatch):
     (tmp_path / "m.py").write_text("import torch\n")
     found = []
