@@ -9,8 +9,8 @@ from pathlib import Path
 from baselines.convert import convert_esrgan, convert_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.files.hashes import sha256_bytes
-from srbench.weights.files import TRAINING, WeightsError, load_metadata
-from srbench.weights.metadata import read_metadata
+from srbench.weights.files import TRAINING, WeightsError
+from srbench.weights.metadata import stated_metadata
 from srbench.weights.pretrained import Family, load_pretrained
 from srbench.weights.table import cached_path, find_released
 
@@ -56,7 +56,7 @@ def _initial_rrdb(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet
     """
     if weights is None:
         return load_rrdb(scale)
-    metadata = read_metadata(load_metadata(weights), weights) if weights.suffix == ".safetensors" else None
+    metadata = stated_metadata(weights)
     wanted = metadata.start if metadata else None
     source = metadata.converted_from_sha256 if metadata else network.weights.sha256
     released, is_released = cached_path("rrdb-psnr-x4"), source == find_released("esrgan-x4").sha256

@@ -20,8 +20,7 @@ from srbench.plugins import PluginError
 from srbench.plugins.code_digest import texts_digest
 from srbench.plugins.identity import Loading, given_digest
 from srbench.plugins.registry import Plugin, call, find_plugin
-from srbench.weights.files import load_metadata
-from srbench.weights.metadata import read_metadata
+from srbench.weights.metadata import stated_metadata
 from srbench.words import one_line
 
 SCALES = (2, 3, 4, 8)
@@ -64,6 +63,8 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
         plugin = find_plugin("models", spec.name)
         made = call(text, plugin.factory, **_arguments(plugin, spec, weights, scale))
     model = _with_scale(made, text, scale)
+    if digest and weights and digest_by_files(spec, scale) != digest:
+        raise PluginError(f"{weights}: changed while it was read, as by a training; run the command again")
     if not digest:
         code = call(f"digest of {text}", loading.digest, plugin.module, plugin.member, made)
         # a library may have opened the weights file unseen
@@ -100,8 +101,8 @@ def scale_of(text: str) -> int | None:
     if spec.is_network:
         return load_file(Path(spec.name)).scale
     if weights := spec.weights_file():
-        is_ours = weights.suffix == ".safetensors"
-        return read_metadata(load_metadata(weights), weights).scale if is_ours else None
+        metadata = stated_metadata(weights)
+        return metadata.scale if metadata else None
     scale = getattr(find_plugin("models", spec.name).factory, "scale", None)
     return scale if type(scale) is int else None
 

@@ -2,7 +2,8 @@
 
     srflow                      a registered model
     srflow:FILE                 the same with the weights of a file or an official checkpoint
-    srflow:RUN                  the same with the weights of a finished training, by its folder
+    srflow:RUN                  the same with the weights of a training, by its folder; before its end, those of the last
+                                checkpoint
     srflow:NAME                 the same with fetched weights, by their name in ``srbench list weights``
     esrgan@0.7                  0.7 of its weights and 0.3 of the weights that their training started from (network
                                 interpolation); also before a colon: ``esrgan@0.7:FILE``
@@ -103,7 +104,7 @@ class ModelSpec:
         """The weights file after the colon; None for the model's own weights. Raises WeightsError if it is missing."""
         if not self.weights:
             return None
-        path = weights_in(Path(self.weights))
+        path = weights_in(Path(self.weights), unfinished=True)
         if path.is_file():
             return path
         if self.weights not in released_weights():

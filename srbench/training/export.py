@@ -17,10 +17,10 @@ from srbench.interfaces import TEMPERATURE
 from srbench.pages import markdown
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
-from srbench.training.folder import BEST, read_description
+from srbench.training.folder import BEST
 from srbench.training.validation import MOST, SIDE
 from srbench.weights.files import TRAINED, weights_content, weights_in
-from srbench.weights.metadata import WeightsMetadata, load_described
+from srbench.weights.metadata import WeightsMetadata, load_described, read_training
 
 
 def export(
@@ -31,11 +31,11 @@ def export(
     Returns both paths; without ``out``, the file is ``MODEL-PRESET.safetensors``. Its metadata are those of the
     training and the validation results, the ``licence`` in place of "not stated", and the ``temperature`` at which a
     model that samples competes in reports.
-    Raises TrainingError if ``run`` holds no training, or no validated weights for ``best``, or ``out`` is one of the
-    training's own files; SRBenchError if another file is at ``out``; WeightsError if the training is not finished or
-    its files are damaged.
+    Raises TrainingError if there are no validated weights for ``best``, or ``out`` is one of the training's own files;
+    SRBenchError if another file is at ``out``; WeightsError if ``run`` holds no training, or the training is not
+    finished or its files are damaged.
     """
-    _, request = read_description(run)
+    _, request = read_training(run)
     tensors, metadata = load_described(weights_in(run))
     out = out or Path(f"{metadata.model}-{metadata.preset}.safetensors")
     if out.suffix != ".safetensors":

@@ -23,12 +23,11 @@ from srbench.interfaces import Metric
 from srbench.training import TrainingError
 from srbench.training.config import TrainingPreset
 from srbench.training.request import TrainingRequest
-from srbench.weights.files import TRAINING, WeightsError, save_weights
-from srbench.weights.metadata import WeightsMetadata, read_metadata
+from srbench.weights.files import CHECKPOINT, TRAINING, save_weights
+from srbench.weights.metadata import WeightsMetadata, read_training
 from srbench.words import one_line
 
 PRESET = "preset.toml"
-CHECKPOINT = "checkpoint.pt"
 BEST = "best.safetensors"
 LOCK = "training.lock"
 LOSSES = "train.csv"
@@ -149,7 +148,7 @@ class TrainingFolder:
             write_whole(self.path / PRESET, to_toml(preset).encode())
             write_whole(self.path / TRAINING, json.dumps(description, indent=1).encode())
             return
-        known, begun = read_description(self.path)
+        known, begun = read_training(self.path)
         self._metadata = replace(self._metadata, preset=known.preset)
         ours = _compared(self._metadata) | {"validation": request.validation and str(request.validation.resolve())}
         theirs = _compared(known) | {"validation": begun["validation"]}
@@ -202,28 +201,13 @@ class TrainingFolder:
         save_weights(self.path / name, tensors, metadata.text())
 
 
-def read_description(run: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
-    """The metadata that a training began with, and its request.
-
-    Raises TrainingError if the folder holds no training.
-    """
-    path = run / TRAINING
-    try:
-        saved = json.loads(path.read_text())
-        return read_metadata(saved["facts"], path), dict(saved["request"])
-    except OSError:
-        raise TrainingError(f"{run}: not the folder of a training; name one that srbench train has made") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightsError):
-        raise TrainingError(f"{path}: not written by srbench train; name another folder") from None
-
-
 def resumed(run: Path, device: str, metrics: tuple[Metric, ...]) -> tuple[str, TrainingRequest]:
     """The model of the training in the folder ``run``, and the request that resumes it.
 
     The preset is the copy in the folder, so that a version of srbench with other presets resumes it alike.
-    Raises TrainingError if the folder holds no training.
+    Raises WeightsError if the folder holds no training.
     """
-    facts, asked = read_description(run)
+    facts, asked = read_training(run)
     request = TrainingRequest(
         preset=str(run / PRESET),
         data=tuple(map(Path, asked["data"])),

@@ -92,10 +92,12 @@ class Training:
         # Everything that changes during the training, which a checkpoint saves.
         breakdowns = Breakdowns()
         best = Best()
-        state: State = {"breakdowns": breakdowns, "best": best}
-        for learner in learners:
-            state |= {learner.name: learner.network, f"{learner.name} optimizer": learner.optimizer}
         network = learners[0].network
+        state: State = {"breakdowns": breakdowns, "best": best, "network": network}
+        for learner in learners:
+            state |= {f"{learner.name} optimizer": learner.optimizer}
+        for learner in learners[1:]:
+            state |= {learner.name: learner.network}
         average = moving_average(network, config.average)
         if average is not None:
             state["average"] = average

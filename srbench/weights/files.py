@@ -24,6 +24,8 @@ TRAINED = "weights.safetensors"
 """Weights in the folder of a finished training."""
 TRAINING = "training.json"
 """Settings of a training, in its folder."""
+CHECKPOINT = "checkpoint.pt"
+"""Everything that resumes a training, in its folder."""
 
 
 class WeightsError(SRBenchError):
@@ -54,18 +56,27 @@ def parameter_count(path: Path) -> int:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no mapping
 
 
-def weights_in(path: Path) -> Path:
+def weights_in(path: Path, *, unfinished: bool = False) -> Path:
     """The weights file of a training folder; any other path is returned unchanged.
 
-    Raises WeightsError for a folder without a weights file.
+    With ``unfinished``, a training that has no weights file yet gives its last checkpoint.
+    Raises WeightsError for a folder that has neither.
     """
     if not path.is_dir():
         return path
     if (path / TRAINED).is_file():
         return path / TRAINED
+    if unfinished and is_training_checkpoint(path / CHECKPOINT):
+        return path / CHECKPOINT
     if (path / TRAINING).is_file():
-        raise WeightsError(f"{path}: the training is not finished; resume it: srbench train --resume {path}")
+        state = "has no checkpoint yet" if unfinished else "is not finished"
+        raise WeightsError(f"{path}: the training {state}; resume it: srbench train --resume {path}")
     raise WeightsError(f"{path}: a folder without {TRAINED}; name a weights file or the folder of a training")
+
+
+def is_training_checkpoint(path: Path) -> bool:
+    """True for the checkpoint in the folder of a training."""
+    return path.name == CHECKPOINT and path.is_file() and (path.parent / TRAINING).is_file()
 
 
 def packaged_weights(package: str) -> dict[tuple[str, int], Path]:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from srbench.files.config import ConfigError, structure
-from srbench.weights.files import WeightsError, load_weights
+from srbench.weights.files import (
+    TRAINING,
+    WeightsError,
+    is_training_checkpoint,
+    load_metadata,
+    load_weights,
+    require_finite,
+)
+from srbench.words import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,6 +47,7 @@ class WeightsMetadata:
     losses: dict[str, list[float]] | None = None
     metrics: dict[str, float] | None = None
     step: int | None = None
+    """Steps done, for the weights of a checkpoint, of the best validation, and exported ones."""
     validation: dict[str, dict[str, int | float]] | None = None
     """Step and metrics of the ``last`` and the ``best`` validation, in exported weights only."""
     validated_on: str | None = None
@@ -49,14 +58,73 @@ class WeightsMetadata:
         stated = {name: value for name, value in vars(self).items() if value is not None}
         return {name: json.dumps(value) if name in _JSON else value for name, value in stated.items()}
 
+    @property
+    def origin(self) -> str | None:
+        """``trained_on``, with the step of weights that are not those of the last step."""
+        steps = ((self.settings or {}).get("training") or {}).get("steps")
+        if self.step in (None, steps):
+            return self.trained_on
+        return f"{self.trained_on}; weights of step {self.step} of {steps}"
+
 
 _JSON = {name for name, kind in get_type_hints(WeightsMetadata).items() if kind not in (str, str | None)}
 
 
 def load_described(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
-    """Tensors and metadata of a weights file. Raises WeightsError as ``load_weights`` and ``read_metadata`` do."""
+    """Tensors and metadata of a weights file, or of the checkpoint of a training.
+
+    Raises WeightsError as ``load_weights`` and ``read_metadata`` do.
+    """
+    if is_training_checkpoint(path):
+        return _load_training_checkpoint(path)
     tensors, text = load_weights(path)
     return tensors, read_metadata(text, path)
+
+
+def stated_metadata(path: Path) -> WeightsMetadata | None:
+    """Metadata of a weights file or of the checkpoint of a training (without its step), read without torch.
+
+    None for a checkpoint of another project. Raises WeightsError.
+    """
+    if is_training_checkpoint(path):
+        return read_training(path.parent)[0]
+    return read_metadata(load_metadata(path), path) if path.suffix == ".safetensors" else None
+
+
+def read_training(folder: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
+    """The metadata that the training in a folder began with, and its request.
+
+    Raises WeightsError if the folder holds no training.
+    """
+    path = folder / TRAINING
+    try:
+        saved = json.loads(path.read_text())
+        return read_metadata(saved["facts"], path), dict(saved["request"])
+    except OSError:
+        raise WeightsError(f"{folder}: not the folder of a training; name one that srbench train has made") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightsError):
+        raise WeightsError(f"{path}: not written by srbench train; name another folder") from None
+
+
+def _load_training_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
+    """The moving average of the weights if the training keeps one, else the weights, as it would store them."""
+    import torch
+
+    metadata, _ = read_training(path.parent)
+    settings = metadata.settings or {}
+    try:
+        # Memory-mapped, so that the state of the optimisers is not read.
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        step = int(saved["step"])
+        average = {name: value for name, value in saved.get("average", {}).items() if name.startswith("module.")}
+        weights = {name.removeprefix("module."): value for name, value in average.items()} or saved["network"]
+        storage = getattr(torch, settings.get("storage", "float32"))
+        tensors = {name: value.to(storage) for name, value in weights.items()}
+    except Exception as error:  # a damaged file can make torch raise anything
+        reason = one_line(error)[:100]
+        raise WeightsError(f"{path}: damaged, or not a checkpoint of this training ({reason}); resume it") from None
+    require_finite(tensors, path)
+    return tensors, replace(metadata, config=settings.get("network"), step=step)
 
 
 def read_metadata(text: Mapping[str, str], path: Path) -> WeightsMetadata:

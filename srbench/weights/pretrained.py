@@ -15,7 +15,7 @@ from srbench.files.config import structure
 from srbench.files.hashes import sha256_file
 from srbench.interfaces import WeightsInfo
 from srbench.weights.checkpoints import ENDINGS, read_checkpoint
-from srbench.weights.files import WeightsError, faults_of, packaged_weights
+from srbench.weights.files import WeightsError, faults_of, is_training_checkpoint, packaged_weights
 from srbench.weights.metadata import WeightsMetadata, load_described, read_metadata
 from srbench.weights.table import credited
 
@@ -50,7 +50,7 @@ class Family(Generic[Network]):
 
 
 def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> Network:
-    """Build and fill the network that a weights file or an official checkpoint describes.
+    """Build and fill the network that a weights file, the checkpoint of a training or an official one describes.
 
     Without a path, the file ``weights/<model>-mini-x<scale>.safetensors`` of the package is taken. The network gets
     an attribute ``weights``, a WeightsInfo.
@@ -80,7 +80,7 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
     built.weights = WeightsInfo(  # type: ignore[assignment]
         sha256=sha256_file(path),
         licence=metadata.licence or "unknown",
-        trained_on=metadata.trained_on or "unknown",
+        trained_on=metadata.origin or "unknown",
         parameters=sum(parameter.numel() for parameter in built.parameters()),
         losses=metadata.losses or {},
         temperature=metadata.temperature,
@@ -133,7 +133,7 @@ def require_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Siz
 
 
 def _read(family: Family[Network], path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
-    if path.suffix.lower() not in ENDINGS:
+    if path.suffix.lower() not in ENDINGS or is_training_checkpoint(path):
         return load_described(path)
     checkpoint = read_checkpoint(path)
     with faults_of(path):

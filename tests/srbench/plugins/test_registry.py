@@ -95,13 +95,13 @@ def test_a_weights_file(plugins, tmp_path):
         load_model("mine:absent", 8, "cpu")
 
 
-def test_a_finished_training_is_a_model(plugins, tmp_path):
+def test_a_training_is_a_model(plugins, tmp_path):
     run = tmp_path / "my run"
     run.mkdir()
     with pytest.raises(WeightsError, match=r"a folder without weights\.safetensors"):
         load_model(f"mine:{run}", 8, "cpu")
     (run / "training.json").touch()
-    with pytest.raises(WeightsError, match="not finished; resume it: srbench train --resume"):
+    with pytest.raises(WeightsError, match="has no checkpoint yet; resume it: srbench train --resume"):
         load_model(f"mine:{run}", 8, "cpu")
     save_weights(run / "weights.safetensors", {"a": torch.ones(1)}, {})
     loaded = load_model(f"mine:{run}", 8, "cpu")
