@@ -58,7 +58,11 @@ class Loading:
 
     def __exit__(self, *error: object) -> None:
         _ACTIVE.remove(self)
-        self._files = {path: _file_sha256(Path(path)) for path in self._modules if Path(path).is_file()}
+        self._files = {
+            path: source_sha256(Path(path)) if path.endswith(".py") else sha256_file(Path(path))
+            for path in self._modules
+            if Path(path).is_file()
+        }
         for path, sha256 in self._files.items():
             for name in self._modules[path]:  # a module is imported once, and may serve several plug-ins
                 _OPENED.setdefault(name, {})[path] = sha256
@@ -102,21 +106,17 @@ class Loading:
         return texts_digest(member, module_digest(module), *opened, held)
 
 
-def _file_sha256(path: Path) -> str:
-    return source_sha256(path) if path.suffix == ".py" else sha256_file(path)
-
-
 @functools.cache
 def _install_hook() -> None:
+    """Add an audit hook, which stays until the process ends, and does nothing unless a plug-in is being loaded."""
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            for loading in _ACTIVE:
+                loading.note(*arguments)
+
     is_library(__file__)  # what it looks up once is not looked up within the hook
-    sys.addaudithook(_hook)
-
-
-def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    """The audit hook, which stays until the process ends."""
-    if event == "open":
-        for loading in _ACTIVE:
-            loading.note(*arguments)
+    sys.addaudithook(hook)
 
 
 def given_digest(thing: object) -> str:
