@@ -20,7 +20,7 @@ from srflow.flow import ConditionalFlow, Level
 from srflow.frame import Frame
 from srflow.layers import Condition
 from srflow.reversible import encode_reversibly
-from srflow.tiled_decode import TiledDecoder, number_of_tiles
+from srflow.tiled_decode import TiledDecoder, work
 
 Value = TypeVar("Value")
 
@@ -93,8 +93,8 @@ class Given:
         the share of the work that was done since its last call.
         """
         if tile is not None:
-            total = number_of_tiles(self._frame.lr, tile, len(self._encoder.body) + n * len(self._flow.levels))
-            decoder = self._decoder(tile, lambda: progress(1 / total))
+            encoding, decoding = work(self._flow, self._encoder)
+            decoder = self._decoder(tile, lambda done: progress(done / (encoding + n * decoding)))
             for _ in range(n):
                 x = self._decode_tiles(decoder, tile, self._draw(temperature, generator))
                 x = self._leave_by_channel(x, projected=True)
@@ -190,7 +190,7 @@ class Given:
         return self._frame.leave(self._flow.decode(latents, self._conditions, inverse))
 
     @torch.no_grad()
-    def _decoder(self, tile: int, progress: Callable[[], None] = lambda: None) -> TiledDecoder:
+    def _decoder(self, tile: int, progress: Callable[[float], None] = lambda work: None) -> TiledDecoder:
         return TiledDecoder(self._flow, self._encoder, self._frame.lr, tile, progress)
 
     def _decode_tiles(self, decoder: TiledDecoder, tile: int, latents: Sequence[Tensor]) -> Tensor:

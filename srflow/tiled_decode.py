@@ -8,7 +8,6 @@ at LR size exist as a whole.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
@@ -37,6 +36,11 @@ class Window(NamedTuple):
     left: int
     right: int
 
+    @property
+    def area(self) -> int:
+        """Number of LR pixels."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
     def grown(self, halo: int, whole: Window) -> Window:
         """The part and up to ``halo`` pixels around it that ``whole`` has."""
         return Window(
@@ -56,7 +60,7 @@ class Window(NamedTuple):
 class TiledDecoder:
     """A decoder for LR (b, 3, h, w) of even sides, which is encoded at once; without gradients.
 
-    ``progress`` is called after every tile of every encoder block, and of every level of a decoding.
+    ``progress`` is called after every tile of an encoder block or of a level, with the part of ``work`` that it was.
     """
 
     @torch.no_grad()
@@ -66,11 +70,11 @@ class TiledDecoder:
         encoder: Encoder,
         lr: Tensor,
         tile: int,
-        progress: Callable[[], None] = lambda: None,
+        progress: Callable[[float], None] = lambda work: None,
     ) -> None:
         self._flow, self._encoder, self._device, self._progress = flow, encoder, lr.device, progress
         self._whole = Window(0, lr.shape[-2], 0, lr.shape[-1])
-        self._side = even_side(tile)
+        self._side = max(2, tile // 2 * 2)  # even, because levels halve it
         with products(lr.device, tf32=True):
             self._trunk, self._stacked = self._encode(lr)
 
@@ -86,6 +90,10 @@ class TiledDecoder:
             _cut(out, window, self._whole).copy_(part)
         return out
 
+    def _share(self, window: Window) -> float:
+        """Pixels of the window over all pixels of LR."""
+        return window.area / self._whole.area
+
     def _encode(self, lr: Tensor) -> tuple[Tensor, Tensor]:
         """Trunk features and stacked block outputs, both at LR size."""
         encoder = self._encoder
@@ -99,7 +107,7 @@ class TiledDecoder:
                 seen = window.grown(BLOCK_HALO, self._whole)
                 part = block(channels_last(_cut(x, seen, self._whole)))
                 _cut(out, window, self._whole).copy_(_cut(part, window, seen))
-                self._progress()
+                self._progress(_parameters(block) * self._share(window))
             x = out
             for place, wanted in enumerate(encoder.stacked):
                 if index == wanted:
@@ -119,7 +127,7 @@ class TiledDecoder:
             z = z.contiguous()
             for layer in reversed(level.layers()):
                 z = layer.inverse(z, condition(layer, features))
-            self._progress()
+            self._progress(_level_work(self._flow, index) * self._share(window))
             return _cut(z, seen[index - 1] if index else window, seen[index]).contiguous()
 
         return self._flow.decode(parts, range(len(seen)), inverse)
@@ -135,15 +143,17 @@ class TiledDecoder:
         return channels_last(_cut(features, window, seen))
 
 
-def even_side(tile: int) -> int:
-    """Side of the tiles: ``tile`` LR pixels, or one less, because every level halves them."""
-    return max(2, tile // 2 * 2)
+def work(flow: ConditionalFlow, encoder: Encoder) -> tuple[float, float]:
+    """Multiplications for an LR pixel, nearly: to encode LR, and to decode a sample."""
+    return _parameters(encoder.body), sum(_level_work(flow, index) for index in range(len(flow.levels)))
 
 
-def number_of_tiles(lr: Tensor, tile: int, passes: int) -> int:
-    """Tiles in so many passes over LR (b, 3, h, w)."""
-    rows, columns = (math.ceil(side / even_side(tile)) for side in lr.shape[-2:])
-    return passes * rows * columns
+def _level_work(flow: ConditionalFlow, index: int) -> float:
+    return float(_parameters(flow.levels[index]) * 4.0 ** _doublings(flow, index))
+
+
+def _parameters(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _seen(flow: ConditionalFlow, window: Window, whole: Window) -> list[Window]:

@@ -60,7 +60,7 @@ def test_tiles_cover_the_image_once():
         covered[window.top : window.bottom, window.left : window.right] += 1
         seen = window.grown(4, whole)
         assert seen.grown(0, whole) == seen
-        assert (seen.bottom - seen.top) * (seen.right - seen.left) <= 14 * 14
+        assert seen.area <= 14 * 14
     assert covered.eq(1).all()
     assert Window(6, 12, 0, 6).grown(4, whole) == Window(2, 16, 0, 10)
 
