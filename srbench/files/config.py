@@ -116,44 +116,49 @@ def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
 
 def _read(value: Any, kind: Any, path: str, faults: list[str]) -> Any:  # noqa: ANN401 - any type
     """The value as an instance of ``kind``. Faults are appended to ``faults``, and the result is then of no use."""
-    inner, read = get_args(kind), _READERS.get(kind)
-    if read is None:
-        if (is_dataclass(kind) or get_origin(kind) is dict) and not isinstance(value, Mapping):
-            return faults.append(_at(path, "expected a table"))
-        if is_dataclass(kind):
-            return _read_table(value, kind, path, faults)
-        if get_origin(kind) is dict:
-            return {key: _read(part, inner[1], _below(path, key), faults) for key, part in value.items()}
-        if NoneType in inner:
-            given = reduce(operator.or_, (one for one in inner if one is not NoneType))
-            return None if value is None else _read(value, given, path, faults)
-        if get_origin(kind) is tuple and _is_read_here(inner[0]) and isinstance(value, list | tuple):
-            return tuple(_read(part, inner[0], f"{path}[{place}]", faults) for place, part in enumerate(value))
-        if get_origin(kind) is Literal and value not in inner:
-            return faults.append(_at(path, f"none of {', '.join(map(repr, inner))}"))
     try:
-        return msgspec.convert(value, kind) if read is None else read(value)
-    except ValueError as error:
+        return _converted(value, kind, path, faults)
+    except msgspec.ValidationError as error:  # such as: Expected `int`, got `str` - at `$[1]`
         text, _, place = str(error).replace("`", "").partition(" - at $")
-        return faults.append(_at(path + place, text[:1].lower() + text[1:]))
+        faults.append(_at(path + place, text[0].lower() + text[1:]))
+    except (ValueError, SRBenchError) as error:
+        faults.append(_at(path, str(error)))
+    return None
+
+
+def _converted(value: Any, kind: Any, path: str, faults: list[str]) -> Any:  # noqa: ANN401 - any type
+    """The same; a fault of the value itself, rather than of its parts, is raised as ValueError or SRBenchError."""
+    inner = get_args(kind)
+    if kind in _READERS:
+        return _READERS[kind](value)
+    if (is_dataclass(kind) or get_origin(kind) is dict) and not isinstance(value, Mapping):
+        raise ValueError("expected a table")
+    if is_dataclass(kind):
+        return _read_table(value, kind, path, faults)
+    if get_origin(kind) is dict:
+        return {key: _read(part, inner[1], _below(path, key), faults) for key, part in value.items()}
+    if NoneType in inner:
+        given = reduce(operator.or_, (one for one in inner if one is not NoneType))
+        return None if value is None else _converted(value, given, path, faults)
+    if get_origin(kind) is tuple and _is_read_here(inner[0]) and isinstance(value, list | tuple):
+        return tuple(_read(part, inner[0], f"{path}[{place}]", faults) for place, part in enumerate(value))
+    if get_origin(kind) is Literal and value not in inner:
+        raise ValueError(f"none of {', '.join(map(repr, inner))}")
+    return msgspec.convert(value, kind)
 
 
 def _read_table(table: Mapping[str, Any], cls: Any, path: str, faults: list[str]) -> Any:  # noqa: ANN401 - any dataclass
-    known = {field.name: field for field in fields(cls) if field.init}
-    mine = [_at(path, unknown("key", key, known)) for key in sorted(table.keys() - known)]
+    """An instance of a dataclass, or None if ``faults`` grow."""
+    before = len(faults)
+    known = {field.name: field for field in fields(cls)}
+    faults += [_at(path, unknown("key", key, known)) for key in sorted(table.keys() - known)]
     values = {}
     for name, field in known.items():
         if name in table:
-            values[name] = _read(table[name], _kinds(cls)[name], _below(path, name), mine)
+            values[name] = _read(table[name], _kinds(cls)[name], _below(path, name), faults)
         elif field.default is MISSING and field.default_factory is MISSING:
-            mine.append(f"{_below(path, name)}: missing")
-    if not mine:
-        try:
-            return cls(**values)
-        except (ValueError, SRBenchError) as error:
-            mine.append(_at(path, str(error)))
-    faults += mine
-    return None
+            faults.append(f"{_below(path, name)}: missing")
+    return cls(**values) if len(faults) == before else None
 
 
 def _is_read_here(kind: Any) -> bool:  # noqa: ANN401 - any type
