@@ -110,7 +110,7 @@ WINDOWS = {
     ),
     "gaussian11": Window(
         11,
-        {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False},
+        {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False},  # 3.5 deviations: 5 pixels a side
         "11x11 Gaussian window of standard deviation 1.5, as Wang et al. have it",
     ),
 }
@@ -134,7 +134,8 @@ def similarity_maps(image: Tensor, reference: Tensor, window: Window, negative: 
 
 def weighted(images: Tensor, weights: Sequence[float]) -> Tensor:
     """(..., 3, h, w) -> (..., h, w) float64: the sum of R, G and B times their weights."""
-    return torch.einsum("...chw,c->...hw", images.double(), torch.tensor(weights, dtype=torch.float64))
+    pixels = images.double()
+    return torch.einsum("...chw,c->...hw", pixels, pixels.new_tensor(weights))
 
 
 COLOURS = {
