@@ -11,6 +11,7 @@ from pathlib import Path
 from srbench.files.config import preset_names
 from srbench.plugins import PluginError
 from srbench.plugins.registry import registered
+from srbench.weights import files
 from srbench.weights.files import load_metadata, parameter_count
 from srbench.weights.metadata import WeightsMetadata, read_metadata
 
@@ -33,14 +34,13 @@ def first_sentence(kind: str, name: str) -> str:
 
 
 def packaged_weights(model: str) -> dict[int, tuple[WeightsMetadata, int]]:
-    """By scale: metadata and number of parameters of the files in ``weights/`` of the package that has a model."""
+    """Metadata and number of parameters of a model's packaged weights, by scale."""
     package = registered("models")[model].module.partition(".")[0]
-    found = {}
-    for path in sorted((_place(package) / "weights").glob("*.safetensors")):
-        metadata = read_metadata(load_metadata(path), path)
-        if metadata.model == model and metadata.scale is not None:
-            found[metadata.scale] = metadata, parameter_count(path)
-    return found
+    return {
+        scale: (read_metadata(load_metadata(path), path), parameter_count(path))
+        for (name, scale), path in files.packaged_weights(package).items()
+        if name == model
+    }
 
 
 def presets() -> Iterator[tuple[str, str, str]]:

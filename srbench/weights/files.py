@@ -80,13 +80,14 @@ def is_training_checkpoint(path: Path) -> bool:
 
 
 def packaged_weights(package: str) -> dict[tuple[str, int], Path]:
-    """The files ``weights/MODEL-mini-xSCALE.safetensors`` of a top-level package by model and scale, without importing
-    the package.
+    """Weights files of a top-level package by model and scale: ``weights/MODEL-mini-xSCALE.safetensors``.
+
+    The package is not imported.
     """
-    found = find_spec(package)
-    folder = Path(str(found.origin if found else "")).parent / "weights"
-    files = {re.fullmatch(r"(.+)-mini-x(\d+)", path.stem): path for path in sorted(folder.glob("*.safetensors"))}
-    return {(name[1], int(name[2])): path for name, path in files.items() if name}
+    spec = find_spec(package)
+    folder = Path(str(spec.origin if spec else "")).parent / "weights"
+    names = {path: re.fullmatch(r"(.+)-mini-x(\d+)", path.stem) for path in sorted(folder.glob("*.safetensors"))}
+    return {(name[1], int(name[2])): path for path, name in names.items() if name}
 
 
 def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
