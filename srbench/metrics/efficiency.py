@@ -205,10 +205,10 @@ class Runtime(Cost):
         return milliseconds(model, making.temperature, making.device, self._size)
 
 
-@dataclass(frozen=True)
-class Challenge:
-    """A year of the efficient super-resolution challenge: its baseline, and the weights of its score."""
+class _Score(Cost):
+    """Score of the main track of a challenge, from the runtime of its baseline on this machine."""
 
+    is_time = True
     year: int
     baseline: str
     multiply_adds: float
@@ -218,75 +218,60 @@ class Challenge:
     weight: float
     """Weight of the runtime; multiply-adds and parameters share the rest."""
 
-    def score(self, runtime: float, multiply_adds: float, parameters: float) -> float:
-        """Score of the main track, from a runtime over the baseline's, 10^9 multiply-adds and 10^6 parameters.
-
-        Lower is better; the baseline scores 7.3891, the square of e.
-        """
-        rest = (1 - self.weight) / 2
-        terms = _exp(2 * multiply_adds / self.multiply_adds) + _exp(2 * parameters / self.parameters)
-        return self.weight * _exp(2 * runtime) + rest * terms
-
-
-def _exp(number: float) -> float:
-    """Exponential function; infinite beyond what a float holds."""
-    try:
-        return math.exp(number)
-    except OverflowError:
-        return math.inf
-
-
-NTIRE25 = Challenge(2025, "EFDN", 16.703470848, 0.276192, 0.7)
-NTIRE26 = Challenge(2026, "SPAN", 9.833807872, 0.150688, 0.8)
-
-
-class _Score(Cost):
-    """Base of the scores, which differ in their challenge."""
-
-    is_time = True
-    challenge: Challenge
-
     def __init__(self, runtime: str | int = "") -> None:
-        year, baseline, weight = self.challenge.year % 100, self.challenge.baseline, self.challenge.weight
-        name, self._size = f"ntire{year}_esr", Size.read("256x256", "")
+        name, self._size = f"ntire{self.year}_esr", Size.read("256x256", "")
         if runtime == "":
             raise MetricError(
-                f"{name} needs the runtime of {baseline} on this machine; measure it (column runtime), then add the "
-                f"score: srbench score RUN --metrics {__name__}:{type(self).__name__}+runtime=MILLISECONDS"
+                f"{name} needs the runtime of {self.baseline} on this machine; measure it (column runtime), then add "
+                f"the score: srbench score RUN --metrics {__name__}:{type(self).__name__}+runtime=MILLISECONDS"
             )
         try:
-            self._baseline = float(runtime)
+            self._runtime = float(runtime)
         except ValueError:
-            self._baseline = math.nan
-        if not 0 < self._baseline < math.inf:
-            raise MetricError(f"runtime is {runtime!r}; give the milliseconds of {baseline}, above 0")
+            self._runtime = math.nan
+        if not 0 < self._runtime < math.inf:
+            raise MetricError(f"runtime is {runtime!r}; give the milliseconds of {self.baseline}, above 0")
         self.facts = replace(
             FACTS,
             name=name,
-            title=f"ESR score {self.challenge.year}",
-            signature=f"{self._size}|{baseline}{self._baseline:g}ms|v1",
+            title=f"ESR score 20{self.year}",
+            signature=f"{self._size}|{self.baseline}{self._runtime:g}ms|v1",
             protocol=(
-                f"score of NTIRE {self.challenge.year}, efficient super-resolution, lower is better: "
-                f"{weight:g} exp(2 runtime / {self._baseline:g} ms) + {(1 - weight) / 2:g} (exp(2 multiply-adds / "
-                f"{self.challenge.multiply_adds:.2f} G) + exp(2 parameters / {self.challenge.parameters:.3f} M)), "
+                f"score of NTIRE 20{self.year}, efficient super-resolution, lower is better: "
+                f"{self.weight:g} exp(2 runtime / {self._runtime:g} ms) + {(1 - self.weight) / 2:g} (exp(2 multiply-adds "
+                f"/ {self.multiply_adds:.2f} G) + exp(2 parameters / {self.parameters:.3f} M)), "
                 "runtime and multiply-adds at LR 256x256 as in their columns, the baseline's runtime as stated; "
-                f"{baseline} itself scores 7.389"
+                f"{self.baseline} itself scores 7.389"
             ),
         )
+
+    @classmethod
+    def score(cls, runtime: float, multiply_adds: float, parameters: float) -> float:
+        """The score, from a runtime over the baseline's, 10^9 multiply-adds and 10^6 parameters.
+
+        Lower is better; the baseline scores 7.3891, the square of e.
+        """
+        shares = torch.tensor(
+            [runtime, multiply_adds / cls.multiply_adds, parameters / cls.parameters], dtype=torch.float64
+        )
+        rest = (1 - cls.weight) / 2
+        return float(torch.exp(2 * shares) @ shares.new_tensor([cls.weight, rest, rest]))
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         runtime = milliseconds(model, making.temperature, making.device, self._size)
         counted = multiply_adds(model, making.temperature, making.device, self._size)
-        return self.challenge.score(runtime / self._baseline, counted / 1e9, parameters_of(model) / 1e6)
+        return self.score(runtime / self._runtime, counted / 1e9, parameters_of(model) / 1e6)
 
 
 class NTIRE25ESR(_Score):
-    """Score of the NTIRE 2025 challenge on efficient super-resolution, from the runtime of EFDN on this machine."""
+    """Score of the NTIRE 2025 challenge on efficient super-resolution."""
 
-    challenge = NTIRE25
+    year, baseline, weight = 25, "EFDN", 0.7
+    multiply_adds, parameters = 16.703470848, 0.276192
 
 
 class NTIRE26ESR(_Score):
-    """Score of the NTIRE 2026 challenge on efficient super-resolution, from the runtime of SPAN on this machine."""
+    """Score of the NTIRE 2026 challenge on efficient super-resolution."""
 
-    challenge = NTIRE26
+    year, baseline, weight = 26, "SPAN", 0.8
+    multiply_adds, parameters = 9.833807872, 0.150688

@@ -18,7 +18,7 @@ from baselines.zoo import load_rrdb
 from srbench.interfaces import SRBenchError
 from srbench.metrics import efficiency
 from srbench.metrics.cost import Making
-from srbench.metrics.efficiency import NTIRE25, NTIRE26, MultiplyAdds, Runtime, Size, _counted, multiply_adds
+from srbench.metrics.efficiency import NTIRE25ESR, NTIRE26ESR, MultiplyAdds, Runtime, Size, _counted, multiply_adds
 from srbench.metrics.loading import load_metric, open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
@@ -173,13 +173,13 @@ def test_a_runtime_waits_for_the_device(monkeypatch):
 
 
 def test_the_score_of_a_slow_model_is_infinite():
-    assert NTIRE26.score(400, 9.8, 0.15) == math.inf
+    assert NTIRE26ESR.score(400, 9.8, 0.15) == math.inf
 
 
 def test_a_score_is_of_the_columns_beside_it(monkeypatch):
     monkeypatch.setattr("srbench.metrics.efficiency.milliseconds", lambda *_: 4.0)
     score = load_metric(f"{SCORES}:NTIRE26ESR+runtime=8").of(Making(Span(), None, "cpu", 1.0))
-    assert score == pytest.approx(NTIRE26.score(0.5, 9.833807872, 0.150688))
+    assert score == pytest.approx(NTIRE26ESR.score(0.5, 9.833807872, 0.150688))
 
 
 RESULTS_2026 = {
@@ -194,7 +194,7 @@ RESULTS_2026 = {
 
 def score_2026(team: str) -> float:
     runtimes = {name: (valid + test) / 2 for name, (valid, test, _, _) in RESULTS_2026.items()}
-    return NTIRE26.score(runtimes[team] / runtimes["00_SPAN"], *RESULTS_2026[team][2:])
+    return NTIRE26ESR.score(runtimes[team] / runtimes["00_SPAN"], *RESULTS_2026[team][2:])
 
 
 def test_scores_of_2026_by_the_public_results():
@@ -210,9 +210,9 @@ def test_scores_of_2026_by_the_public_results():
 
 def test_scores_of_2025():
     """EFDN: 16.69 ms, 16.70 G and 0.276 M by the README of github.com/Amazingren/NTIRE2025_ESR; 7.3891 each."""
-    assert NTIRE25.score(1, 16.703470848, 0.276192) == pytest.approx(7.3891, abs=5e-5)
-    assert NTIRE25.score(1, 16.70, 0.276) == pytest.approx(7.3891, abs=3e-3)
-    assert NTIRE25.score(0.5, 0, 0) == pytest.approx(0.7 * math.e + 0.3)
+    assert NTIRE25ESR.score(1, 16.703470848, 0.276192) == pytest.approx(7.3891, abs=5e-5)
+    assert NTIRE25ESR.score(1, 16.70, 0.276) == pytest.approx(7.3891, abs=3e-3)
+    assert NTIRE25ESR.score(0.5, 0, 0) == pytest.approx(0.7 * math.e + 0.3)
 
 
 def test_a_score_needs_the_runtime_of_its_baseline():
@@ -254,7 +254,7 @@ def test_efficiency_in_a_run(command, photos, tmp_path):
     assert found.code == 0, found.err
     (row,) = rows_of(RunFolder.read(Path("run")))
     assert row.values["multiply_adds"] == pytest.approx(27 * 48 * 256**2 / 1e9)
-    rest = NTIRE26.score(0, row.values["multiply_adds"], 1344 / 1e6) - 0.8
+    rest = NTIRE26ESR.score(0, row.values["multiply_adds"], 1344 / 1e6) - 0.8
     assert row.values["ntire26_esr"] > rest + 0.8
     found = command("verify", "run")
     assert found.code == 3, found.out
