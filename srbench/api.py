@@ -307,27 +307,30 @@ def evaluate(
     return results
 
 
-def load_model(name: str, scale: int, device: str = "auto") -> Any:  # noqa: ANN401 - a model of any kind
+def load_model(name: str, scale: int | None = None, device: str = "auto", *, weights: str | Path | None = None) -> Any:  # noqa: ANN401 - a model of any kind
     """Load a model by its name on the command line, ready to run.
 
     Args:
         name: Such as ``esrgan``, ``srflow:FILE.pth`` or ``file.py:Name``.
-        scale: Side of HR over side of LR.
+        scale: Side of HR over side of LR; may be left out if the model states it.
         device: cpu, cuda or mps; "auto" takes a GPU if there is one.
+        weights: Checkpoint of the model: ``load_model("net.py:Net", weights="net.pth")`` loads ``net.py:Net:net.pth``.
 
     Returns:
         A model that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one that samples and has
         ``sample(lr, n, *, temperature, generator)``.
 
     Raises:
-        SRBenchError: The name is unknown.
+        SRBenchError: The name is unknown, the weights do not fit, or no scale is known.
 
     Examples:
         >>> import torch
         >>> load_model("bicubic", scale=4)(torch.zeros(1, 3, 8, 8)).shape
         torch.Size([1, 3, 32, 32])
     """
-    return load_by_name(name, scale, choose_device(device)).model
+    text = name if weights is None else f"{name}:{weights}"
+    scale = agreed_scale({text: scale_of(text)}, "load_model", "scale=4") if scale is None else scale
+    return load_by_name(text, scale, choose_device(device)).model
 
 
 def _named(models: object) -> list[tuple[str, str | None, object]]:

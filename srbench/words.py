@@ -50,6 +50,12 @@ def printable(text: str, but: str = "") -> str:
     )
 
 
+def listed(names: Iterable[str], most: int = 3) -> str:
+    """``a, b, c and 4 more``."""
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def number_of(count: int, one: str, many: str = "") -> str:
     """``1 image``, ``10 images``; ``many`` is the plural where it is not ``one`` with an s."""
     return f"{count} {one if count == 1 else many or f'{one}s'}"

@@ -15,12 +15,13 @@ from srbench.models import ModelFacts
 from srbench.models.digest import digest_by_files, harness_digest, model_digest
 from srbench.models.names import ModelSpec, as_label
 from srbench.models.precomputed import ResultFolder, stated_facts
-from srbench.models.third_party import load_file
+from srbench.models.third_party import load_file, weights_info
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import texts_digest
 from srbench.plugins.identity import Loading, given_digest
-from srbench.plugins.registry import Plugin, call, find_plugin
+from srbench.plugins.registry import Plugin, call, find_plugin, registered
 from srbench.weights.metadata import stated_metadata
+from srbench.weights.pretrained import load_checkpoint
 from srbench.words import one_line
 
 SCALES = (2, 3, 4, 8)
@@ -61,7 +62,11 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
     weights = spec.weights_file()
     with Loading() as loading:
         plugin = find_plugin("models", spec.name)
-        made = call(text, plugin.factory, **_arguments(plugin, spec, weights, scale))
+        arguments = _arguments(plugin, spec, weights, scale)
+        made = call(text, plugin.factory, **arguments)
+        loaded = None
+        if weights is not None and "weights" not in arguments:
+            loaded = _loaded(made, plugin, weights, text)
     model = _with_scale(made, text, scale)
     if digest and weights and digest_by_files(spec, scale) != digest:
         raise PluginError(f"{weights}: changed while it was read, as by a training; run the command again")
@@ -69,7 +74,7 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
         code = call(f"digest of {text}", loading.digest, plugin.module, plugin.member, made)
         # a library may have opened the weights file unseen
         digest = model_digest(spec, scale, code, [weights] if weights else [])
-    return _ready(model, spec.label, text, digest, device, consistent=spec.consistent)
+    return _ready(model, spec.label, text, digest, device, consistent=spec.consistent, weights=loaded)
 
 
 def wrap_model(thing: object, scale: int, device: str, label: str | None = None) -> LoadedModel:
@@ -100,7 +105,8 @@ def scale_of(text: str) -> int | None:
         return None
     if spec.is_network:
         return load_file(Path(spec.name)).scale
-    if weights := spec.weights_file():
+    weights = spec.weights_file()
+    if weights is not None and spec.name in registered("models"):
         metadata = stated_metadata(weights)
         return metadata.scale if metadata else None
     scale = getattr(find_plugin("models", spec.name).factory, "scale", None)
@@ -153,9 +159,7 @@ def _with_scale(model: Any, name: str, scale: int) -> Any:  # noqa: ANN401 - wha
 def _arguments(plugin: Plugin, spec: ModelSpec, weights: Path | None, scale: int) -> dict[str, Any]:
     """Arguments of the class or function that makes a model. Raises PluginError if it takes or needs others."""
     arguments: dict[str, Any] = {"scale": scale} if plugin.takes("scale") else {}
-    if weights is not None:
-        if not plugin.takes("weights"):
-            raise PluginError(f"{spec.text}: the model {plugin.name} takes no weights file; leave it out")
+    if weights is not None and plugin.takes("weights"):
         arguments["weights"] = weights
     if spec.strength is not None:
         if not plugin.takes("strength"):
@@ -170,6 +174,18 @@ def _arguments(plugin: Plugin, spec: ModelSpec, weights: Path | None, scale: int
     return arguments
 
 
+def _loaded(made: object, plugin: Plugin, weights: Path, text: str) -> WeightsInfo:
+    """Load weights into a network whose code does not take them. Raises PluginError if it is no network."""
+    if not isinstance(made, nn.Module):
+        raise PluginError(
+            f"{text}: the model {plugin.name} takes no weights file; leave it out, make it a torch.nn.Module, or add "
+            "an argument weights, which gets the path"
+        )
+    call(f"{text}: loading {weights}", load_checkpoint, made, weights)
+    parameters = sum(parameter.numel() for parameter in made.parameters())
+    return weights_info(weights, f"architecture {type(made).__name__}", parameters)
+
+
 def _ready(
     model: Any,  # noqa: ANN401 - a model of any kind
     label: str,
@@ -178,13 +194,14 @@ def _ready(
     device: str,
     *,
     consistent: bool = False,
+    weights: WeightsInfo | None = None,
 ) -> LoadedModel:
     """The model on its device in evaluation mode, with its facts."""
     network = model.function if isinstance(model, _Scaled) else model
     if isinstance(network, nn.Module):
         network.to(device).eval()
     stated = getattr(network, "weights", None)
-    weights = stated if isinstance(stated, WeightsInfo) else None
+    weights = stated if isinstance(stated, WeightsInfo) else weights
     projected = consistent or bool(getattr(network, "projected", False))
     if consistent:
         is_random = isinstance(model, StochasticSRModel)

@@ -9,6 +9,7 @@
                                 interpolation); also before a colon: ``esrgan@0.7:FILE``
     package.module:Name         a class or function that makes a model
     path/to/file.py:Name        the same in a file
+    path/to/file.py:Name:FILE   the same with the weights of a checkpoint; package.module:Name:FILE too
     path/to/4x-any.pth          a network in a file: weights of an architecture that spandrel knows, TorchScript or ONNX
                                 (``third_party``)
     label=FOLDER                results made elsewhere, paired by name
@@ -16,13 +17,14 @@
     MODEL+consistent            any of these but a folder, with outputs projected onto the images that downscale to LR
 
 A registered name comes before a folder of that name (write ``./srflow`` for the folder).
-A class or function is called with ``scale=`` if it takes that, and with ``weights=`` if weights are named.
+A class or function is called with ``scale=`` if it takes that, and with ``weights=`` if weights are named and it takes
+them; otherwise they are loaded into the network that it makes.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from srbench.plugins import PluginError
@@ -33,6 +35,7 @@ from srbench.weights.table import cached_path, released_weights
 CONSISTENT = "+consistent"
 NETWORKS = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx")
 """Endings of files that are models by themselves."""
+_CODE_AND_WEIGHTS = re.compile(r"(.+?\.py:\w+|[\w.]+:\w+):(.*)")
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class ModelSpec:
 
     @classmethod
     def parse(cls, text: str) -> ModelSpec:
-        """Raises PluginError for an invalid label or strength, or a folder without a label."""
+        """Raises PluginError for an invalid label or strength, a folder without a label, or a colon without weights."""
         label, equals, rest = text.partition("=")
         if not equals:
             label, rest = "", text
@@ -72,7 +75,12 @@ class ModelSpec:
             raise PluginError(f"{text}: a folder of results needs a label; write NAME={text}")
         if spec.is_folder and consistent:
             raise PluginError(f"{text}: a folder of results takes no {CONSISTENT}; leave it out")
-        return spec
+        code = _CODE_AND_WEIGHTS.fullmatch(model)
+        if code is None or spec.is_folder or spec.is_network:
+            return spec
+        if not code[2]:
+            raise PluginError(f"{text}: no weights file after the colon; write {code[1]} or {code[1]}:FILE")
+        return replace(spec, name=code[1], weights=code[2])
 
     @property
     def is_folder(self) -> bool:

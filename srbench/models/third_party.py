@@ -68,7 +68,7 @@ class SpandrelModel(nn.Module):
         stated = load_metadata(path) if path.suffix.lower() == ".safetensors" else {}
         licence = stated.get("license") or stated.get("modelspec.license")
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
-        self.weights = _weights_info(path, f"architecture {architecture}", parameters, licence)
+        self.weights = weights_info(path, f"architecture {architecture}", parameters, licence)
 
     def forward(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w) in [0, 1]."""
@@ -79,21 +79,24 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
     try:
         import spandrel
     except ImportError:
-        raise ModelError(f"{path}: needs spandrel; install it: pip install 'sr-bench[zoo]'") from None
+        raise ModelError(
+            f"{path}: needs spandrel; install it: pip install 'sr-bench[zoo]', or name the code of the network too, "
+            f"net.py:Net:{path}"
+        ) from None
     if path.suffix.lower() == ".safetensors" and (model := load_metadata(path).get("model")):
         raise ModelError(f"{path}: weights of our {model}; name them {model}:{path}")
     try:
         found = spandrel.ModelLoader().load_from_file(path)
     except spandrel.UnsupportedModelError:
         raise ModelError(
-            f"{path}: spandrel recognises no architecture in it; name code that makes the model, file.py:Name, or save "
-            "it by torch.jit.script(model).save(FILE)"
+            f"{path}: spandrel recognises no architecture in it; name the code of the network too, net.py:Net:{path}, "
+            "or save it by torch.jit.script(model).save(FILE)"
         ) from None
     except Exception as error:  # a parser may raise anything for the bytes of a foreign file
         if code := re.search(r"Global '(\S+)' is forbidden", str(error)):
             raise ModelError(
                 f"{path}: holds {code[1]}, which is not opened because that would run its code; save the state_dict "
-                "alone, or torch.jit.script(model).save(FILE), or name code that makes the model, file.py:Name"
+                "alone and name the code of the network too, net.py:Net:FILE, or torch.jit.script(model).save(FILE)"
             ) from None
         reason = one_line(error)[:200]
         raise ModelError(f"{path}: damaged, or not a weights file ({reason}); get another copy of it") from None
@@ -128,7 +131,7 @@ class TorchScriptModel(nn.Module):
             if not torch.equal(self(lr), self(lr)):
                 raise ModelError(f"{path}: returns different outputs for the same image; call eval() before saving it")
         count = sum(parameter.numel() for parameter in parameters.values())
-        self.weights = _weights_info(
+        self.weights = weights_info(
             path, "a TorchScript module", count or None
         )  # a frozen module has constants instead
 
@@ -168,7 +171,7 @@ class OnnxModel:
         """Accepted height and width of LR; None for any."""
         self.scale = _probed_scale(self._run, path, (self.window[0] or _SIDE, self.window[1] or _SIDE))
         stated = self.session.get_modelmeta().custom_metadata_map
-        self.weights = _weights_info(path, "an ONNX graph", None, stated.get("license"))
+        self.weights = weights_info(path, "an ONNX graph", None, stated.get("license"))
 
     def __call__(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w); in overlapping windows if the network takes one size only."""
@@ -182,7 +185,8 @@ class OnnxModel:
         return torch.from_numpy(output).float()
 
 
-def _weights_info(path: Path, kind: str, parameters: int | None, licence: str | None = None) -> WeightsInfo:
+def weights_info(path: Path, kind: str, parameters: int | None, licence: str | None = None) -> WeightsInfo:
+    """Provenance of a foreign weights file, which states no more than its licence."""
     unknown = "not stated in the file"
     return WeightsInfo(sha256_file(path), licence or unknown, f"{unknown}; {kind}", parameters)
 

@@ -82,11 +82,11 @@ def find_plugin(kind: str, text: str) -> Plugin:
             factory = call(f"{kind.removesuffix('s')} {text} ({point.value})", point.load)
             return Plugin(factory, text, sys.modules[point.module], point.attr)
         if colon and before.endswith(".py"):
-            return _member(module_of_file(Path(before)), name, text)
+            return _member(module_of_file(Path(before)), name, text, kind)
         if text.endswith(".py"):
-            return _member(module_of_file(Path(text)), "", text)
+            return _member(module_of_file(Path(text)), "", text, kind)
         if colon and re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
-            return _member(call(f"module {before}", importlib.import_module, before), name, text)
+            return _member(call(f"module {before}", importlib.import_module, before), name, text, kind)
     ways = [*points, "package.module:Name", "file.py:Name"]
     raise PluginError(unknown(kind.removesuffix("s"), text if text.isidentifier() else before or text, ways))
 
@@ -151,7 +151,7 @@ def is_ours(kind: str, text: str) -> bool:
     return not module.endswith(".py") and module.partition(".")[0] in our_packages()
 
 
-def _member(module: ModuleType, name: str, text: str) -> Plugin:
+def _member(module: ModuleType, name: str, text: str, kind: str) -> Plugin:
     factory = getattr(module, name, None)
     if not callable(factory):
         names = [
@@ -160,7 +160,9 @@ def _member(module: ModuleType, name: str, text: str) -> Plugin:
             if (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__ == module.__name__
         ]
         if not name and names:
-            raise PluginError(f"{text} defines {', '.join(names)}; name one of them, as in {text}:{names[-1]}")
+            example = f"{text}:{names[-1]}"
+            checkpoint = f", or with its checkpoint, {example}:FILE.pth" if kind == "models" else ""
+            raise PluginError(f"{text} defines {', '.join(names)}; name one of them, as in {example}{checkpoint}")
         raise PluginError(f"{text}: {unknown('class or function', name, names)}")
     if getattr(module, "__file__", None) is None:
         raise PluginError(f"{text}: {module.__name__} has no file in which to detect changes; name code in a file")

@@ -10,30 +10,38 @@ import torch
 from torch import Tensor
 
 from srbench.weights.files import WeightsError, require_finite
+from srbench.words import listed
 
 ENDINGS = (".pth", ".pt")
 """Suffixes of files that are read as checkpoints instead of weights files."""
-_WRAPPERS = ("params_ema", "params")
-"""Keys under which BasicSR stores tensors, their moving average first."""
+_WRAPPERS = ("params_ema", "params", "state_dict", "model")
+"""Keys under which BasicSR (its moving average first), Lightning and others store tensors."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint by name, float32 on the CPU, without wrapper keys and the prefix ``module.``.
+    """The tensors of ``read_state_dict`` without the prefix ``module.``. Raises WeightsError as it does."""
+    return {name.removeprefix("module."): tensor for name, tensor in read_state_dict(path).items()}
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint by name, on the CPU, floating point ones as float32, without wrapper keys.
 
     Raises WeightsError if the file is missing, truncated or not a checkpoint, would run code when loaded, or has a
     non-finite value (the message names the first such tensor).
     """
     content = _unpickled(path)
-    for wrapper in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-            break
+    while isinstance(content, dict) and (inside := [key for key in _WRAPPERS if isinstance(content.get(key), dict)]):
+        content = content[inside[0]]
     if not isinstance(content, dict) or not content or not all(isinstance(t, Tensor) for t in content.values()):
-        raise WeightsError(f"{path}: contains no named tensors; name a checkpoint of a network")
+        holds = f", but {listed(map(str, content))}" if isinstance(content, dict) and content else ""
+        raise WeightsError(
+            f"{path}: contains no named tensors{holds}; save those of the network alone: "
+            "torch.save(network.state_dict(), FILE)"
+        )
     for name, tensor in content.items():
         if fault := _unusable(tensor):
             raise WeightsError(f"{path}: {name} is {fault}; only plain tensors can be read, save it as one")
-    tensors = {str(name).removeprefix("module."): tensor.float() for name, tensor in content.items()}
+    tensors = {str(name): tensor.float() if tensor.is_floating_point() else tensor for name, tensor in content.items()}
     require_finite(tensors, path)
     return tensors
 
@@ -60,7 +68,8 @@ def _unpickled(path: Path) -> object:
     except Exception as error:  # a foreign file can make the parser raise anything
         if code := re.search(r"GLOBAL (\S+)", str(error)):
             raise WeightsError(
-                f"{path}: wants to run code ({code[1]}); only tensors are loaded; do not trust this file"
+                f"{path}: wants to run code ({code[1]}), but only tensors are loaded; do not trust this file, or, if "
+                "you made it, save tensors alone: torch.save(network.state_dict(), FILE)"
             ) from None
         reason = re.split(r"[.\n]", str(error).strip())[0] or type(error).__name__
         raise WeightsError(f"{path}: truncated, or not a checkpoint ({reason}); get another copy of the file") from None

@@ -14,14 +14,17 @@ from torch.overrides import TorchFunctionMode
 from srbench.files.config import structure
 from srbench.files.hashes import sha256_file
 from srbench.interfaces import WeightsInfo
-from srbench.weights.checkpoints import ENDINGS, read_checkpoint
-from srbench.weights.files import WeightsError, faults_of, is_training_checkpoint, packaged_weights
+from srbench.weights.checkpoints import ENDINGS, read_checkpoint, read_state_dict
+from srbench.weights.files import WeightsError, faults_of, is_training_checkpoint, load_weights, packaged_weights
 from srbench.weights.metadata import WeightsMetadata, load_described, read_metadata
 from srbench.weights.table import credited
+from srbench.words import listed
 
 Network = TypeVar("Network", bound=nn.Module)
 _REPEATED = ("blocks", "steps", "transitions")
 """Fields of a configuration that count layers."""
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+"""Put before every name by DataParallel, by torch.compile, and by a network's place in a module of Lightning."""
 
 
 class Converter(Protocol):
@@ -114,22 +117,50 @@ def fill(network: nn.Module, tensors: dict[str, Any], path: Path) -> None:
     network.load_state_dict(tensors)
 
 
+def load_checkpoint(network: nn.Module, path: Path) -> None:
+    """Load a state dict of any project into the network that it was saved from, strictly.
+
+    The file is safetensors, or a checkpoint as ``read_state_dict`` reads it. A prefix that all its names have is left
+    out, unless fewer of them are the network's without it. Raises WeightsError if the file cannot be read or does not
+    fit.
+    """
+    tensors = load_weights(path)[0] if path.suffix.lower() == ".safetensors" else read_state_dict(path)
+    own = network.state_dict().keys()
+    for prefix in 2 * _PREFIXES:  # one may hide another: module.model.
+        bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+        if all(name.startswith(prefix) for name in tensors) and len(bare.keys() & own) >= len(tensors.keys() & own):
+            tensors = bare
+    try:
+        fill(network, tensors, path)
+    except WeightsError as error:
+        made = f"{type(network).__name__}(...)"
+        raise WeightsError(
+            f"{error}; if it was trained with other arguments, add a function that returns it, "
+            f"def make(): return {made}, and name that"
+        ) from None
+
+
 def _require_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     with faults_of(path):
         require_shapes(tensors, {name: tensor.shape for name, tensor in network.state_dict().items()})
 
 
 def require_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> None:
-    """Raise WeightsError that lists the first ten missing, unexpected or misshapen tensors, and their number."""
-    faults = [f"missing {name}" for name in shapes if name not in tensors]
-    faults += [f"unexpected {name}" for name in tensors if name not in shapes]
-    faults += [
+    """Raise WeightsError that lists missing, unexpected and misshapen tensors: the first three of each, and how many."""
+    missing = [name for name in shapes if name not in tensors]
+    unexpected = [name for name in tensors if name not in shapes]
+    misshapen = [
         f"{name} has shape {tuple(tensors[name].shape)} instead of {tuple(shapes[name])}"
         for name in shapes
         if name in tensors and tensors[name].shape != shapes[name]
     ]
+    faults = [f"missing {listed(missing)}"] if missing else []
+    faults += [f"unexpected {listed(unexpected)}"] if unexpected else []
+    faults += [listed(misshapen)] if misshapen else []
     if faults:
-        raise WeightsError(f"{len(faults)} tensors do not fit the network: {'; '.join(faults[:10])}")
+        count = len(missing) + len(unexpected) + len(misshapen)
+        fit = "tensor does not fit" if count == 1 else "tensors do not fit"
+        raise WeightsError(f"{count} {fit} the network: {'; '.join(faults)}")
 
 
 def _read(family: Family[Network], path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:

@@ -106,7 +106,7 @@ def weights(tmp_path_factory):
         ("esrgan:{srflow}", 8, r"weights of the model srflow, not of esrgan; choose a esrgan file"),
         ("srflow:{folder}/half.safetensors", 8, r"half\.safetensors: damaged, or not a safetensors .*; replace it"),
         ("rrdb:{folder}/header.safetensors", 8, r"header\.safetensors: damaged, or not a safetensors .*; replace it"),
-        ("rrdb:{folder}/lacking.safetensors", 8, r"1 tensors do not fit the network: missing conv_last\.bias"),
+        ("rrdb:{folder}/lacking.safetensors", 8, r"1 tensor does not fit the network: missing conv_last\.bias"),
         ("rrdb:{rrdb},srflow:{srflow}x", 8, r"srflow-mini-x8\.safetensorsx: no such weights file; check the path"),
         ("rrdb,rrdb:{rrdb},rrdb-mini-x8=bicubic", 8, r"the label rrdb-mini-x8 is also that of rrdb:"),
     ],

@@ -141,7 +141,7 @@ def test_faults(tmp_path, preset):
     path, out = tmp_path / "net.pth", tmp_path / "out.safetensors"
     tensors = official(RRDBConfig(4, 8, 4, 2))
     for broken, fault in [
-        (tensors | {"extra": torch.zeros(1)}, "1 tensors do not fit the network: unexpected extra"),
+        (tensors | {"extra": torch.zeros(1)}, "1 tensor does not fit the network: unexpected extra"),
         (
             {k: v for k, v in tensors.items() if "RDB2" not in k},
             r"20 tensors .*missing RRDB_trunk\.0\.RDB2\.conv1\.weight",

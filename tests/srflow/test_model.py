@@ -320,7 +320,7 @@ def lacking(path, name):
         (
             lambda p: lacking(p, "encoder.conv_body.bias"),
             WeightsError,
-            r"1 tensors do not fit the network: missing encoder\.conv_body\.bias",
+            r"1 tensor does not fit the network: missing encoder\.conv_body\.bias",
         ),
     ],
     ids=["scale", "model", "size", "config", "lacking"],

@@ -207,11 +207,11 @@ def _infinite(path: Path) -> None:
         (lambda path: path.write_bytes(b"no weights"), "damaged, or not a weights file"),
         (
             saved({"some.weight": torch.zeros(3)}),
-            r"spandrel recognises no architecture in it; name code",
+            r"spandrel recognises no architecture in it; name the code of the network too, net\.py:Net:\S+net\.pth",
         ),
         (
             saved({"epoch": 3, "model": CONVOLUTION.state_dict()}),
-            r"no architecture in it; name code .* or save it by torch\.jit\.script",
+            r"no architecture in it; name the code .* or save it by torch\.jit\.script",
         ),
         (
             saved(CONVOLUTION),
@@ -220,7 +220,7 @@ def _infinite(path: Path) -> None:
         (saved(CONVOLUTION, modern=False), "holds torch.nn.modules.conv.Conv2d, which is not opened"),
         (
             saved({"options": argparse.Namespace(), "model": CONVOLUTION.state_dict()}),
-            "holds argparse.Namespace, .* save the state_dict alone",
+            "holds argparse.Namespace, .* save the state_dict alone and name the code",
         ),
         (lambda path: compact(path, 4, channels=1), "a network of 1 to 1 channels; only RGB"),
         (_infinite, "body.0.bias has values that are not finite"),

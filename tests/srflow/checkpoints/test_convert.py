@@ -77,18 +77,17 @@ def test_faults_are_listed_by_official_name_and_counted(x4):
     text = x4.fault()
     assert "4 tensors do not fit" in text
     for part in (
-        "missing flowUpsamplerNet.layers.3.affine.fAffine.4.logs",
-        "missing RRDB.trunk_conv.bias",
+        "missing RRDB.trunk_conv.bias, flowUpsamplerNet.layers.3.affine.fAffine.4.logs; ",
         "RRDB.conv_first.bias has shape (9,) instead of (64,)",
         "unexpected flowUpsamplerNet.layers.99.invconv.weight",
     ):
         assert part in text
 
 
-def test_a_long_list_is_cut_to_ten(x4):
+def test_a_long_list_is_cut_and_counted(x4):
     x4.save({name: tensor for name, tensor in x4.tensors.items() if "fFeatures" not in name})
     text = x4.fault()
-    assert text.count("missing") == 10
+    assert text.endswith(" and 51 more")
     assert "54 tensors do not fit" in text
 
 
