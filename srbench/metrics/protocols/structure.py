@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import torch
@@ -92,7 +91,7 @@ def similarities(output: Tensor, hr: Tensor, scales: Sequence[int]) -> Iterator[
                 first, second = _overlap(one, other, offset)
                 known[offset] = [*_maps(first, second, scales, plane, is_first=place == 0)]
             start = top - max(-offset[0], 0), left - max(-offset[1], 0)
-            for shown in known[offset][: None if place == 0 else 2]:
+            for shown in known[offset][: None if place == 0 else 2]:  # placements may share the maps of the first
                 for depth, border in enumerate(borders(scales)):
                     value = shown.value(border, (*start, height, width))
                     if value is None:
@@ -147,7 +146,8 @@ def _overlap(one: Tensor, other: Tensor, offset: tuple[int, int]) -> tuple[Tenso
 
 def _maps(one: Tensor, other: Tensor, scales: Sequence[int], plane: Plane, *, is_first: bool) -> Iterator[_Map]:
     """Maps of every window and range; rare ones for usual planes as they are given alone."""
-    for number, form in enumerate(islice(_INSIDE, None if is_first and plane in USUAL else 3)):
+    count = 2 if not is_first else None if plane in USUAL else 3
+    for number, form in enumerate(_INSIDE[:count]):
         yield _Map(number, form.way, form.parameters, form.maps(one, other), WINDOWS[form.window].side)
     if not is_first or plane not in _PADDED_PLANES:
         return
