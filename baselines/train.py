@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.presets import ESRGAN, RRDB, ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
-from baselines.vgg import PerceptualLoss, load_vgg
+from baselines.vgg import PerceptualLoss, load_vgg, untrained_vgg
 from baselines.zoo import load_rrdb
 from srbench.files.config import ConfigError, load_preset
 from srbench.files.hashes import sha256_file
@@ -62,9 +63,17 @@ def train_esrgan(request: TrainingRequest) -> Path:
     """
     settings = load_preset(ESRGAN, request.preset, ESRGANPreset, request.changes)
     training = Training("esrgan", settings.network.scale, settings, request)
-    network = _generator(settings.network, request.start).train().to(training.device)
+    if request.dry_run:
+        network = RRDBNet(settings.network)
+        digest = ""
+        vgg = untrained_vgg(settings.losses.perceptual_network)
+    else:
+        network = _generator(settings.network, request.start).train()
+        digest = network.weights.sha256
+        vgg = load_vgg(settings.losses.perceptual_network)
+    network.to(training.device)
     torch.manual_seed(settings.training.seed)
-    return training.fit(adversaries(network, settings, training.device), network.weights.sha256)
+    return training.fit(adversaries(network, settings, training.device, vgg), digest)
 
 
 def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
@@ -86,13 +95,17 @@ def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
     )
 
 
-def adversaries(generator: RRDBNet, settings: ESRGANPreset, device: torch.device) -> list[Learner]:
-    """Generator and discriminator of ESRGAN with their losses; the generator learns first in every step."""
+def adversaries(
+    generator: RRDBNet, settings: ESRGANPreset, device: torch.device, vgg: Mapping[str, Tensor]
+) -> list[Learner]:
+    """Generator and discriminator of ESRGAN with their losses; the generator learns first in every step.
+
+    ``vgg`` are the weights of the network of the perceptual loss.
+    """
     config = settings.training
     losses = settings.losses
     discriminator = channels_last(Discriminator(config.patch, losses.discriminator_width)).to(device)
-    tensors = load_vgg(losses.perceptual_network)
-    perceptual = channels_last(PerceptualLoss(tensors, losses.perceptual_network, losses.perceptual_layer)).to(device)
+    perceptual = channels_last(PerceptualLoss(vgg, losses.perceptual_network, losses.perceptual_layer)).to(device)
     fakes: dict[int, Tensor] = {}
     """Outputs of the generator in this step, for the discriminator, by the number of their first patch."""
 

@@ -82,6 +82,15 @@ class PerceptualLoss(nn.Module):
         return nn.functional.l1_loss(self.features(images)[-1], wanted)
 
 
+def untrained_vgg(network: str) -> dict[str, Tensor]:
+    """Zeros in place of the weights of ``vgg16`` or ``vgg19``, which a dry run does not need."""
+    from torchvision.models import get_model
+
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in get_model(network).features.state_dict().items()}
+    return {f"features.{name}": torch.zeros(shape) for name, shape in shapes.items()}
+
+
 def load_vgg(network: str) -> dict[str, Tensor]:
     """The weights of ``vgg16`` or ``vgg19`` by torchvision's names, downloaded the first time.
 

@@ -12,6 +12,7 @@ from srbench.cli import options
 from srbench.terminal.output import show
 
 _EXAMPLES = """\b
+srbench train srflow --preset mini-x8 --dry-run
 srbench train srflow --preset mini-x8 --data photographs/train
 srbench train --resume runs/srflow-mini-x8
 torchrun --nproc-per-node 4 -m srbench train rrdb --preset mini-x8 --data DIR
@@ -56,6 +57,12 @@ torchrun --nproc-per-node 4 -m srbench train rrdb --preset mini-x8 --data DIR
 )
 @options.device()
 @click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only print what would be trained, and estimates of its memory, operations and hours. Writes nothing; "
+    "images and initial weights need not be there.",
+)
+@click.option(
     "--resume",
     type=options.PATH,
     metavar="TRAINING",
@@ -82,28 +89,29 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
         warnings.simplefilter("ignore")  # process 0 has shown it
     if "start" in asked:
         asked["start"] = weights_in(Path(str(asked["start"])))
-    metrics = leading_metrics()
+    metrics = () if "dry_run" in asked else leading_metrics()
     if resume is not None:
         name, request = resumed(resume, choose_device(device), metrics)
     else:
-        asked["data"] = asked.pop("hr", None) or asked["data"]
+        asked["data"] = asked.pop("hr", None) or asked.get("data", ())
         asked.setdefault("out", Path("runs") / f"{name}-{Path(str(asked['preset'])).stem}")
         request = TrainingRequest(**asked, device=choose_device(device), metrics=metrics)  # type: ignore[arg-type]
     trainer: Trainer = find_plugin("trainers", str(name)).factory
     weights = trainer(request)
-    if os.environ.get("RANK", "0") == "0":
+    if os.environ.get("RANK", "0") == "0" and "dry_run" not in asked:
         show(weights)
 
 
 def _check(name: str | None, resume: Path | None, asked: Mapping[str, object]) -> None:
     """Raise UsageError for options that do not go together, or are missing."""
     images = asked.keys() & {"data", "hr", "lr"}
+    known = [{"data"}, {"hr", "lr"}, *([set()] if "dry_run" in asked else [])]
     if resume is not None:
         if name or asked:
             raise click.UsageError("--resume takes everything else from the training folder; leave other options out.")
-    elif not (name and "preset" in asked and images):
+    elif not (name and "preset" in asked and (images or "dry_run" in asked)):
         raise click.UsageError("Give a model, --preset, and --data or --hr and --lr; or --resume TRAINING.")
-    elif images not in ({"data"}, {"hr", "lr"}):
+    elif images not in known:
         raise click.UsageError("Give --data DIR, from which LR is made, or --hr DIR and --lr DIR, paired by file name.")
     elif "lr" in asked and "validation" in asked:
         raise click.UsageError("--lr and --validation exclude each other: with --lr, some pairs are held out.")

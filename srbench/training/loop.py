@@ -17,10 +17,12 @@ from torch import Tensor
 from srbench.files.atomic import write_whole
 from srbench.images.io import encode_png
 from srbench.machine.processes import Interrupted
+from srbench.terminal.output import show
 from srbench.training.accelerator import accelerator_on
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import TrainingConfig, TrainingPreset
 from srbench.training.curves import curves
+from srbench.training.dry_run import FEW, described, measured_cost, noise
 from srbench.training.folder import BEST, State, TrainingFolder
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
@@ -48,6 +50,11 @@ class Training:
         self._request = request
         self._accelerator, self.device = accelerator_on(request.device, request.log_with, request.out)
         self.config.check(self._accelerator.num_processes)
+        self._model = model
+        self._scale = scale
+        if request.dry_run:
+            self.config = replace(self.config, accumulate=1)
+            return
         # The main process decodes the images and warns; the others find them decoded.
         with self._accelerator.main_process_first(), warnings.catch_warnings():
             if not self._accelerator.is_main_process:
@@ -70,7 +77,9 @@ class Training:
         )
 
     def first_batch(self) -> Batch:
-        """All patches of step 0, the same on every process."""
+        """All patches of step 0, the same on every process; a few patches of noise in a dry run."""
+        if self._request.dry_run:
+            return noise(FEW, self._scale, self.config, self.device)
         return self._on_device(0, 0, *self.patches.batch(0))
 
     def fit(
@@ -81,8 +90,12 @@ class Training:
         ``start`` is the SHA-256 of the initial weights. ``before_step`` is called with the number of every step. After
         a kill at any moment, the same call resumes from the last checkpoint. Raises Interrupted after SIGINT or
         SIGTERM, when the step in progress is finished and saved; TrainingError that names the layer after PATIENCE
-        broken steps in a row, and if another process trains in the folder.
+        broken steps in a row, and if another process trains in the folder. A dry run prints the cost instead, and
+        returns the path of the training folder.
         """
+        if self._request.dry_run:
+            self._show_cost(learners, before_step)
+            return self._request.out
         config = self.config
         folder = self._folder
         accelerator = self._accelerator
@@ -158,6 +171,20 @@ class Training:
                     tracker.finish()
             accelerator.wait_for_everyone()
         return folder.path / TRAINED
+
+    def _show_cost(self, learners: Sequence[Learner], before_step: Callable[[int], None]) -> None:
+        """Measure and print the cost of the last step, in which all parts of the networks are trained."""
+        config = self._preset.training
+        before_step(config.steps - 1)
+        breakdowns = Breakdowns()
+
+        def take_step(patches: int) -> None:
+            self._take_step(noise(patches, self._scale, config, self.device), learners, breakdowns)
+
+        cost = measured_cost(take_step, learners, config)
+        if self._accelerator.is_main_process:
+            processes = self._accelerator.num_processes
+            show(described(cost, self._model, self._request, config, self.device, processes))
 
     def _take_step(
         self, batch: Batch, learners: Sequence[Learner], breakdowns: Breakdowns

@@ -29,6 +29,8 @@ class TrainingRequest:
     """``cpu``, ``cuda``, ``mps``, or one GPU such as ``cuda:1``."""
     metrics: tuple[Metric, ...] = ()
     """Metrics of the validation; the preset names the one that selects the best weights."""
+    dry_run: bool = False
+    """Only estimate the cost: nothing is written, and neither images nor initial weights are needed."""
     log_with: str | None = None
     """Also send losses and metrics to a tracker: ``tensorboard``, ``wandb`` or ``trackio``, if it is installed."""
 
@@ -37,4 +39,7 @@ class Trainer(Protocol):
     """A training, for ``srbench train NAME``."""
 
     def __call__(self, request: TrainingRequest) -> Path:
-        """Train or resume, return the weights file. Raises SRBenchError for unusable input."""
+        """Train or resume, return the weights file; only print the cost for ``dry_run``.
+
+        Raises SRBenchError for unusable input.
+        """

@@ -8,7 +8,7 @@ because ``srflow`` keeps to the single loss of its paper.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.vgg import PerceptualLoss, load_vgg
+from baselines.vgg import PerceptualLoss, load_vgg, untrained_vgg
 from srbench.files.config import ConfigError, load_preset
 from srbench.files.hashes import sha256_file
 from srbench.training.learner import Batch, Learner, adam, channels_last
@@ -53,24 +53,30 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
             f"has to be {WINDOW} or more"
         )
     training = Training(NAME, settings.network.encoder.scale, settings, request)
+    network = SRFlow(settings.network).to(training.device)
+    if request.dry_run:
+        return training.fit([_learner(network, settings, training.device, untrained_vgg("vgg16"))])
     start = request.start or packaged_weights("srflow").get(("srflow", settings.network.encoder.scale))
     if start is None:
         raise WeightsError("no srflow weights are packaged for this scale; train some, and name them with --start")
-    network = SRFlow(settings.network)
     load_start(network, start, ("srflow", NAME))
-    network.to(training.device)
-    losses = Losses(network, settings, training.device)
-    learner = Learner("network", network, adam([network.parameters()], settings.training), losses)
-    return training.fit([learner], sha256_file(start))
+    return training.fit([_learner(network, settings, training.device, load_vgg("vgg16"))], sha256_file(start))
+
+
+def _learner(network: SRFlow, settings: SecondStagePreset, device: torch.device, vgg: Mapping[str, Tensor]) -> Learner:
+    losses = Losses(network, settings, device, vgg)
+    return Learner("network", network, adam([network.parameters()], settings.training), losses)
 
 
 class Losses:
-    """The losses of the second stage, which share the encoding of LR."""
+    """The losses of the second stage, which share the encoding of LR; ``vgg`` are the weights of VGG16."""
 
-    def __init__(self, network: SRFlow, settings: SecondStagePreset, device: torch.device) -> None:
+    def __init__(
+        self, network: SRFlow, settings: SecondStagePreset, device: torch.device, vgg: Mapping[str, Tensor]
+    ) -> None:
         self.network = network
         self.weights = settings.losses
-        perceptual = PerceptualLoss(load_vgg("vgg16"), "vgg16", self.weights.perceptual_layer)
+        perceptual = PerceptualLoss(vgg, "vgg16", self.weights.perceptual_layer)
         self.perceptual = channels_last(perceptual).to(device)
         self.channel_weights = [weight.to(device) for weight in channel_weights()]
 

@@ -103,12 +103,11 @@ def test_perceptual_loss_compares_before_the_relu():
     assert not any(parameter.requires_grad for parameter in loss.parameters())
 
 
-def test_unknown_layer(monkeypatch):
-    monkeypatch.setattr("baselines.train.load_vgg", torchvisions)
+def test_unknown_layer():
     changes = ["losses.perceptual_layer=conv9_9"]
     preset = load_preset(files("baselines") / "presets" / "esrgan", "mini-x8", ESRGANPreset, changes)
     with pytest.raises(ConfigError, match=r"losses\.perceptual_layer 'conv9_9' is none of conv1_1.*; correct the"):
-        adversaries(RRDBNet(RRDBConfig(8, 4, 2, 1)), preset, torch.device("cpu"))
+        adversaries(RRDBNet(RRDBConfig(8, 4, 2, 1)), preset, torch.device("cpu"), torchvisions("vgg16"))
 
 
 def test_the_networks_of_torchvision(tmp_path, monkeypatch):

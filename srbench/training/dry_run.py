@@ -1,0 +1,203 @@
+"""What a training costs, estimated from steps of a few patches: ``srbench train --dry-run``."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from srbench.images.folders import images_below
+from srbench.training.config import TrainingConfig
+from srbench.training.learner import Batch, Learner
+from srbench.training.request import TrainingRequest
+from srbench.words import number_of
+
+FEW = 2
+"""Patches of the first measured step; the second has one more. One patch is too few for ESRGAN's batch norm."""
+ASSUMED = 10e12
+"""Floating-point operations per second for which the time on a GPU is stated."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of a training step: a share that is the same for any batch, and a share of every patch."""
+
+    parameters: int
+    """Number of trained parameters of the network that becomes the weights file."""
+    state_bytes: int
+    """Weights of all networks that are trained, their average, gradients and the state of the optimisers."""
+    bytes: tuple[int, int]
+    """What the backward pass keeps: fixed, and per patch."""
+    operations: tuple[int, int]
+    """Floating-point operations, fixed and per patch; a multiplication and an addition are two."""
+    seconds_per_patch: float
+
+    def memory(self, patches: int) -> int:
+        """Bytes of a step whose largest part has so many patches."""
+        return self.state_bytes + self.bytes[0] + patches * self.bytes[1]
+
+    def operations_of(self, patches: int, parts: int = 1) -> int:
+        """Floating-point operations of a step of so many patches in all, computed in parts."""
+        return parts * self.operations[0] + patches * self.operations[1]
+
+
+def noise(patches: int, scale: int, config: TrainingConfig, device: torch.device) -> Batch:
+    """A batch of the last step in place of images: uniform noise."""
+    lr, hr = (torch.rand(patches, 3, side, side, device=device) for side in (config.patch // scale, config.patch))
+    return Batch(lr, hr, config.steps - 1, 0, config.seed)
+
+
+def measured_cost(take_step: Callable[[int], object], learners: Sequence[Learner], config: TrainingConfig) -> Cost:
+    """Take three steps of a few patches: two that are counted, one that is timed. The networks are changed."""
+    kept: list[int] = []
+    operations: list[int] = []
+    for patches in (FEW, FEW + 1):
+        saved = _Saved(learners)
+        with saved_tensors_hooks(saved.pack, saved.unpack), FlopCounterMode(display=False) as counter:
+            # Counting by module is not needed, and its hooks fail where a backward pass calls modules.
+            counter.mod_tracker.__exit__()
+            take_step(patches)
+        kept.append(saved.peak)
+        operations.append(counter.get_total_flops())
+    began = time.perf_counter()
+    take_step(FEW)
+    seconds = time.perf_counter() - began
+    return Cost(
+        parameters=sum(parameter.numel() for parameter in learners[0].network.parameters()),
+        state_bytes=_state_bytes(learners, config),
+        bytes=_split(*kept),
+        operations=_split(*operations),
+        seconds_per_patch=seconds / FEW,
+    )
+
+
+def described(
+    cost: Cost, model: str, request: TrainingRequest, config: TrainingConfig, device: torch.device, processes: int
+) -> str:
+    """What would be trained, and its cost, as lines."""
+    return "\n".join(f"{name:<12}{value}" for name, value in _facts(cost, model, request, config, device, processes))
+
+
+def _facts(
+    cost: Cost, model: str, request: TrainingRequest, config: TrainingConfig, device: torch.device, processes: int
+) -> Iterator[tuple[str, str]]:
+    parts = processes * config.accumulate
+    in_part = config.batch // parts
+    yield "model", f"{model}, preset {request.preset}, {cost.parameters:,} parameters"
+    for folder in (*request.data, *request.lr):
+        yield "data", f"{folder}, {number_of(len(images_below(folder)), 'image')}, not opened"
+    if not request.data:
+        yield "data", "none named; add --data DIR"
+    yield (
+        "steps",
+        f"{config.steps:,} of {number_of(config.batch, 'patch', 'patches')}, {config.patch}x{config.patch} HR pixels",
+    )
+    yield (
+        "",
+        f"{number_of(in_part, 'patch', 'patches')} at a time: {number_of(processes, 'process', 'processes')}, accumulate {config.accumulate}",
+    )
+    yield "memory", f"about {_amount(cost.memory(in_part), 'B')} for each process, and 0.5 GB for Python and torch"
+    yield (
+        "",
+        f"weights, gradients, optimiser {_amount(cost.state_bytes, 'B')}; activations of a patch {_amount(cost.bytes[1], 'B')}",
+    )
+    step = cost.operations_of(config.batch, parts)
+    total = step * config.steps
+    yield "operations", f"about {_amount(step, 'FLOP')} for a step, {_amount(total, 'FLOP')} in all"
+    rate = cost.operations_of(FEW) / (FEW * cost.seconds_per_patch)
+    threads = f", {number_of(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
+    hours = f"about {_hours(total / rate / processes)}"
+    yield "time", f"{hours} here ({device}{threads}, {_amount(rate, 'FLOP/s')} measured for {FEW} patches)"
+    yield "", f"about {_hours(total / ASSUMED / processes)} at {_amount(ASSUMED, 'FLOP/s')}, assumed for a GPU"
+    yield "", "without validation and reading of images"
+    yield "All are estimates, from steps of few patches of noise; nothing was written.", ""
+
+
+class _Saved:
+    """Counts the bytes that autograd keeps for backward passes, every storage once; parameters do not count."""
+
+    def __init__(self, learners: Sequence[Learner]) -> None:
+        networks = [learner.network for learner in learners]
+        self._parameters = {_place(parameter) for network in networks for parameter in network.parameters()}
+        self._uses: Counter[int] = Counter()
+        self._bytes = 0
+        self.peak = 0
+        """Most bytes at any time."""
+
+    def pack(self, tensor: Tensor) -> object:
+        """What autograd keeps in place of a tensor."""
+        kept = _Kept(tensor)
+        place = _place(tensor)
+        if place not in self._parameters:
+            size = tensor.untyped_storage().nbytes()
+            if not self._uses[place]:
+                self._bytes += size
+                self.peak = max(self.peak, self._bytes)
+            self._uses[place] += 1
+            weakref.finalize(kept, self._release, place, size)
+        return kept
+
+    def unpack(self, kept: object) -> Tensor:
+        """The tensor again."""
+        assert isinstance(kept, _Kept)
+        return kept.tensor
+
+    def _release(self, place: int, size: int) -> None:
+        self._uses[place] -= 1
+        if not self._uses[place]:
+            self._bytes -= size
+
+
+@dataclass(eq=False)
+class _Kept:
+    tensor: Tensor
+
+
+def _place(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _state_bytes(learners: Sequence[Learner], config: TrainingConfig) -> int:
+    total = _bytes(_tensors(learners[0].network)) if config.average else 0
+    for learner in learners:
+        states = learner.optimizer.state_dict()["state"].values()
+        total += _bytes(_tensors(learner.network)) + _bytes(learner.parameters())
+        total += _bytes([value for state in states for value in state.values() if isinstance(value, Tensor)])
+    return total
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
+
+
+def _bytes(tensors: Sequence[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _split(few: int, more: int) -> tuple[int, int]:
+    """Fixed and per patch, from the totals of FEW patches and of one more."""
+    return max(few - FEW * (more - few), 0), more - few
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.2g} hours" if seconds < 360_000 else f"{seconds / 3600:,.0f} hours"
+
+
+def _amount(value: float, unit: str) -> str:
+    """Two significant digits with a decimal prefix: ``1.3 GB``."""
+    power = 0
+    while value >= 999.5 and power < 6:
+        value /= 1000
+        power += 1
+    return (
+        f"{value:.0f} {' kMGTPE'[power].strip()}{unit}"
+        if value >= 99.5
+        else f"{value:.2g} {' kMGTPE'[power].strip()}{unit}"
+    )
