@@ -14,6 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from srbench.images.folders import images_below
+from srbench.terminal.output import duration
 from srbench.training.config import TrainingConfig
 from srbench.training.learner import Batch, Learner
 from srbench.training.request import TrainingRequest
@@ -103,7 +104,7 @@ def _facts(
         "",
         f"{number_of(in_part, 'patch', 'patches')} at a time: {number_of(processes, 'process', 'processes')}, accumulate {config.accumulate}",
     )
-    yield "memory", f"about {_amount(cost.memory(in_part), 'B')} for each process, and 0.5 GB for Python and torch"
+    yield "memory", f"about {_amount(cost.memory(in_part), 'B')} for each process, and 0.4 GB for Python and torch"
     yield (
         "",
         f"weights, gradients, optimiser {_amount(cost.state_bytes, 'B')}; activations of a patch {_amount(cost.bytes[1], 'B')}",
@@ -113,9 +114,9 @@ def _facts(
     yield "operations", f"about {_amount(step, 'FLOP')} for a step, {_amount(total, 'FLOP')} in all"
     rate = cost.operations_of(FEW) / (FEW * cost.seconds_per_patch)
     threads = f", {number_of(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
-    hours = f"about {_hours(total / rate / processes)}"
+    hours = f"about {duration(total / rate / processes)}"
     yield "time", f"{hours} here ({device}{threads}, {_amount(rate, 'FLOP/s')} measured for {FEW} patches)"
-    yield "", f"about {_hours(total / ASSUMED / processes)} at {_amount(ASSUMED, 'FLOP/s')}, assumed for a GPU"
+    yield "", f"about {duration(total / ASSUMED / processes)} at {_amount(ASSUMED, 'FLOP/s')}, assumed for a GPU"
     yield "", "without validation and reading of images"
     yield "All are estimates, from steps of few patches of noise; nothing was written.", ""
 
@@ -186,18 +187,11 @@ def _split(few: int, more: int) -> tuple[int, int]:
     return max(few - FEW * (more - few), 0), more - few
 
 
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:.2g} hours" if seconds < 360_000 else f"{seconds / 3600:,.0f} hours"
-
-
 def _amount(value: float, unit: str) -> str:
     """Two significant digits with a decimal prefix: ``1.3 GB``."""
-    power = 0
-    while value >= 999.5 and power < 6:
+    prefixes = ["", "k", "M", "G", "T", "P", "E"]
+    while value >= 999.5 and len(prefixes) > 1:
         value /= 1000
-        power += 1
-    return (
-        f"{value:.0f} {' kMGTPE'[power].strip()}{unit}"
-        if value >= 99.5
-        else f"{value:.2g} {' kMGTPE'[power].strip()}{unit}"
-    )
+        del prefixes[0]
+    digits = f"{value:.0f}" if value >= 99.5 else f"{value:.2g}"
+    return f"{digits} {prefixes[0]}{unit}"
