@@ -13,6 +13,7 @@ from typing import get_args, get_type_hints
 import pytest
 from record_runs import by_image, values_in
 
+from srbench.files.hashes import sha256_file
 from srbench.interfaces import MetricFacts
 from srbench.run_folder.manifest import read_manifest
 
@@ -39,7 +40,8 @@ def worked(tmp_path_factory):
     for kind, text in BLOCKS:
         if kind == "sh":
             for line in text.splitlines():
-                command = [sys.executable, "-m", *shlex.split(line)]
+                name, *arguments = shlex.split(line)
+                command = [sys.executable, *([] if name == "python" else ["-m", name]), *arguments]
                 done = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=folder)
                 assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
                 said.append(done.stdout)
@@ -49,9 +51,15 @@ def worked(tmp_path_factory):
 
 
 def test_blocks():
-    assert [kind for kind, _ in BLOCKS].count("sh") == 7
-    assert sum(text.startswith("# my_") for _, text in BLOCKS) == 7
+    assert [kind for kind, _ in BLOCKS].count("sh") == 8
+    assert sum(text.startswith("# my_") for _, text in BLOCKS) == 8
     assert all(len(text.strip().splitlines()) <= 26 for _, text in BLOCKS)
+
+
+def test_network_and_checkpoint(worked):
+    models = read_manifest(worked[0] / "runs/net").models
+    assert [model.label for model in models] == ["bicubic", "Net-my_net"]
+    assert models[1].weights.sha256 == sha256_file(worked[0] / "my_net.pth")
 
 
 def test_models_and_metric(worked):

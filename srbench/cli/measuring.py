@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 @click.argument("bench", required=False, type=options.PATH, metavar="[BENCH.TOML]")
 @options.models(
     help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of results made "
-    "elsewhere, FILE.pth, FILE.pt, FILE.onnx, file.py:Name or package.module:Name. Append +consistent to "
-    "make outputs downscale to the LR image. [required, here or in BENCH.TOML]"
+    "elsewhere, FILE.pth, FILE.pt, FILE.onnx, file.py:Name, file.py:Name:CHECKPOINT or package.module:Name. Append "
+    "+consistent to make outputs downscale to the LR image. [required, here or in BENCH.TOML]"
 )
 @click.option(
     "--scale", type=options.SCALES, metavar="S,...", help="Upscaling factors. [default: that of the models' weights]"
