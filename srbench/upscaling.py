@@ -24,21 +24,26 @@ from srbench.images.io import (
     require_readable_size,
     write_png,
 )
+from srbench.images.tiling import pixels_in_tiles
 from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.machine.memory import free_bytes
 from srbench.metrics import lr_psnr
 from srbench.models.inference import Draw, choose_device, require_memory, upscale_one_by_one
 from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
+from srbench.models.names import ModelSpec
+from srbench.plugins.registry import is_ours
 from srbench.run_folder.protocol import exactly
-from srbench.terminal.output import duration
+from srbench.terminal.output import duration, say
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import FILE_NAME, is_file_name, number_of
 
 AT_ONCE = 256 * 256
-"""LR pixels above which a CPU samples an image in tiles, if the model can."""
-TILE = 128
-"""Side of these tiles in LR pixels: as fast as the whole image at once."""
+"""LR pixels above which a CPU upscales an image in tiles; a model that samples, if it can."""
+TILE = 256
+"""Side of these tiles in LR pixels."""
+TILE_OF_SAMPLES = 128
+"""The same of a model that samples in tiles: as fast as the whole image at once."""
 PROBE = 128
 """Side of the LR image timed to estimate the run time."""
 PROBE_SAMPLES = 5
@@ -171,7 +176,7 @@ def estimate(spec: UpscaleSpec) -> Iterator[str]:
 def _estimated(model: Model, draw: Draw, device: str, todo: Counter[Path]) -> Iterator[str]:
     """Tile and memory of each image, and the time of all: their pixels times a measured rate.
 
-    An image counts once for each temperature. One small image is upscaled; raises ModelError if the model fails.
+    Of an image in tiles, the surroundings of every tile count too. An image counts once for each temperature. One small image is upscaled; raises ModelError if the model fails.
     """
     pixels = 0
     for path, times in todo.items():
@@ -181,7 +186,8 @@ def _estimated(model: Model, draw: Draw, device: str, todo: Counter[Path]) -> It
             yield f"cannot be upscaled: {error}"
             continue
         width, height = header_size(path)
-        pixels += times * _samples(model, draw) * width * height
+        seen = width * height if tile is None else pixels_in_tiles(height, width, tile)
+        pixels += times * _samples(model, draw) * seen
         how = "at once"
         if tile is not None:
             how = f"in tiles of {tile}"
@@ -207,7 +213,7 @@ def _samples(model: Model, draw: Draw) -> int:
 
 
 def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None:
-    """The requested tile; else TILE if the whole image would take more than AT_ONCE bytes on a CPU; None: no tiles.
+    """The requested tile; else the default one for an image of more than AT_ONCE pixels on a CPU; None: no tiles.
 
     Only the header of the image is read. Raises UpscaleError or ModelError if the image needs more memory than there
     is even so, and ImageError for an image with too many pixels.
@@ -215,13 +221,14 @@ def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None
     width, height = header_size(path)
     samples = _samples(model, draw)
     size = [model.scale * height, model.scale * width]
+    needs_tiles = draw.tile is None and device == "cpu" and height * width > AT_ONCE
     if not isinstance(model, TiledSRModel) or device != "cpu":
         require_memory(str(path), samples, size)
         require_readable_size(path)
-        return draw.tile
+        return TILE if needs_tiles and not isinstance(model, StochasticSRModel) else draw.tile
     if samples > 1:
         require_memory(str(path), samples, size, BITS_8)
-    tile = TILE if draw.tile is None and height * width > AT_ONCE else draw.tile
+    tile = TILE_OF_SAMPLES if needs_tiles else draw.tile
     needed = _bytes_in_tiles(model, height, width)
     free = free_bytes()
     if free is not None and needed > free:
@@ -248,7 +255,18 @@ def _opened(spec: UpscaleSpec) -> tuple[str, list[LoadedModel]]:
             raise UpscaleError(f"{text}: a folder of results cannot upscale; name a model")
         if (other := models.setdefault(loaded.label, loaded)) is not loaded:
             raise UpscaleError(f"{text}: its label {loaded.label} is that of {other.spec}; give another: LABEL={text}")
+    if packaged := [label for label, loaded in models.items() if _has_packaged_weights(loaded)]:
+        say(
+            f"{', '.join(packaged)} {'was' if len(packaged) == 1 else 'were'} trained on clean, bicubic LR, so JPEG "
+            "artefacts and noise are amplified; for photographs from a camera or the web, name the file of a network that "
+            f"was trained on such images: --models {spec.scale}x.pth (needs pip install 'sr-bench[zoo]')"
+        )
     return device, [*models.values()]
+
+
+def _has_packaged_weights(loaded: LoadedModel) -> bool:
+    model = ModelSpec.parse(loaded.spec)
+    return loaded.weights is not None and not model.weights and is_ours("models", model.name)
 
 
 def _draw(spec: UpscaleSpec) -> Draw:
@@ -320,7 +338,7 @@ def _one(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float]
         if isinstance(loaded.model, TiledSRModel) and device == "cpu":
             images = upscale_one_by_one(loaded.model, path.stem, lr, draw, device, progress)
         else:
-            images = iter(upscale_image(loaded.model, path.stem, lr, draw, device).images)
+            images = iter(upscale_image(loaded.model, path.stem, lr, draw, device, progress).images)
         samples = []
         for file in files:
             image = next(images)

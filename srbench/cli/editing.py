@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 @options.samples(default=1, help="Samples per image, of models that sample: NAME_sample0.png and so on.")
 @options.seed(default=0)
 @options.device()
-@options.tile(help=f"{options.TILES} [default: whole images; 128 by SRFlow on a CPU, where they are large]")
+@options.tile(
+    help=f"{options.TILES} [default: whole images; on a CPU, larger ones than 256x256 in tiles of 256, by SRFlow of 128]"
+)
 @options.folder("--out", default=Path("upscaled"), help="Folder of the outputs.")
 @click.option("--dry-run", is_flag=True, help="Print what would be upscaled, with estimated time and memory.")
 def upscale(dry_run: bool, **values: Any) -> None:  # noqa: ANN401 - click's
@@ -146,15 +148,16 @@ def restore(**values: Any) -> None:  # noqa: ANN401 - click's
 @click.command()
 @click.argument("image", required=False, type=options.PATH)
 @options.one_model(default="srflow", help="Model with latents: srflow, srflow:WEIGHTS or your own.")
-@options.scale(default=8, help="Scale between the image and its LR image.")
+@options.scale(default=8, help="Upscaling factor.")
 @options.device()
 @options.folder("--out", default=Path("explored"), help="Folder of the images that you save.")
 @options.page
 def explore(image: Path | None, model: str, scale: int, device: str, out: Path, port: int, no_browser: bool) -> None:
-    """Sample an image in a browser.
+    """Upscale a part of an image in a browser.
 
-    Shows samples beside the image, and where samples differ. Without IMAGE, choose one in the browser. The page is
-    served on this machine alone; press Ctrl-C to stop.
+    Shows samples beside bicubic interpolation, and where samples differ. The part can also be downscaled first: then
+    samples stand beside the original. Without IMAGE, choose one in the browser. The page is served on this machine
+    alone; press Ctrl-C to stop.
     """
     from srbench.editing import explore as page
     from srbench.editing.edit import Editor

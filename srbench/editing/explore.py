@@ -1,4 +1,7 @@
-"""``srbench explore``: a page, served on this machine alone, that samples a part of a photograph beside the original."""
+"""``srbench explore``: a page, served on this machine alone, on which a model upscales a part of a photograph.
+
+The part is LR and is upscaled, or it is HR: then it is downscaled, and samples stand beside it.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ from srbench.reporting.figures.error_maps import DEVIATION, coloured, deviation_
 from srbench.words import FILE_NAME, is_file_name, printable
 
 MOST_PIXELS = 512 * 512
-"""HR pixels of the largest part; a larger part would take seconds for each movement of the slider."""
+"""Pixels of the largest output; a larger one would take seconds for each movement of the slider."""
 MOST_BYTES = 256 * 2**20
 """Size of the largest image file."""
 _MOST_REQUEST = 2**16
@@ -65,12 +68,13 @@ class Photograph:
     pixels: Tensor
     """(3, h, w) uint8."""
 
-    def first_part(self, scale: int) -> Box:
+    def first_part(self, is_lr: bool, scale: int) -> Box:
         """The largest part that is allowed: the whole photograph, or a square in its centre."""
-        height, width = (side - side % scale for side in self.pixels.shape[-2:])
-        if width * height <= MOST_PIXELS:
+        grid, most = (1, MOST_PIXELS // scale**2) if is_lr else (scale, MOST_PIXELS)
+        height, width = (side - side % grid for side in self.pixels.shape[-2:])
+        if width * height <= most:
             return Box(0, 0, width, height)
-        side = math.isqrt(MOST_PIXELS) // scale * scale
+        side = math.isqrt(most) // grid * grid
         part = Box(0, 0, min(width, side), min(height, side))
         return Box((width - part.width) // 2, (height - part.height) // 2, part.width, part.height)
 
@@ -86,6 +90,8 @@ class Request:
     temperature: float
     seed: int = 0
     kind: Literal["sample", "spread"] = "sample"
+    part_is: Literal["lr", "hr"] = "lr"
+    """``lr``: the part is upscaled; ``hr``: it is downscaled, and the result is upscaled."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +134,10 @@ class Explorer:
     def facts(self, photograph: Photograph) -> dict[str, object]:
         """Facts about a photograph for the page."""
         height, width = photograph.pixels.shape[-2:]
-        part = astuple(photograph.first_part(self.editor.scale))
-        return {"id": photograph.id, "name": photograph.name, "width": width, "height": height, "part": part}
+        parts = {
+            part_is: astuple(photograph.first_part(part_is == "lr", self.editor.scale)) for part_is in ("lr", "hr")
+        }
+        return {"id": photograph.id, "name": photograph.name, "width": width, "height": height, "parts": parts}
 
     def overview(self, image: str) -> bytes:
         """JPEG of the whole photograph, at most 1600 pixels wide and high."""
@@ -138,15 +146,15 @@ class Explorer:
         overview.save(buffer, format="JPEG", quality=85)
         return buffer.getvalue()
 
-    def original(self, image: str, part: tuple[int, ...], kind: str) -> bytes:
-        """PNG of a part's HR, or with kind ``lr`` of the model's input, upscaled by bicubic interpolation."""
-        pair = self._pair(image, part)
-        return encode_png(quantize_floor(upscale(pair.lr, self.editor.scale) if kind == "lr" else pair.hr))
+    def before(self, image: str, part: tuple[int, ...], part_is: str, kind: str) -> bytes:
+        """PNG of a part that is HR, or with kind ``lr`` of the model's input, upscaled by bicubic interpolation."""
+        pair = self._pair(image, part, part_is)
+        return encode_png(quantize_floor(pair.hr if kind == "hr" else upscale(pair.lr, self.editor.scale)))
 
     def make(self, asked: Mapping[str, Any]) -> Made:
         """Answer a request. Raises SRBenchError if it is invalid, or its part does not fit the photograph."""
         request = _request(asked)
-        pair = self._pair(request.image, request.part)
+        pair = self._pair(request.image, request.part, request.part_is)
         recipe = json.dumps(self.editor.made_by | asdict(request) | {"name": pair.name, "scale": self.editor.scale})
         with self._lock:
             if request.kind == "spread":
@@ -164,7 +172,7 @@ class Explorer:
         request = _request(asked)
         made = self.make(asked)
         kind = "" if request.kind == "sample" else f"_{request.kind}"
-        place = "-".join(map(str, request.part))
+        place = "-".join(map(str, request.part)) + ("" if request.part_is == "lr" else "_downscaled")
         name = f"{self._opened(request.image).name}_{place}{kind}_t{request.temperature:g}_seed{request.seed}.png"
         path = self.out / name
         if path.exists() and read_recipe(path) != made.recipe:
@@ -178,20 +186,26 @@ class Explorer:
             raise EditError("this image is no longer open; choose its file again")
         return photograph
 
-    def _pair(self, image: str, numbers: tuple[int, ...]) -> ImagePair:
-        """HR of a part as it is in the file, and the LR image that is made from it alone."""
+    def _pair(self, image: str, numbers: tuple[int, ...], part_is: str) -> ImagePair:
+        """A part as it is in the file: LR without HR, or HR and the LR image that is made from it alone."""
         photograph, scale = self._opened(image), self.editor.scale
+        is_lr = part_is == "lr"
         if len(numbers) != 4:
             raise EditError("the part is not x,y,width,height; give four whole numbers")
         box = Box(*numbers)
         require_inside(box, photograph.pixels)
-        if box.width % scale or box.height % scale:
+        if not is_lr and (box.width % scale or box.height % scale):
             raise EditError(f"part {box}: its sides are no multiples of the scale {scale}; change them")
-        if min(box.width, box.height) < 2 * scale:
-            raise EditError(f"part {box} is too small; both sides need {2 * scale} pixels")
-        if box.width * box.height > MOST_PIXELS:
-            raise EditError(f"part {box} is too large, at most 512x512 pixels in all; choose a smaller one")
-        return pair_of_pixels(photograph.name, cut(photograph.pixels, box), scale)
+        least = 2 if is_lr else 2 * scale
+        if min(box.width, box.height) < least:
+            raise EditError(f"part {box} is too small; both sides need {least} pixels")
+        if box.width * box.height * (scale**2 if is_lr else 1) > MOST_PIXELS:
+            most = math.isqrt(MOST_PIXELS) // (scale if is_lr else 1)
+            raise EditError(f"part {box} is too large, at most {most}x{most} pixels in all; choose a smaller one")
+        pixels = cut(photograph.pixels, box)
+        if is_lr:
+            return ImagePair(photograph.name, pixels.float() / 255)
+        return pair_of_pixels(photograph.name, pixels, scale)
 
     def _spread(self, request: Request, pair: ImagePair) -> tuple[Tensor, str]:
         """Map of the deviation of samples, (3, H, W) uint8, and its caption."""
@@ -246,18 +260,19 @@ class _Handler(PageRequestHandler):
     explorer: Explorer
 
     def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
-        """Serve the page and its files, the photograph that is open, its overview, HR and LR of a part."""
+        """Serve the page and its files, the photograph that is open, its overview, and what a part was before."""
         path, query = self.address()
         if path in _FILES:
             self.send_content(_template(path), f"{_FILES[path][2]}; charset=utf-8")
         elif path == "/first":
             photograph = self.explorer.photograph
             opened = None if photograph is None else self.explorer.facts(photograph)
-            self.send_json({"opened": opened, "scale": self.explorer.editor.scale})
+            scale, side = self.explorer.editor.scale, math.isqrt(MOST_PIXELS)
+            self.send_json({"opened": opened, "scale": scale, "most": {"lr": side // scale, "hr": side}})
         elif path == "/overview.jpg":
             self.answer(lambda: self.send_content(self.explorer.overview(query.get("image", "")), "image/jpeg"))
         elif path in ("/hr.png", "/lr.png"):
-            self.answer(lambda: self._send_original(path[1:3], query))
+            self.answer(lambda: self._send_before(path[1:3], query))
         else:
             self.send_missing()
 
@@ -271,12 +286,13 @@ class _Handler(PageRequestHandler):
         else:
             self.answer(actions[self.path])
 
-    def _send_original(self, kind: str, query: Mapping[str, str]) -> None:
+    def _send_before(self, kind: str, query: Mapping[str, str]) -> None:
         try:
             part = tuple(int(number) for number in query.get("part", "").split(","))
         except ValueError:
             raise EditError("the part is not x,y,width,height; give four whole numbers") from None
-        self.send_content(self.explorer.original(query.get("image", ""), part, kind), "image/png")
+        part_is = "hr" if kind == "hr" else query.get("part_is", "lr")
+        self.send_content(self.explorer.before(query.get("image", ""), part, part_is, kind), "image/png")
 
     def _open(self) -> None:
         name = unquote(self.headers.get(self.ASKED, ""))

@@ -11,25 +11,37 @@ from torch import Tensor
 from srbench.interfaces import SRModel
 
 OVERLAP = 16
-"""LR pixels that a tile sees of each neighbour; a larger receptive field gives slightly different values at seams."""
+"""LR pixels that a tile sees of each neighbour. A larger receptive field gives different values at the seams, but those of
+the packaged RRDB networks, which could see 93 pixels, differ by 2e-6 at most, as they do with 48 (docs/command-line.md)."""
 
 Part = tuple[int, int, int, int]
 """Start and end of a window along one axis, and start and end of the part whose output is kept."""
 
 
-def upscale_in_tiles(model: SRModel, lr: Tensor, tile: int) -> Tensor:
+def upscale_in_tiles(
+    model: SRModel, lr: Tensor, tile: int, progress: Callable[[float], None] = lambda share: None
+) -> Tensor:
     """LR (3, h, w) -> (1, 3, s*h, s*w), in tiles of at most ``tile`` x ``tile`` LR pixels and their surroundings.
 
     Exact for a receptive field that extends at most OVERLAP pixels, such as that of bicubic interpolation.
+    ``progress`` is called after every tile, with its share of the image.
     """
-    rows, columns = (
-        [
-            (max(start - OVERLAP, 0), start + tile + OVERLAP, start, min(start + tile, size))
-            for start in range(0, size, tile)
-        ]
-        for size in lr.shape[-2:]
-    )
-    return _assembled(model, lr[None], model.scale, rows, columns)
+    rows, columns = (_tiles(size, tile) for size in lr.shape[-2:])
+    return _assembled(model, lr[None], model.scale, rows, columns, progress)
+
+
+def pixels_in_tiles(height: int, width: int, tile: int) -> int:
+    """LR pixels that a model upscales for an image in tiles: those of all tiles with their surroundings."""
+    rows, columns = (sum(min(end, size) - start for start, end, *_ in _tiles(size, tile)) for size in (height, width))
+    return rows * columns
+
+
+def _tiles(size: int, tile: int) -> list[Part]:
+    """Windows whose kept parts cover an axis in steps of ``tile``; the last may end beyond it."""
+    return [
+        (max(start - OVERLAP, 0), start + tile + OVERLAP, start, min(start + tile, size))
+        for start in range(0, size, tile)
+    ]
 
 
 def upscale_in_windows(run: Callable[[Tensor], Tensor], lr: Tensor, scale: int, window: tuple[int, int]) -> Tensor:
@@ -59,15 +71,22 @@ def _windows(size: int, side: int) -> list[Part]:
 
 
 def _assembled(
-    run: Callable[[Tensor], Tensor], lr: Tensor, scale: int, rows: list[Part], columns: list[Part]
+    run: Callable[[Tensor], Tensor],
+    lr: Tensor,
+    scale: int,
+    rows: list[Part],
+    columns: list[Part],
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Tensor:
+    height, width = lr.shape[-2:]
     out: Tensor | None = None
     for (top, bottom, *kept_rows), (left, right, *kept_columns) in product(rows, columns):
         part = run(lr[..., top:bottom, left:right])
         if out is None:
-            out = part.new_empty((1, 3, lr.shape[-2] * scale, lr.shape[-1] * scale))
+            out = part.new_empty((1, 3, height * scale, width * scale))
         inside = part[..., _scaled(kept_rows, top, scale), _scaled(kept_columns, left, scale)]
         out[..., _scaled(kept_rows, 0, scale), _scaled(kept_columns, 0, scale)] = inside
+        progress((kept_rows[1] - kept_rows[0]) * (kept_columns[1] - kept_columns[0]) / (height * width))
     assert out is not None
     return out
 

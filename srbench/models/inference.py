@@ -58,17 +58,25 @@ def choose_device(name: str) -> str:
     return name
 
 
-def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Output:
+def upscale(
+    model: Model,
+    name: str,
+    lr: Tensor,
+    draw: Draw,
+    device: str,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Output:
     """Let a model upscale the LR image (3, h, w) called ``name``.
 
-    A model with a single output ignores everything in ``draw`` except the tile. Raises ModelError, naming the image,
+    A model with a single output ignores everything in ``draw`` except the tile; ``progress`` is called after every tile
+    of its output, with the share of the work done since its last call. Raises ModelError, naming the image,
     if the model fails or returns a wrong size or non-finite values, or a precomputed result is missing or damaged.
     """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
     with torch.no_grad(), _faults_named(model, name, lr, draw, device):
-        images = _outputs(model, name, lr, draw, device)
+        images = _outputs(model, name, lr, draw, device, progress)
     seconds = time.perf_counter() - start
     _check(images, name, lr, model.scale)
     return Output(images, seconds, peak_memory_mb(device))
@@ -125,7 +133,7 @@ def _advice(reason: str, lr: Tensor) -> str:
     return ""
 
 
-def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Tensor:
+def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str, progress: Callable[[float], None]) -> Tensor:
     lr = lr.to(device)
     if isinstance(model, PrecomputedResults):
         images = model.read(name)
@@ -135,7 +143,7 @@ def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Te
         if len(_numbers(images, name)) != draw.samples:
             raise ModelError(f"{name}: the model returned {len(images)} samples, not {draw.samples}; correct it")
     elif draw.tile is not None:
-        images = upscale_in_tiles(model, lr, draw.tile)
+        images = upscale_in_tiles(model, lr, draw.tile, progress)
     else:
         images = model(lr[None])
     return _numbers(images, name).to("cpu", torch.float32)  # waits for the device

@@ -1,5 +1,6 @@
 """Upscaling your own images: what is written, kept, refused, and that the numbers are those of the model."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,34 @@ def test_large_images_are_tiled_and_samples_made_one_by_one(up, photos, monkeypa
         assert (whole != tiled).float().mean() < 1e-3
     monkeypatch.setattr(upscaling, "free_bytes", lambda: 1000)
     assert "0.0 GB are free; cut it into parts" in up(photos / "a.png", model="srflow", out="none").err
+
+
+def test_large_images_are_tiled_by_every_network(up, photos, monkeypatch, tmp_path):
+    from srbench import upscaling
+    from srbench.terminal import progress as shown
+
+    assert up(photos / "c.png", model="esrgan").code == 0
+    monkeypatch.setattr(upscaling, "AT_ONCE", 0)
+    monkeypatch.setattr(upscaling, "TILE", 16)
+    monkeypatch.setattr(shown, "SECONDS", -1)
+    found = up(photos / "c.png", model="esrgan", out="tiled")
+    whole, tiled = (read_uint8(Path(out, "c.png")).int() for out in ("out", "tiled"))
+    assert (whole - tiled).abs().max() <= 1
+    assert (whole != tiled).float().mean() < 1e-3
+    assert len(re.findall(r"c\.png: \d+%", found.err)) > 2, "progress inside the image"
+    assert "c.png: 32x40 in tiles of 16" in up(photos / "c.png", "--dry-run", model="esrgan", out="dry").out
+
+
+def test_packaged_models_are_not_for_photographs(up, photos, models):
+    from srbench.weights.files import packaged_weights
+
+    name = "esrgan was trained on clean, bicubic LR"
+    found = up(model="esrgan")
+    assert (found.code, found.err.count(name), "--models 4x.pth" in found.err) == (0, 1, True)
+    assert "esrgan, mine were trained on" in up("--dry-run", photos, model="esrgan,mine=srflow").err
+    weights = packaged_weights("baselines")["esrgan", 4]
+    for model in ("bicubic", f"{models}:Noisy", f"esrgan:{weights}"):
+        assert "clean, bicubic LR" not in up("--dry-run", photos, model=model).err
 
 
 def test_an_image_that_cannot_fit_is_refused_before_it_is_read(up, monkeypatch):

@@ -3,9 +3,11 @@
 const element = (id) => document.getElementById(id);
 const viewer = new Viewer(element("outcome"), element("stage"), element("divider"), () => {
   const percent = Math.round(viewer.split * 100);
-  element("divider").setAttribute("aria-valuetext", `${percent} % the photograph, ${100 - percent} % the result`);
+  element("divider").setAttribute("aria-valuetext", `${percent} % ${element("before-tag").textContent}, ${100 - percent} % the result`);
 });
 let scale = 1;
+let most = {}; // longest side of a square part that is LR or HR, in pixels
+let partIs = "lr"; // LR, which is upscaled, or HR, which is downscaled first
 let photograph = null; // as the server describes it
 let part = null; // x, y, width, height in pixels of the photograph
 let shown = null; // the request whose answer is shown
@@ -45,7 +47,7 @@ function show(opened) {
   element("work").hidden = false;
   element("overview").style.setProperty("--aspect", opened.width / opened.height);
   element("overview").querySelector("img").src = `overview.jpg?image=${opened.id}`;
-  choosePart(opened.part);
+  choosePart(opened.parts[partIs]);
 }
 
 /** Shows a part of the photograph and samples it; the result of the part before disappears. */
@@ -55,27 +57,42 @@ function choosePart(box) {
   const shares = { left: x / photograph.width, top: y / photograph.height, wide: width / photograph.width, high: height / photograph.height };
   for (const [name, share] of Object.entries(shares)) element("overview").style.setProperty(`--${name}`, `${share * 100}%`);
   element("part").value = box.join(",");
-  element("about").textContent = `${photograph.name}, ${photograph.width} × ${photograph.height}; the model is given ${width / scale} × ${height / scale}`;
+  const [inner, outer] = partIs === "lr" ? [1, scale] : [scale, 1];
+  element("about").textContent = `${photograph.name}, ${photograph.width} × ${photograph.height}; the model is given ${width / inner} × ${height / inner}`;
+  const done = partIs === "lr" ? "upscaled" : "downscaled, then upscaled";
+  const grid = partIs === "lr" ? "" : "; its width and height are multiples of the scale";
+  element("frame-caption").textContent = `The frame is the part that is ${done}, at most ${most[partIs]} × ${most[partIs]} pixels. Click to move it, or type it in pixels${grid}.`;
   tell("");
   shown = null;
   element("result").hidden = true;
   element("save").disabled = true;
   element("caption").textContent = element("saved").textContent = "";
-  viewer.setImage(width, height);
+  viewer.setImage(width * outer, height * outer);
   viewer.look(0.5, 0.5, 1);
-  compareWith("hr");
+  element("lr").hidden = partIs === "lr";
+  compareWith(partIs);
   make("sample");
 }
 
-element("overview").addEventListener("click", (event) => {
-  const area = element("overview").getBoundingClientRect();
+/** The part of a size about a point, shares of the photograph, inside it. */
+function partAbout(x, y, width, height) {
   const at = (share, whole, length) => {
     const start = Math.round((share * whole - length / 2) / scale) * scale;
     return Math.max(0, Math.min(start, whole - length));
   };
-  const x = at((event.clientX - area.left) / area.width, photograph.width, part[2]);
-  const y = at((event.clientY - area.top) / area.height, photograph.height, part[3]);
-  choosePart([x, y, part[2], part[3]]);
+  return [at(x, photograph.width, width), at(y, photograph.height, height), width, height];
+}
+
+element("overview").addEventListener("click", (event) => {
+  const area = element("overview").getBoundingClientRect();
+  const [x, y] = [(event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height];
+  choosePart(partAbout(x, y, part[2], part[3]));
+});
+element("use").addEventListener("change", (event) => {
+  const [x, y, width, height] = part;
+  partIs = event.target.value;
+  const [, , newWidth, newHeight] = photograph.parts[partIs];
+  choosePart(partAbout((x + width / 2) / photograph.width, (y + height / 2) / photograph.height, newWidth, newHeight));
 });
 element("part").addEventListener("change", () => {
   const box = element("part").value.split(",").map(Number);
@@ -84,8 +101,8 @@ element("part").addEventListener("change", () => {
 });
 
 function compareWith(kind) {
-  element("before").src = `${kind}.png?image=${photograph.id}&part=${part.join(",")}`;
-  element("before").alt = element("before-tag").textContent = kind === "lr" ? "LR, upscaled" : "photograph";
+  element("before").src = `${kind}.png?image=${photograph.id}&part=${part.join(",")}&part_is=${partIs}`;
+  element("before").alt = element("before-tag").textContent = kind === "lr" ? "LR, bicubic" : "photograph";
   element("lr").setAttribute("aria-pressed", kind === "lr");
 }
 
@@ -97,7 +114,7 @@ let isBusy = false;
 let waiting = null;
 
 async function make(kind) {
-  waiting = { image: photograph.id, part, kind, temperature: Number(element("temperature").value), seed: Number(element("seed").value) };
+  waiting = { image: photograph.id, part, part_is: partIs, kind, temperature: Number(element("temperature").value), seed: Number(element("seed").value) };
   if (isBusy) return;
   isBusy = true;
   element("progress").textContent = "sampling...";
@@ -147,7 +164,7 @@ element("save").addEventListener("click", async () => {
     tell(error.message);
   }
 });
-for (const id of ["draw", "crop"]) element(id).addEventListener("submit", (event) => event.preventDefault());
+for (const id of ["use", "draw", "crop"]) element(id).addEventListener("submit", (event) => event.preventDefault());
 
 element("zoom-in").addEventListener("click", () => viewer.step(true));
 element("zoom-out").addEventListener("click", () => viewer.step(false));
@@ -163,6 +180,6 @@ document.addEventListener("drop", (event) => {
 });
 
 fetch("first").then((answer) => answer.json()).then((first) => {
-  scale = first.scale;
+  ({ scale, most } = first);
   if (first.opened) show(first.opened);
 });

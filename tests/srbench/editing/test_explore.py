@@ -83,8 +83,28 @@ def test_a_part_is_chosen_sampled_compared_and_saved(site, browser, camera, srbe
     page.on("request", lambda request: requests.append(request.url))
     page.goto(address)
     made(page, "temperature 0.80, seed 0; LR-PSNR")
-    assert page.locator("#part").input_value() == "744,492,512,512"
+    assert page.locator("#part").input_value() == "968,718,64,64"
     assert page.locator("#caption").text_content().endswith("dB (fit to LR, higher is better, 8 bits allow about 51)")
+
+    # at first the part is LR: it is upscaled as it is, beside bicubic interpolation
+    options = ["--models", "srflow", "--scale", 8, "--device", "cpu", "--out", tmp_path / "up"]
+    page.locator("#part").fill("1001,600,40,24")
+    page.locator("#part").press("Enter")
+    made(page, "temperature 0.80, seed 0")
+    part = read_uint8(camera)[:, 600:624, 1001:1041]
+    write_png(tmp_path / "part.png", part)
+    assert srbench("upscale", tmp_path / "part.png", *options).exit_code == 0
+    assert torch.equal(shown(page), read_uint8(tmp_path / "up" / "part.png"))
+    before = page.request.get(address + page.locator("#before").get_attribute("src")).body()
+    assert before == encode_png(quantize_floor(upscale(part.float() / 255, 8)))
+    assert page.locator("#before-tag").text_content() == "LR, bicubic"
+    assert page.locator("#lr").is_hidden()
+
+    # as HR it is downscaled first; the centre stays
+    page.get_by_label("Downscale it first").check()
+    made(page, "temperature 0.80, seed 0")
+    assert page.locator("#part").input_value() == "768,360,512,512"
+    assert page.locator("#before-tag").text_content() == "photograph"
 
     # the part is typed, then moved by a click; what is before and after is of that part
     page.locator("#part").fill("400,800,160,96")
@@ -111,12 +131,11 @@ def test_a_part_is_chosen_sampled_compared_and_saved(site, browser, camera, srbe
     made(page, "temperature 0.50, seed 7")
     page.locator("#save").click()
     page.wait_for_function("() => document.getElementById('saved').textContent.startsWith('saved as')")
-    saved = explorer.out / f"camera_{x}-{y}-160-96_t0.5_seed7.png"
+    saved = explorer.out / f"camera_{x}-{y}-160-96_downscaled_t0.5_seed7.png"
     assert page.locator("#saved").text_content() == f"saved as {saved}"
     assert json.loads(read_recipe(saved))["part"] == [x, y, 160, 96]
     write_png(tmp_path / "lr.png", lr)
-    options = ["--models", "srflow", "--scale", 8, "--temperature", 0.5, "--seed", 7, "--device", "cpu"]
-    assert srbench("upscale", tmp_path / "lr.png", *options, "--out", tmp_path / "up").exit_code == 0
+    assert srbench("upscale", tmp_path / "lr.png", *options, "--temperature", 0.5, "--seed", 7).exit_code == 0
     upscaled = read_uint8(tmp_path / "up" / "lr.png")
     assert torch.equal(read_uint8(saved), upscaled)
     assert torch.equal(shown(page), upscaled)
@@ -146,7 +165,7 @@ def test_a_part_is_chosen_sampled_compared_and_saved(site, browser, camera, srbe
     assert shown(page).shape == (3, 64, 96)
     page.locator("#divider").focus()
     page.keyboard.press("End")
-    assert page.locator("#divider").get_attribute("aria-valuetext") == "100 % the photograph, 0 % the result"
+    assert page.locator("#divider").get_attribute("aria-valuetext") == "100 % photograph, 0 % the result"
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     page.close()
     assert complaints == []
@@ -183,6 +202,13 @@ def test_what_the_server_refuses(site, camera):
         status, answer = ask(address, "POST", "/make", body)
         assert status == 400
         assert fault in json.loads(answer)["error"]
+    for body, fault in (
+        (request_of(explorer, part=[0, 0, 65, 64]), "part 0,0,65,64 is too large, at most 64x64 pixels in all"),
+        (request_of(explorer, part=[0, 0, 64, 1]), "is too small; both sides need 2 pixels"),
+        (request_of(explorer, part_is="sr"), "part_is"),
+    ):
+        status, answer = ask(address, "POST", "/make", json.dumps(body))
+        assert (status, fault in json.loads(answer)["error"]) == (400, True), answer
     for part, fault in (
         ("0,0,1024,512", "part 0,0,1024,512 is too large, at most 512x512 pixels in all"),
         ("0,0,84,80", "its sides are no multiples of the scale 8"),
@@ -194,9 +220,10 @@ def test_what_the_server_refuses(site, camera):
         ("9" * 5000, "the part is not x,y,width,height"),
     ):
         image = explorer.photograph.id
-        answers = [ask(address, "GET", f"/{kind}.png?image={image}&part={part}") for kind in ("hr", "lr")]
+        query = f"image={image}&part={part}&part_is=hr"
+        answers = [ask(address, "GET", f"/{kind}.png?{query}") for kind in ("hr", "lr")]
         if "x" not in part and len(part) < 5000:
-            request = json.dumps(request_of(explorer, part=[*map(int, part.split(","))]))
+            request = json.dumps(request_of(explorer, part=[*map(int, part.split(","))], part_is="hr"))
             answers += [ask(address, "POST", path, request) for path in ("/make", "/save")]
         for status, answer in answers:
             assert (status, fault in json.loads(answer)["error"]) == (400, True), answer
@@ -246,8 +273,8 @@ def test_ctrl_c_while_it_samples(camera, tmp_path):
         try:
             [address] = re.findall(r"http://\S+", process.stdout.readline())
             opened = json.loads(ask(address, "GET", "/first")[1])["opened"]
-            part = [*opened["part"][:2], 256, 256]  # a few seconds, also on a busy machine
-            request = {"image": opened["id"], "part": part, "kind": "spread", "temperature": 0.8}
+            part = [*opened["parts"]["hr"][:2], 256, 256]  # a few seconds, also on a busy machine
+            request = {"image": opened["id"], "part": part, "part_is": "hr", "kind": "spread", "temperature": 0.8}
             asks = threading.Thread(target=ask, args=(address, "POST", "/make", json.dumps(request)))
             asks.start()
             time.sleep(0.5)
