@@ -177,7 +177,7 @@ class MetricFacts:
     """One value per sample; one per image, computed from all its samples and comparable only at equal numbers of samples;
     or one per pair of folders, in ``srbench measure`` only."""
     spec: str = ""
-    """The name that the user typed. The harness fills in this and the digest."""
+    """The name that the user typed, a file as its absolute path. The harness fills in this and the digest."""
     digest: str = ""
     """SHA-256 of everything that determines the values: code, arguments and parameters."""
 

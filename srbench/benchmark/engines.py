@@ -28,7 +28,7 @@ from srbench.interfaces import Dataset
 from srbench.machine.facts import hardware
 from srbench.machine.processes import suitable_workers
 from srbench.machine.workers import ONE_THREAD, TRIES, WorkerDied, WorkerProcesses, for_workers
-from srbench.metrics.loading import open_metric
+from srbench.metrics.loading import reopened
 from srbench.models.loading import LoadedModel
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest
@@ -82,7 +82,7 @@ def open_worker(packed: bytes) -> Worker:
     metrics = []
     for name in opening.metrics:
         facts = opening.manifest.metric(name)
-        metric = open_metric(facts.spec, protocol.quantize, protocol.samples)
+        metric = reopened(facts, protocol.quantize, protocol.samples)
         if metric.facts.digest != facts.digest:
             raise BenchmarkError(f"{facts.title}: its code changed during the run; run the same command again")
         metrics.append(metric)

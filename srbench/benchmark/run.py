@@ -19,7 +19,7 @@ from srbench.benchmark.work import Made, Worker
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.machine.facts import software
 from srbench.machine.workers import TRIES, WorkerDied, WorkerProcesses
-from srbench.metrics.loading import LoadedMetric, open_metric
+from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.metrics.suite import open_metrics
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
@@ -308,7 +308,7 @@ def _with_others(metrics: Sequence[LoadedMetric], manifest: Manifest) -> tuple[L
     for facts in manifest.metrics:
         if facts.name not in known:
             try:
-                metric = open_metric(facts.spec, manifest.protocol.quantize, manifest.protocol.samples)
+                metric = reopened(facts, manifest.protocol.quantize, manifest.protocol.samples)
             except SRBenchError:
                 continue  # a plug-in that is not installed: its values stay, and no others are added
             if metric.facts.digest == facts.digest:

@@ -298,6 +298,7 @@ def measure(
     with shown_progress(reading(folders)) as progress:
         from srbench.benchmark.measure import labelled, measure_folders, to_json_text
         from srbench.reporting.scores import measured_table
+        from srbench.run_folder.protocol import protocol_line
 
         found = measure_folders(
             labelled(folders), hr, lr, names=metrics, progress=progress, suite=suite, workers=workers, scale=scale
@@ -311,6 +312,8 @@ def measure(
 
         for part in folders_text(found, form, None if hr is None else hr.resolve().name):
             show(part)
+    if form == "table" and found[0].metrics:
+        show(protocol_line(found[0].suite, found[0].metrics))
     if failures := sum(len(one.failures) for one in found):
         click.echo(f"srbench: {failures} could not be measured, see above", err=True)
         context.exit(1)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     metavar="SETTING",
     help="Row from which the plots show differences, such as bicubic or srflow-t0.8. [default: the first]",
 )
+@click.option("--intervals", is_flag=True, help="Print 95 % intervals below the means of table.tex.")
 def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - click's
     """Write the report of a run, or of several.
 
@@ -76,6 +77,8 @@ def compare(a: str, b: str, run: Path | None) -> None:
         path = comparing.write_comparison(comparison)
         show(f"A = {comparison.labels[0]}, B = {comparison.labels[1]}")
         show(comparing.terminal_table(comparison))
+        if comparison is found[0]:
+            show(comparing.COLUMNS)
         show(comparing.verdict_sentences(comparison))
         show(path)
 
@@ -139,6 +142,7 @@ def written_report(
     from srbench.matrix.table import write_matrix_report
     from srbench.reporting import report as run_report
     from srbench.reporting.scores import terminal_table
+    from srbench.run_folder.protocol import protocol_line
 
     formats = formats or tuple(run_report.FORMATS)
     lines: list[str | Table]
@@ -147,11 +151,14 @@ def written_report(
         matrix = write_matrix_report(runs[0], formats, out)
         files, damaged = matrix.files, matrix.damaged
         missing = [f"{name}: nothing is measured yet" for name in matrix.not_measured]
-        lines = [*map(matrix_table, matrix.tables), *missing]
+        protocols = [protocol_line(table.suite, table.metrics) for table in matrix.tables]
+        lines = [*map(matrix_table, matrix.tables), *missing, *protocols]
     else:
         report = run_report.write_report(runs, formats, out, progress=progress, **settings)
         files = report.files
-        lines = [terminal_table(report.scores), *report.scores.published.notes, *report.answer]
+        scores = report.scores
+        remarks = [*filter(None, [scores.left_out]), *scores.published.notes]
+        lines = [terminal_table(scores), *remarks, *report.answer, report.protocol]
     for page in (file for file in files if file.suffix == ".html"):
         lines.append(f"Page: {page}")
         if out is None:

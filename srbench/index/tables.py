@@ -10,10 +10,11 @@ from functools import partial
 
 from srbench.index.runs import Entry, Run
 from srbench.interfaces import MetricFacts
+from srbench.metrics.loading import located
 from srbench.models import ModelFacts
 from srbench.reporting.families import families_of
 from srbench.reporting.ranking import best_rows
-from srbench.reporting.scores import printed
+from srbench.reporting.scores import distinct, printed
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.results import ResultTable
 from srbench.words import number_of
@@ -128,7 +129,7 @@ def _table(group: Sequence[Run], rows: Sequence[Row]) -> Table:
     protocol, images = group[0].protocol, group[0].images
     measured = {column for row in rows for column in row.values}
     metrics = {column: metric for run in group for column, metric in run.metrics.items() if column in measured}
-    suite = [*protocol.columns]
+    suite = list(map(located, protocol.columns))
     metrics = dict(sorted(metrics.items(), key=lambda one: [*suite, one[1].spec].index(one[1].spec)))
     missing = dict.fromkeys(images, math.nan)
     values = (
@@ -145,7 +146,7 @@ def _table(group: Sequence[Run], rows: Sequence[Row]) -> Table:
         for place, (row, mean) in enumerate(zip(rows, means[column], strict=True)):
             row.competes = place in models
             row.means.append(Mean(mean, "" if math.isnan(mean) else printed(mean, metric), place in best))
-    facts = tuple(metrics.values())
+    facts = tuple(distinct(list(metrics.values())))
     datasets = tuple(sorted({run.protocol.dataset for run in group}))
     return Table(protocol, datasets, len(images), facts, tuple(sorted(rows, key=partial(_sort_key, facts))))
 

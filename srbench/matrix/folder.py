@@ -26,14 +26,14 @@ class Cell:
     """Dataset, as the table names it."""
     scale: int
     suite: str
-    """Name of the suite without its version."""
+    """Name of the suite without its version; empty if the metrics are named instead."""
     degrade: str | None = None
     """Degradation, as the table names it; None for MATLAB's bicubic downscaling."""
 
     @property
     def name(self) -> str:
         """Name of the run folder: ``set5-x4-classic-y``."""
-        return "-".join([self.data, f"x{self.scale}", self.suite, *([self.degrade] if self.degrade else [])])
+        return "-".join(filter(None, [self.data, f"x{self.scale}", self.suite, self.degrade]))
 
     @property
     def dataset(self) -> str:

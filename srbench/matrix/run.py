@@ -42,10 +42,14 @@ def cells_of(specs: Sequence[RunSpec]) -> dict[Cell, RunSpec]:
     """
     sources = [str(spec.data or spec.hr or spec.lr) for spec in specs]
     titles = _titles(list(dict.fromkeys(sources)))
+    several = len({spec.suite for spec in specs}) > 1
     cells: dict[Cell, RunSpec] = {}
     for spec, source in zip(specs, sources, strict=True):
         degrade = None if spec.degrade in (None, BICUBIC) else read_degradation(str(spec.degrade)).name
-        cell = Cell(titles[source], spec.scale, read_suite(spec.suite).name, degrade)
+        suite = read_suite(spec.suite).name
+        if spec.metrics and not several:  # then the suite says little about the columns
+            suite = ""
+        cell = Cell(titles[source], spec.scale, suite, degrade)
         if cell in cells:
             raise MatrixError(f"two runs would share the folder {cell.name}; name datasets and suites once")
         cells[cell] = replace(spec, out=None, models=_fitting(spec.models, cell))

@@ -21,11 +21,11 @@ from srbench.matrix import MatrixError
 from srbench.matrix.folder import Cell, has_started, read_matrix
 from srbench.pages import markdown
 from srbench.reporting.files import FOLDER, put_in_place
-from srbench.reporting.latex import bold, display_name, escape, row, title
+from srbench.reporting.latex import BEST, bold, display_name, escape, row, title
 from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.report import FORMATS
-from srbench.reporting.scores import Scores, empty_table, header, scores_of
+from srbench.reporting.scores import Scores, distinct, empty_table, header, scores_of
 from srbench.run_folder import NothingMeasuredError
 from srbench.words import number_of, one_line
 
@@ -58,7 +58,7 @@ class SuiteTable:
     def metrics(self) -> list[MetricFacts]:
         """Columns: a metric with several signatures has one for each."""
         metrics = {_column(metric): metric for block in self.blocks for metric in block.scores.metrics}
-        return list(metrics.values())
+        return distinct(list(metrics.values()))
 
     @property
     def has_variants(self) -> bool:
@@ -176,12 +176,11 @@ def _latex(table: SuiteTable) -> dict[str, object]:
     }
     data = "; ".join(escape(f"{block.cell.dataset} {block.cell.scale}x: {block.images}") for block in table.blocks)
     return {
-        "definitions": {metric.signature: metric.protocol for metric in table.metrics},
+        "signatures": [metric.signature for metric in table.metrics],
         "is_wide": True,
-        "caption": f"Super-resolution, protocol {escape(table.suite)}. {data}. Means over $n$ images; every dataset and "
-        "scale is compared by itself.",
+        "caption": f"Super-resolution, protocol {escape(table.suite)} ({data}): means over $n$ images, {BEST}, every dataset "
+        "and scale by itself.",
         "label": "".join(c if c.isalnum() else "-" for c in table.suite),
-        "variants": table.has_variants,
         "tabulars": [tabular],
     }
 

@@ -69,8 +69,20 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
     if digest is None:
         code = call(f"digest of metric {text}", loading.digest, plugin.module, plugin.member, metric)
         digest = texts_digest(code, repr(sorted(arguments.items())), quantize)
-    facts = completed(facts, text, digest, quantize)
+    facts = completed(facts, located(text), digest, quantize)
     return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
+
+
+def reopened(facts: MetricFacts, quantize: str, samples: int) -> LoadedMetric:
+    """Open a metric of a run again, under the name that it has there. Raises what ``open_metric`` raises."""
+    loaded = open_metric(facts.spec, quantize, samples)
+    return replace(loaded, facts=replace(loaded.facts, name=facts.name))
+
+
+def located(text: str) -> str:
+    """The name of a metric, valid in every folder: ``file.py:Name`` with the absolute path of the file."""
+    found = re.match(r".+?\.py(?=:|\+|$)", text)
+    return text if found is None else f"{Path(found[0]).resolve()}{text[found.end() :]}"
 
 
 def metric_digest(text: str, quantize: str) -> str | None:

@@ -178,11 +178,10 @@ class Region:
         return ("HR", "scale") if self.border == "scale" else ("HR",)
 
     @property
-    def suffix(self) -> str:
-        """Suffix of a metric's title: ``-Y``, ``-Y (YIQ)``, or nothing."""
-        if self.channels == "RGB":
-            return ""
-        return "-Y" + {"bt601": "", "yiq": " (YIQ)", "full": " (0..255)"}[self.colour]
+    def heading(self) -> str:
+        """Channels as the end of a metric's title: ``(RGB)``, ``(Y)``, ``(Y of YIQ)``, ``(Y in 0..255)``."""
+        colour = {"bt601": "", "yiq": " of YIQ", "full": " in 0..255"}[self.colour]
+        return f"({self.channels}{colour})"
 
     @property
     def signature(self) -> str:
@@ -240,7 +239,7 @@ class PSNR(ImageMetric):
         self._region = Region(channels, border, round, colour)
         self.facts = MetricFacts(
             name="psnr",
-            title=f"PSNR{self._region.suffix}",
+            title=f"PSNR {self._region.heading}",
             group="Distortion",
             leads=True,
             direction=1,
@@ -287,7 +286,7 @@ class SSIM(ImageMetric):
         parts = [self._region.signature, window, zero, self._region.cropped(left_out), "v1"]
         self.facts = MetricFacts(
             name="ssim",
-            title=f"SSIM{self._region.suffix}",
+            title=f"SSIM {self._region.heading}",
             group="Distortion",
             direction=1,
             digits=3,

@@ -6,9 +6,10 @@ path/to/mine.toml           one of your own
 
 from __future__ import annotations
 
+import re
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Literal
 
@@ -83,8 +84,10 @@ def open_metrics(
     """Open metrics by name, or the columns of a suite, for outputs that became 8-bit by ``quantize``, of so many
     ``samples`` per image.
 
-    A name without parameters means what it means in the suite; one of BUNDLES stands for several. ``optional`` columns
-    that cannot be loaded are left out with a warning. Raises PluginError, and MetricError if two metrics share a name.
+    A name without parameters means what it means in the suite; one of BUNDLES stands for several. Parameters that the
+    suite does not have become part of the key, ``psnr_channels_Y``, so that both can stand in one table. ``optional``
+    columns that cannot be loaded are left out with a warning. Raises PluginError, and MetricError if two
+    metrics share a name.
     """
     known = {parse_metric(column)[0]: column for column in columns}
     metrics: dict[str, LoadedMetric] = {}
@@ -99,6 +102,8 @@ def open_metrics(
                 raise
             warnings.warn(f"left out of the table: {error}", stacklevel=2)
             continue
+        if metric.facts.name == parse_metric(text)[0] != text and text not in columns:
+            metric = replace(metric, facts=replace(metric.facts, name=re.sub(r"\W", "_", text, flags=re.ASCII)))
         if metric.facts.name in metrics:
             other = metrics[metric.facts.name].facts.spec
             raise MetricError(f"{text} and {other} share the name {metric.facts.name}; leave one of them out")

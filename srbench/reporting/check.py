@@ -60,7 +60,7 @@ def _numbers(run: Path) -> Iterator[ReportFinding]:
     """Differences between the tables of a report and those of its records."""
     measurements = read_runs([run])
     scores = scores_of(measurements)
-    texts = csv_texts(scores.table, scores.summary, scores.metrics, measurements.protocol, scores.family_columns)
+    texts = csv_texts(scores.table, scores.summary, measurements.metrics, measurements.protocol, scores.family_columns)
     made = {name: _csv_cells(text) for name, text in texts.items()}
     made[FORMATS["md"]] = _table_cells(markdown_table(scores, scores.competing))
     for name, cells in made.items():

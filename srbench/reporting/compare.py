@@ -31,6 +31,13 @@ SHOWN = 4
 """Number of images shown, those with the largest differences in perception, or else in the first metric."""
 FEWEST = fewest_images(1)
 """Smallest number of images that allows a verdict."""
+COLUMNS = (
+    "↑ higher is better, ↓ lower is better. A and B are means over the n images for which both have a value; A - B is "
+    "the mean of the paired differences with its 95 % interval (BCa bootstrap over images). p is that of a two-sided "
+    "paired permutation test; where p < 0.05, the verdict names the better model. It is not corrected for the other "
+    "models of the run; the marks of the report are. Wins, ties and losses count images for A."
+)
+"""Columns of the table, for a reader."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +213,7 @@ def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
         a=comparison.labels[0],
         b=comparison.labels[1],
         verdict=verdict_sentences(comparison),
+        columns=COLUMNS,
         table=markdown.table(_HEADERS, [[markdown.escape(cell) for cell in cells] for cells in _cells(comparison)]),
         left_out=[f"{title} {count}" for title, count in left_out.items() if count],
         shown=shown,

@@ -42,6 +42,7 @@ class Choices:
     most: int | None = None
     baseline: str | None = None
     published: bool = False
+    intervals: bool = False
 
 
 @dataclass

@@ -34,10 +34,10 @@ def folders_text(found: Sequence[Measured], form: str, hr: str | None) -> list[s
     images = len(found[0].values)
     if form == "tex":
         against = "without references" if hr is None else f"compared with {escape(hr)}"
-        subject = f"{number_of(images, 'image')} {against}; protocol {escape(found[0].suite)}"
-        return [captioned_table(scores, subject, hr or "measured", intervals=True).rstrip("\n")]
+        subject = f"{number_of(images, 'image')} {against}, protocol {escape(found[0].suite)}"
+        return [captioned_table(scores, subject, hr or "measured", intervals=False).rstrip("\n")]
     if form == "table":
-        return [f"protocol {found[0].suite}", terminal_table(scores), *sets, *answer(scores)]
+        return [terminal_table(scores), *sets, *filter(None, [scores.left_out]), *answer(scores)]
     return [
         rendered(
             "folders.md.jinja",
@@ -45,7 +45,8 @@ def folders_text(found: Sequence[Measured], form: str, hr: str | None) -> list[s
             sets=sets,
             score_table=markdown_table(scores, scores.competing),
             interval_table=interval_table(scores),
-            metrics=metrics,
+            left_out=scores.left_out,
+            metrics=scores.metrics,
             suite=found[0].suite,
             hr=hr,
         ).rstrip("\n")

@@ -32,6 +32,8 @@ NAMES = {
 }
 """Names of models as the literature writes them."""
 
+BEST = r"in bold the best and all that are not significantly worse (paired permutation test, Holm, $p < 0.05$)"
+"""End of a caption: the rule of ``ranking.RULE``."""
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -70,8 +72,8 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
     crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
     images = number_of(len(manifest.scope), "image")
     subject = (
-        f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)}, {images}"
-        f"{crop}, LR {escape(protocol.lr)}; protocol {escape(protocol.suite)}"
+        f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)} ({images}{crop}, LR "
+        f"{escape(protocol.lr)}), protocol {escape(protocol.suite)}"
     )
     return captioned_table(scores, subject, f"{protocol.dataset}-x{protocol.scale}", intervals=intervals)
 
@@ -79,38 +81,44 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
 def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool) -> str:
     """Table of means with one row for each model, and ``intervals`` on a line below each row.
 
-    ``subject``, in LaTeX, begins the caption. Comments above the table name the packages it needs and define every
-    metric.
+    ``subject``, in LaTeX, begins the caption. Comments above the table name the packages that it needs and the
+    signatures of its columns. The number of images is a column where rows differ in it.
     """
     name = re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
-    lines = [text for line in scores.competing for text in _lines(line, intervals=intervals)]
+    counts = {line.images for line in scores.competing} | {line.images for line in scores.published.lines}
+    last = ["$n$"] if len(counts) > 1 else []
+    lines = [text for line in scores.competing for text in _lines(line, bool(last), intervals=intervals)]
     if intervals:
         lines.pop()  # the space beneath the last row
-    published = [_published(line) for line in scores.published.lines]
+    published = [_published(line, bool(last)) for line in scores.published.lines]
     tabular = {
-        "columns": "l" + "r" * (len(scores.metrics) + 1),
-        "head": [row(["model", *map(title, scores.metrics), "$n$"])],
+        "columns": "l" + "r" * (len(scores.metrics) + len(last)),
+        "head": [row(["model", *map(title, scores.metrics), *last])],
         "blocks": [lines, published] if published else [lines],
     }
+    over = "$n$ images" if last else "images"
+    best = f", {BEST}" if any(cell.is_best for line in scores.competing for cell in line.cells.values()) else ""
+    beneath = f" with 95\\,\\% intervals (BCa bootstrap, from {fewest_images(1)} images on)" if intervals else ""
     table = {
-        "definitions": {metric.signature: metric.protocol for metric in scores.metrics},
+        "signatures": [metric.signature for metric in scores.metrics],
         "is_wide": _width(scores, intervals=intervals) > COLUMN,
-        "caption": _caption(scores, subject, intervals=intervals),
-        "label": f"{name}-intervals" if intervals else name,
-        "variants": bool(scores.variants),
+        "caption": f"{subject}: means over {over}{beneath}{best}.",
+        "label": name,
         "tabulars": [tabular],
     }
-    return rendered("table.tex.jinja", comments=scores.published.notes, tables=[table])
+    comments = [*filter(None, [scores.left_out]), *scores.published.notes]
+    return rendered("table.tex.jinja", comments=comments, tables=[table])
 
 
-def _lines(line: Line, *, intervals: bool) -> Iterator[str]:
+def _lines(line: Line, has_count: bool, *, intervals: bool) -> Iterator[str]:
     """Lines of a row: its means, then its intervals, if asked for, and a space."""
     means = [bold(escape(cell.text), is_best=cell.is_best) for cell in line.cells.values()]
-    yield row([escape(display_name(line.label)), *means, str(line.images)])
+    count = [str(line.images)] if has_count else []
+    yield row([escape(display_name(line.label)), *means, *count])
     if intervals:
         ends = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells.values()]
         if any(ends):
-            yield row(["", *ends, ""])
+            yield row(["", *ends, *("" for _ in count)])
         yield r"\addlinespace[2pt]"
 
 
@@ -125,9 +133,10 @@ def column_width(metric: MetricFacts, texts: Iterable[str]) -> float:
     return max(map(len, [*words, f"{last} ↑", *texts])) * LETTER
 
 
-def _published(line: PublishedLine) -> str:
+def _published(line: PublishedLine, has_count: bool) -> str:
     label, *values, images = line.texts
-    return row([escape(display_name(label)), *(_PUBLISHED.get(value, value) for value in values), images])
+    count = [images] if has_count else []
+    return row([escape(display_name(label)), *(_PUBLISHED.get(value, value) for value in values), *count])
 
 
 def title(metric: MetricFacts) -> str:
@@ -150,17 +159,6 @@ def _width(scores: Scores, *, intervals: bool) -> float:
         beneath = max(len(cell.interval) for cell in cells) if intervals else 0
         columns.append(max(column_width(metric, (cell.text for cell in cells)), 0.88 * beneath * LETTER))
     return sum(columns) + 6 * (len(columns) - 1)
-
-
-def _caption(scores: Scores, subject: str, *, intervals: bool) -> str:
-    beneath, fewest = "", fewest_images(1)
-    if intervals and all(line.images < fewest for line in scores.competing):
-        beneath = f"; without 95\\,\\% intervals, which need {fewest} images"
-    elif intervals:
-        few = any(line.images < fewest for line in scores.competing)
-        beneath = "; beneath them their 95\\,\\% intervals (BCa bootstrap over images"
-        beneath += f", from {fewest} images on)" if few else ")"
-    return f"{subject}. Means over $n$ images{beneath}."
 
 
 def row(cells: list[str]) -> str:

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
-from srbench.reporting.measurements import Measurements
-from srbench.reporting.scores import Scores, joined
+from srbench.reporting.measurements import Measurements, mean_of
+from srbench.reporting.scores import Scores, joined, printed
 from srbench.run_folder.results import Row, failures_of, is_of_samples
 from srbench.run_folder.statistics import fewest_images
 from srbench.words import number_of
 
+WORST_PIQUE = 100
+"""Largest PIQUE: of an image without texture, or with distortions in every block that has texture."""
 _NAMED = 5
 """Largest number of images that a note names."""
 
@@ -19,7 +21,7 @@ _NAMED = 5
 def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
     """Sentences about missing images and values, outputs that ran away, failures, and machines that differ."""
     return [
-        *filter(None, [measurements.left_out]),
+        *filter(None, [measurements.left_out, scores.left_out]),
         *_without_hr(measurements),
         *_cropped(measurements),
         *_coverage(measurements),
@@ -32,6 +34,7 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *_environments(measurements),
         *_seeds(measurements),
         *_too_few(scores),
+        *_saturated(measurements),
         *_projected(measurements),
         *_without_interval(scores),
         *_other_samples(measurements),
@@ -172,6 +175,19 @@ def _projected(measurements: Measurements) -> Iterator[str]:
     titles = [metric.title for metric in measurements.metrics if metric.leads and metric.group == "Consistency"]
     if labels and titles:
         yield f"{joined(titles)} of {joined(labels)} measures the projection onto LR, not the network."
+
+
+def _saturated(measurements: Measurements) -> Iterator[str]:
+    """Images whose PIQUE is as high as it can be, and so compares nothing."""
+    metric = next((metric for metric in measurements.metrics if metric.name == "pique"), None)
+    counts = Counter(
+        row.setting.label
+        for row in measurements.rows
+        if metric and float(printed(mean_of(row, metric), metric)) >= WORST_PIQUE
+    )
+    if metric and counts:
+        listed = ", ".join(f"{label} on {number_of(count, 'image')}" for label, count in counts.items())
+        yield f"{metric.title} is saturated at {WORST_PIQUE}, its largest value, where it tells no outputs apart: {listed}."
 
 
 def _without_interval(scores: Scores) -> Iterator[str]:

@@ -28,6 +28,7 @@ from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import Scores, interval_table, markdown_table, scores_of
 from srbench.reporting.votes import VoteSection, vote_section
+from srbench.run_folder.protocol import protocol_line
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import Row, csv_texts
 from srbench.terminal.progress import Progress, silent
@@ -48,6 +49,8 @@ class Report:
     scores: Scores
     answer: list[str]
     """Result in two or three sentences."""
+    protocol: str
+    """The protocol in one line."""
     votes: VoteSection | None
     """Section on the votes of people, if there are any."""
     unshown_votes: list[str]
@@ -63,6 +66,7 @@ def write_report(
     most: int | None = None,
     baseline: str | None = None,
     published: bool = False,
+    intervals: bool = False,
     runs_code: bool = False,
     progress: Progress = silent,
 ) -> Report:
@@ -70,7 +74,7 @@ def write_report(
 
     The report that stands there is replaced as a whole, unless it is the same already. ``md`` is report.md with plots
     and images; ``html`` is report.html, which links the images or, as ``single_file``, embeds those of at most ``most``
-    images and stays below 8 MB; ``tex`` is table.tex and, with intervals, table_intervals.tex; ``csv`` is table.csv and
+    images and stays below 8 MB; ``tex`` is table.tex, with ``intervals`` on a line below each row; ``csv`` is table.csv and
     rows.csv. ``published`` adds rows of published tables below the measured ones if data, scale and protocol agree. If
     another process is writing the run, the report shows the rows that were there when it began.
     ``runs_code`` allows code that the run names to be loaded: metrics in files, for their maps.
@@ -86,7 +90,7 @@ def write_report(
     measurements = read_runs(folders)
     if out is None and len(measurements.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
-    choices = Choices(single_file, most, baseline, published)
+    choices = Choices(single_file, most, baseline, published, intervals)
     baseline_row = _baseline(measurements, baseline)
     place = measurements.runs[0].folder.path / FOLDER if out is None else out
     files = [place / file for name, file in FORMATS.items() if name in formats]
@@ -117,7 +121,8 @@ def _report(measurements: Measurements, files: list[Path], choices: Choices) -> 
         scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
     votes, unshown_votes = vote_section(measurements)
     sentences = [*answer(scores), *([votes.sentence] if votes else [])]
-    return Report(files, scores, sentences, votes, unshown_votes)
+    protocol = protocol_line(measurements.protocol.suite, scores.metrics)
+    return Report(files, scores, sentences, protocol, votes, unshown_votes)
 
 
 def images_of(measurements: Measurements) -> str:
@@ -153,7 +158,7 @@ def _make_report(
     facts = {
         "measurements": measurements,
         "protocol": measurements.protocol,
-        "metrics": measurements.metrics,
+        "metrics": scores.metrics,
         "scores": scores,
         "answer": report.answer,
         "notes": [*notes_of(measurements, scores), *report.unshown_votes],
@@ -170,8 +175,7 @@ def _make_report(
         facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]
         texts["report.md"] = _markdown(measurements, scores, plots, shown, facts)
     if "tex" in formats:
-        texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=False)
-        texts["table_intervals.tex"] = latex_table(scores, measurements.manifest, intervals=True)
+        texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=choices.intervals)
     if "csv" in formats:
         texts |= csv_texts(
             scores.table, scores.summary, measurements.metrics, measurements.protocol, scores.family_columns

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -76,6 +76,8 @@ class Scores:
     """Values behind the means."""
     summary: pd.DataFrame
     """Means and intervals, as in table.csv."""
+    left_out: str = ""
+    """Sentence on measured columns that say nothing and are not shown; empty if there are none."""
     published: Published = field(default_factory=Published)
     """Published rows below the table, which were not measured here."""
 
@@ -113,6 +115,8 @@ def score(table: ResultTable, metrics: Sequence[MetricFacts], models: Sequence[M
     from srbench.reporting.families import families_of
     from srbench.reporting.ranking import best_rows
 
+    metrics, left_out = informative(metrics, {metric.name: table.columns(metric.name) for metric in metrics})
+    metrics = distinct(metrics)
     summary = table.summary()
     settings = [Setting(model, None if math.isnan(heat) else heat) for model, heat in summary.index]
     families = families_of(settings, models)
@@ -129,7 +133,38 @@ def score(table: ResultTable, metrics: Sequence[MetricFacts], models: Sequence[M
             cells[metric.name] = _cell(mean, low, high, row in best[metric.name].rows, metric)
         images, not_finite = int(numbers["n"]), int(numbers["not_finite"])
         lines.append(Line(setting, cells, images, not_finite, setting.model in projected))
-    return Scores(tuple(metrics), tuple(lines), best, families, table, summary)
+    return Scores(tuple(metrics), tuple(lines), best, families, table, summary, left_out)
+
+
+def informative(
+    metrics: Sequence[MetricFacts], columns: Mapping[str, Iterable[Iterable[float]]]
+) -> tuple[Sequence[MetricFacts], str]:
+    """Columns that say something, and a sentence on the others: a diversity that is 0 in every row.
+
+    ``columns`` are the values of each metric, row by row. If no column says anything, all stay.
+    """
+    silent = [
+        metric
+        for metric in metrics
+        if metric.group == "Diversity" and not any(value for row in columns[metric.name] for value in row)
+    ]
+    if not silent or len(silent) == len(metrics):
+        return metrics, ""
+    titles = joined([metric.title for metric in silent])
+    is_zero = "is left out: it is" if len(silent) == 1 else "are left out: they are"
+    return [metric for metric in metrics if metric not in silent], (
+        f"{titles} {is_zero} 0 everywhere, as no model draws samples that differ."
+    )
+
+
+def distinct(metrics: Sequence[MetricFacts]) -> list[MetricFacts]:
+    """Metrics whose titles differ: equal ones are followed by what their signatures do not share, ``PSNR (Y) crop4``."""
+    titled = []
+    for metric in metrics:
+        alike = [other.signature.split("|") for other in metrics if other.title == metric.title]
+        own = [part for part in metric.signature.split("|") if any(part not in parts for parts in alike)]
+        titled.append(replace(metric, title=" ".join([metric.title, *own])))
+    return titled
 
 
 def printed(value: float, metric: MetricFacts) -> str:
@@ -177,14 +212,20 @@ def empty_table(names: Sequence[str], metrics: Sequence[MetricFacts], title: str
 def measured_table(measured: Measured) -> Table:
     """Table of ``srbench measure`` for the terminal: a row per image, and the means."""
     sets = [f"{header(metric)} {printed(measured.sets[metric.name], metric)}" for metric in measured.set_metrics]
-    table = empty_table(["image"], measured.metrics, title=f"protocol {measured.suite}", caption="   ".join(sets))
+    values = {
+        metric.name: [[measured.of_image(image, metric.name) for image in measured.values]]
+        for metric in measured.metrics
+    }
+    metrics, left_out = informative(measured.metrics, values)
+    metrics = distinct(metrics)
+    table = empty_table(["image"], metrics, caption="\n".join(filter(None, ["   ".join(sets), left_out])))
     for image in measured.values:
-        cells = [printed(measured.of_image(image, metric.name), metric) for metric in measured.metrics]
+        cells = [printed(measured.of_image(image, metric.name), metric) for metric in metrics]
         table.add_row(Text(printable(image)), *cells)
     table.add_section()
-    means = [printed(measured.mean(metric.name), metric) for metric in measured.metrics]
+    means = [printed(measured.mean(metric.name), metric) for metric in metrics]
     table.add_row(f"mean of {len(measured.values)}", *means)
-    counts = [measured.count(metric.name) for metric in measured.metrics]
+    counts = [measured.count(metric.name) for metric in metrics]
     if min(counts, default=0) < len(measured.values):
         table.add_row("finite values", *map(str, counts))
     return table

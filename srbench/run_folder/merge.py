@@ -14,6 +14,7 @@ from msgspec import structs
 
 from srbench.files.paths import occupied
 from srbench.interfaces import MetricFacts
+from srbench.metrics.loading import located
 from srbench.models import ModelFacts
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder, is_kept
@@ -44,7 +45,7 @@ def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
         _check_same(path, metric.name, metrics.get(metric.name, metric), metric, "choose another --out")
         metrics[metric.name] = metric
     order, settings = list(models), dict.fromkeys((*known.settings, *asked.settings))
-    suite = {column: place for place, column in enumerate(known.protocol.columns)}
+    suite = {located(column): place for place, column in enumerate(known.protocol.columns)}
     _check_folders(path, settings)
     return replace(
         known,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from srbench.interfaces import MetricFacts
-from srbench.metrics.suite import read_suite
+from srbench.metrics.suite import read_suite, suite_names
 from srbench.models import ModelFacts
 from srbench.run_folder.request import SUITE, RunSpec
 
@@ -114,6 +114,18 @@ class Manifest:
     def _in_order(self, images: Iterable[str]) -> tuple[str, ...]:
         wanted = set(images)
         return tuple(image for image in self.images if image in wanted)
+
+
+def protocol_line(label: str, metrics: Sequence[MetricFacts]) -> str:
+    """The protocol of a table in one line: what its suite says about itself, or the signatures of other columns."""
+    name = label.partition("@")[0]
+    suite = read_suite(name) if name in suite_names() else None
+    if suite is None or suite.label != label or not {metric.spec for metric in metrics} <= {*suite.columns}:
+        return f"Protocol {label}: {', '.join(metric.signature for metric in metrics)}."
+    classic = ""
+    if name == SUITE and any(metric.name in ("psnr", "ssim") for metric in metrics):
+        classic = " Papers of classic SR print PSNR and SSIM on Y without a border: --suite classic-y."
+    return f"Protocol {label}, {suite.about}.{classic}"
 
 
 def exactly(number: float) -> str:

@@ -22,7 +22,7 @@ from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, quantize, quantize_floor
 from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
 from srbench.machine.facts import environment
-from srbench.metrics.loading import LoadedMetric, open_metric
+from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.models import ModelFacts
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
@@ -242,7 +242,7 @@ def _open_metrics(folder: RunFolder, findings: Findings) -> list[tuple[MetricFac
     for facts in folder.manifest.metrics:
         metric = None
         try:
-            metric = open_metric(facts.spec, protocol.quantize, protocol.samples)
+            metric = reopened(facts, protocol.quantize, protocol.samples)
         except SRBenchError as error:
             findings.add("not-measured", facts.title, f"the metric is not here: {error}")
         if metric is not None and metric.facts.signature != facts.signature:

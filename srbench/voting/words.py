@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from srbench.run_folder.statistics import fewest_images
 from srbench.voting.tally import RESAMPLES, Tally
 from srbench.words import number_of
 
@@ -14,12 +15,18 @@ CAPTION = (
 )
 
 
+FEWEST = fewest_images(1)
+"""Smallest number of decided votes of which anything is said: all for one side, they are significant."""
+
+
 def sentence(tally: Tally) -> str:
     """The result in a sentence: which model people prefer, to which, by how many votes."""
     asked = f"{number_of(tally.votes, 'vote')} of {number_of(tally.raters, 'rater')} on "
     asked += number_of(tally.images, "image")
     if tally.undecided == tally.votes:
         return f'Votes decide nothing: all of {asked} are "cannot tell".'
+    if tally.votes - tally.undecided < FEWEST:
+        return f"Votes decide nothing: {asked} are too few; at least {FEWEST} have to prefer an image."
     best, second, *_ = tally.strengths
     interval = "" if math.isnan(best.low) else f" ({_interval(best.low, best.high)})"
     verdict = "ahead of" if tally.is_ahead else "not distinguishable from"
@@ -33,8 +40,10 @@ def strength_table(tally: Tally) -> list[list[str]]:
     """Header and rows of the models, the most preferred first."""
     rows = [["model", "preferred", "95 % interval", "votes"]]
     for strength in tally.strengths:
-        interval = _interval(strength.low, strength.high)
-        rows.append([strength.label, _percent(strength.preferred), interval, str(strength.votes)])
+        shown = [_percent(strength.preferred), _interval(strength.low, strength.high)]
+        if strength.votes < FEWEST:
+            shown = ["too few", "–"]
+        rows.append([strength.label, *shown, str(strength.votes)])
     return rows
 
 
@@ -42,8 +51,10 @@ def agreement_table(tally: Tally) -> list[list[str]]:
     """Header and rows of the metrics, the highest agreement first."""
     rows = [["metric", "agrees with people", "votes", "Kendall's τ"]]
     for agreement in tally.agreements:
-        tau = "–" if math.isnan(agreement.tau) else f"{agreement.tau:.2f}"
-        rows.append([agreement.metric.title, _percent(agreement.share), str(agreement.votes), tau])
+        shown = [_percent(agreement.share), "–" if math.isnan(agreement.tau) else f"{agreement.tau:.2f}"]
+        if agreement.votes < FEWEST:
+            shown = ["too few", "–"]
+        rows.append([agreement.metric.title, shown[0], str(agreement.votes), shown[1]])
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -26,6 +27,10 @@ MOST_BYTES = 16 << 30
 
 class DownloadError(SRBenchError):
     """A failed download; the message follows the URL."""
+
+
+class NoNetworkError(DownloadError):
+    """A server whose address this machine cannot look up."""
 
 
 class OfflineError(SRBenchError):
@@ -76,6 +81,8 @@ def _attempt(address: str, part: Path, there: int, advance: Callable[..., None])
             return _attempt(address, part, 0, advance)
         return f"answered {error.code} {one_line(error.reason)}"
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if isinstance(getattr(error, "reason", error), socket.gaierror):
+            raise NoNetworkError("failed (no network)") from None
         return f"failed ({one_line(getattr(error, 'reason', error))})"
 
 

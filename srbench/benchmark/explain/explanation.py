@@ -104,11 +104,12 @@ def _how_to_measure(match: Match) -> Iterator[str]:
     if match.protocol.text is None:
         yield "srbench has no --metrics that computes it"
         return
-    yield f"--metrics {match.protocol.text}"
-    if match.candidate.signature:
-        yield f"signature {match.candidate.signature}"
-    if match.candidate.suites:
-        yield f"as in --suite {', '.join(match.candidate.suites)}"
+    by_signature: dict[str | None, list[str]] = {}
+    for suite, signature in match.candidate.suites.items():
+        by_signature.setdefault(signature, []).append(suite)
+    yield f"--metrics {match.protocol.text}  (signature {match.candidate.signature})"
+    for signature, suites in by_signature.items():
+        yield f"--suite {', '.join(suites)}  (signature {signature})"
 
 
 @dataclass(frozen=True)

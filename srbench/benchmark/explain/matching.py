@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
 from srbench.benchmark import BenchmarkError
@@ -57,8 +57,8 @@ class Candidate:
     value: float
     signature: str | None
     """Signature of the metric of srbench that computes it; None if none does."""
-    suites: tuple[str, ...] = ()
-    """Packaged suites that have it."""
+    suites: Mapping[str, str | None] = field(default_factory=dict)
+    """Packaged suites that have it, each with the signature in its table."""
 
     @property
     def commonness(self) -> tuple[object, ...]:

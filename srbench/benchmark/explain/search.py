@@ -198,7 +198,9 @@ def _candidates(metric: str, images: Sequence[ImageValues], scale: int | None) -
             signature = _signature(gathered.text, "round" if gathered.levels == LEVELS["round"] else "floor")
             if signature is None:
                 gathered = replace(gathered, parameters=None)
-            candidates.append(Candidate(gathered, value, signature, suites_of(gathered, scale)))
+            columns_of = suites_of(gathered, scale).items()
+            suites = {suite.name: _signature(column, suite.quantize) for suite, column in columns_of}
+            candidates.append(Candidate(gathered, value, signature, suites))
     return tuple(sorted(candidates, key=lambda candidate: candidate.commonness))
 
 

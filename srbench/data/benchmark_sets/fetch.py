@@ -12,7 +12,7 @@ from srbench.files.archives import opened_archive
 from srbench.images.folders import is_image
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.terminal.output import say
-from srbench.weights.download import DownloadError, OfflineError, download
+from srbench.weights.download import DownloadError, NoNetworkError, OfflineError, download
 
 _ANY = 4
 """Scale at which a set is opened for the check, unless the set has a scale."""
@@ -43,6 +43,8 @@ def fetch_set(name: str) -> Path:
             opened(name, entry, part, entry.scale or _ANY)
         except OfflineError:
             raise DataError(f"{name} is not here, and SRBENCH_OFFLINE is set; {entry.wanted(name)}") from None
+        except NoNetworkError:
+            raise DataError(f"no network, and {name} is not here; {entry.wanted(name)}") from None
         except DownloadError as error:
             tried.append(f"{address} {error}")
         except SRBenchError as error:

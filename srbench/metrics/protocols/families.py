@@ -13,7 +13,7 @@ from torch import Tensor
 from srbench.metrics import MetricError
 from srbench.metrics.loading import parse_metric
 from srbench.metrics.protocols.table import Protocol
-from srbench.metrics.suite import read_suite, suite_names
+from srbench.metrics.suite import Suite, read_suite, suite_names
 from srbench.words import unknown
 
 Found = Iterator[tuple[Protocol, float]]
@@ -91,15 +91,15 @@ def family(name: str) -> Family:
 
 
 @cache
-def in_suites(scale: int | None) -> Mapping[tuple[str, frozenset[tuple[str, str]]], tuple[str, ...]]:
-    """Columns of the packaged suites as name and parameters, and the suites that have them."""
-    found: dict[tuple[str, frozenset[tuple[str, str]]], tuple[str, ...]] = {}
+def in_suites(scale: int | None) -> Mapping[tuple[str, frozenset[tuple[str, str]]], Mapping[Suite, str]]:
+    """Columns of the packaged suites as name and parameters, and the suites that have them, each with its column."""
+    found: dict[tuple[str, frozenset[tuple[str, str]]], dict[Suite, str]] = {}
     for suite in map(read_suite, suite_names()):
         for column in suite.columns:
             name, given = parse_metric(column)
             texts = {key: str(scale if value == "scale" else value) for key, value in given.items()}
             key = name, frozenset((key, value) for key, value in texts.items() if (key, value) not in _DEFAULTS)
-            found[key] = (*found.get(key, ()), suite.name)
+            found.setdefault(key, {})[suite] = column
     return found
 
 
@@ -114,9 +114,9 @@ _DEFAULTS = {
 }
 
 
-def suites_of(protocol: Protocol, scale: int | None) -> tuple[str, ...]:
-    """Packaged suites in which the metric is computed by this protocol."""
+def suites_of(protocol: Protocol, scale: int | None) -> Mapping[Suite, str]:
+    """Packaged suites in which the metric is computed by this protocol, each with its column."""
     if protocol.parameters is None:
-        return ()
+        return {}
     border = (("border", str(protocol.border)),) if protocol.border else ()
-    return in_suites(scale).get((protocol.metric, frozenset((*protocol.parameters, *border))), ())
+    return in_suites(scale).get((protocol.metric, frozenset((*protocol.parameters, *border))), {})

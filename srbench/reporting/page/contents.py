@@ -33,12 +33,13 @@ ABSENT = float(np.finfo(np.float32).min)
 
 def image_contents(
     measurements: Measurements,
+    metrics: Sequence[MetricFacts],
     files: Mapping[str, Mapping[Column, Path]],
     columns: Sequence[Column],
     rows: Mapping[str, Mapping[int, Row]],
     draft: Draft | None,
 ) -> dict[str, Any]:
-    """Names, sizes, addresses and values of the images in ``files``, in their order.
+    """Names, sizes, addresses and values by ``metrics`` of the images in ``files``, in their order.
 
     ``draft`` is the report of the page, to which addresses are relative; None if the page will embed its images.
     ``rows`` are those of every image by line of the table.
@@ -60,7 +61,7 @@ def image_contents(
         ],
         "maps": {} if draft is None else _maps(measurements, draft, names, columns),
         "values": [
-            [_values([rows[name].get(line) for name in names], metric) for metric in measurements.metrics]
+            [_values([rows[name].get(line) for name in names], metric) for metric in metrics]
             for line in range(len(measurements.settings))
         ],
     }

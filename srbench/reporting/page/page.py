@@ -31,7 +31,7 @@ from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.scores import Scores
 from srbench.run_folder.results import Row
 
-FILES = ("report.md", "table.tex", "table_intervals.tex", "table.csv", "rows.csv")
+FILES = ("report.md", "table.tex", "table.csv", "rows.csv")
 """Other files of a report, to which the page links."""
 _SLACK = 2_000
 """Bytes reserved for the sentences about embedded images."""
@@ -75,14 +75,14 @@ def page(
     kinds = measurements.map_kinds
     contents = {
         "scale": measurements.protocol.scale,
-        "metrics": [metric.stored() | {"group_place": GROUPS.index(metric.group)} for metric in measurements.metrics],
+        "metrics": [metric.stored() | {"group_place": GROUPS.index(metric.group)} for metric in scores.metrics],
         "opening": None,
         "compressed": False,
         "settings": [setting.label for setting in measurements.settings],
         "competing": list(scores.families.models),
         "maps": [{"name": one.name, "title": one.title, "unit": one.unit, "upper": one.upper} for one in kinds],
         "columns": [asdict(column) for column in columns],
-        "images": image_contents(measurements, files, columns, rows, None if embedded else draft),
+        "images": image_contents(measurements, scores.metrics, files, columns, rows, None if embedded else draft),
     }
     if start is not None:
         image = str(start.pop("image"))
@@ -90,7 +90,7 @@ def page(
         first = {one.setting: place for place, one in there.items()}  # of None: HR
         a, b = (first[line] for line in (None, *lines)[-2:])
         contents["opening"] = {"image": image, "a": a, "b": b, **start}
-    metrics = sorted(measurements.metrics, key=lambda metric: GROUPS.index(metric.group))
+    metrics = sorted(scores.metrics, key=lambda metric: GROUPS.index(metric.group))
     manifests = [asdict(run.folder.manifest) for run in measurements.runs]
     facts = {
         **facts,

@@ -123,7 +123,7 @@ def test_in_a_terminal(folders, command):
     found = command("measure", write[0], "--format", "json", "--metrics", "pique")
     assert json.loads(found.out)["images"]["a"]["pique"] == [metrics.pique(read_uint8(write[0] / "a.png"))]
     assert "LPIPS needs HR images" in command("measure", write[0], "--metrics", "lpips").err
-    assert "PSNR-Y" in command("measure", write[0], "--hr", write[1], "--suite", "classic-y", "--scale", "4").out
+    assert "(Y)" in command("measure", write[0], "--hr", write[1], "--suite", "classic-y", "--scale", "4").out
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def seven(tmp_path, draw_image, monkeypatch):
 def test_several_folders_are_one_table_with_intervals_and_tests(seven, command):
     found = command("measure", *seven)
     assert found.code == 0, found.err
-    assert "Highest PSNR-Y: good at" in found.out
+    assert "Highest PSNR (Y): good at" in found.out
     assert "ahead of theirs" in found.out
     table = list(csv.DictReader(io.StringIO(command("measure", *seven, "--format", "csv").out)))
     means = [

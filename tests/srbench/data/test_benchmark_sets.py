@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import tarfile
+import urllib.error
 import zipfile
 
 import pytest
@@ -242,6 +244,17 @@ def test_offline_is_one_line(command, monkeypatch, cache):
     listed = command("list", "datasets").out
     assert all(name in listed for name in benchmark_sets())
     assert "noncommercial" in listed
+
+
+def test_without_a_network_that_is_all_that_is_said(command, monkeypatch, cache):
+    def unknown(*_, **__):
+        raise urllib.error.URLError(socket.gaierror(-2, "Name or service not known"))
+
+    monkeypatch.setattr("urllib.request.urlopen", unknown)
+    assert command("data", "fetch", "set5").err.splitlines()[-1] == (
+        "srbench: no network, and set5 is not here; get it from "
+        f"{benchmark_sets()['set5'].page} and put its 5 HR images into {set_folder('set5')}"
+    )
 
 
 def test_a_folder_of_that_name_is_not_the_set(tiny, tmp_path):

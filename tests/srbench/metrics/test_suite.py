@@ -30,6 +30,7 @@ from srbench.metrics.suite import Suite, open_metrics, read_suite, suite_names
 from srbench.reporting import ReportError
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.report import write_report
+from srbench.reporting.scores import scores_of
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
@@ -140,11 +141,29 @@ def test_a_run_folder_is_of_one_suite(classic):
     folder = run(classic).folder
     manifest = read_manifest(folder)
     assert (manifest.protocol.suite, manifest.protocol.quantize) == ("classic-y@1", "round")
-    assert [one.title for one in manifest.metrics] == ["PSNR-Y", "SSIM-Y"]
+    assert [one.title for one in manifest.metrics] == ["PSNR (Y)", "SSIM (Y)"]
     for other in ("srflow", "srflow-round"):
         with pytest.raises(RunFolderError, match=rf"suite classic-y@1.*not of suite {other}@1"):
             run(replace(classic, suite=other))
     assert verify(folder, resample=2).holds
+
+
+def test_a_metric_with_other_parameters_is_another_column(classic):
+    """In one request, in any order, and added later; the keys tell both apart, and the titles too where they have to."""
+    classic = replace(classic, suite="srflow", metrics=("psnr+channels=Y", "psnr"))
+    folder = run(classic).folder
+    score_run(folder, ["psnr+channels=Y+border=4"])
+    other = run(replace(classic, metrics=("psnr", "psnr+channels=Y"))).folder
+    assert other == folder
+    keys = {metric.name: metric.title for metric in read_manifest(folder).metrics}
+    assert keys == {"psnr": "PSNR (RGB)", "psnr_channels_Y": "PSNR (Y)", "psnr_channels_Y_border_4": "PSNR (Y)"}
+    scores = scores_of(read_runs([folder]))
+    titles = ["PSNR (RGB)", "PSNR (Y) crop0", "PSNR (Y) crop4"]
+    assert [metric.title for metric in scores.metrics] == titles
+    assert len({cell.mean for cell in scores.lines[0].cells.values()}) == 3
+    assert verify(folder).holds
+    [alone] = open_metrics(("psnr+channels=Y+border=scale",), ("psnr+channels=Y+border=scale",), "round")
+    assert alone.facts.name == "psnr", "a column of the suite"
 
 
 def test_a_metric_added_later_means_what_the_suite_says(classic):

@@ -86,6 +86,7 @@ def test_what_is_written_and_shown(run, srbench):
     folder = run / "compare" / "flow-t0.5" / "m"
     assert found.output.splitlines()[-1] == str(folder / "compare.md")
     assert re.search(r"PSNR ↑ .*2\.00 +flow τ=0\.5 .* 0\.\d+ +12 +0 +0 +12", found.output)
+    assert found.output.count("Wins, ties and losses count images for A.") == 1
     said = "flow τ=0.5 is better in PSNR; LPIPS is undecided."
     assert said in found.output.splitlines()
     text = (folder / "compare.md").read_text()

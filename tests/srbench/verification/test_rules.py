@@ -80,3 +80,28 @@ def test_the_command(finished, command):
     (finished / "images" / "near" / "a.png").write_bytes(b"")
     assert command("verify", finished, "--allow-unverified").code == 1
     assert "image-differs" in read_verified(finished).rules
+
+
+METRIC = """
+from srbench.interfaces import MetricFacts
+
+
+class Brightness:
+    facts = MetricFacts(name="brightness", title="brightness", direction=0, protocol="mean", needs=())
+
+    def __call__(self, samples, pair):
+        return samples.mean(dim=(1, 2, 3))
+"""
+
+
+def test_a_metric_in_a_file_is_found_from_any_folder(finished, command, tmp_path, monkeypatch):
+    """Its path is that of the folder in which the command was given; its values can be measured again elsewhere."""
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "mine.py").write_text(METRIC)
+    monkeypatch.chdir(tmp_path / "metrics")
+    assert command("score", finished, "--metrics", "mine.py:Brightness").code == 0
+    monkeypatch.chdir(tmp_path)
+    done = command("verify", finished, "--resample", "all")
+    assert done.code == 0, done.out
+    (tmp_path / "mine.py").write_text(METRIC.replace("samples.mean", "2 * samples.mean"))
+    assert command("verify", finished, "--resample", "all").code == 0, "not that of another folder"

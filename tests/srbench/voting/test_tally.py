@@ -15,7 +15,7 @@ from srbench.run_folder import RunFolderError
 from srbench.voting import VotingError
 from srbench.voting.records import Vote, read_votes
 from srbench.voting.tally import Counted, tally
-from srbench.voting.words import remarks, sentence
+from srbench.voting.words import FEWEST, agreement_table, remarks, sentence, strength_table
 
 
 def shares(logs):
@@ -55,6 +55,18 @@ def test_intervals_contain_the_true_strengths(run, add_votes, strengths):
     assert (result.votes, result.raters, result.images, result.outdated) == (1080, 30, 12, 0)
     assert result.is_ahead
     assert "ahead of fair" in sentence(result)
+
+
+def test_few_votes_are_too_few(run, add_votes):
+    add_votes(run, 1, votes=FEWEST - 1)
+    result = tally(run)
+    assert sentence(result) == (
+        "Votes decide nothing: 5 votes of 1 rater on 4 images are too few; at least 6 have to prefer an image."
+    )
+    for table, columns in ((strength_table(result), (1, 2)), (agreement_table(result), (1, 3))):
+        assert {tuple(row[column] for column in columns) for row in table[1:]} == {("too few", "–")}
+    add_votes(run, 2, votes=36)
+    assert "too few" not in str([sentence(tally(run)), strength_table(tally(run)), agreement_table(tally(run))])
 
 
 def test_agreement_of_metrics(run, add_votes):

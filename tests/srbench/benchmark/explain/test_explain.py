@@ -30,11 +30,13 @@ def test_a_number_of_another_program_is_explained_in_words(explain, arrays):
     text = f"{psnr(arrays, Y, 4):.2f}"
     found = explain(text, "psnr")
     assert found.scale == 4
-    assert found[0].matches[0].candidate.suites[:1] == ("classic-y",)
+    assert next(iter(found[0].matches[0].candidate.suites)) == "classic-y"
     assert found[0].matches[0].candidate.signature == "PSNR|Y|floor|crop4|v1"
     lines = found.text().splitlines()
     assert lines[0].startswith(f"{text} is PSNR on {Y}, crop 4 ({psnr(arrays, Y, 4):.4f})")
-    assert lines[1] == "  --metrics psnr+channels=Y+border=4"
+    assert lines[1] == "  --metrics psnr+channels=Y+border=4  (signature PSNR|Y|floor|crop4|v1)"
+    assert lines[2].startswith("  --suite classic-y, ")
+    assert lines[2].endswith("  (signature PSNR|Y|round|crop(scale)|v1)")
     assert f"srbench measure gives {psnr(arrays, 'RGB', 0):.4f}: RGB, no crop" in lines
 
 
@@ -187,6 +189,18 @@ def test_each_metrics_text_measures_what_explain_says(explain, folders):
             assert measured.mean(facts.name) == pytest.approx(candidate.value, abs=1e-6), candidate.protocol.text
             tried += 1
     assert tried >= 20 + 70 + 2
+
+
+def test_the_signature_of_a_suite_is_that_of_its_table(explain, folders):
+    tried = 0
+    for explained in explain("1,1", "psnr,ssim").numbers:
+        for candidate in explained.candidates:
+            for suite, signature in candidate.suites.items():
+                names = [candidate.protocol.metric]
+                table = measure_folder(folders / "sr", folders / "hr", folders / "lr", names=names, suite=suite)
+                assert [metric.signature for metric in table.metrics] == [signature], suite
+                tried += 1
+    assert tried >= 10
 
 
 def test_a_suite_that_prints_all_of_them_is_named(explain, arrays):
