@@ -153,7 +153,9 @@ def test_several_folders_are_one_table_with_intervals_and_tests(seven, command):
     assert f"**{means[0]:.2f}**" in next(line for line in text.splitlines() if line.startswith("| good "))
     tex = command("measure", *seven, "--format", "tex").out
     assert rf"good & \textbf{{{means[0]:.2f}}}" in tex
-    assert r"\caption{7 images compared with hr; protocol classic-y@1." in tex
+    assert r"\caption{7 images compared with hr, protocol classic-y@1: means over images, in bold " in tex
+    assert "% Signatures: PSNR|Y|round|crop(scale)|v1, SSIM|" in tex
+    assert found.out.splitlines()[-1].startswith("Protocol classic-y@1, the tables of EDSR, RCAN and SwinIR: luma ")
     facts = json.loads(command("measure", *seven, "--format", "json").out)
     assert [facts[label]["mean"]["psnr"] for label in ("good", "theirs")] == pytest.approx(means)
 
