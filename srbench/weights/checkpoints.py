@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ ENDINGS = (".pth", ".pt")
 """Suffixes of files that are read as checkpoints instead of weights files."""
 _WRAPPERS = ("params_ema", "params", "state_dict", "model")
 """Keys under which BasicSR (its moving average first), Lightning and others store tensors."""
+_NESTED = 3
+"""Largest number of such keys inside one another; a dictionary in a file may hold itself."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -29,9 +32,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises WeightsError if the file is missing, truncated or not a checkpoint, would run code when loaded, or has a
     non-finite value (the message names the first such tensor).
     """
-    content = _unpickled(path)
-    while isinstance(content, dict) and (inside := [key for key in _WRAPPERS if isinstance(content.get(key), dict)]):
-        content = content[inside[0]]
+    content: Any = _unpickled(path)
+    for _ in range(_NESTED):
+        wrappers = [key for key in _WRAPPERS if isinstance(content, dict) and isinstance(content.get(key), dict)]
+        content = content[wrappers[0]] if wrappers else content
     if not isinstance(content, dict) or not content or not all(isinstance(t, Tensor) for t in content.values()):
         holds = f", but {listed(map(str, content))}" if isinstance(content, dict) and content else ""
         raise WeightsError(

@@ -92,7 +92,9 @@ def test_what_is_no_checkpoint(path, tmp_path):
     assert "a folder, not a checkpoint" in fault(tmp_path)
     path.write_text("<html>404</html>")
     assert "not a checkpoint" in fault(path)
-    for content in ({}, [torch.ones(1)], {"epoch": 3, "state": {"a": torch.ones(1)}}, torch.ones(2)):
+    itself = {}
+    itself["model"] = itself
+    for content in ({}, [torch.ones(1)], {"epoch": 3, "state": {"a": torch.ones(1)}}, torch.ones(2), itself):
         torch.save(content, path)
         assert "contains no named tensors" in fault(path)
 
