@@ -15,6 +15,7 @@ from srbench.benchmark.bench import open_bench
 from srbench.benchmark.bench_file import agreed_scale
 from srbench.benchmark.dataset import open_dataset
 from srbench.benchmark.run import run, score_run
+from srbench.data.datasets import scale_of_folders
 from srbench.files.paths import occupied
 from srbench.interfaces import TEMPERATURE, Dataset, SRBenchError
 from srbench.metrics.suite import read_suite
@@ -229,9 +230,10 @@ def evaluate(
             ``sample`` (``srbench.interfaces``).
         data: Name of a dataset, folder of HR images, or an object (``srbench.interfaces.Dataset``); the packaged
             photographs if neither this nor ``lr`` is given.
-        hr: Folder of HR images, paired with those of ``lr`` by name, instead of ``data``.
+        hr: Folder of HR images, paired with those of ``lr`` by name, instead of ``data``; LR images may be called
+            NAMEx4 or NAME_x4.
         lr: Folder of LR images, instead of ``data``. Without ``hr``, metrics that need HR are left out.
-        scale: Side of HR over side of LR; may be left out if a model states it.
+        scale: Side of HR over side of LR; by default that of the sizes of ``hr`` and ``lr``, else that a model states.
         temperature: One or several, for models that sample.
         samples: Outputs per image of a model that samples; by default those of the suite, else 5.
         seed: Seed of all samples.
@@ -272,6 +274,8 @@ def evaluate(
         raise EvaluationError("hr is given without lr; give both, or name the folder of HR images as data")
     data = PHOTOS if data is None and lr is None else data
     named = _named(models)
+    if scale is None and hr is not None and lr is not None:
+        scale = scale_of_folders(Path(hr), Path(lr))
     if scale is None:
         stated = {text: scale_of(model) if isinstance(model, str) else _stated_scale(model) for text, _, model in named}
         scale = agreed_scale(stated, "evaluate", "scale=4")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 LONGEST = 200
@@ -59,3 +59,8 @@ def listed(names: Iterable[str], most: int = 3) -> str:
 def number_of(count: int, one: str, many: str = "") -> str:
     """``1 image``, ``10 images``; ``many`` is the plural where it is not ``one`` with an s."""
     return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
+def size_of(shape: Sequence[int]) -> str:
+    """``WIDTHxHEIGHT``, as people read it, of the shape (..., height, width) of an image."""
+    return f"{shape[-1]}x{shape[-2]}"

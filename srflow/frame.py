@@ -38,9 +38,9 @@ class Frame:
         """HR (b, c, H, W) -> the input of the flow, and log|det d input / d hr|, (b,). Raises ImageSizeError."""
         if hr.shape[-2:] != (self.height, self.width):
             raise ImageSizeError(
-                f"HR {hr.shape[-2]}x{hr.shape[-1]} does not belong to LR "
-                f"{self.height // self.scale}x{self.width // self.scale}; "
-                f"it has to be {self.scale} times as large: {self.height}x{self.width}"
+                f"HR {hr.shape[-1]}x{hr.shape[-2]} does not belong to LR "
+                f"{self.width // self.scale}x{self.height // self.scale}; "
+                f"it has to be {self.scale} times as large: {self.width}x{self.height}"
             )
         padded = pad_to_even(hr, self.scale)
         log_det = hr.new_zeros(len(hr))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from srbench.benchmark import BenchmarkError
+from srbench.data.datasets import scale_of_folders
 from srbench.files.config import load_toml, register
 from srbench.metrics.suite import read_suite
 from srbench.run_folder.request import SUITE, RunSpec
@@ -57,7 +58,7 @@ def requested_runs(path: Path | None, given: Mapping[str, Any]) -> list[RunSpec]
 
     ``given`` are options by their names in RunSpec; those of SPANNED may be tuples. Raises RequestError if models,
     scale or data are missing on a command line, ConfigError for an unknown key or a value of the wrong type in a file,
-    BenchmarkError for any other contradiction.
+    BenchmarkError for any other contradiction, ImageError if HR and LR images are no pairs of one scale.
     """
     where = "the command line" if path is None else str(path)
     file = {} if path is None else vars(load_toml(path, BenchFile))
@@ -77,6 +78,8 @@ def requested_runs(path: Path | None, given: Mapping[str, Any]) -> list[RunSpec]
             kind = RequestError if path is None else BenchmarkError
             raise kind(f"{where}: give data, or hr and lr together, or lr alone")
         asked["data"] = (None,)
+    if "scale" not in asked and "hr" in asked and (scale := scale_of_folders(Path(asked["hr"]), Path(asked["lr"]))):
+        asked["scale"] = scale
     if "scale" not in asked:
         from srbench.models.loading import scale_of
 

@@ -6,7 +6,7 @@ Metrics are scored as in a run. With several workers, this process does not load
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from srbench.benchmark import BenchmarkError
 from srbench.images.folders import images_in
-from srbench.images.io import quantize, read_uint8
+from srbench.images.io import header_size, quantize, read_uint8
+from srbench.images.pairing import ending_of, require_partners, scale_of_sizes, unpaired, without_partner
 from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
 from srbench.machine.processes import suitable_workers
 from srbench.machine.workers import WorkerDied, map_items
@@ -25,7 +26,7 @@ from srbench.run_folder.measured import Measured
 from srbench.run_folder.records import Value, to_json
 from srbench.run_folder.request import SUITE
 from srbench.terminal.progress import Progress, Step, silent
-from srbench.words import printable
+from srbench.words import printable, size_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,6 +66,8 @@ def measure_folders(
 ) -> list[Measured]:
     """Measure several folders of the same images, by label, alone or against HR and LR images of the same names.
 
+    In a folder of outputs or LR images for the scale 4, all names may end in ``x4`` or ``_x4``.
+
     Args:
         folders: Folders of images; several samples of an image are called NAME_sampleK.
         hr: Folder of HR images.
@@ -74,14 +77,14 @@ def measure_folders(
         progress: Called after every image.
         suite: Name of a protocol, or a TOML file.
         workers: Processes that share the images; None: as many as suit this machine.
-        scale: For borders as wide as the scale; follows from ``lr`` if that is given.
+        scale: For borders as wide as the scale; by default that of the sizes of HR, or else of the images, and LR.
 
     Returns:
         Values of each folder. A metric of all samples of an image has the same signature in all of them.
 
     Raises:
-        SRBenchError: Images lack a partner (all are named), the folders have different images, or a metric is unknown
-            or needs what is not given.
+        SRBenchError: Images lack a partner (all are named), the folders have different images, sizes give no scale or
+            several, or a metric is unknown or needs what is not given.
     """
     protocol = read_suite(suite)
     high, low = (None if path is None else images_in(path) for path in (hr, lr))
@@ -98,12 +101,12 @@ def measure_folders(
     counts: set[int] = set()
     for label, folder in folders.items():
         results = ResultFolder(folder, 1)
-        images = _paired(results, hr, high, lr, low)
+        images, lr_images, scale_here = _paired(results, hr, high, lr, low, scale)
         if measured and (differing := sorted(set(map(printable, images)) ^ measured[0].values.keys())):
             raise BenchmarkError(
                 f"{label} and {measured[0].label} have different images, such as {differing[0]}; give --hr"
             )
-        values = _values(_Work(results, images, high, low, scale, protocol, of_images), workers, progress)
+        values = _values(_Work(results, images, high, lr_images, scale_here, protocol, of_images), workers, progress)
         counts |= {image.samples for image in values if image.samples}
         failures = tuple(fault for image in values for fault in image.faults)
         facts = max((image.facts for image in values), key=len, default=())
@@ -125,23 +128,38 @@ def _paired(
     high: Mapping[str, Path] | None,
     lr: Path | None,
     low: Mapping[str, Path] | None,
-) -> tuple[str, ...]:
-    """Names of the images: those of HR, or else of LR, or else of the results. Raises BenchmarkError."""
-    first = high if high is not None else low
-    if first is None:
-        return results.names()
-    lacking: list[tuple[object, list[str]]] = [(results.folder, [name for name in first if name not in results])]
-    lacking.append((hr or lr or results.folder, results.others(first)))
-    if high is not None and lr is not None and low is not None:
-        lacking.append((lr, [name for name in high if name not in low]))
+    scale: int | None,
+) -> tuple[tuple[str, ...], Mapping[str, Path] | None, int | None]:
+    """Names of the images, those of HR or else of the results; LR images by these names; the scale, if it is known.
+
+    Raises ImageError if images lack a partner, or pairs a common scale.
+    """
+    by_name = _without_ending(low, results, scale) if high is None and low is not None else low
+    names = tuple(high or by_name or results.names())
+    results.ending = ending_of(results.stems, names, scale)
+    missing = [name for name in names if name not in results]
+    lacking = unpaired(names, hr or lr, missing, results.folder, results.others(names), results.ending)
+    ending = ""
+    if by_name is not None:
+        ending = ending_of(by_name, names, scale)
+        lacking += without_partner(names, hr, by_name, lr, ending)
     require_partners(lacking)
-    return tuple(first)
+    if by_name is None:
+        return names, None, scale
+    by_name = {name: by_name[name + ending] for name in names}
+    if scale is None:
+        larger = {name: results.paths(name)[0] for name in names} if high is None else high
+        scale = scale_of_sizes((name, header_size(larger[name]), header_size(by_name[name])) for name in names)
+        if scale is not None:  # names that state another scale are refused
+            return _paired(results, hr, high, lr, low, scale)
+    return names, by_name, scale
 
 
-def require_partners(lacking: Iterable[tuple[object, Sequence[str]]]) -> None:
-    """Raise BenchmarkError that names every folder and the images without a partner in it, if there are any."""
-    if faults := [f"{folder} lacks {', '.join(missing)}" for folder, missing in lacking if missing]:
-        raise BenchmarkError(f"images are paired by name, but {'; '.join(faults)}; add or remove images")
+def _without_ending(low: Mapping[str, Path], results: ResultFolder, scale: int | None) -> Mapping[str, Path]:
+    """LR images by the names of their results, if ``x4`` or ``_x4`` follows these in all of them; else as they are."""
+    ending = ending_of(low, results.stems, scale)
+    names = {name.removesuffix(ending): path for name, path in low.items() if name.endswith(ending)}
+    return names if len(names) == len(low) and names.keys() <= results.stems else low
 
 
 @dataclass(frozen=True)
@@ -241,9 +259,9 @@ class _Work:
         hr, lr = (None if files is None else read_uint8(files[name]).float() / 255 for files in (self.hr, self.lr))
         outputs = self.results.read(name)
         if hr is not None and outputs.shape[-2:] != hr.shape[-2:]:
-            sizes = [f"{image.shape[-2]}x{image.shape[-1]}" for image in (outputs, hr)]
             raise BenchmarkError(
-                f"{name}: the image is {sizes[0]} and the reference {sizes[1]}; make them the same size"
+                f"{name}: the image is {size_of(outputs.shape)} and the reference {size_of(hr.shape)}; make them the "
+                "same size"
             )
         if lr is None:  # no usable metric looks at it, but its size may tell the scale
             lr = outputs[0, :, :: self.scale, :: self.scale]
@@ -256,8 +274,8 @@ class _Work:
         scale = self.scale or height // low_height
         if (self.lr and scale < 2) or (height, width) != (scale * low_height, scale * low_width):
             times = f"{self.scale} times" if self.scale else "2, 3 or more times"
-            low = f"LR of {low_height}x{low_width}" if self.lr else "whole pixels of LR"
+            low = f"LR of {size_of(lr.shape)}" if self.lr else "whole pixels of LR"
             raise BenchmarkError(
-                f"{name}: the image of {height}x{width} is not {times} as large as {low}; crop it, or give the scale "
+                f"{name}: the image of {size_of(outputs.shape)} is not {times} as large as {low}; crop it, or give the scale "
                 "it was made with"
             )

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     "+consistent to make outputs downscale to the LR image. [required, here or in BENCH.TOML]"
 )
 @click.option(
-    "--scale", type=options.SCALES, metavar="S,...", help="Upscaling factors. [default: that of the models' weights]"
+    "--scale",
+    type=options.SCALES,
+    metavar="S,...",
+    help="Upscaling factors. [default: that of --hr and --lr, else of the models' weights]",
 )
 @click.option(
     "--data",

@@ -14,9 +14,10 @@ from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.toolkit_layouts import Layout, find_layout
 from srbench.files.hashes import sha256_file
 from srbench.images.folders import images_in
-from srbench.images.io import crop_centre, crop_to_multiple, read_uint8
+from srbench.images.io import crop_centre, crop_to_multiple, header_size, read_uint8
+from srbench.images.pairing import partners, scale_of_sizes
 from srbench.interfaces import Dataset, ImagePair
-from srbench.words import FILE_NAME, is_file_name
+from srbench.words import FILE_NAME, is_file_name, size_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,8 +71,8 @@ class Folder(_Names):
 class PairedFolders(_Names):
     """HR and LR images, paired by name, in two folders or in another toolkit's ``layout`` of both.
 
-    In a layout, HR may exceed a multiple of LR by less than the scale; it is cropped as that toolkit crops it.
-    Raises ImageError for a folder without images, DataError that names every image without a partner.
+    LR of the scale 4 may be called NAMEx4 or NAME_x4, all of the folder alike. In a layout, HR may exceed a multiple of LR by less than the scale; it is cropped as that toolkit crops it.
+    Raises ImageError for a folder without images, and one that names every image without a partner.
     """
 
     def __init__(self, hr: Path, lr: Path, scale: int, layout: Layout | None = None) -> None:
@@ -81,15 +82,8 @@ class PairedFolders(_Names):
             self.lr_origin = f"those in {layout.lr_folder}, paired by name"
         hr_files = _usable(images_in(hr) if layout is None else layout.hr)
         lr_files = _usable(images_in(lr) if layout is None or layout.lr is None else layout.lr)
-        faults = [
-            f"{folder} lacks {', '.join(missing)}"
-            for folder, here, there in ((lr, lr_files, hr_files), (hr, hr_files, lr_files))
-            if (missing := [name for name in there if name not in here])
-        ]
-        if faults:
-            raise DataError(f"HR and LR are paired by name, but {'; '.join(faults)}; add or remove images")
         self.hr = self.names = hr_files
-        self.lr, self.scale = lr_files, scale
+        self.lr, self.scale = partners(hr_files, hr, lr_files, lr, scale), scale
 
     def read(self, name: str) -> ImagePair:
         """Raises ImageError for a damaged file, DataError if the sizes do not fit."""
@@ -99,7 +93,7 @@ class PairedFolders(_Names):
             hr = crop_to_multiple(hr, self.scale)
         if [side * self.scale for side in lr.shape[-2:]] != list(hr.shape[-2:]):
             raise DataError(
-                f"{name}: HR of {_size(hr)} is not {self.scale} times LR of {_size(lr)}; "
+                f"{name}: HR of {size_of(hr.shape)} is not {self.scale} times LR of {size_of(lr.shape)}; "
                 "give the scale they were made with, or crop HR to it"
             )
         return ImagePair(name, _unit(lr), _unit(hr), uncropped=_uncropped(whole, hr))
@@ -107,6 +101,16 @@ class PairedFolders(_Names):
     def digest(self, name: str) -> str:
         """SHA-256 of both files and the scale. Raises DataError if a file cannot be read."""
         return _digest([self.hr[name], self.lr[name]], f"paired x{self.scale}")
+
+
+def scale_of_folders(hr: Path, lr: Path) -> int | None:
+    """The scale of HR and LR images paired by name, by their sizes; None if no size can be read.
+
+    Raises ImageError if images lack a partner or a whole scale, or the scales of pairs differ.
+    """
+    hr_files = images_in(hr)
+    pairs = partners(hr_files, hr, images_in(lr), lr)
+    return scale_of_sizes((name, header_size(hr_files[name]), header_size(path)) for name, path in pairs.items())
 
 
 class LRFolder(_Names):
@@ -186,7 +190,7 @@ def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
         image = crop_centre(image, crop)
     hr = crop_to_multiple(image, scale)
     if hr.numel() == 0:
-        raise DataError(f"{path}: {_size(image)} is smaller than the scale {scale}; use a larger image")
+        raise DataError(f"{path}: {size_of(image.shape)} is smaller than the scale {scale}; use a larger image")
     return replace(pair_of_pixels(path.stem, hr, scale), uncropped=_uncropped(image, hr))
 
 
@@ -252,7 +256,3 @@ def _digest(paths: list[Path], made: str) -> str:
 
 def _unit(image: Tensor) -> Tensor:
     return image.float() / 255
-
-
-def _size(image: Tensor) -> str:
-    return f"{image.shape[-2]}x{image.shape[-1]}"

@@ -17,7 +17,7 @@ _SRF = re.compile(r"(.+)_SRF_(\d+)_(HR|LR)")
 
 @dataclass(frozen=True)
 class Layout:
-    """HR images and, if the folder has them for the scale, LR images, by name."""
+    """HR images and, if the folder has them for the scale, LR images, by name, which may end in x4."""
 
     name: str
     """Name of the folder by which this layout is recognised."""
@@ -67,12 +67,7 @@ def _edsr(folder: Path, scale: int) -> Layout:
     hr, lr = images_in(folder / "HR"), folder / "LR_bicubic" / f"X{scale}"
     if not lr.is_dir():
         return Layout("HR", hr)
-    files = images_in(lr)
-    named = {stem if stem in hr else stem.removesuffix(f"x{scale}"): path for stem, path in files.items()}
-    if len(named) < len(files):
-        twice = next(stem for stem in files if stem in hr and f"{stem}x{scale}" in files)
-        raise ImageError(f"{lr}: {twice} and {twice}x{scale} both belong to {twice}; move one of them away")
-    return Layout("HR", hr, dict(sorted(named.items())), f"LR_bicubic/X{scale}")
+    return Layout("HR", hr, images_in(lr), f"LR_bicubic/X{scale}")
 
 
 def _selfexsr(folder: Path, scale: int) -> Layout:

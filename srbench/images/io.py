@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import warnings
 import zlib
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,15 +69,21 @@ def _decoded(path: Path) -> NDArray[np.uint8 | np.uint16]:
     if image.pages > 1:
         warnings.warn(f"{path}: has {image.pages} pages or frames, only the first is read", stacklevel=3)
     if image.profile:
-        _warn_once(f"{path.parent}: images with the colour profile {image.profile} are converted to sRGB")
+        _warn_once(path, f"the colour profile {image.profile} is converted to sRGB")
     if image.is_transparent:
-        _warn_once(f"{path.parent}: images with transparent pixels are put on {BACKGROUND}")
+        _warn_once(path, f"transparent pixels are put on {BACKGROUND}")
     return image.pixels
 
 
-@cache
-def _warn_once(text: str) -> None:
-    warnings.warn(text, stacklevel=5)
+_warned: set[tuple[Path, str]] = set()
+"""Folders, and what was said of an image in them."""
+
+
+def _warn_once(path: Path, text: str) -> None:
+    """Warn of the first image of a folder for which the text holds."""
+    if (path.parent, text) not in _warned:
+        _warned.add((path.parent, text))
+        warnings.warn(f"{path}: {text}, as in other such images of the folder", stacklevel=5)
 
 
 def pixels_sha256(image: Tensor) -> str:

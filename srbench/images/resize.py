@@ -85,7 +85,7 @@ def _downscaled_size(images: Tensor, scale: int) -> tuple[int, int]:
     height, width = images.shape[-2:]
     if height % scale or width % scale or not height or not width:
         raise ImageError(
-            f"an image of {height}x{width} cannot be downscaled {scale} times; crop it to a multiple of {scale}"
+            f"an image of {width}x{height} cannot be downscaled {scale} times; crop it to a multiple of {scale}"
         )
     return height // scale, width // scale
 

@@ -57,8 +57,14 @@ def cells_of(specs: Sequence[RunSpec]) -> dict[Cell, RunSpec]:
 
 
 def _titles(data: Sequence[str]) -> dict[str, str]:
-    """Shortest ends of paths that tell datasets apart: ``set5``, ``a-hr`` and ``b-hr``."""
+    """Shortest ends of paths that tell datasets apart: ``set5``, ``a-images`` and ``b-images``.
+
+    A folder that is only called HR or GT is named after the folder around it, unless two would have one path.
+    """
     parts = {text: re.sub("[^A-Za-z0-9._/+-]", "-", text).removesuffix("/").split("/") for text in data}
+    around = {text: _without_hr(own) for text, own in parts.items()}
+    if len(set(map(tuple, around.values()))) == len(around):
+        parts = around
     titles = {}
     for text, own in parts.items():
         length = 1
@@ -66,6 +72,12 @@ def _titles(data: Sequence[str]) -> dict[str, str]:
             length += 1
         titles[text] = "-".join(own[-length:]).lstrip(".-") or "data"
     return titles
+
+
+def _without_hr(parts: list[str]) -> list[str]:
+    *around, last = parts
+    is_named = bool(around) and around[-1] not in ("", ".", "..")
+    return around if is_named and last.upper() in ("HR", "GT") else parts
 
 
 def _fitting(models: Sequence[str], cell: Cell) -> tuple[str, ...]:

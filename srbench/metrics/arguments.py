@@ -12,6 +12,7 @@ from torch import Tensor
 from srbench.interfaces import ImagePair
 from srbench.metrics import MetricError
 from srbench.metrics.samples import ImageMetric, as_uint8
+from srbench.words import size_of
 
 Images = Tensor | NDArray[Any]
 """(3, H, W) or (n, 3, H, W), RGB: uint8 in 0..255, or float16, bfloat16, float32 or float64 in [0, 1]."""
@@ -79,7 +80,7 @@ def measured(metric: ImageMetric, sr: Images, *, hr: Images | None = None, lr: I
             f"give one {name} (3, H, W) for all, or one for each image of sr"
         )
     if lr is None and images.shape[-2:] != references.shape[-2:]:
-        sizes = [f"{each.shape[-2]}x{each.shape[-1]}" for each in (images, references)]
+        sizes = [size_of(each.shape) for each in (images, references)]
         raise MetricError(f"sr is {sizes[0]} and hr is {sizes[1]}; both must have the same size, crop or resize one")
     groups = torch.split(images, len(images) // len(references))
     pairs = [ImagePair("sr", one) if lr is not None else ImagePair("sr", one, one) for one in references]

@@ -51,7 +51,7 @@ def downscaled_to_lr(images: Tensor, pair: ImagePair) -> Tensor:
     scale = height // low_height
     if scale < 2 or (height, width) != (scale * low_height, scale * low_width):
         raise MetricError(
-            f"{pair.name}: {height}x{width} is not 2, 3 or more times as large as LR, {low_height}x{low_width}; "
+            f"{pair.name}: {width}x{height} is not 2, 3 or more times as large as LR, {low_width}x{low_height}; "
             "crop it to the scale times the size of LR"
         )
     return downscaled(images, scale)

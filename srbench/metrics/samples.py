@@ -74,6 +74,6 @@ def require_side(images: Tensor, minimum: int, title: str, name: str) -> None:
     height, width = images.shape[-2:]
     if min(height, width) < minimum:
         raise MetricError(
-            f"{name}: {height}x{width} pixels are too few for {title}; "
+            f"{name}: {width}x{height} pixels are too few for {title}; "
             f"both sides must have at least {minimum}, use larger images or leave {title} out"
         )

@@ -129,7 +129,7 @@ def _advice(reason: str, lr: Tensor) -> str:
         return "; make its tensors on the device of LR (register_buffer, or .to(lr.device))"
     height, width = lr.shape[-2:]
     if re.search("shape|size|dimension|multiple|divisible", reason) and (height % _EVEN or width % _EVEN):
-        return f"; if LR of {height}x{width} is not accepted, pad LR inside the model and crop the output"
+        return f"; if LR of {width}x{height} is not accepted, pad LR inside the model and crop the output"
     return ""
 
 
@@ -168,7 +168,7 @@ def _too_large(model: Model, lr: Tensor, draw: Draw, device: str) -> str:
     elif draw.samples > 1:
         advice = "draw fewer samples (--samples), or use smaller images (--crop)"
     tiles = "" if draw.tile is None else f" in tiles of {draw.tile}"
-    return f"the model ran out of memory ({device}, LR of {height}x{width}{tiles}); {advice}"
+    return f"the model ran out of memory ({device}, LR of {width}x{height}{tiles}); {advice}"
 
 
 def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw) -> Tensor:
@@ -199,7 +199,7 @@ def require_memory(name: str, samples: int, size: list[int], copies: float = COP
         if samples == 1:
             what, take, advice = "an output", "takes", "cut the image into parts"
         figures = f"{take} {needed / 2**30:.0f} GB, but this machine has {there / 2**30:.0f} GB"
-        raise ModelError(f"{name}: {what} of {size[0]}x{size[1]} {figures}; {advice}")
+        raise ModelError(f"{name}: {what} of {size[1]}x{size[0]} {figures}; {advice}")
 
 
 def _check(images: Tensor, name: str, lr: Tensor, scale: int) -> None:

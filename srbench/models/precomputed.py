@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,13 +27,13 @@ _NUMBERED = re.compile(r".*?(\d+)", re.DOTALL)
 class ResultFolder:
     """One image per HR image, ``NAME.png``, or several samples, ``NAME_sample0.png`` and so on.
 
-    A folder without images may hold folders of samples, ``NAME/0.png`` or ``0/NAME.png``, with any text before the
+    ``ending`` follows every NAME in this folder, such as ``_x4``, if it is set. A folder without images may hold folders of samples, ``NAME/0.png`` or ``0/NAME.png``, with any text before the
     number. Raises ImageError for a folder without images, and SRBenchError if two files are the same sample, such as
     ``a_sample0`` and ``a_sample00``.
     """
 
     def __init__(self, folder: Path, scale: int) -> None:
-        self.folder, self.scale = folder, scale
+        self.folder, self.scale, self.ending = folder, scale, ""
         self._in_folders = _images_in_folders(folder)
         self.files: Mapping[str, Path] = {} if self._in_folders else images_in(folder)
         self._samples: dict[str, dict[int, Path]] = {}
@@ -53,7 +54,12 @@ class ResultFolder:
 
     def __contains__(self, name: str) -> bool:
         """True if there is a result with this name."""
-        return name in self.files or name in self._samples
+        return name + self.ending in self.stems
+
+    @cached_property
+    def stems(self) -> frozenset[str]:
+        """All names that results may have, with the ending."""
+        return frozenset(self.files) | frozenset(self._samples)
 
     def names(self) -> tuple[str, ...]:
         """Names of the images, from the files alone: samples of one image share its name.
@@ -72,7 +78,8 @@ class ResultFolder:
 
     def count(self, name: str) -> int:
         """Number of results of a name."""
-        return 1 if name in self.files else len(self._samples.get(name, {}))
+        stem = name + self.ending
+        return 1 if stem in self.files else len(self._samples.get(stem, {}))
 
     def others(self, names: Collection[str]) -> list[str]:
         """Files, without endings, that are not results of any of these names.
@@ -80,6 +87,7 @@ class ResultFolder:
         Raises SRBenchError if a name has both a single result and samples, unless each sample is the single result of
         another of these names.
         """
+        names = dict.fromkeys(name + self.ending for name in names)
         for name in names:
             samples = [path for path in self._samples.get(name, {}).values() if path.stem not in names]
             if name in self.files and samples:
@@ -99,7 +107,7 @@ class ResultFolder:
         """
         import torch
 
-        images = [read_image(path) for path in self._of(name)]
+        images = [read_image(path) for path in self.paths(name)]
         if len({image.shape for image in images}) > 1:
             raise SRBenchError(f"{self.folder}: the samples of {name} differ in size; make them again")
         return torch.stack(images)
@@ -107,19 +115,21 @@ class ResultFolder:
     def digest(self, name: str) -> str:
         """SHA-256 of the files of a name. Raises SRBenchError if there is none, or one cannot be read."""
         digest = hashlib.sha256()
-        for path in self._of(name):
+        for path in self.paths(name):
             try:
                 digest.update(bytes.fromhex(sha256_file(path)))
             except OSError as error:
                 raise SRBenchError(f"{path}: cannot be read ({error.strerror}); restore it and run again") from None
         return digest.hexdigest()
 
-    def _of(self, name: str) -> list[Path]:
-        if name in self.files:
-            return [self.files[name]]
-        numbered = self._samples.get(name)
+    def paths(self, name: str) -> list[Path]:
+        """Files of a name, samples in order of their numbers. Raises SRBenchError if there is none."""
+        stem = name + self.ending
+        if stem in self.files:
+            return [self.files[stem]]
+        numbered = self._samples.get(stem)
         if not numbered:
-            raise SRBenchError(f"{self.folder}: no result named {name}; add {name}.png")
+            raise SRBenchError(f"{self.folder}: no result named {stem}; add {stem}.png")
         return [numbered[number] for number in sorted(numbered)]
 
 

@@ -218,7 +218,7 @@ def _probed_scale(
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     except Exception as error:
-        reason = f"does not run on LR of {height}x{width} ({one_line(error)[:200]})"
+        reason = f"does not run on LR of {width}x{height} ({one_line(error)[:200]})"
         raise ModelError(f"{path}: {reason}; export it for RGB images") from None
     scale: int = shape[-1] // width
     if scale < 1 or shape != (1, 3, scale * height, scale * width):

@@ -224,9 +224,12 @@ def measured_table(measured: Measured) -> Table:
         table.add_row(Text(printable(image)), *cells)
     table.add_section()
     means = [printed(measured.mean(metric.name), metric) for metric in metrics]
-    table.add_row(f"mean of {len(measured.values)}", *means)
+    total = len(measured.values)
+    numbers = sorted({measured.averaged(metric.name) for metric in metrics}) or [total]
+    averaged = "–".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
+    table.add_row(f"mean of {averaged}" + (f" of {total}" if numbers[0] < total else ""), *means)
     counts = [measured.count(metric.name) for metric in metrics]
-    if min(counts, default=0) < len(measured.values):
+    if len(numbers) > 1 or 0 in counts:
         table.add_row("finite values", *map(str, counts))
     return table
 

@@ -36,6 +36,11 @@ class Measured:
         """Number of images with a finite value."""
         return sum(math.isfinite(self.of_image(image, metric)) for image in self.values)
 
+    def averaged(self, metric: str) -> int:
+        """Number of images in the mean: those with a finite value, or all with a value if none is finite."""
+        measured = [not math.isnan(self.of_image(image, metric)) for image in self.values]
+        return self.count(metric) or sum(measured)
+
     def mean(self, metric: str) -> float:
         """Mean over images, as in the table of a run without values that are not finite, unless all are such."""
         found = [value for image in self.values if not math.isnan(value := self.of_image(image, metric))]

@@ -32,6 +32,7 @@ from srbench.images.io import crop_to_multiple, pixels_sha256, read_uint8
 from srbench.images.resize import downscale_uint8
 from srbench.terminal.progress import progress
 from srbench.training import TrainingError
+from srbench.words import size_of
 
 _FORMAT = 3
 _THREADS = min(4, os.cpu_count() or 1)
@@ -97,7 +98,7 @@ def downscaled(store: ImageStore, scale: int) -> ImageStore:
         image = torch.from_numpy(np.array(store[numbers[name]])).permute(2, 0, 1)
         hr = crop_to_multiple(image, scale)
         if not hr.numel():
-            raise TrainingError(f"{name}: {image.shape[1]}x{image.shape[2]} is smaller than the scale {scale}")
+            raise TrainingError(f"{name}: {size_of(image.shape)} is smaller than the scale {scale}")
         return torch.stack([downscale_uint8(channel, scale) for channel in hr])  # one at a time, to save memory
 
     target = store.folder.with_name(f"{store.folder.name}-x{scale}")

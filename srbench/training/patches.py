@@ -16,6 +16,7 @@ from srbench.interfaces import ImagePair
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
 from srbench.training.image_store import ImageStore, ahead, decoded, downscaled, listed, warn_of_left_out
+from srbench.words import size_of
 
 _THREADS = 2
 """Threads that draw the batches of the next steps, mostly without Python's global lock."""
@@ -132,9 +133,9 @@ class Patches:
     def _fault(self, hr: int, lr: int) -> str:
         name, (height, width), lr_size = self._hr.names[hr], self._hr.sizes[hr], self._lr.sizes[lr]
         if min(lr_size) * self.scale < self.config.patch:
-            return f"{name}: {height}x{width} is smaller than the patch of {self.config.patch}"
+            return f"{name}: {size_of((height, width))} is smaller than the patch of {self.config.patch}"
         if (height // self.scale, width // self.scale) != lr_size:
-            return f"{name}: HR of {height}x{width} is not {self.scale} times LR of {lr_size[0]}x{lr_size[1]}"
+            return f"{name}: HR of {size_of((height, width))} is not {self.scale} times LR of {size_of(lr_size)}"
         return ""
 
 

@@ -214,7 +214,7 @@ def test_an_image_that_cannot_fit_is_refused_before_it_is_read(up, monkeypatch):
         patch.setattr(upscaling, "free_bytes", lambda: 20 * 2**30)
         patch.setattr(upscaling, "read_uint8", lambda path: pytest.fail("read"))
         found = up("large.png", model="srflow")
-    assert (found.code, "LR of 12000x14000 takes 1" in found.err, "20.0 GB are free" in found.err) == (1, True, True)
+    assert (found.code, "LR of 14000x12000 takes 1" in found.err, "20.0 GB are free" in found.err) == (1, True, True)
 
 
 @pytest.mark.parametrize("model", ["bicubic", "srflow"])

@@ -14,6 +14,7 @@ from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.protocols.families import family
 from srbench.metrics.protocols.table import Protocol
 from srbench.models.precomputed import ResultFolder
+from srbench.words import size_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,7 +71,7 @@ class Images:
                     values.setdefault(protocol, []).append(value)
         except SRBenchError as error:
             return ImageValues(name, {}, str(error))
-        sizes = (_size(outputs[0]), _size(hr))
+        sizes = (size_of(outputs[0].shape), size_of(hr.shape))
         return ImageValues(name, values, "", sizes if sizes[0] != sizes[1] else ())
 
     def _read(self, name: str) -> tuple[list[Tensor], Tensor]:
@@ -85,14 +86,10 @@ class Images:
         sides = zip(outputs[0].shape[-2:], hr.shape[-2:], strict=True)
         if any(abs(side - side_of_hr) > LARGEST_DIFFERENCE for side, side_of_hr in sides):
             raise BenchmarkError(
-                f"{name}: the image is {_size(outputs[0])} and the reference {_size(hr)}; sizes may differ by "
+                f"{name}: the image is {size_of(outputs[0].shape)} and the reference {size_of(hr.shape)}; sizes may differ by "
                 f"{LARGEST_DIFFERENCE} pixels at most; name the folder that matches these references"
             )
         return outputs, hr
-
-
-def _size(image: Tensor) -> str:
-    return f"{image.shape[-2]}x{image.shape[-1]}"
 
 
 def in_levels(image: Tensor) -> Tensor:

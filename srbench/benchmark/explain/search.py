@@ -14,9 +14,9 @@ from srbench.benchmark import BenchmarkError
 from srbench.benchmark.explain.explanation import Explained, Explanation
 from srbench.benchmark.explain.images import LEVELS, Images, ImageValues
 from srbench.benchmark.explain.matching import Candidate, Printed
-from srbench.benchmark.measure import require_partners
 from srbench.images.folders import images_in
 from srbench.images.io import header_size
+from srbench.images.pairing import ending_of, partners, require_partners, scale_of_sizes, unpaired
 from srbench.interfaces import SRBenchError
 from srbench.machine.processes import suitable_workers
 from srbench.metrics.loading import open_metric
@@ -88,9 +88,10 @@ def explain(
     families = {name: family(name) for name in names}
     outputs = _tensors(sr) if isinstance(sr, Mapping) else ResultFolder(Path(sr), 1)
     hr_images: dict[str, Any] = {**(_tensors(hr) if isinstance(hr, Mapping) else images_in(Path(hr)))}
-    _require_pairs(outputs, "sr" if isinstance(sr, Mapping) else sr, hr_images, "hr" if isinstance(hr, Mapping) else hr)
+    hr_folder = "hr" if isinstance(hr, Mapping) else hr
     if scale is None and lr is not None:
-        scale = _scale(lr, hr_images)
+        scale = _scale(lr, hr_images, hr_folder)
+    _pair(outputs, "sr" if isinstance(sr, Mapping) else sr, hr_images, hr_folder, scale)
     images = Images(outputs, hr_images, tuple(families), (scale,) if scale else SCALES)
     compared = _measured(images, workers, progress)
     usable = [image for image in compared if not image.fault]
@@ -126,28 +127,38 @@ def _tensors(images: Mapping[str, Any]) -> Mapping[str, Tensor]:
     return {name: image_tensor(image, name)[0] for name, image in images.items()}
 
 
-def _require_pairs(
-    outputs: ResultFolder | Mapping[str, Tensor], sr: object, hr_images: Mapping[str, object], hr: object
+def _pair(
+    outputs: ResultFolder | Mapping[str, Tensor],
+    sr: object,
+    hr_images: Mapping[str, object],
+    hr: object,
+    scale: int | None,
 ) -> None:
-    """Raise BenchmarkError that names every image without a partner; ``sr`` and ``hr`` are words for the folders."""
+    """Pair outputs with HR images by name; ``sr`` and ``hr`` are words for the folders.
+
+    Raises ImageError that names every image without a partner.
+    """
+    ending = ""
     if isinstance(outputs, ResultFolder):
-        without_hr = outputs.others(hr_images)
+        outputs.ending = ending = ending_of(outputs.stems, hr_images, scale)
+        others = outputs.others(hr_images)
     else:
-        without_hr = [name for name in outputs if name not in hr_images]
-    require_partners([(sr, [name for name in hr_images if name not in outputs]), (hr, without_hr)])
+        others = [name for name in outputs if name not in hr_images]
+    missing = [name for name in hr_images if name not in outputs]
+    require_partners(unpaired(hr_images, hr, missing, sr, others, ending))
 
 
-def _scale(lr: str | Path, hr: Mapping[str, Path | Tensor]) -> int:
-    """The scale between LR and HR of the first image. Raises BenchmarkError if it is no whole number."""
+def _scale(lr: str | Path, hr_images: Mapping[str, Path | Tensor], hr: object) -> int | None:
+    """The scale of the sizes of HR and LR. Raises ImageError if images lack a partner, or pairs a common scale."""
     low = images_in(Path(lr))
-    name, reference = next(iter(hr.items()))
-    if name not in low:
-        raise BenchmarkError(f"images are paired by name, but {lr} lacks {name}; add it, or give --scale")
-    width = header_size(reference)[0] if isinstance(reference, Path) else reference.shape[-1]
-    narrow = header_size(low[name])[0]
-    scale = round(width / narrow) if narrow else 0
-    if scale < 2 or abs(width / narrow - scale) > 0.2:
-        raise BenchmarkError(f"{name}: LR is {narrow} and HR {width} pixels wide, not a whole scale; give --scale")
+    pairs = partners(hr_images, hr, low, lr)
+    sizes = {
+        name: header_size(image) if isinstance(image, Path) else (image.shape[-1], image.shape[-2])
+        for name, image in hr_images.items()
+    }
+    scale = scale_of_sizes((name, sizes[name], header_size(path)) for name, path in pairs.items())
+    if scale is not None:
+        partners(hr_images, hr, low, lr, scale)  # names that state another scale are refused
     return scale
 
 

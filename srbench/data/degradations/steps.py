@@ -133,7 +133,7 @@ def _matlab(image: Tensor, size: Size) -> Tensor:
     height, width = image.shape[-2:]
     if height % size[0] or width % size[1] or height // size[0] != width // size[1]:
         raise DataError(
-            f"MATLAB's bicubic resizes {height}x{width} by whole factors only, not to {size[0]}x{size[1]}; "
+            f"MATLAB's bicubic resizes {width}x{height} by whole factors only, not to {size[1]}x{size[0]}; "
             "downscale by bicubic after a resize"
         )
     return downscale_uint8(image, height // size[0])

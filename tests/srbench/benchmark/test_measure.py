@@ -60,26 +60,55 @@ def test_lr_alone_tells_the_scale(folders):
     assert found.values["c"]["lr_psnr"] == [expected]
 
 
-def test_references_do_not_hide_a_scale_that_cannot_be_told(folders, draw_image):
+def test_a_scale_that_cannot_be_told(folders, draw_image):
     """A border cropped by the scale would be that of another scale."""
     write_png(Path("lr/a.png"), draw_image(0, 25, 26))
-    found = measure_folder(*folders[:2], lr=folders[2], names=["psnr"])
+    for hr, metric in ((folders[1], "psnr"), (None, "lr_psnr")):
+        with pytest.raises(SRBenchError, match="a: 100x96 is not 2, 3 or more times as large as LR of 26x25; crop it"):
+            measure_folder(folders[0], hr, lr=folders[2], names=[metric])
+    found = measure_folder(*folders[:2], lr=folders[2], names=["psnr"], scale=4)
     assert [fault.partition(";")[0] for fault in found.failures] == [
-        "a: the image of 96x100 is not 2, 3 or more times as large as LR of 25x26"
+        "a: the image of 100x96 is not 4 times as large as LR of 26x25"
     ]
     assert (found.values["a"], set(found.values["c"])) == ({}, {"psnr"})
+    write_png(Path("lr/a.png"), draw_image(0, 48, 50))
+    with pytest.raises(SRBenchError, match=r"pairs differ in scale \(a 2 times, c 4 times as large as LR\)"):
+        measure_folder(*folders[:2], lr=folders[2], names=["psnr"])
 
 
-def test_a_scale_that_cannot_be_told(folders, draw_image):
-    write_png(Path("lr/a.png"), draw_image(0, 25, 25))
-    write_png(Path("lr/c.png"), draw_image(0, 100, 96))
-    found = measure_folder(folders[0], lr=folders[2], names=["lr_psnr"])
-    assert found.failures == (
-        "a: the image of 96x100 is not 2, 3 or more times as large as LR of 25x25; crop it, or give the scale it was "
-        "made with",
-        "c: the image of 100x96 is not 2, 3 or more times as large as LR of 100x96; crop it, or give the scale it was "
-        "made with",
-    )
+def renamed(folder, ending):
+    for path in sorted(folder.iterdir()):
+        path.rename(folder / f"{path.stem}{ending}.png")
+
+
+@pytest.mark.parametrize("ending", ["x4", "_x4"])
+def test_names_that_end_in_the_scale(folders, ending):
+    sr, hr, lr = folders
+    expected = measure_folder(sr, hr, lr=lr)
+    without_hr = measure_folder(sr, lr=lr)
+    renamed(lr, ending)
+    assert measure_folder(sr, hr, lr=lr) == expected
+    assert measure_folder(sr, lr=lr) == without_hr, "outputs have the names of HR"
+    renamed(sr, "_x4")
+    assert measure_folder(sr, hr, lr=lr) == expected
+    assert measure_folder(sr, hr).values.keys() == expected.values.keys()
+    renamed(sr, "_sample0")
+    assert measure_folder(sr, hr, lr=lr) == expected
+
+
+def test_names_that_state_another_scale(folders):
+    sr, hr, lr = folders
+    renamed(lr, "x2")
+    with pytest.raises(SRBenchError, match="lr lacks a, c; hr lacks ax2, cx2; add, rename or remove"):
+        measure_folder(sr, hr, lr=lr)
+
+
+def test_a_folder_with_names_of_two_kinds_is_refused(folders):
+    sr, hr, lr = folders
+    renamed(lr, "x4")
+    write_png(lr / "a.png", read_uint8(lr / "ax4.png"))
+    with pytest.raises(SRBenchError, match="lr: a and ax4 both belong to a; move one"):
+        measure_folder(sr, hr, lr=lr)
 
 
 @pytest.mark.parametrize(
@@ -103,9 +132,9 @@ def test_the_scale_stands_for_lr_where_a_border_needs_it(folders):
     assert found == with_lr
     assert measure_folder(*folders[:2], suite="classic-y", scale=2).values != with_lr.values
     faults = measure_folder(*folders, suite="classic-y", scale=2).failures
-    assert "a: the image of 96x100 is not 2 times as large as LR of 24x25" in faults[0]
+    assert "a: the image of 100x96 is not 2 times as large as LR of 25x24" in faults[0]
     faults = measure_folder(*folders[:2], suite="classic-y", scale=8).failures
-    assert "a: the image of 96x100 is not 8 times as large as whole pixels of LR" in faults[0]
+    assert "a: the image of 100x96 is not 8 times as large as whole pixels of LR" in faults[0]
 
 
 def test_names_that_files_cannot_tell(folders):

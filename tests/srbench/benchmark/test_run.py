@@ -220,7 +220,7 @@ def test_sizes_that_do_not_fit_are_named_and_the_others_measured(spec, photos, t
         write_png(tmp_path / "lr" / f"{name}.png", hr[:, ::4, ::4] if name != "c" else hr)
     outcome = run(replace(spec, data=None, hr=str(tmp_path / "hr"), lr=str(tmp_path / "lr")))
     assert outcome.sampled == 6
-    assert outcome.failures[0].startswith("c: HR of 40x32 is not 4 times LR of 40x32")
+    assert outcome.failures[0].startswith("c: HR of 32x40 is not 4 times LR of 32x40")
 
 
 def test_a_folder_of_results_is_measured(spec, photos, tmp_path):

@@ -236,7 +236,7 @@ def test_measure_of_equal_images(command, folders):
     assert facts["images"]["a"]["psnr"] == ["inf"]
     assert math.isfinite(facts["mean"]["psnr"])
     assert facts["finite"] == {"psnr": 1}
-    assert "finite values" in command("measure", *folders, "--metrics", "psnr").out
+    assert "mean of 1 of 2" in command("measure", *folders, "--metrics", "psnr").out
 
 
 def test_measure_without_lr(command, folders):
@@ -276,9 +276,9 @@ def test_measure_goes_on_after_a_fault(command, folders, draw_image):
     found = command("measure", *folders, "--metrics", "psnr,niqe", "--format", "json")
     assert found.code == 1
     facts = json.loads(found.out)
-    assert facts["failures"][0] == "a: the image is 28x32 and the reference 32x32; make them the same size"
+    assert facts["failures"][0] == "a: the image is 32x28 and the reference 32x32; make them the same size"
     assert [list(values) for values in facts["images"].values()] == [[], ["psnr"]]
-    assert "failed: a: the image is 28x32" in found.err
+    assert "failed: a: the image is 32x28" in found.err
     assert "too few for NIQE" in found.err
     assert facts["mean"]["niqe"] == "nan"
 

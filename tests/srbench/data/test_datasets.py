@@ -75,7 +75,7 @@ def test_every_name_without_a_partner_is_named(pairs):
     hr, lr = pairs
     (hr / "a.png").rename(hr / "x.png")
     (lr / "d.png").rename(lr / "y.png")
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(ImageError) as caught:
         PairedFolders(hr, lr, 4)
     assert f"{lr} lacks d, x; {hr} lacks a, y" in str(caught.value)
 
@@ -91,7 +91,7 @@ def test_the_ending_may_differ(pairs):
 
 
 def test_sizes_that_do_not_fit(pairs):
-    with pytest.raises(DataError, match="c: HR of 40x32 is not 8 times LR of 10x8"):
+    with pytest.raises(DataError, match="c: HR of 32x40 is not 8 times LR of 8x10"):
         PairedFolders(*pairs, 8).read("c")
 
 
@@ -124,7 +124,7 @@ def test_damage_harms_one_image_only(photos):
 
 def test_images_below_the_scale(tmp_path):
     write_png(tmp_path / "dot.png", torch.zeros(3, 3, 9, dtype=torch.uint8))
-    with pytest.raises(DataError, match=r"dot\.png: 3x9 is smaller than the scale 4"):
+    with pytest.raises(DataError, match=r"dot\.png: 9x3 is smaller than the scale 4"):
         Folder(tmp_path, 4).read("dot")
 
 

@@ -55,7 +55,7 @@ def test_a_profile_is_converted_as_pillow_does(tmp_path, name, profile, said):
     path = tmp_path / name
     PHOTO.save(path, icc_profile=profile)
     stored = Image.open(path).convert("RGB")
-    with pytest.warns(UserWarning, match=rf"images with the colour profile {said} are converted to sRGB"):
+    with pytest.warns(UserWarning, match=rf"the colour profile {said} is converted to sRGB"):
         found = pixels(path)
     assert np.array_equal(found, by_pillow(stored, profile))
     assert not np.array_equal(found, np.asarray(stored))
@@ -133,8 +133,8 @@ def test_each_profile_of_a_folder_is_named_once(tmp_path):
         for name in "abcde":
             read_uint8(tmp_path / f"{name}.png")
     assert [str(one.message) for one in heard] == [
-        f"{tmp_path}: images with the colour profile {name} are converted to sRGB"
-        for name in ("Display P3", "Adobe RGB (1998)")
+        f"{tmp_path}/{file}.png: the colour profile {name} is converted to sRGB, as in other such images of the folder"
+        for file, name in (("a", "Display P3"), ("b", "Adobe RGB (1998)"))
     ]
 
 
@@ -149,7 +149,9 @@ def test_transparent_pixels_are_over_white(tmp_path, profile):
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         found = pixels(path)
-    assert str(heard[-1].message) == f"{tmp_path}: images with transparent pixels are put on white"
+    assert (
+        str(heard[-1].message) == f"{path}: transparent pixels are put on white, as in other such images of the folder"
+    )
     colours = COLOURS if profile is None else by_pillow(PHOTO, profile)
     share = ALPHA[..., None] / 255
     assert np.abs(found - (colours * share + 255 * (1 - share))).max() <= 0.51

@@ -13,7 +13,7 @@ from srbench.images.io import header_size, quantize_round, read_image, read_uint
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(COLOURS)
 GREY = PHOTO.convert("L")
-WHITE = ": images with transparent pixels are put on white"
+WHITE = "/{}: transparent pixels are put on white, as in other such images of the folder"
 FIRST = "/{}: has 2 pages or frames, only the first is read"
 
 

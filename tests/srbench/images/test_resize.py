@@ -130,5 +130,5 @@ def test_scale_one_changes_nothing():
 
 @pytest.mark.parametrize("resize", [downscale, downscale_uint8])
 def test_sides_that_the_scale_does_not_divide(resize):
-    with pytest.raises(ImageError, match="an image of 9x8 cannot be downscaled 4 times; crop it to a multiple of 4"):
+    with pytest.raises(ImageError, match="an image of 8x9 cannot be downscaled 4 times; crop it to a multiple of 4"):
         resize(torch.zeros(3, 9, 8, dtype=torch.uint8), 4)

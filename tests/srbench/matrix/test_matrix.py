@@ -53,13 +53,13 @@ class Broken(Nearest):
             raise OSError("no such device")
 """
 SUITE = 'name = "own"\nversion = 2\nquantize = "round"\nmetrics = ["psnr+channels=Y+border=scale"]\n'
-CELLS = [f"{data}-hr-x{scale}-{suite}" for data in ("one", "two") for scale in (3, 4) for suite in ("own", "short")]
+CELLS = [f"{data}-x{scale}-{suite}" for data in ("one", "two") for scale in (3, 4) for suite in ("own", "short")]
 WRITE_REPORT = report.write_report
 
 
 @pytest.fixture
 def bench(tmp_path, draw_image, monkeypatch):
-    """A bench.toml of two models, two folders of one name, two scales and two suites."""
+    """A bench.toml of two models, two folders called hr in folders of other names, two scales and two suites."""
     for folder, names in {"one/hr": "ab", "two/hr": "abc"}.items():
         for seed, name in enumerate(names):
             write_png(tmp_path / folder / f"{name}.png", draw_image(seed + len(names), 36, 48))
@@ -182,7 +182,7 @@ def test_a_damaged_cell_is_an_error_and_the_others_are_shown(command, matrix, fi
     assert {(line["data"], line["scale"], line["suite"]) for line in means()} == {
         (data, scale, suite)
         for data, scale, suite in (
-            (f"{one}-hr", scale, suite) for one in ("one", "two") for scale in "34" for suite in ("own@2", "short@2")
+            (one, scale, suite) for one in ("one", "two") for scale in "34" for suite in ("own@2", "short@2")
         )
         if f"{data}-x{scale}-{suite[:-2]}" not in (CELLS[1], CELLS[3])
     }
@@ -227,8 +227,8 @@ def test_what_cannot_run_is_named_and_all_else_runs(command, bench):
     models = "models.py:Nearest,models.py:Broken"
     found = command("run", bench, "--models", models, "--suite", "own.toml", "--workers", 1)
     assert found.code == 1
-    assert found.err.splitlines()[-1].startswith("srbench: 2 could not be measured (all others were): one-hr-x3-own: ")
-    assert "one-hr-x3-own: nothing is measured yet" in found.out
+    assert found.err.splitlines()[-1].startswith("srbench: 2 could not be measured (all others were): one-x3-own: ")
+    assert "one-x3-own: nothing is measured yet" in found.out
     assert {line["scale"] for line in means()} == {"4"}
 
 
@@ -247,8 +247,8 @@ def test_a_model_of_one_scale_is_left_out_of_the_others(command, bench):
     found = command("run", bench, "--models", models, "--data", "one/hr", "--suite", "own.toml", "--workers", 1)
     assert found.code == 0, found.err
     assert "models.py:OnlyFour has another scale; it is left out of x3" in found.err
-    assert {row.setting.model for row in read_runs([Path("m/hr-x3-own")]).rows} == {"Nearest"}
-    assert {row.setting.model for row in read_runs([Path("m/hr-x4-own")]).rows} == {"Nearest", "OnlyFour"}
+    assert {row.setting.model for row in read_runs([Path("m/one-x3-own")]).rows} == {"Nearest"}
+    assert {row.setting.model for row in read_runs([Path("m/one-x4-own")]).rows} == {"Nearest", "OnlyFour"}
     found = command("run", bench, "--models", "models.py:OnlyFour")
     assert (found.code, found.err) == (1, "srbench: x3: no model has this scale; leave it out of --scale\n")
 
@@ -257,17 +257,17 @@ def test_degradations_are_datasets(command, bench):
     one = ("--data", "one/hr", "--scale", 4, "--suite", "own.toml", "--models", "models.py:Nearest")
     found = command("run", bench, *one, "--degrade", "bicubic,bicubic-opencv", "--workers", 1)
     assert found.code == 0, found.err
-    assert [cell.name for cell in read_matrix(Path("m")).cells] == ["hr-x4-own", "hr-x4-own-bicubic-opencv"]
+    assert [cell.name for cell in read_matrix(Path("m")).cells] == ["one-x4-own", "one-x4-own-bicubic-opencv"]
     first, second = means()
-    assert (first["data"], second["data"]) == ("hr", "hr, bicubic-opencv")
+    assert (first["data"], second["data"]) == ("one", "one, bicubic-opencv")
     assert first["mean"] != second["mean"]
 
 
 def test_names_of_cells_in_a_folder_of_results(command, bench, tmp_path):
     """Placeholders stand for the cell: one folder of results a dataset and scale."""
     for scale in 3, 4:
-        shutil.copytree(tmp_path / "one/hr", tmp_path / f"theirs/one-hr/x{scale}")
-        shutil.copytree(tmp_path / "two/hr", tmp_path / f"theirs/two-hr/x{scale}")
+        shutil.copytree(tmp_path / "one/hr", tmp_path / f"theirs/one/x{scale}")
+        shutil.copytree(tmp_path / "two/hr", tmp_path / f"theirs/two/x{scale}")
     found = command("run", bench, "--models", "theirs=theirs/{data}/x{scale}", "--suite", "own.toml", "--workers", 1)
     assert found.code == 0, found.err
     assert [line["mean"] for line in means()] == ["inf"] * 4
@@ -300,7 +300,7 @@ def test_dry_run_and_default_folder(command, bench):
     ("options", "fault"),
     [
         (["--scale", "4,1"], "'1' is not a whole number of 2 or more."),
-        (["--suite", "own.toml,other.toml"], "two runs would share the folder one-hr-x3-own"),
+        (["--suite", "own.toml,other.toml"], "two runs would share the folder one-x3-own"),
         (["--out", "one"], "one: already exists and is not a matrix of srbench"),
     ],
 )

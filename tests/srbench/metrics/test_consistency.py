@@ -41,5 +41,5 @@ def test_only_the_lr_content_counts(coffee):
 @pytest.mark.parametrize("lr_size", [(48, 71), (47, 72), (96, 72), (200, 288)])
 def test_sizes_that_do_not_fit(coffee, lr_size):
     pair = ImagePair("coffee", torch.zeros(3, *lr_size), coffee.hr)
-    with pytest.raises(MetricError, match=r"coffee: 192x288 is not 2, 3 or more times as large as LR"):
+    with pytest.raises(MetricError, match=r"coffee: 288x192 is not 2, 3 or more times as large as LR"):
         LRPSNR()(coffee.hr[None], pair)

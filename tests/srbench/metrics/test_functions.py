@@ -187,7 +187,7 @@ def test_a_reference_that_is_no_image_is_refused(samples, name, case):
 
 @pytest.mark.parametrize("name", ["psnr", "ssim", "lpips"])
 def test_sizes_must_be_equal(coffee, samples, name):
-    with pytest.raises(SRBenchError, match="sr is 192x280 and hr is 192x288; both must have the same size"):
+    with pytest.raises(SRBenchError, match="sr is 280x192 and hr is 288x192; both must have the same size"):
         getattr(metrics, name)(samples[..., :280], coffee.hr)
 
 
@@ -205,13 +205,13 @@ def test_numbers_of_images_must_fit(coffee, samples, name):
 @pytest.mark.parametrize("lr_size", [(48, 71), (47, 72), (96, 72), (200, 288)])
 def test_lr_psnr_takes_the_scale_from_the_sizes(coffee, lr_size):
     with pytest.raises(
-        SRBenchError, match=r"sr: 192x288 is not 2, 3 or more times as large as LR, \d+x\d+; crop it to the scale"
+        SRBenchError, match=r"sr: 288x192 is not 2, 3 or more times as large as LR, \d+x\d+; crop it to the scale"
     ):
         metrics.lr_psnr(coffee.hr, torch.zeros(3, *lr_size))
 
 
 def test_lr_psnr_refuses_the_hr_image(coffee):
-    with pytest.raises(SRBenchError, match="sr: 192x288 is not 2, 3 or more times as large as LR, 192x288"):
+    with pytest.raises(SRBenchError, match="sr: 288x192 is not 2, 3 or more times as large as LR, 288x192"):
         metrics.lr_psnr(coffee.hr, coffee.hr)
 
 

@@ -73,15 +73,15 @@ def test_too_little_memory_and_what_to_do():
             upscale(model, "a", lr, Draw(0.5, 3, 11, tile), "cpu")
         return str(caught.value)
 
-    said = "a: the model ran out of memory (cpu, LR of 100x64); upscale in smaller tiles (--tile 50)"
+    said = "a: the model ran out of memory (cpu, LR of 64x100); upscale in smaller tiles (--tile 50)"
     assert says(small(66 * 64 - 1)) == said
     assert says(small(66 * 64 - 1), tile=50) == (
-        "a: the model ran out of memory (cpu, LR of 100x64 in tiles of 50); upscale in smaller tiles (--tile 25)"
+        "a: the model ran out of memory (cpu, LR of 64x100 in tiles of 50); upscale in smaller tiles (--tile 25)"
     )
     found = upscale(small(66 * 64 - 1), "a", lr, Draw(0.5, 3, 11, 25), "cpu").images
     assert torch.equal(found[0, :, ::4, ::4], lr)
     assert says(small(0), tile=16).endswith(
-        "(cpu, LR of 100x64 in tiles of 16); use smaller images (--crop), or another --device"
+        "(cpu, LR of 64x100 in tiles of 16); use smaller images (--crop), or another --device"
     )
 
     class Stochastic:
@@ -110,7 +110,7 @@ def test_numbers_that_are_not_finite(output):
         ),
         (
             lambda lr: up(lr.reshape(1, 3, 8, -1, 7)),
-            "if LR of 5x7 is not accepted, pad LR inside the model and crop the",
+            "if LR of 7x5 is not accepted, pad LR inside the model and crop the",
         ),
         (lambda lr: up(lr)[0], r"the result has shape \(3, 20, 28\); it must be \(n, 3, 20, 28\), 4 times LR"),
         (lambda lr: {"sr": up(lr)}, r"the result is dict; it must be a tensor \(n, 3, H, W\)"),

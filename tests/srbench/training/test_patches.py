@@ -91,7 +91,9 @@ def test_every_kind_of_image_is_read_and_the_broken_ones_are_named(mixed):
     assert store.sizes[files.index("turned.JPG")] == (30, 20)
     messages = [str(warning.message) for warning in caught]
     assert len(messages) == 2, messages
-    assert messages[0] == f"{mixed}: images with transparent pixels are put on white"
+    assert (
+        messages[0] == f"{mixed}/alpha.png: transparent pixels are put on white, as in other such images of the folder"
+    )
     assert messages[1].startswith("images left out: ")
     assert "cut off.png: damaged image" in messages[1]
     assert "text.jpg: not an image" in messages[1]
@@ -191,7 +193,7 @@ def test_unusable_folders(tmp_path, folder):
         Patches([tmp_path / "empty"], 4, Config())
     with pytest.raises(TrainingError, match="not a multiple of the scale"):
         Patches([folder], 4, Config(patch=18))
-    with pytest.raises(TrainingError, match=r"none of 2 images gives patches of 44: 0\.png: 40x33 is smaller"):
+    with pytest.raises(TrainingError, match=r"none of 2 images gives patches of 44: 0\.png: 33x40 is smaller"):
         Patches([folder], 4, Config(patch=44))
 
 
@@ -207,12 +209,12 @@ def test_a_full_disk_leaves_no_half_store(folder, cache, monkeypatch):
 
 def test_small_images_are_named_and_left_out(folder):
     whole = Patches([folder], 4, Config())
-    with pytest.warns(UserWarning, match=r"images left out: 1\.png: 24x50 is smaller than the patch of 32"):
+    with pytest.warns(UserWarning, match=r"images left out: 1\.png: 50x24 is smaller than the patch of 32"):
         patches = Patches([folder], 4, Config(patch=32))
     assert patches.origin == "1 image of the folder data"
     assert patches.fingerprint != whole.fingerprint
     write_png(folder / "tiny.png", random_image(3, 9, 0))
-    with pytest.warns(UserWarning, match="tiny.png: 3x9 is smaller than the scale 4"):
+    with pytest.warns(UserWarning, match="tiny.png: 9x3 is smaller than the scale 4"):
         assert Patches([folder], 4, Config()).fingerprint == whole.fingerprint
 
 
@@ -301,7 +303,7 @@ def test_pairs_that_are_none(folder, tmp_path):
     with pytest.raises(TrainingError, match="these are unpaired: 1; add or remove"):
         Patches([folder], 4, Config(), lr=[tmp_path / "lr"])
     write_png(tmp_path / "lr" / "1.png", random_image(5, 12, 0))
-    with pytest.warns(UserWarning, match=r"1\.png: HR of 24x50 is not 4 times LR of 5x12"):
+    with pytest.warns(UserWarning, match=r"1\.png: HR of 50x24 is not 4 times LR of 12x5"):
         assert Patches([folder], 4, Config(), lr=[tmp_path / "lr"]).origin == "1 image of the folder data"
     write_png(tmp_path / "lr" / "1.jpg.png", random_image(6, 12, 0))
     (tmp_path / "lr" / "1.jpg.png").rename(tmp_path / "lr" / "1.bmp")

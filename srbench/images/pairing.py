@@ -1,0 +1,114 @@
+"""Images of two folders in pairs: which belong together by their names, and the scale by their sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from srbench.images import ImageError
+
+SUGGESTED = 3
+"""Number of missing images of a folder for which the nearest name is sought, which takes time in large folders."""
+_SCALE = re.compile(r".+x([1-9][0-9]?)", re.DOTALL)
+
+
+def ending_of(files: Collection[str], names: Collection[str], scale: int | None = None) -> str:
+    """The text after every name in another folder: none, ``x4`` or ``_x4``, as BasicSR and EDSR name LR images.
+
+    One ending holds for the whole folder, so pairs are never ambiguous: no two endings turn all ``names`` into all
+    ``files``. If none does, the ending that fits most names is returned, and ``require_partners`` names the rest.
+    Names that state another number than ``scale`` are not paired if the scale is given.
+    """
+    stated = {match[1] for file in files if (match := _SCALE.fullmatch(file))}
+    numbers = stated if scale is None else stated & {str(scale)}
+    endings = ["", *(f"{stroke}x{number}" for number in sorted(numbers) for stroke in ("", "_"))]
+    return max(endings, key=lambda ending: sum(name + ending in files for name in names))
+
+
+def partners(
+    names: Collection[str], hr: object, files: Mapping[str, Path], lr: object, scale: int | None = None
+) -> dict[str, Path]:
+    """The file of every name, from ``files``, the images of folder ``lr``; ``hr`` is the folder of the names.
+
+    Raises ImageError that names every image without a partner in either folder.
+    """
+    ending = ending_of(files, names, scale)
+    require_partners(without_partner(names, hr, files, lr, ending))
+    return {name: files[name + ending] for name in names}
+
+
+Unpaired = tuple[object, Sequence[str], Sequence[str]]
+"""A folder, the names of images that it lacks, and its images without a partner."""
+
+
+def without_partner(
+    names: Collection[str], hr: object, files: Collection[str], lr: object, ending: str
+) -> list[Unpaired]:
+    """What either of two folders lacks where images are paired by an ending. Raises ImageError as ``unpaired`` does."""
+    paired = {name + ending for name in names}
+    missing = [name for name in names if name + ending not in files]
+    return unpaired(names, hr, missing, lr, [file for file in files if file not in paired], ending)
+
+
+def unpaired(
+    names: Collection[str], hr: object, missing: Sequence[str], lr: object, alone: Sequence[str], ending: str
+) -> list[Unpaired]:
+    """What either of two folders lacks: of the ``names`` in ``hr`` some are ``missing`` in ``lr``, which has others.
+
+    Raises ImageError if ``lr`` has an image twice, with the ending and without it.
+    """
+    if twice := [name for name in alone if ending and name in names and name not in missing]:
+        name = twice[0]
+        raise ImageError(f"{lr}: {name} and {name}{ending} both belong to {name}; move one of them away")
+    return [
+        (lr, [name + ending for name in missing], alone),
+        (hr, [file.removesuffix(ending) for file in alone], missing),
+    ]
+
+
+def require_partners(lacking: Iterable[Unpaired]) -> None:
+    """Raise ImageError that names all missing images, and for the first of them the nearest name in their folder."""
+    faults = [
+        f"{folder} lacks {', '.join([*_with_nearest(missing[:SUGGESTED], alone), *missing[SUGGESTED:]])}"
+        for folder, missing, alone in lacking
+        if missing
+    ]
+    if faults:
+        raise ImageError(f"images are paired by name, but {'; '.join(faults)}; add, rename or remove images")
+
+
+def _with_nearest(missing: Iterable[str], alone: Sequence[str]) -> Iterable[str]:
+    for name in missing:
+        nearest = get_close_matches(name, alone, n=1)
+        yield f"{name} (nearest: {nearest[0]})" if nearest else name
+
+
+Size = tuple[int, int]
+"""Width and height."""
+
+
+def scale_of_sizes(pairs: Iterable[tuple[str, Size, Size]]) -> int | None:
+    """The scale of pairs: name, size of HR and size of LR; None if no size is known.
+
+    Pairs with a size of 0 are skipped: reading the image reports the fault. HR may differ from the scale times LR by
+    less than the scale, where it is no multiple of it.
+
+    Raises ImageError unless HR is a whole number of times as large as LR, 2 or more, the same in all pairs.
+    """
+    scales: dict[int, str] = {}
+    for name, hr, lr in pairs:
+        if 0 in (*hr, *lr):
+            continue
+        scale = round(hr[0] / lr[0])
+        if scale < 2 or any(abs(side - scale * low) >= scale for side, low in zip(hr, lr, strict=True)):
+            raise ImageError(
+                f"{name}: {hr[0]}x{hr[1]} is not 2, 3 or more times as large as LR of {lr[0]}x{lr[1]}; crop it, or "
+                "give the scale"
+            )
+        scales.setdefault(scale, name)
+    if len(scales) > 1:
+        listed = ", ".join(f"{name} {scale} times" for scale, name in scales.items())
+        raise ImageError(f"pairs differ in scale ({listed} as large as LR); give images of one scale")
+    return next(iter(scales), None)
