@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import torch
@@ -58,9 +59,10 @@ class Frame:
         """HR (b, c, H, W) made to downscale to LR; ``hr`` itself where the model's samples are not projected."""
         return make_consistent(hr, self._given, self.scale) if self._config.projected else hr
 
-    def channels(self) -> list[Frame]:
-        """The frames of the channels, each without the others: (b, 1, h, w)."""
-        return [Frame(channel, self._config) for channel in torch.split(self._given, 1, 1)]
+    def channels(self) -> Iterator[Frame]:
+        """The frames of the channels, (b, 1, h, w), one after another."""
+        for channel in torch.split(self._given, 1, 1):
+            yield Frame(channel, self._config)
 
 
 def pad_to_even(images: Tensor, scale: int) -> Tensor:
