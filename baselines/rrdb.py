@@ -6,7 +6,7 @@ Wang et al., "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks"
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
@@ -23,6 +23,7 @@ RESIDUAL = 0.2
 """Weight of a block's output relative to its input."""
 MOST = 10_000
 """Upper limit of blocks and channels: far above what anyone trains, and still built in seconds."""
+NO_MEMORY = (None,) * 4
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,14 @@ class DenseBlock(nn.Module):
             nn.init.zeros_(conv.bias)
         self.convs = nn.ModuleList(convs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, features, h, w) -> the same shape."""
+    def forward(self, x: Tensor, memory: Sequence[Tensor | None] = NO_MEMORY) -> Tensor:
+        """(b, features, h, w) -> the same shape; ``memory`` as from ``_shared_memory``."""
         *growing, last = self.convs
-        known = [x]
-        for conv in growing:
-            known.append(F.leaky_relu(conv(torch.cat(known, 1)), SLOPE, inplace=True))
-        return _residual(x, last(torch.cat(known, 1)))
+        known, joined = [x], x
+        for conv, out in zip(growing, memory, strict=True):
+            known.append(F.leaky_relu(conv(joined), SLOPE, inplace=True))
+            joined = torch.cat(known, 1, out=out)
+        return _residual(x, last(joined))
 
 
 class RRDB(nn.Sequential):
@@ -80,12 +82,25 @@ class RRDB(nn.Sequential):
     def __init__(self, features: int, growth: int) -> None:
         super().__init__(*(DenseBlock(features, growth) for _ in range(3)))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, memory: Sequence[Tensor | None] = NO_MEMORY) -> Tensor:
         """(b, features, h, w) -> the same shape."""
         out = x
         for block in self:
-            out = block(out)
+            out = block(out, memory)
         return _residual(x, out)
+
+
+def _shared_memory(x: Tensor, growth: int) -> Sequence[Tensor | None]:
+    """Memory in which every dense block joins its maps, like x (b, features, h, w); gradients need maps of their own.
+
+    New memory costs page faults: 6 % of the time on a CPU for LR of 128x128.
+    """
+    if x.device.type != "cpu" or torch.is_grad_enabled():
+        return NO_MEMORY
+    batch, features, height, width = x.shape
+    pixels, widths = batch * height * width, [features + i * growth for i in range(1, 5)]
+    memory = x.new_empty(pixels * widths[-1])
+    return [memory[: pixels * c].view(batch, height, width, c).permute(0, 3, 1, 2) for c in widths]
 
 
 def _residual(x: Tensor, out: Tensor) -> Tensor:
@@ -112,9 +127,9 @@ class RRDBTrunk(nn.Module):
         Blocks count from 0; their outputs have the shape of the features.
         """
         first = x = self.conv_first(lr)
-        outputs = {}
+        outputs, memory = {}, _shared_memory(x, self.config.growth)
         for index, block in enumerate(self.body):
-            x = block(x)
+            x = block(x, memory)
             if index in kept:
                 outputs[index] = x
         skip = first if self.config.long_skip == "first" else x

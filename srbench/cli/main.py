@@ -25,8 +25,8 @@ from srbench.cli.training import train
 from srbench.cli.voting import vote
 from srbench.cli.weights import convert, weights
 from srbench.interfaces import SRBenchError
+from srbench.machine.own_process import keep_freed_memory, wait_briefly
 from srbench.machine.processes import Interrupted, end_quickly
-from srbench.machine.threads import wait_briefly
 from srbench.terminal.output import say
 from srbench.words import one_line, printable
 
@@ -66,6 +66,7 @@ class CommandLine(click.Group):
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own
         """Run the command that the arguments name, and exit."""
         wait_briefly()
+        keep_freed_memory()
         end_quickly()
         warnings.showwarning = _show_warning
         for stream in (sys.stdout, sys.stderr):

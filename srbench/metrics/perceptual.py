@@ -9,7 +9,7 @@ from torch import Tensor
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.default_map import LPIPS_MAP
-from srbench.metrics.lpips_network import NETS, load_network, parts_of
+from srbench.metrics.lpips_network import NETS, Network, load_network, parts_of
 from srbench.metrics.samples import ImageMetric, as_uint8
 
 _ALEXNET = parts_of("alex")
@@ -55,6 +55,7 @@ class LPIPS(ImageMetric):
 
     def __init__(self, net: str = "alex", trunk: str = "") -> None:
         self._parts = parts_of(net, trunk)
+        self._last: tuple[Tensor, list[Tensor]] | None = None
         is_default = self._parts == _ALEXNET
         self.facts = MetricFacts(
             name="lpips" if is_default else f"lpips_{net}",
@@ -98,8 +99,16 @@ class LPIPS(ImageMetric):
         network = load_network(self._parts, images.device)
         # TF32 convolutions, the default of many GPUs, keep only 10 bits of every factor
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            wanted = network.features(hr.to(images.device))
+            wanted = self._features_of_hr(network, hr.to(images.device))
             return [network.differences(network.features(image), wanted) for image in images]
+
+    def _features_of_hr(self, network: Network, hr: Tensor) -> list[Tensor]:
+        """Kept until another HR comes, because models are measured image by image: a third of the time of LPIPS."""
+        last = self._last
+        if last is None or (last[0].device, last[0].dtype) != (hr.device, hr.dtype) or not torch.equal(last[0], hr):
+            last = hr.clone(), network.features(hr)
+            self._last = last
+        return last[1]
 
 
 def _upscaled(layers: list[Tensor], size: torch.Size) -> Tensor:
