@@ -7,8 +7,8 @@ from srbench.benchmark.outcome import Outcome
 from srbench.benchmark.plan import RequestDigests, plan
 from srbench.data.benchmark_sets.table import benchmark_sets, is_here
 from srbench.interfaces import MetricFacts, SRBenchError
-from srbench.metrics.loading import metric_digest, parse_metric
-from srbench.metrics.suite import read_suite
+from srbench.metrics.loading import metric_digest
+from srbench.metrics.suite import meanings, read_suite
 from srbench.models.digest import digest_by_files
 from srbench.models.names import ModelSpec
 from srbench.run_folder.folder import RunFolder
@@ -76,7 +76,7 @@ def _is_recorded(manifest: Manifest, settings: tuple[Setting, ...], images: tupl
 def _metrics(spec: RunSpec, manifest: Manifest) -> list[MetricFacts] | None:
     """Metrics of the folder; None if it lacks any that is asked for, or any may have changed."""
     suite = read_suite(spec.suite)
-    columns = {parse_metric(column)[0]: column for column in suite.columns}
+    columns = meanings(suite.columns)
     asked = suite.columns if spec.metrics is None else [columns.get(name, name) for name in spec.metrics]
     is_measured = set(asked) <= {metric.spec for metric in manifest.metrics}
     is_current = all(metric_digest(metric.spec, suite.quantize) == metric.digest for metric in manifest.metrics)

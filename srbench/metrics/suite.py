@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -74,6 +75,11 @@ def read_suite(text: str) -> Suite:
     return suite
 
 
+def meanings(columns: Sequence[str]) -> dict[str, str]:
+    """What names mean in a suite: without parameters the first column of that name, unless one has none itself."""
+    return {parse_metric(column)[0]: column for column in reversed(columns)} | {column: column for column in columns}
+
+
 def open_metrics(
     names: tuple[str, ...] | None,
     columns: tuple[str, ...],
@@ -84,12 +90,12 @@ def open_metrics(
     """Open metrics by name, or the columns of a suite, for outputs that became 8-bit by ``quantize``, of so many
     ``samples`` per image.
 
-    A name without parameters means what it means in the suite; one of BUNDLES stands for several. Parameters that the
-    suite does not have become part of the key, ``psnr_channels_Y``, so that both can stand in one table. ``optional``
-    columns that cannot be loaded are left out with a warning. Raises PluginError, and MetricError if two
+    A name without parameters means what it means in the suite; one of BUNDLES stands for several. Other
+    parameters than the suite's become part of the key, ``psnr_channels_Y``, so that both can stand in one table.
+    ``optional`` columns that cannot be loaded are left out with a warning. Raises PluginError, and MetricError if two
     metrics share a name.
     """
-    known = {parse_metric(column)[0]: column for column in columns}
+    known = meanings(columns)
     metrics: dict[str, LoadedMetric] = {}
     chosen = columns if names is None else [known.get(name, name) for name in names]
     for text in (one for name in chosen for one in BUNDLES.get(name, (name,))):
@@ -102,7 +108,7 @@ def open_metrics(
                 raise
             warnings.warn(f"left out of the table: {error}", stacklevel=2)
             continue
-        if metric.facts.name == parse_metric(text)[0] != text and text not in columns:
+        if metric.facts.name == parse_metric(text)[0] != text and known.get(metric.facts.name) != text:
             metric = replace(metric, facts=replace(metric.facts, name=re.sub(r"\W", "_", text, flags=re.ASCII)))
         if metric.facts.name in metrics:
             other = metrics[metric.facts.name].facts.spec

@@ -27,13 +27,13 @@ def readme(run: Path) -> str:
     images = number_of(len(measurements.images), "image")
     parts = [
         f"### Super-resolution {protocol.scale}x: {images} of {markdown.escape(protocol.dataset)}",
-        "\n".join(markdown.escape(sentence) for sentence in answer(scores)),
+        "\n".join(f"- {markdown.escape(sentence)}" for sentence in answer(scores)),
         markdown_table(scores, scores.competing),
         f"↑ higher is better, ↓ lower is better. {RULE.format(bold='**Bold**', less='<')}",
         *(f"> {markdown.escape(note)}" for note in notes_of(measurements, scores)),
         markdown.block("\n".join(commands), "sh"),
         f"Protocol {markdown.code(protocol.suite)}: "
-        + ", ".join(markdown.code(metric.signature) for metric in measurements.metrics)
+        + ", ".join(markdown.code(metric.signature) for metric in scores.metrics)
         + ".",
     ]
     if report.is_file():

@@ -187,7 +187,7 @@ def csv_texts(
 
     The columns of table.csv begin with the metrics of the suite, measured or not; intervals follow all means.
     """
-    suite = [parse_metric(column)[0] for column in protocol.columns]
+    suite = list(dict.fromkeys(parse_metric(column)[0] for column in protocol.columns))
     return {
         "table.csv": summary_csv(table, summary, metrics, protocol.suite, families, suite),
         "rows.csv": rows_csv(table, metrics, protocol.suite),

@@ -161,7 +161,7 @@ def test_results_made_elsewhere_have_the_scale_times_the_size_of_lr(ask, camera)
     ("changes", "fault"),
     [
         ({"metrics": ("lpips", "pique")}, "LPIPS needs HR images, and camera has none; leave out of --metrics"),
-        ({"metrics": ("psnr", "ssim")}, "PSNR, SSIM need HR images, and camera has none"),
+        ({"metrics": ("psnr", "ssim")}, "PSNR (RGB), SSIM (RGB) need HR images, and camera has none"),
         ({"suite": "classic-y", "metrics": None}, "all metrics of classic-y@1 need HR images, and camera has none"),
         ({"crop": 32}, "crop is a size in HR pixels, but camera has only LR images; leave out --crop"),
         ({"degrade": "bicubic"}, "degrade makes LR from HR, but camera has only LR images; leave out --degrade"),
@@ -175,7 +175,7 @@ def test_what_needs_hr_is_refused_before_anything_is_done(ask, changes, fault):
 
 def test_a_metric_that_needs_hr_cannot_be_added(ask):
     run(ask(models=("bicubic",)))
-    with pytest.raises(SRBenchError, match="PSNR needs HR images, and run has none"):
+    with pytest.raises(SRBenchError, match=r"PSNR \(RGB\) needs HR images, and run has none"):
         score_run(Path("run"), ["psnr"])
 
 
@@ -193,7 +193,7 @@ def test_the_command_line_and_a_file(camera, command):
     )
     assert found.code == 0, found.err
     folders = {path.name for path in Path("grid").iterdir() if path.is_dir()}
-    assert folders == {"camera-x2-srflow", "camera-x4-srflow", "report"}
+    assert folders == {"camera-x2", "camera-x4", "report"}
     Path("bench.toml").write_text(
         'models = ["bicubic"]\nscale = 4\ndata = "photos"\nmetrics = ["pique"]\nout = "run"\n'
     )

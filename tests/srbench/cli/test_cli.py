@@ -25,6 +25,7 @@ def test_run_prints_the_table_and_the_report(command, photos, models):
     found = command(*run_options(photos, models=f"{models}:Nearest,{models}:Noisy", temperature="0,0.8", samples=2))
     assert found.code == 0, found.err
     assert found.out.splitlines()[-3:] == WHERE
+    assert found.out.splitlines()[-4].startswith("Protocol srflow@1")
     assert all(word in found.out for word in ("Nearest", "Noisy τ=0.8", "PSNR"))
     assert all(
         Path("run", name).exists() for name in ("report/report.md", "report/table.csv", "rows.jsonl", "manifest.json")

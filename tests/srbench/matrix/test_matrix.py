@@ -7,17 +7,20 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from srbench.images.io import write_png
 from srbench.matrix.folder import FILE, Cell, is_matrix, read_matrix, runs_in
+from srbench.matrix.run import cells_of
 from srbench.reporting import report
 from srbench.reporting.measurements import read_runs
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.journal import writing
 from srbench.run_folder.protocol import Setting
+from srbench.run_folder.request import RunSpec
 from srbench.run_folder.results import rows_of
 
 MODELS = """
@@ -101,6 +104,17 @@ def interrupt_in(monkeypatch, place):
 
     monkeypatch.setattr(sampling, "upscale", counted)
     return made
+
+
+def test_cells_are_named_by_what_they_differ_in():
+    """By data and scale where the metrics are named; else, or if there are several, by the suite too."""
+    spec = RunSpec(("bicubic",), 4, metrics=("psnr",))
+    for specs, names in (
+        ([spec, replace(spec, scale=2)], ["photos-x4", "photos-x2"]),
+        ([spec, replace(spec, suite="classic-y")], ["photos-x4-srflow", "photos-x4-classic-y"]),
+        ([replace(spec, metrics=None)], ["photos-x4-srflow"]),
+    ):
+        assert [cell.name for cell in cells_of(specs)] == names
 
 
 def test_killed_and_resumed(command, bench, monkeypatch, timeless):

@@ -34,6 +34,7 @@ from srbench.reporting.scores import scores_of
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.protocol import protocol_line
 from srbench.run_folder.request import RunSpec
 from srbench.verification.verify import verify
 
@@ -148,6 +149,30 @@ def test_a_run_folder_is_of_one_suite(classic):
     assert verify(folder, resample=2).holds
 
 
+@pytest.mark.parametrize(
+    ("suite", "names", "line"),
+    [
+        (
+            "srflow",
+            ("psnr", "ssim"),
+            "Protocol srflow@1, the test code of SRFlow (2020): 8-bit RGB by floor, no crop; the eight columns of its table. "
+            "Papers of classic SR print PSNR and SSIM on Y without a border: --suite classic-y.",
+        ),
+        (
+            "classic-y",
+            None,
+            "Protocol classic-y@1, the tables of EDSR, RCAN and SwinIR: luma of BT.601, as many border pixels left out as "
+            "the scale, Gaussian SSIM.",
+        ),
+        ("srflow", ("psnr+channels=Y",), "Protocol srflow@1: PSNR|Y|floor|crop0|v1."),
+    ],
+)
+def test_the_protocol_in_one_line(suite, names, line):
+    opened = read_suite(suite)
+    metrics = open_metrics(names, opened.columns, opened.quantize)
+    assert protocol_line(opened.label, [metric.facts for metric in metrics]) == line
+
+
 def test_a_metric_with_other_parameters_is_another_column(classic):
     """In one request, in any order, and added later; the keys tell both apart, and the titles too where they have to."""
     classic = replace(classic, suite="srflow", metrics=("psnr+channels=Y", "psnr"))
@@ -162,8 +187,17 @@ def test_a_metric_with_other_parameters_is_another_column(classic):
     assert [metric.title for metric in scores.metrics] == titles
     assert len({cell.mean for cell in scores.lines[0].cells.values()}) == 3
     assert verify(folder).holds
-    [alone] = open_metrics(("psnr+channels=Y+border=scale",), ("psnr+channels=Y+border=scale",), "round")
-    assert alone.facts.name == "psnr", "a column of the suite"
+
+
+def test_the_keys_of_a_suite_with_two_columns_of_one_metric():
+    """A key is that of the bare name, of a column without parameters or else of the first one."""
+    for columns, keys in (
+        (("psnr+channels=Y", "psnr+border=4"), ["psnr", "psnr_border_4"]),
+        (("psnr+channels=Y", "psnr"), ["psnr_channels_Y", "psnr"]),
+    ):
+        assert [metric.facts.name for metric in open_metrics(None, columns, "round")] == keys
+        [meant] = open_metrics(("psnr",), columns, "round")
+        assert (meant.facts.name, meant.facts.spec) == ("psnr", columns[keys.index("psnr")])
 
 
 def test_a_metric_added_later_means_what_the_suite_says(classic):
@@ -175,8 +209,8 @@ def test_a_metric_added_later_means_what_the_suite_says(classic):
         "SSIM|Y|round|gaussian11|crop(scale+5)|v1",
         "LR-PSNR|RGB|round|matlab-bicubic|v1",
     ]
-    with pytest.raises(RunFolderError, match=r"psnr stands for psnr\+channels=Y\+border=scale there, not for psnr\+b"):
-        score_run(folder, ("psnr+border=4",))
+    score_run(folder, ("psnr+border=4",))
+    assert [one.name for one in read_manifest(folder).metrics] == ["psnr", "ssim", "lr_psnr", "psnr_border_4"]
 
 
 def test_every_table_names_its_suite(classic):

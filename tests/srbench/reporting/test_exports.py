@@ -150,7 +150,7 @@ def test_show_prints_what_a_readme_carries(command, run):
     assert found.code == 0
     lines = found.out.splitlines()
     assert lines[0] == "### Super-resolution 4x: 8 images of d"
-    assert any(line.startswith("Lowest LPIPS: flow") for line in lines)
+    assert any(line.startswith("- Lowest LPIPS: flow") for line in lines)
     assert sum(line.startswith("| ") for line in lines) == 4, "header, rule and two rows"
     assert "srbench run --models m --scale 4 --out run" in lines
     assert "Protocol `srflow@1`: `PSNR|RGB`, `LPIPS|alex`, `SIGMA|ddof1`." in lines

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from builders import metric
 from msgspec import structs
 
 from srbench.benchmark.run import run as run_benchmark
+from srbench.reporting.check import report_findings
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.journal import Journal
@@ -34,6 +36,31 @@ def changed_samples(run, change):
     folder = RunFolder.read(run)
     records = [sample for name in NAMES for sample in folder.of(name).samples.values()]
     Journal(folder).add([structs.replace(sample, **change(sample)) for sample in records])
+
+
+def test_columns_that_say_nothing_and_values_that_say_little(make_run):
+    """A diversity of 0 is left out of tables, but for CSV files, and named; so is a PIQUE as high as it can be."""
+    rows = {
+        (model, None): {
+            name: {"psnr": [20.0 + place], "pique": [100.0 if place < worst else 99.9], "sigma": 0.0}
+            for place, name in enumerate(NAMES)
+        }
+        for model, worst in (("bicubic", 2), ("rrdb", 0))
+    }
+    run = make_run("run", rows, metrics=(metric("psnr"), metric("pique"), metric("sigma")))
+    write_report([run])
+    texts = {name: (run / "report" / name).read_text() for name in ("report.md", "report.html", "table.tex", "table.csv")}
+    lines = texts["report.md"].splitlines()
+    assert "> sigma is left out: it is 0 everywhere, as no model draws samples that differ." in lines
+    listed = "bicubic on 2 images"
+    assert f"> PIQUE is saturated at 100, its largest value, where it tells no outputs apart: {listed}." in lines
+    assert [line for line in lines if line.startswith("| model")][0].split() == "| model | PSNR ↑ | PIQUE ↑ | n |".split()
+    assert ">sigma</button>" not in texts["report.html"]
+    assert "& sigma" not in texts["table.tex"]
+    assert "sigma" in texts["table.csv"].splitlines()[0].split(",")
+    assert report_findings(run) == []
+    only = make_run("only", rows, metrics=(metric("sigma"),))
+    assert "| sigma |" in report(only), "a table has a column"
 
 
 def test_samples_that_ran_away_are_counted_and_named(run):

@@ -202,7 +202,7 @@ def test_tables_are_copied_as_latex_markdown_and_csv(open_page, evil_names):
         return page.evaluate("navigator.clipboard.readText()")
 
     lines = copied("#results", "CSV").splitlines()
-    assert lines[0] == "model,PSNR ↑,SSIM ↑,sigma"
+    assert lines[0] == "model,PSNR (RGB) ↑,SSIM (RGB) ↑,sigma"
     assert lines[1].split(",")[0] == evil_names[1]
     means = page.locator("#results tbody tr").first.locator("td").first.inner_text().split()
     assert float(lines[1].split(",")[1]) == float(means[0]), "without the interval"
@@ -211,7 +211,7 @@ def test_tables_are_copied_as_latex_markdown_and_csv(open_page, evil_names):
     assert "<script" not in html
     latex = copied("#results", "LaTeX")
     assert r"\textless{}script\textgreater{}\textless{}b onmouseover=alert(2)\textgreater{}\&" in latex
-    assert r"model & PSNR $\uparrow$ & SSIM $\uparrow$ & sigma \\" in latex
+    assert r"model & PSNR (RGB) $\uparrow$ & SSIM (RGB) $\uparrow$ & sigma \\" in latex
     assert r"Noisy $\tau$=0.8 &" in latex
     page.locator("#filter").fill("apple")
     assert [line.split(",")[0] for line in copied("#images", "CSV").splitlines()] == ["image", "apple"]

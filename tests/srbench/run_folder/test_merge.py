@@ -115,7 +115,7 @@ def test_what_does_not_go_together_is_refused(spec, shards, tmp_path, models, ph
     facts = json.loads((other_code / "manifest.json").read_text())
     facts["metrics"][0]["digest"] = "other"
     (other_code / "manifest.json").write_text(json.dumps(facts))
-    refused("its PSNR was measured with other code than in .*; run one of them again", shards[1], other_code)
+    refused(r"its PSNR \(RGB\) was measured with other code than in .*; run one of them again", shards[1], other_code)
 
     before = run(replace(few, out=str(tmp_path / "before"))).folder
     write_png(photos / "a.png", draw_image(9, 32, 32))

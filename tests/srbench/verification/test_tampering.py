@@ -135,7 +135,7 @@ TAMPERING = {
     change_hr: [("image-differs", "images/hr/a.png")],
     change_sum: [("file-differs", "rows.jsonl")],
     change_report: [("report-differs", "report/table.csv")],
-    change_signature: [("record-foreign", "near a"), ("record-foreign", "PSNR")],
+    change_signature: [("record-foreign", "near a"), ("record-foreign", "PSNR (RGB)")],
     change_environment: [("record-foreign", "environments.jsonl")],
     add_foreign_line: [("record-foreign", "ghost a")],
     remove_line: [("record-missing", "noisy-t0.8 a")],
