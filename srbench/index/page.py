@@ -14,6 +14,7 @@ from srbench.index.tables import Table, tables_of
 from srbench.reporting import ReportError
 from srbench.reporting.files import put_in_place
 from srbench.reporting.rendering import rendered, style_and_script
+from srbench.reporting.scores import distinct
 from srbench.run_folder.manifest import is_run
 from srbench.terminal.progress import Progress, silent
 
@@ -52,7 +53,7 @@ def write_index(folders: Sequence[Path], out: Path, progress: Progress = silent)
 def page_text(runs: Sequence[Run], tables: Sequence[Table], left_out: Sequence[str]) -> str:
     """Text of index.html. Jinja escapes all names; the policy allows our style and script alone."""
     style = style_and_script(["report.css", "index.css"], ["tables.js", "index.js"])
-    return rendered("index.html.jinja", runs=runs, tables=tables, left_out=left_out, **style) + "\n"
+    return rendered("index.html.jinja", runs=runs, tables=tables, left_out=left_out, distinct=distinct, **style) + "\n"
 
 
 def csv_text(tables: Sequence[Table]) -> str:

@@ -14,7 +14,7 @@ from srbench.metrics.loading import located
 from srbench.models import ModelFacts
 from srbench.reporting.families import families_of
 from srbench.reporting.ranking import best_rows
-from srbench.reporting.scores import distinct, printed
+from srbench.reporting.scores import printed
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.results import ResultTable
 from srbench.words import number_of
@@ -146,7 +146,7 @@ def _table(group: Sequence[Run], rows: Sequence[Row]) -> Table:
         for place, (row, mean) in enumerate(zip(rows, means[column], strict=True)):
             row.competes = place in models
             row.means.append(Mean(mean, "" if math.isnan(mean) else printed(mean, metric), place in best))
-    facts = tuple(distinct(list(metrics.values())))
+    facts = tuple(metrics.values())
     datasets = tuple(sorted({run.protocol.dataset for run in group}))
     return Table(protocol, datasets, len(images), facts, tuple(sorted(rows, key=partial(_sort_key, facts))))
 
