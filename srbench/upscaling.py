@@ -39,11 +39,11 @@ from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import FILE_NAME, is_file_name, number_of
 
 AT_ONCE = 256 * 256
-"""LR pixels above which a CPU upscales an image in tiles; a model that samples, if it can."""
+"""LR pixels above which an image is upscaled in tiles on a CPU, unless the model samples and cannot do so in tiles."""
 TILE = 256
-"""Side of these tiles in LR pixels."""
+"""Side of these tiles in LR pixels, for a model with a single output."""
 TILE_OF_SAMPLES = 128
-"""The same of a model that samples in tiles: as fast as the whole image at once."""
+"""Side of these tiles in LR pixels, for a model that samples: as fast as the whole image at once."""
 PROBE = 128
 """Side of the LR image timed to estimate the run time."""
 PROBE_SAMPLES = 5
@@ -176,7 +176,8 @@ def estimate(spec: UpscaleSpec) -> Iterator[str]:
 def _estimated(model: Model, draw: Draw, device: str, todo: Counter[Path]) -> Iterator[str]:
     """Tile and memory of each image, and the time of all: their pixels times a measured rate.
 
-    Of an image in tiles, the surroundings of every tile count too. An image counts once for each temperature. One small image is upscaled; raises ModelError if the model fails.
+    Of an image in tiles, the surroundings of every tile count too. An image counts once for each temperature. One small
+    image is upscaled; raises ModelError if the model fails.
     """
     pixels = 0
     for path, times in todo.items():

@@ -1,6 +1,6 @@
 """``srbench explore``: a page, served on this machine alone, on which a model upscales a part of a photograph.
 
-The part is LR and is upscaled, or it is HR: then it is downscaled, and samples stand beside it.
+The part is LR and is upscaled; or it is HR, is downscaled first, and samples stand beside it.
 """
 
 from __future__ import annotations

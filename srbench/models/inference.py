@@ -69,8 +69,8 @@ def upscale(
     """Let a model upscale the LR image (3, h, w) called ``name``.
 
     A model with a single output ignores everything in ``draw`` except the tile; ``progress`` is called after every tile
-    of its output, with the share of the work done since its last call. Raises ModelError, naming the image,
-    if the model fails or returns a wrong size or non-finite values, or a precomputed result is missing or damaged.
+    of its output, with the share of the work done since its last call. Raises ModelError, naming the image, if the model
+    fails or returns a wrong size or non-finite values, or a precomputed result is missing or damaged.
     """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
