@@ -41,7 +41,7 @@ def cells_of(specs: Sequence[RunSpec]) -> dict[Cell, RunSpec]:
     cell, with a warning. Raises MatrixError if two cells have one name, or a cell has no model.
     """
     sources = [str(spec.data or spec.hr or spec.lr) for spec in specs]
-    titles = _titles(list(dict.fromkeys(sources)))
+    titles = titles_of(list(dict.fromkeys(sources)))
     several = len({spec.suite for spec in specs}) > 1
     cells: dict[Cell, RunSpec] = {}
     for spec, source in zip(specs, sources, strict=True):
@@ -56,7 +56,7 @@ def cells_of(specs: Sequence[RunSpec]) -> dict[Cell, RunSpec]:
     return cells
 
 
-def _titles(data: Sequence[str]) -> dict[str, str]:
+def titles_of(data: Sequence[str]) -> dict[str, str]:
     """Shortest ends of paths that tell datasets apart: ``set5``, ``a-images`` and ``b-images``.
 
     A folder that is only called HR or GT is named after the folder around it, unless two would have one path.

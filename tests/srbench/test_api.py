@@ -180,7 +180,7 @@ def test_hr_and_lr_are_paired_as_by_the_command(photos, tmp_path):
         hr = read_uint8(photos / f"{name}.png")
         write_png(lr / f"{name}.png", downscale_uint8(hr, 4).flip(-1))
     (photos / "b.png").unlink()
-    results = srbench.evaluate("bicubic", hr=photos, lr=lr, scale=4, metrics=["psnr"], out=tmp_path / "run")
+    results = srbench.evaluate("bicubic", hr=photos, lr=lr, metrics=["psnr"], out=tmp_path / "run")
     by_object = evaluated("bicubic", PairedFolders(photos, lr, 4), limit=None)
     assert results.rows.equals(by_object.rows)
     assert not results.rows.equals(evaluated("bicubic", photos, limit=None).rows), "LR is not made from HR"

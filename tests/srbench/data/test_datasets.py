@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from srbench.data import DataError
-from srbench.data.datasets import Folder, PairedFolders, cropped, packaged_photos
+from srbench.data.datasets import Folder, PairedFolders, cropped, packaged_photos, scale_of_folders
 from srbench.images import ImageError
 from srbench.images.io import quantize_floor, read_image, write_png
 from srbench.images.resize import downscale_uint8
@@ -78,6 +78,25 @@ def test_every_name_without_a_partner_is_named(pairs):
     with pytest.raises(ImageError) as caught:
         PairedFolders(hr, lr, 4)
     assert f"{lr} lacks d, x; {hr} lacks a, y" in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["x4", "_x4"])
+def test_lr_may_be_named_by_its_scale(pairs, ending):
+    hr, lr = pairs
+    plain = PairedFolders(hr, lr, 4)
+    expected, digest = plain.read("c"), plain.digest("c")
+    for path in sorted(lr.iterdir()):
+        path.rename(lr / f"{path.stem}{ending}.png")
+    assert scale_of_folders(hr, lr) == 4
+    dataset = PairedFolders(hr, lr, 4)
+    assert list(dataset) == ["a", "c", "d"]
+    assert torch.equal(dataset.read("c").lr, expected.lr)
+    assert dataset.digest("c") == digest
+    with pytest.raises(ImageError, match="lr lacks a, c, d"):
+        PairedFolders(hr, lr, 2)
+    (lr / f"a{ending}.png").rename(lr / "a.png")
+    with pytest.raises(ImageError, match=f"lr lacks a{ending}; .*hr lacks a;"):
+        PairedFolders(hr, lr, 4)
 
 
 def test_the_ending_may_differ(pairs):

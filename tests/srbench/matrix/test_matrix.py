@@ -14,7 +14,7 @@ import pytest
 
 from srbench.images.io import write_png
 from srbench.matrix.folder import FILE, Cell, is_matrix, read_matrix, runs_in
-from srbench.matrix.run import cells_of
+from srbench.matrix.run import cells_of, titles_of
 from srbench.reporting import report
 from srbench.reporting.measurements import read_runs
 from srbench.run_folder.folder import RunFolder
@@ -292,6 +292,17 @@ def test_a_single_run_is_no_matrix(command, bench, monkeypatch):
     assert command("run", bench, "--data", "one/hr", "--scale", 4, "--suite", "own.toml", "--workers", 1).code == 0
     assert not is_matrix(Path("m"))
     assert RunFolder.read(Path("m")).manifest.protocol.scale == 4
+
+
+def test_datasets_are_named_after_their_folders():
+    for titles in (
+        {"pairs2/HR": "pairs2", "/data/pairs3/gt/": "pairs3", "set5": "set5", "../HR": "HR"},
+        {"one/HR": "one", "two/HR": "two", "a/images": "a-images", "b/images": "b-images", "/hr": "hr"},
+        {"a/set7/HR": "a-set7", "b/set7": "b-set7", "HR": "HR"},
+        {"a/HR": "HR", "a/GT": "GT"},
+        {"set8": "set8", "set8/HR": "HR"},
+    ):
+        assert titles_of(list(titles)) == titles
 
 
 def test_dry_run_and_default_folder(command, bench):
