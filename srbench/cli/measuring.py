@@ -252,7 +252,11 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
 
 @click.command()
 @click.argument("folders", metavar="[LABEL=]DIR...", nargs=-1, required=True)
-@options.folder("--hr", help="Folder of HR images, paired by file name, of which DIR may have NAMEx4 or NAME_x4. Without it, metrics that need HR are left out.")
+@options.folder(
+    "--hr",
+    help="Folder of HR images, paired by file name (NAME also with NAMEx4 or NAME_x4). Without it, metrics that need HR "
+    "are left out.",
+)
 @options.folder("--lr", help="Folder of LR images, paired by file name. Without it, metrics that need LR are left out.")
 @click.option(
     "--scale",

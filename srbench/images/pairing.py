@@ -64,7 +64,7 @@ def unpaired(
         raise ImageError(f"{lr}: {name} and {name}{ending} both belong to {name}; move one of them away")
     return [
         (lr, [name + ending for name in missing], alone),
-        (hr, [file.removesuffix(ending) for file in alone], missing),
+        (hr, [file.removesuffix(ending) for file in alone if file not in names], missing),
     ]
 
 
