@@ -276,6 +276,6 @@ class _Work:
             times = f"{self.scale} times" if self.scale else "2, 3 or more times"
             low = f"LR of {size_of(lr.shape)}" if self.lr else "whole pixels of LR"
             raise BenchmarkError(
-                f"{name}: the image of {size_of(outputs.shape)} is not {times} as large as {low}; crop it, or give the scale "
-                "it was made with"
+                f"{name}: the image of {size_of(outputs.shape)} is not {times} as large as {low}; crop it, or give the "
+                "scale it was made with"
             )

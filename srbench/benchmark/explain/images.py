@@ -86,8 +86,8 @@ class Images:
         sides = zip(outputs[0].shape[-2:], hr.shape[-2:], strict=True)
         if any(abs(side - side_of_hr) > LARGEST_DIFFERENCE for side, side_of_hr in sides):
             raise BenchmarkError(
-                f"{name}: the image is {size_of(outputs[0].shape)} and the reference {size_of(hr.shape)}; sizes may differ by "
-                f"{LARGEST_DIFFERENCE} pixels at most; name the folder that matches these references"
+                f"{name}: the image is {size_of(outputs[0].shape)} and the reference {size_of(hr.shape)}; sizes may "
+                f"differ by {LARGEST_DIFFERENCE} pixels at most; name the folder that matches these references"
             )
         return outputs, hr
 
