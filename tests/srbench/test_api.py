@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
-import os
 import subprocess
 import sys
 
@@ -298,27 +296,3 @@ def test_load_model(photos):
     assert model(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 32, 32)
     with pytest.raises(srbench.SRBenchError, match="did you mean bicubic"):
         srbench.load_model("bicubik", scale=4)
-
-
-PASSIVE = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"}
-MATRICES = "OPENBLAS_THREAD_TIMEOUT"
-
-
-@pytest.mark.parametrize(
-    ("first", "given", "expected"),
-    [
-        ("", {}, PASSIVE | {MATRICES: "18"}),
-        ("", {MATRICES: "26"}, PASSIVE | {MATRICES: "26"}),
-        ("import srflow; ", {}, PASSIVE),
-        ("import baselines.rrdb; ", {}, PASSIVE),
-        ("", {"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": None}),
-        ("import torch; ", {}, dict.fromkeys(PASSIVE)),
-    ],
-)
-def test_threads_that_wait_spin_for_a_moment_only_unless_asked_to(first, given, expected):
-    """OpenBLAS' own spin through 20 ms after every product, which took a second core from the metrics."""
-    environment = {name: value for name, value in os.environ.items() if name not in (*PASSIVE, MATRICES)} | given
-    code = f"{first}import json, os, srbench; print(json.dumps(dict(os.environ)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    found = json.loads(done.stdout)
-    assert {name: found.get(name) for name in expected} == expected

@@ -1,9 +1,15 @@
-"""The command line keeps freed memory, and leaves the settings of the user."""
+"""The command line keeps freed memory, its idle threads wait briefly, and the user's settings stay."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+from srbench.machine.own_process import wait_briefly
+
+PASSIVE = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"}
+MATRICES = "OPENBLAS_THREAD_TIMEOUT"
 
 FAULTS = """
 import resource, sys, torch
@@ -32,3 +38,20 @@ def test_freed_memory_is_kept(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "1000000")
     assert faults("keep") > 20_000
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, PASSIVE | {MATRICES: "18"}),
+        ({MATRICES: "26"}, PASSIVE | {MATRICES: "26"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": None}),
+    ],
+)
+def test_idle_threads_wait_briefly_unless_the_user_says_otherwise(monkeypatch, given, expected):
+    for name in (*PASSIVE, MATRICES):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    wait_briefly()
+    assert {name: os.environ.get(name) for name in expected} == expected
