@@ -61,6 +61,7 @@ SHORTENED = {
 """Options that follow those of a documented command, by its longest beginning here."""
 LEFT_OUT = {
     r"pip |pytest": "installs, or runs the tests themselves",
+    r"torchrun |srbench train .*--device cuda": "needs GPUs; tests/trainings/test_job_script.py runs torchrun",
     r"srbench train (esrgan|srflow-perceptual)": "its perceptual loss downloads VGG16",
     r"srbench run --models srflow-perceptual:runs": "is trained by the command before",
     r"srbench (train|run) .*data/celeba": "needs CelebA, and days",

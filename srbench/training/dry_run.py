@@ -14,7 +14,6 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from srbench.images.folders import images_below
-from srbench.terminal.output import duration
 from srbench.training.config import TrainingConfig
 from srbench.training.learner import Batch, Learner
 from srbench.training.request import TrainingRequest
@@ -91,34 +90,29 @@ def _facts(
 ) -> Iterator[tuple[str, str]]:
     parts = processes * config.accumulate
     in_part = config.batch // parts
+    batch, share = (number_of(number, "patch", "patches") for number in (config.batch, in_part))
+    step = cost.operations_of(config.batch, parts)
+    total = step * config.steps
+    rate = cost.operations_of(FEW) / (FEW * cost.seconds_per_patch)
+    place = f"{device}, {number_of(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device)
+
     yield "model", f"{model}, preset {request.preset}, {cost.parameters:,} parameters"
     for folder in (*request.data, *request.lr):
         yield "data", f"{folder}, {number_of(len(images_below(folder)), 'image')}, not opened"
     if not request.data:
         yield "data", "none named; add --data DIR"
-    yield (
-        "steps",
-        f"{config.steps:,} of {number_of(config.batch, 'patch', 'patches')}, {config.patch}x{config.patch} HR pixels",
-    )
-    yield (
-        "",
-        f"{number_of(in_part, 'patch', 'patches')} at a time: {number_of(processes, 'process', 'processes')}, accumulate {config.accumulate}",
-    )
+    yield "steps", f"{config.steps:,} of {batch}, {config.patch}x{config.patch} HR pixels"
+    yield "", f"{share} at a time: {number_of(processes, 'process', 'processes')}, accumulate {config.accumulate}"
     yield "memory", f"about {_amount(cost.memory(in_part), 'B')} for each process, and 0.4 GB for Python and torch"
     yield (
         "",
-        f"weights, gradients, optimiser {_amount(cost.state_bytes, 'B')}; activations of a patch {_amount(cost.bytes[1], 'B')}",
+        f"weights, gradients and optimiser {_amount(cost.state_bytes, 'B')}, a patch {_amount(cost.bytes[1], 'B')}",
     )
-    step = cost.operations_of(config.batch, parts)
-    total = step * config.steps
     yield "operations", f"about {_amount(step, 'FLOP')} for a step, {_amount(total, 'FLOP')} in all"
-    rate = cost.operations_of(FEW) / (FEW * cost.seconds_per_patch)
-    threads = f", {number_of(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
-    hours = f"about {duration(total / rate / processes)}"
-    yield "time", f"{hours} here ({device}{threads}, {_amount(rate, 'FLOP/s')} measured for {FEW} patches)"
-    yield "", f"about {duration(total / ASSUMED / processes)} at {_amount(ASSUMED, 'FLOP/s')}, assumed for a GPU"
+    yield "time", f"about {_time(total / rate / processes)} here ({place}, {_amount(rate, 'FLOP/s')} for {FEW} patches)"
+    yield "", f"about {_time(total / ASSUMED / processes)} at {_amount(ASSUMED, 'FLOP/s')}, assumed for a GPU"
     yield "", "without validation and reading of images"
-    yield "All are estimates, from steps of few patches of noise; nothing was written.", ""
+    yield "All are estimates, from three steps of few patches of noise. Nothing was written.", ""
 
 
 class _Saved:
@@ -185,6 +179,12 @@ def _bytes(tensors: Sequence[Tensor]) -> int:
 def _split(few: int, more: int) -> tuple[int, int]:
     """Fixed and per patch, from the totals of FEW patches and of one more."""
     return max(few - FEW * (more - few), 0), more - few
+
+
+def _time(seconds: float) -> str:
+    """Two significant digits: ``45 s``, ``8.2 min``, ``1,300 h``."""
+    unit, size = next(((unit, size) for unit, size in (("h", 3600), ("min", 60)) if seconds >= size), ("s", 1))
+    return f"{float(f'{seconds / size:.2g}'):,g} {unit}"
 
 
 def _amount(value: float, unit: str) -> str:

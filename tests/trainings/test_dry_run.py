@@ -100,7 +100,9 @@ def test_it_writes_nothing_and_needs_nothing(trainings, model, monkeypatch, caps
 def test_reversible_training_keeps_less_and_computes_more(trainings, capsys):
     def figures(*changes):
         trainings.train("srflow", "dry", "network.steps=6", *changes, start=None, dry_run=True)
-        found = re.search(r"activations of a patch ([\d.]+) (\w)B\n.*about ([\d.]+) (\w)FLOP", capsys.readouterr().out)
+        found = re.search(
+            r"optimiser [\d.]+ \w+, a patch ([\d.]+) (\w)B\n.*about ([\d.]+) (\w)FLOP", capsys.readouterr().out
+        )
         scale = {"k": 1e3, "M": 1e6, "G": 1e9}
         return float(found[1]) * scale[found[2]], float(found[3]) * scale[found[4]]
 
