@@ -1,11 +1,13 @@
-"""Hooks of MkDocs: the page of all commands, and what the site has of files outside docs/."""
+"""Hooks of MkDocs: the page of all commands, the committed reports, and what the site has of files outside docs/."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from inspect import cleandoc
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import dedent
 from typing import Any
 
@@ -14,29 +16,48 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from srbench.cli.main import SECTIONS, main
+from srbench.cli.options import LongCommand, records_of
 from srbench.pages.markdown import code, escape, table
+from srbench.reporting.report import write_report
 
 _ROOT = Path(__file__).parents[1]
-_STRIP = "reports/photos-x8/report/strips/books.png"
-"""Image of the first page."""
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)#]+)[^)]*\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add commands.md, and the strip of a report."""
+    """Add commands.md, contributing.md, the pages of the committed reports, and their strips."""
     files.append(File.generated(config, "commands.md", content=commands_page()))
-    files.append(File.generated(config, _STRIP, abs_src_path=str(_ROOT / _STRIP)))
+    contributing = (_ROOT / "CONTRIBUTING.md").read_text().replace("](", "](../").replace("](../docs/", "](")
+    files.append(File.generated(config, "contributing.md", content=contributing))
+    for run in _ROOT.glob("reports/*"):
+        name = f"reports/{run.name}/report/report.html"
+        files.append(File.generated(config, name, content=report_page(run)))
+        for strip in run.glob("report/strips/*.png"):
+            files.append(File.generated(config, str(strip.relative_to(_ROOT)), abs_src_path=str(strip)))
     return files
 
 
+@cache  # mkdocs serve builds the site again after every change
+def report_page(run: Path) -> str:
+    """The page of a committed run, made of its records. It holds the images that the run folder has."""
+    with TemporaryDirectory() as folder:
+        write_report([run], ["html"], Path(folder) / "report", single_file=True)
+        return (Path(folder) / "report" / "report.html").read_text()
+
+
 def on_page_markdown(markdown: str, **_: Any) -> str:  # noqa: ANN401 - MkDocs' own arguments
-    """``[NOTICE](../NOTICE)`` -> ``NOTICE``, ``[list](../srbench/list.csv)`` -> ``list (srbench/list.csv)``."""
+    """Links to the report.md and the strips of a committed report lead to its page and strips on the site.
+
+    Of other files outside docs/ the name stays: ``[NOTICE](../NOTICE)`` -> ``NOTICE``, ``[list](../srbench/list.csv)`` ->
+    ``list (srbench/list.csv)``.
+    """
 
     def shown(link: re.Match[str]) -> str:
         text, path = link[1], link[2]
         return text if text.strip("`") in path else f"{text} (`{path}`)"
 
-    return _OUTSIDE.sub(shown, markdown.replace(f"](../{_STRIP})", f"]({_STRIP})"))
+    reports = markdown.replace("](../reports/", "](reports/").replace("/report/report.md)", "/report/report.html)")
+    return _OUTSIDE.sub(shown, reports.replace("](../CONTRIBUTING.md)", "](contributing.md)"))
 
 
 def commands_page() -> str:
@@ -70,7 +91,9 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    records = [one.get_help_record(context) for one in command.get_params(context)]
-    lines = [[code(names), escape(text)] for names, text in filter(None, records) if text and names != "-h, --help"]
-    if lines:
-        yield table(["option", ""], lines, texts=2)
+    """Tables of the options, in the sections of the help."""
+    sections = command.sections(context) if isinstance(command, LongCommand) else {"": records_of(command, context)}
+    for title, records in sections.items():
+        lines = [[code(names), escape(text)] for names, text in records if text and names != "-h, --help"]
+        if lines:
+            yield table([title.lower() or "option", ""], lines, texts=2)

@@ -63,6 +63,12 @@ def test_the_readme_shows_both_first_commands_on_one_screen():
     assert len(readme) <= 75
 
 
+def test_the_readme_is_cited_as_the_package():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"version = {{{version}}}" in (ROOT / "README.md").read_text()
+    assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text()
+
+
 @pytest.mark.parametrize("path", PAPERS, ids=named)
 def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):

@@ -36,6 +36,18 @@ def test_every_page_is_there(site):
     assert {path.name for path in site.iterdir() if (path / "index.html").is_file()} >= pages - {"index"}
 
 
+@pytest.mark.parametrize("run", [path.name for path in (ROOT / "reports").iterdir()])
+def test_the_committed_reports_are_pages_with_the_same_numbers(site, run):
+    place = f"reports/{run}/report"
+    page = (site / place / "report.html").read_text()
+    assert f'href="{place}/report.html"' in (site / "index.html").read_text()
+    assert "The run folder holds no images" in page or "data:image/" in page
+    table = (ROOT / place / "report.md").read_text().partition("| model ")[2].partition("\n\n")[0]
+    numbers = re.findall(r"\| +(?:\*\*)?(\d+\.\d+)", table)
+    assert len(numbers) > 30
+    assert not [number for number in numbers if f">{number}<" not in page and f"{number} <small>" not in page]
+
+
 def test_links_and_images_lead_somewhere(site):
     for page in site.rglob("*.html"):
         if page.name == "404.html":

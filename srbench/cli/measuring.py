@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from srbench.benchmark.engines import WorkerCount
 
 
-@click.command()
+ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard", "--again", "--published")
+"""Options of ``run`` that its help lists last."""
+
+
+@click.command(cls=options.LongCommand, advanced=ADVANCED)
 @click.argument("bench", required=False, type=options.PATH, metavar="[BENCH.TOML]")
 @options.models(
     help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of results made "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -28,6 +28,34 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
         return command
 
     return decorate
+
+
+def records_of(command: click.Command, context: click.Context) -> list[tuple[str, str]]:
+    """Names and help of the options of a command."""
+    found = [one for one in command.get_params(context) if isinstance(one, click.Option)]
+    return [record for option in found if (record := option.get_help_record(context))]
+
+
+class LongCommand(click.Command):
+    """A command of many options: its help lists those that people use first, then the ``advanced``."""
+
+    def __init__(self, *arguments: Any, advanced: Sequence[str], **more: Any) -> None:  # noqa: ANN401 - click's own
+        """``advanced`` has names as ``--tile``."""
+        super().__init__(*arguments, **more)
+        self.advanced = advanced
+
+    def sections(self, context: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """Names and help of the options, by the title of their section."""
+        found: dict[str, list[tuple[str, str]]] = {"Options": [], "Advanced": []}
+        for names, text in records_of(self, context):
+            found["Advanced" if names.split()[0] in self.advanced else "Options"].append((names, text))
+        return found
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections."""
+        for title, records in self.sections(ctx).items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 def whole(smallest: int, largest: int = 2**31 - 1) -> Callable[[str | int], int]:

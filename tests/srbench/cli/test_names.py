@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
 from srbench.cli.main import main
+from srbench.cli.measuring import ADVANCED
 from srbench.images.io import read_uint8, write_png
 
 
@@ -99,6 +101,14 @@ def test_help_fits_a_terminal_of_80_columns(command, monkeypatch):
         assert max(map(len, lines)) <= 80, path
     for path in COMMANDS:
         assert max(map(len, command(*path.split(), "--help").out.splitlines())) <= 80, path
+
+
+def test_help_of_run_lists_advanced_options_last(command):
+    first, second = command("run", "--help").out.split("\nOptions:\n")[1].split("\nAdvanced:\n")
+    common, advanced = (re.findall(r"^  (?:-h, )?(--[a-z-]+)", part, re.MULTILINE) for part in (first, second))
+    assert common[:3] == ["--models", "--scale", "--data"]
+    assert {*advanced} == {*ADVANCED}
+    assert {*common, *advanced} == {*options(COMMANDS["run"]), "--help"}
 
 
 def test_out_is_optional_and_its_default_is_told():
