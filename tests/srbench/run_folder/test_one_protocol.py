@@ -6,6 +6,7 @@ Of images that are added or replaced, every row stays that was asked for and is 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
