@@ -20,14 +20,18 @@ from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.matrix import MatrixError
 from srbench.matrix.folder import Cell, has_started, read_matrix
 from srbench.pages import markdown
-from srbench.reporting.files import FOLDER, put_in_place
+from srbench.reporting.answer import answer
+from srbench.reporting.files import FOLDER, changed_files, put_in_place, read_listing, records_of
 from srbench.reporting.latex import BEST, bold, display_name, escape, row, title
 from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.rendering import rendered, style_and_script
-from srbench.reporting.report import FORMATS
+from srbench.reporting.report import FORMATS, images_of
 from srbench.reporting.scores import Scores, distinct, empty_table, header, scores_of
 from srbench.run_folder import NothingMeasuredError
 from srbench.words import number_of, one_line
+
+_STYLES = ("report.css", "matrix.css")
+_SCRIPTS = ("theme.js", "matrix.js")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,18 @@ class Block:
     cell: Cell
     measurements: Measurements
     scores: Scores
+    strip: str | None
+    """Image of all models in the report of the cell, within the folder of the matrix; None if there is none of now."""
+
+    @property
+    def title(self) -> str:
+        """Dataset and scale: ``set5 4×``."""
+        return f"{self.cell.dataset} {self.cell.scale}×"
+
+    @property
+    def findings(self) -> list[str]:
+        """Result of the cell in a few sentences, as in its report."""
+        return answer(self.scores)
 
     @property
     def images(self) -> str:
@@ -124,7 +140,7 @@ def write_matrix_report(path: Path, formats: Sequence[str] = tuple(FORMATS), out
     facts = {"matrix": matrix, "tables": shown, "not_measured": not_measured, "damaged": damaged, "base": base}
     texts = {
         "md": rendered("matrix.md.jinja", rows=_markdown_table, **facts) + "\n",
-        "html": rendered("matrix.html.jinja", **style_and_script(["report.css", "matrix.css"], []), **facts) + "\n",
+        "html": rendered("matrix.html.jinja", **style_and_script(_STYLES, _SCRIPTS), **facts) + "\n",
         "tex": rendered("table.tex.jinja", comments=[], tables=list(map(_latex, shown))),
         "csv": _csv(shown),
     }
@@ -136,7 +152,17 @@ def write_matrix_report(path: Path, formats: Sequence[str] = tuple(FORMATS), out
 
 def _block(cell: Cell, run: Path) -> Block:
     measurements = read_runs([run])
-    return Block(cell, measurements, scores_of(measurements))
+    return Block(cell, measurements, scores_of(measurements), _strip(run, measurements))
+
+
+def _strip(run: Path, measurements: Measurements) -> str | None:
+    """First strip in the report of a run; None if that is not of the records and images of now, or was changed."""
+    folder = run / FOLDER
+    listing = read_listing(folder)
+    if listing is None or (listing.records, listing.images) != (records_of(run), images_of(measurements)):
+        return None
+    strips = [f"strips/{name}.png" for name in measurements.images if f"strips/{name}.png" in listing.files]
+    return f"{run.name}/{FOLDER}/{strips[0]}" if strips and not any(changed_files(folder, listing)) else None
 
 
 def _column(metric: MetricFacts) -> tuple[str, str]:

@@ -37,6 +37,7 @@ _SLACK = 2_000
 """Bytes reserved for the sentences about embedded images."""
 
 _SCRIPTS = (
+    "theme.js",
     "tables.js",
     "long_list.js",
     "contents.js",

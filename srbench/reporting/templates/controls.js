@@ -111,14 +111,6 @@ function wire() {
   addEventListener("beforeprint", () => unfold(true));
   addEventListener("afterprint", () => unfold(false));
   addEventListener("hashchange", () => readAddress() && $("compare").scrollIntoView());
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const mark = () => $("theme").setAttribute("aria-pressed", document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : dark.matches);
-  $("theme").addEventListener("click", () => {
-    document.documentElement.dataset.theme = $("theme").getAttribute("aria-pressed") === "true" ? "light" : "dark";
-    mark();
-  });
-  dark.addEventListener("change", mark);
-  mark();
 }
 
 for (const side of SIDES) {

@@ -165,6 +165,35 @@ def test_links_lead_to_reports(command, bench, monkeypatch):
         links = re.findall(rf"[^\"(]+/{page}", (Path("m/report") / page).read_text())
         assert len(links) == 2
         assert all((Path("m/report") / link).is_file() for link in links)
+        assert (Path("m/report") / page).read_text().count("no other row to compare it with") == 2, "findings"
+    strips = re.findall(r'<img src="([^"]+)"', Path("m/report/report.html").read_text())
+    assert strips == [f"../one-x4-{suite}/report/strips/a.png" for suite in ("own", "short")]
+    assert all((Path("m/report") / strip).is_file() for strip in strips)
+    first, second = (Path("m/report") / strip for strip in strips)
+    first.write_bytes(first.read_bytes() + b" ")
+    assert command("report", "m").code == 0
+    assert re.findall(r'<img src="([^"]+)"', Path("m/report/report.html").read_text()) == strips[1:]
+    monkeypatch.setattr(report, "write_report", lambda folders, **_: None)
+    assert command("score", "m", "--metrics", "ssim", "--workers", 1).code == 0
+    assert second.is_file()
+    assert "<img" not in Path("m/report/report.html").read_text(), "strips of earlier records"
+
+
+def test_rows_are_filtered_and_colours_change(command, matrix, browser):
+    page = browser.new_page()
+    page.goto((matrix / "report" / "report.html").resolve().as_uri())
+    rows = page.locator(".stacked tbody tr:visible")
+    assert rows.count() == 8 * 2
+    page.fill("#filter", "noisy")
+    assert rows.count() == 8
+    assert rows.locator("th:first-child:visible").count() == 8, "each row is the first of its block"
+    page.fill("#filter", "two 3×")
+    assert rows.count() == 2 * 2
+    assert page.locator(".block:visible h3").all_inner_texts() == ["two 3×"] * 2
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.click("#theme")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+    page.close()
 
 
 def test_score_and_verify_are_of_all_cells(command, matrix):
