@@ -53,7 +53,7 @@ def worked(tmp_path_factory):
 def test_blocks():
     assert [kind for kind, _ in BLOCKS].count("sh") == 8
     assert sum(text.startswith("# my_") for _, text in BLOCKS) == 8
-    assert all(len(text.strip().splitlines()) <= 26 for _, text in BLOCKS)
+    assert all(len(text.strip().splitlines()) <= 32 for _, text in BLOCKS)
 
 
 def test_network_and_checkpoint(worked):

@@ -76,6 +76,8 @@ def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
     """
     what = f"{pair.name}: {metric.facts.name}"
     value: Value = call(what, lambda: metric(as_seen(metric.facts, images), pair).double().tolist())
+    if metric.facts.per == "sample" and not isinstance(value, list):
+        raise BenchmarkError(f'{what} returned one value for {len(images)} samples; return (n,), or state per="image"')
     if isinstance(value, list) and len(value) != len(images):
         raise BenchmarkError(f"{what} returned {len(value)} values for {len(images)} samples; fix it")
     if np.isnan(value).any():

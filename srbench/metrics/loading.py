@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from srbench.files.hashes import sha256_file
-from srbench.interfaces import GROUPS, MappedMetric, Metric, MetricFacts
+from srbench.interfaces import GROUPS, MapFacts, MappedMetric, Metric, MetricFacts
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import package_digest, reachable, source_of, texts_digest
 from srbench.plugins.identity import Loading
@@ -111,6 +111,8 @@ def _checked_facts(metric: Metric, what: str) -> MetricFacts:
         raise PluginError(f"{what}: its name {facts.name!r} may contain only letters, digits and _")
     if not (str(facts.title).strip() and type(facts.digits) is int and 0 <= facts.digits <= MOST_DIGITS):
         raise PluginError(f"{what}: needs a title, and 0 to {MOST_DIGITS} digits after the point")
+    if facts.map is not None and not isinstance(facts.map, MapFacts):
+        raise PluginError(f'{what}: its fact map is {facts.map!r}; make it MapFacts(unit="...", upper=255)')
     if (facts.map is not None) != isinstance(metric, MappedMetric):
         raise PluginError(f"{what}: the fact map and a method map go together; add the missing one, or drop both")
     if facts.group not in GROUPS or facts.direction not in (-1, 0, 1):

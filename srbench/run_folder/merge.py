@@ -42,7 +42,7 @@ def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
         models[model.label] = model
     metrics = {metric.name: metric for metric in known.metrics}
     for metric in asked.metrics:
-        _check_same(path, metric.name, metrics.get(metric.name, metric), metric, "choose another --out")
+        _check_same(path, metric.name, metrics.get(metric.name, metric), metric, "give the metric another name")
         metrics[metric.name] = metric
     order, settings = list(models), dict.fromkeys((*known.settings, *asked.settings))
     suite = {located(column): place for place, column in enumerate(known.protocol.columns)}
