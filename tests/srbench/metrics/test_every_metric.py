@@ -187,6 +187,6 @@ def test_smallest_image(metric, minimum):
         if min(height, width) == minimum:
             assert metric()(image[None], pair).isfinite().all()
             continue
-        with pytest.raises(MetricError, match=rf"tiny: {height}x{width} .* at least {minimum}") as refused:
+        with pytest.raises(MetricError, match=rf"tiny: {width}x{height} .* at least {minimum}") as refused:
             metric()(image[None], pair)
         assert "\n" not in str(refused.value)
