@@ -95,8 +95,13 @@ class Given:
         if tile is not None:
             encoding, decoding = work(self._flow, self._encoder)
             decoder = self._decoder(tile, lambda done: progress(done / (encoding + n * decoding)))
-            for _ in range(n):  # no variable holds a sample while the next is computed
-                yield self._sample_in_tiles(decoder, tile, temperature, generator)
+            for left in reversed(range(n)):
+                x = self._decode_tiles(decoder, tile, self._draw(temperature, generator))
+                if not left:
+                    del decoder  # with the features of LR, to save memory below
+                x = self._leave_by_channel(x, projected=True)
+                yield x if self._lr.dim() == 4 else x[0]
+                del x  # before the next sample is computed
             return
         together = TOGETHER if self._lr.dim() == 3 else 1
         left = n
@@ -198,13 +203,6 @@ class Given:
             return (decoder if given is self else given._decoder(tile)).decode(latents)
 
         return self._finite(output, latents=list(latents))
-
-    def _sample_in_tiles(
-        self, decoder: TiledDecoder, tile: int, temperature: float, generator: torch.Generator | None
-    ) -> Tensor:
-        x = self._decode_tiles(decoder, tile, self._draw(temperature, generator))  # the latents are freed here
-        image = self._leave_by_channel(x, projected=True)
-        return image if self._lr.dim() == 4 else image[0]
 
     @torch.no_grad()
     def _leave_by_channel(self, x: Tensor, *, projected: bool) -> Tensor:

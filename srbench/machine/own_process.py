@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
-_KEPT = 2**28
+_KEPT = 2**26
 """Bytes of freed memory that a process keeps."""
 _LARGEST_KEPT = 2**25
 """Bytes of the largest block that is kept: glibc's limit."""
