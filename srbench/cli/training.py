@@ -15,7 +15,7 @@ _EXAMPLES = """\b
 srbench train srflow --preset mini-x8 --dry-run
 srbench train srflow --preset mini-x8 --data photographs/train
 srbench train --resume runs/srflow-mini-x8
-torchrun --nproc-per-node 4 -m -- srbench train rrdb --preset mini-x8 --data DIR
+torchrun --nproc-per-node 4 -m -- srbench train --resume runs/rrdb-mini-x8
 """
 
 

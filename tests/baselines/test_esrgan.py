@@ -110,22 +110,6 @@ def test_unknown_layer():
         adversaries(RRDBNet(RRDBConfig(8, 4, 2, 1)), preset, torch.device("cpu"), torchvisions("vgg16"))
 
 
-def test_the_loss_on_the_grid_moves_the_generator(monkeypatch):
-    """The same batch with and without: one more part of the loss, and other gradients."""
-    monkeypatch.setattr("baselines.train.load_vgg", torchvisions)
-    found = []
-    for weight in (0, 5):
-        changes = [f"losses.grid_weight={weight}", "losses.perceptual_layer=conv1_2", "losses.discriminator_width=4"]
-        preset = load_preset(files("baselines") / "presets" / "esrgan", "mini-x8", ESRGANPreset, changes)
-        torch.manual_seed(0)
-        generator, _ = adversaries(RRDBNet(RRDBConfig(8, 4, 2, 1)), preset, torch.device("cpu"))
-        loss, parts = generator.loss(Batch(torch.rand(1, 3, 12, 12), torch.rand(1, 3, 96, 96), 0, 0, 0))
-        loss.backward()
-        found.append((parts, generator.network.conv_last.weight.grad))
-    assert found[1][0].keys() - found[0][0].keys() == {"grid"}
-    assert not torch.equal(found[0][1], found[1][1])
-
-
 def test_the_networks_of_torchvision(tmp_path, monkeypatch):
     """Their files in torch's cache are taken; a missing or wrong file is named with its place."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
