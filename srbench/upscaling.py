@@ -234,7 +234,7 @@ def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None
     free = free_bytes()
     if free is not None and needed > free:
         raise UpscaleError(
-            f"{path}: LR of {width}x{height} takes {needed / 2**30:.1f} GB{' in tiles' if tile else ''}, and "
+            f"{path}: LR of {width}x{height} takes {needed / 2**30:.1f} GB, and "
             f"{free / 2**30:.1f} GB are free; cut it into parts"
         )
     require_readable_size(path)

@@ -181,7 +181,6 @@ def _processes(tasks: Sequence[Task], packed: bytes, processes: WorkerProcesses)
 
 
 def _process_worker(packed: bytes) -> Callable[[Task], list[Made]]:
-    torch.set_num_threads(1)
     worker = open_worker(packed)
     return lambda task: list(worker.do(task))
 
@@ -218,7 +217,6 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def _do(packed: bytes, task: Task) -> list[Made]:
     with _ONE_AT_A_TIME:
-        torch.set_num_threads(1)
         return list(_dask_worker(packed).do(task))
 
 

@@ -90,15 +90,7 @@ def upscale_one_by_one(
     ``progress`` is called with the share of the work done since its last call, in tiles only. Raises ModelError as
     ``upscale`` does.
     """
-    generator = torch.Generator().manual_seed(draw.seed)
-    samples = model.samples(
-        lr.to(device),
-        draw.samples,
-        temperature=draw.temperature,
-        generator=generator,
-        tile=draw.tile,
-        progress=progress,
-    )
+    samples = _samples(model, lr.to(device), draw, progress)
     for _ in range(draw.samples):
         with _faults_named(model, name, lr, draw, device):
             image = next(samples).to("cpu", torch.float32)
@@ -172,20 +164,25 @@ def _too_large(model: Model, lr: Tensor, draw: Draw, device: str) -> str:
 
 
 def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw) -> Tensor:
-    generator = torch.Generator().manual_seed(draw.seed)
     if draw.tile is None:
+        generator = torch.Generator().manual_seed(draw.seed)
         return model.sample(lr, draw.samples, temperature=draw.temperature, generator=generator)
     if not isinstance(model, TiledSRModel):
         raise ModelError(f"{type(model).__name__} cannot sample in tiles; leave --tile out")
-    samples = model.samples(
+    return torch.stack([*_samples(model, lr, draw)])
+
+
+def _samples(
+    model: TiledSRModel, lr: Tensor, draw: Draw, progress: Callable[[float], None] = lambda share: None
+) -> Iterator[Tensor]:
+    return model.samples(
         lr,
         draw.samples,
         temperature=draw.temperature,
-        generator=generator,
+        generator=torch.Generator().manual_seed(draw.seed),
         tile=draw.tile,
-        progress=lambda share: None,
+        progress=progress,
     )
-    return torch.stack([*samples])
 
 
 def require_memory(name: str, samples: int, size: list[int], copies: float = COPIES) -> None:
