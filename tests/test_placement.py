@@ -19,6 +19,8 @@ PROGRAMS = [
     Path(__file__).with_name("placement") / f"{name}.py" for name in ("flow", "networks", "metrics", "training")
 ]
 
+pytestmark = pytest.mark.slow
+
 RECENT = hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
 
 
