@@ -3,18 +3,15 @@
 import json
 import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from official import GOLDEN, checkpoint
 from PIL import Image
-from safetensors.torch import load_file
 from small_presets import resized
 
 from srbench.weights.files import load_weights, save_weights
-
-GOLDEN = Path(__file__).parents[1] / "golden" / "srflow"
 
 
 class Malicious:
@@ -27,8 +24,7 @@ def folder(tmp_path_factory, srbench):
     """Official checkpoints of 4x and 8x, a preset and a weights file of the first, and what can be wrong with them."""
     folder = tmp_path_factory.mktemp("files")
     for scale in (4, 8):
-        official = load_file(GOLDEN / f"x{scale}_tiny" / "weights.safetensors")
-        torch.save(official, folder / f"x{scale}.pth")
+        torch.save(checkpoint(f"x{scale}_tiny"), folder / f"x{scale}.pth")
     blocks = json.loads((GOLDEN / "x4_tiny" / "meta.json").read_text())["blocks"]
     (folder / "tiny.toml").write_text(resized("srflow", "df2k-x4", stacked=blocks, steps=2, blocks=2))
     fine = folder / "fine.safetensors"

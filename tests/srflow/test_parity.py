@@ -2,24 +2,22 @@
 
 import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
+from official import GOLDEN, checkpoint
 from safetensors.torch import load_file
 
 from baselines.convert import rrdb_from_official
 from baselines.rrdb import RRDBConfig, RRDBNet
 from srflow import SRFlow, load_official
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "srflow"
-
 
 class Case:
     def __init__(self, name):
         folder = GOLDEN / name
         self.meta = json.loads((folder / "meta.json").read_text())
-        self.weights = load_file(folder / "weights.safetensors")
+        self.weights = checkpoint(name)
         self.io, self.trace, self.start = (
             load_file(folder / f"{part}.safetensors") for part in ("io", "trace", "actnorm_init")
         )

@@ -1,11 +1,10 @@
 """Official SRFlow files: recognised, converted strictly, and loaded directly where the size tells the preset."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from official import GOLDEN, checkpoint
 from small_presets import resized
 
 from srbench.files.config import ConfigError
@@ -17,7 +16,6 @@ from srflow.checkpoints.convert import convert_srflow, official_shapes
 from srflow.config import SRFlowConfig
 from srflow.zoo import load_srflow
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "srflow"
 OFFICIAL_TENSORS = {"celeba-x8": 1630, "df2k-x4": 1733, "df2k-x8": 2080}
 
 
@@ -25,7 +23,7 @@ class Case:
     def __init__(self, name, folder):
         meta = json.loads((GOLDEN / name / "meta.json").read_text())
         self.scale, self.blocks = meta["scale"], tuple(meta["blocks"])
-        self.tensors = load_file(GOLDEN / name / "weights.safetensors")
+        self.tensors = checkpoint(name)
         self.path, self.out, self.preset = folder / "SRFlow.pth", folder / "out.safetensors", folder / "tiny.toml"
         size = {"stacked": self.blocks, "steps": 2, "blocks": 2, "scale": self.scale}
         self.preset.write_text(resized("srflow", "celeba-x8", **size))

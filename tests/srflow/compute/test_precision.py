@@ -4,11 +4,11 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from official import GOLDEN, checkpoint
 from safetensors.torch import load_file
 from torch.overrides import TorchFunctionMode
 
@@ -16,7 +16,6 @@ from srflow import encoder, features, flow, layers, load_official, tiled_decode
 from srflow.compute import precision
 from srflow.compute.precision import products
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "srflow"
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
@@ -107,7 +106,7 @@ class Case:
     def __init__(self, name):
         folder = GOLDEN / name
         blocks = json.loads((folder / "meta.json").read_text())["blocks"]
-        self.model = load_official(load_file(folder / "weights.safetensors"), blocks=tuple(blocks))
+        self.model = load_official(checkpoint(name), blocks=tuple(blocks))
         io = load_file(folder / "io.safetensors")
         self.lr, self.hr, self.drawn = io["lr"], io["gt"], io["dec.sr_epses"]
         self.latents = [io[f"eps.{i}"] for i in range(len(self.model.flow.latent_shapes(32, 32)))]
