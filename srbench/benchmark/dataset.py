@@ -13,6 +13,7 @@ from srbench.data.datasets import LRFolder, PairedFolders, cropped, has_hr, lr_o
 from srbench.data.degradations import DEFAULT as BICUBIC
 from srbench.interfaces import Dataset
 from srbench.metrics.suite import Suite
+from srbench.models import names
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.identity import source_digest
 from srbench.plugins.registry import call, load_dataset, registered
@@ -88,7 +89,7 @@ def _named_dataset(spec: RunSpec) -> Dataset:
 
 
 def with_absolute_paths(spec: RunSpec) -> RunSpec:
-    """The request with absolute paths to its images and degradation, for a reader in another folder.
+    """The request with absolute paths to its images, degradation and models, for a reader in another folder.
 
     The name of a registered dataset or a benchmark set stays, even where a folder of that name is here.
     """
@@ -97,7 +98,12 @@ def with_absolute_paths(spec: RunSpec) -> RunSpec:
         file, _, name = data.rpartition(":")
         data = f"{Path(file).resolve()}:{name}" if file.endswith(".py") else _absolute(data)
     return replace(
-        spec, data=data, hr=_absolute(spec.hr), lr=_absolute(spec.lr), degrade=_absolute(spec.degrade, ending=".toml")
+        spec,
+        models=tuple(map(names.with_absolute_paths, spec.models)),
+        data=data,
+        hr=_absolute(spec.hr),
+        lr=_absolute(spec.lr),
+        degrade=_absolute(spec.degrade, ending=".toml"),
     )
 
 

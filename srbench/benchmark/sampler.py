@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
-from srbench.interfaces import Dataset, ImagePair, Model, PrecomputedResults, StochasticSRModel
+from srbench.interfaces import Dataset, ImagePair, Model, PrecomputedResults, SRBenchError, StochasticSRModel
 from srbench.models.inference import Draw, Output, upscale
 from srbench.models.loading import LoadedModel, load_model
+from srbench.models.names import ModelSpec
 from srbench.plugins.registry import call
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.records import digest
@@ -55,11 +56,32 @@ class Sampler:
     """Open models by label; others are loaded by their names when they are needed."""
 
     def load(self, label: str) -> LoadedModel:
-        """A model of the folder, as it is now. Raises SRBenchError if it cannot be loaded."""
+        """A model of the folder, as it is now. Raises SRBenchError if it cannot be loaded.
+
+        Relative paths are those of the current folder, or of the folder in which the run was started, whichever has the
+        model that was measured.
+        """
         if label not in self.models:
-            facts = self.manifest.model(label)
-            self.models[label] = load_model(facts.spec, self.manifest.protocol.scale, self.device)
+            self.models[label] = self._loaded(label)
         return self.models[label]
+
+    def _loaded(self, label: str) -> LoadedModel:
+        facts = self.manifest.model(label)
+        requests = [invocation.request for invocation in self.manifest.invocations if invocation.request]
+        absolute = {ModelSpec.parse(text).label: text for request in requests for text in request.models}
+        loaded: LoadedModel | None = None
+        faults: list[SRBenchError] = []
+        for text in dict.fromkeys([facts.spec, absolute.get(label, facts.spec)]):
+            try:
+                loaded = load_model(text, self.manifest.protocol.scale, self.device)
+            except SRBenchError as error:
+                faults.append(error)
+                continue
+            if loaded.digest == facts.digest:
+                break
+        if loaded is None:
+            raise faults[0]
+        return loaded
 
     def model(self, label: str) -> LoadedModel:
         """A model of the folder. Raises SRBenchError if it cannot be loaded, or is not the one that was measured."""

@@ -122,6 +122,22 @@ class ModelSpec:
         return cached_path(self.weights)
 
 
+def with_absolute_paths(text: str) -> str:
+    """The name of the same model, under the same label, in any folder. Raises what ``ModelSpec.parse`` raises."""
+    spec = ModelSpec.parse(text)
+    code, colon, name = spec.name.rpartition(":")
+    located = f"{_absolute(code)}:{name}" if colon and not spec.is_folder else _absolute(spec.name)
+    if spec.name in registered("models"):
+        located = spec.name if spec.strength is None else f"{spec.name}@{spec.strength!r}"
+    weights = f":{_absolute(spec.weights)}" if spec.weights else ""
+    label = f"{spec.typed_label}=" if spec.typed_label else ""
+    return f"{label}{located}{weights}{CONSISTENT * spec.consistent}"
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).resolve()) if Path(path).exists() else path
+
+
 def is_network(text: str) -> bool:
     """True for a file that is a network by itself; a colon precedes weights, unless a file has such a name."""
     path = Path(text)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srbench.images.pairing import ending_of
 from srbench.interfaces import ImagePair
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
@@ -46,12 +47,10 @@ class Patches:
         self._folders = data
         self._hr = decoded(data)
         self._lr = decoded(lr) if lr else downscaled(self._hr, scale)
-        if lr:
-            _require_partners(self._hr, self._lr)
-        key = _stem if lr else str
-        numbers = {key(name): number for number, name in enumerate(self._lr.names)}
-        hr_keys = enumerate(map(key, self._hr.names))
-        self._pairs = self._usable([(number, numbers[name]) for number, name in hr_keys if name in numbers])
+        partner = _partners(self._hr, self._lr, scale) if lr else {name: name for name in self._hr.names}
+        numbers = {name: number for number, name in enumerate(self._lr.names)}
+        hr_names = enumerate(self._hr.names)
+        self._pairs = self._usable([(at, numbers[partner[name]]) for at, name in hr_names if partner[name] in numbers])
 
     def centres(self, most: int, side: int) -> list[ImagePair]:
         """Central crops, of at most ``side`` HR pixels, of up to ``most`` images that are evenly spread."""
@@ -139,16 +138,22 @@ class Patches:
         return ""
 
 
-def _require_partners(hr: ImageStore, lr: ImageStore) -> None:
-    hr_stems, lr_stems = ([_stem(name) for name in (*store.names, *store.faults)] for store in (hr, lr))
-    if len({*hr_stems}) < len(hr_stems) or len({*lr_stems}) < len(lr_stems):
+def _partners(hr: ImageStore, lr: ImageStore, scale: int) -> dict[str, str]:
+    """Names of LR images by the names of their HR images: the same but for the file extension, or with x4 or _x4 added.
+
+    Raises TrainingError if an image has no partner, or two images of a folder differ only in the file extension.
+    """
+    hr_names, lr_names = ({_stem(name): name for name in (*store.names, *store.faults)} for store in (hr, lr))
+    if len(hr_names) < len(hr.names) + len(hr.faults) or len(lr_names) < len(lr.names) + len(lr.faults):
         raise TrainingError(
             "HR and LR are paired by name, but two images of a folder differ only in the file extension"
         )
-    if alone := sorted({*hr_stems} ^ {*lr_stems}):
+    ending = ending_of(lr_names, hr_names, scale)
+    if alone := sorted({stem + ending for stem in hr_names} ^ set(lr_names)):
         raise TrainingError(
             f"HR and LR are paired by name, but these are unpaired: {listed(alone)}; add or remove images"
         )
+    return {name: lr_names[stem + ending] for stem, name in hr_names.items()}
 
 
 def _stem(name: str) -> str:

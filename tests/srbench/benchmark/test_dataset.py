@@ -6,6 +6,7 @@ from builders import drawn
 
 from srbench.benchmark.dataset import open_dataset, with_absolute_paths
 from srbench.images.io import write_png
+from srbench.models.names import ModelSpec
 from srbench.run_folder.request import RunSpec
 
 
@@ -30,3 +31,24 @@ def test_paths_are_absolute_and_names_stay(tmp_path, monkeypatch):
     assert (paired.hr, paired.lr) == (str(tmp_path / "mine"), str(tmp_path / "photos"))
     assert len(open_dataset(kept(data="photos"))) == 22
     assert len(open_dataset(kept(data="./photos"))) == 1
+
+
+def test_models_have_absolute_paths_and_their_labels(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("net.py", "4x.pth", "mine.pth"):
+        (tmp_path / name).touch()
+    (tmp_path / "outputs").mkdir()
+    here = {
+        "srflow": "srflow",
+        "esrgan@0.7+consistent": "esrgan@0.7+consistent",
+        "srflow:mine.pth": f"srflow:{tmp_path}/mine.pth",
+        "srflow:released": "srflow:released",
+        "net.py:Net": f"{tmp_path}/net.py:Net",
+        "a=net.py:Net:mine.pth+consistent": f"a={tmp_path}/net.py:Net:{tmp_path}/mine.pth+consistent",
+        "package.module:Net": "package.module:Net",
+        "4x.pth": f"{tmp_path}/4x.pth",
+        "b=outputs": f"b={tmp_path}/outputs",
+    }
+    located = with_absolute_paths(RunSpec(models=tuple(here), scale=4)).models
+    assert dict(zip(here, located, strict=True)) == here
+    assert [ModelSpec.parse(text).label for text in here] == [ModelSpec.parse(text).label for text in located]

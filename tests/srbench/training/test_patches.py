@@ -298,6 +298,18 @@ def test_pairs(folder, tmp_path):
     assert all(image.contiguous().numpy().tobytes() in pieces for image in (lr * 255).round().byte())
 
 
+@pytest.mark.parametrize("ending", ["x4", "_x4"])
+def test_pairs_named_as_those_of_div2k(folder, tmp_path, ending):
+    plain, named = tmp_path / "plain", tmp_path / "named"
+    for i, (height, width) in enumerate([(10, 8), (6, 12)]):
+        write_png(plain / f"{i}.png", random_image(height, width, 10 + i))
+        write_png(named / f"{i}{ending}.png", random_image(height, width, 10 + i))
+    batches = [Patches([folder], 4, Config(), lr=[lr]).batch(0) for lr in (plain, named)]
+    assert equal(*batches)
+    with pytest.raises(TrainingError, match="are unpaired"):
+        Patches([folder], 2, Config(), lr=[named])
+
+
 def test_pairs_that_are_none(folder, tmp_path):
     write_png(tmp_path / "lr" / "0.png", random_image(10, 8, 0))
     with pytest.raises(TrainingError, match="these are unpaired: 1; add or remove"):

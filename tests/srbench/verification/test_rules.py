@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import torch
+
 from srbench.run_folder.verified import read_verified
 from srbench.verification.findings import EXIT_CODES, Findings, write_verified
 from srbench.verification.rules import RULES, rules_table
@@ -82,6 +84,19 @@ def test_the_command(finished, command):
     assert "image-differs" in read_verified(finished).rules
 
 
+NETWORK = """
+import torch
+from torch.nn.functional import interpolate
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, lr):
+        return self.weight * interpolate(lr, scale_factor=4)
+"""
 METRIC = """
 from srbench.interfaces import MetricFacts
 
@@ -105,3 +120,18 @@ def test_a_metric_in_a_file_is_found_from_any_folder(finished, command, tmp_path
     assert done.code == 0, done.out
     (tmp_path / "mine.py").write_text(METRIC.replace("samples.mean", "2 * samples.mean"))
     assert command("verify", finished, "--resample", "all").code == 0, "not that of another folder"
+
+
+def test_a_network_and_its_checkpoint_are_found_from_any_folder(command, tmp_path, monkeypatch):
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "net.py").write_text(NETWORK)
+    torch.save({"weight": torch.full((1,), 0.9)}, tmp_path / "nets" / "net.pth")
+    monkeypatch.chdir(tmp_path / "nets")
+    asked = ("--scale", 4, "--limit", 1, "--crop", 32, "--metrics", "psnr", "--out", tmp_path / "run")
+    assert command("run", "--models", "net.py:Net:net.pth", *asked).code == 0
+    monkeypatch.chdir(tmp_path)
+    assert command("verify", tmp_path / "run", "--resample", "all").code == 0
+    (tmp_path / "net.py").write_text(NETWORK.replace("self.weight *", "0.5 * self.weight *"))
+    assert command("verify", tmp_path / "run", "--resample", "all").code == 0, "not that of another folder"
+    (tmp_path / "nets" / "net.py").write_text(NETWORK.replace("self.weight *", "0.8 * self.weight *"))
+    assert command("verify", tmp_path / "run", "--resample", "all").code == 3
