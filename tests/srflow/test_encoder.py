@@ -54,9 +54,9 @@ class Written:
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
-@pytest.mark.parametrize("size", [(2, 4), (6, 4)])
-def test_a_set_of_features_for_every_level(scale, size):
+def test_a_set_of_features_for_every_level(scale):
     """Finest at half the HR size, deepest at half the LR size, each half of the one before."""
+    size = 6, 4
     features = build(scale)(image(*size))
     levels = scale.bit_length()
     assert len(features) == levels
@@ -82,7 +82,7 @@ def test_every_feature_against_its_definition(scale, long_skip):
         torch.testing.assert_close(own.own, expected)
 
 
-@pytest.mark.parametrize("stacked", [(0,), (0, 2), (2, 0), (0, 1, 2)])
+@pytest.mark.parametrize("stacked", [(0,), (2, 0)])
 def test_stacked_blocks_in_the_order_of_the_configuration(stacked):
     encoder, lr = build(4, stacked), image(4, 4)
     written = Written(encoder, lr)
@@ -91,11 +91,6 @@ def test_stacked_blocks_in_the_order_of_the_configuration(stacked):
         for place, block in enumerate(stacked):
             found = own.stacked[:, place * FEATURES : (place + 1) * FEATURES]
             torch.testing.assert_close(found, written.blocks[block])
-
-
-def test_every_level_shares_one_stack():
-    features = build(8)(image(2, 2))
-    assert all(own.stacked is features[0].stacked for own in features)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])

@@ -15,8 +15,7 @@ from srflow.features import FeatureConvolution, Features, FeatureSize
 from srflow.frame import ImageSizeError
 
 
-@pytest.mark.parametrize("scale", [2, 4, 8])
-@pytest.mark.parametrize("size", [(2, 2), (4, 6)])
+@pytest.mark.parametrize(("scale", "size"), [(2, (2, 2)), (4, (4, 6)), (8, (2, 4))])
 def test_decode_undoes_encode(scale, size):
     model = small_flow(scale).double()
     hr, lr = pair(scale, *size)
@@ -84,12 +83,11 @@ def test_a_feature_convolution_equals_one_of_everything(upscaling):
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("scale", [4, 8])
-def test_a_sample_does_not_depend_on_the_threads(scale):
-    model, lr = SRFlow.from_pretrained(scale), torch.rand(3, 20, 24, generator=torch.Generator().manual_seed(0))
+def test_a_sample_does_not_depend_on_the_threads():
+    model, lr = SRFlow.from_pretrained(4), torch.rand(3, 16, 18, generator=torch.Generator().manual_seed(0))
     before, samples = torch.get_num_threads(), []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        samples.append(model.sample(lr, 6, generator=torch.Generator().manual_seed(1)))
+        samples.append(model.sample(lr, 2, generator=torch.Generator().manual_seed(1)))
     torch.set_num_threads(before)
     torch.testing.assert_close(*samples, rtol=0, atol=1e-4)

@@ -23,20 +23,6 @@ def test_the_documented_use_makes_no_graph():
     assert all(result.requires_grad for result in (*asked.encode(hr)[0], asked.decode(latents), asked.nll(hr)))
 
 
-def test_a_distribution_has_nine_members():
-    assert sorted(name for name in dir(small_flow().given(torch.rand(3, 4, 4))) if not name.startswith("_")) == [
-        "decode",
-        "encode",
-        "log_prob",
-        "nll",
-        "project",
-        "sample",
-        "samples",
-        "strides",
-        "temperatures",
-    ]
-
-
 def test_a_broken_result_is_an_error_but_not_in_training():
     model, (hr, lr) = small_flow(), pair(4, 4, 6, dtype=torch.float32)
     torch.nn.init.constant_(model.flow.levels[1].transitions[0].norm.log_scale, 100)
@@ -99,7 +85,7 @@ def test_gradients_reach_latents_lr_and_weights():
 
 
 def test_two_distributions_in_four_threads():
-    """A hundred samples of each of two LR images from four threads at once are those of one thread."""
+    """Samples of two LR images, drawn in four threads at once, are those of a single thread."""
     model = small_flow(consistency="residual")
     images = [pair(4, 6, 5, dtype=torch.float32)[1][i] for i in range(2)]
     before = torch.get_num_threads()
@@ -114,7 +100,7 @@ def test_two_distributions_in_four_threads():
                 return model.sample(images[which], 1, temperature=0.8, generator=seeded(seed))
             return shared[which].sample(1, temperature=0.8, generator=seeded(seed))
 
-        work = [(which, seed, seed % 2 == 0) for seed in range(100) for which in range(2)] * 2
+        work = [(which, seed, seed % 2 == 0) for seed in range(4) for which in range(2)] * 2
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(draw, work))
         for item, image in zip(work, found, strict=True):
@@ -129,7 +115,7 @@ def test_eight_threads_that_first_use_a_model_together():
     threads = torch.get_num_threads()
     expected = small_flow().sample(lr, generator=seeded(3))
     with ThreadPoolExecutor(8) as pool:
-        for _ in range(50):
+        for _ in range(4):
             model = small_flow()
             for drawn in pool.map(lambda _, model=model: model.sample(lr, generator=seeded(3)), range(8)):
                 torch.testing.assert_close(drawn, expected, rtol=0, atol=1e-5)

@@ -9,39 +9,13 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from flows import CONFIG, seeded, small_flow
+from flows import CONFIG, pair, seeded, small_flow
 
 from srbench.files.config import ConfigError
 from srbench.interfaces import StochasticSRModel, Weighted
 from srbench.weights.files import WeightsError, save_weights
 from srflow import SRFlow
 from srflow.zoo import load_srflow
-
-
-def pair(scale, height, width, batch=2, dtype=torch.float64):
-    """Smooth random images with a little noise, and their means."""
-    generator = torch.Generator().manual_seed(height * width)
-    coarse = torch.rand((batch, 3, height, width), generator=generator, dtype=dtype)
-    noise = torch.randn((batch, 3, scale * height, scale * width), generator=generator, dtype=dtype)
-    hr = (F.interpolate(coarse, scale_factor=scale, mode="bilinear") + 0.02 * noise).clamp(0, 1)
-    return hr, F.avg_pool2d(hr, scale)
-
-
-@pytest.mark.parametrize("scale", [2, 4, 8])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_shapes(scale, batch):
-    model = small_flow(scale)
-    hr, lr = pair(scale, 4, 6, batch, torch.float32)
-    with torch.no_grad():
-        latents, log_det = model.given(lr).encode(hr)
-        assert log_det.shape == model.given(lr).log_prob(hr).shape == model.given(lr).nll(hr).shape == (batch,)
-        assert model.given(lr).decode(latents).shape == hr.shape
-    assert latents[-1].shape == (batch, latents[-1].shape[1], 2, 3), "the deepest at half the LR size"
-    assert all(z.shape[0] == batch and z.dtype == torch.float32 for z in latents)
-    drawn = model.sample(lr[0], batch, temperature=0.8, generator=seeded())
-    assert (drawn.shape, drawn.dtype) == (hr.shape, torch.float32)
-    assert not drawn.requires_grad
 
 
 def test_a_linear_flow_has_a_normal_density():
@@ -61,8 +35,7 @@ def test_a_linear_flow_has_a_normal_density():
     torch.testing.assert_close(model.given(lr).log_prob(hr).detach(), normal.log_prob(hr.flatten(1)))
 
 
-@pytest.mark.parametrize("floor", [1e-4, 0.2])
-@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize(("scale", "floor"), [(2, 1e-4), (4, 0.2), (8, 1e-4)])
 def test_the_scale_floor_is_the_configurations(scale, floor):
     """With all networks far in the negative every injector and coupling scales by the floor; log_det counts them."""
     torch.manual_seed(0)
@@ -97,28 +70,14 @@ def test_the_bound_of_the_splits_is_the_configurations(bound):
         assert (at_zero - at_most).item() == pytest.approx(values * (bound or 50.0), rel=1e-6)
 
 
-def test_the_released_networks_have_no_bounds():
-    assert (CONFIG.scale_floor, CONFIG.log_deviation_bound) == (1e-4, None)
-
-
-@pytest.mark.parametrize("scale", [4, 8])
-def test_one_lr_image_serves_many(scale):
-    model = small_flow(scale).double()
-    hr, lr = pair(scale, 4, 4, batch=3)
+def test_one_lr_image_serves_many():
+    model = small_flow(8).double()
+    hr, lr = pair(8, 4, 4, batch=3)
     same = lr[:1].expand(3, -1, -1, -1)
     for one in (lr[0], lr[:1]):
         torch.testing.assert_close(model.given(one).nll(hr), model.given(same).nll(hr))
         latents, _ = model.given(one).encode(hr)
         torch.testing.assert_close(model.given(same).decode(latents), hr, rtol=0, atol=1e-9)
-
-
-def test_samples_of_a_batch_do_not_meet():
-    """Every sample of several is the decoding of its own latents."""
-    model, (_, lr) = small_flow().double(), pair(4, 4, 6, batch=1)
-    drawn = model.sample(lr[0], 3, temperature=0.7, generator=seeded(5))
-    latents, _ = model.given(lr).encode(drawn)
-    for i in range(3):
-        torch.testing.assert_close(model.given(lr).decode([z[i : i + 1] for z in latents])[0], drawn[i])
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])
@@ -153,8 +112,7 @@ def test_relative_temperatures():
         replace(model.config, relative_temperatures=(1.0,))
 
 
-@pytest.mark.parametrize("height", [2, 3, 4, 5])
-@pytest.mark.parametrize("width", [2, 3, 4, 7])
+@pytest.mark.parametrize(("height", "width"), [(2, 4), (3, 2), (4, 7), (5, 3)])
 def test_lr_images_of_any_size(height, width):
     """An odd side is extended by the pixel before the last, in LR and in HR; of the result that part is cut off."""
     model = small_flow().double()
@@ -268,6 +226,8 @@ def test_loaded_it_is_the_same_model(tmp_path):
     assert isinstance(loaded, StochasticSRModel)
     assert isinstance(loaded, Weighted)
     assert (loaded.config, loaded.scale, loaded.training) == (model.config, 8, False)
+    assert not (drawn := loaded.sample(lr[0], 3, generator=seeded())).requires_grad
+    assert (drawn.shape, drawn.dtype) == ((3, 3, 32, 32), torch.float32)
     draws = [m.sample(lr[0], 2, temperature=0.9, generator=seeded(4)) for m in (loaded, model)]
     assert torch.equal(*draws)
     assert (loaded.weights.licence, loaded.weights.trained_on) == ("CC0-1.0", "nothing, 0 steps")
@@ -275,9 +235,9 @@ def test_loaded_it_is_the_same_model(tmp_path):
 
 
 def test_from_pretrained(tmp_path):
-    path = write(tmp_path / "w.safetensors", small_flow(8, seed=2))
+    path = write(tmp_path / "w.safetensors", small_flow(4, seed=2))
     for given in (None, path):
-        ours, entry = SRFlow.from_pretrained(scale=8, weights=given), load_srflow(8, given)
+        ours, entry = SRFlow.from_pretrained(scale=4, weights=given), load_srflow(4, given)
         assert type(ours) is SRFlow
         assert ours.weights == entry.weights
         assert all(torch.equal(tensor, entry.state_dict()[name]) for name, tensor in ours.state_dict().items())

@@ -26,18 +26,17 @@ def draw(model, lr, tile):
     return model.sample(lr, 2, temperature=0.8, generator=torch.Generator().manual_seed(3), tile=tile)
 
 
-@pytest.mark.parametrize("scale", [2, 4, 8])
-@pytest.mark.parametrize("tile", [3, 8, 100])
+@pytest.mark.parametrize(("scale", "tile"), [(2, 3), (4, 3), (4, 8), (4, 100), (8, 8)])
 def test_tiles_equal_the_whole(scale, tile):
-    """40 x 10 pixels in tiles of 2, 8 and all pixels: most need pixels of several neighbours."""
-    model, lr = build(scale), torch.rand(3, 40, 10, dtype=torch.float64)
+    """24 x 8 pixels in tiles of 2, 8 and all pixels: most need pixels of several neighbours."""
+    model, lr = build(scale), torch.rand(3, 24, 8, dtype=torch.float64)
     whole = draw(model, lr, None)
     assert whole.std() > 0.1
     torch.testing.assert_close(draw(model, lr, tile), whole, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("size", [(21, 7), (1 + 32, 8)])
-def test_odd_sizes(size):
+def test_odd_sizes():
+    size = 21, 7
     model, lr = build(4, long_skip="trunk"), torch.rand(3, *size, dtype=torch.float64)
     found = draw(model, lr, 5)
     assert found.shape == (2, 3, 4 * size[0], 4 * size[1])
@@ -65,31 +64,30 @@ def test_tiles_cover_the_image_once():
     assert Window(6, 12, 0, 6).grown(4, whole) == Window(2, 16, 0, 10)
 
 
-@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("scale", [2, 8])
 def test_a_sample_depends_neither_on_their_number_nor_on_tiles(scale):
-    """Sample k of 1, 5 and 16, one after another or all together, at once or in tiles; the generator's state as well."""
-    model, lr, shares = build(scale), torch.rand(3, 14, 11, dtype=torch.float64), []
+    """Sample k of 1, 3 and 7, one after another or all together, at once or in tiles; the generator's state as well."""
+    model, lr, shares = build(scale), torch.rand(3, 10, 7, dtype=torch.float64), []
     together, single = torch.Generator().manual_seed(7), torch.Generator().manual_seed(7)
-    drawn = model.sample(lr, 16, temperature=0.8, generator=together)
-    alone = [*model.samples(lr, 16, temperature=0.8, generator=single, tile=8, progress=shares.append)]
+    drawn = model.sample(lr, 7, temperature=0.8, generator=together)
+    alone = [*model.samples(lr, 7, temperature=0.8, generator=single, tile=8, progress=shares.append)]
     torch.testing.assert_close(torch.stack(alone), drawn, rtol=0, atol=1e-10)
     assert torch.equal(together.get_state(), single.get_state())
     assert sum(shares) == pytest.approx(1)
     assert all(share > 0 for share in shares)
-    for n in (1, 5):
+    for n in (1, 3):
         generator = torch.Generator().manual_seed(7)
-        for k in range(0, 15, n):
+        for k in range(0, 6, n):
             found = model.sample(lr, n, temperature=0.8, generator=generator)
             torch.testing.assert_close(found, drawn[k : k + n], rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("scale", [4, 8])
-def test_samples_of_the_packaged_networks_are_the_same_however_they_are_drawn(scale):
+def test_samples_of_the_packaged_network_are_the_same_however_they_are_drawn():
     """On a photograph; in white noise, which no photograph resembles, the flow amplifies rounding."""
-    model, lr = SRFlow.from_pretrained(scale), load_dataset("photos", scale).read("astronaut").lr[:, :18, :20]
-    drawn = model.sample(lr, 6, generator=torch.Generator().manual_seed(7))
+    model, lr = SRFlow.from_pretrained(4), load_dataset("photos", 4).read("astronaut").lr[:, :14, :12]
+    drawn = model.sample(lr, 2, generator=torch.Generator().manual_seed(7))
     alone, tiled = torch.Generator().manual_seed(7), torch.Generator().manual_seed(7)
-    for k in range(6):
+    for k in range(2):
         torch.testing.assert_close(model.sample(lr, generator=alone)[0], drawn[k], rtol=0, atol=1e-5)
         torch.testing.assert_close(model.sample(lr, generator=tiled, tile=8)[0], drawn[k], rtol=0, atol=1e-5)
 

@@ -10,7 +10,7 @@ from srflow.compute.convolution import channels_last
 
 def operands(scale):
     generator = torch.Generator().manual_seed(scale)
-    shapes = [(2, 5, 4, 3), (6, 5, 3, 3), (2, 6, 4 * scale, 3 * scale)]
+    shapes = [(2, 3, 4, 3), (4, 3, 3, 3), (2, 4, 4 * scale, 3 * scale)]
     x, weight, out = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
     return channels_last(x), weight, channels_last(out)
 
@@ -29,8 +29,8 @@ def test_equals_the_convolution_of_the_upscaled(scale):
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("scale", [2, 4])
-def test_gradients(scale):
+def test_gradients():
+    scale = 2
     x, weight, out = (part.requires_grad_() for part in operands(scale))
 
     def function(out, x, weight):

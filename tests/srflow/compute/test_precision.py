@@ -39,6 +39,7 @@ def test_settings_hold_inside_only(tf32):
 
 
 @pytest.mark.parametrize("work", ["sample", "encode", "train"])
+@pytest.mark.parametrize("case", ["x4_tiny"], indirect=True)
 def test_two_threads_leave_the_settings_as_they_were(case, work, monkeypatch):
     """On one model, with the CPU in the part of the GPU: conditions always in TF32, the flow never, and none after."""
     monkeypatch.setattr(precision, "ROUNDING", "cpu")
