@@ -1,4 +1,4 @@
-"""srbench from Python: evaluate models, look at the results, write the report, verify it."""
+"""The Python API: evaluate models, read the results, write the report, verify it."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 
 class EvaluationError(SRBenchError):
-    """Models or a folder that cannot be evaluated."""
+    """Raised for models or folders that cannot be evaluated."""
 
 
 class Results:
-    """Results in a run folder: returned by ``evaluate``, opened again by ``Results(folder)``.
+    """Results of a run folder, returned by ``evaluate`` or opened with ``Results(folder)``.
 
     Examples:
         >>> results = evaluate(["bicubic"], "photos", scale=8, limit=1, metrics=["psnr"])
@@ -52,52 +52,55 @@ class Results:
     ) -> None:
         self.folder = Path(folder)
         self.failures = tuple(failures)
-        """One line for everything that could not be read, sampled or measured."""
+        """One line per image or value that could not be read, sampled or measured."""
         self._run = RunFolder.read(self.folder)
         self._models = models or {}
         self._temporary: TemporaryDirectory[str] | None = None
 
     @property
     def manifest(self) -> Manifest:
-        """Protocol, models, metrics and machines behind the values."""
+        """Protocol, models, metrics, settings and the commands that made the run."""
         return self._run.manifest
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row per model and temperature: means over images, with the digits of the report, and their number ``n``.
+        """One row per model and temperature: means over images, rounded as in the report, and the image count ``n``.
 
-        A value that is not finite counts in no mean; ``intervals`` says how many there are.
+        Means leave out non-finite values; ``intervals`` counts them.
         """
         digits = {metric.name: metric.digits for metric in self.manifest.metrics}
         return self._values().means()[[*digits, "n"]].round(digits)
 
     @property
     def intervals(self) -> pd.DataFrame:
-        """The table with all digits and 95 % intervals, in columns such as ``psnr_low`` and ``psnr_high``.
+        """The unrounded table with 95 % intervals, in columns such as ``psnr_low`` and ``psnr_high``.
 
-        Column ``not_finite`` counts the images with a value that is not finite. Fewer than six images have no interval.
+        ``not_finite`` counts the images with a non-finite value. Fewer than six images give no interval.
         """
         return self._values().summary()
 
     @property
     def rows(self) -> pd.DataFrame:
-        """Every value: columns model, temperature, image, sample (-1 for a value of the set), metric, value."""
+        """Every value, in columns model, temperature, image, sample, metric and value.
+
+        ``sample`` is -1 for metrics that give one value for all samples of an image.
+        """
         return self._values().values
 
     def compare(self, a: str, b: str) -> pd.DataFrame:
-        """Model ``a`` minus model ``b``, image by image: a row per metric.
+        """Compare two models image by image (``a`` minus ``b``), with one row per metric.
 
         Args:
-            a: Label of a model, with the temperature if it was run at several: ``srflow-t0.8``.
-            b: Label of another model, or of the same one at another temperature.
+            a: Label of a model, with its temperature if it was run at several: ``srflow-t0.8``.
+            b: Label of another model, or of the same model at another temperature.
 
         Returns:
             Columns: the means ``a`` and ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p``
-            of the paired permutation test (of these two alone: the marks of a report are corrected for all its
-            models), ``wins``, ``ties`` and ``losses`` of a, and the ``verdict``: a, b or "undecided".
+            of the paired permutation test (uncorrected; reports correct for all their models), ``wins``, ``ties`` and
+            ``losses`` of a, and the ``verdict``: a, b or "undecided".
 
         Raises:
-            ReportError: The name is unknown or ambiguous.
+            ReportError: A label is unknown or ambiguous.
         """
         import pandas as pd
 
@@ -125,15 +128,15 @@ class Results:
         *,
         progress: Progress | bool = True,
     ) -> Path:
-        """Write the report into the run's folder, or into a copy of the whole run.
+        """Write the report into the run folder, or into a copy of the whole run.
 
         Args:
-            folder: Folder, new or empty, to which the run is first copied, to be resumed and verified there.
-            formats: Some of md, html, tex and csv.
+            folder: New or empty folder. The run is copied there first, and can be resumed and verified there.
+            formats: Any of md, html, tex and csv.
             progress: As in ``evaluate``.
 
         Returns:
-            The first file of the report, such as ``report.md``.
+            Path of the first file of the report, such as ``report.md``.
 
         Raises:
             EvaluationError: The folder is not empty.
@@ -150,7 +153,7 @@ class Results:
             return write_report([target], tuple(formats), progress=shown).files[0]
 
     def score(self, *metrics: str, device: str = "auto", progress: Progress | bool = True, workers: int = 1) -> Results:
-        """Add metrics from the saved images; models run only for outputs that were not saved.
+        """Add metrics, measured on the saved images; models run only for outputs that were not saved.
 
         Args:
             *metrics: Names as on the command line: ``ssim``, ``psnr+channels=Y``, ``pyiqa:gmsd``, ``file.py:Name``.
@@ -173,16 +176,17 @@ class Results:
     def verify(
         self, *, resample: int | Literal["all"] = 0, device: str = "auto", progress: Progress | bool = True
     ) -> Findings:
-        """Check records, images and report and measure all saved images again, as ``srbench verify`` does.
+        """Check records, images and report, and measure all saved images again: ``srbench verify`` from Python.
 
         Args:
-            resample: Number of items that are sampled again, or "all".
+            resample: Number of items to sample again, or "all".
             device: As in ``evaluate``.
             progress: As in ``evaluate``.
 
         Returns:
-            Findings, whose ``verdict`` says what was shown, ``text()`` and ``findings`` why. After ``resample="all"``
-            ``proven`` is True if every value follows from its images, and every image from its model.
+            Findings. ``verdict`` is the conclusion; ``text()`` and ``findings`` give the reasons. After
+            ``resample="all"``, ``proven`` is True if every value was reproduced from its images, and every image from
+            its model.
         """
         with progress_of(progress) as shown:
             return verify_run(self.folder, resample=resample, device=device, progress=shown, models=self._models)
@@ -192,7 +196,7 @@ class Results:
         return f"Results({str(self.folder)!r}: {', '.join(lines)}; {len(self.manifest.scope)} images)"
 
     def _repr_html_(self) -> str:
-        """Answer, table, a strip of the first image and the path, where a notebook shows the results."""
+        """Show the answer, the table, a strip of the first image and the path in a notebook."""
         from srbench.reporting.notebook import notebook_html
 
         return notebook_html(self.folder, len(self.failures), temporary=self._temporary is not None)
@@ -225,38 +229,37 @@ def evaluate(
     """Measure models on a dataset: ``srbench run`` from Python.
 
     Args:
-        models: A model, a list of models, or a dictionary that gives them labels. A model is a name as on the command
+        models: A model, a list of models, or a dictionary from labels to models. A model is a name as on the command
             line, any callable or ``nn.Module`` that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or an object with
             ``sample`` (``srbench.interfaces``).
-        data: Name of a dataset, folder of HR images, or an object (``srbench.interfaces.Dataset``); the packaged
-            photographs if neither this nor ``lr`` is given.
-        hr: Folder of HR images, paired with those of ``lr`` by name, instead of ``data``; LR images may be called
-            NAMEx4 or NAME_x4.
+        data: Name of a dataset, folder of HR images, or ``srbench.interfaces.Dataset``; by default the packaged
+            photographs, unless ``lr`` is given.
+        hr: Folder of HR images, paired with ``lr`` by name, instead of ``data``. LR images may be called NAMEx4 or
+            NAME_x4.
         lr: Folder of LR images, instead of ``data``. Without ``hr``, metrics that need HR are left out.
-        scale: Side of HR over side of LR; by default that of the sizes of ``hr`` and ``lr``, else that a model states.
-        temperature: One or several, for models that sample.
-        samples: Outputs per image of a model that samples; by default those of the suite, else 5.
+        scale: Upscaling factor; by default computed from the sizes of ``hr`` and ``lr``, else stated by the models.
+        temperature: One or several temperatures, for models that sample.
+        samples: Samples per image, for models that sample; by default the number that the suite states, else 5.
         seed: Seed of all samples.
-        suite: Name of a protocol, or a TOML file.
-        metrics: Names of metrics; by default those of the suite.
-        limit: Number of images, the first of the dataset.
-        crop: Side of the centre that is cut from HR, in HR pixels.
+        suite: Name of a suite, or its TOML file.
+        metrics: Names of metrics, instead of those of the suite.
+        limit: Use only the first ``limit`` images.
+        crop: Use only the central ``crop`` x ``crop`` pixels of HR.
         degrade: Name of the degradation that makes LR from HR; by default MATLAB's bicubic.
-        tile: Side of the tiles in which models upscale, in LR pixels.
+        tile: Upscale in tiles of ``tile`` x ``tile`` LR pixels; by default whole images.
         device: cpu, cuda or mps; "auto" takes a GPU if there is one.
-        out: Run folder, in which an existing run is resumed. Without it the folder is temporary and is deleted with the
-            results.
-        progress: True for a bar in a terminal or a notebook, False for none, or a function that is called with a
+        out: Run folder; an existing run is resumed. By default a temporary folder, deleted with the results.
+        progress: True for a bar in a terminal or notebook, False for none, or a function that is called with a
             ``srbench.terminal.progress.Step`` before every item.
-        workers: Processes of one thread each that share the work (with more threads the last bit of an output may
-            differ). They have to be able to import your models and datasets, and a script calls this under
-            ``if __name__ == "__main__"``.
+        workers: Number of worker processes. Each has one thread, because the last bit of an output may depend on the
+            number of threads. They must be able to import your models and datasets, and a script must call this
+            function under ``if __name__ == "__main__"``.
 
     Returns:
         Results, whose ``failures`` name images and values that failed.
 
     Raises:
-        SRBenchError: An argument cannot be used, or nothing can be measured.
+        SRBenchError: An argument is invalid, or nothing can be measured.
 
     Examples:
         >>> import torch
@@ -267,7 +270,7 @@ def evaluate(
         21.64
     """
     if not isinstance(scale, int | None):
-        raise EvaluationError(f"scale is {scale!r}; give how many times larger HR is than LR as an int, such as 4")
+        raise EvaluationError(f"scale is {scale!r}; give the upscaling factor as an int, such as 4")
     if data is not None and (hr is not None or lr is not None):
         raise EvaluationError("data is given together with hr or lr; give either data, or hr and lr, or lr alone")
     if hr is not None and lr is None:
@@ -312,16 +315,16 @@ def evaluate(
 
 
 def load_model(name: str, scale: int | None = None, device: str = "auto", *, weights: str | Path | None = None) -> Any:  # noqa: ANN401 - a model of any kind
-    """Load a model by its name on the command line, ready to run.
+    """Load a model, ready to run, by the name that the command line takes.
 
     Args:
-        name: Such as ``esrgan``, ``srflow:FILE.pth`` or ``file.py:Name``.
-        scale: Side of HR over side of LR; may be left out if the model states it.
+        name: Name such as ``esrgan``, ``srflow:FILE.pth`` or ``file.py:Name``.
+        scale: Upscaling factor; optional if the model states it.
         device: cpu, cuda or mps; "auto" takes a GPU if there is one.
         weights: Checkpoint of the model: ``load_model("net.py:Net", weights="net.pth")`` loads ``net.py:Net:net.pth``.
 
     Returns:
-        A model that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one that samples and has
+        A callable that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or, for a model that samples, an object with
         ``sample(lr, n, *, temperature, generator)``.
 
     Raises:
@@ -338,7 +341,7 @@ def load_model(name: str, scale: int | None = None, device: str = "auto", *, wei
 
 
 def _named(models: object) -> list[tuple[str, str | None, object]]:
-    """Models as the command line would name them, their labels if given, and the models themselves."""
+    """Return (name for the command line, label or None, model) for each of the models."""
     labelled: list[tuple[str | None, object]] = [(None, models)]
     if isinstance(models, Mapping):
         labelled = list(models.items())
@@ -359,7 +362,7 @@ def _stated_scale(model: object) -> int | None:
 
 
 def _call(spec: RunSpec, data: str | Path | Dataset | None) -> str:
-    """Text of the call, recorded for a run of objects, which no command line could repeat."""
+    """Return the source text of the call, recorded if the run uses objects that no command line can name."""
     default = RunSpec(models=(), scale=0, data=None)
     words = [repr(list(spec.models))]
     if data is not None:

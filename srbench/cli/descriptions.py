@@ -1,4 +1,4 @@
-"""Registered plug-ins described without importing them: from their source text, weights headers and preset files."""
+"""Descriptions of registered plug-ins, read from source text, weights headers and preset files without an import."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from srbench.weights.metadata import WeightsMetadata, read_metadata
 
 
 def first_sentence(kind: str, name: str) -> str:
-    """First sentence of the docstring of a registered class or function; empty if its module only imports it.
+    """Return the first sentence of a plug-in's docstring; empty if its module only re-exports the class or function.
 
-    Raises PluginError if the module that its entry point names is not installed.
+    Raises PluginError if the module of the entry point is not installed.
     """
     point = registered(kind)[name]
     place = _place(point.module)
-    file = next((one for one in (place.with_suffix(".py"), place / "__init__.py") if one.is_file()), None)
+    file = next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
     if file is None:
         raise PluginError(f"no module {point.module} is installed")
     for node in _statements(file):
@@ -34,7 +34,7 @@ def first_sentence(kind: str, name: str) -> str:
 
 
 def packaged_weights(model: str) -> dict[int, tuple[WeightsMetadata, int]]:
-    """Metadata and number of parameters of a model's packaged weights, by scale."""
+    """Return the metadata and parameter count of a model's packaged weights, by scale."""
     package = registered("models")[model].module.partition(".")[0]
     return {
         scale: (read_metadata(load_metadata(path), path), parameter_count(path))
@@ -44,7 +44,7 @@ def packaged_weights(model: str) -> dict[int, tuple[WeightsMetadata, int]]:
 
 
 def presets() -> Iterator[tuple[str, str, str]]:
-    """Model, name and text of every preset: the TOML files in the packages that entry points name."""
+    """Yield model, name and TOML text of every registered preset."""
     for model, point in registered("presets").items():
         folder = _place(point.module)
         for name in preset_names(folder):
@@ -52,9 +52,10 @@ def presets() -> Iterator[tuple[str, str, str]]:
 
 
 def _place(module: str) -> Path:
-    """Folder of a package, or path of a module without its ending; ``find_spec`` of a submodule would import packages.
+    """Return the folder of a package, or the path of a module without its suffix.
 
-    Raises PluginError if the top-level package is not installed.
+    Only the top-level package is passed to ``find_spec``, which imports the parents of a submodule. Raises PluginError
+    if it is not installed.
     """
     top, *inner = module.split(".")
     spec = find_spec(top)
@@ -67,7 +68,7 @@ def _place(module: str) -> Path:
 
 @cache
 def _statements(file: Path) -> list[ast.stmt]:
-    """Statements of a source file; none if Python cannot read it."""
+    """Return the statements of a source file; an empty list if it cannot be parsed."""
     try:
         return ast.parse(file.read_bytes()).body
     except (OSError, ValueError, SyntaxError):

@@ -1,4 +1,4 @@
-"""The command that shows what a report of a bug needs: versions, devices and packaged files."""
+"""``srbench doctor``: versions, devices and packaged files, for bug reports."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def doctor() -> None:
     missing = False
     for name, value in findings():
         missing |= not value
-        show(f"{'ok     ' if value else 'MISSING'}  {name}: {value or 'install srbench again'}")
+        show(f"{'ok     ' if value else 'MISSING'}  {name}: {value or 'reinstall srbench'}")
     if missing:
         raise click.exceptions.Exit(1)
 
 
 def findings() -> Iterator[tuple[str, str]]:
-    """Name and value of everything that is checked; an empty value is missing."""
+    """Yield name and value of every check; an empty value means that something is missing."""
     import torch
 
     from srbench.cli.descriptions import packaged_weights

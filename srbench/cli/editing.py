@@ -13,6 +13,7 @@ from srbench.images.box import Box
 from srbench.interfaces import TEMPERATURE, SRBenchError
 from srbench.terminal.output import show
 from srbench.terminal.progress import shown_progress
+from srbench.words import number_of
 
 if TYPE_CHECKING:
     from srbench.editing.edit import Edited
@@ -34,15 +35,15 @@ if TYPE_CHECKING:
 @options.seed(default=0)
 @options.device()
 @options.tile(
-    help=f"{options.TILES} [default: whole images; on a CPU, larger ones than 256x256 in tiles of 256, by SRFlow of 128]"
+    help=f"{options.TILES} [default: whole images; on a CPU, images above 256x256 in tiles of 256 (SRFlow: 128)]"
 )
 @options.folder("--out", default=Path("upscaled"), help="Folder of the outputs.")
 @click.option("--dry-run", is_flag=True, help="Print what would be upscaled, with estimated time and memory.")
 def upscale(dry_run: bool, **values: Any) -> None:  # noqa: ANN401 - click's
     """Upscale your own images.
 
-    A DIR stands for all images in it and its sub-folders. Existing outputs are kept. The LR-PSNR printed for every
-    output shows how well it downscales to its input.
+    DIR takes all images in it and its subfolders. Existing outputs are kept. The LR-PSNR printed for each output shows
+    how closely it downscales to its input.
     """
     failures = 0
     with shown_progress(f"opening {', '.join(values['models'])}") as progress:
@@ -57,20 +58,20 @@ def upscale(dry_run: bool, **values: Any) -> None:  # noqa: ANN401 - click's
             for path, lr_psnr in zip(result.files, result.lr_psnr, strict=True):
                 show(f"{path}  LR-PSNR {lr_psnr:.2f} dB{'  (kept)' if result.kept else ''}")
     if failures:
-        raise SRBenchError(f"{failures} could not be upscaled, see above")
+        raise SRBenchError(f"{number_of(failures, 'image')} could not be upscaled, see above")
 
 
 @click.group()
 def edit() -> None:
     """Edit your own image in a model's latent space.
 
-    Every result still downscales to the LR image of the given one.
+    Results still downscale to the same LR image as the original.
     """
 
 
 _EDITING = options.together(
     options.one_model(required=True, help="Model with latents: srflow, srflow:WEIGHTS or your own."),
-    options.scale(required=True, help="Scale between the image and the LR image that is kept."),
+    options.scale(required=True, help="Factor between the image and the LR image that edits preserve."),
     options.device(),
     options.folder("--out", default=Path("edited"), help="Folder of the results."),
 )
@@ -121,9 +122,9 @@ def content_transfer(box: Box | None, mask: Path | None, **values: Any) -> None:
 @options.seed(default=0)
 @_EDITING
 def temperature_command(**values: Any) -> None:  # noqa: ANN401 - click's
-    """Sample an image's LR at several temperatures.
+    """Upscale an image's LR at several temperatures.
 
-    IMAGE is downscaled, then sampled at every temperature from the same seed.
+    IMAGE is downscaled, then upscaled at every temperature with the same seed.
     """
     from srbench.editing.edit import compare_temperatures
 
@@ -132,13 +133,13 @@ def temperature_command(**values: Any) -> None:  # noqa: ANN401 - click's
 
 @edit.command("restore")
 @click.argument("image", type=options.PATH)
-@options.temperature(default=TEMPERATURE, help="Strength of the texture that stays: less is smoother.")
+@options.temperature(default=TEMPERATURE, help="Strength of the remaining texture: less is smoother.")
 @options.seed(default=0)
 @_EDITING
 def restore(**values: Any) -> None:  # noqa: ANN401 - click's
     """Denoise an image.
 
-    Removes what neither the LR image of IMAGE nor the model explains.
+    Removes detail that neither the model nor the LR image of IMAGE explains.
     """
     from srbench.editing.edit import restore_image
 
@@ -155,9 +156,9 @@ def restore(**values: Any) -> None:  # noqa: ANN401 - click's
 def explore(image: Path | None, model: str, scale: int, device: str, out: Path, port: int, no_browser: bool) -> None:
     """Upscale a part of an image in a browser.
 
-    Shows samples beside bicubic interpolation, and where samples differ. The part can also be downscaled first: then
-    samples stand beside the original. Without IMAGE, choose one in the browser. The page is served on this machine
-    alone; press Ctrl-C to stop.
+    Shows samples beside bicubic interpolation, and where they differ. The part can also be downscaled first, to compare
+    samples with the original. Without IMAGE, choose an image in the browser. The page is only reachable from this
+    machine; press Ctrl-C to stop.
     """
     from srbench.editing import explore as page
     from srbench.editing.edit import Editor
@@ -175,6 +176,6 @@ def _edit(
     from srbench.editing.edit import Editor
     from srbench.editing.measures import fit_to_lr
 
-    found = edit(Editor(model, scale, device), **values)
-    for made in found if isinstance(found, list) else [found]:
-        show(f"{made.file}  {fit_to_lr(made.lr_psnr)}{f'  ({made.remark})' if made.remark else ''}")
+    edited = edit(Editor(model, scale, device), **values)
+    for image in edited if isinstance(edited, list) else [edited]:
+        show(f"{image.file}  {fit_to_lr(image.lr_psnr)}{f'  ({image.remark})' if image.remark else ''}")

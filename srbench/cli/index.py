@@ -1,4 +1,4 @@
-"""The command index. Imports that load pandas are inside it."""
+"""``srbench index``. Imports that load pandas are inside the function."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from srbench.words import number_of
 
 @click.command()
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...", type=options.PATH)
-@options.folder("--out", help="Folder to make, of index.html and index.csv. [default: index in the first DIR]")
+@options.folder("--out", help="Folder for index.html and index.csv. [default: index in the first DIR]")
 def index(folders: tuple[Path, ...], out: Path | None) -> None:
-    """Make one page of all runs below some folders.
+    """List all runs below some folders on one page.
 
     Runs share a table only if their images, scale and protocol are equal.
     """
@@ -25,8 +25,8 @@ def index(folders: tuple[Path, ...], out: Path | None) -> None:
         from srbench.index.page import write_index
 
         written = write_index(folders, out or folders[0] / "index", progress)
-    for one in written.left_out:
-        say(f"left out: {one}")
+    for reason in written.left_out:
+        say(f"left out: {reason}")
     runs, tables = number_of(len(written.runs), "run"), number_of(len(written.tables), "table")
     show(f"{runs} in {tables}; {len(written.left_out)} left out")
     show(f"Index: {written.page}")

@@ -1,4 +1,4 @@
-"""Ctrl-C: once ends a command cleanly, twice ends it at once."""
+"""Ctrl-C: the first ends a command cleanly, the second at once."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from types import FrameType
 
 INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended, as a shell gives it."""
+"""Exit code after Ctrl-C, by the convention of shells (128 + SIGINT)."""
 
 
 @contextmanager
 def twice_at_once() -> Iterator[None]:
-    """Inside, the first Ctrl-C raises KeyboardInterrupt; the second ends this process and its workers at once.
+    """Let the first Ctrl-C raise KeyboardInterrupt, and the second end this process and its workers at once.
 
     Does nothing if SIGINT is ignored, as in background jobs, or already handled.
     """
@@ -40,5 +40,5 @@ def _again(number: int, frame: FrameType | None) -> None:
     for worker in multiprocessing.active_children():
         worker.kill()
     if sys.stderr.isatty():
-        os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # the progress bar had hidden the cursor
+        os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # show the cursor, which the progress bar hides
     os._exit(INTERRUPTED)

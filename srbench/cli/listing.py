@@ -1,4 +1,4 @@
-"""The command that lists what is installed, and runs. Only degradations load torch."""
+"""``srbench list``. Only degradations load torch."""
 
 from __future__ import annotations
 
@@ -57,21 +57,21 @@ def list_command(kind: str, folder: Path | None) -> None:
 
 
 def _runs(folder: Path) -> Iterator[tuple[str, ...]]:
-    """Path, models, dataset, scale, images done and asked for, samples and start of every run.
+    """Yield path, models, dataset, scale, images done and requested, samples and start of every run.
 
-    Damaged runs are named on stderr. Raises SRBenchError if the folder has no run.
+    Names damaged runs on stderr. Raises SRBenchError if the folder has no run.
     """
     from srbench.matrix.folder import runs_in
     from srbench.run_folder.manifest import is_run
     from srbench.run_folder.overview import overview
 
     if not folder.is_dir():
-        raise SRBenchError(f"{folder}: no such folder; name the one that holds your runs: srbench list runs DIR")
+        raise SRBenchError(f"{folder}: no such folder; name the folder of your runs: srbench list runs DIR")
     is_empty = True
     for path in [folder, *sorted(folder.iterdir())]:
         try:
             runs = runs_in(path)
-        except (SRBenchError, OSError) as error:  # a damaged matrix, or one without a run
+        except (SRBenchError, OSError) as error:  # a damaged matrix, or a matrix without runs
             say(str(error))
             continue
         for run in runs:
@@ -109,7 +109,7 @@ def _degradations() -> Iterator[tuple[str, ...]]:
 
 
 def _datasets() -> Iterator[tuple[str, ...]]:
-    """Name, place, contents, how it is known, and source and licence of every dataset and benchmark set."""
+    """Yield name, presence, contents, check, and source with licence of every dataset and benchmark set."""
     from srbench.data.benchmark_sets.table import benchmark_sets, is_here
     from srbench.plugins.registry import registered
 
@@ -123,7 +123,7 @@ def _datasets() -> Iterator[tuple[str, ...]]:
 
 
 def _weights() -> Iterator[tuple[str, ...]]:
-    """Name, state, file, licence and data of all released weights."""
+    """Yield name, presence, file, addresses, and licence with training data of all released weights."""
     from srbench.weights.table import cached_path, released_weights
 
     for name, entry in released_weights().items():
@@ -133,7 +133,7 @@ def _weights() -> Iterator[tuple[str, ...]]:
 
 
 def _presets() -> Iterator[tuple[str, ...]]:
-    """Model, name, steps and first comment line of every preset."""
+    """Yield model, name, steps and first comment line of every preset."""
     from srbench.cli.descriptions import presets
 
     for model, name, text in presets():
@@ -142,14 +142,14 @@ def _presets() -> Iterator[tuple[str, ...]]:
 
 
 def _models() -> Iterator[tuple[str, ...]]:
-    """Name, and scales, parameters and licence of its packaged weights, and description of every registered model."""
+    """Yield name, scales, parameters and licence of the packaged weights, and description of every model."""
     from srbench.cli.descriptions import packaged_weights
     from srbench.plugins.registry import registered
 
     for name in registered("models"):
         try:
             weights = packaged_weights(name)
-        except SRBenchError as error:  # a broken plug-in must not hide the others
+        except SRBenchError as error:  # a broken plug-in must not hide the working plug-ins
             yield name, "", "", "", f"broken: {error}"
             continue
         sizes = ", ".join(f"{parameters / 1e6:.1f} M" for _, parameters in weights.values())
@@ -169,7 +169,7 @@ def _metrics() -> Iterator[tuple[str, str]]:
 
 
 def about(kind: str, name: str) -> str:
-    """What a registered plug-in says of itself in a sentence, or why it is broken."""
+    """Return the first sentence of a plug-in's docstring, or why the plug-in is broken."""
     from srbench.cli.descriptions import first_sentence
 
     try:

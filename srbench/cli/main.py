@@ -37,30 +37,30 @@ SECTIONS = {
     "Train": (train, export, convert),
     "Files": (data, weights, doctor),
 }
-"""Commands as the help lists them."""
+"""Commands by section of the help."""
 
 
 KEEPING = ("run", "score", "train", "upscale", "data", "weights")
-"""Commands that keep finished work when they are interrupted."""
+"""Commands that keep finished work if interrupted."""
 
 
 class CommandLine(click.Group):
-    """The group of all commands: lists them in sections, and reports an error in one line on stderr.
+    """The group of all commands: its help has sections, and an error is one line on stderr.
 
     Exit codes: 1 for unusable input, 2 for a wrong command line, 130 after Ctrl-C, 143 after SIGTERM.
     """
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List only the commands; the epilogue names the two options, so that the help fits on one screen."""
+        """List only the commands; the epilog names the two options, so the help fits on one screen."""
         for title, commands in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(f"{command.name:9}", command.get_short_help_str(80)) for command in commands])
 
     def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:  # noqa: ANN401
-        """Refuse arguments that are not UTF-8, as records, reports and links are."""
+        """Refuse arguments that are not UTF-8: records and reports, which are UTF-8, could not contain them."""
         for text in args:
             if text.encode(errors="ignore").decode() != text:
-                raise SRBenchError(f"{text} is not UTF-8, as names in records are; rename the file or folder")
+                raise SRBenchError(f"{text} is not UTF-8, so records cannot contain it; rename the file or folder")
         return super().make_context(info_name, args, *more, **extra)
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own
@@ -70,7 +70,7 @@ class CommandLine(click.Group):
         end_quickly()
         warnings.showwarning = _show_warning
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):  # characters that the terminal's encoding lacks are escaped
+            if isinstance(stream, TextIOWrapper):  # escape characters that the terminal's encoding lacks
                 stream.reconfigure(errors="backslashreplace")
         keeps = [*(sys.argv[1:] if args is None else args), ""][0] in KEEPING
         try:
@@ -82,7 +82,9 @@ class CommandLine(click.Group):
         except (SRBenchError, click.ClickException) as error:
             _fail(str(error), 1)
         except (KeyboardInterrupt, click.Abort) as error:
-            cause = error.__cause__ if isinstance(error, click.Abort) else error  # click turns one into the other
+            cause = (
+                error.__cause__ if isinstance(error, click.Abort) else error
+            )  # click turns KeyboardInterrupt into Abort
             if isinstance(cause, Interrupted):
                 _fail(f"interrupted; {cause}. Rerun the same command to resume.", cause.code)
             kept = "; finished work is kept. Rerun the same command to resume."
@@ -92,7 +94,7 @@ class CommandLine(click.Group):
         except MemoryError as error:
             _fail(f"too little memory ({error or 'none was left'}); ask for fewer or smaller images", 1)
         except OSError as error:
-            text = error.strerror or one_line(error)  # many libraries raise an OSError that has only a text
+            text = error.strerror or one_line(error)  # many libraries raise an OSError with only a message
             place = "" if error.filename is None else f"{error.filename}: "
             _fail(f"{place}{text}{'; finished work is kept' if keeps else ''}", 1)
         sys.exit(code if isinstance(code, int) else 0)
@@ -104,7 +106,7 @@ def _fail(text: str, code: int) -> NoReturn:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """Show a warning as one line on stderr, without the line of code."""
+    """Show a warning as one line on stderr, without its source line."""
     say(f"warning: {message}")
 
 

@@ -14,6 +14,7 @@ from srbench.interfaces import TEMPERATURE, SRBenchError
 from srbench.run_folder.request import SAMPLES, SUITE
 from srbench.terminal.output import say, show
 from srbench.terminal.progress import shown_progress
+from srbench.words import number_of
 
 if TYPE_CHECKING:
     from srbench.benchmark.engines import WorkerCount
@@ -28,13 +29,13 @@ ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard",
 @options.models(
     help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of results made "
     "elsewhere, FILE.pth, FILE.pt, FILE.onnx, file.py:Name, file.py:Name:CHECKPOINT or package.module:Name. Append "
-    "+consistent to make outputs downscale to the LR image. [required, here or in BENCH.TOML]"
+    "+consistent to project outputs onto the LR image. [required, here or in BENCH.TOML]"
 )
 @click.option(
     "--scale",
     type=options.SCALES,
     metavar="S,...",
-    help="Upscaling factors. [default: that of --hr and --lr, else of the models' weights]",
+    help="Upscaling factors. [default: from the sizes of --hr and --lr, else from the models' weights]",
 )
 @click.option(
     "--data",
@@ -81,14 +82,12 @@ ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard",
 @click.option(
     "--shard",
     metavar="I/N",
-    help="Do part I of N of the images, in an --out folder of its own; srbench "
+    help="Measure part I of N of the images, with an --out folder for each part; srbench "
     "merge joins the parts. [default: all images]",
 )
-@options.names(
-    "--again", help="Make the outputs of these models, by label, again. [default: only what the run folder lacks]"
-)
+@options.names("--again", help="Labels of models to run again. [default: sample only what the run folder lacks]")
 @options.published
-@click.option("--dry-run", is_flag=True, help="Print what would be done, with estimated time and disk space.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be done, with estimated time and disk space.")
 def run(
     bench: Path | None,
     workers: WorkerCount,
@@ -100,10 +99,10 @@ def run(
     """Measure models on images and write a report.
 
     Options come from BENCH.TOML (see srbench init), the command line, or both. If interrupted, rerun the same command
-    to resume. More models, temperatures, metrics or images are added to the same run folder.
+    to resume. A run folder can be extended with more models, temperatures, metrics or images.
 
     Several datasets, scales, suites or degradations make a matrix: a run folder for every combination, and one table
-    of all.
+    of them all.
     """
     named = ", ".join(values["models"] or ([] if bench is None else [str(bench)]))
     with shown_progress(f"opening {named}" if named else "") as progress:
@@ -115,7 +114,7 @@ def run(
         except RequestError as error:
             raise click.UsageError(f"{error}.") from None
         outcome = nothing_left(specs[0]) if len(specs) == 1 and not dry_run else None
-        if outcome is None:  # torch is needed
+        if outcome is None:  # only now is torch needed
             from srbench.benchmark.estimate import estimate
             from srbench.benchmark.run import run as run_spec
             from srbench.matrix.run import estimate_matrix, run_matrix
@@ -124,11 +123,11 @@ def run(
                 for line in estimate(specs[0]) if len(specs) == 1 else estimate_matrix(specs):
                     show(line)
                 return
-            finished = partial(report_cell, shard=values["shard"], published=published)
+            report_finished = partial(report_cell, shard=values["shard"], published=published)
             if len(specs) == 1:
                 outcome = run_spec(specs[0], progress, workers, engine)
             else:
-                outcome = run_matrix(specs, progress, workers, engine, finished)
+                outcome = run_matrix(specs, progress, workers, engine, report_finished)
         written = None
         if outcome.usable and values["shard"] is None:
             written = written_report([outcome.folder], progress, published=published, runs_code=True)
@@ -166,12 +165,12 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: WorkerCo
     default="0",
     type=options.resampled,
     metavar="K|all",
-    help="Also run the models again, for K outputs or all, and compare.",
+    help="Also run the models again, for K items or all, and compare their outputs.",
 )
 @click.option(
     "--allow-unverified",
     is_flag=True,
-    help="Exit with 0 if something could not be verified, but nothing is contradicted.",
+    help="Exit with 0 if something could not be verified, as long as nothing is contradicted.",
 )
 @click.option(
     "--format",
@@ -179,15 +178,14 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: WorkerCo
     default="text",
     metavar="text|json",
     type=click.Choice(["text", "json"]),
-    help="Format of the findings; json has all of them.",
+    help="Format of the findings; json lists all of them.",
 )
 @options.device(help="Device for --resample; auto takes a GPU if there is one.")
 def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool, form: str, device: str) -> None:
-    """Check files, values and report of a run again.
+    """Check that files, values and report of a run are genuine.
 
-    Records and images are compared with their hashes, pairs with the dataset, and the tables of the report with the
-    records; saved images are measured again.
-    The result is kept in verified.json, which srbench index shows.
+    Compares records and images with their hashes, pairs with the dataset, and the report's tables with the records,
+    and measures the saved images again. The result is saved in verified.json, which srbench index shows.
     Exit codes: 0 if every value is verified, 1 if anything is contradicted, 3 if something could not be verified.
     docs/verify.md lists all findings.
     """
@@ -212,7 +210,7 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
         try:
             write_verified(findings)
         except OSError as error:
-            say(f"{run_folder}: cannot keep the result in it ({error.strerror})")
+            say(f"{run_folder}: cannot save verified.json ({error.strerror})")
         if form == "text":
             show(findings.text())
         checks.append(findings)
@@ -231,7 +229,7 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
 @click.argument("folders", metavar="RUN...", type=options.PATH, nargs=-1, required=True)
 @options.folder("--out", help="New run folder. [default: runs/DATE-merged]")
 def merge(folders: tuple[Path, ...], out: Path | None) -> None:
-    """Join runs of one protocol, such as shards.
+    """Merge runs of one protocol, such as shards.
 
     Copies them into a new run folder and writes its report.
     """
@@ -258,15 +256,15 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
 @click.argument("folders", metavar="[LABEL=]DIR...", nargs=-1, required=True)
 @options.folder(
     "--hr",
-    help="Folder of HR images, paired by file name (NAME also with NAMEx4 or NAME_x4). Without it, metrics that need HR "
-    "are left out.",
+    help="Folder of HR images, paired by file name; images in DIR may be called NAMEx4 or NAME_x4. Without it, metrics "
+    "that need HR are left out.",
 )
 @options.folder("--lr", help="Folder of LR images, paired by file name. Without it, metrics that need LR are left out.")
 @click.option(
     "--scale",
     type=options.COUNT,
     metavar="S",
-    help="Upscaling factor, for protocols that crop the border by it. [default: that of --lr]",
+    help="Upscaling factor, for protocols that crop borders of that width. [default: from the sizes of --lr]",
 )
 @click.option(
     "--suite",
@@ -276,7 +274,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
 )
 @options.metrics(
     help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name; fid "
-    "and kid compare DIR with --hr as sets. [default: those of the suite that apply]"
+    "and kid compare DIR with --hr as sets. [default: those of the suite for which all images are given]"
 )
 @click.option(
     "--format",
@@ -301,41 +299,42 @@ def measure(
     form: str,
     workers: int | None,
 ) -> None:
-    """Measure folders of images, against HR images or alone.
+    """Measure folders of images, with or without HR images.
 
     Prints one row per image and the mean; for several DIRs, one row per DIR, with intervals and paired tests.
-    Name several samples of an image NAME_sample0.png, NAME_sample1.png and so on.
+    Samples of an image are called NAME_sample0.png, NAME_sample1.png and so on.
     """
     with shown_progress(reading(folders)) as progress:
         from srbench.benchmark.measure import labelled, measure_folders, to_json_text
         from srbench.reporting.scores import measured_table
         from srbench.run_folder.protocol import protocol_line
 
-        found = measure_folders(
+        measured = measure_folders(
             labelled(folders), hr, lr, names=metrics, progress=progress, suite=suite, workers=workers, scale=scale
         )
     if form == "json":
-        show(to_json_text(found[0].facts() if len(found) == 1 else {one.label: one.facts() for one in found}))
-    elif len(found) == 1 and form in ("table", "csv"):
-        show(measured_table(found[0]) if form == "table" else found[0].csv())
+        facts = {folder.label: folder.facts() for folder in measured}
+        show(to_json_text(measured[0].facts() if len(measured) == 1 else facts))
+    elif len(measured) == 1 and form in ("table", "csv"):
+        show(measured_table(measured[0]) if form == "table" else measured[0].csv())
     else:
         from srbench.reporting.folders import folders_text
 
-        for part in folders_text(found, form, None if hr is None else hr.resolve().name):
-            show(part)
-    if form == "table" and found[0].metrics:
-        show(protocol_line(found[0].suite, found[0].metrics))
-    if failures := sum(len(one.failures) for one in found):
-        click.echo(f"srbench: {failures} could not be measured, see above", err=True)
+        for text in folders_text(measured, form, None if hr is None else hr.resolve().name):
+            show(text)
+    if form == "table" and measured[0].metrics:
+        show(protocol_line(measured[0].suite, measured[0].metrics))
+    if failures := sum(len(folder.failures) for folder in measured):
+        click.echo(f"srbench: {number_of(failures, 'result')} could not be measured, see above", err=True)
         context.exit(1)
 
 
 @click.command()
 @click.argument("file", metavar="[FILE]", default="bench.toml", type=options.PATH)
 def init(file: Path) -> None:
-    """Write a file of options for srbench run, to edit.
+    """Write a template with the options of srbench run.
 
-    FILE is bench.toml unless given; one that exists is not overwritten.
+    FILE is bench.toml by default; an existing file is not overwritten.
     """
     from importlib.resources import files
 

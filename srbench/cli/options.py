@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their values are read. Nothing here loads torch."""
+"""Options that several commands share, and the parsers of their values. Nothing here loads torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Command = Callable[..., Any]
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several options as one decorator, in this order."""
+    """Combine several options into one decorator, in this order."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -31,35 +31,35 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 
 def records_of(command: click.Command, context: click.Context) -> list[tuple[str, str]]:
-    """Names and help of the options of a command."""
-    found = [one for one in command.get_params(context) if isinstance(one, click.Option)]
-    return [record for option in found if (record := option.get_help_record(context))]
+    """Return names and help of the options of a command."""
+    options = [parameter for parameter in command.get_params(context) if isinstance(parameter, click.Option)]
+    return [record for option in options if (record := option.get_help_record(context))]
 
 
 class LongCommand(click.Command):
-    """A command of many options: its help lists those that people use first, then the ``advanced``."""
+    """A command with many options: its help lists the common options first, then the ``advanced`` ones."""
 
     def __init__(self, *arguments: Any, advanced: Sequence[str], **more: Any) -> None:  # noqa: ANN401 - click's own
-        """``advanced`` has names as ``--tile``."""
+        """``advanced`` are names such as ``--tile``."""
         super().__init__(*arguments, **more)
         self.advanced = advanced
 
     def sections(self, context: click.Context) -> dict[str, list[tuple[str, str]]]:
-        """Names and help of the options, by the title of their section."""
-        found: dict[str, list[tuple[str, str]]] = {"Options": [], "Advanced": []}
+        """Return names and help of the options, by title of their section."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Advanced": []}
         for names, text in records_of(self, context):
-            found["Advanced" if names.split()[0] in self.advanced else "Options"].append((names, text))
-        return found
+            sections["Advanced" if names.split()[0] in self.advanced else "Options"].append((names, text))
+        return sections
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the sections."""
+        """Write the help of the options, section by section."""
         for title, records in self.sections(ctx).items():
             with formatter.section(title):
                 formatter.write_dl(records)
 
 
 def whole(smallest: int, largest: int = 2**31 - 1) -> Callable[[str | int], int]:
-    """Type of an option: a whole number from ``smallest`` to ``largest``."""
+    """Return the type of an option that takes a whole number from ``smallest`` to ``largest``."""
 
     def read(text: str | int) -> int:
         number = _number(str(text))
@@ -72,12 +72,12 @@ def whole(smallest: int, largest: int = 2**31 - 1) -> Callable[[str | int], int]
 
 
 def _number(text: str) -> int:
-    """The whole number that a text states; -1 for any other text. Python reads no number of more than 4300 digits."""
+    """Parse a whole number; -1 for any other text. Python raises for more than 4300 digits, hence the limit."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 4000 else -1
 
 
 def listed(read: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
-    """Type of an option with values separated by commas; a repeated value counts once."""
+    """Return the type of an option with comma-separated values; a repeated value counts once."""
     return lambda text: tuple(dict.fromkeys(read(part.strip()) for part in text.split(",")))
 
 
@@ -120,7 +120,7 @@ def _workers(text: str) -> int | Literal["gpus"]:
 
 
 def resampled(text: str) -> int | Literal["all"]:
-    """Type of ``--resample``: a number of items, or ``all``."""
+    """Parse ``--resample``: a number of items, or ``all``."""
     if text == "all":
         return "all"
     if (number := _number(text)) < 0:
@@ -129,7 +129,7 @@ def resampled(text: str) -> int | Literal["all"]:
 
 
 def data(text: str) -> tuple[str, ...]:
-    """Type of ``--data``: names or folders, separated by commas; the name of a folder may have a comma."""
+    """Parse ``--data``: names or folders, separated by commas; an existing folder may have commas in its name."""
     return (text,) if Path(text).exists() else NAMES(text)
 
 
@@ -139,8 +139,8 @@ NAMES = listed(_name)
 SCALES = listed(whole(2))
 
 TILES = (
-    "Upscale in tiles of PX x PX LR pixels to save memory. SRFlow gives the same result up to rounding, other networks "
-    "if they see at most 16 pixels far; otherwise they differ at the seams."
+    "Upscale in tiles of PX x PX LR pixels to save memory. SRFlow gives the same result up to rounding, as do networks "
+    "with a receptive field of up to 16 pixels to each side; others differ at the seams."
 )
 
 models = partial(click.option, "--models", type=NAMES, metavar="MODEL,...")
@@ -175,20 +175,20 @@ workers = click.option(
     "--workers",
     type=_workers,
     metavar="N|gpus",
-    help="Worker processes, one thread each. On a GPU, one samples and N "
-    "measure; gpus: one samples on each GPU. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
+    help="Worker processes, one thread each. On a GPU, one process samples and N measure; "
+    "gpus: one process samples on each GPU. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
 )
 engine = click.option(
     "--engine",
     metavar="NAME",
-    help="Where the work is done: dask, a Dask cluster of --workers on this machine; dask:ADDRESS, a running "
+    help="Where the work is done: dask for a Dask cluster of --workers on this machine, dask:ADDRESS for a running "
     "scheduler. [default: processes on this machine]",
 )
 measuring_workers = partial(click.option, "--workers", type=COUNT, metavar="N")
 published = click.option(
     "--published",
     is_flag=True,
-    help="Add the rows of papers with the same data, scale and protocol below the table.",
+    help="Add published results for the same data, scale and protocol below the table.",
 )
 page = together(
     click.option(
@@ -197,7 +197,7 @@ page = together(
         default=0,
         type=whole(0, 65535),
         show_default=False,
-        help="Port to listen on. [default: any that is free]",
+        help="Port to listen on. [default: any free port]",
     ),
     click.option("--no-browser", is_flag=True, help="Only print the address, without opening a browser."),
 )

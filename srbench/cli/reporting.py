@@ -1,4 +1,4 @@
-"""Commands that show what was measured: report, compare, view. Imports that load torch are inside them."""
+"""Commands that show results: report, compare, view. Imports that load torch are inside them."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=options.PATH)
 @options.names("--format", "formats", metavar="md|html|tex|csv,...", help="Formats to write. [default: all]")
-@click.option("--single-file", is_flag=True, help="Embed the images in report.html: one file below 8 MB, to mail.")
+@click.option("--single-file", is_flag=True, help="Embed the images in report.html: one file of at most 8 MB, to mail.")
 @click.option(
     "--images",
     "most",
     type=options.COUNT,
     metavar="N",
-    help="With --single-file, embed only the N images on which the leading models differ most. [default: all that fit]",
+    help="With --single-file, embed only the N images where the leading models differ most. [default: as many as fit]",
 )
-@options.folder("--out", help="Folder of the report. [default: RUN/report, or runs/report of several]")
+@options.folder("--out", help="Folder of the report. [default: RUN/report; runs/report for several runs]")
 @options.published
 @click.option(
     "--baseline",
     metavar="SETTING",
-    help="Row from which the plots show differences, such as bicubic or srflow-t0.8. [default: the first]",
+    help="Row that the plots subtract from every row, such as bicubic or srflow-t0.8. [default: the first row]",
 )
 @click.option("--intervals", is_flag=True, help="Print 95 % intervals below the means of table.tex.")
 def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - click's
-    """Write the report of a run, or of several.
+    """Write the report of one or several runs.
 
-    A run need not be finished. Several runs are joined in one table if they share a protocol. The folder of the report
-    is replaced as a whole, unless a file in it was added or changed since srbench wrote it.
+    Runs need not be finished. Several runs are merged into one table if they share a protocol. An existing report
+    folder is replaced as a whole, unless a file in it was added or changed since srbench wrote it.
     """
     if values["most"] is not None and not values["single_file"]:
         raise click.UsageError("--images goes with --single-file.")
@@ -62,22 +62,25 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
 @click.argument("a")
 @click.argument("b")
 @click.option(
-    "--run", type=options.PATH, metavar="RUN", help="Run that has models A and B. Without it, A and B are runs."
+    "--run",
+    type=options.PATH,
+    metavar="RUN",
+    help="Run that contains the models A and B. Without it, A and B are runs.",
 )
 def compare(a: str, b: str, run: Path | None) -> None:
     """Compare two models or two runs, image by image.
 
-    Add the temperature to the name of a model that samples: srflow-t0.8. The result is written into the run, or into A.
+    Append the temperature to the name of a model that samples: srflow-t0.8. The result is written into RUN, or into A.
     """
     with shown_progress(reading([run] if run else [a, b])):
         from srbench.reporting import compare as comparing
 
-        found = [comparing.compare_models(run, a, b)] if run else comparing.compare_runs(Path(a), Path(b))
-    for comparison in found:
+        comparisons = [comparing.compare_models(run, a, b)] if run else comparing.compare_runs(Path(a), Path(b))
+    for comparison in comparisons:
         path = comparing.write_comparison(comparison)
         show(f"A = {comparison.labels[0]}, B = {comparison.labels[1]}")
         show(comparing.terminal_table(comparison))
-        if comparison is found[0]:
+        if comparison is comparisons[0]:
             show(comparing.COLUMNS)
         show(comparing.verdict_sentences(comparison))
         show(path)
@@ -89,8 +92,8 @@ def compare(a: str, b: str, run: Path | None) -> None:
 def view(run: Path, port: int, no_browser: bool) -> None:
     """Open the report of a run in a browser.
 
-    The report is written first if it is missing or older than the records. The page is served on this machine alone;
-    press Ctrl-C to stop.
+    The report is written first if it is missing or older than the records. The page is only reachable from this
+    machine; press Ctrl-C to stop.
     """
     with shown_progress(reading([run])) as progress:
         from srbench.matrix.folder import is_matrix, runs_in
@@ -110,7 +113,7 @@ def view(run: Path, port: int, no_browser: bool) -> None:
 
 
 def reading(folders: Sequence[str | Path]) -> str:
-    """Words for a command that begins by reading folders."""
+    """Return the first progress message of a command that reads folders."""
     return f"reading {', '.join(map(str, folders))}"
 
 
@@ -119,9 +122,9 @@ class Written:
     """A report that was written."""
 
     lines: list[str | Table]
-    """What the terminal shows of it: the tables, what they say, and the files to open, the page first."""
+    """Lines for the terminal: the tables, their conclusions, and the files to open, the page first."""
     damaged: Sequence[str] = ()
-    """Runs of a matrix that cannot be read, with the reason."""
+    """Unreadable runs of a matrix, with the reason."""
 
     def show(self) -> None:
         """Print the lines."""
@@ -136,7 +139,7 @@ def written_report(
     out: Path | None = None,
     **settings: Any,  # noqa: ANN401 - those of write_report
 ) -> Written:
-    """Write the report of some runs, or of a matrix."""
+    """Write the report of runs that share a protocol, or of a matrix."""
     from srbench.matrix.folder import is_matrix
     from srbench.matrix.table import terminal_table as matrix_table
     from srbench.matrix.table import write_matrix_report
@@ -168,7 +171,7 @@ def written_report(
 
 
 def report_cell(outcome: Outcome, shard: str | None = None, *, published: bool = False) -> None:
-    """Say what was done in a cell of a matrix, and write its report, but not of a shard."""
+    """Print what the command did in a run of a matrix, and write the report of that run; for a shard, do nothing."""
     from srbench.reporting.report import write_report
 
     if shard is not None:
@@ -180,7 +183,7 @@ def report_cell(outcome: Outcome, shard: str | None = None, *, published: bool =
 
 
 def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = None) -> None:
-    """Show what a command has done, and its report. Raises SRBenchError that names what failed."""
+    """Show what a command did, and its report. Raises SRBenchError that names all failures."""
     if not outcome.sampled and not outcome.scored and not outcome.failures:
         items = f"all {outcome.items} items are" if outcome.items != 1 else "the only item is"
         say(f"nothing to do: {items} measured in {outcome.folder}")
@@ -189,7 +192,8 @@ def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = 
     if written is not None:
         written.show()
     if outcome.failures:
-        others = "all others were" if outcome.usable else "nothing else was there"
-        raise SRBenchError(f"{len(outcome.failures)} could not be measured ({others}): {'; '.join(outcome.failures)}")
+        rest = "all others were" if outcome.usable else "there are no others"
+        failed = number_of(len(outcome.failures), "result")
+        raise SRBenchError(f"{failed} could not be measured ({rest}): {'; '.join(outcome.failures)}")
     if written is not None and written.damaged:
         raise SRBenchError("; ".join(written.damaged))

@@ -1,4 +1,4 @@
-"""The command that describes one thing, or a run. Imports that load torch are inside the functions."""
+"""``srbench show``. Imports that load torch are inside the functions."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from srbench.interfaces import MetricFacts
 
 Fact = tuple[str, str]
-"""A fact and its value; the value is wrapped."""
+"""Name and value of a fact."""
 _INDENT = 14
-"""Column at which values begin."""
+"""Column where values begin."""
 
 
 @click.command("show")
 @click.argument("name", metavar="NAME|RUN")
 def show_command(name: str) -> None:
-    """Show the facts of a model, metric or dataset, or a run in short.
+    """Describe a model, metric, dataset or suite, or a run.
 
-    NAME is anything that srbench list shows. A RUN is shown as a README would: the answer, table and command in
-    Markdown.
+    NAME is anything that srbench list shows. A RUN is printed as Markdown for a README: the answer, the table and the
+    command.
     """
     from srbench.words import unknown
 
@@ -45,7 +45,7 @@ def show_command(name: str) -> None:
         click.echo("\n\n".join(readme(run) for run in runs_in(Path(name))))
         return
     if not kinds:
-        raise SRBenchError(unknown("name", name, {one for names in known.values() for one in names}))
+        raise SRBenchError(unknown("name", name, set().union(*known.values())))
     for number, kind in enumerate(kinds):
         show(f"{'' if number == 0 else chr(10)}{kind} {name}")
         for fact, value in _FACTS[kind](name):
@@ -53,7 +53,7 @@ def show_command(name: str) -> None:
 
 
 def _names() -> dict[str, Collection[str]]:
-    """All names by kind."""
+    """Return all names by kind."""
     from importlib.resources import files
 
     from srbench.cli.descriptions import presets
@@ -69,14 +69,14 @@ def _names() -> dict[str, Collection[str]]:
         "dataset": registered("datasets"),
         "benchmark set": benchmark_sets(),
         "suite": suite_names(),
-        "degradation": preset_names(files("srbench.data.degradations")),  # without reading any, which needs torch
+        "degradation": preset_names(files("srbench.data.degradations")),  # not read_degradation, which loads torch
         "preset": {preset for _, preset, _ in presets()},
         "weights": released_weights(),
     }
 
 
 def _wrapped(fact: str, value: str) -> str:
-    """A fact on as many lines as the terminal needs; what cannot be broken, such as an address, stays whole."""
+    """Wrap a fact to the width of the terminal, but never inside a word, such as an address."""
     return textwrap.fill(
         value,
         max(shutil.get_terminal_size().columns, 2 * _INDENT),
@@ -242,4 +242,4 @@ _FACTS: dict[str, Callable[[str], Iterator[Fact]]] = {
     "preset": _preset,
     "weights": _weights,
 }
-"""Facts of one name of a kind."""
+"""Functions that yield the facts of a name, by kind."""

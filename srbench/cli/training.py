@@ -22,7 +22,7 @@ torchrun --nproc-per-node 4 -m -- srbench train --resume runs/rrdb-mini-x8
 @click.command(epilog=_EXAMPLES)
 @click.argument("name", required=False, metavar="[MODEL]")
 @options.preset(
-    help="Size of the network, and schedule: NAME (srbench list presets) or a TOML file. [required without --resume]"
+    help="Network size and schedule: NAME (srbench list presets) or a TOML file. [required without --resume]"
 )
 @click.option(
     "--set",
@@ -44,29 +44,29 @@ torchrun --nproc-per-node 4 -m -- srbench train --resume runs/rrdb-mini-x8
     type=options.PATH,
     metavar="FILE|TRAINING",
     help="Weights to start from: a file, or the "
-    "folder of a training. [default: rrdb random weights, srflow and esrgan the packaged RRDB, "
-    "srflow-perceptual the packaged SRFlow]",
+    "folder of a training. [default: random for rrdb, the packaged RRDB for srflow and esrgan, "
+    "the packaged SRFlow for srflow-perceptual]",
 )
 @options.folder("--out", help="Folder of the training. [default: runs/MODEL-PRESET]")
 @click.option(
     "--log-with",
     type=click.Choice(["tensorboard", "wandb", "trackio"]),
     metavar="tensorboard|wandb|trackio",
-    help="Also send losses and metrics to a tracker, which has to be installed. TensorBoard writes into the folder. "
+    help="Also send losses and metrics to a tracker, which must be installed. TensorBoard writes into the folder. "
     "[default: none]",
 )
 @options.device()
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Only print what would be trained, and estimates of its memory, operations and hours. Writes nothing; "
-    "images and initial weights need not be there.",
+    help="Only print what would be trained, with estimated memory, operations and hours. Works without images and "
+    "initial weights.",
 )
 @click.option(
     "--resume",
     type=options.PATH,
     metavar="TRAINING",
-    help="Resume the training in this folder, with the options it was begun with.",
+    help="Resume the training in this folder, with its original options.",
 )
 def train(name: str | None, device: str, resume: Path | None, **given: object) -> None:
     """Train a model on folders of images.
@@ -86,7 +86,7 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
     from srbench.weights.files import weights_in
 
     if os.environ.get("RANK", "0") != "0":
-        warnings.simplefilter("ignore")  # process 0 has shown it
+        warnings.simplefilter("ignore")  # process 0 shows them
     if "start" in asked:
         asked["start"] = weights_in(Path(str(asked["start"])))
     metrics = () if "dry_run" in asked else leading_metrics()
@@ -103,15 +103,17 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
 
 
 def _check(name: str | None, resume: Path | None, asked: Mapping[str, object]) -> None:
-    """Raise UsageError for options that do not go together, or are missing."""
+    """Raise UsageError for missing options, and for options that exclude each other."""
     images = asked.keys() & {"data", "hr", "lr"}
-    known = [{"data"}, {"hr", "lr"}, *([set()] if "dry_run" in asked else [])]
+    allowed = [{"data"}, {"hr", "lr"}, *([set()] if "dry_run" in asked else [])]
     if resume is not None:
         if name or asked:
             raise click.UsageError("--resume takes everything else from the training folder; leave other options out.")
     elif not (name and "preset" in asked and (images or "dry_run" in asked)):
         raise click.UsageError("Give a model, --preset, and --data or --hr and --lr; or --resume TRAINING.")
-    elif images not in known:
+    elif images not in allowed:
         raise click.UsageError("Give --data DIR, from which LR is made, or --hr DIR and --lr DIR, paired by file name.")
     elif "lr" in asked and "validation" in asked:
-        raise click.UsageError("--lr and --validation exclude each other: with --lr, some pairs are held out.")
+        raise click.UsageError(
+            "--lr and --validation exclude each other: with --lr, some pairs are held out for validation."
+        )

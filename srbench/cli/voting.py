@@ -1,4 +1,4 @@
-"""The command that asks people: srbench vote. Imports that load torch are inside the functions."""
+"""``srbench vote``. Imports that load torch are inside the functions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", type=options.PATH)
-@options.models(help="Models or rows to vote on, such as esrgan,srflow-t0.8. [default: all]")
+@options.models(help="Models or rows of the table to vote on, such as esrgan,srflow-t0.8. [default: all]")
 @click.option(
     "--reference",
     metavar="hr|lr",
     type=click.Choice(["hr", "lr"]),
-    help="Reference shown between the outputs. [default: hr if the run has HR images]",
+    help="Reference shown between the outputs. [default: hr; lr for a run without HR images]",
 )
 @click.option("--votes", default=60, type=options.COUNT, metavar="N", help="Questions per rater.")
 @options.seed(default=0, help="Random seed of the questions.")
-@click.option("--tally", is_flag=True, help="Print the result of the votes instead of asking.")
+@click.option("--tally", is_flag=True, help="Print the result of the votes so far, without serving the page.")
 @options.page
 def vote(
     run: Path,
@@ -41,7 +41,8 @@ def vote(
 ) -> None:
     """Ask people which outputs they prefer, in a browser.
 
-    Outputs are shown blind, in pairs, beside HR or LR. Votes are kept in RUN; reports show them. Press Ctrl-C to stop.
+    Raters see unlabelled outputs in pairs, beside HR or LR. Votes are saved in RUN; reports show them. Press Ctrl-C to
+    stop.
     """
     if tally:
         _show_tally(run)

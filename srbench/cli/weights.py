@@ -12,31 +12,31 @@ from srbench.terminal.output import say, show
 _SHA256 = click.option(
     "--sha256",
     metavar="HEX",
-    help="SHA-256 that the file must have. [default: the one that srbench list weights shows]",
+    help="SHA-256 that the file must have. [default: as srbench show NAME prints]",
 )
 
 
 @click.command()
 @click.argument("checkpoint", type=options.PATH)
-@options.preset(required=True, help="Size of the network, such as df2k-x4: NAME (srbench list presets) or a TOML file.")
-@options.file("--out", help="Weights file to write. [default: CHECKPOINT.safetensors, in this folder]")
-@options.one_model(help="Model of the checkpoint, if several fit: rrdb or esrgan. [default: the one that fits]")
+@options.preset(required=True, help="Network size, such as df2k-x4: NAME (srbench list presets) or a TOML file.")
+@options.file("--out", help="Weights file to write. [default: CHECKPOINT.safetensors in the current folder]")
+@options.one_model(help="Model of the checkpoint, if several fit: rrdb or esrgan. [default: the only model that fits]")
 def convert(checkpoint: Path, preset: str, out: Path | None, model: str | None) -> None:
     """Convert an official checkpoint to a weights file.
 
-    CHECKPOINT is a file that the authors of SRFlow, RRDB or ESRGAN released (docs/weights.md).
+    CHECKPOINT is a file released by the authors of SRFlow, RRDB or ESRGAN (docs/weights.md).
     """
     from srbench.models.official import convert as convert_checkpoint
 
     out = out or Path(f"{checkpoint.stem}.safetensors")
-    found = convert_checkpoint(checkpoint, preset, out, model)
-    say(f"{checkpoint}: {found}, preset {preset}")
+    converted = convert_checkpoint(checkpoint, preset, out, model)
+    say(f"{checkpoint}: {converted}, preset {preset}")
     show(out)
 
 
 @click.group()
 def weights() -> None:
-    """Fetch or add the weights that authors released.
+    """Fetch or add weights released by authors of models.
 
     srbench list weights shows them.
     """

@@ -69,7 +69,7 @@ def test_a_dataset_that_fails_on_one_image(command, photos, fault, said):
     Path("own.py").write_text(OWN.replace("FAULT", fault))
     done = measured(command, "own.py:OwnLR")
     assert (done.code, said in done.err) == (1, True), done.err
-    assert "1 could not be measured" in done.err
+    assert "1 result could not be measured" in done.err
     assert len(rows_of(RunFolder.read(Path("run")))) == len(list(photos.iterdir())) - 1
 
 

@@ -63,7 +63,7 @@ def test_failures_are_named_again_at_the_end(command, photos):
     assert found.code == 1
     assert "run/report/report.md" in found.out
     assert found.err.splitlines()[0].startswith(f"failed: {photos}/b.png: not an image")
-    assert found.err.splitlines()[-1].startswith("srbench: 1 could not be measured (all others were): ")
+    assert found.err.splitlines()[-1].startswith("srbench: 1 result could not be measured (all others were): ")
 
 
 def test_a_wrong_command_line(command, photos):

@@ -12,5 +12,5 @@ def test_an_installation_is_whole_or_not(command, monkeypatch):
     found = command("doctor")
     assert found.code == 1
     assert [line for line in found.out.splitlines() if line.startswith("MISSING")] == [
-        "MISSING  packaged photographs: install srbench again"
+        "MISSING  packaged photographs: reinstall srbench"
     ]

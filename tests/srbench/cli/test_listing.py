@@ -79,7 +79,7 @@ def test_a_matrix_is_a_line_per_run_that_has_begun(command, photos):
 
 
 def test_nothing_to_list(command, photos):
-    assert "no such folder; name the one" in command("list", "runs").err
+    assert "no such folder; name the folder of your runs" in command("list", "runs").err
     assert "no runs in it; srbench run makes one" in command("list", "runs", photos).err
     assert "DIR goes with srbench list runs" in command("list", "models", photos).err
 

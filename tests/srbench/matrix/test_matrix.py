@@ -270,7 +270,9 @@ def test_what_cannot_run_is_named_and_all_else_runs(command, bench):
     models = "models.py:Nearest,models.py:Broken"
     found = command("run", bench, "--models", models, "--suite", "own.toml", "--workers", 1)
     assert found.code == 1
-    assert found.err.splitlines()[-1].startswith("srbench: 2 could not be measured (all others were): one-x3-own: ")
+    assert found.err.splitlines()[-1].startswith(
+        "srbench: 2 results could not be measured (all others were): one-x3-own: "
+    )
     assert "one-x3-own: nothing is measured yet" in found.out
     assert {line["scale"] for line in means()} == {"4"}
 
