@@ -175,8 +175,8 @@ workers = click.option(
     "--workers",
     type=_workers,
     metavar="N|gpus",
-    help="Worker processes, one thread each. On a GPU, one process samples and N measure; "
-    "gpus: one process samples on each GPU. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
+    help="Worker processes, one thread each; gpus: one process for each GPU. "
+    "[default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
 )
 engine = click.option(
     "--engine",
