@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from srbench.data import DataError
-from srbench.data.datasets import Folder, PairedFolders, cropped, packaged_photos, scale_of_folders
+from srbench.data.datasets import Folder, PairedFolders, cropped, scale_of_folders
 from srbench.images import ImageError
 from srbench.images.io import quantize_floor, read_image, write_png
 from srbench.images.resize import downscale_uint8
@@ -14,17 +14,6 @@ def levels(image):
     """[0, 1] -> uint8, exactly: fails where a value is no multiple of 1/255."""
     assert torch.equal(image.mul(255).round().div(255), image)
     return image.mul(255).round().to(torch.uint8)
-
-
-def test_packaged_photos():
-    photos = packaged_photos(8)
-    assert photos.name == "photos"
-    assert len(photos) == 22 == len(list(photos))
-    assert list(photos) == sorted(photos)
-    pair = photos.read("astronaut")
-    assert pair.hr.shape == tuple(8 * side if i else side for i, side in enumerate(pair.lr.shape))
-    attribution = (photos.folder / "ATTRIBUTION.md").read_text()
-    assert all(name in attribution for name in photos), "every photograph has its author"
 
 
 def test_hr_only_is_cropped_to_a_multiple_and_shrunk(photos):
@@ -38,13 +27,10 @@ def test_hr_only_is_cropped_to_a_multiple_and_shrunk(photos):
 
 def test_crop_takes_the_centre_of_hr_before_lr_is_made(photos):
     pair = cropped(Folder(photos, 4), 4, 22).read("c")  # 40 x 32
+    assert cropped(Folder(photos, 4), 4, 1000).read("b").hr.shape == (3, 32, 40), "a larger crop leaves it whole"
     hr = quantize_floor(read_image(photos / "c.png"))[:, 9:29, 5:25]
     assert torch.equal(levels(pair.hr), hr)
     assert torch.equal(levels(pair.lr), downscale_uint8(hr, 4))
-
-
-def test_a_crop_larger_than_the_image_leaves_it_whole(photos):
-    assert cropped(Folder(photos, 4), 4, 1000).read("b").hr.shape == (3, 32, 40)
 
 
 @pytest.fixture

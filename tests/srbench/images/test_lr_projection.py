@@ -36,8 +36,9 @@ def way(request, monkeypatch):
 
 
 @pytest.mark.usefixtures("way")
-@pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 1), (2, 3), (9, 6), (13, 7), (31, 40)])
+@pytest.mark.parametrize(
+    ("scale", "size"), [(1, (2, 3)), (2, (1, 1)), (2, (31, 40)), (3, (9, 6)), (4, (4, 1)), (4, (13, 7)), (8, (1, 5))]
+)
 def test_it_is_the_back_projection(scale, size):
     """In float64 to rounding, and so in float32."""
     lr, hr = images(2, 3, *size), images(4, 1, 3, scale * size[0], scale * size[1])
@@ -115,14 +116,7 @@ def test_autocast_rounds_nothing():
     assert torch.equal(found, make_consistent(hr, lr, 4))
 
 
-def test_a_batch_is_its_images():
-    lr = images(5, 3, 21, 33).float()
-    assert torch.equal(upscale_consistently(lr, 4)[3], upscale_consistently(lr[3], 4))
-    assert torch.equal(upscale_consistently(lr, 4)[3, 1], upscale_consistently(lr[3, 1], 4))
-
-
-@pytest.mark.parametrize("scale", [2, 4, 8])
-@pytest.mark.parametrize("size", [(6, 9), (1, 5)])
+@pytest.mark.parametrize(("scale", "size"), [(2, (6, 9)), (4, (1, 5)), (8, (6, 9))])
 def test_it_shrinks_back(scale, size):
     """Also white noise, which no photograph is, to a level or two in rms; bicubic alone misses it by dozens."""
     lr = images(2, 3, *size)
@@ -143,13 +137,6 @@ def test_what_shrinking_hides_stays(scale):
     assert (project(fitting, lr, scale) - fitting).abs().mean() < 0.015
     assert (project(fitting + hidden, lr, scale) - fitting - hidden).abs().mean() < 0.015
     assert hidden.abs().mean() > 0.2
-
-
-def test_what_fits_and_is_in_range_is_left_alone():
-    hidden = images(1, 3, 16, 16) - 0.5
-    hr = 0.5 + 0.1 * (hidden - upscale_consistently(downscale(hidden, 2), 2))
-    torch.testing.assert_close(make_consistent(hr, downscale(hr, 2), 2), hr, rtol=0, atol=1e-2)
-    torch.testing.assert_close(make_consistent(hr, downscale(hr, 2), 2), project(hr, downscale(hr, 2), 2))
 
 
 @pytest.mark.parametrize("scale", [4, 8])

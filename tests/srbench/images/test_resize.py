@@ -13,7 +13,7 @@ from srbench.images import ImageError
 from srbench.images.resize import downscale, downscale_uint8, upscale, upscale_uint8
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "metrics.json").read_text())
-SIZES = [(1, 3), (4, 1), (2, 5), (7, 11), (13, 9)]
+SIZES = [(1, 3), (4, 1), (7, 11)]
 
 
 def keys(x):
@@ -46,17 +46,11 @@ def random_image(height, width, dtype=torch.float64):
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
 @pytest.mark.parametrize("size", SIZES)
-def test_downscale_is_the_dense_matrix(size, scale):
+def test_both_are_products_with_the_dense_matrix(size, scale):
     height, width = size
     images = random_image(height * scale, width * scale)
     expected = dense(height * scale, height) @ images @ dense(width * scale, width).t()
     torch.testing.assert_close(downscale(images, scale), expected, rtol=0, atol=1e-13)
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4, 8])
-@pytest.mark.parametrize("size", SIZES)
-def test_upscale_is_the_dense_matrix(size, scale):
-    height, width = size
     images = random_image(height, width)
     expected = dense(height, height * scale) @ images @ dense(width, width * scale).t()
     torch.testing.assert_close(upscale(images, scale), expected, rtol=0, atol=1e-13)
@@ -72,21 +66,12 @@ def test_uint8_is_rounded_after_rows_and_again_after_columns(scale):
     assert torch.equal(found.double(), expected)
     once = (dense(5 * scale, 5) @ images.double() @ dense(7 * scale, 7).t()).round().clamp(0, 255)
     assert not torch.equal(found.double(), once), "rounding once gives other values"
-
-
-def test_uint8_upscale_is_rounded_twice_too():
-    images = random_image(6, 5).mul(256).to(torch.uint8)
-    rows = (dense(6, 24) @ images.double()).round().clamp(0, 255)
-    expected = (rows @ dense(5, 20).t()).round().clamp(0, 255)
-    assert torch.equal(upscale_uint8(images, 4).double(), expected)
-
-
-def test_overshoot_is_clamped():
-    edge = torch.zeros(1, 8, 8, dtype=torch.uint8)
-    edge[:, :, 4:] = 255
-    assert upscale(edge.double(), 2).max() > 255
-    assert upscale_uint8(edge, 2).max() == 255
-    assert upscale_uint8(edge, 2).min() == 0
+    edge = torch.zeros(1, 6, 5, dtype=torch.uint8)
+    edge[:, :, 3:] = 255
+    rows = (dense(6, 6 * scale) @ edge.double()).round().clamp(0, 255)
+    assert upscale(edge.double(), scale).max() > 255, "so it has to be clamped"
+    expected = (rows @ dense(5, 5 * scale).t()).round().clamp(0, 255)
+    assert torch.equal(upscale_uint8(edge, scale).double(), expected)
 
 
 @pytest.mark.parametrize("key", GOLDEN)
@@ -114,18 +99,6 @@ def test_float32_stays_float32():
     images = random_image(16, 24, torch.float32)
     assert downscale(images, 4).dtype == torch.float32
     torch.testing.assert_close(downscale(images, 4).double(), downscale(images.double(), 4), rtol=0, atol=1e-6)
-
-
-def test_any_leading_dimensions():
-    images = random_image(8, 12)
-    assert torch.equal(downscale(images[0, 0], 4), downscale(images, 4)[0, 0])
-    assert torch.equal(upscale(images[None], 2), upscale(images, 2)[None])
-
-
-def test_scale_one_changes_nothing():
-    images = random_image(5, 7)
-    assert torch.equal(downscale(images, 1), images)
-    assert torch.equal(upscale(images, 1), images)
 
 
 @pytest.mark.parametrize("resize", [downscale, downscale_uint8])

@@ -9,9 +9,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from srbench.images.io import quantize_floor
 from srbench.images.resize import downscale_uint8
-from srbench.interfaces import ImagePair
 from srbench.metrics.colour_shift import ColourShift
-from srbench.metrics.loading import open_metric
 
 # Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula", 2005, table 1: pairs 1, 7, 9, 15, 17, 21, 25, 30, 34
 PUBLISHED = [
@@ -44,24 +42,3 @@ def test_against_scikit_image(coffee, samples):
 
 def test_the_true_image_has_none(coffee):
     assert ColourShift()(coffee.hr[None], coffee).tolist() == [0]
-
-
-def uniform(colour, side):
-    """(1, 3, side, side) uint8 of one colour."""
-    return torch.tensor(colour, dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, side, side)
-
-
-def test_one_colour_against_another():
-    grey, reddish = (128, 128, 128), (140, 120, 128)
-    pair = ImagePair("grey", uniform(grey, 8)[0] / 255, uniform(grey, 32)[0] / 255)
-    lab = [rgb2lab(np.array(colour, dtype=np.uint8)) for colour in (grey, reddish)]
-    value = ColourShift()(uniform(reddish, 32), pair).item()
-    assert value == pytest.approx(float(deltaE_ciede2000(*lab)), rel=1e-9)
-    assert value > 10
-
-
-def test_facts():
-    facts = open_metric("colour_shift").facts
-    assert (facts.direction, facts.group, facts.needs, facts.per) == (-1, "Consistency", ("LR",), "sample")
-    assert facts.signature == "COLOUR-SHIFT|Lab|floor|matlab-bicubic|ciede2000|v1"
-    assert "uint8 RGB by floor" in facts.protocol

@@ -16,7 +16,6 @@ from torch import nn
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.zoo import load_rrdb
 from srbench.interfaces import SRBenchError
-from srbench.metrics import efficiency
 from srbench.metrics.cost import Making
 from srbench.metrics.efficiency import NTIRE25ESR, NTIRE26ESR, MultiplyAdds, Runtime, Size, _counted, multiply_adds
 from srbench.metrics.loading import load_metric, open_metric
@@ -101,7 +100,7 @@ def test_packaged_rrdb_against_fvcore(scale, wanted):
     assert _counted(load_rrdb(scale), None, "cpu", (24, 32)) == wanted, "with numbers"
 
 
-@pytest.mark.parametrize(("scale", "wanted"), [(2, 17_279_156_224), (4, 18_358_403_072), (8, 22_675_390_464)])
+@pytest.mark.parametrize(("scale", "wanted"), [(4, 18_358_403_072), (8, 22_675_390_464)])
 def test_rrdb_of_full_size_against_fvcore(scale, wanted):
     """Counting needs no numbers, so an LR of 256x256 takes no longer than one of 32x32."""
     with torch.device("meta"):
@@ -132,13 +131,6 @@ def test_a_network_that_looks_at_its_numbers():
     assert counted(Looking(), 16, 8) == 27 * 48 * 16 * 8
 
 
-def test_the_network_stays_as_it_is():
-    network = Span()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    counted(network, 64, 64)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-
-
 def test_an_output_of_1280x720():
     assert Size.read("256x256", "1280x720").of_lr(4) == (180, 320)
     assert Size.read("256x256", "1280x720").of_lr(3) == (240, 427)
@@ -147,33 +139,17 @@ def test_an_output_of_1280x720():
     assert found == pytest.approx(9.833807872 * 180 * 320 / 256**2)
 
 
-@pytest.mark.parametrize("size", ["256", "0x256", "256x", "axb", "256X256"])
+@pytest.mark.parametrize("size", ["256", "0x256", "axb"])
 def test_what_is_no_size(size):
     for name in ("multiply_adds", "runtime"):
         with pytest.raises(SRBenchError, match=f"size is '{size}'; give width x height in pixels"):
             load_metric(f"{name}+lr={size}")
 
 
-def test_runtime_is_that_of_its_size():
-    small, large = (Runtime(lr=f"{side}x{side}").of(Making(Span(), None, "cpu", 1.0)) for side in (8, 96))
-    assert 0 < small < large
-
-
 def test_runtime_is_in_milliseconds(monkeypatch):
     clock = itertools.count(0.0, 0.25)  # every call is a quarter of a second later
     monkeypatch.setattr("srbench.metrics.efficiency.time", SimpleNamespace(perf_counter=lambda: next(clock)))
     assert Runtime(lr="8x8").of(Making(Span(), None, "cpu", 1.0)) == 250.0
-
-
-def test_a_runtime_waits_for_the_device(monkeypatch):
-    waited = []
-    monkeypatch.setattr("torch.mps.synchronize", lambda: waited.append(True))
-    efficiency._finish("mps")
-    assert waited
-
-
-def test_the_score_of_a_slow_model_is_infinite():
-    assert NTIRE26ESR.score(400, 9.8, 0.15) == math.inf
 
 
 def test_a_score_is_of_the_columns_beside_it(monkeypatch):
@@ -212,6 +188,7 @@ def test_scores_of_2025():
     """EFDN: 16.69 ms, 16.70 G and 0.276 M by the README of github.com/Amazingren/NTIRE2025_ESR; 7.3891 each."""
     assert NTIRE25ESR.score(1, 16.703470848, 0.276192) == pytest.approx(7.3891, abs=5e-5)
     assert NTIRE25ESR.score(1, 16.70, 0.276) == pytest.approx(7.3891, abs=3e-3)
+    assert NTIRE26ESR.score(400, 9.8, 0.15) == math.inf, "of a slow model"
     assert NTIRE25ESR.score(0.5, 0, 0) == pytest.approx(0.7 * math.e + 0.3)
 
 
@@ -231,23 +208,9 @@ def test_efficiency_in_a_run(command, photos, tmp_path):
     """The suite says why it has no score; the score comes later, by the formula of the other columns."""
     (tmp_path / "network.py").write_text(NETWORK)
     request = (
-        "run",
-        "--models",
-        "network.py:Network",
-        "--data",
-        photos,
-        "--scale",
-        4,
-        "--limit",
-        1,
-        "--suite",
-        "ntire-esr",
-        "--workers",
-        1,
-        "--out",
-        "run",
+        f"run --models network.py:Network --data {photos} --scale 4 --limit 1 --suite ntire-esr --workers 1 --out run"
     )
-    found = command(*request)
+    found = command(*request.split())
     assert found.code == 0, found.err
     assert "left out of the table: ntire26_esr needs the runtime of SPAN on this machine" in found.err
     found = command("score", "run", "--metrics", f"{SCORES}:NTIRE26ESR+runtime=8", "--workers", 1)
@@ -260,4 +223,3 @@ def test_efficiency_in_a_run(command, photos, tmp_path):
     assert found.code == 3, found.out
     assert "it is a time, which cannot be measured again" in found.out
     assert "0 contradicted" in found.out
-    assert command(*request).code == 0

@@ -62,18 +62,8 @@ def features(folder):
 
 
 def test_against_the_formulas(network, folders, srbench):
-    done = srbench(
-        "measure",
-        folders / "sr",
-        "--hr",
-        folders / "hr",
-        "--metrics",
-        "psnr,fid,kid",
-        "--format",
-        "json",
-        "--workers",
-        1,
-    )
+    options = "--metrics psnr,fid,kid --format json --workers 1"
+    done = srbench("measure", folders / "sr", "--hr", folders / "hr", *options.split())
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     ours, theirs = features(folders / "sr"), features(folders / "hr")

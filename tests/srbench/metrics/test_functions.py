@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -63,6 +60,8 @@ def test_a_batch_and_one_image_have_the_values_of_the_table(coffee, samples, in_
     assert str(values.dtype).removeprefix("torch.") == "float64"
     assert values.tolist() == in_table[name].tolist()
     values += 1  # an ordinary tensor, also of a metric that runs in inference mode
+    reference = references(name, coffee, lambda image: image.numpy())
+    assert type(getattr(metrics, name)(convert(samples), *reference)) is type(convert(samples)), "as the first argument"
     value = call(name, samples[1], coffee, convert)
     assert type(value) is float
     assert value == in_table[name][1].item()
@@ -85,24 +84,18 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", PER_SAMPLE)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *(("ssim", kind) for kind in KINDS),
+        *((name, "channels last in memory") for name in PER_SAMPLE if name != "ssim"),
+    ],
+)
 def test_every_kind_of_number_gives_the_same_value(coffee, levels, in_table, name, kind):
     pair = ImagePair("levels", quantize_floor(coffee.lr), quantize_floor(coffee.hr))
     assert call(name, levels[2], pair, KINDS[kind]) == in_table[name][2].item()
-
-
-@pytest.mark.parametrize("name", PER_SAMPLE)
-def test_classes_do_not_hang_on_the_layout_in_memory(coffee, samples, in_table, name):
-    channels_last = samples.to(memory_format=torch.channels_last)
-    assert CLASSES[name]()(channels_last, coffee).tolist() == in_table[name].tolist()
-
-
-@pytest.mark.parametrize("kind", ["float32", "float64", "float64 array", "uint8 array", "channels last in memory"])
-def test_sigma_of_every_kind(levels, coffee, kind):
-    value = metrics.sigma(KINDS[kind](levels))
-    assert type(value) is float
-    assert value == diversity.Sigma()(levels / 255, coffee).item()
+    if "float16" not in kind:
+        assert metrics.sigma(KINDS[kind](levels)) == diversity.Sigma()(levels / 255, coffee).item()
 
 
 def test_sigma_sees_the_samples_as_they_were_returned(samples, in_table):
@@ -122,19 +115,6 @@ def test_a_batch_with_a_reference_each(coffee, samples, name):
     alone = [CLASSES[name]()(sample[None], pair).item() for sample, pair in zip(samples, pairs, strict=True)]
     assert getattr(metrics, name)(samples, batch).tolist() == alone
     assert len(set(alone)) == 3
-
-
-@pytest.mark.parametrize("name", REFERENCE)
-def test_the_kind_of_the_result_is_that_of_the_first_argument(coffee, samples, name):
-    function, other = getattr(metrics, name), references(name, coffee)[0]
-    assert isinstance(function(samples, other.numpy()), torch.Tensor)
-    assert isinstance(function(samples.numpy(), other), np.ndarray)
-
-
-def test_identical_images(coffee):
-    assert metrics.psnr(coffee.hr, coffee.hr) == metrics.lr_psnr(coffee.hr, coffee.lr) == math.inf
-    assert metrics.ssim(coffee.hr, coffee.hr) == 1
-    assert metrics.lpips(coffee.hr, coffee.hr) == 0
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -165,8 +145,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize(
+    ("name", "case"), [*(("psnr", case) for case in REFUSED), *((name, "a list") for name in CLASSES if name != "psnr")]
+)
 def test_what_is_no_image_is_refused(coffee, name, case):
     images, message = REFUSED[case]
     function, argument = getattr(metrics, name), "samples" if name == "sigma" else "sr"
@@ -176,8 +157,9 @@ def test_what_is_no_image_is_refused(coffee, name, case):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("case", REFUSED)
-@pytest.mark.parametrize("name", REFERENCE)
+@pytest.mark.parametrize(
+    ("name", "case"), zip(REFERENCE, ("NaN", "0..255 as float", "grey (H, W)", "bool"), strict=True)
+)
 def test_a_reference_that_is_no_image_is_refused(samples, name, case):
     images, message = REFUSED[case]
     with pytest.raises(SRBenchError, match=message.format(name=REFERENCE[name])) as refused:
@@ -202,19 +184,6 @@ def test_numbers_of_images_must_fit(coffee, samples, name):
             getattr(metrics, name)(sr, two)
 
 
-@pytest.mark.parametrize("lr_size", [(48, 71), (47, 72), (96, 72), (200, 288)])
-def test_lr_psnr_takes_the_scale_from_the_sizes(coffee, lr_size):
-    with pytest.raises(
-        SRBenchError, match=r"sr: 288x192 is not 2, 3 or more times as large as LR, \d+x\d+; crop it to the scale"
-    ):
-        metrics.lr_psnr(coffee.hr, torch.zeros(3, *lr_size))
-
-
-def test_lr_psnr_refuses_the_hr_image(coffee):
-    with pytest.raises(SRBenchError, match="sr: 288x192 is not 2, 3 or more times as large as LR, 288x192"):
-        metrics.lr_psnr(coffee.hr, coffee.hr)
-
-
 @pytest.mark.parametrize(
     ("name", "message"), [("niqe", "needs two 96x96 blocks"), ("brisque", "is undefined for a flat output")]
 )
@@ -226,17 +195,3 @@ def test_flat_images_are_refused(name, message):
 @pytest.mark.parametrize("module", [pixel, perceptual, consistency, naturalness, diversity])
 def test_examples_of_the_docstrings(module):
     assert doctest.testmod(module).failed == 0
-
-
-@pytest.mark.parametrize("name", CLASSES)
-def test_every_function_has_an_example(name):
-    assert f">>> from srbench.metrics import {name}\n" in getattr(metrics, name).__doc__
-
-
-def test_metrics_are_reached_from_the_package_without_loading_torch_before():
-    code = (
-        "import sys, srbench; loaded = 'torch' in sys.modules\n"
-        "print(loaded, srbench.metrics.psnr.__name__, hasattr(srbench, 'metric'))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "psnr", "False"]

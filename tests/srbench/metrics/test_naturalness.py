@@ -121,7 +121,7 @@ def test_pique_of_one_colour_is_the_worst(level):
 
 
 @pytest.mark.parametrize("metric", [BRISQUE, NIQE])
-@pytest.mark.parametrize("level", [0, 1, 128, 255])
+@pytest.mark.parametrize("level", [0, 128])
 def test_one_colour_has_no_statistics(metric, level):
     with pytest.raises(MetricError, match=r": (NIQE|BRISQUE) \(LIVE\) (needs|is undefined) .*; leave the image or"):
         measure(metric, np.full((192, 288), level))
@@ -136,7 +136,7 @@ def test_niqe_counts_blocks_with_texture():
     assert np.isfinite(measure(NIQE, image))
 
 
-@pytest.mark.parametrize("size", [(96, 96), (160, 160), (191, 191), (100, 150)])
+@pytest.mark.parametrize("size", [(96, 96), (191, 191), (100, 150)])
 def test_niqe_mirrors_what_has_fewer_than_two_blocks(size):
     image = skimage.data.camera()[100 : 100 + size[0], 180 : 180 + size[1]]
     beside = np.concatenate([image, image[:, ::-1]], axis=1)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
+from srbench.benchmark.bench_file import requested_runs
 from srbench.benchmark.run import run
 from srbench.images.io import quantize_round
 from srbench.images.resize import downscale_uint8
@@ -12,7 +13,6 @@ from srbench.interfaces import ImagePair
 from srbench.metrics import MetricError
 from srbench.metrics.ntire import Diversity, SpatialLPIPS, WorstLRPSNR
 from srbench.run_folder.reading import read_run
-from srbench.run_folder.request import RunSpec
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +47,9 @@ def test_diversity(odd, maps):
 
 def test_kept_images_give_the_challenges_number(package, models, tmp_path):
     """All ten samples are kept, and other programs find the table's number in the files."""
-    spec = RunSpec(
-        (f"{models}:Noisy",),
-        4,
-        suite="ntire21",
-        samples=10,
-        limit=1,
-        crop=96,
-        temperature=(0.8,),
-        out=str(tmp_path / "run"),
-    )
+    facts = {"suite": "ntire21", "limit": 1, "crop": 96, "temperature": (0.8,), "out": str(tmp_path / "run")}
+    [spec] = requested_runs(None, {"models": (f"{models}:Noisy",), "scale": 4} | facts)
+    assert spec.samples == 10, "unless another number is asked for"
     folder = run(spec).folder
     [files] = [sorted(one.glob("*.png")) for one in (folder / "images").glob("Noisy*")]
     [hr] = (folder / "images" / "hr").glob("*.png")

@@ -15,7 +15,7 @@ def as_input(images: torch.Tensor) -> torch.Tensor:
     return quantize_floor(images).to(torch.float32) / 127.5 - 1
 
 
-@pytest.mark.parametrize("size", [(64, 64), (75, 98), (192, 288)])
+@pytest.mark.parametrize("size", [(64, 64), (75, 98)])
 def test_against_the_lpips_package(coffee, samples, lpips_package, size):
     height, width = size
     pair = ImagePair("crop", coffee.lr, coffee.hr[:, :height, :width])

@@ -18,7 +18,6 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from srbench.api import evaluate
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.bench_file import requested_runs
 from srbench.benchmark.measure import to_json_text
 from srbench.benchmark.run import run, score_run
 from srbench.files.config import ConfigError
@@ -77,7 +76,7 @@ def wang(one: np.ndarray, other: np.ndarray) -> float:
     return float((((2 * mx * my + c1) * (2 * cov + c2)) / ((mx**2 + my**2 + c1) * (vx + vy + c2))).mean())
 
 
-@pytest.mark.parametrize(("name", "scale"), [("astronaut", 4), ("coffee", 2), ("coffee", 3), ("coffee", 8)])
+@pytest.mark.parametrize(("name", "scale"), [("astronaut", 4), ("coffee", 3)])
 def test_classic_y_against_other_implementations(name, scale):
     pair, output = bicubic(name, scale)
     ours, theirs = (luma(image, scale) for image in (output, pair.hr))
@@ -86,30 +85,10 @@ def test_classic_y_against_other_implementations(name, scale):
     assert found["ssim"] == pytest.approx(wang(ours, theirs), abs=1e-9)
 
 
-def test_classic_y_against_pyiqa():
-    """pyiqa does not round the luma for PSNR, and sets negative factors of SSIM to 0, so the last digits differ."""
-    import pyiqa
-
-    pair, output = bicubic("coffee", 4)
-    sr, hr = (image[None, :, 4:-4, 4:-4] for image in (output.float() / 255, pair.hr))
-    named = {name: pyiqa.create_metric(name, test_y_channel=True, color_space="ycbcr") for name in ("psnr", "ssim")}
-    wanted = {name: metric(sr, hr).item() for name, metric in named.items()}
-    found = columns("classic-y", pair, output)
-    assert found["psnr"] == pytest.approx(wanted["psnr"], abs=0.01)
-    assert found["ssim"] == pytest.approx(wanted["ssim"], abs=0.002)
-
-
 def test_srflow_round_is_srflow_on_rounded_images(photos, models, tmp_path):
     """The images that are kept are those of the other quantisation, and so are all values."""
-    spec = RunSpec(
-        models=(f"{models}:Noisy",),
-        scale=4,
-        data=str(photos),
-        limit=1,
-        metrics=("psnr", "lr_psnr", "sigma"),
-        samples=2,
-        out=str(tmp_path / "floor"),
-    )
+    columns, out = ("psnr", "lr_psnr", "sigma"), str(tmp_path / "floor")
+    spec = RunSpec((f"{models}:Noisy",), 4, str(photos), limit=1, metrics=columns, samples=2, out=out)
     floored = run(spec).folder
     rounded = run(replace(spec, suite="srflow-round", out=str(tmp_path / "round"))).folder
     difference = [read_image(folder / "images/Noisy-t0.8/a_sample0.png") * 255 for folder in (floored, rounded)]
@@ -376,21 +355,7 @@ def test_optional_columns_are_those_that_can_be_loaded(command, photos, tmp_path
     """What is missing is said; the protocol is the same, so that the column can come later."""
     (tmp_path / "mine.toml").write_text(OPTIONAL)
     request = (
-        "run",
-        "--models",
-        "bicubic",
-        "--data",
-        photos,
-        "--scale",
-        4,
-        "--limit",
-        1,
-        "--suite",
-        "mine.toml",
-        "--workers",
-        1,
-        "--out",
-        "run",
+        f"run --models bicubic --data {photos} --scale 4 --limit 1 --suite mine.toml --workers 1 --out run".split()
     )
     found = command(*request)
     assert found.code == 0, found.err
@@ -421,9 +386,3 @@ def test_the_border_leaves_something():
     (psnr, _) = open_metrics(None, read_suite("classic-y").metrics, "round")
     with pytest.raises(Exception, match="small: a border of 8 pixels leaves nothing"):
         psnr.metric(small, pair)
-
-
-def test_ntire21_draws_ten_samples_unless_told_otherwise():
-    assert requested_runs(None, {"models": ("srflow",), "scale": 4, "suite": "ntire21"})[0].samples == 10
-    assert requested_runs(None, {"models": ("srflow",), "scale": 4, "suite": "ntire21", "samples": 3})[0].samples == 3
-    assert requested_runs(None, {"models": ("srflow",), "scale": 4})[0].samples == 5

@@ -21,13 +21,14 @@ print(json.dumps([torch.get_num_threads(), *values]))
 """
 
 
+@pytest.mark.slow
 def test_values_of_one_thread_and_of_two(monkeypatch):
     """Every number of threads has a process of its own, as numpy's library reads it when it is loaded."""
     found = []
     for number in "12":
         monkeypatch.setenv("OMP_NUM_THREADS", number)
         monkeypatch.setenv("OPENBLAS_NUM_THREADS", number)
-        made = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True)
+        made = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True, timeout=600)
         found.append(json.loads(made.stdout))
     (one, *alone), (two, *shared) = found
     assert (one, two) == (1, 2)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from functools import partial
 
 import pytest
@@ -162,19 +160,3 @@ def test_our_metrics_have_the_same_digest_when_they_are_opened(name):
         assert digest is None
     else:
         assert digest == open_metric(name, "round").facts.digest != metric_digest(name, "floor")
-
-
-def test_no_digest_needs_torch():
-    code = f"""
-import sys
-from srbench.models.digest import digest_by_files
-from srbench.models.names import ModelSpec
-from srbench.metrics.loading import metric_digest
-from srbench.plugins.registry import registered
-for name in {OURS!r}:
-    assert digest_by_files(ModelSpec.parse(name), 4)
-for name in registered("metrics"):
-    assert metric_digest(name, "round")
-sys.exit("torch" in sys.modules)
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
