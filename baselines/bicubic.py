@@ -9,7 +9,7 @@ from srbench.images.resize import upscale_uint8
 
 
 class Bicubic:
-    """MATLAB's ``imresize`` of the 8-bit LR image, rounded to 8 bits after both passes."""
+    """MATLAB's ``imresize`` of the 8-bit LR image, rounded to 8 bits after each of its two passes."""
 
     def __init__(self, scale: int) -> None:
         self.scale = scale

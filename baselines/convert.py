@@ -1,7 +1,7 @@
-"""Official RRDB and ESRGAN checkpoints -> ours, from three generations of layer names.
+"""Conversion of official RRDB and ESRGAN checkpoints, which use three generations of layer names.
 
 The first convolution of a block is ``model.1.sub.0.RDB1.conv1.0`` in the oldest files, ``RRDB_trunk.0.RDB1.conv1`` in
-those of the ESRGAN and SRFlow repositories (the official name in this module), and ``body.0.rdb1.conv1`` in BasicSR's.
+the ESRGAN and SRFlow repositories (called the official name in this module), and ``body.0.rdb1.conv1`` in BasicSR.
 """
 
 from __future__ import annotations
@@ -37,46 +37,49 @@ _OTHER_GENERATIONS = (
 
 
 def convert_rrdb(tensors: Mapping[str, Tensor], preset: str | None) -> Weights | None:
-    """RRDB networks trained with an L1 loss: the encoders of SRFlow, or the start of ESRGAN (preset ``psnr-x4``).
+    """Convert an RRDB network trained with an L1 loss: SRFlow's encoder, or ESRGAN's start (preset ``psnr-x4``).
 
-    Both releases have the same names and shapes but compute different images (``RRDBConfig.long_skip``). Unless the
-    size of the network decides, the preset has to. Raises WeightsError, ConfigError.
+    Both releases use the same names and shapes but compute different images (``RRDBConfig.long_skip``). If several
+    presets have the network's size, ``preset`` has to be given. Returns None if the tensors are not RRDB's or do not
+    fit the preset. Raises WeightsError, ConfigError.
     """
     official = official_names(tensors)
     if not _is_rrdb(official):
         return None
-    # SRFlow's encoders were released with official names only.
-    only_first = official.keys() != set(tensors)
+    # SRFlow's encoders were released with official names only, so other names mean ESRGAN's long skip.
+    first_skip_only = official.keys() != set(tensors)
     if preset is None:
-        preset = _preset_of(found_config(official), only_first=only_first)
+        preset = _preset_of(config_of(official), first_skip_only=first_skip_only)
     config = RRDBConfig.from_preset(preset)
     require_scale(official, preset, config.scale)
-    if only_first and config.long_skip == "trunk":
+    if first_skip_only and config.long_skip == "trunk":
         return None
     return _weights("rrdb", official, config, preset)
 
 
 def convert_esrgan(tensors: Mapping[str, Tensor], preset: str | None) -> Weights | None:
-    """ESRGAN's generator: the released one (preset ``df2k-x4``), or any other with a TOML preset or without a preset.
+    """Convert an ESRGAN generator; None if the tensors are not RRDB's or the preset is not ESRGAN's.
 
-    Raises WeightsError, ConfigError.
+    ``preset`` is ``df2k-x4`` (the released generator), a TOML file, or None. Raises WeightsError, ConfigError.
     """
     official = official_names(tensors)
     if not _is_rrdb(official) or (preset not in (None, "df2k-x4") and not str(preset).endswith(".toml")):
         return None
     if preset is None:
-        return _weights("esrgan", official, found_config(official), "df2k-x4")
+        return _weights("esrgan", official, config_of(official), "df2k-x4")
     config = replace(RRDBConfig.from_preset(preset), long_skip="first")
     require_scale(official, preset, config.scale)
     return _weights("esrgan", official, config, preset)
 
 
 def official_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Any generation's names -> those of the ESRGAN repository; unknown names are kept."""
-    old = sorted({int(found[1]) for name in tensors if (found := re.fullmatch(r"model\.(\d+)\.weight", name))})
-    # The oldest networks are a flat list: the first convolution, (the trunk,) upscalings, and two convolutions.
-    layers = ["conv_first", *(f"upconv{step}" for step in range(1, len(old) - 2)), "HRconv", "conv_last"]
-    flat = {f"model.{index}": layer for index, layer in zip(old, layers, strict=False)} if len(old) > 2 else {}
+    """Rename tensors of any generation to the names of the ESRGAN repository; unknown names are kept."""
+    flat_names = (re.fullmatch(r"model\.(\d+)\.weight", name) for name in tensors)
+    indices = sorted({int(match[1]) for match in flat_names if match})
+    # The oldest networks are a flat list: first convolution, trunk (nested, not counted here), upscalings, two
+    # convolutions.
+    layers = ["conv_first", *(f"upconv{step}" for step in range(1, len(indices) - 2)), "HRconv", "conv_last"]
+    flat = {f"model.{index}": layer for index, layer in zip(indices, layers, strict=False)} if len(indices) > 2 else {}
     renamed = {}
     for name, tensor in tensors.items():
         layer, dot, kind = name.rpartition(".")
@@ -88,13 +91,13 @@ def official_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def rrdb_from_official(tensors: Mapping[str, Tensor], config: RRDBConfig) -> dict[str, Tensor]:
-    """Our names for the tensors of a network of this size, from any generation's names; others are dropped."""
+    """Rename tensors of any generation to our names for a network of this size; drop all other tensors."""
     official = official_names(tensors)
     return {ours: official[theirs] for theirs, (ours, _) in _layout(config).items() if theirs in official}
 
 
 def rrdb_shapes(config: RRDBConfig) -> dict[str, torch.Size]:
-    """Official names and shapes of all tensors of a network."""
+    """Official names and shapes of all tensors of a network of this size."""
     return {theirs: shape for theirs, (_, shape) in _layout(config).items()}
 
 
@@ -111,10 +114,10 @@ def _layout(config: RRDBConfig) -> dict[str, tuple[str, torch.Size]]:
     return {name: (own, tensor.shape) for name, (own, tensor) in zip(theirs, ours.items(), strict=True)}
 
 
-def found_config(official: Mapping[str, Tensor]) -> RRDBConfig:
-    """The size of a network from official names and shapes, with ESRGAN's long skip.
+def config_of(official: Mapping[str, Tensor]) -> RRDBConfig:
+    """Infer the size of a network from official names and shapes, assuming ESRGAN's long skip.
 
-    Raises WeightsError if a tensor that determines the size is missing, or the scale is not 2, 4 or 8.
+    Raises WeightsError if a tensor that determines the size is missing, or if the scale is not 2, 4 or 8.
     """
     needed = ("conv_first.weight", "RRDB_trunk.0.RDB1.conv1.weight")
     for name in needed:
@@ -122,28 +125,31 @@ def found_config(official: Mapping[str, Tensor]) -> RRDBConfig:
             raise WeightsError(
                 f"missing or misshaped {name}, which determines the size of the network; get another copy of the file"
             )
-    scale = found_scale(official)
+    scale = scale_of(official)
     if scale not in (2, 4, 8):
-        raise WeightsError(f"an RRDB network of scale {scale}; 2, 4 and 8 are known")
+        raise WeightsError(f"an RRDB network of scale {scale}; only 2, 4 and 8 are supported")
     features, growth = (official[name].shape[0] for name in needed)
     blocks = len({name.split(".")[1] for name in official if name.startswith("RRDB_trunk.")})
     return RRDBConfig(scale, features, growth, blocks, long_skip="first")  # type: ignore[arg-type]
 
 
-def found_scale(official: Iterable[str]) -> int:
-    """Two to the power of the number of upscalings, from official names."""
+def scale_of(official: Iterable[str]) -> int:
+    """Infer the scale from official names: two to the power of the number of upscalings."""
     return int(2 ** sum(re.fullmatch(r"upconv\d\.weight", name) is not None for name in official))
 
 
 def require_scale(official: Iterable[str], preset: str, scale: int) -> None:
-    """Raise WeightsError if official names have another scale than the preset."""
-    found = found_scale(official)
-    if found != scale:
-        raise WeightsError(f"a checkpoint of scale {found}, but the preset {preset} has scale {scale}; name another")
+    """Raise WeightsError if a checkpoint with these official names does not have the preset's scale."""
+    checkpoint_scale = scale_of(official)
+    if checkpoint_scale != scale:
+        raise WeightsError(
+            f"the checkpoint has scale {checkpoint_scale}, but the preset {preset} has scale {scale}; "
+            "name another preset"
+        )
 
 
 def describe(model: str, config: object, scale: int, preset: str) -> dict[str, str]:
-    """Metadata of a converted checkpoint, without licence and provenance."""
+    """Metadata for a converted checkpoint, without licence and provenance."""
     return WeightsMetadata(model, preset, scale, to_builtins(config)).text()
 
 
@@ -156,21 +162,21 @@ def _is_rrdb(official: Iterable[str]) -> bool:
     return any(name.startswith("RRDB_trunk.") for name in official)
 
 
-def _preset_of(found: RRDBConfig, *, only_first: bool) -> str:
-    fitting = [
+def _preset_of(size: RRDBConfig, *, first_skip_only: bool) -> str:
+    matching = [
         name
         for name in preset_names(files("baselines") / "presets" / "rrdb")
-        if replace(config := RRDBConfig.from_preset(name), long_skip="first") == found
-        and not (only_first and config.long_skip == "trunk")
+        if replace(config := RRDBConfig.from_preset(name), long_skip="first") == size
+        and not (first_skip_only and config.long_skip == "trunk")
     ]
-    if len(fitting) == 1:
-        return fitting[0]
-    if not fitting:
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
         raise WeightsError(
-            f"an RRDB network of {found.blocks} blocks and scale {found.scale}, for which there is no preset; "
+            f"no preset matches this RRDB network ({size.blocks} blocks, scale {size.scale}); "
             "write one and use srbench convert --preset FILE.toml"
         )
     raise WeightsError(
-        f"fits the presets {' and '.join(fitting)}, which compute different images from the same weights; "
-        "choose with srbench convert --preset"
+        f"the network matches the presets {' and '.join(matching)}, which compute different images from the same "
+        "weights; choose one with srbench convert --preset"
     )

@@ -16,18 +16,18 @@ from srbench.files.config import ConfigError
 
 
 class Discriminator(nn.Module):
-    """VGG-style discriminator of patches of one size: (b, 3, patch, patch) in [0, 1] -> (b, 1) logits.
+    """VGG-style discriminator for a fixed patch size: (b, 3, patch, patch) in [0, 1] -> (b, 1) logits.
 
-    Five stages, each a 3x3 convolution and a 4x4 convolution of stride two, then two linear layers.
-    Raises ConfigError for a patch that cannot be halved five times.
+    Five stages, each a 3x3 convolution and a 4x4 convolution with stride 2, then two linear layers.
+    Raises ConfigError if the patch is not a multiple of 32.
     """
 
     def __init__(self, patch: int, width: int) -> None:
         super().__init__()
         if patch % 32:
             raise ConfigError(
-                f"training.patch {patch} is not a multiple of 32, which five stages need; "
-                "choose another with --set training.patch=..."
+                f"training.patch is {patch}; it has to be a multiple of 32 for the discriminator's five stages; "
+                "change it with --set training.patch=..."
             )
         widths = [3, width, 2 * width, 4 * width, 8 * width, 8 * width]
         layers: list[nn.Module] = []
@@ -51,14 +51,14 @@ class Discriminator(nn.Module):
 def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Relativistic average loss of the generator, from the discriminator's logits (b, 1); ESRGAN, equation 2.
 
-    Mean of both directions rather than their sum, as in the authors' training code.
+    The two terms are averaged rather than summed, as in the authors' training code.
     """
     real = real.detach()
     return (_against(real - fake.mean(), 0.0) + _against(fake - real.mean(), 1.0)) / 2
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Relativistic average loss of the discriminator, from its logits (b, 1); ESRGAN, equation 1, as a mean."""
+    """Relativistic average loss of the discriminator, from its logits (b, 1); ESRGAN, equation 1, averaged."""
     return (_against(real - fake.mean(), 1.0) + _against(fake - real.mean(), 0.0)) / 2
 
 

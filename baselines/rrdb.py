@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from srbench.files.config import load_network, require_range
 from srbench.interfaces import WeightsInfo
 
-SLOPE = 0.2  # of every LeakyReLU below 0
+SLOPE = 0.2
+"""Negative slope of every LeakyReLU."""
 RESIDUAL = 0.2
-"""Weight of a block's output relative to its input."""
-MOST = 10_000
-"""Upper limit of blocks and channels: far above what anyone trains, and still built in seconds."""
+"""Factor on a block's output before it is added to the input (residual scaling)."""
+MAX_SIZE = 10_000
+"""Upper limit on blocks and channels: far above anything trained, yet built within seconds."""
 NO_MEMORY = (None,) * 4
 
 
@@ -38,20 +39,20 @@ class RRDBConfig:
     blocks: int
     """Number of residual-in-residual dense blocks (23 in ESRGAN)."""
     long_skip: Literal["first", "trunk"] = "first"
-    """Tensor added to the output of the trunk's convolution: the output of the first convolution (ESRGAN), or of the
-    trunk (as in the released SRFlow networks). The same weights give different images."""
+    """Tensor added to the output of the convolution after the trunk: the output of the first convolution (ESRGAN), or
+    of the trunk (the released SRFlow networks). The same weights give different images."""
 
     def __post_init__(self) -> None:
-        require_range(self, ["features", "growth", "blocks"], 1, MOST)
+        require_range(self, ["features", "growth", "blocks"], 1, MAX_SIZE)
 
     @classmethod
     def from_preset(cls, name: str) -> RRDBConfig:
-        """Size of an ``rrdb`` preset or a TOML file. Raises ConfigError."""
+        """Read the size from an ``rrdb`` preset or a TOML file. Raises ConfigError."""
         return load_network(files("baselines") / "presets" / "rrdb", name, cls)
 
 
 class DenseBlock(nn.Module):
-    """Five densely connected convolutions and a residual connection. (b, features, h, w) -> the same shape."""
+    """Five densely connected convolutions and a residual connection."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -59,7 +60,7 @@ class DenseBlock(nn.Module):
         outputs = [growth] * 4 + [features]
         convs = [nn.Conv2d(i, o, 3, padding=1) for i, o in zip(widths, outputs, strict=True)]
         for conv in convs:
-            # A tenth of He initialisation: deep residual stacks then start near the identity (ESRGAN, section 3.1).
+            # A tenth of He initialisation, so that deep residual stacks start near the identity (ESRGAN, section 3.1).
             nn.init.kaiming_normal_(conv.weight)
             conv.weight.data.mul_(0.1)
             assert conv.bias is not None
@@ -67,17 +68,17 @@ class DenseBlock(nn.Module):
         self.convs = nn.ModuleList(convs)
 
     def forward(self, x: Tensor, memory: Sequence[Tensor | None] = NO_MEMORY) -> Tensor:
-        """(b, features, h, w) -> the same shape; ``memory`` as from ``_shared_memory``."""
+        """(b, features, h, w) -> the same shape; ``memory`` comes from ``_shared_memory``."""
         *growing, last = self.convs
-        known, joined = [x], x
+        maps, joined = [x], x
         for conv, out in zip(growing, memory, strict=True):
-            known.append(F.leaky_relu(conv(joined), SLOPE, inplace=True))
-            joined = torch.cat(known, 1, out=out)
+            maps.append(F.leaky_relu(conv(joined), SLOPE, inplace=True))
+            joined = torch.cat(maps, 1, out=out)
         return _residual(x, last(joined))
 
 
 class RRDB(nn.Sequential):
-    """Three dense blocks inside one more residual connection. (b, features, h, w) -> the same shape."""
+    """Three dense blocks inside another residual connection."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__(*(DenseBlock(features, growth) for _ in range(3)))
@@ -91,9 +92,9 @@ class RRDB(nn.Sequential):
 
 
 def _shared_memory(x: Tensor, growth: int) -> Sequence[Tensor | None]:
-    """Memory in which every dense block joins its maps, like x (b, features, h, w); gradients need maps of their own.
+    """Buffers in which all dense blocks concatenate maps like x (b, features, h, w); None if gradients need the maps.
 
-    New memory costs page faults: 6 % of the time on a CPU for LR of 128x128.
+    Allocating anew costs page faults: 6 % of the time on a CPU for LR of 128x128.
     """
     if x.device.type != "cpu" or torch.is_grad_enabled():
         return NO_MEMORY
@@ -104,12 +105,12 @@ def _shared_memory(x: Tensor, growth: int) -> Sequence[Tensor | None]:
 
 
 def _residual(x: Tensor, out: Tensor) -> Tensor:
-    """Add a block's output to its input x, in the output's memory, which no gradient needs."""
+    """Add a block's scaled output to its input x, in place in ``out``, which no gradient needs."""
     return out.mul_(RESIDUAL).add_(x)
 
 
 class RRDBTrunk(nn.Module):
-    """Trunk of RRDBNet and of SRFlow's encoder: features at LR size, and ``doublings`` upscalings of them by two."""
+    """Trunk of RRDBNet and of SRFlow's encoder: features at LR size, then ``doublings`` upscalings by two."""
 
     def __init__(self, config: RRDBConfig, doublings: int) -> None:
         super().__init__()
@@ -122,9 +123,9 @@ class RRDBTrunk(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def trunk(self, lr: Tensor, kept: Collection[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
-        """(b, 3, h, w) in [0, 1] -> trunk features (b, features, h, w), and the outputs of the blocks ``kept``.
+        """(b, 3, h, w) in [0, 1] -> trunk features (b, features, h, w), and outputs of the same shape by block index.
 
-        Blocks count from 0; their outputs have the shape of the features.
+        ``kept`` holds the indices, from 0, of the blocks whose outputs are returned.
         """
         first = x = self.conv_first(lr)
         outputs, memory = {}, _shared_memory(x, self.config.growth)
@@ -136,7 +137,7 @@ class RRDBTrunk(nn.Module):
         return skip + self.conv_body(x), outputs
 
     def upscale(self, features: Tensor, step: int) -> Tensor:
-        """Double the size: (b, features, h, w) -> (b, features, 2h, 2w); ``step`` counts from 0."""
+        """Double the size: (b, features, h, w) -> (b, features, 2h, 2w); ``step`` is the index of the upscaling."""
         larger = F.interpolate(features, scale_factor=2)
         return F.leaky_relu(self.conv_up[step](larger), SLOPE, inplace=True)
 
@@ -145,7 +146,7 @@ class RRDBNet(RRDBTrunk):
     """Dense residual trunk at LR size, then nearest-neighbour upscalings by two, each with a convolution."""
 
     weights: WeightsInfo
-    """Facts of the weights file; set only for a network loaded from one."""
+    """Provenance of the weights; set only if they come from a file."""
 
     def __init__(self, config: RRDBConfig) -> None:
         super().__init__(config, int(math.log2(config.scale)))
@@ -157,7 +158,7 @@ class RRDBNet(RRDBTrunk):
     def forward(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped.
 
-        Computed in channels-last memory, which measured 1.3 times as fast on a CPU.
+        Computed in channels-last memory, which is 1.3 times as fast on a CPU.
         """
         x, _ = self.trunk(lr.contiguous(memory_format=torch.channels_last))
         for step in range(len(self.conv_up)):

@@ -1,4 +1,4 @@
-"""Training of the baselines: RRDB with an L1 loss, and ESRGAN from it with perceptual and adversarial losses."""
+"""Training of the baselines: RRDB with an L1 loss, then ESRGAN with perceptual and adversarial losses."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from srbench.weights.table import cached_path
 def train_rrdb(request: TrainingRequest) -> Path:
     """Train an RRDBNet with the L1 loss; returns the weights file.
 
-    ``start`` is an RRDB weights file of the same size and any scale, from which shared layers are taken; without it,
-    the initial weights are random. Raises ConfigError, TrainingError, WeightsError.
+    ``start`` is an RRDB weights file of the same size but any scale, which initialises the layers both networks have;
+    without it, the initial weights are random. Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(RRDB, request.preset, RRDBPreset, request.changes)
     training = Training("rrdb", settings.network.scale, settings, request)
@@ -38,12 +38,12 @@ def train_rrdb(request: TrainingRequest) -> Path:
     network = RRDBNet(settings.network)
     digest = ""
     if request.start is not None:
-        own = network.state_dict()
-        given, _ = load_weights(request.start)
+        initial = network.state_dict()
+        start, _ = load_weights(request.start)
         # A network of another scale has more or fewer upscaling convolutions.
-        kept = {name: value for name, value in own.items() if name.startswith("conv_up.")}
-        shared = {name: value for name, value in given.items() if name in own or not name.startswith("conv_up.")}
-        fill(network, kept | shared, request.start)
+        upscalings = {name: value for name, value in initial.items() if name.startswith("conv_up.")}
+        shared = {name: value for name, value in start.items() if name in initial or not name.startswith("conv_up.")}
+        fill(network, upscalings | shared, request.start)
         digest = sha256_file(request.start)
     network.to(training.device)
 
@@ -57,8 +57,8 @@ def train_rrdb(request: TrainingRequest) -> Path:
 def train_esrgan(request: TrainingRequest) -> Path:
     """Train an ESRGAN generator from RRDB weights; returns the weights file.
 
-    ``start`` is an RRDB weights file of the preset's size; by default the packaged RRDB of the scale, or the released
-    RRDB, whichever has that size. The losses are those of the ESRGAN paper, section 3.
+    ``start`` is an RRDB weights file of the preset's size; by default the packaged or the released RRDB, whichever has
+    that size. The losses are those of section 3 of the ESRGAN paper.
     Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(ESRGAN, request.preset, ESRGANPreset, request.changes)
@@ -81,7 +81,8 @@ def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
         network = load_rrdb(config.scale, start)
         if network.config != config:
             raise TrainingError(
-                f"the preset's generator is {config}, the RRDB weights are {network.config}; name other weights with --start"
+                f"the preset's generator is {config}, but {start} holds {network.config}; "
+                "name other weights with --start"
             )
         return network
     for place in (None, cached_path("rrdb-psnr-x4")):
@@ -90,30 +91,30 @@ def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
             if network.config == config:
                 return network
     raise TrainingError(
-        f"esrgan starts from RRDB weights of its size, and there are none of {config}; train them (srbench train rrdb) "
-        "or fetch the released ones (srbench weights fetch rrdb-psnr-x4), and name them with --start"
+        f"esrgan starts from RRDB weights of its size, and none are installed for {config}; train them (srbench train "
+        "rrdb) or fetch the released ones (srbench weights fetch rrdb-psnr-x4), and name them with --start"
     )
 
 
 def adversaries(
     generator: RRDBNet, settings: ESRGANPreset, device: torch.device, vgg: Mapping[str, Tensor]
 ) -> list[Learner]:
-    """Generator and discriminator of ESRGAN with their losses; the generator learns first in every step.
+    """Generator and discriminator of ESRGAN with their losses; in every step the generator is updated first.
 
-    ``vgg`` are the weights of the network of the perceptual loss.
+    ``vgg`` holds the weights of the perceptual loss's network.
     """
     config = settings.training
     losses = settings.losses
     discriminator = channels_last(Discriminator(config.patch, losses.discriminator_width)).to(device)
     perceptual = channels_last(PerceptualLoss(vgg, losses.perceptual_network, losses.perceptual_layer)).to(device)
     fakes: dict[int, Tensor] = {}
-    """Outputs of the generator in this step, for the discriminator, by the number of their first patch."""
+    """The generator's outputs in this step, kept for the discriminator, by the number of their first patch."""
 
     def of_generator(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         if len(batch.hr) == 1 and config.patch < 64:
             raise ConfigError(
-                f"training.patch {config.patch} leaves the discriminator one pixel, and a step's part has one patch; "
-                "make training.patch 64 or more, or training.batch larger"
+                f"training.patch is {config.patch} with one patch per batch, which leaves the discriminator's batch "
+                "normalisation a single value; make training.patch 64 or more, or training.batch larger"
             )
         # ESRGAN, equation 3.
         discriminator.requires_grad_(False)
@@ -121,14 +122,15 @@ def adversaries(
         fakes[batch.first] = output.detach()
         pixel = F.l1_loss(output, batch.hr)
         real, fake = (batch.rolled(images, losses.shift) for images in (batch.hr, output))
-        seen = perceptual(fake, real)
+        features = perceptual(fake, real)
         adversarial = generator_loss(discriminator(real), discriminator(fake))
-        total = losses.pixel_weight * pixel + losses.perceptual_weight * seen + losses.adversarial_weight * adversarial
-        parts = {"l1": pixel, "perceptual": seen, "adversarial": adversarial}
-        return total, parts
+        total = (
+            losses.pixel_weight * pixel + losses.perceptual_weight * features + losses.adversarial_weight * adversarial
+        )
+        return total, {"l1": pixel, "perceptual": features, "adversarial": adversarial}
 
     def of_discriminator(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        # ESRGAN, equation 1, for the images that the generator made before its step.
+        # ESRGAN, equation 1, on the images that the generator made before its update.
         discriminator.requires_grad_(True)
         real, fake = (batch.rolled(images, losses.shift) for images in (batch.hr, fakes[batch.first]))
         loss = discriminator_loss(discriminator(real), discriminator(fake))

@@ -1,7 +1,6 @@
-"""Perceptual losses: distances between features of torchvision's VGG16 or VGG19. Only training needs them.
+"""Perceptual losses on features of torchvision's VGG16 or VGG19, used only in training.
 
-Both networks were trained on ImageNet. Their weights are torchvision's files of 530 and 550 MB, which are downloaded to
-torch's cache when they are first needed.
+Both networks were trained on ImageNet. Their weights, 530 and 550 MB, are downloaded to torch's cache on first use.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from srbench.words import one_line
 
 
 def _positions(*convolutions: int) -> dict[str, int]:
-    """Positions in torchvision's ``features`` from the number of convolutions in each stage.
+    """Indices of convolutions in torchvision's ``features``, given the number of convolutions in each stage.
 
-    A ReLU follows every convolution, and a pooling every stage.
+    Every convolution is followed by a ReLU, and every stage by a pooling.
     """
     positions = {}
     position = 0
@@ -34,13 +33,13 @@ def _positions(*convolutions: int) -> dict[str, int]:
 
 
 LAYERS = {"vgg16": _positions(2, 2, 3, 3, 3), "vgg19": _positions(2, 2, 4, 4, 4)}
-"""Position of every convolution of a network in torchvision's ``features``."""
+"""Index of every convolution of each network in torchvision's ``features``."""
 
 
 class PerceptualLoss(nn.Module):
-    """Mean absolute difference of a convolution's output, before its ReLU (ESRGAN, section 3.2).
+    """Mean absolute difference of a convolution's outputs, before its ReLU (ESRGAN, section 3.2).
 
-    ``tensors`` are weights by torchvision's names. Raises ConfigError for a layer that the network does not have.
+    ``tensors`` are the network's weights by torchvision's names. Raises ConfigError for an unknown layer.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], network: str, layer: str) -> None:
@@ -50,7 +49,7 @@ class PerceptualLoss(nn.Module):
         positions = LAYERS[network]
         if layer not in positions:
             raise ConfigError(
-                f"losses.perceptual_layer {layer!r} is none of {', '.join(positions)}; correct the preset"
+                f"losses.perceptual_layer is {layer!r}; {network} has {', '.join(positions)}; correct the preset"
             )
         with torch.device("meta"):
             layers = get_model(network).features[: positions[layer] + 1]
@@ -58,14 +57,14 @@ class PerceptualLoss(nn.Module):
         self.layers.load_state_dict({name: tensors[f"features.{name}"] for name in self.layers.state_dict()})
         for module in self.layers:
             if isinstance(module, nn.ReLU):
-                module.inplace = False  # the convolution's output is compared
+                module.inplace = False  # the output of the convolution before it is used as well
         self.mean: Tensor
         self.deviation: Tensor
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """(b, 3, h, w) in [0, 1] -> the last convolution of every stage before its ReLU; at the end, the layer's."""
+        """(b, 3, h, w) in [0, 1] -> outputs before the ReLU: each earlier stage's last convolution, then the layer."""
         maps = before = (images - self.mean) / self.deviation
         features = []
         for layer in self.layers:
@@ -76,10 +75,10 @@ class PerceptualLoss(nn.Module):
         return [*features, maps]
 
     def forward(self, images: Tensor, target: Tensor) -> Tensor:
-        """(b, 3, h, w) in [0, 1], twice -> a scalar. No gradient reaches the target."""
+        """Compare two batches (b, 3, h, w) in [0, 1]; returns a scalar. No gradient flows into ``target``."""
         with torch.no_grad():
-            wanted = self.features(target)[-1]
-        return nn.functional.l1_loss(self.features(images)[-1], wanted)
+            target_features = self.features(target)[-1]
+        return nn.functional.l1_loss(self.features(images)[-1], target_features)
 
 
 def untrained_vgg(network: str) -> dict[str, Tensor]:
@@ -92,9 +91,9 @@ def untrained_vgg(network: str) -> dict[str, Tensor]:
 
 
 def load_vgg(network: str) -> dict[str, Tensor]:
-    """The weights of ``vgg16`` or ``vgg19`` by torchvision's names, downloaded the first time.
+    """Load the weights of ``vgg16`` or ``vgg19`` by torchvision's names; downloads them on first use.
 
-    Raises WeightsError that says where the file belongs if it cannot be downloaded or read, OfflineError.
+    Raises OfflineError; WeightsError, naming the place of the file, if it cannot be downloaded or read.
     """
     from torchvision.models import get_model_weights
 
@@ -104,7 +103,7 @@ def load_vgg(network: str) -> dict[str, Tensor]:
         require_online(weights.url)
     try:
         tensors: dict[str, Tensor] = weights.get_state_dict(map_location="cpu", check_hash=True, weights_only=True)
-    except Exception as error:  # a damaged file can make the parser raise anything
+    except Exception as error:  # on a damaged file the parser may raise anything
         reason = one_line(error)[:200]
         raise WeightsError(f"the perceptual loss needs {weights.url} ({reason}); put that file at {path}") from None
     return tensors

@@ -101,7 +101,7 @@ PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
         ("reversible step",),
     ),
     "samples that fit the caches": (lambda: patch.object(given, "CACHE_PIXELS", 2**40), ("ten samples",)),
-    "five samples at a time": (lambda: patch.object(given, "TOGETHER", 100), ("ten samples",)),
+    "five samples at a time": (lambda: patch.object(given, "SAMPLE_BATCH", 100), ("ten samples",)),
 }
 """Context that replaces a part by the plain computation, and the works that use it, by name."""
 

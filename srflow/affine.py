@@ -1,4 +1,4 @@
-"""ActNorm, and the small network that predicts the affine maps of injectors and couplings."""
+"""ActNorm, and the small network that predicts the affine map of an injector or a coupling."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from srflow.compute.convolution import channels_last, convolve
 from srflow.features import FeatureConvolution, Features, FeatureSize
 
 SCALE_FLOOR = 1e-4
-"""Summand of every sigmoid scale in the released networks, so that the inverse cannot divide by zero."""
+"""Added to every sigmoid scale in the released networks, so that the inverse never divides by zero."""
 
 
 class ActNorm(nn.Module):
-    """Shift and scale of every channel (Glow, section 3.1): (x + bias) * exp(log_scale).
+    """Shift and scale every channel (Glow, section 3.1): (x + bias) * exp(log_scale).
 
-    An explicit call of ``initialize`` sets them from a first batch, so that every process starts from equal values.
+    Call ``initialize`` with a first batch to set both; done once for all processes, it gives them equal parameters.
     """
 
     def __init__(self, channels: int) -> None:
@@ -29,14 +29,14 @@ class ActNorm(nn.Module):
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Give every channel of x (b, c, h, w) mean 0 and variance 1; a constant one is multiplied by 1000 at most."""
+        """Normalise every channel of x (b, c, h, w) to mean 0 and variance 1; constant channels are scaled by 1000."""
         mean = x.mean((0, 2, 3)).view(-1, 1, 1)
         deviation = (x - mean).square().mean((0, 2, 3)).sqrt().view(-1, 1, 1)
         self.bias.copy_(-mean)
         self.log_scale.copy_(-(deviation.clamp_min(1e-3) + 1e-6).log())
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Scale (c, 1, 1, 1) of the weights, and bias (c,), of a convolution with this layer folded in."""
+        """Scale (c, 1, 1, 1) for the weights, and bias (c,), of a convolution that this layer is folded into."""
         scale = self.log_scale.exp()
         return scale[..., None], (self.bias * scale).flatten()
 
@@ -60,23 +60,23 @@ class ZeroConv(CachedConstants):
         return convolve(x, weight, bias)
 
     def scaled(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias with the scale folded in."""
+        """Return weight and bias with the scale folded in."""
         factor = (3 * self.log_scale).exp()
         return self.weight * factor[:, None, None, None], self.bias * factor
 
 
 class Affine(NamedTuple):
-    """z = (x - centre) * scale, elementwise, with scale between a floor and one above it."""
+    """z = (x - centre) * scale, elementwise, with floor < scale < 1 + floor."""
 
     centre: Tensor
     scale: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        """From x to z; a map of batch 1 serves any batch."""
+        """Map x to z. A map with batch size 1 applies to any batch."""
         return (x - self.centre) * self.scale
 
     def inverse(self, z: Tensor) -> Tensor:
-        """From z to x."""
+        """Map z to x."""
         return torch.addcdiv(self.centre, z, self.scale)
 
     def log_det(self) -> Tensor:
@@ -85,12 +85,12 @@ class Affine(NamedTuple):
 
 
 class AffineNetwork(CachedConstants):
-    """Predicts an affine map of ``channels`` channels from the LR features and from ``kept`` channels, if any.
+    """Predict an affine map of ``channels`` channels from the LR features and, in couplings, the ``kept`` channels.
 
     3x3 convolution, ActNorm, ReLU, 1x1 convolution, ActNorm, ReLU, 3x3 convolution that starts at zero (SRFlow, section
-    3.3). A convolution is linear in its input channels, so ``share`` computes the share of the features in the first
-    one, once for all samples and both directions. Both ActNorms are folded into the convolutions before them. The scale
-    of the map is at least ``floor``, by which the inverse divides.
+    3.3). The first convolution is linear in its input channels, so ``share`` computes the LR features' contribution
+    once for all samples and both directions. Both ActNorms are folded into the convolutions before them. The scale of
+    the map is at least ``floor``, because the inverse divides by it.
     """
 
     def __init__(self, features: FeatureSize, kept: int, width: int, channels: int, floor: float) -> None:
@@ -116,19 +116,19 @@ class AffineNetwork(CachedConstants):
         self.norm_mix.initialize(self.mix(F.relu(self.norm_first(hidden))))
 
     def share(self, features: Features) -> Tensor:
-        """The share of the features in the first convolution, normalised: (b, width, h, w), channels last."""
+        """The LR features' contribution to the first convolution, normalised: (b, width, h, w), channels last."""
         return self.features.convolve(features, *self.constant("features", self._feature_weights))
 
     def affine(self, share: Tensor, kept: Tensor | None = None) -> Affine:
-        """The map, from the share, whose batch is 1 or that of the samples, and from kept (b, kept, h, w).
+        """The affine map, from ``share`` (1 or b, width, h, w) and ``kept`` (b, kept, h, w).
 
-        Without ``kept`` it overwrites the share. Maps are overwritten because new memory is slow: ten samples of CelebA
-        8x took 1.6 times as long on two threads without.
+        Without ``kept``, ``share`` is overwritten. Activations are computed in place because allocating memory is slow:
+        without that, ten samples of CelebA 8x take 1.6 times as long on two threads.
         """
         first, mix, mix_bias, last, last_bias = self.constant("network", self._network_weights)
         hidden = share if kept is None or first is None else convolve(kept, first).add_(share)
         hidden = convolve(hidden.relu_(), mix, mix_bias)
-        hidden = F.relu(hidden, inplace=not torch.is_grad_enabled())  # autograd would copy the map
+        hidden = F.relu(hidden, inplace=not torch.is_grad_enabled())  # in place, autograd would copy the map
         output = convolve(hidden, last, last_bias).contiguous()
         centre, scale = output.chunk(2, 1)
         return Affine(centre, torch.sigmoid(scale) + self.floor)
@@ -137,10 +137,10 @@ class AffineNetwork(CachedConstants):
         return self.features.folded(*self.norm_first.folded())
 
     def _network_weights(self) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
-        """Weights and biases for ``affine``, with norms, scales and constants folded in."""
+        """Weights and biases for ``affine``, with ActNorms, scales and constants folded in."""
         first = None if self.first is None else channels_last(self.first * self.norm_first.folded()[0])
         scale, bias = self.norm_mix.folded()
         (shift, factor), (shift_bias, factor_bias) = (part.chunk(2) for part in self.last.scaled())
-        # The released networks predict minus the centre, and the scale before sigmoid(scale + 2).
+        # The released networks predict the negative centre, and take sigmoid(scale + 2).
         last, last_bias = torch.cat([-shift, factor]), torch.cat([-shift_bias, factor_bias + 2])
         return first, self.mix.weight * scale, bias, channels_last(last), last_bias

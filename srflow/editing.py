@@ -1,7 +1,7 @@
 """Edits of an HR image through its latents given LR (SRFlow, section 3.5).
 
-A temperature is that of samples, relative temperatures included. Only ``transfer_style`` takes it as a plain factor,
-because it moves latents of a real image.
+Temperatures are those of sampling, multiplied by the relative temperature of each latent. Only ``transfer_style`` uses
+the temperature as a plain factor, because it moves latents of a real image.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from srflow.given import Given
 from srflow.latents import blend, masks, move_patch, normalize_channels, normalize_locations
 
 SEAM = 8
-"""HR pixels to either side of an edge over which edited latents blend into those around them."""
+"""Half-width in HR pixels of the band in which edited latents blend into the latents around them."""
 
 
 @torch.no_grad()
 def transfer_style(given: Given, hr: Tensor, source: Box, target: Box, *, temperature: float) -> Tensor:
-    """HR (3, H, W) with the texture at ``source`` also at ``target``; not clamped.
+    """Copy the texture at ``source`` to ``target`` in HR (3, H, W); returns the image, not clamped.
 
-    The latents of the source box, times ``temperature``, replace those of the target box, repeated where that is
-    larger, and the image is decoded given its own LR (LR-consistent style transfer).
+    The latents of the source box, times ``temperature`` and repeated if the target box is larger, replace those of the
+    target box, and the image is decoded given its own LR (LR-consistent style transfer).
     Raises LatentError for a box that is not on the grid or leaves the image.
     """
     latents, _ = given.encode(hr[None])
@@ -44,12 +44,12 @@ def transfer_content(
     temperature: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """HR (3, H, W) with the detail of ``pasted`` where the mask (H, W) is 1; not clamped.
+    """Give HR (3, H, W) the detail of ``pasted`` where the mask (H, W) is 1; returns the image, not clamped.
 
-    The pasted image is encoded given its own LR image. Its latents get a sample's statistics at this temperature,
-    location by location (latent space normalization), replace those of HR inside the mask, and are decoded given LR.
-    The paper encodes the pasted image given the LR image that is kept, which it does not fit; ``docs/latents.md``
-    compares the two. The generator lives on the CPU.
+    The pasted image is encoded given its own LR image. Its latents are normalised location by location to the
+    statistics of a sample at this temperature (latent space normalization), replace those of HR inside the mask, and
+    are decoded given the LR image of HR. The paper encodes the pasted image given the LR image of HR, although the two
+    do not match; ``docs/latents.md`` compares both. ``generator`` is a CPU generator.
     """
     latents, _ = given.encode(hr[None])
     content, _ = given_pasted.encode(pasted[None])
@@ -60,11 +60,11 @@ def transfer_content(
 
 @torch.no_grad()
 def restore(given: Given, hr: Tensor, *, temperature: float, generator: torch.Generator) -> Tensor:
-    """HR (3, H, W) without what a sample would not have, such as noise; not clamped.
+    """Remove from HR (3, H, W) what samples do not have, such as noise; returns the image, not clamped.
 
-    Its latents get a sample's statistics at this temperature, first channel by channel, then location by location
-    (image restoration). The generator lives on the CPU.
-    Raises LatentError for an image of one location.
+    The latents are normalised to the statistics of a sample at this temperature, first channel by channel, then
+    location by location (image restoration). ``generator`` is a CPU generator. Raises LatentError if the deepest latent
+    has a single location.
     """
     latents, _ = given.encode(hr[None])
     for normalize in (normalize_channels, normalize_locations):
@@ -73,10 +73,10 @@ def restore(given: Given, hr: Tensor, *, temperature: float, generator: torch.Ge
 
 
 def _padded(given: Given, mask: Tensor) -> Tensor:
-    """A mask (H, W) at the size of the image that the flow sees."""
+    """Pad a mask (H, W) to the even size that the flow sees."""
     return pad_to_even(mask[None, None], given.strides[-1] // 2)[0, 0]
 
 
 def _decoded(given: Given, latents: list[Tensor]) -> Tensor:
-    """HR (3, H, W); if samples are projected onto LR, so is the image."""
+    """Decode to HR (3, H, W), projected onto LR if the model's samples are."""
     return given.project(given.decode(latents))[0]

@@ -15,15 +15,15 @@ from srflow.features import Features
 
 
 class Encoder(RRDBTrunk):
-    """Features for every level, finest (half the HR size) first, deepest (half the LR size) last."""
+    """Compute the features of every level, finest (half the HR size) first, deepest (half the LR size) last."""
 
     def __init__(self, config: RRDBConfig, stacked: tuple[int, ...]) -> None:
-        # No level takes the features at full HR size, nor what follows them in an RRDBNet.
+        # The finest level has half the HR size, so the last upscaling of an RRDBNet and its output layers are left out.
         super().__init__(config, int(math.log2(config.scale)) - 1)
         self.stacked = stacked
 
     def forward(self, lr: Tensor) -> list[Features]:
-        """(b, 3, h, w) in [0, 1], h and w even -> features, one for each level."""
+        """(b, 3, h, w) in [0, 1], h and w even -> the features of each level."""
         with products(lr.device, tf32=True):
             trunk, outputs = self.trunk(channels_last(lr), self.stacked)
             stacked = torch.cat([outputs[block] for block in self.stacked], 1)

@@ -1,6 +1,6 @@
-"""Features of the LR image, and the convolution with which every network of the flow takes them.
+"""Features of the LR image, and the convolution through which they enter every network of the flow.
 
-The stacked block outputs exist at LR size only and are convolved before they are upscaled, which costs less.
+The stacked block outputs are kept at LR size and convolved before they are upscaled, which costs less.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ class Features(NamedTuple):
     own: Tensor
     """(b, features, h, w) at the level's size."""
     stacked: Tensor
-    """(b, blocks * features, lr_h, lr_w): outputs of several encoder blocks, the same at LR size for every level."""
+    """(b, blocks * features, lr_h, lr_w): concatenated outputs of encoder blocks, at LR size, shared by all levels."""
 
     @property
     def resized(self) -> Tensor:
-        """The stack at the size of a level that is not larger than LR, by nearest neighbour: every stride-th pixel."""
+        """The stack downscaled to this level by nearest neighbour. The level must not be larger than LR."""
         stride = self.stacked.shape[-1] // self.own.shape[-1]
         return self.stacked[..., ::stride, ::stride]
 
 
 class FeatureSize(NamedTuple):
-    """The size of a level's features."""
+    """Size of a level's features."""
 
     own: int
     """Channels of the level's own features."""
@@ -41,7 +41,7 @@ class FeatureSize(NamedTuple):
 
 
 class FeatureConvolution(nn.Module):
-    """A 3x3 convolution of the features of a level, joined to the nearest-neighbour resized stack."""
+    """A 3x3 convolution of a level's own features, concatenated with the nearest-neighbour resized stack."""
 
     def __init__(self, size: FeatureSize, width: int) -> None:
         super().__init__()
@@ -52,9 +52,9 @@ class FeatureConvolution(nn.Module):
         nn.init.normal_(self.stacked, std=0.05)
 
     def folded(self, scale: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The weights that ``convolve`` takes: outputs times scale (width, 1, 1, 1), plus bias (width,).
+        """Weights for ``convolve``, with outputs multiplied by scale (width, 1, 1, 1) and bias (width,) added.
 
-        Where the level is larger than LR, those of the stack are tap by tap: (9 * width, stacked).
+        If the level is larger than LR, the weights of the stack are laid out tap by tap: (9 * width, stacked).
         """
         stacked = self.stacked * scale
         stacked = stacked.permute(2, 3, 0, 1).flatten(0, 2) if self.upscaling > 1 else channels_last(stacked)

@@ -30,22 +30,22 @@ class FlowStep(Chain):
 
 
 class Level(Chain):
-    """A squeeze, any layers, and perhaps a split at the end, behind which half of the channels leave as a latent."""
+    """A squeeze, flow layers and an optional split that factors out half of the channels as a latent."""
 
     @property
-    def leaving(self) -> int:
-        """Channels that leave; 0 without a split, as in the two deepest levels of the released networks."""
+    def latent_channels(self) -> int:
+        """Channels factored out; 0 without a split, as in the two deepest levels of the released networks."""
         last = self[-1]
-        return last.leaving if isinstance(last, Split) else 0
+        return last.latent_channels if isinstance(last, Split) else 0
 
-    def part(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The output of the level -> the input of the next one, and the latent that leaves, if one does."""
-        kept = x.shape[1] - self.leaving
-        return (x[:, :kept], [x[:, kept:]]) if self.leaving else (x, [])
+    def factor_out(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Split the level's output into the next level's input and a list of the latent, empty without a split."""
+        kept = x.shape[1] - self.latent_channels
+        return (x[:, :kept], [x[:, kept:]]) if self.latent_channels else (x, [])
 
     def join(self, x: Tensor, latents: list[Tensor]) -> Tensor:
-        """Undo ``part``; takes the latent from the end of the list."""
-        return torch.cat([x, latents.pop()], 1) if self.leaving else x
+        """Undo ``factor_out``; pops the latent from the end of the list."""
+        return torch.cat([x, latents.pop()], 1) if self.latent_channels else x
 
 
 Forward = Callable[[Level, Tensor, Any], tuple[Tensor, Tensor]]
@@ -55,7 +55,7 @@ Inverse = Callable[[Level, Tensor, Any], Tensor]
 
 
 def condition(layer: FlowLayer, features: Features) -> Condition:
-    """``layer.condition``, in the precision that conditions have."""
+    """Call ``layer.condition`` with TF32 allowed (``srflow.compute.precision``)."""
     with products(features.own.device, tf32=True):
         return layer.condition(features)
 
@@ -71,7 +71,7 @@ class ConditionalFlow(nn.Module):
 
     @classmethod
     def from_config(cls, config: SRFlowConfig) -> ConditionalFlow:
-        """The flow of SRFlow: in every level transition steps, then flow steps (SRFlow, figure 3)."""
+        """Build the flow of the paper: every level has transition steps, then flow steps (SRFlow, figure 3)."""
         encoder, channels, levels = config.encoder, 3, []
         for depth in range(1, config.levels + 1):
             channels *= 4
@@ -92,43 +92,43 @@ class ConditionalFlow(nn.Module):
         return cls(levels)
 
     def conditions(self, features: Sequence[Features]) -> list[Condition]:
-        """The conditions of every level from its features."""
+        """Compute the condition of every level from its features."""
         return [condition(level, own) for level, own in zip(self.levels, features, strict=True)]
 
     def latent_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
-        """Shapes (c, h, w) of the latents of an image of height x width, finest first, the deepest last."""
+        """Shapes (c, h, w) of the latents of an image of height x width, finest first."""
         shapes, channels = [], 3
         for depth, level in enumerate(self.levels, 1):
-            channels = 4 * channels - level.leaving
-            if level.leaving:
-                shapes.append((level.leaving, height >> depth, width >> depth))
+            channels = 4 * channels - level.latent_channels
+            if level.latent_channels:
+                shapes.append((level.latent_channels, height >> depth, width >> depth))
         return [*shapes, (channels, height >> len(self.levels), width >> len(self.levels))]
 
     def encode(
         self, x: Tensor, conditions: Sequence[Any], forward: Forward = Level.__call__
     ) -> tuple[list[Tensor], Tensor]:
-        """From x (b, 3, H, W): latents, finest first, the deepest last, and log|det d latents / d x| (b,).
+        """Encode x (b, 3, H, W) into latents, finest first, and log|det d latents / d x|, (b,).
 
-        ``forward`` computes a level, from what ``conditions`` has for it.
+        ``forward`` applies a level, given its entry in ``conditions``.
         """
         latents, log_det = [], x.new_zeros(x.shape[0])
         with products(x.device, tf32=False):
             for level, condition in zip(self.levels, conditions, strict=True):
                 x, share = forward(level, x, condition)
                 log_det = log_det + share
-                x, leaving = level.part(x)
-                latents += leaving
+                x, latent = level.factor_out(x)
+                latents += latent
         return [*latents, x], log_det
 
     def decode(self, latents: Sequence[Tensor], conditions: Sequence[Any], inverse: Inverse = Level.inverse) -> Tensor:
-        """Undo ``encode``: latents -> x (b, 3, H, W). Conditions of a batch of 1 serve any number of latents."""
-        *leaving, x = latents
+        """Undo ``encode``: latents -> x (b, 3, H, W). Conditions with batch size 1 apply to any batch of latents."""
+        *factored_out, x = latents
         with products(x.device, tf32=False):
             for level, condition in zip(reversed(self.levels), reversed(conditions), strict=True):
-                x = inverse(level, level.join(x, leaving), condition)
+                x = inverse(level, level.join(x, factored_out), condition)
         return x
 
     @torch.no_grad()
     def initialize(self, x: Tensor, features: Sequence[Features]) -> None:
-        """Let every layer set its parameters from a first batch x (b, 3, H, W)."""
+        """Initialise every layer from a first batch x (b, 3, H, W)."""
         self.encode(x, features, lambda level, x, own: (level.initialize(x, own), x.new_zeros(())))

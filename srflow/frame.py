@@ -1,4 +1,4 @@
-"""LR and HR images as the flow sees them."""
+"""Conversion of images to and from the form in which the flow sees them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from srflow.value_range import bounded, unbounded
 
 
 class ImageSizeError(SRBenchError):
-    """An HR image that does not belong to the LR image."""
+    """An HR image whose size does not match the LR image."""
 
 
 class Frame:
-    """LR and HR images as the flow sees them: with even sides, without the part of HR that LR determines, unbounded."""
+    """Convert images to and from the form that the flow sees.
+
+    Both sides are even, HR lacks the part that LR determines (for ``consistency = "residual"``), and its values are
+    unbounded (with a ``range_margin``).
+    """
 
     def __init__(self, lr: Tensor, config: SRFlowConfig) -> None:
-        """LR (b, c, h, w): three channels, or one of them."""
+        """``lr`` (b, c, h, w) has all three channels, or a single one to process channels separately."""
         self.scale = config.encoder.scale
         self.height, self.width = (self.scale * side for side in lr.shape[-2:])
         self.lr = pad_to_even(lr, 1)
@@ -32,14 +36,14 @@ class Frame:
 
     @cached_property
     def base(self) -> Tensor | None:
-        """The part of HR that LR determines, (b, c, H, W), if the flow models the rest alone."""
+        """The part of HR that LR determines, (b, c, H, W); None if the flow models the whole image."""
         return upscale_consistently(self.lr, self.scale) if self._config.projected else None
 
     def enter(self, hr: Tensor) -> tuple[Tensor, Tensor]:
-        """HR (b, c, H, W) -> the input of the flow, and log|det d input / d hr|, (b,). Raises ImageSizeError."""
+        """Convert HR (b, c, H, W) to the flow's input; also log|det d input / d hr|, (b,). Raises ImageSizeError."""
         if hr.shape[-2:] != (self.height, self.width):
             raise ImageSizeError(
-                f"HR {hr.shape[-1]}x{hr.shape[-2]} does not belong to LR "
+                f"HR {hr.shape[-1]}x{hr.shape[-2]} does not match LR "
                 f"{self.width // self.scale}x{self.height // self.scale}; "
                 f"it has to be {self.scale} times as large: {self.width}x{self.height}"
             )
@@ -50,25 +54,25 @@ class Frame:
         return (padded if self.base is None else padded - self.base), log_det
 
     def leave(self, x: Tensor) -> Tensor:
-        """The output of the flow -> HR (b, c, H, W)."""
+        """Convert the flow's output to HR (b, c, H, W)."""
         hr = x if self.base is None else x + self.base
         hr = hr[..., : self.height, : self.width]
         return hr if self._config.range_margin is None else bounded(hr, self._config.range_margin)
 
     def project(self, hr: Tensor) -> Tensor:
-        """HR (b, c, H, W) made to downscale to LR; ``hr`` itself where the model's samples are not projected."""
+        """Project HR (b, c, H, W) onto the images that downscale to LR; a no-op unless the model projects samples."""
         return make_consistent(hr, self._given, self.scale) if self._config.projected else hr
 
     def channels(self) -> Iterator[Frame]:
-        """The frames of the channels, (b, 1, h, w), one after another."""
+        """Yield one frame per channel, each with LR (b, 1, h, w)."""
         for channel in torch.split(self._given, 1, 1):
             yield Frame(channel, self._config)
 
 
 def pad_to_even(images: Tensor, scale: int) -> Tensor:
-    """Images (b, c, scale*h, scale*w), extended by reflection at the bottom and right so that h and w are even.
+    """Pad images (b, c, scale*h, scale*w) by reflection at the bottom and right so that h and w become even.
 
-    Where h or w is 1 there is nothing to reflect, and the last row or column is repeated.
+    If h or w is 1, the last row or column is repeated instead.
     """
     height, width = (side // scale for side in images.shape[-2:])
     if height % 2:

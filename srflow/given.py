@@ -1,4 +1,4 @@
-"""p(HR | LR): the distribution of the HR images that an LR image may come from."""
+"""p(HR | LR): the distribution of the HR images behind an LR image."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from srflow.flow import ConditionalFlow, Level
 from srflow.frame import Frame
 from srflow.layers import Condition
 from srflow.reversible import encode_reversibly
-from srflow.tiled_decode import TiledDecoder, work
+from srflow.tiled_decode import TiledDecoder, multiplications
 
 Value = TypeVar("Value")
 
 LOG_2PI = math.log(2 * math.pi)
 
-TOGETHER = 5
-"""Most samples of one LR image that are decoded together."""
+SAMPLE_BATCH = 5
+"""Largest number of samples of one LR image that are decoded in one batch."""
 CACHE_PIXELS = 2**13
-"""Pixels of a map of 64 channels that fit the caches of one core: 2 MB."""
+"""Pixels of a 64-channel feature map that fit into the caches of one core: 2 MB."""
 
 
 class Given:
-    """The distribution of HR images given one LR image (3, h, w), or given each of a batch (b, 3, h, w), in [0, 1].
+    """The distribution of HR images given one LR image (3, h, w), or given each LR image of a batch (b, 3, h, w).
 
-    The encoder sees LR once, for all samples, temperatures and directions. Results carry no gradients, and a result
-    that is not finite raises NumericsError, which names the layer. ``gradients=True`` is for training: results carry
-    gradients where torch has them enabled, and are not checked; with ``reversible=True`` as well, activations are
-    rebuilt rather than stored (``srflow.reversible``). Several threads may use one distribution.
+    LR is in [0, 1] and is encoded once for all samples, temperatures and directions. Results carry no gradients, and a
+    non-finite result raises NumericsError naming the layer. ``gradients=True`` is for training: results carry gradients
+    unless torch has disabled them, and are not checked. ``reversible=True`` then rebuilds activations instead of
+    storing them (``srflow.reversible``). Threads may share one instance.
 
-    HR images and latents have a batch: (n, 3, s*h, s*w) with any n for one LR image, n = b for a batch. Latents are a
-    list of tensors (n, c, h', w'), finest first, the deepest last. Odd sides of LR are extended by one pixel by
-    reflection (a side of one pixel by repetition), and HR with them.
+    HR images and latents have a batch dimension: (n, 3, s*h, s*w) with any n for one LR image, and n = b for a batch.
+    Latents are a list of tensors (n, c, h', w'), finest first. Odd sides of LR are padded by one pixel by reflection (a
+    side of one pixel by repetition), and HR accordingly.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Given:
         generator: torch.Generator | None = None,
         tile: int | None = None,
     ) -> Tensor:
-        """All of ``samples`` together: (n, 3, H, W) for one LR image, (n, b, 3, H, W) for a batch."""
+        """Draw n HR images as ``samples`` does: (n, 3, H, W) for one LR image, (n, b, 3, H, W) for a batch."""
         return torch.stack([*self.samples(n, temperature=temperature, generator=generator, tile=tile)])
 
     def samples(
@@ -82,86 +82,86 @@ class Given:
         tile: int | None = None,
         progress: Callable[[float], None] = lambda share: None,
     ) -> Iterator[Tensor]:
-        """Draw n HR images, not clamped: (3, H, W) each for one LR image, (b, 3, H, W) each for a batch.
+        """Yield n HR images, not clamped: (3, H, W) each for one LR image, (b, 3, H, W) each for a batch.
 
-        Every latent is drawn from a normal distribution of the standard deviation that ``temperatures`` gives it
-        (SRFlow, section 3.5), on the CPU, by a generator of the CPU or torch's own: all latents of a sample, finest
-        first, after those of the sample before. So a sample depends neither on n nor, up to rounding, on the tiles.
-        If samples are projected onto LR, ``encode`` of a sample gives other latents than were drawn.
+        Latents are normally distributed with the standard deviations of ``temperatures`` (SRFlow, section 3.5). They
+        are drawn on the CPU, from a CPU generator or torch's default one, sample by sample and finest latent first, so
+        a sample depends neither on n nor, up to rounding, on the tile size. If samples are projected onto LR, encoding
+        a sample does not return the latents that were drawn.
 
-        With ``tile``, in squares of so many LR pixels and in memory for one sample; ``progress`` is then called with
-        the share of the work that was done since its last call.
+        ``tile`` decodes in square tiles of that many LR pixels a side, in the memory of one sample. ``progress`` is
+        then called with the fraction of the work done since the last call.
         """
         if tile is not None:
-            encoding, decoding = work(self._flow, self._encoder)
+            encoding, decoding = multiplications(self._flow, self._encoder)
             decoder = self._decoder(tile, lambda done: progress(done / (encoding + n * decoding)))
-            for left in reversed(range(n)):
+            for remaining in reversed(range(n)):
                 x = self._decode_tiles(decoder, tile, self._draw(temperature, generator))
-                if not left:
-                    del decoder  # with the features of LR, to save memory below
+                if not remaining:
+                    del decoder  # frees the LR features before the projection allocates memory
                 x = self._leave_by_channel(x, projected=True)
                 yield x if self._lr.dim() == 4 else x[0]
-                del x  # before the next sample is computed
+                del x  # frees the image before the next one is computed
             return
-        together = TOGETHER if self._lr.dim() == 3 else 1
-        left = n
-        while left:
-            drawn = [self._draw(temperature, generator) for _ in range(min(together, left))]
+        batch = SAMPLE_BATCH if self._lr.dim() == 3 else 1
+        remaining = n
+        while remaining:
+            drawn = [self._draw(temperature, generator) for _ in range(min(batch, remaining))]
             try:
                 images = self._images([torch.cat(latents) for latents in zip(*drawn, strict=True)])
             except (RuntimeError, MemoryError) as error:
                 if len(drawn) == 1 or not out_of_memory(error):
                     raise
                 warnings.warn("out of memory: samples are decoded one at a time", stacklevel=2)
-                together = 1
+                batch = 1
                 images = torch.cat([self._images(latents) for latents in drawn])
-            left -= len(drawn)
+            remaining -= len(drawn)
             yield from images if self._lr.dim() == 3 else [images]
 
     def encode(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
-        """HR (n, 3, H, W) -> latents and log|det d latents / d hr| of shape (n,).
+        """Encode HR (n, 3, H, W) into latents and log|det d latents / d hr|, (n,).
 
-        Raises ImageSizeError where HR does not belong to LR.
+        Raises ImageSizeError if the size of HR does not match LR.
         """
         return self._finite(lambda given: given._encode(hr), hr=hr)
 
     def decode(self, latents: Sequence[Tensor], *, tile: int | None = None) -> Tensor:
-        """Latents -> HR (n, 3, H, W), not clamped, not projected: the inverse of ``encode``.
+        """Decode latents to HR (n, 3, H, W), neither clamped nor projected: the inverse of ``encode``.
 
-        With ``tile``, in squares of so many LR pixels: the same image up to rounding, in memory for the image, the
-        latents and the encoder's features at LR size, without gradients; see ``srflow.tiled_decode``.
+        ``tile`` decodes in square tiles of that many LR pixels a side (``srflow.tiled_decode``): the same image up to
+        rounding, without gradients, in memory for the image, the latents and the encoder's features at LR size.
         """
         if tile is not None:
             return self._leave_by_channel(self._decode_tiles(self._decoder(tile), tile, latents), projected=False)
         return self._finite(lambda given: given._decode(latents), latents=list(latents))
 
     def log_prob(self, hr: Tensor) -> Tensor:
-        """The log-density log p(hr | lr) in nats, (n,): the density of the values in [0, 1], before any projection.
+        """Log-density log p(hr | lr) in nats, (n,): the density of values in [0, 1], before any projection.
 
-        If a side of LR is odd, that of the extended image. An image so unlikely that the number overflows has -inf.
-        Raises ImageSizeError as ``encode`` does.
+        If a side of LR is odd, this is the density of the padded image. Returns -inf for an image so unlikely that the
+        value overflows. Raises ImageSizeError as ``encode`` does.
         """
         return log_density(*self.encode(hr))
 
     def nll(self, hr: Tensor) -> Tensor:
-        """Negative log-likelihood in bits for each number of HR, extended if a side of LR is odd, (n,).
+        """Negative log-likelihood in bits per dimension of HR, padded if a side of LR is odd, (n,).
 
-        There is no quantisation term.
+        Contains no quantisation term.
         """
         return bits_per_dimension(*self.encode(hr))
 
     def temperatures(self, temperature: float) -> list[float]:
-        """Standard deviation of each latent of a sample at this temperature."""
+        """Standard deviation of each latent when sampling at this temperature."""
         factors = self._config.relative_temperatures or (1.0,) * len(self._flow.latent_shapes(*self._size))
         return [temperature * factor for factor in factors]
 
     @property
     def strides(self) -> list[int]:
-        """HR pixels, to a side, that one location of each latent stands for."""
+        """Side, in HR pixels, of the square that one location of each latent covers."""
         return [self._size[0] // shape[1] for shape in self._flow.latent_shapes(*self._size)]
 
     def project(self, hr: Tensor) -> Tensor:
-        """HR (n, 3, H, W) made to downscale to LR; ``hr`` itself where the model's samples are not projected."""
+        """Project HR (n, 3, H, W) onto the images that downscale to LR; a no-op unless the model projects samples."""
         return self._frame.project(hr)
 
     @cached_property
@@ -169,7 +169,7 @@ class Given:
         return self._flow.conditions(self._encoder(self._frame.lr))
 
     def _draw(self, temperature: float, generator: torch.Generator | None) -> list[Tensor]:
-        """Latents of one sample of every LR image."""
+        """Draw the latents of one sample for every LR image."""
         latents = []
         for shape, deviation in zip(self._flow.latent_shapes(*self._size), self.temperatures(temperature), strict=True):
             z = torch.randn((len(self._frame.lr), *shape), generator=generator, device="cpu")
@@ -181,23 +181,23 @@ class Given:
         return self.project(self.decode(latents))
 
     def _encode(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
-        entered, entering = self._frame.enter(hr)
+        x, frame_log_det = self._frame.enter(hr)
         if self._reversible:
-            latents, log_det = encode_reversibly(self._flow, entered, self._encoder(self._frame.lr))
+            latents, log_det = encode_reversibly(self._flow, x, self._encoder(self._frame.lr))
         else:
-            latents, log_det = self._flow.encode(entered, self._conditions)
-        return latents, log_det + entering
+            latents, log_det = self._flow.encode(x, self._conditions)
+        return latents, log_det + frame_log_det
 
     def _decode(self, latents: Sequence[Tensor]) -> Tensor:
         inverse = _inverse_in_cache if len(self._frame.lr) == 1 else Level.inverse
         return self._frame.leave(self._flow.decode(latents, self._conditions, inverse))
 
     @torch.no_grad()
-    def _decoder(self, tile: int, progress: Callable[[float], None] = lambda work: None) -> TiledDecoder:
+    def _decoder(self, tile: int, progress: Callable[[float], None] = lambda multiplications: None) -> TiledDecoder:
         return TiledDecoder(self._flow, self._encoder, self._frame.lr, tile, progress)
 
     def _decode_tiles(self, decoder: TiledDecoder, tile: int, latents: Sequence[Tensor]) -> Tensor:
-        """The output of the flow, computed in tiles."""
+        """Decode latents to the flow's output, in tiles."""
 
         def output(given: Given) -> Tensor:
             return (decoder if given is self else given._decoder(tile)).decode(latents)
@@ -206,14 +206,14 @@ class Given:
 
     @torch.no_grad()
     def _leave_by_channel(self, x: Tensor, *, projected: bool) -> Tensor:
-        """``Frame.leave``, then perhaps ``project``, in the memory of x and one channel at a time, to save memory."""
+        """``Frame.leave`` and, if ``projected``, ``Frame.project``: in place and channel by channel to save memory."""
         for channel, frame in zip(torch.split(x, 1, 1), self._frame.channels(), strict=True):
             hr = frame.leave(channel)
             channel[..., : frame.height, : frame.width] = frame.project(hr) if projected else hr
         return x[..., : self._frame.height, : self._frame.width]
 
     def _finite(self, compute: Callable[[Given], Value], **inputs: Tensor | list[Tensor]) -> Value:
-        """``compute(self)``; where the result is not finite it is computed again, from LR on, to find the layer."""
+        """Return ``compute(self)``. If it is not finite, recompute from LR on to find the layer, and raise."""
         if self._gradients:
             return compute(self)
         networks = nn.ModuleDict({"encoder": self._encoder, "flow": self._flow})
@@ -224,23 +224,23 @@ class Given:
 
 
 def _inverse_in_cache(level: Level, z: Tensor, condition: Condition) -> Tensor:
-    """``level.inverse`` of samples z (n, c, h, w), as many at a time as the caches of a core hold.
+    """Apply ``level.inverse`` to samples z (n, c, h, w), in batches that fit into the caches of a core.
 
-    All at once, ten samples of CelebA 8x take 1.24 times as long on two threads.
+    In a single batch, ten samples of CelebA 8x take 1.24 times as long on two threads.
     """
-    together = max(1, CACHE_PIXELS // z[0, 0].numel())
-    if z.device.type != "cpu" or len(z) <= together:
+    batch = max(1, CACHE_PIXELS // z[0, 0].numel())
+    if z.device.type != "cpu" or len(z) <= batch:
         return level.inverse(z, condition)
-    return torch.cat([level.inverse(samples, condition) for samples in torch.split(z, together)])
+    return torch.cat([level.inverse(samples, condition) for samples in torch.split(z, batch)])
 
 
 def log_density(latents: Sequence[Tensor], log_det: Tensor) -> Tensor:
-    """The log-density of the image behind standard normal latents (n, ...), by the change of variables, (n,)."""
+    """Log-density of the image with these latents (n, ...), by the change of variables, (n,)."""
     for z in latents:
         log_det = log_det - 0.5 * (z.square() + LOG_2PI).flatten(1).sum(1)
     return log_det
 
 
 def bits_per_dimension(latents: Sequence[Tensor], log_det: Tensor) -> Tensor:
-    """The negative log-density of the image behind latents (n, ...), in bits for each of their numbers, (n,)."""
+    """Negative log-density of the image with these latents (n, ...), in bits per dimension, (n,)."""
     return -log_density(latents, log_det) / (math.log(2) * sum(z[0].numel() for z in latents))

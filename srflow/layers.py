@@ -1,9 +1,9 @@
 """The contract of a flow layer, and the layers of SRFlow.
 
-Lugmayr et al., "SRFlow: Learning the Super-Resolution Space with Normalizing Flow", ECCV 2020, section 3.3; ActNorm and
-the invertible 1x1 convolution are those of Kingma and Dhariwal, "Glow", NeurIPS 2018.
+Lugmayr et al., "SRFlow: Learning the Super-Resolution Space with Normalizing Flow", ECCV 2020, section 3.3. ActNorm and
+the invertible 1x1 convolution come from Kingma and Dhariwal, "Glow", NeurIPS 2018.
 
-A new layer is one class. Sampling, likelihood, training, reversible training and tiled decoding use nothing but the
+A new layer is a single class: sampling, likelihood, training, reversible training and tiled decoding rely only on the
 contract of ``FlowLayer``.
 """
 
@@ -21,35 +21,35 @@ from srflow.compute.constants import CachedConstants
 from srflow.features import Features, FeatureSize
 
 Condition = Sequence[Any]
-"""Tensors that a layer computes from the LR image, of a batch of 1, which serves any batch, or of the batch of x; for
-a chain, the conditions of its layers."""
+"""Tensors that a layer computes from the LR image, with batch size 1 (applied to any x) or that of x. For a chain, the
+conditions of its layers."""
 
 
 class FlowLayer(CachedConstants):
-    """An invertible map of feature maps, given the features of an LR image.
+    """An invertible map of feature maps, conditioned on the features of an LR image.
 
-    Every layer has ``forward`` and ``inverse``. A layer that sees the LR image also has a ``condition``, one that sees
-    neighbouring pixels a ``halo``, one that starts from data an ``initialize``. Everything that depends on the LR image
-    alone belongs in the condition: it is computed once for all samples, all temperatures and both directions.
+    Every layer has ``forward`` and ``inverse``. Override ``condition`` if the layer sees the LR image, ``halo`` if it
+    sees neighbouring pixels, and ``initialize`` if its parameters are initialised from data. Everything that depends on
+    the LR image alone belongs in the condition, which is computed once for all samples, temperatures and directions.
     """
 
     halo: int = 0
-    """Pixels, at the size of z, that ``condition`` and ``inverse`` see to every side."""
+    """Radius, in pixels at the size of z, of the neighbourhood that ``condition`` and ``inverse`` see."""
 
     def layers(self) -> Sequence[FlowLayer]:
-        """The layers to compute one after the other where memory is short: this one, or those of a chain."""
+        """The layers to apply one by one to save memory: the layer itself, or the layers of a chain."""
         return [self]
 
-    def reach(self, wrong: int) -> int:
-        """Pixels from the edge of a part of an image that ``inverse`` gets wrong, if its input is wrong in so many."""
-        return wrong + self.halo
+    def invalid_border(self, invalid: int) -> int:
+        """Width of the invalid border after ``inverse`` of a crop whose outer ``invalid`` pixels are invalid."""
+        return invalid + self.halo
 
     def condition(self, features: Features) -> Condition:
-        """All that the layer computes from the LR image alone."""
+        """Compute everything that depends on the LR image alone."""
         return ()
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
-        """From x (b, c, h, w) to z, and log|det dz/dx| of shape (b,), this layer's own share only."""
+        """Map x (b, c, h, w) to z; also return this layer's log|det dz/dx|, (b,)."""
         raise NotImplementedError
 
     def inverse(self, z: Tensor, condition: Condition) -> Tensor:
@@ -57,14 +57,14 @@ class FlowLayer(CachedConstants):
         raise NotImplementedError
 
     def initialize(self, x: Tensor, features: Features) -> Tensor:
-        """Set parameters from a first batch x (b, c, h, w), the input of the layer; returns the output z."""
+        """Set parameters from a first batch of the layer's inputs x (b, c, h, w); returns the output z."""
         z: Tensor = self(x, self.condition(features))[0]
         return z
 
     def retrace(self, z: Tensor, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
-        """The input x of an output z, then z and the log-determinant again, with a graph that begins at x.
+        """Rebuild the input x from z, then return x, z and the log-determinant with an autograd graph that starts at x.
 
-        A layer that evaluates the same network in both directions can do so once here.
+        Override it in a layer that evaluates the same network in both directions, to evaluate it only once.
         """
         with torch.no_grad():
             x = self.inverse(z, condition)
@@ -74,32 +74,32 @@ class FlowLayer(CachedConstants):
 
 
 class Chain(nn.Sequential, FlowLayer):
-    """Layers one after the other, as one layer."""
+    """A sequence of layers that is itself a layer."""
 
     def __iter__(self) -> Iterator[FlowLayer]:
         return cast(Iterator[FlowLayer], super().__iter__())
 
     @property
     def halo(self) -> int:  # type: ignore[override]
-        """Pixels, at the size of z, that all layers together see to every side, at most."""
-        return self.reach(0)
+        """Upper bound, in pixels at the size of z, on the radius that all layers together see."""
+        return self.invalid_border(0)
 
-    def reach(self, wrong: int) -> int:
-        """Pixels that the layers get wrong one after the other."""
+    def invalid_border(self, invalid: int) -> int:
+        """Width of the invalid border after all inverses."""
         for layer in reversed(list(self)):
-            wrong = layer.reach(wrong)
-        return wrong
+            invalid = layer.invalid_border(invalid)
+        return invalid
 
     def layers(self) -> Sequence[FlowLayer]:
-        """All layers of the chain and of chains inside it, in encoding order."""
-        return [part for layer in self for part in layer.layers()]
+        """All layers of the chain and of nested chains, in encoding order."""
+        return [inner for layer in self for inner in layer.layers()]
 
     def condition(self, features: Features) -> Condition:
-        """The conditions of all layers."""
+        """The condition of every layer."""
         return [layer.condition(features) for layer in self]
 
     def initialize(self, x: Tensor, features: Features) -> Tensor:
-        """Set the parameters of every layer from the output of the one before."""
+        """Initialise every layer from the output of the previous layer."""
         for layer in self:
             x = layer.initialize(x, features)
         return x
@@ -128,11 +128,11 @@ class Squeeze(FlowLayer):
 
 
 class ChannelMixing(FlowLayer):
-    """An ActNorm, then one full matrix that mixes the channels of every pixel, at first a random rotation.
+    """An ActNorm and an invertible 1x1 convolution, initially a random rotation (Glow, sections 3.1 and 3.2).
 
-    Glow, sections 3.1 and 3.2. Computed as one matrix product in either direction; inverse and log-determinant of the
-    matrix in float64, because the couplings after it multiply what they lose. Without a coupling behind it, it is the
-    paper's transition step (SRFlow, section 3.4). The inverse of a singular matrix raises torch.linalg.LinAlgError.
+    Both are computed as a single matrix product in either direction. The inverse and log-determinant of the matrix use
+    float64, because the couplings amplify rounding errors. Without a coupling, this is the paper's transition step
+    (SRFlow, section 3.4). Inverting a singular matrix raises torch.linalg.LinAlgError.
     """
 
     def __init__(self, channels: int) -> None:
@@ -165,17 +165,17 @@ class ChannelMixing(FlowLayer):
 
 
 def _exact(values: Tensor) -> Tensor:
-    """The values in float64; on the CPU if they are on MPS, which has none."""
+    """Convert to float64, on the CPU if the values are on MPS, which lacks float64."""
     return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def _mix(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A 1x1 convolution, matrix (c, c) and bias (c, 1), as a product, which is faster for few channels."""
+    """Apply a 1x1 convolution, matrix (c, c) and bias (c, 1), as a matrix product, which is faster for few channels."""
     return torch.baddbmm(bias, weight.expand(x.shape[0], -1, -1), x.flatten(2)).view(x.shape)
 
 
 class AffineInjector(FlowLayer):
-    """Shift and scale of every element by the LR image alone (SRFlow, equation 6)."""
+    """Shift and scale every element by values predicted from the LR image alone (SRFlow, equation 6)."""
 
     halo = 2
 
@@ -183,9 +183,9 @@ class AffineInjector(FlowLayer):
         super().__init__()
         self.network = AffineNetwork(features, 0, width, channels, floor)
 
-    def reach(self, wrong: int) -> int:
-        """Pixels that are wrong already, or whose condition is."""
-        return max(wrong, self.halo)
+    def invalid_border(self, invalid: int) -> int:
+        """Width of the border in which the input or the condition is invalid."""
+        return max(invalid, self.halo)
 
     def condition(self, features: Features) -> Condition:
         """The affine map."""
@@ -205,7 +205,7 @@ class AffineInjector(FlowLayer):
 
 
 class AffineCoupling(FlowLayer):
-    """The first half of the channels and the LR image shift and scale the second half (SRFlow, equation 5)."""
+    """Shift and scale the second half of the channels, given the first half and the LR image (SRFlow, equation 5)."""
 
     halo = 2
 
@@ -215,7 +215,7 @@ class AffineCoupling(FlowLayer):
         self.network = AffineNetwork(features, self.kept, width, channels - self.kept, floor)
 
     def condition(self, features: Features) -> Condition:
-        """The LR image's share of the network's first convolution."""
+        """The LR features' contribution to the network's first convolution."""
         return (self.network.share(features),)
 
     def initialize(self, x: Tensor, features: Features) -> Tensor:
@@ -233,10 +233,10 @@ class AffineCoupling(FlowLayer):
         return torch.cat([kept, self.network.affine(condition[0], kept).inverse(changed)], 1)
 
     def retrace(self, z: Tensor, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
-        """``inverse`` and ``forward`` with one evaluation of the network, whose input both directions share."""
+        """Like ``FlowLayer.retrace``, evaluating the network once, because both directions give it the same input."""
         x = z.detach().clone().requires_grad_()
         with torch.enable_grad():
-            kept = x[:, : self.kept].clone()  # a copy, because the rest of x is written below
+            kept = x[:, : self.kept].clone()  # a copy, because the write to x below would invalidate the graph
             affine = self.network.affine(condition[0], kept)
         with torch.no_grad():
             x[:, self.kept :] = affine.inverse(z[:, self.kept :])
@@ -246,24 +246,24 @@ class AffineCoupling(FlowLayer):
 
 
 class Split(FlowLayer):
-    """The first half of the channels predicts mean and deviation of the second, which becomes standard normal.
+    """Standardise the second half of the channels by a mean and deviation predicted from the first half.
 
-    An affine map like any other; ``Level`` then lets the second half leave as a latent (SRFlow, section 3.3; Glow's
-    multi-scale architecture). ``bound`` smoothly limits the logarithm of the deviation to -bound ... bound, because the
-    inverse takes its exponential; None: no limit.
+    ``Level`` then factors out the second half as a standard normal latent (SRFlow, section 3.3; Glow's multi-scale
+    architecture). ``bound`` limits the log-deviation smoothly to (-bound, bound), because the inverse takes its
+    exponential; None leaves it unbounded.
     """
 
     halo = 1
 
     def __init__(self, channels: int, bound: float | None = None) -> None:
         super().__init__()
-        self.kept, self.leaving, self.bound = channels // 2, channels - channels // 2, bound
-        self.prior = ZeroConv(self.kept, 2 * self.leaving)
+        self.kept, self.latent_channels, self.bound = channels // 2, channels - channels // 2, bound
+        self.prior = ZeroConv(self.kept, 2 * self.latent_channels)
 
     def forward(self, x: Tensor, condition: Condition = ()) -> tuple[Tensor, Tensor]:
-        kept, leaving = x[:, : self.kept], x[:, self.kept :]
+        kept, rest = x[:, : self.kept], x[:, self.kept :]
         mean, log_deviation = self._normal(kept)
-        latent = (leaving - mean) * (-log_deviation).exp()
+        latent = (rest - mean) * (-log_deviation).exp()
         return torch.cat([kept, latent], 1), -log_deviation.flatten(1).sum(1)
 
     def inverse(self, z: Tensor, condition: Condition = ()) -> Tensor:

@@ -1,4 +1,4 @@
-"""SRFlow: the distribution of HR images that fit an LR image, and how it is trained.
+"""SRFlow: a conditional normalizing flow over the HR images behind an LR image.
 
 Lugmayr et al., "SRFlow: Learning the Super-Resolution Space with Normalizing Flow", ECCV 2020.
 """
@@ -27,7 +27,7 @@ from srflow.given import Given
 class SRFlow(nn.Module):
     """The conditional normalizing flow. Images are RGB in [0, 1]; latents are standard normal.
 
-    ``given(lr)`` is the distribution of HR images; ``sample`` and the edits are short forms for one LR image.
+    ``given(lr)`` is the distribution of HR images; ``sample`` and the edits are shortcuts for a single LR image.
 
     Examples:
         >>> model = SRFlow.from_pretrained(scale=8)
@@ -37,34 +37,34 @@ class SRFlow(nn.Module):
     """
 
     weights: WeightsInfo
-    """Provenance of the weights; set if they come from a file."""
+    """Provenance of the weights; set only if they come from a file."""
 
     def __init__(self, config: SRFlowConfig, flow: ConditionalFlow | None = None) -> None:
-        """``flow``: a flow of other layers than the configuration's."""
+        """Build the network of ``config``; ``flow`` replaces the flow that the configuration describes."""
         super().__init__()
         self.config = config
         self.scale: int = config.encoder.scale
         self.encoder = Encoder(config.encoder, config.stacked)
         self.flow = ConditionalFlow.from_config(config) if flow is None else flow
         self.reversible = False
-        """Train without storing activations: see ``srflow.reversible``."""
+        """True to train without stored activations (``srflow.reversible``)."""
 
     @classmethod
     def from_preset(cls, name: str) -> SRFlow:
-        """An untrained network of a preset's size. Raises ConfigError."""
+        """Build an untrained network of a preset's size. Raises ConfigError."""
         return cls(SRFlowConfig.from_preset(name))
 
     @classmethod
     def from_pretrained(cls, scale: int, weights: Path | None = None, name: str = "srflow") -> SRFlow:
-        """The packaged network of this scale, or the one in a weights file or an official checkpoint.
+        """Load the packaged network of this scale, a weights file or an official checkpoint.
 
         Args:
-            scale: Side of HR over side of LR; 4 and 8 are packaged.
-            weights: A weights file or an official checkpoint in place of the packaged one.
-            name: ``srflow``, or ``srflow-perceptual`` for the network after its second stage of training.
+            scale: Upscaling factor; weights for 4 and 8 are packaged.
+            weights: A weights file or an official checkpoint; None for the packaged weights.
+            name: ``srflow``, or ``srflow-perceptual`` for the network after the second training stage.
 
         Raises:
-            WeightsError: The file is damaged or of another scale, or none is packaged for the scale.
+            WeightsError: The file is damaged or has another scale, or no weights are packaged for this scale.
         """
         return load_pretrained(Family(name, cls, SRFlowConfig, convert_srflow, "srflow"), scale, weights)
 
@@ -77,8 +77,8 @@ class SRFlow(nn.Module):
         """The distribution of HR images given LR.
 
         Args:
-            lr: (3, h, w) in [0, 1], or (b, 3, h, w): a distribution for each of a batch.
-            gradients: True for training: see ``Given``.
+            lr: (3, h, w) in [0, 1], or a batch (b, 3, h, w).
+            gradients: True for training; see ``Given``.
         """
         reversible = gradients and self.reversible
         return Given(self.encoder, self.flow, self.config, lr, gradients=gradients, reversible=reversible)
@@ -92,14 +92,14 @@ class SRFlow(nn.Module):
         generator: torch.Generator | None = None,
         tile: int | None = None,
     ) -> Tensor:
-        """Sample ``given(lr)``.
+        """Draw n HR images from ``given(lr)``.
 
         Args:
             lr: (3, h, w) in [0, 1].
             n: Number of samples.
             temperature: Factor on the standard deviation of the latents.
-            generator: Source of the latents, on the CPU; by default torch's own.
-            tile: Side of the tiles in LR pixels; None computes the image at once.
+            generator: CPU generator for the latents; by default torch's own.
+            tile: Side of the tiles in LR pixels; None decodes the whole image at once.
 
         Returns:
             (n, 3, s*h, s*w), not clamped.
@@ -116,40 +116,40 @@ class SRFlow(nn.Module):
         tile: int | None = None,
         progress: Callable[[float], None] = lambda share: None,
     ) -> Iterator[Tensor]:
-        """The samples of ``sample``, (3, s*h, s*w) each, one after another; see ``Given.samples``."""
+        """Yield the images of ``sample``, (3, s*h, s*w) each; see ``Given.samples``."""
         return self.given(lr).samples(n, temperature=temperature, generator=generator, tile=tile, progress=progress)
 
     def forward(self, hr: Tensor, lr: Tensor) -> Tensor:
-        """The training loss: ``nll`` with gradients.
+        """Training loss: ``Given.nll`` with gradients, (b,).
 
-        With ``reversible`` its memory does not grow with the number of steps, and it takes longer.
+        ``reversible`` makes its memory independent of the number of flow steps, at the cost of time.
         """
         return self.given(lr, gradients=True).nll(hr)
 
     @torch.no_grad()
     def initialize(self, hr: Tensor, lr: Tensor) -> None:
-        """Set every ActNorm from a first batch, the same in every process (Glow, section 3.1). Call once."""
+        """Initialise every ActNorm from a first batch, equal in all processes (Glow, section 3.1). Call once."""
         frame = Frame(lr, self.config)
         self.flow.initialize(frame.enter(hr)[0], self.encoder(frame.lr))
 
     @property
     def edit_grid(self) -> int:
-        """HR pixels, to a side, of one location of the deepest latent: the grid to which boxes are aligned."""
+        """Side, in HR pixels, of one location of the deepest latent; boxes have to be aligned to this grid."""
         return 1 << self.config.levels
 
     def transfer_style(self, hr: Tensor, lr: Tensor, source: Box, target: Box, *, temperature: float) -> Tensor:
-        """HR (3, s*h, s*w) with the texture at ``source`` also at ``target``: see ``srflow.editing``."""
+        """Copy the texture at ``source`` to ``target`` in HR (3, s*h, s*w); see ``srflow.editing``."""
         return editing.transfer_style(self.given(lr), hr, source, target, temperature=temperature)
 
     def transfer_content(
         self, hr: Tensor, lr: Tensor, pasted: Tensor, mask: Tensor, *, temperature: float, generator: torch.Generator
     ) -> Tensor:
-        """HR (3, s*h, s*w) with the detail of ``pasted`` where the mask (s*h, s*w) is 1: see ``srflow.editing``."""
+        """Give HR (3, s*h, s*w) the detail of ``pasted`` where the mask (s*h, s*w) is 1; see ``srflow.editing``."""
         given, given_pasted = self.given(lr), self.given(downscale(pasted, self.scale))
         return editing.transfer_content(
             given, hr, given_pasted, pasted, mask, temperature=temperature, generator=generator
         )
 
     def restore(self, hr: Tensor, lr: Tensor, *, temperature: float, generator: torch.Generator) -> Tensor:
-        """HR (3, s*h, s*w) without what a sample would not have, such as noise: see ``srflow.editing``."""
+        """Remove from HR (3, s*h, s*w) what samples do not have, such as noise; see ``srflow.editing``."""
         return editing.restore(self.given(lr), hr, temperature=temperature, generator=generator)

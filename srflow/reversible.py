@@ -1,9 +1,9 @@
 """Encoding without stored activations: the backward pass rebuilds them.
 
-Every layer is invertible, so the input of a layer is the inverse of its output (Gomez et al., "The Reversible Residual
-Network", NeurIPS 2017). Instead of all maps of all layers, a level stores its output and the LR features, so activation
-memory does not grow with the number of steps: 114 MB instead of 707 MB at K = 16 (``benchmarks/memory.py``). The price
-is one more pass in each direction.
+Every layer is invertible, so its input can be recomputed from its output (Gomez et al., "The Reversible Residual
+Network", NeurIPS 2017). A level stores only its output and the LR features, so activation memory does not grow with the
+number of steps: 114 MB instead of 707 MB at K = 16 (``benchmarks/memory.py``), at the cost of one more pass in each
+direction.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from srflow.layers import FlowLayer
 
 
 def encode_reversibly(flow: ConditionalFlow, x: Tensor, features: Sequence[Features]) -> tuple[list[Tensor], Tensor]:
-    """``flow.encode`` of x (b, 3, H, W), given the features of every level: the same values and gradients."""
+    """Like ``flow.encode`` of x (b, 3, H, W), with the same values and gradients; takes the features of every level."""
     return flow.encode(x, features, _forward)
 
 
@@ -30,11 +30,11 @@ def _forward(level: Level, x: Tensor, features: Features) -> tuple[Tensor, Tenso
 
 
 class _Layers(torch.autograd.Function):
-    """Layers in encoding order, own and stacked features, x, all parameters -> z, log_det."""
+    """(layers in encoding order, own and stacked features, x, all their parameters) -> (z, log_det)."""
 
     @staticmethod
     def forward(
-        ctx: Any,  # noqa: ANN401 - torch's own
+        ctx: Any,  # noqa: ANN401 - torch gives it no type
         layers: Sequence[FlowLayer],
         own: Tensor,
         stacked: Tensor,
@@ -58,25 +58,25 @@ class _Layers(torch.autograd.Function):
         grad_parameters: list[Tensor | None] = []
         for layer in reversed(ctx.layers):
             sources = [*features, *layer.parameters()]
-            z, grad_z, found = _undo(layer, features, z, (grad_z, grad_log_det), sources)
-            grad_features = [_add(total, share) for total, share in zip(grad_features, found[:2], strict=True)]
-            grad_parameters = found[2:] + grad_parameters
+            z, grad_z, grad_sources = _undo(layer, features, z, (grad_z, grad_log_det), sources)
+            grad_features = [_add(total, grad) for total, grad in zip(grad_features, grad_sources[:2], strict=True)]
+            grad_parameters = grad_sources[2:] + grad_parameters
         return None, *grad_features, grad_z, *grad_parameters
 
 
 def _undo(
     layer: FlowLayer, features: Features, z: Tensor, grads: tuple[Tensor, Tensor], sources: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor, list[Tensor | None]]:
-    """From the output z of a layer its input, the gradient there, and those of the sources; None for an unused one."""
+    """From a layer's output z: its input x, the gradient of x, and the gradients of the sources (None if unused)."""
     with torch.enable_grad(), products(z.device, tf32=False):
         x, z_again, log_det = layer.retrace(z, condition(layer, features))
-    wanted = [source for source in sources if source.requires_grad]
-    # A constant log-determinant, such as a squeeze's, contributes to no gradient.
+    trained = [source for source in sources if source.requires_grad]
+    # autograd.grad rejects a constant log-determinant, such as that of a squeeze.
     number = 2 if log_det.requires_grad else 1
     outputs = [z_again, log_det][:number]
-    grad_x, *found = torch.autograd.grad(outputs, [x, *wanted], grads[:number], allow_unused=True)
-    rest = iter(found)
-    return x.detach(), grad_x, [next(rest) if source.requires_grad else None for source in sources]
+    grad_x, *grad_trained = torch.autograd.grad(outputs, [x, *trained], grads[:number], allow_unused=True)
+    remaining = iter(grad_trained)
+    return x.detach(), grad_x, [next(remaining) if source.requires_grad else None for source in sources]
 
 
 def _add(a: Tensor | None, b: Tensor | None) -> Tensor | None:

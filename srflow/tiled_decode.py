@@ -1,9 +1,9 @@
-"""Decoding of a large image in tiles: the same image as at once, in a fraction of the memory.
+"""Decoding of a large image in tiles: the same image in a fraction of the memory.
 
-Nothing is approximated or blended. Every layer is local, so a tile that carries enough of its neighbours gives its own
-pixels exactly. The encoder, which sees far, finishes one block over the whole image before the next begins; the flow
-is undone tile by tile, from the deepest level to the image. Only the latents, the image and the features of the encoder
-at LR size exist as a whole.
+Nothing is approximated or blended. Every layer is local, so a tile with a wide enough halo yields its own pixels
+exactly. The encoder has a large receptive field, so each of its blocks processes the whole image, tile by tile, before
+the next block begins. The flow is inverted tile by tile, from the deepest level to the image. Only the latents, the
+image and the encoder's features at LR size are held as a whole.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from srflow.features import Features
 from srflow.flow import ConditionalFlow, Level, condition
 
 BLOCK_HALO = 16
-"""LR pixels of its neighbours that a tile needs for one encoder block: 15 convolutions, rounded up to even."""
+"""Halo of a tile, in LR pixels, for one encoder block: 15 convolutions of 3x3, rounded up to an even number."""
 UPSCALE_HALO = 2
-"""LR pixels of its neighbours that a tile needs for all upscalings by two."""
+"""Halo of a tile, in LR pixels, for all upscalings by two."""
 
 
-class Window(NamedTuple):
-    """A part of an image, in LR pixels; all numbers are even."""
+class Region(NamedTuple):
+    """A rectangle of an image, in LR pixels; all four numbers are even."""
 
     top: int
     bottom: int
@@ -41,26 +41,27 @@ class Window(NamedTuple):
         """Number of LR pixels."""
         return (self.bottom - self.top) * (self.right - self.left)
 
-    def grown(self, halo: int, whole: Window) -> Window:
-        """The part and up to ``halo`` pixels around it that ``whole`` has."""
-        return Window(
+    def grown(self, halo: int, whole: Region) -> Region:
+        """The region extended by ``halo`` pixels on each side, but not beyond ``whole``."""
+        return Region(
             max(self.top - halo, whole.top),
             min(self.bottom + halo, whole.bottom),
             max(self.left - halo, whole.left),
             min(self.right + halo, whole.right),
         )
 
-    def tiles(self, side: int) -> Iterator[Window]:
-        """Tiles of at most ``side`` x ``side`` pixels that cover it."""
+    def tiles(self, side: int) -> Iterator[Region]:
+        """Yield tiles of at most ``side`` x ``side`` pixels that cover the region."""
         for top in range(self.top, self.bottom, side):
             for left in range(self.left, self.right, side):
-                yield Window(top, min(top + side, self.bottom), left, min(left + side, self.right))
+                yield Region(top, min(top + side, self.bottom), left, min(left + side, self.right))
 
 
 class TiledDecoder:
-    """A decoder for LR (b, 3, h, w) of even sides, which is encoded at once; without gradients.
+    """Decode latents given LR (b, 3, h, w) with even sides, without gradients. The constructor encodes LR.
 
-    ``progress`` is called after every tile of an encoder block or of a level, with the part of ``work`` that it was.
+    ``progress`` is called after every tile of an encoder block or of a level, with that tile's share of the
+    multiplications that ``multiplications`` counts.
     """
 
     @torch.no_grad()
@@ -70,29 +71,29 @@ class TiledDecoder:
         encoder: Encoder,
         lr: Tensor,
         tile: int,
-        progress: Callable[[float], None] = lambda work: None,
+        progress: Callable[[float], None] = lambda multiplications: None,
     ) -> None:
         self._flow, self._encoder, self._device, self._progress = flow, encoder, lr.device, progress
-        self._whole = Window(0, lr.shape[-2], 0, lr.shape[-1])
+        self._whole = Region(0, lr.shape[-2], 0, lr.shape[-1])
         self._side = max(2, tile // 2 * 2)  # even, because levels halve it
         with products(lr.device, tf32=True):
             self._trunk, self._stacked = self._encode(lr)
 
     @torch.no_grad()
     def decode(self, latents: Sequence[Tensor]) -> Tensor:
-        """``flow.decode`` of latents (n, ...)."""
+        """Like ``flow.decode`` of latents (n, ...)."""
         out = torch.empty(0)
-        for window in self._whole.tiles(self._side):
-            part = self._tile(latents, window)
+        for tile in self._whole.tiles(self._side):
+            pixels = self._tile(latents, tile)
             if not out.numel():
-                scale = part.shape[-1] // (window.right - window.left)
-                out = part.new_empty((*part.shape[:2], self._whole.bottom * scale, self._whole.right * scale))
-            _cut(out, window, self._whole).copy_(part)
+                scale = pixels.shape[-1] // (tile.right - tile.left)
+                out = pixels.new_empty((*pixels.shape[:2], self._whole.bottom * scale, self._whole.right * scale))
+            _crop(out, tile, self._whole).copy_(pixels)
         return out
 
-    def _share(self, window: Window) -> float:
-        """Pixels of the window over all pixels of LR."""
-        return window.area / self._whole.area
+    def _share(self, tile: Region) -> float:
+        """The tile's fraction of the pixels of LR."""
+        return tile.area / self._whole.area
 
     def _encode(self, lr: Tensor) -> tuple[Tensor, Tensor]:
         """Trunk features and stacked block outputs, both at LR size."""
@@ -103,52 +104,54 @@ class TiledDecoder:
         x = first
         for index, block in enumerate(encoder.body):
             out = _empty(lr, width)
-            for window in self._whole.tiles(self._side):
-                seen = window.grown(BLOCK_HALO, self._whole)
-                part = block(channels_last(_cut(x, seen, self._whole)))
-                _cut(out, window, self._whole).copy_(_cut(part, window, seen))
-                self._progress(_parameters(block) * self._share(window))
+            for tile in self._whole.tiles(self._side):
+                padded = tile.grown(BLOCK_HALO, self._whole)
+                output = block(channels_last(_crop(x, padded, self._whole)))
+                _crop(out, tile, self._whole).copy_(_crop(output, tile, padded))
+                self._progress(_parameters(block) * self._share(tile))
             x = out
-            for place, wanted in enumerate(encoder.stacked):
-                if index == wanted:
-                    stacked[:, place * width : (place + 1) * width] = x
+            for position, stacked_block in enumerate(encoder.stacked):
+                if index == stacked_block:
+                    stacked[:, position * width : (position + 1) * width] = x
         skip = first if encoder.config.long_skip == "first" else x
         return encoder.conv_body(x).add_(skip), stacked
 
-    def _tile(self, latents: Sequence[Tensor], window: Window) -> Tensor:
-        seen = _seen(self._flow, window, self._whole)
-        leaving = (where for where, level in zip(seen, self._flow.levels, strict=True) if level.leaving)
-        parts = [_cut(z, where, self._whole) for z, where in zip(latents, [*leaving, seen[-1]], strict=True)]
+    def _tile(self, latents: Sequence[Tensor], tile: Region) -> Tensor:
+        regions = _level_regions(self._flow, tile, self._whole)
+        levels = zip(self._flow.levels, regions, strict=True)
+        latent_regions = [region for level, region in levels if level.latent_channels]
+        latent_regions.append(regions[-1])
+        crops = [_crop(z, region, self._whole) for z, region in zip(latents, latent_regions, strict=True)]
 
         def inverse(level: Level, z: Tensor, index: int) -> Tensor:
             with products(self._device, tf32=True):
-                own = self._own(seen[index], _doublings(self._flow, index))
-                features = Features(own, channels_last(_cut(self._stacked, seen[index], self._whole)))
+                own = self._own(regions[index], _doublings(self._flow, index))
+                features = Features(own, channels_last(_crop(self._stacked, regions[index], self._whole)))
             z = z.contiguous()
             for layer in reversed(level.layers()):
                 z = layer.inverse(z, condition(layer, features))
-            self._progress(_level_work(self._flow, index) * self._share(window))
-            return _cut(z, seen[index - 1] if index else window, seen[index]).contiguous()
+            self._progress(_level_multiplications(self._flow, index) * self._share(tile))
+            return _crop(z, regions[index - 1] if index else tile, regions[index]).contiguous()
 
-        return self._flow.decode(parts, range(len(seen)), inverse)
+        return self._flow.decode(crops, range(len(regions)), inverse)
 
-    def _own(self, window: Window, doublings: int) -> Tensor:
-        """The features of the level that is so many times twice as large as LR; -1: half as large."""
+    def _own(self, region: Region, doublings: int) -> Tensor:
+        """A region of the features of the level that is 2**doublings times as large as LR."""
         if doublings < 0:
-            return F.avg_pool2d(channels_last(_cut(self._trunk, window, self._whole)), 2)
-        seen = window.grown(UPSCALE_HALO if doublings else 0, self._whole)
-        features = channels_last(_cut(self._trunk, seen, self._whole))
+            return F.avg_pool2d(channels_last(_crop(self._trunk, region, self._whole)), 2)
+        padded = region.grown(UPSCALE_HALO if doublings else 0, self._whole)
+        features = channels_last(_crop(self._trunk, padded, self._whole))
         for step in range(doublings):
             features = self._encoder.upscale(features, step)
-        return channels_last(_cut(features, window, seen))
+        return channels_last(_crop(features, region, padded))
 
 
-def work(flow: ConditionalFlow, encoder: Encoder) -> tuple[float, float]:
-    """Multiplications for an LR pixel, nearly: to encode LR, and to decode a sample."""
-    return _parameters(encoder.body), sum(_level_work(flow, index) for index in range(len(flow.levels)))
+def multiplications(flow: ConditionalFlow, encoder: Encoder) -> tuple[float, float]:
+    """Approximate multiplications per LR pixel: to encode LR, and to decode a sample."""
+    return _parameters(encoder.body), sum(_level_multiplications(flow, index) for index in range(len(flow.levels)))
 
 
-def _level_work(flow: ConditionalFlow, index: int) -> float:
+def _level_multiplications(flow: ConditionalFlow, index: int) -> float:
     return float(_parameters(flow.levels[index]) * 4.0 ** _doublings(flow, index))
 
 
@@ -156,31 +159,31 @@ def _parameters(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _seen(flow: ConditionalFlow, window: Window, whole: Window) -> list[Window]:
-    """The parts of every level, finest first, on which a tile depends."""
-    return list(accumulate(halos(flow), lambda seen, halo: seen.grown(halo, whole), initial=window))[1:]
+def _level_regions(flow: ConditionalFlow, tile: Region, whole: Region) -> list[Region]:
+    """The region of each level, finest first, that a tile of the image depends on."""
+    return list(accumulate(halos(flow), lambda region, halo: region.grown(halo, whole), initial=tile))[1:]
 
 
 def halos(flow: ConditionalFlow) -> list[int]:
-    """LR pixels that every level sees to every side, finest first, rounded up to even numbers."""
-    seen = (-(-level.halo * 2 // 2 ** (_doublings(flow, index) + 1)) for index, level in enumerate(flow.levels))
-    return [halo + halo % 2 for halo in seen]
+    """Halo of each level in LR pixels, finest first, rounded up to even numbers."""
+    rounded_up = (-(-level.halo * 2 // 2 ** (_doublings(flow, index) + 1)) for index, level in enumerate(flow.levels))
+    return [halo + halo % 2 for halo in rounded_up]
 
 
 def _doublings(flow: ConditionalFlow, index: int) -> int:
-    """The number of times that a level is twice as large as LR; -1: half as large."""
+    """Log2 of the size of a level over the LR size; -1 for the deepest level."""
     return len(flow.levels) - 2 - index
 
 
-def _cut(maps: Tensor, window: Window, shown: Window) -> Tensor:
-    """The part of maps, which are those of ``shown``, that is ``window``; a view."""
-    (rows, columns), (height, width) = (shown.bottom - shown.top, shown.right - shown.left), maps.shape[-2:]
-    top, bottom = ((row - shown.top) * height // rows for row in window[:2])
-    left, right = ((column - shown.left) * width // columns for column in window[2:])
+def _crop(maps: Tensor, region: Region, extent: Region) -> Tensor:
+    """Crop maps that cover ``extent`` to ``region``; a view."""
+    (rows, columns), (height, width) = (extent.bottom - extent.top, extent.right - extent.left), maps.shape[-2:]
+    top, bottom = ((row - extent.top) * height // rows for row in region[:2])
+    left, right = ((column - extent.left) * width // columns for column in region[2:])
     return maps[..., top:bottom, left:right]
 
 
 def _empty(lr: Tensor, channels: int) -> Tensor:
-    """An unwritten map of LR size, channels last."""
+    """An uninitialised map of LR size, channels last."""
     shape = (len(lr), channels, *lr.shape[-2:])
     return torch.empty(shape, dtype=lr.dtype, device=lr.device, memory_format=torch.channels_last)

@@ -1,8 +1,9 @@
-"""A bijection between all numbers and those near [0, 1], which keeps samples from running away.
+"""A bijection between the real numbers and (-m, 1 + m), which keeps samples from diverging.
 
-Values in [0, 1] stay as they are, so it costs a network nothing: HR images have no others. What a rare sample has
-beyond them is compressed into a margin m on either side: x = 1 + m tanh((u - 1) / m) above, x = m tanh(u / m) below.
-Without it such values spread when the sample is projected onto LR, and once clipped it no longer downscales to LR.
+Values in [0, 1] are unchanged, so the network loses nothing: HR images have no other values. The values of a rare
+sample beyond [0, 1] are compressed into a margin m on either side: x = 1 + m tanh((u - 1) / m) above and
+x = m tanh(u / m) below. Without this, projection onto LR spreads such values, and after clipping the sample no longer
+downscales to LR.
 """
 
 from __future__ import annotations
@@ -11,19 +12,19 @@ import torch
 from torch import Tensor
 
 _NEAREST = 1 - 1e-6
-"""Share of the margin at which values are taken for its end, where the inverse is infinite."""
+"""Fraction of the margin beyond which values are clamped, because the inverse is infinite at the end."""
 
 
 def bounded(values: Tensor, margin: float) -> Tensor:
-    """Any values -> values in (-margin, 1 + margin), of the same shape."""
+    """Map real values to (-margin, 1 + margin), keeping the shape."""
     within = values.clamp(0, 1)
     return within + margin * torch.tanh((values - within) / margin)
 
 
 def unbounded(values: Tensor, margin: float) -> tuple[Tensor, Tensor]:
-    """Invert ``bounded`` for values (b, ...): the values, and log|det| of the inverse, (b,).
+    """Invert ``bounded`` for values (b, ...); also returns the inverse's log|det|, (b,).
 
-    Values at or beyond the ends of the range count as next to them.
+    Values at or beyond the ends of the range are clamped to just inside it.
     """
     within = values.clamp(0, 1)
     share = ((values - within) / margin).clamp(-_NEAREST, _NEAREST)

@@ -1,4 +1,4 @@
-"""Dataclasses of the presets of RRDB and ESRGAN, which are the TOML files in the folders beside this module."""
+"""Schemas of the presets of RRDB and ESRGAN, which are the TOML files in the folders beside this module."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RRDBPreset:
     network: RRDBConfig
     training: TrainingConfig
     storage: Literal["float16", "float32"] = "float32"
-    """Number type of the weights file."""
+    """Data type of the weights file."""
 
 
 @dataclass(frozen=True)
@@ -39,26 +39,26 @@ class AdversarialConfig:
     discriminator_width: int
     """Channels of the discriminator's first stage (64 in the paper)."""
     discriminator_rate: float
-    """Learning rate of the discriminator relative to the generator (1 in the paper). Lower in short trainings, where
-    the discriminator would win at once."""
+    """Learning rate of the discriminator relative to the generator's (1 in the paper). Lower it for short trainings,
+    where the discriminator would otherwise win at once."""
     shift: int = 0
-    """Range of a random roll, 0 to ``shift`` - 1 pixels each way, of every patch that the discriminator and the
-    perceptual network see (not in the paper). It does not remove the mesh it was meant against (``docs/zoo.md``);
-    ``mini-x4`` keeps it because its packaged weights were trained with it."""
+    """The discriminator and the perceptual network see patches rolled by a random 0 to ``shift`` - 1 pixels in each
+    direction (not in the paper). This was meant to remove a mesh pattern but does not (``docs/zoo.md``); ``mini-x4``
+    keeps it because its packaged weights were trained with it."""
 
     def __post_init__(self) -> None:
         require_range(self, ["discriminator_width"], 1)
         require_range(self, ["pixel_weight", "perceptual_weight", "adversarial_weight", "shift"], 0)
         if not 0 < self.discriminator_rate < math.inf:
-            raise ValueError(f"discriminator_rate is {self.discriminator_rate}; it has to be above 0")
+            raise ValueError(f"discriminator_rate is {self.discriminator_rate}; it has to be finite and above 0")
 
 
 @dataclass(frozen=True)
 class ESRGANPreset:
-    """A generator, trained from an RRDB network of the same size, and its training."""
+    """A generator, which starts from an RRDB network of the same size, and its training."""
 
     network: RRDBConfig
     losses: AdversarialConfig
     training: TrainingConfig
     storage: Literal["float16", "float32"] = "float32"
-    """Number type of the weights file."""
+    """Data type of the weights file."""

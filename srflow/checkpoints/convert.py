@@ -1,8 +1,8 @@
-"""Official SRFlow checkpoints converted to ours: names, channel orders, and tensors without effect.
+"""Conversion of official SRFlow checkpoints: names, channel orders, and removal of unused tensors.
 
-The released networks keep every layer of the flow in one flat list and interleave shift and scale channels; ours keep
-levels and steps, and shift before scale. Ours split the first convolution of a network by what it sees: channels of the
-flow, own features, stacked features.
+The released networks hold all layers of the flow in one flat list and interleave shift and scale channels. Ours hold
+levels and steps, put shift before scale, and split the first convolution of a network by its inputs: flow channels, the
+level's own features, stacked features.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor
 
 from baselines.convert import (
     Weights,
+    config_of,
     describe,
-    found_config,
     require_scale,
     rrdb_from_official,
     rrdb_shapes,
@@ -35,9 +35,10 @@ FLOW = "flowUpsamplerNet.layers."
 
 
 def convert_srflow(tensors: Mapping[str, Tensor], preset: str | None) -> Weights | None:
-    """SRFlow's released networks: presets ``celeba-x8``, ``df2k-x4``, ``df2k-x8``, or a TOML preset of another size.
+    """Convert a released SRFlow network; None if the tensors are not from SRFlow.
 
-    Raises WeightsError, ConfigError.
+    ``preset`` is ``celeba-x8``, ``df2k-x4``, ``df2k-x8`` or a TOML file for another size; None selects the preset by
+    size. Raises WeightsError, ConfigError.
     """
     if not any(name.startswith("flowUpsamplerNet.") for name in tensors):
         return None
@@ -49,16 +50,16 @@ def convert_srflow(tensors: Mapping[str, Tensor], preset: str | None) -> Weights
 
 
 def converted(source: Mapping[str, Tensor], config: SRFlowConfig) -> dict[str, Tensor]:
-    """Official tensors -> ours, leaving out those without effect. Raises WeightsError for any other difference."""
-    useful = {name: tensor for name, tensor in source.items() if not name.startswith(_dead(config))}
-    require_shapes(useful, official_shapes(config))
-    encoder = {name.removeprefix("RRDB."): tensor for name, tensor in useful.items() if name.startswith("RRDB.")}
+    """Convert official tensors, dropping unused ones. Raises WeightsError for any other unexpected name or shape."""
+    used = {name: tensor for name, tensor in source.items() if not name.startswith(_unused(config))}
+    require_shapes(used, official_shapes(config))
+    encoder = {name.removeprefix("RRDB."): tensor for name, tensor in used.items() if name.startswith("RRDB.")}
     ours = {f"encoder.{name}": tensor for name, tensor in rrdb_from_official(encoder, config.encoder).items()}
     shapes = _flow_shapes(config)
     for theirs, names in _names(config):
-        tensor = useful[theirs]
+        tensor = used[theirs]
         if re.search(r"\.(affine\.\w+\.4|conv)\.\w+$", theirs):
-            # Shift and scale, or mean and log-deviation: the even channels, then the odd ones.
+            # Even channels are shift or mean, odd channels scale or log-deviation.
             tensor = torch.cat([tensor[0::2], tensor[1::2]])
         parts = [tensor] if len(names) == 1 else torch.split(tensor, [shapes[name][1] for name in names], 1)
         ours |= {f"flow.{name}": part.reshape(shapes[name]) for name, part in zip(names, parts, strict=True)}
@@ -66,19 +67,19 @@ def converted(source: Mapping[str, Tensor], config: SRFlowConfig) -> dict[str, T
 
 
 def official_shapes(config: SRFlowConfig) -> dict[str, torch.Size]:
-    """Official names and shapes of all tensors with an effect."""
+    """Official names and shapes of all used tensors."""
     encoder = {f"RRDB.{name}": shape for name, shape in rrdb_shapes(config.encoder).items()}
-    shapes = {name: shape for name, shape in encoder.items() if not name.startswith(_dead(config))}
+    shapes = {name: shape for name, shape in encoder.items() if not name.startswith(_unused(config))}
     ours = _flow_shapes(config)
     for theirs, names in _names(config):
-        first = ours[names[0]]
+        shape = ours[names[0]]
         if ".actnorm." in theirs:
-            first = torch.Size([1, *first])
+            shape = torch.Size([1, *shape])
         elif theirs.endswith(".logs"):
-            first = torch.Size([*first, 1, 1])
+            shape = torch.Size([*shape, 1, 1])
         elif len(names) > 1:
-            first = torch.Size([first[0], sum(ours[name][1] for name in names), *first[2:]])
-        shapes[theirs] = first
+            shape = torch.Size([shape[0], sum(ours[name][1] for name in names), *shape[2:]])
+        shapes[theirs] = shape
     return shapes
 
 
@@ -88,13 +89,13 @@ def _flow_shapes(config: SRFlowConfig) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in flow.state_dict().items()}
 
 
-def _dead(config: SRFlowConfig) -> tuple[str, ...]:
-    """First parts of the names of tensors without effect: an unused prior, and the last layers of the encoder."""
+def _unused(config: SRFlowConfig) -> tuple[str, ...]:
+    """Name prefixes of unused tensors: a prior, and the last layers of the encoder."""
     return ("flowUpsamplerNet.f.", "RRDB.HRconv.", "RRDB.conv_last.", f"RRDB.upconv{config.levels - 1}.")
 
 
 def _names(config: SRFlowConfig) -> Iterator[tuple[str, list[str]]]:
-    """The official name of every tensor of the flow, and our names of it or of its parts."""
+    """Yield the official name of every tensor of the flow, and our names for it or for its parts."""
     indices = (f"{FLOW}{index}." for index in count())
     for level in range(config.levels):
         ours = f"levels.{level}."
@@ -135,31 +136,34 @@ def _zero_conv_names(theirs: str, ours: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def size_of(source: Mapping[str, Tensor], blocks: tuple[int, ...]) -> SRFlowConfig:
-    """The size of a network, read from names and shapes. Raises WeightsError for those of another model."""
-    found = [re.match(rf"{re.escape(FLOW)}(\d+)\.", name) for name in source]
-    indices = sorted({int(match[1]) for match in found if match})
+    """Infer the size of a network from names and shapes. Raises WeightsError if they are not SRFlow's."""
+    matches = [re.match(rf"{re.escape(FLOW)}(\d+)\.", name) for name in source]
+    indices = sorted({int(match[1]) for match in matches if match})
     if not indices or "RRDB.conv_first.weight" not in source:
-        raise WeightsError("not an SRFlow checkpoint: no tensors named flowUpsamplerNet.layers.* and RRDB.*")
+        raise WeightsError(
+            "not an SRFlow checkpoint: it lacks tensors named flowUpsamplerNet.layers.* or RRDB.conv_first.weight; "
+            "check the path"
+        )
     starts = [index for index in indices if index - 1 not in indices]
     scales: dict[int, Literal[4, 8]] = {3: 4, 4: 8}
     if len(starts) not in scales:
-        raise WeightsError(f"the checkpoint has {len(starts)} levels; 3 (4x) and 4 (8x) are known")
+        raise WeightsError(f"the checkpoint has {len(starts)} levels; only 3 (4x) and 4 (8x) are supported")
     first = range(starts[0], starts[1] - 1)
     widths = [source.get(f"{FLOW}{index}.affine.fAffine.2.weight") for index in first]
     steps = [width for width in widths if width is not None and width.dim() == 4]
     if not steps:
-        raise WeightsError("not an SRFlow checkpoint: no flow steps in its first level")
-    encoder = found_config({name.removeprefix("RRDB."): t for name, t in source.items() if name.startswith("RRDB.")})
+        raise WeightsError("not an SRFlow checkpoint: its first level has no flow steps; check the path")
+    encoder = config_of({name.removeprefix("RRDB."): t for name, t in source.items() if name.startswith("RRDB.")})
     encoder = replace(encoder, scale=scales[len(starts)], long_skip="trunk")
     transitions = sum(f"{FLOW}{index}.invconv.weight" in source for index in first) - len(steps)
     return SRFlowConfig(encoder, blocks, len(steps), steps[0].shape[0], transitions=transitions)
 
 
-def _preset_of(found: SRFlowConfig) -> str:
+def _preset_of(size: SRFlowConfig) -> str:
     for name in preset_names(files("srflow") / "presets"):
-        if replace(SRFlowConfig.from_preset(name), stacked=()) == found:
+        if replace(SRFlowConfig.from_preset(name), stacked=()) == size:
             return name
     raise WeightsError(
-        f"an SRFlow network of scale {found.encoder.scale}, {found.encoder.blocks} encoder blocks and {found.steps} "
-        "steps, for which there is no preset; write one and use srbench convert --preset FILE.toml"
+        f"no preset matches this SRFlow network (scale {size.encoder.scale}, {size.encoder.blocks} encoder blocks, "
+        f"{size.steps} steps); write one and use srbench convert --preset FILE.toml"
     )

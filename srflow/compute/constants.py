@@ -1,6 +1,6 @@
-"""Functions of a module's parameters alone, computed once while a trained network is in use.
+"""Cache of values that depend only on a module's parameters, for inference with trained networks.
 
-Without them a sample of CelebA 8x took 1.09 times as long (``benchmarks/parts.py``).
+Without it, a sample of CelebA 8x takes 1.09 times as long (``benchmarks/parts.py``).
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ Value = TypeVar("Value")
 
 
 class CachedConstants(nn.Module):
-    """A module that keeps what it computes from its parameters: inverses, folded weights.
+    """A module that caches values computed from its parameters, such as inverses and folded weights.
 
-    A parameter that is changed in place or moved, ``train`` and ``eval`` discard what is kept. torch does not count
-    changes through ``parameter.data``: call ``eval`` after them. Nor does it count changes of parameters made in
-    inference mode, so nothing is kept of these. ``_version``, the count, is private to torch, which has no public one.
+    The cache is discarded when a parameter is moved or changed in place, and by ``train`` and ``eval``. Changes through
+    ``parameter.data`` go unnoticed: call ``eval`` after them. Parameters created in inference mode have no version
+    counter, so their constants are not cached. ``_version`` is private to torch, which has no public counter.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: dict[str, tuple[list[tuple[int, int]], Any]] = {}
+        self._cache: dict[str, tuple[list[tuple[int, int]], Any]] = {}
 
     def constant(self, name: str, compute: Callable[[], Value]) -> Value:
-        """``compute()``, a function of the parameters; kept in eval mode without gradients until one changes."""
+        """Return ``compute()``, a function of the parameters; cached in eval mode without gradients."""
         if torch.is_grad_enabled() or self.training:
             return compute()
         parameters = list(self.parameters())
         if any(parameter.is_inference() for parameter in parameters):
             return compute()
         state = [(parameter.data_ptr(), parameter._version) for parameter in parameters]
-        kept_state, value = self._kept.get(name, (None, None))
-        if kept_state != state:
+        cached_state, value = self._cache.get(name, (None, None))
+        if cached_state != state:
             value = compute()
-            self._kept[name] = state, value
+            self._cache[name] = state, value
         return value  # type: ignore[return-value]
 
     def __getstate__(self) -> dict[str, Any]:
-        """State for copies and files, without what is kept."""
-        return {**self.__dict__, "_kept": {}}
+        """State for copying and pickling, without the cache."""
+        return {**self.__dict__, "_cache": {}}
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode and discard what is kept."""
-        self._kept.clear()
+        """Set the mode and discard the cache."""
+        self._cache.clear()
         return super().train(mode)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move or cast, and discard what is kept: the new tensors may lie where the old ones did."""
-        self._kept.clear()
+        """Move or cast, and discard the cache: new tensors may reuse the old addresses."""
+        self._cache.clear()
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]

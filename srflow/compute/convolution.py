@@ -1,12 +1,12 @@
-"""A 3x3 convolution of a nearest-neighbour upscaled map, computed before upscaling at the cost of the small map.
+"""A 3x3 convolution of a nearest-neighbour upscaled map, computed at the cost of the small map.
 
-Upscaled s times, every pixel is an s x s patch of equal values. A 3x3 convolution of that is nine 1x1 convolutions of
-the small map, one per tap; an output pixel adds up those that its window meets. Along one axis there are three kinds of
-window: at the first pixel of a patch one tap meets the neighbour before, at the last one the neighbour after, in
-between all three meet the patch itself. Equal to the direct computation up to rounding, zero padding included, and
-differentiable. The direct one takes 1.9 times as long for a sample of CelebA 8x (``benchmarks/parts.py``).
+Upscaling by s turns every pixel into an s x s patch of equal values. The 3x3 convolution of the result is a sum of nine
+1x1 convolutions of the small map, one per tap. Along each axis, an output pixel at the start of a patch takes one tap
+from the previous patch, one at the end takes one tap from the next patch, and those in between take all three taps from
+their own patch. The result equals the direct computation up to rounding, including zero padding, and is differentiable.
+The direct computation makes a sample of CelebA 8x take 1.9 times as long (``benchmarks/parts.py``).
 
-Maps are channels last, so that every sum is one over whole vectors of channels.
+Maps are channels last, so that sums run over contiguous channel vectors.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from torch.nn.grad import conv2d_weight
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Laid out channels last, as wide maps and their weights are: twice as fast on a CPU as channels first."""
+    """Convert to channels-last memory, which is twice as fast as channels first for wide maps on a CPU."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """conv2d with stride 1 and the padding that keeps the size: (b, i, h, w), (o, i, k, k), (o,) -> (b, o, h, w)."""
+    """conv2d with stride 1 and "same" padding: (b, i, h, w), (o, i, k, k), (o,) -> (b, o, h, w)."""
     return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
 def add_convolved_upscaled(out: Tensor, x: Tensor, taps: Tensor, scale: int) -> Tensor:
-    """Out + conv2d(nearest-upscaled x, weight, padding=1), for a weight given tap by tap; overwrites ``out``.
+    """Add conv2d(nearest-upscaled x, weight, padding=1) to ``out`` in place.
 
-    x (b, c, h, w), out (b, o, scale*h, scale*w), both channels last, scale >= 2, and
-    taps (9*o, c) = weight.permute(2, 3, 0, 1).flatten(0, 2) of a weight (o, c, 3, 3).
+    x is (b, c, h, w) and out (b, o, scale*h, scale*w), both channels last, with scale >= 2. ``taps`` (9*o, c) is
+    weight.permute(2, 3, 0, 1).flatten(0, 2) of a weight (o, c, 3, 3).
     """
     return _AddConvolvedUpscaled.apply(out, x, taps, scale)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _AddConvolvedUpscaled(torch.autograd.Function):
-    """out, x, taps, scale -> out. For the backward pass it keeps x and the taps, nothing of the size of the output."""
+    """(out, x, taps, scale) -> out. Saves only x and the taps for the backward pass, no tensor of the output's size."""
 
     @staticmethod
-    def forward(ctx: Any, out: Tensor, x: Tensor, taps: Tensor, scale: int) -> Tensor:  # noqa: ANN401 - torch's own
+    def forward(ctx: Any, out: Tensor, x: Tensor, taps: Tensor, scale: int) -> Tensor:  # noqa: ANN401 - untyped
         ctx.mark_dirty(out)
         ctx.save_for_backward(x, taps)
         ctx.scale = scale
@@ -75,15 +75,16 @@ def _patch_by_patch(x: Tensor, scale: int) -> Tensor:
 
 
 def _lines_by_kind(scale: int) -> list[slice]:
-    """The rows of a patch with the first kind of window, with the one inside, and with the last."""
+    """The first row, the inner rows and the last row of a patch."""
     inside = [slice(1, scale - 1)] if scale > 2 else []
     return [slice(0, 1), *inside, slice(scale - 1, scale)]
 
 
 def _windows(taps: Tensor, space: int, tap: int, number: int) -> Tensor:
-    """The three taps along dimension ``tap`` -> windows of ``number`` pixels: the first, those inside, the last.
+    """Sum the three taps along dimension ``tap`` into the ``number`` pixels of a patch: first, inner, last.
 
-    A window at the edge of a patch meets the neighbour along dimension ``space``; beyond the border are zeros.
+    The first and the last pixel take one tap from the neighbouring patch along dimension ``space``, or zero at the
+    border.
     """
     before, centre, after = taps.unbind(tap)
     windows = taps.new_empty([*taps.shape[:tap], number, *taps.shape[tap + 1 :]])
@@ -101,7 +102,7 @@ def _windows(taps: Tensor, space: int, tap: int, number: int) -> Tensor:
 
 
 def _windows_transposed(windows: Tensor, space: int, tap: int) -> Tensor:
-    """The transposed linear map of ``_windows``: gradients of the windows -> gradients of the three taps."""
+    """The transpose of ``_windows``: gradients of the pixels -> gradients of the three taps."""
     first, *inside, last = windows.unbind(tap)
     taps = windows.new_empty([*windows.shape[:tap], 3, *windows.shape[tap + 1 :]])
     before, centre, after = taps.unbind(tap)

@@ -1,9 +1,9 @@
-"""TF32 on a GPU: for whatever follows from the LR image alone; float32 for the flow itself.
+"""Precision on a GPU: TF32 for everything computed from the LR image alone, float32 for the flow itself.
 
-TF32 rounds the factors of a product to 10 bits of mantissa, on the tensor cores of an NVIDIA GPU. torch allows it to
-convolutions by default. Conditions may be rounded: the flow is invertible whatever they are, as long as both directions
-take the same ones. The couplings' networks may not: the inverse evaluates them at numbers that differ in the last bits
-from those of the forward direction, and rounding turns such a difference into one of a thousandth.
+TF32 rounds the factors of a product to 10 mantissa bits, on the tensor cores of an NVIDIA GPU. By default, torch allows
+it for convolutions. Conditions may be rounded: the flow is invertible for any conditions, as long as both directions
+use the same ones. The coupling networks may not: the inverse evaluates them on inputs that differ from the forward ones
+in the last bits, and TF32 would amplify such a difference to a relative error of 1e-3.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 import torch
 
 ROUNDING = "cuda"
-"""The kind of device that has TF32."""
+"""Type of the devices that have TF32."""
 _ONE_PASS = threading.RLock()
 
 
 @contextmanager
 def products(device: torch.device, *, tf32: bool) -> Iterator[None]:
-    """One pass of one thread, whose float32 convolutions and matrix products on a GPU use TF32, or never do.
+    """Allow or forbid TF32 in float32 convolutions and matrix products on a GPU, while the context is open.
 
-    torch's settings are the process's: other threads wait for the end of the pass, which restores them. Other devices,
-    whose products are exact, need no settings and wait for nobody.
+    torch's settings are global to the process, so other threads wait until the context is closed, which restores the
+    settings. On other devices this does nothing.
     """
     if device.type != ROUNDING:
         yield
@@ -42,11 +42,11 @@ def products(device: torch.device, *, tf32: bool) -> Iterator[None]:
 
 
 def _settings() -> list[tuple[Any, str]]:
-    """Owner and name of the settings of convolutions and products: torch 2.9's, if it refuses the older ones."""
+    """Owner and name of the settings for convolutions and products: torch 2.9's if the older ones are refused."""
     convolutions: Any = torch.backends.cudnn
     matrices = torch.backends.cuda.matmul
     try:
         _ = convolutions.allow_tf32, matrices.allow_tf32
-    except RuntimeError:  # somebody has used the newer names
+    except RuntimeError:  # torch refuses the older names once the newer ones have been used
         return [(convolutions.conv, "fp32_precision"), (matrices, "fp32_precision")]
     return [(convolutions, "allow_tf32"), (matrices, "allow_tf32")]

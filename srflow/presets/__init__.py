@@ -1,4 +1,4 @@
-"""Presets: a network and its training. The presets themselves are the TOML files beside this module."""
+"""Schemas of the presets, which are the TOML files in this folder: a network and its training."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class SRFlowPreset:
     network: SRFlowConfig
     training: TrainingConfig
     frozen: float = 0.5
-    """Fraction of the training during which the encoder stays as pretrained (SRFlow, section 4.1)."""
+    """Fraction of the training during which the pretrained encoder is frozen (SRFlow, section 4.1)."""
     reversible: bool = False
-    """Store no activations: a third of the memory or less, for more time per step."""
+    """Store no activations: at most a third of the memory, but slower steps."""
     storage: Literal["float16", "float32"] = "float32"
-    """Type of the numbers in the weights file."""
+    """Data type of the weights file."""
 
     def __post_init__(self) -> None:
         if not self.network.stacked:
-            raise ValueError("network.stacked is empty; name at least one encoder block, as in [3]")
+            raise ValueError("network.stacked is empty; list at least one encoder block, such as [3]")
         if not 0 <= self.frozen <= 1:
             raise ValueError(f"frozen is {self.frozen}; it has to be a fraction of the training, 0 to 1")
 
@@ -41,24 +41,24 @@ class SecondStageConfig:
     nll_weight: float
     """Weight of the negative log-likelihood in bits per dimension."""
     pixel_weight: float
-    """Weight of the absolute error of the image at temperature 0."""
+    """Weight of the L1 loss of the image at temperature 0."""
     perceptual_weight: float
     """Weight of ``sample_losses.learned_distance``: LPIPS on VGG16, between a sample and HR."""
     texture_weight: float
-    """Weight of ``sample_losses.texture_difference``: statistics of those features in windows."""
+    """Weight of ``sample_losses.texture_difference``: local statistics of the VGG16 features."""
     grid_weight: float
-    """Weight of ``srflow.training.grid_loss.grid_difference``: edges of sample and HR on the grid of LR pixels."""
+    """Weight of ``grid_loss.grid_difference``: edges of sample and HR on the grid of LR pixels."""
     spectrum_weight: float
     """Weight of ``sample_losses.spectrum_difference``: power at periods of 2 to 4 pixels."""
     temperature: float
     """Temperature of the sample."""
     perceptual_layer: str
-    """Last convolution of VGG16 that is compared, before its ReLU, beside the last of every stage before it."""
+    """Deepest convolution of VGG16 to compare, before its ReLU; the last one of each earlier stage is compared too."""
     perceptual_precision: Literal["float32", "bfloat16"]
-    """Type of VGG16's convolutions. With bfloat16 a step takes 0.76 of the time on processors with AVX-512 BF16."""
+    """Data type of VGG16's convolutions. bfloat16 shortens a step to 0.76 of the time on CPUs with AVX-512 BF16."""
     shift: int
-    """Pixels: VGG16 sees sample and HR rolled by 0 to ``shift`` - 1 each way, so that no pattern can hide on the grid
-    of its strides."""
+    """VGG16 sees sample and HR rolled by a random 0 to ``shift`` - 1 pixels in each direction, so that no pattern can
+    hide on the grid of its strides."""
 
     def __post_init__(self) -> None:
         require_range(self, [name for name, value in vars(self).items() if not isinstance(value, str)], 0)
@@ -66,10 +66,10 @@ class SecondStageConfig:
 
 @dataclass(frozen=True)
 class SecondStagePreset:
-    """A network trained by likelihood, and its second stage of training."""
+    """A network trained by likelihood, and its second training stage."""
 
     network: SRFlowConfig
     losses: SecondStageConfig
     training: TrainingConfig
     storage: Literal["float16", "float32"] = "float32"
-    """Type of the numbers in the weights file."""
+    """Data type of the weights file."""

@@ -1,1 +1,1 @@
-"""Training: the losses and their schedules."""
+"""Training of SRFlow: both stages and their losses."""

@@ -1,4 +1,4 @@
-"""A loss on patterns that networks leave on the grid of LR pixels."""
+"""A loss against patterns that networks leave on the grid of LR pixels."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 def grid_difference(images: Tensor, real: Tensor, period: int) -> Tensor:
     """Mean squared difference between ``edges_on_grid`` of images and of HR (b, 3, h, w), a scalar.
 
-    Networks upscale features from the LR grid, and a flow works on grids of 2, 4 and 8 pixels. Losses on features do
-    not see whether a pattern lies on that grid, so they let a weave of lines grow there.
+    Networks upscale features from the LR grid, and a flow works on grids of 2, 4 and 8 pixels. Feature losses cannot
+    tell whether a pattern is aligned with these grids, and without this loss a weave of lines appears on them.
     """
     return F.mse_loss(edges_on_grid(images, period), edges_on_grid(real, period))
 
 
 def edges_on_grid(images: Tensor, period: int) -> Tensor:
-    """Relative strength of edges at each column and each row of a grid, (2, period); all 1 without a pattern.
+    """Relative edge strength at each phase of the grid's columns and rows, (2, period); all 1 without a pattern.
 
-    An edge is the absolute difference of two adjacent pixels, divided by the mean edge within ``period`` pixels, so
-    that smooth regions count as much as strong contours. images (b, 3, h, w); h and w exceed two periods.
+    An edge is the absolute difference of adjacent pixels, divided by the mean edge within ``period`` pixels, so that
+    smooth regions count as much as strong contours. ``images`` is (b, 3, h, w), with h and w above two periods.
     """
     luma = images.mean(1, keepdim=True)
     strengths = []

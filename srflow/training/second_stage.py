@@ -1,8 +1,8 @@
-"""Second stage of training: SRFlow weights are fine-tuned by losses on samples.
+"""Second training stage: SRFlow weights are fine-tuned with losses on samples.
 
-The likelihood makes every HR image likely, but not every sample look like an HR image. Losses on samples do (HCFlow++:
-Liang et al., ICCV 2021, section 3.4; FxSR: Park et al., 2022). The result is a separate model, ``srflow-perceptual``,
-because ``srflow`` keeps to the single loss of its paper.
+Maximum likelihood makes every HR image likely, but does not make every sample look like an HR image. Losses on samples
+do (HCFlow++: Liang et al., ICCV 2021, section 3.4; FxSR: Park et al., 2022). The result is a separate model,
+``srflow-perceptual``, because ``srflow`` uses only the loss of its paper.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ NAME = "srflow-perceptual"
 
 
 def train_srflow_perceptual(request: TrainingRequest) -> Path:
-    """Fine-tune SRFlow weights by likelihood, L1 and losses on samples; returns the weights file.
+    """Fine-tune SRFlow weights with likelihood, L1 and losses on samples; returns the weights file.
 
-    ``start`` is a weights file of the preset's size, of SRFlow or of ``srflow-perceptual``; by default the packaged
+    ``start`` is a weights file of ``srflow`` or ``srflow-perceptual`` with the preset's size; by default the packaged
     SRFlow of the scale. Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(PERCEPTUAL, request.preset, SecondStagePreset, request.changes)
     require_margin(settings.network)
     if settings.training.patch < WINDOW:
         raise ConfigError(
-            f"training.patch is {settings.training.patch}; textures are compared in windows of {WINDOW} pixels, so it "
-            f"has to be {WINDOW} or more"
+            f"training.patch is {settings.training.patch}; it has to be {WINDOW} or more, because textures are "
+            f"compared in windows of {WINDOW} pixels"
         )
     training = Training(NAME, settings.network.encoder.scale, settings, request)
     network = SRFlow(settings.network).to(training.device)
@@ -58,7 +58,9 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
         return training.fit([_learner(network, settings, training.device, untrained_vgg("vgg16"))])
     start = request.start or packaged_weights("srflow").get(("srflow", settings.network.encoder.scale))
     if start is None:
-        raise WeightsError("no srflow weights are packaged for this scale; train some, and name them with --start")
+        raise WeightsError(
+            "no srflow weights are packaged for this scale; train srflow and name its weights with --start"
+        )
     load_start(network, start, ("srflow", NAME))
     return training.fit([_learner(network, settings, training.device, load_vgg("vgg16"))], sha256_file(start))
 
@@ -69,7 +71,7 @@ def _learner(network: SRFlow, settings: SecondStagePreset, device: torch.device,
 
 
 class Losses:
-    """The losses of the second stage, which share the encoding of LR; ``vgg`` are the weights of VGG16."""
+    """The losses of the second stage, which share one encoding of LR; ``vgg`` holds the weights of VGG16."""
 
     def __init__(
         self, network: SRFlow, settings: SecondStagePreset, device: torch.device, vgg: Mapping[str, Tensor]
@@ -81,7 +83,7 @@ class Losses:
         self.channel_weights = [weight.to(device) for weight in channel_weights()]
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum, and its parts by name: bits per dimension as in the first stage, then losses on images."""
+        """The weighted sum, and its terms by name: bits per dimension as in the first stage, then losses on images."""
         weights = self.weights
         given = self.network.given(batch.lr, gradients=True)
         encoded, log_det = given.encode(noisy(batch))
@@ -89,9 +91,9 @@ class Losses:
         latents = _latents(encoded, batch, given.temperatures(weights.temperature))
         pixel = F.l1_loss(given.project(given.decode([torch.zeros_like(z) for z in latents])), batch.hr)
         sample = given.project(given.decode(latents))
-        seen, known = self._features(batch, sample)
-        perceptual = learned_distance(seen, known, self.channel_weights)
-        texture = texture_difference(seen, known)
+        sample_features, hr_features = self._features(batch, sample)
+        perceptual = learned_distance(sample_features, hr_features, self.channel_weights)
+        texture = texture_difference(sample_features, hr_features)
         grid = grid_difference(sample, batch.hr, self.network.scale)
         spectrum = spectrum_difference(sample, batch.hr)
         total = (
@@ -102,21 +104,21 @@ class Losses:
             + weights.grid_weight * grid
             + weights.spectrum_weight * spectrum
         )
-        parts = {"l1": pixel, "perceptual": perceptual, "texture": texture, "grid": grid, "spectrum": spectrum}
-        return total, {"bits_per_dim": nll + math.log2(LEVELS), **parts}
+        image_losses = {"l1": pixel, "perceptual": perceptual, "texture": texture, "grid": grid, "spectrum": spectrum}
+        return total, {"bits_per_dim": nll + math.log2(LEVELS), **image_losses}
 
     def _features(self, batch: Batch, sample: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """VGG features of the samples and of HR, rolled by the same random offsets."""
         sample, hr = (batch.rolled(images, self.weights.shift) for images in (sample, batch.hr))
         half = self.weights.perceptual_precision == "bfloat16"
         with torch.autocast(sample.device.type, torch.bfloat16) if half else nullcontext():
-            seen = self.perceptual.features(sample)
+            sample_features = self.perceptual.features(sample)
             with torch.no_grad():
-                known = self.perceptual.features(hr)
-        return seen, known
+                hr_features = self.perceptual.features(hr)
+        return sample_features, hr_features
 
 
 def _latents(like: Sequence[Tensor], batch: Batch, temperatures: Sequence[float]) -> list[Tensor]:
-    """Latents of one sample for each LR image; they depend only on the seed, the step and the number of the patch."""
+    """Draw one sample's latents for each LR image; they depend only on the seed, the step and the patch number."""
     drawn = [[torch.randn(z[:1].shape, generator=generator) for z in like] for generator in batch.generators(3)]
     return [torch.cat(z).to(like[0]).mul_(t) for z, t in zip(zip(*drawn, strict=True), temperatures, strict=True)]

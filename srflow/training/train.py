@@ -1,4 +1,4 @@
-"""Training of SRFlow: one loss, the negative log-likelihood, from a pretrained encoder."""
+"""Training of SRFlow with its single loss, the negative log-likelihood, from a pretrained encoder."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ from srflow.model import SRFlow
 from srflow.presets import FOLDER, SRFlowPreset
 
 LEVELS = 32
-"""Grey levels to which HR is dequantised: uniform noise spans one of them, 1/32."""
+"""HR is dequantised as if it had this many grey levels: by uniform noise of width 1/32."""
 
 
 def train_srflow(request: TrainingRequest) -> Path:
     """Train SRFlow by its negative log-likelihood alone; returns the weights file.
 
     ``start`` is an RRDB weights file of the encoder's size, or an SRFlow weights file of the network's size; by default
-    the packaged RRDB of the scale, if it has the encoder's size. The printed loss is in bits per dimension of an image
-    in steps of 1/32: the NLL of the noisy image plus log2(32). Raises ConfigError, TrainingError, WeightsError.
+    the packaged RRDB of the scale, if it has the encoder's size. The printed loss is in bits per dimension for images
+    quantised to steps of 1/32: the NLL of the dequantised image plus log2(32).
+    Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(FOLDER, request.preset, SRFlowPreset, request.changes)
     require_margin(settings.network)
@@ -43,24 +44,25 @@ def train_srflow(request: TrainingRequest) -> Path:
     torch.manual_seed(settings.training.seed)
     network = SRFlow(settings.network)
     start = request.start or packaged_weights("baselines").get(("rrdb", settings.network.encoder.scale))
-    begun_as = ""
+    start_model = ""
     try:
         if start is not None:
-            begun_as = load_start(network, start, ("rrdb", "srflow"))
-    except TrainingError:  # of another size
+            start_model = load_start(network, start, ("rrdb", "srflow"))
+    except TrainingError:  # the packaged RRDB has another size
         if request.start is not None:
             raise
-    if not begun_as:
+    if not start_model:
         warnings.warn(
-            "no RRDB weights of the encoder's size are packaged, so it starts from random numbers and learns from the "
-            "first step; to train as published, train rrdb by the preset of the same name and name them with --start",
+            "no RRDB weights of the encoder's size are packaged, so the encoder starts from random weights and trains "
+            "from the first step; to train as published, train rrdb with the preset of the same name and name its "
+            "weights with --start",
             stacklevel=2,
         )
     network.to(training.device)
-    if begun_as != "srflow":
+    if start_model != "srflow":
         first = training.first_batch()
         network.initialize(noisy(first), first.lr)
-    frozen_steps = settings.frozen * settings.training.steps if begun_as == "rrdb" else 0.0
+    frozen_steps = settings.frozen * settings.training.steps if start_model == "rrdb" else 0.0
     network.reversible = settings.reversible
     encoder = list(network.encoder.parameters())
     optimizer = adam([network.flow.parameters(), encoder], settings.training)
@@ -73,50 +75,51 @@ def train_srflow(request: TrainingRequest) -> Path:
         for parameter in encoder:
             parameter.requires_grad_(step >= frozen_steps)
 
-    digest = sha256_file(start) if start is not None and begun_as else ""
+    digest = sha256_file(start) if start is not None and start_model else ""
     return training.fit([Learner("network", network, optimizer, loss)], digest, release_encoder)
 
 
 def noisy(batch: Batch) -> Tensor:
-    """HR, dequantised by uniform noise of width 1/32."""
+    """Dequantise HR by uniform noise of width 1/32."""
     return batch.hr + (batch.uniform() - 0.5) / LEVELS
 
 
 def require_margin(config: SRFlowConfig) -> None:
-    """Raise TrainingError if dequantised images leave the range of values that the flow accepts."""
+    """Raise TrainingError if dequantised images can leave the value range that the flow accepts."""
     if config.range_margin is not None and config.range_margin <= 0.5 / LEVELS:
         raise TrainingError(
-            f"network.range_margin is {config.range_margin}; the noise reaches {0.5 / LEVELS} beyond [0, 1], so it has "
-            "to be larger"
+            f"network.range_margin is {config.range_margin}; it has to exceed {0.5 / LEVELS}, the distance that "
+            "dequantisation noise reaches beyond [0, 1]"
         )
 
 
 def load_start(network: SRFlow, path: Path, models: Sequence[str]) -> str:
-    """Fill the network, or its encoder from RRDB weights, to be trained further; returns the model of the file.
+    """Load weights to continue training from: into the encoder if they are RRDB's, else into the whole network.
 
-    ``models`` are those whose weights are accepted. The network keeps its own ``range_margin``, which belongs to no
-    weights. Raises TrainingError if another part of its configuration differs from that in the file, WeightsError.
+    Returns the name of the model in the file, which has to be among ``models``. The network keeps its own
+    ``range_margin``, which does not depend on the weights.
+    Raises TrainingError if another part of the configuration differs from the file's, WeightsError.
     """
     if path.suffix.lower() in ENDINGS:
-        raise WeightsError(f"{path}: an official checkpoint; make a weights file of it (srbench convert) to start from")
+        raise WeightsError(f"{path}: an official checkpoint; convert it to a weights file first (srbench convert)")
     tensors, metadata = load_described(path)
     if metadata.model not in models:
         raise WeightsError(
-            f"{path}: weights of the model {metadata.model}, not of {' or '.join(models)}; choose another --start"
+            f"{path}: weights of {metadata.model}; training starts from {' or '.join(models)}: choose another --start"
         )
-    part: nn.Module = network
+    module: nn.Module = network
     ours: SRFlowConfig | RRDBConfig = network.config
     if metadata.model == "rrdb":
-        part = network.encoder
+        module = network.encoder
         ours = network.config.encoder
-        tensors = {name: tensor for name, tensor in tensors.items() if name in part.state_dict()}
+        tensors = {name: tensor for name, tensor in tensors.items() if name in module.state_dict()}
     theirs = structure(metadata.config or {}, type(ours), f"{path}: config")
     if isinstance(theirs, SRFlowConfig):
         theirs = replace(theirs, range_margin=network.config.range_margin)
     if theirs != ours:
         raise TrainingError(
-            f"the preset's network is {ours}, that of {path} is {theirs}; name other weights by --start, or change the "
-            "preset"
+            f"the preset's network is {ours}, but {path} holds {theirs}; name other weights with --start, or change "
+            "the preset"
         )
-    fill(part, tensors, path)
+    fill(module, tensors, path)
     return metadata.model

@@ -49,7 +49,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "fault"), [*FAULTS, ("x8.pth", "a checkpoint of scale 8, but the preset")])
+@pytest.mark.parametrize(("name", "fault"), [*FAULTS, ("x8.pth", "the checkpoint has scale 8, but the preset")])
 def test_convert(refused, folder, tmp_path, name, fault):
     command = f"convert {folder}/{name} --preset {folder}/tiny.toml --out {{here}}/out.safetensors"
     found = refused(command, f"{name}: .*{re.escape(fault)}")
@@ -61,7 +61,7 @@ def test_convert(refused, folder, tmp_path, name, fault):
     ("name", "fault"),
     [
         *FAULTS,
-        ("x8.pth", "an SRFlow network of scale 8, 2 encoder blocks and 2 steps, for which there is no preset"),
+        ("x8.pth", "no preset matches this SRFlow network (scale 8, 2 encoder blocks, 2 steps)"),
         ("nan.safetensors", "encoder.conv_first.bias has values that are not finite"),
     ],
 )

@@ -128,10 +128,10 @@ def test_newer_and_older_names_are_never_those_of_srflow():
 
 def test_without_a_preset(tmp_path):
     assert convert_rrdb(official(RRDBConfig(8, 64, 32, 8), "meta"), None)[1]["preset"] == "celeba-x8"
-    with pytest.raises(WeightsError, match="fits the presets df2k-x4 and psnr-x4, which compute different images"):
+    with pytest.raises(WeightsError, match="matches the presets df2k-x4 and psnr-x4, which compute different images"):
         convert_rrdb(official(FULL, "meta"), None)
     torch.save(official(RRDBConfig(2, 8, 4, 1)), tmp_path / "net.pth")
-    with pytest.raises(WeightsError, match=r"net\.pth: an RRDB network of 1 blocks and scale 2, for which there is no"):
+    with pytest.raises(WeightsError, match=r"net\.pth: no preset matches this RRDB network \(1 blocks, scale 2\)"):
         load_rrdb(2, tmp_path / "net.pth")
     with pytest.raises(WeightsError, match="weights for scale 2, not 4; use --scale 2"):
         load_esrgan(4, tmp_path / "net.pth")
@@ -157,5 +157,5 @@ def test_faults(tmp_path, preset):
         assert not out.exists()
     with pytest.raises(WeightsError, match="missing or misshaped conv_first"):
         convert_esrgan({k: v for k, v in tensors.items() if "conv_first" not in k}, None)
-    with pytest.raises(WeightsError, match="scale 1; 2, 4 and 8 are known"):
+    with pytest.raises(WeightsError, match="scale 1; only 2, 4 and 8 are supported"):
         convert_esrgan({k: v for k, v in tensors.items() if "upconv" not in k}, None)

@@ -106,7 +106,7 @@ def test_perceptual_loss_compares_before_the_relu():
 def test_unknown_layer():
     changes = ["losses.perceptual_layer=conv9_9"]
     preset = load_preset(files("baselines") / "presets" / "esrgan", "mini-x8", ESRGANPreset, changes)
-    with pytest.raises(ConfigError, match=r"losses\.perceptual_layer 'conv9_9' is none of conv1_1.*; correct the"):
+    with pytest.raises(ConfigError, match=r"losses\.perceptual_layer is 'conv9_9'; vgg16 has conv1_1.*; correct the"):
         adversaries(RRDBNet(RRDBConfig(8, 4, 2, 1)), preset, torch.device("cpu"), torchvisions("vgg16"))
 
 
@@ -143,7 +143,7 @@ def test_networks_between_rrdb_and_esrgan(tmp_path):
     (tmp_path / "run").mkdir()
     facts = {"start": sha256_file(start)}
     end = saved(tmp_path / "run" / "weights.safetensors", after := RRDBNet(config), "esrgan", **facts)
-    with pytest.raises(WeightsError, match="not known here"):
+    with pytest.raises(WeightsError, match="were not found"):
         load_esrgan(4, end, 0.5)
     (tmp_path / "run" / "training.json").write_text(json.dumps({"request": {"start": str(start)}}))
     lr = torch.rand(1, 3, 5, 6)
@@ -157,7 +157,7 @@ def test_networks_between_rrdb_and_esrgan(tmp_path):
     digests = {load_model(f"esrgan@{share}:{end}", 4, "cpu").digest for share in ("0", "0.25", "0.5")}
     assert len(digests) == 3
     saved(start, RRDBNet(config), "rrdb")
-    with pytest.raises(WeightsError, match="not known here"):
+    with pytest.raises(WeightsError, match="were not found"):
         load_esrgan(4, end, 0.5)
 
 

@@ -64,7 +64,7 @@ def test_images_of_a_batch_do_not_meet():
 
 
 def test_sizes_that_do_not_belong_together_are_refused():
-    with pytest.raises(ImageSizeError, match=r"HR 16x16 does not belong to LR 6x4.*24x16"):
+    with pytest.raises(ImageSizeError, match=r"HR 16x16 does not match LR 6x4.*24x16"):
         small_flow(4).given(torch.rand(1, 3, 4, 6)).encode(torch.rand(1, 3, 16, 16))
 
 

@@ -64,7 +64,7 @@ def test_normalising_keeps_the_pattern_and_is_repeatable():
 
 
 def test_channels_of_a_level_with_one_location_have_no_statistics():
-    with pytest.raises(LatentError, match="one location"):
+    with pytest.raises(LatentError, match="a single location"):
         normalize_channels(random_latents(side=16), [1.0] * 3, seeded())
 
 

@@ -108,7 +108,7 @@ def test_relative_temperatures():
         assert torch.equal(model.given(lr).nll(hr), small_flow(8).given(lr).nll(hr))
     tiled = model.sample(lr[0], 1, temperature=0.5, generator=seeded(11), tile=16)
     torch.testing.assert_close(tiled, drawn)
-    with pytest.raises(ValueError, match="have to be 3, one for each latent, or none"):
+    with pytest.raises(ValueError, match="1 relative_temperatures; give one for each of the 3 latents"):
         replace(model.config, relative_temperatures=(1.0,))
 
 

@@ -103,10 +103,10 @@ def test_every_layer(case):
             assert close(x[:1], case.trace[f"layer.{index:02}.out"], 2e-5), index
             assert torch.allclose(total, case.trace[f"layer.{index:02}.logdet"], rtol=1e-5, atol=2e-3), index
             index += 1
-        if level.leaving:
+        if level.latent_channels:
             x, log_det = level.split(x)
-            x, (leaving,) = level.part(x)
-            total = total + log_det - 0.5 * (leaving.square() + math.log(2 * math.pi)).flatten(1).sum(1)
+            x, (latent,) = level.factor_out(x)
+            total = total + log_det - 0.5 * (latent.square() + math.log(2 * math.pi)).flatten(1).sum(1)
             assert torch.allclose(total, case.trace[f"layer.{index:02}.logdet"], rtol=1e-5, atol=2e-3), index
             assert close(x[:1], case.trace[f"layer.{index:02}.out"], 2e-5)
             index += 1

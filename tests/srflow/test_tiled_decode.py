@@ -6,7 +6,7 @@ import torch
 from baselines.rrdb import RRDBConfig
 from srbench.plugins.registry import load_dataset
 from srflow import SRFlow, SRFlowConfig
-from srflow.tiled_decode import Window
+from srflow.tiled_decode import Region
 
 
 def build(scale, long_skip="first"):
@@ -55,13 +55,13 @@ def test_every_pixel_of_the_lr_image_counts_on_both_sides_of_a_seam():
 
 def test_tiles_cover_the_image_once():
     covered = torch.zeros(22, 14)
-    for window in (whole := Window(0, 22, 0, 14)).tiles(6):
-        covered[window.top : window.bottom, window.left : window.right] += 1
-        seen = window.grown(4, whole)
+    for region in (whole := Region(0, 22, 0, 14)).tiles(6):
+        covered[region.top : region.bottom, region.left : region.right] += 1
+        seen = region.grown(4, whole)
         assert seen.grown(0, whole) == seen
         assert seen.area <= 14 * 14
     assert covered.eq(1).all()
-    assert Window(6, 12, 0, 6).grown(4, whole) == Window(2, 16, 0, 10)
+    assert Region(6, 12, 0, 6).grown(4, whole) == Region(2, 16, 0, 10)
 
 
 @pytest.mark.parametrize("scale", [2, 8])

@@ -212,14 +212,16 @@ def test_settings_that_cannot_work_are_named(trainings, change, fault):
 
 
 def test_settings_of_srflow_that_cannot_work_are_named(trainings):
-    with pytest.raises(TrainingError, match=r"range_margin is 0.01; the noise reaches 0.015625 beyond \[0, 1\]"):
+    with pytest.raises(TrainingError, match=r"range_margin is 0.01; it has to exceed 0.015625"):
         trainings.train("srflow", "faulty", "network.range_margin=0.01")
-    with pytest.raises(ConfigError, match=r"training.patch is 16; textures are compared in windows of 32 pixels"):
+    with pytest.raises(
+        ConfigError, match=r"training.patch is 16; it has to be 32 or more, because textures are compared"
+    ):
         trainings.train("srflow-perceptual", "faulty", "training.patch=16")
 
 
 def test_a_patch_the_discriminator_cannot_halve_is_named(trainings):
-    with pytest.raises(ConfigError, match=r"training.patch 48 is not a multiple of 32.*--set"):
+    with pytest.raises(ConfigError, match=r"training.patch is 48; it has to be a multiple of 32.*--set"):
         trainings.train("esrgan", "faulty", "training.patch=48")
 
 

@@ -90,7 +90,7 @@ def test_a_long_list_is_cut_and_counted(x4):
 @pytest.mark.parametrize(
     ("preset", "fault"),
     [
-        ("celeba-x8", "a checkpoint of scale 4, but the preset celeba-x8 has scale 8"),
+        ("celeba-x8", "the checkpoint has scale 4, but the preset celeba-x8 has scale 8"),
         ("df2k-x4", "missing RRDB.RRDB_trunk.2.RDB1.conv1.weight"),
     ],
 )
@@ -117,7 +117,8 @@ def test_the_size_tells_the_preset(preset):
 def test_directly_where_the_size_is_that_of_no_preset(x4):
     x4.save()
     with pytest.raises(
-        WeightsError, match=r"SRFlow\.pth: an SRFlow network of scale 4, 2 encoder blocks and 2 steps, for"
+        WeightsError,
+        match=r"SRFlow\.pth: no preset matches this SRFlow network \(scale 4, 2 encoder blocks, 2 steps\)",
     ):
         load_srflow(4, x4.path)
 
@@ -141,8 +142,8 @@ def test_a_checkpoint_of_another_model(x4):
 @pytest.mark.parametrize(
     ("drop", "fault"),
     [
-        ("flowUpsamplerNet.layers", "not an SRFlow checkpoint: no tensors named"),
-        ("RRDB.conv_first", "not an SRFlow checkpoint: no tensors named"),
+        ("flowUpsamplerNet.layers", "not an SRFlow checkpoint: it lacks tensors named"),
+        ("RRDB.conv_first", "not an SRFlow checkpoint: it lacks tensors named"),
         ("RRDB.RRDB_trunk.0", r"missing or misshaped RRDB_trunk\.0\.RDB1\.conv1\.weight"),
         ("flowUpsamplerNet.layers.9", "do not fit the network"),
     ],

@@ -128,7 +128,7 @@ def draw(model, lr=None):
 def test_a_sample_with_kept_constants_is_the_sample_without():
     model = small_flow()
     first = draw(model)
-    assert sum(len(module._kept) for module in model.modules() if isinstance(module, CachedConstants)) > 10
+    assert sum(len(module._cache) for module in model.modules() if isinstance(module, CachedConstants)) > 10
     assert torch.equal(draw(model), first)
     torch.testing.assert_close(draw(model.train()), first)
 
