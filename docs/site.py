@@ -32,7 +32,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for run in _ROOT.glob("reports/*"):
         name = f"reports/{run.name}/report/report.html"
         files.append(File.generated(config, name, content=report_page(run)))
-        for strip in run.glob("report/strips/*.png"):
+        for strip in run.glob("report/strips/*.webp"):
             files.append(File.generated(config, str(strip.relative_to(_ROOT)), abs_src_path=str(strip)))
     return files
 

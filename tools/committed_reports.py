@@ -1,0 +1,71 @@
+"""Make reports of runs small enough to be committed.
+
+    python tools/committed_reports.py reports/photos-x8 reports/photos-x4
+
+What stays in RUN/report is report.md, its plots and strips, table.tex and table.csv. Strips become WebP files, a fifth
+of their size. Everything else goes, the maps in report.md included: ``srbench report RUN`` makes it again while RUN has
+its images. ``srbench verify`` accepts the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import quote
+
+from PIL import Image
+
+from srbench.reporting import ReportError
+from srbench.reporting.files import FOLDER, read_listing, replacing
+from srbench.reporting.report import FORMATS
+
+QUALITY = 90
+"""Of WebP: no difference is seen from the PNG, not even in the magnified windows."""
+KEPT = {FORMATS["tex"], "table.csv"}
+
+
+def make_small(run: Path) -> None:
+    """Replace the report of a run by one that can be committed.
+
+    Raises ReportError if there is no report, or one that was changed since srbench made it.
+    """
+    folder = run / FOLDER
+    listing = read_listing(folder)
+    if listing is None:
+        raise ReportError(f"{folder}: no report; run srbench report {run}")
+    with replacing(folder) as draft:
+        draft.listing.records, draft.listing.images = listing.records, listing.images
+        draft.listing.choices, draft.listing.code = listing.choices, listing.code
+        text = without_maps((folder / FORMATS["md"]).read_text(encoding="utf-8"))
+        for name in listing.files:
+            link = f"]({quote(name)})"
+            if name in KEPT or (link in text and not name.endswith(".png")):
+                draft.write(name, (folder / name).read_bytes())
+            elif link in text:
+                strip = Path(name).with_suffix(".webp").as_posix()
+                draft.write(strip, webp(folder / name))
+                text = text.replace(link, link.replace(".png)", ".webp)"))
+        draft.write(FORMATS["md"], text.encode())
+
+
+def without_maps(text: str) -> str:
+    """Text of a report without its maps and the paragraph before them."""
+    paragraphs = text.split("\n\n")
+    maps = [place for place, paragraph in enumerate(paragraphs) if "](sheets/" in paragraph]
+    return "\n\n".join(paragraph for place, paragraph in enumerate(paragraphs) if not {place, place + 1} & {*maps})
+
+
+def webp(path: Path) -> bytes:
+    """The image of a file as WebP."""
+    content = BytesIO()
+    with Image.open(path) as image:
+        image.save(content, "WEBP", quality=QUALITY, method=6)
+    return content.getvalue()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    for run in parser.parse_args().runs:
+        make_small(run)
