@@ -22,6 +22,7 @@ from srbench.reporting.report import write_report
 
 _ROOT = Path(__file__).parents[1]
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)#]+)[^)]*\)")
+_PIPES = re.compile(r"`([^`\n]*\\\|[^`\n]*)`")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -49,7 +50,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:  # noqa: ANN401 - MkDocs' 
     """Links to the report.md and the strips of a committed report lead to its page and strips on the site.
 
     Of other files outside docs/ the name stays: ``[NOTICE](../NOTICE)`` -> ``NOTICE``, ``[list](../srbench/list.csv)`` ->
-    ``list (srbench/list.csv)``.
+    ``list (srbench/list.csv)``. Python-Markdown would show the backslash of an escaped ``|`` in code.
     """
 
     def shown(link: re.Match[str]) -> str:
@@ -57,7 +58,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:  # noqa: ANN401 - MkDocs' 
         return text if text.strip("`") in path else f"{text} (`{path}`)"
 
     reports = markdown.replace("](../reports/", "](reports/").replace("/report/report.md)", "/report/report.html)")
-    return _OUTSIDE.sub(shown, reports.replace("](../CONTRIBUTING.md)", "](contributing.md)"))
+    inside = _OUTSIDE.sub(shown, reports.replace("](../CONTRIBUTING.md)", "](contributing.md)"))
+    return _PIPES.sub(lambda code: f"<code>{code[1].replace(chr(92) + '|', '&#124;')}</code>", inside)
 
 
 def commands_page() -> str:

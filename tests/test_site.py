@@ -91,6 +91,11 @@ def test_the_reference_has_tables_of_parameters_and_examples(site):
         assert "<blockquote>\n<blockquote>" not in page.read_text(), page
 
 
+def test_signatures_in_tables_have_no_backslash(site):
+    text = unescape((site / "protocols" / "index.html").read_text())
+    assert "<code>RGB|floor|crop0|v1</code>" in text
+
+
 def test_no_page_loads_anything_from_another_server(site):
     for page in site.rglob("*.html"):
         assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(?:https?:)?//[^"]+"', page.read_text()), page
