@@ -110,7 +110,7 @@ def test_a_changed_source_is_noticed(doubled, change):
 def test_copies_are_independent_and_nothing_kept_is_copied(doubled, copied):
     twice(doubled)
     other = copied(doubled)
-    assert other._kept == {}
+    assert other._cache == {}
     in_place(other)
     assert twice(other).tolist() == [4, 6]
     assert twice(doubled).tolist() == [2, 4]
