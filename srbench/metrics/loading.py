@@ -61,7 +61,9 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
         # a family knows the arguments of each of its metrics itself
         refused = [key for key in parameters if (key == "variant" if is_variant else not plugin.takes(key))]
         if refused:
-            raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; leave it out")
+            known = [key for key in plugin.arguments() if key != "variant"]
+            advice = f"it takes {', '.join(known)}" if known else "leave it out"
+            raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; {advice}")
         arguments = parameters | ({"variant": variant} if is_variant else {})
         metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
     facts = _checked_facts(metric, f"metric {text}")

@@ -49,7 +49,11 @@ class Plugin:
 
     def takes(self, argument: str) -> bool:
         """True if the factory has an argument of that name."""
-        return argument in self._parameters()
+        return argument in self.arguments()
+
+    def arguments(self) -> tuple[str, ...]:
+        """Names of the factory's arguments."""
+        return tuple(self._parameters())
 
     def lacking(self, given: Collection[str]) -> list[str]:
         """Arguments without a default that are not among the given ones."""
