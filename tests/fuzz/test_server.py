@@ -76,6 +76,7 @@ WISHES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(
     line=LINES,
     headers=HEADERS,

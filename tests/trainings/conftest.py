@@ -18,7 +18,7 @@ import srflow.training.second_stage
 import srflow.training.train
 from srbench.images.io import write_png
 from srbench.metrics.loading import load_metric
-from srbench.training.folder import Journal, resumed
+from srbench.training.folder import Journal, TrainingFolder, resumed
 from srbench.training.request import TrainingRequest
 
 FIRST = {"esrgan": "start", "srflow": "start", "srflow-perceptual": "first-stage"}
@@ -150,6 +150,27 @@ def trainings(tmp_path_factory, own_cache):
     trainings.train("rrdb", "start", "training.steps=60")
     trainings.train("srflow", "first-stage", "training.steps=40")
     return trainings
+
+
+@pytest.fixture
+def until(trainings, monkeypatch):
+    """Trains up to the checkpoint of a step, and returns the folder."""
+
+    def train(model, out, step, *changes):
+        save = TrainingFolder.save
+
+        def stopping(self, state, done):
+            save(self, state, done)
+            if done == step:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(TrainingFolder, "save", stopping)
+            with pytest.raises(KeyboardInterrupt):
+                trainings.train(model, out, *changes)
+        return trainings.path / out
+
+    return train
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 
 
+@pytest.mark.slow
 def test_a_job_that_is_stopped_is_requeued_and_resumes(trainings, tmp_path):
     """Two processes on a CPU in place of GPUs, and a scontrol that writes down what it is asked for."""
     [script] = re.findall(r"```bash\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
@@ -33,13 +35,13 @@ def test_a_job_that_is_stopped_is_requeued_and_resumes(trainings, tmp_path):
     begun = 0
     for requests in (1, 2):
         job = subprocess.Popen(["bash", "train.sh"], cwd=tmp_path, env=environment)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not journal.exists() or journal.read_text().count("\n") < begun + 5:
             assert job.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
         job.terminate()
-        job.wait(60)
+        job.wait(300)
         assert (tmp_path / "asked").read_text() == "requeue 7\n" * requests
         saved = torch.load(journal.with_name("checkpoint.pt"), weights_only=True)["step"]
         assert begun < saved == journal.read_text().count("\n") - 1

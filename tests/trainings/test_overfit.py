@@ -12,6 +12,7 @@ from srbench.images.resize import upscale
 from srbench.metrics.loading import load_metric
 from srflow.zoo import load_srflow
 
+pytestmark = pytest.mark.slow
 SHORT = ("training.patch=32", "training.checkpoint_every=1000", "training.validate_every=1000")
 SIZE = ("features=16", "growth=8", "blocks=2")
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
 STEPS = "training.steps=6"
 
 

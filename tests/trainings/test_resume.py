@@ -22,6 +22,17 @@ def same_files(trainings, one, other):
     ]
 
 
+@pytest.mark.parametrize("model", ["rrdb", "esrgan", "srflow"])
+def test_an_interrupted_training_resumes_exactly(trainings, until, model):
+    """Between two checkpoints, too: every file has the bytes of the uninterrupted training."""
+    whole, stopped = f"{model}-at-once", f"{model}-in-two"
+    trainings.train(model, whole)
+    until(model, stopped, 15)
+    trainings.go_on(stopped)
+    assert same_files(trainings, whole, stopped) == list(FILES)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "ranks"), [("rrdb", 1), ("esrgan", 1), ("srflow", 1), ("srflow", 2), ("srflow-perceptual", 1)]
 )
@@ -46,6 +57,7 @@ def test_a_killed_training_resumes_exactly(trainings, model, ranks):
         assert all(torch.equal(other[0][name], value) for name, value in states[0][0].items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "ranks"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)])
 def test_a_signal_saves_the_step_in_progress(trainings, number, ranks):
     """No checkpoint is due before the end; one process of several is enough to stop all."""
@@ -113,6 +125,7 @@ def full_after(steps):
     return before
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_last_checkpoint(trainings):
     pids = trainings.fork("rrdb", "full", before=full_after(7))
     assert trainings.ended(pids) == [1]

@@ -158,13 +158,6 @@ def test_a_model_that_calls_sys_exit_has_failed_and_ctrl_c_passes():
         upscale(interrupted, "a", PAIR.lr, DRAW, "cpu")
 
 
-def test_pairs_are_equal_if_they_are_the_same_object():
-    same = ImagePair(PAIR.name, PAIR.lr.clone(), PAIR.hr.clone())
-    assert PAIR == PAIR
-    assert same != PAIR
-    assert PAIR in {PAIR}
-
-
 def test_an_output_that_ran_away_is_measured():
     """Far beyond an image in places, or everywhere."""
     for factor in (3, 1e5):

@@ -24,7 +24,6 @@ def by_files(text, scale):
 
 
 OURS = ("bicubic", "rrdb", "esrgan", "esrgan@0.5", "srflow", "x=srflow", "srflow+consistent", "srflow-perceptual")
-METRICS = ("psnr+channels=Y+border=4", "ssim+window=gaussian11", "pyiqa:psnr")
 PLUGIN = """
 from pathlib import Path
 
@@ -86,7 +85,6 @@ NETWORKS = {
     "net.pth": weights,
     "net.safetensors": weights,
     "net.onnx": graph,
-    "net.onnx with net.bin": partial(graph, external="net.bin"),
     "net.onnx with numbers/net.bin": partial(graph, external="numbers/net.bin"),
 }
 
@@ -153,10 +151,7 @@ def test_a_network_that_was_written_over(tmp_path, name):
     assert not set(found[1]) & set(found[2])
 
 
-@pytest.mark.parametrize("name", [*registered("metrics"), *METRICS])
-def test_our_metrics_have_the_same_digest_when_they_are_opened(name):
-    digest = metric_digest(name, "round")
-    if name.startswith("pyiqa:"):
-        assert digest is None
-    else:
-        assert digest == open_metric(name, "round").facts.digest != metric_digest(name, "floor")
+def test_our_metrics_have_the_same_digest_when_they_are_opened():
+    assert metric_digest("pyiqa:psnr", "round") is None
+    for name in (*registered("metrics"), "psnr+channels=Y+border=4", "ssim+window=gaussian11"):
+        assert metric_digest(name, "round") == open_metric(name, "round").facts.digest != metric_digest(name, "floor")

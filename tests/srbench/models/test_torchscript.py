@@ -62,9 +62,8 @@ def traced(network: nn.Module) -> torch.jit.ScriptModule:
 
 
 @pytest.mark.parametrize("make", [torch.jit.script, traced, lambda network: torch.jit.freeze(traced(network))])
-@pytest.mark.parametrize("scale", [2, 3])
-def test_a_torchscript_file_is_a_model(tmp_path, make, scale):
-    network = Small(scale).eval()
+def test_a_torchscript_file_is_a_model(tmp_path, make):
+    network = Small(scale := 3).eval()
     make(network).save(path := tmp_path / "my net.pt")
     loaded = load_model(str(path), scale, "cpu")
     lr = torch.rand(2, 3, 9, 14)
@@ -87,16 +86,8 @@ def test_half_precision(tmp_path):
 
 def test_a_run_by_workers_with_costs_proves_itself(tmp_path, photos):
     torch.jit.script(Small(4).eval()).save(path := tmp_path / "net.pt")
-    [spec] = requested_runs(
-        None,
-        {
-            "models": (f"mine={path}",),
-            "data": str(photos),
-            "limit": 2,
-            "metrics": ("psnr", "cost", "multiply_adds"),
-            "out": str(tmp_path / "run"),
-        },
-    )
+    request = {"models": (f"mine={path}",), "data": str(photos), "limit": 2, "out": str(tmp_path / "run")}
+    [spec] = requested_runs(None, request | {"metrics": ("psnr", "cost", "multiply_adds")})
     assert spec.scale == 4
     folder = run(spec, workers=2).folder
     for row in rows_of(RunFolder.read(folder)):

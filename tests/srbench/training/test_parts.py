@@ -1,10 +1,12 @@
 """The parts of a training, each alone; whole trainings are in tests/trainings."""
 
 import math
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
+from small_presets import PRESETS
 
 from srbench.images.io import write_png
 from srbench.interfaces import ImagePair, MetricFacts
@@ -21,23 +23,8 @@ from srbench.training.view import View
 
 
 def config(**changes):
-    values = {
-        "steps": 20,
-        "batch": 3,
-        "accumulate": 1,
-        "patch": 16,
-        "learning_rate": 1.0,
-        "betas": (0.9, 0.99),
-        "schedule": "step",
-        "milestones": (0.5, 0.75),
-        "max_grad_norm": 1.0,
-        "average": 0.0,
-        "validate_every": 4,
-        "best": "psnr",
-        "checkpoint_every": 4,
-        "seed": 5,
-    }
-    return TrainingConfig(**values | changes)
+    values = tomllib.loads(PRESETS["rrdb"])["training"] | {"batch": 3, "patch": 16, "learning_rate": 1.0}
+    return TrainingConfig(**values | {"milestones": (0.5, 0.75), "seed": 5} | changes)
 
 
 def test_learning_rate_halves_at_the_milestones():

@@ -60,7 +60,7 @@ def test_a_malicious_pickle_is_refused_by_name(path, tmp_path, modern):
     assert not trace.exists()
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("protocol", [0, 2, pickle.HIGHEST_PROTOCOL])
 def test_so_is_one_that_torch_did_not_write(path, tmp_path, protocol):
     trace = tmp_path / "ran"
     """torch names the code in a pickle of the protocols that it writes itself."""

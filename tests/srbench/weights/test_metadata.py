@@ -1,6 +1,7 @@
 """The facts in a weights file: the packaged ones are read whole, and what is wrong is named in one line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,23 +23,11 @@ def test_packaged_files_are_read_and_would_be_written_alike(path):
 
 
 def test_every_fact_is_read_back_as_it_was():
-    metadata = WeightsMetadata(
-        "srflow",
-        "p",
-        4,
-        {"steps": 2},
-        "CC0-1.0",
-        "nothing",
-        0.8,
-        "a1",
-        "b2",
-        "",
-        {"training": {"betas": [0.9, 0.99]}},
-        {"nll": [1.5, 2.0]},
-        {"psnr": 24.5},
-        60,
-        {"last": {"step": 60, "psnr": 24.5}},
-        "one image",
+    settings, losses, metrics = {"training": {"betas": [0.9, 0.99]}}, {"nll": [1.5, 2.0]}, {"psnr": 24.5}
+    validated = {"last": {"step": 60, "psnr": 24.5}}, "one image"
+    first = WeightsMetadata("srflow", "p", 4, {"steps": 2}, "CC0-1.0", "nothing", 0.8, "a1", "b2", "", settings)
+    metadata = replace(
+        first, losses=losses, metrics=metrics, step=60, validation=validated[0], validated_on=validated[1]
     )
     assert None not in vars(metadata).values()
     assert read_metadata(metadata.text(), Path("f")) == metadata
