@@ -59,7 +59,7 @@ def without_maps(text: str) -> str:
 def webp(path: Path) -> bytes:
     """The image of a file as WebP."""
     content = BytesIO()
-    with Image.open(path) as image:
+    with Image.open(path, formats=["PNG"]) as image:
         image.save(content, "WEBP", quality=QUALITY, method=6)
     return content.getvalue()
 
