@@ -10,7 +10,7 @@ import pytest
 import torch
 from builders import drawn, metric, model_facts, protocol
 from msgspec import structs
-from record_runs import timeless_records
+from record_runs import forge_sums, timeless_records
 
 from srbench.benchmark.run import run
 from srbench.files.hashes import sha256_bytes
@@ -46,6 +46,20 @@ def entry_points_looked_up_again():
     registered.cache_clear()
     yield
     registered.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def quick_commands(monkeypatch, request):
+    """Commands use one process unless --workers is given; reports have no plots unless ``with_plots`` is asked for."""
+    for room in ("engines", "measure", "explain.search"):
+        monkeypatch.setattr(f"srbench.benchmark.{room}.suitable_workers", lambda device, tasks: 1)
+    if "with_plots" not in request.fixturenames:
+        monkeypatch.setattr("srbench.reporting.report.write_plots", lambda *given: [])
+
+
+@pytest.fixture
+def with_plots():
+    """For tests of reports with their plots."""
 
 
 MODELS = '''
@@ -110,12 +124,17 @@ class BrokenConstructor:
 '''
 
 
+def write_photos(folder):
+    """Four images: a, b, c, d; the sides of b do not divide by 4."""
+    for seed, (name, size) in enumerate({"a": (32, 32), "b": (33, 42), "c": (40, 32), "d": (32, 36)}.items()):
+        write_png(folder / f"{name}.png", drawn(seed, *size))
+    return folder
+
+
 @pytest.fixture
 def photos(tmp_path):
     """Four images: a, b, c, d; the sides of b do not divide by 4."""
-    for seed, (name, size) in enumerate({"a": (32, 32), "b": (33, 42), "c": (40, 32), "d": (32, 36)}.items()):
-        write_png(tmp_path / "photos" / f"{name}.png", drawn(seed, *size))
-    return tmp_path / "photos"
+    return write_photos(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -316,25 +335,43 @@ def greys():
     return Greys
 
 
-@pytest.fixture
-def spec(photos, models, tmp_path):
-    """Nearest, and Noisy at two temperatures; two samples, kept in tmp_path/run."""
+def request_in(here):
+    """Nearest, and Noisy at two temperatures; two samples, kept in run."""
     return RunSpec(
-        models=(f"near={models}:Nearest", f"noisy={models}:Noisy"),
+        models=(f"near={here}/models.py:Nearest", f"noisy={here}/models.py:Noisy"),
         scale=4,
-        data=str(photos),
+        data=str(here / "photos"),
         limit=3,
         metrics=("psnr", "ssim", "sigma"),
         temperature=(0.3, 0.8),
         samples=2,
-        out=str(tmp_path / "run"),
+        out=str(here / "run"),
     )
 
 
 @pytest.fixture
-def finished(spec):
-    """The folder of that run, measured."""
-    return run(spec).folder
+def spec(photos, models, tmp_path):
+    """Nearest, and Noisy at two temperatures; two samples, kept in tmp_path/run."""
+    return request_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory):
+    """The folder of that run, measured. Nobody writes into it."""
+    here = tmp_path_factory.mktemp("finished")
+    write_photos(here / "photos")
+    (here / "models.py").write_text(MODELS)
+    return run(request_in(here)).folder
+
+
+@pytest.fixture
+def finished(finished_once, photos, models, tmp_path):
+    """A copy of that run, as if it had been made in tmp_path/run."""
+    folder = shutil.copytree(finished_once, tmp_path / "run")
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(str(finished_once.parent), str(tmp_path)))
+    forge_sums(folder)
+    return folder
 
 
 @pytest.fixture

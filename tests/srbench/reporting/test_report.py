@@ -89,18 +89,6 @@ def table_lines(text):
     return {first: rest for first, *rest in cells if first}
 
 
-@pytest.fixture(autouse=True)
-def no_plots(monkeypatch, request):
-    """They have tests of their own, and take a second each time."""
-    if "with_plots" not in request.fixturenames:
-        monkeypatch.setattr("srbench.reporting.report.write_plots", lambda *given: [])
-
-
-@pytest.fixture
-def with_plots():
-    """For the tests that want them."""
-
-
 @pytest.fixture
 def run(write_run):
     return write_run(all_rows())
