@@ -61,7 +61,6 @@ def test_scoring_takes_no_other_results(elsewhere, tmp_path):
     [
         ("raise KeyError(name)", "a: dataset own failed: KeyError: 'a' (own.py line 23)"),
         ("return ImagePair('../b', pair.lr, pair.hr)", "a: dataset own returned no pair of that name"),
-        ("return None", "a: dataset own returned no pair of that name"),
         ("return ImagePair(name, pair.lr, (255 * pair.hr).byte())", "a: dataset own returned integers; divide by 255"),
     ],
 )

@@ -28,6 +28,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+pytestmark = pytest.mark.slow
+
 MODELS = """
 from pathlib import Path
 

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from builders import drawn
 from record_runs import timeless_records, values_that_count
 
@@ -19,6 +20,8 @@ from srbench.benchmark.run import run
 from srbench.images.io import write_png
 from srbench.run_folder.request import RunSpec
 from srbench.verification.verify import verify
+
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("KILLS", "3"))
 """Number of commands that are killed; each goes on with the next engine."""
@@ -31,7 +34,9 @@ def killed(words, samples, more, delay):
     """Start a command and kill it some seconds after it has added lines of samples; False if it ended before."""
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     least = count_lines(samples) + more
+    end = time.monotonic() + 300
     while count_lines(samples) < least and process.poll() is None:
+        assert time.monotonic() < end
         time.sleep(0.005)
     time.sleep(delay)
     ended = process.poll() is not None

@@ -11,7 +11,7 @@ import srbench.benchmark.run
 import srbench.benchmark.sampler
 from srbench.benchmark.bench import open_bench
 from srbench.benchmark.sampler import Sampler
-from srbench.images.io import pixels_sha256, quantize_floor, write_png
+from srbench.images.io import pixels_sha256, quantize_floor
 from srbench.interfaces import ImagePair
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.protocol import FORMAT, Manifest, Setting
@@ -130,13 +130,6 @@ def test_the_command_makes_the_same_spec(command, monkeypatch):
         command(*shlex.split(spec.command())[1:])
         assert specs.pop() == spec
     assert RunSpec(models=("bicubic",), scale=2).command() == "srbench run --models bicubic --scale 2"
-
-
-def test_a_registered_data_set_comes_before_a_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_png(tmp_path / "photos" / "a.png", torch.zeros(3, 8, 8, dtype=torch.uint8))
-    assert len(open_bench(RunSpec(models=("bicubic",), scale=4, data="photos", metrics=("psnr",))).dataset) == 22
-    assert len(open_bench(RunSpec(models=("bicubic",), scale=4, data="./photos", metrics=("psnr",))).dataset) == 1
 
 
 def test_results_that_belong_to_no_image_are_named(photos, tmp_path):

@@ -1,9 +1,6 @@
 """Whole runs, small: killed, repeated, resumed, with bad images among good ones."""
 
-import shlex
 import shutil
-import subprocess
-import sys
 import time
 from dataclasses import asdict, replace
 from operator import attrgetter
@@ -12,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import wait_for_lines
 from PIL import Image
 
 from srbench.benchmark.run import run
@@ -129,10 +125,13 @@ def test_order_and_company_do_not_change_a_sample(spec, tmp_path):
     assert alone == {image: together["Noisy", 0.8, image].values["psnr"] for image in ("a", "b")}
 
 
-@pytest.mark.parametrize("torn", ["", '{"key": "12', '{"key": "12"}'])
 @pytest.mark.parametrize(
-    ("name", "left", "sampled", "scored"),
-    [("pairs.jsonl", 3, 0, 0), ("samples.jsonl", 5, 7, 14), ("rows.jsonl", 5, 0, 19)],
+    ("name", "left", "sampled", "scored", "torn"),
+    [
+        ("pairs.jsonl", 3, 0, 0, ""),
+        ("samples.jsonl", 5, 7, 14, '{"key": "12'),
+        ("rows.jsonl", 5, 0, 19, '{"key": "12"}'),
+    ],
 )
 def test_a_torn_run_is_completed(spec, tmp_path, timeless, name, left, sampled, scored, torn):
     run(spec)
@@ -142,31 +141,6 @@ def test_a_torn_run_is_completed(spec, tmp_path, timeless, name, left, sampled, 
     outcome = run(replace(spec, out=str(tmp_path / "torn")))
     assert (outcome.sampled, outcome.scored, outcome.failures) == (sampled, scored, ())
     assert timeless(tmp_path / "torn") == timeless(tmp_path / "run")
-
-
-def test_killed_in_the_middle_the_same_command_completes_it(spec, models, tmp_path, timeless):
-    same = RunSpec(
-        models=(f"{models}:Slow",),
-        scale=4,
-        data=spec.data,
-        metrics=("psnr",),
-        temperature=(0.5, 0.8),
-        samples=2,
-        out=str(tmp_path / "killed"),
-    )
-    process = subprocess.Popen([sys.executable, "-m", *shlex.split(same.command())], stderr=subprocess.PIPE, text=True)
-    samples = tmp_path / "killed" / "samples.jsonl"
-    wait_for_lines(samples, 3, process)
-    process.kill()
-    process.communicate()
-    kept = samples.read_text().count("\n")
-    assert 3 <= kept < 8
-    assert run(same).sampled == 8 - kept
-    run(replace(same, out=str(tmp_path / "whole")))
-    assert timeless(tmp_path / "killed") == timeless(tmp_path / "whole")
-    killed, whole = (read_manifest(tmp_path / folder) for folder in ("killed", "whole"))
-    assert replace(killed, invocations=()) == replace(whole, invocations=())
-    assert [bool(one.finished) for one in (*killed.invocations, *whole.invocations)] == [False, True, True]
 
 
 def test_bad_images_among_good_ones(spec, photos):

@@ -83,7 +83,7 @@ def test_of_a_suite_the_columns_that_need_hr_are_left_out(ask):
     assert [one.name for one in read_manifest(Path("run")).metrics] == ["lr_psnr", "niqe", "brisque", "pique", "sigma"]
 
 
-def test_the_report_says_so_and_shows_lr_and_outputs(ask, camera):
+def test_report_and_comparison_say_so_and_show_lr_and_outputs(ask, camera, command):
     run(ask())
     write_report([Path("run")])
     text, page = (Path("run/report", name).read_text() for name in ("report.md", "report.html"))
@@ -91,6 +91,8 @@ def test_the_report_says_so_and_shows_lr_and_outputs(ask, camera):
     assert sentence in text
     assert sentence in page
     assert "error to HR" not in text
+    assert command("compare", "bicubic", "Noisy", "--run", "run").code == 0
+    assert "LR-PSNR" in Path("run/compare/bicubic/Noisy-t0.8/compare.md").read_text()
     contents = data_of(page)
     assert [one["id"] for one in contents["columns"]] == ["lr", "bicubic", "Noisy-t0.8_1", "Noisy-t0.8_2"]
     images = contents["images"]
@@ -113,12 +115,6 @@ def test_a_run_of_single_outputs_has_strips_and_no_sheets(ask):
     assert "data:image" in Path("run/report/report.html").read_text()
 
 
-def test_two_models_are_compared(ask, command):
-    run(ask())
-    assert command("compare", "bicubic", "Noisy", "--run", "run").code == 0
-    assert "LR-PSNR" in Path("run/compare/bicubic/Noisy-t0.8/compare.md").read_text()
-
-
 def test_shards_are_merged_and_a_metric_of_another_is_added(ask, tmp_path):
     for part in "12":
         run(ask(shard=f"{part}/2", out=f"s{part}"))
@@ -129,6 +125,7 @@ def test_shards_are_merged_and_a_metric_of_another_is_added(ask, tmp_path):
     assert (outcome.scored, outcome.failures) == (6, ())
 
 
+@pytest.mark.slow
 def test_processes_and_one_alone_give_the_same(ask, timeless):
     run(ask(out="alone"))
     run(ask(out="several"), workers=2)

@@ -33,6 +33,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_the_second_ends_at_once_and_takes_the_workers_along(tmp_path):
     script = tmp_path / "slow_to_end.py"

@@ -97,6 +97,7 @@ def test_what_does_not_go_together(srbench, arguments, fault):
     assert fault in found.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("heeded_interrupts")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_at_any_step_it_resumes_there(photos, tmp_path, number, code):

@@ -73,6 +73,7 @@ def refused(page, fault):
     page.wait_for_function("fault => document.getElementById('message').textContent.includes(fault)", arg=fault)
 
 
+@pytest.mark.slow
 def test_a_part_is_chosen_sampled_compared_and_saved(site, browser, camera, srbench, tmp_path):
     address, explorer = site
     complaints, requests = [], []
@@ -264,6 +265,7 @@ def test_what_cannot_be_served(site, tmp_path, command):
     assert "has no latents" in command("explore", "--models", "bicubic", "--no-browser").err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("heeded_interrupts")
 def test_ctrl_c_while_it_samples(camera, tmp_path):
     """PyTorch would abort the process if a thread of it were left behind."""

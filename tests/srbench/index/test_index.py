@@ -216,6 +216,7 @@ def test_folders_without_runs_a_run_and_files_of_the_user_are_refused(site, comm
     assert (done.code, "give the folder that holds it" in done.err) == (1, True)
 
 
+@pytest.mark.slow
 def test_the_page_asks_for_nothing_and_sorts(site, command, browser):
     assert command("index", site, "--out", "out").code == 0
     page, seen = browser.new_page(), []

@@ -137,6 +137,7 @@ def test_an_item_whose_process_died_is_tried_again(openers, tmp_path, deaths):
     assert (tmp_path / "1").read_text() == "x" * (deaths + 1)
 
 
+@pytest.mark.slow
 def test_an_item_whose_processes_always_die_is_given_up_alone(openers, tmp_path):
     results = dict(map_items(openers.dying, range(6), workers=2, arguments=[str(tmp_path), 99, (0, 3)]))
     for item in (0, 3):
@@ -170,6 +171,7 @@ def test_what_the_opener_raises_is_raised(openers):
             list(map_items(openers.refusing, range(3), workers=workers))
 
 
+@pytest.mark.slow
 def test_processes_that_die_at_startup_are_not_started_forever(openers):
     with pytest.raises(WorkerDied, match=r"die at startup \(exit code 3\).*__main__"):
         list(map_items(openers.exiting, range(3), workers=2))
@@ -188,6 +190,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_with_their_parent(openers, tmp_path, heeded_interrupts, number):

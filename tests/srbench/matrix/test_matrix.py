@@ -179,6 +179,7 @@ def test_links_lead_to_reports(command, bench, monkeypatch):
     assert "<img" not in Path("m/report/report.html").read_text(), "strips of earlier records"
 
 
+@pytest.mark.slow
 def test_rows_are_filtered_and_colours_change(command, matrix, browser):
     page = browser.new_page()
     page.goto((matrix / "report" / "report.html").resolve().as_uri())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.report import write_report
 from srbench.run_folder import records
 from srbench.run_folder.folder import RunFolder
 
 
+@pytest.mark.slow
 def test_reports_of_a_run_that_is_being_written(slow_run):
     run, let, process = slow_run
     counts = []

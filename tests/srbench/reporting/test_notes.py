@@ -1,12 +1,13 @@
-"""Notes of a report about how its numbers were made."""
+"""Notes of a report about how its numbers were made: a snapshot of every case (``--snapshot-update`` writes it anew)."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-import pytest
 from builders import metric
 from msgspec import structs
+from PIL import Image
 
 from srbench.benchmark.run import run as run_benchmark
 from srbench.reporting.check import report_findings
@@ -17,18 +18,54 @@ from srbench.run_folder.records import EnvironmentRecord
 from srbench.run_folder.request import RunSpec
 
 NAMES = ["apple", "birch", "cedar", "daisy", "elm", "fir leaf"]
+BICUBIC, FLOW, HOT = ("bicubic", None), ("flow", 0.5), ("flow", 0.9)
 
 
-@pytest.fixture
-def run(make_run):
-    """A model with one output, and one that samples twice at two temperatures."""
-    one, two = ({name: values for name in NAMES} for values in ((20.0, 0.4), ([20.0, 21.0], [0.4, 0.5])))
-    return make_run("run", {("bicubic", None): one, ("flow", 0.5): two, ("flow", 0.9): two})
+def measured(names=NAMES):
+    """Values of a model with one output, and of one that samples twice at two temperatures."""
+    return {
+        setting: {name: values for name in names}
+        for setting, values in {
+            BICUBIC: (20.0, 0.4),
+            FLOW: ([20.0, 21.0], [0.4, 0.5]),
+            HOT: ([9.0, 9.5], [0.9, 0.8]),
+        }.items()
+    }
 
 
-def report(run):
-    """The text of report.md."""
-    return write_report([run], ["md"]).files[0].read_text()
+def changed(setting, image, values):
+    """The same, but for one image of a setting; without it if ``values`` is None."""
+    rows = measured()
+    rows[setting] = rows[setting] | {image: values}
+    if values is None:
+        del rows[setting][image]
+    return rows
+
+
+def notes(*runs, out=None):
+    """The notes of report.md, and what it says of the data."""
+    text = write_report([*runs], ["md"], out).files[0].read_text()
+    return [line for line in text.splitlines() if line.startswith(("> ", "- Data: "))]
+
+
+INCOMPLETE = {
+    "complete": {},
+    "too few images for a verdict": {"values": measured(NAMES[:5]), "images": NAMES[:5]},
+    "part of a dataset": {"images": [*NAMES, "ginkgo"], "limit": 6, "protocol": {"crop": 96}},
+    "an image failed": {"values": changed(FLOW, "cedar", "cedar: too wild")},
+    "other images of the same number": {
+        "values": {BICUBIC: {"apple": (20.0, 0.4)}, FLOW: {"birch": ([20.0, 21.0], [0.4, 0.5])}}
+    },
+    "models without values": {"values": {BICUBIC: measured()[BICUBIC]}, "settings": [BICUBIC, FLOW, HOT]},
+    "unfinished": {"values": measured(NAMES[:2]), "invocation": {"finished": None}},
+    "infinite": {"values": changed(BICUBIC, "apple", (math.inf, 0.4))},
+    "a metric failed": {"values": changed(FLOW, "cedar", {"psnr": [20.0, 21.0]})},
+}
+
+
+def test_what_is_incomplete_is_said(make_run, snapshot):
+    facts = {"values": measured(), "images": NAMES}
+    assert {name: notes(make_run("run", **facts | changes)) for name, changes in INCOMPLETE.items()} == snapshot
 
 
 def changed_samples(run, change):
@@ -38,7 +75,7 @@ def changed_samples(run, change):
     Journal(folder).add([structs.replace(sample, **change(sample)) for sample in records])
 
 
-def test_columns_that_say_nothing_and_values_that_say_little(make_run):
+def test_columns_that_say_nothing_and_values_that_say_little(make_run, snapshot):
     """A diversity of 0 is left out of tables, but for CSV files, and named; so is a PIQUE as high as it can be."""
     rows = {
         (model, None): {
@@ -48,45 +85,37 @@ def test_columns_that_say_nothing_and_values_that_say_little(make_run):
         for model, worst in (("bicubic", 2), ("rrdb", 0))
     }
     run = make_run("run", rows, metrics=(metric("psnr"), metric("pique"), metric("sigma")))
+    assert notes(run) == snapshot
     write_report([run])
-    texts = {
-        name: (run / "report" / name).read_text() for name in ("report.md", "report.html", "table.tex", "table.csv")
-    }
-    lines = texts["report.md"].splitlines()
-    assert "> sigma is left out: it is 0 everywhere, as no model draws samples that differ." in lines
-    listed = "bicubic on 2 images"
-    assert f"> PIQUE is saturated at 100, its largest value, where it tells no outputs apart: {listed}." in lines
-    header = next(line for line in lines if line.startswith("| model"))
+    texts = {name: (run / "report" / name).read_text() for name in ("report.md", "report.html", "table.tex")}
+    header = next(line for line in texts["report.md"].splitlines() if line.startswith("| model"))
     assert [title.strip() for title in header.split("|")] == ["", "model", "PSNR ↑", "PIQUE ↑", "n", ""]
     assert ">sigma</button>" not in texts["report.html"]
     assert "& sigma" not in texts["table.tex"]
-    assert "sigma" in texts["table.csv"].splitlines()[0].split(",")
+    assert "sigma" in (run / "report" / "table.csv").read_text().splitlines()[0].split(",")
     assert report_findings(run) == []
     only = make_run("only", rows, metrics=(metric("sigma"),))
-    assert "| sigma |" in report(only), "a table has a column"
+    assert "| sigma |" in write_report([only], ["md"]).files[0].read_text(), "a table has a column"
 
 
-def test_samples_that_ran_away_are_counted_and_named(run):
+def test_samples_that_ran_away_are_counted_and_named(make_run, snapshot):
+    run = make_run("run", measured())
     ran = {"apple": 2, "fir leaf": 1}
     changed_samples(run, lambda one: {"runaway": ran.get(one.image, 0) if one.temperature == 0.9 else 0})
-    said = "outputs of flow τ={} had values below -0.5 or above 1.5 before clipping:"
-    assert f"> 3 {said.format(0.9)} apple (2 of 2), fir leaf (1 of 2).\n" in report(run)
+    few = notes(run)
     changed_samples(run, lambda one: {"runaway": 1 if one.temperature == 0.5 else 0})
-    listed = ", ".join(f"{name} (1 of 2)" for name in NAMES[:5])
-    assert f"> 6 {said.format(0.5)} {listed} and 1 more im" in report(run)
+    assert [few, notes(run)] == snapshot
 
 
-def test_a_table_of_several_environments_says_in_what_they_differ(run):
+def test_a_table_of_several_environments_says_in_what_they_differ(make_run, snapshot):
+    run = make_run("run", measured())
     here = EnvironmentRecord.of({"device": "cpu", "threads": "1", "torch": "2.9"})
     other = EnvironmentRecord.of({"device": "cpu", "threads": "2", "torch": "2.9", "MKL_CBWR": "AVX2"})
     Journal(RunFolder.read(run)).add([here, other])
     changed_samples(run, lambda one: {"environment": here.key})
-    assert "environments" not in report(run)
+    one = notes(run)
     changed_samples(run, lambda one: {"environment": (other if one.model == "flow" else here).key})
-    assert (
-        "> Sampled in different environments, so last digits may differ: MKL_CBWR AVX2 and unset; threads 1 and 2.\n"
-        in report(run)
-    )
+    assert [one, notes(run)] == snapshot
 
 
 def test_values_of_several_environments_are_said(spec, monkeypatch):
@@ -94,32 +123,47 @@ def test_values_of_several_environments_are_said(spec, monkeypatch):
     monkeypatch.delenv("MKL_CBWR", raising=False)
     run_benchmark(replace(spec, limit=1))
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
-    text = write_report([run_benchmark(replace(spec, limit=2)).folder], ["md"]).files[0].read_text()
-    for stage in ("Sampled", "Measured"):
-        assert (
-            f"> {stage} in different environments, so last digits may differ: MKL_CBWR COMPATIBLE and unset.\n" in text
-        )
+    said = [note for note in notes(run_benchmark(replace(spec, limit=2)).folder) if "MKL_CBWR COMPATIBLE" in note]
+    assert [note.split()[1] for note in said] == ["Sampled", "Measured"]
 
 
 def test_hr_that_was_cropped_to_a_multiple_is_told(photos, tmp_path):
-    for scale, told in ((4, True), (2, False)):
-        spec = RunSpec(models=("bicubic",), scale=scale, data=str(photos), metrics=("psnr",), out=f"{tmp_path}/{scale}")
-        folder = run_benchmark(spec).folder
-        said = "HR is cropped at the bottom and right to multiples of 4 before anything is computed"
-        assert (said in report(folder)) == told
-    assert ": 1 of 4 images, such as b, from 42x33 to 40x32 pixels." in report(tmp_path / "4")
+    spec = RunSpec(models=("bicubic",), scale=4, data=str(photos), metrics=("psnr",), out=f"{tmp_path}/run")
+    [note] = [note for note in notes(run_benchmark(spec).folder) if "multiples of 4" in note]
+    assert note.endswith(": 1 of 4 images, such as b, from 42x33 to 40x32 pixels.")
 
 
-def test_what_is_left_out_or_failed_in_one_of_two_runs_has_the_label_of_the_table(make_run, tmp_path):
+def test_two_runs_in_one_table(make_run, tmp_path, snapshot):
+    """What is left out or failed has the label of the table; seeds and machines that differ are named."""
     one, two = (
-        make_run(run, {("m", None): dict.fromkeys(NAMES[:3], (psnr, 0.4))})
-        for run, psnr in (("one", 20.0), ("two", 21.0))
+        make_run(
+            run,
+            {("m", 0.5): dict.fromkeys(NAMES[:3], ([psnr] * 2, [0.4] * 2))},
+            protocol={"seed": seed},
+            invocation={"hardware": {"cpu": cpu}},
+        )
+        for run, psnr, seed, cpu in (("one", 20.0, 0, "abacus"), ("two", 21.0, 1, "slide rule"))
     )
     folder = RunFolder.read(two)
     [sample] = folder.of("birch").samples.values()
     Journal(folder).add([structs.replace(sample, key="of other weights")])
     [sample] = folder.of("apple").samples.values()
     Journal(folder).add([structs.replace(folder.scores(sample)[0], value=None, error="apple: psnr failed")])
-    text = write_report([one, two], ["md"], tmp_path / "both").files[0].read_text()
-    assert "code, weights or images have changed since: 1 of m @ two. Run them again.\n" in text
-    assert "> Failed: m @ two: apple: psnr failed\n" in text
+    assert notes(one, two, out=tmp_path / "both") == snapshot
+
+
+def test_values_of_another_number_of_samples_than_their_signature_states_are_left_out(make_run, snapshot):
+    """Results made elsewhere, three samples where the run has two; one output is as many equal samples as needed."""
+    metrics = (metric("psnr"), metric("sigma", signature="SIGMA|ddof1|n2"))
+    samples = {"one": [20.0], "two": [20.0, 21.0], "three": [20.0, 21.0, 22.0]}
+    run = make_run(
+        "run", {(name, None): {"a": {"psnr": found, "sigma": 4.0}} for name, found in samples.items()}, metrics=metrics
+    )
+    assert notes(run) == snapshot
+
+
+def test_images_that_are_not_those_that_were_measured_are_named(make_run, snapshot):
+    run = make_run("run", measured())
+    Image.new("RGB", (24, 24), (1, 2, 3)).save(run / "images" / "bicubic" / "daisy.png")
+    (run / "images" / "hr" / "elm.png").write_bytes((run / "images" / "bicubic" / "elm.png").read_bytes())
+    assert notes(run) == snapshot

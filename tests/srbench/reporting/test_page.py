@@ -197,6 +197,7 @@ def test_a_port_that_is_taken_is_named(run):
         open_folder(run, server.server_port)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("heeded_interrupts")
 def test_view_says_where_it_is_and_ends_with_ctrl_c(run):
     shutil.rmtree(run / "report", ignore_errors=True)

@@ -11,6 +11,8 @@ import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 
 def style(page, selector, name):
     return page.locator(selector).first.evaluate("(element, name) => getComputedStyle(element)[name]", name)

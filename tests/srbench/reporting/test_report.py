@@ -113,11 +113,6 @@ def test_the_files_of_a_report(write_run):
         assert text == (GOLDEN / name).read_text(), name
 
 
-def test_fewer_images_than_a_verdict_needs_are_said(write_run):
-    few = report(write_run(of_images(NAMES[:5])))
-    assert "> 2 models need at least 6 images for a significant difference: no cell is bold.\n" in few
-
-
 def test_the_mean_of_few_images_has_no_interval(write_run):
     """Five images have no interval in any file; six have one."""
     rows = all_rows()
@@ -145,38 +140,6 @@ def test_values_and_labels_as_printed():
     assert Setting("bicubic", None).label == "bicubic"
 
 
-def test_part_of_a_data_set_is_said(write_run):
-    images = [*NAMES, "ginkgo"]
-    text = report(write_run(all_rows(), images=images, limit=6, protocol={"crop": 96}))
-    assert "- Data: `trees`, 6 images, **the first of 7**, **the central 96 x 96 of each**\n" in text
-
-
-def test_missing_rows_are_said(write_run):
-    rows = all_rows()
-    rows["flow", 0.5]["cedar"] = "cedar: too wild"
-    text = report(write_run(rows))
-    assert "> The means are over different images and cannot be compared; bold and p are of the images" in text
-    assert "Measured of 6: bicubic 6, flow τ=0.5 5, flow τ=0.9 6." in text
-    assert "> Failed: flow τ=0.5: cedar: too wild\n" in text
-
-
-def test_equal_counts_of_different_images_are_not_taken_for_the_same(write_run):
-    one, other = of_images(["apple"]), of_images(["birch"])
-    rows = {SETTINGS[0]: one[SETTINGS[0]], SETTINGS[1]: other[SETTINGS[1]], SETTINGS[2]: one[SETTINGS[2]]}
-    assert "over different images" in report(write_run(rows))
-
-
-def test_a_model_without_any_row_is_said(write_run):
-    rows = {SETTINGS[0]: all_rows()[SETTINGS[0]]}
-    assert "Measured of 6: bicubic 6, flow τ=0.5 0, flow τ=0.9 0." in report(write_run(rows))
-
-
-def test_a_run_that_is_half_done_says_so(write_run):
-    text = report(write_run(of_images(NAMES[:2]), invocation={"finished": None}))
-    assert "> Not all of the 6 images are measured: bicubic 2, flow τ=0.5 2, flow τ=0.9 2." in text
-    assert "(unfinished)" in text
-
-
 def test_infinite_values_are_counted(write_run):
     rows = all_rows()
     rows["bicubic", None]["apple"] = {"psnr": [math.inf], "lpips": [0.4], "sigma": 0.0}
@@ -185,15 +148,6 @@ def test_infinite_values_are_counted(write_run):
     assert "of that model and of all tests of that column: 1 of bicubic.\n" in text
     assert "Values are missing" not in text
     assert table_lines(text)["bicubic"][0] == "23.00"
-
-
-def test_values_that_are_missing_are_named(write_run):
-    """A metric that failed leaves the other values of its image."""
-    rows = all_rows()
-    del rows["flow", 0.5]["cedar"]["lpips"]
-    text = report(write_run(rows))
-    assert "> Values are missing, and left out of the means: LPIPS of flow τ=0.5 on 1 image.\n" in text
-    assert "over different images" not in text
 
 
 def test_strips_show_every_model_at_one_temperature(run):

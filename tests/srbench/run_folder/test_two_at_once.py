@@ -7,12 +7,15 @@ import os
 import sys
 from collections import Counter
 
+import pytest
 from rich.console import Console
 
 import srbench.terminal.output
 from srbench.cli.main import main
 from srbench.reporting.report import write_report
 from srbench.verification.verify import verify
+
+pytestmark = pytest.mark.slow
 
 TRIALS = 3
 

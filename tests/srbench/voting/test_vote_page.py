@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from builders import serving
 
 from srbench.voting.ballot import ballot, open_candidates
 from srbench.voting.poll import Poll
 from srbench.voting.records import read_votes
 from srbench.voting.server import open_poll
+
+pytestmark = pytest.mark.slow
 
 READY = "#vote:not(.waiting)"
 
