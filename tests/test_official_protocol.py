@@ -260,5 +260,5 @@ def test_golden_table(golden_run):
     assert float(found["bicubic"]["psnr"]) == pytest.approx(np.mean([v["psnr"] for v in entries.values()]), abs=1e-3)
     assert found["bicubic"]["n"] == "2"
     report = (run / "report" / "report.md").read_text()
-    note = next(line for line in report.splitlines() if line.startswith("> Images with a value that is not finite"))
+    note = next(line for line in report.splitlines() if line.startswith("> Images with a non-finite value"))
     assert note.endswith(": 2 of true.")

@@ -1,13 +1,13 @@
-"""A run: which outputs and values are missing, and the two stages that make them."""
+"""Runs: plan which outputs and values are missing, then sample and measure them."""
 
 from srbench.interfaces import SRBenchError
 
 
 class BenchmarkError(SRBenchError):
-    """A run, or an item of it, that cannot be done."""
+    """Raised for a run, or an item of a run, that cannot be done."""
 
 
 def in_one_line(error: BaseException) -> str:
-    """Message of an error, with its class unless that is one of srbench."""
+    """Return the message of an error in one line, preceded by its class unless it is an SRBenchError."""
     name = "" if isinstance(error, SRBenchError) else f"{type(error).__name__}: "
     return name + " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""A request with everything that it names opened: dataset, metrics, models."""
+"""An opened request: its dataset, metrics and models are loaded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from srbench.words import is_file_name, unknown
 
 @dataclass(frozen=True)
 class Bench:
-    """A RunSpec with all that it names opened."""
+    """A RunSpec whose dataset, suite, models and metrics are opened."""
 
     spec: RunSpec
     device: str
@@ -36,17 +36,17 @@ class Bench:
 
     @property
     def items(self) -> int:
-        """Number of settings and images that are asked for."""
+        """Number of items requested: settings times images."""
         return len(self.settings) * len(self.images)
 
     @cached_property
     def images(self) -> tuple[str, ...]:
-        """Names of the images that are asked for."""
+        """Names of the requested images."""
         return self.spec.chosen(tuple(self.dataset))
 
     @cached_property
     def settings(self) -> tuple[Setting, ...]:
-        """Settings that are asked for, in the order of the table."""
+        """Requested settings, in the order of the table."""
         temperatures = sorted(self.spec.temperature)
         return tuple(
             Setting(loaded.label, temperature)
@@ -61,16 +61,19 @@ class Bench:
 
     @property
     def digests(self) -> RequestDigests:
-        """The request by digests."""
+        """The request in terms of digests, from which ``plan`` finds the missing work."""
         key = pair_key_of(self.dataset)
         return RequestDigests(self.settings, self.images, key, self.source, self.spec.again)
 
     def source(self, label: str, image: str) -> str:
-        """Digest of a result made elsewhere; empty for a model that computes. Raises SRBenchError if it is missing."""
+        """Return the digest of a precomputed result, or "" for a model that runs.
+
+        Raises SRBenchError if the result is missing.
+        """
         return source_of(self.models[label].model, image)
 
     def manifest(self) -> Manifest:
-        """The manifest of a new folder of this run."""
+        """Return the manifest that a new run folder of this request would have."""
         protocol = protocol_of(self.spec, self.suite, self.dataset)
         models = tuple(loaded.facts() for loaded in self.models.values())
         metrics = tuple(metric.facts for metric in self.metrics)
@@ -82,10 +85,12 @@ def open_bench(
     dataset: Dataset | None = None,
     objects: Mapping[str, tuple[str | None, object]] | None = None,
 ) -> Bench:
-    """Open suite, dataset, metrics and models, in this order. Raises SRBenchError for the first that fails.
+    """Open suite, dataset, metrics and models, in this order. Raises SRBenchError at the first failure.
 
-    ``dataset`` is that of the request, if it is open already. ``objects`` are models given as objects: the text in the
-    request -> label and object.
+    Args:
+        spec: The request.
+        dataset: Dataset of the request, if already open.
+        objects: Models passed as objects: their name in the request -> (label or None, object).
     """
     device = choose_device(spec.device)
     suite = read_suite(spec.suite)
@@ -96,12 +101,12 @@ def open_bench(
     models: dict[str, LoadedModel] = {}
     for text in spec.models:
         if objects and text in objects:
-            label, thing = objects[text]
-            loaded = wrap_model(thing, spec.scale, device, label)
+            label, model = objects[text]
+            loaded = wrap_model(model, spec.scale, device, label)
         else:
             loaded = load_model(text, spec.scale, device)
         _add_model(models, loaded)
-        _name_others(loaded, dataset)
+        _warn_of_unpaired(loaded, dataset)
     for label in spec.again:
         if label not in models:
             raise BenchmarkError(f"--again: {unknown('model', label, models)}")
@@ -109,25 +114,26 @@ def open_bench(
 
 
 def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str) -> tuple[LoadedMetric, ...]:
-    """The metrics that need no HR images, of those of a suite. Raises BenchmarkError if there are none.
+    """Return the metrics that need no HR images.
 
-    Without a suite, metrics were asked for by name: then it is raised if any needs HR.
+    ``suite`` is None if the user named the metrics; otherwise metrics that need HR are dropped. ``reason`` completes
+    the error message. Raises BenchmarkError if no metric is left, or if a metric that the user named needs HR.
     """
     usable = tuple(metric for metric in metrics if "HR" not in metric.facts.needs)
     if suite is None and len(usable) < len(metrics):
-        titles = [one.facts.title for one in metrics if one not in usable]
+        titles = [metric.facts.title for metric in metrics if metric not in usable]
         need = "needs" if len(titles) == 1 else "need"
         raise BenchmarkError(f"{', '.join(titles)} {need} HR images, and {reason}; leave out of --metrics")
     if not usable:
-        raise BenchmarkError(f"all metrics of {suite} need HR images, and {reason}; name others with --metrics")
+        raise BenchmarkError(f"all metrics of {suite} need HR images, and {reason}; choose metrics with --metrics")
     return usable
 
 
-def _name_others(loaded: LoadedModel, dataset: Dataset) -> None:
-    """Warn of precomputed results that belong to no image: perhaps they were meant for one of another name."""
-    others = loaded.model.others(list(dataset)) if isinstance(loaded.model, ResultFolder) else []
-    if others:
-        shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+def _warn_of_unpaired(loaded: LoadedModel, dataset: Dataset) -> None:
+    """Warn of precomputed results that match no image of the dataset: their names may be misspelt."""
+    unpaired = loaded.model.others(list(dataset)) if isinstance(loaded.model, ResultFolder) else []
+    if unpaired:
+        shown = ", ".join(unpaired[:3]) + (f" and {len(unpaired) - 3} more" if len(unpaired) > 3 else "")
         warnings.warn(
             f"{loaded.spec}: {shown} in it belong to no image of {dataset.name}, and are not measured", stacklevel=3
         )

@@ -1,4 +1,4 @@
-"""Requests of bench.toml and the command line, which overrides the file, as runs."""
+"""From bench.toml and command line to runs. The command line overrides the file."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from srbench.metrics.suite import read_suite
 from srbench.run_folder.request import SUITE, RunSpec
 
 SPANNED = ("data", "scale", "suite", "degrade")
-"""Fields of RunSpec that may have several values in one request: each combination is a run."""
+"""Fields of RunSpec for which a request may list several values; every combination is a run."""
 
 
 class RequestError(BenchmarkError):
-    """A command line that lacks models, a scale or data."""
+    """Raised for a command line without models, scale or data."""
 
 
 def _one_or_more(kind: type) -> Callable[[object], object]:
     def read(value: object) -> object:
         values = tuple(value) if isinstance(value, list) else (value,)
-        if not values or any(type(one) is not kind for one in values):
+        if not values or any(type(value) is not kind for value in values):
             raise ValueError(f"{value!r} is neither {kind.__name__} nor a list of them")
         return values
 
@@ -37,8 +37,8 @@ register(int | tuple[int, ...] | None, _one_or_more(int))
 
 
 def _kind(name: str, kind: Any) -> Any:  # noqa: ANN401 - types
-    one: Any = int if name == "scale" else str
-    return (one | tuple[one, ...] if name in SPANNED else kind) | None
+    single: Any = int if name == "scale" else str
+    return (single | tuple[single, ...] if name in SPANNED else kind) | None
 
 
 BenchFile = make_dataclass(
@@ -50,15 +50,21 @@ BenchFile = make_dataclass(
     ],
     frozen=True,
 )
-"""Keys of a bench.toml: all options of a run but the shard and ``again``."""
+"""Keys of a bench.toml: all options of ``srbench run`` except ``shard`` and ``again``."""
 
 
 def requested_runs(path: Path | None, given: Mapping[str, Any]) -> list[RunSpec]:
-    """Runs that a file and the options of a command line request: one for every combination of the values of SPANNED.
+    """Return the runs that a file and the command line request: one per combination of the SPANNED values.
 
-    ``given`` are options by their names in RunSpec; those of SPANNED may be tuples. Raises RequestError if models,
-    scale or data are missing on a command line, ConfigError for an unknown key or a value of the wrong type in a file,
-    BenchmarkError for any other contradiction, ImageError if HR and LR images are no pairs of one scale.
+    Args:
+        path: A bench.toml, or None.
+        given: Options of the command line by their names in RunSpec; values of SPANNED options may be tuples.
+
+    Raises:
+        RequestError: The command line lacks models, scale or data.
+        ConfigError: The file has an unknown key, or a value of the wrong type.
+        BenchmarkError: The request contradicts itself.
+        ImageError: HR and LR images are not pairs of a common scale.
     """
     where = "the command line" if path is None else str(path)
     file = {} if path is None else vars(load_toml(path, BenchFile))
@@ -90,26 +96,27 @@ def requested_runs(path: Path | None, given: Mapping[str, Any]) -> list[RunSpec]
 
 
 def _run(asked: dict[str, Any], where: str) -> RunSpec:
-    """A run of single values; a suite may fix the number of samples."""
+    """Return one run; the number of samples defaults to what its suite states."""
     if "samples" not in asked and (samples := read_suite(asked.get("suite", SUITE)).samples) is not None:
         asked["samples"] = samples
     return RunSpec(**asked).checked(where)
 
 
 def agreed_scale(stated: Mapping[str, int | None], where: str, option: str = "--scale") -> int:
-    """The one scale that models state by their weights or classes: name of a model -> its scale.
+    """Return the scale on which the models agree.
 
-    Raises RequestError if none states one, BenchmarkError if they state several.
+    ``stated`` are scales by name of the model, None for a model without a fixed scale; ``option`` is how the caller
+    sets the scale. Raises RequestError if no model states a scale, BenchmarkError if scales differ.
     """
-    said = {model: scale for model, scale in stated.items() if scale is not None}
-    if not said:
+    scales = {model: scale for model, scale in stated.items() if scale is not None}
+    if not scales:
         raise RequestError(
             f"{where}: scale is missing, and no model states one ({', '.join(stated)}); give {option}, "
             "or add an attribute scale to the class of the model"
         )
-    if len(set(said.values())) > 1:
-        listed = ", ".join(f"{model} {scale}" for model, scale in said.items())
+    if len(set(scales.values())) > 1:
+        listed = ", ".join(f"{model} {scale}" for model, scale in scales.items())
         raise BenchmarkError(
             f"{where}: the models are made for several scales ({listed}); choose one with {option}, or measure each"
         )
-    return next(iter(said.values()))
+    return next(iter(scales.values()))

@@ -1,4 +1,4 @@
-"""The dataset that a request names, and what identifies its pairs. Torch is not loaded before an image is read."""
+"""The dataset of a request, and the keys of its pairs. Torch is not loaded until an image is read."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from srbench.words import FILE_NAME, is_file_name, unknown
 
 
 def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
-    """Open the dataset of a run, or take the ``given`` one, and crop and degrade it as the run says.
+    """Open the dataset of a run, or use ``given``, and apply the crop and degradation of the run.
 
-    A benchmark set that is not on this machine is fetched. Raises SRBenchError if there is no such dataset, its names
-    cannot be file names, or a crop or degradation is asked of a dataset that lacks what it takes.
+    Downloads a benchmark set that is not on this machine. Raises SRBenchError for an unknown dataset, for image names
+    that cannot be file names, for a crop or degradation of a dataset without HR, and for a degradation of a dataset
+    with its own LR.
     """
     degradation = None
     if spec.degrade not in (None, BICUBIC):
@@ -35,9 +36,9 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
 
         degradation = read_degradation(str(spec.degrade))
     dataset = _named_dataset(spec) if given is None else given
-    if not has_hr(dataset) and (given_name := next((one for one in ("degrade", "crop") if getattr(spec, one)), None)):
-        does = {"degrade": "makes LR from HR", "crop": "is a size in HR pixels"}[given_name]
-        raise BenchmarkError(f"{given_name} {does}, but {dataset.name} has only LR images; leave out --{given_name}")
+    if not has_hr(dataset) and (option := next((name for name in ("degrade", "crop") if getattr(spec, name)), None)):
+        does = {"degrade": "makes LR from HR", "crop": "is a size in HR pixels"}[option]
+        raise BenchmarkError(f"{option} {does}, but {dataset.name} has only LR images; leave out --{option}")
     if spec.degrade is not None and isinstance(dataset, PairedFolders):
         raise BenchmarkError(
             f"degrade makes LR from HR, but {dataset.name} has LR images; give only its HR folder as data"
@@ -49,7 +50,7 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
 
 
 def protocol_of(spec: RunSpec, suite: Suite, dataset: Dataset) -> Protocol:
-    """The protocol of a request with its suite and dataset."""
+    """Return the protocol of a request, given its suite and dataset."""
     return Protocol(
         suite=suite.label,
         dataset=dataset.name,
@@ -61,18 +62,18 @@ def protocol_of(spec: RunSpec, suite: Suite, dataset: Dataset) -> Protocol:
         tile=spec.tile,
         quantize=suite.quantize,
         columns=suite.columns,
-        # The values of a suite that states more samples than usual depend on every one of them.
+        # A suite that states a larger number of samples has metrics of the whole set, so all of them are saved.
         kept=max(KEPT, spec.samples) if (suite.samples or 0) > KEPT else KEPT,
     )
 
 
 def _named_dataset(spec: RunSpec) -> Dataset:
-    """The dataset that a run names, before crop and degradation."""
+    """Open the dataset that a run names, before crop and degradation."""
     if spec.lr is not None:
         low = Path(spec.lr)
         return LRFolder(low, spec.scale) if spec.hr is None else PairedFolders(Path(spec.hr), low, spec.scale)
     if spec.data is None:
-        raise BenchmarkError("no data: name a dataset or a folder of HR images, one of LR images, or one of each")
+        raise BenchmarkError("no data: name a dataset, a folder of HR images, a folder of LR images, or both folders")
     is_code = spec.data.endswith(".py") and not Path(spec.data).is_dir()
     if spec.data in registered("datasets") or is_code or (":" in spec.data and not Path(spec.data).exists()):
         return load_dataset(spec.data, spec.scale)
@@ -83,15 +84,15 @@ def _named_dataset(spec: RunSpec) -> Dataset:
     if not path.exists():
         known = [*registered("datasets"), *sets]
         raise BenchmarkError(f"{unknown('dataset', str(spec.data), known)}; or name a folder of images")
-    # A folder that happens to be called like a set is not that set, whose images are checked.
+    # A folder that happens to share a set's name is not that set, whose images are verified by hash.
     name = f"{path.resolve().name} (folder)" if path.resolve().name in sets else None
     return open_folder(path, spec.scale, own_lr=spec.degrade is None, name=name)
 
 
 def with_absolute_paths(spec: RunSpec) -> RunSpec:
-    """The request with absolute paths to its images, degradation and models, for a reader in another folder.
+    """Return the request with absolute paths to images, degradation and models, valid from any folder.
 
-    The name of a registered dataset or a benchmark set stays, even where a folder of that name is here.
+    Names of registered datasets and benchmark sets are not paths, even if a folder of that name exists.
     """
     data = spec.data
     if data is not None and data not in registered("datasets") and data not in benchmark_sets():
@@ -108,7 +109,7 @@ def with_absolute_paths(spec: RunSpec) -> RunSpec:
 
 
 def _absolute(path: str | None, ending: str = "") -> str | None:
-    """A path that exists as an absolute one; any other text as it is."""
+    """Return an existing path as an absolute path, and any other text unchanged."""
     return str(Path(path).resolve()) if path and path.endswith(ending) and Path(path).exists() else path
 
 
@@ -124,9 +125,10 @@ def _check_names(dataset: Dataset) -> None:
 
 
 def pair_key_of(dataset: Dataset) -> Callable[[str], str]:
-    """Function from an image to the key of its pair: a digest of the dataset's own digest and the code that reads it.
+    """Return a function from an image's name to the key of its pair.
 
-    It raises as the dataset does.
+    The key is a digest of what the dataset states for the image and of the code that reads and downscales it. The
+    function raises if the dataset cannot digest the image.
     """
     codes = _codes(dataset)
 
@@ -138,7 +140,7 @@ def pair_key_of(dataset: Dataset) -> Callable[[str], str]:
 
 
 def _codes(dataset: Dataset) -> list[str]:
-    """Digests of the code that makes pairs: the dataset, the one it crops, reading and downscaling."""
+    """Return digests of the code that makes pairs: the dataset, the dataset that it crops, reading and downscaling."""
     whole = getattr(dataset, "whole", None)
     inner = [] if whole is None else _codes(whole)
     return [source_digest(dataset) or "unknown", package_digest("srbench.data.datasets"), *inner]

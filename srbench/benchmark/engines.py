@@ -1,6 +1,6 @@
-"""Engines: ways to get tasks done. Each takes tasks and hands back what was made of them; none writes.
+"""Engines map tasks over workers: this process, worker processes or a Dask cluster. They write nothing.
 
-An engine yields each task with what was made, or with a ``WorkerDied`` if the processes that worked on it died.
+An engine yields each task with its results, or with a ``WorkerDied`` if the processes that worked on it died.
 """
 
 from __future__ import annotations
@@ -39,36 +39,36 @@ if TYPE_CHECKING:
     from distributed import Client
 
 WorkerCount = int | Literal["gpus"] | None
-"""Number of processes; ``gpus``: one per GPU; None: as many as suit the machine."""
+"""Number of processes; ``gpus``: one per GPU; None: chosen for the machine."""
 Done = Iterator[tuple[Task, Iterable[Made] | WorkerDied]]
 
 DASK_RETRIES = 2
-"""Further attempts at a task that raised an exception, perhaps on another worker."""
+"""Retries of a task that raised an exception; Dask may choose another worker."""
 DASK_SILENCE = "1 hour"
-"""Longest time a worker may be too busy to tell the scheduler that it is alive."""
+"""Time after which the scheduler gives up a worker that sends no heartbeat; a busy worker may send none for long."""
 DASK_TIMEOUT = 10.0
-"""Seconds that a scheduler may take to answer."""
+"""Timeout for the connection to a scheduler, in seconds."""
 
 
 @dataclass(frozen=True)
 class Opening:
-    """Everything that a worker process has to open, in a form that can be sent."""
+    """What a worker process has to open, in a form that can be pickled."""
 
     folder: Path
     manifest: Manifest
     metrics: tuple[str, ...]
     data: RunSpec | Dataset | None
-    """Request that names the dataset, or the dataset; None if no image has to be read."""
+    """The request, from which the dataset is opened, or the dataset itself; None if no image has to be read."""
     models: dict[str, LoadedModel]
-    """Models by label that are objects, without a name to load them by."""
+    """Models that were passed as objects and have no name to load them by, by label."""
     device: str
     invocation: int
 
     def packed(self) -> bytes:
-        """Serialize. Raises BenchmarkError for objects that cannot be sent."""
+        """Pickle. Raises BenchmarkError for objects that cannot be pickled."""
         try:
             return pickle.dumps(self)
-        except Exception as error:  # whatever an object raises
+        except Exception as error:  # pickling calls foreign code
             raise BenchmarkError(
                 f"a model or dataset cannot be sent to other processes ({in_one_line(error)}); name it as "
                 "file.py:Name, or leave out workers"
@@ -76,7 +76,7 @@ class Opening:
 
 
 def open_worker(packed: bytes) -> Worker:
-    """Open what a packed ``Opening`` names; models are loaded when they are needed. Raises SRBenchError."""
+    """Open a packed ``Opening``; models are loaded on first use. Raises SRBenchError."""
     opening: Opening = pickle.loads(packed)
     protocol = opening.manifest.protocol
     metrics = []
@@ -101,17 +101,17 @@ class Engine:
 
     workers: int = 1
     environments: tuple[Mapping[str, str], ...] = ({},)
-    """Environment variables of the workers in turn: the GPU of each."""
+    """Environment variables that set a worker's GPU; workers take them in turn."""
     dask: str | None = None
-    """Address of a Dask scheduler; empty for a cluster on this machine, None without Dask."""
+    """Address of a Dask scheduler; "" for a temporary cluster on this machine, None for no Dask."""
 
     @property
     def is_here(self) -> bool:
-        """True if this process does everything."""
+        """True if this process does all the work itself."""
         return self.dask is None and self.workers == 1 and not any(self.environments)
 
     def facts(self, device: str) -> dict[str, str]:
-        """Engine and machine for the manifest; the machines of a cluster are in the environments of its lines."""
+        """Return engine and hardware for the manifest. Records from a running Dask cluster name their own machines."""
         if self.dask:
             return {"engine": f"dask:{self.dask}"}
         if self.dask is not None:
@@ -119,7 +119,7 @@ class Engine:
         return hardware(device) | ({} if self.is_here else {"processes": f"{self.workers}, one thread each"})
 
     def start(self) -> WorkerProcesses | None:
-        """Worker processes that load libraries while this process opens models; None if there are none."""
+        """Start worker processes, which load libraries while this process opens models; None if the engine has none."""
         if self.dask is not None or self.is_here:
             return None
         return WorkerProcesses(self.workers, self.environments, __name__)
@@ -131,9 +131,10 @@ class Engine:
         opening: Callable[[], Opening],
         started: WorkerProcesses | None = None,
     ) -> Done:
-        """Do tasks: in this process by the worker that is ``here``, or in processes that open what ``opening`` names.
+        """Do tasks: in this process with the worker ``here``, or in worker processes that open ``opening()``.
 
-        ``started`` are processes to use; they end with the tasks. Raises BenchmarkError if no process can work, or a scheduler does not answer.
+        ``started`` are worker processes from ``start``; they end with the tasks. Raises BenchmarkError if worker
+        processes cannot open the run, or the scheduler does not answer.
         """
         if self.dask is not None:
             yield from _dask(tasks, opening().packed(), self.dask, self.workers)
@@ -146,15 +147,13 @@ class Engine:
 
 
 def choose_engine(name: str | None, workers: WorkerCount, device: str, tasks: int) -> Engine:
-    """The engine of a command: ``name`` is ``dask``, ``dask:ADDRESS`` or None. Raises BenchmarkError."""
+    """Choose the engine of a command; ``name`` is ``dask``, ``dask:ADDRESS`` or None. Raises BenchmarkError."""
     kind, _, address = (name or "").partition(":")
     if kind not in ("", "dask"):
         raise BenchmarkError(f"no engine {name!r}; give dask or dask:ADDRESS, or leave it out")
     if kind == "dask":
         if workers == "gpus" or (address and workers is not None):
-            raise BenchmarkError(
-                f"{name}: does not take --workers {workers}; set them on the cluster, or leave one out"
-            )
+            raise BenchmarkError(f"{name}: does not take --workers {workers}; set the number of workers on the cluster")
         return Engine(workers or suitable_workers("cpu", tasks), dask=address)
     if workers == "gpus":
         environments = tuple({"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus(device))
@@ -163,7 +162,7 @@ def choose_engine(name: str | None, workers: WorkerCount, device: str, tasks: in
 
 
 def gpus(device: str) -> tuple[str, ...]:
-    """The GPUs that this process sees, in the words of CUDA_VISIBLE_DEVICES. Raises BenchmarkError if there is none."""
+    """Return the visible GPUs as CUDA_VISIBLE_DEVICES names them. Raises BenchmarkError if there are none."""
     count = torch.cuda.device_count() if device == "cuda" else 0
     if count == 0:
         raise BenchmarkError(f"--workers gpus: no NVIDIA GPU is used here (device {device}); give a number instead")
@@ -186,16 +185,16 @@ def _process_worker(packed: bytes) -> Callable[[Task], list[Made]]:
 
 
 def _dask(tasks: Sequence[Task], packed: bytes, address: str, workers: int) -> Done:
-    """Tasks done on the cluster of a scheduler, or by ``workers`` of this machine if the address is empty.
+    """Do tasks on the cluster of a scheduler, or with ``workers`` on this machine if ``address`` is empty.
 
-    Dask does the tasks of a lost worker again, and blames each of them for the loss; a task that is blamed too often
-    died.
+    Dask reruns the tasks of a lost worker and counts the loss against each of them. A task with too many losses raises
+    KilledWorker and is yielded as a ``WorkerDied``.
     """
     with _client(address, workers) as client:
         from distributed import CancelledError, KilledWorker, as_completed
         from distributed.comm import CommClosedError
 
-        opening = client.submit(bytes, packed, pure=False)  # made again if it is lost
+        opening = client.submit(bytes, packed, pure=False)  # recomputed by Dask if its worker is lost
         running = {client.submit(_do, opening, task, retries=DASK_RETRIES, pure=False): task for task in tasks}
         for future in as_completed(list(running), loop=client.loop):
             task = running.pop(future)
@@ -207,12 +206,12 @@ def _dask(tasks: Sequence[Task], packed: bytes, address: str, workers: int) -> D
                 raise BenchmarkError(
                     "the Dask scheduler is gone; finished work is kept. Rerun the same command to resume."
                 ) from None
-            except Exception as error:  # whatever foreign code raises outside an item
+            except Exception as error:  # foreign code, outside an item
                 raise BenchmarkError(f"a Dask worker cannot work: {in_one_line(error)}") from None
 
 
 _ONE_AT_A_TIME = threading.Lock()
-"""Lock of the worker of a process, as a Dask worker may have several threads."""
+"""Serialises the tasks of a process: a Dask worker may have several threads."""
 
 
 def _do(packed: bytes, task: Task) -> list[Made]:
@@ -227,7 +226,7 @@ def _dask_worker(packed: bytes) -> Worker:
 
 @contextmanager
 def _client(address: str, workers: int) -> Iterator[Client]:
-    """A client of a scheduler, or of a temporary cluster on this machine, with Dask's log silenced."""
+    """Connect to a scheduler, or to a temporary cluster on this machine, and silence Dask's log."""
     try:
         from dask import config
         from distributed import Client, LocalCluster

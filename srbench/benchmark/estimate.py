@@ -1,4 +1,4 @@
-"""``srbench run --dry-run``: what would be done, and how long it would take."""
+"""``srbench run --dry-run``: the work left, with estimated time and disk space."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from srbench.run_folder.request import RunSpec
 from srbench.words import number_of
 
 PROBED = 5
-"""Number of images whose mean size stands for that of all."""
+"""Number of images whose mean size is taken as the mean size of all."""
 
 
 def estimate(spec: RunSpec) -> Iterator[str]:
-    """Lines for a reader: the items, how many are done, and estimated minutes and disk space for the rest.
+    """Yield lines that state the items requested, the items left, and the estimated time and disk space.
 
-    The first image that is left is upscaled and measured by every model that has work left; time and size are
-    proportional to the number of pixels. Nothing is written. Raises SRBenchError if the run could not start.
+    Every model with work left upscales one image, which is then measured; time and size are scaled by the number of
+    pixels. Writes nothing. Raises SRBenchError if the run could not start.
     """
     bench = open_bench(spec)
     path = folder_of(spec, tuple(bench.models), bench.manifest())
@@ -48,10 +48,10 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     if not tasks:
         yield "Nothing is left to do."
         return
-    yield f"{to_sample.total()} are to be sampled and measured, {to_measure} sampled ones lack values."
+    yield f"Left: {to_sample.total()} to sample and measure, {to_measure} sampled but not fully measured."
     try:
         pairs = _pairs(bench, tasks)
-        cost = _Cost(bench, metrics, pairs[0])
+        cost = _SettingCost(bench, metrics, pairs[0])
         scale = fmean(pair.lr[0].numel() for pair in pairs) / pairs[0].lr[0].numel()
         minutes = megabytes = 0.0
         for setting, count in to_sample.items():
@@ -66,7 +66,7 @@ def estimate(spec: RunSpec) -> Iterator[str]:
 
 
 def _pairs(bench: Bench, tasks: Sequence[Task]) -> list[ImagePair]:
-    """Some pairs that have work left. Raises SRBenchError if none can be read."""
+    """Read up to about PROBED pairs with work left. Raises SRBenchError if none can be read."""
     pairs = []
     error = SRBenchError(f"none of the images is in {bench.dataset.name}")
     for task in tasks[:: max(len(tasks) // PROBED, 1)]:
@@ -79,8 +79,8 @@ def _pairs(bench: Bench, tasks: Sequence[Task]) -> list[ImagePair]:
     return pairs
 
 
-class _Cost:
-    """Seconds and bytes of a pair, by setting."""
+class _SettingCost:
+    """Measures seconds and bytes that a setting takes for one pair."""
 
     def __init__(self, bench: Bench, metrics: Sequence[LoadedMetric], pair: ImagePair) -> None:
         self.pair = pair
@@ -89,7 +89,7 @@ class _Cost:
         self.scorer = Scorer(metrics, bench.device)
 
     def of(self, setting: Setting) -> tuple[float, float]:
-        """Seconds to sample and measure, and bytes of the outputs that are saved. Raises SRBenchError."""
+        """Return seconds to sample and measure, and bytes of the saved outputs. Raises SRBenchError."""
         start = time.perf_counter()
         model = self.sampler.model(setting.model).model
         lr_pixels = pixels_sha256(quantize_floor(self.pair.lr))

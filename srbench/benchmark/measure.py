@@ -1,6 +1,6 @@
-"""``srbench measure``: folders of images in, numbers out, with references or without. No model, nothing written.
+"""``srbench measure``: metrics of folders of images, with or without references. No model runs, nothing is written.
 
-Metrics are scored as in a run. With several workers, this process does not load torch.
+Values are computed as in a run. With several workers, this process does not load torch.
 """
 
 from __future__ import annotations
@@ -32,11 +32,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IMAGES_EACH = 8
-"""Number of images that take as long to measure as one takes in ``srbench run``, where a model makes it first."""
+"""Images that a worker process measures in the time that an item takes in ``srbench run``, where models run too."""
 
 
 def labelled(texts: Sequence[str]) -> dict[str, Path]:
-    """Folders as typed, ``DIR`` or ``LABEL=DIR``, by label: its name. Raises BenchmarkError if two share a label."""
+    """Parse ``DIR`` or ``LABEL=DIR`` to folders by label; the default label is the folder's name.
+
+    Raises BenchmarkError if two folders have the same label.
+    """
     folders: dict[str, Path] = {}
     for text in texts:
         label, is_given, folder = text.partition("=")
@@ -49,7 +52,7 @@ def labelled(texts: Sequence[str]) -> dict[str, Path]:
 
 
 def to_json_text(facts: object) -> str:
-    """JSON of facts, in which numbers that are not finite are strings."""
+    """Format facts as JSON, with non-finite numbers as strings."""
     return json.dumps(to_json(facts), indent=1, ensure_ascii=False, allow_nan=False)
 
 
@@ -64,27 +67,28 @@ def measure_folders(
     workers: int | None = 1,
     scale: int | None = None,
 ) -> list[Measured]:
-    """Measure several folders of the same images, by label, alone or against HR and LR images of the same names.
+    """Measure folders that hold outputs for the same images, with or without HR and LR images of the same names.
 
-    In a folder of outputs or LR images for the scale 4, all names may end in ``x4`` or ``_x4``.
+    At scale 4, names in a folder of outputs or LR images may all end in ``x4`` or ``_x4``.
 
     Args:
-        folders: Folders of images; several samples of an image are called NAME_sampleK.
+        folders: Folders of images by label; several samples of an image are called NAME_sampleK.
         hr: Folder of HR images.
         lr: Folder of LR images.
-        names: Metrics; by default those of the suite, except metrics of a model and metrics that need HR, LR or the
-            scale where it is not given. ``fid`` and ``kid`` compare each folder with ``hr`` as sets.
+        names: Metrics; by default those of the suite, without metrics of the model and metrics that need HR, LR or a
+            scale that is not given. ``fid`` and ``kid`` compare each folder with ``hr`` as sets.
         progress: Called after every image.
         suite: Name of a protocol, or a TOML file.
-        workers: Processes that share the images; None: as many as suit this machine.
-        scale: For borders as wide as the scale; by default that of the sizes of HR, or else of the images, and LR.
+        workers: Number of worker processes; None: chosen for the machine.
+        scale: Upscaling factor, for protocols that crop borders of that width; by default computed from the sizes of
+            LR and of HR, or of the outputs without HR.
 
     Returns:
-        Values of each folder. A metric of all samples of an image has the same signature in all of them.
+        Values of each folder. Metrics of all samples of an image have the same signature in all folders.
 
     Raises:
-        SRBenchError: Images lack a partner (all are named), the folders have different images, sizes give no scale or
-            several, or a metric is unknown or needs what is not given.
+        SRBenchError: Images lack a partner (the error names them all), the folders have different images, sizes give
+            no common scale, or a metric is unknown or needs images or a scale that are not given.
     """
     protocol = read_suite(suite)
     high, low = (None if path is None else images_in(path) for path in (hr, lr))
@@ -106,11 +110,12 @@ def measure_folders(
             raise BenchmarkError(
                 f"{label} and {measured[0].label} have different images, such as {differing[0]}; give --hr"
             )
-        values = _values(_Work(results, images, high, lr_images, scale_here, protocol, of_images), workers, progress)
+        work = _FolderWork(results, images, high, lr_images, scale_here, protocol, of_images)
+        values = _values(work, workers, progress)
         counts |= {image.samples for image in values if image.samples}
         failures = tuple(fault for image in values for fault in image.faults)
         facts = max((image.facts for image in values), key=len, default=())
-        # no table and no JSON holds a name that is not UTF-8
+        # tables and JSON cannot hold names that are not UTF-8
         by_image = {printable(name): image.values for name, image in zip(images, values, strict=True)}
         whole = Measured(label, protocol.label, facts, by_image, failures)
         if distances is not None and high is not None and not failures:
@@ -130,9 +135,14 @@ def _paired(
     low: Mapping[str, Path] | None,
     scale: int | None,
 ) -> tuple[tuple[str, ...], Mapping[str, Path] | None, int | None]:
-    """Names of the images, those of HR or else of the results; LR images by these names; the scale, if it is known.
+    """Pair outputs with HR and LR images by name.
 
-    Raises ImageError if images lack a partner, or pairs a common scale.
+    Returns:
+        Names of the images (those of HR if given, else of LR, else of the outputs), LR images by these names, and the
+        scale if known.
+
+    Raises:
+        ImageError: Images lack a partner, or pairs have no common scale.
     """
     by_name = _without_ending(low, results, scale) if high is None and low is not None else low
     names = tuple(high or by_name or results.names())
@@ -150,13 +160,13 @@ def _paired(
     if scale is None:
         larger = {name: results.paths(name)[0] for name in names} if high is None else high
         scale = scale_of_sizes((name, header_size(larger[name]), header_size(by_name[name])) for name in names)
-        if scale is not None:  # names that state another scale are refused
+        if scale is not None:  # pair again: now names that state another scale are refused
             return _paired(results, hr, high, lr, low, scale)
     return names, by_name, scale
 
 
 def _without_ending(low: Mapping[str, Path], results: ResultFolder, scale: int | None) -> Mapping[str, Path]:
-    """LR images by the names of their results, if ``x4`` or ``_x4`` follows these in all of them; else as they are."""
+    """Strip ``x4`` or ``_x4`` from the names of LR images if the names of the outputs all lack it."""
     ending = ending_of(low, results.stems, scale)
     names = {name.removesuffix(ending): path for name, path in low.items() if name.endswith(ending)}
     return names if len(names) == len(low) and names.keys() <= results.stems else low
@@ -164,22 +174,23 @@ def _without_ending(low: Mapping[str, Path], results: ResultFolder, scale: int |
 
 @dataclass(frozen=True)
 class _Values:
-    """Values of an image by metric, and one line per failure."""
+    """Values of an image by metric, and its failures."""
 
     values: dict[str, Value]
     faults: list[str]
+    """One line per failure."""
     facts: tuple[MetricFacts, ...] = ()
-    """Facts of the metrics; empty if the process of the image died."""
+    """Facts of the metrics; empty if the worker process died."""
     samples: int = 0
-    """Number of outputs that were measured under this name; 0 if none could be read."""
+    """Number of samples measured; 0 if none could be read."""
 
 
-def _values(work: _Work, workers: int | None, progress: Progress) -> list[_Values]:
-    """Values of all images, in order."""
+def _values(work: _FolderWork, workers: int | None, progress: Progress) -> list[_Values]:
+    """Measure all images and return their values in order."""
     total = len(work.images)
     workers = suitable_workers("cpu", total // IMAGES_EACH) if workers is None else min(workers, total)
     values: dict[str, _Values] = {}
-    for image, result in map_items(_Work.opened, work.images, workers=workers, arguments=[work]):
+    for image, result in map_items(_FolderWork.opened, work.images, workers=workers, arguments=[work]):
         match result:
             case WorkerDied():
                 values[image] = _Values({}, [f"{image}: {result}; if memory is short, use fewer --workers"])
@@ -195,8 +206,8 @@ def _values(work: _Work, workers: int | None, progress: Progress) -> list[_Value
 
 
 @dataclass(frozen=True)
-class _Work:
-    """Images of a folder and the metrics asked for, in a form that can be sent to other processes."""
+class _FolderWork:
+    """Images of a folder and the requested metrics, in a form that can be pickled for worker processes."""
 
     results: ResultFolder
     images: tuple[str, ...]
@@ -207,11 +218,11 @@ class _Work:
     names: tuple[str, ...] | None
 
     def opened(self) -> Callable[[str], _Values]:
-        """The function that measures an image by its name."""
+        """Open the metrics and return the function that measures an image, given its name."""
         return partial(self.measure, self.metrics())
 
     def metrics(self) -> tuple[LoadedMetric, ...]:
-        """Open the metrics. Raises BenchmarkError, and SRBenchError for an unknown metric."""
+        """Open the metrics. Raises SRBenchError for unknown metrics, and if one needs images or a scale not given."""
         if self.names == ():
             return ()
         metrics = open_metrics(self.names, self.suite.columns, self.suite.quantize, self.suite.optional)
@@ -230,12 +241,12 @@ class _Work:
         if not usable:
             raise BenchmarkError(f"all metrics of {self.suite.label} need {needs[0][1]}")
         if self.names is None and self.hr is None and all(self.results.count(name) == 1 for name in self.images):
-            # single images are no sets of samples
+            # metrics of a set of samples say nothing about a single image
             return tuple(metric for metric in usable if metric.facts.per != "image") or usable
         return usable
 
     def measure(self, metrics: Sequence[LoadedMetric], name: str) -> _Values:
-        """Measure an image."""
+        """Measure an image; failures are part of the result."""
         from srbench.benchmark.scorer import measure
 
         values: dict[str, Value] = {}
@@ -255,7 +266,7 @@ class _Work:
         return _Values(values, faults, facts, len(outputs))
 
     def read(self, name: str) -> tuple[ImagePair, Tensor]:
-        """The pair of a name, 8-bit as in a run, and the images (n, 3, H, W) to measure against it."""
+        """Read a pair, quantised to 8 bits as in a run, and the outputs (n, 3, H, W) to measure."""
         hr, lr = (None if files is None else read_uint8(files[name]).float() / 255 for files in (self.hr, self.lr))
         outputs = self.results.read(name)
         if hr is not None and outputs.shape[-2:] != hr.shape[-2:]:
@@ -263,13 +274,13 @@ class _Work:
                 f"{name}: the image is {size_of(outputs.shape)} and the reference {size_of(hr.shape)}; make them the "
                 "same size"
             )
-        if lr is None:  # no usable metric looks at it, but its size may tell the scale
+        if lr is None:  # no metric in use needs LR, but ImagePair has one, whose size states the scale
             lr = outputs[0, :, :: self.scale, :: self.scale]
         self._check_scale(name, outputs, lr)
         return (ImagePair(name, lr) if hr is None else ImagePair(name, lr, hr)), outputs
 
     def _check_scale(self, name: str, outputs: Tensor, lr: Tensor) -> None:
-        """Raise BenchmarkError unless the images are a whole number of times as large as LR, that of ``--scale``."""
+        """Raise BenchmarkError unless outputs are ``--scale`` (by default any whole number) times as large as LR."""
         (height, width), (low_height, low_width) = outputs.shape[-2:], lr.shape[-2:]
         scale = self.scale or height // low_height
         if (self.lr and scale < 2) or (height, width) != (scale * low_height, scale * low_width):

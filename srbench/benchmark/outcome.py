@@ -1,4 +1,4 @@
-"""What a command has done."""
+"""The outcome of ``srbench run`` or ``srbench score``."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a command."""
+    """What a command did in a run folder."""
 
     folder: Path
     items: int
-    """Number of settings and images that the command asked for."""
+    """Number of items (setting and image) requested."""
     sampled: int
-    """Number of items sampled now, without those that the folder already held."""
+    """Number of items sampled by this command."""
     scored: int
-    """Number of values measured now."""
+    """Number of values measured by this command."""
     usable: bool
-    """True if the folder holds anything that a report can show."""
+    """True if the folder has a result that a report can show."""
     failures: tuple[str, ...]
-    """One line for everything that could not be read, sampled or measured now."""
+    """One line for each pair, item or value that failed in this command."""

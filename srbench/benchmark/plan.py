@@ -1,6 +1,6 @@
-"""The plan of a run: what a folder lacks, image by image. Nothing is loaded to find out.
+"""The plan of a run: the work that a run folder lacks, image by image, found without loading models or images.
 
-A task is one image with all its settings, so that whatever a metric computes from an HR image serves all models.
+A task is one image with all its settings, so that what a metric computes from the HR image serves all models.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ from srbench.run_folder.records import PairRecord, SampleRecord
 
 @dataclass(frozen=True)
 class RequestDigests:
-    """What a command asks of a run folder, by digests."""
+    """A request in terms of digests: settings and images, and how to compute their keys."""
 
     settings: tuple[Setting, ...]
     images: tuple[str, ...]
     pair_key: Callable[[str], str]
-    """Key of the pair of an image. Raises SRBenchError if its files cannot be read."""
+    """Maps an image to the key of its pair. Raises SRBenchError if its files cannot be read."""
     source: Callable[[str, str], str]
-    """Digest of the result of a model, by label, for an image, if it was made elsewhere; else empty. Raises
-    SRBenchError if it is missing."""
+    """Maps a model's label and an image to the digest of a precomputed result, or to "" for a model that runs. Raises
+    SRBenchError if the result is missing."""
     again: tuple[str, ...] = ()
-    """Labels of models whose outputs are made again."""
+    """Labels of models to run again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A setting to be sampled and measured for an image, or a sampled one that lacks values."""
+    """A setting to sample and measure for an image, or a sampled setting whose values are incomplete."""
 
     setting: Setting
     key: str = ""
-    """Key of the sample record to make; empty if only values are lacking."""
+    """Key of the sample record to make; empty if only values are missing."""
     source: str = ""
-    """Digest of the files of results made elsewhere; empty for a model that computes."""
+    """Digest of the files of a precomputed result; empty for a model that runs."""
     fault: str = ""
-    """Reason why it cannot be sampled: such a file is missing."""
+    """Why the item cannot be sampled: a precomputed result is missing."""
     record: SampleRecord | None = None
-    """Record that lacks values, or files."""
+    """Existing record whose values or files are incomplete."""
     metrics: Mapping[str, int] = field(default_factory=dict)
-    """Names of the values that the record lacks, each with the number of attempts that failed before."""
+    """Names of the metrics without a value in the record, each with its number of failed attempts."""
     tries: int = 0
-    """Number of attempts that failed before."""
+    """Number of failed attempts to sample it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One image: what has to be read, sampled and measured."""
+    """The work for one image: read the pair if necessary, sample, measure."""
 
     image: str
     pair_key: str
@@ -58,9 +58,9 @@ class Task:
     """Record of the pair in the folder; None if the pair has to be read."""
     items: tuple[Item, ...] = ()
     fault: str = ""
-    """Reason why the pair cannot be read."""
+    """Why the pair cannot be read."""
     tries: int = 0
-    """Number of attempts to read the pair that failed before."""
+    """Number of failed attempts to read the pair."""
 
     @property
     def size(self) -> int:
@@ -68,18 +68,18 @@ class Task:
         return max(len(self.items), 1)
 
     def parts(self) -> list[Task]:
-        """The task in parts: its pair, if that has to be read, and each of its items."""
+        """Split the task into its pair, if that has to be read, and its single items."""
         pair = [] if self.pair is not None else [replace(self, items=())]
         return [*pair, *(replace(self, items=(item,)) for item in self.items)]
 
 
 def plan(folder: RunFolder, metrics: Sequence[MetricFacts], request: RequestDigests | None = None) -> list[Task]:
-    """Tasks that are left until everything requested is sampled, and every sample of the folder is measured.
+    """Return the tasks left until the request is sampled and every sample in the folder is measured.
 
     Args:
         folder: The run folder, with the manifest that it will have.
         metrics: Metrics that can be measured.
-        request: The request; None: nothing is sampled, only measured.
+        request: The request; None: measure only, sample nothing.
     """
     asked = set() if request is None else set(request.images)
     tasks = [_task(folder, image, metrics, request if image in asked else None) for image in folder.manifest.images]
@@ -114,7 +114,7 @@ def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request
 def _samplings(
     folder: RunFolder, request: RequestDigests, image: str, pair_key: str, metrics: Sequence[MetricFacts]
 ) -> Iterator[Item]:
-    """Items that have to be sampled: new ones, those that failed, and those whose files are lost."""
+    """Yield the items to sample: items that are new, failed before or have lost their files."""
     for setting in request.settings:
         source = fault = ""
         try:
@@ -132,6 +132,6 @@ def _samplings(
 
 
 def lacking(folder: RunFolder, record: SampleRecord, metrics: Sequence[MetricFacts]) -> dict[str, int]:
-    """Names of the metrics of which a record has no value, each with the number of attempts that failed before."""
+    """Return names of the metrics without a value in a record, each with its number of failed attempts."""
     scores = zip(metrics, folder.scores_of(record, metrics), strict=True)
     return {metric.name: score.tries if score else 0 for metric, score in scores if score is None or score.failed}

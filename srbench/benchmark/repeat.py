@@ -1,4 +1,4 @@
-"""Whether a request has nothing left to do, by digests of files alone: neither torch nor a model is loaded."""
+"""A fast path for finished requests: digests of files show that nothing is left, without torch or a model."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from srbench.run_folder.request import RunSpec
 
 
 def nothing_left(spec: RunSpec) -> Outcome | None:
-    """The outcome of a request whose run folder holds everything that it asks for.
+    """Return the outcome of a request whose run folder is complete.
 
-    Returns None if anything is left to do, or if files alone cannot tell, as with third-party models and metrics: then
-    the run itself finds out, after it has loaded them.
+    Returns None if work is left, or if files alone cannot show that none is, as for third-party models and metrics;
+    the run then finds out after it has loaded them.
     """
     try:
         models = [ModelSpec.parse(text) for text in spec.models]
@@ -45,7 +45,7 @@ def nothing_left(spec: RunSpec) -> Outcome | None:
         if plan(folder, metrics, request):
             return None
         return Outcome(path, len(settings) * len(images), sampled=0, scored=0, usable=True, failures=())
-    except SRBenchError:  # the run itself says what is wrong
+    except SRBenchError:  # the run itself raises it again
         return None
 
 
@@ -54,7 +54,7 @@ def _is_data_here(spec: RunSpec) -> bool:
 
 
 def _settings(spec: RunSpec, digests: dict[str, str], manifest: Manifest) -> tuple[Setting, ...] | None:
-    """Settings that are asked for; None if the folder lacks a model, or has another one under its label."""
+    """Return the requested settings; None if the folder lacks a model, or has a different model under its label."""
     known = {model.label: model.digest for model in manifest.models}
     if any(known.get(label) != digest for label, digest in digests.items()):
         return None
@@ -67,14 +67,14 @@ def _settings(spec: RunSpec, digests: dict[str, str], manifest: Manifest) -> tup
 
 
 def _is_recorded(manifest: Manifest, settings: tuple[Setting, ...], images: tuple[str, ...]) -> bool:
-    """True if finished commands have asked for all of this."""
+    """Return whether finished commands have requested all these settings and images."""
     if not manifest.invocations or manifest.invocations[-1].finished is None:
         return False
     return all(set(images) <= set(manifest.planned(setting)) for setting in settings)
 
 
 def _metrics(spec: RunSpec, manifest: Manifest) -> list[MetricFacts] | None:
-    """Metrics of the folder; None if it lacks any that is asked for, or any may have changed."""
+    """Return the metrics of the folder; None if it lacks a requested metric, or a metric may have changed."""
     suite = read_suite(spec.suite)
     columns = meanings(suite.columns)
     asked = suite.columns if spec.metrics is None else [columns.get(name, name) for name in spec.metrics]

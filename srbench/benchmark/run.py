@@ -1,4 +1,4 @@
-"""``srbench run`` and ``srbench score``: do what a run folder lacks, and keep what it has."""
+"""``srbench run`` and ``srbench score``: do the work that a run folder lacks."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ def run(
     engine: str | None = None,
     command: str | None = None,
 ) -> Outcome:
-    """Sample and measure everything that is asked for and the run folder lacks.
+    """Sample and measure everything that is requested and missing in the run folder.
 
-    Models, temperatures, metrics and images are added to what the folder holds. Failures are recorded, named and tried
-    again the next time.
+    Models, temperatures, metrics and images are added to those in the folder. Failures are recorded, reported, and
+    tried again by the next command.
 
     Args:
         request: The request, opened or not.
         progress: Called before every item.
-        workers: Number of processes that share the work, this one alone if 1. Each has one thread, as the last bit of
+        workers: Number of worker processes; 1 means this process alone. Each has one thread, because the last bit of
             an output may depend on the number of threads.
-        engine: ``dask`` for a cluster of so many workers on this machine, or ``dask:ADDRESS`` for that of a scheduler,
-            without ``workers``.
-        command: Recorded in place of the command line of the request, if that could not repeat it.
+        engine: ``dask`` for a cluster of ``workers`` on this machine, or ``dask:ADDRESS`` for the cluster of a running
+            scheduler, which excludes ``workers``.
+        command: Text to record as the command, for requests that no command line can express.
 
     Raises:
-        SRBenchError: The run cannot start: unknown names, unusable weights or folders, a folder that holds another
+        SRBenchError: The run cannot start: unknown names, unusable weights or folders, or a run folder that has another
             protocol or is in use.
     """
     with ExitStack() as stack:
@@ -66,7 +66,7 @@ def run(
             bench = request
         else:
             dataset = open_dataset(request)
-            if request.out is None or not is_run(Path(request.out)):  # else there may be nothing to do
+            if request.out is None or not is_run(Path(request.out)):  # an existing run may have nothing to do
                 images = request.chosen(tuple(dataset))
                 started = choose_engine(engine, workers, choose_device(request.device), len(images)).start()
                 stack.enter_context(started or nullcontext())
@@ -96,7 +96,7 @@ def run(
         tasks = plan(folder, [metric.facts for metric in metrics], bench.digests)
         data = bench.spec if bench.spec.names_data else bench.dataset
         chosen = choose_engine(engine, workers, bench.device, len(tasks))
-        return _Work(worker, invocation, tasks, chosen, data, progress, started).do(bench.items)
+        return _Job(worker, invocation, tasks, chosen, data, progress, started).do(bench.items)
 
 
 def score_run(
@@ -108,19 +108,19 @@ def score_run(
     workers: WorkerCount = 1,
     engine: str | None = None,
 ) -> Outcome:
-    """Add metrics to a run from the images it keeps; only what was not kept is sampled again, from its seed.
+    """Add metrics to a run, measured on its saved images; outputs that were not saved are sampled again from the seed.
 
     Args:
         path: The run folder.
         names: Names of metrics.
         device: Device of the models.
         progress: Called before every item.
-        models: Open models by label; others are loaded by their names if they are needed.
+        models: Opened models by label; all other models are loaded by name when needed.
         workers: As in ``run``.
         engine: As in ``run``.
 
     Raises:
-        SRBenchError: The folder holds no run or is in use, or a metric is unknown.
+        SRBenchError: The folder is no run or is in use, or a metric is unknown.
     """
     protocol = read_manifest(path).protocol
     added = open_metrics(tuple(names), protocol.columns, protocol.quantize, samples=protocol.samples)
@@ -131,7 +131,7 @@ def score_run(
             added = without_hr(added, None, f"{path} has none")
         known = folder.manifest
         folder.manifest = joined(path, known, replace(known, metrics=tuple(metric.facts for metric in added)))
-        metrics = _with_others(added, folder.manifest)
+        metrics = _with_known(added, folder.manifest)
         worker = Worker(
             folder,
             Sampler(folder.manifest, device, dict(models or {})),
@@ -152,43 +152,43 @@ def score_run(
         )
         tasks = plan(folder, [metric.facts for metric in metrics])
         chosen = choose_engine(engine, workers, device, len(tasks))
-        return _Work(worker, invocation, tasks, chosen, None, progress, None).do(sum(task.size for task in tasks))
+        return _Job(worker, invocation, tasks, chosen, None, progress, None).do(sum(task.size for task in tasks))
 
 
 @dataclass
-class _Work:
-    """The tasks of a command, done by an engine; the journal writes what comes back."""
+class _Job:
+    """The tasks of a command: an engine does them, the journal writes their results."""
 
     worker: Worker
     invocation: Invocation
     tasks: Sequence[Task]
     engine: Engine
     data: RunSpec | Dataset | None
-    """What worker processes open to read pairs: the request, the dataset or None."""
+    """Source of pairs for worker processes: the request, the dataset, or None if all pairs are saved."""
     progress: Progress
     started: WorkerProcesses | None
-    """Worker processes that were started in advance."""
+    """Worker processes that were started early."""
     done: int = 0
     sampled: set[tuple[str, float | None, str]] = field(default_factory=set)
     scored: set[tuple[str, float | None, str, str]] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
 
     def do(self, items: int) -> Outcome:
-        """Do all tasks. No command is recorded if there are none and the folder has this manifest already."""
+        """Do all tasks. If there are none and the manifest on disk is current, the command is not recorded."""
         folder = self.worker.folder
         manifest = folder.manifest
         journal = Journal(folder)
         last = manifest.invocations[-1] if manifest.invocations else None
-        asked = self.invocation
-        # A command that was killed after its last record is finished by one that asks for as much.
-        stopped = (
+        requested = self.invocation
+        # A command that was killed after its last record is marked finished by one that requests at least as much.
+        was_killed = (
             last is not None
             and last.finished is None
-            and set(asked.settings) >= set(last.settings)
-            and set(asked.images) >= set(last.images)
+            and set(requested.settings) >= set(last.settings)
+            and set(requested.images) >= set(last.images)
         )
-        if self.tasks or stopped or not is_written(folder.path, manifest):
-            invocation = replace(asked, software=software(), hardware=self.engine.facts(self.worker.sampler.device))
+        if self.tasks or was_killed or not is_written(folder.path, manifest):
+            invocation = replace(requested, software=software(), hardware=self.engine.facts(self.worker.sampler.device))
             journal.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
             self._work(journal)
             self.progress(Step(self.done, self._total, ""))
@@ -215,7 +215,7 @@ class _Work:
             self._again(task, death, journal)
 
     def _take(self, task: Task, made: Iterable[Made], journal: Journal) -> None:
-        """Write what was made of a task."""
+        """Write the results of a task."""
         before = self.done
         for result in made:
             journal.add(result.lines, result.files)
@@ -231,7 +231,7 @@ class _Work:
         self.progress(Step(self.done, self._total, task.image))
 
     def _again(self, task: Task, death: WorkerDied, journal: Journal) -> None:
-        """Do a task that ended its processes in parts, each alone, so that only the culprit fails."""
+        """Redo a task that killed its workers part by part, so that only the part at fault is recorded as failed."""
         parts = task.parts()
         while parts:
             part = parts.pop(0)
@@ -270,25 +270,25 @@ class _Work:
 
 
 def extended(bench: Bench, path: Path) -> tuple[RunFolder, tuple[LoadedMetric, ...]]:
-    """The folder that a request is added to, nothing of it written yet, and the metrics to measure.
+    """Return the run folder with its manifest extended by a request, in memory only, and the metrics to measure.
 
-    Raises RunFolderError if the folder holds another protocol, or something else under the same label.
+    Raises RunFolderError if the folder has another protocol, or a different model or metric under the same name.
     """
-    asked = bench.manifest()
-    folder = RunFolder.read(path) if is_run(path) else RunFolder(path, asked)
-    folder.manifest = joined(path, folder.manifest, asked)
+    requested = bench.manifest()
+    folder = RunFolder.read(path) if is_run(path) else RunFolder(path, requested)
+    folder.manifest = joined(path, folder.manifest, requested)
     _require_one_source(folder, bench)
-    return folder, _with_others(bench.metrics, folder.manifest)
+    return folder, _with_known(bench.metrics, folder.manifest)
 
 
 def _require_one_source(folder: RunFolder, bench: Bench) -> None:
-    """Refuse results made elsewhere if the table would keep results of other files of the same label beside them."""
-    asked = set(bench.images)
+    """Refuse precomputed results if the folder keeps results of the same label from other files."""
+    requested = set(bench.images)
     for setting in bench.settings:
         if setting.model not in bench.elsewhere:
             continue
         for image in folder.manifest.planned(setting):
-            record = None if image in asked else folder.sample(setting, image)
+            record = None if image in requested else folder.sample(setting, image)
             if record is None or record.failed:
                 continue
             try:
@@ -302,15 +302,15 @@ def _require_one_source(folder: RunFolder, bench: Bench) -> None:
                 )
 
 
-def _with_others(metrics: Sequence[LoadedMetric], manifest: Manifest) -> tuple[LoadedMetric, ...]:
-    """Some metrics, and those others of the manifest that can still be loaded and are unchanged."""
+def _with_known(metrics: Sequence[LoadedMetric], manifest: Manifest) -> tuple[LoadedMetric, ...]:
+    """Return the metrics, plus all metrics of the manifest that can still be loaded and are unchanged."""
     known = {metric.facts.name: metric for metric in metrics}
     for facts in manifest.metrics:
         if facts.name not in known:
             try:
                 metric = reopened(facts, manifest.protocol.quantize, manifest.protocol.samples)
             except SRBenchError:
-                continue  # a plug-in that is not installed: its values stay, and no others are added
+                continue  # a plug-in that is not installed: its values stay, but none are added
             if metric.facts.digest == facts.digest:
                 known[facts.name] = metric
     return tuple(known[facts.name] for facts in manifest.metrics if facts.name in known)

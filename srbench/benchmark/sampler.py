@@ -1,4 +1,4 @@
-"""The sampler: models by label, from an LR image to outputs."""
+"""The sampler: runs the models of a run folder on LR images."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.records import digest
 
 RUNAWAY = 0.5
-"""Distance from the range of an image beyond which a value makes a sample a runaway."""
+"""A sample is a runaway if a value lies further than this outside the range [0, 1]."""
 
 
 def read_pair(dataset: Dataset, image: str) -> ImagePair:
-    """A pair as its dataset gives it. Raises SRBenchError if the dataset fails, or returns anything but that pair."""
+    """Read a pair from its dataset. Raises SRBenchError if the dataset fails or returns something else."""
     pair: ImagePair = call(f"{image}: dataset {dataset.name}", dataset.read, image)
     if not isinstance(pair, ImagePair) or pair.name != image:
         raise BenchmarkError(
@@ -33,15 +33,15 @@ def read_pair(dataset: Dataset, image: str) -> ImagePair:
 
 
 def source_of(model: Model, image: str) -> str:
-    """SHA-256 of the files of a result made elsewhere; empty for a model that computes.
+    """Return the SHA-256 of the files of a precomputed result, or "" for a model that runs.
 
-    Raises SRBenchError if they are missing.
+    Raises SRBenchError if the files are missing.
     """
     return model.digest(image) if isinstance(model, PrecomputedResults) else ""
 
 
 def runaways(outputs: Tensor) -> int:
-    """Number of outputs (n, 3, H, W) with a value beyond the range [0, 1] by more than half of it."""
+    """Count the outputs (n, 3, H, W) that have a value below -0.5 or above 1.5."""
     least, largest = outputs.flatten(1).aminmax(dim=1)
     return int(((least < -RUNAWAY) | (largest > 1 + RUNAWAY)).sum())
 
@@ -53,13 +53,13 @@ class Sampler:
     manifest: Manifest
     device: str
     models: dict[str, LoadedModel] = field(default_factory=dict)
-    """Open models by label; others are loaded by their names when they are needed."""
+    """Loaded models by label; ``load`` adds models on first use."""
 
     def load(self, label: str) -> LoadedModel:
-        """A model of the folder, as it is now. Raises SRBenchError if it cannot be loaded.
+        """Return a model in its current state, changed or not. Raises SRBenchError if it cannot be loaded.
 
-        Relative paths are those of the current folder, or of the folder in which the run was started, whichever has the
-        model that was measured.
+        Relative paths are looked up in the current folder and in the folder where the run was started; a file with the
+        digest of the measured model is preferred.
         """
         if label not in self.models:
             self.models[label] = self._loaded(label)
@@ -84,17 +84,17 @@ class Sampler:
         return loaded
 
     def model(self, label: str) -> LoadedModel:
-        """A model of the folder. Raises SRBenchError if it cannot be loaded, or is not the one that was measured."""
+        """Return a model. Raises SRBenchError if it cannot be loaded, or has changed since the run measured it."""
         loaded = self.load(label)
         if loaded.digest != self.manifest.model(label).digest:
             raise BenchmarkError(f"the code or weights of {label} are not those of the run; run its command again")
         return loaded
 
     def sample(self, model: Model, pair: ImagePair, lr_pixels: str, temperature: float | None) -> Output:
-        """Let a model upscale the LR image of a pair by the protocol of the folder. Raises ModelError.
+        """Upscale the LR image of a pair under the protocol of the folder. Raises ModelError.
 
-        The generator starts from the seed of the run, the scale and ``lr_pixels``, the digest of the LR image, so that
-        neither order, label, other models nor the number of processes changes a sample.
+        The generator is seeded with the run's seed, the scale and ``lr_pixels``, the digest of the LR pixels, so that
+        samples depend neither on order, labels and other models nor on the number of processes.
         """
         protocol = self.manifest.protocol
         seed = int(digest("seed", protocol.seed, protocol.scale, lr_pixels)[:15], 16)

@@ -1,4 +1,4 @@
-"""The scorer: metrics, from outputs and a pair to values."""
+"""The scorer: measures outputs with the metrics of a run folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from srbench.plugins.registry import call
 from srbench.run_folder.records import SampleRecord, Value
 
 Scored = tuple[MetricFacts, Value | None, str, float]
-"""A metric, its value or None, the reason of a failure or nothing, and the seconds it took."""
+"""A metric, its value or None, the error of a failure or "", and the seconds it took."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Scorer:
         names: Collection[str],
         model: Callable[[], Model],
     ) -> Iterator[Scored]:
-        """Measure outputs (n, 3, H, W).
+        """Measure outputs (n, 3, H, W); a failure of a metric is part of the results.
 
         Args:
             record: Record of the outputs.
             pair: LR and HR.
             images: The outputs as uint8.
             exact: The outputs as the model returned them.
-            names: Names of the metrics.
+            names: Names of the metrics to measure.
             model: Returns the model, for metrics of the model itself; may raise SRBenchError.
         """
         for metric in self.metrics:
@@ -64,15 +64,15 @@ class Scorer:
 
 
 def as_seen(facts: MetricFacts, images: Tensor) -> Tensor:
-    """Outputs (n, 3, H, W), uint8 or float in [0, 1], as a metric sees them."""
+    """Convert outputs (n, 3, H, W), uint8 or float in [0, 1], to the dtype that a metric takes."""
     return images if images.is_floating_point() or facts.sees == "uint8" else images.float().div_(255)
 
 
 def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
-    """One metric of the outputs (n, 3, H, W), uint8 or float in [0, 1]: a value for each, or one for the set.
+    """Measure outputs (n, 3, H, W), uint8 or float in [0, 1]; returns a value per sample, or one for all samples.
 
-    Raises the metric's own SRBenchError, PluginError that names the image if it fails otherwise, and BenchmarkError if
-    the value is NaN.
+    Raises the metric's own SRBenchError, PluginError with the image's name for any other exception, and BenchmarkError
+    for a NaN.
     """
     what = f"{pair.name}: {metric.facts.name}"
     value: Value = call(what, lambda: metric(as_seen(metric.facts, images), pair).double().tolist())
@@ -81,15 +81,12 @@ def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
     if isinstance(value, list) and len(value) != len(images):
         raise BenchmarkError(f"{what} returned {len(value)} values for {len(images)} samples; fix it")
     if np.isnan(value).any():
-        raise BenchmarkError(f"{what} is not defined for this image (NaN); leave one of them out")
+        raise BenchmarkError(f"{what} is not defined for this image (NaN); leave out the metric or the image")
     return value
 
 
 def measure_model(loaded: LoadedMetric, model: Model, device: str, record: SampleRecord) -> Value:
-    """A metric of the model behind a sample record, such as its cost; NaN if that cannot be known.
-
-    Raises as ``measure``.
-    """
+    """Measure the model behind a sample record, such as its cost; NaN if unknown. Raises like ``measure``."""
     metric: Any = loaded.metric
     making = Making(model, record.temperature, device, record.seconds / len(record.outputs))
     return float(call(f"{record.image}: {loaded.facts.name}", metric.of, making))

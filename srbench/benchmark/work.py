@@ -1,4 +1,4 @@
-"""Doing a task: the same in every process of every engine. What is made is handed back; only the journal writes."""
+"""The worker: does a task, identically in every process of every engine, and returns results for the journal."""
 
 from __future__ import annotations
 
@@ -31,41 +31,41 @@ from srbench.run_folder.records import (
 )
 
 Files = list[tuple[Path, bytes]]
-"""Image files, by their paths in the run folder."""
+"""Contents of image files, each with its path in the run folder."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What became of a pair or an item."""
+    """Results of a pair or an item: records, image files and failures."""
 
     lines: tuple[Line, ...] = ()
     files: tuple[tuple[Path, bytes], ...] = ()
     faults: tuple[str, ...] = ()
-    """One line for everything that failed."""
+    """One line per failure."""
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A sampler, a scorer and a dataset, at work on a run folder for one command."""
+    """A sampler, a scorer and a dataset that work for one command on a run folder."""
 
     folder: RunFolder
-    """The run folder, in which kept images are read. Its records are not looked at: tasks bring their own."""
+    """The run folder, from which saved images are read. Its records are ignored: tasks carry those they need."""
     sampler: Sampler
     scorer: Scorer
     dataset: Dataset | None
-    """Dataset of the pairs; None if all are kept."""
+    """Dataset of the pairs; None if all pairs are saved."""
     invocation: int
     """Index of the command in the manifest."""
     begin: Callable[[str], None] = field(default=lambda item: None)
-    """Called with each item before it is sampled or measured: ``srflow-t0.8 dog``."""
+    """Called before an item is sampled or measured, with its words such as ``srflow-t0.8 dog``."""
 
     @cached_property
     def environment(self) -> EnvironmentRecord:
-        """Facts of this process."""
+        """Record of this process: device, processor, threads, versions."""
         return EnvironmentRecord.of(environment(self.sampler.device))
 
     def do(self, task: Task) -> Iterator[Made]:
-        """Read the pair of a task, if the folder lacks it, then sample and measure the items."""
+        """Read the pair of a task unless the folder has it, then sample and measure the items."""
         folder = RunFolder(self.folder.path, self.folder.manifest)
         if task.pair is not None:
             folder.take([task.pair])
@@ -85,7 +85,7 @@ class Worker:
             yield self._sample(item, pair, folder) if item.key else self._score(item, pair, folder)
 
     def failed_pair(self, task: Task, error: str, tries: int = 1) -> Made:
-        """The record of a pair that could not be read, after so many further attempts."""
+        """Return the record of a pair that could not be read in ``tries`` further attempts."""
         if task.pair is not None:
             return Made(faults=(error,))
         here = self.environment
@@ -94,15 +94,16 @@ class Worker:
         return Made((here, record), faults=(error,))
 
     def failed_item(self, item: Item, image: str, error: str, tries: int = 1) -> Made:
-        """The record of an item that could not be sampled, after so many further attempts.
+        """Return the records of an item that failed in ``tries`` further attempts.
 
-        An item that is sampled and could not be measured gets a record for each value that it lacks.
+        An item that could not be sampled gets a sample record; an item that could not be measured gets a score record
+        for each missing value.
         """
         fault = f"{item.setting.folder}: {error}"
         here = self.environment
         if item.key:
-            nothing = self._record(item.key, item, image)
-            return Made((here, replace(nothing, tries=item.tries + tries, error=error)), faults=(fault,))
+            record = self._record(item.key, item, image)
+            return Made((here, replace(record, tries=item.tries + tries, error=error)), faults=(fault,))
         assert item.record is not None
         metrics = [metric.facts for metric in self.scorer.metrics if metric.facts.name in item.metrics]
         scores = (
@@ -126,7 +127,7 @@ class Worker:
         return Made((here, *scores), faults=(fault,))
 
     def _read(self, task: Task, folder: RunFolder) -> tuple[ImagePair, Made]:
-        """Read a pair from the dataset, for the folder to keep. Raises SRBenchError."""
+        """Read a pair from the dataset; return it with its record and image files. Raises SRBenchError."""
         if self.dataset is None or (task.pair is not None and task.image not in set(self.dataset)):
             raise BenchmarkError(
                 f"{task.image}: LR or HR is no longer in {folder.path}; run its command again, with the data"
@@ -151,7 +152,7 @@ class Worker:
         except SRBenchError as error:
             return self.failed_item(item, pair.name, str(error))
         images = quantize(outputs, folder.manifest.protocol.quantize)
-        if item.record is not None and same_outputs(item.record, images):  # only files were lost
+        if item.record is not None and same_outputs(item.record, images):  # same pixels: only files were lost
             record = replace(item.record, invocation=self.invocation, environment=self.environment.key)
             return self._made(record, item.metrics, pair, images, outputs, folder)
         record = self._record(item.key, item, pair.name)
@@ -168,7 +169,7 @@ class Worker:
         return self._made(record, self._all_metrics, pair, images, outputs, folder)
 
     def _score(self, item: Item, pair: ImagePair, folder: RunFolder) -> Made:
-        """Measure what a sampled item lacks, from its files if they suffice; else it is sampled again."""
+        """Measure the missing values of a sampled item: from its files if they suffice, else by sampling again."""
         record = item.record
         assert record is not None
         lacking = [metric.facts for metric in self.scorer.metrics if metric.facts.name in item.metrics]
@@ -184,7 +185,7 @@ class Worker:
         images = quantize(outputs, folder.manifest.protocol.quantize)
         if same_outputs(record, images):
             return self._measured(record, item.metrics, pair, images, outputs)
-        # On another machine the last bit may differ: then all values are measured of the new images.
+        # On another machine rounding may differ; then the new images replace the old, and all metrics are measured.
         record = replace(
             record,
             invocation=self.invocation,
@@ -195,7 +196,7 @@ class Worker:
         return self._made(record, self._all_metrics, pair, images, outputs, folder)
 
     def _outputs(self, item: Item, pair: ImagePair, folder: RunFolder) -> tuple[Tensor, float, float | None]:
-        """Outputs (n, 3, H, W) of a setting, seconds and peak memory in MB. Raises SRBenchError."""
+        """Return outputs (n, 3, H, W) of a setting, seconds and peak memory in MB. Raises SRBenchError."""
         record = folder.of(pair.name).pair
         assert record is not None
         assert record.lr is not None
@@ -212,7 +213,7 @@ class Worker:
         exact: Tensor,
         folder: RunFolder,
     ) -> Made:
-        """The record of outputs with as many of them as files as the protocol says, and their values."""
+        """Return the record and values of outputs, and as many image files as the protocol saves."""
         files: Files = []
         paths = folder.output_files(record, folder.manifest.protocol.kept)
         kept = [self._keep(image, path, files) for image, path in zip(images, paths, strict=False)]
@@ -224,7 +225,7 @@ class Worker:
     def _measured(
         self, record: SampleRecord, names: Mapping[str, int], pair: ImagePair, images: Tensor, exact: Tensor
     ) -> Made:
-        """The values of a record by the metrics of these names, each with the number of attempts that failed before."""
+        """Measure the metrics ``names``, each given with its number of failed attempts, and return their records."""
 
         def model() -> Model:
             return self.sampler.model(record.model).model
@@ -258,7 +259,7 @@ class Worker:
         return {metric.facts.name: 0 for metric in self.scorer.metrics}
 
     def _record(self, key: str, item: Item, image: str) -> SampleRecord:
-        """A sample record without outputs."""
+        """Return a sample record without outputs."""
         return SampleRecord(
             key=key,
             image=image,
@@ -275,7 +276,7 @@ class Worker:
         )
 
     def _keep(self, image: Tensor, path: Path, files: Files) -> ImageDigest:
-        """Encode an image (3, H, W) uint8 for the folder to keep."""
+        """Encode an image (3, H, W) uint8, add it to ``files`` and return its digest."""
         content = encode_png(image)
         files.append((path.relative_to(self.folder.path), content))
         return ImageDigest(pixels_sha256(image), sha256_bytes(content))

@@ -4,4 +4,4 @@ from srbench.interfaces import SRBenchError
 
 
 class ReportError(SRBenchError):
-    """A report, comparison or page that cannot be made."""
+    """Raised for a report, comparison or page that cannot be made."""

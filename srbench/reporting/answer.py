@@ -1,4 +1,4 @@
-"""Result of a table in a few sentences, with which every report begins."""
+"""The answer: sentences at the start of every report that state the result of its table."""
 
 from __future__ import annotations
 
@@ -8,53 +8,54 @@ from srbench.interfaces import MetricFacts
 from srbench.reporting.scores import Line, Scores, joined, p_text, printed
 
 ASKED = ("Perception", "Distortion")
-"""Groups whose leading metrics come first: how good an output looks, how close it is to HR."""
+"""Metric groups that the answer covers first, in this order."""
 KEEPS_LR = 45.0
-"""Smallest LR-PSNR in dB of an output that keeps the LR image: Lugmayr et al., "NTIRE 2021 learning the
+"""LR-PSNR in dB from which an output counts as consistent with the LR image: Lugmayr et al., "NTIRE 2021 learning the
 super-resolution space challenge", section 3."""
 
 
 def answer(scores: Scores) -> list[str]:
-    """Best models in perception and distortion, as far as the images decide, and which models are diverse.
+    """Return sentences on the best models in perception and distortion, and on the diversity of models that sample.
 
-    Without metrics of perception and distortion, the best in the first metric of the table that has a direction.
+    Without metrics of perception and distortion, they name the best model in the first metric with a direction.
     """
     directed = [metric for metric in scores.metrics if metric.direction]
     leading = [metric for group in ASKED for metric in directed if metric.leads and metric.group == group]
-    asked = leading or directed[:1]
+    decisive = leading or directed[:1]
     if len(scores.lines) == 1:
-        values = [f"{metric.title} {_with_unit(scores.lines[0].cells[metric.name].mean, metric)}" for metric in asked]
-        return [f"{scores.lines[0].label}: {joined(values)}; no other row to compare it with."] if values else []
-    return [*(_best(scores, metric) for metric in asked), *_diversity(scores)]
+        line = scores.lines[0]
+        values = [f"{metric.title} {_with_unit(line.cells[metric.name].mean, metric)}" for metric in decisive]
+        return [f"{line.label}: {joined(values)}; no other row to compare it with."] if values else []
+    return [*(_best(scores, metric) for metric in decisive), *_diversity(scores)]
 
 
 def _best(scores: Scores, metric: MetricFacts) -> str:
     best = scores.best[metric.name]
-    what = f"{'Highest' if metric.direction > 0 else 'Lowest'} {metric.title}"
+    subject = f"{'Highest' if metric.direction > 0 else 'Lowest'} {metric.title}"
     if best.leader is None:
-        return f"{what}: undecided, as no image has a finite value from every model."
+        return f"{subject}: undecided, as no image has a finite value from every model."
     labels = {row: scores.lines[row].label for row in best.means}
     label, mean = labels[best.leader], _with_unit(best.means[best.leader], metric)
     if any(scores.lines[row].images != best.images for row in best.means):
         mean += f" on the {best.images} images that all models share"
     if not best.p:
-        return f"{what}: {label} at {mean}; no other model has finite values."
+        return f"{subject}: {label} at {mean}; no other model has finite values."
     if best.images < best.fewest:
-        return f"{what}: {label} at {mean}, undecided: {len(labels)} models need at least {best.fewest} images."
+        return f"{subject}: {label} at {mean}, undecided: {len(labels)} models need at least {best.fewest} images."
     others = sorted(best.p, key=lambda row: -metric.direction * best.means[row])
     alike = [row for row in others if row in best.alike]
     first = (alike or others)[0]
     p = p_text(best.p[first])
     against = f"({_with_unit(best.means[first], metric)}, p {p if p.startswith('<') else f'= {p}'})"
     if not alike:
-        return f"{what}: {label} at {mean}, ahead of {labels[first]} {against}."
-    return f"{what}: {label} at {mean}, not significantly better than " + (
+        return f"{subject}: {label} at {mean}, ahead of {labels[first]} {against}."
+    return f"{subject}: {label} at {mean}, not significantly better than " + (
         f"{joined([f'{labels[first]} {against}', *(labels[row] for row in alike[1:])])}."
     )
 
 
 def _diversity(scores: Scores) -> Iterator[str]:
-    """One sentence for each model whose samples differ: its spread, and whether the samples keep the LR image."""
+    """Yield a sentence for each model whose samples differ: their spread, and whether they are consistent with LR."""
     spread = next((metric for metric in scores.metrics if metric.group == "Diversity"), None)
     for line in scores.competing if spread else []:
         assert spread is not None
@@ -64,9 +65,10 @@ def _diversity(scores: Scores) -> Iterator[str]:
 
 
 def _consistency(scores: Scores, line: Line) -> str:
-    """Clause on whether all samples of a line keep the LR image; empty if that was not measured."""
-    leading = (one for one in scores.metrics if one.leads and one.group == "Consistency" and one.direction)
-    if (metric := next(leading, None)) is None:
+    """Return a clause on whether all samples of a row are consistent with LR; empty if that was not measured."""
+    metrics = (metric for metric in scores.metrics if metric.leads and metric.group == "Consistency")
+    metric = next((metric for metric in metrics if metric.direction), None)
+    if metric is None:
         return ""
     worst = scores.table.worst(metric)[scores.lines.index(line)].dropna()
     if worst.empty:

@@ -1,4 +1,4 @@
-"""What a report prints, against the records of its run."""
+"""Check a written report against the records of its run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from srbench.reporting.scores import markdown_table, scores_of
 from srbench.run_folder.results import csv_texts
 
 Kind = Literal["numbers", "changed", "missing", "older"]
-"""Numbers that do not follow from the records; a file that is not the one that report.json lists; a file that is not
-here or cannot be checked; a report made before the last records."""
+"""``numbers``: do not follow from the records; ``changed``: a file differs from report.json; ``missing``: a file is
+gone or cannot be checked; ``older``: the report was written before the last records."""
 _TOLERANCE = 1e-9
-"""Largest relative difference of two values: other processors and versions of libraries differ less."""
+"""Relative tolerance for values, which covers the rounding of other processors and library versions."""
 
 
 class ReportFinding(NamedTuple):
-    """Something that is wrong with a report, in a file of the folder of the run."""
+    """A fault of a report: its kind, the file in the run folder, and what is wrong."""
 
     kind: Kind
     where: str
@@ -33,9 +33,9 @@ class ReportFinding(NamedTuple):
 
 
 def report_findings(run: Path) -> list[ReportFinding]:
-    """Compare the report in the folder of a run with its list, and the numbers of its tables with the records.
+    """Compare the report of a run with its listing report.json, and its numbers with the records.
 
-    The tables are table.csv and rows.csv, and the first one in report.md. Returns nothing if there is no report.
+    Checks table.csv, rows.csv and the first table of report.md. Returns an empty list if there is no report.
     """
     folder = run / FOLDER
     if not folder.is_dir():
@@ -44,7 +44,7 @@ def report_findings(run: Path) -> list[ReportFinding]:
     if listing is None:
         return [ReportFinding("missing", f"{FOLDER}/{FILE}", "missing or damaged; run srbench report")]
     changed = [path.relative_to(run).as_posix() for path in changed_files(folder, listing)]
-    findings = [ReportFinding("changed", name, f"is not the file that {FILE} lists") for name in changed]
+    findings = [ReportFinding("changed", name, f"does not match its SHA-256 in {FILE}") for name in changed]
     missing = [f"{FOLDER}/{name}" for name in listing.files if not (folder / name).is_file()]
     findings += [ReportFinding("missing", name, "is not here; run srbench report") for name in missing]
     if listing.records != records_of(run):
@@ -57,7 +57,7 @@ def report_findings(run: Path) -> list[ReportFinding]:
 
 
 def _numbers(run: Path) -> Iterator[ReportFinding]:
-    """Differences between the tables of a report and those of its records."""
+    """Yield differences between the tables of a report and the tables made from the records."""
     measurements = read_runs([run])
     scores = scores_of(measurements)
     texts = csv_texts(scores.table, scores.summary, measurements.metrics, measurements.protocol, scores.family_columns)
@@ -73,11 +73,11 @@ def _numbers(run: Path) -> Iterator[ReportFinding]:
 
 
 _Cells = dict[tuple[str, str], str]
-"""Text by row and column."""
+"""Text of a cell by row and column."""
 
 
 def _csv_cells(text: str) -> _Cells:
-    """Cells of a CSV file by number of the line; no ends of intervals, which depend on the version of scipy."""
+    """Return the cells of a CSV by line number, without intervals, which depend on the version of scipy."""
     rows = csv.DictReader(io.StringIO(text))
     return {
         (f"line {number}", column): str(cell)
@@ -88,7 +88,7 @@ def _csv_cells(text: str) -> _Cells:
 
 
 def _table_cells(text: str) -> _Cells:
-    """Cells of the first table of a Markdown text, without their marks, by the first cell of the row."""
+    """Return the cells of the first table in a Markdown text, without bold marks, by the first cell of their row."""
     lines = [line.strip() for line in text.splitlines()]
     table = list(takewhile(lambda line: line.startswith("|"), dropwhile(lambda line: not line.startswith("|"), lines)))
     rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table]
@@ -96,7 +96,7 @@ def _table_cells(text: str) -> _Cells:
 
 
 def _difference(printed: _Cells, made: _Cells) -> str:
-    """The first cell that a table prints otherwise than its records give; empty if there is none."""
+    """Describe the first cell of a table that differs from the records; empty if none does."""
     for (row, column), cell in made.items():
         shown = printed.get((row, column), "nothing")
         if shown != cell and not _are_close(shown, cell):
@@ -104,8 +104,8 @@ def _difference(printed: _Cells, made: _Cells) -> str:
     return ""
 
 
-def _are_close(one: str, other: str) -> bool:
+def _are_close(shown: str, cell: str) -> bool:
     try:
-        return math.isclose(float(one), float(other), rel_tol=_TOLERANCE)
+        return math.isclose(float(shown), float(cell), rel_tol=_TOLERANCE)
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""Comparison of two models on the same images: paired differences, their significance, and the largest of them."""
+"""Comparison of two models on the same images: paired differences, their significance, and strips of the largest."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ from srbench.words import unknown
 UNDECIDED = "undecided"
 """Verdict if neither model is significantly better."""
 SHOWN = 4
-"""Number of images shown, those with the largest differences in perception, or else in the first metric."""
+"""Number of strips: of the images with the largest differences in perception, or else in the first metric."""
 FEWEST = fewest_images(1)
-"""Smallest number of images that allows a verdict."""
+"""Smallest number of images that permits a verdict."""
 COLUMNS = (
     "↑ higher is better, ↓ lower is better. A and B are means over the n images for which both have a value; A - B is "
-    "the mean of the paired differences with its 95 % interval (BCa bootstrap over images). p is that of a two-sided "
-    "paired permutation test; where p < 0.05, the verdict names the better model. It is not corrected for the other "
-    "models of the run; the marks of the report are. Wins, ties and losses count images for A."
+    "the mean of the paired differences with its 95 % interval (BCa bootstrap over images). p comes from a two-sided "
+    "paired permutation test; if p < 0.05, the verdict names the better model. Unlike the bold marks of a report, p is "
+    "not corrected for the other models of the run. Wins, ties and losses count images for A."
 )
-"""Columns of the table, for a reader."""
+"""Explanation of the columns of the table."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One metric: A minus B on every image that both have."""
+    """A metric of A minus that of B, image by image."""
 
     metric: MetricFacts
     mean_a: float
     mean_b: float
     by_image: dict[str, float]
-    """Images on which both values are finite; means and test are over these."""
+    """Differences of the images with two finite values; means and test are over these images."""
     left_out: int
-    """Number of images with a value that is not finite."""
+    """Number of images with a non-finite value."""
     low: float
     """Lower end of the 95 % interval of the mean difference; NaN for too few images."""
     high: float
@@ -64,18 +64,18 @@ class Difference:
 
     @property
     def gains(self) -> dict[str, float]:
-        """Differences with the sign changed if lower is better, so that A is better where they are positive."""
+        """Differences, negated if lower is better, so that positive means that A is better."""
         return {name: (self.metric.direction or 1) * value for name, value in self.by_image.items()}
 
     @property
     def outcomes(self) -> tuple[int, int, int]:
-        """Numbers of images on which A is better, equal, worse."""
+        """Numbers of images on which A is better, equal and worse."""
         gains = list(self.gains.values())
         return sum(gain > 0 for gain in gains), gains.count(0), sum(gain < 0 for gain in gains)
 
     @property
     def better(self) -> int:
-        """1 if A is better, -1 if B is, 0 if the images support neither, or the metric has no direction."""
+        """1 if A is significantly better, -1 if B is, 0 if undecided or the metric has no direction."""
         return int(self.metric.direction * np.sign(self.mean)) if self.p < 1 - LEVEL else 0
 
 
@@ -90,13 +90,13 @@ class Comparison:
 
     @property
     def labels(self) -> tuple[str, str]:
-        """A and B for a reader."""
+        """Labels of A and B."""
         return self.a[0].setting.label, self.b[0].setting.label
 
     @property
     def shown(self) -> Difference:
-        """Metric whose largest differences are shown."""
-        leading = (one for one in self.differences if one.metric.leads and one.metric.group == "Perception")
+        """The metric that selects the images shown: the leading metric of perception, or else the first metric."""
+        leading = (each for each in self.differences if each.metric.leads and each.metric.group == "Perception")
         return next(leading, self.differences[0])
 
     def verdict(self, difference: Difference) -> str:
@@ -105,7 +105,7 @@ class Comparison:
 
 
 def compare_models(run: Path, a: str, b: str) -> Comparison:
-    """Compare two models of one run, named ``srflow``, or ``srflow-t0.8`` where there are several temperatures.
+    """Compare two models of a run, named ``srflow``, or ``srflow-t0.8`` if there are several temperatures.
 
     Raises ReportError for an unknown or ambiguous name, SRBenchError if the folder is no run.
     """
@@ -120,8 +120,8 @@ def compare_models(run: Path, a: str, b: str) -> Comparison:
 def compare_runs(a: Path, b: Path) -> list[Comparison]:
     """Compare every model of run A with the model of the same label and temperature in run B.
 
-    If each run holds one model at one temperature, these two are compared, whatever their labels. Raises ReportError if
-    nothing can be paired or the protocols disagree, SRBenchError if a folder is no run.
+    Two runs of a single model at a single temperature are compared even if the labels differ. Raises ReportError if no
+    models match or the protocols differ, SRBenchError if a folder is no run.
     """
     for path in (a, b):
         if not path.is_dir():
@@ -139,7 +139,7 @@ def compare_runs(a: Path, b: Path) -> list[Comparison]:
 
 
 def write_comparison(comparison: Comparison) -> Path:
-    """Write ``compare/A/B/`` in the folder of the (first) run: compare.md and strips; returns compare.md."""
+    """Write compare.md and strips into ``compare/A/B/`` of the (first) run; return the path of compare.md."""
     measurements, shown = comparison.measurements, comparison.shown
     strips: dict[str, bytes] = {}
     for name in sorted(shown.by_image, key=lambda name: -abs(shown.by_image[name]))[:SHOWN]:
@@ -154,7 +154,7 @@ def write_comparison(comparison: Comparison) -> Path:
 
 
 def terminal_table(comparison: Comparison) -> Table:
-    """Table for the terminal, with decided lines bold."""
+    """Return the table for the terminal, with rows that have a verdict in bold."""
     table = empty_table([], [])
     for title in _HEADERS:
         table.add_column(
@@ -182,9 +182,9 @@ def _cells(comparison: Comparison) -> list[list[str]]:
 
 
 def verdict_sentences(comparison: Comparison) -> str:
-    """Verdict in words: ``srflow is better in LPIPS; SSIM is undecided.``; with the images if A and B have others."""
+    """Return the verdict in words, such as ``srflow is better in LPIPS; SSIM is undecided.``"""
     directed = [difference for difference in comparison.differences if difference.metric.direction]
-    titles = {sign: [found.metric.title for found in directed if found.better == sign] for sign in (1, -1, 0)}
+    titles = {sign: [each.metric.title for each in directed if each.better == sign] for sign in (1, -1, 0)}
     parts = [
         f"{label} is better in {joined(titles[sign])}"
         for sign, label in zip((1, -1), comparison.labels, strict=True)
@@ -225,7 +225,7 @@ def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
 
 
 def _by_setting(run: Run) -> dict[str, list[Row]]:
-    """Rows of every model and temperature, by the label in the folder of the run."""
+    """Return the rows of every setting, by its name in the run folder."""
     return {name: list(rows) for name, rows in groupby(run.rows, key=lambda row: row.sample.setting.folder)}
 
 
@@ -247,7 +247,7 @@ def _compare(measurements: Measurements, a: list[Row], b: list[Row]) -> Comparis
     differences = [
         _difference(a, b, metric)
         for metric in measurements.metrics
-        # the diversity of a model with one output is nothing to compare
+        # a model with a single output has no diversity to compare
         if metric.direction or all(any(np.any(row.values.get(metric.name, 0.0)) for row in rows) for rows in (a, b))
     ]
     if not differences:

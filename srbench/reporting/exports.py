@@ -1,7 +1,7 @@
-"""Results of a run as the Hugging Face Hub reads them in the repository of a model: ``.eval_results/*.yaml``.
+"""Export of a run as ``.eval_results/*.yaml``, which the Hugging Face Hub reads from the repository of a model.
 
-The format is that of https://huggingface.co/docs/hub/eval-results: a list of values, each of a task of a dataset. Only
-means over all images of the run are exported, with everything they depend on.
+The format is https://huggingface.co/docs/hub/eval-results: a list of values, each for a task of a dataset. Only means
+over all images of the run are exported, with everything they depend on.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ FORMAT = "hf-eval"
 
 @dataclass(frozen=True)
 class Export:
-    """Files that were written, and what is not in them."""
+    """The files of an export, and the values left out."""
 
     files: list[Path]
     left_out: list[str]
-    """Values that are no mean over all images, one sentence each."""
+    """A sentence for each value that is not a mean over all images."""
 
 
 def export_runs(
@@ -42,9 +42,9 @@ def export_runs(
 ) -> Export:
     """Write ``OUT/SETTING/.eval_results/RUN.yaml`` for every model and temperature of some runs.
 
-    ``dataset`` is the name of the data on the Hugging Face Hub, by default its name in the run; ``url`` the address at
-    which the runs can be read. Raises SRBenchError for a folder that is no run or has no mean over all images, and for
-    a file in the way that is not what would be written.
+    ``dataset`` is the name of the data on the Hugging Face Hub, by default its name in the run; ``url`` is the address
+    where the runs are published. Raises SRBenchError for a folder that is no run or has no mean over all images, and
+    for an existing file with other content.
     """
     contents: dict[Path, bytes] = {}
     left_out: list[str] = []
@@ -67,7 +67,7 @@ def export_runs(
 def _entries(
     measurements: Measurements, dataset: str, source: dict[str, object]
 ) -> tuple[dict[str, list[dict[str, object]]], list[str]]:
-    """Means over all images by folder of the setting, and sentences about the means that are not."""
+    """Return means over all images by folder of the setting, and sentences on the means left out."""
     scores = scores_of(measurements)
     images = len(measurements.images)
     finite = {
@@ -77,7 +77,7 @@ def _entries(
     settings: dict[str, list[dict[str, object]]] = {}
     left_out = []
     for row, line in enumerate(scores.lines):
-        made_by = [one for one in measurements.manifest.invocations if line.setting in one.settings][-1]
+        made_by = [call for call in measurements.manifest.invocations if line.setting in call.settings][-1]
         facts = _facts(measurements, line) | {"run": measurements.runs[0].name, "command": made_by.command}
         for metric in scores.metrics:
             if finite[metric.name][row] < images:
@@ -98,12 +98,12 @@ def _entries(
 
 
 def _yaml(entries: Sequence[Mapping[str, object]]) -> str:
-    """YAML of a list of tables, whose texts and inner tables are written as JSON, which is YAML."""
+    """Format a list of tables as YAML; strings and inner tables are JSON, which is valid YAML."""
     lines = []
     for entry in entries:
         mark = "-"
         for key, value in entry.items():
-            # without an exponent: YAML 1.1 reads 1e-05 as a text
+            # without an exponent: YAML 1.1 reads 1e-05 as a string
             text = (
                 np.format_float_positional(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
             )
@@ -113,7 +113,7 @@ def _yaml(entries: Sequence[Mapping[str, object]]) -> str:
 
 
 def _facts(measurements: Measurements, line: Line) -> dict[str, str]:
-    """Everything but the metric that a value of a line depends on, by name."""
+    """Return everything except the metric that determines a value of a row, by name."""
     protocol = measurements.protocol
     temperature = line.setting.temperature
     images, everything = len(measurements.images), len(measurements.manifest.images)
@@ -136,7 +136,7 @@ def _facts(measurements: Measurements, line: Line) -> dict[str, str]:
 
 
 def task_name(metric: MetricFacts, protocol: Protocol, images: str) -> str:
-    """Name of a leaderboard on which values of a metric can stand: equal only for equal protocols and images."""
+    """Return the name of the task of a metric, equal only for equal protocols and images."""
     parts = [f"x{protocol.scale}", metric.signature]
     parts += [protocol.lr] if protocol.lr != MATLAB_BICUBIC else []
     parts += [f"crop {protocol.crop}"] if protocol.crop is not None else []

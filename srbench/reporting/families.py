@@ -1,4 +1,4 @@
-"""One row for each model: which rows of a table stand for their models, and which are variants."""
+"""Families: the row that represents each model in a table, and the rows that are its variants."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from srbench.models import ModelFacts
 from srbench.run_folder.protocol import Setting
 
 RULE = (
-    "Each model has one row, at the temperature stated in its weights, or else the one nearest to "
+    "Each model is represented by one row, at the temperature stated in its weights or else nearest to "
     f"{TEMPERATURE:g}; its other rows are not compared."
 )
-"""Rule for a reader."""
+"""The rule in words."""
 _STRENGTH = re.compile(r"(?<=[^:/@])@[\d.]+(?=:|$)")
 
 
 @dataclass(frozen=True)
 class Families:
-    """Rows of a table by model."""
+    """Rows of a table, grouped by model."""
 
     model_of: tuple[int, ...]
-    """Model of every row, as a number."""
+    """Index of the model of every row."""
     models: tuple[int, ...]
-    """Rows that stand for their models, one of each; all rows of a table of one model."""
+    """Rows that represent their models, one per model; all rows in a table of a single model."""
 
     @property
     def variants(self) -> tuple[int, ...]:
@@ -35,11 +35,11 @@ class Families:
 
 
 def families_of(settings: Sequence[Setting], models: Iterable[ModelFacts] = ()) -> Families:
-    """Families of the rows of a table, given by their settings; a label without facts is its own name.
+    """Group the rows of a table, given by their settings, into families.
 
-    A model is represented at the temperature chosen for its weights, or else at the measured one nearest to 0.8. Its
-    strengths (``esrgan@0.7``) and projections (``esrgan+consistent``) are variants if the table has the plain model. If
-    all rows are of one model, all are compared.
+    A model is represented by the row at the temperature stated in its weights, or else nearest to 0.8. Strengths
+    (``esrgan@0.7``) and projections (``esrgan+consistent``) are variants if the table has the plain model. If all rows
+    belong to one model, all are compared. A label that is not in ``models`` is taken as the model's name.
     """
     facts = {model.label: model for model in models}
     labels = list(dict.fromkeys(setting.model for setting in settings))
@@ -48,12 +48,14 @@ def families_of(settings: Sequence[Setting], models: Iterable[ModelFacts] = ()) 
     model_of = tuple(labels.index(owners[setting.model]) for setting in settings)
     if len(set(model_of)) <= 1:
         return Families(model_of, tuple(range(len(settings))))
-    rows_of = {owner: [row for row, one in enumerate(settings) if one.model == owner] for owner in owners.values()}
+    rows_of = {
+        owner: [row for row, setting in enumerate(settings) if setting.model == owner] for owner in owners.values()
+    }
     return Families(model_of, tuple(_chosen(settings, rows, facts.get(owner)) for owner, rows in rows_of.items()))
 
 
 def one_each(settings: Sequence[Setting], models: Iterable[ModelFacts]) -> list[int]:
-    """One of several settings for every label, by the rule for the rows of a table."""
+    """Return the indices of one setting per label, chosen by temperature as for the rows of a table."""
     facts = {model.label: model for model in models}
     places: dict[str, list[int]] = {}
     for place, setting in enumerate(settings):
@@ -62,12 +64,12 @@ def one_each(settings: Sequence[Setting], models: Iterable[ModelFacts]) -> list[
 
 
 def _spec(typed: str) -> str:
-    """Name of a model as typed, without a label."""
+    """Strip the label from a model as typed: ``LABEL=NAME``."""
     return typed.partition("=")[2] or typed
 
 
 def _owner(label: str, specs: dict[str, str]) -> str:
-    """Label of the model that a strength or a projection is a variant of; of the same run if there are several."""
+    """Return the label of the plain model of a strength or projection, preferably of the same run."""
     spec, run = specs[label], label.partition(" @ ")[2]
     exact = spec.removesuffix("+consistent")
     for plainer in (exact, _STRENGTH.sub("", spec), _STRENGTH.sub("", exact)):
@@ -79,7 +81,7 @@ def _owner(label: str, specs: dict[str, str]) -> str:
 
 
 def _chosen(settings: Sequence[Setting], rows: Sequence[int], facts: ModelFacts | None) -> int:
-    """The row whose temperature is nearest to that stated in the weights of a model, or else to the default."""
+    """Return the row whose temperature is nearest to the one stated in the model's weights, or else to the default."""
     stated = facts.weights.temperature if facts and facts.weights else None
-    aim = TEMPERATURE if stated is None else stated
-    return min(rows, key=lambda row: abs((settings[row].temperature or 0.0) - aim))
+    preferred = TEMPERATURE if stated is None else stated
+    return min(rows, key=lambda row: abs((settings[row].temperature or 0.0) - preferred))

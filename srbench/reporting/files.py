@@ -1,6 +1,6 @@
-"""Folders of generated files, such as RUN/report: made whole beside their place, then put there at once.
+"""Generated folders, such as RUN/report: written to a temporary folder beside their place, then renamed.
 
-A folder is replaced only if srbench made it and nothing in it was added or changed since: ``report.json`` lists its
+A folder is replaced only if srbench made it and no file in it was added or changed since: ``report.json`` lists its
 files with their SHA-256.
 """
 
@@ -25,18 +25,18 @@ from srbench.run_folder.records import KINDS, digest
 from srbench.voting.records import Vote
 
 FOLDER = "report"
-"""Folder of the report within a run or a matrix."""
+"""Name of the report folder in a run or matrix."""
 FILE = "report.json"
-"""List of the files in a generated folder."""
+"""Listing of the files in a generated folder."""
 WAIT = 10
-"""Seconds to wait for another command that writes the same folder."""
+"""Seconds to wait for another command that is writing the same folder."""
 _LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
 """Files that file browsers leave in folders."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Options of a report that change what it shows."""
+    """Options of a report that change its content."""
 
     single_file: bool = False
     most: int | None = None
@@ -50,25 +50,25 @@ class Listing:
     """Content of ``report.json``."""
 
     files: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of every other file by name."""
+    """SHA-256 of every other file in the folder, by name."""
     keys: dict[str, str] = field(default_factory=dict)
-    """Digest of all that an image shows, by name; an image with the same key is not drawn again."""
+    """Keys of images by name. A key is a digest of everything drawn; an image whose key is unchanged is reused."""
     records: str = ""
-    """Digest of the records of the run, see ``records_of``; empty for anything but the report of one run."""
+    """Digest of the records of the run, from ``records_of``; empty unless this is the report of a single run."""
     images: str = ""
-    """Digest of which images of the run were there."""
+    """Digest of which saved images of the run existed, from ``report.images_of``."""
     choices: Choices = Choices()
     code: str = ""
     """Digest of the code that made the folder."""
 
     def content(self) -> bytes:
-        """Bytes of ``report.json``."""
+        """Return the bytes of ``report.json``."""
         facts = asdict(self) | {"files": dict(sorted(self.files.items())), "keys": dict(sorted(self.keys.items()))}
         return (json.dumps(facts, indent=1) + "\n").encode()
 
 
 def read_listing(folder: Path) -> Listing | None:
-    """The list of a generated folder; None if it is missing or damaged."""
+    """Read the listing of a generated folder; None if it is missing or damaged."""
     try:
         return structure(json.loads((folder / FILE).read_text(encoding="utf-8")), Listing, FILE)
     except (OSError, ValueError, RecursionError, ConfigError):
@@ -76,30 +76,30 @@ def read_listing(folder: Path) -> Listing | None:
 
 
 def records_of(run: Path) -> str:
-    """Digest of everything that a report of a run shows besides its images: the manifest, all records and votes."""
+    """Return a digest of everything that the report of a run shows besides images: manifest, records and votes."""
     files = [run / name for name in (MANIFEST, *(kind.FILE for kind in KINDS), Vote.FILE)]
     return digest("records", *([file.name, sha256_file(file)] for file in files if file.is_file()))
 
 
 class Draft:
-    """A generated folder while it is made."""
+    """A generated folder while it is being written."""
 
     def __init__(self, place: Path, temporary: Path, before: Listing) -> None:
         self.place = place
-        """Where the folder will stand."""
+        """Final path of the folder."""
         self.listing = Listing()
         self._temporary = temporary
         self._before = before
 
     def write(self, name: str, content: bytes, key: str = "") -> None:
-        """Write a file such as ``strips/a.png``; ``key`` is the digest of all that an image shows."""
+        """Write a file such as ``strips/a.png``; ``key`` is a digest of everything drawn in an image."""
         path = self._temporary / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         self._list(name, sha256_bytes(content), key)
 
     def reuse(self, name: str, key: str) -> bool:
-        """Take an image of this key from the folder that stands there now. False: it has to be drawn."""
+        """Copy an image from the existing folder if its key is the same; return whether it was copied."""
         if self._before.keys.get(name) != key or not (self.place / name).is_file():
             return False
         (self._temporary / name).parent.mkdir(parents=True, exist_ok=True)
@@ -108,11 +108,11 @@ class Draft:
         return True
 
     def read(self, name: str) -> bytes:
-        """Bytes of a file that was written."""
+        """Return the content of a file written before."""
         return (self._temporary / name).read_bytes()
 
     def __contains__(self, name: str) -> bool:
-        """True if a file of that name was written."""
+        """Return whether a file of that name was written."""
         return name in self.listing.files
 
     def _list(self, name: str, sha256: str, key: str) -> None:
@@ -123,16 +123,15 @@ class Draft:
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Draft]:
-    """Make a folder of generated files that takes the place of ``folder`` at the end of the block.
+    """Write a folder of generated files that replaces ``folder`` at the end of the block.
 
-    If the block fails or the process is killed, ``folder`` stays as it was; a kill between two renames leaves none, and
-    the next call brings it back.
-    Raises ReportError if ``folder`` holds anything but the unchanged files that srbench wrote there, if another command
-    is writing it, or if it cannot be written.
+    If the block fails or the process is killed, ``folder`` stays as it was. If a kill between the two renames leaves no
+    folder, the next call restores it. Raises ReportError if ``folder`` has files that srbench did not write or that
+    were changed, if another command is writing it, or if it cannot be written.
     """
     folder = folder.resolve() if folder.name in ("", "..") else folder
     new, old = (folder.with_name(f".{folder.name}.{state}") for state in ("new", "old"))
-    _require_ours(folder)  # before anything is written, the lock included
+    _require_ours(folder)  # before anything is written, even the lock
     with _locked(folder):
         if old.is_dir() and not folder.exists():
             old.rename(folder)
@@ -155,14 +154,14 @@ def replacing(folder: Path) -> Iterator[Draft]:
 
 
 def put_in_place(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Replace a generated folder by one of these files. Raises ReportError as ``replacing`` does."""
+    """Write these files as a generated folder. Raises ReportError as ``replacing`` does."""
     with replacing(folder) as draft:
         for name, content in contents.items():
             draft.write(name, content)
 
 
 def changed_files(folder: Path, listing: Listing) -> Iterator[Path]:
-    """Files of a generated folder that are not those of its list: changed or added ones, links and pipes."""
+    """Yield the files of a generated folder that were changed or added, including links and pipes."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if name == FILE or path.name in _LITTER or (path.is_dir() and not path.is_symlink()):
@@ -172,9 +171,9 @@ def changed_files(folder: Path, listing: Listing) -> Iterator[Path]:
 
 
 def _require_ours(folder: Path) -> Listing:
-    """The list of a folder that may be replaced; an empty one if there is no folder. Raises ReportError."""
+    """Return the listing of a folder that may be replaced, empty if there is no folder; else raise ReportError."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise ReportError(f"{folder}: not a folder, but srbench writes one there; move it away")
+        raise ReportError(f"{folder}: not a folder, but srbench writes a folder there; move it away")
     if not any(not path.is_dir() for path in folder.rglob("*")):  # missing or empty
         return Listing()
     listing = read_listing(folder)
@@ -187,7 +186,7 @@ def _require_ours(folder: Path) -> Listing:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Lock a generated folder, and name the file in errors of the disk. The lock ends with its process."""
+    """Lock a generated folder, and turn errors of the disk into ReportError. The lock ends with the process."""
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

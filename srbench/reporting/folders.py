@@ -1,4 +1,4 @@
-"""Several measured folders of images in one table, as that of a run: means, intervals, paired tests."""
+"""The table of ``srbench measure`` for several folders: means, intervals and paired tests, as for a run."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from srbench.run_folder.results import ResultTable, summary_csv
 from srbench.words import number_of
 
 
-def folders_text(found: Sequence[Measured], form: str, hr: str | None) -> list[str | Table]:
-    """The table of some folders of the same images as ``table`` for the terminal, ``md``, ``tex`` or ``csv``.
+def folders_text(folders: Sequence[Measured], form: str, hr: str | None) -> list[str | Table]:
+    """Format the table of folders with outputs for the same images; ``form`` is ``table``, ``md``, ``tex`` or ``csv``.
 
     ``hr`` is the name of the folder of HR images; None: there are none.
     """
-    metrics = tuple({metric.name: metric for one in found for metric in one.metrics}.values())
+    metrics = tuple({metric.name: metric for folder in folders for metric in folder.metrics}.values())
     missing: dict[str, Value] = dict.fromkeys((metric.name for metric in metrics), math.nan)
-    rows = [(one.label, None, image, missing | values) for one in found for image, values in one.values.items()]
+    rows = [
+        (folder.label, None, image, missing | values) for folder in folders for image, values in folder.values.items()
+    ]
     table = ResultTable.from_values(rows, tuple(metric.name for metric in metrics))
     if form == "csv":
-        return [summary_csv(table, table.summary(), metrics, found[0].suite, {}).rstrip("\n")]
+        return [summary_csv(table, table.summary(), metrics, folders[0].suite, {}).rstrip("\n")]
     scores = score(table, metrics)
-    sets = _sets(found)
-    images = len(found[0].values)
+    sets = _sets(folders)
+    images = len(folders[0].values)
     if form == "tex":
         against = "without references" if hr is None else f"compared with {escape(hr)}"
-        subject = f"{number_of(images, 'image')} {against}, protocol {escape(found[0].suite)}"
+        subject = f"{number_of(images, 'image')} {against}, protocol {escape(folders[0].suite)}"
         return [captioned_table(scores, subject, hr or "measured", intervals=False).rstrip("\n")]
     if form == "table":
         return [terminal_table(scores), *sets, *filter(None, [scores.left_out]), *answer(scores)]
@@ -47,16 +49,17 @@ def folders_text(found: Sequence[Measured], form: str, hr: str | None) -> list[s
             interval_table=interval_table(scores),
             left_out=scores.left_out,
             metrics=scores.metrics,
-            suite=found[0].suite,
+            suite=folders[0].suite,
             hr=hr,
         ).rstrip("\n")
     ]
 
 
-def _sets(found: Sequence[Measured]) -> list[str]:
-    """Lines of the metrics of whole folders: ``FID ↓: a 12.30, b 14.10``."""
-    metrics: dict[str, MetricFacts] = {metric.name: metric for one in found for metric in one.set_metrics}
-    return [
-        f"{header(metric)}: {', '.join(f'{one.label} {printed(one.sets[name], metric)}' for one in found if one.sets)}"
-        for name, metric in metrics.items()
-    ]
+def _sets(folders: Sequence[Measured]) -> list[str]:
+    """Return a line per metric of whole folders: ``FID ↓: a 12.30, b 14.10``."""
+    metrics: dict[str, MetricFacts] = {metric.name: metric for folder in folders for metric in folder.set_metrics}
+    lines = []
+    for name, metric in metrics.items():
+        values = [f"{folder.label} {printed(folder.sets[name], metric)}" for folder in folders if folder.sets]
+        lines.append(f"{header(metric)}: {', '.join(values)}")
+    return lines

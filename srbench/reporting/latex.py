@@ -1,4 +1,4 @@
-"""Table of scores for a paper: LaTeX with booktabs; names of users stay text."""
+"""The table for a paper: LaTeX with booktabs. Names from users are escaped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from srbench.words import number_of
 COLUMN = 232.0
 """Width of one column of a two-column paper, in points."""
 LETTER = 4.4
-"""Width of a letter of 8 points, in points."""
+"""Mean width of a letter at font size 8, in points."""
 NAMES = {
     "bicubic": "Bicubic",
     "edsr": "EDSR",
@@ -30,10 +30,10 @@ NAMES = {
     "srgan": "SRGAN",
     "swinir": "SwinIR",
 }
-"""Names of models as the literature writes them."""
+"""Spelling of model names in the literature."""
 
 BEST = r"in bold the best and all that are not significantly worse (paired permutation test, Holm, $p < 0.05$)"
-"""End of a caption: the rule of ``ranking.RULE``."""
+"""End of a caption: the rule of ``ranking.RULE`` in short."""
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -57,17 +57,19 @@ _SPECIAL = {
     "†": r"$^\dagger$",
 }
 _PUBLISHED = {DIFFERS: "$\\neq$", "–": r"\textendash{}"}
-"""Cells of published rows that are no numbers."""
+"""LaTeX of the cells of published rows that are not numbers."""
 
 
 def escape(text: str) -> str:
-    """Text that pdflatex prints verbatim; a character that its fonts lack becomes its code point."""
+    """Escape text so that pdflatex prints it verbatim; a character that its fonts lack becomes its code point."""
     escaped = "".join(map(_escape, unicodedata.normalize("NFC", " ".join(text.split()))))
-    return re.sub(r"^(?=[\[*])|(?<=-)(?=-)", "{}", escaped)  # neither an argument of the rule above nor a dash
+    return re.sub(
+        r"^(?=[\[*])|(?<=-)(?=-)", "{}", escaped
+    )  # else [ or * would be an argument of the rule above, and -- a dash
 
 
 def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
-    """Table of the means of a run, with ``intervals`` on a line below each row; the caption states the protocol."""
+    """Return the table of a run, with ``intervals`` on a line below each row; the caption states the protocol."""
     protocol = manifest.protocol
     crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
     images = number_of(len(manifest.scope), "image")
@@ -79,17 +81,17 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
 
 
 def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool) -> str:
-    """Table of means with one row for each model, and ``intervals`` on a line below each row.
+    """Return a table of means with one row per model, with ``intervals`` on a line below each row.
 
-    ``subject``, in LaTeX, begins the caption. Comments above the table name the packages that it needs and the
-    signatures of its columns. The number of images is a column where rows differ in it.
+    The caption begins with ``subject``, in LaTeX. Comments above the table name the LaTeX packages that it needs and
+    the signatures of its columns. The number of images is a column only if rows differ in it.
     """
     name = re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
     counts = {line.images for line in scores.competing} | {line.images for line in scores.published.lines}
     last = ["$n$"] if len(counts) > 1 else []
     lines = [text for line in scores.competing for text in _lines(line, bool(last), intervals=intervals)]
     if intervals:
-        lines.pop()  # the space beneath the last row
+        lines.pop()  # the space below the last row
     published = [_published(line, bool(last)) for line in scores.published.lines]
     tabular = {
         "columns": "l" + "r" * (len(scores.metrics) + len(last)),
@@ -111,7 +113,7 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
 
 
 def _lines(line: Line, has_count: bool, *, intervals: bool) -> Iterator[str]:
-    """Lines of a row: its means, then its intervals, if asked for, and a space."""
+    """Yield the lines of a row: its means and, with ``intervals``, its intervals and a space."""
     means = [bold(escape(cell.text), is_best=cell.is_best) for cell in line.cells.values()]
     count = [str(line.images)] if has_count else []
     yield row([escape(display_name(line.label)), *means, *count])
@@ -123,12 +125,12 @@ def _lines(line: Line, has_count: bool, *, intervals: bool) -> Iterator[str]:
 
 
 def bold(text: str, *, is_best: bool) -> str:
-    """A cell in LaTeX, bold if it is among the best."""
+    """Format a cell, bold if it is among the best."""
     return rf"\textbf{{{text}}}" if is_best else text
 
 
 def column_width(metric: MetricFacts, texts: Iterable[str]) -> float:
-    """Approximate width of a column in points, from its header and its texts."""
+    """Estimate the width of a column in points, from its header and its cells."""
     *words, last = metric.title.split()
     return max(map(len, [*words, f"{last} ↑", *texts])) * LETTER
 
@@ -140,19 +142,19 @@ def _published(line: PublishedLine, has_count: bool) -> str:
 
 
 def title(metric: MetricFacts) -> str:
-    """Title and arrow, one word per line."""
+    """Format the title and arrow of a column, one word per line."""
     words = [escape(word) for word in metric.title.split()]
     words[-1] += ("", " $\\uparrow$", " $\\downarrow$")[metric.direction]
     return words[0] if len(words) == 1 else rf"\shortstack[r]{{{(chr(92) * 2).join(words)}}}"
 
 
 def display_name(label: str) -> str:
-    """Label with the name that papers use: ``SRFlow τ=0.8``; labels of users stay as they are."""
-    return re.sub(r"^[a-z-]+(?=$| |\+)", lambda found: NAMES.get(found[0], found[0]), label)
+    """Spell the model's name in a label as papers do: ``SRFlow τ=0.8``; users' own labels are not changed."""
+    return re.sub(r"^[a-z-]+(?=$| |\+)", lambda match: NAMES.get(match[0], match[0]), label)
 
 
 def _width(scores: Scores, *, intervals: bool) -> float:
-    """Approximate width of the table in points; intervals are set in 7 points."""
+    """Estimate the width of the table in points; intervals are set at font size 7."""
     columns = [max(len(line.label) for line in scores.competing) * LETTER, 2 * LETTER]
     for metric in scores.metrics:
         cells = [line.cells[metric.name] for line in scores.competing]
@@ -162,7 +164,7 @@ def _width(scores: Scores, *, intervals: bool) -> float:
 
 
 def row(cells: list[str]) -> str:
-    """Line of a tabular, from cells in LaTeX."""
+    """Join cells in LaTeX into a line of a tabular."""
     return " & ".join(cells) + r" \\"
 
 

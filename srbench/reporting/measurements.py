@@ -1,4 +1,4 @@
-"""Measurements behind a table or a comparison: one run, or several whose protocols agree."""
+"""Measurements: the results of one run, or of several runs of one protocol, for a table or comparison."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from srbench.run_folder.results import ResultTable, Row, rows_of
 _Place = tuple[Setting, str]
 _PROTOCOL = {
     "suite": "protocol",
-    "quantize": "8-bit images by",
+    "quantize": "quantisation",
     "columns": "metrics of the suite",
     "scale": "scale",
     "dataset": "dataset",
@@ -31,18 +31,18 @@ _PROTOCOL = {
     "lr": "LR images",
     "tile": "tile",
 }
-"""Fields of the protocol that have to agree within a table, and their names for a reader."""
+"""Fields of the protocol that must agree within a table, with their names in messages."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder in memory; models may have other labels than in the folder."""
+    """A run folder in memory; labels of models may differ from those in the folder."""
 
     folder: RunFolder
     models: tuple[ModelFacts, ...]
     rows: list[Row]
     renamed: dict[str, str] = field(default_factory=dict)
-    """Labels in the folder -> labels in the table, where they differ."""
+    """Labels in the folder -> labels in the table, for labels that differ."""
 
     @property
     def name(self) -> str:
@@ -50,32 +50,32 @@ class Run:
         return self.folder.path.resolve().name
 
     def label(self, setting: Setting) -> str:
-        """Label in the table of a setting of the folder."""
+        """Return the label in the table of a setting of the folder."""
         return replace(setting, model=self.renamed.get(setting.model, setting.model)).label
 
     @property
     def invocations(self) -> list[Invocation]:
-        """Commands that made what the table shows."""
+        """Commands that made the results in the table."""
         made_by = {place for row in self.rows for place in row.invocations}
         known = self.folder.manifest.invocations
         return [known[place] for place in sorted(made_by) if 0 <= place < len(known)]
 
 
 class Measurements:
-    """Runs of one table: their protocols agree, and no label stands for two different results."""
+    """Runs of one table: their protocols agree, and every label has one meaning."""
 
     def __init__(self, runs: Sequence[Run], metrics: tuple[MetricFacts, ...], left_out: str = "") -> None:
         self.runs = runs
         self.metrics = metrics
         """Columns: the metrics that all runs have."""
         self.left_out = left_out
-        """Sentence on metrics that only some runs have; empty if there are none."""
+        """Sentence on the metrics that only some runs have, else empty."""
         commands = tuple(invocation for run in runs for invocation in run.folder.manifest.invocations)
         self.manifest = replace(runs[0].folder.manifest, invocations=commands, metrics=metrics)
-        """Manifest of the first run with the commands of all runs; protocol and data are those of all."""
+        """Manifest of the first run with the commands of all runs; protocol and data are the same in all."""
         self.protocol = self.manifest.protocol
         self.images = self.manifest.scope
-        """Names of the images that were asked for."""
+        """Names of the requested images."""
         models: dict[str, ModelFacts] = {}
         self._sources: dict[_Place, list[tuple[RunFolder, Row]]] = {}
         for run in runs:
@@ -86,17 +86,17 @@ class Measurements:
         self.models = list(models.values())
         """All models, each label once."""
         self.settings = list(dict.fromkeys(setting for setting, _ in self._sources))
-        """Lines of the table."""
+        """Rows of the table."""
         order = [(setting, image) for setting in self.settings for image in self.images]
         self.rows = [self._sources[place][0][1] for place in order if place in self._sources]
-        """Rows of all runs, line by line in the order of the images; a row that two runs share appears once."""
+        """Rows of all runs, setting by setting in the order of the images; rows that two runs share appear once."""
         self._files: dict[_Place, list[Path]] = {}
-        """Results of ``outputs``."""
+        """Cache of ``outputs``."""
         self._is_kept: IsKept = cache(is_kept)
-        """Every file is hashed once."""
+        """Hashes every file only once."""
 
     def table(self) -> ResultTable:
-        """Values of all rows."""
+        """Return the values of all rows."""
         return ResultTable.from_rows(self.rows, tuple(metric.name for metric in self.metrics))
 
     @cached_property
@@ -110,21 +110,21 @@ class Measurements:
         return kinds_of(self.metrics, has_hr=self.has_hr)
 
     def pair(self, image: str) -> tuple[Path, ...] | None:
-        """Kept LR and HR of an image, or LR if that is all; None if one of them is missing or another image."""
+        """Return the saved LR and HR of an image (only LR without HR); None if one is missing or was changed."""
         pairs = (run.folder.pair(image, self._is_kept) for run in self.runs)
         return next((pair for pair in pairs if pair is not None), None)
 
     def foreign_images(self) -> list[Path]:
-        """Files in the place of images of the runs, but with other content."""
+        """Return image files of the runs that do not match their records."""
         return [file for run in self.runs for file in run.folder.foreign_images(self._is_kept)]
 
     def uncropped(self, image: str) -> tuple[int, int] | None:
-        """Height and width of HR before it was cropped to a multiple of the scale; None if it was not."""
+        """Return height and width of HR before it was cropped to a multiple of the scale; None if it was not."""
         pairs = (run.folder.of(image).pair for run in self.runs)
         return next((pair.uncropped for pair in pairs if pair is not None and pair.uncropped), None)
 
     def pair_pixels(self, image: str) -> tuple[str, str]:
-        """SHA-256 of the pixels of LR and of HR, empty without HR. Raises KeyError if no run has read them."""
+        """Return the SHA-256 of the pixels of LR and of HR ("" without HR). Raises KeyError if no run read the pair."""
         for run in self.runs:
             record = run.folder.of(image).pair
             if record is not None and record.lr is not None:
@@ -132,7 +132,7 @@ class Measurements:
         raise KeyError(image)
 
     def outputs(self, row: Row) -> list[Path]:
-        """Kept outputs of a row, in order; empty if one of them is missing or another image."""
+        """Return the saved outputs of a row, in order; empty if one is missing or was changed."""
         place = _place(row)
         if place not in self._files:
             kept = (folder.outputs(source.sample, self._is_kept) for folder, source in self._sources[place])
@@ -141,23 +141,22 @@ class Measurements:
 
 
 def read_runs(folders: Sequence[Path]) -> Measurements:
-    """Read run folders.
+    """Read the run folders of one table.
 
-    A label that stands for different results in several runs gets the name of its folder: ``srflow @ monday``. Metrics
-    that only some runs have are left out, with a warning.
-    Raises ReportError that names the difference if protocols disagree, SRBenchError if a folder is no run or has no
-    measured rows.
+    The folder's name is appended to a label that has different results in several runs: ``srflow @ monday``. Metrics
+    that some runs lack are left out, with a warning. Raises ReportError, which names the difference, if protocols
+    differ, and SRBenchError if a folder is no run or has no results.
     """
     runs = []
     for path in dict.fromkeys(folders):
         folder = RunFolder.read(path)
-        asked = {setting.model for setting in folder.manifest.settings}
-        models = tuple(model for model in folder.manifest.models if model.label in asked)
+        requested = {setting.model for setting in folder.manifest.settings}
+        models = tuple(model for model in folder.manifest.models if model.label in requested)
         runs.append(Run(folder, models, rows_of(folder)))
     for other in runs[1:]:
         if difference := _difference(runs[0], other):
             paths = f"{runs[0].folder.path} and {other.folder.path}"
-            raise ReportError(f"{paths} cannot stand in one table: {difference}; report each by itself")
+            raise ReportError(f"{paths} cannot share a table: {difference}; report each by itself")
     measured = [{metric.name for metric in run.folder.manifest.metrics} for run in runs]
     shared = set.intersection(*measured)
     if not shared:
@@ -169,7 +168,7 @@ def read_runs(folders: Sequence[Path]) -> Measurements:
         for name, title in titles.items()
         if name not in shared
     ]
-    left_out = f"Columns are those that all runs have; left out: {', '.join(lacking)}." if lacking else ""
+    left_out = f"The table has only metrics of all runs; left out: {', '.join(lacking)}." if lacking else ""
     if left_out:
         warnings.warn(left_out, stacklevel=2)
     metrics = tuple(metric for metric in runs[0].folder.manifest.metrics if metric.name in shared)
@@ -177,7 +176,7 @@ def read_runs(folders: Sequence[Path]) -> Measurements:
 
 
 def _with_columns(run: Run, names: set[str]) -> Run:
-    """A run without the values of other metrics."""
+    """Return a run with only the values of these metrics."""
     rows = [
         replace(row, values={name: value for name, value in row.values.items() if name in names}) for row in run.rows
     ]
@@ -185,7 +184,7 @@ def _with_columns(run: Run, names: set[str]) -> Run:
 
 
 def mean_of(row: Row, metric: MetricFacts) -> float:
-    """Mean of a metric over the samples of an image; NaN if the value is missing."""
+    """Return the mean of a metric over the samples of an image; NaN if the value is missing."""
     return float(np.mean(row.values.get(metric.name, math.nan)))
 
 
@@ -193,37 +192,38 @@ def _place(row: Row) -> _Place:
     return row.setting, row.image
 
 
-def _difference(one: Run, other: Run) -> str:
-    """First difference that keeps two runs out of one table; empty if there is none."""
-    here, there = one.folder.manifest, other.folder.manifest
-    for name, what in _PROTOCOL.items():
-        mine, others = getattr(here.protocol, name), getattr(there.protocol, name)
-        if mine != others:
-            return f"{what}: {mine} against {others}"
-    if here.scope != there.scope and not _are_shards(one, other):
+def _difference(run: Run, other: Run) -> str:
+    """Describe the first difference that keeps two runs out of one table; empty if there is none."""
+    here, there = run.folder.manifest, other.folder.manifest
+    for name, words in _PROTOCOL.items():
+        value, other_value = getattr(here.protocol, name), getattr(there.protocol, name)
+        if value != other_value:
+            return f"{words}: {value} against {other_value}"
+    if here.scope != there.scope and not _are_shards(run, other):
         return f"images: {_entries(here.scope, there.scope)}"
     ours, theirs = ({metric.name: metric.signature for metric in manifest.metrics} for manifest in (here, there))
     unlike = [name for name in ours if name in theirs and ours[name] != theirs[name]]
     if unlike:
         return f"metrics: {_entries([ours[name] for name in unlike], [theirs[name] for name in unlike])}"
     for image in here.scope:
-        pairs = [pair for run in (one, other) if (pair := run.folder.of(image).pair) is not None and not pair.failed]
+        records = (side.folder.of(image).pair for side in (run, other))
+        pairs = [pair for pair in records if pair is not None and not pair.failed]
         for kind in ("lr", "hr"):
             if len({known and known.pixels for known in (getattr(pair, kind) for pair in pairs)}) > 1:
                 return f"the {kind.upper()} images named {image} differ"
     return ""
 
 
-def _are_shards(one: Run, other: Run) -> bool:
-    """True if two runs are of the same models and settings, and of other images of the same dataset."""
-    here, there = one.folder.manifest, other.folder.manifest
-    digests = [{(model.label, model.digest) for model in run.models} for run in (one, other)]
+def _are_shards(run: Run, other: Run) -> bool:
+    """Return whether two runs have the same models and settings, and disjoint images of the same dataset."""
+    here, there = run.folder.manifest, other.folder.manifest
+    digests = [{(model.label, model.digest) for model in side.models} for side in (run, other)]
     is_alike = here.images == there.images and set(here.settings) == set(there.settings) and digests[0] == digests[1]
     return is_alike and set(here.scope).isdisjoint(there.scope)
 
 
 def _entries(here: Sequence[str], there: Sequence[str]) -> str:
-    """Entries that only one of two lists has, at most three of each."""
+    """Name the entries that only one of two lists has, at most three of each."""
     if set(here) == set(there):
         return "the same in another order"
     only = ([entry for entry in ours if entry not in theirs] for ours, theirs in ((here, there), (there, here)))
@@ -231,8 +231,8 @@ def _entries(here: Sequence[str], there: Sequence[str]) -> str:
 
 
 def _unambiguous(runs: list[Run]) -> list[Run]:
-    """Runs in which every label that stands for different results carries the name of its folder."""
-    ambiguous = {label for one, other in combinations(runs, 2) for label in _conflicts(one, other)}
+    """Append the folder's name to every label that has different results in several runs."""
+    ambiguous = {label for run, other in combinations(runs, 2) for label in _conflicts(run, other)}
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [f"{name} ({place})" for place, name in enumerate(names, 1)]
@@ -246,14 +246,14 @@ def _unambiguous(runs: list[Run]) -> list[Run]:
     return unambiguous
 
 
-def _conflicts(one: Run, other: Run) -> set[str]:
-    """Labels of two runs with unequal digests of the model, or with unequal values of an image."""
-    digests = {model.label: model.digest for model in one.models}
-    values = {_place(row): _text(row) for row in one.rows}
+def _conflicts(run: Run, other: Run) -> set[str]:
+    """Return the labels for which two runs have different model digests, or different values of an image."""
+    digests = {model.label: model.digest for model in run.models}
+    values = {_place(row): _text(row) for row in run.rows}
     models = {model.label for model in other.models if digests.get(model.label, model.digest) != model.digest}
     return models | {row.setting.model for row in other.rows if values.get(_place(row), _text(row)) != _text(row)}
 
 
 def _text(row: Row) -> str:
-    """Values of a row as text, in which NaN is equal to itself."""
+    """Return the values of a row as text, in which NaN equals itself."""
     return repr(sorted(row.values.items()))

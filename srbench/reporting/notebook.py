@@ -1,4 +1,4 @@
-"""Results in the output of a notebook's cell: the answer, the table, one strip, the folder."""
+"""Results as the output of a notebook cell: the answer, the table, a strip and the folder."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SIDE = 720
 
 
 def notebook_html(folder: Path, failures: int = 0, *, temporary: bool = False) -> str:
-    """HTML of a run folder for one cell of a notebook, without scripts and complete in itself.
+    """Return self-contained HTML of a run folder for a notebook cell, without scripts.
 
-    The strip is that of the first image whose pair and outputs are kept. A folder that cannot be read is its error.
+    The strip shows the first image whose pair and outputs are saved. For an unreadable folder, the HTML is the error.
     """
     try:
         measurements = read_runs([folder])
@@ -44,7 +44,7 @@ def notebook_html(folder: Path, failures: int = 0, *, temporary: bool = False) -
 
 
 def _strip(measurements: Measurements) -> tuple[str, str] | None:
-    """Name of an image and the address of its strip; None if no image is kept."""
+    """Return the name of an image and the ``data:`` address of its strip; None if no image is saved."""
     kept = (row.image for row in measurements.rows if measurements.outputs(row) and measurements.pair(row.image))
     name = next(kept, None)
     if name is None:
@@ -52,6 +52,6 @@ def _strip(measurements: Measurements) -> tuple[str, str] | None:
     try:
         png = strip_of(measurements, name)
     except ReportError:
-        return None  # images whose sizes do not fit; the table is still right
+        return None  # sizes of the images contradict each other; show only the table
     with Image.open(BytesIO(png), formats=["PNG"]) as strip:
         return name, small(strip, _SIDE)

@@ -1,4 +1,4 @@
-"""Notes of a report: what a reader must know before comparing two cells of a table, in plain sentences."""
+"""Notes of a report: caveats that a reader must know before comparing two cells of the table."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from srbench.run_folder.statistics import fewest_images
 from srbench.words import number_of
 
 WORST_PIQUE = 100
-"""Largest PIQUE: of an image without texture, or with distortions in every block that has texture."""
+"""Largest possible PIQUE, reached by an image without texture, or with distortions in every textured block."""
 _NAMED = 5
-"""Largest number of images that a note names."""
+"""Largest number of images named in a note."""
 
 
 def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
-    """Sentences about missing images and values, outputs that ran away, failures, and machines that differ."""
+    """Return sentences on missing images and values, runaway outputs, failures, differing machines and so on."""
     return [
         *filter(None, [measurements.left_out, scores.left_out]),
         *_without_hr(measurements),
@@ -47,7 +47,7 @@ def _without_hr(measurements: Measurements) -> Iterator[str]:
 
 
 def _cropped(measurements: Measurements) -> Iterator[str]:
-    """HR images whose sides are not multiples of the scale."""
+    """Note HR images whose sides are not multiples of the scale."""
     sizes = {name: size for name in measurements.images if (size := measurements.uncropped(name))}
     if sizes:
         scale = measurements.protocol.scale
@@ -70,33 +70,33 @@ def _coverage(measurements: Measurements) -> Iterator[str]:
     counts = ", ".join(f"{label} {len(names)}" for label, names in images.items())
     if len(set(map(frozenset, images.values()))) > 1:
         yield (
-            "The means are over different images and cannot be compared; bold and p are of the images that all models "
-            f"share. Measured of {planned}: {counts}."
+            "Models were measured on different images, so their means cannot be compared; bold and p use only the "
+            f"images that all models share. Measured of {planned} images: {counts}."
         )
     elif len(next(iter(images.values()))) < planned:
         yield f"Not all of the {planned} images are measured: {counts}."
 
 
 def _stale(measurements: Measurements) -> Iterator[str]:
-    """Outputs of earlier code, weights or data, which count in no mean."""
+    """Note outputs of earlier code, weights or data, which are left out of all means."""
     for run in measurements.runs:
         samples = ((setting, image) for image, known in run.folder.known.items() for setting in known.samples)
         counts = Counter(run.label(setting) for setting, image in samples if run.folder.sample(setting, image) is None)
         if counts:
             listed = ", ".join(f"{count} of {label}" for label, count in counts.items())
-            yield f"Left out, as code, weights or images have changed since: {listed}. Run them again."
+            yield f"Left out, because code, weights or images have changed since: {listed}. Run them again."
 
 
 def _foreign(measurements: Measurements) -> Iterator[str]:
-    """Image files that have changed since they were measured."""
+    """Note image files that were changed after they were measured."""
     if foreign := measurements.foreign_images():
         shown = ", ".join(f"{file.parent.name}/{file.name}" for file in foreign[:_NAMED])
         more = f" and {len(foreign) - _NAMED} more, which `srbench verify` lists" if len(foreign) > _NAMED else ""
-        yield f"Not shown, as they have changed since they were measured: {shown}{more}."
+        yield f"Not shown, because the files were changed after they were measured: {shown}{more}."
 
 
 def _missing(measurements: Measurements, scores: Scores) -> Iterator[str]:
-    """Missing values by metric and setting, and values that are not finite."""
+    """Note missing values by metric and setting, and non-finite values."""
     missing = Counter(
         f"{metric.title} of {row.setting.label}"
         for row in measurements.rows
@@ -104,42 +104,43 @@ def _missing(measurements: Measurements, scores: Scores) -> Iterator[str]:
         if metric.name not in row.values
     )
     if missing:
-        listed = ", ".join(f"{what} on {number_of(count, 'image')}" for what, count in missing.items())
+        listed = ", ".join(f"{column} on {number_of(count, 'image')}" for column, count in missing.items())
         yield f"Values are missing, and left out of the means: {listed}."
     unusable = [f"{line.not_finite} of {line.label}" for line in scores.lines if line.not_finite]
     if unusable:
-        reason = "is missing or not finite" if missing else "is not finite"
+        reason = "missing or non-finite" if missing else "non-finite"
         yield (
-            f"Images with a value that {reason} (an image equal to HR has an infinite PSNR), left out of the mean of "
-            f"that model and of all tests of that column: {', '.join(unusable)}."
+            f"Images with a {reason} value (an output equal to HR has an infinite PSNR) are left out of that model's "
+            f"mean and of all tests of that column: {', '.join(unusable)}."
         )
 
 
 def _hardware(measurements: Measurements) -> Iterator[str]:
     hardware = [invocation.hardware for run in measurements.runs for invocation in run.invocations]
     parts = ("cpu", "gpu", "device")
-    machines = sorted({", ".join(one[part] for part in parts if one.get(part)) for one in hardware})
+    machines = sorted({", ".join(facts[part] for part in parts if facts.get(part)) for facts in hardware})
     if len(machines) > 1:
-        yield f"Measured on different machines: times and memory cannot be compared: {'; '.join(machines)}."
+        yield f"Measured on different machines, so times and memory cannot be compared: {'; '.join(machines)}."
 
 
 def _environments(measurements: Measurements) -> Iterator[str]:
-    """Facts of the environment that differ between outputs, or between values."""
-    known = {key: of.facts for run in measurements.runs for key, of in run.folder.environments.items()}
+    """Note facts of the environment that differ between outputs, or between values."""
+    known = {key: record.facts for run in measurements.runs for key, record in run.folder.environments.items()}
     by_stage = {
         "Sampled": {row.sample.environment for row in measurements.rows},
         "Measured": {key for row in measurements.rows for key in row.measured_in},
     }
     for stage, keys in by_stage.items():
         facts = [known[key] for key in keys if key in known]
-        values = {name: sorted({of.get(name, "unset") for of in facts}) for name in dict.fromkeys(chain(*facts))}
+        names = dict.fromkeys(chain(*facts))
+        values = {name: sorted({environment.get(name, "unset") for environment in facts}) for name in names}
         differing = [f"{name} {' and '.join(texts)}" for name, texts in values.items() if len(texts) > 1]
         if differing:
             yield f"{stage} in different environments, so last digits may differ: {'; '.join(sorted(differing))}."
 
 
 def _runaways(measurements: Measurements) -> Iterator[str]:
-    """Outputs with values far outside [0, 1]."""
+    """Note outputs with values far outside [0, 1]."""
     by_label: dict[str, list[Row]] = {}
     for row in measurements.rows:
         if row.sample.runaway:
@@ -154,7 +155,7 @@ def _runaways(measurements: Measurements) -> Iterator[str]:
 
 
 def _seeds(measurements: Measurements) -> Iterator[str]:
-    """Seeds of the runs whose outputs are samples, if they differ."""
+    """Note different seeds of runs whose outputs are samples."""
     sampled = [run for run in measurements.runs if any(row.sample.drawn for row in run.rows)]
     seeds = [run.folder.manifest.protocol.seed for run in sampled]
     if len(set(seeds)) > 1:
@@ -170,7 +171,7 @@ def _too_few(scores: Scores) -> Iterator[str]:
 
 
 def _projected(measurements: Measurements) -> Iterator[str]:
-    """Models whose LR-PSNR says nothing about the network."""
+    """Note models whose LR-PSNR says nothing about the network."""
     labels = [model.label for model in measurements.models if model.projected]
     titles = [metric.title for metric in measurements.metrics if metric.leads and metric.group == "Consistency"]
     if labels and titles:
@@ -178,7 +179,7 @@ def _projected(measurements: Measurements) -> Iterator[str]:
 
 
 def _saturated(measurements: Measurements) -> Iterator[str]:
-    """Images whose PIQUE is as high as it can be, and so compares nothing."""
+    """Note images whose PIQUE is saturated and so cannot rank outputs."""
     metric = next((metric for metric in measurements.metrics if metric.name == "pique"), None)
     counts = Counter(
         row.setting.label
@@ -187,7 +188,7 @@ def _saturated(measurements: Measurements) -> Iterator[str]:
     )
     if metric and counts:
         listed = ", ".join(f"{label} on {number_of(count, 'image')}" for label, count in counts.items())
-        yield f"{metric.title} is saturated at {WORST_PIQUE}, its largest value, where it tells no outputs apart: {listed}."
+        yield f"{metric.title} is saturated at {WORST_PIQUE}, its largest value, and cannot rank outputs: {listed}."
 
 
 def _without_interval(scores: Scores) -> Iterator[str]:
@@ -198,10 +199,10 @@ def _without_interval(scores: Scores) -> Iterator[str]:
 
 
 def _other_samples(measurements: Measurements) -> Iterator[str]:
-    """Results made elsewhere with another number of samples than that of the run."""
-    asked = measurements.protocol.samples
-    counts = {row.setting.label: row.samples for row in measurements.rows if row.samples not in (1, asked)}
-    without = [metric.title for metric in measurements.metrics if is_of_samples(metric, asked)]
+    """Note precomputed results with a different number of samples than the run."""
+    requested = measurements.protocol.samples
+    counts = {row.setting.label: row.samples for row in measurements.rows if row.samples not in (1, requested)}
+    without = [metric.title for metric in measurements.metrics if is_of_samples(metric, requested)]
     if counts and without:
         listed = ", ".join(f"{label} {count}" for label, count in counts.items())
-        yield f"No {', '.join(without)} for models without {asked} samples per image: {listed}."
+        yield f"No {', '.join(without)} for models without {requested} samples per image: {listed}."

@@ -1,4 +1,4 @@
-"""Published rows below a measured table: those of the same data, scale and protocol."""
+"""Published results of the same data, scale and protocol, shown below the measured table."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from srbench.run_folder.protocol import Manifest
 
 TABLES = files("srbench.reporting") / "published.toml"
 DIFFERS = "≠"
-"""Text of a published number whose protocol is not that of the column."""
+"""Text of a cell whose published number has a different protocol than the column."""
 
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """One table of a publication, as in ``published.toml``."""
+    """A table of a publication, from ``published.toml``."""
 
     data: str
     """Name of the dataset, as in ``srbench list datasets``."""
     images: int
-    """Number of its images; a published mean is over all of them."""
+    """Number of images of the dataset; published means are over all of them."""
     scale: int
     source: str
     protocol: dict[str, str]
-    """Signatures by metric, without name and version, or a reason why there is none."""
+    """Signatures by metric, without name and version, or in words why there is none."""
     rows: dict[str, dict[str, str]]
     """Values as printed, by model and metric."""
     reprinted: str = ""
-    """Rows that the source took from elsewhere; empty: none."""
+    """Rows that the source reprinted from elsewhere, in words; empty: none."""
 
     @property
     def origin(self) -> str:
-        """Source, and which of its rows are reprinted."""
+        """Source, and which rows are reprinted."""
         return f"{self.source} (reprinted: {self.reprinted})" if self.reprinted else self.source
 
 
@@ -47,7 +47,7 @@ class _File:
 
 @dataclass(frozen=True)
 class PublishedCell:
-    """A number as it was printed, or the reason why it cannot stand in its column."""
+    """A number as printed, or ``≠`` with the reason why it is not comparable with its column."""
 
     text: str
     why: str = ""
@@ -55,7 +55,7 @@ class PublishedCell:
 
 @dataclass(frozen=True)
 class PublishedLine:
-    """One published row; it takes part in no ranking."""
+    """A published row, which is never ranked."""
 
     label: str
     cells: dict[str, PublishedCell]
@@ -71,29 +71,29 @@ class PublishedLine:
 
 @dataclass(frozen=True)
 class Published:
-    """Published numbers in a report."""
+    """Published rows of a report."""
 
     lines: tuple[PublishedLine, ...] = ()
     notes: tuple[str, ...] = ()
-    """Sources of the lines, differences of their protocols, and why there are no others."""
+    """Sources of the rows, differences of protocols, and why tables were left out."""
 
 
 def read_tables() -> tuple[PublishedTable, ...]:
-    """Published tables that come with srbench."""
+    """Read the published tables that come with srbench."""
     return load_toml(TABLES, _File).table
 
 
 def published_rows(manifest: Manifest, metrics: Sequence[MetricFacts], tables: Sequence[PublishedTable]) -> Published:
-    """Published rows of the same data and scale, if at least one of their numbers has the protocol of its column."""
+    """Return published rows of the same data and scale that have at least one number of the same protocol."""
     protocol = manifest.protocol
-    ours = [one for one in tables if (one.data, one.scale) == (protocol.dataset, protocol.scale)]
-    if not ours:
-        return Published((), (f"No published table is of {protocol.dataset} at scale {protocol.scale}.",))
+    matching = [table for table in tables if (table.data, table.scale) == (protocol.dataset, protocol.scale)]
+    if not matching:
+        return Published((), (f"No published table for {protocol.dataset} at scale {protocol.scale} is known.",))
     lines: list[PublishedLine] = []
     notes = []
-    for table in ours:
-        if other := _other_data(manifest, table) or _other_protocol(metrics, table):
-            notes.append(f"Not shown, as none of its numbers can be compared: {table.origin}. {other}")
+    for table in matching:
+        if reason := _other_data(manifest, table) or _other_protocol(metrics, table):
+            notes.append(f"Not shown, because none of its numbers can be compared: {table.origin}. {reason}")
             continue
         for label, values in table.rows.items():
             cells = {}
@@ -111,7 +111,7 @@ def published_rows(manifest: Manifest, metrics: Sequence[MetricFacts], tables: S
 
 
 def difference(metric: MetricFacts, table: PublishedTable) -> str:
-    """Difference between the protocols of a published and a measured column; empty if there is none."""
+    """Describe the difference between the protocols of a published and a measured column; empty if there is none."""
     name, _, here = re.sub(r"\|v\d+(?=\||$)", "", metric.signature).partition("|")
     stated = table.protocol.get(metric.name, "")
     if name == metric.name.upper().replace("_", "-") and here == stated:
@@ -120,21 +120,21 @@ def difference(metric: MetricFacts, table: PublishedTable) -> str:
 
 
 def _other_data(manifest: Manifest, table: PublishedTable) -> str:
-    """Difference between the images of a run and of a table; empty if there is none."""
+    """Describe the difference between the images of a run and of a published table; empty if there is none."""
     protocol = manifest.protocol
     if protocol.crop is not None:
-        return f"It is of whole images; here the central {protocol.crop} x {protocol.crop} are measured."
+        return f"It covers whole images; here only the central {protocol.crop} x {protocol.crop} are measured."
     if len(manifest.images) != table.images or manifest.scope != manifest.images:
-        return f"It is of all {table.images} images; here {len(manifest.scope)} are measured."
+        return f"It covers all {table.images} images; here {len(manifest.scope)} are measured."
     if protocol.lr != MATLAB_BICUBIC:
         return f"Its LR images are {MATLAB_BICUBIC}; here they are {protocol.lr}."
     return ""
 
 
 def _other_protocol(metrics: Sequence[MetricFacts], table: PublishedTable) -> str:
-    """Differences of all columns that both have; empty if one column has the same protocol."""
+    """Describe the differences of all shared columns; empty if at least one has the same protocol."""
     there = [metric for metric in metrics if metric.name in table.protocol]
     if not there:
         return "It has none of the metrics that are measured here."
-    ways = [f"{metric.title}: {difference(metric, table)}" for metric in there]
-    return "" if any(not difference(metric, table) for metric in there) else f"{'; '.join(ways)}."
+    differences = [f"{metric.title}: {difference(metric, table)}" for metric in there]
+    return "" if any(not difference(metric, table) for metric in there) else f"{'; '.join(differences)}."

@@ -1,4 +1,4 @@
-"""The rule of significance: which rows of a column are best. Reports, matrices and the index all use it."""
+"""The rule that decides which rows of a column are best, shared by reports, matrices and the index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RULE = (
     "{bold}: the best mean and every mean that is not significantly worse (paired permutation test over the images, "
     "Holm's correction, p {less} 0.05); no row is bold if none is significantly worse."
 )
-"""Rule for a reader; a format string for the word in bold and the sign for "less"."""
+"""The rule in words; a format string for the word in bold and the less-than sign."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Best:
     leader: int | None = None
     """Row with the best mean; None if the metric has no direction or the rows have no image in common."""
     means: dict[int, float] = field(default_factory=dict)
-    """Means of all rows that take part, over the images that all of them share."""
+    """Means of the compared rows, over the images that all of them share."""
     p: dict[int, float] = field(default_factory=dict)
-    """p of every row but the leader against the leader, after Holm's correction for all of these."""
+    """p of every other row against the leader, after Holm's correction."""
     images: int = 0
     """Number of images that all rows share."""
 
@@ -38,21 +38,21 @@ class Best:
 
     @property
     def rows(self) -> list[int]:
-        """Rows to be bold: the leader and those not significantly worse; none if that would be every row."""
+        """Rows in bold: the leader and the rows not significantly worse; none if that would be every row."""
         return [] if self.leader is None or len(self.alike) == len(self.p) else sorted([self.leader, *self.alike])
 
     @property
     def fewest(self) -> int:
-        """Least number of images with which a row can be significantly worse."""
+        """Smallest number of images with which a row can be significantly worse."""
         return fewest_images(len(self.p))
 
 
 def best_rows(columns: Mapping[int, pd.Series[float]], metric: MetricFacts) -> Best:
-    """Best rows of a column, each given by its values (means over samples) indexed by image.
+    """Find the best rows of a column, given the values (means over samples) of each row indexed by image.
 
     A row is worse than the leader if p < 0.05 in a paired permutation test over the images, after Holm's correction for
-    all comparisons with the leader. An image for which any row has no finite value is left out for all; a row without
-    any finite value takes no part.
+    all comparisons with the leader. An image without a finite value in some row is left out for all rows; a row without
+    any finite value is not compared.
     """
     finite = {row: values[np.isfinite(values)] for row, values in columns.items()}
     rows = [row for row, values in finite.items() if len(values)]
@@ -68,6 +68,6 @@ def best_rows(columns: Mapping[int, pd.Series[float]], metric: MetricFacts) -> B
     return Best(
         rows[place],
         {row: float(mean) for row, mean in zip(rows, means, strict=True)},
-        {row: float(one) for row, one in zip(others, p, strict=True)},
+        {row: float(p_value) for row, p_value in zip(others, p, strict=True)},
         len(values),
     )

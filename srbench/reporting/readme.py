@@ -1,4 +1,4 @@
-"""Summary of a run that a README can carry, in Markdown."""
+"""Markdown summary of a run for a README."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from srbench.words import number_of
 
 
 def readme(run: Path) -> str:
-    """The answer, one row for each model, the command that made them, and where the report is.
+    """Return the answer, the table with one row per model, the notes, the commands and a link to the report.
 
-    Raises SRBenchError if the folder is no run or has no measured rows.
+    Raises SRBenchError if the folder is no run or has no results.
     """
     measurements = read_runs([run])
     scores = scores_of(measurements)
     protocol = measurements.protocol
-    commands = dict.fromkeys(one.command for one in measurements.runs[0].invocations)
+    commands = dict.fromkeys(invocation.command for invocation in measurements.runs[0].invocations)
     report = run / FOLDER / "report.md"
     images = number_of(len(measurements.images), "image")
     parts = [

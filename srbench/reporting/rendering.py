@@ -1,4 +1,4 @@
-"""Templates of reports and pages: Markdown and LaTeX, in which filters escape the names of users, and HTML."""
+"""Templates of reports and pages: Markdown and LaTeX, where filters escape text from users, and autoescaped HTML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDS: dict[str, dict[str, str]] = {
     "md": {"bold": "**Bold**", "less": "<"},
     "tex": {"bold": r"\textbf{Bold}", "less": "$<$"},
 }
-"""Words of the rule of significance."""
+"""Arguments of ``ranking.RULE`` by format."""
 _FILTERS: dict[str, dict[str, Any]] = {
     "html": {},
     "md": {"escape": markdown.escape, "code": markdown.code, "block": markdown.block},
@@ -35,11 +35,11 @@ _TEX: Any = {
     "comment_start_string": "<#",
     "comment_end_string": "#>",
 }
-"""Marks of a LaTeX template, where braces are LaTeX."""
+"""Delimiters of LaTeX templates, in which braces belong to LaTeX."""
 
 
 def rendered(template: str, **facts: object) -> str:
-    """Text of a template with some facts, ``header`` and the rules of the table."""
+    """Render a template with ``facts``, our functions and the rules of the table."""
     kind = template.split(".")[1]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("srbench.reporting"),
@@ -62,11 +62,11 @@ def rendered(template: str, **facts: object) -> str:
 
 
 def source(name: str) -> str:
-    """Text of a style or a script among the templates."""
+    """Return the text of a style sheet or script in the templates folder."""
     return (files("srbench.reporting") / "templates" / name).read_text(encoding="utf-8")
 
 
 def style_and_script(styles: Sequence[str], scripts: Sequence[str]) -> dict[str, object]:
-    """``style`` and ``script`` of a page from files among the templates, and the ``hashes`` that its policy states."""
+    """Return ``style`` and ``script`` of a page, joined from files, and their ``hashes`` for its security policy."""
     style, script = ("\n".join(map(source, names)) for names in (styles, scripts))
     return {"style": Markup(style), "script": Markup(script), "hashes": hashes(style, script)}

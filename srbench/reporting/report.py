@@ -1,6 +1,6 @@
-"""Report of one run, or of several in one table: Markdown, HTML, LaTeX and CSV.
+"""The report of one run, or of several runs in one table: Markdown, HTML, LaTeX and CSV.
 
-A pure function of the folders: the same rows, manifests and images give the same bytes.
+A report is a pure function of the run folders: the same records, manifests and images give the same bytes.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from srbench.terminal.progress import Progress, silent
 from srbench.words import unknown
 
 FORMATS = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}
-"""File to open of every format."""
+"""File to open, by format."""
 EMBEDDED = 3
-"""Images of the run in report.md, spread evenly over the list."""
+"""Number of images shown in report.md, spread evenly over the list."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Files that were written, and their table."""
+    """The files of a report, and its table."""
 
     files: list[Path]
-    """Files to open, at most one per format, in the order of the formats."""
+    """Files to open, one per format, in the order of FORMATS."""
     scores: Scores
     answer: list[str]
-    """Result in two or three sentences."""
+    """The result in a few sentences."""
     protocol: str
     """The protocol in one line."""
     votes: VoteSection | None
-    """Section on the votes of people, if there are any."""
+    """Section on people's votes, if there are any."""
     unshown_votes: list[str]
     """Notes on votes that cannot be shown."""
 
@@ -70,19 +70,28 @@ def write_report(
     runs_code: bool = False,
     progress: Progress = silent,
 ) -> Report:
-    """Write the report of the runs in ``folders`` as the folder ``out``, by default ``report`` in that of the only run.
+    """Write the report of one run, or of several runs in one table.
 
-    The report that stands there is replaced as a whole, unless it is the same already. ``md`` is report.md with plots
-    and images; ``html`` is report.html, which links the images or, as ``single_file``, embeds those of at most ``most``
-    images and stays below 8 MB; ``tex`` is table.tex, with ``intervals`` on a line below each row; ``csv`` is table.csv and
-    rows.csv. ``published`` adds rows of published tables below the measured ones if data, scale and protocol agree. If
-    another process is writing the run, the report shows the rows that were there when it began.
-    ``runs_code`` allows code that the run names to be loaded: metrics in files, for their maps.
-    ``progress`` is called for every image whose strips, grids and maps are made.
-    Differences are plotted from ``baseline``, such as ``bicubic`` or ``srflow-t0.8``; by default the first row.
-    Raises ReportError for an unknown format or baseline, for several runs without ``out``, if their protocols disagree,
-    and if ``out`` holds anything but the unchanged files of a report; SRBenchError if a folder is no run or has no
-    measured rows yet.
+    An existing report is replaced as a whole, unless it is up to date. If another process is writing the run, the
+    report shows the records at the time it began.
+
+    Args:
+        folders: Run folders.
+        formats: ``md`` writes report.md with plots and images, ``html`` report.html, ``tex`` table.tex, ``csv``
+            table.csv and rows.csv.
+        out: Folder of the report; by default ``report`` in the folder of a single run.
+        single_file: Embed images in report.html, which stays below 8 MB, instead of linking to them.
+        most: Embed at most this many images of the run.
+        baseline: Row that plots subtract from every row, such as ``bicubic`` or ``srflow-t0.8``; by default the first.
+        published: Add published results for the same data, scale and protocol below the table.
+        intervals: Print intervals in table.tex, on a line below each row.
+        runs_code: Permit loading code that the run names: metrics in files, for their maps.
+        progress: Called for every image whose strips, grids and maps are made.
+
+    Raises:
+        ReportError: A format or baseline is unknown, several runs are given without ``out`` or with different
+            protocols, or ``out`` has files that srbench did not write or that were changed.
+        SRBenchError: A folder is no run, or has no results yet.
     """
     if unknown_formats := [name for name in formats if name not in FORMATS]:
         raise ReportError(f"unknown format {unknown_formats[0]!r}; choose from {', '.join(FORMATS)}")
@@ -107,7 +116,7 @@ def write_report(
     with replacing(place) as draft, ThreadPoolExecutor(1) as pool:
         draft.listing.records, draft.listing.images, draft.listing.choices, draft.listing.code = made_from
         images = None
-        if {"md", "html"} & set(formats):  # beside the statistics: scipy and matplotlib take long to import
+        if {"md", "html"} & set(formats):  # in parallel with the statistics: scipy and matplotlib take long to import
             images = pool.submit(write_images, measurements, draft, progress, runs_code=runs_code)
         report = _report(measurements, files, choices)
         _make_report(measurements, report, draft, choices, formats, baseline_row, images)
@@ -115,7 +124,7 @@ def write_report(
 
 
 def _report(measurements: Measurements, files: list[Path], choices: Choices) -> Report:
-    """The table of a report, and what it says."""
+    """Compute the table of a report and its conclusions."""
     scores = scores_of(measurements)
     if choices.published:
         scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
@@ -126,13 +135,13 @@ def _report(measurements: Measurements, files: list[Path], choices: Choices) -> 
 
 
 def images_of(measurements: Measurements) -> str:
-    """Digest of which images are there and are those of their records: a report shows no others."""
+    """Return a digest of which saved images exist and match their records: only these are shown."""
     pairs = [measurements.pair(name) is not None for name in measurements.images]
     return digest("images", pairs, [len(measurements.outputs(row)) for row in measurements.rows])
 
 
 def renew_report(run: Path, progress: Progress = silent) -> None:
-    """Write the report of a run, with the choices of the last one, unless that is of the records and images of now."""
+    """Write the report of a run again, with its previous choices, unless it is up to date."""
     listing = read_listing(run / FOLDER)
     if listing is None:
         write_report([run], progress=progress)
@@ -153,7 +162,7 @@ def _make_report(
     baseline: int,
     images: Future[list[str]] | None,
 ) -> None:
-    """Write all files of a report but its ``images``, which are being written unless no format shows them."""
+    """Write all files of a report, except ``images``, which another thread writes (None if no format shows images)."""
     scores = report.scores
     facts = {
         "measurements": measurements,
@@ -182,13 +191,13 @@ def _make_report(
         )
     for name, text in texts.items():
         draft.write(name, text.encode())
-    if "html" in formats:  # last, as it links to the others
+    if "html" in formats:  # last, because it links to the other files
         text = page(measurements, scores, draft, plots, facts, choices)
         draft.write("report.html", text.encode())
 
 
 def _baseline(measurements: Measurements, name: str | None) -> int:
-    """Row of a setting by its name, ``srflow-t0.8``; the first row by default. Raises ReportError."""
+    """Return the row of a setting by its name, such as ``srflow-t0.8``; by default the first. Raises ReportError."""
     names = [setting.folder for setting in measurements.settings]
     if name is not None and name not in names:
         raise ReportError(unknown("baseline", name, names))
@@ -218,10 +227,10 @@ def _markdown(
 
 
 def _costs(rows: Sequence[Row]) -> list[list[str]]:
-    """Time and memory: headers, then a line per model and temperature."""
+    """Return the table of time and memory: headers, then a row per model and temperature."""
     lines = [["model", "samples", "seconds per image", "metrics, seconds", "peak memory, MB"]]
-    for label, found in groupby(rows, key=lambda row: row.setting.label):
-        group = list(found)
+    for label, rows_of_setting in groupby(rows, key=lambda row: row.setting.label):
+        group = list(rows_of_setting)
         memory = [row.sample.peak_memory_mb for row in group if row.sample.peak_memory_mb is not None]
         seconds = fmean(row.sample.seconds / row.samples for row in group), fmean(row.metric_seconds for row in group)
         samples, peak = str(max(row.samples for row in group)), f"{max(memory):.0f}" if memory else "–"

@@ -1,4 +1,4 @@
-"""Table of scores: text and interval of every cell, and which are bold, the same in every format."""
+"""The table of scores, the same in every format: text and interval of every cell, and which cells are bold."""
 
 from __future__ import annotations
 
@@ -30,70 +30,70 @@ if TYPE_CHECKING:  # ``srbench measure`` prints its table without pandas, which 
 
 @dataclass(frozen=True)
 class Cell:
-    """One metric of one line."""
+    """The value of a metric in a row."""
 
     mean: float
     low: float
-    """Lower end of the 95 % interval of the mean; NaN if there is none."""
+    """Lower end of the 95 % interval of the mean; NaN for too few images."""
     high: float
     is_best: bool
-    """True for the best mean among models, and those not significantly worse: set in bold."""
+    """True for the best mean among models, and for means not significantly worse; printed in bold."""
     text: str
-    """Mean with the decimals worth printing."""
+    """The mean, rounded to the digits of the metric."""
     interval: str
-    """``21.43–24.05``, ``-1.3 to 8.9``; empty if there is none, or it has no width."""
+    """``21.43–24.05`` or ``-1.3 to 8.9``; empty if there is no interval, or its width is 0."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One model at one temperature."""
+    """A row of the table: a model at one temperature."""
 
     setting: Setting
     cells: dict[str, Cell]
     """Cells by metric, in the order of the table."""
     images: int
     not_finite: int
-    """Images with a value that is not finite, which counts in no mean."""
+    """Number of images with a non-finite value, which means leave out."""
     is_projected: bool = False
-    """True if the outputs are projected onto the images that downscale to LR."""
+    """True if outputs are projected onto LR, so that they downscale to it."""
 
     @property
     def label(self) -> str:
-        """Model and temperature for a reader."""
+        """Model and temperature, such as ``srflow τ=0.8``."""
         return self.setting.label
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Table of means: a column for every metric, a line for every model and temperature."""
+    """The table of means: a column per metric, a row per model and temperature."""
 
     metrics: tuple[MetricFacts, ...]
     lines: tuple[Line, ...]
     best: dict[str, Best]
-    """Best lines of every metric."""
+    """Best rows of every metric."""
     families: Families
     table: ResultTable
     """Values behind the means."""
     summary: pd.DataFrame
     """Means and intervals, as in table.csv."""
     left_out: str = ""
-    """Sentence on measured columns that say nothing and are not shown; empty if there are none."""
+    """Sentence on measured but uninformative columns, which are not shown; else empty."""
     published: Published = field(default_factory=Published)
-    """Published rows below the table, which were not measured here."""
+    """Published results below the table."""
 
     @property
     def competing(self) -> list[Line]:
-        """Lines that stand for their models, which come first in every format."""
+        """Rows that represent their models; they come first in every format."""
         return [self.lines[row] for row in self.families.models]
 
     @property
     def variants(self) -> list[Line]:
-        """All other lines, folded below."""
+        """All other rows, shown below."""
         return [self.lines[row] for row in self.families.variants]
 
     @property
     def family_columns(self) -> dict[str, list[str] | list[bool]]:
-        """Columns of table.csv: the model of every line, and whether the line stands for it."""
+        """Columns of table.csv: the family of every row, and whether the row represents it."""
         labels = list(dict.fromkeys(line.setting.model for line in self.lines))
         return {
             "family": [labels[model] for model in self.families.model_of],
@@ -101,24 +101,26 @@ class Scores:
         }
 
     def column(self, metric: str) -> list[Cell]:
-        """Cells of a metric, one per line. Raises KeyError if it was not measured."""
+        """Return the cells of a metric, one per row. Raises KeyError if it was not measured."""
         return [line.cells[metric] for line in self.lines]
 
 
 def scores_of(measurements: Measurements) -> Scores:
-    """Scores of one run, or of several in one table."""
+    """Compute the scores of one run, or of several runs in one table."""
     return score(measurements.table(), measurements.metrics, measurements.models)
 
 
 def score(table: ResultTable, metrics: Sequence[MetricFacts], models: Sequence[ModelFacts] = ()) -> Scores:
-    """Scores of a table, from the facts of its metrics and models."""
+    """Compute the scores of tidy values."""
     from srbench.reporting.families import families_of
     from srbench.reporting.ranking import best_rows
 
     metrics, left_out = informative(metrics, {metric.name: table.columns(metric.name) for metric in metrics})
     metrics = distinct(metrics)
     summary = table.summary()
-    settings = [Setting(model, None if math.isnan(heat) else heat) for model, heat in summary.index]
+    settings = [
+        Setting(model, None if math.isnan(temperature) else temperature) for model, temperature in summary.index
+    ]
     families = families_of(settings, models)
     projected = {model.label for model in models if model.projected}
     best = {}
@@ -139,26 +141,26 @@ def score(table: ResultTable, metrics: Sequence[MetricFacts], models: Sequence[M
 def informative(
     metrics: Sequence[MetricFacts], columns: Mapping[str, Iterable[Iterable[float]]]
 ) -> tuple[Sequence[MetricFacts], str]:
-    """Columns that say something, and a sentence on the others: a diversity that is 0 in every row.
+    """Drop metrics of diversity that are 0 in every row; return the remaining metrics and a sentence on the dropped.
 
-    ``columns`` are the values of each metric, row by row. If no column says anything, all stay.
+    ``columns`` are the values of each metric, row by row. If no metric would remain, all do.
     """
-    silent = [
+    dropped = [
         metric
         for metric in metrics
         if metric.group == "Diversity" and not any(value for row in columns[metric.name] for value in row)
     ]
-    if not silent or len(silent) == len(metrics):
+    if not dropped or len(dropped) == len(metrics):
         return metrics, ""
-    titles = joined([metric.title for metric in silent])
-    is_zero = "is left out: it is" if len(silent) == 1 else "are left out: they are"
-    return [metric for metric in metrics if metric not in silent], (
+    titles = joined([metric.title for metric in dropped])
+    is_zero = "is left out: it is" if len(dropped) == 1 else "are left out: they are"
+    return [metric for metric in metrics if metric not in dropped], (
         f"{titles} {is_zero} 0 everywhere, as no model draws samples that differ."
     )
 
 
 def distinct(metrics: Sequence[MetricFacts]) -> list[MetricFacts]:
-    """Metrics whose titles differ: equal ones are followed by what their signatures do not share, ``PSNR (Y) crop4``."""
+    """Make titles unique by appending the parts in which signatures differ, as in ``PSNR (Y) crop4``."""
     titled = []
     for metric in metrics:
         alike = [other.signature.split("|") for other in metrics if other.title == metric.title]
@@ -168,27 +170,27 @@ def distinct(metrics: Sequence[MetricFacts]) -> list[MetricFacts]:
 
 
 def printed(value: float, metric: MetricFacts) -> str:
-    """A value with the decimals worth printing; ``inf`` as it is, a dash for NaN."""
+    """Format a value with the digits of its metric; NaN is a dash."""
     return "–" if math.isnan(value) else f"{value:.{metric.digits}f}"
 
 
 def header(metric: MetricFacts) -> str:
-    """Title and direction: ``LPIPS ↓``; ``sigma`` has none."""
+    """Return title and direction of a metric: ``LPIPS ↓``, or ``sigma``, which has no direction."""
     return f"{metric.title} {('', '↑', '↓')[metric.direction]}".rstrip()
 
 
 def p_text(value: float) -> str:
-    """A p value: ``0.031``, ``< 0.001``."""
+    """Format a p value: ``0.031`` or ``< 0.001``."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def joined(names: Sequence[str]) -> str:
-    """Names in a sentence: ``a, b and c``; empty for none."""
+    """Join names for a sentence: ``a, b and c``; empty for no names."""
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def empty_table(names: Sequence[str], metrics: Sequence[MetricFacts], title: str = "", caption: str = "") -> Table:
-    """Table for the terminal without rows: columns for what a row is named by, then one per metric."""
+    """Return a table for the terminal without rows: columns ``names``, then a column per metric."""
     table = Table(
         box=SIMPLE_HEAD,
         collapse_padding=True,
@@ -210,7 +212,7 @@ def empty_table(names: Sequence[str], metrics: Sequence[MetricFacts], title: str
 
 
 def measured_table(measured: Measured) -> Table:
-    """Table of ``srbench measure`` for the terminal: a row per image, and the means."""
+    """Return the table of ``srbench measure`` for the terminal: a row per image, and the means."""
     sets = [f"{header(metric)} {printed(measured.sets[metric.name], metric)}" for metric in measured.set_metrics]
     values = {
         metric.name: [[measured.of_image(image, metric.name) for image in measured.values]]
@@ -235,7 +237,7 @@ def measured_table(measured: Measured) -> Table:
 
 
 def terminal_table(scores: Scores) -> Table:
-    """Table for the terminal, without intervals: one row for each model, then the variants."""
+    """Return the table for the terminal, without intervals: one row per model, then the variants."""
     table = empty_table(["model"], scores.metrics)
     table.add_column("n", justify="right", no_wrap=True)
     for title, lines in (("", scores.competing), ("variants", scores.variants)):
@@ -253,7 +255,7 @@ def terminal_table(scores: Scores) -> Table:
 
 
 def markdown_table(scores: Scores, lines: Sequence[Line]) -> str:
-    """Table of the means of some lines in Markdown, the best in bold; published rows stand below the models."""
+    """Return a Markdown table of the means of some rows, the best in bold, with published rows below the models."""
     cells = [
         [
             markdown.escape(line.label),
@@ -268,7 +270,7 @@ def markdown_table(scores: Scores, lines: Sequence[Line]) -> str:
 
 
 def interval_table(scores: Scores) -> str:
-    """Table of the 95 % intervals of the means in Markdown; empty if there are none."""
+    """Return a Markdown table of the 95 % intervals of all rows; empty if there are none."""
     lines = [
         [markdown.escape(line.label), *(cell.interval for cell in line.cells.values())]
         for line in (*scores.competing, *scores.variants)

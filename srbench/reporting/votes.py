@@ -1,4 +1,4 @@
-"""Votes of people in a report: a sentence of the answer, and a section with two tables and remarks."""
+"""People's votes in a report: a sentence of the answer, and a section with two tables and remarks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from srbench.voting.words import CAPTION, agreement_table, remarks, sentence, st
 
 @dataclass(frozen=True)
 class VoteSection:
-    """What a report shows of the votes of its run."""
+    """The section of a report on the votes of its run."""
 
     sentence: str
     caption: str
     tables: tuple[list[list[str]], ...]
-    """Models and metrics: rows of text, the header first."""
+    """Strengths of models, and agreement of metrics: rows of text, the header first."""
     remarks: list[str]
 
     @property
@@ -31,9 +31,9 @@ class VoteSection:
 
 
 def vote_section(measurements: Measurements) -> tuple[VoteSection | None, list[str]]:
-    """Section on the votes of a report's only run, and notes if it has votes that cannot be shown.
+    """Return the section on the votes of a report's single run, and notes on votes that cannot be shown.
 
-    None without votes and in a report of several runs.
+    The section is None without votes, and in a report of several runs.
     """
     if len(measurements.runs) > 1:
         return None, []

@@ -1,11 +1,11 @@
-"""The files of a run folder: manifest, records, checksums, and the results in them."""
+"""Run folders: manifest, records, checksums, and the results computed from them."""
 
 from srbench.interfaces import SRBenchError
 
 
 class RunFolderError(SRBenchError):
-    """A run folder that cannot be read, written or merged."""
+    """Raised for a run folder that cannot be read, written or merged."""
 
 
 class NothingMeasuredError(RunFolderError):
-    """A run folder without a measured row."""
+    """Raised for a run folder without results."""

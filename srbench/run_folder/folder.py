@@ -1,7 +1,7 @@
-"""The folder of a run: its manifest, records and images, and the lock of whoever writes into it.
+"""A run folder: its manifest, its current records, and the paths of its images.
 
-File names follow from the names of models and images, which are checked when they are read, so nothing outside the
-folder is ever touched. An image counts only if its file has the sha256 of its record.
+Paths are built from names of models and images, which are checked when they are read, so nothing outside the folder is
+ever touched. A saved image is valid only if its file has the SHA-256 of its record.
 """
 
 from __future__ import annotations
@@ -29,24 +29,25 @@ from srbench.run_folder.records import (
 
 IMAGES = "images"
 SUMS = "SHA256SUMS"
-"""The file that ``sha256sum -c`` checks and any tool can sign."""
+"""Checksum file in the format of ``sha256sum -c``."""
 LOCK = ".lock"
 REPORT_LOCK = ".report.lock"
-"""The lock of those who write a report, while another process may be writing rows."""
+"""Lock of the process that writes the report; records have a lock of their own."""
 
 
 def score_key(sample: SampleRecord, metric: MetricFacts) -> str:
-    """Key of a value: digest of all that determines it."""
+    """Return the key of a value: a digest of everything that determines it."""
     return score_keys(sample, [metric])[0]
 
 
 def score_keys(sample: SampleRecord, metrics: Iterable[MetricFacts]) -> list[str]:
-    """Keys of the values of several metrics, which share what is known of the sample."""
-    return digests(("score", sample.key, [output.pixels for output in sample.outputs]), (one.digest for one in metrics))
+    """Return the keys of several metrics' values; faster than ``score_key`` for each."""
+    facts = ("score", sample.key, [output.pixels for output in sample.outputs])
+    return digests(facts, (metric.digest for metric in metrics))
 
 
 def is_kept(file: Path, known: ImageDigest | None) -> bool:
-    """True if a file exists, is no link, and is byte for byte the image of its record."""
+    """Return whether a file exists, is no link, and has the SHA-256 of its record."""
     try:
         return known is not None and not file.is_symlink() and sha256_file(file) == known.sha256
     except OSError:
@@ -54,30 +55,30 @@ def is_kept(file: Path, known: ImageDigest | None) -> bool:
 
 
 IsKept = Callable[[Path, ImageDigest | None], bool]
-"""``is_kept``, or what remembers its answers."""
+"""``is_kept``, or a function that caches its answers."""
 
 
 @dataclass
 class RunFolder:
-    """The manifest and the current records of a run folder, read once. ``Journal`` writes."""
+    """The manifest and current records of a run folder, read once. Only ``Journal`` writes."""
 
     path: Path
     manifest: Manifest
     known: dict[str, ImageRecords] = field(default_factory=dict)
-    """Current records by image, of this or other code, weights and data."""
+    """Latest records by image, including those of earlier code, weights and data."""
     environments: dict[str, EnvironmentRecord] = field(default_factory=dict)
-    """Environments of its lines by their keys."""
+    """Environments of the records, by key."""
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """Read a run folder, in which another process may be writing meanwhile.
+        """Read a run folder, while another process may be writing into it.
 
-        Raises RunFolderError if it holds no run, a line is damaged, or something else is in the place of a file.
+        Raises RunFolderError if there is no run, a line is damaged, or a link, pipe or folder has the name of a file.
         """
         check_files(path)
         if not is_run(path):
-            read_manifest(path)  # its error says that there is no run
-        # Read in reverse write order, so that a score's sample is always there.
+            read_manifest(path)  # raises: there is no run
+        # Read in reverse write order, so that a score's sample is always found.
         files = [list(records.read(path, kind)) for kind in reversed(records.KINDS)]
         folder = cls(path, read_manifest(path))
         for lines in reversed(files):
@@ -85,7 +86,7 @@ class RunFolder:
         return folder
 
     def take(self, lines: Iterable[Line]) -> None:
-        """Let records count that are in the files."""
+        """Add records that are already on disk."""
         for record in lines:
             if isinstance(record, EnvironmentRecord):
                 self.environments[record.key] = record
@@ -93,13 +94,14 @@ class RunFolder:
                 self.known.setdefault(record.image, ImageRecords()).take(record)
 
     def of(self, image: str) -> ImageRecords:
-        """The current records of an image; empty ones if it has none."""
+        """Return the current records of an image, empty if it has none."""
         return self.known.get(image, ImageRecords())
 
     def sample_key(self, setting: Setting, pair_key: str, source: str) -> str:
-        """Key of a model's outputs for a pair: digest of all that determines the images. Raises KeyError.
+        """Return the key of a model's outputs for a pair: a digest of everything that determines the images.
 
-        ``source`` is the digest of the files of precomputed results, empty for other models.
+        ``source`` is the digest of the files of precomputed results, "" for models that run. Raises KeyError for an
+        unknown model.
         """
         protocol, model = self.manifest.protocol, self.manifest.model(setting.model)
         determined_by = [protocol.scale, protocol.samples, protocol.seed, protocol.tile]
@@ -107,9 +109,9 @@ class RunFolder:
         return digest("sample", model.digest, source, pair_key, setting.temperature, *determined_by, *rounded)
 
     def sample(self, setting: Setting, image: str, pair_key: str | None = None) -> SampleRecord | None:
-        """The record of a setting, failed ones too; None if it is of another model or pair than the folder has now.
+        """Return the record of a setting, even if it failed; None if it was made with an earlier model or pair.
 
-        ``pair_key`` is the key of a pair that will replace the present one.
+        ``pair_key`` is the key of a pair that will replace the current pair.
         """
         known = self.of(image)
         record = known.samples.get(setting)
@@ -119,38 +121,38 @@ class RunFolder:
         return record if record.key == self.sample_key(setting, key, record.source) else None
 
     def planned_samples(self) -> Iterator[SampleRecord]:
-        """Records of all that was asked for, failed ones too, setting by setting in the order of the manifest."""
+        """Yield the records of all requested items, failed or not, setting by setting in the order of the manifest."""
         for setting in self.manifest.settings:
-            found = (self.sample(setting, image) for image in self.manifest.planned(setting))
-            yield from (record for record in found if record is not None)
+            records = (self.sample(setting, image) for image in self.manifest.planned(setting))
+            yield from (record for record in records if record is not None)
 
     def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:
-        """The record of a value, failed ones too."""
+        """Return the record of a value, even if it failed."""
         return self.scores_of(sample, [metric])[0]
 
     def scores_of(self, sample: SampleRecord, metrics: Sequence[MetricFacts]) -> list[ScoreRecord | None]:
-        """Records of the values of some metrics, failed ones too."""
+        """Return the records of the values of some metrics, failed or not; None for a missing record."""
         known = self.of(sample.image).scores
         keys = zip(score_keys(sample, metrics), metrics, strict=True)
         return [known.get((key, sample.model, metric.name)) for key, metric in keys]
 
     def scores(self, sample: SampleRecord) -> list[ScoreRecord]:
-        """Records of all its values, failed ones too."""
+        """Return the existing records of all metrics' values, failed or not."""
         return [score for score in self.scores_of(sample, self.manifest.metrics) if score is not None]
 
     def pair_files(self, image: str) -> tuple[Path, Path]:
-        """Paths of the LR and HR file of an image, kept or not."""
+        """Return the paths of the LR and HR file of an image, saved or not."""
         return self.path / f"{IMAGES}/lr/{image}.png", self.path / f"{IMAGES}/hr/{image}.png"
 
     def output_files(self, sample: SampleRecord, kept: int | None = None) -> list[Path]:
-        """Paths of the kept outputs of a record, in order; or of so many, if it has them."""
+        """Return the paths of the saved outputs of a record, or of its first ``kept`` outputs, saved or not."""
         count = sample.kept if kept is None else min(kept, len(sample.outputs))
         start = f"{IMAGES}/{sample.setting.folder}/{sample.image}"
         endings = [f"_sample{number}" for number in range(count)] if sample.drawn else [""] * count
         return [self.path / f"{start}{ending}.png" for ending in endings]
 
     def pair(self, image: str, is_kept: IsKept = is_kept) -> tuple[Path, ...] | None:
-        """LR and HR file of an image, without HR the former alone; None unless they are the images of their record."""
+        """Return the LR and HR file of an image (only LR without HR); None unless they match their record."""
         record = self.of(image).pair
         if record is None or record.failed:
             return None
@@ -164,17 +166,17 @@ class RunFolder:
         return not pairs or any(pair.hr is not None for pair in pairs)
 
     def outputs(self, sample: SampleRecord, is_kept: IsKept = is_kept) -> list[Path]:
-        """Files of the kept outputs of a record; an empty list if one of them is missing or another image."""
+        """Return the files of the saved outputs of a record; an empty list if one is missing or was changed."""
         files = self.output_files(sample)
         return files if all(map(is_kept, files, sample.outputs)) else []
 
     def lacks_outputs(self, sample: SampleRecord) -> bool:
-        """True if an output that has to be kept of a record was not kept, is missing, or is another image now."""
+        """Return whether an output that the protocol saves was never saved, is missing or was changed."""
         too_few = sample.kept < min(self.manifest.protocol.kept, len(sample.outputs))
         return too_few or not all(map(is_kept, self.output_files(sample), sample.outputs))
 
     def kept_images(self) -> Iterator[tuple[Path, ImageDigest]]:
-        """Path and digest of every image that was kept."""
+        """Yield path and digest of every image that was saved."""
         for image, known in self.known.items():
             if known.pair is not None:
                 pair = zip(self.pair_files(image), (known.pair.lr, known.pair.hr), strict=True)
@@ -183,12 +185,12 @@ class RunFolder:
                 yield from zip(self.output_files(sample), sample.outputs, strict=False)
 
     def foreign_images(self, is_kept: IsKept = is_kept) -> list[Path]:
-        """Image files that are not the images of their records."""
+        """Return the image files that do not match their records."""
         return [file for file, known in self.kept_images() if file.exists() and not is_kept(file, known)]
 
 
 def read_sums(path: Path) -> dict[str, str] | None:
-    """SHA256SUMS by name; None if the file is missing or damaged, or names something outside the folder."""
+    """Read SHA256SUMS by file name; None if it is missing, damaged or names a file outside the folder."""
     try:
         lines = (path / SUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -203,30 +205,30 @@ def read_sums(path: Path) -> dict[str, str] | None:
 
 
 def check_folder(path: Path) -> None:
-    """Raise RunFolderError for a file, and for a folder that holds other things than a run."""
+    """Raise RunFolderError if the path is a file, or a folder that is neither empty nor a run folder."""
     if path.is_dir():
         check_files(path)
         for folder in (path / IMAGES, *(path / IMAGES).glob("*")):
             if folder.is_symlink():
-                raise RunFolderError(f"{folder}: a link, and a run is only written into real folders; remove it")
+                raise RunFolderError(f"{folder}: a link, and runs are only written into real folders; remove it")
         names = sorted(entry.name for entry in path.iterdir())
-        # a manifest that is being written, or was when the process was killed, is no foreign file
-        others = [name for name in names if name not in (LOCK, REPORT_LOCK) and not name.startswith(f".{FILE}.")]
-        if others and FILE not in names:
+        # ignore the temporary file of a manifest that is being written, or was when the process was killed
+        foreign = [name for name in names if name not in (LOCK, REPORT_LOCK) and not name.startswith(f".{FILE}.")]
+        if foreign and FILE not in names:
             raise RunFolderError(
-                f"{path}: not empty, and not a run folder ({others[0]} is in it); choose another --out"
+                f"{path}: not empty, and not a run folder ({foreign[0]} is in it); choose another --out"
             )
     elif path.exists():
         raise RunFolderError(f"{path}: a file, not a folder; choose another --out")
 
 
 def check_files(path: Path) -> None:
-    """Raise RunFolderError for a pipe, and for a link or folder in the place of a file of srbench.
+    """Raise RunFolderError for a pipe anywhere in the folder, and for a link or folder named like a file of srbench.
 
-    Reading a pipe would wait for ever, and writing would follow a link out of the folder.
+    Reading a pipe would block forever, and writing would follow a link out of the folder.
     """
     own = (LOCK, REPORT_LOCK, FILE, *(kind.FILE for kind in records.KINDS))
     for file in [*(path / name for name in own), *pipes_in(path)]:
-        found = "a link" if file.is_symlink() else no_file(file)
-        if found:
-            raise RunFolderError(f"{file}: {found}, not a file of srbench; remove it")
+        kind_of_entry = "a link" if file.is_symlink() else no_file(file)
+        if kind_of_entry:
+            raise RunFolderError(f"{file}: {kind_of_entry}, not a file of srbench; remove it")

@@ -22,9 +22,9 @@ NO_LOCKS = "its file system has no locks, without which two commands could write
 
 @dataclass(frozen=True)
 class Journal:
-    """Writes what was made into a run folder, which is locked by ``writing``.
+    """Writes results into a run folder that is locked by ``writing``.
 
-    Raises OSError if the disk is full or gone; whatever was written before stays.
+    Raises OSError if the disk is full or gone; everything written before stays.
     """
 
     folder: RunFolder
@@ -35,10 +35,10 @@ class Journal:
         self.folder.manifest = manifest
 
     def add(self, lines: Iterable[Line], files: Iterable[tuple[Path, bytes]] = ()) -> None:
-        """Write image files, by their paths in the folder, and then the lines that name them.
+        """Write image files, given with their paths in the folder, then append the records that name them.
 
-        An environment that the folder knows is left out. A kill between the two leaves an image that is not that of
-        its record, which is noticed when it is read.
+        An environment is written once. A kill after the images leaves files that do not match their records, so they
+        are made again.
         """
         self._require_folder()
         for path, content in files:
@@ -50,7 +50,7 @@ class Journal:
         self.folder.take(new)
 
     def finish(self, manifest: Manifest) -> None:
-        """Write the SHA-256 of records, images and manifest, then the manifest."""
+        """Write SHA256SUMS of records, images and manifest, then the manifest."""
         self._require_folder()
         folder = self.folder
         names = [kind.FILE for kind in records.KINDS if (folder.path / kind.FILE).exists()]
@@ -64,17 +64,17 @@ class Journal:
         self.extend(manifest)
 
     def _require_folder(self) -> None:
-        """Raise RunFolderError if somebody has deleted the folder: a new one would lack what was written before."""
+        """Raise RunFolderError if the folder was deleted: a new folder would lack earlier records."""
         if not self.folder.path.is_dir():
             raise RunFolderError(f"{self.folder.path}: was deleted meanwhile; run the same command again")
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Lock a run folder for writing; create it if it is missing, and cut off lines that a kill tore.
+    """Lock a run folder for writing; create it if missing, and cut off a last line torn by a kill.
 
-    The lock ends with its process, however that ends. Raises RunFolderError if another process is writing, the folder
-    cannot be written, or it holds other things than a run.
+    The lock ends with the process. Raises RunFolderError if another process is writing, the folder cannot be written,
+    or it is neither empty nor a run folder.
     """
     check_folder(path)
     lock = FileLock(path / LOCK)
@@ -85,7 +85,7 @@ def writing(path: Path) -> Iterator[None]:
         raise RunFolderError(
             f"{path}: another srbench process is writing; wait for it, or choose another --out"
         ) from None
-    except NotImplementedError:  # of filelock before it had locks of its own for such a file system
+    except NotImplementedError:  # raised by older versions of filelock
         raise RunFolderError(f"{path}: {NO_LOCKS}; choose another --out") from None
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
@@ -93,8 +93,8 @@ def writing(path: Path) -> Iterator[None]:
         records.drop_torn_lines(path)
         yield
     except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__  # a timeout has no text
+        reason = error.strerror or str(error) or type(error).__name__  # a timeout has no message
         raise RunFolderError(f"{error.filename or path}: {reason}; finished work is kept") from None
     finally:
-        with suppress(OSError):  # of a disk that is gone
+        with suppress(OSError):  # the disk may be gone
             lock.release()

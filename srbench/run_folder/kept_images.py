@@ -1,4 +1,4 @@
-"""Kept images of a run folder as tensors. An image counts only if it is the one of its record."""
+"""Saved images of a run folder as tensors. An image is valid only if it matches its record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def kept_pair(folder: RunFolder, image: str) -> ImagePair | None:
-    """A pair from the files of a run folder; None if they are missing or other images."""
+    """Read a pair from the files of a run folder; None if they are missing or were changed."""
     files = folder.pair(image)
     if files is None:
         return None
@@ -24,7 +24,7 @@ def kept_pair(folder: RunFolder, image: str) -> ImagePair | None:
 
 
 def kept_outputs(folder: RunFolder, record: SampleRecord) -> Tensor | None:
-    """The outputs of a record from their files, (n, 3, H, W) uint8; None unless all were kept and are unchanged."""
+    """Read the outputs of a record from their files, (n, 3, H, W) uint8; None unless all were saved and unchanged."""
     import torch
 
     files = folder.outputs(record)
@@ -38,5 +38,5 @@ def kept_outputs(folder: RunFolder, record: SampleRecord) -> Tensor | None:
 
 
 def same_outputs(record: SampleRecord, images: Iterable[Tensor]) -> bool:
-    """True if these images (3, H, W) uint8 are those of a record, pixel for pixel."""
+    """Return whether images (3, H, W) uint8 equal those of a record, pixel for pixel."""
     return [pixels_sha256(image) for image in images] == [known.pixels for known in record.outputs]

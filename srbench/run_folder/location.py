@@ -1,4 +1,4 @@
-"""Where a run without ``--out`` is kept."""
+"""The run folder of a command without ``--out``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.request import RunSpec
 
 
-def folder_of(spec: RunSpec, labels: Sequence[str], asked: Manifest | None = None) -> Path:
-    """``--out``, else the newest folder of the same command, else one named after today.
+def folder_of(spec: RunSpec, labels: Sequence[str], requested: Manifest | None = None) -> Path:
+    """Return ``--out``, else the newest folder that the same command began, else a folder named after today.
 
-    Today's folder of the same models is taken if the request ``asked`` can be added to it, otherwise the next number.
+    Today's folder is reused if the manifest ``requested`` can be added to it; otherwise its name gets a number.
     """
     if spec.out:
         return Path(spec.out)
@@ -29,15 +29,15 @@ def folder_of(spec: RunSpec, labels: Sequence[str], asked: Manifest | None = Non
         return False
 
     def is_usable(path: Path) -> bool:
-        return not is_run(path) or (asked is not None and _can_be_added(asked, path))
+        return not is_run(path) or (requested is not None and _can_be_added(requested, path))
 
     return dated_folder(f"{'-'.join(labels)}-x{spec.scale}", is_same, is_usable)
 
 
 def dated_folder(name: str, is_same: Callable[[Path], bool], is_usable: Callable[[Path], bool]) -> Path:
-    """The newest ``runs/DATE-NAME`` for which ``is_same``, else today's, or the first usable of today's with a number.
+    """Return the newest ``runs/DATE-NAME`` or ``runs/DATE-NAME-NUMBER`` with ``is_same``, else a new or usable folder.
 
-    Folders of one name differ by date and number, such as ``2026-01-31-srflow-x8-2``.
+    The latter is the first of ``TODAY-NAME``, ``TODAY-NAME-2``, ``TODAY-NAME-3`` and so on with ``is_usable``.
     """
     pattern = re.compile(rf"\d{{4}}(-\d\d){{2}}-{re.escape(name)}(-\d+)?")
     dated = [path for path in Path("runs").glob("*") if pattern.fullmatch(path.name)]
@@ -52,9 +52,9 @@ def dated_folder(name: str, is_same: Callable[[Path], bool], is_usable: Callable
     return path
 
 
-def _can_be_added(asked: Manifest, path: Path) -> bool:
+def _can_be_added(requested: Manifest, path: Path) -> bool:
     try:
-        joined(path, read_manifest(path), asked)
+        joined(path, read_manifest(path), requested)
     except RunFolderError:
         return False
     return True

@@ -23,19 +23,19 @@ FILE = "manifest.json"
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
-    """Write ``manifest.json`` into the folder ``run``, unless it is there byte for byte, as SHA256SUMS holds its sum."""
+    """Write ``manifest.json`` into the folder ``run``, unless the same bytes are there already."""
     content = content_of(manifest)
     if not (is_run(run) and (run / FILE).read_bytes() == content):
         write_synced(run / FILE, content)
 
 
 def is_written(run: Path, manifest: Manifest) -> bool:
-    """True if ``manifest.json`` of the folder ``run`` says the same. Raises RunFolderError if it is damaged."""
+    """Return whether the folder ``run`` has an equal manifest. Raises RunFolderError if it is damaged."""
     return is_run(run) and read_manifest(run) == manifest
 
 
 def is_run(run: Path) -> bool:
-    """True if the folder ``run`` has a manifest. Raises OSError if the disk does not answer."""
+    """Return whether the folder ``run`` has a manifest. Raises OSError if the disk fails."""
     try:
         (run / FILE).stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -44,16 +44,15 @@ def is_run(run: Path) -> bool:
 
 
 def content_of(manifest: Manifest) -> bytes:
-    """Bytes of ``manifest.json``."""
+    """Return the bytes of ``manifest.json``."""
     facts = to_builtins(manifest) | {"metrics": [metric.stored() for metric in manifest.metrics]}
     return (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()
 
 
 def read_manifest(run: Path) -> Manifest:
-    """Read the facts of the run in a folder.
+    """Read the manifest of a run folder.
 
-    Raises RunFolderError if there is no manifest, or one that is damaged, contradicts itself, or has a format that this
-    srbench does not read.
+    Raises RunFolderError if it is missing, damaged, inconsistent, or of a format that this version does not read.
     """
     path = run / FILE
     try:
@@ -84,7 +83,7 @@ def read_manifest(run: Path) -> Manifest:
 
 
 def _without_former_fields(facts: dict[str, Any]) -> dict[str, Any]:
-    """A manifest as it was read, without the fields of earlier versions that no longer mean anything."""
+    """Drop fields that earlier versions wrote and that are no longer used."""
     kept = {name: value for name, value in facts.items() if name != "tile_checks"}
     for name in {"models", "metrics"} & facts.keys():
         kept[name] = [{key: value for key, value in each.items() if key != "evidence"} for each in facts[name]]
@@ -96,7 +95,7 @@ def _damaged(path: Path, reason: str) -> str:
 
 
 def _faults(manifest: Manifest) -> Iterator[str]:
-    """Name what no run would have written."""
+    """Yield inconsistencies that no run would have written."""
     if not (manifest.metrics and manifest.settings):
         yield "no metric or no model"
     if min(manifest.protocol.scale, manifest.protocol.samples, manifest.protocol.kept) < 1:
@@ -104,7 +103,7 @@ def _faults(manifest: Manifest) -> Iterator[str]:
     if any(not 0 <= metric.digits <= MOST_DIGITS for metric in manifest.metrics):
         yield f"a metric is printed with 0 to {MOST_DIGITS} decimals"
     labels = [model.label for model in manifest.models]
-    names = {"a model": labels, "an image": manifest.images, "a metric": [one.name for one in manifest.metrics]}
+    names = {"a model": labels, "an image": manifest.images, "a metric": [metric.name for metric in manifest.metrics]}
     for kind, values in names.items():
         for value in values:
             if not is_file_name(value) or (kind == "a model" and value.casefold() in RESERVED):
@@ -116,8 +115,8 @@ def _faults(manifest: Manifest) -> Iterator[str]:
 
 def _setting_faults(manifest: Manifest) -> Iterator[str]:
     labels = {model.label for model in manifest.models}
-    asked = [setting for invocation in manifest.invocations for setting in invocation.settings]
-    for setting in (*manifest.settings, *asked):
+    requested = [setting for invocation in manifest.invocations for setting in invocation.settings]
+    for setting in (*manifest.settings, *requested):
         if setting.model not in labels:
             yield f"a setting of {setting.model!r}, which is not one of its models"
         if setting.temperature is not None and not 0 <= setting.temperature < math.inf:
@@ -127,5 +126,5 @@ def _setting_faults(manifest: Manifest) -> Iterator[str]:
 
 
 def now() -> str:
-    """The time in UTC, to the second: ``2026-01-31T12:00:00+00:00``."""
+    """Return the time in UTC, to the second: ``2026-01-31T12:00:00+00:00``."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Values of a folder of images that ``srbench measure`` measured: no run, nothing written."""
+"""Results of ``srbench measure``: values of a folder of images, outside any run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from srbench.run_folder.records import Value
 
 @dataclass(frozen=True)
 class Measured:
-    """Values of every image, and their means."""
+    """Values of every image of a folder, and their means."""
 
     label: str
     """Name of the folder of images."""
@@ -23,32 +23,32 @@ class Measured:
     values: dict[str, dict[str, Value]]
     failures: tuple[str, ...]
     set_metrics: tuple[MetricFacts, ...] = ()
-    """FID and KID, if asked for."""
+    """FID and KID, if requested."""
     sets: dict[str, float] = field(default_factory=dict)
-    """Values of all images together, by set metric; empty if any image could not be measured."""
+    """Values of FID and KID by name; empty if any image could not be measured."""
 
     def of_image(self, image: str, metric: str) -> float:
-        """Mean over the samples of an image; NaN if it could not be measured."""
+        """Return the mean over the samples of an image; NaN if it could not be measured."""
         value = self.values[image].get(metric, math.nan)
         return fmean(value) if isinstance(value, list) else value
 
     def count(self, metric: str) -> int:
-        """Number of images with a finite value."""
+        """Return the number of images with a finite value."""
         return sum(math.isfinite(self.of_image(image, metric)) for image in self.values)
 
     def averaged(self, metric: str) -> int:
-        """Number of images in the mean: those with a finite value, or all with a value if none is finite."""
+        """Return the number of images in the mean: those with a finite value, or with any value if none is finite."""
         measured = [not math.isnan(self.of_image(image, metric)) for image in self.values]
         return self.count(metric) or sum(measured)
 
     def mean(self, metric: str) -> float:
-        """Mean over images, as in the table of a run without values that are not finite, unless all are such."""
-        found = [value for image in self.values if not math.isnan(value := self.of_image(image, metric))]
-        finite = [value for value in found if math.isfinite(value)]
-        return fmean(finite) if finite else found[0] if found else math.nan
+        """Return the mean over images with a finite value, as in the table of a run; infinite if no value is finite."""
+        values = [value for image in self.values if not math.isnan(value := self.of_image(image, metric))]
+        finite = [value for value in values if math.isfinite(value)]
+        return fmean(finite) if finite else values[0] if values else math.nan
 
     def csv(self) -> str:
-        """``rows.csv`` of a run of these images; ``image`` is empty for a value of all images together."""
+        """Return the values in the format of a run's ``rows.csv``; ``image`` is empty for FID and KID."""
         from srbench.run_folder.results import ResultTable, rows_csv  # pandas takes a third of a second to import
 
         by_image: dict[str, Mapping[str, Value]] = {**self.values, "": self.sets}
@@ -58,7 +58,7 @@ class Measured:
         return rows_csv(table, metrics, self.suite).rstrip("\n")
 
     def facts(self) -> dict[str, object]:
-        """Signatures, means, numbers of finite values and all values."""
+        """Return signatures, means, counts of finite values and all values, for JSON."""
         return {
             "suite": self.suite,
             "signatures": {metric.name: metric.signature for metric in self.metrics + self.set_metrics},

@@ -1,4 +1,4 @@
-"""Adding a request to a run folder, and merging run folders such as the shards of a run."""
+"""Add a request to a run folder, and merge run folders such as the shards of a run."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from srbench.run_folder.records import AnyRecord, ImageDigest
 
 _Named = ModelFacts | MetricFacts
 Part = tuple[RunFolder, int]
-"""A folder to be merged, and the number of invocations of those before it."""
+"""A folder to merge, and the number of invocations in the folders before it."""
 
 
 def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
-    """The manifest of the folder ``path`` with another request added: models, temperatures, metrics, images.
+    """Add the models, temperatures, metrics and images of a request to the manifest of the folder ``path``.
 
-    Raises RunFolderError that names the difference if the protocols or the images of the datasets differ, or if a label
-    or a folder would stand for two things.
+    Raises RunFolderError, which names the difference, if protocols or images of the datasets differ, or if a label or a
+    folder of images would have two meanings.
     """
     _check_protocol(path, known.protocol, asked.protocol)
     images = _joined_images(path, known.images, asked.images)
@@ -52,7 +52,7 @@ def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
         protocol=replace(known.protocol, kept=max(known.protocol.kept, asked.protocol.kept)),
         images=images,
         models=tuple(models.values()),
-        settings=tuple(sorted(settings, key=lambda one: (order.index(one.model), one.temperature or 0.0))),
+        settings=tuple(sorted(settings, key=lambda each: (order.index(each.model), each.temperature or 0.0))),
         metrics=tuple(sorted(metrics.values(), key=lambda metric: suite.get(metric.spec, len(suite)))),
     )
 
@@ -63,22 +63,22 @@ def _check_same(path: Path, name: str, known: _Named, asked: _Named, advice: str
 
 
 def _check_folders(path: Path, settings: Iterable[Setting]) -> None:
-    """Refuse two settings that share a folder of images, on file systems that ignore case too."""
+    """Refuse two settings that would share a folder of images, also on file systems that ignore case."""
     taken: dict[str, Setting] = {}
     for setting in settings:
         other = taken.setdefault(setting.folder.casefold(), setting)
         if other != setting:
             raise RunFolderError(
-                f"{path}: the label {setting.model} would put its images where those of {other.model} are "
+                f"{path}: would put images of {setting.model} and {other.model} into one folder "
                 f"({setting.folder}); give one of them another label: NAME=MODEL"
             )
 
 
 def _check_protocol(path: Path, known: Protocol, asked: Protocol) -> None:
-    """Refuse another protocol; how many samples are kept determines no value."""
+    """Refuse a different protocol, except for the number of saved samples, which changes no value."""
     differing = [name for name, value in vars(known).items() if name != "kept" and value != getattr(asked, name)]
     if differing:
-        there, here = (", ".join(f"{name} {getattr(one, name)}" for name in differing) for one in (known, asked))
+        there, here = (", ".join(f"{name} {getattr(each, name)}" for name in differing) for each in (known, asked))
         raise RunFolderError(f"{path}: holds results of {there}, not of {here}; choose another --out")
 
 
@@ -96,12 +96,13 @@ def _joined_images(path: Path, known: tuple[str, ...], asked: tuple[str, ...]) -
 
 
 def merge(paths: Sequence[Path], out: Path) -> Path:
-    """Copy the results of several run folders, and their images, into the new folder ``out``; returns it.
+    """Copy results and images of several run folders into the new folder ``out`` and return it.
 
-    What several folders hold is taken from the first that has it without a failure. The new folder appears when it is
-    complete. Raises RunFolderError if ``out`` holds something, the last command of a folder did not finish, protocols,
-    images, models or pairs differ, the code of a metric does, or a kept image is missing or has changed. Metrics that
-    not all folders have are left out, with a warning.
+    A result in several folders is taken from the first folder in which it did not fail. Metrics that some folders lack
+    are left out, with a warning. The new folder appears only when it is complete.
+
+    Raises RunFolderError if ``out`` is not empty, the last command of a folder did not finish, protocols, images,
+    models, pairs or the code of a metric differ, or a saved image is missing or was changed.
     """
     if occupied(out):
         raise RunFolderError(f"{out}: already exists; choose another --out")
@@ -123,54 +124,55 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
 
 
 def _manifest(folders: Sequence[RunFolder]) -> Manifest:
+    """Merge the manifests. Raises RunFolderError as ``merge`` does."""
     first = folders[0]
-    found = first.manifest
+    merged = first.manifest
     for folder in folders:
-        other = folder.manifest
-        if not other.invocations or other.invocations[-1].finished is None:
-            command = other.invocations[-1].command if other.invocations else "its command"
+        manifest = folder.manifest
+        if not manifest.invocations or manifest.invocations[-1].finished is None:
+            command = manifest.invocations[-1].command if manifest.invocations else "its command"
             raise RunFolderError(f"{folder.path}: its last command did not finish; run it again: {command}")
-        for metric in other.metrics:
-            if any(one.name == metric.name and one.digest != metric.digest for one in found.metrics):
+        digests = {metric.name: metric.digest for metric in merged.metrics}
+        for metric in manifest.metrics:
+            if digests.get(metric.name, metric.digest) != metric.digest:
                 raise RunFolderError(
                     f"{folder.path}: its {metric.title} was measured with other code than in {first.path}; run one of "
                     "them again"
                 )
-        known = {model.label: model.digest for model in found.models}
-        for model in other.models:
+        known = {model.label: model.digest for model in merged.models}
+        for model in manifest.models:
             if known.get(model.label, model.digest) != model.digest:
                 raise RunFolderError(
                     f"{folder.path}: {model.label} has different code or weights than in {first.path}; run one of "
                     "them again"
                 )
         try:
-            found = joined(first.path, found, other)
+            merged = joined(first.path, merged, manifest)
         except RunFolderError as error:
             reason = str(error).removeprefix(f"{first.path}: ").removesuffix("; choose another --out")
             raise RunFolderError(f"{folder.path}: cannot be merged with {first.path}, which {reason}") from None
     measured = [{metric.name for metric in folder.manifest.metrics} for folder in folders]
-    metrics = tuple(one for one in found.metrics if all(one.name in names for names in measured))
+    metrics = tuple(metric for metric in merged.metrics if all(metric.name in names for names in measured))
     if not metrics:
         raise RunFolderError(f"{first.path} and the others have no metric in common; add one with srbench score")
-    if left := [one.title for one in found.metrics if one not in metrics]:
+    if left_out := [metric.title for metric in merged.metrics if metric not in metrics]:
         warnings.warn(
-            f"{', '.join(left)}: left out, as not all folders have it; srbench score adds it to those without",
+            f"{', '.join(left_out)}: left out, because some folders lack it; srbench score adds it to them",
             stacklevel=3,
         )
-    return replace(
-        found, metrics=metrics, invocations=tuple(one for folder in folders for one in folder.manifest.invocations)
-    )
+    invocations = tuple(invocation for folder in folders for invocation in folder.manifest.invocations)
+    return replace(merged, metrics=metrics, invocations=invocations)
 
 
 def _lines(parts: Sequence[Part], merged: RunFolder, image: str) -> Iterator[AnyRecord]:
-    """The lines of an image for the merged folder, their files copied."""
+    """Yield the records of an image for the merged folder, and copy their files."""
     pairs = [(pair, part) for part in parts if (pair := part[0].of(image).pair) is not None]
     read = [(pair, folder) for pair, (folder, _) in pairs if not pair.failed]
     for pair, folder in read[1:]:
         if (pair.key, pair.lr, pair.hr) != (read[0][0].key, read[0][0].lr, read[0][0].hr):
             raise RunFolderError(f"{image}: HR or LR in {folder.path} differs from that in {read[0][1].path}")
     if pairs:
-        pair, (folder, before) = min(pairs, key=lambda one: one[0].failed)
+        pair, (folder, before) = min(pairs, key=lambda item: item[0].failed)
         _copy(folder.pair_files(image), merged.pair_files(image), (pair.lr, pair.hr))
         yield structs.replace(pair, invocation=pair.invocation + before)
     for setting in merged.manifest.settings:
@@ -178,16 +180,18 @@ def _lines(parts: Sequence[Part], merged: RunFolder, image: str) -> Iterator[Any
 
 
 def _item(parts: Sequence[Part], merged: RunFolder, setting: Setting, image: str) -> Iterator[AnyRecord]:
-    found = [(sample, part) for part in parts if (sample := part[0].of(image).samples.get(setting)) is not None]
-    if not found:
+    samples = [(sample, part) for part in parts if (sample := part[0].of(image).samples.get(setting)) is not None]
+    if not samples:
         return
-    sample, (folder, before) = min(found, key=lambda one: (one[1][0].sample(setting, image) is None, one[0].failed))
+    sample, (folder, before) = min(
+        samples, key=lambda item: (item[1][0].sample(setting, image) is None, item[0].failed)
+    )
     _copy(folder.output_files(sample), merged.output_files(sample), sample.outputs)
     yield structs.replace(sample, invocation=sample.invocation + before)
     for metric in merged.manifest.metrics:
         scores = [(score, before) for folder, before in parts if (score := folder.score(sample, metric)) is not None]
         if scores:
-            score, before = min(scores, key=lambda one: one[0].failed)
+            score, before = min(scores, key=lambda item: item[0].failed)
             yield structs.replace(score, invocation=score.invocation + before)
 
 

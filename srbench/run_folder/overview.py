@@ -1,4 +1,4 @@
-"""A run folder in one line: what it was asked for, and how much of that is done. Nothing here loads torch or pandas."""
+"""The progress of a run folder: images requested and done. Nothing here loads torch or pandas."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from srbench.run_folder.protocol import Manifest, Setting
 
 @dataclass(frozen=True)
 class Overview:
-    """Facts of a run folder."""
+    """Manifest and progress of a run folder."""
 
     manifest: Manifest
     asked: int
-    """Number of images that were asked for."""
+    """Number of images requested."""
     done: int
-    """Number of those with all values of all settings."""
+    """Number of requested images with all values of all settings."""
 
     @property
     def begun(self) -> str:
-        """Day and time of its last command, in UTC; empty if there was none."""
+        """Date and time when the last command started, in UTC; empty if there was none."""
         commands = self.manifest.invocations
         return commands[-1].started[:16].replace("T", " ") if commands else ""
 
 
 def overview(run: Path) -> Overview:
-    """Read a run folder, in which another process may be writing meanwhile. Raises RunFolderError if it is damaged."""
+    """Read a run folder, while another process may be writing into it. Raises RunFolderError if it is damaged."""
     folder = RunFolder.read(run)
     manifest = folder.manifest
-    asked = [(setting, image) for setting in manifest.settings for image in manifest.planned(setting)]
-    lacking = {image for setting, image in asked if not _is_done(folder, setting, image)}
+    items = [(setting, image) for setting in manifest.settings for image in manifest.planned(setting)]
+    lacking = {image for setting, image in items if not _is_done(folder, setting, image)}
     return Overview(manifest, len(manifest.scope), sum(image not in lacking for image in manifest.scope))
 
 

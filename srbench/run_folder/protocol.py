@@ -1,4 +1,4 @@
-"""Facts behind a table, as typed values: protocol, models, metrics, invocations."""
+"""The content of a manifest: protocol, models, metrics, settings and invocations."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from srbench.models import ModelFacts
 from srbench.run_folder.request import SUITE, RunSpec
 
 FORMAT = 4
-"""Format of the run folders that are written and read."""
+"""Version of the format of run folders."""
 KEPT = 5
-"""Number of samples of an image that are kept as files unless a suite states more; all are measured."""
+"""Number of samples per image that are saved as files, unless a suite states more; all samples are measured."""
 RESERVED = ("hr", "lr")
-"""Labels that no model may have: the folders of the pairs."""
+"""Labels that no model may have, because folders of images use them."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Protocol of a run. A folder holds exactly one: results of another protocol need another folder."""
+    """The protocol of a run. A run folder has exactly one."""
 
     suite: str
     """Name and version: ``srflow@1``."""
     dataset: str
     lr: str
-    """Origin of its LR images, in words."""
+    """Origin of the LR images, in words."""
     scale: int
     crop: int | None
     """Side of the central crop of HR in pixels; None: whole images."""
@@ -36,80 +36,80 @@ class Protocol:
     tile: int | None
     """Side of the tiles in LR pixels; None: images are upscaled whole."""
     quantize: str = "floor"
-    """Conversion of outputs to 8-bit images: ``floor`` or ``round``."""
+    """How outputs are quantised to 8 bits: ``floor`` or ``round``."""
     columns: tuple[str, ...] = field(default_factory=lambda: read_suite(SUITE).columns)
-    """Metrics of the suite with their parameters, measured or not; a folder that names none is of the default suite."""
+    """Metrics of the suite with their parameters, measured or not; by default those of the default suite."""
     kept: int = KEPT
-    """Number of samples of an image that are kept as files."""
+    """Number of samples per image that are saved as files."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A model at one temperature: a line of the table."""
+    """A model at one temperature: a row of the table."""
 
     model: str
     temperature: float | None
-    """None for a model with one output."""
+    """None for a model with a single output."""
 
     @property
     def folder(self) -> str:
-        """Name of the folder of its images, ``srflow-t0.8``; the label of the model alone without temperature."""
+        """Name of the folder of its images, such as ``srflow-t0.8``; the label for a model without temperature."""
         return self.model if self.temperature is None else f"{self.model}-t{exactly(self.temperature)}"
 
     @property
     def label(self) -> str:
-        """Name for a reader, ``srflow τ=0.8``; the label of the model alone without temperature."""
+        """Name in tables, such as ``srflow τ=0.8``; the label for a model without temperature."""
         return self.model if self.temperature is None else f"{self.model} τ={exactly(self.temperature)}"
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """One command, or one call of the library, that measured something."""
+    """A command, or a call from Python, that sampled or measured."""
 
     command: str
     settings: tuple[Setting, ...]
     images: tuple[str, ...]
     metrics: tuple[str, ...]
-    """Metrics it measured wherever the folder lacked them, whoever had asked for the samples."""
+    """Metrics that it measured for all samples without them, including samples of earlier commands."""
     started: str
     finished: str | None
-    """None while it works, and after a kill."""
+    """None while the command runs, and after a kill."""
     device: str
     software: dict[str, str]
     hardware: dict[str, str]
     request: RunSpec | None = None
-    """The request as data, folders as absolute paths; None for ``score``, and for a dataset given as an object."""
+    """The request, with absolute paths; None for ``score``, and for a dataset passed as an object."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Content of ``manifest.json``: all that a run folder holds, except the values."""
+    """Content of ``manifest.json``."""
 
     format: int
     protocol: Protocol
     images: tuple[str, ...]
-    """Names, in the order of the dataset."""
+    """Names of all images of the dataset, in its order."""
     metrics: tuple[MetricFacts, ...]
     models: tuple[ModelFacts, ...]
     settings: tuple[Setting, ...]
     invocations: tuple[Invocation, ...]
 
     def model(self, label: str) -> ModelFacts:
-        """The model of a label. Raises KeyError."""
+        """Return the model with a label. Raises KeyError."""
         return {model.label: model for model in self.models}[label]
 
     def metric(self, name: str) -> MetricFacts:
-        """The metric of a name. Raises KeyError."""
+        """Return the metric with a name. Raises KeyError."""
         return {metric.name: metric for metric in self.metrics}[name]
 
     @cached_property
     def scope(self) -> tuple[str, ...]:
-        """Images that any command asked for, in the order of the dataset."""
-        return self._in_order(image for one in self.invocations if one.settings for image in one.images)
+        """Images that any command requested, in the order of the dataset."""
+        return self._in_order(image for call in self.invocations if call.settings for image in call.images)
 
     def planned(self, setting: Setting) -> tuple[str, ...]:
-        """Images that a setting was asked for, in the order of the dataset."""
-        return self._in_order(image for one in self.invocations if setting in one.settings for image in one.images)
+        """Return the images requested of a setting, in the order of the dataset."""
+        return self._in_order(image for call in self.invocations if setting in call.settings for image in call.images)
 
     def _in_order(self, images: Iterable[str]) -> tuple[str, ...]:
         wanted = set(images)
@@ -117,7 +117,7 @@ class Manifest:
 
 
 def protocol_line(label: str, metrics: Sequence[MetricFacts]) -> str:
-    """The protocol of a table in one line: what its suite says about itself, or the signatures of other columns."""
+    """Describe the protocol of a table in one line: the words of its suite, or else the signatures of its columns."""
     name = label.partition("@")[0]
     suite = read_suite(name) if name in suite_names() else None
     if suite is None or suite.label != label or not {metric.spec for metric in metrics} <= {*suite.columns}:
@@ -129,5 +129,5 @@ def protocol_line(label: str, metrics: Sequence[MetricFacts]) -> str:
 
 
 def exactly(number: float) -> str:
-    """All digits of a number, so that different temperatures never share a name: ``0.8``, ``1``, ``0.8000001``."""
+    """Format a number with all digits, so that no two temperatures share a name: ``0.8``, ``1``, ``0.8000001``."""
     return repr(float(number)).removesuffix(".0")

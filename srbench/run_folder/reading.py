@@ -1,4 +1,4 @@
-"""Run folders for other programs: the manifest at once, lines one by one, and tables of what counts."""
+"""``srbench.read_run``: manifest, raw records and tables of a run folder, for other programs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class RunRecords:
     """The records of a run folder, returned by ``srbench.read_run``; ``docs/run-folder.md`` describes them.
 
-    Lines are read when they are asked for. The tables hold what counts: the last record of each thing, of the models,
-    images and metrics that the manifest has now, failures with their ``error``.
+    Records are read on first use. The tables have the current records: the latest record of each pair, sample and
+    score, for the images, models and metrics of the manifest. Failures are rows with an ``error``.
     """
 
     path: Path
@@ -32,33 +32,33 @@ class RunRecords:
     """Protocol, images, metrics, models, settings and invocations."""
 
     def lines(self, kind: type[Record]) -> Iterator[Record]:
-        """All lines of a kind in order, replaced ones too: a class of ``srbench.run_folder.records``.
+        """Yield all records of a kind in order, including records that a later record replaces.
 
-        Raises RunFolderError that names a damaged line.
+        ``kind`` is a class of ``srbench.run_folder.records``. Raises RunFolderError, which names a damaged line.
         """
         return read(self.path, kind)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """One row per image of the dataset that was read: its key, and the SHA-256 of LR's and HR's pixels."""
-        found = [pair for image in self.manifest.images if (pair := self._folder.of(image).pair) is not None]
-        pixels = [{name: one and one.pixels for name, one in (("lr", pair.lr), ("hr", pair.hr))} for pair in found]
-        rows = [asdict(pair) | own for pair, own in zip(found, pixels, strict=True)]
+        """One row per image that was read: its key, and the SHA-256 of the pixels of LR and HR."""
+        pairs = [pair for image in self.manifest.images if (pair := self._folder.of(image).pair) is not None]
+        rows = [asdict(pair) | {"lr": pair.lr and pair.lr.pixels, "hr": pair.hr and pair.hr.pixels} for pair in pairs]
         return _table(rows, "image", "lr", "hr")
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        """One row per model, temperature and image: the number of ``outputs``, time, memory and samples that ran away.
+        """One row per model, temperature and image: the number of ``outputs``, time, memory and runaway samples.
 
-        ``temperature`` is NaN for a model with one output.
+        ``temperature`` is NaN for a model with a single output.
         """
         columns = ("model", "temperature", "image", "outputs", "kept", "seconds", "peak_memory_mb", "runaway")
-        rows = [asdict(one) | {"outputs": len(one.outputs), "kept": one.kept} for one in self._folder.planned_samples()]
+        samples = self._folder.planned_samples()
+        rows = [asdict(sample) | {"outputs": len(sample.outputs), "kept": sample.kept} for sample in samples]
         return _table(rows, *columns).astype({"temperature": float, "runaway": "Int64"})
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """One row per number; ``sample`` is -1 for a value of the whole set, ``value`` NaN if the metric failed."""
+        """One row per value; ``sample`` is -1 for a value of all samples, ``value`` is NaN if the metric failed."""
         rows = [
             asdict(score) | {"sample": number, "value": value}
             for sample in self._folder.planned_samples()
@@ -70,10 +70,10 @@ class RunRecords:
 
     @cached_property
     def environments(self) -> pd.DataFrame:
-        """One row per environment that lines name, by its key; a column per fact."""
+        """One row per environment, indexed by key, with a column per fact."""
         import pandas as pd
 
-        facts = {key: one.facts for key, one in self._folder.environments.items()}
+        facts = {key: record.facts for key, record in self._folder.environments.items()}
         return pd.DataFrame.from_dict(facts, orient="index")
 
     @cached_property
@@ -82,17 +82,17 @@ class RunRecords:
 
 
 def _table(rows: list[dict[str, Any]], *columns: str) -> pd.DataFrame:
-    """Some fields of lines, and those that all kinds have."""
+    """Tabulate some fields of records, followed by the fields that all records have."""
     import pandas as pd
 
     return pd.DataFrame(rows, columns=[*columns, "key", "error", "tries", "invocation", "environment"])
 
 
 def read_run(path: str | Path) -> RunRecords:
-    """Read the manifest of a run folder, finished or not; its lines are read when they are asked for.
+    """Open a run folder, finished or not. The manifest is read now, records on first use.
 
     Args:
-        path: The folder.
+        path: The run folder.
 
     Raises:
         RunFolderError: There is no run, or its manifest is damaged or of an unknown format.

@@ -1,6 +1,6 @@
-"""The lines of a run folder: what was read, sampled and measured. Lines are appended, never changed.
+"""The records of a run folder: one line of JSON for every pair, sample, score and environment.
 
-JSON has no words for values that are not finite: they are written as the texts "inf", "-inf" and "nan".
+Lines are appended, never changed. JSON has no non-finite numbers, so they are the strings "inf", "-inf" and "nan".
 """
 
 from __future__ import annotations
@@ -24,55 +24,55 @@ from srbench.run_folder.protocol import Setting
 from srbench.words import is_file_name, one_line
 
 _is_name = lru_cache(maxsize=1 << 16)(is_file_name)
-"""A name is in many lines."""
+"""``is_file_name``, cached because a name occurs in many lines."""
 Value = list[float] | float
-"""One number per sample, or one for the whole set."""
+"""One number per sample, or one number for all samples."""
 
 
 class JSONLine(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A line of one of the files of a run folder. Python's search for cycles, of which lines have none, skips them."""
+    """A line of a file of a run folder. ``gc=False``: records have no reference cycles."""
 
     FILE: ClassVar[str]
     """Name of the file."""
 
 
 class ImageDigest(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """An image that was read or made."""
+    """Hashes of an image."""
 
     pixels: str
-    """sha256 of its size and its 8-bit RGB values."""
+    """SHA-256 of its size and its 8-bit RGB values."""
     sha256: str | None
-    """sha256 of its PNG file; None if it was not kept."""
+    """SHA-256 of its PNG file; None if it was not saved."""
 
 
 class EnvironmentRecord(JSONLine, frozen=True):
-    """The machine, settings and libraries of a process that samples or measures."""
+    """The machine, settings and library versions of a process that samples or measures."""
 
     FILE: ClassVar[str] = "environments.jsonl"
 
     key: str
-    """sha256 of the facts, which lines name."""
+    """SHA-256 of the facts, by which other records refer to it."""
     facts: dict[str, str]
-    """Facts on which the last bits of a number may depend: device, processor, threads, TF32, versions, variables."""
+    """Facts that may affect rounding: device, processor, threads, TF32, versions, environment variables."""
 
     @classmethod
     def of(cls, facts: dict[str, str]) -> EnvironmentRecord:
-        """The record of some facts."""
+        """Return the record of these facts."""
         return cls(digest("environment", facts), facts)
 
 
 class _Record(JSONLine, frozen=True):
-    """The fields that all lines about an image share."""
+    """The fields that all records of an image share."""
 
     key: str
-    """sha256 of all that determines the result."""
+    """SHA-256 of everything that determines the result."""
     image: str
     invocation: int
-    """Index of the command in the manifest that wrote the line."""
+    """Index in the manifest of the command that wrote the line."""
     tries: int
-    """Number of attempts, this one included."""
+    """Number of attempts, including this one."""
     error: str
-    """Reason of a failure, else empty."""
+    """Error message of a failure, else empty."""
 
     def __post_init__(self) -> None:
         if not _is_name(self.image):
@@ -80,12 +80,12 @@ class _Record(JSONLine, frozen=True):
 
     @property
     def failed(self) -> bool:
-        """True if the record holds nothing but an error."""
+        """True if the record has an error instead of a result."""
         return self.error != ""
 
 
 class PairRecord(_Record, frozen=True):
-    """An LR image of the dataset, and its HR image if there is one."""
+    """An LR image of the dataset, and its HR image if the dataset has HR."""
 
     FILE: ClassVar[str] = "pairs.jsonl"
 
@@ -93,9 +93,9 @@ class PairRecord(_Record, frozen=True):
     hr: ImageDigest | None
     """None after a failure, and in a dataset without HR images."""
     environment: str = ""
-    """Key of the environment in which the line was made."""
+    """Key of the environment of the process that wrote the line."""
     uncropped: tuple[int, int] | None = None
-    """Height and width of HR before it was cropped to a multiple of the scale; None if it was not, or is unknown."""
+    """Height and width of HR before it was cropped to a multiple of the scale; None if not cropped or unknown."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,7 +104,7 @@ class PairRecord(_Record, frozen=True):
 
 
 class _SettingRecord(_Record, frozen=True):
-    """A line about a model at one temperature."""
+    """The fields that sample and score records share."""
 
     model: str
     temperature: float | None
@@ -126,50 +126,50 @@ class SampleRecord(_SettingRecord, frozen=True):
     FILE: ClassVar[str] = "samples.jsonl"
 
     source: str
-    """sha256 of the files that precomputed results were read from; empty for a model that computes."""
+    """SHA-256 of the files of a precomputed result; empty for a model that runs."""
     outputs: tuple[ImageDigest, ...]
     seconds: float
-    """Time the model took for all samples together."""
+    """Time that the model took for all samples together."""
     peak_memory_mb: float | None
-    """On a GPU, the most that torch held there meanwhile; on a CPU, the most that the process ever held."""
+    """On a GPU, peak memory of torch during sampling; on a CPU, peak memory of the process since it started."""
     environment: str = ""
-    """Key of the environment, as in a pair."""
+    """Key of the environment, as in PairRecord."""
     runaway: int | None = None
-    """Number of outputs with a value below -0.5 or above 1.5 before they became 8-bit; None if unknown."""
+    """Number of outputs with a value below -0.5 or above 1.5 before quantisation; None if unknown."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.failed and not self.outputs:
             raise ValueError("neither outputs nor an error")
         if any(output.sha256 is not None for output in self.outputs[self.kept :]):
-            raise ValueError("the kept outputs are not the first ones")
+            raise ValueError("the kept outputs are not the first outputs")
 
     @property
     def drawn(self) -> bool:
-        """True if the outputs are samples rather than the one output of a model."""
+        """True if the outputs are samples, not the single output of a model."""
         return self.temperature is not None or len(self.outputs) > 1
 
     @property
     def kept(self) -> int:
-        """Number of outputs, the first ones, that were kept as files."""
+        """Number of outputs saved as files; these are the first outputs."""
         return sum(output.sha256 is not None for output in self.outputs)
 
 
 class ScoreRecord(_SettingRecord, frozen=True):
-    """One metric of one sample record."""
+    """The value of a metric for a sample record."""
 
     FILE: ClassVar[str] = "rows.jsonl"
 
     metric: str
     signature: str
-    """Protocol of the value in short."""
+    """The metric and its protocol in short."""
     value: Value | None
     """None if the metric failed."""
     sample: str
     """Key of the sample record."""
     seconds: float
     environment: str = ""
-    """Key of the environment, as in a pair."""
+    """Key of the environment, as in PairRecord."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -178,7 +178,7 @@ class ScoreRecord(_SettingRecord, frozen=True):
 
 
 AnyRecord = PairRecord | SampleRecord | ScoreRecord
-"""A line about an image."""
+"""A record of an image."""
 Line = AnyRecord | EnvironmentRecord
 Record = TypeVar("Record", bound=JSONLine)
 KINDS: tuple[type[Line], ...] = (EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord)
@@ -189,12 +189,12 @@ class ImageRecords(Struct):
 
     pair: PairRecord | None = None
     samples: dict[Setting, SampleRecord] = field(default_factory=dict)
-    """The last record of every setting, whichever code and weights it is of."""
+    """The latest record of every setting, even if made with earlier code or weights."""
     scores: dict[tuple[str, str, str], ScoreRecord] = field(default_factory=dict)
-    """Records by key, model and metric: equal images, and two labels of one model, share keys."""
+    """Records by key, model and metric; the key alone is not unique if two models have equal outputs."""
 
     def take(self, record: AnyRecord) -> None:
-        """Replace the earlier record of the same thing."""
+        """Add a record in place of the earlier record of the same pair, setting or value."""
         if isinstance(record, PairRecord):
             self.pair = record
         elif isinstance(record, SampleRecord):
@@ -203,7 +203,7 @@ class ImageRecords(Struct):
             self.scores[record.key, record.model, record.metric] = record
 
     def lines(self) -> tuple[AnyRecord, ...]:
-        """All records of the image."""
+        """Return all records of the image."""
         return (*filter(None, [self.pair]), *self.samples.values(), *self.scores.values())
 
 
@@ -211,32 +211,32 @@ _sorted_json = json.JSONEncoder(sort_keys=True).encode
 
 
 def digest(*facts: object) -> str:
-    """sha256 of some facts as JSON."""
+    """Return the SHA-256 of facts, encoded as JSON."""
     return hashlib.sha256(_sorted_json(facts).encode()).hexdigest()
 
 
 def digests(facts: Sequence[object], last: Iterable[str]) -> list[str]:
-    """``digest`` of the same facts and one more, for each of the ``last``."""
-    begun = hashlib.sha256(f"{_sorted_json(facts)[:-1]}, ".encode())
-    found = []
+    """Return ``digest(*facts, text)`` for each text of ``last``, hashing the common facts once."""
+    common = hashlib.sha256(f"{_sorted_json(facts)[:-1]}, ".encode())
+    hexdigests = []
     for text in last:
-        one = begun.copy()
-        one.update(f"{json.dumps(text)}]".encode())
-        found.append(one.hexdigest())
-    return found
+        sha256 = common.copy()
+        sha256.update(f"{json.dumps(text)}]".encode())
+        hexdigests.append(sha256.hexdigest())
+    return hexdigests
 
 
 def to_line(record: JSONLine) -> str:
-    """One line of strict JSON, without its end."""
+    """Format a record as a line of strict JSON, without the line feed."""
     return json.dumps(to_json(to_builtins(record)), allow_nan=False)
 
 
 def from_line(line: str | bytes, kind: type[Record]) -> Record:
-    """Invert ``to_line``. Raises ValueError that says what is wrong with the line."""
+    """Parse a line. Raises ValueError, which says what is wrong with it."""
     with suppress(ValueError):
         record: Record = _decoder(kind).decode(line)
         return record
-    facts = strict_json(line)  # it holds the text of a number, or is damaged
+    facts = strict_json(line)  # the line has a non-finite number, or is damaged
     if isinstance(facts, dict) and "value" in facts:
         facts["value"] = _from_json(facts["value"])
     return convert(facts, kind)
@@ -248,9 +248,9 @@ def _decoder(kind: type[Record]) -> Decoder[Record]:
 
 
 def append(folder: Path, records: Iterable[JSONLine]) -> None:
-    """Append lines to the files of a run folder, and wait until they are on the disk.
+    """Append records to the files of a run folder, and wait until they are on the disk.
 
-    Raises OSError if a line cannot be written; a part that was written is cut off again, if the disk allows that.
+    Raises OSError if they cannot be written; a partly written line is cut off again, if the disk permits.
     """
     by_file: dict[str, list[str]] = {}
     for record in records:
@@ -270,9 +270,9 @@ def append(folder: Path, records: Iterable[JSONLine]) -> None:
 
 
 def read(folder: Path, kind: type[Record]) -> Iterator[Record]:
-    """The lines of one kind in a run folder, in order; none if there is no file.
+    """Yield the records of one kind in order; none if the file is missing.
 
-    A last line without a newline was torn by a kill, or is being written, and is left out. Raises RunFolderError for
+    A last line without a line feed was torn by a kill, or is being written, and is skipped. Raises RunFolderError for
     any other damage.
     """
     path = folder / kind.FILE
@@ -297,7 +297,7 @@ def _parsed(line: bytes, kind: type[Record], path: Path, number: int) -> Record:
 
 
 def drop_torn_lines(folder: Path, kinds: Iterable[type[JSONLine]] = KINDS) -> None:
-    """Cut off last lines without a newline, so that lines can be appended. Raises OSError."""
+    """Cut off a last line without a line feed, so that records can be appended. Raises OSError."""
     for kind in kinds:
         path = folder / kind.FILE
         if path.exists():
@@ -307,7 +307,7 @@ def drop_torn_lines(folder: Path, kinds: Iterable[type[JSONLine]] = KINDS) -> No
 
 
 def strict_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """Parse JSON without Python's NaN and Infinity. Raises ValueError."""
+    """Parse JSON, refusing Python's NaN and Infinity. Raises ValueError."""
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
@@ -316,11 +316,11 @@ def strict_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def to_json(value: object) -> object:
-    """The value with texts in place of numbers that are not finite."""
+    """Replace non-finite numbers by strings, at any depth."""
     if isinstance(value, dict):
-        return {key: to_json(one) for key, one in value.items()}
+        return {key: to_json(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_json(one) for one in value]
+        return [to_json(entry) for entry in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,4 +1,4 @@
-"""A request: what a command line or a call asks for, as data. Nothing that it names is opened here."""
+"""A request: the options of a command line or call as data. Nothing that they name is opened here."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from srbench.models import SMALLEST_TILE
 from srbench.run_folder import RunFolderError
 
 PHOTOS = "photos"
-"""Dataset of a run, unless a command states another."""
+"""Default dataset."""
 SUITE = "srflow"
-"""Protocol of a run, unless a command states another."""
+"""Default suite."""
 SAMPLES = 5
-"""Samples per image, unless a command or the suite states another number."""
+"""Samples per image, unless the command or the suite states a number."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Devices that a command may ask for."""
+"""Values of ``--device``."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class RunSpec:
     """A registered dataset, a benchmark set or a folder of HR images; None if ``lr`` is given."""
     hr: str | None = None
     lr: str | None = None
-    """Folder of LR images, paired with those of ``hr``; without ``hr`` there are no HR images."""
+    """Folder of LR images, paired with ``hr`` if given."""
     limit: int | None = None
     crop: int | None = None
     degrade: str | None = None
-    """Degradation that makes LR from HR, by name or as a TOML file; None: as the dataset says."""
+    """Degradation that makes LR from HR, a name or a TOML file; None: the dataset's own LR."""
     suite: str = SUITE
-    """Suite by name or as a TOML file."""
+    """Name of a suite, or its TOML file."""
     metrics: tuple[str, ...] | None = None
-    """Metrics by name; None: those of the suite."""
+    """Names of metrics; None: those of the suite."""
     temperature: tuple[float, ...] = (TEMPERATURE,)
     samples: int = SAMPLES
     seed: int = 0
@@ -50,17 +50,17 @@ class RunSpec:
     shard: str | None = None
     """``2/8``: the second of eight parts of the images; None: all."""
     again: tuple[str, ...] = ()
-    """Labels of models whose outputs are made again, whatever the folder holds."""
+    """Labels of models to run again even if the folder has their outputs."""
 
     @property
     def names_data(self) -> bool:
-        """False if the dataset is an object that was given in Python."""
+        """False if the dataset was passed as a Python object."""
         return self.data is not None or self.lr is not None
 
     def command(self, spans: Mapping[str, tuple[object, ...]] | None = None) -> str:
-        """The command that makes this run; options with their default values are left out, and ``again``.
+        """Return the command that makes this run, without ``--again`` and options at their defaults.
 
-        ``spans`` are options with several values each: the command then makes the matrix of all of them.
+        ``spans`` are options with several values each, for the command of a matrix.
         """
         words = ["srbench", "run"]
         default = RunSpec(models=(), scale=0)
@@ -71,7 +71,7 @@ class RunSpec:
         return shlex.join(words)
 
     def checked(self, where: str) -> RunSpec:
-        """The request itself. Raises RunFolderError, beginning with ``where``, for a value that cannot be run."""
+        """Return the request itself if its values are valid, else raise RunFolderError, beginning with ``where``."""
         smallest_values = {"scale": 2, "limit": 1, "crop": 1, "samples": 1, "seed": 0, "tile": SMALLEST_TILE}
         for name, smallest in smallest_values.items():
             value = getattr(self, name)
@@ -95,16 +95,16 @@ class RunSpec:
         return self
 
     def chosen(self, images: tuple[str, ...]) -> tuple[str, ...]:
-        """Those images of a dataset, by name, that the request asks for: its first ones, or a shard of them."""
+        """Return the names of the requested images: the first ``limit`` of the dataset, or their shard."""
         number, parts = parse_shard(self.shard)
         return images[: self.limit][number - 1 :: parts]
 
 
 def parse_shard(text: str | None) -> tuple[int, int]:
-    """``2/8``, the second of eight parts of the images, as numbers; None is all of them, 1/1. Raises ValueError."""
+    """Parse ``2/8``, the second of eight parts of the images, to (2, 8); None means 1/1. Raises ValueError."""
     if text is None:
         return 1, 1
-    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise ValueError(f"{text!r} is not a shard; give 1/4 to 4/4 for a run in four parts")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])

@@ -1,4 +1,4 @@
-"""Results of a run folder: rows, tidy values, one line per model and temperature."""
+"""Results of a run folder: rows, tidy values, and the table with a line per model and temperature."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Row:
 
     sample: SampleRecord
     setting: Setting
-    """Line of the table; its label may differ from that of the record in a table of several runs."""
+    """Row of the table. In a table of several runs, its label may differ from the record's."""
     values: dict[str, Value]
-    """Values by metric: one per sample, or a number for the whole set."""
+    """Values by metric: one number per sample, or one number for all samples."""
     metric_seconds: float
     invocations: frozenset[int]
     """Indices of the invocations that sampled and measured it."""
     measured_in: frozenset[str] = frozenset()
-    """Keys of the environments in which its values were measured; that of its outputs is in their record."""
+    """Keys of the environments in which its values were measured. The sample record has that of its outputs."""
 
     @property
     def image(self) -> str:
@@ -43,15 +43,15 @@ class Row:
 
     @property
     def samples(self) -> int:
-        """Number of outputs that were measured."""
+        """Number of outputs measured."""
         return len(self.sample.outputs)
 
 
 def rows_of(folder: RunFolder) -> list[Row]:
-    """Rows of all current outputs of a run folder, setting by setting in the order of the manifest.
+    """Return the rows of all current outputs of a run folder, setting by setting in the order of the manifest.
 
-    Missing and failed values are left out, and values whose signature states another number of samples (results made
-    elsewhere). Raises RunFolderError if there is no row.
+    Missing and failed values are left out, as are values of precomputed results whose signature states a different
+    number of samples than they have. Raises NothingMeasuredError if there is no row.
     """
     rows = [_row(folder, sample) for sample in folder.planned_samples() if not sample.failed]
     if not rows:
@@ -60,12 +60,12 @@ def rows_of(folder: RunFolder) -> list[Row]:
 
 
 def _row(folder: RunFolder, sample: SampleRecord) -> Row:
-    """Row of a record that has not failed. Raises RunFolderError if a metric has not one value for each sample."""
+    """Return the row of a successful record. Raises RunFolderError if a metric lacks a value for some sample."""
     scores = folder.scores(sample)
     values = {score.metric: score.value for score in scores if score.value is not None}
-    asked = folder.manifest.protocol.samples
-    if len(sample.outputs) not in (1, asked):
-        of_samples = {metric.name for metric in folder.manifest.metrics if is_of_samples(metric, asked)}
+    requested = folder.manifest.protocol.samples
+    if len(sample.outputs) not in (1, requested):
+        of_samples = {metric.name for metric in folder.manifest.metrics if is_of_samples(metric, requested)}
         values = {name: value for name, value in values.items() if name not in of_samples}
     for name, value in values.items():
         if isinstance(value, list) and len(value) != len(sample.outputs):
@@ -79,12 +79,12 @@ def _row(folder: RunFolder, sample: SampleRecord) -> Row:
 
 
 def is_of_samples(metric: MetricFacts, samples: int) -> bool:
-    """True if a metric makes one value from that many samples, as its signature states."""
+    """Return whether a metric computes one value from ``samples`` samples, according to its signature."""
     return metric.signature.endswith(f"|n{samples}")
 
 
 def failures_of(folder: RunFolder, label: Callable[[Setting], str]) -> list[str]:
-    """One line for everything whose last attempt failed; ``label`` names a setting."""
+    """Return one line for each pair, item or value whose last attempt failed; ``label`` names a setting."""
     faults = []
     for image, known in folder.known.items():
         if known.pair is not None and known.pair.failed:
@@ -99,15 +99,15 @@ def failures_of(folder: RunFolder, label: Callable[[Setting], str]) -> list[str]
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Tidy values: columns model, temperature, image, sample, metric, value; one row per number."""
+    """Tidy values, one row per number, in columns model, temperature, image, sample, metric and value."""
 
     values: pd.DataFrame
-    """``temperature`` is NaN for a model with one output, ``sample`` is -1 for a value of all samples together."""
+    """``temperature`` is NaN for a model with a single output, ``sample`` is -1 for a value of all samples."""
     metrics: tuple[str, ...]
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row], metrics: tuple[str, ...]) -> ResultTable:
-        """Tabulate rows in their order. Missing values are NaN."""
+        """Tabulate rows in their order, with NaN for missing values."""
         missing: dict[str, Value] = dict.fromkeys(metrics, math.nan)
         values = ((row.setting.model, row.setting.temperature, row.image, missing | row.values) for row in rows)
         return cls.from_values(values, metrics)
@@ -116,7 +116,7 @@ class ResultTable:
     def from_values(
         cls, rows: Iterable[tuple[str, float | None, str, Mapping[str, Value]]], metrics: tuple[str, ...]
     ) -> ResultTable:
-        """Tabulate rows of model, temperature, image and values by metric."""
+        """Tabulate tuples of model, temperature, image and values by metric."""
         records = [
             (model, temperature, image, sample, metric, value)
             for model, temperature, image, values in rows
@@ -128,9 +128,9 @@ class ResultTable:
         return cls(frame.astype({"temperature": float, "value": float}), metrics)
 
     def per_image(self) -> pd.DataFrame:
-        """Means over samples: index model, temperature, image, in the order of rows; a column per metric.
+        """Return means over samples, with a column per metric, indexed by model, temperature and image.
 
-        A sample that is NaN makes the mean NaN.
+        A NaN sample makes the mean NaN.
         """
         keys = ["model", "temperature", "image", "metric"]
         groups = self.values.groupby(keys, sort=False, dropna=False)["value"]
@@ -138,12 +138,12 @@ class ResultTable:
         return means.unstack("metric", sort=False)[list(self.metrics)]
 
     def columns(self, metric: str) -> list[pd.Series[float]]:
-        """Values of a metric by image, means over samples; a series for every model and temperature."""
+        """Return a series of values by image (means over samples) for every model and temperature."""
         groups = self.per_image()[metric].groupby(level=["model", "temperature"], sort=False, dropna=False)
         return [values.droplevel(["model", "temperature"]) for _, values in groups]
 
     def worst(self, metric: MetricFacts) -> list[pd.Series[float]]:
-        """Values of the worst sample by image; a series for every model and temperature."""
+        """Return a series of the worst sample's value by image for every model and temperature."""
         keys: list[Hashable] = ["model", "temperature", "image"]
         samples = self.values[self.values["metric"] == metric.name].set_index(keys)["value"] * metric.direction
         images = samples.groupby(level=keys, sort=False, dropna=False).min() * metric.direction
@@ -151,10 +151,10 @@ class ResultTable:
         return [values.droplevel(keys[:2]) for _, values in groups]
 
     def means(self) -> pd.DataFrame:
-        """One line per model and temperature (the index): the mean over images of every metric, and their number ``n``.
+        """Return means over images, with a row per model and temperature, and the image count ``n``.
 
-        Values that are not finite (PSNR of equal images) are left out of a mean, unless all are such. Column
-        ``not_finite`` counts the images with such a value.
+        Means leave out non-finite values, such as the PSNR of equal images, unless no value is finite. Column
+        ``not_finite`` counts the images with a non-finite value.
         """
         images = self.per_image()
         finite = images.map(math.isfinite)
@@ -166,7 +166,7 @@ class ResultTable:
         return means
 
     def summary(self) -> pd.DataFrame:
-        """Means and their 95 % intervals, in columns ``psnr_low`` and ``psnr_high``; NaN for fewer than six images."""
+        """Return means and 95 % intervals, in columns such as ``psnr_low``; NaN for fewer than six images."""
         means = self.means()
         summary = means[[*self.metrics]].copy()
         columns = [values.to_numpy() for metric in self.metrics for values in self.columns(metric)]
@@ -183,9 +183,9 @@ def csv_texts(
     protocol: Protocol,
     families: Mapping[str, list[str] | list[bool]],
 ) -> dict[str, str]:
-    """Texts of table.csv (means and intervals) and rows.csv (all values), by file name.
+    """Return the texts of table.csv (means and intervals) and rows.csv (all values), by file name.
 
-    The columns of table.csv begin with the metrics of the suite, measured or not; intervals follow all means.
+    In table.csv, metrics of the suite come first, measured or not, and intervals follow all means.
     """
     suite = list(dict.fromkeys(parse_metric(column)[0] for column in protocol.columns))
     return {
@@ -202,25 +202,25 @@ def summary_csv(
     families: Mapping[str, list[str] | list[bool]],
     first: Sequence[str] = (),
 ) -> str:
-    """One line per model and temperature.
+    """Return the CSV of means and intervals, one line per model and temperature.
 
-    ``families`` are further columns; the metrics ``first`` precede the number of images, measured or not.
+    ``families`` are additional columns. The metrics ``first``, measured or not, precede the number of images.
     """
     lines = summary.reset_index()
     for name, column in families.items():
         lines[name] = column
-    others = [name for name in table.metrics if name not in first]
+    added = [name for name in table.metrics if name not in first]
     signatures = {metric.name: metric.signature for metric in metrics}
     lines = lines.assign(**{f"{name}_signature": signature for name, signature in signatures.items()})
     lines["suite"] = suite
     intervals = [f"{name}_{end}" for name in table.metrics for end in ("low", "high")]
-    columns = ["model", "temperature", *families, *first, "n", *others, *intervals, "not_finite"]
+    columns = ["model", "temperature", *families, *first, "n", *added, *intervals, "not_finite"]
     columns += [*(f"{name}_signature" for name in table.metrics), "suite"]
     return lines.reindex(columns=columns).to_csv(index=False, lineterminator="\n")
 
 
 def rows_csv(table: ResultTable, metrics: Sequence[MetricFacts], suite: str) -> str:
-    """One line per number, with its signature; ``sample`` is empty for a value of all samples together."""
+    """Return the CSV of all values, one line per number; ``sample`` is empty for a value of all samples."""
     rows = table.values.assign(
         sample=table.values["sample"].replace(-1, pd.NA).astype("Int64"),
         signature=table.values["metric"].map({metric.name: metric.signature for metric in metrics}),

@@ -1,8 +1,8 @@
-"""Bootstrap intervals of means, paired permutation tests, and correction for many tests.
+"""Bootstrap intervals of means, paired permutation tests, and correction for multiple tests.
 
-Images are the units that are resampled; samples of one image are averaged first. Every call makes its own generator with
-a fixed seed, so no number depends on what else is computed, except by rounding. scipy is imported where it is used: it
-takes most of a second.
+The units of resampling are images; samples of an image are averaged first. Every call seeds its own generator, so up to
+rounding no number depends on what else is computed. scipy is imported inside the functions because it takes most of a
+second.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
-"""Confidence of every interval; a difference is significant if p is below 1 - LEVEL."""
+"""Confidence level of intervals; a difference is significant if p < 1 - LEVEL."""
 RESAMPLES = 9999
-"""Resamples of a bootstrap, and random changes of sign of a permutation test."""
+"""Number of resamples of a bootstrap, and of random sign flips of a permutation test."""
 ENUMERATED = 15
-"""Largest number of images for which a permutation test goes through all changes of sign."""
+"""Largest number of images for which a permutation test enumerates all sign flips."""
 _BATCH = 2_000_000
-"""Resampled values in memory at once."""
+"""Number of resampled values in memory at once."""
 
 
 def mean_interval(values: ArrayLike) -> tuple[float, float]:
-    """95 % interval of the mean of (n,) values: bias-corrected and accelerated bootstrap (BCa).
+    """Return the 95 % interval of the mean of (n,) values: bias-corrected and accelerated bootstrap (BCa).
 
-    Efron, "Better bootstrap confidence intervals", 1987, by ``scipy.stats.bootstrap``. Values that are not finite are
-    left out. Returns two NaN for fewer than six values, as no test of the mean of so few reaches 95 % either, and an
-    interval without width for equal values.
+    Efron, "Better bootstrap confidence intervals", 1987, by ``scipy.stats.bootstrap``. Non-finite values are left out.
+    Returns two NaN for fewer than six values, with which no permutation test reaches p < 0.05 either, and an interval
+    of width 0 for equal values.
     """
     return mean_intervals([values])[0]
 
 
 def mean_intervals(columns: Iterable[ArrayLike]) -> list[tuple[float, float]]:
-    """``mean_interval`` of several columns, which is faster for columns of equal length than one by one."""
+    """Return ``mean_interval`` of each column; columns of equal length share their resamples, which is faster."""
     numbers = [_finite(values) for values in columns]
     intervals = [(np.nan, np.nan) for _ in numbers]
     by_length: dict[int, list[int]] = {}
@@ -52,13 +52,13 @@ def mean_intervals(columns: Iterable[ArrayLike]) -> list[tuple[float, float]]:
 
 
 def _bootstrap(columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ends (columns, 2) of the intervals of the means of (columns, n) values."""
+    """Return the intervals (columns, 2) of the means of (columns, n) values."""
     from scipy.stats import bootstrap
 
     images = columns.shape[1]
 
     def means(chosen: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-        """(..., m) indices of resampled images -> means (columns, ...): one matrix product serves all columns."""
+        """Map indices of resampled images (..., m) to means (columns, ...), by one matrix product for all columns."""
         rows = chosen.reshape(-1, chosen.shape[axis]).astype(np.intp)
         first = np.arange(len(rows))[:, None] * images
         counts = np.bincount((rows + first).ravel(), minlength=len(rows) * images).reshape(len(rows), images)
@@ -79,22 +79,22 @@ def _bootstrap(columns: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def paired_p_values(differences: ArrayLike) -> NDArray[np.float64]:
-    """Two-sided p of "the mean is 0" for columns of paired differences, (n, columns) -> (columns,).
+    """Return the two-sided p of "the mean is 0" for paired differences, (n, columns) -> (columns,).
 
-    Permutation test by changing signs (Fisher, "The design of experiments", 1935, section 21), by
-    ``scipy.stats.permutation_test``: all signs up to 15 images, 9999 random ones above, the same for every column.
-    Differences that are not finite are left out; p is 1 if fewer than two are left, or all are 0.
+    Sign-flip permutation test (Fisher, "The design of experiments", 1935, section 21), by
+    ``scipy.stats.permutation_test``: all sign flips up to 15 images, 9999 random flips above, the same for every
+    column. Non-finite differences are left out; p is 1 if fewer than two are left, or all are 0.
     """
     from scipy.stats import permutation_test
 
     numbers = np.asarray(differences, dtype=np.float64)
-    numbers = np.where(np.isfinite(numbers), numbers, 0)  # a zero is the same under both signs
+    numbers = np.where(np.isfinite(numbers), numbers, 0)  # flipping the sign of 0 changes nothing
     numbers = numbers[numbers.any(axis=1)]
     images, tests = numbers.shape
     if images < 2:
         return np.ones(tests)
     result = permutation_test(
-        (np.ones(images),),  # the signs are what is permuted: one matrix product then serves all columns
+        (np.ones(images),),  # permute the signs, so that one matrix product serves all columns
         lambda signs, axis: np.abs(signs @ numbers),
         permutation_type="samples",
         vectorized=True,
@@ -107,9 +107,9 @@ def paired_p_values(differences: ArrayLike) -> NDArray[np.float64]:
 
 
 def fewest_images(tests: int) -> int:
-    """Least number of images with which one of so many tests can reach p < 0.05 after Holm's correction.
+    """Return the smallest number of images with which one of ``tests`` can reach p < 0.05 after Holm's correction.
 
-    The smallest p of n images is 2 / 2^n, and the correction multiplies the smallest of several by their number.
+    The smallest possible p of n images is 2 / 2^n, and the correction multiplies the smallest p by ``tests``.
     """
     images = 1
     while tests * 2.0 ** (1 - images) >= 1 - LEVEL:
@@ -118,7 +118,7 @@ def fewest_images(tests: int) -> int:
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Adjust the p values (k,) of several tests, so that they keep their level for one false finding among all.
+    """Adjust the p values (k,) of several tests to control the family-wise error rate.
 
     Holm, "A simple sequentially rejective multiple test procedure", 1979.
     """

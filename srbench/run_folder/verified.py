@@ -1,6 +1,6 @@
-"""``verified.json``: what ``srbench verify`` has found in a run, and of which sums. Nothing here loads torch.
+"""``verified.json``: the result of the last ``srbench verify``. Nothing here loads torch.
 
-Whoever can write the file can invent it: it saves readers a check, and proves nothing to those who distrust its author.
+The file is no proof, because anyone who can write it can forge it; it saves readers who trust its author a check.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ Verdict = Literal["contradicted", "unverified", "values proven from their images
 
 
 class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Result of a check; void once the sums of the run are others."""
+    """Result of a check; void once SHA256SUMS of the run has changed."""
 
     sums: str
-    """SHA-256 of SHA256SUMS, which holds those of manifest, records and images."""
+    """SHA-256 of SHA256SUMS, and so of manifest, records and images."""
     date: str
     srbench: str
-    """Version that checked."""
+    """Version of srbench that checked."""
     verdict: Verdict
     verified: int
-    """Number of values that were measured again and are equal."""
+    """Number of values measured again with the same result."""
     unverified: int
     contradicted: int
     sampled: int
-    """Number of items that were sampled again and are equal, out of ``items``."""
+    """Number of items, out of ``items``, sampled again with the same result."""
     items: int
     rules: dict[str, int]
     """Number of findings by rule, without notes."""
     tried: int
-    """Number of items that were to be sampled again."""
+    """Number of items that the check was asked to sample again."""
 
     @property
     def values(self) -> int:
@@ -45,14 +45,14 @@ class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def words(self) -> str:
-        """The extent in words: ``240 of 240 values and 3 of 30 items``."""
+        """Extent of the check: ``240 of 240 values and 3 of 30 items``."""
         return f"{self.verified} of {self.values} values and {self.sampled} of {self.items} items"
 
 
 def read_verified(run: Path) -> Verified | None:
-    """Result of the last check of a run; None if there is none, or it is damaged or about other sums."""
+    """Read the result of the last check of a run; None if it is missing, damaged or void."""
     try:
-        found = msgspec.json.decode((run / FILE).read_bytes(), type=Verified)
-        return found if found.sums == sha256_file(run / SUMS) else None
+        verified = msgspec.json.decode((run / FILE).read_bytes(), type=Verified)
+        return verified if verified.sums == sha256_file(run / SUMS) else None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None

@@ -1,1 +1,1 @@
-"""``srbench verify``: whether the table of a run follows from its records, images and models."""
+"""``srbench verify``: check that the table of a run follows from its records, images and models."""

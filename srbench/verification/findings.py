@@ -1,4 +1,4 @@
-"""Findings of a check, and the verdict of them all."""
+"""Findings of a check, and the verdict that follows from them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ EXIT_CODES: dict[Verdict, int] = {
     "proven": 0,
 }
 _LINES = 20
-"""Number of lines of each severity that are printed; the JSON has all."""
+"""Largest number of lines printed of each severity; the JSON has all."""
 _PLACES = 3
-"""Number of places that are named in a line."""
+"""Largest number of places named in a line."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule that applies to something."""
+    """A violation of a rule: where, and what is wrong."""
 
     rule: str
     where: str
@@ -41,7 +41,7 @@ class Finding:
 
     @property
     def severity(self) -> Severity:
-        """Severity of its rule."""
+        """Severity of the rule."""
         return RULES[self.rule].severity
 
 
@@ -51,39 +51,39 @@ class Findings:
 
     folder: Path
     verified: int = 0
-    """Number of values that were measured again and found equal."""
+    """Number of values measured again with the same result."""
     contradicted: int = 0
-    """Number of values that were measured again and found different."""
+    """Number of values measured again with a different result."""
     unverified: int = 0
     """Number of values that could not be measured again."""
     images: int = 0
-    """Number of saved images that are byte for byte those of their records."""
+    """Number of saved images that match their records."""
     images_kept: int = 0
-    """Number of images that were saved."""
+    """Number of saved images."""
     sampled: int = 0
-    """Number of items that were sampled again and found equal."""
+    """Number of items sampled again with the same result."""
     tried: int = 0
-    """Number of items that were to be sampled again."""
+    """Number of items that the check was asked to sample again."""
     items: int = 0
     """Number of items of the run."""
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, rule: str, where: str, text: str) -> None:
-        """Note that a rule applies."""
+        """Add a finding."""
         self.findings.append(Finding(rule, where, text))
 
     def leave(self, where: str, text: str) -> None:
-        """Count a value that could not be measured again, for a reason."""
+        """Count a value that could not be measured again; ``text`` is the reason."""
         self.unverified += 1
         self.add("not-measured", where, text)
 
     def contradict(self, where: str, text: str) -> None:
-        """Count a value that was measured again and is different."""
+        """Count a value that was measured again with a different result."""
         self.contradicted += 1
         self.add("value-differs", where, text)
 
     def of(self, *severities: Severity) -> list[str]:
-        """Findings of some severities, one line each."""
+        """Return the findings of some severities, one line each."""
         return [_line(each.rule, each.where, each.text) for each in self.findings if each.severity in severities]
 
     @property
@@ -103,16 +103,16 @@ class Findings:
 
     @property
     def proven(self) -> bool:
-        """True if every value was verified from its images, and every image from its model."""
+        """True if every value was reproduced from its images, and every image from its model."""
         return self.verdict == "proven"
 
     @property
     def exit_code(self) -> int:
-        """0 if everything that was checked is verified, 1 if anything is contradicted, 3 if anything is unverified."""
+        """1 if anything is contradicted, else 3 if anything is unverified, else 0."""
         return EXIT_CODES[self.verdict]
 
     def facts(self) -> dict[str, Any]:
-        """The findings for JSON, contradictions first."""
+        """Return the findings for JSON, contradictions first."""
         ordered = sorted(self.findings, key=lambda each: SEVERITIES.index(each.severity))
         return asdict(self) | {
             "folder": str(self.folder),
@@ -122,7 +122,7 @@ class Findings:
         }
 
     def text(self) -> str:
-        """The findings for a reader, and the verdict at the end."""
+        """Return the findings as text, with the verdict at the end."""
         lines: list[str] = []
         for severity in SEVERITIES:
             lines += _shortened(_grouped(each for each in self.findings if each.severity == severity))
@@ -136,12 +136,12 @@ class Findings:
         ]
         lines.append(f"{self.folder}: {', '.join(counts)}: {self.verdict}")
         if self.tried < self.items:
-            lines.append("Not checked: that the models made the images; --resample all samples every output again.")
+            lines.append("Not checked: whether the models made the images; --resample all samples every output again.")
         return "\n".join(lines)
 
 
 def _grouped(findings: Iterable[Finding]) -> list[str]:
-    """One line for all places of which a rule says the same."""
+    """Merge findings with the same rule and text into one line that names their places."""
     places: dict[tuple[str, str], Counter[str]] = {}
     for each in findings:
         places.setdefault((each.rule, each.text), Counter())[each.where] += 1
@@ -165,16 +165,16 @@ def _shortened(lines: Sequence[str]) -> list[str]:
 
 
 def write_verified(findings: Findings) -> None:
-    """Write what a check has found into its run folder, as verified.json.
+    """Write the result of a check into its run folder, as verified.json.
 
-    The result of an earlier check of the same files stays if that sampled more items again and this one contradicts
-    nothing. Nothing is written into a folder without SHA256SUMS. Raises OSError.
+    The result of an earlier check of the same files stays if it sampled more items and nothing is contradicted now.
+    Nothing is written into a folder without SHA256SUMS. Raises OSError.
     """
     sums = findings.folder / SUMS
     if not sums.is_file():
         return
-    before = read_verified(findings.folder)
-    if before is not None and findings.holds and before.tried > findings.tried:
+    earlier = read_verified(findings.folder)
+    if earlier is not None and findings.holds and earlier.tried > findings.tried:
         return
     rules = Counter(finding.rule for finding in findings.findings if finding.severity != "note")
     verified = Verified(

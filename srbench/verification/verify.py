@@ -1,4 +1,4 @@
-"""Check a run folder: files against hashes, values against images, images against models, the report against records."""
+"""Check a run folder: files against hashes, values against images, images against models, report against records."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from srbench.terminal.progress import Progress, Step, silent
 from srbench.verification.findings import Findings
 
 TOLERANCE = 1e-5
-"""Largest relative difference of two values of a metric that are equal: processors and library versions differ."""
+"""Relative difference up to which two values count as equal, across processors and library versions."""
 ROUNDED = 0.01
-"""Largest share of numbers that may be one grey level off if an item is sampled on another processor."""
+"""Largest share of pixel values that may be one grey level off if an item is sampled on another processor."""
 _MACHINE = ("device", "cpu", "gpu", "instructions", "TF32 in products", "TF32 in convolutions", "torch")
-"""Facts of an environment that may change more than the last bit of an output."""
+"""Facts of an environment that may change an output by more than rounding."""
 
 
 def verify(
@@ -56,13 +56,13 @@ def verify(
 
     Args:
         path: The run folder.
-        resample: Number of items that are sampled again, chosen at random but always the same, or ``all``.
+        resample: Number of items to sample again, or ``all``. The choice is random, but the same in every check.
         device: Device of the models.
         progress: Called before every item.
-        models: Open models by label; others are loaded by the names of the run.
+        models: Loaded models by label; all other models are loaded by their names in the run.
 
     Raises:
-        SRBenchError: The folder holds no run, or a line is damaged.
+        SRBenchError: The folder is no run, or a line is damaged.
     """
     folder = RunFolder.read(path)
     findings = Findings(path)
@@ -100,7 +100,7 @@ def verify(
 
 
 def _check_sums(folder: RunFolder, findings: Findings) -> None:
-    """Compare records and manifest with SHA256SUMS, unless the last command stopped before it wrote that."""
+    """Compare records and manifest with SHA256SUMS, unless the last command stopped before it wrote the file."""
     if folder.manifest.invocations and folder.manifest.invocations[-1].finished is None:
         findings.add("not-compared", SUMS, "the last command did not finish; files were not compared with it")
         return
@@ -112,7 +112,7 @@ def _check_sums(folder: RunFolder, findings: Findings) -> None:
     for name, stated in sums.items():
         file = folder.path / name
         digest_of_file = sha256_file(file) if name not in images and file.is_file() else ""
-        actual = images.get(name, digest_of_file)  # images themselves are compared with their records
+        actual = images.get(name, digest_of_file)  # _check_images compares image files with their records
         if actual != stated:
             findings.add("file-differs", name, f"is missing or does not match {SUMS}")
     files = [FILE, *(kind.FILE for kind in KINDS if (folder.path / kind.FILE).exists()), *images]
@@ -121,7 +121,7 @@ def _check_sums(folder: RunFolder, findings: Findings) -> None:
 
 
 def _check_records(folder: RunFolder, findings: Findings) -> None:
-    """Look for missing and foreign records."""
+    """Find missing and foreign records."""
     manifest = folder.manifest
     finished: dict[tuple[object, str], bool] = {}
     for invocation in manifest.invocations:
@@ -148,7 +148,7 @@ def _check_records(folder: RunFolder, findings: Findings) -> None:
 
 
 def _check_scores(folder: RunFolder, record: SampleRecord, findings: Findings) -> None:
-    """Look for values that are missing although a finished command has measured everything that was lacking."""
+    """Find values that are missing although a finished command measured their metric after the item was sampled."""
     since = folder.manifest.invocations[record.invocation :]
     measured = {name for invocation in since if invocation.finished is not None for name in invocation.metrics}
     where = f"{record.setting.folder} {record.image}"
@@ -163,7 +163,7 @@ def _check_scores(folder: RunFolder, record: SampleRecord, findings: Findings) -
 
 
 def _check_lines(folder: RunFolder, findings: Findings) -> None:
-    """Look for records about something that the manifest does not have."""
+    """Find records that refer to something outside the manifest."""
     manifest = folder.manifest
     metrics = {metric.name for metric in manifest.metrics}
     for image, known in folder.known.items():
@@ -195,7 +195,7 @@ def _check_images(folder: RunFolder, findings: Findings) -> None:
 
 
 def _check_dataset(folder: RunFolder, findings: Findings) -> None:
-    """Compare all pairs with those of the named dataset: a dataset is known by its pixels."""
+    """Compare all pairs with the dataset that the run names, pixel by pixel."""
     protocol = folder.manifest.protocol
     requests = [invocation.request for invocation in folder.manifest.invocations if invocation.request is not None]
     if requests:
@@ -236,7 +236,7 @@ def _check_dataset(folder: RunFolder, findings: Findings) -> None:
 
 
 def _open_metrics(folder: RunFolder, findings: Findings) -> list[tuple[MetricFacts, LoadedMetric | None]]:
-    """The metrics of the table, as they were and as they are; None for one that cannot measure the same again."""
+    """Return the metrics of the table as recorded and as loaded now; None for a metric that is gone or has changed."""
     protocol = folder.manifest.protocol
     metrics: list[tuple[MetricFacts, LoadedMetric | None]] = []
     for facts in folder.manifest.metrics:
@@ -257,7 +257,7 @@ def _open_metrics(folder: RunFolder, findings: Findings) -> list[tuple[MetricFac
 
 @dataclass(frozen=True)
 class _Check:
-    """The check of the records of a run, one by one."""
+    """Checks the records of a run one by one."""
 
     folder: RunFolder
     findings: Findings
@@ -265,7 +265,7 @@ class _Check:
     sampler: Sampler
 
     def open_models(self, needed: set[str]) -> None:
-        """Load the models of the table and compare their weights; those that are ``needed`` have to be here."""
+        """Load the models of the table and compare their weights; a missing model is a finding if it is ``needed``."""
         for facts in self.folder.manifest.models:
             try:
                 model = self.sampler.load(facts.label)
@@ -282,7 +282,7 @@ class _Check:
                 self.findings.add("code-changed", facts.label, f"its code or weights have changed{weights}")
 
     def check(self, record: SampleRecord, pair: ImagePair | None, *, sampled_again: bool) -> None:
-        """Measure all values of a record again, after it was sampled again if that is asked for."""
+        """Sample an item again if ``sampled_again``, then measure all its values again."""
         where = f"{record.setting.folder} {record.image}"
         exact = None
         if sampled_again and pair is None:
@@ -335,7 +335,7 @@ class _Check:
             self.findings.verified += 1
 
     def _measure_model_again(self, record: SampleRecord, metric: LoadedMetric, known: Value) -> None:
-        """Measure a value of the model itself; a time changes with the seconds of the record and is left out."""
+        """Measure a metric of the model again, unless it is a time: a value that changes with the record's seconds."""
         title = metric.facts.title
         if getattr(metric.metric, "is_time", False):
             self.findings.leave(title, "it is a time, which cannot be measured again")
@@ -362,7 +362,7 @@ class _Check:
         self.findings.contradict(where, f"{title} is {_short(value)}, and the table has {_short(known)}")
 
     def _sample_again(self, record: SampleRecord, pair: ImagePair) -> Tensor | None:
-        """Sample an item; returns the outputs before quantisation if they are those of the record."""
+        """Sample an item again; return the unquantised outputs if they match the record, else None."""
         loaded = self.sampler.models.get(record.model)
         if loaded is None:
             return None
@@ -392,13 +392,13 @@ class _Check:
         return None
 
     def _saved(self, record: SampleRecord) -> Tensor | None:
-        """The first outputs of a record from their files; None if none was saved, or any is another image."""
+        """Read the saved outputs of a record; None if none was saved, or any was changed."""
         if not record.kept:
             return None
         return kept_outputs(self.folder, replace(record, outputs=record.outputs[: record.kept]))
 
     def _is_same(self, record: SampleRecord) -> bool:
-        """True if the model is the one that was measured, and this is the machine."""
+        """Return whether the model is unchanged since the run, and this machine is equivalent to that of the run."""
         now = environment(self.sampler.device)
         known = self.folder.environments.get(record.environment)
         if known is None or any(now.get(fact) != known.facts[fact] for fact in _MACHINE if fact in known.facts):
@@ -407,7 +407,7 @@ class _Check:
 
 
 def _weights_of(model: ModelFacts) -> str:
-    """What a model states about its weights."""
+    """Describe the weights that a model states."""
     weights = model.weights
     if weights is None:
         return "not stated"
@@ -417,7 +417,7 @@ def _weights_of(model: ModelFacts) -> str:
 
 
 def _difference(images: Tensor, saved: Tensor | None) -> tuple[str, bool]:
-    """The difference of outputs in words, and True if another processor may have made it."""
+    """Describe the difference of outputs, and return whether rounding on another processor can explain it."""
     if saved is None or saved.shape != images.shape:
         return "it is a different image", False
     difference = (images.int() - saved.int()).abs()

@@ -51,7 +51,7 @@ def test_a_folder_of_images_that_is_a_link(refused, finished, tmp_path, folder):
     (run / "samples.jsonl").write_bytes(b"")
     for file in (tmp_path / "outside").rglob("*.png"):
         file.write_bytes(b"mine")
-    refused(RUN.replace("RUN", "{here}/run"), rf"run/{folder}: a link, and a run is only", kept=["outside"])
+    refused(RUN.replace("RUN", "{here}/run"), rf"run/{folder}: a link, and runs are only", kept=["outside"])
 
 
 @pytest.mark.parametrize("file", ["images/hr/a.png", "images/bicubic/b.png"])

@@ -1,4 +1,4 @@
-"""Explanations of published numbers: the protocols that print them, what these have in common, and both in sentences."""
+"""Explanations of published numbers: the protocols that print them and what these have in common, in sentences."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from srbench.words import number_of
 
 @dataclass(frozen=True)
 class Explained:
-    """A number of a metric, and the protocols that print it."""
+    """A published number of a metric, and the protocols that print it."""
 
     title: str
     """Title of the metric."""
     printed: Printed
     candidates: tuple[Candidate, ...] = field(repr=False)
-    """All protocols that were tried, the most common first."""
+    """All protocols tried, the most common first."""
     tried: str
-    """The same in words."""
+    """The protocols tried, in words."""
     not_tried: tuple[str, ...]
-    """Lines for what could not be tried."""
+    """One line for each protocol that could not be tried."""
     own: Candidate | None = field(default=None, repr=False)
-    """Value that ``srbench measure`` computes without parameters; None if outputs and HR differ in size."""
+    """The default protocol of ``srbench measure``; None if outputs and HR differ in size."""
     measured: Printed | None = None
-    """Number that was measured instead of the published number, if it was given."""
+    """The user's own number, if given."""
 
     @property
     def matches(self) -> tuple[Match, ...]:
-        """Protocols that print the number, the most common first; those that truncate it at the end."""
+        """Protocols that print the number: by rounding, the most common first, then by truncation."""
         return matches(self.printed, self.candidates)
 
     @property
     def nearest(self) -> tuple[Match, ...]:
-        """The three nearest protocols, whether they print it or not."""
+        """The three protocols with the nearest values, whether they print the number or not."""
         return nearest(self.printed, self.candidates)
 
     def lines(self, most: int | None = 8) -> Iterator[str]:
-        """The explanation in words, with at most ``most`` of the protocols that print the number; None: with all."""
+        """Yield the explanation in words, listing at most ``most`` matching protocols (None: all)."""
         if self.matches:
             first, *rest = self.matches
             yield f"{self.printed.text} is {self.title} on {_described(first)}"
@@ -61,9 +61,9 @@ class Explained:
             yield f"    {_with_option(match)}, {match.value - self.printed.number:+.{self._digits}f}"
         last_digit = 10**-self.printed.digits
         if self.nearest and abs(self.nearest[0].value - self.printed.number) < 1.6 * last_digit:
-            yield "  a difference of one in the last digit can come from another program's arithmetic"
+            yield "  a difference of 1 in the last digit can come from rounding in another program"
         yield f"  tried: {self.tried}"
-        yield "  so the images, their LR images or the weights may differ from those behind the number"
+        yield "  so the images, their LR images or the weights may differ from those of the published number"
 
     @property
     def _digits(self) -> int:
@@ -114,14 +114,14 @@ def _how_to_measure(match: Match) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The published numbers in a row of a table, explained on two folders of images."""
+    """Explanations of the published numbers in a row of a table, for two folders of images."""
 
     images: int
-    """Number of images that were compared."""
+    """Number of images compared."""
     scale: int | None
-    """Scale, if it was given or follows from LR."""
+    """Scale, if given or computed from LR."""
     numbers: tuple[Explained, ...]
-    """An explanation of each number, in the order given."""
+    """One explanation per number, in the order given."""
     remarks: tuple[str, ...] = ()
     """Lines about sizes, scales and images that could not be read."""
 
@@ -130,19 +130,19 @@ class Explanation:
 
     @property
     def common(self) -> dict[int, Match]:
-        """Matches that share colour, crop and placement, for as many numbers as possible, by the place of the number.
+        """The largest set of matches that share colour, crop and placement, by index of the number.
 
-        Empty if no two numbers have such matches, and for a single number.
+        Empty for a single number, and if no two numbers have such matches.
         """
         best: dict[int, Match] = {}
-        most = (1, 0)  # numbers that share a setting, and how many of these have the very same channels
+        most = (1, 0)  # how many numbers share a setting, and how many of these have exactly equal channels
         for match in (match for explained in self.numbers for match in explained.matches):
             partners: dict[int, Match] = {}
             for place, explained in enumerate(self.numbers):
-                same = [other for other in explained.matches if other.protocol.setting == match.protocol.setting]
-                equal = (other for other in same if other.protocol.channels == match.protocol.channels)
-                if same:
-                    partners[place] = next(equal, same[0])
+                sharing = [other for other in explained.matches if other.protocol.setting == match.protocol.setting]
+                equal = (other for other in sharing if other.protocol.channels == match.protocol.channels)
+                if sharing:
+                    partners[place] = next(equal, sharing[0])
             channels = [partner.protocol.channels for partner in partners.values()]
             count = len(partners), channels.count(match.protocol.channels)
             if count > most and len(partners) > 1:
@@ -158,7 +158,7 @@ class Explanation:
         return tuple(sorted(set.intersection(*by_number)))
 
     def text(self, most: int | None = 8) -> str:
-        """The whole explanation in lines, with at most ``most`` protocols for each number; None: with all."""
+        """Return the explanation as text, listing at most ``most`` protocols for each number (None: all)."""
         lines = [*self.remarks]
         for explained in self.numbers:
             lines += explained.lines(most)
@@ -182,4 +182,4 @@ class Explanation:
         else:
             yield "no two of these numbers share colour, crop and placement"
         if self.suites:
-            yield f"all of them are printed by --suite {', '.join(self.suites)}"
+            yield f"--suite {', '.join(self.suites)} prints all of them"

@@ -1,4 +1,4 @@
-"""Values of every image under every protocol, by one process or several."""
+"""Values of every image under every protocol."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LEVELS = {"floor": "floored to 8 bits", "round": "rounded to 8 bits", "none": "not quantised"}
-"""Conversions of outputs of more than 8 bits. HR is rounded, or not quantised either."""
+"""Ways to quantise outputs of more than 8 bits; HR is rounded, or left unquantised like the outputs."""
 LARGEST_DIFFERENCE = 16
-"""Most pixels by which the sides of output and HR may differ."""
+"""Largest allowed difference between the sides of output and HR, in pixels."""
 
 
 @dataclass(frozen=True)
 class ImageValues:
-    """Values of an image by protocol, one for each output."""
+    """Values of an image by protocol, one value per sample."""
 
     image: str
     values: dict[Protocol, list[float]]
     fault: str = ""
     sizes: tuple[str, ...] = ()
-    """Sizes of output and HR if they differ."""
+    """Sizes of output and HR; empty if they are equal."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """Pairs of images by name and the metrics asked for, in a form that can be sent to other processes."""
+    """Pairs of images by name and the requested metrics, in a form that can be pickled for worker processes."""
 
     outputs: ResultFolder | Mapping[str, Tensor]
     hr: Mapping[str, Path | Tensor]
@@ -46,7 +46,7 @@ class Images:
     scales: tuple[int, ...]
 
     def measured(self, workers: int) -> Iterator[ImageValues]:
-        """The values of every image, as they are computed; images in memory are not sent to other processes."""
+        """Yield the values of every image, in any order; images in memory are measured in this process."""
         workers = workers if isinstance(self.outputs, ResultFolder) else 1
         for name, result in map_items(Images.opened, self.hr, workers=workers, arguments=[self]):
             match result:
@@ -58,11 +58,11 @@ class Images:
                     yield result
 
     def opened(self) -> Callable[[str], ImageValues]:
-        """The function that measures an image by its name."""
+        """Return the function that measures an image, given its name."""
         return self.measure
 
     def measure(self, name: str) -> ImageValues:
-        """Measure the outputs of an image."""
+        """Measure the outputs of an image; a failure is part of the result."""
         values: dict[Protocol, list[float]] = {}
         try:
             outputs, hr = self._read(name)
@@ -75,9 +75,9 @@ class Images:
         return ImageValues(name, values, "", sizes if sizes[0] != sizes[1] else ())
 
     def _read(self, name: str) -> tuple[list[Tensor], Tensor]:
-        """Outputs and HR of a name, (3, H, W) in 0..255: uint8 if they have no more than 8 bits, else float64.
+        """Read outputs and HR, (3, H, W) with levels 0..255: uint8 for images of 8 bits, else float64.
 
-        Raises BenchmarkError if they differ by more than a border.
+        Raises BenchmarkError if their sizes differ by more than a border.
         """
         file = self.hr[name]
         hr = in_levels(read_image(file) if isinstance(file, Path) else file)
@@ -93,7 +93,7 @@ class Images:
 
 
 def in_levels(image: Tensor) -> Tensor:
-    """(3, H, W), uint8 or in [0, 1] -> levels 0..255: uint8 if all are whole, else float64."""
+    """Convert (3, H, W), uint8 or in [0, 1], to levels 0..255: uint8 if all levels are whole, else float64."""
     if not image.is_floating_point():
         return image
     levels = 255 * image.double().clamp(0, 1)
@@ -104,7 +104,7 @@ def in_levels(image: Tensor) -> Tensor:
 def _values(
     output: Tensor, hr: Tensor, metrics: Sequence[str], scales: Sequence[int]
 ) -> Iterator[tuple[Protocol, float]]:
-    """Protocols and values of an output; images of more than 8 bits are quantised in every way."""
+    """Yield protocols and values of an output; images of more than 8 bits are quantised in every way."""
     if not output.is_floating_point() and not hr.is_floating_point():
         for metric in metrics:
             yield from family(metric).values(output, hr, scales)

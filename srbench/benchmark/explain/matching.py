@@ -1,4 +1,4 @@
-"""Protocols that print a number at its digits, the nearest and most common first."""
+"""Protocols whose value, rounded or truncated, prints as a published number."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MOST_DIGITS = 8
 
 @dataclass(frozen=True)
 class Printed:
-    """A number as it stands in a table."""
+    """A number as printed in a table."""
 
     text: str
 
     def __post_init__(self) -> None:
-        """Raises BenchmarkError for anything but a decimal number."""
+        """Raise BenchmarkError unless the text is a decimal number."""
         if not re.fullmatch(rf"-?\d+(\.\d{{1,{MOST_DIGITS}}})?", self.text, re.ASCII):
             raise BenchmarkError(
                 f"{self.text!r} is not a number as tables print it; give digits such as 28.17, at most {MOST_DIGITS} "
@@ -30,20 +30,20 @@ class Printed:
 
     @property
     def number(self) -> float:
-        """Value of the text."""
+        """The number as a float."""
         return float(self.text)
 
     @property
     def digits(self) -> int:
-        """Digits after the point."""
+        """Number of digits after the decimal point."""
         return len(self.text.partition(".")[2])
 
     def how(self, value: float) -> str | None:
-        """``rounded`` or ``truncated`` if a value is printed as this text by that; else None."""
+        """Return ``rounded`` or ``truncated`` if that prints ``value`` as this text, else None."""
         if not math.isfinite(value):
             return None
         unit, wanted = Decimal(1).scaleb(-self.digits), Decimal(self.text)
-        exact = Decimal(value).quantize(Decimal(1).scaleb(-MOST_DIGITS - 3))  # without the last bits of sums
+        exact = Decimal(value).quantize(Decimal(1).scaleb(-MOST_DIGITS - 3))  # drop the rounding error of sums
         if wanted in (exact.quantize(unit, ROUND_HALF_UP), Decimal(f"{value:.{self.digits}f}")):
             return "rounded"
         return "truncated" if exact.quantize(unit, ROUND_FLOOR) == wanted else None
@@ -51,29 +51,29 @@ class Printed:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A protocol and its value of all images."""
+    """A protocol and its mean value over all images."""
 
     protocol: Protocol
     value: float
     signature: str | None
-    """Signature of the metric of srbench that computes it; None if none does."""
+    """Signature of srbench's metric for this protocol; None if there is none."""
     suites: Mapping[str, str | None] = field(default_factory=dict)
-    """Packaged suites that have it, each with the signature in its table."""
+    """Packaged suites with this protocol, each with the signature in its table."""
 
     @property
     def commonness(self) -> tuple[object, ...]:
-        """Sort key: protocols of suites, then others of ``--metrics``, then the rest, each in the order of the table."""
+        """Sort key: first protocols of suites, then those that ``--metrics`` can compute, then the rest."""
         kind = 0 if self.suites else 1 if self.protocol.text else 2
         return kind, self.protocol.order
 
 
 @dataclass(frozen=True)
 class Match:
-    """A protocol that prints a number, or is near it."""
+    """A protocol that prints a number, or comes near it."""
 
     candidate: Candidate
     how: str
-    """``rounded`` or ``truncated`` if it prints the number; empty if it is only near."""
+    """``rounded`` or ``truncated`` if it prints the number; empty if it only comes near."""
 
     @property
     def protocol(self) -> Protocol:
@@ -82,20 +82,20 @@ class Match:
 
     @property
     def value(self) -> float:
-        """Its value of all images, with all digits."""
+        """Its unrounded value over all images."""
         return self.candidate.value
 
 
 def matches(printed: Printed, candidates: Sequence[Candidate]) -> tuple[Match, ...]:
-    """Protocols that print a number: by rounding first, then by truncation; each the most common first."""
-    found = [Match(candidate, how) for candidate in candidates if (how := printed.how(candidate.value))]
+    """Return the protocols that print a number, first by rounding, then by truncation, the most common first."""
+    printing = [Match(candidate, how) for candidate in candidates if (how := printed.how(candidate.value))]
     return tuple(
-        sorted(found, key=lambda match: (match.how, match.candidate.commonness, abs(match.value - printed.number)))
+        sorted(printing, key=lambda match: (match.how, match.candidate.commonness, abs(match.value - printed.number)))
     )
 
 
 def nearest(printed: Printed, candidates: Sequence[Candidate], most: int = 3) -> tuple[Match, ...]:
-    """The nearest protocols, whatever they print."""
+    """Return the protocols with the nearest values, whether they print the number or not."""
     finite = [candidate for candidate in candidates if math.isfinite(candidate.value)]
     finite.sort(key=lambda candidate: (abs(candidate.value - printed.number), candidate.commonness))
     return tuple(Match(candidate, printed.how(candidate.value) or "") for candidate in finite[:most])

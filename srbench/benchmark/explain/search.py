@@ -1,4 +1,4 @@
-"""Search for the protocols of published numbers: folders in, explanation out."""
+"""Search for the protocols of published numbers, given the folders of images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Folder = str | Path | Mapping[str, Any]
 SCALES = (2, 3, 4, 8)
-"""Scales of which crops and cuts are tried where the scale is unknown."""
+"""Scales whose crops are tried if the scale is unknown."""
 
 
 def explain(
@@ -48,23 +48,23 @@ def explain(
     """Find the protocols under which images have a published number.
 
     Args:
-        values: A number, best as the text that a table prints ("28.10" keeps its zero), or several, one for each of
-            ``metrics`` or all of one.
+        values: One or several numbers, preferably as printed text ("28.10" keeps its zero): one per metric, or all of a
+            single metric.
         metrics: One or several of psnr, ssim, lpips and niqe.
         sr: Folder of outputs, or images by name: (3, H, W) uint8, or floating point in [0, 1].
         hr: Folder of HR images, paired by name, or images by name.
-        lr: Folder of LR images, from which the scale follows.
-        scale: Side of HR over side of LR, by which borders are cropped; without it and ``lr`` crops of several scales
+        lr: Folder of LR images, from which the scale is computed.
+        scale: Upscaling factor, the width of cropped borders; without ``scale`` and ``lr``, the crops of several scales
             are tried.
-        measured: Number or numbers that you measured instead, also explained.
-        progress: Function that is called with a ``srbench.terminal.progress.Step`` before every image.
-        workers: Processes that share the images; None takes one per core.
+        measured: Your own number or numbers, to explain too.
+        progress: Called with a ``srbench.terminal.progress.Step`` after every image.
+        workers: Number of worker processes; None: one per core.
 
     Returns:
-        What was found for each number: ``text()`` in words, ``matches`` and ``candidates`` as protocols and values.
+        An explanation of each number: ``text()`` in words, ``matches`` and ``candidates`` as protocols and values.
 
     Raises:
-        SRBenchError: A number, a metric or a folder cannot be used.
+        SRBenchError: A number, metric or folder is invalid.
 
     Examples:
         >>> import numpy as np
@@ -134,9 +134,9 @@ def _pair(
     hr: object,
     scale: int | None,
 ) -> None:
-    """Pair outputs with HR images by name; ``sr`` and ``hr`` are words for the folders.
+    """Pair outputs with HR images by name; ``sr`` and ``hr`` name the folders in error messages.
 
-    Raises ImageError that names every image without a partner.
+    Raises ImageError, which names every image without a partner.
     """
     ending = ""
     if isinstance(outputs, ResultFolder):
@@ -149,7 +149,10 @@ def _pair(
 
 
 def _scale(lr: str | Path, hr_images: Mapping[str, Path | Tensor], hr: object) -> int | None:
-    """The scale of the sizes of HR and LR. Raises ImageError if images lack a partner, or pairs a common scale."""
+    """Compute the scale from the sizes of HR and LR.
+
+    Raises ImageError if images lack a partner or pairs have no common scale.
+    """
     low = images_in(Path(lr))
     pairs = partners(hr_images, hr, low, lr)
     sizes = {
@@ -158,12 +161,12 @@ def _scale(lr: str | Path, hr_images: Mapping[str, Path | Tensor], hr: object) -
     }
     scale = scale_of_sizes((name, sizes[name], header_size(path)) for name, path in pairs.items())
     if scale is not None:
-        partners(hr_images, hr, low, lr, scale)  # names that state another scale are refused
+        partners(hr_images, hr, low, lr, scale)  # refuses names that state another scale
     return scale
 
 
 def _measured(images: Images, workers: int | None, progress: Progress) -> list[ImageValues]:
-    """Values of all images, in order."""
+    """Measure all images and return their values in order."""
     count = len(images.hr)
     workers = suitable_workers("cpu", 2 * count) if workers is None else min(workers, count)
     by_name: dict[str, ImageValues] = {}
@@ -183,13 +186,14 @@ def _remarks(images: Sequence[ImageValues], scale: int | None) -> Iterator[str]:
             f"{' and '.join(first.sizes)}): the larger is cut at the bottom and right, unless stated otherwise"
         )
     if scale is None:
-        yield f"the scale is unknown, so the crops of scales {', '.join(map(str, SCALES))} are tried; --scale names it"
+        scales = ", ".join(map(str, SCALES))
+        yield f"the scale is unknown, so the crops of scales {scales} are tried; state it with --scale"
 
 
 def _candidates(metric: str, images: Sequence[ImageValues], scale: int | None) -> tuple[Candidate, ...]:
-    """Values of all images by every protocol of a metric, the most common first.
+    """Return the values of a metric under every protocol, the most common first.
 
-    A placement that changes no image is left out.
+    Placements that change no image are left out.
     """
     columns: dict[Protocol, list[Sequence[float]]] = defaultdict(list)
     for image in images:
@@ -199,7 +203,7 @@ def _candidates(metric: str, images: Sequence[ImageValues], scale: int | None) -
     candidates = []
     seen = set()
     for protocol, column in columns.items():
-        if len(column) < len(images):  # a crop that leaves nothing of some image
+        if len(column) < len(images):  # some image is too small for this crop
             continue
         key = (protocol.channels, protocol.way, protocol.border, protocol.levels, str(column))
         if protocol.placement and key in seen:
@@ -217,7 +221,7 @@ def _candidates(metric: str, images: Sequence[ImageValues], scale: int | None) -
 
 @cache
 def _signature(text: str | None, quantize: str) -> str | None:
-    """Signature of a metric for outputs that became 8-bit by ``quantize``; None if srbench does not compute it."""
+    """Return the signature of a metric for outputs quantised by ``quantize``; None if srbench cannot compute it."""
     if text is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Maps of errors and of the spread of samples: a value per pixel, drawn as a coloured image."""
+"""Maps of errors and of the spread of samples, one value per pixel, drawn in colours."""
 
 from __future__ import annotations
 
@@ -31,53 +31,53 @@ Values = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class MapKind(MapFacts):
-    """A kind of map. The colours mean the same in every map of a kind."""
+    """A kind of map. All maps of a kind share a colour scale."""
 
     name: str
-    """Ending of its file."""
+    """Last part of the file names of its maps."""
     title: str
     metric: MetricFacts | None = None
 
     @classmethod
     def of(cls, metric: MetricFacts) -> MapKind:
-        """The kind of a metric's map."""
+        """Return the kind of a metric's maps."""
         assert metric.map is not None
         return cls(**vars(metric.map), name=metric.name, title=metric.title, metric=metric)
 
 
 ERROR = MapKind("absolute, in grey levels", 64, name="error", title="error")
-"""Absolute difference from HR, mean over the channels."""
+"""Absolute difference from HR, averaged over the channels."""
 DEVIATION = MapKind("deviation in grey levels", 32, name="deviation", title="spread of samples")
 
 
 def kinds_of(metrics: Iterable[MetricFacts], *, has_hr: bool) -> list[MapKind]:
-    """The kinds of maps in a report of some metrics; without HR, of those that look at the outputs alone or at LR."""
+    """Return the kinds of maps for a report with these metrics; without HR, only maps that do not need HR."""
     if not has_hr:
         return [*(MapKind.of(metric) for metric in metrics if metric.map), DEVIATION]
     return [ERROR, *map(MapKind.of, mapped(metrics)), DEVIATION]
 
 
 def map_file(kind: MapKind, setting: str, image: str) -> str:
-    """Name of a map in a report; ``setting`` is the folder name of a setting."""
+    """Return the file name of a map in a report; ``setting`` is the folder name of a setting."""
     return f"maps/{setting}/{image}_{kind.name}.png"
 
 
 def map_png(values: Values, kind: MapKind) -> bytes:
-    """A map as a PNG."""
+    """Encode a map as PNG."""
     buffer = BytesIO()
-    # maps of metrics are smooth and compress well at a low level, the others poorly at any
+    # smooth maps of metrics compress well even at a low level; the other maps compress poorly at any level
     coloured(values, kind).save(buffer, format="PNG", **({"compress_level": 4} if kind.metric else PNG))
     return buffer.getvalue()
 
 
 def deviation_map(images: list[Pixels]) -> Values:
-    """Standard deviation (ddof 1) over two or more images in grey levels, mean over the channels."""
+    """Return the standard deviation (ddof 1) of two or more images in grey levels, averaged over the channels."""
     deviation: Values = np.stack(images).astype(np.float32).std(axis=0, ddof=1).mean(axis=2)
     return deviation
 
 
 def metric_maps(metric: MetricFacts, images: Sequence[Pixels], lr: Pixels, hr: Pixels | None) -> list[Values]:
-    """The map of a metric for each image. Raises PluginError if its code is not here or fails."""
+    """Compute the map of a metric for each image. Raises PluginError if the metric is not installed or fails."""
     import torch
 
     loaded = _with_map(metric.spec)
@@ -97,7 +97,7 @@ def _map(metric: MappedMetric, output: Tensor, pair: ImagePair) -> Values:
 
 @cache
 def _with_map(spec: str) -> MappedMetric | SRBenchError:
-    """A metric, or why it cannot be loaded, so that a report tries once."""
+    """Return a metric, or why it cannot be loaded; cached, so that a report tries only once."""
     try:
         metric = load_metric(spec)
     except SRBenchError as error:
@@ -109,10 +109,10 @@ def _with_map(spec: str) -> MappedMetric | SRBenchError:
 def maps_of(
     outputs: Mapping[str, list[Pixels]], lr: Pixels, hr: Pixels | None, wanted: Collection[tuple[MapKind, str]]
 ) -> dict[tuple[MapKind, str], Values]:
-    """The wanted maps of the outputs of several models for one image, by kind and name of the model.
+    """Compute the ``wanted`` maps (kind, model) of the outputs of several models for one image.
 
-    All but deviations, which need two samples, are of the first sample. Maps of a metric whose code is not here or
-    fails are left out with a warning.
+    Deviations use all samples, all other maps the first sample. Maps of a metric that is not installed or fails are
+    left out with a warning.
     """
     maps: dict[tuple[MapKind, str], Values] = {}
     for kind in dict.fromkeys(kind for kind, _ in wanted):
@@ -133,7 +133,7 @@ def maps_of(
 
 
 def coloured(values: Values, kind: MapKind) -> Image.Image:
-    """An image with a palette; the index of a pixel is its value / ``kind.upper`` * 255, rounded."""
+    """Colour a map: an image with a palette, whose indices are values / ``kind.upper`` * 255, rounded."""
     levels = np.clip(values / kind.upper * 255 + 0.5, 0, 255).astype(np.uint8)
     image = Image.fromarray(levels)
     image.putpalette(_palette())
@@ -141,7 +141,7 @@ def coloured(values: Values, kind: MapKind) -> Image.Image:
 
 
 def colour_scale(kind: MapKind, side: int) -> Image.Image:
-    """Colours of a kind from 0 to its upper end, side x side pixels, with numbers."""
+    """Draw the colour scale of a kind from 0 to its upper end, with numbers, in side x side pixels."""
     sheet = Image.new("RGB", (side, side), "white")
     ramp = np.broadcast_to(np.linspace(0, kind.upper, side, dtype=np.float32), (side // 6, side))
     sheet.paste(coloured(ramp, kind).convert("RGB"), (0, 0))
@@ -154,5 +154,5 @@ def colour_scale(kind: MapKind, side: int) -> Image.Image:
 
 @cache
 def _palette() -> bytes:
-    """256 colours from black over violet and orange to a light yellow, even in lightness: matplotlib's inferno."""
+    """Return 256 colours from black through violet and orange to light yellow: matplotlib's inferno."""
     return (files("srbench.reporting.figures") / "inferno.palette").read_bytes()

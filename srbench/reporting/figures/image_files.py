@@ -40,18 +40,18 @@ from srbench.terminal.progress import Progress, Step, silent
 ILLUSTRATED = 30
 """Largest number of images with strips, grids and maps in a report, spread evenly over the list."""
 METRIC_MAPS = 5
-"""Largest number of these images with maps of metrics, which are computed anew: for all of the 22 packaged photographs,
-a report of four models would take 6.8 s instead of 5.2 s."""
+"""Largest number of images with maps of metrics, which take long to compute: with all 22 packaged photographs, a report
+of four models takes 6.8 s instead of 5.2 s."""
 STRIP_SAMPLES = 2
-"""Largest number of samples of a model in a strip."""
+"""Largest number of samples per model in a strip."""
 _Place = tuple[MapKind, str]
 """Kind of a map, and the folder name of a setting."""
 
 
 class Example:
-    """LR, HR if there is one, and kept outputs of one image. An output is opened when it is first needed.
+    """LR, HR if there is one, and saved outputs of an image. Outputs are opened on first use.
 
-    Raises FileNotFoundError if the pair is not kept, ReportError if the sizes of its images do not fit together.
+    Raises FileNotFoundError if the pair is not saved, ReportError if the sizes of images contradict each other.
     """
 
     def __init__(self, measurements: Measurements, name: str, rows: Sequence[Row]) -> None:
@@ -68,34 +68,34 @@ class Example:
         self._opened: dict[Path, Pixels] = {}
         sizes = {_size(path) for path in (*pair[1:], *(files[0] for files in self._files.values()))}
         if sizes - {(self.width, self.height)}:
-            raise ReportError(f"{name}: the sizes of LR, HR and outputs do not fit together; use a new --out")
+            raise ReportError(f"{name}: the sizes of LR, HR and outputs contradict each other; use a new --out")
 
     def image(self, row: Row, sample: int = 0) -> Pixels:
-        """Output of a row, or one of its kept samples."""
+        """Return the output of a row, or one of its saved samples."""
         path = self._files[row.setting][sample]
         if path not in self._opened:
             self._opened[path] = _open(path)
         return self._opened[path]
 
     def images(self, row: Row) -> list[Pixels]:
-        """Output of a row, or all its kept samples."""
+        """Return the output of a row, or all its saved samples."""
         return [self.image(row, sample) for sample in range(len(self._files[row.setting]))]
 
     def strip_png(self, rows: Sequence[Row], metric: MetricFacts) -> bytes:
-        """LR, up to two samples of each row with their values of a metric, and HR if there is one.
+        """Draw a strip: LR, up to two samples of each row with their values of a metric, and HR if there is one.
 
-        The strip is zoomed where the outputs differ most; a single output, where it differs most from HR, or from LR
-        upscaled by bicubic interpolation.
+        The zoomed window is where the outputs differ most or, for a single output, where it differs most from HR (or
+        from bicubic interpolation of LR).
         """
         first = [self.image(row) for row in rows]
         return self._png(rows, metric, first if len(first) > 1 else [*first, self.reference()], STRIP_SAMPLES)
 
     def grid_png(self, row: Row, metric: MetricFacts) -> bytes:
-        """LR, all kept samples of a row, and HR if there is one."""
+        """Draw a grid: LR, all saved samples of a row, and HR if there is one."""
         return self._png([row], metric, self.images(row), None)
 
     def reference(self) -> Pixels:
-        """HR, or else LR upscaled by bicubic interpolation."""
+        """Return HR, or else LR upscaled by bicubic interpolation."""
         if self.hr is not None:
             return self.hr
         return np.asarray(Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.BICUBIC))
@@ -122,18 +122,19 @@ class Example:
 
 
 def strip_of(measurements: Measurements, name: str) -> bytes:
-    """Strip of one image as a PNG, as in strips/. Raises as ``Example`` does."""
+    """Draw the strip of one image as PNG, as in strips/. Raises as ``Example`` does."""
     rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
-    return Example(measurements, name, rows).strip_png(_one_each(rows, measurements.models), measurements.metrics[0])
+    shown = _one_per_model(rows, measurements.models)
+    return Example(measurements, name, rows).strip_png(shown, measurements.metrics[0])
 
 
-def _one_each(rows: Sequence[Row], models: Sequence[ModelFacts]) -> list[Row]:
-    """One row per label, from rows of one image: the competing one of a model, or by the rule for these."""
+def _one_per_model(rows: Sequence[Row], models: Sequence[ModelFacts]) -> list[Row]:
+    """Choose one row per label from the rows of an image."""
     return [rows[place] for place in one_each([row.setting for row in rows], models)]
 
 
 def _temperature_note(row: Row) -> str:
-    """``temperature 0.8``; empty for a model with one output."""
+    """Return ``temperature 0.8``; empty for a model with a single output."""
     temperature = row.setting.temperature
     return "" if temperature is None else f"temperature {temperature:g}"
 
@@ -149,7 +150,7 @@ def _open(path: Path) -> Pixels:
 
 
 def evenly(names: Sequence[str], count: int = ILLUSTRATED) -> list[str]:
-    """At most ``count`` of the names, spread evenly over the list."""
+    """Return at most ``count`` of the names, spread evenly over the list."""
     count = min(count, len(names))
     return [names[(2 * place + 1) * len(names) // (2 * count)] for place in range(count)]
 
@@ -157,11 +158,11 @@ def evenly(names: Sequence[str], count: int = ILLUSTRATED) -> list[str]:
 def write_images(
     measurements: Measurements, out: Draft, progress: Progress = silent, *, runs_code: bool = False
 ) -> list[str]:
-    """Write strips/, grids/, maps/ and sheets/ of a report; those of an unchanged key are taken from the last report.
+    """Write strips/, grids/, maps/ and sheets/ of a report, reusing images of the last report whose keys are unchanged.
 
-    New maps of a metric that a run names as ``file.py:Name`` or ``package.module:Name`` are drawn only if ``runs_code``.
+    New maps of metrics named ``file.py:Name`` or ``package.module:Name`` are drawn only if ``runs_code``.
 
-    Returns the names of the images shown: those whose pair and outputs are kept, at most ILLUSTRATED.
+    Returns the names of the images shown: at most ILLUSTRATED, of those whose pair and outputs are saved.
     """
     with_outputs = {row.image for row in measurements.rows if measurements.outputs(row)}
     names = evenly([name for name in measurements.images if name in with_outputs and measurements.pair(name)])
@@ -177,17 +178,17 @@ def write_images(
 
 @cache
 def _code() -> str:
-    """Digest of the code that draws images, a part of their keys."""
+    """Return a digest of the code that draws images, which is part of their keys."""
     return digest([sha256_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))])
 
 
 def _write(
     measurements: Measurements, out: Draft, mapped: Sequence[str], drawn: Sequence[MapKind], code: str, name: str
 ) -> None:
-    """Write strip, grids, maps and sheet of one image, which is opened only if one of them has to be drawn.
+    """Write strip, grids, maps and sheet of one image, which is opened only if something has to be drawn.
 
-    ``mapped`` are the images with maps of metrics, ``drawn`` the kinds of maps that may be drawn; maps of other kinds
-    are taken from the last report.
+    ``mapped`` are the images with maps of metrics. Maps of kinds that are not in ``drawn`` are only reused from the
+    last report.
     """
     kinds = [kind for kind in measurements.map_kinds if kind.metric is None or name in mapped]
     metric = measurements.metrics[0]
@@ -200,7 +201,7 @@ def _write(
         if not out.reuse(file, key):
             out.write(file, draw(), key)
 
-    shown = _one_each(rows, measurements.models)
+    shown = _one_per_model(rows, measurements.models)
     write(
         f"strips/{name}.png",
         ["strip", *(_facts(row, metric) for row in shown)],
@@ -231,13 +232,13 @@ def _write(
 
 
 def _facts(row: Row, metric: MetricFacts) -> list[object]:
-    """Facts that a panel of a row shows."""
+    """Return everything that a panel of a row shows, for the key of a strip or grid."""
     text = [metric.title, metric.digits, str(row.values.get(metric.name))]
     return [*astuple(row.setting), row.sample.drawn, _pixels(row), *text]
 
 
 def _map_key(kind: MapKind, row: Row, *others: str) -> str:
-    """Key of a map of a row: that of all its kept samples for their spread, else of the first one."""
+    """Return the key of a map of a row; a deviation depends on all saved samples, other maps on the first sample."""
     pixels = _pixels(row)
     metric = "" if kind.metric is None else kind.metric.digest
     return digest("map", kind.name, metric, pixels if kind == DEVIATION else pixels[:1], *others)
@@ -255,7 +256,7 @@ def _maps(example: Example, wanted: Sequence[_Place]) -> dict[_Place, Values]:
 
 
 def _sheet(out: Draft, name: str, kinds: Sequence[MapKind], shown: Sequence[Row]) -> bytes:
-    """Maps of some rows, a line per kind, after its colours."""
+    """Draw the sheet of maps: a line per kind, which begins with its colour scale."""
     lines = []
     for kind in kinds:
         panels = []
@@ -270,5 +271,5 @@ def _sheet(out: Draft, name: str, kinds: Sequence[MapKind], shown: Sequence[Row]
 
 
 def _pixels(row: Row) -> list[str]:
-    """Digests of the kept outputs of a row."""
+    """Return the pixel digests of the saved outputs of a row."""
     return [output.pixels for output in row.sample.outputs[: row.sample.kept]]

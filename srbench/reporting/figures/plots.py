@@ -1,6 +1,6 @@
-"""Plots of a report: SVG that is the same for the same values, readable in print and without colour vision.
+"""Plots of a report: deterministic SVG, readable in print and with colour blindness.
 
-A panel in which nothing differs is not drawn, and no text is smaller than 11 pixels.
+Panels in which nothing differs are not drawn, and no text is smaller than 11 pixels.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 FOLDER = "plots"
 _MARKERS = "osD^vPX*<>"
 _DOTS = 100
-"""Largest number of strokes of a distribution; more images are shown by that many quantiles."""
+"""Largest number of strokes in a distribution; with more images, strokes are quantiles."""
 _FEWEST = fewest_images(1)
-"""Smallest number of images of which an interval and strokes are drawn; the images of fewer are dots."""
+"""Smallest number of images for intervals and strokes; fewer images are drawn as dots."""
 _FEW = "o"
+"""Marker of an image if there are too few for an interval."""
 _SMALL = 8.5
-"""Size of the smallest text in points: 11.3 pixels."""
+"""Smallest font size in points: 11.3 pixels."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,19 @@ class Plot:
 
     title: str
     file: str
-    """Name in the folder of plots."""
+    """File name in the folder of plots."""
     caption: str
     draw: Callable[[], Figure]
     is_folded: bool = False
-    """True if it interests few, and is shown on request."""
+    """True for a plot of minor interest, which is shown on request."""
 
 
 def write_plots(
     scores: Scores, table: ResultTable, models: Sequence[ModelFacts], out: Draft, baseline: int = 0
 ) -> list[Plot]:
-    """Write all plots for which there are values into the folder ``plots`` of a report.
+    """Write all plots that have values to show into the folder ``plots`` of a report.
 
-    ``baseline`` is the line of the table from which differences are taken.
+    ``baseline`` is the row that the plot of differences subtracts from every row.
     """
     possible = [_differences(scores, table, baseline), *_planes(scores), _temperatures(scores)]
     possible += [_distributions(scores, table), _losses(models)]
@@ -105,10 +106,10 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
         if metric.direction < 0:
             axes.invert_xaxis()
 
-    name, dots = scores.lines[baseline].label, "" if _has_intervals(scores) else ", a dot is that of an image"
+    name, dots = scores.lines[baseline].label, "" if _has_intervals(scores) else "; a dot is an image"
     caption = (
-        f"Mean of the paired differences from {name}{_with_interval(scores)}{dots}; to the right is better. "
-        "Filled: the interval excludes 0."
+        f"Mean of the paired differences from {name}{_with_interval(scores)}{dots}. Further right is better; a filled "
+        "marker means that the interval excludes 0."
     )
     titles = [header(metric) for metric, _ in shown]
     return _small_plots(f"Differences from {name}", "differences.svg", caption, titles, 0.75 + 0.24 * len(others), draw)
@@ -121,17 +122,17 @@ def _planes(scores: Scores) -> Iterator[Plot]:
             "Distortion",
             "plane.svg",
             "Perception and distortion",
-            "Distortion against perception (Blau and Michaeli, 2018). A model that is better in both than another lies "
-            "nearer to the marked corner; lines join the temperatures of a model.",
+            "Distortion against perception (Blau and Michaeli, 2018). A model that is better in both lies nearer to "
+            "the marked corner; lines join the temperatures of a model.",
         ),
         (
             "Consistency",
             "consistency.svg",
             "Consistency and perception",
-            "Does the output downscale to the LR image it was made from? {across} against {up}.",
+            "Consistency with the LR image against perception: {across} against {up}.",
         ),
     )
-    bars = " Bars are 95 % intervals of the means over images, not of differences." if _has_intervals(scores) else ""
+    bars = " Bars are 95 % intervals of the means, not of differences." if _has_intervals(scores) else ""
     for group, file, title, caption in planes:
         if group in leading and "Perception" in leading and len(scores.lines) > 1:
             across, up = leading[group], leading["Perception"]
@@ -177,17 +178,17 @@ def _plane(scores: Scores, across: MetricFacts, up: MetricFacts) -> Figure:
 
 
 def _short(lines: Sequence[Line], place: int) -> str:
-    """Label of a line; for further temperatures of a model, the temperature alone."""
+    """Return the label of a row; for further temperatures of a model, only the temperature."""
     line = lines[place]
     is_first = place == min(_by_model(lines)[line.setting.model])
     return line.label if is_first or line.setting.temperature is None else f"{line.setting.temperature:g}"
 
 
 def _label(figure: Figure, axes: Axes, spots: Sequence[tuple[float, float, str]]) -> None:
-    """Write names beside points; they cover neither each other nor the points if there is room."""
+    """Label points, avoiding overlaps with other labels and points if there is room."""
     from matplotlib.transforms import Bbox
 
-    figure.draw_without_rendering()  # the layout decides where the points are
+    figure.draw_without_rendering()  # computes the layout, and so the positions of the points
     points = [axes.transData.transform(spot[:2]) * 72 / figure.dpi for spot in spots]
     frame = Bbox.from_extents(*(side * 72 / figure.dpi for side in axes.bbox.extents))
     taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in points]
@@ -233,7 +234,7 @@ def _temperatures(scores: Scores) -> Plot | None:
             axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
 
     bands = ", and their 95 % intervals as bands" if _has_intervals(scores) else ""
-    caption = f"What the temperature trades: means{bands}."
+    caption = f"The trade-off set by the temperature: means{bands}."
     return _small_plots("Temperature", "temperature.svg", caption, list(map(header, metrics)), 2.0, draw)
 
 
@@ -269,18 +270,18 @@ def _distributions(scores: Scores, table: ResultTable) -> Plot | None:
         _name_rows(axes, [line.label for line in scores.lines], panel)
 
     most = max(line.images for line in scores.lines)
-    one = f"A {'stroke' if most >= _FEWEST else 'dot'} is an image"
-    strokes = f"{_DOTS} strokes are quantiles of the images" if most > _DOTS else one
+    mark = "stroke" if most >= _FEWEST else "dot"
+    strokes = f"The {_DOTS} strokes are quantiles over images" if most > _DOTS else f"A {mark} is an image"
     caption = f"{strokes}; the marker is the mean{_with_interval(scores)}."
     height = 0.7 + 0.22 * len(scores.lines)
     return _small_plots("All images", "distributions.svg", caption, list(map(header, metrics)), height, draw)
 
 
 def _losses(models: Sequence[ModelFacts]) -> Plot | None:
-    """Training losses of every model whose weights carry them; once for weights that two models share."""
+    """Plot the training losses stored in the models' weights; weights that two models share are plotted once."""
     weights = {model.weights.sha256: (model.label, model.weights) for model in reversed(models) if model.weights}
     curves = [
-        (label, name, values) for label, found in reversed(weights.values()) for name, values in found.losses.items()
+        (label, name, values) for label, facts in reversed(weights.values()) for name, values in facts.losses.items()
     ]
 
     def draw(axes: Axes, panel: int) -> None:
@@ -288,7 +289,7 @@ def _losses(models: Sequence[ModelFacts]) -> Plot | None:
         axes.plot(np.linspace(0, 100, len(values)), values, color=COLOURS[0], linewidth=1.2)
         axes.set_xlabel("% of the training")
 
-    caption = "Losses while the models were trained, as their weights carry them; a point is the mean over some steps."
+    caption = "Training losses, as stored in the models' weights; a point is the mean over several steps."
     titles = [f"{label}\n{name}" for label, name, _ in curves]
     plot = _small_plots("Training", "training.svg", caption, titles, 2.0, draw)
     return plot and replace(plot, is_folded=True)
@@ -300,7 +301,7 @@ _COLUMNS = 4
 def _small_plots(
     title: str, file: str, caption: str, titles: Sequence[str], height: float, draw: Callable[[Axes, int], None]
 ) -> Plot | None:
-    """Plot of small panels, four in a row, each with its title and drawn by its number; None without a panel."""
+    """Return a plot of small panels, four per row, where ``draw`` draws a panel by its index; None without panels."""
 
     def draw_all() -> Figure:
         rows = -(-len(titles) // _COLUMNS)
@@ -317,17 +318,17 @@ def _small_plots(
 
 
 def _name_rows(axes: Axes, labels: Sequence[str], panel: int) -> None:
-    """Set rows from top to bottom, with names in the first panel of a line."""
+    """Place rows from top to bottom, and label them in the first panel of each line."""
     axes.set_yticks(range(len(labels)), labels if panel % _COLUMNS == 0 else [""] * len(labels), fontsize=_SMALL)
     axes.set_ylim(len(labels) - 0.5, -0.5)
 
 
 def _by_model(lines: Sequence[Line]) -> dict[str, list[int]]:
-    """Places of the lines of every model, by rising temperature."""
+    """Return the indices of the rows of every model, by rising temperature."""
     places: dict[str, list[int]] = {}
     for place, line in enumerate(lines):
         places.setdefault(line.setting.model, []).append(place)
-    return {model: sorted(found, key=lambda place: _temperature(lines[place])) for model, found in places.items()}
+    return {model: sorted(own, key=lambda place: _temperature(lines[place])) for model, own in places.items()}
 
 
 def _temperature(line: Line) -> float:
@@ -335,19 +336,19 @@ def _temperature(line: Line) -> float:
 
 
 def _looks(lines: Sequence[Line]) -> list[tuple[str, str]]:
-    """Colour and marker of every line, one of each per model; the first 70 models differ in one of them."""
+    """Return colour and marker of every row. Rows of a model share both; the first 70 combinations differ."""
     models = list(dict.fromkeys(line.setting.model for line in lines))
     places = [models.index(line.setting.model) for line in lines]
     return [(COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]) for place in places]
 
 
 def _intervals(cells: Sequence[Cell]) -> tuple[list[float], list[float], list[float]]:
-    """Means of some cells, and both ends of their intervals."""
+    """Return the means of cells, and the lower and upper ends of their intervals."""
     return [cell.mean for cell in cells], [cell.low for cell in cells], [cell.high for cell in cells]
 
 
 def _reach(means: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> list[NDArray[np.floating]]:
-    """Distances from the means to the lower and upper ends of their intervals; 0 without an interval."""
+    """Return the distances from means to the ends of their intervals; 0 without an interval."""
     return [np.fmax(np.subtract(means, lows), 0), np.fmax(np.subtract(highs, means), 0)]
 
 
@@ -356,7 +357,7 @@ def _has_intervals(scores: Scores) -> bool:
 
 
 def _with_interval(scores: Scores) -> str:
-    """Words of a caption; a dot is an image where there are too few for an interval."""
+    """Return the part of a caption that says whether intervals are drawn."""
     return ", with its 95 % interval" if _has_intervals(scores) else f" ({_FEWEST} images are needed for an interval)"
 
 

@@ -1,4 +1,4 @@
-"""Labelled images side by side on a white sheet: strips with a zoomed window, sheets in rows and columns."""
+"""Labelled images on a white sheet: strips with a zoomed window, and sheets of rows and columns."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from srbench.images.box import Box
 from srbench.images.io import png_of
 
 PANEL = 240
-"""Width of a panel in pixels: four fit the column of a web page."""
+"""Width of a panel in pixels, so that four fit into the column of a web page."""
 WINDOW = 80
-"""Side of the zoomed window in HR pixels, if the image is that large."""
+"""Largest side of the zoomed window in HR pixels."""
 
 Colour = tuple[int, int, int]
 _COLUMNS = 4
@@ -27,20 +27,20 @@ _INK, _GREY, _ZOOMED = (20, 20, 20), (110, 110, 110), (255, 45, 45)
 
 @dataclass(frozen=True)
 class Panel:
-    """One image of a strip, as large as HR, in RGB or with a palette, and the two lines above it."""
+    """An image of a strip, of the size of HR, in RGB or with a palette, and the two lines of text above it."""
 
     title: str
     note: str
     image: Image.Image
     boxes: Mapping[Colour, Box] = field(default_factory=dict)
-    """Colour -> box to draw."""
+    """Boxes to draw, by colour."""
 
 
 def strip_png(panels: list[Panel], zoomed: Box | None, side: int = PANEL) -> bytes:
     """Draw the panels as one PNG, in even rows of up to four.
 
-    Under its two lines a panel shows the image, downscaled to ``side`` pixels (a smaller one is upscaled by a whole
-    number and keeps its pixels), and beneath it the zoomed box, upscaled by a whole number.
+    Below its two lines of text, a panel shows the image, downscaled to ``side`` pixels (or upscaled by an integer
+    factor without interpolation), and below it the zoomed box, upscaled by an integer factor.
     """
     rows = -(-len(panels) // _COLUMNS)
     columns = -(-len(panels) // rows)
@@ -49,14 +49,14 @@ def strip_png(panels: list[Panel], zoomed: Box | None, side: int = PANEL) -> byt
 
 
 def sheet_png(rows: list[list[Panel]]) -> bytes:
-    """Draw rows of panels as one PNG; each shows its whole image within 240 pixels."""
+    """Draw rows of panels as one PNG; each panel shows its whole image within 240 pixels."""
     return _tiles_png([[_tile(panel, None, PANEL) for panel in row] for row in rows], PANEL)
 
 
 def difference_window(images: list[NDArray[np.uint8]], step: int) -> Box:
-    """Square window in which images (H, W, 3) differ most: their variance at every pixel, summed.
+    """Return the square window with the largest sum of the variance over images (H, W, 3); ties go to the first.
 
-    Sides and corners are multiples of ``step`` (the scale): no LR pixel is cut. The first of equals wins.
+    Sides and corners are multiples of ``step`` (the scale), so that no LR pixel is cut.
     """
     variance = np.stack(images).astype(np.float32).var(axis=0).sum(axis=2, dtype=np.float64)
     side = min(WINDOW, *variance.shape)
@@ -67,7 +67,7 @@ def difference_window(images: list[NDArray[np.uint8]], step: int) -> Box:
 
 
 def _box_sums(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """Sums over every side x side square of (h, w) -> (h-side+1, w-side+1)."""
+    """Sum (h, w) over every side x side square -> (h-side+1, w-side+1)."""
     table: NDArray[np.float64] = np.pad(values, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     bands = table[side:] - table[:-side]
     return bands[:, side:] - bands[:, :-side]
@@ -84,7 +84,7 @@ def _tiles_png(rows: list[list[Image.Image]], side: int) -> bytes:
 
 
 def _tile(panel: Panel, zoomed: Box | None, side: int) -> Image.Image:
-    """Label, whole image with its boxes, zoomed box: one above the other, ``side`` wide."""
+    """Draw a panel ``side`` pixels wide: label, image with its boxes, and zoomed box below each other."""
     whole, factor = _fitted(panel.image, side)
     detail = None if zoomed is None else _detail(panel.image, zoomed, side)
     tile = Image.new("RGB", (side, _LABEL + whole.height + (_GAP // 2 + detail.height if detail else 0)), "white")
@@ -106,13 +106,13 @@ def _tile(panel: Panel, zoomed: Box | None, side: int) -> Image.Image:
 
 
 def _shown(start: float, end: float, edge: int) -> tuple[int, int]:
-    """First and last pixel of a span in a panel, one at least: a narrow image is a pixel wide there."""
+    """Return first and last pixel of a span in a panel, at least one pixel wide."""
     first = min(round(start), edge - 1)
     return first, max(min(round(end), edge) - 1, first)
 
 
 def _detail(image: Image.Image, box: Box, side: int) -> Image.Image:
-    """A box of an image, as far as it lies inside, within ``side`` x ``side``."""
+    """Cut a box out of an image and upscale it by an integer factor within ``side`` x ``side``."""
     part = image.crop((box.x, box.y, min(box.x + box.width, image.width), min(box.y + box.height, image.height)))
     factor = max(side // max(part.size), 1)
     part = part.resize((part.width * factor, part.height * factor), Image.Resampling.NEAREST)
@@ -120,18 +120,19 @@ def _detail(image: Image.Image, box: Box, side: int) -> Image.Image:
 
 
 def _fitted(image: Image.Image, side: int) -> tuple[Image.Image, float]:
-    """The image within ``side`` x ``side`` in RGB, and the factor, a whole number if it is upscaled.
+    """Resize an image to fit ``side`` x ``side``; return it in RGB, and the factor, an integer if upscaled.
 
-    For a map, the values are resized, which are the indices of its palette, not the colours.
+    Of a map, the values (palette indices) are resized, not the colours.
     """
     palette = image.getpalette() if image.mode == "P" else None
     values = image if palette is None else Image.fromarray(np.asarray(image))
     longest = max(image.size)
     if longest <= side:
-        size, way = tuple(edge * (side // longest) for edge in image.size), Image.Resampling.NEAREST
-    else:  # in half the time of a Lanczos window, which shows nothing more at this size
-        size, way = tuple(max(round(edge * side / longest), 1) for edge in image.size), Image.Resampling.HAMMING
-    fitted = values.resize((size[0], size[1]), way)
+        size, resampling = tuple(edge * (side // longest) for edge in image.size), Image.Resampling.NEAREST
+    else:  # Hamming takes half the time of Lanczos, without a visible difference at this size
+        size = tuple(max(round(edge * side / longest), 1) for edge in image.size)
+        resampling = Image.Resampling.HAMMING
+    fitted = values.resize((size[0], size[1]), resampling)
     if palette is not None:
         fitted.putpalette(palette)
         fitted = fitted.convert("RGB")
@@ -139,13 +140,13 @@ def _fitted(image: Image.Image, side: int) -> tuple[Image.Image, float]:
 
 
 @cache
-def _font(size: int) -> Any:  # noqa: ANN401 - Pillow names it by what was found
+def _font(size: int) -> Any:  # noqa: ANN401 - the type depends on Pillow's features
     return ImageFont.load_default(size)
 
 
 @cache
 def _fitting(text: str, size: int, width: int) -> str:
-    """The text, cut with an ellipsis if it would leave its panel."""
+    """Shorten text with an ellipsis to fit ``width`` pixels."""
     font = _font(size)
     if font.getlength(text) <= width:
         return text

@@ -1,1 +1,1 @@
-"""The page of a report: what it shows of an image, what it shows first, what one file embeds, its local server."""
+"""The page of a report: its content, embedded images and local server."""

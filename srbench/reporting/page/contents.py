@@ -1,6 +1,6 @@
-"""Images of a page as JSON, small enough for thousands of them: names, sizes, addresses by rule, values as bytes.
+"""The images of a page as JSON for ``contents.js``, compact enough for thousands of images.
 
-``contents.js`` reads it.
+It has names, sizes, addresses (by rule where possible) and values (as bytes in base64).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from srbench.run_folder.records import Value
 from srbench.run_folder.results import Row
 
 ABSENT = float(np.finfo(np.float32).min)
-"""Number that stands for a value that is missing."""
+"""Number that encodes a missing value."""
 
 
 def image_contents(
@@ -39,10 +39,15 @@ def image_contents(
     rows: Mapping[str, Mapping[int, Row]],
     draft: Draft | None,
 ) -> dict[str, Any]:
-    """Names, sizes, addresses and values by ``metrics`` of the images in ``files``, in their order.
+    """Return names, sizes, addresses and values of the images in ``files``, in their order.
 
-    ``draft`` is the report of the page, to which addresses are relative; None if the page will embed its images.
-    ``rows`` are those of every image by line of the table.
+    Args:
+        measurements: The run.
+        metrics: Metrics whose values are included.
+        files: Saved files by image and column.
+        columns: Columns of the page.
+        rows: Rows by image and index in the table.
+        draft: The report, to which addresses are relative; None if the page will embed its images.
     """
     names = list(files)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -68,7 +73,7 @@ def image_contents(
 
 
 def _address(place: Path, file: Path) -> str:
-    """Address of an image of a run from a report at ``place``: relative in the folder of the run, else its pixels."""
+    """Return a relative address if the report at ``place`` lies in the image's run, else a ``data:`` address."""
     run = place.parent
     if (run / MANIFEST).is_file() and file.is_relative_to(run):
         return f"../{file.relative_to(run).as_posix()}"
@@ -77,7 +82,7 @@ def _address(place: Path, file: Path) -> str:
 
 
 def _size(found: Mapping[Column, Path]) -> tuple[int, int]:
-    """Width and height of HR, or of an output, which is as large, or else of LR; of no image 1 x 1."""
+    """Return width and height of HR or of an output, else of LR, else 1 x 1."""
     path = next((path for column, path in found.items() if column != LR), found.get(LR))
     if path is None:
         return 1, 1
@@ -88,7 +93,7 @@ def _size(found: Mapping[Column, Path]) -> tuple[int, int]:
 def _maps(
     measurements: Measurements, draft: Draft, names: Sequence[str], columns: Sequence[Column]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Addresses of the maps of a report by kind and column; maps are those of a model's first sample."""
+    """Return the addresses of maps by kind and column; only the column of a model's first sample has maps."""
     maps = {}
     for kind in measurements.map_kinds:
         addresses = []
@@ -99,13 +104,13 @@ def _maps(
                 drawn = [map_file(kind, setting, name) for name in names]
                 shown = [file if file in draft else None for file in drawn]
             addresses.append(_by_rule(names, shown))
-        if any(one["ranges"] or one["others"] for one in addresses):
+        if any(column["ranges"] or column["others"] for column in addresses):
             maps[kind.name] = addresses
     return maps
 
 
 def _by_rule(names: Sequence[str], addresses: Sequence[str | None]) -> dict[str, Any]:
-    """Addresses of images: FOLDER NAME ENDING for the places in ``ranges``, and those of all ``others`` by their place."""
+    """Encode addresses: FOLDER NAME ENDING for the indices in ``ranges``, and all ``others`` by their index."""
     start = ending = ""
     ruled: list[int] = []
     others: dict[int, str] = {}
@@ -122,7 +127,7 @@ def _by_rule(names: Sequence[str], addresses: Sequence[str | None]) -> dict[str,
 
 
 def _ranges(places: Iterable[int]) -> list[list[int]]:
-    """Ranges [first, end) of increasing places."""
+    """Group increasing indices into ranges [first, end)."""
     ranges: list[list[int]] = []
     for place in places:
         if ranges and ranges[-1][1] == place:
@@ -133,16 +138,16 @@ def _ranges(places: Iterable[int]) -> list[list[int]]:
 
 
 def _values(rows: Sequence[Row | None], metric: MetricFacts) -> dict[str, Any] | None:
-    """Values of a metric as little-endian floats in base64, ``samples`` per image, 0 for one of the whole set.
+    """Encode the values of a metric as little-endian floats in base64; None without values.
 
-    They are of 32 bits unless these would move them by a hundredth of the last digit that is printed. None if there
-    are none.
+    ``samples`` is their number per image, 0 for a value of all samples. Floats have 32 bits unless that would change a
+    value by more than a hundredth of its last printed digit.
     """
-    found = [None if row is None else row.values.get(metric.name) for row in rows]
-    samples = max((len(value) for value in found if isinstance(value, list)), default=0)
-    if all(value is None for value in found):
+    values = [None if row is None else row.values.get(metric.name) for row in rows]
+    samples = max((len(value) for value in values if isinstance(value, list)), default=0)
+    if all(value is None for value in values):
         return None
-    numbers = np.array([_padded(value, max(samples, 1)) for value in found])
+    numbers = np.array([_padded(value, max(samples, 1)) for value in values])
     with np.errstate(over="ignore"):
         single = numbers.astype("<f4")
     is_exact = np.allclose(single, numbers, rtol=0, atol=10.0**-metric.digits / 100, equal_nan=True)

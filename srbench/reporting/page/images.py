@@ -1,6 +1,6 @@
-"""Images of a page: LR, HR and the outputs of every line of the table, linked or embedded.
+"""Images of a page: LR, HR and the outputs of every row of the table, linked or embedded.
 
-Embedded images are exact if the page is then small enough to mail, else compressed.
+Embedded images are lossless if the page stays small enough to mail, else compressed.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from srbench.reporting.measurements import Measurements
 from srbench.run_folder.results import Row
 
 MAILABLE = 8_000_000
-"""Largest size of a page of one file, in bytes."""
+"""Largest size of a single-file page, in bytes."""
 _ATTEMPTS = ((None, True), (90, True), (80, False))
-"""Attempts: WebP quality (None: lossless), and True to embed all samples, not only the first one of a model."""
+"""Attempts in order: WebP quality (None: lossless), and whether to embed all samples or only the first."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """LR, HR, the output of a model, or one of its samples."""
+    """A choice on the page: LR, HR, the output of a model, or one of its samples."""
 
     id: str
-    """Unique name, for the address of the page."""
+    """Unique name, used in links to the page."""
     title: str
     model: str
     """Empty for LR and HR."""
     temperature: float | None
     sample: int | None
-    """Number from 0; None for a model with one output."""
+    """Index from 0; None for a model with a single output."""
     setting: int | None
-    """Line of the table; None for LR and HR."""
+    """Row of the table; None for LR and HR."""
 
 
 LR = Column("lr", "LR", "", None, None, None)
@@ -49,8 +49,8 @@ Files = Mapping[str, Mapping[Column, Path]]
 
 
 def kept_files(measurements: Measurements, image: str, lines: dict[int, Row]) -> dict[Column, Path]:
-    """Kept files of an image, whose rows are given by line of the table."""
-    found = dict(zip((LR, HR), measurements.pair(image) or (), strict=False))
+    """Return the saved files of an image; ``lines`` are its rows by index in the table."""
+    files = dict(zip((LR, HR), measurements.pair(image) or (), strict=False))
     for line, row in lines.items():
         setting = row.setting
         for sample, path in enumerate(measurements.outputs(row)):
@@ -58,14 +58,14 @@ def kept_files(measurements: Measurements, image: str, lines: dict[int, Row]) ->
             if row.sample.drawn:
                 name, number = f"{name}_{sample + 1}", sample
                 title += f" #{number + 1}" if row.samples > 1 else ""
-            found[Column(name, title, setting.model, setting.temperature, number, line)] = path
-    return found
+            files[Column(name, title, setting.model, setting.temperature, number, line)] = path
+    return files
 
 
 def columns_of(files: dict[str, dict[Column, Path]], *, has_hr: bool) -> list[Column]:
-    """Columns of a page from the kept files of every image: LR, HR if any, then outputs in the order of the table."""
-    outputs = {column for found in files.values() for column in found} - {LR, HR}
-    order = sorted(outputs, key=lambda one: (one.setting, -1 if one.sample is None else one.sample))
+    """Return the columns of a page: LR, HR if there is one, then outputs in the order of the table."""
+    outputs = {column for by_column in files.values() for column in by_column} - {LR, HR}
+    order = sorted(outputs, key=lambda column: (column.setting, -1 if column.sample is None else column.sample))
     return [LR, *([HR] if has_hr else []), *order]
 
 
@@ -76,16 +76,17 @@ class Carried:
     addresses: dict[str, dict[Column, str]]
     """``data:`` addresses by image and column."""
     quality: int | None
-    """WebP quality; None if every pixel is exact."""
+    """WebP quality; None if lossless."""
     all_samples: bool
-    """False if only the first sample of a model is embedded."""
+    """False if only the first sample of each model is embedded."""
 
 
 def carry(files: Files, room: int) -> Carried:
-    """Embed images as exactly as fits into ``room`` bytes of text.
+    """Embed images with the best quality that fits into ``room`` bytes of text.
 
-    They are lossless, else compressed, else compressed without further samples; if even that is too much, as many
-    images as fit, in their order, but at least one. LR is always exact, as its pixels are seen one by one.
+    Tries lossless images, then compressed images, then compressed images of first samples only. If even these are too
+    large, as many images as fit are embedded, in their order, but at least one. LR is always lossless, because its
+    pixels are magnified.
     """
     for quality, all_samples in _ATTEMPTS:
         wanted = {
@@ -102,7 +103,7 @@ def carry(files: Files, room: int) -> Carried:
 
 
 def _carry(files: Files, quality: int | None, room: float) -> dict[str, dict[Column, str]]:
-    """Addresses of embedded images, in their order until there is no more room."""
+    """Embed images in their order until there is no more room."""
     taken: dict[str, dict[Column, str]] = {}
     with ThreadPoolExecutor() as pool:
         for name, found in files.items():
@@ -115,19 +116,19 @@ def _carry(files: Files, quality: int | None, room: float) -> dict[str, dict[Col
 
 
 def _encode(quality: int | None, column: Column, path: Path) -> str:
-    """Address of an image."""
+    """Return the ``data:`` address of an image file."""
     with Image.open(path, formats=FORMATS) as file:
         image = file.convert("RGB")
     return exact(image) if quality is None or column == LR else _address(_webp(image, quality=quality, method=4))
 
 
 def exact(image: Image.Image) -> str:
-    """Address of an image without loss."""
+    """Return a lossless ``data:`` address of an image."""
     return _address(_webp(image, lossless=True, method=1))
 
 
 def small(image: Image.Image, side: int) -> str:
-    """Address of an image within side x side, compressed."""
+    """Return a compressed ``data:`` address of an image, downscaled to fit side x side."""
     image = image.convert("RGB")
     image.thumbnail((side, side))
     return _address(_webp(image, quality=70))

@@ -1,7 +1,7 @@
-"""Page of a report: report.html, which opens offline and requests nothing from anywhere.
+"""The page of a report, report.html, which works offline and makes no requests.
 
-Names of images and models, licences and other text of users are escaped by Jinja; values and file names reach the
-scripts as JSON. A Content Security Policy with the hashes of our style and scripts refuses everything else.
+Jinja escapes names of images and models, licences and other text from users; values and file names reach the scripts as
+JSON. A Content Security Policy with the hashes of our style and scripts blocks everything else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from srbench.run_folder.results import Row
 FILES = ("report.md", "table.tex", "table.csv", "rows.csv")
 """Other files of a report, to which the page links."""
 _SLACK = 2_000
-"""Bytes reserved for the sentences about embedded images."""
+"""Bytes reserved for the sentences on embedded images."""
 
 _SCRIPTS = (
     "theme.js",
@@ -50,7 +50,7 @@ _SCRIPTS = (
     "images.js",
     "controls.js",
 )
-"""Scripts in this order; the last one starts the page."""
+"""Scripts in the order in which they are joined; the last starts the page."""
 
 
 def page(
@@ -61,15 +61,16 @@ def page(
     facts: Mapping[str, object],
     choices: Choices,
 ) -> str:
-    """Text of report.html in a draft, which holds the ``plots``; ``facts`` are those of every report.
+    """Return the text of report.html in a draft, which already has the ``plots``.
 
-    The page of a report that stands in its run links the images of the run. A page that is a single file holds them
-    itself and stays below 8 MB: at most as many images as asked for, those on which the leading models differ most.
+    ``facts`` are the values that all templates of a report share. A page links to the images of its run. A single-file
+    page embeds them and stays below 8 MB: at most as many as ``choices`` say, those on which the leading models differ
+    most.
     """
     embedded = choices.single_file
     rows = _rows(measurements)
     files = {name: kept_files(measurements, name, lines) for name, lines in rows.items()}
-    kept = {name: found for name, found in files.items() if found}
+    kept = {name: by_column for name, by_column in files.items() if by_column}
     lines, leading = _leaders(measurements, scores)
     start = _opening(measurements, leading)
     columns = columns_of(files, has_hr=measurements.has_hr)
@@ -81,14 +82,14 @@ def page(
         "compressed": False,
         "settings": [setting.label for setting in measurements.settings],
         "competing": list(scores.families.models),
-        "maps": [{"name": one.name, "title": one.title, "unit": one.unit, "upper": one.upper} for one in kinds],
+        "maps": [{"name": kind.name, "title": kind.title, "unit": kind.unit, "upper": kind.upper} for kind in kinds],
         "columns": [asdict(column) for column in columns],
         "images": image_contents(measurements, scores.metrics, files, columns, rows, None if embedded else draft),
     }
     if start is not None:
         image = str(start.pop("image"))
-        there = {place: one for place, one in enumerate(columns) if not one.sample and one in kept[image]}
-        first = {one.setting: place for place, one in there.items()}  # of None: HR
+        there = {place: column for place, column in enumerate(columns) if not column.sample and column in kept[image]}
+        first = {column.setting: place for place, column in there.items()}  # the key None is HR
         a, b = (first[line] for line in (None, *lines)[-2:])
         contents["opening"] = {"image": image, "a": a, "b": b, **start}
     metrics = sorted(scores.metrics, key=lambda metric: GROUPS.index(metric.group))
@@ -98,7 +99,7 @@ def page(
         **style_and_script(["report.css"], _SCRIPTS),
         "manifest_texts": [json.dumps(manifest, indent=1, ensure_ascii=False) for manifest in manifests],
         "by_group": metrics,
-        "groups": [(name, len(list(found))) for name, found in groupby(metric.group for metric in metrics)],
+        "groups": [(name, len(list(group))) for name, group in groupby(metric.group for metric in metrics)],
         "others": [name for name in FILES if not embedded and name in draft],
         "plots": [
             (plot, _svg(draft.read(file)) if embedded else quote(file))
@@ -121,16 +122,16 @@ def _json(value: object) -> Markup:
 
 
 def _rows(measurements: Measurements) -> dict[str, dict[int, Row]]:
-    """Rows of every measured image by line of the table, in the order of the run."""
+    """Return the rows of every measured image by index in the table, in the order of the run."""
     lines = {setting: line for line, setting in enumerate(measurements.settings)}
     rows: dict[str, dict[int, Row]] = {name: {} for name in measurements.images}
     for row in measurements.rows:
         rows[row.image][lines[row.setting]] = row
-    return {name: found for name, found in rows.items() if found}
+    return {name: by_line for name, by_line in rows.items() if by_line}
 
 
 def _fill(contents: dict[str, Any], columns: Sequence[Column], carried: Carried) -> None:
-    """Put embedded images into the contents of a page, which opens with one of them or with none."""
+    """Insert embedded images into the contents of a page; drop the first view if its image is not embedded."""
     contents["compressed"] = carried.quality is not None
     files = dict(zip(columns, contents["images"]["files"], strict=True))
     for place, name in enumerate(contents["images"]["names"]):
@@ -141,16 +142,16 @@ def _fill(contents: dict[str, Any], columns: Sequence[Column], carried: Carried)
 
 
 def _sentences(carried: Carried, kept: int) -> str:
-    """Limits of embedded images, for the reader of a page."""
+    """Return sentences on the limits of embedded images."""
     sentences = []
     if len(carried.addresses) < kept:
-        sentences.append(f"This file carries the images of {len(carried.addresses)} of {kept}; the values of all.")
+        sentences.append(f"This file includes {len(carried.addresses)} of {kept} images, and the values of all.")
     if not carried.all_samples:
-        sentences.append("Of a model that samples it carries the first sample.")
+        sentences.append("Of models that sample, it includes only the first sample.")
     if carried.quality is not None:
         sentences.append(
-            f"Images are compressed here (WebP, quality {carried.quality}). All values are those of the exact images in "
-            "the run folder."
+            f"Images are compressed here (WebP, quality {carried.quality}); values were measured on the lossless images "
+            "in the run folder."
         )
     return " ".join(sentences)
 
@@ -160,13 +161,13 @@ def _svg(content: bytes) -> str:
 
 
 def _leaders(measurements: Measurements, scores: Scores) -> tuple[list[int], dict[str, list[Row]]]:
-    """Lines of the runner-up and the leader in perception, or else in the first metric that has a direction.
+    """Find the runner-up and the leader in perception, or else in the first metric with a direction.
 
-    Their rows are those of the images that both keep, the image with the largest difference first. A single model has
-    no runner-up, and its worst image comes first; without any, there are no lines.
+    Returns their indices in the table, and their rows by image for the images that both saved, the largest difference
+    first. Of a single model, the worst image comes first; without any model, both are empty.
     """
     directed = [metric for metric in scores.metrics if metric.direction]
-    leading = [one for one in directed if one.leads and one.group == "Perception"]
+    leading = [metric for metric in directed if metric.leads and metric.group == "Perception"]
     kept = [
         {row.image: row for row in rows if measurements.pair(row.image) and measurements.outputs(row)}
         for _, rows in groupby(measurements.rows, key=lambda row: row.setting)
@@ -174,8 +175,8 @@ def _leaders(measurements: Measurements, scores: Scores) -> tuple[list[int], dic
     lines: list[int] = []
     for metric in (leading + directed)[:1]:
         cells = scores.column(metric.name)
-        found = [line for line in scores.families.models if math.isfinite(cells[line].mean) and kept[line]]
-        lines = sorted(found, key=lambda line: -metric.direction * cells[line].mean)[1::-1]
+        ranked = [line for line in scores.families.models if math.isfinite(cells[line].mean) and kept[line]]
+        lines = sorted(ranked, key=lambda line: -metric.direction * cells[line].mean)[1::-1]
     if not lines:
         return [], {}
     rows = {
@@ -183,19 +184,20 @@ def _leaders(measurements: Measurements, scores: Scores) -> tuple[list[int], dic
         for image in kept[lines[0]]
         if all(image in kept[line] for line in lines)
     }
-    means = {image: [mean_of(row, metric) for row in found] for image, found in rows.items()}
+    means = {image: [mean_of(row, metric) for row in leaders] for image, leaders in rows.items()}
     gaps = {
-        image: abs(found[0] - found[1]) if len(found) > 1 else -metric.direction * found[0]
-        for image, found in means.items()
+        image: abs(values[0] - values[1]) if len(values) > 1 else -metric.direction * values[0]
+        for image, values in means.items()
     }
     order = sorted((image for image in gaps if math.isfinite(gaps[image])), key=lambda image: -gaps[image])
     return lines, {image: rows[image] for image in order}
 
 
 def _opening(measurements: Measurements, leading: Mapping[str, Sequence[Row]]) -> dict[str, object] | None:
-    """First view of a page: where the leaders differ most, or a single model from HR; None if no image is kept.
+    """Return the first view of a page: where the leaders differ most, or a single model from HR.
 
-    It holds the image, the centre of the window as shares of width and height, and the zoom.
+    The view is an image, the centre of the window as fractions of width and height, and the zoom; None if no image is
+    saved.
     """
     if not leading:
         return None
@@ -203,7 +205,7 @@ def _opening(measurements: Measurements, leading: Mapping[str, Sequence[Row]]) -
     try:
         example = Example(measurements, image, rows)
     except ReportError:
-        return None  # the page shows what there is
+        return None  # sizes of the images contradict each other
     shown = [example.image(row) for row in rows]
     window = difference_window(shown if len(shown) > 1 else [*shown, example.reference()], example.scale)
     height, width = example.height, example.width

@@ -1,4 +1,4 @@
-"""The report of a run in the browser: a local, read-only server of the run folder."""
+"""``srbench view``: a local, read-only server of a run folder that opens its report in a browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGE = f"/{FOLDER}/report.html"
 
 
 def view(folder: Path, *, port: int = 0, browser: bool = True) -> None:
-    """Serve the files of a run or a matrix, whose report is there, until Ctrl-C. Port 0 takes a free one.
+    """Serve a run or matrix, which has a report, until Ctrl-C. Port 0 takes any free port.
 
     Raises SRBenchError if the port is taken.
     """
@@ -24,14 +24,14 @@ def view(folder: Path, *, port: int = 0, browser: bool = True) -> None:
 
 
 def open_folder(folder: Path, port: int) -> LocalServer:
-    """Server of the files of a folder. Raises SRBenchError if the port is taken."""
+    """Open a server of the files in a folder. Raises SRBenchError if the port is taken."""
     return open_server(port, partial(_ReadOnly, directory=str(folder.resolve())))
 
 
 class _ReadOnly(LocalRequestHandler, SimpleHTTPRequestHandler):
-    """GET and HEAD of the files in one folder: no listing, no hidden files, and no way out by dots or links.
+    """Handles GET and HEAD for the files of a folder: no listings, no hidden files, no way out by dots or links.
 
-    ``/`` leads to the page of the report.
+    ``/`` redirects to the page of the report.
     """
 
     def send_head(self) -> BinaryIO | None:
@@ -48,7 +48,7 @@ class _ReadOnly(LocalRequestHandler, SimpleHTTPRequestHandler):
         return super().send_head()
 
     def _is_shown(self, file: Path) -> bool:
-        """True for a file in the folder that is neither hidden nor in a hidden folder."""
+        """Return whether a file lies in the folder and neither it nor a parent is hidden."""
         inside = file.relative_to(self.directory).parts if file.is_relative_to(self.directory) else (".",)
         return not any(part.startswith(".") for part in inside)
 

@@ -285,7 +285,7 @@ def test_each_worker_samples_on_its_own_gpu(spec, tmp_path, monkeypatch):
     ("engine", "workers", "error"),
     [
         ("dask:tcp://127.0.0.1:9", None, r"^dask:tcp://127.0.0.1:9: no scheduler answers there \("),
-        ("dask:tcp://127.0.0.1:9", 2, r"does not take --workers 2; set them on the cluster, or leave one out$"),
+        ("dask:tcp://127.0.0.1:9", 2, r"does not take --workers 2; set the number of workers on the cluster$"),
         ("dask:nowhere://", None, r"^dask:nowhere://: no scheduler answers there \("),
         ("ray", None, r"^no engine 'ray'; give dask or dask:ADDRESS, or leave it out$"),
     ],

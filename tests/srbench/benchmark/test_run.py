@@ -280,7 +280,7 @@ def test_a_metric_that_fails_or_is_not_defined_leaves_the_other_values(spec, tmp
     outcome = run(odd)
     assert (outcome.sampled, outcome.scored) == (4, 8)
     assert outcome.failures == (
-        "Nearest: a: m is not defined for this image (NaN); leave one of them out",
+        "Nearest: a: m is not defined for this image (NaN); leave out the metric or the image",
         "Nearest: b: m failed: ValueError: too small (odd.py line 12)",
     )
     assert {image: sorted(row.values) for (_, _, image), row in by_place(spec.out).items()} == {

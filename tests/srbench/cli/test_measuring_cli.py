@@ -113,7 +113,7 @@ def test_a_dry_run_says_what_is_left_and_writes_nothing(command, bench, models):
     assert lines[:3] == [
         "folder: run (new)",
         "The command asks for 3 settings on 3 images: 9 items.",
-        "9 are to be sampled and measured, 0 sampled ones lack values.",
+        "Left: 9 to sample and measure, 0 sampled but not fully measured.",
     ]
     assert [line.split(":")[0].strip() for line in lines[3:6]] == ["Nearest", "Noisy-t0", "Noisy-t0.8"]
     assert all(line.split(": ")[1].startswith("3 x ") for line in lines[3:6])
@@ -125,7 +125,7 @@ def test_a_dry_run_says_what_is_left_and_writes_nothing(command, bench, models):
     assert lines[:3] == [
         "folder: run",
         "The command asks for 3 settings on 3 images: 9 items.",
-        "3 are to be sampled and measured, 6 sampled ones lack values.",
+        "Left: 3 to sample and measure, 6 sampled but not fully measured.",
     ]
     command("run", bench)
     assert command("run", bench, "--dry-run").out.splitlines()[1:] == [
@@ -141,7 +141,7 @@ def test_a_dry_run_counts_what_was_asked_for_and_estimates_without_images_that_a
     lines = command("run", bench, *more).out.splitlines()
     assert lines[1:3] == [
         "The command asks for 1 setting on 3 images: 3 items.",
-        "0 are to be sampled and measured, 9 sampled ones lack values.",
+        "Left: 0 to sample and measure, 9 sampled but not fully measured.",
     ]
     for path in sorted(photos.iterdir())[:3]:
         path.unlink()

@@ -77,7 +77,7 @@ def test_values_that_are_not_finite_are_left_out_and_said(make_run, srbench):
     assert (lpips.left_out, len(lpips.by_image)) == (1, 11)
     assert srbench("compare", "n", "m", "--run", run).exit_code == 0
     text = (run / "compare" / "n" / "m" / "compare.md").read_text()
-    assert "> Images left out, because a value is not finite: PSNR 1, LPIPS 1.\n" in text
+    assert "> Images left out because a value is not finite: PSNR 1, LPIPS 1.\n" in text
 
 
 def test_what_is_written_and_shown(run, srbench):

@@ -69,8 +69,8 @@ CHANGES = {
     add_a_link: "link: added or changed since srbench wrote",
     lose_the_list: "report: not made by srbench, as it has no valid report.json; move it away",
     damage_the_list: "report: not made by srbench, as it has no valid report.json; move it away",
-    be_a_link: "report: not a folder, but srbench writes one there; move it away",
-    be_a_file: "report: not a folder, but srbench writes one there; move it away",
+    be_a_link: "report: not a folder, but srbench writes a folder there; move it away",
+    be_a_file: "report: not a folder, but srbench writes a folder there; move it away",
 }
 
 

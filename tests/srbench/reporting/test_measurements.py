@@ -93,7 +93,7 @@ def test_columns_are_those_that_all_runs_have(make_run, tmp_path, recwarn):
     values = {image: {"niqe": [5.0], "psnr": [psnr]} for image, (psnr, _) in ONE.items()}
     two = make_run("two", {("m", None): values}, metrics=(NIQE, PSNR))
     measurements = read_runs([one, two])
-    sentence = "Columns are those that all runs have; left out: LPIPS (not in two), NIQE (not in one)."
+    sentence = "The table has only metrics of all runs; left out: LPIPS (not in two), NIQE (not in one)."
     assert [str(warning.message) for warning in recwarn] == [sentence]
     assert [facts.name for facts in measurements.metrics] == ["psnr"]
     assert labels([one, two]) == [("m", None)], "the same values under the metrics that both have"
@@ -159,7 +159,7 @@ def test_samples_of_other_seeds_are_named(make_run, tmp_path):
 
 def test_images_of_one_name_have_to_be_the_same(make_run, greys):
     runs = [make_run("one", {("m", None): ONE}), make_run("two", {("m", None): ONE}, greys=greys(hr=0))]
-    with pytest.raises(ReportError, match=r"one and .*two cannot stand in one table: the HR images named a differ"):
+    with pytest.raises(ReportError, match=r"one and .*two cannot share a table: the HR images named a differ"):
         read_runs(runs)
 
 

@@ -102,7 +102,7 @@ def test_a_single_file_may_carry_fewer_images_and_says_so(run):
     images = data_of(text)["images"]
     carried = [name for name, files in zip(images["names"], files_of(images), strict=True) if any(files)]
     assert len(carried) == 1
-    assert "This file carries the images of 1 of 3; the values of all." in text
+    assert "This file includes 1 of 3 images, and the values of all." in text
     assert len(numbers_of(images["values"][0][0], 3)) == 3
     opened = data_of(text)["opening"]
     assert opened is None or opened["image"] == carried[0]

@@ -105,7 +105,7 @@ def test_images_too_few_for_an_interval_are_dots_and_no_caption_speaks_of_one(ro
     for name, caption in plots.items():
         assert ("95 %" in caption) == (images == 6)
         assert "nan" not in (tmp_path / "run" / "plots" / name).read_text().lower()
-    assert ("a dot is that of an image" in plots["differences.svg"]) == (images < 6)
+    assert ("a dot is an image" in plots["differences.svg"]) == (images < 6)
     if images > 1:
         assert plots["distributions.svg"].startswith("A dot is" if images < 6 else "A stroke is")
 

@@ -63,9 +63,9 @@ def test_same_data_scale_and_protocol(faces):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"dataset": "photos"}, "No published table is of photos at scale 4."),
-        ({"scale": 8}, "No published table is of faces at scale 8."),
-        ({"crop": 64}, "whole images; here the central 64 x 64"),
+        ({"dataset": "photos"}, "No published table for photos at scale 4 is known."),
+        ({"scale": 8}, "No published table for faces at scale 8 is known."),
+        ({"crop": 64}, "whole images; here only the central 64 x 64"),
         ({"limit": 1}, "all 2 images; here 1 are measured"),
         ({"images": ("a", "b", "c")}, "all 2 images; here 3 are measured"),
         ({"lr": "a folder of its own, paired by name"}, "here they are a folder of its own, paired by name"),
@@ -121,7 +121,7 @@ def test_on_the_command_line(command, faces, monkeypatch, tmp_path):
     run = faces()
     done = command("report", run, "--published", "--format", "md")
     assert done.code == 0
-    assert "No published table is of faces at scale 4." in done.out
+    assert "No published table for faces at scale 4 is known." in done.out
     (tmp_path / "mine.toml").write_text(
         '[[table]]\ndata = "faces"\nimages = 2\nscale = 4\nsource = "P"\n[table.protocol]\npsnr = "RGB|floor|crop0"\n'
         '[table.rows]\n"Flow" = { psnr = "25.24" }\n'
@@ -139,7 +139,7 @@ def test_never_beneath_the_photographs(name):
     manifest = read_manifest(run)
     found = published_rows(manifest, manifest.metrics, read_tables())
     assert found.lines == ()
-    assert found.notes == (f"No published table is of photos at scale {manifest.protocol.scale}.",)
+    assert found.notes == (f"No published table for photos at scale {manifest.protocol.scale} is known.",)
 
 
 def test_a_stand_in_for_celeba(make_run):
@@ -163,7 +163,7 @@ def test_a_stand_in_for_celeba(make_run):
     found = published_rows(manifest, metrics, read_tables())
     assert [line.label for line in found.lines] == ["Bicubic", "RRDB", "ESRGAN", "SRFlow τ=0.8"]
     assert [cell.text for cell in found.lines[-1].cells.values()] == ["25.24", ".71", ".110", "50.85", "≠"]
-    assert "Not shown, as none of its numbers can be compared: SRDiff" in found.notes[-1]
+    assert "Not shown, because none of its numbers can be compared: SRDiff" in found.notes[-1]
 
 
 def test_the_packaged_tables():

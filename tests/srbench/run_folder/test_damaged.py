@@ -105,7 +105,7 @@ def test_images_that_are_not_those_of_their_records_are_not_shown(finished, comm
     done = command("report", finished)
     assert done.code == 0, done.err
     text = (finished / "report" / "report.md").read_text()
-    assert "Not shown, as they have changed since they were measured" in text
+    assert "Not shown, because the files were changed after they were measured" in text
     page = (finished / "report" / "report.html").read_text()
     shown = {file for files in files_of(data_of(page)["images"]) for file in files}
     assert "../images/near/c.png" in shown

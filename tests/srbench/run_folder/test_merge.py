@@ -128,7 +128,7 @@ def test_what_does_not_go_together_is_refused(spec, shards, tmp_path, models, ph
 
 def test_a_metric_that_only_one_folder_has_is_left_out(shards, tmp_path):
     score_run(shards[1], ["lr_psnr"])
-    with pytest.warns(UserWarning, match="LR-PSNR: left out, as not all folders have it; srbench score adds it"):
+    with pytest.warns(UserWarning, match="LR-PSNR: left out, because some folders lack it; srbench score adds it"):
         both = merge(shards[:2], tmp_path / "both")
     assert [metric.name for metric in RunFolder.read(both).manifest.metrics] == ["psnr", "ssim", "sigma"]
 

@@ -77,7 +77,7 @@ def test_a_replaced_image_that_one_model_alone_has_seen(finished, changed, model
     assert ("near", "a") in rows
     assert ("noisy", "a") not in rows
     assert command("report", finished).code == 0
-    assert "Left out, as code, weights or images have changed since" in (finished / "report" / "report.md").read_text()
+    assert "Left out, because code, weights or images have changed since" in (finished / "report" / "report.md").read_text()
     assert verify(finished).holds
 
 
@@ -90,7 +90,7 @@ def test_temperatures_that_look_alike_are_told_apart(changed, models, tmp_path):
 
 @pytest.mark.parametrize("label", ["noisy-t0.8", "NOISY-t0.8"])
 def test_a_label_that_would_share_a_folder(changed, models, label):
-    with pytest.raises(RunFolderError, match=r"the label .* would put its images where those of .* are"):
+    with pytest.raises(RunFolderError, match=r"would put images of .* and .* into one folder"):
         run(changed(models=(f"noisy={models}:Noisy", f"{label}={models}:Nearest")))
 
 
@@ -124,7 +124,7 @@ def test_rows_of_unlike_machines_are_told_apart(finished, changed, models, comma
     assert machines[0] != "abacus"
     assert command("report", finished).code == 0
     text = (finished / "report" / "report.md").read_text()
-    assert "Measured on different machines: times and memory cannot be compared" in text
+    assert "Measured on different machines, so times and memory cannot be compared" in text
     assert "cpu abacus" in text
 
 
