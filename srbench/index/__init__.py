@@ -1,1 +1,1 @@
-"""An index of runs: one page with a table for every dataset, scale and protocol below some folders."""
+"""``srbench index``: one page of many runs, with a table for every dataset, scale and protocol."""

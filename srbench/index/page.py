@@ -1,4 +1,4 @@
-"""Files of an index: index.html and index.csv."""
+"""The files of an index: index.html and index.csv."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Index:
 
 
 def write_index(folders: Sequence[Path], out: Path, progress: Progress = silent) -> Index:
-    """Write the index of all runs below some folders as the folder ``out``.
+    """Write the index of all runs below some folders into the folder ``out``.
 
-    Raises ReportError if there is no run, ``out`` is in a run folder, or it holds other files than an earlier index.
+    Raises ReportError if there is no run, or if ``out`` lies in a run folder or has files other than an earlier index.
     """
     out = out.resolve()
     for folder in (out, out.parent):
         if is_run(folder):
-            raise ReportError(f"{folder}: is a run; give the folder that holds it, or another --out")
+            raise ReportError(f"{folder}: is a run; give its parent folder, or another --out")
     runs, left_out = read_runs_below(folders, out, progress)
     tables = tables_of(runs)
     contents = {"index.html": page_text(runs, tables, left_out).encode(), "index.csv": csv_text(tables).encode()}
@@ -51,24 +51,24 @@ def write_index(folders: Sequence[Path], out: Path, progress: Progress = silent)
 
 
 def page_text(runs: Sequence[Run], tables: Sequence[Table], left_out: Sequence[str]) -> str:
-    """Text of index.html. Jinja escapes all names; the policy allows our style and script alone."""
+    """Return the text of index.html. Jinja escapes all names; the security policy permits only our style and script."""
     style = style_and_script(["report.css", "index.css"], ["tables.js", "index.js"])
     return rendered("index.html.jinja", runs=runs, tables=tables, left_out=left_out, distinct=distinct, **style) + "\n"
 
 
 def csv_text(tables: Sequence[Table]) -> str:
-    """Text of index.csv: one line per mean."""
+    """Return the text of index.csv: one line per mean."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_CSV.split(","))
     for table in tables:
         protocol = table.protocol
-        where = [" = ".join(table.datasets), table.images, protocol.scale, protocol.suite, protocol.crop, protocol.tile]
+        data = [" = ".join(table.datasets), table.images, protocol.scale, protocol.suite, protocol.crop, protocol.tile]
         for row in table.rows:
             samples, seed = row.entry.draw or (None, None)
-            what = [row.setting.model, row.setting.temperature, samples, seed, row.model.digest, row.competes]
+            model = [row.setting.model, row.setting.temperature, samples, seed, row.model.digest, row.competes]
             state = [row.runs[0].state, " ".join(run.name for run in row.runs)]
             for metric, mean in zip(table.metrics, row.means, strict=True):
                 if not math.isnan(mean.value):
-                    writer.writerow([*where, *what, metric.name, metric.signature, mean.value, mean.is_best, *state])
+                    writer.writerow([*data, *model, metric.name, metric.signature, mean.value, mean.is_best, *state])
     return text.getvalue()

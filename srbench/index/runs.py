@@ -1,4 +1,4 @@
-"""Runs below some folders: where they are, what they measured, and whether ``srbench verify`` confirmed them."""
+"""The runs of an index: found below some folders, read, and with the result of ``srbench verify``."""
 
 from __future__ import annotations
 
@@ -34,47 +34,47 @@ class Entry:
     model: ModelFacts
     setting: Setting
     draw: tuple[int, int] | None
-    """Number of samples and seed of a model that samples."""
+    """Number of samples and seed; None for a model that does not sample."""
     sources: tuple[str, ...]
-    """SHA-256 of the files of results made elsewhere, which the digest of the model does not cover."""
+    """SHA-256 of the files of precomputed results, which the model's digest does not cover."""
     values: dict[str, dict[str, float]]
-    """Values by column and image, means over samples, of the metrics that were measured on all images."""
+    """Values (means over samples) by column and image, for metrics measured on all images."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that was read."""
+    """A run of the index."""
 
     name: str
-    """Path of its folder below the folder that holds all runs of the index."""
+    """Path of its folder, relative to the common parent of all runs."""
     report: str
-    """Address of its report, relative to the index; empty if it has none."""
+    """Address of its report, relative to the index; empty without a report."""
     state: State
     reason: str
     """Date and extent of the verification, or why there is none."""
     protocol: Protocol
     pairs: tuple[tuple[str, str, str], ...]
-    """Name, SHA-256 of the LR pixels and of the HR pixels of every image that was read; sorted, no HR is empty."""
+    """Name, SHA-256 of LR pixels and SHA-256 of HR pixels ("" without HR) of every image, sorted."""
     metrics: dict[str, MetricFacts]
-    """Metrics by column: equal columns hold comparable values."""
+    """Metrics by column; values are comparable if their columns are equal."""
     entries: tuple[Entry, ...]
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Names of the images that were read."""
+        """Names of the images."""
         return tuple(image for image, _, _ in self.pairs)
 
 
 def read_runs_below(folders: Sequence[Path], out: Path, progress: Progress = silent) -> tuple[list[Run], list[str]]:
-    """Read all runs below some folders; returns them, and a line for everything that is left out.
+    """Read all runs below some folders; return them and a line for everything left out.
 
-    Left out are runs that are damaged, foreign or contradicted, and models that were not measured on all images of
-    their run. Addresses are relative to ``out``. Raises ReportError if there is no run folder at all.
+    Damaged and contradicted runs are left out, and models that were not measured on all images of their run. Addresses
+    are relative to ``out``. Raises ReportError if there is no run folder.
     """
     paths = _run_folders(folders)
     if not paths:
         given = ", ".join(map(str, folders))
-        raise ReportError(f"{given}: no run in it; give folders that hold runs, as srbench run --out writes them")
+        raise ReportError(f"{given}: no run in it; give folders with runs, as srbench run --out writes them")
     runs: list[Run] = []
     left_out: list[str] = []
     above = os.path.commonpath([path.parent for path in paths])
@@ -102,19 +102,19 @@ def read_runs_below(folders: Sequence[Path], out: Path, progress: Progress = sil
 
 
 def _run_folders(folders: Iterable[Path]) -> list[Path]:
-    """All folders with a manifest or records, sorted; hidden folders and those below a run are not searched."""
-    found = set()
+    """Return all folders with a manifest or records, sorted; hidden folders and subfolders of runs are not searched."""
+    runs = set()
     for folder in folders:
         for path, subfolders, files in os.walk(folder):
             if not set(_RECORDS).isdisjoint(files):
-                found.add(Path(path).resolve())
+                runs.add(Path(path).resolve())
                 subfolders.clear()
             subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-    return sorted(found)
+    return sorted(runs)
 
 
 def _read(path: Path, name: str, out: Path) -> Run:
-    """Read a run. Raises SRBenchError if it is damaged or has no measured row."""
+    """Read a run. Raises SRBenchError if it is damaged or has no results."""
     folder = RunFolder.read(path)
     manifest = folder.manifest
     read = {image: pair for image in manifest.scope if (pair := folder.of(image).pair) and not pair.failed}
@@ -154,7 +154,7 @@ def _read(path: Path, name: str, out: Path) -> Run:
 
 
 def _state(folder: RunFolder) -> tuple[State, str]:
-    """State of a run by its ``verified.json``, and the reason. Edited records contradict their SHA256SUMS."""
+    """Return the state of a run from its ``verified.json``, and the reason. Edited records are contradicted."""
     commands, sums = folder.manifest.invocations, read_sums(folder.path) or {}
     if commands and commands[-1].finished is not None:
         for name in _RECORDS:

@@ -1,4 +1,4 @@
-"""Tables of an index: rows of equal images, scale and protocol, bold by the rule of a report."""
+"""The tables of an index: rows of equal images, scale and protocol, with bold marks as in a report."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from srbench.run_folder.results import ResultTable
 from srbench.words import number_of
 
 TOLERANCE = 1e-5
-"""Largest relative difference of two values of one model in two runs: what processors and libraries change."""
+"""Relative difference up to which values of a model in two runs count as equal, across processors and libraries."""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """One metric of one row."""
+    """The mean of a metric in a row."""
 
     value: float
-    """Mean over the images, as in a report; NaN if the metric was not measured on all of them."""
+    """Mean over images, as in a report; NaN if the metric was not measured on all images."""
     text: str
     is_best: bool
-    """True for the best mean among models, and those not significantly worse."""
+    """True for the best mean among models, and for means not significantly worse."""
 
 
 @dataclass
 class Row:
-    """A model at one temperature, and the runs that measured it: verified ones first."""
+    """A model at one temperature, and the runs that measured it, verified runs first."""
 
     entry: Entry
     """Entry of the first run."""
     model: ModelFacts
     setting: Setting
-    """Model and temperature with the label of the row."""
+    """Label of the row and temperature."""
     values: dict[str, dict[str, float]]
-    """Values by column and image, from all runs."""
+    """Values of all runs, by column and image."""
     runs: list[Run]
     competes: bool = True
     """False for a variant."""
     means: list[Mean] = field(default_factory=list)
-    """One for every metric of the table."""
+    """One mean per metric of the table."""
 
     def agrees(self, entry: Entry) -> bool:
-        """True if an entry is of equal outputs, and no value of it differs from those that are here."""
+        """Return whether an entry has the same outputs, and no value that differs from the row's."""
         return _outputs(entry) == _outputs(self.entry) and all(
             math.isclose(value, self.values[column][image], rel_tol=TOLERANCE, abs_tol=TOLERANCE)
             or (math.isnan(value) and math.isnan(self.values[column][image]))
@@ -63,14 +63,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that can be compared: one for each model, then the variants."""
+    """Comparable rows: one per model, then the variants."""
 
     protocol: Protocol
     datasets: tuple[str, ...]
-    """Names under which the runs have these images."""
+    """Names of the dataset in the runs."""
     images: int
     metrics: tuple[MetricFacts, ...]
-    """Columns; a metric with several signatures has one for each."""
+    """Columns: one per metric and signature."""
     rows: tuple[Row, ...]
 
     @property
@@ -83,22 +83,22 @@ class Table:
 
 
 def tables_of(runs: Iterable[Run]) -> list[Table]:
-    """Tables of some runs, sorted by dataset, scale and protocol.
+    """Group runs into tables, sorted by dataset, scale and protocol.
 
-    Runs share a table if the pixels of their images, scale, crop, tiles and protocol are equal; the name of a dataset
-    does not count. A model that several runs measured with equal values is one row.
+    Runs share a table if the pixels of their images, scale, crop, tiles and protocol are equal, even if the names of
+    their datasets differ. A model that several runs measured with equal values is one row.
     """
     groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (run.state != "verified", run.name)):
         protocol = run.protocol
-        how = (protocol.scale, protocol.crop, protocol.tile, protocol.suite, protocol.quantize, protocol.columns)
-        groups[run.pairs, *how].append(run)
+        settings = (protocol.scale, protocol.crop, protocol.tile, protocol.suite, protocol.quantize, protocol.columns)
+        groups[run.pairs, *settings].append(run)
     tables = [_table(group, rows) for group in groups.values() if (rows := _rows(group))]
     return sorted(tables, key=lambda table: (table.datasets, table.protocol.scale, table.protocol.suite, table.images))
 
 
 def _rows(group: Sequence[Run]) -> list[Row]:
-    """Rows of comparable runs; a label that stands for several models, draws or values names the first run too."""
+    """Return the rows of comparable runs; a label with several models, draws or values gets the name of the run."""
     rows: list[Row] = []
     for run in group:
         for entry in run.entries:
@@ -120,17 +120,17 @@ def _rows(group: Sequence[Run]) -> list[Row]:
 
 
 def _outputs(entry: Entry) -> tuple[object, ...]:
-    """All that determines the outputs of an entry, besides data, scale and tiles."""
+    """Return everything that determines the outputs of an entry, besides data, scale and tiles."""
     return entry.model.digest, entry.setting.temperature, entry.draw, entry.sources
 
 
 def _table(group: Sequence[Run], rows: Sequence[Row]) -> Table:
-    """Table of comparable runs, with all means."""
+    """Make the table of comparable runs, and compute its means."""
     protocol, images = group[0].protocol, group[0].images
     measured = {column for row in rows for column in row.values}
     metrics = {column: metric for run in group for column, metric in run.metrics.items() if column in measured}
     suite = list(map(located, protocol.columns))
-    metrics = dict(sorted(metrics.items(), key=lambda one: [*suite, one[1].spec].index(one[1].spec)))
+    metrics = dict(sorted(metrics.items(), key=lambda item: [*suite, item[1].spec].index(item[1].spec)))
     missing = dict.fromkeys(images, math.nan)
     values = (
         (str(place), None, image, {column: row.values.get(column, missing)[image] for column in metrics})
@@ -152,7 +152,7 @@ def _table(group: Sequence[Run], rows: Sequence[Row]) -> Table:
 
 
 def _sort_key(metrics: Sequence[MetricFacts], row: Row) -> tuple[bool, float]:
-    """Variants last; the best mean first, by the leading metric of perception or else the first with a direction."""
+    """Sort key: best first by the leading metric of perception or else the first with a direction, variants last."""
     directed = [place for place, metric in enumerate(metrics) if metric.direction]
     leading = [place for place in directed if metrics[place].leads and metrics[place].group == "Perception"]
     for place in [*leading, *directed][:1]:

@@ -1,7 +1,7 @@
-"""Several runs as one matrix: datasets, scales, suites and degradations."""
+"""Matrices of runs: every combination of datasets, scales, suites and degradations."""
 
 from srbench.interfaces import SRBenchError
 
 
 class MatrixError(SRBenchError):
-    """A matrix of runs that cannot be planned or run."""
+    """Raised for a matrix of runs that cannot be planned or run."""

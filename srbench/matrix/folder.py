@@ -1,4 +1,4 @@
-"""Folder of a matrix: a run folder for every cell, and the list of them. Nothing here loads torch."""
+"""The folder of a matrix: a run folder for every cell, listed in matrix.json. Nothing here loads torch."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Cell:
-    """Place of a run in a matrix."""
+    """A combination of dataset, scale, suite and degradation: one run of a matrix."""
 
     data: str
-    """Dataset, as the table names it."""
+    """Name of the dataset in the table."""
     scale: int
     suite: str
-    """Name of the suite without its version; empty if the metrics are named instead."""
+    """Name of the suite without its version; empty if the user named the metrics."""
     degrade: str | None = None
-    """Degradation, as the table names it; None for MATLAB's bicubic downscaling."""
+    """Name of the degradation in the table; None for MATLAB's bicubic downscaling."""
 
     @property
     def name(self) -> str:
@@ -37,13 +37,13 @@ class Cell:
 
     @property
     def dataset(self) -> str:
-        """Dataset and degradation, as the table names them."""
+        """Dataset and degradation in the table."""
         return f"{self.data}, {self.degrade}" if self.degrade else self.data
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Contents of ``matrix.json``."""
+    """Content of ``matrix.json``."""
 
     format: int
     command: str
@@ -51,31 +51,31 @@ class Matrix:
 
 
 def is_matrix(path: Path) -> bool:
-    """True if a folder holds a matrix."""
+    """Return whether a folder is a matrix."""
     return (path / FILE).is_file()
 
 
 def has_started(run: Path) -> bool:
-    """True if the folder of a cell holds a manifest or records."""
+    """Return whether the run folder of a cell has a manifest or records."""
     return any((run / name).exists() for name in (MANIFEST, *(kind.FILE for kind in KINDS)))
 
 
 def runs_in(path: Path) -> list[Path]:
-    """Run folders of a matrix that have been started, damaged ones too; or the folder itself if it is no matrix.
+    """Return the run folders of a matrix that were started, even if damaged; or the folder itself if it is no matrix.
 
-    Raises MatrixError for a damaged matrix, and if no run has been started.
+    Raises MatrixError for a damaged matrix, and if no run was started.
     """
     if not is_matrix(path):
         return [path]
     matrix = read_matrix(path)
     started = [path / cell.name for cell in matrix.cells if has_started(path / cell.name)]
     if not started:
-        raise MatrixError(f"{path}: no run of it has started; run its command: {matrix.command}")
+        raise MatrixError(f"{path}: none of its runs has started; run its command: {matrix.command}")
     return started
 
 
 def read_matrix(path: Path) -> Matrix:
-    """Read the list of a folder. Raises MatrixError if it is missing or damaged."""
+    """Read ``matrix.json``. Raises MatrixError if it is missing or damaged."""
     file = path / FILE
     try:
         matrix = structure(json.loads(file.read_text(encoding="utf-8")), Matrix, str(file))
@@ -90,7 +90,7 @@ def read_matrix(path: Path) -> Matrix:
 
 
 def write_matrix(path: Path, command: str, cells: Iterable[Cell]) -> None:
-    """Write the list, and make its folder. Raises MatrixError if that fails."""
+    """Write ``matrix.json`` and make its folder. Raises MatrixError if that fails."""
     listed = asdict(Matrix(FORMAT, command, tuple(cells)))
     try:
         write_whole(path / FILE, (json.dumps(listed, indent=1, ensure_ascii=False) + "\n").encode())

@@ -1,4 +1,4 @@
-"""Run, score and merge all cells of a matrix. A cell that fails is named, and the others go on."""
+"""Run, score and merge the cells of a matrix. A cell that fails does not stop the remaining cells."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from srbench.terminal.progress import Progress, silent
 from srbench.words import number_of
 
 Finished = Callable[[Outcome], None]
-"""Called with the outcome of a cell as soon as it is finished."""
+"""Called with the outcome of each cell once it is finished."""
 
 
 def cells_of(specs: Sequence[RunSpec]) -> dict[Cell, RunSpec]:
-    """Cells of a matrix of runs, each with its run, which has no folder yet.
+    """Return the cells of a matrix, each with its request, which names no folder yet.
 
-    ``{data}`` and ``{scale}`` in a model stand for those of the cell. A model made for another scale is left out of a
-    cell, with a warning. Raises MatrixError if two cells have one name, or a cell has no model.
+    ``{data}`` and ``{scale}`` in names of models are replaced by those of the cell. Models of another scale are left
+    out of a cell, with a warning. Raises MatrixError if two cells have the same name, or a cell has no model.
     """
     sources = [str(spec.data or spec.hr or spec.lr) for spec in specs]
     titles = titles_of(list(dict.fromkeys(sources)))
@@ -47,7 +47,7 @@ def cells_of(specs: Sequence[RunSpec]) -> dict[Cell, RunSpec]:
     for spec, source in zip(specs, sources, strict=True):
         degrade = None if spec.degrade in (None, BICUBIC) else read_degradation(str(spec.degrade)).name
         suite = read_suite(spec.suite).name
-        if spec.metrics and not several:  # then the suite says little about the columns
+        if spec.metrics and not several:  # the suite then determines little of the table
             suite = ""
         cell = Cell(titles[source], spec.scale, suite, degrade)
         if cell in cells:
@@ -57,9 +57,9 @@ def cells_of(specs: Sequence[RunSpec]) -> dict[Cell, RunSpec]:
 
 
 def titles_of(data: Sequence[str]) -> dict[str, str]:
-    """Shortest ends of paths that tell datasets apart: ``set5``, ``a-images`` and ``b-images``.
+    """Return the shortest unique ends of paths as names of datasets: ``set5``, ``a-images`` and ``b-images``.
 
-    A folder that is only called HR or GT is named after the folder around it, unless two would have one path.
+    A folder called HR or GT is named after its parent, unless two datasets would then have the same path.
     """
     parts = {text: re.sub("[^A-Za-z0-9._/+-]", "-", text).removesuffix("/").split("/") for text in data}
     around = {text: _without_hr(own) for text, own in parts.items()}
@@ -81,7 +81,7 @@ def _without_hr(parts: list[str]) -> list[str]:
 
 
 def _fitting(models: Sequence[str], cell: Cell) -> tuple[str, ...]:
-    """Models that fit the scale of the cell, with its names filled in."""
+    """Return the models of the cell's scale, with ``{data}`` and ``{scale}`` replaced."""
     here = [text.replace("{data}", cell.data).replace("{scale}", str(cell.scale)) for text in models]
     fitting = tuple(text for text in here if scale_of(text) in (None, cell.scale))
     if not fitting:
@@ -101,7 +101,7 @@ def run_matrix(
 ) -> Outcome:
     """Run the cells of a matrix one after the other.
 
-    Cells that the folder already lists stay in it. Raises MatrixError if the folder holds anything but a matrix.
+    Cells that the folder already lists stay in it. Raises MatrixError if the folder is neither empty nor a matrix.
     """
     cells = cells_of(specs)
     path = _folder_of(specs)
@@ -137,7 +137,7 @@ def score_matrix(
 
 
 def _one_by_one(path: Path, folders: Iterable[Path], work: Callable[[Path], Outcome], finished: Finished) -> Outcome:
-    """Outcome of the work on all cells. Raises MatrixError if every one of them fails."""
+    """Do ``work`` on all cells and return their joint outcome. Raises MatrixError if all cells fail."""
     outcomes: list[Outcome] = []
     failures: list[str] = []
     for folder in folders:
@@ -161,7 +161,7 @@ def _one_by_one(path: Path, folders: Iterable[Path], work: Callable[[Path], Outc
 
 
 def estimate_matrix(specs: Sequence[RunSpec]) -> Iterator[str]:
-    """Lines of ``--dry-run`` for every cell. Raises SRBenchError if one could not start."""
+    """Yield the lines of ``--dry-run`` for every cell. Raises SRBenchError if a cell could not start."""
     path = _folder_of(specs)
     cells = cells_of(specs)
     yield f"matrix: {path}, {number_of(len(cells), 'run')}"
@@ -170,10 +170,10 @@ def estimate_matrix(specs: Sequence[RunSpec]) -> Iterator[str]:
 
 
 def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
-    """Merge matrices cell by cell, such as the shards of one; returns the new run folders.
+    """Merge matrices, such as shards, cell by cell; return the new run folders.
 
-    Raises RunFolderError if ``out`` is not empty or the matrices have different cells, and what
-    ``srbench.run_folder.merge.merge`` raises.
+    Raises RunFolderError if ``out`` is not empty or the matrices have different cells, and as
+    ``srbench.run_folder.merge.merge`` does.
     """
     if occupied(out):
         raise RunFolderError(f"{out}: already exists; choose another --out")
@@ -184,7 +184,7 @@ def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
             raise RunFolderError(f"{path}: its cells differ from those of {paths[0]}; merge matrices of one request")
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-        whole = Path(temporary) / "matrix"  # so that a cell that cannot be merged leaves no part of a matrix
+        whole = Path(temporary) / "matrix"  # a failure must not leave part of a matrix
         for cell in first.cells:
             merge([path / cell.name for path in paths], whole / cell.name)
         write_matrix(whole, first.command, first.cells)
@@ -193,13 +193,13 @@ def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
 
 
 def _command(specs: Sequence[RunSpec]) -> str:
-    """The command that makes all runs of a matrix."""
+    """Return the command that makes all runs of a matrix."""
     values = {name: tuple(dict.fromkeys(getattr(spec, name) for spec in specs)) for name in SPANNED}
     return specs[0].command({name: several for name, several in values.items() if len(several) > 1})
 
 
 def _folder_of(specs: Sequence[RunSpec]) -> Path:
-    """``--out``; else the newest matrix of the same command, whatever its date, else a new one of today."""
+    """Return ``--out``, else the newest matrix of the same command, else a new folder named after today."""
     command = _command(specs)
 
     def is_same(path: Path) -> bool:

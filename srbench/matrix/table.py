@@ -1,7 +1,7 @@
-"""Table of a matrix for a paper: the lines of all cells, one below the other, in Markdown, HTML, LaTeX and CSV.
+"""The stacked table of a matrix for a paper: the rows of all cells, in Markdown, HTML, LaTeX and CSV.
 
-Every suite has a table of its own, as its metrics are. Values are bold as in the report of each cell: nothing is
-compared across datasets, scales or protocols.
+Every suite has its own table, because suites have different metrics. Values are bold as in the report of each cell;
+nothing is compared across datasets, scales or protocols.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _SCRIPTS = ("theme.js", "matrix.js")
 
 @dataclass(frozen=True)
 class Block:
-    """A measured cell: its lines stand together in the table."""
+    """The rows of a measured cell."""
 
     cell: Cell
     measurements: Measurements
     scores: Scores
     strip: str | None
-    """Image of all models in the report of the cell, within the folder of the matrix; None if there is none of now."""
+    """Path in the matrix folder of a strip in the cell's report; None if there is no strip or it is out of date."""
 
     @property
     def title(self) -> str:
@@ -72,17 +72,17 @@ class SuiteTable:
 
     @cached_property
     def metrics(self) -> list[MetricFacts]:
-        """Columns: a metric with several signatures has one for each."""
+        """Columns: one per metric and signature."""
         metrics = {_column(metric): metric for block in self.blocks for metric in block.scores.metrics}
         return distinct(list(metrics.values()))
 
     @property
     def has_variants(self) -> bool:
-        """True if a model has rows in the report of a cell that are not in this table."""
+        """True if the report of a cell has variants, which this table leaves out."""
         return any(block.scores.variants for block in self.blocks)
 
     def rows(self, block: Block) -> Iterator[tuple[str, list[tuple[str, bool]], int]]:
-        """Rows of a block: label of the model, text of every column and whether it is bold, and number of images."""
+        """Yield the rows of a block: label, (text, is bold) of every column, and number of images."""
         known = {_column(metric): metric.name for metric in block.scores.metrics}
         for line in block.scores.competing:
             cells = [line.cells[known[column]] if column in known else None for column in map(_column, self.metrics)]
@@ -98,19 +98,19 @@ class MatrixReport:
     """Report of a matrix."""
 
     files: list[Path]
-    """Files that were written, in the order of the formats."""
+    """Files, in the order of FORMATS."""
     tables: list[SuiteTable]
     not_measured: list[str]
-    """Cells without a measured row."""
+    """Cells without results."""
     damaged: list[str]
-    """Cells that cannot be read, with the reason."""
+    """Unreadable cells, with the reason."""
 
 
 def write_matrix_report(path: Path, formats: Sequence[str] = tuple(FORMATS), out: Path | None = None) -> MatrixReport:
-    """Write report.md, report.html, table.tex and table.csv of a matrix into ``report`` in its folder, or ``out``.
+    """Write report.md, report.html, table.tex and table.csv of a matrix into its folder ``report``, or into ``out``.
 
-    Cells that are not measured or damaged are named in it. Raises MatrixError for an unknown format, and if no cell can
-    be shown.
+    The report names cells that are damaged or not measured. Raises MatrixError for an unknown format, and if no cell
+    has results.
     """
     if unknown_formats := [name for name in formats if name not in FORMATS]:
         raise MatrixError(f"unknown format {unknown_formats[0]!r}; choose from {', '.join(FORMATS)}")
@@ -134,7 +134,7 @@ def write_matrix_report(path: Path, formats: Sequence[str] = tuple(FORMATS), out
     if damaged and not tables:
         raise MatrixError("; ".join(damaged))
     if not tables:
-        raise MatrixError(f"{path}: nothing of it is measured yet; run its command: {matrix.command}")
+        raise MatrixError(f"{path}: nothing is measured yet; run its command: {matrix.command}")
     shown = list(tables.values())
     base = "../" if out is None else f"{path.resolve().as_uri()}/"
     facts = {"matrix": matrix, "tables": shown, "not_measured": not_measured, "damaged": damaged, "base": base}
@@ -156,7 +156,7 @@ def _block(cell: Cell, run: Path) -> Block:
 
 
 def _strip(run: Path, measurements: Measurements) -> str | None:
-    """First strip in the report of a run; None if that is not of the records and images of now, or was changed."""
+    """Return the first strip in the report of a run; None if there is none, or the report is out of date or changed."""
     folder = run / FOLDER
     listing = read_listing(folder)
     if listing is None or (listing.records, listing.images) != (records_of(run), images_of(measurements)):
@@ -186,7 +186,7 @@ def _markdown_table(table: SuiteTable) -> str:
 
 
 def _latex(table: SuiteTable) -> dict[str, object]:
-    """Facts of ``table.tex.jinja``; the first line of a block names its dataset and scale."""
+    """Return the values for ``table.tex.jinja``; only the first row of a block names its dataset and scale."""
     blocks = []
     for block in table.blocks:
         place = [escape(block.cell.dataset), rf"${block.cell.scale}\times$"]
@@ -204,15 +204,15 @@ def _latex(table: SuiteTable) -> dict[str, object]:
     return {
         "signatures": [metric.signature for metric in table.metrics],
         "is_wide": True,
-        "caption": f"Super-resolution, protocol {escape(table.suite)} ({data}): means over $n$ images, {BEST}, every dataset "
-        "and scale by itself.",
+        "caption": f"Super-resolution, protocol {escape(table.suite)} ({data}): means over $n$ images, {BEST}, "
+        "separately for every dataset and scale.",
         "label": "".join(c if c.isalnum() else "-" for c in table.suite),
         "tabulars": [tabular],
     }
 
 
 def _csv(tables: Sequence[SuiteTable]) -> str:
-    """One line per mean, of variants too: its place, its value, its interval, and the number of images."""
+    """Return the CSV: one line per mean, variants included, with its interval and the number of images."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = ("suite", "data", "scale", "model", "temperature", "metric", "mean", "low", "high", "n", "signature")
@@ -229,7 +229,7 @@ def _csv(tables: Sequence[SuiteTable]) -> str:
 
 
 def terminal_table(table: SuiteTable) -> Table:
-    """Table for the terminal."""
+    """Return the table of a suite for the terminal."""
     shown = empty_table(("dataset", "scale", "model"), table.metrics, title=table.suite)
     shown.add_column("n", justify="right", no_wrap=True)
     for block in table.blocks:

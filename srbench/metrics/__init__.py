@@ -1,8 +1,8 @@
-"""Columns of the table: a class each, found by entry points, and the eight of the default table as functions of images.
+"""Metrics: a class for every column of the table, found by entry points, and the eight default metrics as functions.
 
 The functions take torch tensors or numpy arrays, (3, H, W) or (n, 3, H, W), uint8 or floating point in [0, 1], and
 return the values of the table: a float for one image, (n,) float64 for a batch. docs/protocols.md defines them. They
-are looked up on first use, as they load torch.
+are imported on first use, because they load torch.
 """
 
 from importlib import import_module
@@ -30,7 +30,7 @@ _HOMES = {
 
 
 class MetricError(SRBenchError):
-    """Images, parameters or suites that a metric cannot use."""
+    """Raised for images, parameters or suites that a metric cannot use."""
 
 
 def __getattr__(name: str) -> object:

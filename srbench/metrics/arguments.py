@@ -1,4 +1,4 @@
-"""Arguments and results of the metric functions: tensors or arrays, one image or a batch, 8-bit or floating point."""
+"""Arguments and results of the metric functions: tensors or arrays, an image or a batch, uint8 or floating point."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from srbench.words import size_of
 Images = Tensor | NDArray[Any]
 """(3, H, W) or (n, 3, H, W), RGB: uint8 in 0..255, or float16, bfloat16, float32 or float64 in [0, 1]."""
 Values = float | Tensor | NDArray[np.float64]
-"""A float for one image; (n,) float64 for a batch, a tensor on the CPU for a tensor and an array for an array."""
+"""A float for one image; for a batch (n,) float64, a tensor on the CPU or an array, like the argument."""
 
 _DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _ARRAYS = (np.uint8, np.float16, np.float32, np.float64)
 
 
 def image_tensor(images: Images, name: str) -> Tensor:
-    """Images -> (n, 3, H, W) of the same numbers. Raises MetricError, with the argument's name, for anything else."""
+    """Convert images to a tensor (n, 3, H, W) of the same values. Raises MetricError, which names the argument."""
     if not isinstance(images, Tensor | np.ndarray):
         raise MetricError(
             f"{name} is of type {type(images).__name__}; only torch.Tensor and numpy.ndarray can be measured, "
@@ -42,7 +42,7 @@ def image_tensor(images: Images, name: str) -> Tensor:
             method = "permute" if isinstance(images, Tensor) else "transpose"
             advice = f"use {name}.{method}({'2, 0, 1' if len(shape) == 3 else '0, 3, 1, 2'})"
         raise MetricError(f"{name} has shape {shape}; images are (3, H, W) or (n, 3, H, W), {advice}")
-    if isinstance(images, np.ndarray):  # a copy of read-only memory and of reversed strides, which torch cannot share
+    if isinstance(images, np.ndarray):  # copies read-only memory and negative strides, which torch cannot share
         tensor = torch.from_numpy(np.require(images, requirements=["C", "W"]))
     else:
         tensor = images.detach()
@@ -60,17 +60,14 @@ def _require_range(tensor: Tensor, name: str) -> None:
             "look for the division or the overflow that made them"
         )
     mean = tensor.mean(dtype=torch.float64).item()
-    if abs(mean) > 2:  # far from any image in [0, 1], also one of a model that overshoots
+    if abs(mean) > 2:  # far beyond [0, 1], even for outputs that overshoot
         raise MetricError(
             f"{name} has a mean of {mean:.4g}; floating-point images lie in [0, 1], divide it by 255 or pass uint8"
         )
 
 
 def measured(metric: ImageMetric, sr: Images, *, hr: Images | None = None, lr: Images | None = None) -> Values:
-    """The values of a metric, of images alone or with HR or LR images: one for all of them, or one each.
-
-    Raises MetricError.
-    """
+    """Measure images, alone or against HR or LR images (one for all images, or one each). Raises MetricError."""
     images = as_uint8(image_tensor(sr, "sr"))
     name, given = ("hr", hr) if lr is None else ("lr", lr)
     references = images[:1] if given is None else as_uint8(image_tensor(given, name))
@@ -83,7 +80,7 @@ def measured(metric: ImageMetric, sr: Images, *, hr: Images | None = None, lr: I
         sizes = [size_of(each.shape) for each in (images, references)]
         raise MetricError(f"sr is {sizes[0]} and hr is {sizes[1]}; both must have the same size, crop or resize one")
     groups = torch.split(images, len(images) // len(references))
-    pairs = [ImagePair("sr", one) if lr is not None else ImagePair("sr", one, one) for one in references]
+    pairs = [ImagePair("sr", image) if lr is not None else ImagePair("sr", image, image) for image in references]
     values = torch.cat([metric(group, pair) for group, pair in zip(groups, pairs, strict=True)])
     if sr.ndim == 3:
         return values.item()

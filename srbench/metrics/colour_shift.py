@@ -1,4 +1,4 @@
-"""Colour shift: how far the colours of the downscaled result are from those of the LR image, as people see it."""
+"""Colour shift: perceptual colour difference between the downscaled output and the LR image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from srbench.metrics.samples import ImageMetric, as_uint8
 
 
 class ColourShift(ImageMetric):
-    """Mean colour difference CIEDE2000 between the downscaled result and the LR image."""
+    """Mean CIEDE2000 colour difference between the downscaled output and the LR image."""
 
     facts = MetricFacts(
         name="colour_shift",
@@ -32,16 +32,16 @@ class ColourShift(ImageMetric):
     )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
-        """(n,), 0 where the LR image is met exactly. The output must be a whole multiple of LR."""
+        """Return (n,) differences, 0 for an output that downscales exactly to LR. Sizes must be multiples of LR's."""
         from skimage.color import deltaE_ciede2000  # takes half a second
 
-        wanted = _lab(as_uint8(pair.lr))
-        shifts = [deltaE_ciede2000(wanted, _lab(one)).mean() for one in downscaled_to_lr(images, pair)]
+        lr = _lab(as_uint8(pair.lr))
+        shifts = [deltaE_ciede2000(lr, _lab(image)).mean() for image in downscaled_to_lr(images, pair)]
         return torch.tensor(shifts, dtype=torch.float64)
 
 
 def _lab(image: Tensor) -> NDArray[np.float64]:
-    """(3, h, w) uint8 RGB -> (h, w, 3) CIELAB."""
+    """Convert (3, h, w) uint8 RGB to (h, w, 3) CIELAB."""
     from skimage.color import rgb2lab
 
     lab: NDArray[np.float64] = rgb2lab(image.permute(1, 2, 0).cpu().numpy())

@@ -1,4 +1,4 @@
-"""LR-PSNR: consistency of the downscaled result with the LR image."""
+"""LR-PSNR: consistency of the downscaled output with the LR image."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from srbench.metrics.samples import ImageMetric, as_uint8
 
 
 def lr_psnr(sr: Images, lr: Images) -> Values:
-    """PSNR in dB of the downscaled image to its LR image; ``inf`` where that is met exactly.
+    """PSNR in dB between the downscaled image and the LR image; ``inf`` if they are equal.
 
     Downscaling is MATLAB's antialiased bicubic ``imresize``, rounded to uint8 after each of its two passes (Keys, 1981;
-    ``srbench.images.resize``), as in the test code of SRFlow (Lugmayr et al., 2020). The scale is H / h, which must be
-    W / w and a whole number from 2 up.
+    ``srbench.images.resize``), as in the test code of SRFlow (Lugmayr et al., 2020). The scale is
+    H / h = W / w, which must be an integer of at least 2.
 
     Args:
         sr: (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8.
@@ -28,7 +28,7 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
         A float for one image, (n,) float64 for a batch.
 
     Raises:
-        MetricError: Sizes do not fit, or something is no image.
+        MetricError: An argument is not an image, or the sizes are not multiples.
 
     Examples:
         >>> import numpy as np
@@ -41,12 +41,12 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
 
 
 def downscaled(images: Tensor, scale: int) -> Tensor:
-    """(n, 3, H, W) uint8 -> (n, 3, H / scale, W / scale) uint8 on the CPU, one by one: float64 takes memory."""
+    """Downscale (n, 3, H, W) uint8 to (n, 3, H / scale, W / scale) uint8, on the CPU, one by one to save memory."""
     return torch.stack([downscale_uint8(image, scale) for image in images.cpu()])
 
 
 def downscaled_to_lr(images: Tensor, pair: ImagePair) -> Tensor:
-    """(n, 3, H, W) uint8 -> ``downscaled`` to the size of LR. Raises MetricError unless that divides their size."""
+    """Downscale (n, 3, H, W) uint8 to the size of LR. Raises MetricError unless that divides H and W."""
     (height, width), (low_height, low_width) = images.shape[-2:], pair.lr.shape[-2:]
     scale = height // low_height
     if scale < 2 or (height, width) != (scale * low_height, scale * low_width):
@@ -58,7 +58,7 @@ def downscaled_to_lr(images: Tensor, pair: ImagePair) -> Tensor:
 
 
 class LRPSNR(ImageMetric):
-    """Peak signal-to-noise ratio of the downscaled result to the LR image."""
+    """Peak signal-to-noise ratio between the downscaled output and the LR image."""
 
     facts = MetricFacts(
         name="lr_psnr",
@@ -77,5 +77,5 @@ class LRPSNR(ImageMetric):
     )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
-        """(n,) in dB; inf where the LR image is met exactly. HR must be a whole multiple of LR."""
+        """Return (n,) values in dB, inf for outputs that downscale exactly to LR. Sizes must be multiples of LR's."""
         return decibels(mean_squared_errors(downscaled_to_lr(images, pair), as_uint8(pair.lr)))

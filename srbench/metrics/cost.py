@@ -1,7 +1,7 @@
-"""Costs of a model as columns of the table: parameters, operations, memory and time. ``cost`` names all four.
+"""Costs of a model: parameters, operations, memory and time. ``--metrics cost`` selects all four.
 
-Operations and memory are counted once, while the model upscales a probe, so they do not depend on the machine; time is
-measured in the run.
+Operations and memory are counted once, while the model upscales a probe image, so they do not depend on the machine;
+time is measured in the run.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from srbench.interfaces import (
 from srbench.metrics import MetricError
 
 PROBE = 256
-"""Side of the output of the probe, in pixels, or as near to it as the scale allows."""
+"""Side of the output for the probe image in pixels, or as near to it as the scale permits."""
 
 
 @dataclass(frozen=True)
 class Making:
-    """Circumstances in which an output was made."""
+    """How an output was made."""
 
     model: Model
     temperature: float | None
     device: str
     seconds: float
-    """Seconds of the model for one output."""
+    """Time of the model for one output."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class Probe:
     """Cost of one output of a model."""
 
     operations: float
-    """Floating point operations, a multiplication and an addition being two; NaN if torch does not see them."""
+    """Floating point operations (a multiply-add is two); NaN if they bypass torch."""
     tensors: float
-    """Peak bytes of the tensors that it made; NaN if torch does not see them."""
+    """Peak bytes of the tensors that it made; NaN if they bypass torch."""
     pixels: int
-    """Pixels of the output."""
+    """Number of pixels of the output."""
 
 
 class Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counter of the bytes of live tensors made by operations."""
+    """Counts the bytes of live tensors that operations made."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -68,7 +68,8 @@ class Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         result = func(*args, **(kwargs or {}))
-        given = {one.untyped_storage()._cdata for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)}
+        arguments = (leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
+        given = {tensor.untyped_storage()._cdata for tensor in arguments}
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
                 self._add(tensor.untyped_storage(), given)
@@ -76,7 +77,7 @@ class Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _add(self, storage: torch.UntypedStorage, given: set[int]) -> None:
         place = storage._cdata
-        if place in self._known or place in given:  # a view, or what an operation has written into
+        if place in self._known or place in given:  # a view, or the output argument of an in-place operation
             return
         self._known.add(place)
         self.made = True
@@ -90,29 +91,29 @@ class Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _convolution(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:  # noqa: ANN401
-    """Operations of oneDNN's own convolution, which torch's counter does not know, from its shapes."""
+    """Count the operations of oneDNN's convolution, which torch's counter does not know."""
     operations: int = 2 * math.prod(out_shape) * math.prod(weight[1:])
     return operations
 
 
 CONVOLUTIONS = {torch.ops.aten.mkldnn_convolution: _convolution}
-"""Operations that torch's counter is to be told of."""
-Found = TypeVar("Found")
+"""Formulas for operations that torch's counter does not know."""
+Result = TypeVar("Result")
 _KNOWN: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
 
 
 def probe(model: SRModel | StochasticSRModel, temperature: float | None, device: str) -> Probe:
-    """Count while a model makes one output of about PROBE pixels a side; once per model and temperature."""
+    """Count the cost of one output of about PROBE x PROBE pixels, once per model and temperature."""
     return once(model, ("probe", temperature), lambda: _probe(model, temperature, device))
 
 
-def once(model: object, key: Hashable, find: Callable[[], Found]) -> Found:
-    """Call ``find`` once per model and key; each time for a model that cannot be a key."""
+def once(model: object, key: Hashable, compute: Callable[[], Result]) -> Result:
+    """Return ``compute()``, cached by model and key; not cached for a model that is not hashable."""
     known = _KNOWN.setdefault(model, {}) if type(model).__hash__ is not None else {}
     if key not in known:
-        known[key] = find()
-    found: Found = known[key]
-    return found
+        known[key] = compute()
+    result: Result = known[key]
+    return result
 
 
 def _probe(model: SRModel | StochasticSRModel, temperature: float | None, device: str) -> Probe:
@@ -128,11 +129,11 @@ def counted(
     device: str,
     counts: dict[Any, Any],
 ) -> tuple[float, float]:
-    """Operations and peak bytes of one output of an LR image of ``size``; NaN if torch does not see them.
+    """Count operations and peak bytes of one output for an LR image of ``size``; NaN if they bypass torch.
 
-    ``counts`` are operations that torch's counter is to be told of.
+    ``counts`` are formulas for operations that torch's counter does not know.
     """
-    # It loads Triton, where that is installed, which complains of its own objects when a process ends.
+    # Imported here: it loads Triton, if installed, which prints warnings when a process ends.
     from torch.utils.flop_counter import FlopCounterMode
 
     counter, alive = FlopCounterMode(display=False, custom_mapping=counts), Alive()
@@ -147,15 +148,15 @@ def upscale_probe(
     device: str,
     *counters: AbstractContextManager[object],
 ) -> None:
-    """Let a model make one output of an LR image of ``size``, height and width, while the counters are looking.
+    """Let a model upscale a random LR image of ``size`` (height, width) with the counters active.
 
-    The counters see what this thread of Python does, and all of torch's threads that work for it.
+    Counters see the work of this Python thread and of the torch threads that it uses.
     """
     lr = torch.rand((3, *size), generator=torch.Generator().manual_seed(0)).to(device)
     generator = torch.Generator().manual_seed(0)
     with ExitStack() as stack:
-        for one in (torch.no_grad(), *counters):
-            stack.enter_context(one)
+        for context in (torch.no_grad(), *counters):
+            stack.enter_context(context)
         if isinstance(model, StochasticSRModel):
             model.sample(lr, 1, temperature=temperature or 0.0, generator=generator)
         else:
@@ -163,15 +164,15 @@ def upscale_probe(
 
 
 def parameters_of(model: object) -> float:
-    """Number of learned parameters; NaN if the model does not state it, 0 if it holds no network."""
+    """Return the number of learned parameters; NaN if the model does not state it, 0 if it has no network."""
     if _states(model):
         return math.nan if model.weights.parameters is None else float(model.weights.parameters)
     if isinstance(model, nn.Module):
-        return float(sum(one.numel() for one in model.parameters()))
+        return float(sum(parameter.numel() for parameter in model.parameters()))
     parts = list(_parts(vars(model).values() if hasattr(model, "__dict__") else ()))
-    stated = {id(one): parameters_of(one) for one in parts if not isinstance(one, nn.Module) or _states(one)}
-    networks = (one for one in parts if id(one) not in stated)
-    learned = {id(one): one.numel() for network in networks for one in network.parameters()}
+    stated = {id(part): parameters_of(part) for part in parts if not isinstance(part, nn.Module) or _states(part)}
+    networks = (part for part in parts if id(part) not in stated)
+    learned = {id(parameter): parameter.numel() for network in networks for parameter in network.parameters()}
     return float(sum(stated.values()) + sum(learned.values()))
 
 
@@ -180,27 +181,27 @@ def _states(part: object) -> TypeGuard[Weighted]:
 
 
 def _parts(values: Iterable[object]) -> Iterator[Any]:
-    """Networks and models that state their weights among some values, also in lists, tuples and dictionaries."""
-    for one in values:
-        if isinstance(one, nn.Module) or _states(one):
-            yield one
-        elif isinstance(one, list | tuple):
-            yield from _parts(one)
-        elif isinstance(one, dict):
-            yield from _parts(one.values())
+    """Yield the networks, and the models that state their weights, among values and nested lists, tuples and dicts."""
+    for value in values:
+        if isinstance(value, nn.Module) or _states(value):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _parts(value)
+        elif isinstance(value, dict):
+            yield from _parts(value.values())
 
 
-class Cost:
-    """Base of all costs, which differ in their facts and in ``_of``."""
+class CostMetric:
+    """Base of the costs; a subclass defines ``facts`` and ``_of``."""
 
     facts: MetricFacts
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """Raise MetricError: images do not show what they cost."""
+        """Raise MetricError: a cost is not measured on images."""
         raise MetricError(f"{pair.name}: {self.facts.title} measures models, not images; use srbench run")
 
     def of(self, making: Making) -> float:
-        """Cost of an output; NaN if it is unknown, as for results made elsewhere."""
+        """Return the cost of an output; NaN if unknown, as for precomputed results."""
         return math.nan if isinstance(making.model, PrecomputedResults) else self._of(making, making.model)
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
@@ -208,10 +209,10 @@ class Cost:
 
 
 FACTS = MetricFacts(name="", title="", protocol="", direction=0, group="Cost", sees="model", needs=(), per="image")
-"""Facts of all; they have no direction, as a cost is no merit of the images."""
+"""Facts that all costs share. They have no direction, because a cost says nothing about the quality of images."""
 
 
-class Parameters(Cost):
+class Parameters(CostMetric):
     """Learned parameters of a model, in millions."""
 
     facts = replace(
@@ -221,14 +222,14 @@ class Parameters(Cost):
         unit="millions",
         digits=3,
         signature="v1",
-        protocol="numbers that the model has learned, as its weights say or as its networks have them",
+        protocol="number of learned parameters, as stated by the weights or counted in the networks",
     )
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         return parameters_of(model) / 1e6
 
 
-class Operations(Cost):
+class Operations(CostMetric):
     """Billions of floating point operations per million output pixels."""
 
     facts = replace(
@@ -246,11 +247,11 @@ class Operations(Cost):
     )
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
-        found = probe(model, making.temperature, making.device)
-        return found.operations / found.pixels / 1e3
+        counts = probe(model, making.temperature, making.device)
+        return counts.operations / counts.pixels / 1e3
 
 
-class Memory(Cost):
+class Memory(CostMetric):
     """Peak memory of a model besides its parameters, in megabytes per million output pixels."""
 
     facts = replace(
@@ -261,18 +262,17 @@ class Memory(Cost):
         digits=0,
         signature=f"probe{PROBE}|v1",
         protocol=(
-            "bytes of the tensors alive at once, at most, that torch makes while the model makes one output of "
-            f"{PROBE} pixels a side, over its pixels; parameters and what libraries hold inside an operation are not "
-            "counted"
+            "peak bytes of the live tensors that torch makes while the model makes one output of "
+            f"{PROBE} pixels a side, over its pixels; parameters and memory inside an operation are not counted"
         ),
     )
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
-        found = probe(model, making.temperature, making.device)
-        return found.tensors / found.pixels
+        counts = probe(model, making.temperature, making.device)
+        return counts.tensors / counts.pixels
 
 
-class Seconds(Cost):
+class Seconds(CostMetric):
     """Seconds of a model per output."""
 
     facts = replace(
@@ -282,7 +282,7 @@ class Seconds(Cost):
         unit="s",
         signature="v1",
         protocol=(
-            "wall clock of the model for one output, on the machine of the run, all samples' time over their number"
+            "wall-clock time of the model per output, on the machine of the run: time of all samples over their number"
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Facts of the map of LPIPS, which every report shows, known without loading the metric."""
+"""Facts of LPIPS's map, which every report shows, available without loading the metric."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ LPIPS_MAP = MapFacts("distance to HR at every pixel", upper=0.6, smallest_side=6
 
 
 def mapped(metrics: Iterable[MetricFacts]) -> list[MetricFacts]:
-    """The metrics whose maps a report shows: LPIPS, measured or not, and all others that have one."""
+    """Return the metrics whose maps a report shows: LPIPS, measured or not, and every metric with a map."""
     digest = package_digest("srbench.metrics.perceptual")
     lpips = MetricFacts(name="lpips", title="LPIPS", direction=-1, protocol="", spec="lpips", digest=digest)
-    found = {"lpips": lpips} | {one.name: one for one in metrics if one.map or one.spec == lpips.spec}
-    return [replace(one, map=one.map or LPIPS_MAP) for one in found.values()]
+    by_name = {"lpips": lpips} | {metric.name: metric for metric in metrics if metric.map or metric.spec == lpips.spec}
+    return [replace(metric, map=metric.map or LPIPS_MAP) for metric in by_name.values()]

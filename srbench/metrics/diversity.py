@@ -12,10 +12,10 @@ from srbench.metrics.samples import checked
 
 
 def sigma(samples: Images) -> float:
-    """Spread of the samples of one image: pixel standard deviation in grey levels (0..255), 0 for one sample.
+    """Spread of the samples of an image: standard deviation of pixels in grey levels (0..255), 0 for one sample.
 
     The divisor is n - 1, and the mean is taken over pixels and channels, as in the test code of HCFlow (Liang et al.,
-    2021). Values compare only at equal n.
+    2021). Values are only comparable for equal n.
 
     Args:
         samples: (n, 3, H, W), or one sample (3, H, W): uint8, or floating point in [0, 1], neither clamped nor rounded.
@@ -24,7 +24,7 @@ def sigma(samples: Images) -> float:
         One float for all samples.
 
     Raises:
-        MetricError: The samples are no images.
+        MetricError: The samples are not images.
 
     Examples:
         >>> import numpy as np
@@ -39,25 +39,25 @@ def sigma(samples: Images) -> float:
 
 
 def _deviation(samples: Tensor) -> Tensor:
-    """(n, 3, H, W) floating point -> () float64 in grey levels."""
+    """Map (n, 3, H, W) floating point to () float64 in grey levels."""
     if len(samples) == 1:
         return torch.zeros((), dtype=torch.float64)
     single = samples.detach().cpu().to(torch.float32)
     spread = np.empty(single.shape[1:])
-    for row in range(0, single.shape[2], _ROWS):  # float64 of all samples at once would take memory
+    for row in range(0, single.shape[2], _ROWS):  # in float64, all samples at once would take much memory
         levels = 255 * single[:, :, row : row + _ROWS].contiguous().to(torch.float64).numpy()
         spread[:, row : row + _ROWS] = levels.std(axis=0, ddof=1)  # torch's std over samples is three times slower
     return torch.tensor(spread.mean())
 
 
 _ROWS = 16
-"""Image rows per pass."""
+"""Number of image rows per pass."""
 
 
 class Sigma:
-    """Pixel standard deviation over samples, as the follow-up paper's code (HCFlow) computes it.
+    """Standard deviation of pixels over samples, as in the code of the follow-up paper (HCFlow).
 
-    It has no direction: a higher temperature always adds diversity.
+    It has no direction, because a higher temperature always adds diversity.
     """
 
     facts = MetricFacts(
@@ -77,5 +77,5 @@ class Sigma:
     )
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> () float64 in grey levels. Raises MetricError for unusable output."""
+        """Measure (n, 3, H, W) samples: () float64 in grey levels. Raises MetricError for unusable output."""
         return _deviation(checked(samples, pair))

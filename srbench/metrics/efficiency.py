@@ -1,8 +1,8 @@
-"""Columns of efficient super-resolution: multiply-adds and runtime at a stated size, and the scores of NTIRE.
+"""Metrics of efficient super-resolution: multiply-adds and runtime at a stated size, and the NTIRE scores.
 
 Ren et al., "The tenth NTIRE 2025 efficient super-resolution challenge report" and "The eleventh NTIRE 2026 efficient
 super-resolution challenge report"; their repositories (NTIRE2025_ESR and NTIRE2026_ESR of github.com/Amazingren)
-count with fvcore, which calls a multiplication with its addition one FLOP.
+count with fvcore, for which a multiply-add is one FLOP.
 """
 
 from __future__ import annotations
@@ -22,35 +22,36 @@ from torch import nn
 
 from srbench.interfaces import SRModel, StochasticSRModel
 from srbench.metrics import MetricError
-from srbench.metrics.cost import CONVOLUTIONS, FACTS, Cost, Making, counted, once, parameters_of, upscale_probe
+from srbench.metrics.cost import CONVOLUTIONS, FACTS, CostMetric, Making, counted, once, parameters_of, upscale_probe
 
 _MOST_SECONDS = 10.0
-"""Time after which a runtime is not measured again."""
+"""Total time after which a runtime is not measured again."""
 _RUNS = 5
+"""Largest number of runtimes of which the median is taken."""
 
 Shape = Any
-"""Sizes of a tensor, or an argument that is none, as torch's counter hands them on."""
+"""Shape of a tensor, or another argument, as passed by torch's counter."""
 
 
 def _elements(per_output: int) -> Callable[..., int]:
-    """Twice ``per_output`` for every number of the output, as torch's counter counts both of a multiply-add."""
+    """Count ``per_output`` multiply-adds per output value, doubled because torch's counter counts both operations."""
     return lambda *_, out_shape, **__: 2 * per_output * math.prod(out_shape)
 
 
 def _batch_norm(x: Shape, weight: Shape, *others: Shape, **_: Shape) -> int:
-    """Batch normalisation: 2 for every number, or 1 without weights; 5 and 4 if it computes the statistics."""
+    """Batch normalisation: 2 per value, 1 without weights; 5 and 4 if it computes the statistics."""
     is_training = others[3]
     own = (5 if weight else 4) if is_training else (2 if weight else 1)
     return 2 * own * math.prod(x)
 
 
 def _norm(weight_at: int) -> Callable[..., int]:
-    """Layer and group normalisation: 5 for every number of the input, 4 without weights."""
+    """Layer and group normalisation: 5 per input value, 4 without weights."""
     return lambda *arguments, **_: 2 * (5 if arguments[weight_at] else 4) * math.prod(arguments[0])
 
 
 def _mean(x: Shape, dims: Shape = None, *_: Shape, **__: Shape) -> int:
-    """Pooling to one pixel, which torch computes as a mean over the last two dimensions."""
+    """Pooling to one pixel, which torch implements as a mean over the last two dimensions."""
     return 2 * math.prod(x) if dims is not None and list(dims) == [-1, -2] else 0
 
 
@@ -68,9 +69,11 @@ _AS_FVCORE = {
     **CONVOLUTIONS,
     torch.ops.aten.mean: _mean,
     **_NUMBERWISE,
-    **{operation.default: count for operation, count in _NUMBERWISE.items()},  # or the counter takes them apart
+    **{
+        operation.default: count for operation, count in _NUMBERWISE.items()
+    },  # overloads too, else the counter decomposes the operations
 }
-"""Operations that fvcore counts besides those that torch's counter knows."""
+"""Formulas of fvcore for operations that torch's counter does not know."""
 
 
 @dataclass(frozen=True)
@@ -83,47 +86,49 @@ class Size:
 
     @classmethod
     def read(cls, lr: str | int, out: str | int) -> Size:
-        """Size of LR, or of the output if that is given. Raises MetricError for an invalid size."""
+        """Parse the size of the output if given, else of LR. Raises MetricError for an invalid size."""
         text = str(out or lr)
-        found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
-        if found is None or not int(found[1]) or not int(found[2]):
+        match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+        if match is None or not int(match[1]) or not int(match[2]):
             raise MetricError(f"size is {text!r}; give width x height in pixels, such as 256x256")
-        return cls(int(found[1]), int(found[2]), bool(out))
+        return cls(int(match[1]), int(match[2]), bool(out))
 
     def of_lr(self, scale: int) -> tuple[int, int]:
-        """Height and width of LR, rounded to whole pixels."""
+        """Return height and width of LR, rounded to whole pixels."""
         sides = (self.height, self.width)
         height, width = (max(round(side / scale), 1) for side in sides) if self.is_output else sides
         return height, width
 
     def __str__(self) -> str:
-        """``lr256x256``, as in a signature."""
+        """Format as in a signature: ``lr256x256``."""
         return f"{'out' if self.is_output else 'lr'}{self.width}x{self.height}"
 
     @property
     def sentence(self) -> str:
-        """The size as a part of a protocol."""
-        what = "an output" if self.is_output else "the output of an LR image"
-        return f"{what} of {self.width}x{self.height} pixels"
+        """The size in words, for a protocol."""
+        image = "an output" if self.is_output else "the output of an LR image"
+        return f"{image} of {self.width}x{self.height} pixels"
 
 
 def multiply_adds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
-    """Multiply-adds of one output by fvcore's convention; NaN if torch does not see them."""
+    """Count the multiply-adds of one output by fvcore's convention; NaN if they bypass torch."""
 
-    def found() -> float:
+    def count() -> float:
         lr = size.of_lr(model.scale)
-        with suppress(Exception):  # a network that looks at its numbers, or names its device, has to compute
-            return _counted(_without_numbers(model), temperature, "meta", lr)
+        with suppress(Exception):  # meta tensors fail if a network reads values or names its device
+            return _counted(_on_meta_device(model), temperature, "meta", lr)
         return _counted(model, temperature, device, lr)
 
-    return once(model, ("multiply-adds", temperature, size), found)
+    return once(model, ("multiply-adds", temperature, size), count)
 
 
-def _without_numbers(model: SRModel | StochasticSRModel) -> SRModel | StochasticSRModel:
-    """A copy whose networks have shapes and no numbers, which costs neither time nor memory."""
-    networks = [one for one in (model, *vars(model).values()) if isinstance(one, nn.Module)]
-    parameters = {id(one): nn.Parameter(one.to("meta")) for each in networks for one in each.parameters()}
-    buffers = {id(one): one.to("meta") for each in networks for one in each.buffers()}
+def _on_meta_device(model: SRModel | StochasticSRModel) -> SRModel | StochasticSRModel:
+    """Copy a model with its networks on the meta device, where computing takes neither time nor memory."""
+    networks = [part for part in (model, *vars(model).values()) if isinstance(part, nn.Module)]
+    parameters = {
+        id(parameter): nn.Parameter(parameter.to("meta")) for network in networks for parameter in network.parameters()
+    }
+    buffers = {id(buffer): buffer.to("meta") for network in networks for buffer in network.buffers()}
     return copy.deepcopy(model, {**parameters, **buffers})
 
 
@@ -132,7 +137,7 @@ def _counted(model: SRModel | StochasticSRModel, temperature: float | None, devi
 
 
 def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
-    """Median time of five outputs after a warm-up, or of fewer if they take more than 10 s."""
+    """Return the median time of five outputs after a warm-up, or of fewer if they take more than 10 s."""
 
     def elapsed() -> float:
         _finish(device)
@@ -141,14 +146,14 @@ def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, 
         _finish(device)
         return time.perf_counter() - start
 
-    def found() -> float:
+    def median() -> float:
         elapsed()
         times = [elapsed()]
         while len(times) < _RUNS and sum(times) < _MOST_SECONDS:
             times.append(elapsed())
         return 1e3 * statistics.median(times)
 
-    return once(model, ("milliseconds", temperature, device, size), found)
+    return once(model, ("milliseconds", temperature, device, size), median)
 
 
 def _finish(device: str) -> None:
@@ -158,8 +163,8 @@ def _finish(device: str) -> None:
         torch.mps.synchronize()
 
 
-class MultiplyAdds(Cost):
-    """Billions of multiply-adds of one output, by fvcore's convention."""
+class MultiplyAdds(CostMetric):
+    """Multiply-adds of one output in billions, by fvcore's convention."""
 
     def __init__(self, lr: str | int = "256x256", out: str | int = "") -> None:
         self._size = Size.read(lr, out)
@@ -181,11 +186,11 @@ class MultiplyAdds(Cost):
         return multiply_adds(model, making.temperature, making.device, self._size) / 1e9
 
 
-class Runtime(Cost):
-    """Milliseconds of one output of a stated size."""
+class Runtime(CostMetric):
+    """Runtime in milliseconds for one output of a stated size."""
 
     is_time = True
-    """Its value cannot be reproduced on a different machine."""
+    """True for values that cannot be reproduced on another machine."""
 
     def __init__(self, lr: str | int = "256x256", out: str | int = "") -> None:
         self._size = Size.read(lr, out)
@@ -196,8 +201,8 @@ class Runtime(Cost):
             unit="ms",
             signature=f"{self._size}|v1",
             protocol=(
-                f"wall clock of the model for {self._size.sentence} on the machine of the run, median of five, after "
-                "one that does not count; on a CPU with the threads of the process"
+                f"wall-clock time of the model for {self._size.sentence} on the machine of the run, median of five "
+                "after a warm-up; on a CPU with the threads of the process"
             ),
         )
 
@@ -205,8 +210,8 @@ class Runtime(Cost):
         return milliseconds(model, making.temperature, making.device, self._size)
 
 
-class _Score(Cost):
-    """Score of the main track of a challenge, from the runtime of its baseline on this machine."""
+class _Score(CostMetric):
+    """Score of the main track of a challenge, relative to the runtime of its baseline on this machine."""
 
     is_time = True
     year: int
@@ -247,9 +252,9 @@ class _Score(Cost):
 
     @classmethod
     def score(cls, runtime: float, multiply_adds: float, parameters: float) -> float:
-        """The score, from a runtime over the baseline's, 10^9 multiply-adds and 10^6 parameters.
+        """Return the score, given the runtime relative to the baseline, 10^9 multiply-adds and 10^6 parameters.
 
-        Lower is better; the baseline scores 7.3891, the square of e.
+        Lower is better; the baseline scores e^2 = 7.3891.
         """
         shares = torch.tensor(
             [runtime, multiply_adds / cls.multiply_adds, parameters / cls.parameters], dtype=torch.float64

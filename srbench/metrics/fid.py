@@ -2,7 +2,7 @@
 
 Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", 2017; Binkowski et
 al., "Demystifying MMD GANs", 2018; images are resized as in Parmar et al., "On aliased resizing and surprising
-subtleties in GAN evaluation", 2022. A ``Metric`` measures one image, so they are none.
+subtleties in GAN evaluation", 2022. They compare sets of images, so they do not implement ``Metric``.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from srbench.metrics.loading import completed
 from srbench.plugins.identity import held_digest
 
 DISTANCES = {"fid": "frechet", "kid": "mmd"}
-"""Names, and pyiqa's names of the distance between features."""
+"""pyiqa's names of the distances between features."""
 
 
 def facts_of(name: str) -> MetricFacts:
-    """Facts of one of DISTANCES."""
+    """Return the facts of one of DISTANCES."""
     version, licence = version_and_licence()
     return MetricFacts(
         name=name,
@@ -45,7 +45,7 @@ def facts_of(name: str) -> MetricFacts:
 
 
 class SetDistances:
-    """Some of DISTANCES, from one network. Raises MetricError that names a missing file and where it belongs."""
+    """Some of DISTANCES, from one network. Raises MetricError, which names a missing file and where to put it."""
 
     def __init__(self, names: Sequence[str], quantize: str) -> None:
         self._metric = created("fid")
@@ -53,10 +53,10 @@ class SetDistances:
         self.facts = tuple(completed(facts_of(name), name, digest, quantize) for name in names)
 
     def between(self, outputs: Iterable[Tensor], references: Iterable[Tensor]) -> dict[str, float]:
-        """Two sets of uint8 images (3, H, W) -> every distance by name.
+        """Measure every distance between two sets of uint8 images (3, H, W), by name.
 
-        FID is 0 or more. KID is an unbiased estimate, which may be negative, and takes 100 random subsets of 1000
-        images of larger sets, with a fixed seed. Raises MetricError for fewer than two images.
+        FID is 0 or more. KID is an unbiased estimate, so it may be negative; of larger sets it takes 100 random
+        subsets of 1000 images, with a fixed seed. Raises MetricError for fewer than two images.
         """
         with TemporaryDirectory() as folder:
             sets = [Path(folder) / name for name in ("outputs", "references")]
@@ -73,7 +73,7 @@ class SetDistances:
 
 
 def _written(images: Iterable[Tensor], folder: Path) -> int:
-    """Write images as PNG, which pyiqa reads, and count them."""
+    """Write images as PNG for pyiqa, and return their number."""
     count = 0
     for count, image in enumerate(images, start=1):
         write_png(folder / f"{count:06}.png", image)
@@ -82,7 +82,7 @@ def _written(images: Iterable[Tensor], folder: Path) -> int:
 
 @contextmanager
 def _seeded() -> Iterator[None]:
-    """Seed numpy's global generator, which pyiqa uses, and restore it."""
+    """Seed numpy's global generator, which pyiqa uses, and restore it afterwards."""
     state = np.random.get_state()
     np.random.seed(0)
     try:

@@ -1,10 +1,10 @@
-"""Every metric of pyiqa that measures one image. Imported only when asked for.
+"""All metrics of pyiqa that measure single images. pyiqa is imported only when it is used.
 
 pyiqa:dists                                        with pyiqa's defaults
 pyiqa:psnr+test_y_channel=true+color_space=ycbcr   with arguments of pyiqa's class
 
-pyiqa's licence, PolyForm Noncommercial 1.0.0, is not that of srbench; many of its metrics load weights with licences of
-their own.
+pyiqa has a different licence than srbench, PolyForm Noncommercial 1.0.0, and the weights of many of its metrics have
+their own licences.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from srbench.words import one_line, unknown
 OF_SETS = ("fid", "sfid", "fid_dinov2", "inception_score")
 """Metrics of sets of images."""
 _PACKAGES = {"pkg_resources": "setuptools<81"}
-"""Names to install for modules that have another one."""
+"""Packages to install for modules of a different name."""
 _LONGEST_NAME = 100
-"""Characters of a metric's name, at most."""
+"""Largest number of characters of a metric's name."""
 
 
 class PyIQA:
-    """A metric of pyiqa: pyiqa:NAME, or pyiqa:NAME+ARGUMENT=VALUE. Direction and range are those that pyiqa states."""
+    """A metric of pyiqa: pyiqa:NAME, or pyiqa:NAME+ARGUMENT=VALUE. pyiqa states its direction and range."""
 
     def __init__(self, variant: str, **typed: str | int) -> None:
         if variant in OF_SETS:
@@ -70,7 +70,7 @@ class PyIQA:
         )
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64. Every sample is measured by itself."""
+        """Measure (n, 3, H, W) samples one by one: (n,) float64."""
         references = (pair.hr[None],) if self._with_hr else ()
         with quiet():
             values = [self._metric(sample[None], *references).double().cpu() for sample in samples]
@@ -78,11 +78,11 @@ class PyIQA:
 
 
 Value = str | int | float | bool
-"""Value of an argument of pyiqa."""
+"""Value of an argument of pyiqa's class."""
 
 
 def _value(text: str | int) -> Value:
-    """An argument as it was typed -> ``true`` and ``false`` as bool, numbers as such, other text as it is."""
+    """Parse an argument: ``true`` and ``false`` to bool, numbers to numbers, other text unchanged."""
     if text in ("true", "false"):
         return text == "true"
     try:
@@ -92,21 +92,21 @@ def _value(text: str | int) -> Value:
 
 
 def _word(value: Value) -> str:
-    """A value as it is typed."""
+    """Format a value as the user types it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _name(variant: str, words: list[str]) -> str:
-    """Key in files, unique for a metric with its arguments."""
+    """Return a name that is unique for a metric with its arguments."""
     name = "pyiqa_" + re.sub(r"\W", "_", "_".join([variant.replace("+", "_plus"), *words]))
-    if not words or (len(name) <= _LONGEST_NAME and all(re.fullmatch(r"[\w=]+", one) for one in words)):
+    if not words or (len(name) <= _LONGEST_NAME and all(re.fullmatch(r"[\w=]+", word) for word in words)):
         return name
     digest = hashlib.sha256("|".join(words).encode()).hexdigest()[:8]
     return f"{name[: _LONGEST_NAME - 9]}_{digest}"
 
 
 def _short(arguments: Mapping[str, Value]) -> list[str]:
-    """Arguments in few words: values that are text, names of those that are true, the rest in full."""
+    """Abbreviate arguments for a title: text by its value, ``true`` by its name, everything else in full."""
     whole = {name: f"{name}={_word(value)}" for name, value in arguments.items()}
     return [
         value if isinstance(value, str) else name if value is True else whole[name] for name, value in arguments.items()
@@ -114,7 +114,7 @@ def _short(arguments: Mapping[str, Value]) -> list[str]:
 
 
 def created(variant: str, arguments: Mapping[str, Value] = MappingProxyType({})) -> Any:  # noqa: ANN401 - no types
-    """Create a metric of pyiqa on the CPU. Raises MetricError that names what is missing, or which arguments it has."""
+    """Create a metric of pyiqa on the CPU. Raises MetricError, which names a missing file or the valid arguments."""
     with quiet():
         import pyiqa
 
@@ -122,15 +122,15 @@ def created(variant: str, arguments: Mapping[str, Value] = MappingProxyType({}))
             raise MetricError(unknown("metric of pyiqa", variant, pyiqa.list_models()))
         try:
             metric = pyiqa.create_metric(variant, device="cpu", **arguments)
-        except Exception as error:  # each of a hundred metrics has its own way to fail
+        except Exception as error:  # a hundred metrics fail in many ways
             _refuse_unknown(variant, arguments)
             raise MetricError(f"pyiqa:{variant} cannot be loaded: {_remedy(error)}") from error
-        _refuse_unknown(variant, arguments)  # many swallow what they do not know
+        _refuse_unknown(variant, arguments)  # many metrics ignore unknown arguments
         return metric
 
 
 def _refuse_unknown(variant: str, arguments: Mapping[str, Value]) -> None:
-    """Raise MetricError for an argument that a metric does not have. Its module was imported by pyiqa before."""
+    """Raise MetricError for an argument that a metric does not take. pyiqa must have imported its module."""
     allowed = _arguments_of(variant) if arguments else {}
     for name, value in arguments.items():
         if name not in allowed:
@@ -140,36 +140,36 @@ def _refuse_unknown(variant: str, arguments: Mapping[str, Value]) -> None:
 
 
 def _arguments_of(variant: str) -> dict[str, object]:
-    """Arguments of the class behind a metric, and of the function of that name to which it hands on all others."""
+    """Return the arguments (and defaults) of a metric's class, and of the function to which it passes ``**kwargs``."""
     from pyiqa.default_model_configs import DEFAULT_CONFIGS
     from pyiqa.utils.registry import ARCH_REGISTRY
 
     made_by: Any = ARCH_REGISTRY.get(DEFAULT_CONFIGS[variant]["metric_opts"]["type"])
     function: Any = getattr(sys.modules[made_by.__module__], made_by.__name__.lower(), None)
     own = inspect.signature(made_by).parameters.values()
-    hands_on = inspect.isfunction(function) and any(one.kind is one.VAR_KEYWORD for one in own)
-    further = inspect.signature(function).parameters.values() if hands_on else ()
-    named = [one for one in (*own, *further) if one.kind is one.POSITIONAL_OR_KEYWORD and one.name not in ("x", "y")]
-    return {one.name: one.default for one in named}
+    passes_on = inspect.isfunction(function) and any(each.kind is each.VAR_KEYWORD for each in own)
+    further = inspect.signature(function).parameters.values() if passes_on else ()
+    named = (each for each in (*own, *further) if each.kind is each.POSITIONAL_OR_KEYWORD)
+    return {each.name: each.default for each in named if each.name not in ("x", "y")}
 
 
 def version_and_licence() -> tuple[str, str]:
-    """Version and licence of the installed package."""
-    found = metadata("pyiqa")
-    licence = next((found[field] for field in ("License-Expression", "License") if field in found), "unknown")
-    return found["Version"], licence
+    """Return version and licence of the installed pyiqa."""
+    facts = metadata("pyiqa")
+    licence = next((facts[field] for field in ("License-Expression", "License") if field in facts), "unknown")
+    return facts["Version"], licence
 
 
 def _remedy(error: BaseException) -> str:
-    """The missing file and its place, found in the arguments of the downloading functions on the stack."""
+    """Describe the missing file and where to put it, from the arguments of downloading functions on the stack."""
     cause: BaseException | None = error
     while cause is not None:
         for frame, _ in reversed(list(walk_tb(cause.__traceback__))):
-            known = frame.f_locals
-            address, place = known.get("url"), known.get("cached_file") or known.get("download_target")
+            variables = frame.f_locals
+            address, place = variables.get("url"), variables.get("cached_file") or variables.get("download_target")
             if isinstance(address, str) and isinstance(place, str):
                 return f"it needs {address}; put that file at {place}"
-            repository = known.get("repo_id") or known.get("pretrained_model_name_or_path")
+            repository = variables.get("repo_id") or variables.get("pretrained_model_name_or_path")
             if isinstance(repository, str):
                 return f"it needs huggingface.co/{repository}; fetch that into its cache: hf download {repository}"
         if isinstance(cause, ModuleNotFoundError) and cause.name:
@@ -182,7 +182,7 @@ def _remedy(error: BaseException) -> str:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence pyiqa, and forbid downloads if OFFLINE is set."""
-    for logger in ("pyiqa", "huggingface_hub"):  # the latter tells of every attempt to reach its server
+    for logger in ("pyiqa", "huggingface_hub"):  # huggingface_hub logs every attempt to reach its server
         logging.getLogger(logger).setLevel(logging.ERROR)
     offline = os.environ.get(OFFLINE, "0") not in ("", "0")
     with (

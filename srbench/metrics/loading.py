@@ -1,6 +1,6 @@
-"""Metrics by the names that users type, and the facts of a metric in a run.
+"""Open metrics by the names that users type, and complete their facts for a run.
 
-psnr, file.py:Name, package.module:Name     as for every plug-in
+psnr, file.py:Name, package.module:Name     like all plug-ins
 pyiqa:dists                                 a metric of a registered family
 psnr+channels=Y+border=4                    any of these with parameters
 """
@@ -21,10 +21,10 @@ from srbench.plugins.registry import call, find_plugin, is_ours, registered
 MOST_DIGITS = 12
 """Largest number of decimals of a printed metric."""
 _PARAMETERS = "srbench.metrics.parameters"
-"""Module through which our metrics read their packaged parameters, which lie in a folder of the same name."""
+"""Module through which our metrics read their packaged parameters, from a folder of the same name."""
 FAMILIES = "metric_families"
-"""Entry point group of classes that implement many metrics, chosen by an argument ``variant``: ``pyiqa:dists``; all
-other arguments that a user typed are handed on."""
+"""Entry point group of classes that implement many metrics, such as ``pyiqa:dists``. The class takes the metric's name
+as ``variant``, and all arguments that the user typed."""
 
 
 @dataclass(frozen=True)
@@ -37,28 +37,28 @@ class LoadedMetric:
 
 
 def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
-    """Take ``psnr+channels=Y+border=4`` apart: its name, as ``find_plugin`` takes it, and the arguments of its class.
+    """Split ``psnr+channels=Y+border=4`` into the name for ``find_plugin`` and the arguments of its class.
 
-    Whole numbers become integers, other values stay text.
+    Whole numbers become integers; other values stay text.
     """
-    found = re.fullmatch(r"(.+?)((?:\+\w+=[^+]+)*)", text)
-    name, rest = (found[1], found[2]) if found else (text, "")
+    match = re.fullmatch(r"(.+?)((?:\+\w+=[^+]+)*)", text)
+    name, rest = (match[1], match[2]) if match else (text, "")
     pairs = (part.split("=", 1) for part in rest.split("+")[1:])
     return name, {key: int(value) if value.isdecimal() and len(value) < 19 else value for key, value in pairs}
 
 
 def open_metric(text: str, quantize: str = "floor", samples: int | None = None) -> LoadedMetric:
-    """Create the metric that ``text`` names, for outputs that became 8-bit images by ``quantize``.
+    """Create the metric that ``text`` names, for outputs quantised by ``quantize``.
 
-    ``samples`` is the number of samples per image, which the signatures of some metrics state; None: unknown.
-    Raises PluginError, or the metric's own SRBenchError for unusable parameters.
+    ``samples`` is the number of samples per image for the signature, None if unknown. Raises PluginError, or the
+    metric's own SRBenchError for invalid parameters.
     """
     name, parameters = parse_metric(text)
     family, colon, variant = name.partition(":")
     is_variant = bool(colon) and family in registered(FAMILIES)
     with Loading() as loading:
         plugin = find_plugin(FAMILIES, family) if is_variant else find_plugin("metrics", name)
-        # a family knows the arguments of each of its metrics itself
+        # a family checks the arguments of its metrics itself
         refused = [key for key in parameters if (key == "variant" if is_variant else not plugin.takes(key))]
         if refused:
             known = [key for key in plugin.arguments() if key != "variant"]
@@ -76,21 +76,21 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
 
 
 def reopened(facts: MetricFacts, quantize: str, samples: int) -> LoadedMetric:
-    """Open a metric of a run again, under the name that it has there. Raises what ``open_metric`` raises."""
+    """Open a metric of a run again, under its name in the run. Raises as ``open_metric`` does."""
     loaded = open_metric(facts.spec, quantize, samples)
     return replace(loaded, facts=replace(loaded.facts, name=facts.name))
 
 
 def located(text: str) -> str:
-    """The name of a metric, valid in every folder: ``file.py:Name`` with the absolute path of the file."""
-    found = re.match(r".+?\.py(?=:|\+|$)", text)
-    return text if found is None else f"{Path(found[0]).resolve()}{text[found.end() :]}"
+    """Make the path in ``file.py:Name`` absolute; any other name is returned unchanged."""
+    match = re.match(r".+?\.py(?=:|\+|$)", text)
+    return text if match is None else f"{Path(match[0]).resolve()}{text[match.end() :]}"
 
 
 def metric_digest(text: str, quantize: str) -> str | None:
-    """The digest that ``open_metric`` gives a metric of this distribution, without loading it; None for any other.
+    """Return the digest of a metric of this distribution without loading it; None for any other metric.
 
-    It covers its code, its arguments (files among them by their content), and the packaged parameters, if its code
+    The digest covers its code, its arguments (including the content of files) and the packaged parameters if its code
     reads any.
     """
     name, parameters = parse_metric(text)
@@ -105,7 +105,7 @@ def metric_digest(text: str, quantize: str) -> str | None:
 
 
 def _checked_facts(metric: Metric, what: str) -> MetricFacts:
-    """The facts of a metric. Raises PluginError for facts that no table could show."""
+    """Return the facts of a metric. Raises PluginError for invalid facts."""
     facts = getattr(metric, "facts", None)
     if not isinstance(facts, MetricFacts) or not callable(metric):
         raise PluginError(f"{what} needs facts (srbench.interfaces.MetricFacts) and has to be callable")
@@ -123,10 +123,10 @@ def _checked_facts(metric: Metric, what: str) -> MetricFacts:
 
 
 def completed(facts: MetricFacts, spec: str, digest: str, quantize: str) -> MetricFacts:
-    """The facts of a metric in a run: its name as typed, the full signature and protocol.
+    """Complete the facts of a metric for a run: the name as typed, the full signature and protocol.
 
-    A signature is name, channels, ``floor``, ``round`` or ``float`` for the outputs seen, and the rest. If the metric
-    states none, a digest of the code and the parameters take its place.
+    A signature is the name, the channels, the quantisation of the outputs that the metric sees (``floor``, ``round`` or
+    ``float``), and the rest. If the metric states no signature, it has a digest of the code and the parameters instead.
     """
     name, seen = facts.name.upper().replace("_", "-"), {"returned": "float", "model": ""}.get(facts.sees, quantize)
     if facts.signature:
@@ -140,7 +140,7 @@ def completed(facts: MetricFacts, spec: str, digest: str, quantize: str) -> Metr
 
 
 def counted(facts: MetricFacts, samples: str) -> MetricFacts:
-    """The facts with the number of samples per image in the signature, if all samples of an image make one value."""
+    """Append the number of samples to the signature of a metric that computes one value from all samples."""
     if facts.per != "image" or facts.sees == "model":
         return facts
     return replace(facts, signature=f"{facts.signature}|n{samples}")

@@ -1,4 +1,4 @@
-"""Networks of LPIPS, with the channel weights of the ``lpips`` package; nothing is downloaded."""
+"""The networks of LPIPS, with the channel weights of the ``lpips`` package; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from srbench.weights.checkpoints import read_checkpoint
 from srbench.weights.files import load_weights
 
 _FILES = {"vgg": "vgg16-397923af.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
-"""File names of torchvision's ImageNet weights; those of AlexNet are packaged."""
+"""File names of torchvision's ImageNet weights; AlexNet's weights are packaged."""
 NETS = {"alex": "AlexNet", "vgg": "VGG16", "squeeze": "SqueezeNet"}
 _MEAN = torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
 _SCALE = torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
@@ -31,13 +31,16 @@ class Parts:
     net: str
     """One of NETS."""
     trunk: Path
-    """Convolutions of ImageNet, by torchvision's names."""
+    """Convolutions trained on ImageNet, with torchvision's names."""
     heads: Path
-    """The package's own weights of their channels, version 0.1."""
+    """The lpips package's channel weights, version 0.1."""
 
 
 def parts_of(net: str, trunk: str = "") -> Parts:
-    """The weights files of a network; ``trunk`` names one of your own. Raises MetricError that names a missing file."""
+    """Return the weights files of a network; ``trunk`` replaces torchvision's file.
+
+    Raises MetricError, which names a missing file.
+    """
     if net not in NETS:
         raise MetricError(f"LPIPS has no net {net!r}; choose {', '.join(NETS)}")
     heads = Path(str(distribution("lpips").locate_file(f"lpips/weights/v0.1/{net}.pth")))
@@ -72,13 +75,13 @@ class Network:
         self._mean, self._scale = _MEAN.to(device), _SCALE.to(device)
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """(3, H, W) in 0..255 -> feature maps (1, c, h, w), every pixel's channels scaled to length one."""
+        """Map (3, H, W) in 0..255 to feature maps (1, c, h, w), normalised over the channels of each pixel."""
         signal = ((image.to(self._mean) / 127.5 - 1 - self._mean) / self._scale)[None]
         maps = self._trunk(signal.contiguous(memory_format=torch.channels_last))
         return [each / (torch.linalg.vector_norm(each, dim=1, keepdim=True) + 1e-10) for each in maps]
 
     def differences(self, these: list[Tensor], those: list[Tensor]) -> list[Tensor]:
-        """Two lists of maps -> weighted squared differences at every pixel, (1, 1, h, w) each."""
+        """Return weighted squared differences of feature maps at every pixel, (1, 1, h, w) per layer."""
         return [
             torch.einsum("bchw,c->bhw", (this - that).square(), head).unsqueeze(1)
             for head, this, that in zip(self._heads, these, those, strict=True)
@@ -86,10 +89,10 @@ class Network:
 
 
 class _AlexNet(nn.Module):
-    """Convolutions of torchvision's AlexNet, returning the outputs of its five rectifications.
+    """The convolutions of torchvision's AlexNet; returns the outputs of its five ReLUs.
 
-    The package's own module imports torchvision: 1.4 s in every process, where the eight metrics of 22 images of
-    160x160 and their outputs by two models take 7 s.
+    The lpips package imports torchvision for it, which takes 1.4 s in every process. For comparison, eight metrics of
+    two models on 22 images of 160x160 take 7 s.
     """
 
     def __init__(self) -> None:
@@ -110,35 +113,35 @@ class _AlexNet(nn.Module):
         )
 
     def forward(self, signal: Tensor) -> list[Tensor]:
-        """(1, 3, H, W) -> five maps (1, c, h, w)."""
-        found = []
+        """Map (1, 3, H, W) to five feature maps (1, c, h, w)."""
+        maps = []
         for layer in self.features:
             signal = layer(signal)
             if isinstance(layer, nn.ReLU):
-                found.append(signal)
-        return found
+                maps.append(signal)
+        return maps
 
 
-def _trunk_of_the_package(net: str) -> Any:  # noqa: ANN401 - of a package without types
+def _trunk_of_the_package(net: str) -> Any:  # noqa: ANN401 - lpips has no types
     import lpips
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchvision's, of how the package calls it
+        warnings.simplefilter("ignore")  # torchvision's deprecation warnings
         return lpips.LPIPS(net=net, pnet_rand=True, pretrained=False, verbose=False).net
 
 
 def _trunk(parts: Parts, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a trunk by the network's names: the package's ``slice2.3.weight`` is ``features.3.weight``."""
+    """Read the tensors of a trunk by the network's names: ``slice2.3.weight`` is ``features.3.weight`` in the file."""
     is_safe = parts.trunk.suffix == ".safetensors"
-    found = load_weights(parts.trunk)[0] if is_safe else read_checkpoint(parts.trunk)
+    tensors = load_weights(parts.trunk)[0] if is_safe else read_checkpoint(parts.trunk)
     names = {name: f"features.{name.partition('.')[2]}" for name in wanted}
     for name, key in names.items():
-        if key not in found or found[key].shape != wanted[name].shape:
+        if key not in tensors or tensors[key].shape != wanted[name].shape:
             raise MetricError(f"{parts.trunk}: not weights of {NETS[parts.net]} (it lacks {key}); give torchvision's")
-    return {name: found[key] for name, key in names.items()}
+    return {name: tensors[key] for name, key in names.items()}
 
 
 @cache
 def load_network(parts: Parts, device: torch.device) -> Network:
-    """The network of some files on a device, loaded once. Raises MetricError, WeightsError."""
+    """Load a network onto a device, cached. Raises MetricError and WeightsError."""
     return Network(parts, device)

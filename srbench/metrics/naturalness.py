@@ -1,4 +1,4 @@
-"""NIQE, BRISQUE and PIQUE: naturalness of an image, without a reference."""
+"""NIQE, BRISQUE and PIQUE: naturalness of images without a reference."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def niqe(sr: Images) -> Values:
         A float for one image, (n,) float64 for a batch.
 
     Raises:
-        MetricError: It is no image, or fewer than two blocks vary enough to be fitted.
+        MetricError: The argument is not an image, or fewer than two blocks have enough texture for a fit.
 
     Examples:
         >>> import numpy as np
@@ -68,7 +68,7 @@ def brisque(sr: Images) -> Values:
         A float for one image, (n,) float64 for a batch.
 
     Raises:
-        MetricError: It is no image, or one of a single colour.
+        MetricError: The argument is not an image, or has a single colour.
 
     Examples:
         >>> import numpy as np
@@ -94,7 +94,7 @@ def pique(sr: Images) -> Values:
         A float for one image, (n,) float64 for a batch.
 
     Raises:
-        MetricError: It is no image.
+        MetricError: The argument is not an image.
 
     Examples:
         >>> import numpy as np
@@ -106,22 +106,22 @@ def pique(sr: Images) -> Values:
 
 
 class _Naturalness(ImageMetric):
-    """Base of the three: a score of every grey image by itself."""
+    """Base of the three metrics, which score grey images one by one."""
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
-        """(n,) scores; raises MetricError for images without enough texture."""
+        """Return (n,) scores. Raises MetricError for images without enough texture."""
         return torch.tensor([self.score(grey(image), pair.name) for image in images], dtype=torch.float64)
 
     @abstractmethod
     def score(self, image: Array, name: str) -> float:
-        """(H, W) whole numbers in 0..255 -> score."""
+        """Score a grey image (H, W) of whole numbers in 0..255."""
 
 
 class NIQE(_Naturalness):
     """Natural image quality evaluator: distance from the statistics of undistorted photographs.
 
-    The model is that of the authors' (LIVE) release. MATLAB's ``niqe`` has a different one; its values are not
-    comparable with these.
+    The model is that of the authors' (LIVE) release. MATLAB's ``niqe`` has a different model, so its values are not
+    comparable.
     """
 
     facts = MetricFacts(
@@ -141,7 +141,7 @@ class NIQE(_Naturalness):
     smallest_side = _NIQE_BLOCK
 
     def score(self, image: Array, name: str) -> float:
-        """0 or more; raises MetricError where fewer than two blocks vary enough to be fitted."""
+        """Return a score of 0 or more. Raises MetricError if fewer than two blocks have enough texture for a fit."""
         features = _niqe_features(_whole_blocks(image))
         complete = features[~np.isnan(features).any(axis=1)]
         if len(complete) < 2:
@@ -156,10 +156,10 @@ class NIQE(_Naturalness):
 
 
 def _whole_blocks(image: Array) -> Array:
-    """Cut (H, W) to whole blocks; if fewer than two would remain, mirror it first: right, below and both.
+    """Cut (H, W) to whole blocks; if fewer than two would remain, first extend it by mirroring to twice the size.
 
-    The statistics of a single block have no covariance. The mirroring is that of the follow-up paper's script
-    (HCFlow) for images of 160x160.
+    A single block has no covariance. The mirroring follows the script of the follow-up paper (HCFlow) for images of
+    160x160.
     """
     height, width = (side // _NIQE_BLOCK for side in image.shape)
     if height * width < 2:
@@ -169,7 +169,7 @@ def _whole_blocks(image: Array) -> Array:
 
 
 def _niqe_features(image: Array) -> Array:
-    """(H, W) in whole blocks -> (blocks, 36): 18 numbers of every block at full and at half size."""
+    """Map (H, W) in whole blocks to (blocks, 36): 18 features of every block at full and at half size."""
     columns: list[Array] = []
     for scaled, size in ((image, _NIQE_BLOCK), (half(image), _NIQE_BLOCK // 2)):
         blocks = _blocks(contrast_normalised(scaled, "nearest"), size)
@@ -182,7 +182,7 @@ def _niqe_features(image: Array) -> Array:
 
 
 def _blocks(field: Array, size: int) -> Array:
-    """(H, W) -> (blocks, size, size), row after row."""
+    """Split (H, W) into (blocks, size, size), row by row."""
     height, width = (side // size for side in field.shape)
     return field.reshape(height, size, width, size).swapaxes(1, 2).reshape(-1, size, size)
 
@@ -190,7 +190,7 @@ def _blocks(field: Array, size: int) -> Array:
 class BRISQUE(_Naturalness):
     """Blind/referenceless image spatial quality evaluator: opinion scores predicted from scene statistics.
 
-    The support vectors are those of the authors' (LIVE) release. MATLAB's ``brisque`` has a different model; its
+    The support vectors are those of the authors' (LIVE) release. MATLAB's ``brisque`` has a different model, so its
     values are not comparable.
     """
 
@@ -212,7 +212,7 @@ class BRISQUE(_Naturalness):
     smallest_side = 64
 
     def score(self, image: Array, name: str) -> float:
-        """About 0..100; raises MetricError for an image of one colour."""
+        """Return a score of about 0..100. Raises MetricError for an image of a single colour."""
         features = _brisque_features(image)
         if np.isnan(features).any():
             raise MetricError(
@@ -226,7 +226,7 @@ class BRISQUE(_Naturalness):
 
 
 def _brisque_features(image: Array) -> Array:
-    """(H, W) -> (36,): 18 numbers of the image at full and at half size."""
+    """Map (H, W) to (36,): 18 features of the image at full and at half size."""
     numbers: list[float | Array] = []
     for scaled in (image, half(image)):
         field = contrast_normalised(scaled, "constant")
@@ -239,7 +239,7 @@ def _brisque_features(image: Array) -> Array:
 
 
 class PIQUE(_Naturalness):
-    """Perception-based image quality evaluator: how distorted the active blocks are; nothing in it was learned."""
+    """Perception-based image quality evaluator: how distorted the active blocks are. It has no learned parameters."""
 
     facts = MetricFacts(
         name="pique",
@@ -258,7 +258,7 @@ class PIQUE(_Naturalness):
     smallest_side = _PIQUE_BLOCK
 
     def score(self, image: Array, name: str) -> float:
-        """0..100; 100 where no block is active."""
+        """Return a score in 0..100; 100 if no block is active."""
         stretched = np.floor(255 * image / max(image.max(), 1) + 0.5)
         missing = [-side % _PIQUE_BLOCK for side in image.shape]
         stretched = np.pad(stretched, [(0, count) for count in missing], mode="symmetric")
@@ -271,7 +271,7 @@ class PIQUE(_Naturalness):
 
 
 def _has_flat_edge(blocks: Array) -> NDArray[np.bool_]:
-    """(b, 16, 16) -> (b,): True where a segment of 6 along an edge of the block has a deviation below 0.1."""
+    """Map (b, 16, 16) to (b,): True if 6 adjacent pixels along an edge of the block have a deviation below 0.1."""
     edges = np.stack([blocks[:, 0], blocks[:, -1], blocks[:, :, 0], blocks[:, :, -1]], axis=1)
     segments = np.lib.stride_tricks.sliding_window_view(edges, 6, axis=-1)
     flat: NDArray[np.bool_] = (segments.std(axis=-1, ddof=1) < 0.1).any(axis=(1, 2))
@@ -279,10 +279,10 @@ def _has_flat_edge(blocks: Array) -> NDArray[np.bool_]:
 
 
 def _is_noisy(blocks: Array, variance: Array) -> NDArray[np.bool_]:
-    """(b, 16, 16) and (b,) -> (b,): True where a block's deviation is near the ratio of its centre's to its surround's.
+    """Map (b, 16, 16) to (b,): True if a block's deviation is near the ratio of its centre's to its surround's.
 
-    The centre is columns 8 and 9. MATLAB's code, by its Python ports, takes column 8 out first and then
-    column 9 of the rest, which is column 10 of the block: the surround keeps column 9. The score needs that.
+    The centre is columns 8 and 9. According to its Python ports, MATLAB's code deletes column 8 and then column 9 of
+    the remaining columns, which is column 10 of the block, so the surround keeps column 9. We follow it.
     """
     deviation = np.sqrt(variance)
     centre = blocks[:, :, 7:9].std(axis=(1, 2), ddof=1)

@@ -1,7 +1,7 @@
 """Metrics of the NTIRE challenges on learning the SR space (2021, 2022): spatial LPIPS, diversity, worst LR-PSNR.
 
-Lugmayr, Danelljan and Timofte, "NTIRE 2021 learning the super-resolution space challenge", 2021; where the report
-leaves something open, the organisers' evaluation code decides. It crops output and HR to multiples of 8 first.
+Lugmayr, Danelljan and Timofte, "NTIRE 2021 learning the super-resolution space challenge", 2021. Details that the
+report leaves open follow the organisers' evaluation code, which first crops output and HR to multiples of 8.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _GRID = 8
 
 
 def _cropped(images: Tensor, pair: ImagePair) -> tuple[Tensor, Tensor]:
-    """Outputs (n, 3, h, w) and HR (3, h, w), uint8, at multiples of 8 pixels."""
+    """Crop outputs and HR to multiples of 8 pixels: uint8 (n, 3, h, w) and (3, h, w)."""
     return crop_to_multiple(images, _GRID).contiguous(), crop_to_multiple(as_uint8(pair.hr), _GRID).contiguous()
 
 
 def _maps(samples: Tensor, pair: ImagePair) -> Tensor:
-    """LPIPS maps of the crops, (n, h, w) float64 on the CPU."""
+    """Return LPIPS maps of the cropped outputs, (n, h, w) float64 on the CPU."""
     lpips, (images, hr) = LPIPS(), _cropped(samples, pair)
     require_side(images, lpips.smallest_side, "LPIPS", pair.name)
     return lpips.maps(images, hr).cpu().double()
 
 
 class SpatialLPIPS(ImageMetric):
-    """Mean over the pixels of the LPIPS map: near LPIPS, but not equal to it."""
+    """Mean of the LPIPS map over pixels, which is close to LPIPS but not equal to it."""
 
     facts = MetricFacts(
         name="lpips_spatial",
@@ -47,12 +47,12 @@ class SpatialLPIPS(ImageMetric):
     )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
-        """(n,)."""
+        """Return (n,) values."""
         return _maps(images, pair).mean(dim=(1, 2))
 
 
 class Diversity(ImageMetric):
-    """Gain of the best sample at every pixel over the best of all samples, in percent; 0 for one sample."""
+    """Gain of choosing the best sample at every pixel over the best single sample, in percent; 0 for one sample."""
 
     facts = MetricFacts(
         name="diversity",
@@ -69,7 +69,7 @@ class Diversity(ImageMetric):
     )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
-        """() in percent; raises MetricError where a sample is HR itself."""
+        """Return () in percent. Raises MetricError if a sample equals HR."""
         maps = _maps(images, pair)
         best = maps.mean(dim=(1, 2)).min()
         if not best > 0:
@@ -78,7 +78,7 @@ class Diversity(ImageMetric):
 
 
 class WorstLRPSNR(ImageMetric):
-    """Lowest LR-PSNR of all samples. The challenge asked for 45 dB."""
+    """Lowest LR-PSNR of all samples. The challenge required 45 dB."""
 
     smallest_side = _GRID
     facts = MetricFacts(
@@ -97,7 +97,7 @@ class WorstLRPSNR(ImageMetric):
     )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
-        """() in dB; raises MetricError for a scale that does not divide 8."""
+        """Return () in dB. Raises MetricError for a scale that does not divide 8."""
         scale = pair.hr.shape[-2] // pair.lr.shape[-2]
         if _GRID % scale:
             title = self.facts.title

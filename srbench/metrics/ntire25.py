@@ -14,11 +14,11 @@ from srbench.metrics.from_pyiqa import PyIQA
 from srbench.metrics.perceptual import LPIPS
 
 TERMS = ("dists", "clipiqa", "maniqa", "musiq", "niqe")
-"""Metrics of pyiqa in the score. LPIPS is that of the lpips package, as pyiqa's is."""
+"""Metrics of pyiqa in the score. LPIPS is our own: pyiqa's is the same as that of the lpips package."""
 
 
 class NTIRE25Score:
-    """Score by which the perceptual track ranked; the highest possible is 6."""
+    """The score that ranks the perceptual track; at most 6."""
 
     def __init__(self) -> None:
         self._lpips, self._terms = LPIPS(), {name: PyIQA(name) for name in TERMS}
@@ -36,8 +36,8 @@ class NTIRE25Score:
         )
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64."""
-        found = {name: metric(samples, pair) for name, metric in self._terms.items()}
-        naturalness = ((10 - found["niqe"]) / 10).clamp(min=0)
-        fidelity = 2 - self._lpips(samples, pair) - found["dists"]
-        return fidelity + found["clipiqa"] + found["maniqa"] + found["musiq"] / 100 + naturalness
+        """Measure (n, 3, H, W) samples: (n,) float64."""
+        terms = {name: metric(samples, pair) for name, metric in self._terms.items()}
+        naturalness = ((10 - terms["niqe"]) / 10).clamp(min=0)
+        fidelity = 2 - self._lpips(samples, pair) - terms["dists"]
+        return fidelity + terms["clipiqa"] + terms["maniqa"] + terms["musiq"] / 100 + naturalness

@@ -1,4 +1,4 @@
-"""Fixed numbers of some metrics, packaged in the folder ``parameters``; nothing is ever downloaded."""
+"""Fixed parameters of some metrics, packaged in the folder ``parameters``; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 def parameter_file(name: str) -> Path:
-    """The file ``parameters/<name>.safetensors``. NOTICE states where each comes from and under which licence."""
+    """Return the path of ``parameters/NAME.safetensors``. NOTICE states origin and licence of each file."""
     return Path(__file__).with_name("parameters") / f"{name}.safetensors"
 
 
 @cache
 def packaged(name: str) -> dict[str, Tensor]:
-    """Tensors of ``parameter_file(name)``, on the CPU, read once and shared: never change them."""
+    """Read the tensors of ``parameter_file(name)``, on the CPU. They are cached and shared: never modify them."""
     return load_file(parameter_file(name))

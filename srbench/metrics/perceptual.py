@@ -1,4 +1,4 @@
-"""LPIPS: distance between the features a classification network sees in two images."""
+"""LPIPS: distance between two images in the features of a classification network."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def lpips(sr: Images, hr: Images) -> Values:
     Args:
         sr: (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
             at least 64 pixels a side.
-        hr: (3, H, W) for all, or (n, 3, H, W), one each. Features of one for a whole batch are computed once.
+        hr: (3, H, W) for all, or (n, 3, H, W), one each. Features of a single HR image are computed once for the batch.
 
     Returns:
         A float for one image, (n,) float64 for a batch.
 
     Raises:
-        MetricError: The two are no pair of images.
+        MetricError: The arguments are not a pair of images.
 
     Examples:
         >>> import numpy as np
@@ -47,11 +47,11 @@ def lpips(sr: Images, hr: Images) -> Values:
 class LPIPS(ImageMetric):
     """Learned perceptual image patch similarity to the HR image, version 0.1.
 
-    On AlexNet, whose weights come with srbench; ``net=vgg`` and ``net=squeeze`` are networks of the lpips package on
-    torchvision's files, or on the file ``trunk``. Computed in float32 on the device of the samples.
+    The default network is AlexNet, whose weights come with srbench. ``net=vgg`` and ``net=squeeze`` use torchvision's
+    weights files, or the file ``trunk``. Computed in float32 on the device of the samples.
     """
 
-    smallest_side = LPIPS_MAP.smallest_side  # the deepest feature map of a smaller image has fewer than 3x3 values
+    smallest_side = LPIPS_MAP.smallest_side  # else the deepest feature map has fewer than 3x3 values
 
     def __init__(self, net: str = "alex", trunk: str = "") -> None:
         self._parts = parts_of(net, trunk)
@@ -73,37 +73,37 @@ class LPIPS(ImageMetric):
         )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
-        """(n,), 0 for equal images."""
+        """Return (n,) distances, 0 for equal images."""
         return self.distances(images, as_uint8(pair.hr))
 
     def distances(self, images: Tensor, hr: Tensor) -> Tensor:
-        """(n, 3, H, W) and (3, H, W), both in 0..255 -> (n,) float64 by eq. 1 of the paper."""
-        # the sum over the layers of their means over pixels
+        """Return the distances (n,) float64 of (n, 3, H, W) from (3, H, W), in 0..255, by eq. 1 of the paper."""
+        # means over pixels, summed over layers
         values = [torch.stack([layer.double().mean() for layer in layers]).sum() for layers in self._layers(images, hr)]
         return torch.stack(values).cpu()
 
     def map(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """uint8 samples and the pair -> (H, W): where the value of the first sample comes from.
+        """Return the map (H, W) of the first of uint8 samples.
 
-        The difference of every layer is upscaled bilinearly to the size of the image and summed, as the ``lpips``
-        package does with ``spatial=True``. The mean of a map is near the metric, but not equal to it.
+        Differences of all layers are upscaled bilinearly to the size of the image and summed, as in the ``lpips``
+        package with ``spatial=True``. The mean of a map is close to the metric, but not equal to it.
         """
         return self.maps(samples[:1], as_uint8(pair.hr))[0]
 
     def maps(self, images: Tensor, hr: Tensor) -> Tensor:
-        """(n, 3, H, W) and (3, H, W), both in 0..255 -> the maps of all, (n, H, W)."""
+        """Return the maps (n, H, W) of (n, 3, H, W) against (3, H, W), in 0..255."""
         return torch.stack([_upscaled(layers, hr.shape[-2:]) for layers in self._layers(images, hr)])
 
     def _layers(self, images: Tensor, hr: Tensor) -> list[list[Tensor]]:
-        """Differences from HR at every pixel of every layer, for each image; features of HR are computed once."""
+        """Return the differences from HR at every pixel of every layer, for each image."""
         network = load_network(self._parts, images.device)
-        # TF32 convolutions, the default of many GPUs, keep only 10 bits of every factor
+        # TF32 convolutions, the default on many GPUs, round factors to 10 bits
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             wanted = self._features_of_hr(network, hr.to(images.device))
             return [network.differences(network.features(image), wanted) for image in images]
 
     def _features_of_hr(self, network: Network, hr: Tensor) -> list[Tensor]:
-        """Kept until another HR comes, because models are measured image by image: a third of the time of LPIPS."""
+        """Return the features of HR, cached until HR changes; runs measure image by image, so this saves a third."""
         last = self._last
         if last is None or (last[0].device, last[0].dtype) != (hr.device, hr.dtype) or not torch.equal(last[0], hr):
             last = hr.clone(), network.features(hr)
@@ -112,6 +112,6 @@ class LPIPS(ImageMetric):
 
 
 def _upscaled(layers: list[Tensor], size: torch.Size) -> Tensor:
-    """Differences of layers (1, 1, h, w) -> their sum at every pixel, (H, W)."""
+    """Upscale the differences of all layers (1, 1, h, w) and sum them at every pixel: (H, W)."""
     upscaled = [F.interpolate(layer, size, mode="bilinear", align_corners=False) for layer in layers]
     return torch.cat(upscaled).sum(dim=(0, 1))

@@ -1,4 +1,4 @@
-"""PSNR and SSIM: distortion of the pixels."""
+"""PSNR and SSIM: distortion of pixels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def psnr(sr: Images, hr: Images) -> Values:
         A float for one image, (n,) float64 for a batch.
 
     Raises:
-        MetricError: The two are no pair of images.
+        MetricError: The arguments are not a pair of images.
 
     Examples:
         >>> import numpy as np
@@ -65,7 +65,7 @@ def ssim(sr: Images, hr: Images) -> Values:
         A float for one image, (n,) float64 for a batch.
 
     Raises:
-        MetricError: The two are no pair of images.
+        MetricError: The arguments are not a pair of images.
 
     Examples:
         >>> import numpy as np
@@ -80,22 +80,22 @@ def ssim(sr: Images, hr: Images) -> Values:
 
 
 def mean_squared_errors(images: Tensor, references: Tensor) -> Tensor:
-    """(n, c, h, w) against (c, h, w) or (1 or n, c, h, w), all in 0..255 -> (n,) float64.
+    """Return the mean squared errors (n,) float64 of (n, c, h, w) against (c, h, w) or (1 or n, c, h, w), in 0..255.
 
-    One mean over all pixels and channels of an image; sums of uint8 are exact, whatever their order.
+    The mean is over all pixels and channels of an image. Sums of uint8 are exact in any order.
     """
     pairs = zip(images.cpu(), references.cpu().expand(images.shape), strict=True)
     return torch.stack([F.mse_loss(image.double(), reference.double()) for image, reference in pairs])
 
 
 def decibels(errors: Tensor) -> Tensor:
-    """Mean squared errors -> peak signal-to-noise ratios in dB, 10 log10(255^2 / MSE); inf for identical images."""
+    """Convert mean squared errors to PSNR in dB, 10 log10(255^2 / MSE); inf for identical images."""
     return 10 * torch.log10(255**2 / errors)
 
 
 @dataclass(frozen=True)
-class Window:
-    """Window of SSIM, as arguments of scikit-image's ``structural_similarity``."""
+class SSIMWindow:
+    """A window of SSIM, as arguments of scikit-image's ``structural_similarity``."""
 
     side: int
     arguments: Mapping[str, Any]
@@ -103,25 +103,31 @@ class Window:
 
 
 WINDOWS = {
-    "uniform7": Window(
+    "uniform7": SSIMWindow(
         7,
         {"win_size": 7, "use_sample_covariance": True},
         "scikit-image defaults: 7x7 uniform window, sample covariance",
     ),
-    "gaussian11": Window(
+    "gaussian11": SSIMWindow(
         11,
-        {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False},  # 3.5 deviations: 5 pixels a side
-        "11x11 Gaussian window of standard deviation 1.5, as Wang et al. have it",
+        {
+            "gaussian_weights": True,
+            "sigma": 1.5,
+            "use_sample_covariance": False,
+        },  # truncated at 3.5 deviations: 5 pixels to each side
+        "11x11 Gaussian window of standard deviation 1.5, as in Wang et al.",
     ),
 }
 
 
-def similarity_maps(image: Tensor, reference: Tensor, window: Window, negative: str = "kept", **changes: Any) -> Array:  # noqa: ANN401
-    """SSIM at every window inside two images (c, h, w) in 0..255 -> (c, h - side + 1, w - side + 1) float64.
+def similarity_maps(
+    image: Tensor, reference: Tensor, window: SSIMWindow, negative: str = "kept", **changes: Any
+) -> Array:
+    """Return SSIM of every window inside two images (c, h, w) in 0..255: (c, h - side + 1, w - side + 1) float64.
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004, eq. 13, by
-    scikit-image. With ``negative`` as ``zero`` the factor of the covariance is at least 0: it alone can be negative, as
-    pixels are not. ``changes`` are further arguments of ``structural_similarity``.
+    scikit-image. ``negative="zero"`` clamps the covariance factor at 0; no other factor can be negative, because pixels
+    are not. ``changes`` are additional arguments of ``structural_similarity``.
     """
     from skimage.metrics import structural_similarity  # takes a third of a second
 
@@ -133,7 +139,7 @@ def similarity_maps(image: Tensor, reference: Tensor, window: Window, negative: 
 
 
 def weighted(images: Tensor, weights: Sequence[float]) -> Tensor:
-    """(..., 3, h, w) -> (..., h, w) float64: the sum of R, G and B times their weights."""
+    """Map (..., 3, h, w) to (..., h, w) float64, the weighted sum of R, G and B."""
     pixels = images.double()
     return torch.einsum("...chw,c->...hw", pixels, pixels.new_tensor(weights))
 
@@ -143,24 +149,24 @@ COLOURS = {
     "yiq": ((76.245, 149.685, 29.07), 0, "Y of YIQ in 0..255 (.299 R + .587 G + .114 B, pyiqa's default)"),
     "full": ((76.245, 149.685, 29.07), 0, "Y of BT.601 in 0..255, OpenCV's grey"),
 }
-"""Definitions of Y: weights of R, G and B in 0..1, offset, and words. ``yiq`` and ``full`` differ where they round."""
+"""Definitions of Y: weights of R, G and B in 0..1, offset, and words. ``yiq`` and ``full`` differ only in rounding."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """Part of an image that a metric compares: channels and border."""
+    """The part of an image that a metric compares: its channels without a border."""
 
     channels: str
-    """``RGB``, or ``Y``."""
+    """``RGB`` or ``Y``."""
     border: int | str
-    """Pixels left out at each side; ``scale``: as many as the scale."""
+    """Number of pixels left out at each side; ``scale``: as many as the scale."""
     rounded: str = "yes"
-    """``yes``: Y is rounded to uint8; ``no``: it stays as it is."""
+    """``yes``: Y is rounded to uint8; ``no``: it is not rounded."""
     colour: str = "bt601"
-    """Definition of Y, of COLOURS: ``bt601`` as MATLAB's ``rgb2ycbcr`` gives it."""
+    """Definition of Y, from COLOURS. ``bt601`` is that of MATLAB's ``rgb2ycbcr``."""
 
     def __post_init__(self) -> None:
-        """Raises MetricError for values that mean nothing."""
+        """Raise MetricError for invalid values."""
         if self.channels not in ("RGB", "Y"):
             raise MetricError(f"channels is {self.channels!r}; choose RGB or Y")
         if self.border != "scale" and (isinstance(self.border, str) or self.border < 0):
@@ -174,39 +180,39 @@ class Region:
 
     @property
     def needs(self) -> tuple[Literal["HR", "scale"], ...]:
-        """HR and, for a border of the scale, the scale, which the size of LR tells."""
+        """HR, and the scale if the border depends on it; the size of LR determines the scale."""
         return ("HR", "scale") if self.border == "scale" else ("HR",)
 
     @property
     def heading(self) -> str:
-        """Channels as the end of a metric's title: ``(RGB)``, ``(Y)``, ``(Y of YIQ)``, ``(Y in 0..255)``."""
+        """Channels for the end of a title: ``(RGB)``, ``(Y)``, ``(Y of YIQ)`` or ``(Y in 0..255)``."""
         colour = {"bt601": "", "yiq": " of YIQ", "full": " in 0..255"}[self.colour]
         return f"({self.channels}{colour})"
 
     @property
     def signature(self) -> str:
-        """Channels as the first part of a signature, and what differs from the default: ``Y|yiq|unrounded``."""
+        """First parts of a signature, the channels and their non-default options: ``Y|yiq|unrounded``."""
         colour = "" if self.colour == "bt601" else self.colour
         return "|".join(filter(None, [self.channels, colour, "unrounded" if self.rounded == "no" else ""]))
 
     def cropped(self, further: int = 0) -> str:
-        """The border as a part of a signature, with what the metric itself leaves out: ``crop3``, ``crop(scale+5)``."""
+        """Return the border for a signature, plus what the metric itself leaves out: ``crop3``, ``crop(scale+5)``."""
         if isinstance(self.border, int):
             return f"crop{self.border + further}"
         return f"crop(scale+{further})" if further else "crop(scale)"
 
     @property
     def sentence(self) -> str:
-        """The region as a part of a protocol."""
+        """The region in words, for a protocol."""
         rounding = "rounded to uint8" if self.rounded == "yes" else "not rounded"
         channels = f", {COLOURS[self.colour][2]}, {rounding}" if self.channels == "Y" else ""
         border = "as many pixels as the scale" if self.border == "scale" else f"{self.border} pixels"
         return f"uint8 RGB by {{quantize}}{channels}, {f'{border} left out at each side' if self.border else 'no crop'}"
 
     def of(self, images: Tensor, pair: ImagePair) -> Tensor:
-        """uint8 (n, 3, H, W), as large as HR -> (n, 3, h, w) or (n, 1, h, w), uint8, or float64 if not rounded.
+        """Map uint8 (n, 3, H, W) of the size of HR to (n, 3, h, w), or (n, 1, h, w) for Y; float64 if not rounded.
 
-        Raises MetricError where the border leaves nothing.
+        Raises MetricError if the border leaves nothing.
         """
         width = pair.hr.shape[-2] // pair.lr.shape[-2] if isinstance(self.border, str) else self.border
         height_left, width_left = (side - 2 * width for side in images.shape[-2:])
@@ -215,20 +221,20 @@ class Region:
         return self.channels_of(images[..., width : width + height_left, width : width + width_left])
 
     def channels_of(self, images: Tensor) -> Tensor:
-        """(..., 3, h, w), uint8 or float64 in 0..255 -> (..., 3, h, w), or (..., 1, h, w) of Y; float64 stays float64."""
+        """Map (..., 3, h, w), uint8 or float64 in 0..255, to the same, or to (..., 1, h, w) for Y; float64 is kept."""
         return self._luma(images).unsqueeze(-3) if self.channels == "Y" else images.contiguous()
 
     def _luma(self, images: Tensor) -> Tensor:
         weights, offset, _ = COLOURS[self.colour]
         if self.rounded == "no" or images.dtype != torch.uint8:
-            found = weighted(images, weights) / 255 + offset
-            return found if self.rounded == "no" else (found + 0.5).floor()
+            values = weighted(images, weights) / 255 + offset
+            return values if self.rounded == "no" else (values + 0.5).floor()
         if self.colour == "bt601":
             return luma(images)
-        if self.colour == "yiq":  # in float32, which decides every thousandth colour, an exact half, as pyiqa does
+        if self.colour == "yiq":  # in float32 like pyiqa, which matters for one colour in a thousand, an exact half
             red, green, blue = (images.float() / 255).unbind(dim=-3)
             return ((0.299 * red + 0.587 * green + 0.114 * blue) * 255).round().byte()
-        red, green, blue = images.int().unbind(dim=-3)  # OpenCV's weights, in units of 2^-15
+        red, green, blue = images.int().unbind(dim=-3)  # OpenCV's weights in units of 2^-15
         return ((9798 * red + 19235 * green + 3735 * blue + 2**14) >> 15).byte()
 
 
@@ -254,7 +260,7 @@ class PSNR(ImageMetric):
         )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
-        """(n,) in dB."""
+        """Return (n,) values in dB."""
         hr = self._region.of(as_uint8(pair.hr)[None], pair)
         return decibels(mean_squared_errors(self._region.of(images, pair), hr))
 
@@ -262,8 +268,8 @@ class PSNR(ImageMetric):
 class SSIM(ImageMetric):
     """Structural similarity to the HR image.
 
-    With the window ``uniform7`` as in the official SRFlow test code, with ``gaussian11`` as in the paper and in most
-    tables. With ``negative=zero`` a negative covariance factor counts as 0, as pyiqa has it.
+    Window ``uniform7`` is that of the official SRFlow test code, ``gaussian11`` that of the SSIM paper and of most
+    tables. ``negative=zero`` clamps negative covariance factors at 0, as pyiqa does.
     """
 
     def __init__(
@@ -300,8 +306,8 @@ class SSIM(ImageMetric):
         )
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
-        """(n,) in -1..1; raises MetricError where the region is smaller than a window."""
+        """Return (n,) values in -1..1. Raises MetricError if the region is smaller than the window."""
         outputs, hr = (self._region.of(each, pair).cpu() for each in (images, as_uint8(pair.hr)[None]))
         require_side(outputs, self._window.side, "SSIM", pair.name)
-        found = [similarity_maps(output, hr[0], self._window, self._negative).mean() for output in outputs]
-        return torch.tensor(found, dtype=torch.float64)
+        means = [similarity_maps(output, hr[0], self._window, self._negative).mean() for output in outputs]
+        return torch.tensor(means, dtype=torch.float64)

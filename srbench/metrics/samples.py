@@ -1,4 +1,4 @@
-"""Outputs as metrics see them: of the size of HR, if there is one, finite, and uint8."""
+"""Checks and quantisation of outputs before they are measured."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from srbench.metrics import MetricError
 
 
 class ImageMetric(ABC):
-    """Base of the metrics of 8-bit images: a subclass is its facts, its smallest side and its formula."""
+    """Base of the metrics of 8-bit images; a subclass defines ``facts``, ``smallest_side`` and ``values``."""
 
     facts: MetricFacts
     smallest_side = 1
-    """Pixels that both sides of an image need."""
+    """Smallest side of an image in pixels."""
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64, or () for a metric of all samples of an image.
+        """Measure (n, 3, H, W) samples: (n,) float64, or () for a metric of all samples of an image.
 
-        Samples are uint8; floating-point ones are clamped and floored to uint8, as the functions of ``srbench.metrics``
-        do. Raises MetricError, naming the image, for output that cannot be measured.
+        Floating-point samples are clamped and floored to uint8, as in the functions of ``srbench.metrics``. Raises
+        MetricError, which names the image, for output that cannot be measured.
         """
         images = as_uint8(checked(samples, pair))
         require_side(images, self.smallest_side, self.facts.title, pair.name)
@@ -31,13 +31,13 @@ class ImageMetric(ABC):
 
     @abstractmethod
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) uint8, contiguous and as large as HR, and the pair -> what the call returns."""
+        """Measure contiguous uint8 (n, 3, H, W) samples of the size of HR; returns what the call returns."""
 
 
 def checked(samples: Tensor, pair: ImagePair) -> Tensor:
-    """Return ``samples`` unchanged: (n, 3, H, W) with n > 0, as large as the HR image if any, and finite or uint8.
+    """Return ``samples`` if they are (n, 3, H, W) with n > 0, of the size of HR if there is HR, and finite or uint8.
 
-    Raises MetricError, naming the image, where they are not.
+    Otherwise raises MetricError, which names the image.
     """
     height, width = (pair.hr if pair.has_hr else samples).shape[-2:]
     if samples.ndim != 4 or samples.shape[0] == 0 or samples.shape[1:] != (3, height, width):
@@ -47,7 +47,7 @@ def checked(samples: Tensor, pair: ImagePair) -> Tensor:
         )
     if samples.dtype == torch.uint8:
         return samples
-    # the sum of finite numbers may overflow, which costs a second look
+    # check all values only if the sum is not finite; the sum of finite values may overflow
     if not samples.sum().isfinite() and not (finite := samples.isfinite()).all():
         share = 1 - finite.double().mean().item()
         raise MetricError(
@@ -58,10 +58,10 @@ def checked(samples: Tensor, pair: ImagePair) -> Tensor:
 
 
 def as_uint8(images: Tensor) -> Tensor:
-    """Floating point (..., 3, H, W) -> the uint8 images written to disk: clamped to [0, 1], times 255, floor.
+    """Quantise floating point (..., 3, H, W) like images saved by a run: clamp to [0, 1], times 255, floor.
 
-    float64 becomes float32 first, as in a run; uint8 stays. The rows of the result are contiguous whatever the layout
-    of the input: the last digit of a mean depends on the order of its sum.
+    float64 becomes float32 first, as in a run; uint8 is kept. The result is contiguous for any layout of the input,
+    because the last digit of a mean depends on the order of its sum.
     """
     if images.dtype == torch.uint8:
         return images.contiguous()
@@ -70,7 +70,7 @@ def as_uint8(images: Tensor) -> Tensor:
 
 
 def require_side(images: Tensor, minimum: int, title: str, name: str) -> None:
-    """Raise MetricError, naming the image, where (..., H, W) is shorter than ``minimum`` pixels in one direction."""
+    """Raise MetricError, which names the image, if H or W of (..., H, W) is below ``minimum`` pixels."""
     height, width = images.shape[-2:]
     if min(height, width) < minimum:
         raise MetricError(

@@ -1,9 +1,8 @@
-"""Statistics of natural images, shared by NIQE, BRISQUE and PIQUE. Everything is float64.
+"""Natural scene statistics, shared by NIQE, BRISQUE and PIQUE. Everything is float64.
 
 Ruderman, "The statistics of natural images", 1994; Mittal, Moorthy and Bovik, "No-reference image quality
 assessment in the spatial domain", 2012 (BRISQUE); Mittal, Soundararajan and Bovik, "Making a completely blind
-image quality analyzer", 2013 (NIQE). Where the papers leave something open, the authors' MATLAB release
-decides.
+image quality analyzer", 2013 (NIQE). Details that the papers leave open follow the authors' MATLAB release.
 """
 
 from __future__ import annotations
@@ -23,43 +22,43 @@ from srbench.metrics.pixel import weighted
 
 Array = NDArray[np.float64]
 
-# MATLAB's rgb2gray: the first row of the inverse of the NTSC matrix, not rounded to .299, .587, .114.
+# MATLAB's rgb2gray: the first row of the inverse NTSC matrix, not rounded to .299, .587, .114.
 GREY = (0.298936021293776, 0.587043074451121, 0.114020904255103)
 
-# Every shape that a fit may have, and the moments that follow from it: one fit looks them up.
+# All shapes that a fit may have and their moments, as a lookup table.
 _SHAPES = np.arange(200, 10001) / 1000
 _GAMMA_1, _GAMMA_2, _GAMMA_3 = (np.array([math.gamma(k / shape) for shape in _SHAPES.tolist()]) for k in (1, 2, 3))
 _ABSOLUTE_TO_SQUARE = _GAMMA_2**2 / (_GAMMA_1 * _GAMMA_3)
-# Shape, scale parameter over deviation, and mean over difference of the scale parameters; NaN at the end, for no fit.
+# Shape, scale parameter over deviation, and mean over difference of scale parameters; the last column is NaN: no fit.
 _FACTORS = np.stack([_SHAPES, np.sqrt(_GAMMA_1 / _GAMMA_3), _GAMMA_2 / _GAMMA_1])
 _FACTORS = np.append(_FACTORS, np.full((3, 1), np.nan), axis=1)
 
 
 class AsymmetricGaussian(NamedTuple):
-    """Generalised Gaussian distributions with mean 0 on both sides of it, one an array element; NaN without a fit."""
+    """Asymmetric generalised Gaussian distributions with mode 0, one per array element; NaN if the fit failed."""
 
     shape: Array
     """Shape: 2 is a Gaussian, 1 a Laplacian."""
     mean: Array
-    """Mean of the whole distribution, not 0 where left and right differ."""
+    """Mean of the distribution, not 0 if left and right side differ."""
     deviations: tuple[Array, Array]
     """Root mean squares of the negative and of the positive values."""
     scales: tuple[Array, Array]
-    """Scale parameters on both sides: deviation times sqrt(gamma(1/shape) / gamma(3/shape))."""
+    """Scale parameters of both sides: deviation times sqrt(gamma(1/shape) / gamma(3/shape))."""
 
 
 def grey(image: Tensor) -> Array:
-    """(3, H, W) in 0..255 -> (H, W) whole numbers in 0..255, as MATLAB's rgb2gray gives them."""
+    """Map (3, H, W) in 0..255 to (H, W) whole numbers in 0..255, like MATLAB's rgb2gray."""
     rounded: Array = (weighted(image.cpu(), GREY) + 0.5).floor().numpy()
     return rounded
 
 
 def contrast_normalised(image: Array, border: Literal["nearest", "constant"]) -> Array:
-    """(H, W) -> (H, W): less the local mean, over the local standard deviation plus 1.
+    """Subtract the local mean from (H, W), and divide by the local standard deviation plus 1 (MSCN coefficients).
 
-    The window is a 7x7 Gaussian of standard deviation 7/6; ``border`` repeats the edge pixel or reads zeros
-    outside. In a window of one colour the result is 0 but for the last bit of the arithmetic, and a fit that
-    counts positive and negative values would take that noise for samples. Such values are set to 0.
+    The window is a 7x7 Gaussian of standard deviation 7/6; ``border`` repeats the edge pixel or pads with zeros. In a
+    flat window the result is 0 up to rounding, but a fit that counts positive and negative values would take rounding
+    noise for samples, so values below 1e-9 are set to 0.
     """
     mean, square = _smooth(image, border), np.square(image)
     spread = _smooth(square, border)
@@ -78,18 +77,18 @@ def _smooth(image: Array, border: Literal["nearest", "constant"]) -> Array:
 
 
 def half(image: Array) -> Array:
-    """(H, W) -> (ceil(H/2), ceil(W/2)): MATLAB's imresize by 0.5."""
+    """Downscale (H, W) to (ceil(H/2), ceil(W/2)) like MATLAB's imresize by 0.5."""
     height, width = image.shape
-    # An odd side gets one row more; eight mirrored ones, as imresize has them, keep the kernel off that edge.
+    # Odd sides are made even. Eight more mirrored rows, as in imresize, keep the kernel away from the edge.
     extended = np.pad(image, ((0, 8 + height % 2), (0, 8 + width % 2)), mode="symmetric")
     halved: Array = downscale(torch.from_numpy(extended), 2).numpy()
     return halved[: (height + 1) // 2, : (width + 1) // 2]
 
 
 def neighbour_products(field: Array) -> Iterator[Array]:
-    """(..., h, w) -> four of that shape, one by one: each value times its left, upper and two diagonal neighbours.
+    """Yield the products of (..., h, w) with its left, upper and two upper diagonal neighbours, of the same shape.
 
-    The field is taken as periodic, as the authors' circshift does. Every array is overwritten by the next.
+    The field is periodic, like the authors' circshift. All four products share one array, which is overwritten.
     """
     around = np.empty((*field.shape[:-2], field.shape[-2] + 1, field.shape[-1] + 2))
     around[..., 1:, 1:-1], around[..., 0, 1:-1] = field, field[..., -1, :]
@@ -101,9 +100,9 @@ def neighbour_products(field: Array) -> Iterator[Array]:
 
 
 def fit_symmetric(values: Array) -> tuple[float, float]:
-    """Shape and standard deviation of a generalised Gaussian with mean 0, by matching moments.
+    """Fit shape and standard deviation of a generalised Gaussian with mean 0, by moment matching.
 
-    The shape is one of 0.2, 0.201 .. 10, that whose ratio of moments is nearest. NaN where all values are 0.
+    The shape is the one of 0.2, 0.201 .. 10 with the nearest ratio of moments; NaN if all values are 0.
     """
     square = np.square(values).mean()
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -114,15 +113,15 @@ def fit_symmetric(values: Array) -> tuple[float, float]:
 
 
 def fit_asymmetric(values: Array) -> AsymmetricGaussian:
-    """(..., h, w) -> one fit for each leading index, by matching moments.
+    """Fit an asymmetric generalised Gaussian to (h, w) for each leading index of (..., h, w), by moment matching.
 
-    Lasmar, Stitou and Berthoumieu, "Multiscale skewed heavy tailed model for texture analysis", 2009. The
-    shape is one of 0.2, 0.201 .. 10. NaN where there is no negative or no positive value.
+    Lasmar, Stitou and Berthoumieu, "Multiscale skewed heavy tailed model for texture analysis", 2009. The shape is one
+    of 0.2, 0.201 .. 10; NaN without any negative or without any positive value.
     """
     flat = values.reshape(*values.shape[:-2], -1)
     part = np.abs(flat)
     absolute = part.sum(axis=-1)
-    # Twice what is positive, and twice what is negative: sums, unlike minima, take a processor's wide instructions.
+    # part becomes twice the positive part, then twice the negative part. Sums are vectorised, unlike minima.
     part += flat
     above = _squares(part) / 4
     part -= flat
@@ -143,12 +142,12 @@ def fit_asymmetric(values: Array) -> AsymmetricGaussian:
 
 
 def _squares(values: Array) -> Array:
-    """(..., n) -> (...): sums of squares, not by BLAS: its order of a long sum depends on its number of threads."""
+    """Sum squares over the last axis, without BLAS, whose order of summation depends on its number of threads."""
     sums: Array = np.einsum("...i,...i->...", values, values)
     return sums
 
 
-def _counts(found: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(..., n) -> (...): True values, counted row by row, in a third of the time that numpy takes along an axis."""
-    rows = found.reshape(-1, found.shape[-1])
-    return np.array([np.count_nonzero(row) for row in rows]).reshape(found.shape[:-1])
+def _counts(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count True over the last axis, row by row, in a third of the time that numpy takes along an axis."""
+    rows = mask.reshape(-1, mask.shape[-1])
+    return np.array([np.count_nonzero(row) for row in rows]).reshape(mask.shape[:-1])

@@ -1,7 +1,7 @@
-"""Suites: quoted protocols as TOML files, with the conversion to 8-bit images and the columns of the table.
+"""Suites: published protocols as TOML files that state the quantisation to 8 bits and the columns of the table.
 
-srflow                      one that comes with srbench (``srbench list suites``)
-path/to/mine.toml           one of your own
+srflow                      a packaged suite (``srbench list suites``)
+path/to/mine.toml           your own suite
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from srbench.metrics.loading import LoadedMetric, load_metric, open_metric, pars
 from srbench.plugins.registry import registered
 
 BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
-"""Several metrics under one name."""
+"""Names that stand for several metrics."""
 OF_SETS = ("fid", "kid")
-"""Metrics that compare two folders of images, for ``srbench measure`` alone: see ``srbench.metrics.fid``."""
+"""Metrics that compare two folders of images, only in ``srbench measure``: see ``srbench.metrics.fid``."""
 _FOLDER = files("srbench.metrics") / "suites"
 
 
 @dataclass(frozen=True)
 class Suite:
-    """Contents of a suite file."""
+    """Content of a suite file."""
 
     name: str
     version: int
-    """Version, which rises when any number of the suite would change."""
+    """Incremented whenever a number of the suite would change."""
     metrics: tuple[str, ...]
-    """The columns of the table, with their parameters: ``psnr+channels=Y``."""
+    """Columns of the table, with their parameters: ``psnr+channels=Y``."""
     quantize: Literal["floor", "round"] = "round"
-    """Conversion of outputs to 8-bit images."""
+    """How outputs are quantised to 8 bits."""
     optional: tuple[str, ...] = ()
-    """Further columns, left out with a warning if their weights are missing."""
+    """Additional columns, left out with a warning if their weights are missing."""
     samples: int | None = None
     """Default number of samples per image."""
     about: str = ""
@@ -52,12 +52,12 @@ class Suite:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of its table, measured or not."""
+        """Columns of the table, measured or not."""
         return self.metrics + self.optional
 
 
 def suite_names() -> list[str]:
-    """Names of the packaged suites, sorted."""
+    """Return the names of the packaged suites, sorted."""
     return preset_names(_FOLDER)
 
 
@@ -76,7 +76,7 @@ def read_suite(text: str) -> Suite:
 
 
 def meanings(columns: Sequence[str]) -> dict[str, str]:
-    """What names mean in a suite: without parameters the first column of that name, unless one has none itself."""
+    """Map names without parameters to columns of a suite: an exact match, else the first column of that name."""
     return {parse_metric(column)[0]: column for column in reversed(columns)} | {column: column for column in columns}
 
 
@@ -87,18 +87,26 @@ def open_metrics(
     optional: tuple[str, ...] = (),
     samples: int | None = None,
 ) -> tuple[LoadedMetric, ...]:
-    """Open metrics by name, or the columns of a suite, for outputs that became 8-bit by ``quantize``, of so many
-    ``samples`` per image.
+    """Open metrics by name, or the columns of a suite.
 
-    A name without parameters means what it means in the suite; one of BUNDLES stands for several. Other
-    parameters than the suite's become part of the key, ``psnr_channels_Y``, so that both can stand in one table.
-    ``optional`` columns that cannot be loaded are left out with a warning. Raises PluginError, and MetricError if two
-    metrics share a name.
+    A name without parameters takes those of the suite; a name of BUNDLES stands for several metrics. Parameters that
+    differ from the suite's become part of the metric's name (``psnr_channels_Y``), so that both fit into one table.
+
+    Args:
+        names: Names that the user typed; None: all columns.
+        columns: Columns of the suite.
+        quantize: How outputs are quantised to 8 bits.
+        optional: Columns that are left out with a warning if they cannot be loaded.
+        samples: Number of samples per image, None if unknown.
+
+    Raises:
+        PluginError: A metric cannot be loaded.
+        MetricError: Two metrics share a name.
     """
     known = meanings(columns)
     metrics: dict[str, LoadedMetric] = {}
     chosen = columns if names is None else [known.get(name, name) for name in names]
-    for text in (one for name in chosen for one in BUNDLES.get(name, (name,))):
+    for text in (member for name in chosen for member in BUNDLES.get(name, (name,))):
         if text in OF_SETS:
             raise MetricError(f"{text} compares two folders of images: srbench measure DIR --hr DIR --metrics {text}")
         try:
@@ -118,10 +126,10 @@ def open_metrics(
 
 
 def leading_metrics() -> tuple[Metric, ...]:
-    """The registered metrics that lead their groups: those of a training's validation. One that fails is left out."""
-    found = []
+    """Return the registered metrics that lead their groups, for validation in training; broken metrics are left out."""
+    metrics = []
     for name in registered("metrics"):
         with suppress(SRBenchError):
-            found.append(load_metric(name))
-    leading = (metric for metric in found if metric.facts.leads)
-    return tuple(sorted(leading, key=lambda one: (-one.facts.direction, GROUPS.index(one.facts.group))))
+            metrics.append(load_metric(name))
+    leading = (metric for metric in metrics if metric.facts.leads)
+    return tuple(sorted(leading, key=lambda metric: (-metric.facts.direction, GROUPS.index(metric.facts.group))))

@@ -1,4 +1,4 @@
-"""Pages that allow no other style, script or data than their own."""
+"""Fragments of pages whose security policy permits only their own style and script."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import hashlib
 
 
 def hashes(*texts: str) -> list[str]:
-    """SHA-256 of styles and scripts in a page, as its content security policy states them."""
+    """Return the SHA-256 of styles and scripts in the format of a Content Security Policy."""
     return [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
 
 
 def in_script(json: str) -> str:
-    """JSON that can stand in a script element: no ``<`` in it can end the element or open a comment."""
+    """Escape JSON for a script element, where a ``<`` could end the element or open a comment."""
     return json.replace("<", "\\u003c")

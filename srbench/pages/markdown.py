@@ -1,4 +1,4 @@
-"""Markdown that is legible as plain text, and in which user-supplied names stay text."""
+"""Markdown that is legible as plain text, with user-supplied names escaped."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ _SPECIAL = re.compile(r"[\\`*\[\]<>#|~$&!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def escape(text: str) -> str:
-    """Text shown verbatim on one line: no markup, links, HTML or formulas."""
+    """Escape text so that it is shown verbatim on one line: no markup, links, HTML or formulas."""
     return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def code(text: str) -> str:
-    """The text as inline code; it may contain backticks."""
+    """Format text, which may contain backticks, as inline code."""
     line = " ".join(text.split())
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     return f"{fence}{line}{fence}" if len(fence) == 1 else f"{fence} {line} {fence}"
 
 
 def block(text: str, language: str) -> str:
-    """The text as a fenced block of code."""
+    """Format text as a fenced code block."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}{language}\n{text}\n{fence}"
 
 
 def link(path: PurePath) -> str:
-    """A path as the target of a link."""
+    """Quote a path as the target of a link."""
     return quote(path.as_posix())
 
 
 def image(title: str, *folders_and_file: str) -> str:
-    """An embedded image with a quoted path."""
+    """Embed an image, given the parts of its path."""
     return f"![{escape(title)}]({'/'.join(quote(part, safe='') for part in folders_and_file)})"
 
 
 def table(headers: Sequence[str], lines: Sequence[Sequence[str]], texts: int = 1) -> str:
-    """A table of Markdown cells; the first ``texts`` columns are aligned left, the others right."""
+    """Format a table of Markdown cells; the first ``texts`` columns are left-aligned, all others right-aligned."""
     widths = [max(3, *map(len, column)) for column in zip(headers, *lines, strict=True)]
 
     def line(cells: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
-"""Plots as SVG files in one style, legible in print, on dark pages and to the colour-blind.
+"""The style of SVG plots: legible in print, on dark pages and with colour blindness.
 
-Equal plots give equal bytes. The background is transparent, and on a dark page dark ink becomes light.
+Equal plots give equal bytes. The background is transparent, and dark ink becomes light on a dark page.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ _STYLE: Any = {
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
 """Okabe and Ito, "Color universal design", 2008, without yellow, which is hard to see on white paper."""
 _DARK = {INK: "#e8e6e1", SOFT: "#a9a79f", PALE: "#2a2d31", GRID: "#36393d", "#0072b2": "#4fa8e0"}
-"""Replacements of these colours on a dark page."""
+"""Replacements of colours on a dark page."""
 _THEME = "".join(
-    f'[style*="{what}: {colour}"]{{{what}:{dark}!important}}'
+    f'[style*="{attribute}: {colour}"]{{{attribute}:{dark}!important}}'
     for colour, dark in _DARK.items()
-    for what in ("fill", "stroke")
+    for attribute in ("fill", "stroke")
 )
 
 
 @contextmanager
 def plot_style() -> Iterator[None]:
-    """Matplotlib's defaults and ours instead of the user's settings; make and write figures inside."""
+    """Replace the user's matplotlib settings by the defaults and our style; make and write figures inside."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # a character in a user's label that the font lacks is drawn as a box
+        # characters of labels that the font lacks are drawn as boxes, without a warning
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
@@ -57,18 +57,18 @@ def plot_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches."""
+    """Make an empty figure; width and height are in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as SVG, light or dark like the page around it, without date and version of matplotlib."""
+    """Render a figure as SVG that follows the page's light or dark theme, without date and version of matplotlib."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     buffer = BytesIO()
-    # ``savefig`` writes the same bytes, but draws everything twice
+    # not savefig, which draws everything twice
     canvas: Any = FigureCanvasSVG(figure)
     canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
     style = f"<defs><style>@media (prefers-color-scheme: dark){{{_THEME}}}</style></defs>\n</svg>"

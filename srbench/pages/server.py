@@ -1,6 +1,6 @@
-"""A web server for this machine alone.
+"""A web server that is only reachable from this machine.
 
-Web pages of other origins can neither send requests to it nor embed what it serves.
+Web pages of other origins can neither send it requests nor embed its content.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from srbench.words import one_line
 
 HOST = "127.0.0.1"
 SECONDS = 60
-"""A connection that is silent for so long is closed."""
+"""Timeout of an idle connection."""
 _MOST_FIELDS = 5
-"""Largest number of values in an address."""
+"""Largest number of query fields in an address."""
 _PROTECTION = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -34,9 +34,9 @@ _PROTECTION = {
 
 
 class LocalServer(ThreadingHTTPServer):
-    """A server on HOST. Broken connections, as of a closed page, are not reported on the terminal.
+    """A server on HOST that does not report broken connections, such as those of a closed page.
 
-    Closing it waits for open requests: a thread still inside PyTorch when Python exits would abort the process.
+    Closing it waits for open requests, because a thread still in PyTorch when Python exits would abort the process.
     """
 
     daemon_threads = False
@@ -51,7 +51,7 @@ class LocalServer(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_port}/"
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - of the base class
-        """Answer a request in a thread of its own."""
+        """Answer a request in a new thread."""
         self._connections.add(request)
         super().process_request(request, client_address)
 
@@ -61,9 +61,9 @@ class LocalServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def server_close(self) -> None:
-        """Close the server: idle connections at once, the others when their requests are answered."""
+        """Close idle connections at once, and all others once their requests are answered."""
         for connection in self._connections.copy():
-            with suppress(OSError):  # it has just ended
+            with suppress(OSError):  # it may just have ended
                 connection.shutdown(socket.SHUT_RD)
         deadline = time.monotonic() + 0.5
         while self._connections and time.monotonic() < deadline:
@@ -79,16 +79,16 @@ class LocalServer(ThreadingHTTPServer):
 
 
 class LocalRequestHandler(BaseHTTPRequestHandler):
-    """Answers only requests that are addressed to this server by its name and do not come from pages of others."""
+    """Answers only requests that name this server as Host and do not come from foreign pages."""
 
     timeout = SECONDS
     server: LocalServer
 
     def parse_request(self) -> bool:
-        """Read the request; refuse it if its Host or Origin is foreign.
+        """Parse the request; refuse it if its Host or Origin is foreign.
 
-        A foreign page whose name resolves to this machine sends its own name as Host. A foreign page that sends a
-        request across origins states its Origin.
+        A foreign page whose domain resolves to this machine (DNS rebinding) sends its own domain as Host. A foreign
+        page that sends a cross-origin request states its Origin.
         """
         if not super().parse_request():
             return False
@@ -100,7 +100,7 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
         return False
 
     def address(self) -> tuple[str, dict[str, str]]:
-        """Path and query of the requested address, one value per name; both empty if it is invalid, as http://[ is."""
+        """Return path and query of the address, with one value per name; both empty for an invalid address."""
         try:
             address = urlsplit(self.path)
             query = parse_qs(address.query, max_num_fields=_MOST_FIELDS)
@@ -109,18 +109,18 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
         return address.path, {name: values[0] for name, values in query.items()}
 
     def body(self, most: int) -> bytes:
-        """Content of the request. Raises SRBenchError if it is missing, or longer than ``most`` bytes."""
+        """Return the body of the request. Raises SRBenchError if it is missing, or longer than ``most`` bytes."""
         try:
             length = int(self.headers.get("Content-Length", ""))
         except ValueError:
             raise SRBenchError("the page sent nothing; reload it") from None
         if not 0 <= length <= most:
-            self.close_connection = True  # what follows is not read
+            self.close_connection = True  # the body remains unread
             raise SRBenchError(f"{length} bytes are too many, at most {most} are taken; reload the page")
         return self.rfile.read(length)
 
     def json_body(self, most: int) -> dict[str, Any]:
-        """JSON object of the request; empty for other JSON. Raises SRBenchError as ``body`` does."""
+        """Return the JSON object in the body; empty for any other JSON. Raises SRBenchError as ``body`` does."""
         try:
             request = json.loads(self.body(most))
         except (ValueError, RecursionError):
@@ -128,7 +128,7 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
         return request if isinstance(request, dict) else {}
 
     def end_headers(self) -> None:
-        """Add headers that forbid other origins to embed or read the answer."""
+        """Add headers that keep other origins from embedding or reading the response."""
         for name, value in _PROTECTION.items():
             self.send_header(name, value)
         super().end_headers()
@@ -141,19 +141,19 @@ class PageRequestHandler(LocalRequestHandler):
     """Serves a page and answers its requests, with errors as JSON."""
 
     ASKED = "X-Srbench"
-    """Header that a page of another origin cannot send without a preflight request, which is not answered."""
+    """Header that a foreign page cannot send without a preflight request, which is not answered."""
     policy: str
-    """Content security policy of every answer."""
+    """Content Security Policy of every response."""
 
     def may_post(self) -> bool:
-        """True if the page itself sent the request; else send an error."""
+        """Return whether the page itself sent the request; if not, send an error."""
         if self.headers.get(self.ASKED) is not None:
             return True
-        self.send_json({"error": "only the page itself may ask"}, HTTPStatus.FORBIDDEN)
+        self.send_json({"error": "only the page itself may send requests"}, HTTPStatus.FORBIDDEN)
         return False
 
     def answer(self, action: Callable[[], None]) -> None:
-        """Call the action, which answers the request, or send its error."""
+        """Call ``action``, which responds to the request; if it raises, send the error."""
         try:
             action()
         except SRBenchError as error:
@@ -174,7 +174,7 @@ class PageRequestHandler(LocalRequestHandler):
     def send_content(
         self, content: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] = {}
     ) -> None:
-        """Send bytes of a media type, not to be cached by the browser."""
+        """Send bytes with media type ``kind``, and forbid caching."""
         self.send_response(status)
         facts = {"Content-Type": kind, "Content-Length": str(len(content)), "Cache-Control": "no-store"}
         for name, value in (facts | {"Content-Security-Policy": self.policy} | dict(headers)).items():
@@ -184,7 +184,7 @@ class PageRequestHandler(LocalRequestHandler):
 
 
 def open_server(port: int, handler: Callable[..., LocalRequestHandler]) -> LocalServer:
-    """Server on a port, 0 for any free port. Raises SRBenchError if the port is taken."""
+    """Open a server on a port, 0 for any free port. Raises SRBenchError if the port is taken."""
     try:
         return LocalServer(port, handler)
     except OSError as error:
@@ -192,7 +192,7 @@ def open_server(port: int, handler: Callable[..., LocalRequestHandler]) -> Local
 
 
 def serve(server: LocalServer, message: str, *, browser: bool) -> None:
-    """Print a message, open the server's page in the browser if requested, and serve until Ctrl-C."""
+    """Print a message, open the page if ``browser``, and serve until Ctrl-C."""
     show(message)
     if browser:
         webbrowser.open(server.address)

@@ -1,1 +1,1 @@
-"""What the terminal shows: messages, tables, progress."""
+"""Output on the terminal: messages, tables, progress."""

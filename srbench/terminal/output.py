@@ -19,14 +19,15 @@ _NO_LIMIT = 10_000
 
 
 def say(text: str) -> None:
-    """Print one line on stderr, above a progress bar if there is one; unwrapped, without markup or control codes."""
+    """Print a line on stderr, above any progress bar; unwrapped, without markup or control codes."""
     STDERR.print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
 
 def show(result: str | Path | Table) -> None:
-    """Print a line or a table on stdout. In a pipe or a file, a table is as wide as its contents.
+    """Print a line or a table on stdout.
 
-    In a terminal that is narrower, its columns are printed in several tables, each with the first column.
+    In a terminal that is too narrow, a table is split into several tables that repeat its first column. In a pipe or
+    file, a table is as wide as its content.
     """
     if not isinstance(result, Table):
         STDOUT.print(printable(str(result), but="\n"), soft_wrap=True, markup=False, highlight=False)
@@ -38,16 +39,16 @@ def show(result: str | Path | Table) -> None:
 
 
 def _parts(table: Table, width: int) -> list[Table]:
-    """Split a table into tables that fit ``width``: each has the first column and at least one more."""
-    first, *left = table.columns
+    """Split a table into tables that fit ``width``, each with the first column and at least one more."""
+    first, *remaining = table.columns
     first = replace(first, max_width=max(width // 2, 1), no_wrap=False, overflow="fold")
     parts: list[Table] = []
-    while left or not parts:
-        count = len(left)
-        while count > 1 and _width(_with_columns(table, [first, *left[:count]])) > width:
+    while remaining or not parts:
+        count = len(remaining)
+        while count > 1 and _width(_with_columns(table, [first, *remaining[:count]])) > width:
             count -= 1
-        parts.append(_with_columns(table, [first, *left[:count]]))
-        left = left[count:]
+        parts.append(_with_columns(table, [first, *remaining[:count]]))
+        remaining = remaining[count:]
     for part in parts[1:]:
         part.title = None
     for part in parts[:-1]:
@@ -67,7 +68,7 @@ def _width(table: Table) -> int:
 
 
 def duration(seconds: float) -> str:
-    """``45 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """Format a duration: ``45 s``, ``3 min 20 s``, ``2 h 5 min``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""Progress bars on stderr, for the command line and for callers in Python; in a notebook, one line below the cell."""
+"""Progress: a bar on stderr in a terminal, a line below the cell in a notebook."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from srbench.terminal.output import STDERR, STDOUT, duration, say
 from srbench.words import printable
 
 SECONDS = 30
-"""Time between lines of progress if stderr is no terminal."""
+"""Time between lines of progress if stderr is not a terminal."""
 _SECONDS_IN_CELL = 0.2
-"""Time between updates of the line in a notebook, which a browser has to show."""
+"""Time between updates in a notebook, so that the browser keeps up."""
 _PACE_SECONDS = 3600
-"""Period whose pace gives the time left: an item may take minutes."""
+"""Period over which the speed is averaged to estimate the time left; an item may take minutes."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Progress in items, as reported to callers of the library and to the terminal."""
+    """A step of progress, passed to progress functions."""
 
     done: int
     total: int
     what: str
-    """Next setting and image; empty at the end."""
+    """The next item, such as ``srflow-t0.8 dog``; empty at the end."""
     fault: str = ""
-    """Failure that just happened, in one line."""
+    """A failure that just happened, in one line."""
     share: float | None = None
-    """Finished share of the work, from which the remaining time follows; None: ``done / total``."""
+    """Finished fraction of the work, for the time left; None: ``done / total``."""
 
 
 Progress = Callable[[Step], None]
@@ -57,7 +57,7 @@ def silent(step: Step) -> None:
 
 
 class _Description(TextColumn):
-    """Description on one line, shortened if the bar would not fit the terminal; the numbers stay whole."""
+    """The description, shortened if the line would not fit the terminal."""
 
     def __init__(self) -> None:
         super().__init__("{task.description}", markup=False, table_column=Column())
@@ -70,7 +70,7 @@ class _Description(TextColumn):
 
 
 class _Count(ProgressColumn):
-    """``3/88``: number of items done, the field ``done`` of a task whose bar shows another share; empty at first."""
+    """The number of items done: ``3/88``. Empty until the total is known."""
 
     def render(self, task: Task) -> Text:
         done = task.fields.get("done", task.completed)
@@ -78,7 +78,7 @@ class _Count(ProgressColumn):
 
 
 def progress() -> Bar:
-    """A bar on stderr with the number of items done, the time elapsed and the time left."""
+    """Return a bar on stderr with the number of items done, the time elapsed and the time left."""
     return Bar(
         _Description(),
         BarColumn(),
@@ -87,13 +87,13 @@ def progress() -> Bar:
         TextColumn("left", table_column=Column(no_wrap=True)),
         TimeRemainingColumn(table_column=Column(no_wrap=True)),
         console=STDERR,
-        redirect_stdout=STDOUT.is_terminal,  # lines for a pipe or a file must not land on stderr
+        redirect_stdout=STDOUT.is_terminal,  # output to a pipe or file must not go to stderr
         speed_estimate_period=_PACE_SECONDS,
     )
 
 
 def transfer() -> Bar:
-    """A bar on stderr with bytes done, speed and time left; only in a terminal, and removed at the end."""
+    """Return a bar on stderr with bytes, speed and time left; only in a terminal, and removed at the end."""
     return Bar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -108,10 +108,10 @@ def transfer() -> Bar:
 
 @contextmanager
 def shown_progress(begun: str = "") -> Iterator[Progress]:
-    """Show the steps of a command: a bar in a terminal, otherwise a line every 30 seconds, and a line for each failure.
+    """Show the progress of a command: a bar in a terminal, else a line every 30 seconds; and a line for each failure.
 
-    What has ``begun`` is shown at once, before anything is counted; where stderr is no terminal, only if torch still
-    has to be loaded, which takes a second.
+    ``begun`` describes what the command does first, and is shown at once; if stderr is not a terminal, only if torch
+    still has to be loaded, which takes a second.
     """
     bar = progress()
     task = bar.add_task(printable(begun), total=None)
@@ -129,33 +129,33 @@ def shown_progress(begun: str = "") -> Iterator[Progress]:
             return
         description = printable(step.what) if step.what else None
         bar.update(task, completed=_share(step) * step.total, total=step.total, done=step.done, description=description)
-        bar.start()  # does nothing if it has started
+        bar.start()  # no effect if already started
         if not STDERR.is_terminal and time.monotonic() - said > SECONDS:
             said = time.monotonic()
             shown = bar.tasks[0]
-            what = f"{step.what}: " if step.what else ""
-            say(f"{what}{_share(step):.0%}, {_times(shown.elapsed or 0.0, shown.time_remaining)}")
+            item = f"{step.what}: " if step.what else ""
+            say(f"{item}{_share(step):.0%}, {_times(shown.elapsed or 0.0, shown.time_remaining)}")
 
     try:
         yield update
     finally:
         if bar.live.is_started:
-            bar.live.transient = bar.tasks[0].total is None  # a bar that has counted nothing leaves nothing behind
+            bar.live.transient = bar.tasks[0].total is None  # remove a bar that counted nothing
             bar.stop()
 
 
-def progress_of(asked: Progress | bool) -> AbstractContextManager[Progress]:
-    """The function that a caller gave; for True, a bar if stderr is a terminal or a notebook."""
-    if callable(asked):
-        return nullcontext(asked)
-    if asked and Console(stderr=True).is_jupyter:
+def progress_of(choice: Progress | bool) -> AbstractContextManager[Progress]:
+    """Return a caller's own function; for True, a bar if stderr is a terminal or a notebook; for False, silence."""
+    if callable(choice):
+        return nullcontext(choice)
+    if choice and Console(stderr=True).is_jupyter:
         return _shown_in_cell()
-    return shown_progress() if asked and STDERR.is_terminal else nullcontext(silent)
+    return shown_progress() if choice and STDERR.is_terminal else nullcontext(silent)
 
 
 @contextmanager
 def _shown_in_cell() -> Iterator[Progress]:
-    """Show steps in one line below the cell that runs, and a line for each failure."""
+    """Show progress in a line below the running cell, and a line for each failure."""
     from IPython.display import HTML, display
 
     handle = display(HTML(""), display_id=True)
@@ -184,5 +184,5 @@ def _share(step: Step) -> float:
 
 
 def _times(elapsed: float, left: float | None) -> str:
-    """``1 min 5 s elapsed, about 3 min left``; None for a time left that is unknown or over."""
+    """Format ``1 min 5 s elapsed, about 3 min left``; ``left`` is None if unknown or over."""
     return f"{duration(elapsed)} elapsed" + ("" if left is None else f", about {duration(left)} left")

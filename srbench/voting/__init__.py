@@ -1,7 +1,7 @@
-"""Blind votes on the images of a run: the questions, the page, the records, and what they say of models and metrics."""
+"""Blind votes on the images of a run: questions, the page, records, and the results for models and metrics."""
 
 from srbench.interfaces import SRBenchError
 
 
 class VotingError(SRBenchError):
-    """A vote that cannot be asked for, recorded or counted."""
+    """Raised for votes that cannot be requested, recorded or counted."""

@@ -1,4 +1,4 @@
-"""Ballots: the questions of a rater, in an order and with sides that the rater's name and a seed determine."""
+"""Ballots: the questions of a rater. The rater's name and a seed determine their order and sides."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from srbench.voting.records import HR, Question, Shown, image_file
 from srbench.words import unknown
 
 LARGEST_WINDOW = 512
-"""Longest side of the part of an image that is shown, in HR pixels; smaller images are shown whole."""
+"""Largest side of the window that raters see, in HR pixels; smaller images are shown whole."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Images to vote on: outputs of at least two settings for the same images."""
+    """Images to vote on: outputs of two or more settings for the same images."""
 
     run: RunFolder
     settings: tuple[Setting, ...]
     reference: Literal["hr", "lr"]
     images: tuple[str, ...]
-    """Images of which the reference and the outputs of all settings are in the run folder, unchanged."""
+    """Names of images whose reference and outputs of all settings are saved and unchanged."""
 
     def file(self, image: str, name: str) -> tuple[Path, ImageDigest]:
-        """Path and digest of an image by its name in questions."""
-        found = image_file(self.run, image, name)
-        assert found is not None
-        return found
+        """Return path and digest of an image, by its name in questions."""
+        file = image_file(self.run, image, name)
+        assert file is not None
+        return file
 
     def shown(self, image: str, name: str) -> Shown:
-        """Name and pixels of an image, as questions state them."""
+        """Return name and pixel digest of an image, as questions state them."""
         return Shown(name, self.file(image, name)[1].pixels)
 
 
 def open_candidates(path: Path, models: Sequence[str] = (), reference: Literal["hr", "lr"] | None = None) -> Candidates:
-    """Read a run whose images are to be voted on.
+    """Read a run for a vote on its images.
 
-    ``models`` are labels, for a model at all its temperatures, or rows such as ``srflow-t0.8``; by default all rows.
-    The reference is HR, or LR in a run without HR. Raises VotingError if there are fewer than two rows, if they have no
-    image in common, or if HR is asked for and missing; RunFolderError if there is no run.
+    ``models`` are labels, which mean all temperatures of a model, or settings such as ``srflow-t0.8``; by default all
+    settings. The default reference is HR, or LR in a run without HR. Raises VotingError if there are fewer than two
+    settings, no image is saved for all of them, or HR is requested and missing; RunFolderError if there is no run.
     """
     run = RunFolder.read(path)
     settings = run.manifest.settings
@@ -58,7 +58,7 @@ def open_candidates(path: Path, models: Sequence[str] = (), reference: Literal["
     if models:
         settings = tuple(setting for setting in settings if {setting.folder, setting.model} & set(models))
     if len(settings) < 2:
-        raise VotingError(f"{path}: votes need two models, not {len(settings)}; name others with --models")
+        raise VotingError(f"{path}: votes need at least two models, not {len(settings)}; name more with --models")
     if reference == HR and not run.has_hr:
         raise VotingError(f"{path}: has no HR images; use --reference lr")
     reference = reference or ("hr" if run.has_hr else "lr")
@@ -70,10 +70,10 @@ def open_candidates(path: Path, models: Sequence[str] = (), reference: Literal["
 
 
 def ballot(candidates: Candidates, rater: str, votes: int, seed: int) -> list[Question]:
-    """Questions of a rater in order: ``votes`` of them, or all there are.
+    """Return the first ``votes`` questions of a rater, or all if there are fewer.
 
-    Every pair of models is asked equally often, as far as the number allows, each time on another image. Pairs of equal
-    outputs are left out. The same arguments give the same ballot.
+    Every pair of models is asked equally often, as far as possible, each time on a different image. Pairs of equal
+    outputs are left out. The same arguments give the same ballot. Raises VotingError if all outputs are equal.
     """
     questions = list(islice(_questions(candidates, np.random.default_rng([seed, *rater.encode()])), votes))
     if not questions:
@@ -94,7 +94,7 @@ def _questions(candidates: Candidates, random: np.random.Generator) -> Iterator[
 
 
 def _window(candidates: Candidates, image: str, random: np.random.Generator) -> tuple[int, int, int, int]:
-    """The whole image, or a random part of a large one, aligned to LR pixels."""
+    """Choose the window to show: the whole image, or a random part of a large image, aligned to LR pixels."""
     scale = candidates.run.manifest.protocol.scale
     file, _ = candidates.file(image, candidates.settings[0].folder)
     with Image.open(file, formats=["PNG"]) as opened:
@@ -105,5 +105,5 @@ def _window(candidates: Candidates, image: str, random: np.random.Generator) -> 
 
 
 def _is_here(run: RunFolder, image: str, name: str) -> bool:
-    found = image_file(run, image, name)
-    return found is not None and is_kept(*found)
+    file = image_file(run, image, name)
+    return file is not None and is_kept(*file)

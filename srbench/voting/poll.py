@@ -1,4 +1,4 @@
-"""A poll: the next question of a rater, the images of a question, and answers, for the page and its server."""
+"""A poll: gives raters their next question and its images, and records answers."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Poll:
         self._path = candidates.run.path
         self._lock = Lock()
         self.ballot = cache(lambda rater: ballot(candidates, rater, votes, seed))
-        """Questions by the name of a rater."""
+        """The questions of a rater, by name."""
         drop_torn_lines(self._path, [Vote])
 
     def next(self, rater: str) -> dict[str, Any]:
-        """Facts of the first unanswered question of a rater, for the page; they do not name the models.
+        """Return the first unanswered question of a rater for the page, without the names of the models.
 
-        ``done`` is the number of answered questions, ``of`` that of all questions; without an open question there is no
-        ``id``.
+        ``done`` is the number of answered questions, ``of`` the number of all questions. If all are answered, there is
+        no ``id``.
         """
         rater = rater_name(rater)
         questions = self.ballot(rater)
@@ -50,9 +50,9 @@ class Poll:
         return facts
 
     def answer(self, rater: str, question: str, choice: str) -> None:
-        """Record an answer by the id of its question; the first answer counts.
+        """Record an answer, unless the question has been answered before.
 
-        Raises VotingError for a question that is not the rater's and for an unknown choice.
+        Raises VotingError for an unknown choice, and for the id of a question that is not the rater's.
         """
         if choice not in get_args(Choice):
             raise VotingError(f"{choice!r} is not a choice; choose from {', '.join(get_args(Choice))}")
@@ -63,9 +63,9 @@ class Poll:
                 append(self._path, [Vote(rater, now(), asked, choice)])  # type: ignore[arg-type]  # checked above
 
     def image(self, rater: str, question: str, side: str) -> bytes:
-        """PNG of the ``left``, ``right`` or ``reference`` image of a question.
+        """Return the ``left``, ``right`` or ``reference`` image of a question as PNG.
 
-        Raises VotingError if there is no such image, or if its file has changed.
+        Raises VotingError for another side, and if the file was changed.
         """
         asked = self._question(rater_name(rater), question)
         shown = {"left": asked.left, "right": asked.right, "reference": asked.reference}.get(side)
@@ -83,17 +83,17 @@ class Poll:
         return png.getvalue()
 
     def _question(self, rater: str, question: str) -> Question:
-        found = next((asked for asked in self.ballot(rater) if asked.id == question), None)
-        if found is None:
-            raise VotingError("the question does not belong to this rater and run; reload the page")
-        return found
+        for candidate in self.ballot(rater):
+            if candidate.id == question:
+                return candidate
+        raise VotingError("the question does not belong to this rater and run; reload the page")
 
     def _answered(self, rater: str) -> set[Question]:
         return {vote.question for vote in read_votes(self._path) if vote.rater == rater}
 
 
 def rater_name(text: str) -> str:
-    """Name of a rater as it is recorded: one line with single spaces.
+    """Normalise the name of a rater to one line with single spaces.
 
     Raises VotingError if it is empty, too long, or has control characters.
     """

@@ -1,6 +1,6 @@
-"""Votes on the images of a run: ``votes.jsonl`` in the run folder, one line per answer.
+"""The records of votes: ``votes.jsonl`` in the run folder, one line per answer.
 
-Lines of several raters, or from several copies of a run, are merged by appending one file to the other.
+Votes from several copies of a run are merged by concatenating their files.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import ImageDigest, JSONLine, digest, read
 
 HR, LR = "hr", "lr"
-"""Names of the images of a pair; no setting has such a folder."""
+"""Names of LR and HR in questions; no setting may have these names."""
 Choice = Literal["left", "right", "neither"]
 """The preferred side; ``neither`` is "cannot tell"."""
 
 
 class Shown(Struct, frozen=True, forbid_unknown_fields=True):
-    """An image that was shown."""
+    """An image of a question."""
 
     name: str
-    """Folder of a setting, such as ``srflow-t0.8``; of the reference, ``hr`` or ``lr``."""
+    """Setting of an output, such as ``srflow-t0.8``, or ``hr`` or ``lr`` for the reference."""
     pixels: str
     """SHA-256 of its size and its 8-bit RGB values, as in the records of the run."""
 
@@ -33,7 +33,7 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True):
 
     image: str
     window: tuple[int, int, int, int]
-    """Part that was shown: x, y, width and height in HR pixels."""
+    """The part shown: x, y, width and height in HR pixels."""
     reference: Shown
     left: Shown
     right: Shown
@@ -50,7 +50,7 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Vote(JSONLine, frozen=True):
-    """Answer of a rater to a question: a line of ``votes.jsonl``."""
+    """The answer of a rater to a question: a line of ``votes.jsonl``."""
 
     FILE: ClassVar[str] = "votes.jsonl"
 
@@ -62,9 +62,9 @@ class Vote(JSONLine, frozen=True):
 
 
 def read_votes(run: Path) -> list[Vote]:
-    """All votes of a run in order; of several answers of a rater to one question, the first. Empty without a file.
+    """Return the votes of a run in order, with only the first answer of a rater to a question.
 
-    A last line that was torn by a kill is left out. Raises RunFolderError for any other damaged line.
+    A last line torn by a kill is skipped. Raises RunFolderError for any other damaged line.
     """
     votes: dict[tuple[str, Question], Vote] = {}
     for vote in read(run, Vote):
@@ -73,9 +73,9 @@ def read_votes(run: Path) -> list[Vote]:
 
 
 def image_file(run: RunFolder, image: str, name: str) -> tuple[Path, ImageDigest] | None:
-    """Path and digest of an image of a run by its name in questions; None if the run has no such image.
+    """Return path and digest of an image, by its name in questions; None if the run has no such image.
 
-    For a model that samples, it is the first sample, which is the one shown.
+    Of a model that samples, raters see the first sample.
     """
     if name in (HR, LR):
         pair = run.of(image).pair
@@ -89,9 +89,9 @@ def image_file(run: RunFolder, image: str, name: str) -> tuple[Path, ImageDigest
 
 
 def is_current(run: RunFolder, question: Question) -> bool:
-    """True if all images that were shown are still the images of the run."""
+    """Return whether the run still has all images of a question."""
     for shown in (question.reference, question.left, question.right):
-        found = image_file(run, question.image, shown.name)
-        if found is None or found[1].pixels != shown.pixels:
+        file = image_file(run, question.image, shown.name)
+        if file is None or file[1].pixels != shown.pixels:
             return False
     return True

@@ -1,4 +1,4 @@
-"""The page of ``srbench vote``: a local server of its files, of images, and of the questions and votes of raters."""
+"""The local server of ``srbench vote``: its page, questions, images and votes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _FILES = {
 }
 """File and media type by address."""
 LARGEST_ANSWER = 4096
-"""Bytes."""
+"""Largest size of a posted answer in bytes."""
 
 
 def vote(poll: Poll, *, port: int = 0, browser: bool = True) -> None:
-    """Serve the page until Ctrl-C. Port 0 takes a free one. Raises SRBenchError if the port cannot be used."""
+    """Serve the page until Ctrl-C. Port 0 takes any free port. Raises SRBenchError if the port cannot be used."""
     server = open_poll(poll, port)
-    serve(server, f"voting at {server.address} (this machine alone can open it; Ctrl-C ends)", browser=browser)
+    serve(server, f"voting at {server.address} (only reachable from this machine; Ctrl-C ends)", browser=browser)
 
 
 def open_poll(poll: Poll, port: int = 0) -> LocalServer:
-    """Server of the page. Raises SRBenchError if the port cannot be used."""
-    return open_server(port, type("Handler", (_Handler,), {"poll": poll}))
+    """Open the server of a poll. Raises SRBenchError if the port cannot be used."""
+    return open_server(port, type("Handler", (_VoteHandler,), {"poll": poll}))
 
 
-class _Handler(PageRequestHandler):
+class _VoteHandler(PageRequestHandler):
     poll: Poll
     policy = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"
 
@@ -48,7 +48,7 @@ class _Handler(PageRequestHandler):
             self.send_missing()
 
     def do_POST(self) -> None:  # noqa: N802 - the name http.server requires
-        """``/vote`` takes rater, question and choice as JSON, and returns the next question."""
+        """Record the rater, question and choice posted to ``/vote`` as JSON, and send the next question."""
         if not self.may_post():
             return
         if self.path == "/vote":

@@ -20,21 +20,21 @@ from srbench.voting.records import Vote, is_current, read_votes
 
 RESAMPLES = 1000
 FEWEST_MODELS = 3
-"""Least number of models for a rank correlation: the order of two is always the same or the opposite."""
+"""Smallest number of models for a rank correlation; with two models, it can only be 1 or -1."""
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Strength:
-    """A model as raters see it."""
+    """How much raters prefer a model."""
 
     label: str
     preferred: float
-    """Probability that it is preferred to another model of the vote, 0 to 1; mean over the other models."""
+    """Probability that people prefer it to another model of the vote, 0 to 1, averaged over the other models."""
     low: float
     high: float
-    """95 % interval; NaN if there are votes on one image only."""
+    """Ends of the 95 % interval; NaN if all votes are on one image."""
     votes: int
 
 
@@ -44,11 +44,11 @@ class Agreement:
 
     metric: MetricFacts
     share: float
-    """Share of votes that prefer the image which the metric prefers too, 0 to 1; equal values count one half."""
+    """Share of votes for the image that the metric rates higher, 0 to 1; a tie of the metric counts one half."""
     votes: int
-    """Number of these votes: "cannot tell" and images without a value are left out."""
+    """Number of votes, without "cannot tell" and images without a value."""
     tau: float
-    """Kendall's tau between the means of the models and how often they are preferred; NaN for fewer than three."""
+    """Kendall's tau between the models' means and preferences; NaN for fewer than three models."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Tally:
     """Metrics with a direction, the highest share first."""
     votes: int
     undecided: int
-    """Number of those that are "cannot tell"."""
+    """Number of votes for "cannot tell"."""
     raters: int
     images: int
     outdated: int
-    """Number of votes left out because the run has since replaced an image that was shown."""
+    """Number of votes left out because the run has replaced an image since."""
 
 
 def tally(path: Path) -> Tally:
@@ -76,7 +76,7 @@ def tally(path: Path) -> Tally:
     votes = read_votes(path)
     current = [vote for vote in votes if is_current(run, vote.question)]
     if not current:
-        raise VotingError(f"{path}: no votes on its present images; ask for some with srbench vote {path}")
+        raise VotingError(f"{path}: no votes on its current images; collect votes with srbench vote {path}")
     asked = {shown.name for vote in current for shown in (vote.question.left, vote.question.right)}
     settings = [setting for setting in run.manifest.settings if setting.folder in asked]
     images = sorted({vote.question.image for vote in current})
@@ -108,7 +108,7 @@ def tally(path: Path) -> Tally:
 
 @dataclass(frozen=True)
 class Counted:
-    """Votes as arrays, (votes,) each; models and images are indices."""
+    """Votes as arrays (votes,), with models and images as indices."""
 
     models: int
     left: Integers
@@ -118,26 +118,28 @@ class Counted:
     """1 for left, -1 for right, 0 for "cannot tell"."""
 
     def preferred(self, weights: Floats | None = None) -> Floats:
-        """Probability that a model is preferred to another model, mean over the other models, (models,).
+        """Return the probability (models,) that a model is preferred to another, averaged over the other models.
 
         From strengths in the model of Bradley and Terry (1952), fitted by evalica; "cannot tell" counts as half a win
         for both. Half a win for both sides of every pair is added, so that a model that always wins has a finite
-        strength. ``weights`` are those of the votes, (votes,).
+        strength. ``weights`` (votes,) weight the votes.
         """
         import evalica
 
         pairs = list(combinations(range(self.models), 2))
         winner = {1: evalica.Winner.X, -1: evalica.Winner.Y, 0: evalica.Winner.Draw}
         result = evalica.bradley_terry(
-            [*self.left.tolist(), *(one for one, _ in pairs)],
-            [*self.right.tolist(), *(other for _, other in pairs)],
+            [*self.left.tolist(), *(first for first, _ in pairs)],
+            [*self.right.tolist(), *(second for _, second in pairs)],
             [*(winner[choice] for choice in self.choice.tolist()), *(evalica.Winner.Draw for _ in pairs)],
             index=pd.RangeIndex(self.models),
             weights=np.append(np.ones(len(self.choice)) if weights is None else weights, np.ones(len(pairs))),
         )
         scores = result.scores.sort_index().to_numpy()
         shares = evalica.pairwise_scores(np.asarray(scores, np.float64))
-        preferred: Floats = (shares.sum(axis=1) - 0.5) / (self.models - 1)  # without a model against itself
+        preferred: Floats = (shares.sum(axis=1) - 0.5) / (
+            self.models - 1
+        )  # without a model against itself, which is 0.5
         return preferred
 
 
@@ -156,9 +158,9 @@ def _counted(votes: Sequence[Vote], models: Sequence[str], images: Sequence[str]
 
 
 def _intervals(votes: Counted, order: Integers) -> tuple[Floats, Floats, bool]:
-    """95 % intervals of the preferences by a bootstrap over images, and whether the first model is ahead of the second.
+    """Return 95 % intervals of the preferences (bootstrap over images), and whether the first model is ahead.
 
-    Without a second image the intervals are NaN.
+    With a single image, the intervals are NaN.
     """
     from scipy.stats import bootstrap
 
@@ -182,7 +184,7 @@ def _intervals(votes: Counted, order: Integers) -> tuple[Floats, Floats, bool]:
 def _agreements(
     run: RunFolder, settings: Sequence[Setting], images: Sequence[str], votes: Counted
 ) -> tuple[Agreement, ...]:
-    """Agreement of every metric with a direction with the votes, the highest share first."""
+    """Return the agreement of every metric that has a direction, the highest share first."""
     preferred = votes.preferred()
     agreements = []
     for metric in run.manifest.metrics:
@@ -200,7 +202,10 @@ def _agreements(
 
 
 def _tau(merits: Floats, preferred: Floats) -> float:
-    """Kendall's tau of means over images, of (models, images), with preferences; NaN for fewer than three models."""
+    """Return Kendall's tau between means over images of (models, images) and preferences.
+
+    NaN for fewer than three models.
+    """
     from scipy.stats import kendalltau
 
     usable = np.isfinite(merits).all(axis=0)
@@ -210,7 +215,7 @@ def _tau(merits: Floats, preferred: Floats) -> float:
 
 
 def _values(run: RunFolder, metric: MetricFacts, settings: Sequence[Setting], images: Sequence[str]) -> Floats:
-    """Values of the images that were shown, (models, images), NaN where a value is missing; the first of samples."""
+    """Return the values (models, images) of the images that raters saw, NaN for a missing value."""
     values = np.full((len(settings), len(images)), np.nan)
     for row, setting in enumerate(settings):
         for column, image in enumerate(images):

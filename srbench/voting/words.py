@@ -1,4 +1,4 @@
-"""The result of votes in words and tables of text, for the terminal and the report."""
+"""The result of votes in sentences and tables of text, for the terminal and the report."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ CAPTION = (
 
 
 FEWEST = fewest_images(1)
-"""Smallest number of decided votes of which anything is said: all for one side, they are significant."""
+"""Smallest number of decided votes for any statement: if unanimous, so many votes are significant."""
 
 
 def sentence(tally: Tally) -> str:
-    """The result in a sentence: which model people prefer, to which, by how many votes."""
-    asked = f"{number_of(tally.votes, 'vote')} of {number_of(tally.raters, 'rater')} on "
-    asked += number_of(tally.images, "image")
+    """Return the result in a sentence: the preferred model, the runner-up, and the number of votes."""
+    votes = f"{number_of(tally.votes, 'vote')} of {number_of(tally.raters, 'rater')} on "
+    votes += number_of(tally.images, "image")
     if tally.undecided == tally.votes:
-        return f'Votes decide nothing: all of {asked} are "cannot tell".'
+        return f'Votes decide nothing: all of {votes} are "cannot tell".'
     if tally.votes - tally.undecided < FEWEST:
-        return f"Votes decide nothing: {asked} are too few; at least {FEWEST} have to prefer an image."
+        return f"Votes decide nothing: {votes} are too few; at least {FEWEST} have to prefer an image."
     best, second, *_ = tally.strengths
     interval = "" if math.isnan(best.low) else f" ({_interval(best.low, best.high)})"
     verdict = "ahead of" if tally.is_ahead else "not distinguishable from"
     return (
         f"Preferred by people: {best.label}, {_percent(best.preferred)}{interval}, {verdict} {second.label} "
-        f"({_percent(second.preferred)}); {asked}."
+        f"({_percent(second.preferred)}); {votes}."
     )
 
 
 def strength_table(tally: Tally) -> list[list[str]]:
-    """Header and rows of the models, the most preferred first."""
+    """Return header and rows of the models, the most preferred first."""
     rows = [["model", "preferred", "95 % interval", "votes"]]
     for strength in tally.strengths:
         shown = [_percent(strength.preferred), _interval(strength.low, strength.high)]
@@ -48,7 +48,7 @@ def strength_table(tally: Tally) -> list[list[str]]:
 
 
 def agreement_table(tally: Tally) -> list[list[str]]:
-    """Header and rows of the metrics, the highest agreement first."""
+    """Return header and rows of the metrics, the highest agreement first."""
     rows = [["metric", "agrees with people", "votes", "Kendall's τ"]]
     for agreement in tally.agreements:
         shown = [_percent(agreement.share), "–" if math.isnan(agreement.tau) else f"{agreement.tau:.2f}"]
@@ -59,7 +59,7 @@ def agreement_table(tally: Tally) -> list[list[str]]:
 
 
 def remarks(tally: Tally) -> list[str]:
-    """Limits of the votes, in sentences."""
+    """Return sentences on the limits of the votes."""
     lines = []
     if tally.raters == 1:
         lines.append("One rater: the votes say nothing about other people.")

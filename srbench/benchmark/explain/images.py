@@ -12,7 +12,7 @@ from srbench.images.io import read_image
 from srbench.interfaces import SRBenchError
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.protocols.families import family
-from srbench.metrics.protocols.table import Protocol
+from srbench.metrics.protocols.table import MetricProtocol
 from srbench.models.precomputed import ResultFolder
 from srbench.words import size_of
 
@@ -30,7 +30,7 @@ class ImageValues:
     """Values of an image by protocol, one value per sample."""
 
     image: str
-    values: dict[Protocol, list[float]]
+    values: dict[MetricProtocol, list[float]]
     fault: str = ""
     sizes: tuple[str, ...] = ()
     """Sizes of output and HR; empty if they are equal."""
@@ -63,7 +63,7 @@ class Images:
 
     def measure(self, name: str) -> ImageValues:
         """Measure the outputs of an image; a failure is part of the result."""
-        values: dict[Protocol, list[float]] = {}
+        values: dict[MetricProtocol, list[float]] = {}
         try:
             outputs, hr = self._read(name)
             for output in outputs:
@@ -103,7 +103,7 @@ def in_levels(image: Tensor) -> Tensor:
 
 def _values(
     output: Tensor, hr: Tensor, metrics: Sequence[str], scales: Sequence[int]
-) -> Iterator[tuple[Protocol, float]]:
+) -> Iterator[tuple[MetricProtocol, float]]:
     """Yield protocols and values of an output; images of more than 8 bits are quantised in every way."""
     if not output.is_floating_point() and not hr.is_floating_point():
         for metric in metrics:

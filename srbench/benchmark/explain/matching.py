@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
 from srbench.benchmark import BenchmarkError
-from srbench.metrics.protocols.table import Protocol
+from srbench.metrics.protocols.table import MetricProtocol
 
 MOST_DIGITS = 8
 
@@ -53,7 +53,7 @@ class Printed:
 class Candidate:
     """A protocol and its mean value over all images."""
 
-    protocol: Protocol
+    protocol: MetricProtocol
     value: float
     signature: str | None
     """Signature of srbench's metric for this protocol; None if there is none."""
@@ -76,7 +76,7 @@ class Match:
     """``rounded`` or ``truncated`` if it prints the number; empty if it only comes near."""
 
     @property
-    def protocol(self) -> Protocol:
+    def protocol(self) -> MetricProtocol:
         """The protocol."""
         return self.candidate.protocol
 

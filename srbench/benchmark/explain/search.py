@@ -21,7 +21,7 @@ from srbench.interfaces import SRBenchError
 from srbench.machine.processes import suitable_workers
 from srbench.metrics.loading import open_metric
 from srbench.metrics.protocols.families import family, suites_of
-from srbench.metrics.protocols.table import Protocol
+from srbench.metrics.protocols.table import MetricProtocol
 from srbench.models.precomputed import ResultFolder
 from srbench.terminal.progress import Progress, Step, silent
 
@@ -195,7 +195,7 @@ def _candidates(metric: str, images: Sequence[ImageValues], scale: int | None) -
 
     Placements that change no image are left out.
     """
-    columns: dict[Protocol, list[Sequence[float]]] = defaultdict(list)
+    columns: dict[MetricProtocol, list[Sequence[float]]] = defaultdict(list)
     for image in images:
         for protocol, values in image.values.items():
             if protocol.metric == metric:

@@ -1,1 +1,1 @@
-"""Protocols in use: the ways in which papers and toolkits compute one metric, and their values."""
+"""Protocols in use: the ways in which papers and toolkits compute a metric, for ``srbench explain``."""

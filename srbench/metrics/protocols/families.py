@@ -1,4 +1,4 @@
-"""Metrics that are tried under many protocols: their values of an image, their means, and what is tried in words."""
+"""The metrics of ``srbench explain``: protocols, values of an image under each, and means over images."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from torch import Tensor
 
 from srbench.metrics import MetricError
 from srbench.metrics.loading import parse_metric
-from srbench.metrics.protocols.table import Protocol
+from srbench.metrics.protocols.table import MetricProtocol
 from srbench.metrics.suite import Suite, read_suite, suite_names
 from srbench.words import unknown
 
-Found = Iterator[tuple[Protocol, float]]
+ProtocolValues = Iterator[tuple[MetricProtocol, float]]
 
 
 @dataclass(frozen=True)
-class Family:
-    """A metric and the ways to compute it."""
+class ProtocolFamily:
+    """A metric and the protocols under which it is tried."""
 
     title: str
     tried: str
-    """Protocols that are tried, in words."""
-    values: Callable[[Tensor, Tensor, Sequence[int]], Found]
-    """Output and HR (3, H, W), uint8 or float64 in 0..255, and scales -> protocols and values."""
-    gathered: Callable[[Protocol, Sequence[Sequence[float]]], Found]
-    """Values of a protocol by image and output -> the protocols of their mean."""
+    """The protocols in words."""
+    values: Callable[[Tensor, Tensor, Sequence[int]], ProtocolValues]
+    """Maps output and HR (3, H, W), uint8 or float64 in 0..255, and scales to protocols and values."""
+    gathered: Callable[[MetricProtocol, Sequence[Sequence[float]]], ProtocolValues]
+    """Maps a protocol and its values, by image and sample, to protocols with their mean over images."""
     not_tried: tuple[str, ...] = ()
-    """A line for everything that is not tried, as its weights are missing."""
+    """One line for each protocol that cannot be tried, because its weights are missing."""
 
 
-def _mean(protocol: Protocol, images: Sequence[Sequence[float]]) -> Found:
+def _mean(protocol: MetricProtocol, images: Sequence[Sequence[float]]) -> ProtocolValues:
     finite = [value for value in (fmean(values) for values in images) if math.isfinite(value)]
     yield protocol, fmean(finite) if finite else math.nan
 
 
-def _psnr() -> Family:
+def _psnr() -> ProtocolFamily:
     from srbench.metrics.protocols.pixels import mean_decibels, squared_errors
 
     tried = (
@@ -47,10 +47,10 @@ def _psnr() -> Family:
         "crops of 0, the scale, twice the scale and the scale + 6; means of dB and of squared errors; "
         "shifts by one pixel; images cut to multiples of the scale and of 12 at each end"
     )
-    return Family("PSNR", tried, squared_errors, mean_decibels)
+    return ProtocolFamily("PSNR", tried, squared_errors, mean_decibels)
 
 
-def _ssim() -> Family:
+def _ssim() -> ProtocolFamily:
     from srbench.metrics.protocols.structure import similarities
 
     tried = (
@@ -58,33 +58,36 @@ def _ssim() -> Family:
         "ranges 255, 1 and 2 for values in 0..255 and 0..1; covariances of samples and populations; "
         "averaging of large images first; images cut to multiples of the scale and of 12 at each end"
     )
-    return Family("SSIM", tried, similarities, _mean)
+    return ProtocolFamily("SSIM", tried, similarities, _mean)
 
 
-def _lpips() -> Family:
+def _lpips() -> ProtocolFamily:
     from srbench.metrics.protocols.features import distances, networks
 
     nets, missing = networks()
     tried = (
         f"{', '.join(nets)} of version 0.1; [0, 1] handed in as [-1, 1]; BGR taken for RGB; crops of 0 and the scale"
     )
-    return Family("LPIPS", tried, lambda output, hr, scales: distances(output, hr, scales, nets), _mean, missing)
+    return ProtocolFamily(
+        "LPIPS", tried, lambda output, hr, scales: distances(output, hr, scales, nets), _mean, missing
+    )
 
 
-def _niqe() -> Family:
+def _niqe() -> ProtocolFamily:
     from srbench.metrics.protocols.features import naturalness
 
     tried = "the LIVE model on grey, Y of BT.601 and Y of YIQ, rounded or not; crops of 0 and the scale"
-    others = ("NIQE with MATLAB's model, which may not be packaged",)
-    return Family("NIQE", tried, lambda output, _, scales: naturalness(output, scales), _mean, others)
+
+    not_tried = ("NIQE with MATLAB's model, which may not be packaged",)
+    return ProtocolFamily("NIQE", tried, lambda output, _, scales: naturalness(output, scales), _mean, not_tried)
 
 
 _FAMILIES = {"psnr": _psnr, "ssim": _ssim, "lpips": _lpips, "niqe": _niqe}
 
 
 @cache
-def family(name: str) -> Family:
-    """Protocols of a metric, by its name. Raises MetricError for one without any."""
+def family(name: str) -> ProtocolFamily:
+    """Return the protocols of a metric. Raises MetricError for a metric that cannot be explained."""
     if name not in _FAMILIES:
         raise MetricError(unknown("metric to explain", name, _FAMILIES))
     return _FAMILIES[name]()
@@ -92,15 +95,15 @@ def family(name: str) -> Family:
 
 @cache
 def in_suites(scale: int | None) -> Mapping[tuple[str, frozenset[tuple[str, str]]], Mapping[Suite, str]]:
-    """Columns of the packaged suites as name and parameters, and the suites that have them, each with its column."""
-    found: dict[tuple[str, frozenset[tuple[str, str]]], dict[Suite, str]] = {}
+    """Return the packaged suites with a column, each with the column's text, by name and parameters of the metric."""
+    suites: dict[tuple[str, frozenset[tuple[str, str]]], dict[Suite, str]] = {}
     for suite in map(read_suite, suite_names()):
         for column in suite.columns:
             name, given = parse_metric(column)
             texts = {key: str(scale if value == "scale" else value) for key, value in given.items()}
             key = name, frozenset((key, value) for key, value in texts.items() if (key, value) not in _DEFAULTS)
-            found.setdefault(key, {})[suite] = column
-    return found
+            suites.setdefault(key, {})[suite] = column
+    return suites
 
 
 _DEFAULTS = {
@@ -114,8 +117,8 @@ _DEFAULTS = {
 }
 
 
-def suites_of(protocol: Protocol, scale: int | None) -> Mapping[Suite, str]:
-    """Packaged suites in which the metric is computed by this protocol, each with its column."""
+def suites_of(protocol: MetricProtocol, scale: int | None) -> Mapping[Suite, str]:
+    """Return the packaged suites that use this protocol, each with its column."""
     if protocol.parameters is None:
         return {}
     border = (("border", str(protocol.border)),) if protocol.border else ()

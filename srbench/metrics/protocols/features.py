@@ -1,4 +1,4 @@
-"""LPIPS and NIQE under every protocol: networks, ranges, grey and Y."""
+"""LPIPS and NIQE under every protocol."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from srbench.interfaces import SRBenchError
 from srbench.metrics.lpips_network import NETS
 from srbench.metrics.naturalness import NIQE
 from srbench.metrics.perceptual import LPIPS
-from srbench.metrics.protocols.table import RGB, Y_UNROUNDED, YIQ_ROUNDED, Plane, Protocol, Y
+from srbench.metrics.protocols.table import RGB, Y_UNROUNDED, YIQ_ROUNDED, MetricProtocol, Plane, Y
 from srbench.metrics.scene_statistics import GREY, grey
 
 
 def networks() -> tuple[dict[str, LPIPS], tuple[str, ...]]:
-    """LPIPS on the networks whose weights are here, and a line for each of the others."""
-    found, missing = {}, []
+    """Return LPIPS for every network whose weights are installed, and a line for every missing network."""
+    installed, missing = {}, []
     for net in NETS:
         try:
-            found[net] = LPIPS(net)
+            installed[net] = LPIPS(net)
         except SRBenchError as error:
             missing.append(str(error))
-    return found, tuple(missing)
+    return installed, tuple(missing)
 
 
 _INPUTS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -35,8 +35,8 @@ _INPUTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 def distances(
     output: Tensor, hr: Tensor, scales: Sequence[int], metrics: dict[str, LPIPS]
-) -> Iterator[tuple[Protocol, float]]:
-    """Two images (3, H, W) RGB of one size, uint8 or float64 in 0..255 -> protocols and values of LPIPS."""
+) -> Iterator[tuple[MetricProtocol, float]]:
+    """Yield protocols and values of LPIPS for two images (3, H, W) RGB of equal size, uint8 or float64 in 0..255."""
     if output.shape != hr.shape:
         return
     for number, (net, metric) in enumerate(metrics.items()):
@@ -45,10 +45,10 @@ def distances(
                 height, width = (side - 2 * border for side in hr.shape[1:])
                 if min(height, width) < metric.smallest_side:
                     continue
-                one, other = (change(image[:, border:, border:][:, :height, :width]) for image in (output, hr))
+                image, reference = (change(each[:, border:, border:][:, :height, :width]) for each in (output, hr))
                 is_ours = not words and not border
                 parameters = () if net == "alex" else (("net", net),)
-                protocol = Protocol(
+                protocol = MetricProtocol(
                     "lpips",
                     RGB.words,
                     ", ".join(filter(None, (NETS[net], words))),
@@ -56,14 +56,14 @@ def distances(
                     parameters=parameters if is_ours else None,
                     order=(place, number, depth),
                 )
-                yield protocol, metric.distances(one[None], other).item()
+                yield protocol, metric.distances(image[None], reference).item()
 
 
 _GREY = Plane("grey of MATLAB, unrounded", None, None, GREY)
 
 
-def naturalness(output: Tensor, scales: Sequence[int]) -> Iterator[tuple[Protocol, float]]:
-    """An image (3, H, W) RGB, uint8 or float64 in 0..255 -> protocols and values of NIQE on the LIVE model."""
+def naturalness(output: Tensor, scales: Sequence[int]) -> Iterator[tuple[MetricProtocol, float]]:
+    """Yield protocols and values of NIQE (LIVE model) for an image (3, H, W) RGB, uint8 or float64 in 0..255."""
     metric = NIQE()
     planes = {"grey of MATLAB, rounded": grey(output)}
     for plane in (Y, YIQ_ROUNDED, Y_UNROUNDED, _GREY):
@@ -74,5 +74,5 @@ def naturalness(output: Tensor, scales: Sequence[int]) -> Iterator[tuple[Protoco
             with suppress(SRBenchError):  # too few blocks with texture
                 if min(inner.shape) >= metric.smallest_side:
                     parameters = () if number == depth == 0 else None
-                    protocol = Protocol("niqe", words, "", border, parameters=parameters, order=(number, depth))
+                    protocol = MetricProtocol("niqe", words, "", border, parameters=parameters, order=(number, depth))
                     yield protocol, metric.score(inner, "")

@@ -1,4 +1,4 @@
-"""PSNR under every protocol: a plane is made once, and a crop or a placement is a view of it."""
+"""PSNR under every protocol. Each plane is computed once; crops and placements are views of it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 from srbench.metrics.pixel import decibels, mean_squared_errors
-from srbench.metrics.protocols.table import AS_GIVEN, EXCHANGED, GREY_709, USUAL, Protocol, borders, placements
+from srbench.metrics.protocols.table import AS_GIVEN, EXCHANGED, GREY_709, USUAL, MetricProtocol, borders, placements
 
 OF_THE_MEAN = "of the mean squared error over all images"
 _USUAL = {plane.words for plane in USUAL}
 
 
-def squared_errors(output: Tensor, hr: Tensor, scales: Sequence[int]) -> Iterator[tuple[Protocol, float]]:
-    """Two images (3, H, W) RGB, uint8 or float64 in 0..255 -> protocols and mean squared errors.
+def squared_errors(output: Tensor, hr: Tensor, scales: Sequence[int]) -> Iterator[tuple[MetricProtocol, float]]:
+    """Yield protocols and mean squared errors for two images (3, H, W) RGB, uint8 or float64 in 0..255.
 
-    Usual planes are compared at every placement, the others as they are given.
+    Usual planes are compared at every placement, rare planes only as given.
     """
     for number, plane in enumerate((*USUAL, GREY_709, *EXCHANGED)):
-        one, other = plane.of(output, is_output=True), plane.of(hr, is_output=False)
+        output_plane, hr_plane = plane.of(output, is_output=True), plane.of(hr, is_output=False)
         known: dict[tuple[tuple[int, ...], int], float] = {}
         for place, placement in enumerate(placements(scales) if plane in USUAL else (AS_GIVEN,)):
             windows = placement.windows(output.shape, hr.shape)
@@ -31,9 +31,9 @@ def squared_errors(output: Tensor, hr: Tensor, scales: Sequence[int]) -> Iterato
                 if min(windows[4:]) <= 2 * border:
                     continue
                 if (windows, border) not in known:
-                    known[windows, border] = _error(one, other, windows, border)
+                    known[windows, border] = _error(output_plane, hr_plane, windows, border)
                 parameters = plane.parameters if placement is AS_GIVEN else None
-                protocol = Protocol(
+                protocol = MetricProtocol(
                     "psnr",
                     plane.words,
                     "",
@@ -45,10 +45,12 @@ def squared_errors(output: Tensor, hr: Tensor, scales: Sequence[int]) -> Iterato
                 yield protocol, known[windows, border]
 
 
-def mean_decibels(protocol: Protocol, images: Sequence[Sequence[float]]) -> Iterator[tuple[Protocol, float]]:
-    """Mean squared errors of all images, perhaps of several outputs each -> the protocols of their mean, in dB.
+def mean_decibels(
+    protocol: MetricProtocol, images: Sequence[Sequence[float]]
+) -> Iterator[tuple[MetricProtocol, float]]:
+    """Yield protocols and PSNR in dB for the mean squared errors of a protocol, by image and sample.
 
-    Decibels are averaged, without identical images. The mean of errors is tried where all else is usual.
+    The mean of decibels leaves out identical images. The mean of errors is tried only if everything else is usual.
     """
     by_image = [decibels(torch.tensor(errors, dtype=torch.float64)).mean().item() for errors in images]
     finite = [value for value in by_image if math.isfinite(value)]
@@ -59,10 +61,10 @@ def mean_decibels(protocol: Protocol, images: Sequence[Sequence[float]]) -> Iter
         yield replace(protocol, mean=OF_THE_MEAN, parameters=None, order=order), decibels(mean).item()
 
 
-def _error(one: Tensor, other: Tensor, windows: tuple[int, ...], border: int) -> float:
-    """Mean squared error inside the windows, without the border."""
-    top, left, its_top, its_left, height, width = windows
+def _error(output: Tensor, hr: Tensor, windows: tuple[int, ...], border: int) -> float:
+    """Return the mean squared error inside the windows, without the border."""
+    top, left, hr_top, hr_left, height, width = windows
     rows, columns = height - 2 * border, width - 2 * border
-    first = one[:, top + border :, left + border :][:, :rows, :columns]
-    second = other[:, its_top + border :, its_left + border :][:, :rows, :columns]
-    return mean_squared_errors(first[None], second).item()
+    image = output[:, top + border :, left + border :][:, :rows, :columns]
+    reference = hr[:, hr_top + border :, hr_left + border :][:, :rows, :columns]
+    return mean_squared_errors(image[None], reference).item()

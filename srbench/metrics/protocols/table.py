@@ -1,6 +1,6 @@
-"""The table of protocols: planes that are compared, pixels left out, positions of output and HR to each other.
+"""The table of protocols: planes, borders, and placements of output against HR.
 
-What is unusual (exchanged channels, a shift, another mean) is tried alone: a protocol has at most one of them.
+Unusual choices (exchanged channels, a shift, another mean) are tried one at a time, never combined.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from srbench.metrics.pixel import Region, weighted
 
 @dataclass(frozen=True)
 class Plane:
-    """Values of an image that are compared: all three channels, or one made of them."""
+    """The values of an image that are compared: all three channels, or one channel computed from them."""
 
     words: str
     parameters: tuple[tuple[str, str], ...] | None = None
-    """Parameters of PSNR and SSIM that choose it; None where there are none."""
+    """Parameters of our PSNR and SSIM that select it; None if none do."""
     region: Region | None = None
-    """The same as these metrics see it; None: ``weights`` instead."""
+    """The same plane as a Region of these metrics; None: ``weights`` define it."""
     weights: tuple[float, float, float] = (0, 0, 0)
-    """Weights of R, G and B where there is no region, without rounding."""
+    """Weights of R, G and B without a region; the result is not rounded."""
     exchanged: str = ""
-    """``both`` if R and B of both images are exchanged, ``output`` if those of the output alone are."""
+    """``both`` if R and B are exchanged in both images, ``output`` if only in the output."""
 
     def of(self, image: Tensor, *, is_output: bool) -> Tensor:
-        """(3, H, W) RGB, uint8 or float64 in 0..255 -> (1, H, W), or (3, H, W) of all channels; float64."""
+        """Map (3, H, W) RGB, uint8 or float64 in 0..255, to (1, H, W), or (3, H, W) for all channels, float64."""
         if self.exchanged == "both" or (self.exchanged and is_output):
             image = image.flip(0)
         return weighted(image, self.weights)[None] if self.region is None else self.region.channels_of(image).double()
@@ -56,30 +56,30 @@ EXCHANGED = (
     replace(RGB, words="RGB, the output as BGR", exchanged="output", parameters=None),
     replace(Y, words="Y of BT.601, rounded, the output as BGR", exchanged="output", parameters=None),
 )
-"""Mistakes with the order of the channels."""
+"""Planes of mistakes with the order of channels."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Position of output and HR to each other."""
+    """How output and HR are aligned and cut before they are compared."""
 
     words: str = ""
     align: tuple[float, float] = (0, 0)
-    """Part of a difference of size that the larger one loses at the top, and at the left: 0, a half or 1."""
+    """If sizes differ, the share of the excess cut from the larger image's top and left: 0, 0.5 or 1."""
     shift: tuple[int, int] = (0, 0)
-    """Pixels by which the output lies lower, and further right."""
+    """Pixels by which the output lies further down and further right."""
     multiple: int = 1
-    """Sides are cut to a multiple of this, at the bottom and right."""
+    """Sides are cut to a multiple of this."""
     cut: float = 0
-    """Part of that which is cut at the top and left."""
+    """Share of that cut taken from the top and left, instead of the bottom and right."""
 
     def windows(self, output: Sequence[int], hr: Sequence[int]) -> tuple[int, ...]:
-        """Shapes (3, H, W) of both -> top and left in the output, top and left in HR, height and width; perhaps none."""
-        axes = [self._axis(*one) for one in zip(output[1:], hr[1:], self.align, self.shift, strict=True)]
+        """Map the shapes (3, H, W) to top and left in the output, top and left in HR, height and width (may be < 1)."""
+        axes = [self._axis(*sides) for sides in zip(output[1:], hr[1:], self.align, self.shift, strict=True)]
         return tuple(number for numbers in zip(*axes, strict=True) for number in numbers)
 
     def _axis(self, output: int, hr: int, align: float, shift: int) -> tuple[int, int, int]:
-        """First pixel in the output, first pixel in HR, and the number of pixels."""
+        """Return the first pixel in the output, the first pixel in HR, and the number of pixels."""
         both = min(output, hr)
         left_over = both % self.multiple
         first = int(left_over * self.cut)
@@ -107,7 +107,7 @@ _CORNERS = {"at the bottom and right": 0, "around the centre": 0.5, "at the top 
 
 
 def placements(scales: Iterable[int]) -> tuple[Placement, ...]:
-    """All that are tried. Where sizes agree, several of them are the same."""
+    """Return all placements to try. If output and HR have equal sizes, some of them coincide."""
     cuts = [
         Placement(f"both cut {corner} to multiples of {multiple}", multiple=multiple, cut=cut)
         for multiple in sorted({*scales, 12})
@@ -117,41 +117,41 @@ def placements(scales: Iterable[int]) -> tuple[Placement, ...]:
 
 
 def borders(scales: Iterable[int]) -> tuple[int, ...]:
-    """Pixels left out at each side, the most common first: none, the scale, twice the scale, the scale and 6."""
+    """Return the borders to try, the most common first: 0, the scale, twice the scale, the scale + 6."""
     known = tuple(scales)
     return tuple(dict.fromkeys((0, *known, *(2 * scale for scale in known), *(scale + 6 for scale in known))))
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """One way to compute a metric of all images."""
+class MetricProtocol:
+    """A way to compute a metric over a set of images."""
 
     metric: str
     channels: str
-    """Words for the plane."""
+    """The plane in words."""
     way: str = ""
-    """Words for what only this metric has: its window, its network."""
+    """In words, options that only this metric has, such as a window or network."""
     border: int | None = 0
-    """Pixels left out at each side; None where nobody leaves any out."""
+    """Number of pixels left out at each side; None for a metric without crops."""
     placement: str = ""
     levels: str = ""
-    """Conversion to 8 bits, where files have more."""
+    """Quantisation of files with more than 8 bits, in words."""
     mean: str = ""
-    """Words for a mean over images that is not that of the values."""
+    """The mean over images in words, unless it is the mean of the values."""
     parameters: tuple[tuple[str, str], ...] | None = None
-    """Parameters of the metric of srbench that computes it; None if none does."""
+    """Parameters of our metric that compute it; None if none do."""
     order: tuple[int, ...] = field(default=(), compare=False)
-    """Place in the table of protocols: the most common first."""
+    """Sort key: the most common protocol first."""
 
     @property
     def words(self) -> str:
-        """The protocol for a reader."""
+        """The protocol in words."""
         border = () if self.border is None else ("no crop" if self.border == 0 else f"crop {self.border}",)
         return ", ".join(filter(None, (self.channels, self.way, *border, self.placement, self.levels, self.mean)))
 
     @property
     def text(self) -> str | None:
-        """Text for ``--metrics``; None if none computes it."""
+        """Value of ``--metrics`` that computes it; None if there is none."""
         if self.parameters is None:
             return None
         crop = (("border", str(self.border)),) if self.border else ()
@@ -164,5 +164,5 @@ class Protocol:
 
     @property
     def setting(self) -> tuple[str, int | None, str, str]:
-        """Choices that metrics of one table share: colour, border, placement and levels."""
+        """Choices that the metrics of a table usually share: colour, border, placement and levels."""
         return self.colour, self.border, self.placement, self.levels

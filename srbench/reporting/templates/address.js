@@ -1,4 +1,4 @@
-// The address of the page: #image=NAME&a=COLUMN&b=COLUMN, and all else that is not as at first
+// The fragment of the page's address: #image=NAME&a=COLUMN&b=COLUMN, and every choice that differs from the default.
 
 let writing = 0;
 
@@ -23,13 +23,13 @@ function addressPart() {
   return `#${new URLSearchParams(parts)}`;
 }
 
-/** Follows the address; says whether it names an image. */
+/** Applies the address; returns whether it names an image. */
 function readAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
   if (!parts.has("image")) return false;
   const place = (list, name, value) => list.findIndex((item) => item[name] === value);
-  const found = { image: place(images, "name", parts.get("image")), a: place(columns, "id", parts.get("a")), b: place(columns, "id", parts.get("b")) };
-  choose(Object.fromEntries(Object.entries(found).filter(([, index]) => index >= 0)));
+  const named = { image: place(images, "name", parts.get("image")), a: place(columns, "id", parts.get("a")), b: place(columns, "id", parts.get("b")) };
+  choose(Object.fromEntries(Object.entries(named).filter(([, index]) => index >= 0)));
   if (parts.has("map")) chooseMap(parts.get("map"));
   const [x, y, zoom] = ["x", "y", "zoom"].map((name) => Number(parts.get(name)));
   if (zoom > 0) viewer.look(x, y, zoom);
@@ -41,7 +41,7 @@ function readAddress() {
     if (settings.includes(parts.get("of"))) $("worst-of").value = settings.indexOf(parts.get("of"));
     filterImages();
   }
-  if (parts.has("a")) { // else only an image is named
+  if (parts.has("a")) { // otherwise the address names only an image
     if (parts.has("flicker") !== (flickering !== 0)) flicker();
     setDifference(parts.has("difference"));
     for (const side of ["c", "d"]) chosen[side] = columns.findIndex((column) => column.id === parts.get(side));

@@ -1,17 +1,17 @@
-// The data of the page: names, files and values of its images, as page/contents.py writes them.
+// The data of the page, written by page/contents.py: names, files and values of its images.
 
 const { scale, metrics, settings, competing, maps, columns, images: stored, opening, compressed } = JSON.parse(document.getElementById("data").textContent);
-const ABSENT = -3.4028234663852886e38; // the lowest float of 32 bits
-const LEAST_THUMBNAIL = 96; // pixels: of a smaller LR, HR stands in the list
+const ABSENT = -3.4028234663852886e38; // encodes a missing value: the lowest 32-bit float
+const LEAST_THUMBNAIL = 96; // side of LR in pixels below which HR is the thumbnail
 
-/** An address that is kept for its place, or that follows from the name; null where there is no file. */
+/** The address of an image: stored by index, or built from its name; null if there is no file. */
 function addressOf({ folder, ending, ranges, others }, place) {
   const quoted = (text) => text.split("/").map(encodeURIComponent).join("/");
   if (place in others) return others[place];
   return ranges.some(([first, end]) => first <= place && place < end) ? quoted(`${folder}${stored.names[place]}${ending}`) : null;
 }
 
-/** The floats of one metric and setting, which are read when they are first asked for. */
+/** The floats of one metric and setting, decoded on first use. */
 function floatsOf(values) {
   if (!values.floats) {
     const text = atob(values.data);
@@ -23,7 +23,7 @@ function floatsOf(values) {
   return values.floats;
 }
 
-/** A number as the page shows it: text where it is not finite, null where it is missing. */
+/** A number for the page: a string if it is not finite, null if it is missing. */
 function shownNumber(number) {
   if (number === ABSENT) return null;
   if (Number.isFinite(number)) return number;
@@ -57,7 +57,7 @@ class PageImage {
     return columns.some((_, column) => this.map(kind, column) !== null);
   }
 
-  /** The value of a metric: one per sample in a list, or one of the whole set; null where it is missing. */
+  /** The value of a metric: an array with one number per sample, or one number for all; null if it is missing. */
   value(setting, metric) {
     const values = stored.values[setting][metric];
     if (values === null) return null;
@@ -67,7 +67,7 @@ class PageImage {
     return own.length ? own.map(shownNumber) : null;
   }
 
-  /** What the list shows of it: LR, or HR of an image so small that LR would be a blur. */
+  /** The thumbnail for the list: LR, or HR if LR is too small to recognise. */
   get thumbnail() {
     const isLarge = Math.max(this.width, this.height) >= LEAST_THUMBNAIL * scale;
     const files = columns.flatMap(({ setting }, column) => (setting === null ? this.file(column) ?? [] : []));

@@ -1,4 +1,4 @@
-// Buttons, fields and keys; at the end the page begins.
+// Buttons, fields and keys. The code at the end starts the page.
 
 function swap() {
   choose({ a: chosen.b, b: chosen.a });
@@ -23,7 +23,7 @@ function flicker() {
   writeAddress();
 }
 
-/** Shows |A - B| four times as bright instead of the two, or these again. */
+/** Shows |A - B| four times as bright, or A and B again. */
 function setDifference(shown) {
   if (shown && isBeside()) setBeside(false);
   root.classList.toggle("difference", shown);
@@ -35,13 +35,13 @@ function differ() {
   setDifference(!root.classList.contains("difference"));
 }
 
-/** Gives the whole screen to the comparison, or takes it back. */
+/** Enters or leaves full screen. */
 async function toggleFullScreen() {
   if (document.fullscreenElement) await document.exitFullscreen();
   else await root.requestFullscreen();
 }
 
-/** On paper nothing can be unfolded or scrolled: what is folded is opened before, and folded again after. */
+/** Opens everything folded before printing, and folds it again afterwards. */
 function unfold(opened) {
   imageRows.setWhole(opened);
   for (const part of document.querySelectorAll(opened ? "details:not([open]):not(.keys)" : "details[data-unfolded]")) {
@@ -56,7 +56,7 @@ function explainKeys() {
   if (keys.open) keys.querySelector("summary").focus();
 }
 
-const PAN = 0.1; // of the window, a key press
+const PAN = 0.1; // step of a key press, as a fraction of the window
 const KEYS = {
   ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), x: swap, f: flicker, m: nextMap, d: differ, s: toggleBeside, "?": explainKeys,
   "+": () => viewer.step(true), "=": () => viewer.step(true), "-": () => viewer.step(false), 0: () => viewer.look(0.5, 0.5, 1),

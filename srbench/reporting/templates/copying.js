@@ -1,6 +1,6 @@
-// What can be taken from the page: a link, a table as text, the shown window of all models as a figure.
+// Copying from the page: a link, a table as text, and the current window of all models as a figure.
 
-const PANEL = 480; // pixels of a panel of a figure: 4 cm at 300 dpi
+const PANEL = 480; // width of a panel of a figure in pixels: 4 cm at 300 dpi
 const MARGIN = 24;
 const LINE = 34;
 const ACROSS = 4; // panels side by side
@@ -12,7 +12,7 @@ function say(...parts) {
   $("said").replaceChildren(...parts);
 }
 
-/** The command that serves the run in whose folder "report" this page lies as a file. */
+/** The command that serves the run of this page, which was opened as a file RUN/report/report.html. */
 function viewCommand() {
   const path = decodeURIComponent(location.pathname).replace(/^\/(?=[A-Za-z]:)/, "");
   const run = path.replace(/([\/\\][^\/\\]*){2}$/, "") || "/";
@@ -25,7 +25,7 @@ async function copyLink() {
   say(`Link copied.${limit}`);
 }
 
-/** Into the clipboard; where the browser keeps that from pages, by way of a field. */
+/** Copies text to the clipboard, through a text field if the browser denies pages access to the clipboard. */
 async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -39,7 +39,7 @@ async function copyText(text) {
   }
 }
 
-/** A button behind a text that copies it, or the whole of what it shows in short. */
+/** Adds a button after a text that copies it, or the full text if it is shown abbreviated. */
 function addCopyButton(shown) {
   const button = element("button", { type: "button", class: "copy-text", click: async () => { await copyText(shown.dataset.copy || shown.textContent); button.textContent = "Copied"; } }, "Copy");
   shown.after(" ", button);
@@ -60,7 +60,7 @@ function shownRows(table) {
   return measuredParts(table).flatMap((body) => [...body.rows]).filter((row) => !row.hidden);
 }
 
-/** Headers and some rows: text of every cell without its interval, and whether it is bold. */
+/** The cells of the headers and of some rows: text without the interval, and whether it is bold. */
 function cellsOf(table, rows) {
   const cell = (from) => {
     const copy = from.cloneNode(true);
@@ -95,7 +95,7 @@ function asLatex([headers, ...rows]) {
 
 // --- the figure
 
-/** Saves the shown window of everything that the tiles show, with PSNR and LPIPS beneath, as a PNG of 300 dpi. */
+/** Saves the current window of all tiles, with PSNR and LPIPS below each, as a PNG of 300 dpi. */
 async function saveFigure() {
   const image = images[chosen.image];
   const shown = [...columns.keys()].filter((index) => !$("tiles").children[index].hidden && !lacksMap(index));
@@ -104,10 +104,10 @@ async function saveFigure() {
     const link = element("a", { href: URL.createObjectURL(blob), download: `${image.name}.png` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may still be reading it
-    say(compressed ? "Figure saved, of compressed images: for print, save it from the page of the run folder." : "Figure saved.");
+    say(compressed ? "Figure saved, but from compressed images; for print, save it from the page in the run folder." : "Figure saved.");
   } catch (error) {
     if (location.protocol !== "file:") throw error;
-    say("A browser lets no page that was opened as a file save its images. Save the figure from ", element("code", {}, viewCommand()));
+    say("Browsers do not let a page that was opened as a file save its images. Save the figure from ", element("code", {}, viewCommand()));
   }
 }
 
@@ -137,9 +137,9 @@ async function figure(image, shown) {
   return new Blob([png.slice(0, PNG_HEAD), DPI_300, png.slice(PNG_HEAD)], { type: "image/png" });
 }
 
-/** PSNR and LPIPS of what a panel shows, as far as they are measured: "PSNR 23.10, LPIPS 0.432". */
+/** PSNR and LPIPS of the output in a panel, if measured: "PSNR 23.10, LPIPS 0.432". */
 function valuesBeneath(image, column) {
   if (column.setting === null) return "";
-  const found = [...metrics.entries()].filter(([, metric]) => ["psnr", "lpips"].includes(metric.name));
-  return found.map(([place, metric]) => `${metric.title} ${printed(valueOf(column, image, place), metric)}`).join(", ");
+  const shown = [...metrics.entries()].filter(([, metric]) => ["psnr", "lpips"].includes(metric.name));
+  return shown.map(([place, metric]) => `${metric.title} ${printed(valueOf(column, image, place), metric)}`).join(", ");
 }

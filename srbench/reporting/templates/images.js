@@ -1,8 +1,8 @@
-// All images: one metric of each as a table with bars, the list, and the filters that hold in both.
+// The list of images, the table with one metric of every image, and the filters of both.
 
-let shown = []; // places of the images that the filters let through: in the order of the run, or the worst first
-let means = []; // of the chosen metric, by image and setting
-let [lowest, highest] = [0, 0]; // of these
+let shown = []; // indices of the images that pass the filters, in the order of the run or the worst first
+let means = []; // means of the chosen metric over samples, by image and setting
+let [lowest, highest] = [0, 0]; // range of the means
 const imageList = new LongList($("list"), $("list"), listRow, () => element("li", { role: "presentation" }), markCurrent);
 const imageRows = new LongList($("per-image").closest(".scroll"), $("per-image"), tableRow,
   () => element("tr", {}, element("td", { colspan: settings.length + 1 })));
@@ -39,7 +39,7 @@ function tableRow(index) {
   return element("tr", { "aria-rowindex": imageRows.places.indexOf(index) + 2 }, element("th", { scope: "row" }, link), ...cells);
 }
 
-/** Places of the images as the table shows them: as a header sorts them, else as in the list. */
+/** Indices of the shown images in the order of the table: sorted by a header, else as in the list. */
 function tableOrder() {
   const header = headersOf($("per-image")).find((cell) => cell.ariaSort !== "none");
   if (!header) return shown;
@@ -60,7 +60,7 @@ function renderTable() {
 
 // --- the worst N of a model by the chosen metric
 
-/** Places of the images with a finite value, the worst first; null where they are not asked for. */
+/** Indices of the images with a finite value, the worst first; null unless the worst are requested. */
 function worstOf() {
   const better = metrics[chosen.metric].direction;
   if (!$("worst").value || better === 0) return null;
@@ -69,7 +69,7 @@ function worstOf() {
   return [...images.keys()].filter((index) => typeof value(index) === "number").sort((left, right) => better * (value(left) - value(right)));
 }
 
-/** Shows the worst alone, and the very worst where another image was shown. */
+/** Filters the worst images, and shows the worst of all unless one of them is shown already. */
 function chooseWorst() {
   filterImages();
   writeAddress();
@@ -87,7 +87,7 @@ function listRow(index) {
   return element("li", { "aria-setsize": shown.length, "aria-posinset": imageList.places.indexOf(index) + 1 }, link);
 }
 
-/** Marks the shown image in the list. It alone is a stop of Tab, or the first in sight where it is not there. */
+/** Marks the shown image in the list. Tab stops only there, or at the first visible image if it is not in the list. */
 function markCurrent() {
   const links = [...imageList.rows.values()].map((row) => row.firstChild);
   const current = links.find((link) => Number(link.dataset.image) === chosen.image);
@@ -113,20 +113,20 @@ function isInSight(link) {
 
 function filterImages() {
   const words = $("filter").value.trim().toLowerCase();
-  const asked = worstOf()?.slice(0, Number($("worst").value)) ?? [...images.keys()];
-  shown = asked.filter((index) => images[index].name.toLowerCase().includes(words));
+  const candidates = worstOf()?.slice(0, Number($("worst").value)) ?? [...images.keys()];
+  shown = candidates.filter((index) => images[index].name.toLowerCase().includes(words));
   imageList.show(shown);
   renderTable();
   $("found").textContent = shown.length === images.length ? `${images.length} images` : `${shown.length} of ${images.length}`;
 }
 
-/** The next image that the filters let through, after the last the first again; null where there is none. */
+/** The next image that passes the filters, wrapping around at the end; null if there is no other image. */
 function neighbour(step) {
   const others = shown.filter((index) => index !== chosen.image);
   if (!others.length) return null;
   const place = shown.indexOf(chosen.image);
   if (place >= 0) return shown[(place + step + shown.length) % shown.length];
-  const after = others.findIndex((index) => index > chosen.image); // of the run, as it stands in no order of its own
+  const after = others.findIndex((index) => index > chosen.image); // in the order of the run, because the filters exclude it
   const from = after < 0 ? 0 : after;
   return step > 0 ? others[from] : others[(from - 1 + others.length) % others.length];
 }

@@ -1,2 +1,2 @@
-// Tables of an index are sorted by a click on a header. Without this script they stand in their first order.
+// Makes the tables of an index sortable by a click on a header.
 for (const table of document.querySelectorAll(".board table")) makeSortable(table);

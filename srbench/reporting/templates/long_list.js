@@ -1,12 +1,12 @@
-// Long lists: only the rows in sight and some around them exist, so thousands cost no more than a few.
+// Long lists: only visible rows and a few around them exist, so that thousands of rows stay cheap.
 
-const SPARE = 8; // rows beyond what is in sight, on both sides
+const SPARE = 8; // rows to draw beyond the visible ones, on both sides
 
 class LongList {
   /**
-   * box: what scrolls, down or, if its rows stand side by side, to the right. list: the parent of the rows.
-   * make: the row of a place. room: an empty row, which takes the space of those before or behind.
-   * All rows are as large as the first one. drawn: called whenever other rows stand in the list.
+   * box: the scrolling element; it scrolls right if rows are side by side, else down. list: the parent of the rows.
+   * make: makes the row of an entry. room: makes an empty row, which fills the space of rows that do not exist.
+   * drawn: called when the rows in the list have changed. All rows must have the size of the first.
    */
   constructor(box, list, make, room, drawn = () => {}) {
     Object.assign(this, { box, list, make, drawn, places: [], rows: new Map(), isWhole: false });
@@ -16,14 +16,14 @@ class LongList {
     new ResizeObserver(() => this.draw()).observe(box);
   }
 
-  /** Shows the rows of these places, in their order, all made anew. */
+  /** Shows the rows of these entries, in their order, all newly made. */
   show(places) {
     this.places = places;
     this.rows.clear();
     this.draw();
   }
 
-  /** Lets all rows exist, as paper needs them, or again only those in sight. */
+  /** Draws all rows, for printing, or only the visible ones again. */
   setWhole(isWhole) {
     this.isWhole = isWhole;
     this.draw();
@@ -33,12 +33,12 @@ class LongList {
     return getComputedStyle(this.list).flexDirection === "row" && getComputedStyle(this.list).display === "flex";
   }
 
-  /** CSS pixels from one row to the next, and those of the gap between them; zeros while that is not known. */
+  /** CSS pixels from one row to the next, and of the gap between them; zeros while unknown. */
   measure() {
     const [first, second] = this.rows.values();
     if (!first?.isConnected) return [0, 0];
-    const [one, two] = [first, second ?? first].map((row) => row.getBoundingClientRect());
-    const [step, own] = this.isAcross ? [two.left - one.left, one.width] : [two.top - one.top, one.height];
+    const [upper, lower] = [first, second ?? first].map((row) => row.getBoundingClientRect());
+    const [step, own] = this.isAcross ? [lower.left - upper.left, upper.width] : [lower.top - upper.top, upper.height];
     return [step || own, Math.max(step - own, 0)];
   }
 
@@ -56,7 +56,7 @@ class LongList {
     this.put(first, Math.max(first, end), pitch, gap);
   }
 
-  /** Puts the rows [first, end) into the list; those that were there stay the same elements. */
+  /** Puts the rows [first, end) into the list, reusing elements that are already there. */
   put(first, end, pitch, gap) {
     const wanted = this.places.slice(first, end);
     const before = this.rows;
@@ -72,7 +72,7 @@ class LongList {
     this.drawn();
   }
 
-  /** Only what changes is moved, so that what has the focus keeps it. */
+  /** Moves only rows that change their position, so that the focused element keeps the focus. */
   arrange(rows) {
     const stays = new Set(rows);
     for (const row of [...this.list.children]) if (!stays.has(row)) row.remove();
@@ -83,7 +83,7 @@ class LongList {
     }
   }
 
-  /** Scrolls until the row of a place is in the middle, if it is in the list. */
+  /** Scrolls the row of an entry to the middle, if the list has it. */
   bring(place) {
     const at = this.places.indexOf(place);
     const [pitch] = this.measure();

@@ -1,4 +1,4 @@
-// Filters the tables and findings by dataset, scale and model. The first shown row of a block names its dataset.
+// Filters tables and findings by dataset, scale and model. The first visible row of a block names its dataset.
 const filter = document.getElementById("filter");
 filter.addEventListener("input", () => {
   const sought = filter.value.trim().toLowerCase();

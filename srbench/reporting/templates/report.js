@@ -1,7 +1,7 @@
-// The page: what is chosen, and everything that shows it. The address carries the choice, so it can be sent to others.
+// The choices made on the page, and the elements that show them. The address encodes the choices, so links can be shared.
 
 const $ = (id) => document.getElementById(id);
-const FLICKER_MS = 500; // two changes a second stay below what may cause seizures
+const FLICKER_MS = 500; // two changes per second are below rates that may cause seizures
 const root = document.querySelector(".viewer");
 const slots = makeSlots();
 const chosen = { image: 0, a: 0, b: slots.findLast((slot) => !columns[slot[0]].sample)[0], c: null, d: null, metric: 0, map: "" };
@@ -11,19 +11,19 @@ let flickering = 0;
 
 const viewer = new Viewer(root, $("stage"), $("divider"), () => writeAddress());
 
-// --- slots: places among the tiles. One holds a sample of a model at all temperatures; the shown one comes first
+// --- slots: positions among the tiles. A slot has the columns of a model's sample at all temperatures, the shown one first
 
 function makeSlots() {
-  const found = new Map();
+  const groups = new Map();
   for (const [index, column] of columns.entries()) {
     const key = column.temperature === null ? index : JSON.stringify([column.model, column.sample]);
-    found.set(key, [...(found.get(key) ?? []), index]);
+    groups.set(key, [...(groups.get(key) ?? []), index]);
   }
   const competes = (index) => competing.includes(columns[index].setting);
-  return [...found.values()].map((slot) => slot.sort((left, right) => competes(right) - competes(left)));
+  return [...groups.values()].map((slot) => slot.sort((left, right) => competes(right) - competes(left)));
 }
 
-/** Shows all samples of a column's model at its temperature. */
+/** Shows all samples of a column's model at the column's temperature. */
 function bringToFront(index) {
   const { model, temperature } = columns[index];
   for (const slot of slots) {
@@ -31,7 +31,7 @@ function bringToFront(index) {
   }
 }
 
-// --- what is chosen
+// --- choices
 
 function choose(changes) {
   const before = chosen.image;
@@ -51,14 +51,14 @@ function chooseMetric(metric) {
   writeAddress();
 }
 
-/** What the page shows at first: all of the image in which the two leading models differ most. */
+/** Shows the first view: the whole image in which the two leading models differ most. */
 function open() {
-  const { image, a, b } = opening;
-  choose({ image: images.findIndex((one) => one.name === image), a, b });
-  clearTimeout(writing); // nobody chose it
+  const { image: name, a, b } = opening;
+  choose({ image: images.findIndex((image) => image.name === name), a, b });
+  clearTimeout(writing); // the user chose nothing, so the address stays as it is
 }
 
-/** Shows maps of a kind instead of images, where there are any. */
+/** Shows maps of a kind instead of images, for columns that have them. */
 function chooseMap(name) {
   const map = maps.find((known) => known.name === name);
   chosen.map = map?.name ?? "";
@@ -82,12 +82,12 @@ function mapOf(column, image = images[chosen.image]) {
   return chosen.map === "" ? null : image.map(chosen.map, column);
 }
 
-/** Maps are shown, and there is none of this output. LR and HR are shown beside maps as they are. */
+/** Whether maps are shown and this output has none. LR and HR are always shown as images. */
 function lacksMap(column) {
   return chosen.map !== "" && columns[column].setting !== null && mapOf(column) === null;
 }
 
-/** A column's title, and what is shown of it. */
+/** The title of a column, and the kind of map shown. */
 function nameOf(column) {
   if (lacksMap(column)) return `${columns[column].title}: no map`;
   return mapOf(column) === null ? columns[column].title : `${columns[column].title}: ${maps.find((map) => map.name === chosen.map).title}`;
@@ -136,7 +136,7 @@ function renderSide(side) {
   slider.nextElementSibling.value = `τ = ${column.temperature}`;
 }
 
-/** The columns of the same model and sample, by temperature. */
+/** The columns of the same model and sample, by rising temperature. */
 function atOtherTemperatures(column) {
   const same = [...columns.keys()].filter((index) => columns[index].model === column.model && columns[index].sample === column.sample);
   return column.temperature === null ? [] : same.sort((left, right) => columns[left].temperature - columns[right].temperature);
@@ -152,7 +152,7 @@ function preload() {
   }
 }
 
-// --- tiles: one window a column
+// --- tiles: one window per column
 
 function makeTiles() {
   for (const [index, column] of columns.entries()) {
@@ -180,7 +180,7 @@ function renderTiles(image) {
   }
 }
 
-/** A metric of an output, by default the chosen one; of LR and HR nothing. */
+/** The value of an output, by default of the chosen metric; null for LR and HR. */
 function valueOf(column, image, metric = chosen.metric) {
   const values = column.setting === null ? null : image.value(column.setting, metric);
   return (Array.isArray(values) ? values[column.sample ?? 0] : values) ?? null;

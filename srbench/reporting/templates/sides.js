@@ -1,7 +1,7 @@
-// Two to four columns side by side. They show the same window, so a move in one of them is a move in all.
+// Two to four columns side by side, which always show the same window.
 
 const SIDES = ["a", "b", "c", "d"];
-const WIDE_IMAGE = 1.2; // width by height from which four are larger in two rows than in one
+const WIDE_IMAGE = 1.2; // aspect ratio above which four images are larger in two rows than in one
 
 function makeBeside() {
   for (const side of SIDES) {
@@ -15,7 +15,7 @@ function isBeside() {
   return !$("beside").hidden;
 }
 
-/** The columns that are shown side by side, of A to D those that are there. */
+/** The columns shown side by side: those of A to D that are chosen and have a file. */
 function besideColumns() {
   return SIDES.map((side) => [side, chosen[side]]).filter(([, column]) => column !== null && source(column) !== null);
 }
@@ -41,7 +41,7 @@ function toggleBeside() {
   setBeside(!isBeside());
 }
 
-/** What stands beside A and B at first: HR, and of the models that neither of them is the best in the chosen metric. */
+/** The default columns beside A and B: HR, and the best other model in the chosen metric. */
 function freeColumns() {
   const models = [chosen.a, chosen.b].map((column) => columns[column].model);
   const there = slots.map((slot) => slot[0]).filter((column) => source(column) !== null);
@@ -52,7 +52,7 @@ function freeColumns() {
   return { c: hr ?? null, d: best ?? null };
 }
 
-/** What is chosen as C and D. */
+/** Shows the choices of C and D. */
 function renderFurtherSides() {
   for (const side of ["c", "d"]) {
     const select = $(`select-${side}`);

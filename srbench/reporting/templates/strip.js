@@ -1,13 +1,13 @@
-// The window in which the leading models differ most: as a strip beneath the answer, and marked on the whole image.
+// The window in which the leading models differ most: a strip below the answer, and a mark on the whole image.
 
-/** Shares of an image that the square window covers. */
+/** The square window as fractions of the image. */
 function openingWindow(image) {
   const side = Math.min(image.width, image.height) / opening.zoom;
   const [wide, tall] = [side / image.width, side / image.height];
   return { left: opening.x - wide / 2, top: opening.y - tall / 2, wide, tall };
 }
 
-/** Gives an element the variables by which it shows or marks the window. */
+/** Sets the CSS variables of an element that shows or marks the window. */
 function placeWindow(at, image) {
   for (const [name, share] of Object.entries(openingWindow(image))) at.style.setProperty(`--${name}`, share);
 }
@@ -16,15 +16,15 @@ function openingImage() {
   return images.find((image) => image.name === opening.image);
 }
 
-/** LR, the first output of every competing model, HR. */
+/** The columns of the strip: LR, the first output of every competing model, HR. */
 function stripColumns(image) {
   const place = ({ id, setting }) => (id === "lr" ? -1 : id === "hr" ? competing.length : competing.indexOf(setting));
   const isShown = (column) => (column.setting === null || competing.includes(column.setting)) && !column.sample;
-  const found = [...columns.keys()].filter((index) => isShown(columns[index]) && image.file(index) !== null);
-  return found.sort((left, right) => place(columns[left]) - place(columns[right]));
+  const shown = [...columns.keys()].filter((index) => isShown(columns[index]) && image.file(index) !== null);
+  return shown.sort((left, right) => place(columns[left]) - place(columns[right]));
 }
 
-/** The whole image with the window marked, then the window in LR, outputs and HR; all of them lead to the comparison. */
+/** Makes the strip: the whole image with the window marked, then the window in LR, outputs and HR. Each links to the comparison. */
 function makeStrip() {
   if (!opening) return;
   const image = openingImage();
@@ -51,9 +51,9 @@ function makeStrip() {
   strip.hidden = false;
 }
 
-/** The mark on the whole image in the comparison, a button that zooms to it; the locator, by which the window is moved. */
+/** Makes the mark on the whole image, a button that zooms to the window, and the locator, which moves the window. */
 function makeMarks() {
-  $("spot").addEventListener("pointerdown", (event) => event.stopPropagation()); // it is no drag of the divider
+  $("spot").addEventListener("pointerdown", (event) => event.stopPropagation()); // do not drag the divider
   $("spot").addEventListener("click", () => {
     viewer.look(opening.x, opening.y, opening.zoom);
     $("divider").focus({ preventScroll: true });

@@ -1,4 +1,4 @@
-// Tables: made from values, sorted by a click on a header. Text enters the page as text, never as markup.
+// Tables: made from values, and sorted by a click on a header. Text is inserted as text, never as markup.
 
 /** An element with attributes (functions are listeners) and children (strings become text). */
 function element(tag, attributes = {}, ...children) {
@@ -11,12 +11,12 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** What a cell is sorted by. */
+/** The sort key of a cell. */
 function sortKey(cell) {
   return keyOf(cell.dataset.value ?? cell.textContent.trim());
 }
 
-/** The number of a value; text where it is none, NaN where there is nothing. Infinity is written "inf" in the data. */
+/** The sort key of a value: a number if possible, else the text; NaN if empty. The data spell Infinity "inf". */
 function keyOf(value) {
   const text = String(value ?? "");
   if (text === "" || text === "nan") return NaN;
@@ -24,7 +24,7 @@ function keyOf(value) {
   return text === "-inf" ? -Infinity : Number.isNaN(Number(text)) ? text : Number(text);
 }
 
-/** Orders two keys; numbers before texts. Cells without a value are kept out of it. */
+/** Compares two sort keys, numbers before texts; NaN must be excluded before. */
 function compareKeys(left, right) {
   if (typeof left === "string" && typeof right === "string") return left.localeCompare(right, undefined, { numeric: true });
   if (typeof left === "string") return 1;
@@ -32,22 +32,22 @@ function compareKeys(left, right) {
   return left === right ? 0 : left - right;
 }
 
-/** The headers of the columns: the last row of the head, beneath that of their groups. */
+/** The headers of the columns: the last row of the head, below the groups. */
 function headersOf(table) {
   return [...(table.tHead?.rows[table.tHead.rows.length - 1].cells ?? [])];
 }
 
-/** The parts of a table with measured rows: those that compete, then variants. */
+/** The bodies of a table with measured rows: competing models, then variants. */
 function measuredParts(table) {
   return [...table.tBodies].filter((body) => !body.matches(".heading, .published"));
 }
 
-/** What stands behind its key, sorted upwards or downwards; equals keep their order, what has no key ends last. */
+/** Sorts [key, item] pairs and returns the items; the sort is stable, and NaN keys come last. */
 function sortedByKey(keyed, upwards) {
   const filled = keyed.filter(([key]) => !Number.isNaN(key));
   const empty = keyed.filter(([key]) => Number.isNaN(key));
   filled.sort(([left], [right]) => (upwards ? compareKeys(left, right) : compareKeys(right, left)));
-  return [...filled, ...empty].map(([, thing]) => thing);
+  return [...filled, ...empty].map(([, item]) => item);
 }
 
 /** Sorts the rows of each part of a table by one column. */
@@ -62,7 +62,7 @@ function markSorted(table, column, upwards) {
   }
 }
 
-/** Lets every header of a table sort it: the best first, the other way with the next click. */
+/** Makes a table sortable by its headers: the best first, reversed by the next click. */
 function makeSortable(table, sort = sortRows) {
   for (const header of headersOf(table)) header.setAttribute("aria-sort", "none");
   table.addEventListener("click", (event) => {
@@ -73,7 +73,7 @@ function makeSortable(table, sort = sortRows) {
   });
 }
 
-/** Replaces the content of a table and keeps the order that its reader chose. Headers: [text, better] pairs. */
+/** Replaces the content of a table, but keeps the chosen order. Headers are [text, better] pairs. */
 function fillTable(table, headers, rows) {
   const sorted = headersOf(table).find((cell) => cell.ariaSort && cell.ariaSort !== "none");
   const cells = headers.map(([text, better]) =>
@@ -82,17 +82,17 @@ function fillTable(table, headers, rows) {
   if (sorted && sorted.cellIndex < headers.length) sortRows(table, sorted.cellIndex, sorted.ariaSort === "ascending");
 }
 
-/** A metric's value as it is printed in every table; what is not finite is text already. */
+/** Formats a value with the digits of its metric; non-finite values are strings already. */
 function printed(value, metric) {
   if (value === null || value === undefined) return "–";
   return typeof value === "string" ? value : value.toFixed(metric.digits);
 }
 
-/** The mean over samples; a value of the whole set is its own mean. */
+/** The mean over samples; a value of all samples is returned as it is. */
 function mean(values) {
   if (!Array.isArray(values)) return values ?? null;
-  const odd = values.find((value) => typeof value === "string");
-  return odd ?? values.reduce((sum, value) => sum + value, 0) / values.length;
+  const nonFinite = values.find((value) => typeof value === "string");
+  return nonFinite ?? values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 function scoreCell(value, metric, mark = null) {
@@ -104,7 +104,7 @@ function titleOf(metric) {
   return `${metric.title} ${["↓", "", "↑"][metric.direction + 1]}`.trimEnd();
 }
 
-/** The tag of the best of some values ("b"), as printed; none where all are equal. What is not finite never wins. */
+/** For each value "b" if it is the best as printed, else null; all null if all are equal. Non-finite values never win. */
 function bestMarks(values, metric) {
   const better = metric.direction;
   const numbers = values.map((value) => (better && typeof value === "number" ? better * Number(printed(value, metric)) : NaN));

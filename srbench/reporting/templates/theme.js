@@ -1,4 +1,4 @@
-// Light or dark: the button changes what the system says.
+// Light or dark colours: the button overrides the system's setting.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const themeButton = document.getElementById("theme");
 const themed = document.documentElement.dataset;

@@ -1,10 +1,10 @@
-// The windows: every image shows the same part of itself. Centre, zoom and divider are four CSS variables of the
-// viewer, so nothing can get out of step.
+// The viewer: all images show the same window. Centre, zoom and divider are CSS variables of the viewer, so images
+// cannot get out of step.
 
-const MAX_PIXEL = 64; // screen pixels an image's pixel may become
+const MAX_PIXEL = 64; // largest zoom, in screen pixels per image pixel
 
 class Viewer {
-  /** root: the element that carries the variables. stage: the large frame. changed: called after every move. */
+  /** root: the element with the CSS variables. stage: the large frame. changed: called after every move. */
   constructor(root, stage, divider, changed) {
     Object.assign(this, { root, stage, divider, changed, shown: stage, entered: null, x: 0.5, y: 0.5, zoom: 1, split: 0.5, width: 1 });
     this.gestures(stage);
@@ -14,7 +14,7 @@ class Viewer {
     document.addEventListener("pointerdown", (event) => this.entered?.contains(event.target) || this.leave());
   }
 
-  /** The frame that is looked at now: zoom is counted in its pixels. */
+  /** Sets the frame whose size defines the zoom. */
   showOn(frame) {
     this.observer.disconnect();
     this.shown = frame;
@@ -22,7 +22,7 @@ class Viewer {
     this.look(this.x, this.y, this.zoom);
   }
 
-  /** From a click on, the wheel zooms in this frame without a key; a click elsewhere or Escape ends that. */
+  /** Lets the wheel zoom in this frame without a key, until a click elsewhere or Escape. */
   enter(frame) {
     if (this.entered !== frame) this.leave();
     this.entered = frame;
@@ -34,30 +34,30 @@ class Viewer {
     this.entered = null;
   }
 
-  /** Size of the images in pixels, and how many of theirs one LR pixel covers. */
+  /** Sets the size of the images in pixels. */
   setImage(width, height) {
     this.width = width;
     this.root.style.setProperty("--aspect", width / height);
     this.place();
   }
 
-  /** Screen pixels that an image's pixel covers on the stage. */
+  /** Screen pixels per image pixel. */
   get pixel() {
     return (this.shown.getBoundingClientRect().width / this.width) * this.zoom * devicePixelRatio;
   }
 
-  /** The zoom, within its limits: from the whole image, or from its pixels where the frame is larger, to 64 a pixel. */
+  /** Clamps a zoom: at least the whole image (or 1:1 if that is smaller), at most 64 screen pixels per image pixel. */
   within(zoom) {
     const whole = this.pixel / this.zoom;
     return Math.min(Math.max(zoom, Math.min(1, 1 / whole)), Math.max(1, MAX_PIXEL / whole));
   }
 
-  /** Shows an image's pixel on so many of the screen, about the middle of the window. */
+  /** Zooms to a number of screen pixels per image pixel, about the centre of the window. */
   setPixel(count) {
     if (this.pixel) this.look(this.x, this.y, (count / this.pixel) * this.zoom);
   }
 
-  /** Shows the window around (x, y), shares of the image, kept inside it. */
+  /** Shows the window around (x, y), fractions of the image, moved to lie inside it. */
   look(x, y, zoom) {
     this.zoom = this.within(zoom);
     const margin = Math.min(0.5 / this.zoom, 0.5);
@@ -70,19 +70,19 @@ class Viewer {
   place() {
     for (const name of ["x", "y", "zoom"]) this.root.style.setProperty(`--${name}`, this[name]);
     this.root.classList.toggle("zoomed", this.zoom > 1);
-    // Pixels are shown as squares, except where squares would differ in size.
+    // Show pixels as squares, unless squares would differ in size.
     this.root.classList.toggle("smooth", this.pixel < 2 && Math.abs(this.pixel - 1) > 1e-3);
     document.getElementById("scale").value = `${Number(this.pixel.toPrecision(2))}×`;
   }
 
-  /** Zooms by a factor about a point given as shares of the frame. */
+  /** Zooms by a factor about a point, given as fractions of the frame. */
   zoomAbout(u, v, factor) {
     const [x, y] = [this.x + (u - 0.5) / this.zoom, this.y + (v - 0.5) / this.zoom];
     const zoom = this.within(this.zoom * factor);
     this.look(x - (u - 0.5) / zoom, y - (v - 0.5) / zoom, zoom);
   }
 
-  /** To the next power of two of screen pixels a pixel, up or down, about a point of the frame. */
+  /** Zooms in or out to the next power of two of screen pixels per image pixel, about a point of the frame. */
   step(up, u = 0.5, v = 0.5) {
     if (!this.pixel) return; // nothing is shown
     const power = Math.log2(this.pixel);
@@ -112,7 +112,7 @@ class Viewer {
     this.setSplit(places[event.key]);
   }
 
-  /** One pointer moves the window, or the divider where nothing is zoomed; two zoom; a double click zooms in and out. */
+  /** Handles pointers: one moves the window (or the divider if not zoomed), two zoom, a double click zooms in or out. */
   gestures(frame) {
     const pointers = new Map();
     let onDivider = false;
@@ -144,7 +144,7 @@ class Viewer {
     frame.addEventListener("pointercancel", release);
     frame.addEventListener("wheel", (event) => {
       const hasKey = event.ctrlKey || event.metaKey;
-      if (!hasKey && this.entered !== frame) return; // it scrolls the page
+      if (!hasKey && this.entered !== frame) return; // let the page scroll
       event.preventDefault();
       this.zoomAbout(...shares(event), Math.exp(-event.deltaY * (hasKey ? 0.005 : 0.002)));
     }, { passive: false });

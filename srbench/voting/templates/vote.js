@@ -12,14 +12,14 @@ const LARGEST_ZOOM = 16; // screen pixels per pixel
 const choices = [...document.querySelectorAll("[data-choice]")];
 const frames = [...document.querySelectorAll(".frame")];
 
-let rater = decodeURIComponent(location.hash.slice(1)); // kept in the address, so that a reload goes on
+let rater = decodeURIComponent(location.hash.slice(1)); // in the address, so that a reload continues
 let question = null;
 let isBusy = true;
-let pixel = 1; // zoom: screen pixels per pixel
-let right = 0; // offset of the images from the centre of their frames, in pixels
+let pixel = 1; // zoom: screen pixels per image pixel
+let right = 0; // offset of the images from the centre of their frames, in image pixels
 let down = 0;
 
-/** The answer of the server as JSON. Throws an Error with the reason for a reader. */
+/** Fetches JSON from the server. Throws an Error whose message can be shown. */
 async function ask(address, request = {}) {
   let answer, facts;
   try {
@@ -41,7 +41,7 @@ function say(text) {
   $("message").textContent = text;
 }
 
-/** Takes no choice while the server or images are awaited. Buttons are not disabled, which would take their focus. */
+/** Blocks choices while waiting for the server or images. Disabling the buttons would take their focus. */
 function wait(isWaiting) {
   isBusy = isWaiting;
   $("vote").classList.toggle("waiting", isWaiting);
@@ -68,7 +68,7 @@ async function begin(name) {
   }
 }
 
-/** Shows a question once all its images are loaded, so that none is judged earlier than the other. */
+/** Shows a question once all its images are loaded, so that neither is seen first. */
 async function present(next) {
   question = next.id ? next : null;
   $("where").hidden = false;
@@ -116,7 +116,7 @@ async function choose(choice) {
   }
 }
 
-/** Zooms to the most whole screen pixels per pixel that fit into the frame, at least one. */
+/** Zooms to the largest integer number of screen pixels per image pixel that fits the frame, at least 1. */
 function fit() {
   const root = document.documentElement.style;
   const { width, height } = question;
@@ -131,7 +131,7 @@ function fit() {
   place();
 }
 
-/** Applies zoom and offset, which never move an edge of the images into a frame that they cover. */
+/** Applies zoom and offset, limited so that images larger than their frame always cover it. */
 function place() {
   if (!question) return;
   const box = frames[0].getBoundingClientRect();

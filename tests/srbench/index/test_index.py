@@ -213,7 +213,7 @@ def test_folders_without_runs_a_run_and_files_of_the_user_are_refused(site, comm
     done = command("index", site / "notes")
     assert (done.code, "no run in it" in done.err) == (1, True)
     done = command("index", site / "good")
-    assert (done.code, "give the folder that holds it" in done.err) == (1, True)
+    assert (done.code, "give its parent folder" in done.err) == (1, True)
 
 
 @pytest.mark.slow

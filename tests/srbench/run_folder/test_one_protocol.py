@@ -77,7 +77,10 @@ def test_a_replaced_image_that_one_model_alone_has_seen(finished, changed, model
     assert ("near", "a") in rows
     assert ("noisy", "a") not in rows
     assert command("report", finished).code == 0
-    assert "Left out, because code, weights or images have changed since" in (finished / "report" / "report.md").read_text()
+    assert (
+        "Left out, because code, weights or images have changed since"
+        in (finished / "report" / "report.md").read_text()
+    )
     assert verify(finished).holds
 
 

@@ -112,7 +112,7 @@ def test_votes_on_replaced_images_are_left_out(run, add_votes):
     assert f"{affected} votes left out: the run has since replaced an image." in remarks(result)
     pairs = run / "pairs.jsonl"
     pairs.write_text(pairs.read_text().replace(votes[0].question.reference.pixels, "0" * 64))
-    with pytest.raises(VotingError, match="no votes on its present images"):
+    with pytest.raises(VotingError, match="no votes on its current images"):
         tally(run)
 
 
