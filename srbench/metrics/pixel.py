@@ -121,7 +121,11 @@ WINDOWS = {
 
 
 def similarity_maps(
-    image: Tensor, reference: Tensor, window: SSIMWindow, negative: str = "kept", **changes: Any
+    image: Tensor,
+    reference: Tensor,
+    window: SSIMWindow,
+    negative: str = "kept",
+    **changes: Any,  # noqa: ANN401
 ) -> Array:
     """Return SSIM of every window inside two images (c, h, w) in 0..255: (c, h - side + 1, w - side + 1) float64.
 

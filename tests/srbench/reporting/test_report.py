@@ -144,8 +144,8 @@ def test_infinite_values_are_counted(write_run):
     rows = all_rows()
     rows["bicubic", None]["apple"] = {"psnr": [math.inf], "lpips": [0.4], "sigma": 0.0}
     text = report(write_run(rows))
-    assert "a value that is not finite (an image equal to HR has an infinite PSNR), left out of the mean" in text
-    assert "of that model and of all tests of that column: 1 of bicubic.\n" in text
+    assert "a non-finite value (an output equal to HR has an infinite PSNR) are left out of" in text
+    assert "mean and of all tests of that column: 1 of bicubic.\n" in text
     assert "Values are missing" not in text
     assert table_lines(text)["bicubic"][0] == "23.00"
 
@@ -193,7 +193,9 @@ def test_images_that_are_not_those_that_were_measured_are_not_shown_and_named(ru
     Image.new("RGB", (24, 24), (1, 2, 3)).save(run / "images" / "bicubic" / "daisy.png")
     (run / "images" / "hr" / "elm.png").write_bytes((run / "images" / "bicubic" / "elm.png").read_bytes())
     text = report(run)
-    assert "> Not shown, as they have changed since they were measured: bicubic/daisy.png, hr/elm.png.\n" in text
+    assert (
+        "> Not shown, because the files were changed after they were measured: bicubic/daisy.png, hr/elm.png.\n" in text
+    )
     sheet = np.asarray(Image.open(run / "report" / "strips" / "daisy.png"))
     assert sheet[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist() == [10, 120, 150, 250]
     assert not (run / "report" / "strips" / "elm.png").exists()
