@@ -1,112 +1,324 @@
-"""docs/explain.md, docs/python.md and docs/votes.md: what they show is run, and prints what stands there."""
+"""Pages of the documentation: commands and Python run in order, offline, in a folder like a fresh clone.
+
+Long commands are shortened by documented options. Downloads are replaced: photographs for Set5, a network of the same
+shapes for ESRGAN's. What needs files of others or hours is named below, with the reason; nothing else is left out.
+"""
 
 from __future__ import annotations
 
 import doctest
+import math
 import re
 import runpy
 import shlex
+import signal
+import subprocess
 import sys
+import threading
+import urllib.request
 from importlib import import_module
 from pathlib import Path
+from typing import get_args, get_type_hints
 
+import click
 import pytest
 import torch
+from record_runs import by_image, values_in
 
-import srbench
+import srbench as package
+from baselines.convert import rrdb_shapes
+from baselines.rrdb import RRDBConfig
+from srbench.cli.main import main
+from srbench.data.benchmark_sets import table as sets_table
+from srbench.data.benchmark_sets.table import find_set, pixels_digest
+from srbench.files.hashes import sha256_file
+from srbench.interfaces import MetricFacts
+from srbench.run_folder.manifest import read_manifest
+from srbench.weights import table as weights_table
+from srbench.weights.table import find_released
 
 ROOT = Path(__file__).parents[1]
-EXPLAIN, PYTHON, VOTES = (ROOT / "docs" / f"{name}.md" for name in ("explain", "python", "votes"))
+DOCS = ROOT / "docs"
+QUICK = ("README.md", "docs/data.md", "docs/index-of-runs.md", "docs/weights.md")
+SLOW = ("docs/command-line.md", "docs/latents.md", "docs/matrix.md", "docs/reviewers.md", "docs/training.md")
+"""Pages whose commands only have to succeed."""
+CHECKED = ("docs/add-your-own.md", "docs/explain.md", "docs/python.md", "docs/votes.md")
+"""Pages with a test of their own below."""
+PAGES_LEFT_OUT = {
+    "docs/index.md": "repeats the README",
+    "docs/protocols.md": "needs the benchmark datasets",
+    "docs/run-folder.md": "tests/srbench/run_folder/test_reading.py runs its Python",
+    "docs/scale.md": "several machines; tests/srbench/benchmark/engines runs the engines",
+    "docs/verify.md": "needs the run of the README; tests/srbench/benchmark/test_verify.py has the command",
+    "docs/zoo.md": "trains for hours",
+}
+SHORTENED = {
+    "run": ("--limit", "2", "--crop", "96", "--samples", "2"),
+    "run --models bicubic,rrdb,srflow --data set5,photos": ("--limit", "1", "--crop", "96", "--samples", "1"),
+    "run --models esrgan:esrgan-x4": ("--limit", "1", "--crop", "96"),
+    "train": ("--set", "training.steps=2", "--set", "training.batch=2"),
+}
+"""Options appended to a documented command, by its longest beginning here."""
+LEFT_OUT = {
+    r"pip |pytest -n": "installs, or runs the tests themselves",
+    r"torchrun |srbench train .*--device cuda": "needs GPUs; tests/trainings/test_job_script.py runs torchrun",
+    r"srbench train (esrgan|srflow-perceptual)": "its perceptual loss downloads VGG16",
+    r"srbench run --models srflow-perceptual:runs": "is trained by the command before",
+    r"srbench (train|run) .*data/celeba": "needs CelebA, and days",
+    r"srbench data prepare": "needs archives of gigabytes; tests/srbench/data/test_prepare.py prepares small ones",
+    r"srbench weights add srflow": "needs SRFlow's checkpoint; tests/srbench/models/test_official.py adds small ones",
+    r"srbench (convert|run --models srflow:)": "tests/srflow/checkpoints/test_convert.py has small ones",
+}
+"""Commands that are not run, by a pattern, and why."""
+
+
+def commands_in(text: str) -> list[str]:
+    """The commands of a shell block; continued lines are joined, ``&&`` is taken apart."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [part.strip() for line in lines for part in line.partition("#")[0].split("&&") if part.strip()]
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Language and text of each fenced block."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    return [command for kind, text in blocks(page) if kind == "sh" for command in commands_in(text)]
 
 
 @pytest.fixture
-def in_a_folder(tmp_path, monkeypatch):
-    """A folder with all that the pages name, to be written into, where weights of other networks are missing."""
-    for name in ("examples", "srbench"):
+def internet(monkeypatch, tmp_path):
+    """Set5's first address gives photographs, ESRGAN's a network of noise; the tables have their digests."""
+    names, files = find_set("set5").names, sorted((ROOT / "srbench" / "data" / "photos").glob("*.png"))
+    photos = dict(zip(names, files, strict=False))
+    checkpoint = tmp_path / "noise.pth"
+    torch.manual_seed(0)
+    shapes = rrdb_shapes(RRDBConfig.from_preset("df2k-x4"))
+    network = {
+        name: torch.randn(shape) / math.prod(shape[1:]) ** 0.5 if len(shape) > 1 else torch.zeros(shape)
+        for name, shape in shapes.items()
+    }
+    torch.save(network | {"conv_last.bias": torch.full((3,), 0.5)}, checkpoint)
+    answers = {find_set("set5").addresses[0].format(name=name): path for name, path in photos.items()}
+    answers[find_released("esrgan-x4").addresses[0]] = checkpoint
+
+    def download(address, part, title):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(answers[address].read_bytes())
+
+    for module in ("srbench.models.official", "srbench.data.benchmark_sets.fetch"):
+        monkeypatch.setattr(f"{module}.download", download)
+    digests = {
+        find_set("set5").pixels: pixels_digest(photos),
+        find_released("esrgan-x4").sha256: sha256_file(checkpoint),
+    }
+    for module in (sets_table, weights_table):
+        known = tmp_path / f"{module.__name__}.toml"
+        text = Path(module._TABLE).read_text()
+        for theirs, ours in digests.items():
+            text = text.replace(theirs, ours)
+        known.write_text(text)
+        monkeypatch.setattr(module, "_TABLE", known)
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A folder with the parts of a clone that the pages name, and the photographs that they prepare."""
+    for name in ("examples", "srbench", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
+    for name in ("train", "val"):
+        (tmp_path / "photographs" / name).mkdir(parents=True)
+        for photo in ("books.png", "dog.png"):
+            (tmp_path / "photographs" / name / photo).symlink_to(ROOT / "srbench" / "data" / "photos" / photo)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("SRBENCH_OFFLINE", "1")  # pyiqa would try addresses in vain for a minute
+    return tmp_path
 
 
-def executed(page):
-    """The names after every block of Python of a page, in order and in one namespace."""
-    names, text = {"__name__": "page"}, page.read_text()
-    for block in re.finditer(r"```python\n(.*?)```", text, re.DOTALL):
-        lines = "\n" * text[: block.start(1)].count("\n")  # faults have the line of the page
-        exec(compile(lines + block[1], str(page), "exec"), names)
-    return names
+@pytest.fixture
+def typed(srbench, clone, monkeypatch, heeded_interrupts):
+    """Run a documented command; returns what it prints."""
+
+    def call(command, shorten=False):
+        name, *arguments = shlex.split(command)
+        if name == "python":
+            monkeypatch.setattr(sys, "argv", arguments)
+            runpy.run_path(arguments[0], run_name="__main__")
+            return ""
+        if name == "pytest":
+            process = [sys.executable, "-m", name, *arguments]
+            done = subprocess.run(process, capture_output=True, text=True, timeout=600)
+            assert done.returncode == 0, done.stdout
+            return done.stdout
+        assert name == "srbench", command
+        if arguments[0] in ("view", "explore"):
+            return serves(arguments)
+        beginnings = [beginning for beginning in SHORTENED if shorten and " ".join(arguments).startswith(beginning)]
+        done = srbench(*arguments, *(SHORTENED[max(beginnings, key=len)] if beginnings else ()))
+        assert done.exit_code == 0, f"{command}\n{done.output}"
+        return done.stdout
+
+    return call
 
 
-def without_suites(text):
-    """The text without the names of suites, to which each new one would add its own, and what follows a value."""
-    text = re.sub(r"--suite .*", "--suite", text)
-    return re.sub(r"(?<=\))  --metrics \S+", "", text)
+def serves(arguments: list[str]) -> str:
+    """The command prints an address, answers there, and ends by Ctrl-C."""
+    code = "from srbench.cli.main import main; main(prog_name='srbench')"
+    command = [sys.executable, "-c", code, *arguments, "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        late = threading.Timer(600, process.kill)
+        late.start()
+        try:
+            [address] = re.findall(r"http://\S+", process.stdout.readline())
+            with urllib.request.urlopen(address, timeout=300) as page:
+                assert b"</html>" in page.read()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(300) in (0, 130)
+        finally:
+            late.cancel()
+            process.kill()
+    return address
 
 
-def test_explain(srbench, in_a_folder, capsys):
-    text, shown = EXPLAIN.read_text(), 0
-    for commands, output in re.findall(r"```sh\n(.*?)```(?:\n+```text\n(.*?)```)?", text, re.DOTALL):
-        for command in commands.strip().splitlines():
-            done = srbench(*shlex.split(command)[1:])
-            assert done.exit_code == 0, done.output
-        if output:
-            shown += 1
-            assert without_suites(done.stdout) == without_suites(output)
-    assert shown == 3
-    best = executed(EXPLAIN)["best"]
+@pytest.mark.filterwarnings("default:left out of the table")  # metrics whose weights are not here
+@pytest.mark.parametrize("page", [*QUICK, *(pytest.param(page, marks=pytest.mark.slow) for page in SLOW)])
+def test_the_commands_of_a_page_run_in_order(page, typed, internet):
+    assert commands(page)
+    for command in commands(page):
+        if not any(re.match(pattern, command) for pattern in LEFT_OUT):
+            typed(command, shorten=True)
+
+
+def test_every_page_is_run_or_left_out_for_a_reason():
+    pages = [str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *DOCS.glob("*.md")]]
+    assert {page for page in pages if commands(page)} <= {*QUICK, *SLOW, *CHECKED, *PAGES_LEFT_OUT}
+    documented = [command for page in (*QUICK, *SLOW) for command in commands(page)]
+    for pattern in LEFT_OUT:
+        assert any(re.match(pattern, command) for command in documented), pattern
+
+
+def worked_through(page: str, typed) -> tuple[dict, list[str]]:
+    """All blocks in order: files are written, commands and Python run; the names of Python, and what commands print.
+
+    A block of text after commands is the output of the last one.
+    """
+    names, said, before = {"__name__": "page"}, [], ""
+    for kind, text in blocks(page):
+        named = re.match(r"# (\S+\.(?:py|toml))\n", text)
+        if named:
+            Path(named[1]).write_text(text)
+        elif kind == "python":
+            exec(compile(text, page, "exec"), names)
+        elif kind == "sh":
+            said += [typed(command) for command in commands_in(text) if "--tally" in command or "vote" not in command]
+        elif kind == "text" and before == "sh":
+            same_but_for_digits(said[-1], text)
+        before = kind
+    return names, said
+
+
+def same_but_for_digits(found: str, shown: str) -> None:
+    """Equal words, without the names of suites; processors differ in the last digits of metrics."""
+    both = [re.sub(r"(?<=\))  --metrics \S+", "", re.sub(r"--suite .*", "--suite", text)) for text in (found, shown)]
+    words = [re.sub(r"\d+(\.\d+)?", "0", " ".join(text.split())) for text in both]
+    assert words[0] == words[1]
+    numbers = [[float(number) for number in re.findall(r"\d+(?:\.\d+)?", text)] for text in both]
+    assert numbers[0] == pytest.approx(numbers[1], abs=2)
+
+
+def test_explain(typed, capsys):
+    names, _ = worked_through("docs/explain.md", typed)
+    best, text = names["best"], (DOCS / "explain.md").read_text()
     assert "22.85 is PSNR on Y of BT.601" in capsys.readouterr().out
     assert best.protocol.text in text
     assert f"{best.value:.3f}" in text
 
 
-def test_python(in_a_folder, capsys):
-    names = executed(PYTHON)
+@pytest.mark.slow
+def test_votes(typed, capsys):
+    worked_through("docs/votes.md", typed)
+    assert "60 answers by a script" in capsys.readouterr().out
+
+
+def test_python(typed, capsys):
+    names, _ = worked_through("docs/python.md", typed)
     assert names["report"] == Path("runs/python/report/report.md")
     assert names["samples"].shape == (2, 3, 160, 160)
     torch.testing.assert_close(names["hr_again"], names["hr"], atol=1e-3, rtol=0)
     assert "2/2" in capsys.readouterr().out
+    text = (DOCS / "python.md").read_text()
+    assert all(f"srbench.{name}" in text for name in package.__all__ if name != "__version__")
+    assert all(f"`{name}`" in text for name in package.metrics.__all__)
 
 
-def test_the_python_page_and_the_package_list_the_same():
-    text = PYTHON.read_text()
-    assert all(f"srbench.{name}" in text for name in srbench.__all__ if name != "__version__")
-    assert all(f"`{name}`" in text for name in srbench.metrics.__all__)
+def test_add_your_own(typed, clone):
+    _, said = worked_through("docs/add-your-own.md", typed)
+    models = read_manifest(clone / "runs/net").models
+    assert [model.label for model in models] == ["bicubic", "Net-my_net"]
+    assert models[1].weights.sha256 == sha256_file(clone / "my_net.pth")
+    found = values_in(clone / "runs/model")
+    settings = [(setting.model, setting.temperature) for setting in read_manifest(clone / "runs/model").settings]
+    assert settings == [("bicubic", None), ("Bilinear", None), ("Noisy", 0.5), ("Noisy", 1.0)]
+    assert len(found) == 8, "on two images"
+    for (model, *_), by_metric in found.items():
+        assert set(by_metric) == {"psnr", "sigma", "mae"}
+        assert (by_metric["sigma"] > 0) == (model == "Noisy")
+    assert any("8 of 8 items sampled again" in text and text.endswith(": proven\n") for text in said)
+    stripes = by_image(clone / "runs/stripes", "bicubic")
+    assert stripes["wide"]["psnr"] > stripes["thin"]["psnr"]
+    made = read_manifest(clone / "runs/camera").protocol.lr
+    assert made.startswith("made from HR by camera@1: blur sigma 0.5..1.5 | downscale by area | noise sigma 0..5 grey")
+    suite = read_manifest(clone / "runs/suite")
+    assert suite.protocol.suite == "mine@1"
+    signatures = [metric.signature for metric in suite.metrics if not metric.signature.startswith("PYIQA")]
+    assert signatures == [
+        "PSNR|Y|round|crop4|v1",
+        "SSIM|RGB|round|gaussian11|crop5|v1",
+        "MAE|RGB|round|crop4|v1",
+    ]
+    hints = get_type_hints(MetricFacts)
+    assert all(
+        f'`"{value}"`' in (DOCS / "add-your-own.md").read_text()
+        for name in ("sees", "per")
+        for value in get_args(hints[name])
+    )
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "srbench.api",
-        "srbench.benchmark.explain.search",
-        "srbench.run_folder.reading",
-        "srbench.images.resize",
-        "srflow.model",
-    ],
-)
-def test_the_examples_of_the_python_api(name, monkeypatch):
-    """Examples of all modules but the metrics, which have a test beside their own."""
+DOCTESTS = ("api", "benchmark.explain.search", "run_folder.reading", "images.resize")
+
+
+@pytest.mark.parametrize("name", [*(f"srbench.{name}" for name in DOCTESTS), "srflow.model"])
+def test_the_examples_of_docstrings(name, monkeypatch):
+    """Those of the metrics are run beside their own tests."""
     monkeypatch.chdir(ROOT)
     found = doctest.testmod(import_module(name))
     assert found.attempted
     assert not found.failed
 
 
-def numbers(text):
-    """The text with its numbers apart: other processors change the last digits of metrics, hardly ever an answer."""
-    return re.sub(r"\d+(\.\d+)?", "0", " ".join(text.split())), [float(n) for n in re.findall(r"\d+(?:\.\d+)?", text)]
+PAPERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
+PAPERS += [*sorted(DOCS.glob("*.md")), *sorted((ROOT / "reports").glob("*/report/report.md"))]
 
 
-def test_votes(srbench, in_a_folder, monkeypatch, capsys):
-    [(commands, shown)] = re.findall(r"```sh\n([^`]*)```\n\n```text\n(.*?)```", VOTES.read_text(), re.DOTALL)
-    for command in commands.strip().splitlines():
-        program, *arguments = shlex.split(command)
-        if program == "python":
-            monkeypatch.setattr(sys, "argv", arguments)
-            runpy.run_path(str(ROOT / arguments[0]))
-            assert "60 answers by a script" in capsys.readouterr().out
-        else:
-            done = srbench(*arguments)
-            assert done.exit_code == 0, done.output
-    found, page = numbers(done.stdout), numbers(shown)
-    assert found[0] == page[0]
-    assert found[1] == pytest.approx(page[1], abs=2)
+def test_documented_commands_are_understood(monkeypatch):
+    """Names of commands and options, and the number of arguments; paths in examples need not exist."""
+    found = [(path, command) for path in PAPERS for command in commands(str(path.relative_to(ROOT)))]
+    found = [(path, command) for path, command in found if command.startswith("srbench ") and "$" not in command]
+    assert len(found) > 60
+    for path, command in found:
+        arguments, context = shlex.split(command)[1:], click.Context(main, info_name="srbench")
+        known = main.get_command(context, arguments[0])
+        assert known is not None, f"{path}: {command}"
+        for parameter in known.params:
+            if isinstance(parameter.type, click.Path):
+                monkeypatch.setattr(parameter.type, "exists", False)
+        known.make_context(arguments[0], arguments[1:], parent=context)
+
+
+def test_links_lead_somewhere():
+    for path in PAPERS:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path}: {target}"

@@ -12,8 +12,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import srbench
-from srbench.data.datasets import packaged_photos
 from srbench.interfaces import ImagePair
 from srbench.models.inference import Draw, upscale
 from srbench.models.loading import load_model
@@ -22,33 +20,15 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 
 
-@pytest.fixture
-def metric():
-    return runpy.run_path(str(EXAMPLES / "my_metric.py"))["MyMetric"]()
-
-
 def command_in(name: str) -> list[str]:
     """The arguments of the command in the docstring of an example."""
     first = (EXAMPLES / name).read_text().splitlines()[0]
     return re.search(r"srbench (run .*?)\.?(\"\"\"|$)", first)[1].split()
 
 
-@pytest.mark.parametrize(
-    ("name", "lines"), {"my_model": 40, "my_metric": 25, "my_dataset": 25, "diffusers_upscaler": 30}.items()
-)
-def test_short(name, lines):
-    assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= lines
-
-
-def test_the_example_metric_has_the_facts(metric):
-    facts = metric.facts
-    assert (facts.name, facts.title, facts.direction, facts.unit, facts.digits) == ("mae", "MAE", -1, "grey levels", 2)
-    assert "\n" not in facts.protocol
-    assert facts.signature.endswith("|v1")
-
-
-def test_the_example_metric_gives_the_right_numbers(metric):
+def test_the_example_metric_gives_the_right_numbers():
     """One channel of three 30 levels too bright is 10 levels on average."""
+    metric = runpy.run_path(str(EXAMPLES / "my_metric.py"))["MyMetric"]()
     hr = torch.full((3, 8, 8), 100 / 255)
     samples = torch.stack([hr, hr, torch.ones_like(hr)])
     samples[1, 0] += 30 / 255
@@ -71,16 +51,12 @@ def test_the_commands_in_the_examples(name, srbench, tmp_path, monkeypatch):
     assert srbench("verify", tmp_path / "run").exit_code == 0
 
 
-def test_the_example_dataset():
-    results = srbench.evaluate("bicubic", f"{EXAMPLES / 'my_dataset.py'}:MyDataset", scale=4, limit=1, metrics="psnr")
-    assert results.manifest.protocol.dataset == "upside-down"
-    assert results.manifest.images == tuple(packaged_photos(4))
-
-
 def test_the_tour(tmp_path):
     """Run as a script, as every cell in a notebook would be."""
     script = EXAMPLES / "tour.py"
-    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=600
+    )
     assert "6 of 6 items sampled again: proven" in done.stdout
     assert done.stdout.rstrip().endswith("report.md")
 

@@ -19,6 +19,7 @@ from srbench.cli.main import main
 pytest.importorskip("material", reason="the site needs the extra docs: pip install -e '.[docs]'")
 pytest.importorskip("mkdocstrings", reason="the site needs the extra docs: pip install -e '.[docs]'")
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 
 
