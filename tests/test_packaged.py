@@ -73,7 +73,6 @@ def test_photographs_decode():
             assert (image.format, image.mode, image.has_transparency_data) == ("PNG", "RGB", False)
             assert list(image.size) == [int(number) for number in row["box"].split(", ")[2:]]
             assert all(side % 8 == 0 and side >= 256 for side in image.size)
-            assert len(image.crop((0, 0, 128, 128)).getcolors(2**24)) > 500, row["file"]
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(4, 27.24), (8, 24.40)])
