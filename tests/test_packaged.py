@@ -323,3 +323,9 @@ def test_the_notice_names_every_file_of_parameters():
         assert "Copyright (c)" in after.partition("\n\n\n")[0], path
     assert "baselines/weights/" in NOTICE
     assert "srflow/weights/" in NOTICE
+
+
+def test_paths_in_the_notice_exist():
+    named = re.findall(r"\b(?:srbench|srflow|baselines|tools)/[\w./-]*\w", NOTICE)
+    assert len(named) > 5
+    assert [name for name in named if not (ROOT / name).exists()] == []
