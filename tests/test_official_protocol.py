@@ -7,10 +7,6 @@ PSNR of the result downscaled by the Python port of MATLAB's imresize, which rou
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import json
-import math
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,7 +20,6 @@ from record_runs import by_image
 from safetensors.torch import load_file
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "metrics.json").read_text())
 SIZES = {"cup": (64, 128), "spoon": (128, 64), "table": (72, 104)}
 """Height and width, multiples of 8; at 8x some LR sides are odd."""
 METRICS = ("psnr", "ssim", "lpips", "lr_psnr")
@@ -189,76 +184,3 @@ def test_numbers_between_and_beyond_the_levels_are_cut(bench, srbench, distance,
         assert np.array_equal(load(run / "images" / "Between" / f"{name}.png"), written)
         expected = official(bench.hr[name], bench.lr[name], written, bench.scale, distance)
         assert_official({metric: values[metric][0] for metric in METRICS}, expected)
-
-
-def golden_image(key):
-    """What a key of metrics.json names: ``coffee[:400,:600]_x4`` -> (400, 600, 3) uint8."""
-    if key.startswith("coffee"):
-        return skimage.data.coffee()[:400, :600]
-    whole = skimage.data.astronaut()
-    return whole if key.startswith("astronaut512") else whole[0:160, 150:310]
-
-
-@pytest.fixture(scope="module", params=[4, 8])
-def golden_run(request, srbench, tmp_path_factory):
-    """Bicubic, and HR itself, on the golden images of a scale; the folder of the run, and its golden entries."""
-    base, scale = tmp_path_factory.mktemp("golden"), request.param
-    entries = {}
-    for key, values in GOLDEN.items():
-        if key.endswith(f"_x{scale}"):
-            name = "".join(letter if letter.isalnum() else "-" for letter in key)
-            save(base / "images", name, golden_image(key))
-            entries[name] = values
-    models, data = f"bicubic,true={base / 'images'}", base / "images"
-    return measured(srbench, base / "run", "--models", models, "--scale", scale, "--data", data), entries
-
-
-def first(values, *names):
-    return next(values[name] for name in names if name in values)
-
-
-def test_golden_images_are_made_pixel_by_pixel(golden_run):
-    run, entries = golden_run
-    for name, values in entries.items():
-        for folder, key in (("hr", "sha1_hr"), ("lr", "sha1_lr"), ("bicubic", "sha1_sr")):
-            content = load(run / "images" / folder / f"{name}.png").tobytes()
-            assert hashlib.sha1(content).hexdigest()[:12] == values[key], (name, folder)
-
-
-def test_golden_bicubic(golden_run):
-    """Values of other programs: scikit-image, lpips, a port of imresize, NIQE and BRISQUE in float64, PIQE."""
-    run, entries = golden_run
-    found = by_image(run, "bicubic")
-    assert found.keys() == entries.keys()
-    for name, values in entries.items():
-        numbers = {metric: found[name][metric][0] for metric in (*METRICS, "niqe", "brisque", "pique")}
-        golden = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_alex", "lr_psnr": "lr_psnr", "pique": "piqe_sr"}
-        for metric, key in golden.items():
-            assert numbers[metric] == pytest.approx(values[key], abs=1e-3), (name, metric)
-        niqe = first(values, "niqe_snap_sr_mirror", "niqe_snap_sr")
-        assert numbers["niqe"] == pytest.approx(niqe, abs=1e-2), name
-        assert numbers["brisque"] == pytest.approx(values["brisque_snap_sr"], abs=1e-2), name
-        assert found[name]["sigma"] == 0
-
-
-def test_golden_photographs_themselves(golden_run):
-    """HR as its own result: infinite PSNR, no distance, and the naturalness of a photograph."""
-    run, entries = golden_run
-    for name, found in by_image(run, "true").items():
-        values = entries[name]
-        assert (found["psnr"], found["lr_psnr"], found["lpips"]) == (["inf"], ["inf"], [0])
-        assert found["ssim"] == pytest.approx([1])
-        assert found["niqe"] == pytest.approx([first(values, "niqe_snap_hr_mirror", "niqe_snap_hr")], abs=1e-2)
-        assert found["brisque"] == pytest.approx([values["brisque_snap_hr"]], abs=1e-2)
-        assert found["pique"] == pytest.approx([values["piqe_hr"]], abs=1e-3)
-
-
-def test_golden_table(golden_run):
-    run, entries = golden_run
-    found = {line["model"]: line for line in csv.DictReader((run / "report" / "table.csv").read_text().splitlines())}
-    assert [float(found["true"][metric]) for metric in ("psnr", "lr_psnr")] == [math.inf, math.inf]
-    assert float(found["bicubic"]["psnr"]) == pytest.approx(np.mean([v["psnr"] for v in entries.values()]), abs=1e-3)
-    assert found["bicubic"]["n"] == "2"
-    report = (run / "report" / "report.md").read_text()
-    note = next(line for line in report.splitlines() if line.startswith("> Images with a non-finite value"))
-    assert note.endswith(": 2 of true.")

@@ -66,13 +66,6 @@ def test_three_generations_of_names(scale):
     RRDBNet(config).load_state_dict(rrdb_from_official(tensors, config))
 
 
-def test_the_oldest_names_of_the_released_4x_network():
-    names = {oldest(name, FULL) for name in rrdb_shapes(FULL)}
-    assert {"model.0.weight", "model.1.sub.23.bias", "model.3.weight", "model.6.bias", "model.10.weight"} <= names
-    assert "model.1.sub.22.RDB3.conv5.0.weight" in names
-    assert "model.8.weight" in names
-
-
 @pytest.mark.parametrize("wrap", [lambda t: t, lambda t: {"params": t}, lambda t: {"params_ema": t}])
 def test_file_to_network(tmp_path, preset, wrap):
     tensors = official(RRDBConfig(4, 8, 4, 2))

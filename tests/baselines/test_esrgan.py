@@ -14,7 +14,7 @@ from baselines.presets import ESRGANPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.train import adversaries
 from baselines.vgg import LAYERS, PerceptualLoss, load_vgg
-from baselines.zoo import load_esrgan, load_rrdb
+from baselines.zoo import load_esrgan
 from srbench.files.config import ConfigError, load_preset
 from srbench.files.hashes import sha256_file
 from srbench.models.loading import load_model
@@ -159,11 +159,3 @@ def test_networks_between_rrdb_and_esrgan(tmp_path):
     saved(start, RRDBNet(config), "rrdb")
     with pytest.raises(WeightsError, match="were not found"):
         load_esrgan(4, end, 0.5)
-
-
-def test_the_packaged_networks_can_be_interpolated():
-    rrdb, esrgan, between = load_rrdb(8), load_esrgan(8), load_model("esrgan@0.7", 8, "cpu")
-    expected = 0.3 * rrdb.conv_last.weight + 0.7 * esrgan.conv_last.weight
-    torch.testing.assert_close(between.model.conv_last.weight, expected)
-    assert between.label == "esrgan-0.7"
-    assert between.weights.sha256 not in (rrdb.weights.sha256, esrgan.weights.sha256)

@@ -12,7 +12,6 @@ from flows import CONFIG, seeded
 from torch.autograd.functional import jacobian
 
 from baselines.rrdb import RRDBConfig
-from srbench.images.resize import downscale
 from srflow import SRFlow
 from srflow.affine import ActNorm, AffineNetwork
 from srflow.encoder import Encoder
@@ -181,35 +180,6 @@ def test_the_halo_of_a_chain_is_that_of_all_its_layers():
     assert build("chain of chains").halo == 2
 
 
-def test_layers_of_a_chain_one_after_the_other(layer):
-    x, condition = image(2), layer.condition(features(2))
-    expected, total = x, 0
-    for part in layer.layers():
-        assert not isinstance(part, Chain)
-        expected, log_det = part(expected, part.condition(features(2)))
-        total = total + log_det
-    found, log_det = layer(x, condition)
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(log_det, total)
-
-
-@pytest.mark.parametrize("name", [name for name in LAYERS if "chain" not in name and name != "step"])
-def test_retracing_gives_the_input_and_the_gradients_of_the_layer(name):
-    layer, x = build(name), image(2)
-    condition = layer.condition(features(2))
-    z, log_det = layer(x, condition)
-    found, again, log_det_again = layer.retrace(z.detach(), condition)
-    for ours, theirs in ((found, x), (again, z), (log_det_again, log_det)):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
-    leaf, weights, sources = x.clone().requires_grad_(), random(6, *z.shape), list(layer.parameters())
-    gradients = [
-        torch.autograd.grad((weights * outputs[0]).sum() + outputs[1].sum(), [start, *sources], retain_graph=True)
-        for start, outputs in ((leaf, layer(leaf, condition)), (found, (again, log_det_again)))
-    ]
-    for ours, theirs in zip(*gradients, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-9)
-
-
 def test_reversible(layer):
     """Without stored activations, the values and gradients of the layer."""
     flow, found = ConditionalFlow([Level(layer)]), []
@@ -312,36 +282,6 @@ def test_the_deviation_of_a_bounded_split_is_bounded():
     torch.nn.init.constant_(layer.prior.bias, 50.0)
     grown = layer.inverse(x)[:, CHANNELS // 2 :] - 50
     torch.testing.assert_close(grown, x[:, CHANNELS // 2 :] * torch.exp(torch.tensor(2.0, dtype=torch.float64)))
-
-
-def with_a_new_layer():
-    """4x: three levels, the new layer among those of SRFlow and alone in a level."""
-    torch.manual_seed(0)
-    usual = ConditionalFlow.from_config(CONFIG).levels
-    first = Level(Squeeze(), Shear(8), next(iter(usual[0].steps)), Shear(8), Split(12))
-    second = Level(Squeeze(), Chain(Shear(8), Shear(8)))
-    return SRFlow(CONFIG, ConditionalFlow([first, second, Level(*usual[2])]))
-
-
-def test_a_new_layer_trains_reverses_tiles_and_samples():
-    model = with_a_new_layer().double()
-    hr = torch.rand((2, 3, 32, 24), generator=seeded(8), dtype=torch.float64)
-    lr = downscale(hr, 4)
-    model.initialize(hr, lr)
-    optimizer, losses = torch.optim.Adam(model.parameters(), 3e-3), []
-    for model.reversible in [False, True] * 10:
-        optimizer.zero_grad()
-        losses.append(model(hr, lr).mean())
-        losses[-1].backward()
-        optimizer.step()
-    assert losses[-1] < losses[0] - 0.05
-    model.eval()
-    given = model.given(lr)
-    torch.testing.assert_close(given.decode(given.encode(hr)[0]), hr, rtol=0, atol=1e-9)
-    tall = torch.rand((3, 40, 6), generator=seeded(0), dtype=torch.float64)
-    whole, tiled = (model.sample(tall, 2, generator=seeded(0), tile=tile) for tile in (None, 5))
-    assert whole.std() > 0.05
-    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-10)
 
 
 def test_a_flow_of_ones_own_may_split_at_every_level_but_the_last():

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from baselines.rrdb import RRDBConfig, RRDBNet
+from baselines.rrdb import RRDBConfig
 from srflow.encoder import Encoder
 
 FEATURES, GROWTH, BLOCKS = 6, 3, 3
@@ -91,20 +91,6 @@ def test_stacked_blocks_in_the_order_of_the_configuration(stacked):
         for place, block in enumerate(stacked):
             found = own.stacked[:, place * FEATURES : (place + 1) * FEATURES]
             torch.testing.assert_close(found, written.blocks[block])
-
-
-@pytest.mark.parametrize("scale", [2, 4, 8])
-def test_weights_are_those_of_an_rrdb_network(scale):
-    """All but the last upscaling, which would be as large as HR, and what follows it."""
-    encoder = build(scale)
-    network = RRDBNet(encoder.config)
-    ours, theirs = encoder.state_dict(), network.state_dict()
-    assert ours.keys() < theirs.keys()
-    assert len(encoder.conv_up) == len(network.conv_up) - 1
-    encoder.load_state_dict({name: tensor.double() for name, tensor in theirs.items() if name in ours})
-    lr = image(4, 4)
-    trunk, _ = network.double().trunk(lr)
-    torch.testing.assert_close(encoder(lr)[-2].own, trunk)
 
 
 def test_the_layout_in_memory_does_not_matter():

@@ -1,17 +1,13 @@
 """The whole flow: inverse, Jacobian, likelihood, sampling, sizes."""
 
 import math
-from fractions import Fraction
 
 import pytest
 import torch
-import torch.nn.functional as F
 from flows import pair, small_flow
 from torch.autograd.functional import jacobian
 
 from srflow import SRFlow
-from srflow.compute.convolution import channels_last
-from srflow.features import FeatureConvolution, Features, FeatureSize
 from srflow.frame import ImageSizeError
 
 
@@ -56,31 +52,9 @@ def test_log_prob_is_the_change_of_variables():
     torch.testing.assert_close(model(hr, lr), model.given(lr).nll(hr))
 
 
-def test_images_of_a_batch_do_not_meet():
-    model = small_flow(4).double()
-    hr, lr = pair(4, 4, 2)
-    together = model.given(lr).nll(hr)
-    torch.testing.assert_close(together, torch.cat([model.given(lr[i : i + 1]).nll(hr[i : i + 1]) for i in range(2)]))
-
-
 def test_sizes_that_do_not_belong_together_are_refused():
     with pytest.raises(ImageSizeError, match=r"HR 16x16 does not match LR 6x4.*24x16"):
         small_flow(4).given(torch.rand(1, 3, 4, 6)).encode(torch.rand(1, 3, 16, 16))
-
-
-@pytest.mark.parametrize("upscaling", ["1/2", "1", "2", "4"])
-def test_a_feature_convolution_equals_one_of_everything(upscaling):
-    """Own features and nearest-resized stack side by side, as the paper's figure has it."""
-    factor = Fraction(upscaling)
-    convolution = FeatureConvolution(FeatureSize(3, 4, factor), width=2).double()
-    scale, bias = torch.rand(2, 1, 1, 1, dtype=torch.float64) + 0.5, torch.randn(2, dtype=torch.float64)
-    stacked = channels_last(torch.randn(2, 4, 4, 6, dtype=torch.float64))
-    own = channels_last(torch.randn(2, 3, int(4 * factor), int(6 * factor), dtype=torch.float64))
-    everything = torch.cat([own, F.interpolate(stacked, own.shape[-2:])], 1)
-    weight = torch.cat([convolution.own, convolution.stacked], 1)
-    expected = F.conv2d(everything, weight, padding=1) * scale.view(-1, 1, 1) + bias[:, None, None]
-    found = convolution.convolve(Features(own, stacked), *convolution.folded(scale, bias))
-    torch.testing.assert_close(found, expected)
 
 
 def test_a_sample_does_not_depend_on_the_threads():

@@ -6,7 +6,6 @@ import flows
 import pytest
 import torch
 
-from srflow.frame import pad_to_even
 from srflow.model import SRFlow
 from srflow.value_range import bounded, unbounded
 
@@ -72,12 +71,3 @@ def test_the_density_counts_it(model):
     plain = model.given(lr[None], gradients=True).nll(hr)
     model.reversible = True
     torch.testing.assert_close(model(hr, lr[None]), plain)
-
-
-def test_the_density_of_an_odd_image_is_that_of_the_extended_one():
-    torch.manual_seed(0)
-    model = SRFlow(CONFIG).double().eval()
-    lr = torch.rand(3, 3, 5, dtype=torch.float64)
-    hr = torch.rand(1, 3, 12, 20, dtype=torch.float64) * 1.06 - 0.03
-    extended = model.given(pad_to_even(lr[None], 1)[0]).log_prob(pad_to_even(hr, 4))
-    torch.testing.assert_close(model.given(lr).log_prob(hr), extended)

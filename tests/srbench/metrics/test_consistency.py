@@ -20,24 +20,6 @@ def test_against_scikit_image(coffee, samples, scale):
     assert LRPSNR()(samples, pair).tolist() == pytest.approx(wanted, abs=1e-9)
 
 
-def test_floor_costs_consistency(coffee):
-    """Half a level darker on average is what the official protocol measures: about 51 dB at best."""
-    generator = torch.Generator().manual_seed(5)
-    between_levels = coffee.hr + torch.rand(3, 192, 288, generator=generator) / 255 - 0.5 / 255
-    value = LRPSNR()(between_levels.clamp(0, 1)[None], coffee).item()
-    assert 48 < value < 54
-
-
-def test_only_the_lr_content_counts(coffee):
-    """Detail above the LR image's resolution changes PSNR much and LR-PSNR little."""
-    checkerboard = torch.ones(192, 288)
-    checkerboard[::2, ::2] = checkerboard[1::2, 1::2] = -1
-    textured = (coffee.hr * 0.6 + 0.2 + checkerboard * 0.08)[None]
-    pair = ImagePair("coffee", coffee.lr * 0.6 + 0.2, coffee.hr * 0.6 + 0.2)
-    assert LRPSNR()(textured, pair).item() > 45
-    assert LRPSNR()(textured + 0.08, pair).item() < 25
-
-
 @pytest.mark.parametrize("lr_size", [(48, 71), (47, 72), (96, 72), (200, 288)])
 def test_sizes_that_do_not_fit(coffee, lr_size):
     pair = ImagePair("coffee", torch.zeros(3, *lr_size), coffee.hr)

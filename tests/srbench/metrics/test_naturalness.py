@@ -71,43 +71,6 @@ def test_pique_against_pyiqa(plain):
     assert measure(PIQUE, plain) == pytest.approx(foreign, abs=1e-3)
 
 
-def pique_block_by_block(image: np.ndarray) -> float:
-    """The algorithm once more, one block and one segment at a time, column numbers as in MATLAB."""
-    stretched = np.floor(255 * (image / image.max()) + 0.5)
-    field = contrast_normalised(stretched, "nearest")
-    total, active = 0.0, 0
-    for top in range(0, field.shape[0], 16):
-        for left in range(0, field.shape[1], 16):
-            block = field[top : top + 16, left : left + 16]
-            variance = np.var(block, ddof=1)
-            if variance <= 0.1:
-                continue
-            active += 1
-            edges = (block[0, :], block[:, 15], block[15, :], block[:, 0])
-            segments = [edge[start : start + 6] for edge in edges for start in range(11)]
-            if min(np.std(segment, ddof=1) for segment in segments) < 0.1:
-                total += 1 - variance
-            columns = [list(block.T)[number - 1] for number in (1, 2, 3, 4, 5, 6, 7, 9, 11, 12, 13, 14, 15, 16)]
-            ratio = np.std(block[:, 7:9], ddof=1) / np.std(columns, ddof=1)
-            sigma = np.sqrt(variance)
-            if sigma > 2 * abs(sigma - ratio) / max(sigma, ratio):
-                total += variance
-    return 100 * (total + 1) / (active + 1)
-
-
-@pytest.mark.parametrize("noise", [0, 12, 40])
-def test_pique_block_by_block(noise):
-    image = skimage.data.camera()[100:260, 180:340].astype(np.float64)
-    image = (image + RANDOM.normal(0, 1, image.shape) * noise).clip(0, 255).round()
-    assert measure(PIQUE, image) == pytest.approx(pique_block_by_block(image), abs=1e-9)
-
-
-def test_pique_mirrors_to_whole_blocks():
-    image = skimage.data.camera()[100:250, 180:343]
-    padded = np.pad(image, ((0, 10), (0, 13)), mode="symmetric")
-    assert measure(PIQUE, image) == pytest.approx(measure(PIQUE, padded), abs=1e-9)
-
-
 def test_pique_stretches_to_the_brightest_pixel():
     image = skimage.data.camera()[100:260, 180:340].astype(np.float64) // 4
     stretched = np.floor(255 * image / image.max() + 0.5)
@@ -154,19 +117,6 @@ def test_niqe_takes_two_blocks_as_they_are(size):
     assert measure(NIQE, larger) == measure(NIQE, exact)
 
 
-def test_niqe_is_zero_for_the_model_itself(monkeypatch):
-    """Blocks with the model's own mean and any covariance have distance 0."""
-    mean = packaged("niqe_live_fp64")["mu_prisparam"].numpy()
-    spread = RANDOM.standard_normal((20, 36))
-    spread = np.concatenate([spread, -spread])
-    monkeypatch.setattr(naturalness, "_niqe_features", lambda image: mean + spread)
-    assert measure(NIQE, np.zeros((96, 192))) == pytest.approx(0, abs=1e-6)
-    monkeypatch.setattr(naturalness, "_niqe_features", lambda image: mean + spread + 1)
-    covariance = (packaged("niqe_live_fp64")["cov_prisparam"].numpy() + np.cov(spread, rowvar=False)) / 2
-    wanted = np.sqrt(np.ones(36) @ np.linalg.solve(covariance, np.ones(36)))
-    assert measure(NIQE, np.zeros((96, 192))) == pytest.approx(wanted, rel=1e-6)
-
-
 def test_niqe_blocks_without_a_fit_are_left_out(monkeypatch):
     """A feature that is missing in one block: the other features of it still enter the mean, as in LIVE's code."""
     features = RANDOM.standard_normal((6, 36))
@@ -202,25 +152,3 @@ def test_brisque_is_not_clipped():
     assert measure(BRISQUE, RANDOM.integers(0, 256, (128, 128))) > 100
     clean = skimage.data.astronaut()[:, :, 1]
     assert measure(BRISQUE, clean) < 10
-
-
-def test_brisque_kernel_by_hand(monkeypatch):
-    """Features on a support vector give a kernel of 1 there; the sum is written out."""
-    model = {key: value.numpy() for key, value in packaged("brisque_live_fp64").items()}
-    vector = model["sv"][3]
-    low, high = model["feature_minimum"], model["feature_maximum"]
-    monkeypatch.setattr(naturalness, "_brisque_features", lambda image: low + (vector + 1) / 2 * (high - low))
-    wanted = 153.591
-    for coefficient, support in zip(model["sv_coef"], model["sv"], strict=True):
-        wanted += coefficient * np.exp(-0.05 * ((support - vector) ** 2).sum())
-    assert measure(BRISQUE, np.zeros((64, 64))) == pytest.approx(wanted, abs=1e-8)
-
-
-@pytest.mark.parametrize("metric", [BRISQUE, PIQUE])
-def test_grey_is_all_that_counts(metric):
-    """Two colours of one grey level are one image to these metrics."""
-    texture = RANDOM.integers(0, 2, (96, 96, 1)) * 60
-    one, other = np.array([120, 60, 30]), np.array([60, 91, 28])
-    levels = [grey(torch.tensor(colour, dtype=torch.uint8).view(3, 1, 1)).item() for colour in (one, other)]
-    assert levels[0] == levels[1]
-    assert measure(metric, texture + one) == pytest.approx(measure(metric, texture + other), abs=1e-9)

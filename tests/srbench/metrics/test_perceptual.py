@@ -6,7 +6,7 @@ import torch
 
 from srbench.images.io import quantize_floor
 from srbench.interfaces import ImagePair
-from srbench.metrics import MetricError, lpips_network
+from srbench.metrics import MetricError
 from srbench.metrics.perceptual import LPIPS
 
 
@@ -35,16 +35,6 @@ def test_maps_against_the_lpips_package(coffee, samples, lpips_package, monkeypa
     metric = LPIPS()
     torch.testing.assert_close(metric.maps(images, hr), wanted, atol=1e-5, rtol=0)
     assert torch.equal(metric.map(images, ImagePair("a", hr, hr)), metric.maps(images, hr)[0])
-
-
-def test_features_of_the_hr_image_are_computed_once_for_all_samples(coffee, samples, monkeypatch):
-    seen = []
-    original = lpips_network.Network.features
-    monkeypatch.setattr(
-        lpips_network.Network, "features", lambda self, image: seen.append(image) or original(self, image)
-    )
-    LPIPS()(samples, coffee)
-    assert len(seen) == 4
 
 
 def test_another_hr_image_has_its_own_features(coffee, samples):

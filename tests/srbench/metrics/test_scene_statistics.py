@@ -19,11 +19,6 @@ from srbench.metrics.scene_statistics import (
 RANDOM = np.random.default_rng(11)
 
 
-def test_grey_keeps_grey_images():
-    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 256)
-    assert grey(levels.expand(3, 1, 256)).tolist() == [list(range(256))]
-
-
 @pytest.mark.parametrize(
     ("colour", "value"), [((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29), ((10, 200, 30), 124)]
 )
@@ -94,24 +89,6 @@ def test_fits_find_the_distribution_they_are_shown(shape):
     assert fit.shape == pytest.approx(shape, rel=0.05)
     assert (left, right) == (pytest.approx(2, rel=0.05), pytest.approx(1, rel=0.05))
     assert fit.mean == pytest.approx(skewed.mean(), rel=0.1)
-
-
-def test_the_fitted_shape_is_the_nearest_on_the_grid():
-    """Against a search over the whole grid, for blocks of many kinds at once."""
-    blocks = RANDOM.standard_normal((40, 12, 12)) * np.linspace(0.1, 5, 40)[:, None, None]
-    blocks = np.sign(blocks) * np.abs(blocks) ** np.linspace(0.3, 3, 40)[:, None, None] + 0.01
-    fit = fit_asymmetric(blocks)
-    shapes = np.arange(0.2, 10.0005, 0.001)
-    moments = gamma(2 / shapes) ** 2 / (gamma(1 / shapes) * gamma(3 / shapes))
-    for index, block in enumerate(blocks):
-        left = np.sqrt((block[block < 0] ** 2).mean())
-        right = np.sqrt((block[block > 0] ** 2).mean())
-        skew = left / right
-        ratio = np.abs(block).mean() ** 2 / (block**2).mean()
-        wanted = ratio * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
-        assert fit.deviations[0][index] == pytest.approx(left)
-        assert fit.deviations[1][index] == pytest.approx(right)
-        assert fit.shape[index] == pytest.approx(shapes[np.abs(moments - wanted).argmin()], abs=1e-9)
 
 
 def test_nothing_is_fitted_where_nothing_varies():

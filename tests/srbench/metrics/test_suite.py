@@ -28,7 +28,6 @@ from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.suite import Suite, open_metrics, read_suite, suite_names
 from srbench.reporting import ReportError
 from srbench.reporting.measurements import read_runs
-from srbench.reporting.report import write_report
 from srbench.reporting.scores import scores_of
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
@@ -190,16 +189,6 @@ def test_a_metric_added_later_means_what_the_suite_says(classic):
     ]
     score_run(folder, ("psnr+border=4",))
     assert [one.name for one in read_manifest(folder).metrics] == ["psnr", "ssim", "lr_psnr", "psnr_border_4"]
-
-
-def test_every_table_names_its_suite(classic):
-    folder = run(classic).folder
-    write_report([folder])
-    for name in ("report.md", "report.html", "table.tex", "table.csv", "rows.csv"):
-        assert "classic-y@1" in (folder / "report" / name).read_text(), name
-    header, line = (folder / "report" / "table.csv").read_text().splitlines()
-    assert header.startswith("model,temperature,family,competes,psnr,ssim,n,")
-    assert "PSNR|Y|round|crop(scale)|v1" in line
 
 
 def test_a_suite_of_ones_own(photos, models, tmp_path):

@@ -221,12 +221,6 @@ def test_what_does_not_fit_is_named(net, made, tmp_path, name):
     assert len(str(caught.value).replace(str(tmp_path), "")) < 400
 
 
-def test_the_function_that_the_message_asks_for(net, made, tmp_path):
-    torch.save(made("EDSR", 2, features=16).state_dict(), tmp_path / "mynet.pth")
-    loaded = load_model(f"mine={net}:wide:{tmp_path}/mynet.pth+consistent", 2, "cpu")
-    assert (loaded.label, loaded.projected) == ("mine", True)
-
-
 def test_code_that_loads_its_weights_gets_the_path(net, made, tmp_path):
     network = made("EDSR", 2)
     torch.save({"mine": network.state_dict()}, tmp_path / "mynet.pth")
@@ -248,16 +242,6 @@ def test_code_that_loads_its_weights_gets_the_path(net, made, tmp_path):
 def test_names_that_lead_on(net, text, says):
     with pytest.raises(SRBenchError, match=says):
         load_model(text.format(net=net), 2, "cpu")
-
-
-def test_a_checkpoint_alone_leads_to_its_code(tmp_path, made):
-    pytest.importorskip("spandrel", reason="needs sr-bench[zoo]")
-    path = tmp_path / "mynet.pth"
-    torch.save(made("EDSR", 2).state_dict(), path)
-    with pytest.raises(
-        SRBenchError, match=f"no architecture in it; name the code of the network too, net.py:Net:{path}"
-    ):
-        load_model(str(path), 2, "cpu")
 
 
 def test_from_python(net, made, tmp_path):

@@ -8,7 +8,6 @@ import torch
 from srbench.metrics.loading import open_metric
 from srbench.models.loading import load_model, wrap_model
 from srbench.plugins import PluginError
-from srbench.plugins.registry import load_dataset
 
 MODEL = """
 import os
@@ -103,16 +102,6 @@ def test_plugins_of_a_folder_do_not_count_for_each_other(tmp_path, new_process):
     new_process()
     backward = [load_model(name, 2, "cpu").digest for name in reversed(names)]
     assert forward == backward[::-1]
-
-
-def test_a_module_that_a_dataset_has_imported_before(tmp_path, new_process):
-    write(tmp_path, FILES | {"gain.txt": "1.0", "my.py": model("import srtest_reader")})
-    write(tmp_path, {"data.py": "import srtest_reader\n\n\ndef data(scale): ...\n"})
-    new_process()
-    load_dataset(f"{tmp_path / 'data.py'}:data", 2)
-    after = load_model(f"{tmp_path / 'my.py'}:Model", 2, "cpu").digest
-    new_process()
-    assert load_model(f"{tmp_path / 'my.py'}:Model", 2, "cpu").digest == after
 
 
 def test_a_folder_that_was_moved(tmp_path, new_process):

@@ -30,11 +30,6 @@ def test_noise_has_no_grid_and_lines_have_one_where_they_lie(period):
     torch.testing.assert_close(columns.mean(), torch.tensor(1.0))
 
 
-def test_a_grid_is_as_strong_in_dim_images():
-    image = 0.2 * noise(batch=8) + lines(8, 8) + 0.3
-    torch.testing.assert_close(edges_on_grid(image, 8), edges_on_grid(image * 0.5, 8), atol=0.05, rtol=0)
-
-
 def test_a_shared_grid_is_none_and_descending_removes_one():
     windows = 0.2 * noise(batch=8) + lines(8, 8) + 0.3
     assert grid_difference(windows, windows, 8) == 0
