@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
 from contextlib import ExitStack
 from urllib.parse import urlencode
 
@@ -95,57 +92,6 @@ def corner(tmp_path_factory, srbench, draw_image):
     assert done.exit_code == 0, done.output
     write_report([base / "run"], ["html"], base / "sent", single_file=True)
     return base
-
-
-SLOW = """
-import itertools
-import time
-from pathlib import Path
-
-import torch
-
-TURNS = Path(__file__).parent / "turns"
-
-
-class Slow:
-    scale = 4
-    calls = itertools.count()
-
-    def __call__(self, lr):
-        number = next(self.calls)
-        while number > len(TURNS.read_bytes()):
-            time.sleep(0.01)
-        return torch.nn.functional.interpolate(lr, scale_factor=4)
-"""
-
-
-@pytest.fixture
-def slow_run(tmp_path, draw_image):
-    """A run of 40 images at work in a process of its own, and what lets so many images be sampled."""
-    for number in range(40):
-        write_png(tmp_path / "photos" / f"{number:02}.png", draw_image(number, 16, 24))
-    (tmp_path / "slow.py").write_text(SLOW)
-    run, turns, log = tmp_path / "run", tmp_path / "turns", tmp_path / "log"
-
-    def let(images):
-        turns.write_bytes(b"." * images)
-
-    let(4)
-    options = ["--models", f"{tmp_path / 'slow.py'}:Slow", "--scale", 4, "--metrics", "psnr,ssim", "--workers", 1]
-    command = [sys.executable, "-m", "srbench", "run", *options, "--data", tmp_path / "photos", "--out", run]
-    with log.open("w") as output:
-        process = subprocess.Popen(list(map(str, command)), stdout=output, stderr=subprocess.STDOUT)
-    try:
-        end = time.monotonic() + 200
-        while not (run / "rows.jsonl").exists():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        yield run, let, process
-    finally:
-        let(99)
-        process.wait(timeout=300)
-    assert process.returncode == 0, log.read_text()
 
 
 @pytest.fixture

@@ -2,30 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
-from srbench.reporting.measurements import read_runs
 from srbench.reporting.report import write_report
 from srbench.run_folder import records
 from srbench.run_folder.folder import RunFolder
-
-
-@pytest.mark.slow
-def test_reports_of_a_run_that_is_being_written(slow_run):
-    run, let, process = slow_run
-    counts = []
-    for turn in range(1, 4):
-        let(8 + 2 * turn)  # two more images, while the report is made
-        report = write_report([run])
-        counts.append(report.scores.lines[0].images)
-        text = report.files[0].read_text()
-        assert f"> Not all of the 40 images are measured: Slow {counts[-1]}." in text
-        assert "Left out" not in text
-    assert process.poll() is None, "the run is still at work"
-    let(99)
-    process.wait(timeout=300)
-    assert counts == sorted(counts)
-    assert len(read_runs([run]).rows) == 40
 
 
 def test_a_state_in_the_middle_of_a_line_of_writing_is_consistent(make_run, monkeypatch):

@@ -195,15 +195,6 @@ def files_of_images():
     return image_files
 
 
-def test_the_report_of_a_run_is_refused_beside_edits(finished, command):
-    command("report", finished)
-    (finished / "report" / "report.md").write_text("my notes")
-    done = command("report", finished)
-    assert done.code == 1
-    assert done.err.startswith(f"srbench: {finished / 'report' / 'report.md'}: added or changed since srbench wrote ")
-    assert (finished / "report" / "report.md").read_text() == "my notes"
-
-
 def test_a_report_is_renewed_only_if_it_is_missing_or_older_than_the_records(finished, command):
     renew_report(finished)
     page = finished / "report" / "report.html"
@@ -236,10 +227,9 @@ def test_a_report_is_made_again_if_an_image_is_lost_or_comes_back(finished, comm
     assert strip.read_bytes() == drawn
 
 
-@pytest.mark.parametrize("out", [".", ".."])
-def test_a_folder_without_a_name_of_its_own_is_refused_too(finished, command, monkeypatch, out):
+def test_a_folder_without_a_name_of_its_own_is_refused_too(finished, command, monkeypatch):
     monkeypatch.chdir(finished / "images")
     before = everything(finished)
-    done = command("report", finished, "--out", out)
+    done = command("report", finished, "--out", "..")
     assert (done.code, "not made by srbench" in done.err) == (1, True)
     assert everything(finished) == before

@@ -46,11 +46,6 @@ def made(make_row):
     return call
 
 
-@pytest.fixture
-def table(made):
-    return made(METRICS)
-
-
 @pytest.mark.parametrize(
     ("name", "escaped"),
     [
@@ -64,31 +59,13 @@ def test_no_name_is_taken_for_an_argument_or_a_dash(name, escaped):
     assert escape(name) == escaped
 
 
-def test_marks_arrows_intervals_and_protocol(made):
-    table = made(METRICS, intervals=True)
-    lines = table.splitlines()
-    assert r"model & PSNR $\uparrow$ & LPIPS\_x $\downarrow$ \\" in lines
-    assert r"plain $\tau$=0.5 & \textbf{24.94} & 0.994 \\" in lines, "higher is better"
-    first = lines.index(next(line for line in lines if line.startswith(r"50\% of\_it")))
-    assert lines[first].endswith(r" & 21.94 & \textbf{0.694} \\"), "lower is better"
-    assert lines[first + 1].count("textendash") == 2
-    assert [line for line in lines if line.startswith("%")][1:] == ["% Signatures: PSNR|RGB_8, LPIPS-X|v1"]
-    assert r"\label{tab:my-photos-more-x8}" in lines
-    caption = next(line for line in lines if line.startswith(r"\caption"))
-    assert caption == (
-        r"\caption{Super-resolution $8\times$ on my\_photos \& more (8 images, the central 64 $\times$ 64 of each, LR made "
-        r"from HR), protocol srflow@1: means over images with 95\,\% intervals (BCa bootstrap, from 6 images on), in bold "
-        r"the best and all that are not significantly worse (paired permutation test, Holm, $p < 0.05$).}"
-    )
-
-
-def test_without_intervals_a_row_is_a_line(table, made):
-    lines = table.splitlines()
-    rows = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
-    assert len(rows) == len(NAMES)
-    assert r"\label{tab:my-photos-more-x8}" in lines
-    assert "scriptsize" not in table
-    assert "resizebox" not in table
+def test_tables(made, snapshot):
+    """Higher PSNR and lower LPIPS are bold; signatures, caption and label; eight columns take a table of two columns."""
+    wide = [replace(metric, name=f"{metric.name}{k}") for metric in METRICS for k in range(4)]
+    narrow, with_intervals = made(METRICS), made(METRICS, intervals=True)
+    assert {"narrow": narrow, "with intervals": with_intervals, "wide": made(wide)} == snapshot
+    assert r"plain $\tau$=0.5 & \textbf{24.94} & 0.994 \\" in narrow, "higher is better"
+    assert r" & 21.94 & \textbf{0.694} \\" in narrow, "lower is better"
 
 
 @pytest.mark.parametrize(
@@ -105,13 +82,6 @@ def test_without_intervals_a_row_is_a_line(table, made):
 )
 def test_models_are_named_as_papers_do(label, shown):
     assert display_name(label) == shown
-
-
-def test_a_wide_table_takes_both_columns_of_a_paper(made):
-    wide = made([replace(metric, name=f"{metric.name}{k}") for metric in METRICS for k in range(4)])
-    for text, environment in ((made(METRICS[:1]), "table"), (wide, "table*")):
-        assert f"\\begin{{{environment}}}" in text
-        assert f"\\end{{{environment}}}" in text
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")

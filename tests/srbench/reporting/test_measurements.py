@@ -11,9 +11,7 @@ from hypothesis import given, strategies
 
 from srbench.reporting import ReportError
 from srbench.reporting.measurements import read_runs
-from srbench.reporting.notes import notes_of
 from srbench.reporting.report import write_report
-from srbench.reporting.scores import scores_of
 
 ONE = {"a": (20.0, 0.5), "b": (30.0, 0.4)}
 OTHER = {"a": (21.0, 0.6), "b": (29.0, 0.3)}
@@ -147,14 +145,6 @@ def test_values_of_unlike_numbers_of_samples_are_refused(photos, models, command
     found = command("report", tmp_path / "2", tmp_path / "3", "--out", tmp_path / "both")
     assert found.code == 1
     assert "metrics: SIGMA|RGB|float|ddof1|v1|n2 against SIGMA|RGB|float|ddof1|v1|n3; report each" in found.err
-
-
-def test_samples_of_other_seeds_are_named(make_run, tmp_path):
-    for protocol, noted in (({"seed": 1}, ["Samples of different seeds: one 0, two 1."]), ({}, [])):
-        runs = [make_run("one", {("m", 0.5): ONE}), make_run("two", {("m", 0.8): ONE}, protocol=protocol)]
-        measurements = read_runs(runs)
-        notes = notes_of(measurements, scores_of(measurements))
-        assert [note for note in notes if "seed" in note] == noted
 
 
 def test_images_of_one_name_have_to_be_the_same(make_run, greys):

@@ -57,7 +57,7 @@ def test_a_large_image_is_shrunk_into_its_panel():
     assert (sheet[TOP + 166 : TOP + 166 + PANEL, 16 : 16 + PANEL] == (10, 200, 30)).all()
 
 
-@pytest.mark.parametrize("size", [(4000, 8), (8, 4000), (1, 1), (2, 2), (1, 3000), (100_000, 4), (481, 3)])
+@pytest.mark.parametrize("size", [(4000, 8), (1, 1), (1, 3000), (481, 3)])
 def test_images_of_any_shape_have_strips(size):
     """A side that is less than a pixel in its panel is one pixel; the frame of the window is where the window is."""
     images = [noise(*size, seed) for seed in range(2)]
@@ -83,9 +83,7 @@ def test_runs_of_very_wide_and_very_tall_images_have_a_report(srbench, tmp_path)
     assert (run / "report" / "report.html").exists()
 
 
-@pytest.mark.parametrize(
-    ("panels", "rows", "columns"), [(1, 1, 1), (4, 1, 4), (5, 2, 3), (7, 2, 4), (9, 3, 3), (12, 3, 4)]
-)
+@pytest.mark.parametrize(("panels", "rows", "columns"), [(1, 1, 1), (4, 1, 4), (5, 2, 3), (12, 3, 4)])
 def test_many_panels_wrap_into_even_rows(panels, rows, columns):
     sheet = written([noise(24, 24)] * panels, Box(0, 0, 24, 24))
     tile_height = 46 + PANEL + 6 + PANEL
@@ -104,11 +102,6 @@ def test_labels_are_drawn_and_cut_to_their_panel():
     cut = strips._fitting("a very long name of a model that nobody can read", 20, PANEL)
     assert cut.endswith("...")
     assert ImageFont.load_default(20).getlength(cut) <= PANEL
-
-
-def test_equal_input_gives_equal_bytes():
-    one, other = (strip_png([Panel("a", "", noise(32, 32))] * 2, Box(0, 0, 32, 32)) for _ in range(2))
-    assert one == other
 
 
 def test_sheets_show_whole_images_in_rows():

