@@ -123,8 +123,11 @@ class ModelSpec:
 
 
 def with_absolute_paths(text: str) -> str:
-    """The name of the same model, under the same label, in any folder. Raises what ``ModelSpec.parse`` raises."""
-    spec = ModelSpec.parse(text)
+    """The name of the same model, under the same label, in any folder; the text itself for an object of any label."""
+    try:
+        spec = ModelSpec.parse(text)
+    except PluginError:
+        return text
     code, colon, name = spec.name.rpartition(":")
     located = f"{_absolute(code)}:{name}" if colon and not spec.is_folder else _absolute(spec.name)
     if spec.name in registered("models"):
