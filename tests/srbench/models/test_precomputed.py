@@ -88,17 +88,13 @@ def test_samples_in_folders(tmp_path, place):
         results.read("c")
 
 
-def test_folders_beside_images_are_passed_over(tmp_path):
-    write_png(tmp_path / "a.png", flat(51))
-    write_png(tmp_path / "a" / "0.png", flat(0))
-    assert len(ResultFolder(tmp_path, 4).read("a")) == 1
-
-
-def test_two_files_of_one_sample_in_a_folder_are_named(tmp_path):
+def test_folders_of_one_sample_each_and_beside_images(tmp_path):
     for name in "0", "00":
         write_png(tmp_path / "a" / f"{name}.png", flat(0))
     with pytest.raises(SRBenchError, match=r"a/0.png and a/00.png are the same sample of a"):
         ResultFolder(tmp_path, 4)
+    write_png(tmp_path / "a.png", flat(51))
+    assert len(ResultFolder(tmp_path, 4).read("a")) == 1, "folders beside images are passed over"
 
 
 def test_one_alone_and_one_of_several_are_a_duplicate(tmp_path):

@@ -178,7 +178,6 @@ def _infinite(path: Path) -> None:
             saved(CONVOLUTION),
             "holds torch.nn.modules.conv.Conv2d, which is not opened because that would run its code; save the state",
         ),
-        (saved(CONVOLUTION, modern=False), "holds torch.nn.modules.conv.Conv2d, which is not opened"),
         (
             saved({"options": argparse.Namespace(), "model": CONVOLUTION.state_dict()}),
             "holds argparse.Namespace, .* save the state_dict alone and name the code",

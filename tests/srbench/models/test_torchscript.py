@@ -18,7 +18,6 @@ from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
 from srbench.verification.verify import verify
-from srbench.weights.files import WeightsError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -114,14 +113,6 @@ def test_what_is_no_model(tmp_path, network, fault):
     with pytest.raises(ModelError, match=rf"a\.pt: {fault}") as caught:
         load_model(str(tmp_path / "a.pt"), 2, "cpu")
     assert "\n" not in str(caught.value)
-
-
-def test_values_that_are_not_finite(tmp_path):
-    network = Small(2)
-    nn.init.constant_(network.convolution.bias, torch.inf)
-    torch.jit.script(network).save(tmp_path / "a.pt")
-    with pytest.raises(WeightsError, match=r"convolution\.bias has values that are not finite"):
-        load_model(str(tmp_path / "a.pt"), 2, "cpu")
 
 
 def test_only_its_own_archives_are_torchscript(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +13,6 @@ import pytest
 import srbench
 from srbench.benchmark.run import run
 from srbench.plugins import code_digest as code
-from srbench.plugins import registry
 from srbench.plugins.code_digest import code_digest, reachable, source_of
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
@@ -151,7 +149,7 @@ def test_versions_of_libraries_count_but_not_their_builds(tmp_path, monkeypatch)
     assert found[0] == found[1] != found[2]
 
 
-TWO = '''
+TWO = """
 import torch.nn.functional as F
 
 
@@ -166,36 +164,6 @@ class Half(Near):
     def __call__(self, lr):
         return super().__call__(lr) / 2
 
-
-class Bare:
-    """No module of torch, and silent about its weights."""
-
-    def __init__(self, scale, weights):
-        self.scale, self.gain = scale, float(weights.read_text())
-
-    def __call__(self, lr):
-        return self.gain * F.interpolate(lr, scale_factor=self.scale)
-'''
-METRICS = """
-from srbench.interfaces import MetricFacts
-
-
-class Mine:
-    facts = MetricFacts(name="mine", title="mine", direction=1, protocol="a test")
-
-    def __init__(self, gain):
-        self.gain = gain
-
-    def __call__(self, samples, pair):
-        return self.gain * samples.mean(dim=(1, 2, 3))
-
-
-def once():
-    return Mine(1)
-
-
-def twice():
-    return Mine(2)
 """
 
 
@@ -205,27 +173,3 @@ def test_two_classes_of_one_file_are_two_models(edit, changed, tmp_path):
     run(spec)
     with pytest.raises(RunFolderError, match=r"x stands for x=.*:Near there, not for x=.*:Half"):
         run(replace(spec, models=(f"x={tmp_path / 'two.py'}:Half",)))
-
-
-def test_two_functions_that_make_metrics_of_one_class_are_two(edit, mine, tmp_path):
-    edit(metrics=METRICS)
-    run(replace(mine, metrics=(f"{tmp_path / 'metrics.py'}:once",)))
-    with pytest.raises(RunFolderError, match=r"mine stands for .*:once there, not for .*:twice"):
-        run(replace(mine, metrics=(f"{tmp_path / 'metrics.py'}:twice",)))
-
-
-def test_a_weights_file_counts_whatever_the_model_says_of_it(edit, changed, tmp_path, monkeypatch):
-    edit(two_of_test=TWO)
-    monkeypatch.syspath_prepend(tmp_path)
-    point = EntryPoint("bare", "two_of_test:Bare", "srbench.models")
-    monkeypatch.setattr(
-        registry, "entry_points", lambda group: [point] if group == "srbench.models" else entry_points(group=group)
-    )
-    weights = tmp_path / "gain.txt"
-    weights.write_text("1.0")
-    spec = changed(models=(f"bare:{weights}",), metrics=("psnr",))
-    folder = run(spec).folder
-    before = value(folder, "psnr")
-    weights.write_text("0.5")
-    assert run(spec).sampled == 3
-    assert value(folder, "psnr") != before

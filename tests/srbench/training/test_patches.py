@@ -18,7 +18,7 @@ from srbench.images.io import quantize_round, read_image, read_uint8, write_png
 from srbench.images.resize import downscale_uint8
 from srbench.training import TrainingError, image_store
 from srbench.training.image_store import decoded, downscaled
-from srbench.training.patches import Patches, generator_at
+from srbench.training.patches import Patches
 
 
 @dataclass(frozen=True)
@@ -314,11 +314,3 @@ def test_pairs_that_are_none(folder, tmp_path):
     (tmp_path / "lr" / "1.jpg.png").rename(tmp_path / "lr" / "1.bmp")
     with pytest.raises(TrainingError, match="differ only in the file extension"):
         Patches([folder], 4, Config(), lr=[tmp_path / "lr"])
-
-
-def test_generators_differ_by_place_only():
-    def draw(*place):
-        return torch.rand(3, generator=generator_at(*place)).tolist()
-
-    assert draw(1, 2, 3) == draw(1, 2, 3)
-    assert len({tuple(draw(*place)) for place in [(1, 2, 3), (1, 3, 2), (2, 2, 3), (1, 2, 3, 0)]}) == 4
