@@ -1,8 +1,8 @@
-"""The ratios of docs/performance.md on this machine: python benchmarks/all.py [--official DIR].
+"""Measure the ratios of docs/performance.md on this machine: python benchmarks/all.py [--official DIR].
 
-Runs the other benchmarks one after another, each in processes of its own, and prints one table with the processor,
-torch and the date, which can be laid beside that of another machine. ``--official`` is a checkout of the authors'
-SRFlow (see official.py). Measure on a quiet machine.
+Runs the benchmarks one after another, each in its own processes, and prints one table with the processor, torch and
+the date, to compare machines. ``--official`` is a checkout of the authors' SRFlow (see official.py). Measure on a quiet
+machine.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ HERE = Path(__file__).parent
 
 
 def ratios(script: str, *arguments: str, line: str) -> Iterator[tuple[str, str]]:
-    """Run a benchmark; ``line`` is the pattern of a line with a ratio, with the groups ``name`` and ``ratio``.
+    """Run a benchmark and yield its ratios; ``line`` is a pattern with the groups ``name`` and ``ratio``.
 
     Raises CalledProcessError if it fails.
     """
     command = [sys.executable, str(HERE / script), *arguments]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    for found in re.finditer(line, done.stdout, re.MULTILINE):
-        yield " ".join(found["name"].split()), found["ratio"]
+    for match in re.finditer(line, done.stdout, re.MULTILINE):
+        yield " ".join(match["name"].split()), match["ratio"]
 
 
 def benchmarks(official: Path | None) -> list[tuple[str, tuple[str, ...], str]]:
-    """What the ratios are, command and pattern of all, those beside the authors' code first if its folder is given."""
+    """Return title, command and pattern of all benchmarks; with ``official``, those against the authors' code first."""
     table = r"^\| (?P<name>[^|]+?) \|.*\| (?P<ratio>[\d.]+) \|$"
-    beside = [("official / srbench", ("official.py", str(official)), table)] if official else []
+    against_official = [("official / srbench", ("official.py", str(official)), table)] if official else []
     shares = r"^\| (?P<name>[^|]+?) \|.*\| (?P<ratio>\d+%) \| \d+ MB \|$"
     parts = r"^(?P<name>[^|:]+, [^|:]+): (?P<ratio>[\d.]+)$"
     plain = r"^(?P<name>srbench, \d+ worker\(s\)) .* (?P<ratio>[\d.]+) times$"
     return [
-        *beside,
+        *against_official,
         ("share of the best convolution", ("speed.py",), shares),
         ("without a part / with it", ("parts.py", "--works", "packaged sample", "sample", "ten samples"), parts),
         ("plain script / srbench measure, 160x160", ("harness.py", "metrics", "--images", "300"), plain),
@@ -52,7 +52,7 @@ def benchmarks(official: Path | None) -> list[tuple[str, tuple[str, ...], str]]:
 
 
 def main() -> None:
-    """Run all and print the table."""
+    """Run all benchmarks and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--official", type=Path)
     official, facts = parser.parse_args().official, hardware("cpu")

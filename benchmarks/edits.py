@@ -1,14 +1,14 @@
-"""What edits do to the packaged photographs: python benchmarks/edits.py [style content restore spread] [--scale N].
+"""Measure edits of the packaged photographs: python benchmarks/edits.py [style content restore spread] [--scale N].
 
-Printed as Markdown tables, on the central 320x320 of the photographs, with boxes of 64x64 drawn at random from --seed:
-style: the texture of one box moved to another of the same photograph. LR-PSNR beside that of an ordinary sample, and
-how far the texture of the target box is from that of the source box before, after, and in the ordinary sample.
-content: a box of one photograph pasted into another. LR-PSNR and energy across the border of the naive paste and of
-the harmonised one, and the detail that is kept; beside it what comes out where the paste is encoded given the LR that
-is kept, as the paper does, and not its own.
-restore: noise of 20 grey levels, and JPEG at quality 20. PSNR and LPIPS of the damaged image, of a sample of its LR,
-and of the restored image.
-spread: the deviation of five samples in the flattest and the steepest quarter of every photograph's LR pixels.
+Prints Markdown tables for the central 320x320 of the photographs, with random boxes of 64x64 drawn with --seed.
+style: transfers the texture of a box to another box of the same photograph. LR-PSNR compared with an ordinary sample,
+and the distance of the target's texture from the source's before, after, and in the ordinary sample.
+content: pastes a box of one photograph into another. LR-PSNR and energy across the border of the naive and of the
+harmonised paste, and the detail that is kept; the same if the paste is encoded given the LR image that is kept, as in
+the paper, instead of its own LR.
+restore: adds noise of 20 grey levels, or JPEG at quality 20. PSNR and LPIPS of the damaged image, of a sample given its
+LR, and of the restored image.
+spread: the deviation of five samples in the flattest and the steepest quarter of the LR pixels.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from srflow import SRFlow
 from srflow.editing import transfer_content
 
 SIDE = 64
-"""Of a box, in HR pixels: LPIPS takes no smaller image."""
+"""Side of a box in HR pixels, the smallest image for LPIPS."""
 CROP = 320
 AROUND = 160
 """Side of the part of an image that a figure shows."""
@@ -49,39 +49,39 @@ SAMPLES = 5
 NOISE, JPEG_QUALITY = 20, 20
 BANDS = 6
 DARK = 1e-3
-"""Squared grey levels added to every band's power, so that a flat region has a finite logarithm."""
+"""Squared grey levels added to every band's power, so that the logarithm of a flat region is finite."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What to measure on: the model, the photographs, the random choices."""
+    """The model, the photographs and the random choices of a measurement."""
 
     editor: Editor
     model: SRFlow
-    """The editor's."""
+    """Model of the editor."""
     photographs: Dataset
     generator: torch.Generator
     number: int
     figure: Path | None
 
     def photograph(self) -> ImagePair:
-        """One of them, at random."""
+        """Return a random photograph."""
         names = list(self.photographs)
         return self.photographs.read(names[self.below(len(names))])
 
     def below(self, end: int) -> int:
-        """A whole number from 0 to ``end`` - 1, at random."""
+        """Return a random integer from 0 to ``end`` - 1."""
         return int(torch.randint(end, (), generator=self.generator))
 
     def box(self, pair: ImagePair, grid: int) -> Box:
-        """A box of a photograph, at random, with its corner on a grid."""
+        """Return a random box of a photograph whose corner lies on a grid."""
         height, width = pair.hr.shape[-2:]
         x, y = (grid * self.below((side - SIDE) // grid + 1) for side in (width, height))
         return Box(x, y, SIDE, SIDE)
 
 
 def style(trial: Trial) -> None:
-    """Move the texture of a box to another that it does not touch."""
+    """Transfer the texture of a box to a box that does not touch it."""
     rows = []
     for _ in range(trial.number):
         pair = trial.photograph()
@@ -90,9 +90,9 @@ def style(trial: Trial) -> None:
             target = trial.box(pair, trial.model.edit_grid)
         moved = trial.editor.move_style(pair, source, target, EDIT_TEMPERATURE)
         sample = trial.editor.sample(pair, SAMPLE_TEMPERATURE, 1, 0)[0]
-        wanted, *found = (cut(pair.hr, source), *(cut(image, target) for image in (pair.hr, moved, sample)))
-        spectra = [float(texture_distance(region, wanted, trial.editor.scale)) for region in found]
-        features = [lpips(region, wanted) for region in found]
+        texture, *regions = (cut(pair.hr, source), *(cut(image, target) for image in (pair.hr, moved, sample)))
+        spectra = [float(texture_distance(region, texture, trial.editor.scale)) for region in regions]
+        features = [lpips(region, texture) for region in regions]
         fits = [lr_psnr_in(target, image, pair) for image in (moved, sample)]
         fits += [lr_psnr(image, pair) for image in (moved, sample)]
         rows.append((pair.name, source, target, *fits, *spectra, *features))
@@ -153,13 +153,13 @@ def content(trial: Trial) -> None:
 
 @torch.no_grad()
 def given_kept_lr(model: SRFlow, pasted: Tensor, pair: ImagePair, mask: Tensor, seed: int) -> Tensor:
-    """``SRFlow.transfer_content``, but that the paste is encoded given the LR it has to fit in the end."""
+    """Transfer content like ``SRFlow.transfer_content``, but encode the paste given the LR that it has to match."""
     given, generator = model.given(pair.lr), torch.Generator().manual_seed(seed)
     return transfer_content(given, pair.hr, given, pasted, mask, temperature=EDIT_TEMPERATURE, generator=generator)
 
 
 def restore(trial: Trial) -> None:
-    """Take noise, and the traces of JPEG, out of an image."""
+    """Remove noise and JPEG artefacts from images."""
     for title, damage in (("noise", noisy), ("JPEG", compressed)):
         rows = []
         for name in trial.photographs:
@@ -180,24 +180,24 @@ def restore(trial: Trial) -> None:
 
 
 def noisy(hr: Tensor, generator: torch.Generator) -> Tensor:
-    """HR with normal noise, in steps of 1/255."""
+    """Add Gaussian noise to HR, quantised to 8 bits."""
     return quantize_round(hr + NOISE / 255 * torch.randn(hr.shape, generator=generator)).float() / 255
 
 
 def compressed(hr: Tensor, generator: torch.Generator) -> Tensor:
-    """HR as JPEG gives it back."""
+    """Compress HR as JPEG and decode it."""
     buffer = BytesIO()
     Image.fromarray(quantize_round(hr).permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=JPEG_QUALITY)
     return torch.from_numpy(np.array(Image.open(buffer, formats=["JPEG"]))).permute(2, 0, 1).float() / 255
 
 
 def lr_of(hr: Tensor, scale: int) -> Tensor:
-    """LR as every benchmark makes it."""
+    """Downscale HR to LR by MATLAB's bicubic."""
     return downscale_uint8(quantize_round(hr)[None], scale)[0].float() / 255
 
 
 def spread(trial: Trial) -> None:
-    """Where LR is flat, samples differ less."""
+    """Measure how much less samples differ where LR is flat."""
     rows = []
     for name in trial.photographs:
         pair = trial.photographs.read(name)
@@ -212,16 +212,16 @@ def spread(trial: Trial) -> None:
 
 
 def steepness(lr: Tensor) -> Tensor:
-    """How much every pixel of LR (3, h, w) differs from its neighbours: the largest difference, (h, w)."""
+    """Return the range of grey values around every pixel of LR (3, h, w): (h, w)."""
     grey = lr.mean(0, keepdim=True)
     return (F.max_pool2d(grey, 3, 1, 1) + F.max_pool2d(-grey, 3, 1, 1))[0]
 
 
 def texture_distance(these: Tensor, those: Tensor, scale: int) -> Tensor:
-    """Difference in texture between two regions (3, h, w), in decibels: a scalar, 0 for equal spectra.
+    """Return the difference in texture between two regions (3, h, w) in decibels, 0 for equal spectra.
 
-    Mean absolute difference of their power spectra (luma, Hann window) in six bands of half an octave. The lowest
-    begins at 1/(2 scale) cycles a pixel, the highest frequency an LR image holds: what it determines is not compared.
+    Mean absolute difference of their power spectra (luma, Hann window) in six bands of half an octave. The lowest band
+    begins at 1/(2 scale) cycles per pixel, the Nyquist frequency of LR, because LR determines all lower frequencies.
     """
     return (_spectrum(these, scale) - _spectrum(those, scale)).abs().mean()
 
@@ -240,20 +240,20 @@ def _spectrum(region: Tensor, scale: int) -> Tensor:
 
 
 def lr_psnr_in(box: Box, image: Tensor, pair: ImagePair) -> float:
-    """``lr_psnr`` of the LR pixels in a box of HR alone: beside the box an edited image is the photograph."""
+    """Return ``lr_psnr`` only of the LR pixels in a box of HR; outside, an edited image equals the photograph."""
     scale = pair.hr.shape[-1] // pair.lr.shape[-1]
-    found, wanted = downscale_uint8(quantize_floor(image)[None], scale), quantize_floor(pair.lr)
+    downscaled, lr = downscale_uint8(quantize_floor(image)[None], scale), quantize_floor(pair.lr)
     small = Box(box.x // scale, box.y // scale, box.width // scale, box.height // scale)
-    return float(decibels(mean_squared_errors(cut(found, small), cut(wanted, small))))
+    return float(decibels(mean_squared_errors(cut(downscaled, small), cut(lr, small))))
 
 
-def lpips(region: Tensor, wanted: Tensor) -> float:
-    """Of one region to another."""
-    return float(LPIPS()(region[None], ImagePair("region", wanted, wanted)))
+def lpips(region: Tensor, reference: Tensor) -> float:
+    """Return LPIPS between two regions."""
+    return float(LPIPS()(region[None], ImagePair("region", reference, reference)))
 
 
 def around(box: Box, pair: ImagePair, image: Tensor) -> tuple[Tensor, Box]:
-    """The part of an image with a box in its middle, and the box there."""
+    """Cut out the surroundings of a box; return them and the box within them."""
     x, y = (
         min(max(start - (AROUND - SIDE) // 2, 0), side - AROUND)
         for start, side in zip((box.x, box.y), pair.hr.shape[:0:-1], strict=True)
@@ -262,19 +262,19 @@ def around(box: Box, pair: ImagePair, image: Tensor) -> tuple[Tensor, Box]:
 
 
 def gaps(these: Iterable[float], those: Iterable[float]) -> list[float]:
-    """These minus those."""
+    """Return ``these`` minus ``those``."""
     return [this - that for this, that in zip(these, those, strict=True)]
 
 
-def moves(what: str, how: Literal["falls", "rises"], before: Sequence[float], after: Sequence[float]) -> str:
-    """A sentence: how often it does, and the means."""
-    often = sum(gap < 0 if how == "falls" else gap > 0 for gap in gaps(after, before))
+def moves(subject: str, verb: Literal["falls", "rises"], before: Sequence[float], after: Sequence[float]) -> str:
+    """Return a sentence that says how often a value falls or rises, and its means."""
+    count = sum(gap < 0 if verb == "falls" else gap > 0 for gap in gaps(after, before))
     means = f"from {statistics.mean(before):.3g} to {statistics.mean(after):.3g} on average"
-    return f"{what} {how} in {often} of {len(before)}, {means}."
+    return f"{subject} {verb} in {count} of {len(before)}, {means}."
 
 
 def print_table(heads: str, rows: Sequence[tuple[object, ...]]) -> None:
-    """As Markdown, numbers to three digits."""
+    """Print a Markdown table, numbers with three digits."""
     print(f"| {heads} |\n|{'---|' * (heads.count('|') + 1)}")
     for row in rows:
         print(f"| {' | '.join(f'{cell:.3g}' if isinstance(cell, float) else str(cell) for cell in row)} |")
@@ -287,12 +287,12 @@ TRIALS: dict[str, Callable[[Trial], None]] = {"style": style, "content": content
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("trials", nargs="*", metavar="|".join(TRIALS), help="all without any")
+    parser.add_argument("trials", nargs="*", metavar="|".join(TRIALS), help="default: all")
     parser.add_argument("--models", dest="model", metavar="MODEL", default="srflow")
     parser.add_argument("--scale", type=int, default=8)
-    parser.add_argument("--number", type=int, default=20, help="of pairs of boxes, and of pastes")
+    parser.add_argument("--number", type=int, default=20, help="number of pairs of boxes, and of pastes")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--figure", type=Path, help="a PNG of the first four pastes")
+    parser.add_argument("--figure", type=Path, help="PNG to write, of the first four pastes")
     arguments = parser.parse_args()
     if unknown := set(arguments.trials) - TRIALS.keys():
         parser.error(f"{unknown.pop()!r} is none of {', '.join(TRIALS)}")

@@ -1,12 +1,13 @@
-"""How fast the harness is: python benchmarks/harness.py metrics|stages|memory [--side 160] [--images 64] ...
+"""Speed of the harness: python benchmarks/harness.py metrics|stages|memory [--side 160] [--images 64] ...
 
-metrics   eight metrics on folders of PNGs, whole processes: ``srbench measure`` with 1, 2 ... workers against the plain
-          script below, which one would write with scikit-image, lpips and pyiqa; and how far their values are apart
+metrics   eight metrics on folders of PNGs, as whole processes: ``srbench measure`` with 1, 2 ... workers against the
+          plain script below, which uses scikit-image, lpips and pyiqa; and the differences of their values
 stages    milliseconds and images per second of every stage of a run, in one thread
-memory    peak of ``srbench run`` for --images items, in one process
+memory    peak memory of ``srbench run`` for --images items, in one process
 
-``python benchmarks/harness.py plain HR LR SR`` is the plain script by itself: it prints its values as JSON. Images are
-crops of the packaged photographs, upscaled 8 times bicubically. Measure on a quiet machine; compare ratios.
+``python benchmarks/harness.py plain HR LR SR`` runs only the plain script, which prints its values as JSON. Images are
+crops of the packaged photographs, upscaled by bicubic interpolation at scale 8. Measure on a quiet machine, and compare
+ratios.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ import numpy as np
 
 SCALE = 8
 TOLERANCE = {"psnr": 1e-9, "ssim": 1e-9, "lpips": 1e-5, "lr_psnr": 1e-9}
-"""How near the values of the plain script have to be, where it computes the same."""
+"""Allowed differences from the plain script, for metrics that follow the same protocol."""
 
 
 def plain(hr_folder: Path, lr_folder: Path, sr_folder: Path) -> dict[str, dict[str, float]]:
-    """The metrics by image and name, as a user would compute them with the defaults of the libraries.
+    """Compute the metrics by image and name, as a user would with the defaults of the libraries.
 
-    Their parameters are the packaged ones, as they would download theirs. pyiqa's NIQE, BRISQUE and PIQE follow other
-    protocols than ours (docs/protocols.md), so their values differ.
+    The libraries get our packaged parameters instead of downloading theirs. pyiqa's NIQE, BRISQUE and PIQE follow
+    different protocols than ours (docs/protocols.md), so their values differ.
     """
     import lpips
     import pyiqa
@@ -52,7 +53,7 @@ def plain(hr_folder: Path, lr_folder: Path, sr_folder: Path) -> dict[str, dict[s
             "brisque": pyiqa.create_metric("brisque", pretrained_model_path=str(brisque), device="cpu"),
             "pique": pyiqa.create_metric("piqe", device="cpu"),
         }
-    found = {}
+    values = {}
     with torch.no_grad():
         for path in sorted(sr_folder.iterdir()):
             sr, hr, lr = (
@@ -64,7 +65,7 @@ def plain(hr_folder: Path, lr_folder: Path, sr_folder: Path) -> dict[str, dict[s
             assert height == SCALE * lr_height
             rows = imresize(x.double(), sizes=(lr_height, hr.shape[1])).round().clamp(0, 255)
             downscaled = imresize(rows, sizes=(lr_height, lr_width)).round().clamp(0, 255)
-            found[path.stem] = {
+            values[path.stem] = {
                 "psnr": float(peak_signal_noise_ratio(hr, sr)),
                 "ssim": float(structural_similarity(hr, sr, channel_axis=2)),
                 "lpips": network(x / 127.5 - 1, y / 127.5 - 1).item(),
@@ -72,11 +73,11 @@ def plain(hr_folder: Path, lr_folder: Path, sr_folder: Path) -> dict[str, dict[s
                 **{name: metric(x / 255).item() for name, metric in blind.items()},
                 "sigma": float(np.std(sr[None].astype(np.float64), axis=0).mean()),
             }
-    return found
+    return values
 
 
-def _parameters(folder: Path, network: Any) -> tuple[Path, Path]:  # noqa: ANN401 - of a package without types
-    """Give the packaged numbers to the libraries, in their formats, in place of downloads."""
+def _parameters(folder: Path, network: Any) -> tuple[Path, Path]:  # noqa: ANN401 - lpips has no types
+    """Convert the packaged parameters to the formats of the libraries, in place of downloads."""
     import torch
     from scipy.io import savemat
 
@@ -92,7 +93,7 @@ def _parameters(folder: Path, network: Any) -> tuple[Path, Path]:  # noqa: ANN40
 
 
 def write_images(root: Path, side: int, images: int) -> tuple[Path, Path, Path]:
-    """Folders of HR, LR and upscaled images, all different."""
+    """Write folders of HR, LR and upscaled images, all different."""
     import torch
 
     from srbench.data.datasets import packaged_photos
@@ -115,7 +116,7 @@ def write_images(root: Path, side: int, images: int) -> tuple[Path, Path, Path]:
 
 
 def _timed(command: list[str], repeats: int) -> tuple[float, str]:
-    """Median of wall seconds, and the last output."""
+    """Run a command several times; return the median of its seconds, and its last output."""
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -125,10 +126,10 @@ def _timed(command: list[str], repeats: int) -> tuple[float, str]:
 
 
 def metrics(root: Path, side: int, images: int, repeats: int) -> None:
-    """Plain script and ``srbench measure``, in turn."""
+    """Time the plain script and ``srbench measure``, and compare their values."""
     hr, lr, sr = write_images(root, side, images)
     theirs, text = _timed([sys.executable, __file__, "plain", str(hr), str(lr), str(sr)], repeats)
-    wanted = json.loads(text)
+    reference = json.loads(text)
     print(f"{images} images of {side}x{side}, seconds of whole processes, medians of {repeats}")
     print(f"plain script           {theirs:7.2f}  {images / theirs:7.1f} images/s")
     cores = os.cpu_count() or 1
@@ -137,16 +138,16 @@ def metrics(root: Path, side: int, images: int, repeats: int) -> None:
         seconds, text = _timed([*command, "--format", "json", "--workers", str(workers)], repeats)
         ratio = theirs / seconds
         print(f"srbench, {workers} worker(s)   {seconds:7.2f}  {images / seconds:7.1f} images/s  {ratio:.2f} times")
-    found = json.loads(text)["images"]
+    measured = json.loads(text)["images"]
     for name in ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique"):
-        ours = {image: np.mean(values[name]) for image, values in found.items()}
-        apart = max(abs(ours[image] - wanted[image][name]) for image in wanted)
-        verdict = "" if name not in TOLERANCE else "equal" if apart <= TOLERANCE[name] else "NOT EQUAL"
-        print(f"{name:8} largest difference {apart:.2e} {verdict}")
+        ours = {image: np.mean(values[name]) for image, values in measured.items()}
+        difference = max(abs(ours[image] - reference[image][name]) for image in reference)
+        verdict = "" if name not in TOLERANCE else "equal" if difference <= TOLERANCE[name] else "NOT EQUAL"
+        print(f"{name:8} largest difference {difference:.2e} {verdict}")
 
 
 def stages(root: Path, side: int, images: int, repeats: int) -> None:
-    """Every stage for itself, over all images; metrics as in a run, with HR's share where it is the first model."""
+    """Time every stage by itself, over all images; a metric with its work on a new HR image, and without it."""
     import torch
 
     from srbench.benchmark.scorer import measure
@@ -172,11 +173,11 @@ def stages(root: Path, side: int, images: int, repeats: int) -> None:
     }
     names_of = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma")
     opened = {name: open_metric(name) for name in names_of}
-    for name, one in opened.items():
-        seen = floats if one.facts.sees == "returned" else outputs
-        work[name] = partial(lambda metric, seen, k: measure(metric, seen[k], pairs[k]), one.metric, seen)
+    for name, loaded in opened.items():
+        seen = floats if loaded.facts.sees == "returned" else outputs
+        work[name] = partial(lambda metric, seen, k: measure(metric, seen[k], pairs[k]), loaded.metric, seen)
         work[f"{name}, again on one HR"] = partial(
-            lambda metric, seen, k: measure(metric, seen[0], pairs[0]), one.metric, seen
+            lambda metric, seen, k: measure(metric, seen[0], pairs[0]), loaded.metric, seen
         )
     print(f"{images} images of {side}x{side}, one thread, medians of {repeats}")
     for name, do in work.items():
@@ -191,7 +192,7 @@ def stages(root: Path, side: int, images: int, repeats: int) -> None:
 
 
 def memory(root: Path, side: int, images: int, repeats: int) -> None:
-    """Peak of the resident memory as the number of items grows."""
+    """Measure peak resident memory as the number of items grows."""
     hr, _, sr = write_images(root, side, images)
     for limit in sorted({max(images // 10, 1), images // 2 or 1, images}):
         code = (
@@ -208,17 +209,17 @@ def memory(root: Path, side: int, images: int, repeats: int) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    kinds = {one.__name__: one for one in (metrics, stages, memory)}
-    parser.add_argument("what", choices=[*kinds, "plain"])
+    kinds = {kind.__name__: kind for kind in (metrics, stages, memory)}
+    parser.add_argument("kind", choices=[*kinds, "plain"])
     parser.add_argument("folders", nargs="*", type=Path)
     for name, default in (("side", 160), ("images", 64), ("repeats", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     arguments = parser.parse_args()
-    if arguments.what == "plain":
+    if arguments.kind == "plain":
         print(json.dumps(plain(*arguments.folders)))
         return
     with tempfile.TemporaryDirectory() as name:
-        kinds[arguments.what](Path(name), arguments.side, arguments.images, arguments.repeats)
+        kinds[arguments.kind](Path(name), arguments.side, arguments.images, arguments.repeats)
 
 
 if __name__ == "__main__":

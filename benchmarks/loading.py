@@ -1,9 +1,9 @@
-"""What it costs to have patches, beside a training step: python benchmarks/loading.py FOLDER [--threads N] [--step N].
+"""The cost of loading patches in training: python benchmarks/loading.py FOLDER [--threads N] [--step N].
 
-FOLDER holds images of at least 160x160. Printed for the preset celeba-x8 (16 patches of 160 pixels): seconds to
-decode the folder and downscale it, in a cache of its own that is deleted; milliseconds to draw a batch, with the cache
-in memory and with none of it there; milliseconds to downscale the patches of a step instead of keeping LR; and, with
---step, how long SRFlow's step with N patches takes and waits for them. Measure on a quiet machine.
+FOLDER has images of at least 160x160. For the preset celeba-x8 (16 patches of 160 pixels), prints seconds to decode and
+downscale the folder (in a temporary cache); milliseconds to draw a batch, with the cache in memory or only on disk;
+milliseconds to downscale the patches of a step instead of storing LR; and, with --step, how long SRFlow's step with N
+patches takes and waits for them. Measure on a quiet machine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SCALE = 8
 
 
 def forget(cache: Path) -> None:
-    """Take the decoded pixels out of the system's memory."""
+    """Evict the decoded pixels from the page cache."""
     for path in cache.rglob("pixels"):
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def measure_step(preset: SRFlowPreset, patches: Patches) -> None:
-    """A step of SRFlow, batches drawn ahead."""
+    """Time a step of SRFlow, with batches drawn ahead."""
     network, batches, waited = SRFlow(preset.network), patches.batches(0), []
     lr, hr = next(batches)
     network.initialize(hr, lr)

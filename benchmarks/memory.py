@@ -1,9 +1,9 @@
-"""Activation memory of a training step as the flow gets deeper: python benchmarks/memory.py [--steps K ...].
+"""Activation memory of a training step by depth of the flow: python benchmarks/memory.py [--steps K ...].
 
-For the preset celeba-x8 at HR 160 with K flow steps a level, with stored activations and reversible. Counted is every
-tensor that the forward and the backward pass allocate, from its first to its last moment; of what is alive at a time,
-the sum is taken, and of that the maximum. Left out are the parameters' gradients, which are as large as the parameters
-in either mode, and what single operations use inside. The numbers depend on the machine no more than the operations do.
+For the preset celeba-x8 at HR 160 with K flow steps per level, with stored activations and reversible. Prints the peak
+of the bytes of live tensors that the forward and the backward pass allocate, without the gradients of parameters, which
+are as large as the parameters in either mode, and without memory inside single operations. The numbers depend on the
+machine only if it uses different operations.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from srflow import SRFlow, SRFlowConfig
 
 
 class Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes when the memory of every tensor made inside is taken and given back."""
+    """Records when the memory of every tensor that operations make is allocated and freed."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.events: list[tuple[int, int]] = []
-        """Number of a storage and its bytes, negative when given back."""
+        """Number of a storage and its bytes, negative when freed."""
         self._numbers = weakref.WeakKeyDictionary[Any, int]()
         self._next = 0
 
@@ -41,11 +41,11 @@ class Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def number(self, tensor: Tensor) -> int | None:
-        """That of a tensor's storage; None where it was not made inside."""
+        """Return the number of a tensor's storage; None if it was allocated before."""
         return self._numbers.get(tensor.untyped_storage())
 
     def peak(self, without: set[int]) -> int:
-        """Most bytes at a time, but for some storages."""
+        """Return the peak of live bytes, ignoring some storages."""
         now = most = 0
         for number, nbytes in self.events:
             if number not in without:
@@ -62,7 +62,7 @@ class Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def peak_activations(model: SRFlow, hr: Tensor, lr: Tensor) -> int:
-    """Bytes at the peak of one loss and its gradients, the parameters' gradients left out."""
+    """Return the peak bytes of a loss and its backward pass, without the gradients of parameters."""
     gradients: set[int] = set()
     allocations = Allocations()
 
@@ -88,7 +88,7 @@ def peak_activations(model: SRFlow, hr: Tensor, lr: Tensor) -> int:
 
 
 def network(steps: int, *, reversible: bool) -> SRFlow:
-    """The preset celeba-x8 with so many steps a level, untrained."""
+    """Return the network of preset celeba-x8 with ``steps`` steps per level, untrained."""
     config = SRFlowConfig.from_preset("celeba-x8")
     model = SRFlow(replace(config, steps=steps)).train()
     model.reversible = reversible

@@ -1,9 +1,9 @@
-"""SRFlow beside its authors' code: python benchmarks/official.py FOLDER [CASE ...] [--threads N] [--repeats N].
+"""Compare SRFlow with its authors' code: python benchmarks/official.py FOLDER [CASE ...] [--threads N] [--repeats N].
 
-FOLDER is a checkout of https://github.com/andreas128/SRFlow (commit 5a007ad is the last one), which needs natsort,
-PyYAML and OpenCV; its code is not part of this project. Both run in one process and in turn, with random weights of the
-paper's sizes and a new LR image for every call; times do not depend on the values. Printed are median seconds and their
-ratio. That images are equal for equal weights is the affair of tests/srflow. Measure on a quiet machine.
+FOLDER is a checkout of https://github.com/andreas128/SRFlow (the last commit is 5a007ad), which needs natsort, PyYAML
+and OpenCV; its code is not part of this project. Both run alternately in one process, with random weights of the
+paper's sizes and a new LR image for every call; times do not depend on the values. Prints median seconds and their
+ratio. tests/srflow test that images are equal for equal weights. Measure on a quiet machine.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ HR = 160
 
 
 class Official:
-    """The authors' networks, by their file of settings."""
+    """The authors' networks, by the name of their settings file."""
 
     def __init__(self, folder: Path) -> None:
         self.code = folder / "code"
         sys.path.insert(0, str(self.code))
 
     def network(self, settings: str) -> Any:  # noqa: ANN401 - code without types
-        """Network with random weights."""
+        """Return a network with random weights."""
         network = import_module("models.modules.SRFlowNet_arch").SRFlowNet
         options = import_module("options.options")
         with chdir(self.code), redirect_stdout(io.StringIO()):
@@ -48,10 +48,10 @@ class Official:
             )
 
     def sample(self, settings: str, side: int, n: int) -> Work:
-        """Samples of one LR image of side x side, one after another."""
+        """Return the work of drawing ``n`` samples of an LR image of side x side, one after another."""
         network = self.network(settings).eval()
         flow, scale = network.flowUpsamplerNet, network.opt["scale"]
-        height, width = (int(scale * side // one) for one in (flow.scaleH, flow.scaleW))
+        height, width = (int(scale * side // reduction) for reduction in (flow.scaleH, flow.scaleW))
 
         def work() -> None:
             lr = torch.rand(1, 3, side, side)
@@ -62,7 +62,7 @@ class Official:
         return work
 
     def training_step(self, settings: str, batch: int) -> Work:
-        """Loss, gradients of all parameters and Adam's step."""
+        """Return the work of a training step: loss, gradients of all parameters and Adam."""
         network = self.network(settings).train()
         network.set_rrdb_training(True)
         optimizer = torch.optim.Adam(network.parameters(), 1e-6)
@@ -78,7 +78,7 @@ class Official:
         return work
 
     def rrdb(self, settings: str, side: int) -> Work:
-        """The encoder alone, to the upscaled image."""
+        """Return the work of upscaling with the encoder alone."""
         network, lr = self.network(settings).RRDB.eval(), torch.rand(1, 3, side, side)
 
         def work() -> None:
@@ -89,37 +89,43 @@ class Official:
 
 
 def sample(preset: str, side: int, n: int) -> Work:
-    """Samples of one LR image by srbench."""
+    """Return the work of drawing ``n`` samples of an LR image with our SRFlow."""
     model, generator = SRFlow.from_preset(preset).eval(), torch.Generator().manual_seed(0)
     return lambda: model.sample(torch.rand(3, side, side), n, generator=generator)
 
 
 CELEBA, DF2K = "SRFlow_CelebA_8X", "SRFlow_DF2K_4X"
 CASES: dict[str, tuple[Callable[[Official], Work], Callable[[], Work]]] = {
-    "CelebA 8x, LR 20, one sample": (lambda one: one.sample(CELEBA, 20, 1), lambda: sample("celeba-x8", 20, 1)),
-    "CelebA 8x, LR 20, ten samples": (lambda one: one.sample(CELEBA, 20, 10), lambda: sample("celeba-x8", 20, 10)),
-    "DF2K 4x, LR 128, one sample": (lambda one: one.sample(DF2K, 128, 1), lambda: sample("df2k-x4", 128, 1)),
+    "CelebA 8x, LR 20, one sample": (
+        lambda official: official.sample(CELEBA, 20, 1),
+        lambda: sample("celeba-x8", 20, 1),
+    ),
+    "CelebA 8x, LR 20, ten samples": (
+        lambda official: official.sample(CELEBA, 20, 10),
+        lambda: sample("celeba-x8", 20, 10),
+    ),
+    "DF2K 4x, LR 128, one sample": (lambda official: official.sample(DF2K, 128, 1), lambda: sample("df2k-x4", 128, 1)),
     "CelebA 8x, training step, batch 4": (
-        lambda one: one.training_step(CELEBA, 4),
+        lambda official: official.training_step(CELEBA, 4),
         lambda: training_step("celeba-x8", 4, reversible=False),
     ),
     "CelebA 8x, training step, batch 4, reversible": (
-        lambda one: one.training_step(CELEBA, 4),
+        lambda official: official.training_step(CELEBA, 4),
         lambda: training_step("celeba-x8", 4, reversible=True),
     ),
-    "RRDB 4x, LR 128": (lambda one: one.rrdb(DF2K, 128), lambda: rrdb(128)),
+    "RRDB 4x, LR 128": (lambda official: official.rrdb(DF2K, 128), lambda: rrdb(128)),
 }
 """The authors' work and ours, by name."""
 
 
 def in_turn(theirs: Work, ours: Work, repeats: int) -> tuple[float, float]:
-    """Median seconds of both, after a run of each that does not count."""
+    """Run both alternately and return their median seconds, without the first run of each."""
     times: tuple[list[float], list[float]] = [], []
     for _ in range(repeats + 1):
-        for work, found in zip((theirs, ours), times, strict=True):
+        for work, seconds in zip((theirs, ours), times, strict=True):
             start = time.perf_counter()
             work()
-            found.append(time.perf_counter() - start)
+            seconds.append(time.perf_counter() - start)
     return statistics.median(times[0][1:]), statistics.median(times[1][1:])
 
 
@@ -127,7 +133,7 @@ def main() -> None:
     """Print the table of the cases whose names contain one of the arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("cases", nargs="*", help="parts of their names; all without any")
+    parser.add_argument("cases", nargs="*", help="parts of names of cases; default: all")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()

@@ -1,8 +1,8 @@
-"""What each speed part of SRFlow earns: python benchmarks/parts.py [PART ...] [--threads N] [--repeats N].
+"""The gain of each optimisation of SRFlow: python benchmarks/parts.py [PART ...] [--threads N] [--repeats N].
 
-Every part is replaced by the plain computation, on each work that uses it, and both are measured in turn. A cell is the
-time without the part over the time with it, of the fastest runs of each: 1.25 says that the part saves a fifth of the
-time. One thread is measured in processor time, which other processes hardly change; several, in seconds.
+Replaces an optimisation by the plain computation, for every work that uses it, and times both alternately. A cell is
+the fastest time without the optimisation over the fastest time with it: 1.25 means that it saves a fifth of the time.
+One thread is measured in processor time, which other processes hardly affect; several threads in seconds.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ WORKS: dict[str, Callable[[], Work]] = {
     "step": lambda: training_step("celeba-x8", 2, reversible=False),
     "reversible step": lambda: training_step("celeba-x8", 2, reversible=True),
 }
-"""Packaged 8x of LR 40; CelebA 8x of LR 20; DF2K 4x of LR 128; steps of CelebA 8x with two patches of 160."""
+"""Packaged 8x at LR 40, CelebA 8x at LR 20, DF2K 4x at LR 128, and steps of CelebA 8x with two patches of 160."""
 SAMPLING = ("packaged sample", "sample", "ten samples", "encode", "DF2K sample")
 
 
 def packaged(scale: int, side: int) -> Work:
-    """Two samples of one LR image by the packaged network."""
+    """Return the work of drawing two samples of an LR image with the packaged network."""
     model, lr = SRFlow.from_pretrained(scale), torch.rand(3, side, side)
     return lambda: model.sample(lr, 2, generator=torch.Generator().manual_seed(0))
 
 
 @contextmanager
 def imported(function: Callable[..., object], plain: Callable[..., object]) -> Iterator[None]:
-    """Inside, every module of srflow that imported the function has the plain one."""
+    """Replace a function by the plain one in every module of srflow that imported it."""
     patches = [
         patch.object(module, name, plain)
         for module in [module for name, module in sys.modules.items() if name.startswith("srflow")]
@@ -63,20 +63,20 @@ def imported(function: Callable[..., object], plain: Callable[..., object]) -> I
 
 
 def convolve_upscaled(out: Tensor, x: Tensor, taps: Tensor, scale: int) -> Tensor:
-    """Upscale, then convolve."""
+    """Upscale, then convolve: the plain form of ``add_convolved_upscaled``."""
     weight = taps.view(3, 3, -1, taps.shape[1]).permute(2, 3, 0, 1)
     large = F.interpolate(x, scale_factor=scale)
     return out + F.conv2d(large, weight.contiguous(memory_format=torch.channels_last), padding=1)
 
 
 def mix(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A 1x1 convolution."""
+    """Mix channels by a 1x1 convolution."""
     return F.conv2d(x, weight[..., None, None], bias.flatten())
 
 
 @contextmanager
 def new_maps() -> Iterator[None]:
-    """A new map for every ReLU and every sum."""
+    """Allocate a new map for every ReLU and every sum, instead of overwriting maps."""
     with (
         patch.object(Tensor, "relu_", Tensor.relu),
         patch.object(Tensor, "add_", Tensor.add),
@@ -103,11 +103,11 @@ PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
     "samples that fit the caches": (lambda: patch.object(given, "CACHE_PIXELS", 2**40), ("ten samples",)),
     "five samples at a time": (lambda: patch.object(given, "SAMPLE_BATCH", 100), ("ten samples",)),
 }
-"""Context that replaces a part by the plain computation, and the works that use it, by name."""
+"""Context that replaces an optimisation by the plain computation, and the works that use it, by name."""
 
 
 def gain(work: Work, part: Callable[[], Part], clock: Callable[[], float], repeats: int) -> float:
-    """The shortest time without the part over the shortest with it, after a run of each that does not count."""
+    """Return the shortest time without the optimisation over the shortest with it, without the first run of each."""
     times: tuple[list[float], list[float]] = [], []
     for repeat in range(repeats + 1):
         for without in (True, False) if repeat % 2 else (False, True):
@@ -119,9 +119,9 @@ def gain(work: Work, part: Callable[[], Part], clock: Callable[[], float], repea
 
 
 def main() -> None:
-    """Print the table of the parts whose names contain one of the arguments."""
+    """Print the table of the optimisations whose names contain an argument."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", help="parts of their names; all without any")
+    parser.add_argument("parts", nargs="*", help="parts of names of optimisations; default: all")
     parser.add_argument("--works", nargs="*", default=list(WORKS), choices=WORKS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)

@@ -1,10 +1,10 @@
-"""What a report costs to make and to open: python benchmarks/report.py [--images N --models N --samples N --crop N].
+"""Time to make and to open a report: python benchmarks/report.py [--images N --models N --samples N --crop N].
 
-A run is written into a folder that is deleted afterwards: the packaged photographs at 8x, linked under other names
-where more are asked for, and models that all draw samples, which are the upscaled LR image with noise; their values
-are random numbers; ``--crop`` keeps N x N pixels of each, for runs of thousands. Printed are the time that
-``srbench report`` takes for it, the size of the page, and what a headless Chromium needs to open it, to scroll its list
-of images, to filter and to show the worst. Measure on a quiet machine.
+Writes a synthetic run into a temporary folder: the packaged photographs at 8x, linked under more names if more images
+are requested, with models whose samples are the upscaled LR image plus noise, and random values. ``--crop`` keeps the
+central N x N pixels of each image, for runs of thousands. Prints the time that ``srbench report`` takes, the size of
+the page, and how long a headless Chromium takes to open it, scroll its list of images, filter, and show the worst
+images. Measure on a quiet machine.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, Sc
 SCALE = 8
 TEMPERATURE = 0.8
 FRAMES = 120
-"""Steps in which the list is scrolled from its start to its end."""
+"""Number of steps in which the list is scrolled from its start to its end."""
 
 
 def write_run(path: Path, images: int, models: int, samples: int, crop: int | None) -> None:
-    """Write what ``srbench run`` would leave."""
+    """Write a run folder like ``srbench run``."""
     generator = torch.Generator().manual_seed(0)
     dataset = packaged_photos(SCALE) if crop is None else cropped(packaged_photos(SCALE), SCALE, crop)
     photos = list(dataset)
@@ -61,7 +61,7 @@ def write_run(path: Path, images: int, models: int, samples: int, crop: int | No
 
 
 def manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
-    """Manifest of a run of the packaged photographs, with models that all sample at one temperature."""
+    """Return the manifest of a run on the packaged photographs, whose models all sample at one temperature."""
     protocol = Protocol(
         "srflow@1", "photos", "made from HR", scale=SCALE, crop=None, samples=samples, seed=0, tile=None
     )
@@ -75,7 +75,7 @@ def manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
 
 
 def _sample(folder: RunFolder, pair: ImagePair, labels: list[str], samples: int, generator: torch.Generator) -> None:
-    """Keep the pair of a photograph and samples of all models."""
+    """Save the pair of a photograph and samples of all models."""
     name = pair.name
     lr, hr = _kept(folder, [pair.lr, pair.hr], folder.pair_files(name))
     Journal(folder).add([PairRecord(name, name, 0, 1, "", lr, hr)])
@@ -93,7 +93,7 @@ def _sample(folder: RunFolder, pair: ImagePair, labels: list[str], samples: int,
 
 
 def _kept(folder: RunFolder, images: Iterable[Tensor], files: Sequence[Path]) -> list[ImageDigest]:
-    """Digests of as many images as there are files, which are written."""
+    """Write images to files, as many as there are files, and return their digests."""
     digests = []
     for image, file in zip(images, files, strict=False):
         pixels = quantize_floor(image)
@@ -104,7 +104,7 @@ def _kept(folder: RunFolder, images: Iterable[Tensor], files: Sequence[Path]) ->
 
 
 def _link(folder: RunFolder, photo: str, name: str, labels: list[str]) -> None:
-    """All that is kept of a photograph, under another name."""
+    """Link all files and records of a photograph under another name."""
     files = list(zip(folder.pair_files(photo), folder.pair_files(name), strict=True))
     pair = folder.of(photo).pair
     assert pair is not None
@@ -112,9 +112,9 @@ def _link(folder: RunFolder, photo: str, name: str, labels: list[str]) -> None:
     for label in labels:
         setting = Setting(label, TEMPERATURE)
         known = folder.of(photo).samples[setting]
-        made = replace(known, image=name, key=folder.sample_key(setting, name, ""))
-        files += zip(folder.output_files(known), folder.output_files(made), strict=True)
-        Journal(folder).add([made])
+        linked = replace(known, image=name, key=folder.sample_key(setting, name, ""))
+        files += zip(folder.output_files(known), folder.output_files(linked), strict=True)
+        Journal(folder).add([linked])
     for there, here in files:
         os.link(there, here)
 
@@ -139,19 +139,19 @@ def _scores(record: SampleRecord, metrics: Sequence[MetricFacts], generator: tor
 
 
 def measure_report(folder: Path) -> None:
-    """Time and processor time of all formats, and the size of what was written."""
+    """Print the time and processor time of a report in all formats, and the size of its files."""
     before, start, cpu = set(folder.rglob("*")), time.perf_counter(), time.process_time()
     write_report([folder])
     print(f"report made in {time.perf_counter() - start:.1f} s, {time.process_time() - cpu:.1f} s of the processor")
-    made = [path for path in folder.rglob("*") if path.is_file() and path not in before]
-    megabytes = sum(path.stat().st_size for path in made) / 1e6
+    written = [path for path in folder.rglob("*") if path.is_file() and path not in before]
+    megabytes = sum(path.stat().st_size for path in written) / 1e6
     print(
-        f"{len(made)} files, {megabytes:.0f} MB; report.html {(folder / 'report' / 'report.html').stat().st_size / 1e6:.2f} MB"
+        f"{len(written)} files, {megabytes:.0f} MB; report.html {(folder / 'report' / 'report.html').stat().st_size / 1e6:.2f} MB"
     )
 
 
 def measure_page(folder: Path) -> None:
-    """Time until the page shows its first two images, files it asked for, and how evenly its list scrolls."""
+    """Print the time until the page shows its first two images, the files it requests, and how smoothly it scrolls."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -181,7 +181,7 @@ CHANGE = """([id, text, event]) => {
     document.body.getBoundingClientRect();
     return performance.now() - start;
 }"""
-"""Time until everything that follows a field is laid out again."""
+"""Changes a field; returns the time until the page is laid out again."""
 SCROLL = """async (frames) => {
     const list = document.getElementById("list");
     const next = () => new Promise(requestAnimationFrame);

@@ -1,12 +1,12 @@
-"""Figures for docs/zoo.md: samples of details, losses of the packaged models, patterns in their outputs.
+"""Figures and numbers for docs/zoo.md: samples of details, training losses, and patterns in outputs.
 
     python benchmarks/samples.py grid srflow 8 o4 96,112,128,128 docs/zoo/text-x8.jpg
     python benchmarks/samples.py details 8 docs/zoo/details-x8.jpg
     python benchmarks/samples.py losses docs/zoo/losses.svg
     python benchmarks/samples.py patterns 8
 
-A grid is of a packaged photograph and a box of HR pixels: sixteen samples, and above them LR, RRDB, ESRGAN and HR.
-Details are a row each: LR, RRDB, ESRGAN, two samples of SRFlow, two of SRFlow after its second stage, HR. Patterns are
+A grid shows a box (HR pixels) of a packaged photograph: LR, RRDB, ESRGAN and HR, and below them sixteen samples.
+Details have a row each: LR, RRDB, ESRGAN, two samples of SRFlow, two of SRFlow after its second stage, HR. Patterns are
 measured on all packaged photographs. Samples are drawn at the temperatures that the weights state.
 """
 
@@ -35,7 +35,7 @@ from srflow.training.sample_losses import stripes
 SAMPLES, DRAWN, COLUMNS, GAP, LARGER = 16, 5, 4, 4, 2
 SHOWN = ("rrdb", "esrgan", "srflow", "srflow-perceptual")
 LOSSES = ("bits_per_dim", "perceptual", "l1")
-"""The one of a model that is plotted is the first of these that it has."""
+"""Losses in order of preference; the first that a model has is plotted."""
 
 Box = tuple[int, int, int, int]
 """x, y, width, height in HR pixels."""
@@ -48,11 +48,11 @@ DETAILS: dict[str, Box] = {
 }
 """An eye, fur, lettering, a facade, foliage."""
 _load = cache(load_model)
-"""A model is loaded once, not for every photograph."""
+"""Loads every model only once."""
 
 
 def grid(model: str, scale: int, name: str, box: Box, out: Path) -> None:
-    """Write the grid of one detail; every image is shown at twice its size, pixel by pixel."""
+    """Write the grid of a detail, every image at twice its size without interpolation."""
     pair = packaged_photos(scale).read(name)
     images = [_repeated(pair, scale), *(_outputs(other, scale, pair, 1)[0] for other in ("rrdb", "esrgan"))]
     tiles = [_tile(image, box) for image in (*images, pair.hr, *_outputs(model, scale, pair, SAMPLES))]
@@ -66,7 +66,7 @@ def details(scale: int, out: Path) -> None:
 
 
 def _write_sheet(rows: Sequence[Sequence[Image.Image]], out: Path, *, quality: int, below_first: int = 0) -> None:
-    """Write rows of tiles of one size; below the first row are so many more pixels."""
+    """Write rows of tiles of equal size, with ``below_first`` more pixels below the first row."""
     right, down = rows[0][0].width + GAP, rows[0][0].height + GAP
     size = len(rows[0]) * right - GAP, len(rows) * down - GAP + below_first
     sheet = Image.new("RGB", size, "white")
@@ -78,7 +78,7 @@ def _write_sheet(rows: Sequence[Sequence[Image.Image]], out: Path, *, quality: i
 
 
 def _detail(scale: int, name: str, box: Box) -> list[Image.Image]:
-    """LR, RRDB, ESRGAN, samples, HR; whole photographs are sampled, then cut: a detail would miss its surroundings."""
+    """Return a row of tiles, cut from upscaled photographs, so that models see the surroundings of the detail."""
     pair = packaged_photos(scale).read(name)
     outputs = [image for model in SHOWN for image in _outputs(model, scale, pair, 2)]
     return [_tile(image, box) for image in (_repeated(pair, scale), *outputs, pair.hr)]
@@ -89,25 +89,25 @@ def _repeated(pair: ImagePair, scale: int) -> Tensor:
 
 
 def patterns(scale: int) -> None:
-    """Print stripes, edges on the LR grid, and the worst LR-PSNR of all packaged photographs, a table row a model."""
+    """Print stripes, edges on the LR grid and the worst LR-PSNR of all packaged photographs, in a row per model."""
     print("| | vertical stripes | horizontal | edges on the LR grid | in one photograph | worst LR-PSNR |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     lr_psnr = load_metric("lr_psnr")
     for name in ("HR", *SHOWN):
-        found, places, worst = [], [], math.inf
+        measured, places, worst = [], [], math.inf
         for pair in map(packaged_photos(scale).read, packaged_photos(scale)):
             images = (pair.hr[None] if name == "HR" else _outputs(name, scale, pair, DRAWN)).clamp(0, 1)
-            found.append(stripes(images).mean(0))
+            measured.append(stripes(images).mean(0))
             places.append(edges_on_grid(images, scale))
             worst = min(worst, float(lr_psnr(images, pair).min()))
-        vertical, horizontal = torch.stack(found).median(0).values
+        vertical, horizontal = torch.stack(measured).median(0).values
         each, mean = torch.stack(places), torch.stack(places).mean(0)
-        edges = " | ".join(f"{one.min():.2f} to {one.max():.2f}" for one in (mean, each))
+        edges = " | ".join(f"{values.min():.2f} to {values.max():.2f}" for values in (mean, each))
         print(f"| {name} | {vertical:.2f} | {horizontal:.2f} | {edges} | {worst:.1f} |")
 
 
 def _outputs(name: str, scale: int, pair: ImagePair, n: int) -> Tensor:
-    """The output of a packaged model, or n samples at the temperature that its weights state."""
+    """Return the output of a packaged model, or ``n`` samples at the temperature that its weights state."""
     model = _load(name, scale, "cpu")
     with torch.no_grad():
         if model.weights is None or model.weights.temperature is None:
@@ -119,14 +119,15 @@ def _outputs(name: str, scale: int, pair: ImagePair, n: int) -> Tensor:
 
 
 def losses(out: Path) -> None:
-    """Plot how the losses of the packaged models fell, as far as their weights carry them, a panel a model."""
+    """Plot the training losses stored in the weights of the packaged models, one panel per model."""
     trained = {f"{model} {scale}x": _load(model, scale, "cpu").weights for scale in (4, 8) for model in SHOWN}
     curves = {name: weights.losses for name, weights in trained.items() if weights is not None and weights.losses}
     with plot_style():
         figure = new_figure(3 * len(curves), 2.4)
-        for axis, (name, found) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
-            loss = next(known for known in LOSSES if known in found)
-            axis.plot(np.linspace(0, 1, len(found[loss])), found[loss], color=COLOURS[0], linewidth=1.0)
+        axes = figure.subplots(1, len(curves), squeeze=False)[0]
+        for axis, (name, by_loss) in zip(axes, curves.items(), strict=True):
+            loss = next(known for known in LOSSES if known in by_loss)
+            axis.plot(np.linspace(0, 1, len(by_loss[loss])), by_loss[loss], color=COLOURS[0], linewidth=1.0)
             axis.set(title=name, xlabel="share of the training", ylabel=loss)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, svg(figure))
@@ -140,12 +141,12 @@ def _tile(image: Tensor, box: Box) -> Image.Image:
 
 
 if __name__ == "__main__":
-    what, *words = sys.argv[1:]
-    if what == "losses":
+    figure_kind, *words = sys.argv[1:]
+    if figure_kind == "losses":
         losses(Path(words[0]))
-    elif what == "details":
+    elif figure_kind == "details":
         details(int(words[0]), Path(words[1]))
-    elif what == "patterns":
+    elif figure_kind == "patterns":
         patterns(int(words[0]))
     else:
         model, scale, name, numbers, out = words

@@ -1,10 +1,8 @@
 """Time and memory at the paper's sizes: python benchmarks/speed.py [CASE ...] [--threads N] [--repeats N].
 
-Every case runs in a process of its own, so that peak memory is its own. Printed: median seconds, arithmetic as torch
-counts it, GFLOP/s, the share of this machine's best convolution measured in the same process, and the memory that the
-case took beyond the loaded network. Networks have random weights; time does not depend on them.
-
-Measure on a quiet machine.
+Every case runs in its own process, for its own peak memory. Prints median seconds, GFLOP as counted by torch, GFLOP/s,
+their share of this machine's best convolution (measured in the same process), and the memory taken beyond the loaded
+network. Networks have random weights, on which times do not depend. Measure on a quiet machine.
 """
 
 from __future__ import annotations
@@ -28,21 +26,21 @@ Work = Callable[[], object]
 
 
 def sample(preset: str, side: int, n: int) -> Work:
-    """Samples of one LR image of side x side."""
+    """Return the work of drawing ``n`` samples of an LR image of side x side."""
     model, generator = SRFlow.from_preset(preset).eval(), torch.Generator().manual_seed(0)
     lr = torch.rand(3, side, side)
     return lambda: model.sample(lr, n, temperature=0.0, generator=generator)
 
 
 def encode(preset: str, side: int) -> Work:
-    """Latents of one HR image."""
+    """Return the work of encoding an HR image to latents."""
     model = SRFlow.from_preset(preset).eval()
     hr, lr = torch.rand(1, 3, side * model.scale, side * model.scale), torch.rand(1, 3, side, side)
     return lambda: model.given(lr).encode(hr)
 
 
 def training_step(preset: str, batch: int, *, reversible: bool) -> Work:
-    """Loss, gradients and Adam's step for HR patches of 160 pixels."""
+    """Return the work of a training step on HR patches of 160 pixels: loss, gradients and Adam."""
     model = SRFlow.from_preset(preset).train()
     model.reversible = reversible
     optimizer = torch.optim.Adam(model.parameters(), 1e-6, fused=True)
@@ -58,7 +56,7 @@ def training_step(preset: str, batch: int, *, reversible: bool) -> Work:
 
 
 def rrdb(side: int) -> Work:
-    """ESRGAN's generator on one LR image."""
+    """Return the work of ESRGAN's generator on an LR image."""
     model, lr = RRDBNet(RRDBConfig(4, 64, 32, 23)).eval(), torch.rand(1, 3, side, side)
 
     def work() -> object:
@@ -81,7 +79,7 @@ CASES: dict[str, Callable[[], Work]] = {
 
 
 def best_convolution() -> float:
-    """GFLOP/s of a 3x3 convolution that suits the processor: 64 channels, 160 x 160, channels last."""
+    """Measure GFLOP/s of a 3x3 convolution that suits the processor: 64 channels, 160 x 160, channels last."""
     x = torch.rand(1, 64, 160, 160).to(memory_format=torch.channels_last)
     weight = torch.rand(64, 64, 3, 3)
     with torch.no_grad():
@@ -90,7 +88,7 @@ def best_convolution() -> float:
 
 
 def median(work: Work, repeats: int, before: Work = lambda: None) -> float:
-    """Seconds, each time after ``before``; the first run does not count."""
+    """Return the median seconds of ``work``, run after ``before``, without the first run."""
     times = []
     for _ in range(repeats + 1):
         before()
@@ -101,7 +99,7 @@ def median(work: Work, repeats: int, before: Work = lambda: None) -> float:
 
 
 def measure(name: str, repeats: int) -> str:
-    """One line of the table."""
+    """Return the row of a case."""
     peak = best_convolution()
     work = CASES[name]()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -113,8 +111,8 @@ def measure(name: str, repeats: int) -> str:
 
 
 def arithmetic(name: str) -> float:
-    """GFLOP of a case; what the reversible step computes twice counts once."""
-    torch.set_num_threads(1)  # the counter sees its own thread only
+    """Count the GFLOP of a case, without what the reversible step recomputes."""
+    torch.set_num_threads(1)  # the counter only sees its own thread
     work = CASES[name.removesuffix(", reversible")]()
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_convolution: convolution_flop})
     with counter:
@@ -123,14 +121,14 @@ def arithmetic(name: str) -> float:
 
 
 def convolution_flop(x: torch.Size, weight: torch.Size, *_: object, out_shape: torch.Size) -> int:
-    """Of a convolution with one group; torch counts those it chooses oneDNN for itself, not those that ask for it."""
+    """Count the operations of a oneDNN convolution with one group, which torch's counter does not know."""
     return conv_flop_count(list(x), list(weight), list(out_shape))
 
 
 def main() -> None:
-    """Print the table of the cases whose names contain one of the arguments."""
+    """Print the table of the cases whose names contain an argument."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", help="parts of their names; all without any")
+    parser.add_argument("cases", nargs="*", help="parts of names of cases; default: all")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)

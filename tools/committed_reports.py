@@ -2,9 +2,9 @@
 
     python tools/committed_reports.py reports/photos-x8 reports/photos-x4
 
-What stays in RUN/report is report.md, its plots and strips, table.tex and table.csv. Strips become WebP files, a fifth
-of their size. Everything else goes, the maps in report.md included: ``srbench report RUN`` makes it again while RUN has
-its images. ``srbench verify`` accepts the folder.
+Keeps report.md, its plots and strips, table.tex and table.csv in RUN/report. Strips become WebP files, a fifth of their
+size. Everything else is deleted, including the maps in report.md; ``srbench report RUN`` makes it again as long as RUN
+has its images. ``srbench verify`` accepts the folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from srbench.reporting.files import FOLDER, read_listing, replacing
 from srbench.reporting.report import FORMATS
 
 QUALITY = 90
-"""Of WebP: no difference is seen from the PNG, not even in the magnified windows."""
+"""Quality of WebP, at which strips look like the PNG, even in the magnified windows."""
 KEPT = {FORMATS["tex"], "table.csv"}
 
 
@@ -50,14 +50,14 @@ def make_small(run: Path) -> None:
 
 
 def without_maps(text: str) -> str:
-    """Text of a report without its maps and the paragraph before them."""
+    """Remove the maps of a report, and the paragraph before them."""
     paragraphs = text.split("\n\n")
     maps = [place for place, paragraph in enumerate(paragraphs) if "](sheets/" in paragraph]
     return "\n\n".join(paragraph for place, paragraph in enumerate(paragraphs) if not {place, place + 1} & {*maps})
 
 
 def webp(path: Path) -> bytes:
-    """The image of a file as WebP."""
+    """Convert an image file to WebP."""
     content = BytesIO()
     with Image.open(path, formats=["PNG"]) as image:
         image.save(content, "WEBP", quality=QUALITY, method=6)

@@ -1,4 +1,4 @@
-"""The photographs that the packaged models were trained on, taken again from Debian's packages.
+"""Make the photographs on which the packaged models were trained, from Debian packages.
 
 python tools/debian_photographs.py data/photographs    # 246 in data/photographs/train, 12 in data/photographs/val
 """
@@ -25,29 +25,29 @@ from srbench.terminal.output import say
 from srbench.terminal.progress import progress
 
 LIST = Path(__file__).with_name("training-photographs.csv")
-"""File, package, path in it, whole-number downscaling, licence, author, sha256 of the pixels, perceptual hash."""
+"""Columns: file, package, path in it, downscaling factor, licence, author, sha256 of the pixels, perceptual hash."""
 
 
 def photographs() -> list[dict[str, str]]:
-    """The rows of the list by column: 246 training and 12 validation photographs."""
+    """Read the list: 246 training and 12 validation photographs, each a dictionary by column."""
     return list(csv.DictReader(LIST.read_text(encoding="utf-8").splitlines()))
 
 
 def make_photographs(out: Path) -> None:
     """Download 17 Debian packages (351 MB) and make out/train and out/val from them, pixel for pixel as listed.
 
-    Some of these packages also hold benchmark photographs, which are not in the list; the packages are removed at the
-    end. Needs ``apt-get`` and ``dpkg`` of Debian 13. Exits with a message without them, if a package is not available
-    and, after everything is written, if an image differs from the list.
+    The packages, some of which also contain benchmark photographs, are removed at the end. Needs ``apt-get`` and
+    ``dpkg`` of Debian 13. Exits with a message if they or a package are missing and, after everything is written, if an
+    image differs from the list.
     """
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         raise SystemExit(
-            f"the photographs come in Debian packages, and apt-get or dpkg is not here; run it on Debian 13, or fetch "
-            f"what {LIST} names"
+            f"the photographs come in Debian packages, but apt-get or dpkg is missing; run this on Debian 13, or get "
+            f"the files that {LIST} lists"
         )
     rows = photographs()
     packages = sorted({row["package"] for row in rows})
-    work = out / ".packages"  # hidden, so that no training on ``out`` reads the benchmark photographs
+    work = out / ".packages"  # hidden, so that training on ``out`` cannot read the benchmark photographs
     work.mkdir(parents=True, exist_ok=True)
     say(f"downloading and unpacking {len(packages)} packages")
     _run("apt-get", "download", *packages, folder=work)
@@ -67,13 +67,13 @@ def make_photographs(out: Path) -> None:
     shutil.rmtree(work)
     if different:
         raise SystemExit(
-            f"{len(different)} of {len(rows)} photographs are not those that the packaged models were trained on, "
-            f"since packages or decoders differ from Debian 13's: {', '.join(different)}"
+            f"{len(different)} of {len(rows)} photographs differ from those that the packaged models were trained on, "
+            f"because packages or decoders differ from Debian 13's: {', '.join(different)}"
         )
 
 
 def _contents(work: Path, rows: Iterable[dict[str, str]]) -> Iterator[tuple[dict[str, str], bytes]]:
-    """Every row with its file; ``archive.rcc!/member`` is a member of a Qt resource file."""
+    """Yield every row with the content of its file; ``archive.rcc!/member`` is a member of a Qt resource file."""
     archive, resources = Path(), dict[str, bytes]()
     for row in rows:
         name, _, member = row["path"].partition("!")
@@ -93,9 +93,9 @@ def _run(*command: str, folder: Path) -> None:
 
 
 def read_resources(content: bytes) -> dict[str, bytes]:
-    """Path and content of every file in a Qt resource file of version 1 to 3, uncompressed or compressed by zlib.
+    """Read a Qt resource file of version 1 to 3, uncompressed or compressed by zlib: content of its files by path.
 
-    The format is that of Qt's ``qresource.cpp``: a header that says where tree, data and names begin, big-endian.
+    The format is that of Qt's ``qresource.cpp``, big-endian, with a header of offsets of tree, data and names.
     """
     version, tree, data, names = struct.unpack_from(">IIII", content, 4)
     node_size = 14 if version == 1 else 22

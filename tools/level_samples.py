@@ -1,11 +1,12 @@
-"""The last step for packaged SRFlow weights: bounded samples without stripes.
+"""Final step for packaged SRFlow weights: remove stripes from samples and bound their range.
 
     python tools/level_samples.py FILE photographs/train 0.84 srflow/weights/srflow-mini-x8.safetensors
 
-Below temperature 1 the mean of a flow's samples is not that of its distribution: it differs by up to a grey level
-between the four pixels of a cell of the finest squeeze, which leaves stripes of two pixels. HR has no such difference
-on average. So it is measured on samples for photographs, and taken out of the first bias of the flow. The range is
-bounded too (``srflow.value_range``), which takes no weights. Neither needs further training.
+Below temperature 1, the mean of a flow's samples is not the mean of its distribution: it differs by up to a grey level
+between the four pixels of a cell of the finest squeeze, which leaves stripes with a period of two pixels. HR has no
+such difference on average. This tool measures the difference on samples for photographs, and subtracts it from the
+first bias of the flow. It also bounds the range of samples (``srflow.value_range``), which needs no weights. Neither
+needs further training.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ from srflow import SRFlow
 from srflow.layers import Squeeze
 
 MARGIN, SIDE = 0.05, 256
-"""Bound of the range, and side of the photographs' centres in HR pixels."""
+"""Margin beyond [0, 1] to which samples are bounded, and side of the photographs' central crops in HR pixels."""
 
 
 @torch.no_grad()
 def unevenness(network: SRFlow, images: Iterable[Tensor], temperature: float) -> Tensor:
-    """Mean of a sample of every LR image (3, h, w), less that of its colour, for each pixel of a 2x2 cell, (12,).
+    """Return the mean of samples at each pixel of a 2x2 cell minus the channel's mean: (12,), ordered as in Squeeze.
 
-    The order is that of ``Squeeze``.
+    One sample is drawn for every LR image (3, h, w).
     """
-    found = []
+    differences = []
     for seed, lr in enumerate(images):
         sample = network.sample(lr, temperature=temperature, generator=torch.Generator().manual_seed(seed))
         means = Squeeze()(sample)[0].mean((0, 2, 3)).view(3, 4)
-        found.append((means - means.mean(1, keepdim=True)).flatten())
-    return torch.stack(found).mean(0)
+        differences.append((means - means.mean(1, keepdim=True)).flatten())
+    return torch.stack(differences).mean(0)
 
 
 def level(network: SRFlow, images: Iterable[Tensor], temperature: float) -> None:
@@ -53,7 +54,7 @@ def level(network: SRFlow, images: Iterable[Tensor], temperature: float) -> None
 
 
 def main(weights: Path, folder: Path, temperature: float, out: Path) -> None:
-    """Write the levelled weights, with everything else that the file holds and the temperature."""
+    """Write the levelled weights with their temperature and all other metadata of the file."""
     tensors, metadata = load_described(weights)
     network = SRFlow.from_pretrained(int(metadata.scale or 0), weights, metadata.model)
     network.config = replace(network.config, range_margin=MARGIN)

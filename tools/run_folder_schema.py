@@ -1,6 +1,6 @@
-"""The JSON schema of a run folder's files, from the types that read and write them.
+"""Make the JSON schema of a run folder's files from the types that read and write them.
 
-python tools/run_folder_schema.py    writes srbench/run_folder/schema.json; a test says when it has to be made again
+python tools/run_folder_schema.py    writes srbench/run_folder/schema.json; a test fails if it is out of date
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["inf", "-inf", "nan"]}]}
 
 
 def schema() -> dict[str, Any]:
-    """The schema: a definition for the manifest and each kind of line."""
+    """Return the schema, with a definition for the manifest and each kind of line."""
     kinds = [Manifest, *KINDS, Vote]
-    _, found = msgspec.json.schema_components(kinds, schema_hook=_path, ref_template="#/$defs/{name}")
-    found["Manifest"]["properties"]["format"] = {"const": FORMAT}
-    found["ScoreRecord"]["properties"]["value"] = {
-        "description": "One number per sample, one for the whole set, or null for a failure.",
+    _, definitions = msgspec.json.schema_components(kinds, schema_hook=_path, ref_template="#/$defs/{name}")
+    definitions["Manifest"]["properties"]["format"] = {"const": FORMAT}
+    definitions["ScoreRecord"]["properties"]["value"] = {
+        "description": "One number per sample, one for all samples, or null for a failure.",
         "anyOf": [{"type": "array", "items": _NUMBER}, *_NUMBER["anyOf"], {"type": "null"}],
     }
-    metric = found["MetricFacts"]["properties"]
-    for name in [one.name for one in fields(MetricFacts) if not one.compare]:
-        del metric[name]  # facts that matter only while it is measured
-    for definition in found.values():
+    metric = definitions["MetricFacts"]["properties"]
+    for name in [field.name for field in fields(MetricFacts) if not field.compare]:
+        del metric[name]  # facts that are not stored
+    for definition in definitions.values():
         if "properties" in definition:
             definition["additionalProperties"] = False
     return {
@@ -41,25 +41,25 @@ def schema() -> dict[str, Any]:
         "title": f"Files of a run folder of srbench, format {FORMAT}",
         "description": "manifest.json is a Manifest; lines of environments.jsonl, pairs.jsonl, samples.jsonl, "
         "rows.jsonl and votes.jsonl are of EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord and Vote.",
-        "$defs": _sorted(found),
+        "$defs": _sorted(definitions),
     }
 
 
 def text() -> str:
-    """The content of the file."""
+    """Return the content of the file."""
     return json.dumps(schema(), indent=1) + "\n"
 
 
 def _sorted(node: object) -> object:
-    """The same schema with sorted alternatives and no empty defaults, which depend on the version of msgspec."""
+    """Sort alternatives and drop empty defaults, which depend on the version of msgspec."""
     if isinstance(node, list):
-        return [_sorted(one) for one in node]
+        return [_sorted(item) for item in node]
     if not isinstance(node, dict):
         return node
-    found = {key: _sorted(value) for key, value in node.items() if (key, value) != ("default", {})}
-    if isinstance(alternatives := found.get("anyOf"), list):
-        found["anyOf"] = sorted(alternatives, key=json.dumps)
-    return found
+    cleaned = {key: _sorted(value) for key, value in node.items() if (key, value) != ("default", {})}
+    if isinstance(alternatives := cleaned.get("anyOf"), list):
+        cleaned["anyOf"] = sorted(alternatives, key=json.dumps)
+    return cleaned
 
 
 def _path(kind: type) -> dict[str, Any]:

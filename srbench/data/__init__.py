@@ -5,14 +5,14 @@ from importlib.util import find_spec
 from srbench.interfaces import SRBenchError
 
 MATLAB_BICUBIC = "made from HR by MATLAB-exact bicubic"
-"""Origin of LR images that srbench makes, in the words of the reports."""
+"""Origin, in the words of reports, of LR images that srbench makes by default."""
 
 
 class DataError(SRBenchError):
-    """A dataset, benchmark set or degradation that cannot be used."""
+    """Raised for a dataset, benchmark set or degradation that cannot be used."""
 
 
-def require_opencv(what: str) -> None:
-    """Raise DataError unless OpenCV, which ``what`` needs, is installed."""
+def require_opencv(feature: str) -> None:
+    """Raise DataError unless OpenCV, which ``feature`` needs, is installed."""
     if find_spec("cv2") is None:
-        raise DataError(f"{what} needs OpenCV; install it: pip install 'sr-bench[opencv]'")
+        raise DataError(f"{feature} needs OpenCV; install it: pip install 'sr-bench[opencv]'")

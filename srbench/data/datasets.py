@@ -1,4 +1,4 @@
-"""Sets of benchmark images: packaged photographs, a folder of HR images, a folder each of HR and LR, or LR alone."""
+"""Datasets: packaged photographs, a folder of HR images, two folders of HR and LR, or a folder of LR."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _Names:
-    """Length and order of a dataset, those of its files or of the dataset it is made from."""
+    """Length and order of a dataset, taken from its files or from the dataset that it is derived from."""
 
     names: Mapping[str, Path] | Dataset
 
@@ -36,11 +36,11 @@ class _Names:
 
 
 class Folder(_Names):
-    """HR images, cropped to a multiple of the scale; MATLAB's ``imresize`` makes LR from them.
+    """A folder of HR images, cropped to a multiple of the scale, from which MATLAB's ``imresize`` makes LR.
 
-    ``crop`` takes the central crop x crop of HR first (rounded down to a multiple of the scale).
-    ``files`` are the images by name; by default all of the folder.
-    Raises ImageError for a folder without images, DataError for a crop below the scale.
+    ``crop`` first takes the central crop x crop of HR, rounded down to a multiple of the scale. ``files`` are the
+    images by name, by default all images in the folder. Raises ImageError for a folder without images, DataError for a
+    crop below the scale.
     """
 
     lr_origin = MATLAB_BICUBIC
@@ -60,19 +60,20 @@ class Folder(_Names):
         _check_crop(crop, scale)
 
     def read(self, name: str) -> ImagePair:
-        """Raises ImageError for a damaged file, DataError for an image smaller than the scale."""
+        """Read a pair. Raises ImageError for a damaged file, DataError for an image smaller than the scale."""
         return replace(pair_of_hr(self.files[name], self.scale, self.crop), name=name)
 
     def digest(self, name: str) -> str:
-        """SHA-256 of the file, the scale and the crop. Raises DataError if the file cannot be read."""
+        """Return the SHA-256 of the file, the scale and the crop. Raises DataError if the file cannot be read."""
         return _digest([self.files[name]], f"bicubic x{self.scale} crop {self.crop}")
 
 
 class PairedFolders(_Names):
-    """HR and LR images, paired by name, in two folders or in another toolkit's ``layout`` of both.
+    """HR and LR images, paired by name, in two folders or in the ``layout`` of another toolkit.
 
-    LR of the scale 4 may be called NAMEx4 or NAME_x4, all of the folder alike. In a layout, HR may exceed a multiple of LR by less than the scale; it is cropped as that toolkit crops it.
-    Raises ImageError for a folder without images, and one that names every image without a partner.
+    At scale 4, all LR images may be called NAMEx4 or all NAME_x4. In a layout, HR may exceed the scale times LR by less
+    than the scale; it is cropped like in that toolkit. Raises ImageError for a folder without images, and for images
+    without a partner, which it names.
     """
 
     def __init__(self, hr: Path, lr: Path, scale: int, layout: Layout | None = None) -> None:
@@ -86,7 +87,7 @@ class PairedFolders(_Names):
         self.lr, self.scale = partners(hr_files, hr, lr_files, lr, scale), scale
 
     def read(self, name: str) -> ImagePair:
-        """Raises ImageError for a damaged file, DataError if the sizes do not fit."""
+        """Read a pair. Raises ImageError for a damaged file, DataError if HR is not the scale times LR."""
         hr, lr = (read_uint8(files[name]) for files in (self.hr, self.lr))
         whole = hr
         if self.trimmed:
@@ -99,14 +100,14 @@ class PairedFolders(_Names):
         return ImagePair(name, _unit(lr), _unit(hr), uncropped=_uncropped(whole, hr))
 
     def digest(self, name: str) -> str:
-        """SHA-256 of both files and the scale. Raises DataError if a file cannot be read."""
+        """Return the SHA-256 of both files and the scale. Raises DataError if a file cannot be read."""
         return _digest([self.hr[name], self.lr[name]], f"paired x{self.scale}")
 
 
 def scale_of_folders(hr: Path, lr: Path) -> int | None:
-    """The scale of HR and LR images paired by name, by their sizes; None if no size can be read.
+    """Compute the scale from the sizes of HR and LR images paired by name; None if no size can be read.
 
-    Raises ImageError if images lack a partner or a whole scale, or the scales of pairs differ.
+    Raises ImageError if images lack a partner, a scale is not an integer, or the scales of pairs differ.
     """
     hr_files = images_in(hr)
     pairs = partners(hr_files, hr, images_in(lr), lr)
@@ -114,7 +115,7 @@ def scale_of_folders(hr: Path, lr: Path) -> int | None:
 
 
 class LRFolder(_Names):
-    """LR images as they are, such as a camera's, without HR.
+    """A folder of LR images without HR, such as a camera's.
 
     Raises ImageError for a folder without images.
     """
@@ -127,16 +128,16 @@ class LRFolder(_Names):
         self.files = self.names = _usable(images_in(folder))
 
     def read(self, name: str) -> ImagePair:
-        """Raises ImageError for a damaged file."""
+        """Read an LR image. Raises ImageError for a damaged file."""
         return ImagePair(name, _unit(read_uint8(self.files[name])))
 
     def digest(self, name: str) -> str:
-        """SHA-256 of the file and the scale. Raises DataError if the file cannot be read."""
+        """Return the SHA-256 of the file and the scale. Raises DataError if the file cannot be read."""
         return _digest([self.files[name]], f"LR alone x{self.scale}")
 
 
 def _usable(images: Mapping[str, Path]) -> dict[str, Path]:
-    """Images whose names can be those of outputs; one warning names all others. Raises DataError if none remains."""
+    """Drop images whose names cannot be file names of outputs, with a warning. Raises DataError if none remains."""
     unusable = [str(path) for name, path in images.items() if not is_file_name(name)]
     if unusable:
         fault = f"{', '.join(unusable)}: the name cannot be {FILE_NAME}; rename it"
@@ -147,10 +148,10 @@ def _usable(images: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | None = None) -> Dataset:
-    """The images in a folder, plain or in another toolkit's layout.
+    """Open a plain folder of images, or a folder in another toolkit's layout.
 
-    LR is made from HR if the folder has none or ``own_lr`` is false. ``name`` replaces the name of a plain folder.
-    Raises ImageError, DataError.
+    LR is made from HR if the folder has no LR or ``own_lr`` is False. ``name`` replaces the name of a plain folder.
+    Raises ImageError and DataError.
     """
     layout = find_layout(folder, scale)
     if layout is None:
@@ -161,9 +162,9 @@ def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | No
 
 
 class Derived(_Names):
-    """A dataset with pairs that ``derive`` makes from those of the ``whole`` dataset.
+    """A dataset whose pairs ``derive`` makes from the pairs of the ``whole`` dataset.
 
-    ``made`` says how, and is part of every digest.
+    ``made`` describes how, and is part of every digest.
     """
 
     def __init__(self, whole: Dataset, derive: Callable[[ImagePair], ImagePair], made: str, lr_origin: str) -> None:
@@ -172,16 +173,16 @@ class Derived(_Names):
         self.derive, self.made = derive, made
 
     def read(self, name: str) -> ImagePair:
-        """Raises the errors of the whole dataset, and DataError."""
+        """Read a pair. Raises DataError, and as the whole dataset does."""
         return self.derive(self.whole.read(name))
 
     def digest(self, name: str) -> str:
-        """SHA-256 of the digest of the pair in the whole dataset, and of how the pair is made from it."""
+        """Return the SHA-256 of the pair's digest in the whole dataset and of ``made``."""
         return hashlib.sha256(f"{self.whole.digest(name)} {self.made}".encode()).hexdigest()
 
 
 def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
-    """An HR image, cropped to a multiple of the scale, and the LR image that MATLAB's ``imresize`` makes from it.
+    """Read an HR image, crop it to a multiple of the scale, and make LR with MATLAB's ``imresize``.
 
     Raises ImageError for a damaged file, DataError for an image smaller than the scale.
     """
@@ -195,12 +196,12 @@ def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
 
 
 def _uncropped(image: Tensor, hr: Tensor) -> tuple[int, int] | None:
-    """Size of an image of which HR is a part; None if HR is the whole image."""
+    """Return height and width of an image that HR was cropped from; None if HR is the whole image."""
     return None if image.shape == hr.shape else (image.shape[-2], image.shape[-1])
 
 
 def pair_of_pixels(name: str, hr: Tensor, scale: int) -> ImagePair:
-    """``pair_of_hr`` of HR in memory, (3, s*h, s*w) uint8."""
+    """Make a pair from HR in memory, (3, s*h, s*w) uint8, with MATLAB's ``imresize``."""
     from srbench.images.resize import downscale_uint8  # imports torch
 
     return ImagePair(name, _unit(downscale_uint8(hr, scale)), _unit(hr))
@@ -212,17 +213,17 @@ def packaged_photos(scale: int) -> Folder:
 
 
 def lr_origin(dataset: Dataset) -> str:
-    """Origin of a dataset's LR images in words, from its attribute ``lr_origin``."""
+    """Return the origin of a dataset's LR images in words, from its attribute ``lr_origin``."""
     return str(getattr(dataset, "lr_origin", "as the dataset gives it"))
 
 
 def has_hr(dataset: Dataset) -> bool:
-    """True unless a dataset says that it has no HR images, by its attribute ``has_hr``."""
+    """Return the attribute ``has_hr`` of a dataset, True if it has none."""
     return bool(getattr(dataset, "has_hr", True))
 
 
 def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:
-    """The centre of every image; if LR is made from HR, it is made from the cropped HR.
+    """Crop every image to its centre; if LR is made from HR, it is made from the cropped HR.
 
     Raises DataError for a crop below the scale.
     """
@@ -233,7 +234,7 @@ def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:
 
 
 def _centre(scale: int, side: int, pair: ImagePair) -> ImagePair:
-    """Crop in whole LR pixels, so that HR and LR show the same part also for odd sizes."""
+    """Crop a pair at LR pixels, so that HR and LR show the same part even for odd sizes."""
     top, left = (max(length - side, 0) // 2 * scale for length in pair.lr.shape[-2:])
     hr = pair.hr[:, top : top + side * scale, left : left + side * scale]
     return replace(pair, lr=crop_centre(pair.lr, side).contiguous(), hr=hr.contiguous())

@@ -1,4 +1,4 @@
-"""Folder layouts of other toolkits: the places of HR and LR images, and the names by which they are paired."""
+"""Folder layouts of other toolkits: where HR and LR images are, and how their names are paired."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from srbench.images import ImageError
 from srbench.images.folders import image_files, images_in
 
 STABLESR = ("test_HR", "test_LR")
-"""Folders of HR and LR in the test sets of StableSR, which later papers use too."""
+"""Folders of HR and LR in the test sets of StableSR, also used by later papers."""
 _SRF = re.compile(r"(.+)_SRF_(\d+)_(HR|LR)")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """HR images and, if the folder has them for the scale, LR images, by name, which may end in x4."""
+    """HR images of a folder, and LR images if it has them for the scale, by name. LR names may end in x4."""
 
     name: str
-    """Name of the folder by which this layout is recognised."""
+    """Name of the subfolder that identifies the layout."""
     hr: Mapping[str, Path]
     lr: Mapping[str, Path] | None = None
     lr_folder: str = ""
-    """Sub-folder of LR; empty without LR."""
+    """Subfolder of LR; empty without LR."""
 
 
 def find_layout(folder: Path, scale: int) -> Layout | None:
-    """The layout of a folder; None if the folder itself has images, or its layout is unknown.
+    """Recognise the layout of a folder; None if the folder itself has images, or its layout is unknown.
 
     HR/NAME.png              with LR_bicubic/X4/NAMEx4.png   (EDSR, SwinIR)
     image_SRF_4/NAME_SRF_4_HR.png and NAME_SRF_4_LR.png      (SelfExSR); also that folder itself
@@ -71,7 +71,7 @@ def _edsr(folder: Path, scale: int) -> Layout:
 
 
 def _selfexsr(folder: Path, scale: int) -> Layout:
-    """HR and LR, without the outputs in the same folder, such as NAME_SRF_4_bicubic.png."""
+    """Find HR and LR, ignoring outputs in the same folder such as NAME_SRF_4_bicubic.png."""
     kinds: dict[str, dict[str, Path]] = {"HR": {}, "LR": {}}
     for stem, path in images_in(folder).items():
         if (match := _SRF.fullmatch(stem)) and folder.resolve().name == f"image_SRF_{match[2]}":

@@ -90,10 +90,10 @@ def test_debian_photographs(package, tmp_path, monkeypatch):
     assert found == [Path("train/one.png"), Path("val/two.png")], "packages are removed"
     rows = package.read_text()
     package.write_text(rows.replace(rows.split(",")[-1].strip(), "0" * 64))
-    assert "1 of 2 photographs are not those that the packaged models were trained on" in fault()
+    assert "1 of 2 photographs differ from those that the packaged models were trained on" in fault()
     package.write_text(rows.replace("/usr/share/a.png", "/usr/share/z.png"))
     assert "photos: no /usr/share/z.png in this version of the package" in fault()
     package.write_text(rows.replace(",photos,", ",paintings,"))
     assert "apt-get download failed: E: no such package; run apt-get update first, on Debian 13" in fault()
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "apt-get or dpkg is not here" in fault()
+    assert "apt-get or dpkg is missing" in fault()

@@ -1,1 +1,1 @@
-"""Benchmark sets by name: facts, downloads, checks."""
+"""Benchmark sets by name: facts, downloads and checks."""

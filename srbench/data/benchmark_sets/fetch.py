@@ -1,4 +1,4 @@
-"""Benchmark sets: downloaded from the first address that works, checked and kept."""
+"""Download of benchmark sets, from the first address that works, with a check of the images."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from srbench.terminal.output import say
 from srbench.weights.download import DownloadError, NoNetworkError, OfflineError, download
 
 _ANY = 4
-"""Scale at which a set is opened for the check, unless the set has a scale."""
+"""Scale at which a set without its own scale is opened for the check."""
 
 
 def fetched_set(name: str, scale: int) -> Dataset:
-    """Open a set by its name, and download it first if needed. Raises DataError as ``fetch_set``."""
+    """Open a set by its name, downloading it if necessary. Raises DataError as ``fetch_set`` does."""
     if not is_here(name):
         fetch_set(name)
     return open_set(name, scale)
 
 
 def fetch_set(name: str) -> Path:
-    """The folder of a set, downloaded unless the folder holds something. An interrupted download is resumed.
+    """Download a set unless its folder has files, and return the folder. An interrupted download is resumed.
 
-    Raises DataError that lists in one line which addresses were tried, what to download and where to put it.
+    Raises DataError, which lists the addresses tried, what to download by hand and where to put it.
     """
     entry, folder = find_set(name), set_folder(name)
     if is_here(name):
@@ -52,7 +52,7 @@ def fetch_set(name: str) -> Path:
             shutil.rmtree(part, ignore_errors=True)
         else:
             if folder.is_dir():
-                folder.rmdir()  # empty, as it is not here
+                folder.rmdir()  # it is empty, see is_here
             part.replace(folder)
             return folder
     reason = f"could not be fetched ({'; '.join(tried)})" if tried else "has no direct download"

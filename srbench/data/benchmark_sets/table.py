@@ -1,4 +1,4 @@
-"""The table of benchmark sets, and the folder where the HR images of each are kept."""
+"""The table of benchmark sets, and the check of the images in their folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from srbench.words import unknown
 
 _TABLE = Path(__file__).with_suffix(".toml")
 _SEEN = ".srbench.json"
-"""File in a set's folder that lists files already compared, by name, size and time, so that they are not read again."""
+"""File in a set's folder that lists the files already verified, by name, size and time, to verify them only once."""
 
 
 @dataclass(frozen=True)
@@ -33,55 +33,55 @@ class BenchmarkSet:
 
     title: str
     images: int
-    """Number of its images, or pairs."""
+    """Number of images or pairs."""
     licence: str
-    """Licence or terms, and the authors."""
+    """Licence or terms of use, and the authors."""
     page: str
     """Web page for a download by hand."""
     addresses: tuple[str, ...] = ()
-    """URLs of an archive or, with ``{name}`` or ``{number}``, of each image; ``{folder}`` is one of ``folders``."""
+    """URLs of an archive or, with ``{name}`` or ``{number}``, of each image; ``{folder}`` is from ``folders``."""
     names: tuple[str, ...] = ()
-    """Names of images that are downloaded individually; empty: 001, 002 and so on."""
+    """Names of images that are downloaded one by one; empty: 001, 002 and so on."""
     pixels: str | None = None
-    """``pixels_digest`` of its images or pairs; None if unknown."""
+    """``pixels_digest`` of the images or pairs; None if unknown."""
     files: str | None = None
-    """``files_digest``, given instead of ``pixels`` for JPEG files and colour profiles, which decoders read differently."""
+    """``files_digest``, instead of ``pixels`` for JPEG files and colour profiles, which decoders read differently."""
     of: int | None = None
-    """Number of images of a larger dataset that begins with this set; a folder of that dataset is accepted too."""
+    """Number of images of a larger dataset whose first images are this set; a folder of it is accepted too."""
     has: Literal["HR", "pairs", "LR"] = "HR"
-    """Kind of images: HR, from which LR is made; pairs of HR and LR; or LR alone."""
+    """Kind of images: HR, from which LR is made; pairs of HR and LR; or only LR."""
     scale: int | None = None
-    """Scale of its pairs."""
+    """Scale of the pairs."""
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Folders of its images below its own."""
+        """Subfolders of its images."""
         return STABLESR if self.has == "pairs" else ("",)
 
     @property
     def contents(self) -> str:
-        """Number and kind of its images, in words."""
+        """Number and kind of images, in words."""
         return f"{self.images} pairs" if self.has == "pairs" else f"{self.images} {self.has} images"
 
     @property
     def known_by(self) -> str:
-        """What its images are compared by, in words."""
+        """How its images are verified, in words."""
         return "pixels" if self.pixels else "files" if self.files else "number of images"
 
     def wanted(self, name: str) -> str:
-        """End of an error: how to get the set by hand."""
+        """Return the end of an error message: how to get the set by hand."""
         source = next((address for address in self.addresses if "{" not in address), self.page)
         place = f"{set_folder(name)}, as {' and '.join(STABLESR)}" if self.has == "pairs" else set_folder(name)
         return f"get it from {source} and put its {self.contents} into {place}"
 
 
 def benchmark_sets() -> dict[str, BenchmarkSet]:
-    """All sets by name, in the order of the table."""
+    """Return all sets by name, in the order of the table."""
     return load_toml(_TABLE, dict[str, BenchmarkSet])
 
 
 def find_set(name: str) -> BenchmarkSet:
-    """The set with this name. Raises DataError that suggests a similar name."""
+    """Return the set with this name. Raises DataError, which suggests a similar name."""
     table = benchmark_sets()
     if name not in table:
         raise DataError(unknown("benchmark set", name, table))
@@ -89,18 +89,18 @@ def find_set(name: str) -> BenchmarkSet:
 
 
 def set_folder(name: str) -> Path:
-    """Folder for the HR images of a set; it need not exist."""
+    """Return the folder of a set, which need not exist."""
     return cache_folder("data") / name
 
 
 def is_here(name: str) -> bool:
-    """True if the folder of a set holds anything; it is checked when it is opened."""
+    """Return whether the folder of a set has files; they are verified when the set is opened."""
     folder = set_folder(name)
     return folder.is_dir() and any(folder.iterdir())
 
 
 def open_set(name: str, scale: int) -> Dataset:
-    """Open a set that is here. LR is made by MATLAB-exact bicubic, unless the set has LR images.
+    """Open a set on this machine. LR is made by MATLAB-exact bicubic, unless the set has LR images.
 
     Raises DataError if the scale, the number of images or the pixels differ.
     """
@@ -108,8 +108,8 @@ def open_set(name: str, scale: int) -> Dataset:
 
 
 def opened(name: str, entry: BenchmarkSet, folder: Path, scale: int) -> Dataset:
-    """Open and check the images of a set in a folder. Raises DataError as ``open_set``."""
-    from srbench.data.datasets import Folder, LRFolder, PairedFolders  # torch, which the table itself does without
+    """Open and verify the images of a set in a folder. Raises DataError as ``open_set`` does."""
+    from srbench.data.datasets import Folder, LRFolder, PairedFolders  # imports torch
 
     if entry.scale not in (None, scale):
         raise DataError(f"{name} has pairs of scale {entry.scale}, not {scale}; use --scale {entry.scale}")
@@ -132,7 +132,7 @@ def opened(name: str, entry: BenchmarkSet, folder: Path, scale: int) -> Dataset:
 def check_files(
     name: str, entry: BenchmarkSet, files: Mapping[str, Path], lr: Mapping[str, Path] | None = None
 ) -> dict[str, Path]:
-    """The images of a set among files by name; ``lr`` are the LR images of pairs.
+    """Verify files by name, and return the images of the set among them; ``lr`` are the LR images of pairs.
 
     Raises DataError if the number of images or the pixels differ.
     """
@@ -156,15 +156,15 @@ def check_files(
                 f"{folder}: its images differ from {name} in their {where}; {entry.wanted(name)}, or measure them as a "
                 f"folder: {option} {folder}"
             )
-        with suppress(OSError):  # in a read-only folder, files are compared every time
+        with suppress(OSError):  # in a read-only folder, files are verified every time
             write_whole(folder / _SEEN, seen.encode())
     return images
 
 
 def pixels_digest(files: Mapping[str, Path], lr: Mapping[str, Path] | None = None) -> str:
-    """SHA-256 of the sorted SHA-256 of every image's size and RGB values, one per line; independent of file names.
+    """Return the SHA-256 of the sorted SHA-256 of every image's size and RGB values, one per line.
 
-    With ``lr``, a line has the SHA-256 of the HR and the LR image of a pair, with a space between.
+    It does not depend on file names. With ``lr``, a line has the SHA-256 of HR and LR of a pair, separated by a space.
     """
     pairs = [(path, *(() if lr is None else (lr[name],))) for name, path in files.items()]
     lines = sorted(" ".join(pixels_sha256(read_uint8(path)) for path in pair) for pair in pairs)
@@ -172,5 +172,5 @@ def pixels_digest(files: Mapping[str, Path], lr: Mapping[str, Path] | None = Non
 
 
 def files_digest(files: Mapping[str, Path]) -> str:
-    """SHA-256 of the sorted SHA-256 of every file, one per line; independent of file names."""
+    """Return the SHA-256 of the sorted SHA-256 of every file, one per line. It does not depend on file names."""
     return hashlib.sha256("\n".join(sorted(map(sha256_file, files.values()))).encode()).hexdigest()

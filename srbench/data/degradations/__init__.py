@@ -1,4 +1,4 @@
-"""Degradations: how LR is made from HR, as TOML files."""
+"""Degradations: TOML files that state how LR is made from HR."""
 
 DEFAULT = "bicubic"
-"""MATLAB-exact bicubic, by which a dataset makes LR from HR itself."""
+"""MATLAB-exact bicubic, which datasets use to make LR from HR."""

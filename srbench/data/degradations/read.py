@@ -1,10 +1,10 @@
-"""Degradations: how LR is made from HR, as a TOML file of steps with a name, a version and a seed.
+"""Read degradations: TOML files with steps, a name, a version and a seed.
 
 bicubic                     a packaged degradation (``srbench list degradations``)
-path/to/mine.toml           a file of your own
+path/to/mine.toml           your own file
 
-The random numbers of an image come from a generator seeded by the degradation, the scale and the pixels of HR, so an
-LR image depends neither on the order of the images nor on other images.
+The generator of an image is seeded by the degradation, the scale and the pixels of HR, so an LR image depends neither
+on the order of images nor on other images.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _FOLDER = files("srbench.data.degradations")
 
 @dataclass(frozen=True)
 class Degradation:
-    """A degradation as its file states it."""
+    """Content of a degradation file."""
 
     name: str
     version: int
-    """Raised whenever any LR image would change."""
+    """Incremented whenever any LR image would change."""
     steps: tuple[Step, ...]
     seed: int = 0
     about: str = ""
@@ -49,7 +49,7 @@ class Degradation:
         return f"{self.name}@{self.version}: {steps} (seed {self.seed})"
 
     def __call__(self, hr: Tensor, scale: int) -> Tensor:
-        """HR (3, s*h, s*w) uint8 -> LR (3, h, w) uint8. Raises DataError for sizes that a step cannot take."""
+        """Map HR (3, s*h, s*w) uint8 to LR (3, h, w) uint8. Raises DataError for sizes that a step cannot take."""
         size = hr.shape[-2] // scale, hr.shape[-1] // scale
         pixels = hashlib.sha256(hr.contiguous().numpy().tobytes()).hexdigest()
         start = hashlib.sha256(f"{self.words} x{scale} {pixels}".encode()).digest()
@@ -61,7 +61,7 @@ class Degradation:
 
 
 def step_words(step: Step) -> str:
-    """Kind and values of a step: ``noise sigma 1..10``."""
+    """Return kind and values of a step: ``noise sigma 1..10``."""
     given = [f"{name.replace('_', ' ')} {_short(value)}" for name, value in asdict(step).items() if value is not None]
     return " ".join([type(step).__name__.lower(), *given])
 
@@ -73,7 +73,7 @@ def _short(value: Any) -> str:  # noqa: ANN401 - any value of a step
 
 
 def degradation_names() -> list[str]:
-    """Degradations that come with srbench, sorted."""
+    """Return the names of the packaged degradations, sorted."""
     return preset_names(_FOLDER)
 
 
@@ -94,7 +94,7 @@ def read_degradation(text: str) -> Degradation:
 
 
 def degraded(whole: Dataset, scale: int, degradation: Degradation) -> Dataset:
-    """The HR images of a dataset, with LR made by a degradation. Raises DataError without a library that it needs."""
+    """Replace the LR images of a dataset by degraded HR. Raises DataError if OpenCV is needed and missing."""
     if any("opencv" in getattr(step, "by", ()) for step in degradation.steps):
         require_opencv(f"degradation {degradation.name}")
     made = degradation.words

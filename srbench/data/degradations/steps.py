@@ -1,6 +1,6 @@
-"""Steps of a degradation: blur, resizing, noise, JPEG. Images are (3, h, w) uint8 in and out.
+"""Steps of a degradation: blur, resizing, noise, JPEG. They map (3, h, w) uint8 to uint8.
 
-A number given as a range [low, high] is drawn uniformly for every image.
+A value given as a range [low, high] is drawn uniformly for every image.
 """
 
 from __future__ import annotations
@@ -21,27 +21,28 @@ from srbench.data import DataError
 from srbench.files.config import register
 from srbench.images.resize import downscale_uint8, mirrored
 
-Size = tuple[int, int]  # of LR: height, width
+Size = tuple[int, int]
+"""Height and width."""
 
 
 class Range(tuple[float, float]):
-    """Interval from which a number is drawn, both ends included."""
+    """A closed interval from which a number is drawn."""
 
     def draw(self, generator: torch.Generator) -> float:
-        """Draw a number. Every call takes exactly one number from the generator, also if both ends are equal."""
+        """Draw a number. Every call consumes exactly one random number, even if both ends are equal."""
         low, high = self
         return low + (high - low) * torch.rand((), generator=generator, dtype=torch.float64).item()
 
 
 @dataclass(frozen=True)
 class Blur:
-    """Gaussian blur, ``sigma`` in pixels; with ``other_sigma`` elliptic, in a random direction."""
+    """Gaussian blur, ``sigma`` in pixels; with ``other_sigma`` it is elliptic, in a random direction."""
 
     sigma: Range
     other_sigma: Range | None = None
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
-        """Blur an image that is mirrored at the borders."""
+        """Blur the image, mirrored at the borders."""
         along = across = self.sigma.draw(generator)
         angle = 0.0
         if self.other_sigma is not None:
@@ -56,7 +57,7 @@ class Blur:
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian noise, ``sigma`` in grey levels; with ``grey`` the same noise in all channels."""
+    """Gaussian noise, ``sigma`` in grey levels; ``grey`` adds the same noise to all channels."""
 
     sigma: Range
     grey: bool = False
@@ -84,7 +85,7 @@ class Jpeg:
 
 @dataclass(frozen=True)
 class Resize:
-    """Resizing to ``factor`` times the size, but at least that of LR, by a method drawn from ``by``."""
+    """Resize to ``factor`` times the size, but at least to the size of LR, by a method drawn from ``by``."""
 
     factor: Range
     by: tuple[str, ...]
@@ -102,7 +103,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class Downscale:
-    """Downscaling to the size of LR."""
+    """Downscale to the size of LR."""
 
     by: str
 
@@ -110,17 +111,17 @@ class Downscale:
         _check((self.by,), ())
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
-        """Downscale; takes no random numbers."""
+        """Downscale; consumes no random numbers."""
         return METHODS[self.by](image, lr)
 
 
 Step = Blur | Noise | Jpeg | Resize | Downscale
-"""A call takes (3, h, w) uint8, the size of LR and a generator, and returns (3, h', w') uint8."""
+"""Maps (3, h, w) uint8, the size of LR and a generator to (3, h', w') uint8."""
 STEPS: dict[str, type[Step]] = {step.__name__.lower(): step for step in get_args(Step)}
 
 
 def gaussian(sigma: float, other_sigma: float, angle: float) -> Tensor:
-    """Elliptic Gaussian (n, n) float64 with sum 1; n covers three times the larger standard deviation on each side."""
+    """Return an elliptic Gaussian (n, n) float64 with sum 1, truncated at three of the larger standard deviations."""
     reach = max(1, math.ceil(3 * max(sigma, other_sigma)))
     y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1, dtype=torch.float64)] * 2, indexing="ij")
     along = math.cos(angle) * x + math.sin(angle) * y

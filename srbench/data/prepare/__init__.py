@@ -1,1 +1,1 @@
-"""Folders to train on, from the archives of the public datasets."""
+"""Training folders, made from the archives of public datasets."""

@@ -1,4 +1,4 @@
-"""DIV2K and Flickr2K: from the published archives to folders of images."""
+"""DIV2K and Flickr2K: published archives to folders of images."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ FLICKR2K = "https://cv.snu.ac.kr/research/EDSR/Flickr2K.tar"
 
 
 def prepare_div2k(source: Path, out: Path) -> None:
-    """DIV2K_train_HR.zip and DIV2K_valid_HR.zip in ``source`` -> 800 images in out/train, 100 in out/val.
+    """Extract DIV2K_train_HR.zip and DIV2K_valid_HR.zip in ``source`` to 800 images in out/train, 100 in out/val.
 
-    Agustsson and Timofte, "NTIRE 2017 challenge on single image super-resolution: dataset and study". Existing
-    images stay. Raises DataError for an archive that is missing, damaged or incomplete.
+    Agustsson and Timofte, "NTIRE 2017 challenge on single image super-resolution: dataset and study". Existing images
+    are kept. Raises DataError for an archive that is missing, damaged or incomplete.
     """
     where = f"download it from {DIV2K} (for academic research only)"
     archives = {folder: find(source, f"DIV2K_{folder}_HR.zip", where) for folder in ("train", "valid")}
@@ -27,17 +27,20 @@ def prepare_div2k(source: Path, out: Path) -> None:
 
 
 def prepare_flickr2k(source: Path, out: Path) -> None:
-    """Flickr2K.tar in ``source`` -> its 2650 HR images in out/train.
+    """Extract the 2650 HR images of Flickr2K.tar in ``source`` to out/train.
 
-    Lim et al., "Enhanced deep residual networks for single image super-resolution" (2017). Existing images
-    stay. Raises DataError for an archive that is missing, damaged or incomplete.
+    Lim et al., "Enhanced deep residual networks for single image super-resolution" (2017). Existing images are kept.
+    Raises DataError for an archive that is missing, damaged or incomplete.
     """
     archive = find(source, "Flickr2K.tar", f"download it from {FLICKR2K}")
     extract(archive, r"Flickr2K/Flickr2K_HR/\d{6}\.png", 2650, out / "train")
 
 
 def find(source: Path, name: str, where: str) -> Path:
-    """The file ``name`` in ``source``, or ``source`` itself if it has that name. Raises DataError with ``where`` to get it."""
+    """Return ``source`` if it is called ``name``, else ``source/name``.
+
+    Raises DataError, which says ``where`` to get the file, if it is missing.
+    """
     path = source if source.name == name else source / name
     if not path.is_file():
         raise DataError(f"{path}: no such file; {where}")
@@ -45,11 +48,11 @@ def find(source: Path, name: str, where: str) -> Path:
 
 
 def extract(archive: Path, pattern: str, count: int, folder: Path) -> None:
-    """Write the members of a zip or tar archive whose path matches into a folder; existing files stay.
+    """Extract the members of a zip or tar archive whose path matches; existing files are kept.
 
-    Raises DataError for a damaged archive, and unless ``count`` members match.
+    Raises DataError for a damaged archive, and unless exactly ``count`` members match.
     """
-    found = 0
+    extracted = 0
     try:
         with progress() as bar, opened_archive(archive) as members:
             task = bar.add_task(archive.name, total=count)
@@ -59,9 +62,9 @@ def extract(archive: Path, pattern: str, count: int, folder: Path) -> None:
                     if not target.exists():
                         with member.open() as file:
                             write_whole(target, file.read())
-                    found += 1
+                    extracted += 1
                     bar.advance(task)
     except ArchiveError as error:
         raise DataError(f"{archive}: damaged or incomplete ({error}); download it again") from None
-    if found != count:
-        raise DataError(f"{archive}: holds {found} of {count} images; download it again")
+    if extracted != count:
+        raise DataError(f"{archive}: holds {extracted} of {count} images; download it again")

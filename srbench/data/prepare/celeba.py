@@ -1,7 +1,8 @@
-"""CelebA as SRFlow was trained on it: faces found by landmarks, turned upright, cropped, downscaled to 160x160.
+"""CelebA as in SRFlow's training: faces aligned by landmarks, cropped and downscaled to 160x160.
 
-As in SRFlow's README: HD-CelebA-Cropper on the original ("in the wild") images with crops of 640, bicubic interpolation,
-face factor 0.6 and JPEG files (its default, quality 95); then MATLAB's bicubic to a quarter. The splits are CelebA's own (list_eval_partition.txt): three ranges of numbers.
+Follows SRFlow's README: HD-CelebA-Cropper on the original ("in the wild") images with crops of 640, bicubic
+interpolation, face factor 0.6 and JPEG files of quality 95 (its default); then MATLAB's bicubic by a factor of 4. The
+splits are CelebA's own (list_eval_partition.txt), three ranges of numbers.
 """
 
 from __future__ import annotations
@@ -29,27 +30,27 @@ SPLITS = {"train": range(1, 162771), "val": range(162771, 182638), "test": range
 _SIDE = 640
 _FACE_FACTOR = 0.6
 _MOVED = (0.0, 0.25)
-"""Shift of the standard landmarks to the right and down, the cropper's default: it centres the face."""
+"""Shift of the standard landmarks to the right and down, which centres the face; the cropper's default."""
 _JPEG_QUALITY = 95
 
 
 def prepare_celeba(source: Path, out: Path) -> None:
-    """The original images and their landmarks -> out/train, out/val, out/test, PNG of 160x160.
+    """Make PNG images of 160x160 in out/train, out/val and out/test from the original images and their landmarks.
 
-    ``source`` holds the folder ``img_celeba`` (unpacked from img_celeba.7z.001 to .014) and HD-CelebA-Cropper's
-    annotations.zip. Existing images stay. Raises DataError for missing or damaged files.
+    ``source`` has the folder ``img_celeba`` (unpacked from img_celeba.7z.001 to .014) and HD-CelebA-Cropper's
+    annotations.zip. Existing images are kept. Raises DataError for missing or damaged files.
     """
-    require_opencv("CelebA as SRFlow was trained on it")
+    require_opencv("the alignment of CelebA's faces")
     folder = _unpacked(source / "img_celeba", f"get img_celeba.7z from {WHERE} and run 7z x img_celeba.7z.001 there")
     landmarks, standard = _landmarks(source / "annotations.zip")
     _each(folder, list(landmarks), out, lambda name: aligned(read_uint8(folder / name), landmarks[name], standard))
 
 
 def prepare_celeba_aligned(source: Path, out: Path) -> None:
-    """CelebA's aligned images, 178x218 -> out/train, out/val, out/test: their central 160x160.
+    """Make PNG images in out/train, out/val and out/test from the central 160x160 of CelebA's aligned images (178x218).
 
-    Easier to obtain than the images of ``prepare_celeba``, but not those SRFlow was trained on: faces are larger and
-    less sharp. ``source`` holds the folder ``img_align_celeba`` (from img_align_celeba.zip).
+    They are easier to obtain than the images of ``prepare_celeba``, but SRFlow was not trained on them: faces are
+    larger and less sharp. ``source`` has the folder ``img_align_celeba`` (from img_align_celeba.zip).
     """
     folder = _unpacked(source / "img_align_celeba", f"get img_align_celeba.zip from {WHERE} and unpack it there")
     names = [f"{number:06}.jpg" for numbers in SPLITS.values() for number in numbers]
@@ -57,9 +58,9 @@ def prepare_celeba_aligned(source: Path, out: Path) -> None:
 
 
 def aligned(image: Tensor, landmarks: NDArray[np.float64], standard: NDArray[np.float64]) -> Tensor:
-    """(3, h, w) uint8 -> (3, 160, 160) uint8, by the similarity that maps the face's landmarks to the standard ones.
+    """Align a face (3, h, w) uint8 to (3, 160, 160) uint8, by the similarity that maps its landmarks to the standard.
 
-    Both are (68, 2), x and y: the face's in pixels, the standard ones in units of the face.
+    Both are (68, 2), x and y: the face's landmarks in pixels, the standard landmarks in units of the face.
     """
     import cv2
 
@@ -78,11 +79,11 @@ def aligned(image: Tensor, landmarks: NDArray[np.float64], standard: NDArray[np.
 
 
 def similarity(points: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least-squares rotation, scaling and translation (2, 3) from points (n, 2) to points (n, 2).
+    """Fit the similarity (2, 3) that maps ``points`` (n, 2) to ``to`` (n, 2), by least squares.
 
     In complex numbers it is z -> factor z + shift, linear in factor and shift.
     """
-    plane, target = (some[:, 0] + 1j * some[:, 1] for some in (points, to))
+    plane, target = (each[:, 0] + 1j * each[:, 1] for each in (points, to))
     factor, shift = np.linalg.lstsq(np.stack([plane, np.ones_like(plane)], 1), target, rcond=None)[0]
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
@@ -94,7 +95,7 @@ def _unpacked(folder: Path, otherwise: str) -> Path:
 
 
 def _landmarks(archive: Path) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-    """68 points of every image by name, and of the standard face."""
+    """Read the 68 landmarks of every image by name, and those of the standard face."""
     try:
         with zipfile.ZipFile(archive) as zipped:
             texts = {Path(name).name: name for name in zipped.namelist()}
