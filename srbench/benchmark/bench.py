@@ -122,8 +122,8 @@ def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str
     usable = tuple(metric for metric in metrics if "HR" not in metric.facts.needs)
     if suite is None and len(usable) < len(metrics):
         titles = [metric.facts.title for metric in metrics if metric not in usable]
-        need = "needs" if len(titles) == 1 else "need"
-        raise BenchmarkError(f"{', '.join(titles)} {need} HR images, and {reason}; leave out of --metrics")
+        need, them = ("needs", "it") if len(titles) == 1 else ("need", "them")
+        raise BenchmarkError(f"{', '.join(titles)} {need} HR images, and {reason}; leave {them} out of --metrics")
     if not usable:
         raise BenchmarkError(f"all metrics of {suite} need HR images, and {reason}; choose metrics with --metrics")
     return usable

@@ -23,7 +23,7 @@ from srbench.benchmark.dataset import open_dataset
 from srbench.benchmark.plan import Task
 from srbench.benchmark.sampler import Sampler
 from srbench.benchmark.scorer import Scorer
-from srbench.benchmark.work import Made, Worker
+from srbench.benchmark.work import TaskResult, Worker
 from srbench.interfaces import Dataset
 from srbench.machine.facts import hardware
 from srbench.machine.processes import suitable_workers
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 WorkerCount = int | Literal["gpus"] | None
 """Number of processes; ``gpus``: one per GPU; None: chosen for the machine."""
-Done = Iterator[tuple[Task, Iterable[Made] | WorkerDied]]
+Done = Iterator[tuple[Task, Iterable[TaskResult] | WorkerDied]]
 
 DASK_RETRIES = 2
 """Retries of a task that raised an exception; Dask may choose another worker."""
@@ -179,7 +179,7 @@ def _processes(tasks: Sequence[Task], packed: bytes, processes: WorkerProcesses)
             raise BenchmarkError(f"a worker process cannot work: {in_one_line(made)}") from made
 
 
-def _process_worker(packed: bytes) -> Callable[[Task], list[Made]]:
+def _process_worker(packed: bytes) -> Callable[[Task], list[TaskResult]]:
     worker = open_worker(packed)
     return lambda task: list(worker.do(task))
 
@@ -214,7 +214,7 @@ _ONE_AT_A_TIME = threading.Lock()
 """Serialises the tasks of a process: a Dask worker may have several threads."""
 
 
-def _do(packed: bytes, task: Task) -> list[Made]:
+def _do(packed: bytes, task: Task) -> list[TaskResult]:
     with _ONE_AT_A_TIME:
         return list(_dask_worker(packed).do(task))
 

@@ -15,7 +15,7 @@ from srbench.benchmark.outcome import Outcome
 from srbench.benchmark.plan import Task, plan
 from srbench.benchmark.sampler import Sampler, source_of
 from srbench.benchmark.scorer import Scorer
-from srbench.benchmark.work import Made, Worker
+from srbench.benchmark.work import TaskResult, Worker
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.machine.facts import software
 from srbench.machine.workers import TRIES, WorkerDied, WorkerProcesses
@@ -214,7 +214,7 @@ class _Job:
         for task, death in dead:
             self._again(task, death, journal)
 
-    def _take(self, task: Task, made: Iterable[Made], journal: Journal) -> None:
+    def _take(self, task: Task, made: Iterable[TaskResult], journal: Journal) -> None:
         """Write the results of a task."""
         before = self.done
         for result in made:

@@ -79,7 +79,7 @@ def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
     if metric.facts.per == "sample" and not isinstance(value, list):
         raise BenchmarkError(f'{what} returned one value for {len(images)} samples; return (n,), or state per="image"')
     if isinstance(value, list) and len(value) != len(images):
-        raise BenchmarkError(f"{what} returned {len(value)} values for {len(images)} samples; fix it")
+        raise BenchmarkError(f"{what} returned {len(value)} values for {len(images)} samples; return one per sample")
     if np.isnan(value).any():
         raise BenchmarkError(f"{what} is not defined for this image (NaN); leave out the metric or the image")
     return value

@@ -35,7 +35,7 @@ Files = list[tuple[Path, bytes]]
 
 
 @dataclass(frozen=True)
-class Made:
+class TaskResult:
     """Results of a pair or an item: records, image files and failures."""
 
     lines: tuple[Line, ...] = ()
@@ -64,7 +64,7 @@ class Worker:
         """Record of this process: device, processor, threads, versions."""
         return EnvironmentRecord.of(environment(self.sampler.device))
 
-    def do(self, task: Task) -> Iterator[Made]:
+    def do(self, task: Task) -> Iterator[TaskResult]:
         """Read the pair of a task unless the folder has it, then sample and measure the items."""
         folder = RunFolder(self.folder.path, self.folder.manifest)
         if task.pair is not None:
@@ -84,16 +84,16 @@ class Worker:
             self.begin(f"{item.setting.folder} {task.image}")
             yield self._sample(item, pair, folder) if item.key else self._score(item, pair, folder)
 
-    def failed_pair(self, task: Task, error: str, tries: int = 1) -> Made:
+    def failed_pair(self, task: Task, error: str, tries: int = 1) -> TaskResult:
         """Return the record of a pair that could not be read in ``tries`` further attempts."""
         if task.pair is not None:
-            return Made(faults=(error,))
+            return TaskResult(faults=(error,))
         here = self.environment
         key = task.pair_key or digest("unreadable", task.image)
         record = PairRecord(key, task.image, self.invocation, task.tries + tries, error, None, None, here.key)
-        return Made((here, record), faults=(error,))
+        return TaskResult((here, record), faults=(error,))
 
-    def failed_item(self, item: Item, image: str, error: str, tries: int = 1) -> Made:
+    def failed_item(self, item: Item, image: str, error: str, tries: int = 1) -> TaskResult:
         """Return the records of an item that failed in ``tries`` further attempts.
 
         An item that could not be sampled gets a sample record; an item that could not be measured gets a score record
@@ -103,7 +103,7 @@ class Worker:
         here = self.environment
         if item.key:
             record = self._record(item.key, item, image)
-            return Made((here, replace(record, tries=item.tries + tries, error=error)), faults=(fault,))
+            return TaskResult((here, replace(record, tries=item.tries + tries, error=error)), faults=(fault,))
         assert item.record is not None
         metrics = [metric.facts for metric in self.scorer.metrics if metric.facts.name in item.metrics]
         scores = (
@@ -124,9 +124,9 @@ class Worker:
             )
             for metric in metrics
         )
-        return Made((here, *scores), faults=(fault,))
+        return TaskResult((here, *scores), faults=(fault,))
 
-    def _read(self, task: Task, folder: RunFolder) -> tuple[ImagePair, Made]:
+    def _read(self, task: Task, folder: RunFolder) -> tuple[ImagePair, TaskResult]:
         """Read a pair from the dataset; return it with its record and image files. Raises SRBenchError."""
         if self.dataset is None or (task.pair is not None and task.image not in set(self.dataset)):
             raise BenchmarkError(
@@ -141,9 +141,9 @@ class Worker:
         record = PairRecord(
             task.pair_key, task.image, self.invocation, task.tries + 1, "", lr, hr, here.key, pair.uncropped
         )
-        return pair, Made((here, record), tuple(files))
+        return pair, TaskResult((here, record), tuple(files))
 
-    def _sample(self, item: Item, pair: ImagePair, folder: RunFolder) -> Made:
+    def _sample(self, item: Item, pair: ImagePair, folder: RunFolder) -> TaskResult:
         """Sample an item and measure it."""
         try:
             if item.fault:
@@ -168,7 +168,7 @@ class Worker:
         )
         return self._made(record, self._all_metrics, pair, images, outputs, folder)
 
-    def _score(self, item: Item, pair: ImagePair, folder: RunFolder) -> Made:
+    def _score(self, item: Item, pair: ImagePair, folder: RunFolder) -> TaskResult:
         """Measure the missing values of a sampled item: from its files if they suffice, else by sampling again."""
         record = item.record
         assert record is not None
@@ -181,7 +181,7 @@ class Worker:
                 raise BenchmarkError(f"{pair.name}: its result files have changed; run its command again")
             outputs, _, _ = self._outputs(item, pair, folder)
         except SRBenchError as error:
-            return Made(faults=(f"{item.setting.folder}: {error}",))
+            return TaskResult(faults=(f"{item.setting.folder}: {error}",))
         images = quantize(outputs, folder.manifest.protocol.quantize)
         if same_outputs(record, images):
             return self._measured(record, item.metrics, pair, images, outputs)
@@ -212,7 +212,7 @@ class Worker:
         images: Tensor,
         exact: Tensor,
         folder: RunFolder,
-    ) -> Made:
+    ) -> TaskResult:
         """Return the record and values of outputs, and as many image files as the protocol saves."""
         files: Files = []
         paths = folder.output_files(record, folder.manifest.protocol.kept)
@@ -220,11 +220,11 @@ class Worker:
         record = replace(record, outputs=(*kept, *record.outputs[len(kept) :]))
         values = self._measured(record, names, pair, images, exact)
         here, *scores = values.lines
-        return Made((here, record, *scores), tuple(files), values.faults)
+        return TaskResult((here, record, *scores), tuple(files), values.faults)
 
     def _measured(
         self, record: SampleRecord, names: Mapping[str, int], pair: ImagePair, images: Tensor, exact: Tensor
-    ) -> Made:
+    ) -> TaskResult:
         """Measure the metrics ``names``, each given with its number of failed attempts, and return their records."""
 
         def model() -> Model:
@@ -252,7 +252,7 @@ class Worker:
             )
             if error:
                 faults.append(f"{record.setting.folder}: {error}")
-        return Made((here, *scores), faults=tuple(faults))
+        return TaskResult((here, *scores), faults=tuple(faults))
 
     @cached_property
     def _all_metrics(self) -> dict[str, int]:

@@ -100,10 +100,10 @@ def _model(name: str) -> Iterator[Fact]:
     except SRBenchError as error:
         yield "needs weights", str(error)
         return
-    some = next(iter(ready.values())).model
+    model = next(iter(ready.values())).model
     yield "scales", ", ".join(f"{scale}x" for scale in ready)
-    yield "outputs", "samples, at a temperature" if isinstance(some, StochasticSRModel) else "one"
-    yield "edits", "yes, with srbench edit and explore" if isinstance(some, EditableSRModel) else "no"
+    yield "outputs", "samples, at a temperature" if isinstance(model, StochasticSRModel) else "one"
+    yield "edits", "yes, with srbench edit and explore" if isinstance(model, EditableSRModel) else "no"
     for scale, loaded in ready.items():
         if (weights := loaded.weights) is not None:
             count = "unknown number of" if weights.parameters is None else f"{weights.parameters:,}"
@@ -192,9 +192,9 @@ def _suite(name: str) -> Iterator[Fact]:
 def _degradation(name: str) -> Iterator[Fact]:
     from srbench.data.degradations.read import read_degradation
 
-    found = read_degradation(name)
-    yield "about", found.about
-    yield "steps", found.words
+    degradation = read_degradation(name)
+    yield "about", degradation.about
+    yield "steps", degradation.words
     yield "use", f"srbench run --degrade {name}"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srbench.index.runs import Run, read_runs_below
+from srbench.index.runs import IndexedRun, read_runs_below
 from srbench.index.tables import Table, tables_of
 from srbench.reporting import ReportError
 from srbench.reporting.files import put_in_place
@@ -29,7 +29,7 @@ class Index:
     """An index that was written."""
 
     page: Path
-    runs: list[Run]
+    runs: list[IndexedRun]
     tables: list[Table]
     left_out: list[str]
 
@@ -50,7 +50,7 @@ def write_index(folders: Sequence[Path], out: Path, progress: Progress = silent)
     return Index(out / "index.html", runs, tables, left_out)
 
 
-def page_text(runs: Sequence[Run], tables: Sequence[Table], left_out: Sequence[str]) -> str:
+def page_text(runs: Sequence[IndexedRun], tables: Sequence[Table], left_out: Sequence[str]) -> str:
     """Return the text of index.html. Jinja escapes all names; the security policy permits only our style and script."""
     style = style_and_script(["report.css", "index.css"], ["tables.js", "index.js"])
     return rendered("index.html.jinja", runs=runs, tables=tables, left_out=left_out, distinct=distinct, **style) + "\n"

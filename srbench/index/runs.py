@@ -42,7 +42,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Run:
+class IndexedRun:
     """A run of the index."""
 
     name: str
@@ -65,7 +65,9 @@ class Run:
         return tuple(image for image, _, _ in self.pairs)
 
 
-def read_runs_below(folders: Sequence[Path], out: Path, progress: Progress = silent) -> tuple[list[Run], list[str]]:
+def read_runs_below(
+    folders: Sequence[Path], out: Path, progress: Progress = silent
+) -> tuple[list[IndexedRun], list[str]]:
     """Read all runs below some folders; return them and a line for everything left out.
 
     Damaged and contradicted runs are left out, and models that were not measured on all images of their run. Addresses
@@ -75,7 +77,7 @@ def read_runs_below(folders: Sequence[Path], out: Path, progress: Progress = sil
     if not paths:
         given = ", ".join(map(str, folders))
         raise ReportError(f"{given}: no run in it; give folders with runs, as srbench run --out writes them")
-    runs: list[Run] = []
+    runs: list[IndexedRun] = []
     left_out: list[str] = []
     above = os.path.commonpath([path.parent for path in paths])
     for done, path in enumerate(paths):
@@ -113,7 +115,7 @@ def _run_folders(folders: Iterable[Path]) -> list[Path]:
     return sorted(runs)
 
 
-def _read(path: Path, name: str, out: Path) -> Run:
+def _read(path: Path, name: str, out: Path) -> IndexedRun:
     """Read a run. Raises SRBenchError if it is damaged or has no results."""
     folder = RunFolder.read(path)
     manifest = folder.manifest
@@ -141,7 +143,7 @@ def _read(path: Path, name: str, out: Path) -> Run:
         entries.append(Entry(manifest.model(setting.model), setting, draw, sources, whole))
     report = next((page for page in ("report/report.html", "report/report.md") if (path / page).is_file()), "")
     state, reason = _state(folder)
-    return Run(
+    return IndexedRun(
         name,
         report and quote(os.path.relpath(path / report, out)),
         state,

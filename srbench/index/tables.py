@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from srbench.index.runs import Entry, Run
+from srbench.index.runs import Entry, IndexedRun
 from srbench.interfaces import MetricFacts
 from srbench.metrics.loading import located
 from srbench.models import ModelFacts
@@ -35,7 +35,7 @@ class Mean:
 
 
 @dataclass
-class Row:
+class IndexRow:
     """A model at one temperature, and the runs that measured it, verified runs first."""
 
     entry: Entry
@@ -45,7 +45,7 @@ class Row:
     """Label of the row and temperature."""
     values: dict[str, dict[str, float]]
     """Values of all runs, by column and image."""
-    runs: list[Run]
+    runs: list[IndexedRun]
     competes: bool = True
     """False for a variant."""
     means: list[Mean] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Table:
     images: int
     metrics: tuple[MetricFacts, ...]
     """Columns: one per metric and signature."""
-    rows: tuple[Row, ...]
+    rows: tuple[IndexRow, ...]
 
     @property
     def title(self) -> str:
@@ -82,13 +82,13 @@ class Table:
         return ", ".join([*parts, number_of(self.images, "image")])
 
 
-def tables_of(runs: Iterable[Run]) -> list[Table]:
+def tables_of(runs: Iterable[IndexedRun]) -> list[Table]:
     """Group runs into tables, sorted by dataset, scale and protocol.
 
     Runs share a table if the pixels of their images, scale, crop, tiles and protocol are equal, even if the names of
     their datasets differ. A model that several runs measured with equal values is one row.
     """
-    groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[IndexedRun]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (run.state != "verified", run.name)):
         protocol = run.protocol
         settings = (protocol.scale, protocol.crop, protocol.tile, protocol.suite, protocol.quantize, protocol.columns)
@@ -97,14 +97,14 @@ def tables_of(runs: Iterable[Run]) -> list[Table]:
     return sorted(tables, key=lambda table: (table.datasets, table.protocol.scale, table.protocol.suite, table.images))
 
 
-def _rows(group: Sequence[Run]) -> list[Row]:
+def _rows(group: Sequence[IndexedRun]) -> list[IndexRow]:
     """Return the rows of comparable runs; a label with several models, draws or values gets the name of the run."""
-    rows: list[Row] = []
+    rows: list[IndexRow] = []
     for run in group:
         for entry in run.entries:
             row = next((row for row in rows if run not in row.runs and row.agrees(entry)), None)
             if row is None:
-                rows.append(Row(entry, entry.model, entry.setting, dict(entry.values), [run]))
+                rows.append(IndexRow(entry, entry.model, entry.setting, dict(entry.values), [run]))
             else:
                 row.runs.append(run)
                 row.values |= entry.values
@@ -124,7 +124,7 @@ def _outputs(entry: Entry) -> tuple[object, ...]:
     return entry.model.digest, entry.setting.temperature, entry.draw, entry.sources
 
 
-def _table(group: Sequence[Run], rows: Sequence[Row]) -> Table:
+def _table(group: Sequence[IndexedRun], rows: Sequence[IndexRow]) -> Table:
     """Make the table of comparable runs, and compute its means."""
     protocol, images = group[0].protocol, group[0].images
     measured = {column for row in rows for column in row.values}
@@ -151,7 +151,7 @@ def _table(group: Sequence[Run], rows: Sequence[Row]) -> Table:
     return Table(protocol, datasets, len(images), facts, tuple(sorted(rows, key=partial(_sort_key, facts))))
 
 
-def _sort_key(metrics: Sequence[MetricFacts], row: Row) -> tuple[bool, float]:
+def _sort_key(metrics: Sequence[MetricFacts], row: IndexRow) -> tuple[bool, float]:
     """Sort key: best first by the leading metric of perception or else the first with a direction, variants last."""
     directed = [place for place, metric in enumerate(metrics) if metric.direction]
     leading = [place for place in directed if metrics[place].leads and metrics[place].group == "Perception"]

@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Cell:
+class MatrixCell:
     """A combination of dataset, scale, suite and degradation: one run of a matrix."""
 
     data: str
@@ -47,7 +47,7 @@ class Matrix:
 
     format: int
     command: str
-    cells: tuple[Cell, ...]
+    cells: tuple[MatrixCell, ...]
 
 
 def is_matrix(path: Path) -> bool:
@@ -89,7 +89,7 @@ def read_matrix(path: Path) -> Matrix:
     return matrix
 
 
-def write_matrix(path: Path, command: str, cells: Iterable[Cell]) -> None:
+def write_matrix(path: Path, command: str, cells: Iterable[MatrixCell]) -> None:
     """Write ``matrix.json`` and make its folder. Raises MatrixError if that fails."""
     listed = asdict(Matrix(FORMAT, command, tuple(cells)))
     try:

@@ -20,7 +20,7 @@ from srbench.data.degradations.read import read_degradation
 from srbench.files.paths import occupied
 from srbench.interfaces import SRBenchError
 from srbench.matrix import MatrixError
-from srbench.matrix.folder import Cell, is_matrix, read_matrix, runs_in, write_matrix
+from srbench.matrix.folder import MatrixCell, is_matrix, read_matrix, runs_in, write_matrix
 from srbench.metrics.suite import read_suite
 from srbench.models.loading import scale_of
 from srbench.run_folder import RunFolderError
@@ -34,7 +34,7 @@ Finished = Callable[[Outcome], None]
 """Called with the outcome of each cell once it is finished."""
 
 
-def cells_of(specs: Sequence[RunSpec]) -> dict[Cell, RunSpec]:
+def cells_of(specs: Sequence[RunSpec]) -> dict[MatrixCell, RunSpec]:
     """Return the cells of a matrix, each with its request, which names no folder yet.
 
     ``{data}`` and ``{scale}`` in names of models are replaced by those of the cell. Models of another scale are left
@@ -43,13 +43,13 @@ def cells_of(specs: Sequence[RunSpec]) -> dict[Cell, RunSpec]:
     sources = [str(spec.data or spec.hr or spec.lr) for spec in specs]
     titles = titles_of(list(dict.fromkeys(sources)))
     several = len({spec.suite for spec in specs}) > 1
-    cells: dict[Cell, RunSpec] = {}
+    cells: dict[MatrixCell, RunSpec] = {}
     for spec, source in zip(specs, sources, strict=True):
         degrade = None if spec.degrade in (None, BICUBIC) else read_degradation(str(spec.degrade)).name
         suite = read_suite(spec.suite).name
         if spec.metrics and not several:  # the suite then determines little of the table
             suite = ""
-        cell = Cell(titles[source], spec.scale, suite, degrade)
+        cell = MatrixCell(titles[source], spec.scale, suite, degrade)
         if cell in cells:
             raise MatrixError(f"two runs would share the folder {cell.name}; name datasets and suites once")
         cells[cell] = replace(spec, out=None, models=_fitting(spec.models, cell))
@@ -80,7 +80,7 @@ def _without_hr(parts: list[str]) -> list[str]:
     return around if is_named and last.upper() in ("HR", "GT") else parts
 
 
-def _fitting(models: Sequence[str], cell: Cell) -> tuple[str, ...]:
+def _fitting(models: Sequence[str], cell: MatrixCell) -> tuple[str, ...]:
     """Return the models of the cell's scale, with ``{data}`` and ``{scale}`` replaced."""
     here = [text.replace("{data}", cell.data).replace("{scale}", str(cell.scale)) for text in models]
     fitting = tuple(text for text in here if scale_of(text) in (None, cell.scale))
@@ -105,7 +105,7 @@ def run_matrix(
     """
     cells = cells_of(specs)
     path = _folder_of(specs)
-    known: tuple[Cell, ...] = ()
+    known: tuple[MatrixCell, ...] = ()
     if is_matrix(path):
         known = read_matrix(path).cells
     elif occupied(path):

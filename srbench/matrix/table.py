@@ -18,7 +18,7 @@ from rich.text import Text
 
 from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.matrix import MatrixError
-from srbench.matrix.folder import Cell, has_started, read_matrix
+from srbench.matrix.folder import MatrixCell, has_started, read_matrix
 from srbench.pages import markdown
 from srbench.reporting.answer import answer
 from srbench.reporting.files import FOLDER, changed_files, put_in_place, read_listing, records_of
@@ -38,7 +38,7 @@ _SCRIPTS = ("theme.js", "matrix.js")
 class Block:
     """The rows of a measured cell."""
 
-    cell: Cell
+    cell: MatrixCell
     measurements: Measurements
     scores: Scores
     strip: str | None
@@ -150,7 +150,7 @@ def write_matrix_report(path: Path, formats: Sequence[str] = tuple(FORMATS), out
     return MatrixReport([folder / file for file in files], shown, not_measured, damaged)
 
 
-def _block(cell: Cell, run: Path) -> Block:
+def _block(cell: MatrixCell, run: Path) -> Block:
     measurements = read_runs([run])
     return Block(cell, measurements, scores_of(measurements), _strip(run, measurements))
 

@@ -19,7 +19,7 @@ RULE = (
 
 
 @dataclass(frozen=True)
-class Best:
+class BestRows:
     """Best rows of a column."""
 
     leader: int | None = None
@@ -47,7 +47,7 @@ class Best:
         return fewest_images(len(self.p))
 
 
-def best_rows(columns: Mapping[int, pd.Series[float]], metric: MetricFacts) -> Best:
+def best_rows(columns: Mapping[int, pd.Series[float]], metric: MetricFacts) -> BestRows:
     """Find the best rows of a column, given the values (means over samples) of each row indexed by image.
 
     A row is worse than the leader if p < 0.05 in a paired permutation test over the images, after Holm's correction for
@@ -57,15 +57,15 @@ def best_rows(columns: Mapping[int, pd.Series[float]], metric: MetricFacts) -> B
     finite = {row: values[np.isfinite(values)] for row, values in columns.items()}
     rows = [row for row, values in finite.items() if len(values)]
     if not rows or not metric.direction:
-        return Best()
+        return BestRows()
     values = pd.concat([finite[row] for row in rows], axis=1, join="inner").to_numpy()
     if not len(values):
-        return Best()
+        return BestRows()
     means = values.mean(axis=0)
     place = int(np.argmax(metric.direction * means))
     p = holm(paired_p_values(values[:, [place]] - np.delete(values, place, axis=1)))
     others = [row for row in rows if row != rows[place]]
-    return Best(
+    return BestRows(
         rows[place],
         {row: float(mean) for row, mean in zip(rows, means, strict=True)},
         {row: float(p_value) for row, p_value in zip(others, p, strict=True)},

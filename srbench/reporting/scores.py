@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # ``srbench measure`` prints its table without pandas, which 
 
     from srbench.reporting.families import Families
     from srbench.reporting.measurements import Measurements
-    from srbench.reporting.ranking import Best
+    from srbench.reporting.ranking import BestRows
     from srbench.run_folder.measured import Measured
     from srbench.run_folder.results import ResultTable
 
@@ -69,7 +69,7 @@ class Scores:
 
     metrics: tuple[MetricFacts, ...]
     lines: tuple[Line, ...]
-    best: dict[str, Best]
+    best: dict[str, BestRows]
     """Best rows of every metric."""
     families: Families
     table: ResultTable

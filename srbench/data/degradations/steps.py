@@ -134,7 +134,7 @@ def _matlab(image: Tensor, size: Size) -> Tensor:
     height, width = image.shape[-2:]
     if height % size[0] or width % size[1] or height // size[0] != width // size[1]:
         raise DataError(
-            f"MATLAB's bicubic resizes {width}x{height} by whole factors only, not to {size[1]}x{size[0]}; "
+            f"MATLAB's bicubic resizes {width}x{height} only by integer factors, not to {size[1]}x{size[0]}; "
             "downscale by bicubic after a resize"
         )
     return downscale_uint8(image, height // size[0])

@@ -54,14 +54,14 @@ def image_contents(
         sizes = list(pool.map(_size, files.values()))
         addresses = {}
         if draft is not None:
-            linked = [path for found in files.values() for path in found.values()]
+            linked = [path for by_column in files.values() for path in by_column.values()]
             addresses = dict(zip(linked, pool.map(partial(_address, draft.place), linked), strict=True))
     return {
         "names": names,
         "widths": [width for width, _ in sizes],
         "heights": [height for _, height in sizes],
         "files": [
-            _by_rule(names, [addresses.get(found[column]) if column in found else None for found in files.values()])
+            _by_rule(names, [addresses.get(own[column]) if column in own else None for own in files.values()])
             for column in columns
         ],
         "maps": {} if draft is None else _maps(measurements, draft, names, columns),
@@ -81,9 +81,9 @@ def _address(place: Path, file: Path) -> str:
         return exact(image.convert("RGB"))
 
 
-def _size(found: Mapping[Column, Path]) -> tuple[int, int]:
+def _size(files: Mapping[Column, Path]) -> tuple[int, int]:
     """Return width and height of HR or of an output, else of LR, else 1 x 1."""
-    path = next((path for column, path in found.items() if column != LR), found.get(LR))
+    path = next((path for column, path in files.items() if column != LR), files.get(LR))
     if path is None:
         return 1, 1
     with Image.open(path, formats=FORMATS) as file:

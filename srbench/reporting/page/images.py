@@ -90,8 +90,8 @@ def carry(files: Files, room: int) -> Carried:
     """
     for quality, all_samples in _ATTEMPTS:
         wanted = {
-            name: {column: path for column, path in found.items() if all_samples or not column.sample}
-            for name, found in files.items()
+            name: {column: path for column, path in by_column.items() if all_samples or not column.sample}
+            for name, by_column in files.items()
         }
         addresses = _carry(wanted, quality, room)
         if len(addresses) == len(files):
@@ -106,12 +106,12 @@ def _carry(files: Files, quality: int | None, room: float) -> dict[str, dict[Col
     """Embed images in their order until there is no more room."""
     taken: dict[str, dict[Column, str]] = {}
     with ThreadPoolExecutor() as pool:
-        for name, found in files.items():
-            addresses = list(pool.map(partial(_encode, quality), found, found.values()))
+        for name, by_column in files.items():
+            addresses = list(pool.map(partial(_encode, quality), by_column, by_column.values()))
             room -= sum(map(len, addresses))
             if room < 0:
                 break
-            taken[name] = dict(zip(found, addresses, strict=True))
+            taken[name] = dict(zip(by_column, addresses, strict=True))
     return taken
 
 

@@ -91,7 +91,7 @@ def test_steps(image):
     assert torch.equal(grey[0], grey[2])
     assert grey.double().std().item() == pytest.approx(10, rel=0.1)
     assert Resize(fixed(0.01), ("area",))(image, (8, 10), generator).shape == (3, 8, 10), "never below LR"
-    with pytest.raises(DataError, match="by whole factors only"):
+    with pytest.raises(DataError, match="only by integer factors"):
         Downscale("matlab")(image[:, :30], (8, 10), generator)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from srbench.images.io import write_png
-from srbench.matrix.folder import FILE, Cell, is_matrix, read_matrix, runs_in
+from srbench.matrix.folder import FILE, MatrixCell, is_matrix, read_matrix, runs_in
 from srbench.matrix.run import cells_of, titles_of
 from srbench.reporting import report
 from srbench.reporting.measurements import read_runs
@@ -141,7 +141,7 @@ def test_one_table_in_four_formats(command, matrix):
     assert len(lines) == 8 * 2
     texts = {name: (matrix / "report" / name).read_text() for name in ("report.md", "report.html", "table.tex")}
     for line in lines:
-        cell = Cell(line["data"], int(line["scale"]), line["suite"].split("@")[0])
+        cell = MatrixCell(line["data"], int(line["scale"]), line["suite"].split("@")[0])
         rows = rows_of(RunFolder.read(matrix / cell.name))
         values = [row.values["psnr"] for row in rows if row.setting.model == line["model"]]
         assert int(line["n"]) == len(values)
