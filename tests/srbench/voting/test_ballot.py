@@ -44,7 +44,7 @@ def test_models_and_reference_are_chosen(make_run):
     assert [setting.folder for setting in open_candidates(run, ["m"]).settings] == ["m-t0.5", "m-t0.8"]
     assert [setting.folder for setting in open_candidates(run, ["m-t0.5", "n"]).settings] == ["m-t0.5", "n"]
     assert (open_candidates(run).reference, open_candidates(run, reference="lr").reference) == ("hr", "lr")
-    for models, words in ((["o"], "unknown model 'o'"), (["n"], "need two models, not 1")):
+    for models, words in ((["o"], "unknown model 'o'"), (["n"], "need at least two models, not 1")):
         with pytest.raises(VotingError, match=words):
             open_candidates(run, models)
 
