@@ -11,11 +11,11 @@ from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.files.hashes import sha256_bytes
 from srbench.weights.files import TRAINING, WeightsError
 from srbench.weights.metadata import stated_metadata
-from srbench.weights.pretrained import Family, load_pretrained
+from srbench.weights.pretrained import PretrainedModel, load_pretrained
 from srbench.weights.table import cached_path, find_released
 
-_RRDB = Family("rrdb", RRDBNet, RRDBConfig, convert_rrdb, "baselines")
-_ESRGAN = Family("esrgan", RRDBNet, RRDBConfig, convert_esrgan, "baselines")
+_RRDB = PretrainedModel("rrdb", RRDBNet, RRDBConfig, convert_rrdb, "baselines")
+_ESRGAN = PretrainedModel("esrgan", RRDBNet, RRDBConfig, convert_esrgan, "baselines")
 
 
 def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:

@@ -28,7 +28,7 @@ from srbench.images.tiling import pixels_in_tiles
 from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.machine.memory import free_bytes
 from srbench.metrics import lr_psnr
-from srbench.models.inference import Draw, choose_device, require_memory, upscale_one_by_one
+from srbench.models.inference import Draw, choose_device, iterate_samples, require_memory
 from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
 from srbench.models.names import ModelSpec
@@ -337,7 +337,7 @@ def _one(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float]
     else:
         draw = replace(task.draw, tile=tile)
         if isinstance(loaded.model, TiledSRModel) and device == "cpu":
-            images = upscale_one_by_one(loaded.model, path.stem, lr, draw, device, progress)
+            images = iterate_samples(loaded.model, path.stem, lr, draw, device, progress)
         else:
             images = iter(upscale_image(loaded.model, path.stem, lr, draw, device, progress).images)
         samples = []

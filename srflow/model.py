@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from srbench.images.box import Box
 from srbench.images.resize import downscale
 from srbench.interfaces import TEMPERATURE, WeightsInfo
-from srbench.weights.pretrained import Family, load_pretrained
+from srbench.weights.pretrained import PretrainedModel, load_pretrained
 from srflow import editing
 from srflow.checkpoints.convert import convert_srflow
 from srflow.config import SRFlowConfig
@@ -66,7 +66,7 @@ class SRFlow(nn.Module):
         Raises:
             WeightsError: The file is damaged or has another scale, or no weights are packaged for this scale.
         """
-        return load_pretrained(Family(name, cls, SRFlowConfig, convert_srflow, "srflow"), scale, weights)
+        return load_pretrained(PretrainedModel(name, cls, SRFlowConfig, convert_srflow, "srflow"), scale, weights)
 
     @property
     def projected(self) -> bool:

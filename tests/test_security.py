@@ -15,7 +15,7 @@ from srbench.editing.explore import MOST_BYTES, MOST_PIXELS, Explorer, open_expl
 from srbench.images.io import write_png
 from srbench.pages.server import HOST, SECONDS
 from srbench.reporting.page.view import open_folder
-from srbench.weights.download import MOST_BYTES as MOST_DOWNLOADED
+from srbench.weights.download import MAX_BYTES as MOST_DOWNLOADED
 from srbench.words import LONGEST
 
 ROOT = Path(__file__).parents[1]

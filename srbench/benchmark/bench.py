@@ -131,7 +131,7 @@ def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str
 
 def _warn_of_unpaired(loaded: LoadedModel, dataset: Dataset) -> None:
     """Warn of precomputed results that match no image of the dataset: their names may be misspelt."""
-    unpaired = loaded.model.others(list(dataset)) if isinstance(loaded.model, ResultFolder) else []
+    unpaired = loaded.model.unpaired(list(dataset)) if isinstance(loaded.model, ResultFolder) else []
     if unpaired:
         shown = ", ".join(unpaired[:3]) + (f" and {len(unpaired) - 3} more" if len(unpaired) > 3 else "")
         warnings.warn(

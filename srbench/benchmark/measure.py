@@ -148,7 +148,7 @@ def _paired(
     names = tuple(high or by_name or results.names())
     results.ending = ending_of(results.stems, names, scale)
     missing = [name for name in names if name not in results]
-    lacking = unpaired(names, hr or lr, missing, results.folder, results.others(names), results.ending)
+    lacking = unpaired(names, hr or lr, missing, results.folder, results.unpaired(names), results.ending)
     ending = ""
     if by_name is not None:
         ending = ending_of(by_name, names, scale)

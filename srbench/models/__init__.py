@@ -1,4 +1,4 @@
-"""Models: loading by name, inference, weights of other projects, results made elsewhere, export."""
+"""Models: loading by name, inference, third-party networks, results made elsewhere, export."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ModelError(SRBenchError):
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """Facts of a model: one line of the table, or several."""
+    """Facts of a model, which has one row of the table for each temperature."""
 
     label: str
     """Name in the table and in file names."""
@@ -28,4 +28,4 @@ class ModelFacts:
     """True if the outputs are projected onto the images that downscale to LR."""
     weights: WeightsInfo | None
     stated: dict[str, str] = field(default_factory=dict, kw_only=True)
-    """Facts that a folder of results made elsewhere states about them; no value depends on these."""
+    """Facts stated in a folder of results made elsewhere; no value depends on them."""

@@ -1,4 +1,4 @@
-"""Digests of models from code and files; torch is not imported."""
+"""Digests of models, computed from code and files without importing torch."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from srbench.plugins.registry import is_ours, registered
 from srbench.weights.files import packaged_weights
 
 _LOCATION = re.compile(rb"\n\x08location\x12(?:([\x00-\x7f])|([\x80-\xff])([\x00-\x7f]))")
-"""ONNX's key for the name of a file of weights (protobuf: field 1, 8 bytes), and the length of the name, a number of
-seven bits per byte, the lowest first."""
+"""ONNX's key for the name of an external weights file (protobuf: field 1, 8 bytes), followed by the length of the name
+as a varint (seven bits per byte, lowest first)."""
 
 
 def digest_by_files(spec: ModelSpec, scale: int) -> str:
-    """Digest of a model that is not loaded; loading it gives the same digest.
+    """Digest of a model without loading it; loading it gives the same digest.
 
-    Empty for a model whose digest is known only once it is loaded: third-party code, and weights in a file that are
-    interpolated with weights from elsewhere. Raises WeightsError for missing weights.
+    Empty if the digest is known only after loading: for third-party code, and for a weights file that is interpolated
+    with other weights. Raises WeightsError for missing weights.
     """
     if spec.is_folder:  # every output has its own digest
         return texts_digest("results", str(scale), package_digest("srbench.models.precomputed"))
@@ -40,19 +40,19 @@ def digest_by_files(spec: ModelSpec, scale: int) -> str:
 
 
 def model_digest(spec: ModelSpec, scale: int, code: str, files: Sequence[Path]) -> str:
-    """Digest of everything that determines the outputs: ``code`` of the model, code that runs it, options and files."""
+    """Digest of everything that determines the outputs: the model's code, the code that runs it, options and files."""
     sums = [sha256_file(file) for file in files]
     return texts_digest(code, harness_digest(spec.consistent), str(scale), str(spec.strength), *sums)
 
 
 def harness_digest(consistent: bool) -> str:
-    """Digest of the code of this distribution that runs a model."""
+    """Digest of srbench's code that runs a model."""
     inference = package_digest("srbench.models.inference")
     return f"{inference} {package_digest('srbench.images.lr_projection')}" if consistent else inference
 
 
 def _packaged(spec: ModelSpec, package: str, scale: int) -> list[Path]:
-    """Packaged weights of a model; if it is interpolated, those of all models of its package."""
+    """Packaged weights of a model; if it is interpolated, the weights of all models of its package."""
     return [
         file
         for (model, size), file in packaged_weights(package).items()
@@ -61,15 +61,15 @@ def _packaged(spec: ModelSpec, package: str, scale: int) -> list[Path]:
 
 
 def external_data(path: Path) -> list[Path]:
-    """Files beside an ONNX graph that hold a part of its weights, which it names by relative paths."""
+    """External weights files of an ONNX graph, which names them by relative paths."""
     if path.suffix.lower() != ".onnx":
         return []
     graph = path.read_bytes()
     files = set()
-    for found in _LOCATION.finditer(graph):
-        short, low, high = found.groups()
+    for match in _LOCATION.finditer(graph):
+        short, low, high = match.groups()
         length = ord(short) if short else (ord(low) & 127) + 128 * ord(high)
-        name = graph[found.end() : found.end() + length].decode(errors="replace")
+        name = graph[match.end() : match.end() + length].decode(errors="replace")
         if "\0" not in name and (path.parent / name).is_file():
             files.add(path.parent / name)
     return sorted(files - {path})

@@ -1,4 +1,4 @@
-"""Inference: one model on one LR image gives one output or several samples, checked, with time and memory."""
+"""Inference: run a model on an LR image, check its output or samples, and measure time and memory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from srbench.images.tiling import upscale_in_tiles
 from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.machine.memory import memory_bytes, out_of_memory, peak_memory_mb
 from srbench.models import SMALLEST_TILE, ModelError
-from srbench.words import one_line
+from srbench.words import one_line, size_of
 
 COPIES = 3
-"""Memory for the samples of an image, in float32 copies: the samples, and what model, 8 bits and metrics need."""
-_LEVELS = 16
-"""Median above which an output has levels of 0..255; a diverged output has a larger maximum."""
-_EVEN = 64
-"""Multiples of this are sides that suit every network which requires some multiple."""
+"""Estimated peak memory for the samples of an image, in float32 copies of them: the samples themselves, and the needs
+of model, quantisation and metrics."""
+_MAX_MEDIAN = 16
+"""An output with a larger median is taken to have levels of 0 to 255, unless a huge maximum shows that it diverged."""
+_COMMON_MULTIPLE = 64
+"""Networks that require sides to be multiples of some number accept multiples of this."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +39,22 @@ class Draw:
 
 @dataclass(frozen=True)
 class Output:
-    """Output of a model for one image."""
+    """Outputs of a model for an image."""
 
     images: Tensor
     """(n, 3, s*h, s*w) float32 on the CPU, not clamped."""
     seconds: float
-    """Time of the model alone, including transfers to and from the device."""
+    """Run time of the model, including transfers to and from the device."""
     peak_memory_mb: float | None
-    """Peak of torch's memory on a GPU, or of the whole process on a CPU; None if unknown."""
+    """Peak memory of torch on a GPU, or of the whole process on a CPU; None if unknown."""
 
 
 def choose_device(name: str) -> str:
-    """``auto`` -> ``cuda`` or ``mps`` if available, else ``cpu``. Raises ModelError for an unavailable device."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    """Resolve ``auto`` to ``cuda`` or ``mps`` if available, else ``cpu``. Raises ModelError for unavailable devices."""
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
-    if not there.get(name, False):
+        return "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
+    if not available.get(name, False):
         raise ModelError(f"device {name} is not available here; use --device auto or cpu")
     return name
 
@@ -66,33 +67,33 @@ def upscale(
     device: str,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Output:
-    """Let a model upscale the LR image (3, h, w) called ``name``.
+    """Upscale the LR image (3, h, w) called ``name`` with a model.
 
-    A model with a single output ignores everything in ``draw`` except the tile; ``progress`` is called after every tile
-    of its output, with the share of the work done since its last call. Raises ModelError, naming the image, if the model
-    fails or returns a wrong size or non-finite values, or a precomputed result is missing or damaged.
+    A deterministic model uses only the tile of ``draw``; ``progress`` is then called after every tile with the fraction
+    of the work done since the last call. Raises ModelError naming the image if the model fails, returns a wrong size or
+    non-finite values, or if a precomputed result is missing or damaged.
     """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
-    with torch.no_grad(), _faults_named(model, name, lr, draw, device):
+    with torch.no_grad(), _errors_named(model, name, lr, draw, device):
         images = _outputs(model, name, lr, draw, device, progress)
     seconds = time.perf_counter() - start
     _check(images, name, lr, model.scale)
     return Output(images, seconds, peak_memory_mb(device))
 
 
-def upscale_one_by_one(
+def iterate_samples(
     model: TiledSRModel, name: str, lr: Tensor, draw: Draw, device: str, progress: Callable[[float], None]
 ) -> Iterator[Tensor]:
-    """The samples of ``upscale`` as (3, s*h, s*w) one after another; in tiles, if asked for, in memory for one.
+    """Yield the samples of ``upscale``, (3, s*h, s*w) each. If ``draw`` has a tile, they need the memory of one sample.
 
-    ``progress`` is called with the share of the work done since its last call, in tiles only. Raises ModelError as
-    ``upscale`` does.
+    ``progress`` is called with the fraction of the work done since the last call, only with tiles. Raises ModelError
+    as ``upscale`` does.
     """
     samples = _samples(model, lr.to(device), draw, progress)
     for _ in range(draw.samples):
-        with _faults_named(model, name, lr, draw, device):
+        with _errors_named(model, name, lr, draw, device):
             image = next(samples).to("cpu", torch.float32)
         _check(image[None], name, lr, model.scale)
         yield image
@@ -100,8 +101,8 @@ def upscale_one_by_one(
 
 
 @contextmanager
-def _faults_named(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Iterator[None]:
-    """Turn what a model raises into a ModelError that names the image."""
+def _errors_named(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Iterator[None]:
+    """Turn a model's exceptions into a ModelError that names the image."""
     try:
         yield
     except ModelError:
@@ -116,12 +117,12 @@ def _faults_named(model: Model, name: str, lr: Tensor, draw: Draw, device: str) 
 
 
 def _advice(reason: str, lr: Tensor) -> str:
-    """Advice on the two commonest faults of one's own network; empty for others."""
+    """Advice on the two most common errors of user-written networks; empty for any other error."""
     if re.search("same device|expected device", reason):
-        return "; make its tensors on the device of LR (register_buffer, or .to(lr.device))"
-    height, width = lr.shape[-2:]
-    if re.search("shape|size|dimension|multiple|divisible", reason) and (height % _EVEN or width % _EVEN):
-        return f"; if LR of {width}x{height} is not accepted, pad LR inside the model and crop the output"
+        return "; create its tensors on the device of LR (register_buffer, or .to(lr.device))"
+    multiple = not any(side % _COMMON_MULTIPLE for side in lr.shape[-2:])
+    if re.search("shape|size|dimension|multiple|divisible", reason) and not multiple:
+        return f"; if it cannot take LR of {size_of(lr.shape)}, pad LR inside the model and crop the output"
     return ""
 
 
@@ -132,25 +133,26 @@ def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str, progr
     elif isinstance(model, StochasticSRModel):
         require_memory(name, draw.samples, [model.scale * side for side in lr.shape[-2:]])
         images = _sample(model, lr, draw)
-        if len(_numbers(images, name)) != draw.samples:
+        if len(_floating_point(images, name)) != draw.samples:
             raise ModelError(f"{name}: the model returned {len(images)} samples, not {draw.samples}; correct it")
     elif draw.tile is not None:
         images = upscale_in_tiles(model, lr, draw.tile, progress)
     else:
         images = model(lr[None])
-    return _numbers(images, name).to("cpu", torch.float32)  # waits for the device
+    return _floating_point(images, name).to("cpu", torch.float32)  # synchronises, so that the time is complete
 
 
-def _numbers(images: object, name: str) -> Tensor:
+def _floating_point(images: object, name: str) -> Tensor:
+    """Raise ModelError unless the images are a floating-point tensor; integers would be levels of 0 to 255."""
     if not isinstance(images, Tensor):
         raise ModelError(f"{name}: the result is {type(images).__name__}; it must be a tensor (n, 3, H, W)")
-    if not images.is_floating_point():  # whole numbers would be levels of 0..255, which is another range
-        raise ModelError(f"{name}: the result has {images.dtype}; it must be floating point, with images in [0, 1]")
+    if not images.is_floating_point():
+        raise ModelError(f"{name}: the result is {images.dtype}; it must be floating point, with images in [0, 1]")
     return images
 
 
 def _too_large(model: Model, lr: Tensor, draw: Draw, device: str) -> str:
-    """Out-of-memory message with advice; a tile changes the protocol, so none is chosen automatically."""
+    """Out-of-memory message with advice. Tiles are never chosen automatically, because they change the protocol."""
     height, width = lr.shape[-2:]
     advice = "use smaller images (--crop), or another --device"
     if not isinstance(model, StochasticSRModel) or isinstance(model, TiledSRModel):
@@ -168,7 +170,7 @@ def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw) -> Tensor:
         generator = torch.Generator().manual_seed(draw.seed)
         return model.sample(lr, draw.samples, temperature=draw.temperature, generator=generator)
     if not isinstance(model, TiledSRModel):
-        raise ModelError(f"{type(model).__name__} cannot sample in tiles; leave --tile out")
+        raise ModelError(f"{type(model).__name__} cannot sample in tiles; omit --tile")
     return torch.stack([*_samples(model, lr, draw)])
 
 
@@ -186,17 +188,17 @@ def _samples(
 
 
 def require_memory(name: str, samples: int, size: list[int], copies: float = COPIES) -> None:
-    """Raise ModelError if the samples alone need more memory than this machine has: the process would be killed.
+    """Raise ModelError if the samples alone exceed this machine's memory, where the process would be killed.
 
-    ``copies``: float32 copies of every sample that exist at once.
+    ``size`` is height and width. ``copies`` float32 copies of every sample exist at once.
     """
-    needed, there = copies * samples * 3 * size[0] * size[1] * 4, memory_bytes()
-    if there is not None and needed > there:
-        what, take, advice = f"{samples} samples", "take", "draw fewer (--samples)"
+    needed, installed = copies * samples * 3 * size[0] * size[1] * 4, memory_bytes()
+    if installed is not None and needed > installed:
+        outputs, need, advice = f"{samples} samples", "need", "draw fewer (--samples)"
         if samples == 1:
-            what, take, advice = "an output", "takes", "cut the image into parts"
-        figures = f"{take} {needed / 2**30:.0f} GB, but this machine has {there / 2**30:.0f} GB"
-        raise ModelError(f"{name}: {what} of {size[1]}x{size[0]} {figures}; {advice}")
+            outputs, need, advice = "an output", "needs", "cut the image into parts"
+        figures = f"{need} {needed / 2**30:.0f} GB, but this machine has {installed / 2**30:.0f} GB"
+        raise ModelError(f"{name}: {outputs} of {size[1]}x{size[0]} {figures}; {advice}")
 
 
 def _check(images: Tensor, name: str, lr: Tensor, scale: int) -> None:
@@ -206,12 +208,12 @@ def _check(images: Tensor, name: str, lr: Tensor, scale: int) -> None:
             f"{name}: the result has shape {tuple(images.shape)}; "
             f"it must be (n, 3, {height}, {width}), {scale} times LR"
         )
-    broken = sum(int((~image.isfinite()).sum()) for image in images)  # one by one, to save memory
-    if broken:
+    non_finite = sum(int((~image.isfinite()).sum()) for image in images)  # image by image, to save memory
+    if non_finite:
         raise ModelError(
-            f"{name}: {broken} of {images.numel()} values of the result are not finite; "
+            f"{name}: {non_finite} of {images.numel()} values of the result are not finite; "
             "lower the temperature or check the model"
         )
-    some = images[..., ::8, ::8]
-    if not (some.median() <= _LEVELS or some.max() >= 2 * 255):
+    subset = images[..., ::8, ::8]
+    if not (subset.median() <= _MAX_MEDIAN or subset.max() >= 2 * 255):
         raise ModelError(f"{name}: the result has levels of 0 to 255; images are in [0, 1]: divide it by 255")

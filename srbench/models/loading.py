@@ -1,4 +1,4 @@
-"""Models that are ready to run, by name (``srbench.models.names``) or from objects."""
+"""Loading of models, by name (``srbench.models.names``) or from objects."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from srbench.models.precomputed import ResultFolder, stated_facts
 from srbench.models.third_party import load_file, weights_info
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import texts_digest
-from srbench.plugins.identity import Loading, given_digest
+from srbench.plugins.identity import Loading, object_digest
 from srbench.plugins.registry import Plugin, call, find_plugin, registered
 from srbench.weights.metadata import stated_metadata
 from srbench.weights.pretrained import load_checkpoint
 from srbench.words import one_line
 
 SCALES = (2, 3, 4, 8)
-"""Scales of the literature, at which a registered model is tried when it is described."""
+"""Scales of the literature, which are tried when a registered model is described."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class LoadedModel(ModelFacts):
 
     model: Model
     given: bool = False
-    """True for an object of this process, which cannot be loaded by ``spec``."""
+    """True for an object of this process, which cannot be loaded by its ``spec``."""
 
     def facts(self) -> ModelFacts:
-        """The facts alone."""
+        """The facts without the model."""
         return ModelFacts(**{fact.name: getattr(self, fact.name) for fact in fields(ModelFacts)})
 
 
 def load_model(text: str, scale: int, device: str) -> LoadedModel:
-    """Load the model that ``text`` names, on a device and ready to run.
+    """Load the model named ``text`` onto a device, ready to run.
 
-    Raises PluginError for an unknown name or a model that fails to load, and the SRBenchError of the model itself
-    (weights that are damaged or of another scale).
+    Raises PluginError for an unknown name or a model that fails to load, and any SRBenchError of the model itself, such
+    as WeightsError.
     """
     spec = ModelSpec.parse(text)
     digest = digest_by_files(spec, scale)
@@ -63,40 +63,40 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
     with Loading() as loading:
         plugin = find_plugin("models", spec.name)
         arguments = _arguments(plugin, spec, weights, scale)
-        made = call(text, plugin.factory, **arguments)
-        loaded = None
+        created = call(text, plugin.factory, **arguments)
+        info = None
         if weights is not None and "weights" not in arguments:
-            loaded = _loaded(made, plugin, weights, text)
-    model = _with_scale(made, text, scale)
+            info = _load_weights(created, plugin, weights, text)
+    model = _with_scale(created, text, scale)
     if digest and weights and digest_by_files(spec, scale) != digest:
-        raise PluginError(f"{weights}: changed while it was read, as by a training; run the command again")
+        raise PluginError(f"{weights}: changed while it was read, perhaps by a training; run the command again")
     if not digest:
-        code = call(f"digest of {text}", loading.digest, plugin.module, plugin.member, made)
-        # a library may have opened the weights file unseen
+        code = call(f"digest of {text}", loading.digest, plugin.module, plugin.member, created)
+        # The weights file counts explicitly, because a library may have opened it unseen by the audit hook.
         digest = model_digest(spec, scale, code, [weights] if weights else [])
-    return _ready(model, spec.label, text, digest, device, consistent=spec.consistent, weights=loaded)
+    return _ready(model, spec.label, text, digest, device, consistent=spec.consistent, weights=info)
 
 
-def wrap_model(thing: object, scale: int, device: str, label: str | None = None) -> LoadedModel:
-    """A model that is an object of this process: anything callable, or with ``sample`` or ``read``.
+def wrap_model(model: object, scale: int, device: str, label: str | None = None) -> LoadedModel:
+    """Wrap an object of this process as a model: a callable, or an object with ``sample`` or ``read``.
 
-    Its method ``digest()`` returns a text that changes with its outputs. Without it, the object is known by the source
-    file of its class, and by the parameters, buffers, numbers and texts that it holds. Raises PluginError for anything
-    else.
+    If it has a method ``digest()``, that has to return a text that changes with its outputs. Otherwise the object is
+    identified by the source file of its class and the parameters, buffers, numbers and texts that it holds. Raises
+    PluginError for any other object.
     """
-    if isinstance(thing, type):
-        raise PluginError(f"{thing.__qualname__} is a class; give an instance: {thing.__qualname__}()")
-    made_by = thing if hasattr(thing, "__qualname__") else type(thing)
-    name = as_label(getattr(made_by, "__qualname__", "").rpartition(".")[2], "") or "model"
-    text = f"python {getattr(made_by, '__module__', '')}.{name}"
-    loaded = _ready(_with_scale(thing, name, scale), label or name, text, "", device)
-    # taken after the network was put into evaluation mode, which may change what it holds
-    code = call(f"digest of {name}", given_digest, thing)
+    if isinstance(model, type):
+        raise PluginError(f"{model.__qualname__} is a class; give an instance: {model.__qualname__}()")
+    named = model if hasattr(model, "__qualname__") else type(model)
+    name = as_label(getattr(named, "__qualname__", "").rpartition(".")[2], "") or "model"
+    text = f"python {getattr(named, '__module__', '')}.{name}"
+    loaded = _ready(_with_scale(model, name, scale), label or name, text, "", device)
+    # after ``_ready``, because evaluation mode may change the network's state
+    code = call(f"digest of {name}", object_digest, model)
     return replace(loaded, given=True, digest=texts_digest(code, harness_digest(False), str(scale)))
 
 
 def scale_of(text: str) -> int | None:
-    """The scale of a model by its name, if its weights or its class state a scale; else None.
+    """The scale that the weights or the class of a named model state; None if they state none.
 
     Raises the errors of ``load_model`` for an unknown name.
     """
@@ -114,9 +114,9 @@ def scale_of(text: str) -> int | None:
 
 
 def ready_models(name: str) -> dict[int, LoadedModel]:
-    """A registered model by scale, for each of SCALES at which it runs without a weights file.
+    """Load a registered model at each of SCALES at which it runs without a weights file.
 
-    Raises the SRBenchError of the largest scale if there is none.
+    If there is none, raises the SRBenchError of the largest scale.
     """
     ready: dict[int, LoadedModel] = {}
     for scale in SCALES:
@@ -129,7 +129,7 @@ def ready_models(name: str) -> dict[int, LoadedModel]:
 
 
 class _Scaled:
-    """A callable that states no scale: it takes that of the run, and inference checks the size of its outputs."""
+    """A callable without a scale, given the scale of the run; inference checks the size of its outputs."""
 
     def __init__(self, function: Any, scale: int) -> None:  # noqa: ANN401 - any callable
         self.scale, self.function = scale, function
@@ -139,8 +139,8 @@ class _Scaled:
         return output
 
 
-def _with_scale(model: Any, name: str, scale: int) -> Any:  # noqa: ANN401 - whatever a plug-in returns
-    """A model of this scale. Raises PluginError if it is no model, or of another scale."""
+def _with_scale(model: Any, name: str, scale: int) -> Any:  # noqa: ANN401 - a plug-in may return anything
+    """Return the model with the attribute ``scale``. Raises PluginError if it is no model or has another scale."""
     samples = hasattr(model, "sample")
     if not (callable(model) or samples or isinstance(model, PrecomputedResults)):
         shown = one_line(model)[:80]
@@ -149,7 +149,7 @@ def _with_scale(model: Any, name: str, scale: int) -> Any:  # noqa: ANN401 - wha
     if stated == scale:
         return model
     if stated is None and samples:
-        raise PluginError(f"{name} has no attribute scale, which a model that samples needs: add scale = {scale}")
+        raise PluginError(f"{name} has no attribute scale, which a stochastic model needs: add scale = {scale}")
     if stated is None:
         return _Scaled(model, scale)
     advice = f"use scale {stated}" if type(stated) is int else "its attribute scale must be a whole number"
@@ -157,33 +157,33 @@ def _with_scale(model: Any, name: str, scale: int) -> Any:  # noqa: ANN401 - wha
 
 
 def _arguments(plugin: Plugin, spec: ModelSpec, weights: Path | None, scale: int) -> dict[str, Any]:
-    """Arguments of the class or function that makes a model. Raises PluginError if it takes or needs others."""
+    """Arguments for the class or function that creates a model. Raises PluginError if they do not fit its parameters."""
     arguments: dict[str, Any] = {"scale": scale} if plugin.takes("scale") else {}
     if weights is not None and plugin.takes("weights"):
         arguments["weights"] = weights
     if spec.strength is not None:
         if not plugin.takes("strength"):
-            raise PluginError(f"{spec.text}: {plugin.name} cannot be interpolated; leave @{spec.strength:g} out")
+            raise PluginError(f"{spec.text}: {plugin.name} cannot be interpolated; omit @{spec.strength:g}")
         arguments["strength"] = spec.strength
-    if lacking := plugin.lacking(arguments):
-        made = f"{plugin.name}(...)" if isinstance(plugin.factory, type) else plugin.name
+    if missing := plugin.missing(arguments):
+        created = f"{plugin.name}(...)" if isinstance(plugin.factory, type) else plugin.name
         raise PluginError(
-            f"{spec.text} needs the arguments {', '.join(lacking)}; add a function that returns the model, "
-            f"def make(scale): return {made}, and name that"
+            f"{spec.text} needs the arguments {', '.join(missing)}; add a function that returns the model, "
+            f"def make(scale): return {created}, and name the function"
         )
     return arguments
 
 
-def _loaded(made: object, plugin: Plugin, weights: Path, text: str) -> WeightsInfo:
-    """Load weights into a network whose code does not take them. Raises PluginError if it is no network."""
-    if not isinstance(made, nn.Module):
+def _load_weights(network: object, plugin: Plugin, weights: Path, text: str) -> WeightsInfo:
+    """Load weights into a network whose class has no argument for them. Raises PluginError if it is no network."""
+    if not isinstance(network, nn.Module):
         raise PluginError(
-            f"{text}: the model {plugin.name} takes no weights file; leave it out, make it a torch.nn.Module, or add "
-            "an argument weights, which gets the path"
+            f"{text}: the model {plugin.name} takes no weights file; omit the file, make the model a torch.nn.Module, "
+            "or add an argument weights, which receives the path"
         )
-    call(f"{text}: loading {weights}", load_checkpoint, made, weights)
-    parameters = sum(parameter.numel() for parameter in made.parameters())
-    return weights_info(weights, f"architecture {type(made).__name__}", parameters)
+    call(f"{text}: loading {weights}", load_checkpoint, network, weights)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return weights_info(weights, f"architecture {type(network).__name__}", parameters)
 
 
 def _ready(
@@ -196,7 +196,7 @@ def _ready(
     consistent: bool = False,
     weights: WeightsInfo | None = None,
 ) -> LoadedModel:
-    """The model on its device in evaluation mode, with its facts."""
+    """Move the model to its device, in evaluation mode, and gather its facts."""
     network = model.function if isinstance(model, _Scaled) else model
     if isinstance(network, nn.Module):
         network.to(device).eval()

@@ -1,24 +1,24 @@
-"""Names of models; torch is not imported. A model is named by
+"""Names of models, parsed without importing torch. A name is one of
 
     srflow                      a registered model
-    srflow:FILE                 the same with the weights of a file or an official checkpoint
-    srflow:RUN                  the same with the weights of a training, by its folder; before its end, those of the last
-                                checkpoint
-    srflow:NAME                 the same with fetched weights, by their name in ``srbench list weights``
-    esrgan@0.7                  0.7 of its weights and 0.3 of the weights that their training started from (network
-                                interpolation); also before a colon: ``esrgan@0.7:FILE``
-    package.module:Name         a class or function that makes a model
-    path/to/file.py:Name        the same in a file
-    path/to/file.py:Name:FILE   the same with the weights of a checkpoint; package.module:Name:FILE too
+    srflow:FILE                 the model with a weights file or an official checkpoint
+    srflow:RUN                  the model with the weights of a training folder; while it is unfinished, the weights of
+                                its last checkpoint
+    srflow:NAME                 the model with fetched weights, by their name in ``srbench list weights``
+    esrgan@0.7                  network interpolation: 0.7 of its weights and 0.3 of the weights that its training
+                                started from; also before a colon: ``esrgan@0.7:FILE``
+    package.module:Name         a class or function that creates a model
+    path/to/file.py:Name        a class or function in a file
+    path/to/file.py:Name:FILE   either of the two with the weights of a checkpoint
     path/to/4x-any.pth          a network in a file: weights of an architecture that spandrel knows, TorchScript or ONNX
                                 (``third_party``)
     label=FOLDER                results made elsewhere, paired by name
-    label=MODEL                 any of these models under another label
-    MODEL+consistent            any of these but a folder, with outputs projected onto the images that downscale to LR
+    label=MODEL                 any of the models above under another label
+    MODEL+consistent            any of the models above, with outputs projected onto the images that downscale to LR
 
-A registered name comes before a folder of that name (write ``./srflow`` for the folder).
-A class or function is called with ``scale=`` if it takes that, and with ``weights=`` if weights are named and it takes
-them; otherwise they are loaded into the network that it makes.
+A registered name takes precedence over a folder of that name (write ``./srflow`` for the folder).
+A class or function is called with ``scale=`` if it has that parameter. Named weights are passed as ``weights=`` if it
+has that parameter, and are otherwise loaded into the network that it creates.
 """
 
 from __future__ import annotations
@@ -34,29 +34,32 @@ from srbench.weights.table import cached_path, released_weights
 
 CONSISTENT = "+consistent"
 NETWORKS = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx")
-"""Endings of files that are models by themselves."""
+"""Extensions of files that are complete models."""
 _CODE_AND_WEIGHTS = re.compile(r"(.+?\.py:\w+|[\w.]+:\w+):(.*)")
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """The parts of a model's name."""
+    """A parsed name of a model."""
 
     text: str
     typed_label: str
-    """The label before ``=``; empty if there is none."""
+    """Label before ``=``; empty without a label."""
     name: str
     """Registered name, file.py:Name, package.module:Name, a file that is a network, or a folder of results."""
     weights: str
-    """File, folder or name of weights; empty for the model's own."""
+    """File, folder or name of weights; empty for the model's default weights."""
     strength: float | None
-    """Share of the weights in network interpolation; None without interpolation."""
+    """Weight of the model's weights in network interpolation, 0 to 1; None without interpolation."""
     consistent: bool
-    """True for outputs projected onto the images that downscale to LR."""
+    """True if outputs are projected onto the images that downscale to LR."""
 
     @classmethod
     def parse(cls, text: str) -> ModelSpec:
-        """Raises PluginError for an invalid label or strength, a folder without a label, or a colon without weights."""
+        """Parse a name.
+
+        Raises PluginError for an invalid label or strength, a folder without a label, or a colon without weights.
+        """
         label, equals, rest = text.partition("=")
         if not equals:
             label, rest = "", text
@@ -74,7 +77,7 @@ class ModelSpec:
         if spec.is_folder and not label:
             raise PluginError(f"{text}: a folder of results needs a label; write NAME={text}")
         if spec.is_folder and consistent:
-            raise PluginError(f"{text}: a folder of results takes no {CONSISTENT}; leave it out")
+            raise PluginError(f"{text}: {CONSISTENT} does not apply to a folder of results; omit it")
         code = _CODE_AND_WEIGHTS.fullmatch(model)
         if code is None or spec.is_folder or spec.is_network:
             return spec
@@ -89,12 +92,12 @@ class ModelSpec:
 
     @property
     def is_network(self) -> bool:
-        """True for a file that is a network by itself."""
+        """True for a file that is a complete network."""
         return is_network(self.name)
 
     @property
     def label(self) -> str:
-        """Label in tables and file names: as typed, or made from name, weights and options."""
+        """Label in tables and file names: the typed label, or one derived from name, weights and options."""
         if self.typed_label:
             return self.typed_label
         label = self.name.rpartition(":")[2]
@@ -109,7 +112,7 @@ class ModelSpec:
         return label + CONSISTENT * self.consistent
 
     def weights_file(self) -> Path | None:
-        """The weights file after the colon; None for the model's own weights. Raises WeightsError if it is missing."""
+        """The weights file after the colon; None for the default weights. Raises WeightsError if it is missing."""
         if not self.weights:
             return None
         path = weights_in(Path(self.weights), unfinished=True)
@@ -118,7 +121,7 @@ class ModelSpec:
         if self.weights not in released_weights():
             raise WeightsError(f"{self.weights}: no such weights file; check the path in {self.text!r}")
         if not cached_path(self.weights).is_file():
-            raise WeightsError(f"{self.weights}: not fetched yet; run srbench weights fetch {self.weights}")
+            raise WeightsError(f"{self.weights}: not downloaded yet; run srbench weights fetch {self.weights}")
         return cached_path(self.weights)
 
 
@@ -142,21 +145,21 @@ def _absolute(path: str) -> str:
 
 
 def is_network(text: str) -> bool:
-    """True for a file that is a network by itself; a colon precedes weights, unless a file has such a name."""
+    """True for a file that is a complete network. A colon separates weights, unless a file has that very name."""
     path = Path(text)
     return path.suffix.lower() in NETWORKS and (":" not in text or path.is_file()) and not path.is_dir()
 
 
 def as_label(text: str, replacement: str) -> str:
-    """The text with a replacement for every character that no label may have."""
+    """Replace every character that a label may not contain."""
     return re.sub("[^A-Za-z0-9._+-]", replacement, text)
 
 
-def _strength(share: str, text: str) -> float:
+def _strength(typed: str, text: str) -> float:
     try:
-        strength = float(share)
+        strength = float(typed)
     except ValueError:
         strength = -1
     if not 0 <= strength <= 1:
-        raise PluginError(f"{text}: {share} is not a share of the weights; write one from 0 to 1, as in esrgan@0.7")
+        raise PluginError(f"{text}: the strength is {typed}; it has to be a number from 0 to 1, as in esrgan@0.7")
     return strength

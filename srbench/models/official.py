@@ -1,4 +1,4 @@
-"""Official checkpoints, converted to weights files; released weights are kept in the user's cache."""
+"""Conversion of official checkpoints to weights files, and the cache of released weights."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from srbench.interfaces import SRBenchError
 from srbench.plugins.registry import find_plugin, registered
 from srbench.terminal.output import say
 from srbench.weights.checkpoints import read_checkpoint
-from srbench.weights.download import MOST_BYTES, DownloadError, download
-from srbench.weights.files import WeightsError, faults_of, load_metadata, weights_content
+from srbench.weights.download import MAX_BYTES, DownloadError, download
+from srbench.weights.files import WeightsError, errors_naming, load_metadata, weights_content
 from srbench.weights.metadata import read_metadata
 from srbench.weights.table import ReleasedWeights, cached_path, credited, find_released
 
@@ -27,27 +27,27 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
     """Convert an official checkpoint to the weights file ``out``; returns the name of the model.
 
     ``model`` is needed only if several models recognise the checkpoint; ``address`` is the URL that it was downloaded
-    from. Raises WeightsError if no model or several recognise it, or the tensors do not fit the preset; ImageError if
-    another file is at ``out``; PluginError, ConfigError.
+    from. Raises WeightsError if no model or several models recognise it, or its tensors do not fit the preset;
+    ImageError if ``out`` exists with other content; PluginError; ConfigError.
     """
     tensors = read_checkpoint(checkpoint)
     names = [model] if model else list(registered("converters"))
-    fitting = {}
+    candidates = {}
     for name in names:
-        with faults_of(checkpoint):
+        with errors_naming(checkpoint):
             converted = find_plugin("converters", name).factory(tensors, preset)
         if converted is not None:
-            fitting[name] = converted
-    if not fitting:
+            candidates[name] = converted
+    if not candidates:
         raise WeightsError(
             f"{checkpoint}: not a checkpoint of {' or '.join(names)} with the preset {preset}; name another preset"
         )
-    if len(fitting) > 1:
+    if len(candidates) > 1:
         raise WeightsError(
-            f"{checkpoint}: could be of {' or '.join(fitting)}, which give different outputs with the same weights; "
-            f"choose with --models {' or --models '.join(fitting)}"
+            f"{checkpoint}: could belong to {' or '.join(candidates)}, which give different outputs with the same "
+            f"weights; choose with --models {' or --models '.join(candidates)}"
         )
-    [(name, (weights, text))] = fitting.items()
+    [(name, (weights, text))] = candidates.items()
     digest = sha256_file(checkpoint)
     metadata = credited(read_metadata(text, checkpoint), name, digest, address)
     write_new(out, weights_content(weights, replace(metadata, converted_from_sha256=digest).text()))
@@ -55,9 +55,10 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
 
 
 def fetch(name: str, sha256: str | None = None) -> Path:
-    """The cached weights file of an entry of the table. If it is not cached, its addresses are tried in order.
+    """Return the cached weights file of an entry of the table, downloading it first if needed.
 
-    Raises WeightsError that lists all addresses with their faults, OfflineError if downloads are forbidden.
+    The addresses of the entry are tried in order. Raises WeightsError, listing all addresses and why they failed;
+    OfflineError if downloads are forbidden.
     """
     entry = find_released(name)
     path = cached_path(name)
@@ -65,18 +66,18 @@ def fetch(name: str, sha256: str | None = None) -> Path:
         cached = read_metadata(load_metadata(path), path).converted_from_sha256
         if sha256 is None or cached == sha256.lower():
             return path
-    faults = []
+    failures = []
     for address in entry.addresses:
         try:
             return _downloaded(name, entry, address, sha256)
         except (DownloadError, WeightsError) as error:
-            faults.append(f"{address} {error}")
-    reason = "; ".join(faults) or "no address is known"
-    raise WeightsError(f"{name} could not be fetched: {reason}; if you have it: srbench weights add {name} FILE")
+            failures.append(f"{address} {error}")
+    reason = "; ".join(failures) or "no address is known"
+    raise WeightsError(f"{name} could not be fetched: {reason}; if you have the file: srbench weights add {name} FILE")
 
 
 def add(name: str, source: str, sha256: str | None = None) -> Path:
-    """Cache the weights of an entry of the table from a file or a URL, in place of an earlier copy.
+    """Cache the weights of an entry of the table from a file or a URL, replacing an earlier copy.
 
     Raises WeightsError, OfflineError.
     """
@@ -99,31 +100,31 @@ def _downloaded(name: str, entry: ReleasedWeights, address: str, sha256: str | N
 
 
 def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None, address: str | None = None) -> Path:
-    """Unpack, check and convert a file into the cache. Raises WeightsError whose message follows the source."""
+    """Unpack, check and convert a file into the cache. Raises WeightsError, whose message follows the source's name."""
     if not source.is_file():  # opening a pipe would wait for ever
         raise WeightsError("is not a file; check the path")
     cache_folder("weights").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_folder("weights")) as folder:
         file = _unpacked(source, Path(folder) / entry.file)
-        digest, wanted = sha256_file(file), sha256 or entry.sha256
-        if wanted is None:
+        digest, expected = sha256_file(file), sha256 or entry.sha256
+        if expected is None:
             say(f"{entry.file}: sha256 {digest} is unconfirmed; pin it with --sha256")
-        elif digest != wanted.lower():
+        elif digest != expected.lower():
             raise WeightsError(
-                f"has sha256 {digest} instead of {wanted}; get another copy, or trust it with --sha256 {digest}"
+                f"has sha256 {digest} instead of {expected}; get another copy, or trust it with --sha256 {digest}"
             )
         try:
             convert(file, entry.preset, Path(folder) / "new", entry.model, address=address)
             (Path(folder) / "new").replace(cached_path(name))
         except SRBenchError as error:
-            raise WeightsError(f"gave {str(error).replace(str(file), entry.file)}") from None
+            raise WeightsError(f"could not be converted: {str(error).replace(str(file), entry.file)}") from None
     return cached_path(name)
 
 
 def _unpacked(source: Path, target: Path) -> Path:
-    """Unpack the member of a zip archive that has the target's name. Any other file is returned as it is.
+    """Unpack the member of a zip archive that has the target's name; return any other file unchanged.
 
-    PyTorch's checkpoints are zip archives too, without such a member.
+    PyTorch's checkpoints are zip archives too, but without such a member.
     """
     if not zipfile.is_zipfile(source):
         return source
@@ -132,8 +133,8 @@ def _unpacked(source: Path, target: Path) -> Path:
             member = next((member for member in members if member.path.name == target.name), None)
             if member is None:
                 return source
-            if member.size > MOST_BYTES:
-                raise WeightsError(f"unpacks to {member.size} bytes; at most {MOST_BYTES} are accepted")
+            if member.size > MAX_BYTES:
+                raise WeightsError(f"unpacks to {member.size} bytes; at most {MAX_BYTES} are accepted")
             with member.open() as packed, target.open("wb") as file:
                 shutil.copyfileobj(packed, file)
     except ArchiveError as error:

@@ -1,4 +1,4 @@
-"""``srbench export MODEL --as onnx``: a network as an ONNX file for other programs, and for ``--models FILE.onnx``."""
+"""``srbench export MODEL --as onnx``: write a network as an ONNX file, for other programs or ``--models FILE.onnx``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _OPSET = 17
 
 
 def export_onnx(text: str, out: Path | None = None, scale: int | None = None) -> Path:
-    """Write the network that ``text`` names as an ONNX file: (n, 3, h, w) in [0, 1] in, any h and w, float32.
+    """Write the network named ``text`` as an ONNX file with input (n, 3, h, w) in [0, 1], any h and w, float32.
 
-    ``scale`` may be left out if the weights state it. Returns ``out``, or ``MODEL-xSCALE.onnx`` here if there is none.
-    The licence of the weights goes into the file. Raises ModelError for anything but a network with one output,
-    SRBenchError if the model cannot be loaded, ImageError if another file is at ``out``.
+    ``scale`` is optional if the weights state it. Returns the path: ``out``, by default ``MODEL-xSCALE.onnx`` in the
+    current folder. The file states the licence of the weights. Raises ModelError for anything but a deterministic
+    network, SRBenchError if the model cannot be loaded, ImageError if ``out`` exists with other content.
     """
     try:
         import onnx
@@ -50,7 +50,7 @@ def export_onnx(text: str, out: Path | None = None, scale: int | None = None) ->
 def _write(network: nn.Module, path: Path, text: str) -> None:
     axes = {name: {0: "n", 2: height, 3: width} for name, height, width in (("lr", "h", "w"), ("sr", "H", "W"))}
     try:
-        # With gradients on, networks do not write in place, which a graph cannot express.
+        # With gradients enabled, networks avoid in-place operations, which a graph cannot express.
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")
             torch.onnx.export(
@@ -63,5 +63,5 @@ def _write(network: nn.Module, path: Path, text: str) -> None:
                 opset_version=_OPSET,
                 dynamo=False,
             )
-    except Exception as error:  # an exporter may raise anything for a foreign network
+    except Exception as error:  # the exporter may raise anything for a third-party network
         raise ModelError(f"{text}: torch cannot export it to ONNX ({one_line(error)[:200]})") from error

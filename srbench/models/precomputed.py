@@ -1,4 +1,4 @@
-"""Results made elsewhere: a folder of images, paired with the dataset by name, and its ``facts.toml``."""
+"""Results made elsewhere: a folder of images, paired with the dataset by name, and an optional ``facts.toml``."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _NUMBERED = re.compile(r".*?(\d+)", re.DOTALL)
 
 
 class ResultFolder:
-    """One image per HR image, ``NAME.png``, or several samples, ``NAME_sample0.png`` and so on.
+    """A folder with one result per image, ``NAME.png``, or several samples, ``NAME_sample0.png`` and so on.
 
-    ``ending`` follows every NAME in this folder, such as ``_x4``, if it is set. A folder without images may hold folders of samples, ``NAME/0.png`` or ``0/NAME.png``, with any text before the
-    number. Raises ImageError for a folder without images, and SRBenchError if two files are the same sample, such as
-    ``a_sample0`` and ``a_sample00``.
+    Samples may also lie in folders, ``NAME/0.png`` or ``0/NAME.png``, with any text before the number, if the folder
+    itself holds no images. ``ending``, such as ``_x4``, is a suffix of every NAME in the folder. Raises ImageError for
+    a folder without images, and SRBenchError if two files are the same sample, such as ``a_sample0`` and
+    ``a_sample00``.
     """
 
     def __init__(self, folder: Path, scale: int) -> None:
@@ -47,53 +48,53 @@ class ResultFolder:
                 self._add(path.stem, match[1], path)
 
     def _add(self, name: str, number: str, path: Path) -> None:
-        other = self._samples.setdefault(name, {}).setdefault(int(number), path)
-        if other is not path:
-            names = " and ".join(str(file.relative_to(self.folder)) for file in (other, path))
+        existing = self._samples.setdefault(name, {}).setdefault(int(number), path)
+        if existing is not path:
+            names = " and ".join(str(file.relative_to(self.folder)) for file in (existing, path))
             raise SRBenchError(f"{self.folder}: {names} are the same sample of {name}; move one of them away")
 
     def __contains__(self, name: str) -> bool:
-        """True if there is a result with this name."""
+        """True if the folder has a result for the image of this name."""
         return name + self.ending in self.stems
 
     @cached_property
     def stems(self) -> frozenset[str]:
-        """All names that results may have, with the ending."""
+        """Names of all results, with the ending."""
         return frozenset(self.files) | frozenset(self._samples)
 
     def names(self) -> tuple[str, ...]:
-        """Names of the images, from the files alone: samples of one image share its name.
+        """Names of the images, inferred from the files alone; samples of an image share its name.
 
-        Raises SRBenchError if the files do not determine the names: in folders of samples, or if a name has both a
+        Raises SRBenchError if the files leave the names ambiguous: in folders of samples, or if a name has both a
         single result and samples.
         """
         if self._in_folders:
             raise SRBenchError(
-                f"{self.folder}: folders of samples are paired by the names of HR or LR images; give those, or call "
-                "the samples NAME_sample0.png"
+                f"{self.folder}: folders of samples are paired by the names of HR or LR images; give those images, or "
+                "name the samples NAME_sample0.png"
             )
         names = {match[1] if (match := _SAMPLE.fullmatch(stem)) else stem for stem in self.files}
-        self.others(names)
+        self.unpaired(names)
         return tuple(sorted(names))
 
     def count(self, name: str) -> int:
-        """Number of results of a name."""
+        """Number of results for the image of this name."""
         stem = name + self.ending
         return 1 if stem in self.files else len(self._samples.get(stem, {}))
 
-    def others(self, names: Collection[str]) -> list[str]:
-        """Files, without endings, that are not results of any of these names.
+    def unpaired(self, names: Collection[str]) -> list[str]:
+        """Files, without extensions, that are not results for any image of these names.
 
-        Raises SRBenchError if a name has both a single result and samples, unless each sample is the single result of
-        another of these names.
+        Raises SRBenchError if a name has both a single result and samples, unless each sample is itself the single
+        result for another of these names.
         """
         names = dict.fromkeys(name + self.ending for name in names)
         for name in names:
             samples = [path for path in self._samples.get(name, {}).values() if path.stem not in names]
             if name in self.files and samples:
                 raise SRBenchError(
-                    f"{self.folder}: {self.files[name].name} and {samples[0].name} are both results of {name}, a "
-                    "single one and a sample; move one of them away"
+                    f"{self.folder}: {name} has both a single result, {self.files[name].name}, and a sample, "
+                    f"{samples[0].name}; move one of them away"
                 )
         used = {path for name in names for path in self._samples.get(name, {}).values()}
         used |= {self.files[name] for name in names if name in self.files}
@@ -101,9 +102,9 @@ class ResultFolder:
         return [str(path.relative_to(self.folder).with_suffix("")) for path in paths if path not in used]
 
     def read(self, name: str) -> Tensor:
-        """(n, 3, s*h, s*w) in [0, 1], samples in order of their numbers.
+        """Read the results for an image: (n, 3, s*h, s*w) in [0, 1], samples ordered by number.
 
-        Raises SRBenchError if the image is missing or damaged, or samples differ in size.
+        Raises SRBenchError if a file is missing or damaged, or samples differ in size.
         """
         import torch
 
@@ -113,7 +114,7 @@ class ResultFolder:
         return torch.stack(images)
 
     def digest(self, name: str) -> str:
-        """SHA-256 of the files of a name. Raises SRBenchError if there is none, or one cannot be read."""
+        """SHA-256 of the files for an image. Raises SRBenchError if there are none or a file cannot be read."""
         digest = hashlib.sha256()
         for path in self.paths(name):
             try:
@@ -123,7 +124,7 @@ class ResultFolder:
         return digest.hexdigest()
 
     def paths(self, name: str) -> list[Path]:
-        """Files of a name, samples in order of their numbers. Raises SRBenchError if there is none."""
+        """Files for an image, samples ordered by number. Raises SRBenchError if there are none."""
         stem = name + self.ending
         if stem in self.files:
             return [self.files[stem]]
@@ -134,7 +135,7 @@ class ResultFolder:
 
 
 def _images_in_folders(folder: Path) -> list[Path]:
-    """The images in the folders inside a folder that holds no images itself."""
+    """Images in the subfolders of a folder; empty if the folder itself holds images."""
     try:
         if _holds_images(folder):
             return []
@@ -150,10 +151,10 @@ def _holds_images(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class ResultFacts:
-    """Contents of ``facts.toml``; every fact may be left out."""
+    """Contents of ``facts.toml``; every fact is optional."""
 
     colour_fix: str | None = None
-    """Correction of the outputs' colours to those of LR: ``wavelet``, ``adain``, ``none``."""
+    """Method that matched the outputs' colours to LR: ``wavelet``, ``adain``, ``none``."""
     tile: int | None = None
     """Side of the tiles in LR pixels; 0 for images that were upscaled whole."""
     steps: int | None = None
@@ -161,13 +162,13 @@ class ResultFacts:
     temperature: float | None = None
     """Sampling temperature."""
     source: str | None = None
-    """Web page, commit or person that the results come from."""
+    """Source of the results: a web page, commit or person."""
 
 
 def stated_facts(folder: Path) -> dict[str, str]:
-    """Facts that a folder of results states, as texts by name; empty if it has no ``facts.toml``.
+    """Facts that a folder of results states, by name; empty without a ``facts.toml``.
 
-    Raises ConfigError that names every unknown key and every value of the wrong type.
+    Raises ConfigError naming every unknown key and every value of the wrong type.
     """
     path = folder / "facts.toml"
     facts = asdict(load_toml(path, ResultFacts)) if path.exists() else {}

@@ -1,13 +1,13 @@
-"""Networks of other projects, from a file alone.
+"""Networks of other projects, loaded from a single file.
 
     4x-anything.pth             weights of any architecture that spandrel knows; also .pt, .ckpt and .safetensors; needs
                                 the extra ``zoo``
-    4x-anything.pt              a TorchScript file, as ``torch.jit.save`` writes it, with any of these endings; loading
+    4x-anything.pt              a TorchScript file written by ``torch.jit.save``, with any of these extensions; loading
                                 it runs the code inside
     4x-anything.onnx            an ONNX graph; needs the extra ``onnx``; runs on the CPU
 
-Scale, architecture and accepted image sizes follow from the file. Images are padded to an accepted size, and the
-padding is cut off the outputs.
+Scale, architecture and accepted image sizes are read from the file. Images are padded to an accepted size, and the
+outputs are cropped accordingly.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from srbench.words import one_line
 
 ONNX = ".onnx"
 _SIDE = 64
-"""Side of the LR image that shows the scale of a network which takes any size."""
+"""Side of the LR image from which the scale of a network that accepts any size is determined."""
 
 
 def load_file(path: Path, device: str = "cpu") -> SpandrelModel | TorchScriptModel | OnnxModel:
-    """Load the network in a file; a TorchScript file onto the device. Raises ModelError, WeightsError."""
+    """Load the network in a file; ``device`` matters only for TorchScript. Raises ModelError, WeightsError."""
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file; check the path")
     if is_torchscript(path):
@@ -44,15 +44,15 @@ def load_file(path: Path, device: str = "cpu") -> SpandrelModel | TorchScriptMod
 
 
 def is_torchscript(path: Path) -> bool:
-    """True for an archive of ``torch.jit.save``, whatever its ending; False for a missing file."""
+    """True for an archive written by ``torch.jit.save``, with any extension; False for a missing file."""
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
     try:
         with zipfile.ZipFile(path) as archive:
-            inside = {name.partition("/")[2] for name in archive.namelist()}
+            members = {name.partition("/")[2] for name in archive.namelist()}
     except zipfile.BadZipFile:
         return False
-    return "constants.pkl" in inside and any(name.startswith("code/") for name in inside)
+    return "constants.pkl" in members and any(name.startswith("code/") for name in members)
 
 
 class SpandrelModel(nn.Module):
@@ -80,44 +80,44 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
         import spandrel
     except ImportError:
         raise ModelError(
-            f"{path}: needs spandrel; install it: pip install 'sr-bench[zoo]', or name the code of the network too, "
+            f"{path}: needs spandrel; install it: pip install 'sr-bench[zoo]', or also name the network's code: "
             f"net.py:Net:{path}"
         ) from None
     if path.suffix.lower() == ".safetensors" and (model := load_metadata(path).get("model")):
-        raise ModelError(f"{path}: weights of our {model}; name them {model}:{path}")
+        raise ModelError(f"{path}: weights of srbench's model {model}; name them {model}:{path}")
     try:
-        found = spandrel.ModelLoader().load_from_file(path)
+        descriptor = spandrel.ModelLoader().load_from_file(path)
     except spandrel.UnsupportedModelError:
         raise ModelError(
-            f"{path}: spandrel recognises no architecture in it; name the code of the network too, net.py:Net:{path}, "
-            "or save it by torch.jit.script(model).save(FILE)"
+            f"{path}: spandrel does not recognise its architecture; also name the network's code, net.py:Net:{path}, "
+            "or save the network by torch.jit.script(model).save(FILE)"
         ) from None
-    except Exception as error:  # a parser may raise anything for the bytes of a foreign file
+    except Exception as error:  # on an arbitrary file the parser may raise anything
         if code := re.search(r"Global '(\S+)' is forbidden", str(error)):
             raise ModelError(
-                f"{path}: holds {code[1]}, which is not opened because that would run its code; save the state_dict "
-                "alone and name the code of the network too, net.py:Net:FILE, or torch.jit.script(model).save(FILE)"
+                f"{path}: contains {code[1]}, and loading that would run its code; save only the state_dict and also "
+                "name the network's code, net.py:Net:FILE, or use torch.jit.script(model).save(FILE)"
             ) from None
         reason = one_line(error)[:200]
         raise ModelError(f"{path}: damaged, or not a weights file ({reason}); get another copy of it") from None
-    if not isinstance(found, spandrel.ImageModelDescriptor):
-        raise ModelError(f"{path}: {found.architecture.name} is an inpainting model; name one that upscales")
-    if (found.input_channels, found.output_channels) != (3, 3):
-        channels = f"{found.input_channels} to {found.output_channels}"
+    if not isinstance(descriptor, spandrel.ImageModelDescriptor):
+        raise ModelError(f"{path}: {descriptor.architecture.name} is an inpainting model; name a model that upscales")
+    if (descriptor.input_channels, descriptor.output_channels) != (3, 3):
+        channels = f"{descriptor.input_channels} to {descriptor.output_channels}"
         raise ModelError(f"{path}: a network of {channels} channels; only RGB to RGB can be measured")
-    return found
+    return descriptor
 
 
 class TorchScriptModel(nn.Module):
-    """A network as a TorchScript file. Its scale is that of its output; an attribute ``scale`` must match."""
+    """A network in a TorchScript file. Its scale is measured on an output; an attribute ``scale`` has to match."""
 
     def __init__(self, path: Path, device: str) -> None:
         super().__init__()
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript as a whole
+                warnings.simplefilter("ignore", DeprecationWarning)  # torch deprecates TorchScript as a whole
                 self.network: Any = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
-        except Exception as error:  # a parser may raise anything for the bytes of a foreign file
+        except Exception as error:  # on an arbitrary file the parser may raise anything
             reason = one_line(error)[:200]
             raise ModelError(f"{path}: damaged, or saved by a different PyTorch ({reason}); save it again") from None
         parameters = dict(self.network.named_parameters())
@@ -131,25 +131,24 @@ class TorchScriptModel(nn.Module):
             if not torch.equal(self(lr), self(lr)):
                 raise ModelError(f"{path}: returns different outputs for the same image; call eval() before saving it")
         count = sum(parameter.numel() for parameter in parameters.values())
-        self.weights = weights_info(
-            path, "a TorchScript module", count or None
-        )  # a frozen module has constants instead
+        # A frozen module has constants instead of parameters.
+        self.weights = weights_info(path, "a TorchScript module", count or None)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), one image after another.
+        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), computed image by image.
 
         Raises ModelError for an output that is not a tensor.
         """
-        # TorchScript optimises a module at its second call, so that outputs would depend on the number of calls before.
+        # TorchScript optimises a module at its second call, so outputs would depend on the number of earlier calls.
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             outputs = [self.network(image[None].to(self.dtype)) for image in lr]
         if not all(isinstance(output, Tensor) for output in outputs):
-            raise ModelError(f"returns {type(outputs[0]).__name__}; it has to return one tensor (n, 3, H, W)")
+            raise ModelError(f"returns {type(outputs[0]).__name__}; it has to return a single tensor (n, 3, H, W)")
         return torch.cat(outputs).float()
 
 
 class OnnxModel:
-    """A network as an ONNX file: (n, 3, h, w) in [0, 1] in, (n, 3, s*h, s*w) out, float32 or float16."""
+    """A network in an ONNX file: (n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), float32 or float16."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -168,13 +167,13 @@ class OnnxModel:
         self.input, shape = _rgb_input(self.session, path)
         self.dtype = torch.float16 if "float16" in self.session.get_inputs()[0].type else torch.float32
         self.window = tuple(side if isinstance(side, int) else None for side in shape[2:])
-        """Accepted height and width of LR; None for any."""
+        """Required height and width of LR; None for any."""
         self.scale = _probed_scale(self._run, path, (self.window[0] or _SIDE, self.window[1] or _SIDE))
         stated = self.session.get_modelmeta().custom_metadata_map
         self.weights = weights_info(path, "an ONNX graph", None, stated.get("license"))
 
     def __call__(self, lr: Tensor) -> Tensor:
-        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w); in overlapping windows if the network takes one size only."""
+        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w); in overlapping windows if the network has a fixed input size."""
         height, width = (fixed or side for fixed, side in zip(self.window, lr.shape[-2:], strict=True))
         if (height, width) == tuple(lr.shape[-2:]):
             return torch.cat([self._run(image[None]) for image in lr])
@@ -186,31 +185,31 @@ class OnnxModel:
 
 
 def weights_info(path: Path, kind: str, parameters: int | None, licence: str | None = None) -> WeightsInfo:
-    """Provenance of a foreign weights file, which states no more than its licence."""
-    unknown = "not stated in the file"
-    return WeightsInfo(sha256_file(path), licence or unknown, f"{unknown}; {kind}", parameters)
+    """Provenance of a third-party weights file, which states at most its licence."""
+    not_stated = "not stated in the file"
+    return WeightsInfo(sha256_file(path), licence or not_stated, f"{not_stated}; {kind}", parameters)
 
 
 def _rgb_input(session: Any, path: Path) -> tuple[str, list[int | str | None]]:  # noqa: ANN401
-    """Name and shape of the single input. Raises ModelError unless it takes RGB images, channels first."""
+    """Name and shape of the single input. Raises ModelError unless it accepts RGB images, channels first."""
     inputs = session.get_inputs()
     shapes = ", ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in inputs)
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in ("tensor(float)", "tensor(float16)"):
-        raise ModelError(f"{path}: takes {shapes}; export it with one input (n, 3, h, w) of numbers in [0, 1]")
+        raise ModelError(f"{path}: has the inputs {shapes}; export it with a single input (n, 3, h, w) in [0, 1]")
     if isinstance(inputs[0].shape[1], int) and inputs[0].shape[1] != 3:
-        raise ModelError(f"{path}: takes {shapes}; export it for RGB images, channels first: (n, 3, h, w)")
+        raise ModelError(f"{path}: has the input {shapes}; export it for RGB images, channels first: (n, 3, h, w)")
     return inputs[0].name, inputs[0].shape
 
 
 def _grey(size: tuple[int, int] = (_SIDE, _SIDE), device: str = "cpu") -> Tensor:
-    """A grey LR image of a height and width."""
+    """A grey LR image of this height and width."""
     return torch.full((1, 3, *size), 0.5, device=device)
 
 
 def _probed_scale(
     network: Callable[[Tensor], Tensor], path: Path, size: tuple[int, int] = (_SIDE, _SIDE), device: str = "cpu"
 ) -> int:
-    """The scale of the network in a file. Raises ModelError if it fails, or does not upscale."""
+    """Determine the scale of a network by running it. Raises ModelError if it fails or does not upscale."""
     height, width = size
     try:
         with torch.no_grad():
@@ -218,7 +217,7 @@ def _probed_scale(
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     except Exception as error:
-        reason = f"does not run on LR of {width}x{height} ({one_line(error)[:200]})"
+        reason = f"fails on LR of {width}x{height} ({one_line(error)[:200]})"
         raise ModelError(f"{path}: {reason}; export it for RGB images") from None
     scale: int = shape[-1] // width
     if scale < 1 or shape != (1, 3, scale * height, scale * width):

@@ -1,4 +1,4 @@
-"""Plug-ins: found by name, and identified by a digest of their code."""
+"""Plug-ins: lookup by name, and identification by a digest of their code."""
 
 from srbench.interfaces import SRBenchError
 

@@ -1,8 +1,8 @@
-"""Digests of source code, found by following imports, also those inside functions; nothing is imported to find it.
+"""Digests of source code, which is found by following import statements, including those in functions.
 
-A digest covers a module, the sources that it leads to, and the versions of the installed packages that these import. From
-a module of this distribution, sources of this distribution are followed; from a third-party one, all that is not
-installed, such as files beside it.
+Nothing is imported. A digest covers a module, the sources that it imports directly or indirectly, and the versions of
+the installed packages that these import. From a module of srbench's distribution, imports are followed within the
+distribution; from a third-party module, to everything that is not installed, such as files beside it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 _DISTRIBUTION = "sr-bench"
 _ROOTS: dict[str, tuple[Path, ...]] = {}
 _AS_IMPORTED: dict[Path, str] = {}
-"""SHA-256 of sources as they were when they were first looked at: Python imports a module once, too."""
+"""SHA-256 of sources when first read. Later changes do not count, because Python imports a module only once."""
 
 
 @cache
@@ -37,7 +37,7 @@ def our_packages() -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def is_library(path: str) -> bool:
-    """True for a file of the standard library, an installed package, or this distribution."""
+    """True for a file of the standard library, an installed package, or srbench's distribution."""
     real = os.path.realpath(path)
     installed = {"site-packages", "dist-packages"} & set(Path(real).parts)
     return bool(installed) or path.startswith("<frozen ") or real.startswith(_library_folders())
@@ -52,7 +52,7 @@ def _library_folders() -> tuple[str, ...]:
 
 @cache
 def package_digest(module: str) -> str:
-    """SHA-256 of the code behind a module of this distribution, such as ``srbench.models.inference``."""
+    """SHA-256 of the code that a module of this distribution runs, such as ``srbench.models.inference``."""
     return code_digest(module, source_of(module))
 
 
@@ -64,7 +64,7 @@ def source_of(module: str) -> Path:
 
 
 def code_digest(module: str, file: Path) -> str:
-    """SHA-256 of the code behind ``module``, whose source is ``file``; the name of the module does not count."""
+    """SHA-256 of the code that ``module``, with source ``file``, runs; the name of the module does not count."""
     sources, libraries = reachable(module, file)
     lines = [f"{'' if path == file else name} {source_sha256(path)}" for name, path in sources.items()]
     lines += [f"{name} {version_of(name)}" for name in libraries]
@@ -72,9 +72,9 @@ def code_digest(module: str, file: Path) -> str:
 
 
 def reachable(module: str, file: Path) -> tuple[dict[str, Path], set[str]]:
-    """The sources that a module leads to, by name, and the installed top-level packages among its imports.
+    """Sources that a module imports, directly or indirectly, by module name; also the installed packages among them.
 
-    The packages around a module count as well, as Python executes their ``__init__.py`` first.
+    The packages that contain a module count as well, because Python executes their ``__init__.py`` first.
     """
     is_followed = _is_ours if _is_ours(module) else _is_not_installed
     sources: dict[str, Path] = {}
@@ -91,30 +91,30 @@ def reachable(module: str, file: Path) -> tuple[dict[str, Path], set[str]]:
         for imported in imports:
             if not is_followed(imported):
                 libraries.add(imported.partition(".")[0])
-            elif (found := _find(imported)) is not None:
-                waiting.append((imported, found))
+            elif (source := _find(imported)) is not None:
+                waiting.append((imported, source))
     return sources, libraries - set(sys.stdlib_module_names)
 
 
 @cache
 def _imports(name: str, is_package: bool, source: bytes) -> tuple[str, ...]:
-    """Absolute names of what a source imports; ``from a import b`` may mean the module a.b, or a name in a."""
+    """Absolute names of all imports in a source; ``from a import b`` may mean the module a.b, or a name in a."""
     package = name if is_package else name.rpartition(".")[0]
-    found: list[str] = []
+    names: list[str] = []
     try:
         for node in _executed(ast.parse(source).body):
             if isinstance(node, ast.Import):
-                found += [alias.name for alias in node.names]
+                names += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-                found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+                names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
     except (SyntaxError, ValueError, ImportError):
         return ()
-    return tuple(found)
+    return tuple(names)
 
 
 def _executed(statements: Sequence[ast.AST]) -> Iterator[ast.AST]:
-    """Yield statements and all within them, except those for type checkers only."""
+    """Yield all statements, nested ones included, except blocks for type checkers."""
     for statement in statements:
         if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):
             continue
@@ -133,7 +133,7 @@ def _is_not_installed(name: str) -> bool:
 
 
 def _find(name: str) -> Path | None:
-    """The source of a module, by its place below its top-level package."""
+    """The source of a module, located by its path below the top-level package; None if there is none."""
     top, *rest = name.split(".")
     for root in source_roots(top) if top else ():
         path = root.joinpath(*rest)  # the file itself for a module without a package
@@ -144,54 +144,54 @@ def _find(name: str) -> Path | None:
 
 
 def source_roots(package: str) -> tuple[Path, ...]:
-    """Folders of a top-level package, or the file of a module without a package; empty for any other name."""
+    """Folders of a top-level package, or the file of a top-level module; empty for an unknown name."""
     if package not in _ROOTS:
         try:
-            found = importlib.util.find_spec(package)
-        except ValueError:  # a module that was not loaded from anywhere
-            found = None
-        if found is None:
-            return ()  # it may be there later, as plug-ins add their folders to the path
-        single = [found.origin] if found.has_location and found.origin else []
-        _ROOTS[package] = tuple(map(Path, found.submodule_search_locations or single))
+            spec = importlib.util.find_spec(package)
+        except ValueError:  # a module in ``sys.modules`` without a spec
+            spec = None
+        if spec is None:
+            return ()  # not cached, because plug-ins add folders to the path
+        single = [spec.origin] if spec.has_location and spec.origin else []
+        _ROOTS[package] = tuple(map(Path, spec.submodule_search_locations or single))
     return _ROOTS[package]
 
 
 @cache
 def version_of(package: str) -> str:
-    """Version of the distribution behind a top-level package; builds of one version (``+cpu``) are equal."""
+    """Version of the distribution of a top-level package; local builds of a version (``+cpu``) count as equal."""
     installed = _distributions().get(package, [])
-    if not installed and _is_ours(package):  # an editable installation lists none of our files
+    if not installed and _is_ours(package):  # an editable installation does not list its files
         installed = list(distributions(name=_DISTRIBUTION))
-    found = {one.name: one.version.partition("+")[0] for one in reversed(installed)}
-    return ", ".join(f"{name} {found[name]}" for name in sorted(found)) or "unknown"
+    versions = {found.name: found.version.partition("+")[0] for found in reversed(installed)}
+    return ", ".join(f"{name} {versions[name]}" for name in sorted(versions)) or "unknown"
 
 
 @cache
 def _distributions() -> dict[str, list[Distribution]]:
     """Distributions by top-level package, in a tenth of the time of the standard library's function."""
-    found: dict[str, list[Distribution]] = {}
+    by_package: dict[str, list[Distribution]] = {}
     for installed in distributions():
         files = (installed.read_text("top_level.txt") or "").split() or (
             installed.read_text("RECORD") or ""
         ).splitlines()
         for name in {re.split(r"[/.,]", file, maxsplit=1)[0] for file in files}:
-            found.setdefault(name, []).append(installed)
-    return found
+            by_package.setdefault(name, []).append(installed)
+    return by_package
 
 
 def source_sha256(path: Path) -> str:
-    """SHA-256 of a source as it was when it was imported, whatever its line ends."""
+    """SHA-256 of a source at the time of its import, independent of line endings."""
     if path not in _AS_IMPORTED:
         _AS_IMPORTED[path] = hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     return _AS_IMPORTED[path]
 
 
-def imported_again(path: Path) -> None:
-    """Forget a source that is about to be executed once more."""
+def forget_source(path: Path) -> None:
+    """Forget the hash of a source that is about to be executed again."""
     _AS_IMPORTED.pop(path, None)
 
 
 def texts_digest(*parts: str) -> str:
-    """SHA-256 of texts, one per line."""
+    """SHA-256 of texts, joined by line feeds."""
     return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()

@@ -1,8 +1,8 @@
 """Digests of third-party plug-ins.
 
-A plug-in is its own source files (the version of its distribution, if it is installed), the files that it opened while
-it was loaded, and the parameters and buffers of the modules that it holds; or, in place of all these, the text that its
-method ``digest()`` returns. docs/add-your-own.md says what this does not see.
+A plug-in is identified by its source files (or the version of its distribution, if installed), the files that it opened
+while it was loaded, and the parameters and buffers of the modules that it holds; or, instead of all these, by the text
+that its method ``digest()`` returns. docs/add-your-own.md lists what this misses.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/")
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _CONTAINERS = (dict, list, tuple, set, frozenset, functools.partial, MethodType)
 _OPENED: dict[str, dict[str, str]] = {}
-"""SHA-256 of the files that were opened while a module was loaded, by the module's name and by path."""
+"""SHA-256 of the files that were opened while a module was loaded, by module name and path."""
 _ACTIVE: list[Loading] = []
 
 
 class Loading:
-    """Notes which files are opened on this thread while a plug-in is loaded; a context manager."""
+    """Context manager that records the files opened on this thread while a plug-in is loaded."""
 
     def __enter__(self) -> Loading:
         _install_hook()
         self._modules: dict[str, set[str]] = {}
-        """Names of the modules that were being imported when a file was opened, by its path."""
+        """Names of the modules that were being imported when a file was opened, by the file's path."""
         self._thread = threading.get_ident()
         self._caller = sys._getframe(1)
         _ACTIVE.append(self)
@@ -64,11 +64,11 @@ class Loading:
             if Path(path).is_file()
         }
         for path, sha256 in self._files.items():
-            for name in self._modules[path]:  # a module is imported once, and may serve several plug-ins
+            for name in self._modules[path]:  # a module is imported only once but may serve several plug-ins
                 _OPENED.setdefault(name, {})[path] = sha256
 
-    def note(self, path: object, mode: str | None, flags: int) -> None:
-        """Take the arguments of an audit event ``open``, unless a library is being imported or the file is written."""
+    def record(self, path: object, mode: str | None, flags: int) -> None:
+        """Record a file from an audit event ``open``, unless it is written or opened by the import of a library."""
         writes = flags & (os.O_WRONLY | os.O_RDWR) if mode is None else set(mode) & set("wax+")
         if writes or threading.get_ident() != self._thread or not isinstance(path, str | bytes | os.PathLike):
             return
@@ -76,7 +76,7 @@ class Loading:
         if name.endswith(".pyc"):
             try:
                 name = source_from_cache(name)
-            except ValueError:  # not of Python's own naming, such as pytest's
+            except ValueError:  # not named by Python itself, such as pytest's files
                 return
         if name.startswith(_SYSTEM) or is_library(name):
             return
@@ -90,9 +90,9 @@ class Loading:
             frame = frame.f_back
         self._modules.setdefault(name, set()).update(modules)
 
-    def digest(self, module: ModuleType, member: str, thing: object) -> str:
-        """SHA-256 of the plug-in that was loaded: the object ``thing`` that a ``member`` of a module has made."""
-        if (stated := _stated(thing)) is not None:
+    def digest(self, module: ModuleType, member: str, plugin: object) -> str:
+        """SHA-256 of the loaded plug-in: an object created by the class or function ``member`` of a module."""
+        if (stated := _stated(plugin)) is not None:
             return texts_digest(member, stated)
         imported = _OPENED.setdefault(module.__name__, {})
         imported |= {path: sha256 for path, sha256 in self._files.items() if path.endswith(".py")}
@@ -101,35 +101,35 @@ class Loading:
             files |= _OPENED.get(name, {})
         files |= self._files
         opened = [files[path] for path in sorted(files)]
-        # each result of a folder has a digest of its own
-        held = "" if isinstance(thing, PrecomputedResults) else held_digest(thing)
+        # precomputed results have a digest for each image instead
+        held = "" if isinstance(plugin, PrecomputedResults) else held_digest(plugin)
         return texts_digest(member, module_digest(module), *opened, held)
 
 
 @functools.cache
 def _install_hook() -> None:
-    """Add an audit hook, which stays until the process ends, and does nothing unless a plug-in is being loaded."""
+    """Add an audit hook, which lasts until the process ends and does nothing unless a plug-in is being loaded."""
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             for loading in _ACTIVE:
-                loading.note(*arguments)
+                loading.record(*arguments)
 
-    is_library(__file__)  # what it looks up once is not looked up within the hook
+    is_library(__file__)  # fills its caches, so that the hook itself opens no files
     sys.addaudithook(hook)
 
 
-def given_digest(thing: object) -> str:
+def object_digest(instance: object) -> str:
     """SHA-256 of an object of this process: the code of its class, its parameters and buffers, numbers and texts.
 
-    A new one every time for code without a source file, such as that of a notebook.
+    Code without a source file, such as code in a notebook, gets a new digest every time.
     """
-    if (stated := _stated(thing)) is not None:
+    if (stated := _stated(instance)) is not None:
         return texts_digest(stated)
-    if isinstance(thing, PrecomputedResults):  # each result has a digest of its own
-        return source_digest(thing) or uuid4().hex
+    if isinstance(instance, PrecomputedResults):  # precomputed results have a digest for each image instead
+        return source_digest(instance) or uuid4().hex
     lines = []
-    for place, value in _held(thing):
+    for place, value in _held(instance):
         if (content := _content_sha256(value)) is not None:
             lines.append(f"{place} {content}")
         elif isinstance(value, _PLAIN):
@@ -142,9 +142,9 @@ def given_digest(thing: object) -> str:
     return texts_digest(*lines)
 
 
-def source_digest(thing: object) -> str | None:
+def source_digest(instance: object) -> str | None:
     """SHA-256 of the code of a function, or of an object's class; None without a source file."""
-    subject: Any = inspect.unwrap(thing) if isinstance(thing, FunctionType) else type(thing)
+    subject: Any = inspect.unwrap(instance) if isinstance(instance, FunctionType) else type(instance)
     module = sys.modules.get(subject.__module__)
     file = getattr(module, "__file__", None)
     if module is None or (file is None and module.__spec__ is None):
@@ -154,13 +154,13 @@ def source_digest(thing: object) -> str | None:
     line = ""
     if isinstance(subject, FunctionType):
         if Path(subject.__code__.co_filename).absolute() != Path(str(file)).absolute():
-            return None  # a text that was executed
+            return None  # created by ``exec``
         line = str(subject.__code__.co_firstlineno)
     return texts_digest(module_digest(module), subject.__qualname__, line)
 
 
 def module_digest(module: ModuleType) -> str:
-    """SHA-256 of the code of a module, or the version of the distribution that it is installed with."""
+    """SHA-256 of the code of a module, or the version of its distribution if it is installed."""
     top = module.__name__.partition(".")[0]
     file = getattr(module, "__file__", None)
     if file is not None and (top in our_packages() or not is_library(file)):
@@ -168,40 +168,44 @@ def module_digest(module: ModuleType) -> str:
     return f"{top} {version_of(top)}"
 
 
-def _stated(thing: Any) -> str | None:  # noqa: ANN401 - any object
-    """The text that an object's own method ``digest`` returns; that of results made elsewhere takes a name instead."""
-    method = getattr(thing, "digest", None)
-    return None if not callable(method) or isinstance(thing, PrecomputedResults) else str(method())
+def _stated(instance: Any) -> str | None:  # noqa: ANN401 - any object
+    """The text that the object's method ``digest`` returns; None without it.
 
-
-def held_digest(thing: object) -> str:
-    """SHA-256 of the parameters and buffers, other tensors and arrays, and files behind paths that an object holds."""
-    found = ((place, _content_sha256(value)) for place, value in _held(thing))
-    return texts_digest(*(f"{place} {content}" for place, content in found if content is not None))
-
-
-def _held(thing: object) -> Iterator[tuple[str, Any]]:
-    """An object and all that it leads to by attributes, items, closures and globals of functions, with their places.
-
-    Inside objects of libraries only arrays and paths count, as other values may be caches.
+    ``PrecomputedResults.digest`` takes a name and is a different method.
     """
-    met: dict[int, object] = {}
-    waiting: list[tuple[str, Any, bool]] = [("", thing, True)]
+    method = getattr(instance, "digest", None)
+    return None if not callable(method) or isinstance(instance, PrecomputedResults) else str(method())
+
+
+def held_digest(instance: object) -> str:
+    """SHA-256 of the parameters, buffers, tensors and arrays that an object holds, and of the files that it names."""
+    contents = ((place, _content_sha256(value)) for place, value in _held(instance))
+    return texts_digest(*(f"{place} {content}" for place, content in contents if content is not None))
+
+
+def _held(instance: object) -> Iterator[tuple[str, Any]]:
+    """Yield an object and everything reachable from it, with the path to each value.
+
+    Attributes, items, closures and globals of functions are followed. Inside objects of libraries only arrays and file
+    paths count, because other values may be caches.
+    """
+    visited: dict[int, object] = {}
+    waiting: list[tuple[str, Any, bool]] = [("", instance, True)]
     while waiting:
-        place, value, is_shown = waiting.pop()
-        if isinstance(value, type | ModuleType) or id(value) in met:
+        place, value, is_own = waiting.pop()
+        if isinstance(value, type | ModuleType) or id(value) in visited:
             continue
         if not isinstance(value, _PLAIN):
-            met[id(value)] = value  # kept, as the id of an object that is gone may return
-        if _is_array(value) or isinstance(value, str | Path) or (is_shown and not isinstance(value, _CONTAINERS)):
+            visited[id(value)] = value  # a reference, because the id of a deleted object may be reused
+        if _is_array(value) or isinstance(value, str | Path) or (is_own and not isinstance(value, _CONTAINERS)):
             yield place, value
         if not _is_array(value):
-            is_shown = is_shown and not _is_foreign(value)
-            waiting += [(f"{place}.{name}", part, is_shown) for name, part in _parts(value)]
+            is_own = is_own and not _is_foreign(value)
+            waiting += [(f"{place}.{name}", part, is_own) for name, part in _parts(value)]
 
 
 def _is_foreign(value: object) -> bool:
-    """True for an object of a library, but containers, functions and modules of networks."""
+    """True for an object of a library, except containers, functions and network modules."""
     if isinstance(value, (*_CONTAINERS, FunctionType)) or hasattr(value, "named_buffers"):
         return False
     file = getattr(sys.modules.get(type(value).__module__), "__file__", None)
@@ -209,7 +213,7 @@ def _is_foreign(value: object) -> bool:
 
 
 def _parts(value: Any) -> Iterable[tuple[object, Any]]:  # noqa: ANN401 - any object
-    """What an object holds, by name."""
+    """The values that an object holds, by name."""
     if isinstance(value, dict):
         return value.items()
     if isinstance(value, list | tuple):
@@ -223,11 +227,11 @@ def _parts(value: Any) -> Iterable[tuple[object, Any]]:  # noqa: ANN401 - any ob
     if isinstance(value, FunctionType):
         function = inspect.unwrap(value)
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        around = [(name, cell.cell_contents) for name, cell in cells]
-        named = [(name, function.__globals__.get(name)) for name in sorted(_names(function.__code__))]
-        return [("defaults", (function.__defaults__, function.__kwdefaults__)), *around, *named]
+        closure = [(name, cell.cell_contents) for name, cell in cells]
+        used_globals = [(name, function.__globals__.get(name)) for name in sorted(_names(function.__code__))]
+        return [("defaults", (function.__defaults__, function.__kwdefaults__)), *closure, *used_globals]
     own = getattr(value, "__dict__", {})
-    if hasattr(value, "named_buffers"):  # a module of torch, also of TorchScript
+    if hasattr(value, "named_buffers"):  # a torch module, including TorchScript
         own = {name: part for name, part in own.items() if name not in ("_parameters", "_buffers", "_modules")}
         tensors = [*value.named_parameters(recurse=False), *value.named_buffers(recurse=False)]
         return [*tensors, *value.named_children(), *own.items()]
@@ -235,16 +239,16 @@ def _parts(value: Any) -> Iterable[tuple[object, Any]]:  # noqa: ANN401 - any ob
 
 
 def _names(code: CodeType) -> set[str]:
-    """Globals and attributes that a function names, also in functions inside it."""
+    """Names of the globals and attributes that a function uses, nested functions included."""
     return set(code.co_names).union(*(_names(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
 
 
 def _content_sha256(value: object) -> str | None:
-    """SHA-256 of an array, or of the file that a text or path names; None for anything else."""
+    """SHA-256 of an array, or of the file named by a string or path; None for anything else."""
     if _is_array(value):
         return _array_sha256(value)
     if isinstance(value, str | Path):
-        with suppress(OSError, ValueError):  # a text that no file can have as its name
+        with suppress(OSError, ValueError):  # a string that cannot be a file name
             return sha256_file(Path(value)) if Path(value).is_file() and not is_library(str(value)) else None
     return None
 
@@ -257,7 +261,7 @@ def _is_array(value: object) -> bool:
 
 
 def _array_sha256(array: Any) -> str:  # noqa: ANN401 - a tensor, or an array of numpy
-    """SHA-256 of shape, type and values. Raises PluginError for a tensor whose values cannot be read, such as a sparse."""
+    """SHA-256 of shape, type and values. Raises PluginError if the values cannot be read, as in a sparse tensor."""
     digest = hashlib.sha256(f"{tuple(array.shape)} {array.dtype}".encode())
     if hasattr(array, "detach"):
         import torch

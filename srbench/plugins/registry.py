@@ -1,11 +1,11 @@
-"""Plug-ins by the names that users type: models, metrics, datasets, trainers and converters.
+"""Lookup of plug-ins by name: models, metrics, datasets, trainers and converters.
 
     psnr                        an entry point
     package.module:Name         a class or function of an installed package
     path/to/file.py:Name        a class or function of a file
 
-Only the named plug-in is imported, so a broken one does not affect the others. ``srbench.models`` and
-``srbench.metrics.loading`` list further names of models and metrics.
+Only the named plug-in is imported, so a broken plug-in does not affect the rest. ``srbench.models.names`` and
+``srbench.metrics.loading`` describe further names of models and metrics.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from typing import Any
 
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.plugins import PluginError
-from srbench.plugins.code_digest import imported_again, our_packages, reachable
+from srbench.plugins.code_digest import forget_source, our_packages, reachable
 from srbench.plugins.identity import Loading
 from srbench.words import one_line, unknown
 
-_OF_FILE = "srbench_user_"
-"""First part of the names of modules that are files named by users."""
+_FILE_MODULE = "srbench_user_"
+"""Prefix of module names for files that users name."""
 
 
 @dataclass(frozen=True)
@@ -48,39 +48,40 @@ class Plugin:
     """Name of the class or function in the module."""
 
     def takes(self, argument: str) -> bool:
-        """True if the factory has an argument of that name."""
+        """True if the factory has a parameter of that name."""
         return argument in self.arguments()
 
     def arguments(self) -> tuple[str, ...]:
-        """Names of the factory's arguments."""
+        """Names of the factory's parameters."""
         return tuple(self._parameters())
 
-    def lacking(self, given: Collection[str]) -> list[str]:
-        """Arguments without a default that are not among the given ones."""
+    def missing(self, arguments: Collection[str]) -> list[str]:
+        """Parameters without a default that are not among the arguments."""
+        variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         return [
             name
-            for name, one in self._parameters().items()
-            if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) and name not in given
+            for name, parameter in self._parameters().items()
+            if parameter.default is parameter.empty and parameter.kind not in variadic and name not in arguments
         ]
 
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
         try:
             return inspect.signature(self.factory).parameters
-        except ValueError:  # built-in callables have no signature
+        except ValueError:  # some built-in callables have no signature
             return {}
 
 
 @cache
 def registered(kind: str) -> dict[str, EntryPoint]:
-    """Entry points of the group ``srbench.KIND`` by name, sorted; looked up once per process, nothing is imported."""
+    """Entry points of the group ``srbench.KIND``, sorted by name; looked up once per process without importing them."""
     return {point.name: point for point in sorted(entry_points(group=f"srbench.{kind}"), key=lambda p: p.name)}
 
 
 def find_plugin(kind: str, text: str) -> Plugin:
-    """Import the plug-in of a kind that ``text`` names. Raises PluginError if that fails."""
+    """Import the plug-in named ``text`` of a kind, such as ``models``. Raises PluginError if that fails."""
     points = registered(kind)
     before, colon, name = text.rpartition(":")
-    with Loading():  # what a module opens when it is imported also counts for the next plug-in that imports it
+    with Loading():  # files opened during an import also count for later plug-ins that use the imported module
         if text in points:
             point = points[text]
             factory = call(f"{kind.removesuffix('s')} {text} ({point.value})", point.load)
@@ -96,15 +97,16 @@ def find_plugin(kind: str, text: str) -> Plugin:
 
 
 def load_dataset(text: str, scale: int) -> Dataset:
-    """Open the dataset that ``text`` names. Raises PluginError, or the dataset's own SRBenchError."""
+    """Open the dataset named ``text``. Raises PluginError, or the dataset's own SRBenchError."""
     dataset: Dataset = call(f"dataset {text}", find_plugin("datasets", text).factory, scale)
     return dataset
 
 
-def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
-    """Call a plug-in's code. Raises its SRBenchErrors, and PluginError, which names the failing line, for all others.
+def call(action: str, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+    """Call a plug-in's code; ``action`` describes the call in messages.
 
-    A plug-in that calls ``sys.exit`` has failed too.
+    Passes on SRBenchErrors and turns any other exception, including ``sys.exit``, into a PluginError naming the line
+    that failed.
     """
     try:
         return function(*arguments, **named)
@@ -113,43 +115,43 @@ def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any)
     except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name} line {frame.lineno}"
-        raise PluginError(f"{what} failed: {type(error).__name__}: {one_line(error)} ({place})") from error
+        raise PluginError(f"{action} failed: {type(error).__name__}: {one_line(error)} ({place})") from error
 
 
 def module_of_file(path: Path) -> ModuleType:
     """Import a file, which may import modules beside it. Raises PluginError if it is missing or fails."""
     if not path.is_file():
-        raise PluginError(f"{path}: no such file; a plug-in is named as path/to/file.py:Name")
+        raise PluginError(f"{path}: no such file; name a plug-in as path/to/file.py:Name")
     folder = str(path.resolve().parent)
     if folder not in sys.path:
-        sys.path.append(folder)  # at the end: a file of a common name must not take an installed package's place
-    name = f"{_OF_FILE}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-    found = importlib.util.spec_from_file_location(name, path.absolute())
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[name] = module  # dataclasses look their module up
-    imported_again(Path(str(module.__file__)))
-    call(str(path), found.loader.exec_module, module)
+        sys.path.append(folder)  # last, so that a file cannot shadow an installed package
+    name = f"{_FILE_MODULE}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path.absolute())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look up their module
+    forget_source(Path(str(module.__file__)))
+    call(str(path), spec.loader.exec_module, module)
     _require_own_modules(name, path.resolve())
     return module
 
 
 def _require_own_modules(name: str, path: Path) -> None:
-    """Raise PluginError if a module beside the file is that of another plug-in, which Python keeps by its name."""
+    """Raise PluginError if the file imports a module beside it, but Python has loaded another of the same name."""
     for imported, source in reachable(name, path)[0].items():
         own = path.parent.joinpath(*imported.split("."))
         for candidate in (own / "__init__.py", own.with_name(f"{own.name}.py")):
-            # copies may share a name
+            # identical copies are harmless
             if candidate.is_file() and not filecmp.cmp(candidate, source, shallow=False):
                 raise PluginError(
-                    f"{path}: imports {imported}, but that is {source} in this command; rename one, or run them "
-                    "separately"
+                    f"{path}: imports {imported}, but this command has already loaded {source} by that name; rename "
+                    "either file, or run the plug-ins separately"
                 )
 
 
 def is_ours(kind: str, text: str) -> bool:
-    """True for a plug-in of this distribution; nothing is imported to find out."""
+    """True for a plug-in of srbench's distribution; determined without importing it."""
     points = registered(kind)
     module = points[text].module if text in points else text.rpartition(":")[0]
     return not module.endswith(".py") and module.partition(".")[0] in our_packages()
@@ -169,5 +171,7 @@ def _member(module: ModuleType, name: str, text: str, kind: str) -> Plugin:
             raise PluginError(f"{text} defines {', '.join(names)}; name one of them, as in {example}{checkpoint}")
         raise PluginError(f"{text}: {unknown('class or function', name, names)}")
     if getattr(module, "__file__", None) is None:
-        raise PluginError(f"{text}: {module.__name__} has no file in which to detect changes; name code in a file")
+        raise PluginError(
+            f"{text}: {module.__name__} has no source file, so changes cannot be detected; name code in a file"
+        )
     return Plugin(factory, name, module, name)

@@ -1,4 +1,4 @@
-"""Broken steps, whose loss or gradient is not finite: counted, and after ten in a row the end of the training."""
+"""Detection of broken steps, whose loss explodes or whose loss or gradient is not finite; ten in a row end a training."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from srbench.training.folder import Counts
 from srbench.training.learner import Batch, Learner
 
 PATIENCE = 10
-"""Broken steps in a row that end a training."""
+"""Number of consecutive broken steps that ends a training."""
 EXPLODED = 100.0
-"""A loss above this multiple of the first loss, or of 1, counts as broken: it does not recover."""
+"""A loss above this multiple of the first loss (or of 1, if that is larger) counts as broken: it does not recover."""
 
 
 @dataclass
 class Breakdowns(Counts):
-    """The number of broken steps in a row, and the losses of the first step of the training."""
+    """Number of consecutive broken steps, and the losses of the first step of the training."""
 
     in_a_row: int = 0
     first: dict[str, float] = field(default_factory=dict)
 
     def count(self, losses: Mapping[str, float], *, skipped: bool) -> None:
-        """Count a step; ``skipped`` if it changed nothing because its gradient was not finite."""
+        """Count a step; ``skipped`` means that a non-finite gradient prevented the update."""
         self.first = self.first or dict(losses)
         limits = {name: EXPLODED * max(1.0, abs(self.first.get(name, 1.0))) for name in losses}
         sound = all(math.isfinite(value) and abs(value) <= limits[name] for name, value in losses.items())
@@ -37,11 +37,11 @@ class Breakdowns(Counts):
 def breakdown(learner: Learner, batch: Batch, kept: int) -> TrainingError:
     """The error of a training that broke down at ``batch``; ``kept`` is the step of the last checkpoint, or 0.
 
-    The loss is computed once more to find the layer.
+    The loss is computed again to find the layer.
     """
-    checkpoint = f"the checkpoint of step {kept} is kept" if kept else "no checkpoint was due before"
+    checkpoint = f"the checkpoint of step {kept} is kept" if kept else "no checkpoint had been saved"
     return TrainingError(
-        f"{PATIENCE} steps in a row broke down, the last one step {batch.step}: {_cause(learner, batch)}; "
+        f"{PATIENCE} steps in a row broke down, up to step {batch.step}: {_cause(learner, batch)}; "
         f"{checkpoint}; start again with a lower learning rate (--set training.learning_rate=...)"
     )
 
@@ -51,7 +51,7 @@ def _cause(learner: Learner, batch: Batch) -> str:
         if not parameter.isfinite().all():
             return f"the weights {name} are not finite"
     if layer := first_fault(learner.network, lambda: learner.loss(batch)):
-        return f"numbers that are not finite, first in {layer}"
+        return f"non-finite values, first in {layer}"
     loss, _ = learner.loss(batch)
     learner.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -62,6 +62,6 @@ def _cause(learner: Learner, batch: Batch) -> str:
     }
     broken = [name for name, norm in norms.items() if not math.isfinite(norm)]
     if broken:
-        return f"the gradient is not finite, first in {broken[-1]}"  # the backward pass begins with the last layers
+        return f"the gradient is not finite, first in {broken[-1]}"  # the backward pass begins with the last layer
     largest = max(norms, key=norms.__getitem__)
-    return f"the {learner.name} loss is {float(loss.detach()):.4g}, the largest gradient that of {largest}"
+    return f"the {learner.name} loss is {float(loss.detach()):.4g}, and {largest} has the largest gradient"

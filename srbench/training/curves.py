@@ -1,4 +1,4 @@
-"""Curves of losses and validation metrics, one panel each."""
+"""Plot of loss and validation curves, one panel each."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from statistics import fmean
 from srbench.pages.plot_style import COLOURS, new_figure, plot_style, svg
 
 POINTS = 400
-"""Most points of a curve; longer curves show means of equally many steps."""
+"""Largest number of points of a curve; longer curves are averaged over intervals of equal length."""
 
-Row = Mapping[str, float]
-"""A line of a journal: the step, and values by name."""
+Step = Mapping[str, float]
+"""A line of a training log: the step, and values by name."""
 
 
-def curves(losses: Sequence[Row], metrics: Sequence[Row], units: Mapping[str, str]) -> bytes:
-    """An SVG image of the curves; equal trainings give equal bytes. ``units`` are those of the metrics by name."""
+def curves(losses: Sequence[Step], metrics: Sequence[Step], units: Mapping[str, str]) -> bytes:
+    """Plot the curves as SVG; equal trainings give equal bytes. ``units`` are the metrics' units by name."""
     names = [name for name in losses[0] if name != "step" and not name.startswith(("learning_rate", "gradient"))]
     panels = {name: _thinned([(row["step"], row[name]) for row in losses]) for name in names}
     labels = dict.fromkeys(names, "loss") | {"bits_per_dim": "bits per dimension"}

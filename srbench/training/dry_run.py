@@ -1,4 +1,4 @@
-"""What a training costs, estimated from steps of a few patches: ``srbench train --dry-run``."""
+"""Estimate of the cost of a training from steps of a few patches: ``srbench train --dry-run``."""
 
 from __future__ import annotations
 
@@ -20,73 +20,73 @@ from srbench.training.request import TrainingRequest
 from srbench.words import number_of
 
 FEW = 2
-"""Patches of the first measured step; the second has one more. One patch is too few for ESRGAN's batch norm."""
-ASSUMED = 10e12
-"""Floating-point operations per second for which the time on a GPU is stated."""
+"""Patches of the first measured step; the second step has one more. ESRGAN's batch norm needs more than one patch."""
+ASSUMED_SPEED = 10e12
+"""Floating-point operations per second assumed for a GPU."""
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Cost of a training step: a share that is the same for any batch, and a share of every patch."""
+class StepCost:
+    """Cost of a training step, as a fixed amount and an amount per patch."""
 
     parameters: int
     """Number of trained parameters of the network that becomes the weights file."""
     state_bytes: int
-    """Weights of all networks that are trained, their average, gradients and the state of the optimisers."""
+    """Size of all trained weights, their moving average, gradients and the state of the optimisers."""
     bytes: tuple[int, int]
-    """What the backward pass keeps: fixed, and per patch."""
+    """Memory that is kept for the backward pass: fixed, and per patch."""
     operations: tuple[int, int]
-    """Floating-point operations, fixed and per patch; a multiplication and an addition are two."""
+    """Floating-point operations: fixed, and per patch. A multiply-add counts as two."""
     seconds_per_patch: float
 
     def memory(self, patches: int) -> int:
-        """Bytes of a step whose largest part has so many patches."""
+        """Bytes for a step whose largest part has this many patches."""
         return self.state_bytes + self.bytes[0] + patches * self.bytes[1]
 
     def operations_of(self, patches: int, parts: int = 1) -> int:
-        """Floating-point operations of a step of so many patches in all, computed in parts."""
+        """Floating-point operations of a step with this total number of patches, computed in ``parts``."""
         return parts * self.operations[0] + patches * self.operations[1]
 
 
 def noise(patches: int, scale: int, config: TrainingConfig, device: torch.device) -> Batch:
-    """A batch of the last step in place of images: uniform noise."""
+    """A batch of uniform noise that stands in for images, numbered as the last step."""
     lr, hr = (torch.rand(patches, 3, side, side, device=device) for side in (config.patch // scale, config.patch))
     return Batch(lr, hr, config.steps - 1, 0, config.seed)
 
 
-def measured_cost(take_step: Callable[[int], object], learners: Sequence[Learner], config: TrainingConfig) -> Cost:
-    """Take three steps of a few patches: two that are counted, one that is timed. The networks are changed."""
-    kept: list[int] = []
+def measured_cost(take_step: Callable[[int], object], learners: Sequence[Learner], config: TrainingConfig) -> StepCost:
+    """Measure the cost by three steps of a few patches: two are counted, the third is timed. Changes the networks."""
+    memory: list[int] = []
     operations: list[int] = []
     for patches in (FEW, FEW + 1):
-        saved = _Saved(learners)
+        saved = _SavedTensors(learners)
         with saved_tensors_hooks(saved.pack, saved.unpack), FlopCounterMode(display=False) as counter:
-            # Counting by module is not needed, and its hooks fail where a backward pass calls modules.
+            # Counts by module are not needed, and their hooks fail if a backward pass calls modules.
             counter.mod_tracker.__exit__()
             take_step(patches)
-        kept.append(saved.peak)
+        memory.append(saved.peak)
         operations.append(counter.get_total_flops())
-    began = time.perf_counter()
+    start = time.perf_counter()
     take_step(FEW)
-    seconds = time.perf_counter() - began
-    return Cost(
+    seconds = time.perf_counter() - start
+    return StepCost(
         parameters=sum(parameter.numel() for parameter in learners[0].network.parameters()),
         state_bytes=_state_bytes(learners, config),
-        bytes=_split(*kept),
+        bytes=_split(*memory),
         operations=_split(*operations),
         seconds_per_patch=seconds / FEW,
     )
 
 
 def described(
-    cost: Cost, model: str, request: TrainingRequest, config: TrainingConfig, device: torch.device, processes: int
+    cost: StepCost, model: str, request: TrainingRequest, config: TrainingConfig, device: torch.device, processes: int
 ) -> str:
-    """What would be trained, and its cost, as lines."""
+    """Describe a training and its cost, one fact per line."""
     return "\n".join(f"{name:<12}{value}" for name, value in _facts(cost, model, request, config, device, processes))
 
 
 def _facts(
-    cost: Cost, model: str, request: TrainingRequest, config: TrainingConfig, device: torch.device, processes: int
+    cost: StepCost, model: str, request: TrainingRequest, config: TrainingConfig, device: torch.device, processes: int
 ) -> Iterator[tuple[str, str]]:
     parts = processes * config.accumulate
     in_part = config.batch // parts
@@ -110,13 +110,16 @@ def _facts(
     )
     yield "operations", f"about {_amount(step, 'FLOP')} for a step, {_amount(total, 'FLOP')} in all"
     yield "time", f"about {_time(total / rate / processes)} here ({place}, {_amount(rate, 'FLOP/s')} for {FEW} patches)"
-    yield "", f"about {_time(total / ASSUMED / processes)} at {_amount(ASSUMED, 'FLOP/s')}, assumed for a GPU"
+    yield (
+        "",
+        f"about {_time(total / ASSUMED_SPEED / processes)} at {_amount(ASSUMED_SPEED, 'FLOP/s')}, assumed for a GPU",
+    )
     yield "", "without validation and reading of images"
-    yield "All are estimates, from three steps of few patches of noise. Nothing was written.", ""
+    yield "All figures are estimates from three steps on a few patches of noise. Nothing was written.", ""
 
 
-class _Saved:
-    """Counts the bytes that autograd keeps for backward passes, every storage once; parameters do not count."""
+class _SavedTensors:
+    """Counts the bytes that autograd keeps for backward passes, each storage once; parameters do not count."""
 
     def __init__(self, learners: Sequence[Learner]) -> None:
         networks = [learner.network for learner in learners]
@@ -124,10 +127,10 @@ class _Saved:
         self._uses: Counter[int] = Counter()
         self._bytes = 0
         self.peak = 0
-        """Most bytes at any time."""
+        """Largest number of bytes at any time."""
 
     def pack(self, tensor: Tensor) -> object:
-        """What autograd keeps in place of a tensor."""
+        """Wrap a tensor that autograd is about to keep, and count it."""
         kept = _Kept(tensor)
         place = _place(tensor)
         if place not in self._parameters:
@@ -140,7 +143,7 @@ class _Saved:
         return kept
 
     def unpack(self, kept: object) -> Tensor:
-        """The tensor again."""
+        """Return the wrapped tensor."""
         assert isinstance(kept, _Kept)
         return kept.tensor
 
@@ -177,18 +180,18 @@ def _bytes(tensors: Sequence[Tensor]) -> int:
 
 
 def _split(few: int, more: int) -> tuple[int, int]:
-    """Fixed and per patch, from the totals of FEW patches and of one more."""
+    """The fixed amount and the amount per patch, from the totals for FEW and for FEW + 1 patches."""
     return max(few - FEW * (more - few), 0), more - few
 
 
 def _time(seconds: float) -> str:
-    """Two significant digits: ``45 s``, ``8.2 min``, ``1,300 h``."""
+    """Format with two significant digits: ``45 s``, ``8.2 min``, ``1,300 h``."""
     unit, size = next(((unit, size) for unit, size in (("h", 3600), ("min", 60)) if seconds >= size), ("s", 1))
     return f"{float(f'{seconds / size:.2g}'):,g} {unit}"
 
 
 def _amount(value: float, unit: str) -> str:
-    """Two significant digits with a decimal prefix: ``1.3 GB``."""
+    """Format with two significant digits and a decimal prefix: ``1.3 GB``."""
     prefixes = ["", "k", "M", "G", "T", "P", "E"]
     while value >= 999.5 and len(prefixes) > 1:
         value /= 1000

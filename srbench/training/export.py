@@ -1,4 +1,4 @@
-"""Export of a finished training: one self-describing weights file, and its model card."""
+"""Export of a finished training: a self-describing weights file and its model card."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from srbench.pages import markdown
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
 from srbench.training.folder import BEST
-from srbench.training.validation import MOST, SIDE
+from srbench.training.validation import MAX_IMAGES, SIDE
 from srbench.weights.files import TRAINED, weights_content, weights_in
 from srbench.weights.metadata import WeightsMetadata, load_described, read_training
 
@@ -28,20 +28,19 @@ def export(
 ) -> tuple[Path, Path]:
     """Write the last or the ``best`` weights of the training in the folder ``run``, and a model card beside them.
 
-    Returns both paths; without ``out``, the file is ``MODEL-PRESET.safetensors``. Its metadata are those of the
-    training and the validation results, the ``licence`` in place of "not stated", and the ``temperature`` at which a
-    model that samples competes in reports.
-    Raises TrainingError if there are no validated weights for ``best``, or ``out`` is one of the training's own files;
-    SRBenchError if another file is at ``out``; WeightsError if ``run`` holds no training, or the training is not
-    finished or its files are damaged.
+    Returns both paths; without ``out``, the file is ``MODEL-PRESET.safetensors``. Its metadata are the training's, plus
+    the validation results, the ``licence``, and the ``temperature`` at which a stochastic model is compared in reports.
+    Raises TrainingError if ``best`` is set without validated weights, or ``out`` is a file of the training itself;
+    SRBenchError if ``out`` exists with other content; WeightsError if ``run`` holds no training, an unfinished training
+    or damaged files.
     """
     _, request = read_training(run)
     tensors, metadata = load_described(weights_in(run))
     out = out or Path(f"{metadata.model}-{metadata.preset}.safetensors")
     if out.suffix != ".safetensors":
-        raise TrainingError(f"{out}: a weights file has to end in .safetensors; rename --out")
+        raise TrainingError(f"{out}: the name of a weights file has to end in .safetensors; rename --out")
     if out.resolve().parent == run.resolve() and out.name in (TRAINED, BEST):
-        raise TrainingError(f"{out}: is the training's own file; choose another --out")
+        raise TrainingError(f"{out}: is a file of the training itself; choose another --out")
     metadata = replace(metadata, step=_settings(metadata).steps)
     validation = {} if metadata.metrics is None else {"last": _validated(metadata)}
     if (run / BEST).is_file():
@@ -51,15 +50,15 @@ def export(
             tensors = best_tensors
             metadata = best_metadata
     elif best:
-        raise TrainingError(f"{run}: has no {BEST}, as no validation gave a number; leave --best out")
-    # The names of folders alone: paths describe the machine, not the weights.
-    images = "images of the data, which were not trained on where it has ten or more"
+        raise TrainingError(f"{run}: has no {BEST}, because no validation gave a number; omit --best")
+    # Names of folders instead of paths, which describe the machine rather than the weights.
+    images = "images of the data (held out from training if there are ten or more)"
     if request["validation"]:
         images = f"images of the folder {Path(request['validation']).name}"
     metadata = replace(
         metadata,
         validation=validation,
-        validated_on=f"at most {MOST} {images}, their centres of at most {SIDE} pixels; models that sample at "
+        validated_on=f"at most {MAX_IMAGES} {images}, central crops of at most {SIDE} pixels; stochastic models at "
         f"temperature {TEMPERATURE}",
         licence=metadata.licence if licence is None else licence,
         temperature=temperature,
@@ -73,13 +72,13 @@ def _validated(metadata: WeightsMetadata) -> dict[str, int | float]:
 
 
 def _settings(metadata: WeightsMetadata) -> TrainingConfig:
-    """Raises ConfigError if the metadata lack them."""
+    """Settings of the training. Raises ConfigError if the metadata lack them."""
     settings = metadata.settings or {}
     return structure(settings.get("training", {}), TrainingConfig, f"settings of the {metadata.model} weights")
 
 
 def write_model_card(weights: Path, tensors: Mapping[str, Tensor], metadata: WeightsMetadata) -> Path:
-    """Write the card of an exported weights file beside it, as ``.md``; returns its path."""
+    """Write the model card of an exported weights file beside it, as ``.md``; returns its path."""
     stored = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}))
     numbers = sum(tensor.numel() for tensor in tensors.values())
     training = _settings(metadata)
@@ -107,7 +106,7 @@ def write_model_card(weights: Path, tensors: Mapping[str, Tensor], metadata: Wei
         "## Validation",
         _validation(metadata, training.best, stored),
         "## Settings",
-        f"The preset {markdown.code(str(metadata.preset))} as it was trained, changes included:",
+        f"The preset {markdown.code(str(metadata.preset))} as trained, including changes:",
         markdown.block(to_toml(metadata.settings).strip(), "toml"),
     ]
     path = weights.with_suffix(".md")
@@ -124,7 +123,7 @@ def _schedule(training: TrainingConfig) -> str:
 
 def _validation(metadata: WeightsMetadata, best: str, stored: str) -> str:
     if not metadata.validation:
-        return "There was none."
+        return "No validation was done."
     names = [name for name in next(iter(metadata.validation.values())) if name != "step"]
     lines = [
         [which, f"{values['step']}", *(f"{values[name]:.4g}" for name in names)]
@@ -132,6 +131,6 @@ def _validation(metadata: WeightsMetadata, best: str, stored: str) -> str:
     ]
     how = f"{markdown.escape(str(metadata.validated_on))}, before the weights were stored as {stored}"
     return (
-        f"On {how}. Best is by {markdown.code(best)}; `srbench show NAME` says what a metric is.\n\n"
+        f"On {how}. The best weights are selected by {markdown.code(best)}; `srbench show NAME` describes a metric.\n\n"
         f"{markdown.table(['', 'step', *names], lines)}"
     )

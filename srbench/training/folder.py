@@ -1,4 +1,4 @@
-"""The folder of a training (docs/training.md lists its files); all but the two journals are written atomically."""
+"""The folder of a training (docs/training.md lists its files). All files but the two logs are written atomically."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOCK = "training.lock"
 LOSSES = "train.csv"
 METRICS = "validation.csv"
 CURVE_POINTS = 40
-"""Most points of a loss curve in the metadata of weights."""
+"""Largest number of points of a loss curve in the metadata of weights."""
 
 
 class Counts:
@@ -44,7 +44,7 @@ class Counts:
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
-        """Restore them."""
+        """Restore all attributes."""
         vars(self).update(state)
 
 
@@ -52,8 +52,8 @@ State = dict[str, torch.nn.Module | torch.optim.Optimizer | Counts]
 """Everything that a checkpoint saves, by name."""
 
 
-class Journal:
-    """A growing CSV file of numbers with a column ``step``; the first line's values name the columns."""
+class TrainingLog:
+    """A growing CSV file of numbers with a column ``step``; the values of the first line determine the columns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -62,7 +62,7 @@ class Journal:
     def append(self, step: int, values: Mapping[str, float]) -> None:
         """Append a line with the columns of the first line; a column without a value gets NaN.
 
-        The line survives the end of the process, but perhaps not a power failure; a resumed training writes the lines
+        The line survives a kill of the process but may not survive a power failure; a resumed training writes the lines
         after its checkpoint again.
         """
         if not self._columns:
@@ -75,11 +75,11 @@ class Journal:
             writer.writerow({"step": step, **values})
 
     def read(self) -> list[dict[str, float]]:
-        """All lines, without a last line that a kill has cut off."""
+        """Read all lines, except a last line that a kill has truncated."""
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(self._lines())]
 
     def cut(self, end: int) -> None:
-        """Drop the lines of the steps from ``end`` on."""
+        """Drop the lines from step ``end`` on."""
         header, *lines = self._lines() or [""]
         if header:
             kept = [line for line in lines if int(line.partition(",")[0]) < end]
@@ -93,69 +93,66 @@ class Journal:
 
 
 class TrainingFolder:
-    """A training on disk. Only one process may write."""
+    """A training on disk. Only a single process may write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.losses = Journal(path / LOSSES)
-        self.metrics = Journal(path / METRICS)
+        self.losses = TrainingLog(path / LOSSES)
+        self.metrics = TrainingLog(path / METRICS)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Make the folder, and lock it against other trainings.
+        """Create the folder, and lock it against other trainings.
 
-        Inside, the error of a full disk names the folder. Raises TrainingError if another process trains in it, it
-        cannot be written, or it holds other files.
+        Errors of a full disk name the folder while the context is open. Raises TrainingError if another process trains
+        in the folder, it cannot be written, or it holds other files.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            known = {PRESET, LOCK}  # left by a training that was killed at once
-            others = [entry.name for entry in self.path.iterdir() if entry.name not in known and entry.name[0] != "."]
-            if others and not (self.path / TRAINING).exists():
-                raise TrainingError(
-                    f"{self.path}: not empty, and no training in it ({min(others)} is); choose another --out"
-                )
-            held = FileLock(self.path / LOCK).acquire(timeout=0)
+            ours = {PRESET, LOCK}  # left behind by a training that was killed at its start
+            foreign = [entry.name for entry in self.path.iterdir() if entry.name not in ours and entry.name[0] != "."]
+            if foreign and not (self.path / TRAINING).exists():
+                raise TrainingError(f"{self.path}: holds {min(foreign)} but no training; choose another --out")
+            lock = FileLock(self.path / LOCK).acquire(timeout=0)
         except Timeout:
             raise TrainingError(
-                f"{self.path}: another process is training in it; wait for it, or choose another --out"
+                f"{self.path}: another process is training in this folder; wait for it, or choose another --out"
             ) from None
         except OSError as error:
             raise TrainingError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
         except NotImplementedError:
             raise TrainingError(
-                f"{self.path}: its file system has no locks, without which two trainings could write at once; "
-                "choose another --out"
+                f"{self.path}: its file system has no locks, so two trainings could write at once; choose another --out"
             ) from None
-        with held, disk_faults_named(self.path):
+        with lock, disk_faults_named(self.path):
             yield
 
     def open(self, metadata: WeightsMetadata, preset: TrainingPreset, request: TrainingRequest) -> None:
-        """Begin a training, or find the same training in the folder: equal metadata, settings and validation.
+        """Begin a training, unless the folder already holds it: a training of equal metadata, settings and validation.
 
         Raises TrainingError if the folder holds another training.
         """
         self._metadata = replace(metadata, settings=to_builtins(preset))
         if not (self.path / TRAINING).exists():
-            asked = {
+            stored_request = {
                 "data": [str(folder.resolve()) for folder in request.data],
                 "lr": [str(folder.resolve()) for folder in request.lr],
                 "validation": request.validation and str(request.validation.resolve()),
                 "start": request.start and str(request.start.resolve()),
                 "log_with": request.log_with,
             }
-            description = {"facts": self._metadata.text(), "request": asked}
+            description = {"facts": self._metadata.text(), "request": stored_request}
             write_whole(self.path / PRESET, to_toml(preset).encode())
             write_whole(self.path / TRAINING, json.dumps(description, indent=1).encode())
             return
-        known, begun = read_training(self.path)
-        self._metadata = replace(self._metadata, preset=known.preset)
+        existing, existing_request = read_training(self.path)
+        self._metadata = replace(self._metadata, preset=existing.preset)
         ours = _compared(self._metadata) | {"validation": request.validation and str(request.validation.resolve())}
-        theirs = _compared(known) | {"validation": begun["validation"]}
+        theirs = _compared(existing) | {"validation": existing_request["validation"]}
         if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
             raise TrainingError(
                 f"{self.path}: holds a training with other settings or data ({', '.join(differing)}); choose another "
-                f"--out, or resume that one: srbench train --resume {self.path}"
+                f"--out, or resume the existing training: srbench train --resume {self.path}"
             )
 
     def save(self, state: State, step: int) -> None:
@@ -168,7 +165,7 @@ class TrainingFolder:
     def restore(self, state: State, steps: int) -> int:
         """Read the checkpoint into ``state``; returns the number of steps done, 0 without a checkpoint.
 
-        Raises TrainingError for the checkpoint of another training, or of a step that is not in 1 to ``steps``.
+        Raises TrainingError if the checkpoint belongs to another training or its step is not in 1 to ``steps``.
         """
         path = self.path / CHECKPOINT
         if not path.exists():
@@ -180,20 +177,20 @@ class TrainingFolder:
                 raise ValueError(f"step {step!r} of {steps}")
             for name, part in state.items():
                 part.load_state_dict(saved[name])
-        except Exception as error:  # a damaged file can make torch raise anything
+        except Exception as error:  # on a damaged file torch may raise anything
             reason = one_line(error)[:100]
             raise TrainingError(f"{path}: not a checkpoint of this training ({reason}); choose another --out") from None
         return step
 
     def forget_after(self, step: int) -> None:
-        """Drop the losses and metrics of steps that will be repeated."""
+        """Drop the losses and metrics of the steps that will be repeated."""
         self.losses.cut(step)
         self.metrics.cut(step + 1)
 
     def save_weights(
         self, name: str, network: torch.nn.Module, storage: str, metrics: dict[str, float], step: int | None = None
     ) -> None:
-        """Write the weights of a network as the file TRAINED or BEST, with all their metadata."""
+        """Write a network as the weights file ``name`` (TRAINED or BEST), with all metadata."""
         tensors = {key: value.to(getattr(torch, storage)).contiguous() for key, value in network.state_dict().items()}
         config = to_builtins(network.config)
         losses = _curves(self.losses.read())
@@ -204,26 +201,26 @@ class TrainingFolder:
 def resumed(run: Path, device: str, metrics: tuple[Metric, ...]) -> tuple[str, TrainingRequest]:
     """The model of the training in the folder ``run``, and the request that resumes it.
 
-    The preset is the copy in the folder, so that a version of srbench with other presets resumes it alike.
+    The preset is the copy in the folder, so that presets may change between versions of srbench.
     Raises WeightsError if the folder holds no training.
     """
-    facts, asked = read_training(run)
+    metadata, stored = read_training(run)
     request = TrainingRequest(
         preset=str(run / PRESET),
-        data=tuple(map(Path, asked["data"])),
+        data=tuple(map(Path, stored["data"])),
         out=run,
-        lr=tuple(map(Path, asked["lr"])),
-        validation=asked["validation"] and Path(asked["validation"]),
-        start=asked["start"] and Path(asked["start"]),
+        lr=tuple(map(Path, stored["lr"])),
+        validation=stored["validation"] and Path(stored["validation"]),
+        start=stored["start"] and Path(stored["start"]),
         device=device,
         metrics=metrics,
-        log_with=asked.get("log_with"),
+        log_with=stored.get("log_with"),
     )
-    return facts.model, request
+    return metadata.model, request
 
 
 def _curves(rows: list[dict[str, float]]) -> dict[str, list[float]]:
-    """Loss curves by name: means over equal parts of the steps with finite losses, to 4 digits."""
+    """Loss curves by name: means over equal intervals of the steps with finite losses, to 4 significant digits."""
     curves: dict[str, list[float]] = {}
     for name in (name for name in (rows[0] if rows else {}) if name not in ("step", "learning_rate")):
         values = [row[name] for row in rows if math.isfinite(row[name])]
@@ -234,7 +231,7 @@ def _curves(rows: list[dict[str, float]]) -> dict[str, list[float]]:
 
 
 def _compared(metadata: WeightsMetadata) -> dict[str, Any]:
-    """Facts and settings by name, settings as ``--set`` names them."""
+    """Metadata and settings by name; settings are named as in ``--set``."""
     facts = metadata.text()
     facts.pop("trained_on", None)  # follows from the rest
     settings = json.loads(facts.pop("settings", "{}"))

@@ -1,9 +1,9 @@
-"""Images decoded once: the 8-bit pixels of folders in one memory-mapped file in the user's cache.
+"""Store of decoded images: the 8-bit pixels of folders in a memory-mapped file in the user's cache.
 
-A store is a folder with two files: ``pixels`` holds all images one after another, each (h, w, 3) uint8, and
-``index.json`` their names, sizes and hashes. It is built under a lock in a temporary folder, which is renamed when
-complete: a kill leaves no half store, and of two trainings that start together the second waits. Its name is a hash of
-the names, sizes and times of the source files, so a folder that has changed is decoded again.
+A store is a folder of two files: ``pixels`` concatenates all images, each (h, w, 3) uint8, and ``index.json`` lists
+their names, sizes and hashes. It is built under a lock in a temporary folder, which is renamed when complete. So a kill
+leaves no partial store, and a second training that starts at the same time waits. The name of a store is a hash of the
+names, sizes and times of the source files, so a folder that has changed is decoded again.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from srbench.words import size_of
 
 _FORMAT = 3
 _THREADS = min(4, os.cpu_count() or 1)
-"""Threads that decode; each holds a whole image several times over."""
-_NAMED = 20
-"""Most left-out images that a message names."""
+"""Decoding threads; each holds several copies of an image."""
+_MAX_NAMED = 20
+"""Largest number of images left out that a message names."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class ImageStore:
-    """Decoded images by number: ``store[i]`` is (h, w, 3) uint8, a view of the memory-mapped file."""
+    """Decoded images by index: ``store[i]`` is (h, w, 3) uint8, a view of the memory-mapped file."""
 
     def __init__(self, folder: Path) -> None:
         index = json.loads((folder / "index.json").read_text())
         self.folder = folder
         self.names: list[str] = index["names"]
-        """Sorted paths inside the source folder."""
+        """Sorted paths relative to the source folder."""
         self.sizes: list[tuple[int, int]] = [(height, width) for height, width in index["sizes"]]
         self.sha256: list[str] = index["sha256"]
         """SHA-256 of every image's size and pixels."""
@@ -60,7 +60,7 @@ class ImageStore:
         self._offsets = [0, *np.cumsum([3 * height * width for height, width in self.sizes]).tolist()]
         self._pixels = np.memmap(folder / "pixels", np.uint8, "r")
         if len(self._pixels) != self._offsets[-1]:
-            raise ValueError("pixels cut off")
+            raise ValueError("the file of pixels is truncated")
 
     def __getitem__(self, number: int) -> NDArray[np.uint8]:
         start, end = self._offsets[number : number + 2]
@@ -68,10 +68,10 @@ class ImageStore:
 
 
 def decoded(folders: Sequence[Path]) -> ImageStore:
-    """All images in and below the folders, from the cache unless they have changed.
+    """Decode all images in and below the folders, or open them from the cache if the folders have not changed.
 
-    Unreadable images are named in a warning and left out. With several folders, a name begins with the number of the
-    folder. Raises ImageError for a folder without images, TrainingError if no image can be used.
+    Unreadable images are left out with a warning. With several folders, names begin with the number of the folder.
+    Raises ImageError for a folder without images, TrainingError if no image can be used.
     """
     files: dict[str, Path] = {}
     for number, folder in enumerate(folders):
@@ -86,11 +86,11 @@ def decoded(folders: Sequence[Path]) -> ImageStore:
 
 
 def downscaled(store: ImageStore, scale: int) -> ImageStore:
-    """The same images, cropped to a multiple of the scale and downscaled as a whole, as public LR sets are made.
+    """Crop the images to a multiple of the scale and downscale them whole, as public LR sets are made.
 
-    The result is kept beside the store at 1/scale^2 of its size: downscaling every patch with the margin of the kernel
-    would take longer than all the rest of the loading. Images smaller than the scale are left out. Raises
-    TrainingError if none is left.
+    The result is cached beside the store, at 1/scale^2 of its size: downscaling every patch with a margin for the kernel
+    would take longer than the rest of the loading. Images smaller than the scale are left out. Raises TrainingError if
+    no image remains.
     """
     numbers = {name: number for number, name in enumerate(store.names)}
 
@@ -99,26 +99,26 @@ def downscaled(store: ImageStore, scale: int) -> ImageStore:
         hr = crop_to_multiple(image, scale)
         if not hr.numel():
             raise TrainingError(f"{name}: {size_of(image.shape)} is smaller than the scale {scale}")
-        return torch.stack([downscale_uint8(channel, scale) for channel in hr])  # one at a time, to save memory
+        return torch.stack([downscale_uint8(channel, scale) for channel in hr])  # channel by channel, to save memory
 
     target = store.folder.with_name(f"{store.folder.name}-x{scale}")
     return _open_or_build(target, store.names, make, f"downscaling images {scale} times")
 
 
 def listed(faults: Sequence[str]) -> str:
-    """The first faults as one line, and the number of the rest."""
-    more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-    return "; ".join(faults[:_NAMED]) + more
+    """Join the first faults in one line, followed by the number of the rest."""
+    more = f"; and {len(faults) - _MAX_NAMED} more" if len(faults) > _MAX_NAMED else ""
+    return "; ".join(faults[:_MAX_NAMED]) + more
 
 
 def warn_of_left_out(faults: Sequence[str]) -> None:
-    """Name the images that a training leaves out in one warning."""
+    """Warn once of all images that a training leaves out."""
     if faults:
         warnings.warn(f"images left out: {listed(faults)}", stacklevel=3)
 
 
 def ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Generator[Result, None, None]:
-    """Yield ``work(item)`` for all items in order; threads work ahead by one item each."""
+    """Yield ``work(item)`` for all items in order; each thread works one item ahead."""
     with ThreadPoolExecutor(threads) as pool:
         pending: deque[Future[Result]] = deque()
         try:
@@ -141,11 +141,11 @@ def _open_or_build(target: Path, names: Sequence[str], make: Callable[[str], Ten
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(target.parent / "lock")  # released by the system if the process dies
         try:
-            held = lock.acquire(timeout=2)
+            acquired = lock.acquire(timeout=2)
         except Timeout:
             warnings.warn(f"{target.parent}: another process is {title}; waiting for it", stacklevel=2)
-            held = lock.acquire()
-        with held:
+            acquired = lock.acquire()
+        with acquired:
             try:
                 store = ImageStore(target)
             except (OSError, ValueError, KeyError):  # absent or damaged
@@ -153,8 +153,8 @@ def _open_or_build(target: Path, names: Sequence[str], make: Callable[[str], Ten
                 store = ImageStore(target)
     except OSError as error:
         raise TrainingError(
-            f"{target.parent}: decoded images cannot be kept there ({error.strerror}); they take three bytes a "
-            "pixel; make room, or set XDG_CACHE_HOME to another folder"
+            f"{target.parent}: decoded images, three bytes per pixel, cannot be cached there ({error.strerror}); free "
+            "disk space, or set XDG_CACHE_HOME to another folder"
         ) from None
     warn_of_left_out([*store.faults.values()])
     return store
@@ -194,7 +194,7 @@ def _build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], ti
         part.replace(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    # Remove the stores of earlier states of the folder; a training that still reads one keeps its open file.
+    # Remove the stores of earlier states of the folder; a training that still reads such a store keeps the file open.
     state = target.name.partition("-")[0]
     for folder in target.parent.iterdir():
         if folder.is_dir() and not folder.name.startswith(state):

@@ -1,4 +1,4 @@
-"""What a trainer gives to the loop: networks with optimisers and losses; and the batches that losses receive."""
+"""Learners, which a trainer passes to the loop (networks with optimisers and losses), and the batches of their losses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 
 @dataclass(frozen=True)
 class Batch:
-    """The patches of a step, of a process's share of the step, or of a part of that share."""
+    """Patches: a whole step, a process's share of it, or a part of that share."""
 
     lr: Tensor
     """(b, 3, p/s, p/s) in [0, 1]."""
@@ -26,31 +26,31 @@ class Batch:
     """(b, 3, p, p) in [0, 1]."""
     step: int
     first: int
-    """Number of the first patch within the step."""
+    """Index of the first patch within the step."""
     seed: int
 
     def generators(self, purpose: int) -> list[torch.Generator]:
-        """One generator for each patch, seeded with seed, step, number of the patch, and purpose.
+        """One generator per patch, seeded with seed, step, patch index and purpose.
 
-        So random numbers depend neither on the number of processes nor on the number of parts.
+        Random numbers therefore depend neither on the number of processes nor on the number of parts.
         """
         patches = range(self.first, self.first + len(self.hr))
         return [generator_at(self.seed, self.step, patch, purpose) for patch in patches]
 
     def uniform(self) -> Tensor:
-        """Uniform noise in [0, 1) of HR's shape."""
+        """Draw uniform noise in [0, 1) with the shape of HR."""
         noise = [torch.rand(self.hr.shape[1:], generator=generator) for generator in self.generators(1)]
         return torch.stack(noise).to(self.hr.device)
 
     def rolled(self, images: Tensor, shift: int) -> Tensor:
-        """Roll each of the images (b, 3, p, p) down and right by its own random 0 to ``shift`` - 1 pixels."""
+        """Roll each image of (b, 3, p, p) down and right by random offsets of 0 to ``shift`` - 1 pixels."""
         if not shift:
             return images
         shifts = [torch.randint(shift, (2,), generator=generator).tolist() for generator in self.generators(2)]
         return torch.stack([image.roll(shift, (1, 2)) for image, shift in zip(images, shifts, strict=True)])
 
     def parts(self, number: int) -> list[Batch]:
-        """Equal parts in order; ``number`` has to divide the length."""
+        """Split into equal parts, in order; ``number`` has to divide the number of patches."""
         length = len(self.hr) // number
         return [
             Batch(self.lr[at : at + length], self.hr[at : at + length], self.step, self.first + at, self.seed)
@@ -59,7 +59,7 @@ class Batch:
 
 
 Loss = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
-"""A function of a batch: the scalar to minimise, and named scalars for the journal."""
+"""A function of a batch: the scalar to minimise, and named scalars for the log."""
 
 
 @dataclass(frozen=True)
@@ -92,5 +92,5 @@ def moving_average(network: torch.nn.Module, decay: float) -> AveragedModel | No
 
 
 def channels_last(network: Network) -> Network:
-    """The network with weights in channels-last memory: 1.5 times as fast on a CPU."""
+    """Convert the weights to channels-last memory, which is 1.5 times as fast on a CPU."""
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,4 +1,4 @@
-"""The training loop of all models, from the request to the weights file."""
+"""The training loop shared by all models, from the request to the weights file."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
 from srbench.training.request import TrainingRequest
 from srbench.training.stopping import stop_requests
-from srbench.training.validation import MOST, SIDE, Best, Validation
+from srbench.training.validation import MAX_IMAGES, SIDE, BestValidation, Validation
 from srbench.training.view import View
 from srbench.weights.files import TRAINED
 from srbench.weights.metadata import WeightsMetadata
 
 CHECKPOINT_SECONDS = 120.0
-"""Longest time between checkpoints, unless saving them would take more than CHECKPOINT_SHARE of it."""
+"""Longest time between checkpoints, unless saving them would take more than CHECKPOINT_SHARE of the time."""
 CHECKPOINT_SHARE = 0.02
 
 
 class Training:
-    """A training: ``patches``, ``device`` and ``first_batch`` serve to build the networks, ``fit`` trains them.
+    """A training: build the networks with ``patches``, ``device`` and ``first_batch``, then call ``fit``.
 
     Raises TrainingError for unusable settings or data.
     """
@@ -55,15 +55,15 @@ class Training:
         if request.dry_run:
             self.config = replace(self.config, accumulate=1)
             return
-        # The main process decodes the images and warns; the others find them decoded.
+        # The main process decodes the images and warns; the other processes read them from the cache.
         with self._accelerator.main_process_first(), warnings.catch_warnings():
             if not self._accelerator.is_main_process:
                 warnings.simplefilter("ignore")
             self.patches = Patches(request.data, scale, self.config, request.lr)
             if request.validation is None:
-                pairs = self.patches.hold_out(MOST, SIDE) or self.patches.centres(MOST, SIDE)
+                pairs = self.patches.hold_out(MAX_IMAGES, SIDE) or self.patches.centres(MAX_IMAGES, SIDE)
             else:
-                pairs = Patches([request.validation], scale, self.config).centres(MOST, SIDE)
+                pairs = Patches([request.validation], scale, self.config).centres(MAX_IMAGES, SIDE)
         self._validation = Validation(pairs, request.metrics, self.config.best)
         self._folder = TrainingFolder(request.out)
         size = f"{self.config.steps} steps of {self.config.batch} patches of {self.config.patch} pixels"
@@ -77,7 +77,7 @@ class Training:
         )
 
     def first_batch(self) -> Batch:
-        """All patches of step 0, the same on every process; a few patches of noise in a dry run."""
+        """All patches of step 0, equal on all processes; a few patches of noise in a dry run."""
         if self._request.dry_run:
             return noise(FEW, self._scale, self.config, self.device)
         return self._on_device(0, 0, *self.patches.batch(0))
@@ -89,9 +89,9 @@ class Training:
 
         ``start`` is the SHA-256 of the initial weights. ``before_step`` is called with the number of every step. After
         a kill at any moment, the same call resumes from the last checkpoint. Raises Interrupted after SIGINT or
-        SIGTERM, when the step in progress is finished and saved; TrainingError that names the layer after PATIENCE
-        broken steps in a row, and if another process trains in the folder. A dry run prints the cost instead, and
-        returns the path of the training folder.
+        SIGTERM, once the step in progress is finished and saved; TrainingError after PATIENCE broken steps in a row,
+        naming the layer, or if another process trains in the folder. A dry run only prints the cost and returns the
+        path of the training folder.
         """
         if self._request.dry_run:
             self._show_cost(learners, before_step)
@@ -102,9 +102,9 @@ class Training:
         main = accelerator.is_main_process
         rank = accelerator.process_index
 
-        # Everything that changes during the training, which a checkpoint saves.
+        # Everything that changes during the training and is saved in a checkpoint.
         breakdowns = Breakdowns()
-        best = Best()
+        best = BestValidation()
         network = learners[0].network
         state: State = {"breakdowns": breakdowns, "best": best, "network": network}
         for learner in learners:
@@ -114,7 +114,7 @@ class Training:
         average = moving_average(network, config.average)
         if average is not None:
             state["average"] = average
-            network = average.module  # the network that is validated and kept
+            network = average.module  # the network that is validated and saved
 
         with folder.writing() if main else nullcontext():
             with accelerator.main_process_first():
@@ -127,7 +127,7 @@ class Training:
                 trackers = {"tensorboard": {"purge_step": kept}, "wandb": name, "trackio": name}
                 accelerator.init_trackers("srbench", init_kwargs=trackers)
             saved_at = time.monotonic()
-            pause = CHECKPOINT_SECONDS
+            interval = CHECKPOINT_SECONDS
             with (
                 stop_requests() as stop,
                 View(config, kept, stop, enabled=main) as view,
@@ -150,20 +150,20 @@ class Training:
                         if done % config.validate_every == 0 or done == config.steps:
                             self._validate(done, network, best, view)
 
-                    late = main and time.monotonic() - saved_at >= pause
-                    number, late = self._agreed(stop.signal, late)
-                    due = number or late or done % config.checkpoint_every == 0 or done == config.steps
+                    late = main and time.monotonic() - saved_at >= interval
+                    stop_signal, late = self._agreed(stop.signal, late)
+                    due = stop_signal or late or done % config.checkpoint_every == 0 or done == config.steps
                     if due and not breakdowns.in_a_row:
                         if main:
-                            began = time.monotonic()
+                            save_start = time.monotonic()
                             folder.save(state, done)
                             saved_at = time.monotonic()
-                            pause = max(CHECKPOINT_SECONDS, (saved_at - began) / CHECKPOINT_SHARE)
+                            interval = max(CHECKPOINT_SECONDS, (saved_at - save_start) / CHECKPOINT_SHARE)
                         kept = done
-                    if number and done < config.steps:
+                    if stop_signal and done < config.steps:
                         accelerator.wait_for_everyone()
                         saved = f"the training is saved up to step {kept} of {config.steps}"
-                        raise Interrupted(saved if kept else "no step is finished", number)
+                        raise Interrupted(saved if kept else "no step is finished", stop_signal)
             if main:
                 folder.save_weights(TRAINED, network, self._preset.storage, best.last)
                 self._draw_curves()
@@ -173,7 +173,7 @@ class Training:
         return folder.path / TRAINED
 
     def _show_cost(self, learners: Sequence[Learner], before_step: Callable[[int], None]) -> None:
-        """Measure and print the cost of the last step, in which all parts of the networks are trained."""
+        """Measure and print the cost of the last step, in which all parts of the networks are being trained."""
         config = self._preset.training
         before_step(config.steps - 1)
         breakdowns = Breakdowns()
@@ -189,7 +189,7 @@ class Training:
     def _take_step(
         self, batch: Batch, learners: Sequence[Learner], breakdowns: Breakdowns
     ) -> tuple[dict[str, float], Learner]:
-        """Let all learners step; returns values for the journal, and the first learner that could not step."""
+        """Update all networks; returns values for the log, and the first learner without an update (or the first)."""
         losses: dict[str, float] = {}
         norms: dict[str, float] = {}
         rate = self.config.learning_rate_at(batch.step)
@@ -208,7 +208,7 @@ class Training:
         return {**losses, **names, "learning_rate": rate}, (skipped or learners)[0]
 
     def _gradients(self, learner: Learner, batch: Batch) -> dict[str, float]:
-        """Compute the gradient of the mean loss of the whole step; returns the means of the named values."""
+        """Compute the gradient of the mean loss over the whole step; returns the means of the named values."""
         sums: dict[str, Tensor] = {}
         parts = batch.parts(self.config.accumulate)
         for part in parts:
@@ -218,7 +218,7 @@ class Training:
                 sums[name] = sums.get(name, 0) + value.detach() / len(parts)
         means = torch.stack([*sums.values()])
         if self._accelerator.num_processes > 1:
-            # Bit-identical on all processes, so that their networks stay equal.
+            # A reduction is bit-identical on all processes, so their networks stay equal.
             means = self._accelerator.reduce(means, "mean")
             gradients = [p.grad for p in learner.parameters() if p.grad is not None]
             flat = self._accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
@@ -227,8 +227,8 @@ class Training:
                 gradient.copy_(mean.view(gradient.shape))
         return dict(zip(sums, means.tolist(), strict=True))
 
-    def _validate(self, done: int, network: torch.nn.Module, best: Best, view: View) -> None:
-        """Measure the network after ``done`` steps, and keep its weights if they are the best so far."""
+    def _validate(self, done: int, network: torch.nn.Module, best: BestValidation, view: View) -> None:
+        """Measure the network after ``done`` steps, and save its weights if they are the best so far."""
         metrics = self._validation.measure(network)
         if not metrics:
             return
@@ -238,9 +238,9 @@ class Training:
         view.show(done, {f"validation {name}": value for name, value in metrics.items()})
         self._accelerator.log({f"validation/{name}": value for name, value in metrics.items()}, done)
         for tracker in self._accelerator.trackers:
-            if hasattr(tracker, "log_images"):  # trackio takes numbers alone
+            if hasattr(tracker, "log_images"):  # trackio accepts only numbers
                 tracker.log_images({"validation": grid[None]}, done)
-        if best.see(done, metrics, self._validation.best):
+        if best.record(done, metrics, self._validation.best):
             self._folder.save_weights(BEST, network, self._preset.storage, best.metrics, best.step)
         self._draw_curves()
 
@@ -250,11 +250,11 @@ class Training:
             write_whole(self._folder.path / "loss.svg", image)
 
     def _agreed(self, stop: int, late: bool) -> tuple[int, bool]:
-        """The signal that asked any process to stop, or 0, and whether the main process wants a checkpoint."""
+        """Agree among processes on the signal to stop at (0: none), and on whether the main process wants a checkpoint."""
         if self._accelerator.num_processes == 1:
             return stop, late
-        asked = torch.tensor([stop == signal.SIGINT, stop == signal.SIGTERM, late], dtype=torch.float32)
-        interrupt, terminate, late = (self._accelerator.reduce(asked.to(self.device), "sum") > 0).tolist()
+        own = torch.tensor([stop == signal.SIGINT, stop == signal.SIGTERM, late], dtype=torch.float32)
+        interrupt, terminate, late = (self._accelerator.reduce(own.to(self.device), "sum") > 0).tolist()
         return int(signal.SIGTERM) if terminate else int(signal.SIGINT) if interrupt else 0, late
 
     def _on_device(self, step: int, first: int, lr: Tensor, hr: Tensor) -> Batch:

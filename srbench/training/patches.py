@@ -1,4 +1,4 @@
-"""Random aligned LR and HR patches of folders of images, the same on any number of processes."""
+"""Random aligned LR and HR patches from folders of images, independent of the number of processes."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ from srbench.training.image_store import ImageStore, ahead, decoded, downscaled,
 from srbench.words import size_of
 
 _THREADS = 2
-"""Threads that draw the batches of the next steps, mostly without Python's global lock."""
+"""Threads that draw the batches of the next steps, mostly without holding Python's global lock."""
 
 
-def generator_at(seed: int, *where: int) -> torch.Generator:
-    """A generator for one place in a training (step, patch, purpose): equal places draw equal numbers."""
-    digest = hashlib.sha256(repr((seed, *where)).encode()).digest()
+def generator_at(seed: int, *position: int) -> torch.Generator:
+    """A generator that depends only on the seed and a position in the training, such as (step, patch, purpose)."""
+    digest = hashlib.sha256(repr((seed, *position)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 
 
 class Patches:
     """Random patches of the images in and below folders, flipped and rotated.
 
-    Patch j of a step is drawn from a generator seeded with seed, step and j, so batches depend neither on the number
-    of processes nor on the steps drawn before. Without ``lr``, the whole HR image is downscaled, so that patches have
-    no borders of their own. With ``lr``, images are paired by name, and HR, cropped to a multiple of the scale, has to
-    be ``scale`` times as large. Unreadable images and those smaller than a patch are named in a warning and left out.
+    Patch j of a step is drawn by a generator seeded with seed, step and j, so batches depend neither on the number of
+    processes nor on earlier steps. Without ``lr``, whole HR images are downscaled before patches are taken, so LR
+    patches have no border effects. With ``lr``, images are paired by name, and HR, cropped to a multiple of the scale,
+    has to be ``scale`` times as large. Unreadable images and images smaller than a patch are left out with a warning.
     Raises ImageError or TrainingError for unusable folders, pairs or sizes.
     """
 
     def __init__(self, data: Sequence[Path], scale: int, config: TrainingConfig, lr: Sequence[Path] = ()) -> None:
         if config.patch % scale:
-            raise TrainingError(f"patch {config.patch} is not a multiple of the scale {scale}; correct the preset")
+            raise TrainingError(
+                f"training.patch is {config.patch}; it has to be a multiple of the scale {scale}: correct the preset"
+            )
         self.scale = scale
         self.config = config
         self._folders = data
@@ -53,11 +55,11 @@ class Patches:
         self._pairs = self._usable([(at, numbers[partner[name]]) for at, name in hr_names if partner[name] in numbers])
 
     def centres(self, most: int, side: int) -> list[ImagePair]:
-        """Central crops, of at most ``side`` HR pixels, of up to ``most`` images that are evenly spread."""
+        """Central crops, of at most ``side`` HR pixels a side, of up to ``most`` evenly spread images."""
         return [self._centre(*self._pairs[at], side) for at in self._spread(min(most, len(self._pairs)))]
 
     def hold_out(self, most: int, side: int) -> list[ImagePair]:
-        """As ``centres``, of at most one image in ten; from then on, no patches are drawn from these images."""
+        """Like ``centres``, but of at most every tenth image; patches are no longer drawn from these images."""
         chosen = self._spread(min(most, len(self._pairs) // 10))
         held_out = [self._centre(*self._pairs[at], side) for at in chosen]
         self._pairs = [pair for at, pair in enumerate(self._pairs) if at not in chosen]
@@ -77,20 +79,20 @@ class Patches:
 
     @property
     def origin(self) -> str:
-        """The source of the patches, in words."""
+        """Description of the source of the patches."""
         many = "image" if len(self._pairs) == 1 else "images"
         return f"{len(self._pairs)} {many} of the folder {', '.join(f.resolve().name for f in self._folders)}"
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of names, sizes and pixels of the images in use, HR and LR."""
+        """SHA-256 of the names, sizes and pixels of all HR and LR images in use."""
         used = [(self._hr.names[hr], self._hr.sha256[hr], self._lr.sha256[lr]) for hr, lr in self._pairs]
         return hashlib.sha256(repr(used).encode()).hexdigest()
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> tuple[Tensor, Tensor]:
-        """The share of process ``rank`` of ``world`` in a step, b = batch / world patches in channels-last memory.
+        """Draw the share of process ``rank`` of ``world`` in a step: b = batch / world patches, channels last.
 
-        LR (b, 3, p/s, p/s) and HR (b, 3, p, p) in [0, 1].
+        Returns LR (b, 3, p/s, p/s) and HR (b, 3, p, p) in [0, 1].
         """
         share = self.config.batch // world
         side = self.config.patch
@@ -101,7 +103,7 @@ class Patches:
         return _unit(lr), _unit(hr)
 
     def batches(self, start: int, rank: int = 0, world: int = 1) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """The batches from step ``start`` on, without end; threads draw them a few steps ahead."""
+        """Yield the batches from step ``start`` on, endlessly; threads draw them a few steps ahead."""
         return ahead(lambda step: self.batch(step, rank, world), count(start), _THREADS)
 
     def _patch(self, generator: torch.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -120,13 +122,13 @@ class Patches:
     def _usable(self, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
         faults = {pair: self._fault(*pair) for pair in pairs}
         usable = [pair for pair in pairs if not faults[pair]]
-        named = [fault for fault in faults.values() if fault]
+        reasons = [fault for fault in faults.values() if fault]
         if not usable:
             raise TrainingError(
-                f"none of {len(pairs)} images gives patches of {self.config.patch}: {listed(named)}; "
+                f"none of {len(pairs)} images gives patches of {self.config.patch}: {listed(reasons)}; "
                 "give larger images or choose a preset with smaller patches"
             )
-        warn_of_left_out(named)
+        warn_of_left_out(reasons)
         return usable
 
     def _fault(self, hr: int, lr: int) -> str:
@@ -139,9 +141,9 @@ class Patches:
 
 
 def _partners(hr: ImageStore, lr: ImageStore, scale: int) -> dict[str, str]:
-    """Names of LR images by the names of their HR images: the same but for the file extension, or with x4 or _x4 added.
+    """Names of LR images by HR name: equal except for the file extension, or with x4 or _x4 appended.
 
-    Raises TrainingError if an image has no partner, or two images of a folder differ only in the file extension.
+    Raises TrainingError if an image has no partner, or the names of two images differ only in the file extension.
     """
     hr_names, lr_names = ({_stem(name): name for name in (*store.names, *store.faults)} for store in (hr, lr))
     if len(hr_names) < len(hr.names) + len(hr.faults) or len(lr_names) < len(lr.names) + len(lr.faults):
@@ -149,9 +151,9 @@ def _partners(hr: ImageStore, lr: ImageStore, scale: int) -> dict[str, str]:
             "HR and LR are paired by name, but two images of a folder differ only in the file extension"
         )
     ending = ending_of(lr_names, hr_names, scale)
-    if alone := sorted({stem + ending for stem in hr_names} ^ set(lr_names)):
+    if unpaired := sorted({stem + ending for stem in hr_names} ^ set(lr_names)):
         raise TrainingError(
-            f"HR and LR are paired by name, but these are unpaired: {listed(alone)}; add or remove images"
+            f"HR and LR are paired by name, but these are unpaired: {listed(unpaired)}; add or remove images"
         )
     return {name: lr_names[stem + ending] for stem, name in hr_names.items()}
 

@@ -1,4 +1,4 @@
-"""What ``srbench train`` asks of a trainer."""
+"""The request that ``srbench train`` passes to a trainer."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ class TrainingRequest:
     out: Path
     """Training folder; an existing training in it is resumed."""
     changes: tuple[str, ...] = ()
-    """Values that override the preset's, as typed: ``training.learning_rate=1e-4``."""
+    """Changes to the preset, as typed: ``training.learning_rate=1e-4``."""
     lr: tuple[Path, ...] = ()
     """Folders of LR images, paired with HR by name; if empty, HR is downscaled."""
     validation: Path | None = None
-    """Folder of HR images for validation; None uses some images of the data, held out if there are enough."""
+    """Folder of HR images for validation; None uses images of the data, held out if there are ten or more."""
     start: Path | None = None
     device: str = "cpu"
-    """``cpu``, ``cuda``, ``mps``, or one GPU such as ``cuda:1``."""
+    """``cpu``, ``cuda``, ``mps``, or a single GPU such as ``cuda:1``."""
     metrics: tuple[Metric, ...] = ()
-    """Metrics of the validation; the preset names the one that selects the best weights."""
+    """Validation metrics; the preset names the metric that selects the best weights."""
     dry_run: bool = False
     """Only estimate the cost: nothing is written, and neither images nor initial weights are needed."""
     log_with: str | None = None
-    """Also send losses and metrics to a tracker: ``tensorboard``, ``wandb`` or ``trackio``, if it is installed."""
+    """Tracker that also receives losses and metrics: ``tensorboard``, ``wandb`` or ``trackio``, if installed."""
 
 
 class Trainer(Protocol):
-    """A training, for ``srbench train NAME``."""
+    """The function behind ``srbench train NAME``."""
 
     def __call__(self, request: TrainingRequest) -> Path:
-        """Train or resume, return the weights file; only print the cost for ``dry_run``.
+        """Train or resume, and return the weights file; for ``dry_run``, only print the cost.
 
         Raises SRBenchError for unusable input.
         """

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training after the step in progress."""
+"""Handling of Ctrl-C and SIGTERM, which end a training after the step in progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class StopRequest:
-    """The signal that asked the training to stop, 0 without one."""
+    """The signal that requested a stop; 0 without a request."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -18,23 +18,23 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Inside, the first SIGINT and the first SIGTERM are only noted; a second one acts as it did before.
+    """Record the first SIGINT and SIGTERM instead of obeying them; a repeated signal has its usual effect.
 
-    Does nothing about signals that are ignored, as SIGINT is in background jobs, and outside the main thread.
+    Does nothing outside the main thread, or for ignored signals (as SIGINT is in background jobs).
     """
     request = StopRequest()
-    before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+    handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def record(number: int, frame: FrameType | None) -> None:
         request.signal = number
-        signal.signal(number, before.pop(number))
+        signal.signal(number, handlers.pop(number))
 
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                before[number] = signal.signal(number, note)
+                handlers[number] = signal.signal(number, record)
     try:
         yield request
     finally:
-        for noted, handler in before.items():
-            signal.signal(noted, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Validation during a training: metrics on a few images, and an image to look at."""
+"""Validation during training: metrics on a few images, and a grid of outputs to look at."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from srbench.training import TrainingError
 from srbench.training.folder import Counts
 from srbench.words import unknown
 
-MOST = 8
+MAX_IMAGES = 8
 """Largest number of validation images."""
 SIDE = 256
 """Largest side of a validation image in HR pixels."""
 SHOWN_TEMPERATURES = (0.5, TEMPERATURE, 1.0)
-_SHOWN = 4
-LABEL = 18  # height of the labels in pixels
+_ROWS = 4
+LABEL = 18
+"""Height of the labels in pixels."""
 
 
 class Validation:
-    """Metrics on the same images and latents at every call; ``best`` names the one that chooses the best weights.
+    """Metrics on the same images and latents at every call; ``best`` names the metric that selects the best weights.
 
-    Raises TrainingError if metrics are measured, but not that one.
+    Raises TrainingError if there are metrics but ``best`` is not among them.
     """
 
     def __init__(self, pairs: Sequence[ImagePair], metrics: Iterable[Metric], best: str) -> None:
@@ -44,11 +45,11 @@ class Validation:
 
     @property
     def best(self) -> Metric:
-        """The metric that chooses the best weights."""
+        """The metric that selects the best weights."""
         return self.metrics[self._best]
 
     def measure(self, network: torch.nn.Module) -> dict[str, float]:
-        """Mean of every metric over the images, NaN if an image has no value. Networks that sample give one sample."""
+        """Mean of every metric over the images; NaN if an image has no value. Stochastic networks draw one sample."""
         values: dict[str, list[float]] = {name: [] for name in self.metrics}
         for pair in self.pairs:
             output = _upscaled(network, pair, TEMPERATURE)
@@ -57,21 +58,21 @@ class Validation:
                 if output.isfinite().all():
                     with suppress(SRBenchError):  # the image is too small for this metric
                         values[name][-1] = float(metric(output[None], pair).mean())
-        return {name: fmean(each) for name, each in values.items() if each}
+        return {name: fmean(numbers) for name, numbers in values.items() if numbers}
 
     @property
     def units(self) -> dict[str, str]:
-        """Units of the metrics by name; a metric without a unit has its title."""
+        """Units of the metrics by name; the title of a metric without a unit."""
         return {name: metric.facts.unit or metric.facts.title for name, metric in self.metrics.items()}
 
     def grid(self, network: torch.nn.Module) -> Tensor:
-        """(3, H, W) uint8: labels, then a row per image with LR, output or samples at rising temperatures, and HR."""
+        """Draw labels and a row per image: LR, output (or samples at increasing temperatures), HR; (3, H, W) uint8."""
         samples = isinstance(network, StochasticSRModel)
         temperatures = (0.0, *SHOWN_TEMPERATURES) if samples else (0.0,)
         titles = ["LR", *(f"temperature {value:g}" if samples else "output" for value in temperatures), "HR"]
-        side = min(min(pair.hr.shape[-2:]) for pair in self.pairs[:_SHOWN])
+        side = min(min(pair.hr.shape[-2:]) for pair in self.pairs[:_ROWS])
         rows = []
-        for pair in self.pairs[:_SHOWN]:
+        for pair in self.pairs[:_ROWS]:
             shown = [F.interpolate(pair.lr[None], size=pair.hr.shape[-2:])[0]]
             shown += [_upscaled(network, pair, temperature).nan_to_num(0.0) for temperature in temperatures]
             rows.append(torch.cat([image[:, :side, :side] for image in (*shown, pair.hr)], 2))
@@ -79,16 +80,16 @@ class Validation:
 
 
 @dataclass
-class Best(Counts):
-    """Metrics of the last and of the best validation."""
+class BestValidation(Counts):
+    """Metrics of the best and of the last validation."""
 
     step: int = 0
     """Steps done at the best validation."""
     last: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
-    def see(self, step: int, metrics: dict[str, float], by: Metric) -> bool:
-        """Record a validation; True if it is the best so far, which NaN never is."""
+    def record(self, step: int, metrics: dict[str, float], by: Metric) -> bool:
+        """Record a validation; returns True if it is the best so far by the metric ``by`` (NaN never is)."""
         self.last = metrics
         value = metrics[by.facts.name]
         before = self.metrics.get(by.facts.name, math.nan)
@@ -102,7 +103,7 @@ class Best(Counts):
 
 @torch.no_grad()
 def _upscaled(network: torch.nn.Module, pair: ImagePair, temperature: float) -> Tensor:
-    """(3, H, W) on the CPU: the output of a network, or a sample; all NaN if the network fails or overflows."""
+    """Output or sample of a network, (3, H, W) on the CPU; all NaN if the network fails or overflows."""
     training = network.training
     network.eval()
     try:
@@ -121,7 +122,7 @@ def _upscaled(network: torch.nn.Module, pair: ImagePair, temperature: float) -> 
 
 
 def _labels(titles: Sequence[str], width: int) -> Tensor:
-    """(3, LABEL, len(titles) * width) uint8: the titles over their columns, black on white, cut to fit."""
+    """Draw titles above columns, black on white and clipped to fit; (3, LABEL, len(titles) * width) uint8."""
     columns = []
     for title in titles:
         column = Image.new("RGB", (width, LABEL), "white")

@@ -1,4 +1,4 @@
-"""Progress of a training on stderr."""
+"""Progress display of a training on stderr."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from srbench.training.config import TrainingConfig
 from srbench.training.stopping import StopRequest
 
 SECONDS = 30
-"""Time between lines if stderr is not a terminal."""
+"""Seconds between lines if stderr is not a terminal."""
 
 
 class View(Progress):
-    """Losses, metrics, speed and memory: below a bar in a terminal, elsewhere as a line every 30 seconds.
+    """Context manager that shows losses, metrics, speed and memory.
 
-    A context manager; nothing is shown unless ``enabled``.
+    In a terminal they appear below a progress bar, elsewhere as a line every 30 seconds. Shows nothing unless
+    ``enabled``.
     """
 
     def __init__(self, config: TrainingConfig, start: int, stop: StopRequest, *, enabled: bool) -> None:
@@ -48,10 +49,10 @@ class View(Progress):
         self._task = self.add_task("training", total=config.steps, completed=start)
         if enabled:
             size = f"{config.steps} steps of {config.batch} patches, {config.patch}x{config.patch} pixels"
-            say(f"{size}. What to expect from so many steps: docs/training.md")
+            say(f"{size}. What to expect from this many steps: docs/training.md")
 
     def show(self, done: int, values: Mapping[str, float]) -> None:
-        """Show the number of steps done, and the latest values by name; values of other names stay."""
+        """Show the number of steps done and the latest values by name; other values remain shown."""
         self._step = done
         self._values.update(values)
         self.update(self._task, completed=done)
@@ -59,13 +60,13 @@ class View(Progress):
             self._say()
 
     def stop(self) -> None:
-        """End the bar, or show the last step as a line."""
+        """End the bar, or print a line for the last step."""
         super().stop()
         if self.disable and self._values:
             self._say()
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """The bar, and the values below it."""
+        """Render the bar, and the values below it."""
         yield from super().get_renderables()
         yield Text(self._facts())
 

@@ -1,1 +1,1 @@
-"""Weights files, released weights, and checkpoints made elsewhere."""
+"""Weights files, released weights, and checkpoints of other projects."""

@@ -1,4 +1,4 @@
-"""Download a file over HTTP, resuming an earlier attempt."""
+"""Download of a file over HTTP, resuming an earlier attempt."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ OFFLINE = "SRBENCH_OFFLINE"
 """Environment variable; any value but 0 forbids all downloads."""
 
 _BLOCK = 1 << 18
-_SECONDS = 30  # timeout of a connection
-MOST_BYTES = 16 << 30
-"""Largest accepted file, far above any released weights: an endless answer must not fill the disk."""
+_TIMEOUT = 30
+"""Timeout of a connection in seconds."""
+MAX_BYTES = 16 << 30
+"""Largest accepted file, far above any released weights, so that an endless response cannot fill the disk."""
 
 
 class DownloadError(SRBenchError):
-    """A failed download; the message follows the URL."""
+    """A failed download. The message is meant to follow the URL."""
 
 
 class NoNetworkError(DownloadError):
-    """A server whose address this machine cannot look up."""
+    """A host name that this machine cannot resolve."""
 
 
 class OfflineError(SRBenchError):
@@ -38,7 +39,7 @@ class OfflineError(SRBenchError):
 
 
 def require_online(address: str) -> None:
-    """Raise OfflineError if SRBENCH_OFFLINE forbids to download the URL."""
+    """Raise OfflineError if SRBENCH_OFFLINE forbids downloading the URL."""
     if os.environ.get(OFFLINE, "0") not in ("", "0"):
         raise OfflineError(f"{OFFLINE} is set, so {address} is not downloaded; unset it, or name a local file")
 
@@ -46,8 +47,8 @@ def require_online(address: str) -> None:
 def download(address: str, part: Path, title: str) -> None:
     """Download a URL into the file ``part``, with a progress bar in the terminal.
 
-    If the connection breaks, ``part`` keeps the received bytes; it is resumed as long as each attempt adds some.
-    Raises DownloadError, OfflineError.
+    If the connection breaks, ``part`` keeps the received bytes, and the download resumes as long as each attempt adds
+    bytes. Raises DownloadError, OfflineError.
     """
     require_online(address)
     if not address.startswith(("http://", "https://")):
@@ -55,29 +56,29 @@ def download(address: str, part: Path, title: str) -> None:
     part.parent.mkdir(parents=True, exist_ok=True)
     with transfer() as bar:
         advance = partial(bar.update, bar.add_task(title, total=None))
-        before = -1
-        while before < (there := part.stat().st_size if part.exists() else 0):
-            before = there
-            fault = _attempt(address, part, there, advance)
-            if fault is None:
+        previous = -1
+        while previous < (received := part.stat().st_size if part.exists() else 0):
+            previous = received
+            failure = _attempt(address, part, received, advance)
+            if failure is None:
                 return
-    raise DownloadError(fault)
+    raise DownloadError(failure)
 
 
-def _attempt(address: str, part: Path, there: int, advance: Callable[..., None]) -> str | None:
-    """Open one connection; returns what went wrong, None if the file is complete."""
+def _attempt(address: str, part: Path, received: int, advance: Callable[..., None]) -> str | None:
+    """Download over a single connection, from byte ``received`` on; returns the failure, None once complete."""
     try:
         request = urllib.request.Request(address, headers={"User-Agent": "srbench"})
-        if there:
-            request.add_header("Range", f"bytes={there}-")
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
-            return _receive(answer, part, there, advance)
+        if received:
+            request.add_header("Range", f"bytes={received}-")
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+            return _receive(response, part, received, advance)
     except urllib.error.HTTPError as error:
         total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
-        if error.code == 416 and total and int(total[1]) == there:
+        if error.code == 416 and total and int(total[1]) == received:
             return None  # already complete
-        if error.code == 416 and there:
-            part.unlink()  # the file has changed since the download began
+        if error.code == 416 and received:
+            part.unlink()  # the file has changed on the server since the download began
             return _attempt(address, part, 0, advance)
         return f"answered {error.code} {one_line(error.reason)}"
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -86,24 +87,24 @@ def _attempt(address: str, part: Path, there: int, advance: Callable[..., None])
         return f"failed ({one_line(getattr(error, 'reason', error))})"
 
 
-def _receive(answer: http.client.HTTPResponse, part: Path, there: int, advance: Callable[..., None]) -> str | None:
-    if answer.headers.get_content_type() == "text/html":
+def _receive(response: http.client.HTTPResponse, part: Path, received: int, advance: Callable[..., None]) -> str | None:
+    if response.headers.get_content_type() == "text/html":
         return "answered with a web page, not a file"
-    start = there if answer.status == 206 else 0
-    if start and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+    start = received if response.status == 206 else 0
+    if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
         return "sent a different part of the file than requested"
-    length = answer.headers.get("Content-Length")
+    length = response.headers.get("Content-Length")
     total = start + int(length) if length else None
-    if total is not None and not 0 <= total <= MOST_BYTES:
-        return f"wants to send {total} bytes; at most {MOST_BYTES} are accepted"
+    if total is not None and not 0 <= total <= MAX_BYTES:
+        return f"announced {total} bytes; at most {MAX_BYTES} are accepted"
     size = start
     advance(completed=size, total=total)
     with part.open("ab" if start else "wb") as file:
-        while block := answer.read(_BLOCK):
+        while block := response.read(_BLOCK):
             file.write(block)
             size += len(block)
-            if size > MOST_BYTES:
-                raise DownloadError(f"sends more than {MOST_BYTES} bytes, the limit")
+            if size > MAX_BYTES:
+                raise DownloadError(f"sent more than the limit of {MAX_BYTES} bytes")
             advance(completed=size, total=total)
     if total is not None and size < total:
         return f"broke off after {size} of {total} bytes; rerun the same command to resume"

@@ -1,4 +1,4 @@
-"""Weights files: safetensors with their provenance in the metadata (``metadata.py``)."""
+"""Weights files: safetensors whose metadata state their provenance (``metadata.py``)."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TRAINED = "weights.safetensors"
-"""Weights in the folder of a finished training."""
+"""Weights file in the folder of a finished training."""
 TRAINING = "training.json"
-"""Settings of a training, in its folder."""
+"""File with the settings, in the folder of a training."""
 CHECKPOINT = "checkpoint.pt"
-"""Everything that resumes a training, in its folder."""
+"""File from which a training resumes, in its folder."""
 
 
 class WeightsError(SRBenchError):
-    """A weights file that is missing, damaged, or for a different model."""
+    """A weights file that is missing, damaged, or belongs to another model."""
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors by name, on the CPU, and the metadata (empty if the file has none).
+    """Load all tensors by name, on the CPU, and the metadata (empty if the file has none).
 
-    Raises WeightsError if the file is missing, damaged or not a safetensors file, or holds a non-finite value.
+    Raises WeightsError if the file is missing, damaged, not a safetensors file, or holds a non-finite value.
     """
     with _opened(path) as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         metadata = file.metadata() or {}
     require_finite(tensors, path)
     return tensors, metadata
 
 
 def load_metadata(path: Path) -> dict[str, str]:
-    """The metadata alone. Raises WeightsError if the file is missing, damaged or not a safetensors file."""
+    """Load only the metadata. Raises WeightsError if the file is missing, damaged or not a safetensors file."""
     with _opened(path, "np") as file:
         return file.metadata() or {}
 
 
 def parameter_count(path: Path) -> int:
-    """Number of values in all tensors, from the header. Raises WeightsError as ``load_metadata``."""
+    """Total number of values in all tensors, from the header alone. Raises WeightsError as ``load_metadata`` does."""
     with _opened(path, "np") as file:
-        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - no mapping
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - not a mapping
 
 
 def weights_in(path: Path, *, unfinished: bool = False) -> Path:
-    """The weights file of a training folder; any other path is returned unchanged.
+    """Return the weights file of a training folder, or any other path unchanged.
 
-    With ``unfinished``, a training that has no weights file yet gives its last checkpoint.
-    Raises WeightsError for a folder that has neither.
+    With ``unfinished``, the last checkpoint of a training without a weights file is returned instead.
+    Raises WeightsError for a folder with neither.
     """
     if not path.is_dir():
         return path
@@ -71,39 +71,39 @@ def weights_in(path: Path, *, unfinished: bool = False) -> Path:
     if (path / TRAINING).is_file():
         state = "has no checkpoint yet" if unfinished else "is not finished"
         raise WeightsError(f"{path}: the training {state}; resume it: srbench train --resume {path}")
-    raise WeightsError(f"{path}: a folder without {TRAINED}; name a weights file or the folder of a training")
+    raise WeightsError(f"{path}: a folder without {TRAINED}; name a weights file or a training folder")
 
 
 def is_training_checkpoint(path: Path) -> bool:
-    """True for the checkpoint in the folder of a training."""
+    """True for the checkpoint of a training folder."""
     return path.name == CHECKPOINT and path.is_file() and (path.parent / TRAINING).is_file()
 
 
 def packaged_weights(package: str) -> dict[tuple[str, int], Path]:
-    """Weights files of a top-level package by model and scale: ``weights/MODEL-mini-xSCALE.safetensors``.
+    """Find the weights files of a top-level package, ``weights/MODEL-mini-xSCALE.safetensors``, by model and scale.
 
     The package is not imported.
     """
     spec = find_spec(package)
     folder = Path(str(spec.origin if spec else "")).parent / "weights"
-    names = {path: re.fullmatch(r"(.+)-mini-x(\d+)", path.stem) for path in sorted(folder.glob("*.safetensors"))}
-    return {(name[1], int(name[2])): path for path, name in names.items() if name}
+    matches = {path: re.fullmatch(r"(.+)-mini-x(\d+)", path.stem) for path in sorted(folder.glob("*.safetensors"))}
+    return {(match[1], int(match[2])): path for path, match in matches.items() if match}
 
 
 def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raise WeightsError that names the first tensor with a non-finite value."""
+    """Raise WeightsError naming the first tensor with a non-finite value."""
     for name, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
             raise WeightsError(f"{path}: {name} has values that are not finite; get another copy of the file")
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file atomically, creating its folder. Equal input gives equal bytes."""
+    """Write a safetensors file atomically, creating its folder. Equal inputs give equal bytes."""
     write_whole(path, weights_content(tensors, metadata))
 
 
 def weights_content(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """Bytes of a safetensors file."""
+    """Serialise tensors and metadata as a safetensors file."""
     from safetensors.torch import save
 
     return _with_sorted_header(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
@@ -112,8 +112,8 @@ def weights_content(tensors: dict[str, Tensor], metadata: dict[str, str]) -> byt
 def _with_sorted_header(content: bytes) -> bytes:
     """Sort the header, which safetensors writes in random order, so that equal weights have equal hashes.
 
-    A file is the length of the header (8 bytes, little-endian), the header (JSON, padded with spaces to a multiple
-    of 8), and the tensors at offsets from the header's end.
+    A file consists of the length of the header (8 bytes, little-endian), the header (JSON, padded with spaces to a
+    multiple of 8), and the tensors at offsets from the header's end.
     """
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
@@ -122,8 +122,8 @@ def _with_sorted_header(content: bytes) -> bytes:
 
 
 @contextmanager
-def faults_of(path: Path) -> Iterator[None]:
-    """Put the path in front of the message of a WeightsError."""
+def errors_naming(path: Path) -> Iterator[None]:
+    """Prefix the message of a WeightsError with the path."""
     try:
         yield
     except WeightsError as error:
@@ -132,7 +132,7 @@ def faults_of(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _opened(path: Path, framework: Literal["pt", "np"] = "pt") -> Iterator[Any]:
-    """Open a weights file for PyTorch, or without loading PyTorch. Raises WeightsError."""
+    """Open a weights file; ``np`` avoids importing torch. Raises WeightsError."""
     if kind := no_file(path):
         raise WeightsError(f"{path}: {kind}, not a weights file; name the .safetensors file")
     if not path.exists():

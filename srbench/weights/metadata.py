@@ -1,4 +1,4 @@
-"""Metadata of weights files: text in the file, a frozen dataclass in memory."""
+"""Metadata of weights files: texts in the file, a dataclass in memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WeightsMetadata:
-    """Metadata of a weights file; None marks what is not stated. In the file, everything but text is JSON."""
+    """Metadata of a weights file; None if not stated. In the file, values other than text are stored as JSON."""
 
     model: str
     """Model that reads the file: ``srflow``, ``esrgan``, ``rrdb``."""
@@ -35,19 +35,19 @@ class WeightsMetadata:
     licence: str | None = None
     """SPDX identifier, or a sentence if there is none."""
     trained_on: str | None = None
-    """Dataset, number of steps, and who trained it or on which machine."""
+    """Dataset, number of steps, and author or machine."""
     temperature: float | None = None
     """Temperature at which the model is compared, chosen on validation images."""
     converted_from_sha256: str | None = None
     data: str | None = None
-    """Fingerprint of the training data. This and the following fields exist only for our own trainings."""
+    """Fingerprint of the training data. Only ``srbench train`` writes this and the following fields."""
     start: str | None = None
-    """SHA-256 of the initial weights; empty for random ones."""
+    """SHA-256 of the initial weights; empty for random initial weights."""
     settings: dict[str, Any] | None = None
     losses: dict[str, list[float]] | None = None
     metrics: dict[str, float] | None = None
     step: int | None = None
-    """Steps done, for the weights of a checkpoint, of the best validation, and exported ones."""
+    """Steps done; stated for weights of a checkpoint, for the best weights and for exported weights."""
     validation: dict[str, dict[str, int | float]] | None = None
     """Step and metrics of the ``last`` and the ``best`` validation, in exported weights only."""
     validated_on: str | None = None
@@ -60,7 +60,7 @@ class WeightsMetadata:
 
     @property
     def origin(self) -> str | None:
-        """``trained_on``, with the step of weights that are not those of the last step."""
+        """``trained_on``, with the step added if the weights are not from the last step."""
         steps = ((self.settings or {}).get("training") or {}).get("steps")
         if self.step in (None, steps):
             return self.trained_on
@@ -71,7 +71,7 @@ _JSON = {name for name, kind in get_type_hints(WeightsMetadata).items() if kind 
 
 
 def load_described(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
-    """Tensors and metadata of a weights file, or of the checkpoint of a training.
+    """Load tensors and metadata from a weights file or a training checkpoint.
 
     Raises WeightsError as ``load_weights`` and ``read_metadata`` do.
     """
@@ -82,9 +82,9 @@ def load_described(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
 
 
 def stated_metadata(path: Path) -> WeightsMetadata | None:
-    """Metadata of a weights file or of the checkpoint of a training (without its step), read without torch.
+    """Read the metadata of a weights file, or of a training checkpoint (without its step), without importing torch.
 
-    None for a checkpoint of another project. Raises WeightsError.
+    Returns None for a checkpoint of another project. Raises WeightsError.
     """
     if is_training_checkpoint(path):
         return read_training(path.parent)[0]
@@ -92,7 +92,7 @@ def stated_metadata(path: Path) -> WeightsMetadata | None:
 
 
 def read_training(folder: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
-    """The metadata that the training in a folder began with, and its request.
+    """Read the initial metadata of the training in a folder, and its request.
 
     Raises WeightsError if the folder holds no training.
     """
@@ -101,26 +101,26 @@ def read_training(folder: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
         saved = json.loads(path.read_text())
         return read_metadata(saved["facts"], path), dict(saved["request"])
     except OSError:
-        raise WeightsError(f"{folder}: not the folder of a training; name one that srbench train has made") from None
+        raise WeightsError(f"{folder}: not a training folder; name a folder made by srbench train") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightsError):
         raise WeightsError(f"{path}: not written by srbench train; name another folder") from None
 
 
 def _load_training_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
-    """The moving average of the weights if the training keeps one, else the weights, as it would store them."""
+    """Load the moving average of the weights if there is one, else the weights, in the preset's storage type."""
     import torch
 
     metadata, _ = read_training(path.parent)
     settings = metadata.settings or {}
     try:
-        # Memory-mapped, so that the state of the optimisers is not read.
+        # Memory-mapped, so that the state of the optimisers is never read from disk.
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         step = int(saved["step"])
         average = {name: value for name, value in saved.get("average", {}).items() if name.startswith("module.")}
         weights = {name.removeprefix("module."): value for name, value in average.items()} or saved["network"]
         storage = getattr(torch, settings.get("storage", "float32"))
         tensors = {name: value.to(storage) for name, value in weights.items()}
-    except Exception as error:  # a damaged file can make torch raise anything
+    except Exception as error:  # on a damaged file torch may raise anything
         reason = one_line(error)[:100]
         raise WeightsError(f"{path}: damaged, or not a checkpoint of this training ({reason}); resume it") from None
     require_finite(tensors, path)
@@ -130,7 +130,7 @@ def _load_training_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsMet
 def read_metadata(text: Mapping[str, str], path: Path) -> WeightsMetadata:
     """Parse the metadata of the weights file ``path``.
 
-    Raises WeightsError that names every key that is missing, unknown or of the wrong type.
+    Raises WeightsError naming every missing or unknown key and every value of the wrong type.
     """
     table: dict[str, Any] = {}
     for name, value in text.items():

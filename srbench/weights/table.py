@@ -1,4 +1,4 @@
-"""The table of released weights, and where fetched ones are cached."""
+"""The table of released weights, and the cache of downloaded weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TABLE = Path(__file__).with_suffix(".toml")
 
 @dataclass(frozen=True)
 class ReleasedWeights:
-    """A file that the authors of a model have released."""
+    """A file released by the authors of a model."""
 
     model: str
     """Model whose converter reads the file."""
@@ -25,7 +25,7 @@ class ReleasedWeights:
     file: str
     """File name, also inside an archive."""
     addresses: tuple[str, ...]
-    """URLs, past or present, the authors' own first; of the file itself or of a zip archive that holds it."""
+    """URLs, past or present, of the file itself or of a zip archive that holds it; the authors' own first."""
     licence: str
     trained_on: str
     sha256: str | None = None
@@ -33,12 +33,12 @@ class ReleasedWeights:
 
 
 def released_weights() -> dict[str, ReleasedWeights]:
-    """All entries by name, in the order of the file."""
+    """All entries of the table by name, in order."""
     return load_toml(_TABLE, dict[str, ReleasedWeights])
 
 
 def find_released(name: str) -> ReleasedWeights:
-    """The entry with this name. Raises WeightsError that suggests a similar name."""
+    """The entry with this name. Raises WeightsError, suggesting a similar name."""
     table = released_weights()
     if name not in table:
         raise WeightsError(unknown("weights", name, table))
@@ -46,10 +46,10 @@ def find_released(name: str) -> ReleasedWeights:
 
 
 def credited(metadata: WeightsMetadata, model: str, sha256: str, address: str | None = None) -> WeightsMetadata:
-    """Metadata with licence and training data of a checkpoint that ``model`` reads, if it is a released file.
+    """Add licence and training data to the metadata of a checkpoint that ``model`` reads, if it is a released file.
 
-    A file is released if its SHA-256 is in the table. If the table does not know the SHA-256 of the released file, the
-    file has to come from an ``address`` in the table, which the text then names. Otherwise both are unknown.
+    A file counts as released if its SHA-256 is in the table or, for entries without a SHA-256, if it was downloaded
+    from an ``address`` in the table, which ``trained_on`` then names. Otherwise licence and training data are unknown.
     """
     for entry in released_weights().values():
         if entry.sha256 == sha256:
@@ -62,5 +62,5 @@ def credited(metadata: WeightsMetadata, model: str, sha256: str, address: str | 
 
 
 def cached_path(name: str) -> Path:
-    """Path of a fetched entry's weights file, whether it exists or not."""
+    """Path of the cached weights file of an entry, whether or not it exists."""
     return cache_folder("weights") / f"{name}.safetensors"

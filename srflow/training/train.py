@@ -104,9 +104,7 @@ def load_start(network: SRFlow, path: Path, models: Sequence[str]) -> str:
         raise WeightsError(f"{path}: an official checkpoint; convert it to a weights file first (srbench convert)")
     tensors, metadata = load_described(path)
     if metadata.model not in models:
-        raise WeightsError(
-            f"{path}: weights of {metadata.model}; training starts from {' or '.join(models)}: choose another --start"
-        )
+        raise WeightsError(f"{path}: weights of {metadata.model}, not of {' or '.join(models)}; choose another --start")
     module: nn.Module = network
     ours: SRFlowConfig | RRDBConfig = network.config
     if metadata.model == "rrdb":

@@ -18,10 +18,10 @@ ANSWERS = {
     "fault": (b"HTTP/1.0 500 all\x1b[31m is well\r\n\r\n", r"answered 500"),
     "text": (b"220 ftp.example\r\n", r"failed \("),
     "nothing": (b"", r"failed \("),
-    "negative": (b"HTTP/1.0 200 OK\r\nContent-Length: -5\r\n\r\nfive!", r"wants to send -5 bytes|failed \("),
-    "large": (b"HTTP/1.0 200 OK\r\nContent-Length: 99999999999999\r\n\r\n", r"wants to send 9{14} bytes; at most"),
+    "negative": (b"HTTP/1.0 200 OK\r\nContent-Length: -5\r\n\r\nfive!", r"announced -5 bytes|failed \("),
+    "large": (b"HTTP/1.0 200 OK\r\nContent-Length: 99999999999999\r\n\r\n", r"announced 9{14} bytes; at most"),
     "short": (b"HTTP/1.0 200 OK\r\nContent-Length: 90\r\n\r\nshort", r"broke off after 5 of 90 bytes; rerun"),
-    "endless": (b"HTTP/1.0 200 OK\r\n\r\n" + bytes(5000), r"sends more than 4096 bytes"),
+    "endless": (b"HTTP/1.0 200 OK\r\n\r\n" + bytes(5000), r"sent more than the limit of 4096 bytes"),
     "other": (b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nno tensor", r"truncated, or not a checkpoint"),
     "header": (b"HTTP/1.0 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", r"failed \("),
 }
@@ -46,7 +46,7 @@ def port():
 def test_an_answer_that_is_no_weights_file(refused, port, tmp_path, monkeypatch, name):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     if name == "endless":
-        monkeypatch.setattr(srbench.weights.download, "MOST_BYTES", 4096)
+        monkeypatch.setattr(srbench.weights.download, "MAX_BYTES", 4096)
     refused(f"weights add srflow-df2k-x4 http://127.0.0.1:{port}/{name}", ANSWERS[name][1])
     kept = [path.name for path in (tmp_path / "srbench").rglob("*") if path.is_file()]
     assert not [file for file in kept if file.endswith((".safetensors", ".pth"))]

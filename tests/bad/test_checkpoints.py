@@ -44,7 +44,7 @@ def folder(tmp_path_factory, srbench):
 
 FAULTS = [
     ("cut.pth", "truncated, or not a checkpoint"),
-    ("evil.pth", f"wants to run code ({os.system.__module__}.system)"),
+    ("evil.pth", f"would run code ({os.system.__module__}.system)"),
     ("nan.pth", "flowUpsamplerNet.layers.3.affine.fAffine.2.weight has values that are not finite"),
 ]
 

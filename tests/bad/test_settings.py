@@ -77,11 +77,11 @@ CASES = [
     ("measure {bad}/fine --hr {bad}/fine --metrics nothing", r"unknown metric 'nothing'"),
     ("train nothing --preset mini-x8 --data {bad}/fine", r"unknown trainer 'nothing'"),
     ("train rrdb --preset mini-x8 --data {bad}/absent --out {here}/train", r"absent: missing, not a folder of images"),
-    ("train --resume {bad}/fine", r"fine: not the folder of a training"),
+    ("train --resume {bad}/fine", r"fine: not a training folder"),
     ("train srflow --preset {bad}/no.toml --data {bad}/fine --out {here}/train", r"no\.toml: not TOML"),
     ("train srflow --preset {bad}/pipe.toml --data {bad}/fine --out {here}/train", r"pipe\.toml: a pipe"),
     ("train srflow --preset nothing --data {bad}/fine --out {here}/train", r"unknown preset 'nothing'"),
-    (f"{TRAIN} network.stacked=[]", r"network\.stacked is empty; name at least one"),
+    (f"{TRAIN} network.stacked=[]", r"network\.stacked is empty; list at least one"),
     *(
         (f"{TRAIN} {table}.{change}", rf"{table}.*{change.partition('=')[0].rpartition('.')[2]}")
         for table, changes in CHANGES.items()

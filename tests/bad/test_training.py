@@ -48,7 +48,7 @@ def test_a_checkpoint_that_is_none(refused, begun):
 def test_two_trainings_in_one_folder(refused, begun):
     lines = (begun / "train.csv").read_bytes()
     with TrainingFolder(begun).writing():
-        refused(TRAIN, "another process is training in it; wait for it, or choose another --out")
+        refused(TRAIN, "another process is training in this folder; wait for it, or choose another --out")
     assert (begun / "train.csv").read_bytes() == lines
 
 
@@ -56,7 +56,7 @@ def test_a_folder_of_somebody_else(refused, begun, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "train.csv").write_text("mine")
     command = TRAIN.replace("{here}/train", "{here}/mine")
-    refused(command, r"mine: not empty, and no training in it \(train\.csv is\)", kept=["mine"])
+    refused(command, r"mine: holds train\.csv but no training", kept=["mine"])
     assert not (tmp_path / "mine" / LOCK).exists()
 
 

@@ -15,7 +15,7 @@ from srbench.weights.files import load_weights
 
 CHANGES = {
     "steps": ({"steps": 10**9}, "steps is 1000000000; it has to be 1 to 10000"),
-    "many": ({"steps": 9999}, r"asks for steps 9999, but it holds \d+ tensors"),
+    "many": ({"steps": 9999}, r"state steps = 9999, but it holds only \d+ tensors"),
     "deep": (
         {"encoder": {"scale": 8, "features": 32, "growth": 16, "blocks": 10**12}},
         r"blocks is 10{12}; it has to be 1 to 10000",
@@ -41,7 +41,7 @@ TEXTS = {
     "digits": ({"scale": "9" * 5000}, "scale .* is not JSON"),
     "list": ({"config": "[]"}, "config: expected a table|config: "),
     "nameless": ({"model": None}, "model: missing"),
-    "sizeless": ({"config": None}, "no config"),
+    "sizeless": ({"config": None}, "lack config"),
     "scale": ({"scale": "-8"}, "weights for scale -8, not 8"),
 }
 HEADERS = {
@@ -101,9 +101,9 @@ def weights(tmp_path_factory):
         ("bicubic,srflow", 3, r"no srflow weights are packaged for scale 3 \(packaged: .*8\)"),
         ("rrdb:{rrdb}", 3, r"rrdb-mini-x8\.safetensors: weights for scale 8, not 3; use --scale 8"),
         ("srflow:{srflow}", 4, r"srflow-mini-x8\.safetensors: weights for scale 8, not 4; use --scale 8"),
-        ("srflow:{rrdb}", 8, r"weights of the model rrdb, not of srflow; choose a srflow file"),
-        ("rrdb:{esrgan}", 8, r"weights of the model esrgan, not of rrdb; choose a rrdb file"),
-        ("esrgan:{srflow}", 8, r"weights of the model srflow, not of esrgan; choose a esrgan file"),
+        ("srflow:{rrdb}", 8, r"weights of rrdb, not of srflow; choose weights of srflow"),
+        ("rrdb:{esrgan}", 8, r"weights of esrgan, not of rrdb; choose weights of rrdb"),
+        ("esrgan:{srflow}", 8, r"weights of srflow, not of esrgan; choose weights of esrgan"),
         ("srflow:{folder}/half.safetensors", 8, r"half\.safetensors: damaged, or not a safetensors .*; replace it"),
         ("rrdb:{folder}/header.safetensors", 8, r"header\.safetensors: damaged, or not a safetensors .*; replace it"),
         ("rrdb:{folder}/lacking.safetensors", 8, r"1 tensor does not fit the network: missing conv_last\.bias"),

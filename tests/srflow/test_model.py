@@ -203,7 +203,7 @@ def lacking(path, name):
     ("make", "error", "fault"),
     [
         (lambda p: write(p, small_flow(8)), WeightsError, r"weights for scale 8, not 4; use --scale 8"),
-        (lambda p: write(p, small_flow(), model="rrdb"), WeightsError, r"weights of the model rrdb, not of srflow"),
+        (lambda p: write(p, small_flow(), model="rrdb"), WeightsError, r"weights of rrdb, not of srflow"),
         (
             lambda p: write(p, small_flow(), config=json.dumps(asdict(replace(CONFIG, width=4)))),
             WeightsError,

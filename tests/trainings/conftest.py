@@ -18,7 +18,7 @@ import srflow.training.second_stage
 import srflow.training.train
 from srbench.images.io import write_png
 from srbench.metrics.loading import load_metric
-from srbench.training.folder import Journal, TrainingFolder, resumed
+from srbench.training.folder import TrainingFolder, TrainingLog, resumed
 from srbench.training.request import TrainingRequest
 
 FIRST = {"esrgan": "start", "srflow": "start", "srflow-perceptual": "first-stage"}
@@ -88,7 +88,7 @@ class Trainings:
         return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
 
     def losses(self, out, name=None):
-        rows = Journal(self.path / out / "train.csv").read()
+        rows = TrainingLog(self.path / out / "train.csv").read()
         return rows if name is None else [row[name] for row in rows]
 
     def wait_for_steps(self, out, steps):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from srbench.models.loading import load_model
-from srbench.training.folder import Journal
+from srbench.training.folder import TrainingLog
 from srbench.weights.files import load_weights, save_weights
 
 
@@ -21,7 +21,7 @@ def test_an_exported_training_is_a_model_that_says_what_it_is(trainings, srbench
     assert all(torch.equal(tensors[name], value) for name, value in own.items())
     assert {name: facts[name] for name in known} == known | {"licence": "CC0-1.0"}
     assert facts["temperature"] == "0.7"
-    rows = Journal(run / "validation.csv").read()
+    rows = TrainingLog(run / "validation.csv").read()
     validation = json.loads(facts["validation"])
     assert validation == {"last": rows[-1], "best": max(rows, key=lambda row: row["psnr"])}
     assert facts["step"] == "20"
@@ -60,8 +60,8 @@ def test_the_best_weights(trainings, srbench, monkeypatch, tmp_path):
     ("arguments", "fault"),
     [
         (("--out", "weights.pt"), "has to end in .safetensors"),
-        (("--out", "{run}/best.safetensors"), "is the training's own file"),
-        (("--out", "{run}/weights.safetensors"), "is the training's own file"),
+        (("--out", "{run}/best.safetensors"), "is a file of the training itself"),
+        (("--out", "{run}/weights.safetensors"), "is a file of the training itself"),
     ],
 )
 def test_files_that_are_refused(trainings, srbench, arguments, fault):
@@ -86,7 +86,7 @@ def test_what_a_file_lacks_is_named(trainings, srbench, tmp_path):
 
 
 def test_folders_that_are_refused(srbench, tmp_path):
-    assert "not the folder of a training" in srbench("export", tmp_path).stderr
+    assert "not a training folder" in srbench("export", tmp_path).stderr
     (tmp_path / "training.json").write_text('{"facts": {"model": "rrdb"}, "request": {}}')
     found = srbench("export", tmp_path)
     assert found.exit_code == 1

@@ -9,7 +9,7 @@ from baselines.zoo import load_rrdb
 from srbench.files.config import ConfigError
 from srbench.files.hashes import sha256_file
 from srbench.training import TrainingError
-from srbench.training.folder import Journal, resumed
+from srbench.training.folder import TrainingLog, resumed
 from srbench.weights.files import WeightsError, load_weights
 from srflow.zoo import load_srflow, load_srflow_perceptual
 
@@ -28,7 +28,7 @@ def test_what_a_training_leaves(trainings):
     out = trainings.path / "start"
     files = "preset.toml training.json train.csv validation.csv checkpoint.pt loss.svg validation.png training.lock"
     assert {path.name for path in out.iterdir()} == {*files.split(), "best.safetensors", "weights.safetensors"}
-    rows = Journal(out / "validation.csv").read()
+    rows = TrainingLog(out / "validation.csv").read()
     assert [row["step"] for row in rows] == [10, 20, 30, 40, 50, 60]
     best = max(rows, key=lambda row: row["psnr"])
     assert rows[-1]["psnr"] > rows[0]["psnr"]
@@ -67,14 +67,14 @@ def test_the_second_stage_brings_samples_nearer(trainings):
     model = load_srflow_perceptual(4, path)
     lr = torch.rand(3, 5, 6)
     assert model.sample(lr, 2, temperature=0.8, generator=torch.Generator().manual_seed(0)).isfinite().all()
-    with pytest.raises(WeightsError, match="weights of the model srflow-perceptual, not of srflow"):
+    with pytest.raises(WeightsError, match="weights of srflow-perceptual, not of srflow"):
         load_srflow(4, path)
     on = trainings.train("srflow-perceptual", "second-on", "training.steps=2", start=path)
     assert load_weights(on)[1]["start"] == sha256_file(path)
 
 
 def test_the_second_stage_starts_from_weights_of_its_size(trainings):
-    with pytest.raises(WeightsError, match="weights of the model rrdb, not of srflow or srflow-perceptual"):
+    with pytest.raises(WeightsError, match="weights of rrdb, not of srflow or srflow-perceptual"):
         trainings.train("srflow-perceptual", "no", start=trainings.path / "start" / "weights.safetensors")
     with pytest.raises(TrainingError, match=r"width=6.*width=8.*--start"):
         trainings.train("srflow-perceptual", "no", "network.width=6")
@@ -113,7 +113,7 @@ def test_an_encoder_of_another_size_is_refused(trainings):
 
 
 def test_without_weights_of_its_size_the_encoder_learns_from_the_start(trainings):
-    with pytest.warns(UserWarning, match=r"starts from random numbers.*--start"):
+    with pytest.warns(UserWarning, match=r"starts from random weights.*--start"):
         path = trainings.train("srflow", "random", "training.steps=2", start=None)
     [first] = [p for p in json.loads((path.parent / "training.json").read_text())["facts"].items() if p[0] == "start"]
     assert first == ("start", "")

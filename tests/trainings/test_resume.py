@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from srbench.training import TrainingError, loop
-from srbench.training.folder import Journal, TrainingFolder
+from srbench.training.folder import TrainingFolder, TrainingLog
 
 FILES = ("train.csv", "validation.csv", "weights.safetensors", "best.safetensors")
 
@@ -144,6 +144,6 @@ def test_another_validation_is_another_training(trainings):
 
 
 def test_a_metric_that_is_there_no_more(tmp_path):
-    Journal(tmp_path / "v.csv").append(1, {"psnr": 20.0, "mine": 1.0})
-    Journal(tmp_path / "v.csv").append(2, {"psnr": 21.0})
-    assert math.isnan(Journal(tmp_path / "v.csv").read()[1]["mine"])
+    TrainingLog(tmp_path / "v.csv").append(1, {"psnr": 20.0, "mine": 1.0})
+    TrainingLog(tmp_path / "v.csv").append(2, {"psnr": 21.0})
+    assert math.isnan(TrainingLog(tmp_path / "v.csv").read()[1]["mine"])

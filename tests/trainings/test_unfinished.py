@@ -85,7 +85,7 @@ def test_without_a_usable_checkpoint_it_says_what_to_do(trainings, until, tmp_pa
     (tmp_path / "checkpoint.pt").write_bytes(content[: len(content) // 2])
     with pytest.raises(WeightsError, match=r"checkpoint\.pt: damaged, or not a checkpoint of this training"):
         load_model(f"rrdb:{tmp_path}", 4, "cpu")
-    with pytest.raises(WeightsError, match="weights of the model rrdb, not of srflow"):
+    with pytest.raises(WeightsError, match="weights of rrdb, not of srflow"):
         load_model(f"srflow:{folder}", 4, "cpu")
 
 

@@ -141,7 +141,7 @@ def _pair(
     ending = ""
     if isinstance(outputs, ResultFolder):
         outputs.ending = ending = ending_of(outputs.stems, hr_images, scale)
-        others = outputs.others(hr_images)
+        others = outputs.unpaired(hr_images)
     else:
         others = [name for name in outputs if name not in hr_images]
     missing = [name for name in hr_images if name not in outputs]

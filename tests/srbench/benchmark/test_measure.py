@@ -142,7 +142,7 @@ def test_names_that_files_cannot_tell(folders):
     with pytest.raises(SRBenchError, match="folders of samples are paired by the names of HR or LR images"):
         measure_folder(Path("samples"))
     write_png(Path("sr/a_sample0.png"), read_uint8(Path("sr/a.png")))
-    with pytest.raises(SRBenchError, match=r"a\.png and a_sample0\.png are both results of a"):
+    with pytest.raises(SRBenchError, match=r"a has both a single result, a\.png, and a sample, a_sample0\.png"):
         measure_folder(folders[0])
 
 

@@ -62,6 +62,6 @@ def test_weights(command, tmp_path, monkeypatch):
     assert "did you mean esrgan-x4" in one_line(command("weights", "fetch", "esrgan-x5"))
     assert "instead of 65fece06" in one_line(command("weights", "add", "esrgan-x4", saved(tmp_path / "a.pth")))
     options = ("--models", "esrgan:esrgan-x4", "--scale", "4")
-    assert "esrgan-x4: not fetched yet; run srbench weights fetch esrgan-x4" in one_line(command("run", *options))
+    assert "esrgan-x4: not downloaded yet; run srbench weights fetch esrgan-x4" in one_line(command("run", *options))
     (tmp_path / "srbench" / "weights" / "esrgan-x4.safetensors").write_bytes(b"")
     assert re.search("^esrgan-x4 +here ", command("list", "weights").out, re.MULTILINE)

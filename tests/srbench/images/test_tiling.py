@@ -97,5 +97,5 @@ def test_the_harness_hands_the_tile_to_a_model_that_draws():
 
 
 def test_a_model_that_cannot_share_its_latent_is_refused():
-    with pytest.raises(ModelError, match="Draws cannot sample in tiles; leave --tile out"):
+    with pytest.raises(ModelError, match="Draws cannot sample in tiles; omit --tile"):
         upscale(Draws(), "a", pair().lr, Draw(1.0, 2, 7, 16), "cpu")

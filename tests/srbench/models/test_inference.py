@@ -5,7 +5,7 @@ import torch
 
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.models import ModelError
-from srbench.models.inference import Draw, choose_device, upscale, upscale_one_by_one
+from srbench.models.inference import Draw, choose_device, iterate_samples, upscale
 from srbench.models.loading import load_model
 
 PAIR = ImagePair("a", torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0)), torch.zeros(3, 20, 28))
@@ -106,11 +106,11 @@ def test_numbers_that_are_not_finite(output):
         (lambda lr: 255 * up(lr), r"a: the result has levels of 0 to 255; images are in \[0, 1\]: divide it by 255$"),
         (
             lambda lr: up(lr) + torch.zeros(1, device="meta"),
-            r"make its tensors on the device of LR \(register_buffer, or",
+            r"create its tensors on the device of LR \(register_buffer, or",
         ),
         (
             lambda lr: up(lr.reshape(1, 3, 8, -1, 7)),
-            "if LR of 7x5 is not accepted, pad LR inside the model and crop the",
+            "if it cannot take LR of 7x5, pad LR inside the model and crop the",
         ),
         (lambda lr: up(lr)[0], r"the result has shape \(3, 20, 28\); it must be \(n, 3, 20, 28\), 4 times LR"),
         (lambda lr: {"sr": up(lr)}, r"the result is dict; it must be a tensor \(n, 3, H, W\)"),
@@ -141,7 +141,7 @@ def test_samples_with_levels_of_0_to_255_are_refused():
     with pytest.raises(ModelError, match=fault):
         upscale(Sampler(), "a", PAIR.lr, DRAW, "cpu")
     with pytest.raises(ModelError, match=fault):
-        next(upscale_one_by_one(Sampler(), "a", PAIR.lr, DRAW, "cpu", lambda share: None))
+        next(iterate_samples(Sampler(), "a", PAIR.lr, DRAW, "cpu", lambda share: None))
 
 
 def test_a_model_that_calls_sys_exit_has_failed_and_ctrl_c_passes():

@@ -128,7 +128,7 @@ def test_fetch_and_use(server, table, checkpoint, capsys):
     digest = hashlib.sha256(checkpoint).hexdigest()
     server.files["/net.pth"] = checkpoint
     table(f"{server.address}/net.pth")
-    with pytest.raises(WeightsError, match="rrdb-tiny: not fetched yet; run srbench weights fetch rrdb-tiny"):
+    with pytest.raises(WeightsError, match="rrdb-tiny: not downloaded yet; run srbench weights fetch rrdb-tiny"):
         load_model("rrdb:rrdb-tiny", 4, "cpu")
     path = fetch("rrdb-tiny")
     assert path == cached_path("rrdb-tiny")
@@ -168,7 +168,7 @@ def test_all_that_was_tried_in_one_line(server, table):
         "/page answered with a web page, not a file; ",
         "/closed failed (",
         "ftp://127.0.0.1/x is not a URL",
-        "if you have it: srbench weights add rrdb-tiny FILE",
+        "if you have the file: srbench weights add rrdb-tiny FILE",
     ):
         assert part in text
     table()
@@ -236,7 +236,7 @@ def test_an_archive_without_the_member_or_damaged(table, checkpoint, tmp_path):
     table()
     path = tmp_path / "models.zip"
     path.write_bytes(archive(other=checkpoint))
-    with pytest.raises(WeightsError, match=r"models\.zip gave .*not a checkpoint"):
+    with pytest.raises(WeightsError, match=r"models\.zip could not be converted: .*not a checkpoint"):
         add("rrdb-tiny", str(path))
     packed = bytearray(archive(**{FILE: checkpoint}))
     packed[200:300] = bytes(100)
@@ -260,7 +260,9 @@ def test_add_a_file_or_an_address(server, table, checkpoint, tmp_path):
     add("rrdb-tiny", f"{server.address}/models.zip")
     assert cached_path("rrdb-tiny").read_bytes() == first
     path.write_bytes(checkpoint[:-50])
-    with pytest.raises(WeightsError, match=r"mine\.pth gave .*truncated, or not a checkpoint") as caught:
+    with pytest.raises(
+        WeightsError, match=r"mine\.pth could not be converted: .*truncated, or not a checkpoint"
+    ) as caught:
         add("rrdb-tiny", str(path))
     assert "\n" not in str(caught.value)
     assert cached_path("rrdb-tiny").read_bytes() == first, "what was there stays"

@@ -182,8 +182,8 @@ REFUSED = {
     "a wrong width": (
         lambda made: made("EDSR", 2, features=16).state_dict(),
         r"mynet\.pth: 7 tensors do not fit the network: head\.0\.weight has shape \(16, 3, 3, 3\) instead of "
-        r"\(8, 3, 3, 3\), .* and 4 more; if it was trained with other arguments, add a function that returns it, "
-        r"def make\(\): return EDSR\(\.\.\.\), and name that",
+        r"\(8, 3, 3, 3\), .* and 4 more; if the network was trained with other arguments, add a function that returns it, "
+        r"def make\(\): return EDSR\(\.\.\.\), and name the function",
     ),
     "a missing layer": (
         lambda made: without(made("EDSR", 2).state_dict(), "tail.0.weight", "tail.0.bias"),
@@ -200,12 +200,12 @@ REFUSED = {
     ),
     "a class": (
         lambda made: {"state_dict": made("EDSR", 2).state_dict(), "hyper_parameters": Options()},
-        r"wants to run code \(\S*\.Options\), but only tensors are loaded; .*torch\.save\(network\.state_dict\(\), FILE",
+        r"would run code \(\S*\.Options\) when loaded, and only tensors are accepted; .*torch\.save\(network\.state_dict\(\), FILE",
     ),
-    "a whole network": (lambda made: nn.Conv2d(3, 3, 1), r"wants to run code \(torch\.nn\.modules\.conv\.Conv2d\), "),
+    "a whole network": (lambda made: nn.Conv2d(3, 3, 1), r"would run code \(torch\.nn\.modules\.conv\.Conv2d\) when"),
     "another place": (
         lambda made: {"epoch": 3, "net_g": made("EDSR", 2).state_dict()},
-        r"contains no named tensors, but epoch, net_g; save those of the network alone: torch\.save\(",
+        r"contains no named tensors, but epoch, net_g; save only the network's tensors: torch\.save\(",
     ),
 }
 """Checkpoints that do not fit, and the line for each."""
@@ -233,7 +233,10 @@ def test_code_that_loads_its_weights_gets_the_path(net, made, tmp_path):
     [
         ("{net}:EDSR:", r"no weights file after the colon; write \S+net\.py:EDSR or \S+net\.py:EDSR:FILE"),
         ("{net}:EDSR:absent.pth", r"absent\.pth: no such weights file; check the path in"),
-        ("{net}:Nearest:{net}", r"the model Nearest takes no weights file; leave it out, make it a torch\.nn\.Module"),
+        (
+            "{net}:Nearest:{net}",
+            r"the model Nearest takes no weights file; omit the file, make the model a torch\.nn\.Module",
+        ),
         ("{net}:EDSRR:{net}", r"unknown class or function 'EDSRR'; did you mean EDSR\?"),
         ("{net}", r"net\.py defines .*; name one of them, as in (\S+):\w+, or with its checkpoint, \1:\w+:FILE\.pth"),
         ("{net}:EDSR:{net}", r"net\.py: truncated, or not a checkpoint"),

@@ -82,8 +82,8 @@ def test_samples_in_folders(tmp_path, place):
     for level, name in enumerate(names):
         assert results.read(name)[:, 0, 0, 0].mul(255).round().tolist() == [100 * level + 2, 100 * level + 10]
         assert name in results
-    assert results.others(names) == []
-    assert len(results.others(names[:1])) == 2
+    assert results.unpaired(names) == []
+    assert len(results.unpaired(names[:1])) == 2
     with pytest.raises(SRBenchError, match=r"no result named c; add c\.png"):
         results.read("c")
 
@@ -100,9 +100,9 @@ def test_folders_of_one_sample_each_and_beside_images(tmp_path):
 def test_one_alone_and_one_of_several_are_a_duplicate(tmp_path):
     write_png(tmp_path / "a.png", flat(1))
     write_png(tmp_path / "a_sample0.png", flat(2))
-    with pytest.raises(SRBenchError, match=r"a\.png and a_sample0\.png are both results of a"):
-        ResultFolder(tmp_path, 4).others(["a"])
-    assert ResultFolder(tmp_path, 4).others(["a", "a_sample0"]) == [], "each its own"
+    with pytest.raises(SRBenchError, match=r"a has both a single result, a\.png, and a sample, a_sample0\.png"):
+        ResultFolder(tmp_path, 4).unpaired(["a"])
+    assert ResultFolder(tmp_path, 4).unpaired(["a", "a_sample0"]) == [], "each its own"
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def measured(command, tmp_path):
         (
             lambda folder: write_png(folder / "b_sample0.png", flat(0, 16)),
             1,
-            "b.png and b_sample0.png are both results",
+            "b has both a single result, b.png, and a sample, b_sample0.png",
         ),
         (lambda folder: write_png(folder / "b.png", flat(0, 12)), 1, "mine: b: "),
     ],

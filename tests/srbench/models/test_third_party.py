@@ -168,19 +168,19 @@ def _infinite(path: Path) -> None:
         (lambda path: path.write_bytes(b"no weights"), "damaged, or not a weights file"),
         (
             saved({"some.weight": torch.zeros(3)}),
-            r"spandrel recognises no architecture in it; name the code of the network too, net\.py:Net:\S+net\.pth",
+            r"spandrel does not recognise its architecture; also name the network's code, net\.py:Net:\S+net\.pth",
         ),
         (
             saved({"epoch": 3, "model": CONVOLUTION.state_dict()}),
-            r"no architecture in it; name the code .* or save it by torch\.jit\.script",
+            r"not recognise its architecture; also name .* or save the network by torch\.jit\.script",
         ),
         (
             saved(CONVOLUTION),
-            "holds torch.nn.modules.conv.Conv2d, which is not opened because that would run its code; save the state",
+            "contains torch.nn.modules.conv.Conv2d, and loading that would run its code; save only the state",
         ),
         (
             saved({"options": argparse.Namespace(), "model": CONVOLUTION.state_dict()}),
-            "holds argparse.Namespace, .* save the state_dict alone and name the code",
+            "contains argparse.Namespace, .* save only the state_dict and also name the network's code",
         ),
         (lambda path: compact(path, 4, channels=1), "a network of 1 to 1 channels; only RGB"),
         (_infinite, "body.0.bias has values that are not finite"),

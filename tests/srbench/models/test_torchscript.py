@@ -103,8 +103,8 @@ def test_a_run_by_workers_with_costs_proves_itself(tmp_path, photos):
     [
         (Stating(2), "states scale 3, but its output is 2 times LR; correct it"),
         (Random(2), r"returns different outputs for the same image; call eval\(\) before saving it"),
-        (Pair(), r"returns tuple; it has to return one tensor \(n, 3, H, W\)"),
-        (Fixed(), r"does not run on LR of 64x64 \(.*\); export it for RGB images"),
+        (Pair(), r"returns tuple; it has to return a single tensor \(n, 3, H, W\)"),
+        (Fixed(), r"fails on LR of 64x64 \(.*\); export it for RGB images"),
         (nn.Conv2d(3, 1, 1), r"turns \(1, 3, 64, 64\) into \(1, 1, 64, 64\); it has to upscale"),
     ],
 )

@@ -118,7 +118,9 @@ def test_two_files_that_import_modules_of_one_name(tmp_path, new_process):
         write(tmp_path / folder, {"my.py": model("import srtest_blocks"), "srtest_blocks.py": f"GAIN = {gain}\n"})
     new_process()
     load_model(f"{tmp_path}/old/my.py:Model", 2, "cpu")
-    with pytest.raises(PluginError, match=r"imports srtest_blocks, but that is .*old.* in this command; rename"):
+    with pytest.raises(
+        PluginError, match=r"imports srtest_blocks, but this command has already loaded .*old.* by that name; rename"
+    ):
         load_model(f"{tmp_path}/new/my.py:Model", 2, "cpu")
 
 

@@ -108,9 +108,9 @@ def test_a_training_is_a_model(plugins, tmp_path):
 @pytest.mark.parametrize(
     ("spec", "fault"),
     [
-        ("esrgan@1.5", "1.5 is not a share of the weights; write one from 0 to 1"),
-        ("esrgan@half", "half is not a share"),
-        ("mine@0.5", "mine cannot be interpolated; leave @0.5 out"),
+        ("esrgan@1.5", "the strength is 1.5; it has to be a number from 0 to 1"),
+        ("esrgan@half", "the strength is half"),
+        ("mine@0.5", "mine cannot be interpolated; omit @0.5"),
         ("esrgam@0.5", "did you mean esrgan"),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_folder_of_results(tmp_path):
     assert (loaded.label, loaded.model.scale, loaded.weights) == ("theirs", 4, None)
     with pytest.raises(PluginError, match="a folder of results needs a label"):
         load_model(str(tmp_path / "results"), 4, "cpu")
-    with pytest.raises(PluginError, match=r"a folder of results takes no \+consistent; leave it out"):
+    with pytest.raises(PluginError, match=r"\+consistent does not apply to a folder of results; omit it"):
         load_model(f"x={tmp_path / 'results'}+consistent", 4, "cpu")
     with pytest.raises(PluginError, match="no such folder of results"):
         load_model(f"theirs={tmp_path / 'absent'}", 4, "cpu")
@@ -252,9 +252,12 @@ def test_a_network_without_a_scale_takes_that_of_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("Sampler", "has no attribute scale, which a model that samples needs: add scale = 4"),
-        ("Deep", r"needs the arguments depth, width; .* def make\(scale\): return Deep\(\.\.\.\), and name that"),
-        ("up", r"needs the arguments lr; .* def make\(scale\): return up, and name that"),
+        ("Sampler", "has no attribute scale, which a stochastic model needs: add scale = 4"),
+        (
+            "Deep",
+            r"needs the arguments depth, width; .* def make\(scale\): return Deep\(\.\.\.\), and name the function",
+        ),
+        ("up", r"needs the arguments lr; .* def make\(scale\): return up, and name the function"),
         ("Scales", r"has scale \(2, 4\), not 4; its attribute scale must be a whole number"),
     ],
 )

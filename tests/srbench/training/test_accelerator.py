@@ -27,7 +27,7 @@ def test_a_device_that_is_not_there_is_an_error(device, tmp_path):
         ("cuda", 2, "cuda"),
         ("cuda:1", 2, "device cuda:1 is a single GPU; with several processes, name cuda"),
         ("mps", 1, "device mps is not available here; use cuda"),
-        ("gpu", 1, "device 'gpu' is unknown; use cpu, cuda, mps, or one GPU such as cuda:1"),
+        ("gpu", 1, "device 'gpu' is unknown; use cpu, cuda, mps, or a single GPU such as cuda:1"),
     ],
 )
 def test_the_device_is_the_one_asked_for(device, processes, expected, tmp_path, monkeypatch):

@@ -54,5 +54,5 @@ def test_schedule_start_and_size(tmp_path):
 
 
 def test_no_validation_is_said(tmp_path):
-    assert "## Validation\n\nThere was none." in card(tmp_path, validation={})
+    assert "## Validation\n\nNo validation was done." in card(tmp_path, validation={})
     assert "| last |   60 | 24.12 |" in card(tmp_path)

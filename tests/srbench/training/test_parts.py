@@ -14,11 +14,11 @@ from srbench.training import TrainingError
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import LOWEST_RATE, TrainingConfig
 from srbench.training.curves import curves
-from srbench.training.folder import Journal, TrainingFolder
+from srbench.training.folder import TrainingFolder, TrainingLog
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
 from srbench.training.stopping import StopRequest
-from srbench.training.validation import LABEL, Best, Validation
+from srbench.training.validation import LABEL, BestValidation, Validation
 from srbench.training.view import View
 
 
@@ -62,20 +62,20 @@ def test_noise_belongs_to_the_patch():
 
 def test_a_journal_forgets_what_was_cut_off(tmp_path):
     path = tmp_path / "train.csv"
-    journal = Journal(path)
+    journal = TrainingLog(path)
     for step in range(4):
         journal.append(step, {"loss": step / 3, "gradient": 1e-9})
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
-    assert [row["step"] for row in Journal(path).read()] == [0, 1, 2]
-    again = Journal(path)
+    assert [row["step"] for row in TrainingLog(path).read()] == [0, 1, 2]
+    again = TrainingLog(path)
     again.cut(2)
     for step in (2, 3):
         again.append(step, {"gradient": 1e-9, "loss": step / 3})
     assert path.read_bytes() == whole
-    assert Journal(path).read()[3] == {"step": 3, "loss": 1.0, "gradient": 1e-9}
+    assert TrainingLog(path).read()[3] == {"step": 3, "loss": 1.0, "gradient": 1e-9}
     path.write_text("step,lo")
-    Journal(path).cut(9)
+    TrainingLog(path).cut(9)
     assert not path.exists()
 
 
@@ -119,12 +119,14 @@ class Named:
 @pytest.mark.parametrize(("direction", "expected"), [(1, [True, False, False, True]), (-1, [True, True, False, False])])
 def test_the_best_is_by_the_direction_of_the_metric(direction, expected):
     """2, then 1, NaN, 3. A NaN never is the best, not even at first."""
-    metric, best = Named("m", direction, ()), Best()
-    assert not best.see(0, {"m": math.nan}, metric)
-    assert [best.see(step, {"m": value}, metric) for step, value in enumerate((2.0, 1.0, math.nan, 3.0), 1)] == expected
-    again = Best()
+    metric, best = Named("m", direction, ()), BestValidation()
+    assert not best.record(0, {"m": math.nan}, metric)
+    assert [
+        best.record(step, {"m": value}, metric) for step, value in enumerate((2.0, 1.0, math.nan, 3.0), 1)
+    ] == expected
+    again = BestValidation()
     again.load_state_dict(best.state_dict())
-    assert again.state_dict() == best.state_dict() != Best().state_dict()
+    assert again.state_dict() == best.state_dict() != BestValidation().state_dict()
 
 
 def test_validation_means_over_the_images():
@@ -184,7 +186,7 @@ BATCH = Batch(torch.ones(2, 3, 2, 2), torch.ones(2, 3, 4, 4), step=41, first=0, 
         ("second.weight", math.nan, "the weights second.weight are not finite"),
         ("first.weight", 3e38, "numbers that are not finite, first in second"),
         ("second.weight", 2e19, "numbers that are not finite, first in the network;"),
-        ("first.bias", 1e12, "the network loss is .*, the largest gradient that of second.weight"),
+        ("first.bias", 1e12, "the network loss is .*, and second.weight has the largest gradient"),
     ],
 )
 def test_a_breakdown_names_the_layer_and_the_step(layer, value, said):
@@ -193,13 +195,13 @@ def test_a_breakdown_names_the_layer_and_the_step(layer, value, said):
     if layer == "first.weight":
         torch.nn.init.constant_(network.second.weight, 100.0)
     error = breakdown(learner(network), BATCH, 40)
-    assert str(error).startswith(f"{PATIENCE} steps in a row broke down, the last one step 41: ")
+    assert str(error).startswith(f"{PATIENCE} steps in a row broke down, up to step 41: ")
     with pytest.raises(TrainingError, match=f"{said}.*checkpoint of step 40 is kept.*training.learning_rate"):
         raise error
 
 
 def test_a_breakdown_before_any_checkpoint_claims_none():
-    with pytest.raises(TrainingError, match="no checkpoint was due before"):
+    with pytest.raises(TrainingError, match="no checkpoint had been saved"):
         raise breakdown(learner(Line()), BATCH, 0)
 
 
@@ -236,10 +238,10 @@ def test_the_view_shows_the_latest_values_and_that_the_training_will_stop(capsys
 
 
 def test_curves_of_a_training(tmp_path):
-    journal = Journal(tmp_path / "train.csv")
+    journal = TrainingLog(tmp_path / "train.csv")
     for step in range(1000):
         journal.append(step, {name: math.nan if step == 3 else 1 / (1 + step) for name in ("l1", "discriminator")})
-    metrics = Journal(tmp_path / "validation.csv")
+    metrics = TrainingLog(tmp_path / "validation.csv")
     metrics.append(500, {"psnr": 20.0, "lpips": math.nan})
     drawn = []
     for _ in range(2):

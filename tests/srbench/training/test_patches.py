@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_no_half_store(folder, cache, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(image_store, "read_uint8", full)
-    with pytest.raises(TrainingError, match=r"cannot be kept there \(No space left on device\); .* XDG_CACHE_HOME"):
+    with pytest.raises(TrainingError, match=r"cannot be cached there \(No space left on device\); .* XDG_CACHE_HOME"):
         decoded([folder])
     assert not [path for path in cache.glob("*/*") if path.is_dir()]
 

@@ -63,7 +63,7 @@ def test_a_long_list_is_cut_and_counted(tmp_path):
 @pytest.mark.parametrize(
     ("config", "fault"),
     [
-        (None, "its metadata has no config that says how large the network is"),
+        (None, "its metadata lack config, the size of the network"),
         ("not JSON", "config in its metadata is not JSON"),
         ("[1, 2]", "invalid metadata: config: expected a table"),
         ("{}", "config: scale: missing; features: missing"),
