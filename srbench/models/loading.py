@@ -157,7 +157,7 @@ def _with_scale(model: Any, name: str, scale: int) -> Any:  # noqa: ANN401 - a p
 
 
 def _arguments(plugin: Plugin, spec: ModelSpec, weights: Path | None, scale: int) -> dict[str, Any]:
-    """Arguments for the class or function that creates a model. Raises PluginError if they do not fit its parameters."""
+    """Arguments for the class or function that creates a model. Raises PluginError if its parameters differ."""
     arguments: dict[str, Any] = {"scale": scale} if plugin.takes("scale") else {}
     if weights is not None and plugin.takes("weights"):
         arguments["weights"] = weights

@@ -1,4 +1,4 @@
-"""Detection of broken steps, whose loss explodes or whose loss or gradient is not finite; ten in a row end a training."""
+"""Detection of broken steps: an exploding loss, or a non-finite loss or gradient. Ten in a row end a training."""
 
 from __future__ import annotations
 

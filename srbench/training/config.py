@@ -23,8 +23,8 @@ class TrainingConfig:
     batch: int
     """Patches per step, over all processes."""
     accumulate: int
-    """Gradient accumulation: number of parts into which a process splits its share of a step to save memory. This leaves
-    the gradient unchanged if the loss is a mean over patches; ESRGAN and SRFlow's second stage instead compute
+    """Gradient accumulation: number of parts into which a process splits its share of a step to save memory. This
+    leaves the gradient unchanged if the loss is a mean over patches; ESRGAN and SRFlow's second stage instead compute
     statistics of each part."""
     patch: int
     """Side of an HR patch in pixels, a multiple of the scale."""

@@ -88,9 +88,9 @@ def decoded(folders: Sequence[Path]) -> ImageStore:
 def downscaled(store: ImageStore, scale: int) -> ImageStore:
     """Crop the images to a multiple of the scale and downscale them whole, as public LR sets are made.
 
-    The result is cached beside the store, at 1/scale^2 of its size: downscaling every patch with a margin for the kernel
-    would take longer than the rest of the loading. Images smaller than the scale are left out. Raises TrainingError if
-    no image remains.
+    The result is cached beside the store, at 1/scale^2 of its size: downscaling every patch with a margin for the
+    kernel would take longer than the rest of the loading. Images smaller than the scale are left out. Raises
+    TrainingError if no image remains.
     """
     numbers = {name: number for number, name in enumerate(store.names)}
 

@@ -250,7 +250,7 @@ class Training:
             write_whole(self._folder.path / "loss.svg", image)
 
     def _agreed(self, stop: int, late: bool) -> tuple[int, bool]:
-        """Agree among processes on the signal to stop at (0: none), and on whether the main process wants a checkpoint."""
+        """Agree among processes on the stop signal (0: none) and on whether the main process wants a checkpoint."""
         if self._accelerator.num_processes == 1:
             return stop, late
         own = torch.tensor([stop == signal.SIGINT, stop == signal.SIGTERM, late], dtype=torch.float32)

@@ -36,5 +36,5 @@ def stop_requests() -> Iterator[StopRequest]:
     try:
         yield request
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        for remaining, handler in handlers.items():
+            signal.signal(remaining, handler)

@@ -184,8 +184,8 @@ BATCH = Batch(torch.ones(2, 3, 2, 2), torch.ones(2, 3, 4, 4), step=41, first=0, 
     ("layer", "value", "said"),
     [
         ("second.weight", math.nan, "the weights second.weight are not finite"),
-        ("first.weight", 3e38, "numbers that are not finite, first in second"),
-        ("second.weight", 2e19, "numbers that are not finite, first in the network;"),
+        ("first.weight", 3e38, "non-finite values, first in second"),
+        ("second.weight", 2e19, "non-finite values, first in the network;"),
         ("first.bias", 1e12, "the network loss is .*, and second.weight has the largest gradient"),
     ],
 )
