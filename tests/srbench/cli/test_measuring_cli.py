@@ -239,12 +239,7 @@ def test_measure_of_equal_images(command, folders):
     assert "mean of 1 of 2" in command("measure", *folders, "--metrics", "psnr").out
 
 
-def test_measure_without_lr(command, folders):
-    """Metrics that need LR are left out."""
-    found = command("measure", *folders, "--format", "json")
-    assert "lr_psnr" not in json.loads(found.out)["signatures"]
-
-
+@pytest.mark.slow
 def test_measure_in_two_processes(command, folders):
     found = [command("measure", *folders, "--lr", "lr", "--format", "json", "--workers", count) for count in "12"]
     assert found[0].out == found[1].out

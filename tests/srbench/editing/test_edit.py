@@ -71,6 +71,7 @@ def test_style_fits_like_a_sample_and_stays_in_its_box(editor, chameleon):
     assert before < after < rough
 
 
+@pytest.mark.slow
 def test_content_transfer_lowers_seams_and_raises_lr_psnr(command, chameleon, tmp_path):
     books = packaged_photos(8).read("books").hr[:, :160, :163]
     write_png(tmp_path / "books.png", quantize_round(books))
@@ -96,6 +97,7 @@ def test_content_transfer_lowers_seams_and_raises_lr_psnr(command, chameleon, tm
     assert Path("out/chameleon_content.png").read_bytes() == outputs[0]
 
 
+@pytest.mark.slow
 def test_restoring_takes_noise_out(command, chameleon, editor, tmp_path):
     hr = pair_of_hr(chameleon, 8).hr
     noise = torch.randn(hr.shape, generator=torch.Generator().manual_seed(0))
@@ -138,6 +140,7 @@ def test_figures_have_a_row_that_is_zoomed(tmp_path):
     assert {TARGET, (255, 45, 45)} <= colours
 
 
+@pytest.mark.slow
 def test_temperatures_from_one_seed_are_those_of_upscale(command, chameleon):
     found = edit(command, "temperature", chameleon, temperature="0,0.8", seed=7)
     assert found.code == 0, found.err
@@ -152,6 +155,7 @@ def test_temperatures_from_one_seed_are_those_of_upscale(command, chameleon):
     assert Path("again/chameleon_t0.png").read_bytes() == Path("out/chameleon_t0.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_samples_differ_less_in_flat_areas_than_at_edges(editor):
     """Over packaged photographs: the deviation of five samples, where HR is flattest and where it is steepest."""
     ratios = []

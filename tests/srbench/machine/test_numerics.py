@@ -55,9 +55,7 @@ def set_values(tensor, value):
     ("parameter", "value", "names", "layer"),
     [
         ("flow.levels.1.transitions.1.norm.log_scale", -100.0, INVERSE, "flow.levels.1.transitions.1;"),
-        ("flow.levels.1.transitions.1.norm.log_scale", 100.0, FORWARD, "flow.levels.1.transitions.1;"),
         ("flow.levels.2.steps.1.coupling.network.last.log_scale", 50.0, FORWARD + INVERSE, "steps.1.coupling"),
-        ("flow.levels.0.steps.2.injector.network.norm_first.log_scale", 100.0, FORWARD + INVERSE, "steps.2"),
         ("flow.levels.0.split.prior.bias", 300.0, INVERSE, "flow.levels.0.split;"),
         ("encoder.body.1.2.convs.3.weight", 3e38, FORWARD + INVERSE, "encoder.body.1.2"),
     ],
@@ -97,7 +95,7 @@ def test_a_singular_matrix(model):
         assert fault.startswith("flow.levels.1.steps.2.mixing holds a singular matrix")
 
 
-@pytest.mark.parametrize("least", [1e-3, 1e-6, 1e-12, 1e-30, 1e-37, 1e-44])
+@pytest.mark.parametrize("least", [1e-3, 1e-12, 1e-44])
 def test_a_nearly_singular_matrix(model, least):
     """Finite numbers, or an error that names it."""
     mix = model.flow.levels[2].steps[0].mixing
