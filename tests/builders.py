@@ -90,36 +90,17 @@ class Network(nn.Module):
 '''
 """A file with a network of one layer: 1344 parameters, 27 x 48 multiply-adds for every pixel of LR."""
 
+_DISTORTION, _PERCEPTION = {"group": "Distortion", "direction": 1}, {"group": "Perception", "direction": -1}
 _KNOWN: dict[str, dict[str, Any]] = {
-    "psnr": {
-        "title": "PSNR",
-        "direction": 1,
-        "unit": "dB",
-        "group": "Distortion",
-        "leads": True,
-        "protocol": "uint8 RGB",
-        "signature": "PSNR|RGB",
-    },
-    "ssim": {"title": "SSIM", "direction": 1, "digits": 3, "group": "Distortion"},
-    "lpips": {
-        "title": "LPIPS",
-        "direction": -1,
-        "digits": 3,
-        "group": "Perception",
-        "leads": True,
-        "protocol": "AlexNet",
-        "signature": "LPIPS|alex",
-    },
-    "niqe": {"title": "NIQE", "direction": -1, "group": "Perception"},
+    "psnr": _DISTORTION
+    | {"title": "PSNR", "unit": "dB", "leads": True, "protocol": "uint8 RGB", "signature": "PSNR|RGB"},
+    "ssim": _DISTORTION | {"title": "SSIM", "digits": 3},
+    "lpips": _PERCEPTION
+    | {"title": "LPIPS", "digits": 3, "leads": True, "protocol": "AlexNet", "signature": "LPIPS|alex"},
+    "niqe": _PERCEPTION | {"title": "NIQE"},
     "lr_psnr": {"title": "LR-PSNR", "direction": 1, "unit": "dB", "group": "Consistency", "leads": True},
-    "sigma": {
-        "title": "sigma",
-        "direction": 0,
-        "unit": "grey levels",
-        "group": "Diversity",
-        "protocol": "ddof 1",
-        "signature": "SIGMA|ddof1",
-    },
+    "sigma": {"title": "sigma", "direction": 0, "unit": "grey levels", "group": "Diversity", "protocol": "ddof 1"}
+    | {"signature": "SIGMA|ddof1"},
 }
 
 

@@ -133,11 +133,6 @@ def test_rrdb_starts_from_one_of_another_scale(trainings):
     assert metadata["start"] == sha256_file(begin)
 
 
-def test_rrdb_starts_from_none_of_another_size(trainings):
-    with pytest.raises(WeightsError, match=r"do not fit the network: .*conv_first\.weight has shape"):
-        trainings.train("rrdb", "wider", "network.features=6", start=trainings.path / "start" / "weights.safetensors")
-
-
 def test_weights_carry_the_curves_of_the_losses(trainings):
     _, facts = load_weights(trainings.path / "start" / "weights.safetensors")
     curves, values = json.loads(facts["losses"]), trainings.losses("start", "l1")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import tarfile
-import urllib.error
 import zipfile
 
 import pytest
@@ -25,7 +23,6 @@ from srbench.data.benchmark_sets.table import (
     pixels_digest,
     set_folder,
 )
-from srbench.data.toolkit_layouts import find_layout
 from srbench.images.io import write_png
 from srbench.reporting.published import read_tables
 from srbench.run_folder.manifest import read_manifest
@@ -212,12 +209,6 @@ def test_lr_alone_is_known_by_its_files(tiny, cache, tmp_path, command):
         open_set("tiny", 4)
 
 
-def test_where_pairs_belong(pairs, monkeypatch, cache):
-    monkeypatch.setenv("SRBENCH_OFFLINE", "1")
-    with pytest.raises(DataError, match=r"and put its 2 pairs into \S*/tiny, as test_HR and test_LR"):
-        open_dataset(RunSpec((), 2, "tiny"))
-
-
 def test_offline_is_one_line(command, monkeypatch, cache):
     monkeypatch.setenv("SRBENCH_OFFLINE", "1")
     done = command("run", "--models", "bicubic", "--scale", 4, "--data", "set5")
@@ -230,14 +221,6 @@ def test_offline_is_one_line(command, monkeypatch, cache):
     listed = command("list", "datasets").out
     assert all(name in listed for name in benchmark_sets())
     assert "noncommercial" in listed
-
-
-def test_without_a_network_that_is_all_that_is_said(command, monkeypatch, cache):
-    def unknown(*_, **__):
-        raise urllib.error.URLError(socket.gaierror(-2, "Name or service not known"))
-
-    monkeypatch.setattr("urllib.request.urlopen", unknown)
-    assert "srbench: no network, and set5 is not here; " in command("data", "fetch", "set5").err.splitlines()[-1]
 
 
 def test_a_folder_of_that_name_is_not_the_set(tiny, tmp_path):
@@ -315,12 +298,6 @@ def test_selfexsr_of_another_scale(laid_out):
     dataset = open_dataset(RunSpec((), 2, str(folder / "image_SRF_4")))
     assert list(dataset) == ["a", "b"], "results beside the pairs are none"
     assert dataset.lr_origin == MATLAB_BICUBIC
-
-
-def test_a_folder_with_images_of_its_own_is_plain(laid_out):
-    folder = laid_out("HR/{}.png", "")
-    write_png(folder / "c.png", flat(0))
-    assert find_layout(folder, 4) is None
 
 
 def test_a_set_in_a_folder_that_cannot_be_written_is_opened(tmp_path):

@@ -289,14 +289,3 @@ def test_a_changed_checkpoint_is_measured_again(asked, made, tmp_path):
         SRBenchError, match=r"mine stands for .*mynet.pth there, not for .*other.pth; give another label"
     ):
         run(replace(asked, models=(asked.models[0].replace("mynet", "other"),)))
-
-
-def test_upscale_and_a_bench_file(asked, command, tmp_path):
-    assert command("upscale", tmp_path / "photos", "--models", asked.models[0], "--scale", 2, "--out", "up").code == 0
-    assert sorted(path.name for path in (tmp_path / "up").iterdir()) == ["a.png", "b.png"]
-    write_png(tmp_path / "more" / "c.png", drawn(3))
-    (tmp_path / "bench.toml").write_text(
-        f'models = ["{asked.models[0]}"]\nscale = 2\ndata = ["photos", "more"]\nmetrics = ["psnr"]\nout = "m"\n'
-    )
-    done = command("run", "bench.toml", "--workers", 1)
-    assert done.code == 0, done.err

@@ -14,7 +14,7 @@ from srbench.models.inference import Draw, upscale
 from srbench.models.loading import load_model, ready_models
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins import PluginError, registry
-from srbench.plugins.registry import find_plugin, load_dataset, registered
+from srbench.plugins.registry import find_plugin, load_dataset
 from srbench.weights.files import WeightsError, save_weights
 
 PLUGIN = '''
@@ -52,12 +52,6 @@ def plugins(tmp_path, monkeypatch):
     ]
     monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in points if p.group == group])
     return tmp_path
-
-
-def test_what_srbench_brings_is_registered():
-    assert {"bicubic", "esrgan", "rrdb", "srflow"} <= set(registered("models"))
-    assert load_dataset("photos", 4).name == "photos"
-    assert callable(find_plugin("trainers", "srflow").factory)
 
 
 def test_a_broken_plugin_harms_no_other_model(plugins):

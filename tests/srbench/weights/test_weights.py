@@ -1,9 +1,6 @@
-import hashlib
-
 import pytest
 import torch
 
-from srbench.files.hashes import sha256_file
 from srbench.weights.files import WeightsError, load_weights, save_weights
 
 METADATA = {"model": "rrdb", "scale": "4", "config": "{}"}
@@ -28,10 +25,6 @@ def test_equal_weights_give_equal_bytes(path, tmp_path):
     tensors, metadata = load_weights(path)
     save_weights(tmp_path / "again", dict(reversed(tensors.items())), metadata)
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
-
-
-def test_sha256_is_that_of_the_bytes(path):
-    assert sha256_file(path) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
