@@ -31,7 +31,7 @@ def outside(tmp_path, monkeypatch):
     registered.cache_clear()
 
 
-def test_a_metric_from_outside_finds_every_place(outside, spec, photos, command, tmp_path):
+def test_a_metric_from_outside_finds_every_place(outside, spec, photos, command, tmp_path, with_plots):
     for name in "abc":
         (photos / f"{name}.png").write_bytes(encode_png(torch.full((3, 64, 64), 9, dtype=torch.uint8)))
     models = Path(spec.models[0].partition("=")[2].rpartition(":")[0])
