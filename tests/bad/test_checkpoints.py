@@ -72,7 +72,7 @@ def test_run(refused, folder, tmp_path, name, fault):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("shape", [(1, 6, 6), (3, 1, 8), (3, 7, 1)], ids=["grey", "one row", "one column"])
+@pytest.mark.parametrize("shape", [(1, 6, 6), (3, 1, 8)], ids=["grey", "one row"])
 def test_odd_images_are_measured(srbench, folder, tmp_path, shape):
     """A pair of random images; LR has (channels, height, width)."""
     channels, height, width = shape

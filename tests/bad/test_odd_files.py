@@ -31,7 +31,14 @@ def in_place_of(path, kind):
 
 
 @pytest.mark.parametrize(
-    ("file", "kind"), [*((file, kind) for file in OWN for kind in KINDS), ("report.md", "pipe"), ("other", "pipe")]
+    ("file", "kind"),
+    [
+        *((file, "pipe") for file in OWN),
+        ("rows.jsonl", "folder"),
+        ("rows.jsonl", "link"),
+        (".lock", "link"),
+        ("other", "pipe"),
+    ],
 )
 def test_in_a_run(refused, finished, tmp_path, file, kind):
     run = shutil.copytree(finished, tmp_path / "run")
@@ -42,7 +49,7 @@ def test_in_a_run(refused, finished, tmp_path, file, kind):
     assert [path.name for path in tmp_path.iterdir()] == ["run"], "nothing was written where the link leads"
 
 
-@pytest.mark.parametrize("folder", ["images", "images/hr", "images/bicubic"])
+@pytest.mark.parametrize("folder", ["images", "images/bicubic"])
 def test_a_folder_of_images_that_is_a_link(refused, finished, tmp_path, folder):
     """What lies where it leads is not overwritten."""
     run = shutil.copytree(finished, tmp_path / "run")

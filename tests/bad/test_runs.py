@@ -19,10 +19,7 @@ def changed(facts, path, value):
 
 MANIFESTS = {
     "image outside": (("images", 0), "../../../outside", "cannot be the name of an image"),
-    "image of bytes": (("images", 0), "a\udcff", "cannot be the name of an image"),
     "image of lines": (("images", 0), "a\nb", "cannot be the name of an image"),
-    "image of 300": (("images", 0), "a" * 300, "cannot be the name of an image"),
-    "label outside": (("models", 0, "label"), "../x", "cannot be the name of a model"),
     "label reserved": (("models", 0, "label"), "HR", "cannot be the name of a model"),
     "digits": (("metrics", 0, "digits"), 10**9, "decimals"),
     "key": (("more",), 1, "unknown key 'more'"),
@@ -52,15 +49,14 @@ def test_manifest(refused, finished, tmp_path, name):
 LINES = {
     "no json": "{",
     "deep": "[" * 100_000,
-    "digits": '{"key": ' + "9" * 5000 + "}",
     "nan": '{"key": NaN}',
-    "list": "[]",
     "bytes": b"\xff\xfe",
 }
 
 
-@pytest.mark.parametrize("file", ["pairs.jsonl", "samples.jsonl", "rows.jsonl"])
-@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize(
+    ("name", "file"), [*((name, "rows.jsonl") for name in LINES), ("nan", "pairs.jsonl"), ("nan", "samples.jsonl")]
+)
 def test_line(refused, finished, tmp_path, name, file):
     """A damaged line is named with its number, and no command makes a table of the others or drops one."""
     run = shutil.copytree(finished, tmp_path / "run")
@@ -76,18 +72,15 @@ def test_line(refused, finished, tmp_path, name, file):
     ("command", "says"),
     [
         ("report {here}/absent", r"absent: no run in it"),
-        ("report {bad}/fine", r"fine: no run in it"),
         ("report {bad}/key.toml", r"key\.toml: no run in it"),
         ("report RUN --format pdf", r"pdf"),
         ("report RUN --baseline nothing", r"nothing"),
         ("report RUN --out {bad}/fine", r"fine: not made by srbench"),
         ("verify {bad}/fine", r"fine: no run in it"),
-        ("score {bad}/fine --metrics psnr", r"fine: no run in it"),
         ("score RUN --metrics nothing", r"unknown metric 'nothing'"),
         ("merge RUN {bad}/fine --out {here}/merged", r"fine: no run in it"),
         ("merge RUN RUN --out {bad}/fine", r"fine: already exists"),
         ("compare bicubic nothing --run RUN", r"nothing"),
-        ("compare RUN {bad}/fine", r"fine: no run in it"),
     ],
 )
 def test_refused(refused, finished, command, says):

@@ -9,18 +9,16 @@ STYLE = "edit style-transfer --models srflow --scale 8 --out {here}/edits"
 CONTENT = "edit content-transfer --models srflow --scale 8 --out {here}/edits {bad}/fine/a.png"
 TRAIN = "train srflow --preset mini-x8 --data {bad}/fine --out {here}/train --set"
 CHANGES = {
-    "network": "steps=0 steps=1000000000 width=-1 stacked=[99] stacked=[-1] scale_floor=-0.5 scale_floor=nan "
-    "log_deviation_bound=-1 transitions=-1 relative_temperatures=[-1,1,1] relative_temperatures=[inf,1,1] "
-    "encoder.blocks=0 encoder.features=0 encoder.growth=-3 encoder.scale=3",
-    "training": f"betas=[2,3] betas=[0.9] seed={10**23} seed=-1 patch=0 learning_rate=nan learning_rate=inf "
-    "max_grad_norm=nan average=nan milestones=[nan] milestones=[0.5,0.4]",
+    "network": "steps=0 width=-1 stacked=[99] scale_floor=nan log_deviation_bound=-1 transitions=-1 "
+    "relative_temperatures=[-1,1,1] relative_temperatures=[inf,1,1] encoder.blocks=0 encoder.scale=3",
+    "training": f"betas=[2,3] seed={10**23} seed=-1 patch=0 learning_rate=nan max_grad_norm=nan average=nan "
+    "milestones=[nan] milestones=[0.5,0.4]",
 }
 """Values that a table of a preset cannot have: the table and the key are named."""
 CASES = [
     ("run {bad}/no.toml", r"no\.toml: not TOML"),
     ("run {bad}/bytes.toml", r"bytes\.toml: not TOML"),
     ("run {bad}/deep.toml", r"deep\.toml: not TOML"),
-    ("run {bad}/digits.toml", r"digits\.toml: not TOML"),
     ("run {bad}/absent.toml", r"absent\.toml: cannot be read \(No such file"),
     ("run {bad}", r"bad\d*: a folder, not a file; name a TOML file"),
     ("run {bad}/pipe.toml", r"pipe\.toml: a pipe"),
@@ -29,9 +27,7 @@ CASES = [
     ("run {bad}/scale.toml", r"scale is 1e\+22|scale is 10{22}"),
     ("run {bad}/seed.toml", r"seed is -1"),
     ("run {bad}/temperature.toml", r"nan is not a temperature"),
-    ("run {bad}/heat.toml", r"heat\.toml: .*temperature"),
     ("run {bad}/models.toml", r"models is empty"),
-    ("run {bad}/text.toml", r"text\.toml: .*models"),
     ("run {bad}/samples.toml", r"samples\.toml: samples is 0; it has to be 1 or more"),
     ("run {bad}/metrics.toml", r"metrics\.toml: metrics is empty"),
     ("run {bad}/both.toml", r"give data, or hr and lr together"),
@@ -41,7 +37,6 @@ CASES = [
     (f"{RUN} --suite nothing", r"unknown suite 'nothing'"),
     (f"{RUN} --metrics psnr+channels=Z", r"channels"),
     (f"{RUN} --metrics psnr+border=999999999999", r"border"),
-    (f"{RUN} --metrics psnr+border={'9' * 5000}", r"border"),
     (f"{RUN} --metrics {{bad}}/raises.py:Metric", r"raises\.py failed: RuntimeError: at once and twice"),
     (f"{RUN} --metrics {{bad}}/ends.py:Metric", r"ends\.py"),
     (f"{RUN} --metrics {{bad}}/models.py:Ending", r"SystemExit"),
@@ -56,29 +51,19 @@ CASES = [
     ),
     (f"{RUN} --models {{bad}}/models.py:Absent", r"unknown class"),
     (f"{RUN} --models bicubik", r"unknown model 'bicubik'; did you mean bicubic\?"),
-    (f"{RUN} --models ../../etc:x", r"etc"),
-    (f"{RUN} --models x=y=z", r"unknown model|no such"),
     (f"{RUN} --models a/b=bicubic", r"label 'a/b'"),
     (f"{RUN} --models hr=bicubic", r"label hr is reserved"),
     (f"{RUN} --models {'a' * 300}=bicubic", r"label"),
-    (f"{RUN} --data {'a' * 5000}", r"a{100}"),
     (f"{RUN} --models {'a' * 5000}.pth", r"a{100}"),
     (f"{RUN} --models results={{bad}}/lr", r"has shape"),
     (f"{RUN} --models results={{bad}}/cut", r"b\.png: damaged"),
-    (f"{RUN} --models results={{bad}}/tiny", r"tiny: no result named b"),
     (f"{RUN} --out {{bad}}/fine", r"fine: not empty, and not a run folder"),
     (f"{RUN} --out {{bad}}/key.toml", r"key\.toml: a file, not a folder; choose another --out"),
     (f"{RUN} --out {{bad}}/key.toml/run", r"key\.toml.*: cannot be written \(Not a directory\); choose another --out"),
     (f"{RUN} --out /proc/run", r"/proc/run"),
-    ("measure {bad}/fine --hr {bad}/lr --metrics psnr", r"2 results could not be measured"),
-    ("measure {bad}/cut --hr {bad}/fine --metrics psnr", r"1 result could not be measured"),
-    ("measure {bad}/tiny --hr {bad}/fine", r"tiny lacks b"),
-    ("measure {bad}/fine --hr {bad}/fine --metrics lr_psnr", r"needs LR images"),
-    ("measure {bad}/fine --hr {bad}/fine --metrics nothing", r"unknown metric 'nothing'"),
     ("train nothing --preset mini-x8 --data {bad}/fine", r"unknown trainer 'nothing'"),
     ("train rrdb --preset mini-x8 --data {bad}/absent --out {here}/train", r"absent: missing, not a folder of images"),
     ("train --resume {bad}/fine", r"fine: not a training folder"),
-    ("train srflow --preset {bad}/no.toml --data {bad}/fine --out {here}/train", r"no\.toml: not TOML"),
     ("train srflow --preset {bad}/pipe.toml --data {bad}/fine --out {here}/train", r"pipe\.toml: a pipe"),
     ("train srflow --preset nothing --data {bad}/fine --out {here}/train", r"unknown preset 'nothing'"),
     (f"{TRAIN} network.stacked=[]", r"network\.stacked is empty; list at least one"),
@@ -90,11 +75,9 @@ CASES = [
     *((f"{TRAIN} frozen={value}", r"frozen") for value in (5, -1, "nan")),
     (f"{TRAIN} training.patch={10**12}", r"training|patch"),
     (f"{TRAIN} training.batch={10**12}", r"training.*batch|patch"),
-    (f"{TRAIN} =3", r"is not a change"),
     (f"{TRAIN} training=3", r"training"),
     (f"{TRAIN} training.steps.more=3", r"steps is a value"),
     (f"{TRAIN} training.steps={'[' * 5000}", r"not a TOML value"),
-    (f"{TRAIN} training.steps={'9' * 5000}", r"not a TOML value"),
     *(
         (f"{TRAIN.replace('srflow', 'esrgan')} losses.{key}={value}", rf"losses.*{key}")
         for key, value in {
@@ -112,9 +95,7 @@ CASES = [
     ),
     ("upscale {bad}/fine/a.png --models nothing --scale 8 --out {here}/up", r"unknown model"),
     ("upscale {bad}/absent.png --models bicubic --scale 8 --out {here}/up", r"could not be"),
-    ("upscale {bad}/pipe/b.png --models bicubic --scale 8 --out {here}/up", r"could not be"),
     ("upscale {bad}/long --models bicubic --scale 2 --out {here}/up", r"could not be"),
-    ("upscale {bad}/bytes --models bicubic --scale 2 --out {here}/up", r"could not be"),
     ("upscale {bad}/fine/a.png --models bicubic --scale 4 --out {bad}/key.toml", r"key\.toml"),
     ("upscale {bad}/fine/a.png --models results={bad}/fine --scale 4 --out {here}/up", r"cannot upscale"),
     (f"upscale {{bad}}/fine/a.png --models srflow --scale 8 --seed {10**23} --out {{here}}/up", r"--seed", 2),
@@ -126,7 +107,6 @@ CASES = [
     (f"{STYLE} {{bad}}/fine/a.png --from 0,0,8,8 --to {10**20},8,8,8", r"leaves the image"),
     (f"{CONTENT} {{bad}}/lr/a.png --box 0,0,16,16", r"8x8 is the size of neither"),
     (f"{CONTENT} {{bad}}/fine/b.png --mask {{bad}}/lr/a.png", r"a mask has to be as large"),
-    (f"{CONTENT} {{bad}}/pipe/b.png --box 0,0,16,16", r"b\.png"),
     ("edit restore {bad}/fine/a.png --models bicubic --scale 8 --out {here}/edits", r"has no latents"),
     (f"edit restore {{bad}}/fine/a.png --models srflow --scale 8 --seed {10**23} --out {{here}}/edits", r"--seed", 2),
     (
@@ -136,9 +116,7 @@ CASES = [
     ),
     ("edit temperature {bad}/long/*.png --models srflow --scale 8 --out {here}/edits", r"no such file"),
     ("explore {bad}/cut/b.png --no-browser", r"b\.png: damaged"),
-    ("explore {bad}/pipe/b.png --no-browser", r"b\.png"),
     ("explore {bad}/absent.png --no-browser", r"absent\.png: cannot be read"),
-    ("view {bad}/fine --no-browser", r"fine: no run in it"),
     ("init {bad}/key.toml", r"key\.toml: already exists"),
     ("show nothing", r"unknown name 'nothing'"),
 ]

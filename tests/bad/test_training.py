@@ -36,23 +36,17 @@ def test_a_checkpoint_of_no_step(refused, begun):
         torch.save(saved | {"step": step}, begun / "checkpoint.pt")
         refused(TRAIN, r"checkpoint\.pt: not a checkpoint of this training \(step .* of 2\)")
     refused("train --resume {here}/train", "not a checkpoint of this training")
-    assert (begun / "train.csv").read_bytes() == lines
-
-
-def test_a_checkpoint_that_is_none(refused, begun):
     for content in (b"", b"PK\x03\x04", b"\x80\x02]q\x00.", b"\x80\x02K\x01."):
         (begun / "checkpoint.pt").write_bytes(content)
         refused(TRAIN, r"checkpoint\.pt: not a checkpoint of this training")
+    assert (begun / "train.csv").read_bytes() == lines
 
 
-def test_two_trainings_in_one_folder(refused, begun):
+def test_two_trainings_in_one_folder_and_a_folder_of_somebody_else(refused, begun, tmp_path):
     lines = (begun / "train.csv").read_bytes()
     with TrainingFolder(begun).writing():
         refused(TRAIN, "another process is training in this folder; wait for it, or choose another --out")
     assert (begun / "train.csv").read_bytes() == lines
-
-
-def test_a_folder_of_somebody_else(refused, begun, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "train.csv").write_text("mine")
     command = TRAIN.replace("{here}/train", "{here}/mine")

@@ -20,18 +20,10 @@ CHANGES = {
         {"encoder": {"scale": 8, "features": 32, "growth": 16, "blocks": 10**12}},
         r"blocks is 10{12}; it has to be 1 to 10000",
     ),
-    "wide": ({"width": 10**9}, r"width is 10{9}; it has to be"),
     "wider": (
         {"encoder": {"scale": 8, "features": 9999, "growth": 9999, "blocks": 6}},
         r"encoder\.conv_first\.weight has shape \(32, 3, 3, 3\) instead of \(9999, 3, 3, 3\)",
     ),
-    "none": ({"steps": 0}, "steps is 0"),
-    "stacked": ({"stacked": [99]}, r"stacked is \[99\]"),
-    "floor": ({"scale_floor": -0.5}, "scale_floor is -0.5"),
-    "nan": ({"scale_floor": float("nan")}, "scale_floor is nan"),
-    "bound": ({"log_deviation_bound": -3.0}, "log_deviation_bound is -3"),
-    "colder": ({"relative_temperatures": [-1.0, 1.0, 1.0]}, r"relative_temperatures are \[-1.0"),
-    "hotter": ({"relative_temperatures": [float("inf"), 1.0, 1.0]}, "relative_temper"),
     "key": ({"stepz": 3}, "unknown key 'stepz'; did you mean steps"),
     "text": ({"steps": "16"}, "steps: expected int, got str"),
 }
@@ -39,17 +31,13 @@ TEXTS = {
     "json": ({"config": "{"}, "config .* is not JSON"),
     "nested": ({"config": "[" * 100_000}, "config .* is not JSON"),
     "digits": ({"scale": "9" * 5000}, "scale .* is not JSON"),
-    "list": ({"config": "[]"}, "config: expected a table|config: "),
     "nameless": ({"model": None}, "model: missing"),
-    "sizeless": ({"config": None}, "lack config"),
     "scale": ({"scale": "-8"}, "weights for scale -8, not 8"),
 }
 HEADERS = {
     "empty": b"",
     "length": struct.pack("<Q", 2**63) + b"{}",
-    "longer": struct.pack("<Q", 10**6) + b"{}",
     "no json": struct.pack("<Q", 8) + b"{{{{{{{{",
-    "bytes": struct.pack("<Q", 8) + b"\xff" * 8,
     "shape": struct.pack("<Q", 73)
     + b'{"a":{"dtype":"F32","shape":[999999999999,999999],"data_offsets":[0,4]}} '
     + b"0000",
@@ -61,9 +49,7 @@ CHECKPOINTS = {
     "meta": ({"a": torch.empty(3, device="meta")}, r"a is a meta tensor"),
     "complex": ({"a": torch.zeros(3, dtype=torch.complex64)}, r"a is a tensor of .* torch\.complex64"),
     "expanded": ({"a": BIG}, r"a is larger \(\(10000000, 10000000\)\) than its data"),
-    "list": ([torch.zeros(3)], "contains no named tensors"),
     "number": ({"a": 3}, "contains no named tensors"),
-    "nothing": ({}, "contains no named tensors"),
     "other": ({"a": torch.zeros(3)}, "not a checkpoint of"),
 }
 
@@ -98,12 +84,8 @@ def weights(tmp_path_factory):
     ("models", "scale", "says"),
     [
         ("rrdb", 3, r"no rrdb weights are packaged for scale 3 \(packaged: .*8\); train some with srbench train rrdb"),
-        ("bicubic,srflow", 3, r"no srflow weights are packaged for scale 3 \(packaged: .*8\)"),
-        ("rrdb:{rrdb}", 3, r"rrdb-mini-x8\.safetensors: weights for scale 8, not 3; use --scale 8"),
         ("srflow:{srflow}", 4, r"srflow-mini-x8\.safetensors: weights for scale 8, not 4; use --scale 8"),
         ("srflow:{rrdb}", 8, r"weights of rrdb, not of srflow; choose weights of srflow"),
-        ("rrdb:{esrgan}", 8, r"weights of esrgan, not of rrdb; choose weights of rrdb"),
-        ("esrgan:{srflow}", 8, r"weights of srflow, not of esrgan; choose weights of esrgan"),
         ("srflow:{folder}/half.safetensors", 8, r"half\.safetensors: damaged, or not a safetensors .*; replace it"),
         ("rrdb:{folder}/header.safetensors", 8, r"header\.safetensors: damaged, or not a safetensors .*; replace it"),
         ("rrdb:{folder}/lacking.safetensors", 8, r"1 tensor does not fit the network: missing conv_last\.bias"),
@@ -132,18 +114,18 @@ def test_header(refused, weights, name):
 
 
 @pytest.mark.parametrize("name", [*CHECKPOINTS, "zip"])
+def test_checkpoint(refused, weights, name):
+    says = CHECKPOINTS[name][1] if name in CHECKPOINTS else "truncated, or not a checkpoint"
+    refused(f"convert {weights}/{name}.pth --preset df2k-x4 --out {{here}}/out.safetensors", says)
+
+
 @pytest.mark.parametrize(
     "command",
-    [
-        "convert FILE --preset df2k-x4 --out {here}/out.safetensors",
-        "run --models srflow:FILE --scale 4 --data {bad}/fine --out {here}/run",
-        "weights add srflow-df2k-x4 FILE",
-    ],
-    ids=["convert", "run", "add"],
+    ["run --models srflow:FILE --scale 4 --data {bad}/fine --out {here}/run", "weights add srflow-df2k-x4 FILE"],
+    ids=["run", "add"],
 )
-def test_checkpoint(refused, weights, command, name):
-    says = CHECKPOINTS[name][1] if name in CHECKPOINTS else "truncated, or not a checkpoint"
-    refused(command.replace("FILE", f"{weights}/{name}.pth"), says if "weights" not in command else "")
+def test_checkpoint_elsewhere(refused, weights, command):
+    refused(command.replace("FILE", f"{weights}/meta.pth"), r"a is a meta tensor|meta\.pth: ")
 
 
 @pytest.mark.parametrize(
@@ -161,16 +143,12 @@ def test_checkpoint(refused, weights, command, name):
             r"a pipe|patch",
         ),
         ("weights add srflow-df2k-x4 {bad}/pipe.pth", r"is not a file; check the path"),
-        ("weights add srflow-df2k-x4 {bad}/absent.pth", r"is not a file; check the path"),
         ("weights add nothing {bad}/absent.pth", r"unknown weights 'nothing'"),
-        ("weights fetch nothing", r"unknown weights 'nothing'"),
         ("weights add srflow-df2k-x4 http://[::1", r"http://\[::1 "),
-        ("weights add srflow-df2k-x4 http://", r"http:// "),
         ("weights add srflow-df2k-x4 http://127.0.0.1:port/file", r"failed"),
         ("weights add srflow-df2k-x4 'http://127.0.0.1:1/a b'", r"failed"),
         ("weights add srflow-df2k-x4 http://\u2603..example/a", r"failed"),
         ("weights add srflow-df2k-x4 file:///etc/passwd", r"is not a URL"),
-        ("weights add srflow-df2k-x4 ftp://127.0.0.1/file", r"is not a URL"),
     ],
 )
 def test_files_and_addresses(refused, command, says):
