@@ -43,15 +43,15 @@ def test_a_hundred_thousand_samples(refused, monkeypatch):
     refused(
         "run --models srflow --scale 8 --data photos --limit 1 --metrics psnr --samples 100000 --workers 1 "
         "--out {here}/run",
-        r"100000 samples of \d+x\d+ take \d+ GB, but this machine has 8 GB; draw fewer \(--samples\)",
+        r"100000 samples of \d+x\d+ need \d+ GB, but this machine has 8 GB; draw fewer \(--samples\)",
     )
 
 
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("upscale {bad}/fine", "2 could not be"),
-        ("run --data {bad}/fine --metrics psnr --workers 1", r"1000000000 samples of 32x32 take .* draw fewer"),
+        ("upscale {bad}/fine", "2 images could not be"),
+        ("run --data {bad}/fine --metrics psnr --workers 1", r"1000000000 samples of 32x32 need .* draw fewer"),
     ],
 )
 def test_more_samples_than_the_memory_holds(refused, command, says):

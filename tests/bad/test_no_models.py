@@ -84,7 +84,7 @@ class NoSamples:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("builtins:print", r"builtins:print: builtins has no file"),
+        ("builtins:print", r"builtins:print: builtins has no source file"),
         ("math:pi", r"math:pi: unknown class or function 'pi'"),
         ("torch:zeros", r"torch:zeros failed: TypeError: zeros\(\) missing 1 required"),
         ("odd.py:Arguments", r"odd\.py:Arguments needs the arguments first, second; add a function .*make"),
@@ -95,7 +95,7 @@ class NoSamples:
         ("odd.py:exits", r"odd\.py:exits failed: SystemExit: 0"),
         ("odd.py:silent", r"odd\.py:silent failed: SilentError"),
         ("odd.py:Text", r"the result is str; it must be a tensor"),
-        ("odd.py:Levels", r"the result has torch\.uint8; it must be floating point"),
+        ("odd.py:Levels", r"the result is torch\.uint8; it must be floating point"),
         ("odd.py:Ends", r"the model failed: SystemExit: 0"),
         ("odd.py:NoSamples", r"the result is NoneType; it must be a tensor"),
     ],
