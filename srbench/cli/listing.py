@@ -36,7 +36,7 @@ def list_command(kind: str, folder: Path | None) -> None:
     weights       released by the authors; whether they are on this machine
     runs          run folders in DIR: images done, date [default: runs]
 
-    srbench show NAME describes one of them.
+    srbench show NAME describes any of them.
     """  # noqa: D301 - click's mark
     if folder is not None and kind != "runs":
         raise click.UsageError("DIR goes with srbench list runs.")

@@ -256,7 +256,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
 @click.argument("folders", metavar="[LABEL=]DIR...", nargs=-1, required=True)
 @options.folder(
     "--hr",
-    help="Folder of HR images, paired by file name; images in DIR may be called NAMEx4 or NAME_x4. Without it, metrics "
+    help="Folder of HR images, paired by file name; outputs may be called NAMEx4 or NAME_x4. Without it, metrics "
     "that need HR are left out.",
 )
 @options.folder("--lr", help="Folder of LR images, paired by file name. Without it, metrics that need LR are left out.")

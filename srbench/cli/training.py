@@ -71,7 +71,8 @@ torchrun --nproc-per-node 4 -m -- srbench train --resume runs/rrdb-mini-x8
 def train(name: str | None, device: str, resume: Path | None, **given: object) -> None:
     """Train a model on folders of images.
 
-    MODEL is one of srbench list presets, such as srflow. If interrupted, rerun the same command to resume.
+    MODEL is a model with presets (srbench list presets), such as srflow. If interrupted, rerun the same command to
+    resume.
     """
     asked = {option: value for option, value in given.items() if value}
     _check(name, resume, asked)
