@@ -138,7 +138,7 @@ def model_facts(label: str, **changes: Any) -> ModelFacts:
 
 def wait_for_lines(path: Path, least: int, process: subprocess.Popen[str]) -> None:
     """Wait until a process has written so many lines of a file."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while not path.exists() or path.read_text().count("\n") < least:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline

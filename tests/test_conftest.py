@@ -54,7 +54,7 @@ def test_a_skip_for_another_reason_fails_where_all_is_installed(tmp_path, forbid
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert ("1 failed, 1 skipped, 1 xfailed, 2 errors" if forbidden else "4 skipped, 1 xfailed") in done.stdout
     assert (done.returncode != 0) == forbidden

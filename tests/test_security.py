@@ -116,7 +116,7 @@ def port(request, tmp_path):
 
 
 def status(port, path="/", method="GET", **headers):
-    connection = http.client.HTTPConnection(HOST, port, timeout=20)
+    connection = http.client.HTTPConnection(HOST, port, timeout=120)
     connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()
     answer.read()

@@ -28,7 +28,7 @@ def site(tmp_path_factory):
 
 def answered(port, request, *, whole=True):
     """The first line of the answer to some bytes; empty where the connection was closed without one."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
         connection.sendall(request)
         if not whole:
             return ""

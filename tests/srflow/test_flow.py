@@ -57,6 +57,7 @@ def test_sizes_that_do_not_belong_together_are_refused():
         small_flow(4).given(torch.rand(1, 3, 4, 6)).encode(torch.rand(1, 3, 16, 16))
 
 
+@pytest.mark.slow
 def test_a_sample_does_not_depend_on_the_threads():
     model, lr = SRFlow.from_pretrained(4), torch.rand(3, 16, 18, generator=torch.Generator().manual_seed(0))
     before, samples = torch.get_num_threads(), []

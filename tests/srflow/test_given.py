@@ -72,25 +72,19 @@ def test_two_distributions_in_four_threads():
     """Samples of two LR images, drawn in four threads at once, are those of a single thread."""
     model = small_flow(consistency="residual")
     images = [pair(4, 6, 5, dtype=torch.float32)[1][i] for i in range(2)]
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with torch.no_grad():
-            shared = [model.given(lr) for lr in images]
+    with torch.no_grad():
+        shared = [model.given(lr) for lr in images]
 
-        def draw(item):
-            which, seed, own = item
-            if own:
-                return model.sample(images[which], 1, temperature=0.8, generator=seeded(seed))
-            return shared[which].sample(1, temperature=0.8, generator=seeded(seed))
+    def draw(item):
+        which, seed, own = item
+        drawn = model.given(images[which]) if own else shared[which]
+        return drawn.sample(1, temperature=0.8, generator=seeded(seed))
 
-        work = [(which, seed, seed % 2 == 0) for seed in range(4) for which in range(2)] * 2
-        with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(draw, work))
-        for item, image in zip(work, found, strict=True):
-            torch.testing.assert_close(image, draw(item), rtol=0, atol=1e-5)
-    finally:
-        torch.set_num_threads(before)
+    work = [(which, seed, seed % 2 == 0) for seed in range(4) for which in range(2)]
+    with ThreadPoolExecutor(4, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        found = list(pool.map(draw, work))
+    for item, image in zip(work, found, strict=True):
+        torch.testing.assert_close(image, draw(item), rtol=0, atol=1e-5)
 
 
 def test_built_and_sampled_in_inference_mode():

@@ -59,7 +59,10 @@ def package(tmp_path, monkeypatch):
     control.parent.mkdir()
     control.write_text("Package: photos\nVersion: 1\nArchitecture: all\nMaintainer: x <x@y.z>\nDescription: x\n")
     subprocess.run(
-        ["dpkg-deb", "--build", tmp_path / "tree", tmp_path / "photos_1_all.deb"], check=True, capture_output=True
+        ["dpkg-deb", "--build", tmp_path / "tree", tmp_path / "photos_1_all.deb"],
+        check=True,
+        capture_output=True,
+        timeout=300,
     )
     apt = tmp_path / "bin" / "apt-get"
     apt.parent.mkdir()

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -84,15 +85,22 @@ class Trainings:
 
     @staticmethod
     def ended(pids):
-        """Exit codes; minus the signal where one ended the process."""
-        return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        """Exit codes; minus the signal where one ended the process, as after a quarter of an hour."""
+        late = [threading.Timer(900, os.kill, (pid, signal.SIGKILL)) for pid in pids]
+        for timer in late:
+            timer.start()
+        codes = []
+        for pid, timer in zip(pids, late, strict=True):
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            timer.cancel()
+        return codes
 
     def losses(self, out, name=None):
         rows = TrainingLog(self.path / out / "train.csv").read()
         return rows if name is None else [row[name] for row in rows]
 
     def wait_for_steps(self, out, steps):
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         while len(self.losses(out)) < steps:
             assert time.monotonic() < deadline
             time.sleep(0.005)

@@ -159,21 +159,21 @@ def test_a_killed_build_leaves_no_store_and_a_second_training_waits(folder, cach
         return process, reading
 
     killed, reading = start()
-    assert reading.wait(60)
+    assert reading.wait(600)
     killed.kill()
-    killed.join()
+    killed.join(600)
     assert [path.suffix for path in cache.glob("*/*") if path.is_dir()] == [".part"]
     first, reading = start()
-    assert reading.wait(60)
+    assert reading.wait(600)
     second, reading = start()
-    assert "another process is decoding images; waiting" in said.get(timeout=60)
+    assert "another process is decoding images; waiting" in said.get(timeout=600)
     go.touch()
-    results = [said.get(timeout=60) for _ in (first, second)]
+    results = [said.get(timeout=600) for _ in (first, second)]
     assert results[0] == results[1]
     assert not reading.is_set(), "the second found what the first had made"
     assert [path.suffix for path in cache.glob("*/*") if path.is_dir()] == [""]
     for process in (first, second):
-        process.join()
+        process.join(600)
 
 
 def test_unusable_folders(tmp_path, folder):

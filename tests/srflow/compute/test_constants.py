@@ -135,7 +135,7 @@ def test_a_sample_with_kept_constants_is_the_sample_without():
 
 def test_every_parameter_of_the_flow_is_watched():
     """Whatever is changed in place, the next sample is that of a model that never sampled before."""
-    model, fresh, lr = small_flow(steps=1), small_flow(steps=1), image(2, 2)
+    model, fresh, lr = small_flow(2, steps=1), small_flow(2, steps=1), image(2, 2)
     copies = dict(fresh.named_parameters())
     draw(model, lr)
     for name, parameter in model.flow.named_parameters(prefix="flow"):
