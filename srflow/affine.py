@@ -129,7 +129,7 @@ class AffineNetwork(CachedConstants):
         hidden = share if kept is None or first is None else convolve(kept, first).add_(share)
         hidden = convolve(hidden.relu_(), mix, mix_bias)
         hidden = F.relu(hidden, inplace=not torch.is_grad_enabled())  # in place, autograd would copy the map
-        output = convolve(hidden, last, last_bias).contiguous()
+        output = convolve(hidden, last, last_bias).to(last.dtype).contiguous()
         centre, scale = output.chunk(2, 1)
         return Affine(centre, torch.sigmoid(scale) + self.floor)
 

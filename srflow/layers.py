@@ -146,12 +146,14 @@ class ChannelMixing(FlowLayer):
         return super().initialize(x, features)
 
     def forward(self, x: Tensor, condition: Condition = ()) -> tuple[Tensor, Tensor]:
-        weight, bias, log_det = self.constant("forward", self._forward)
-        log_det = log_det.to(x) * (x.shape[-2] * x.shape[-1])
-        return _mix(x, weight, bias), log_det.expand(x.shape[0])
+        with torch.autocast(x.device.type, enabled=False):
+            weight, bias, log_det = self.constant("forward", self._forward)
+            log_det = log_det.to(x) * (x.shape[-2] * x.shape[-1])
+            return _mix(x, weight, bias), log_det.expand(x.shape[0])
 
     def inverse(self, z: Tensor, condition: Condition = ()) -> Tensor:
-        return _mix(z, *self.constant("inverse", self._inverse))
+        with torch.autocast(z.device.type, enabled=False):
+            return _mix(z, *self.constant("inverse", self._inverse))
 
     def _forward(self) -> tuple[Tensor, Tensor, Tensor]:
         weight = self.weight * self.norm.log_scale.exp().flatten()
@@ -272,7 +274,7 @@ class Split(FlowLayer):
         return torch.cat([kept, mean + log_deviation.exp() * latent], 1)
 
     def _normal(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_deviation = self.prior(kept).chunk(2, 1)
+        mean, log_deviation = self.prior(kept).to(kept.dtype).chunk(2, 1)
         if self.bound is not None:
             log_deviation = self.bound * torch.tanh(log_deviation / self.bound)
         return mean, log_deviation

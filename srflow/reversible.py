@@ -45,7 +45,7 @@ class _Layers(torch.autograd.Function):
         for layer in layers:
             x, share = layer(x, condition(layer, Features(own, stacked)))
             log_det = log_det + share
-        ctx.layers = layers
+        ctx.layers, ctx.is_half = layers, torch.is_autocast_enabled(x.device.type)
         ctx.save_for_backward(own, stacked, x)
         return x, log_det
 
@@ -58,7 +58,8 @@ class _Layers(torch.autograd.Function):
         grad_parameters: list[Tensor | None] = []
         for layer in reversed(ctx.layers):
             sources = [*features, *layer.parameters()]
-            z, grad_z, grad_sources = _undo(layer, features, z, (grad_z, grad_log_det), sources)
+            with torch.autocast(z.device.type, torch.bfloat16, enabled=ctx.is_half):
+                z, grad_z, grad_sources = _undo(layer, features, z, (grad_z, grad_log_det), sources)
             grad_features = [_add(total, grad) for total, grad in zip(grad_features, grad_sources[:2], strict=True)]
             grad_parameters = grad_sources[2:] + grad_parameters
         return None, *grad_features, grad_z, *grad_parameters

@@ -42,6 +42,8 @@ def digest_by_files(spec: ModelSpec, scale: int) -> str:
 def model_digest(spec: ModelSpec, scale: int, code: str, files: Sequence[Path]) -> str:
     """Digest of everything that determines the outputs: the model's code, the code that runs it, options and files."""
     sums = [sha256_file(file) for file in files]
+    if spec.bfloat16:
+        code = f"{code} {package_digest('srbench.models.half_precision')}"
     return texts_digest(code, harness_digest(spec.consistent), str(scale), str(spec.strength), *sums)
 
 

@@ -10,9 +10,17 @@ import torch
 from torch import nn
 
 from srbench.images.lr_projection import Consistent, ConsistentSamples
-from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, WeightsInfo
+from srbench.interfaces import (
+    Model,
+    PrecomputedResults,
+    SRBenchError,
+    StochasticSRModel,
+    TiledSRModel,
+    WeightsInfo,
+)
 from srbench.models import ModelFacts
 from srbench.models.digest import digest_by_files, harness_digest, model_digest
+from srbench.models.half_precision import Half, HalfSamples, HalfTiledSamples, require_bfloat16
 from srbench.models.names import ModelSpec, as_label
 from srbench.models.precomputed import ResultFolder, stated_facts
 from srbench.models.third_party import load_file, weights_info
@@ -56,7 +64,7 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
         )
     if spec.is_network:
         network = _with_scale(load_file(Path(spec.name), device), spec.name, scale)
-        return _ready(network, spec.label, text, digest, device, consistent=spec.consistent)
+        return _ready(network, spec.label, text, digest, device, spec)
     if "/" in spec.name and ":" not in spec.name and not spec.name.endswith(".py"):
         raise PluginError(f"{spec.name}: no such folder of results; check the path in {text!r}")
     weights = spec.weights_file()
@@ -74,7 +82,7 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
         code = call(f"digest of {text}", loading.digest, plugin.module, plugin.member, created)
         # The weights file counts explicitly, because a library may have opened it unseen by the audit hook.
         digest = model_digest(spec, scale, code, [weights] if weights else [])
-    return _ready(model, spec.label, text, digest, device, consistent=spec.consistent, weights=info)
+    return _ready(model, spec.label, text, digest, device, spec, weights=info)
 
 
 def wrap_model(model: object, scale: int, device: str, label: str | None = None) -> LoadedModel:
@@ -192,8 +200,8 @@ def _ready(
     text: str,
     digest: str,
     device: str,
+    spec: ModelSpec | None = None,
     *,
-    consistent: bool = False,
     weights: WeightsInfo | None = None,
 ) -> LoadedModel:
     """Move the model to its device, in evaluation mode, and gather its facts."""
@@ -202,8 +210,21 @@ def _ready(
         network.to(device).eval()
     stated = getattr(network, "weights", None)
     weights = stated if isinstance(stated, WeightsInfo) else weights
-    projected = consistent or bool(getattr(network, "projected", False))
-    if consistent:
+    projected = bool(getattr(network, "projected", False))
+    if spec and spec.bfloat16:
+        model = _in_half_precision(model, network, text, device)
+    if spec and spec.consistent:
+        projected = True
         is_random = isinstance(model, StochasticSRModel)
-        model = ConsistentSamples(model) if is_random else Consistent(network, model.scale)
+        model = ConsistentSamples(model) if is_random else Consistent(model, model.scale)
     return LoadedModel(label, text, digest, projected, weights, model)
+
+
+def _in_half_precision(model: Any, network: object, text: str, device: str) -> Half | HalfSamples:  # noqa: ANN401
+    """The model in bfloat16. Raises PluginError if it is no network of torch, or the device has no bfloat16."""
+    if not isinstance(network, nn.Module):
+        raise PluginError(f"{text}: only a torch.nn.Module runs in bfloat16, and this is none; leave +bf16 out")
+    require_bfloat16(device, text)
+    if isinstance(model, TiledSRModel):
+        return HalfTiledSamples(model)
+    return HalfSamples(model) if isinstance(model, StochasticSRModel) else Half(model, model.scale)

@@ -15,6 +15,7 @@
     label=FOLDER                results made elsewhere, paired by name
     label=MODEL                 any of the models above under another label
     MODEL+consistent            any of the models above, with outputs projected onto the images that downscale to LR
+    MODEL+bf16                  a network in bfloat16 (``half_precision``); also MODEL+bf16+consistent
 
 A registered name takes precedence over a folder of that name (write ``./srflow`` for the folder).
 A class or function is called with ``scale=`` if it has that parameter. Named weights are passed as ``weights=`` if it
@@ -33,6 +34,7 @@ from srbench.weights.files import WeightsError, weights_in
 from srbench.weights.table import cached_path, released_weights
 
 CONSISTENT = "+consistent"
+BFLOAT16 = "+bf16"
 NETWORKS = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx")
 """Extensions of files that are complete models."""
 _CODE_AND_WEIGHTS = re.compile(r"(.+?\.py:\w+|[\w.]+:\w+):(.*)")
@@ -53,6 +55,8 @@ class ModelSpec:
     """Weight of the model's weights in network interpolation, 0 to 1; None without interpolation."""
     consistent: bool
     """True if outputs are projected onto the images that downscale to LR."""
+    bfloat16: bool
+    """True if the network computes in bfloat16."""
 
     @classmethod
     def parse(cls, text: str) -> ModelSpec:
@@ -65,19 +69,20 @@ class ModelSpec:
             label, rest = "", text
         elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", label):
             raise PluginError(f"label {label!r} in {text!r}: use letters, digits and . _ + - only")
-        model = rest.removesuffix(CONSISTENT) or rest
-        consistent = model != rest
+        exact = rest.removesuffix(CONSISTENT) or rest
+        model = exact.removesuffix(BFLOAT16) or exact
+        consistent, bfloat16 = exact != rest, model != exact
         before, colon, weights = model.partition(":")
         name, at, share = before.partition("@")
         if name in registered("models") and not is_network(model):
             if colon and not weights:
                 raise PluginError(f"{text}: no weights file after the colon; write {name} or {name}:FILE")
-            return cls(text, label, name, weights, _strength(share, text) if at else None, consistent)
-        spec = cls(text, label, model, "", None, consistent)
+            return cls(text, label, name, weights, _strength(share, text) if at else None, consistent, bfloat16)
+        spec = cls(text, label, model, "", None, consistent, bfloat16)
         if spec.is_folder and not label:
             raise PluginError(f"{text}: a folder of results needs a label; write NAME={text}")
-        if spec.is_folder and consistent:
-            raise PluginError(f"{text}: {CONSISTENT} does not apply to a folder of results; omit it")
+        if spec.is_folder and spec.suffix:
+            raise PluginError(f"{text}: {spec.suffix} does not apply to a folder of results; omit it")
         code = _CODE_AND_WEIGHTS.fullmatch(model)
         if code is None or spec.is_folder or spec.is_network:
             return spec
@@ -96,6 +101,11 @@ class ModelSpec:
         return is_network(self.name)
 
     @property
+    def suffix(self) -> str:
+        """Options at the end of the name, such as ``+bf16+consistent``."""
+        return BFLOAT16 * self.bfloat16 + CONSISTENT * self.consistent
+
+    @property
     def label(self) -> str:
         """Label in tables and file names: the typed label, or one derived from name, weights and options."""
         if self.typed_label:
@@ -109,7 +119,7 @@ class ModelSpec:
             label = weights if weights.startswith(f"{label}-") else f"{label}-{weights}"
         if self.strength is not None:
             label += f"-{self.strength:g}"
-        return label + CONSISTENT * self.consistent
+        return label + self.suffix
 
     def weights_file(self) -> Path | None:
         """The weights file after the colon; None for the default weights. Raises WeightsError if it is missing."""
@@ -137,7 +147,7 @@ def with_absolute_paths(text: str) -> str:
         located = spec.name if spec.strength is None else f"{spec.name}@{spec.strength!r}"
     weights = f":{_absolute(spec.weights)}" if spec.weights else ""
     label = f"{spec.typed_label}=" if spec.typed_label else ""
-    return f"{label}{located}{weights}{CONSISTENT * spec.consistent}"
+    return f"{label}{located}{weights}{spec.suffix}"
 
 
 def _absolute(path: str) -> str:

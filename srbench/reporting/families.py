@@ -38,8 +38,9 @@ def families_of(settings: Sequence[Setting], models: Iterable[ModelFacts] = ()) 
     """Group the rows of a table, given by their settings, into families.
 
     A model is represented by the row at the temperature stated in its weights, or else nearest to 0.8. Strengths
-    (``esrgan@0.7``) and projections (``esrgan+consistent``) are variants if the table has the plain model. If all rows
-    belong to one model, all are compared. A label that is not in ``models`` is taken as the model's name.
+    (``esrgan@0.7``), half precision (``esrgan+bf16``) and projections (``esrgan+consistent``) are variants if the table
+    has the plain model. If all rows belong to one model, all are compared. A label that is not in ``models`` is taken
+    as the model's name.
     """
     facts = {model.label: model for model in models}
     labels = list(dict.fromkeys(setting.model for setting in settings))
@@ -69,10 +70,11 @@ def _spec(typed: str) -> str:
 
 
 def _owner(label: str, specs: dict[str, str]) -> str:
-    """Return the label of the plain model of a strength or projection, preferably of the same run."""
+    """Return the label of the plain model of a variant, preferably of the same run."""
     spec, run = specs[label], label.partition(" @ ")[2]
     exact = spec.removesuffix("+consistent")
-    for plainer in (exact, _STRENGTH.sub("", spec), _STRENGTH.sub("", exact)):
+    full = exact.removesuffix("+bf16")
+    for plainer in (exact, full, spec.replace("+bf16", ""), _STRENGTH.sub("", spec), _STRENGTH.sub("", full)):
         owners = [other for other in specs if specs[other] == plainer != spec]
         owners.sort(key=lambda other: other.partition(" @ ")[2] != run)
         if owners:

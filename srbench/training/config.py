@@ -44,6 +44,8 @@ class TrainingConfig:
     """Name of the validation metric that selects the best weights."""
     checkpoint_every: int
     seed: int
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of the factors of convolutions and matrix products in the networks; weights and losses stay in float32."""
     warm_up: int = 0
     """Linear warm-up steps. Adam's first steps have the same length for small and large gradients, and at the full
     learning rate they make a flow diverge."""

@@ -212,7 +212,8 @@ class Training:
         sums: dict[str, Tensor] = {}
         parts = batch.parts(self.config.accumulate)
         for part in parts:
-            loss, named = learner.loss(part)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+                loss, named = learner.loss(part)
             self._accelerator.backward(loss / len(parts))
             for name, value in named.items():
                 sums[name] = sums.get(name, 0) + value.detach() / len(parts)

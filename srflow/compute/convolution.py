@@ -44,8 +44,8 @@ class _AddConvolvedUpscaled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, out: Tensor, x: Tensor, taps: Tensor, scale: int) -> Tensor:  # noqa: ANN401 - untyped
         ctx.mark_dirty(out)
-        ctx.save_for_backward(x, taps)
-        ctx.scale = scale
+        ctx.save_for_backward(x, taps.to(x.dtype))  # x has another type than the taps under autocast
+        ctx.scale, ctx.taps_type = scale, taps.dtype
         products = convolve(x, taps[..., None, None]).permute(0, 2, 3, 1)
         down = _windows(products.view(*products.shape[:3], 3, 3, -1), 1, 3, min(scale, 3))
         windows, patches = _windows(down, 2, 4, scale), _patch_by_patch(out, scale)
@@ -64,6 +64,7 @@ class _AddConvolvedUpscaled(torch.autograd.Function):
         grad_taps = None
         if ctx.needs_input_grad[2]:
             grad_taps = conv2d_weight(x, (*taps.shape, 1, 1), products).flatten(1)  # type: ignore[no-untyped-call]
+            grad_taps = grad_taps.to(ctx.taps_type)
         return grad, grad_x, grad_taps, None
 
 

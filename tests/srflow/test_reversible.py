@@ -34,6 +34,29 @@ def test_loss_and_gradients_are_those_of_ordinary_training(scale):
         torch.testing.assert_close(found[name], gradient, rtol=1e-7, atol=1e-9, msg=name)
 
 
+def test_loss_and_gradients_in_bfloat16_are_near():
+    """The backward pass computes in the precision of the forward pass; weights and gradients stay in float32."""
+    model = small_flow(8, steps=3).train()
+    exact = flat_gradients(model)
+    for reversible in (False, True):
+        with torch.autocast("cpu", torch.bfloat16):
+            half = flat_gradients(model, reversible)
+        assert half.dtype == torch.float32
+        assert not torch.equal(half, exact)
+        assert F.cosine_similarity(half, exact, dim=0) > 0.999
+
+
+def flat_gradients(model, reversible=False):
+    model.reversible = reversible
+    generator = torch.Generator().manual_seed(1)
+    hr = torch.rand((2, 3, 64, 64), generator=generator)
+    model.zero_grad(set_to_none=True)
+    loss = model(hr, F.avg_pool2d(hr, 8)).mean()
+    with torch.autocast("cpu", enabled=False):  # a training leaves autocast before the backward pass
+        loss.backward()
+    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+
+
 def test_a_frozen_encoder_stays_without_gradients():
     model = build(4, 2)
     model.encoder.requires_grad_(False)

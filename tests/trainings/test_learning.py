@@ -203,3 +203,15 @@ def test_a_tracker_gets_losses_metrics_and_the_image(trainings):
     assert [event.step for event in events.Scalars("validation/psnr")] == [2, 4]
     assert [event.step for event in events.Images("validation")] == [2, 4]
     assert resumed(trainings.path / "tracked", "cpu", ())[1].log_with == "tensorboard"
+
+
+@pytest.mark.parametrize("model", ["rrdb", "esrgan", "srflow", "srflow-perceptual"])
+def test_losses_in_bfloat16_are_near(trainings, model):
+    """In all steps; the weights stay in float32, but for the storage that a preset asks for."""
+    for precision in ("float32", "bfloat16"):
+        trainings.train(model, f"{model}-{precision}", "training.steps=4", f"training.precision={precision}")
+    exact, half = (trainings.losses(f"{model}-{precision}") for precision in ("float32", "bfloat16"))
+    assert exact != half
+    for before, after in zip(exact, half, strict=True):
+        names = [name for name in before if "gradient" not in name and name not in ("step", "learning_rate")]
+        assert [after[name] for name in names] == pytest.approx([before[name] for name in names], rel=0.1, abs=0.01)

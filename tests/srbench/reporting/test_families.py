@@ -43,6 +43,8 @@ def test_a_model_competes_by_the_row_at_its_temperature():
 def test_projections_and_strengths_are_variants_of_a_model_that_is_there():
     found = families("esrgan", "esrgan+consistent", "bicubic")
     assert (found.models, found.variants) == ((0, 2), (1,))
+    half = families("esrgan", "esrgan+bf16", "esrgan+bf16+consistent", "bicubic")
+    assert (half.models, half.variants) == ((0, 3), (1, 2))
     assert families("bicubic", "esrgan+consistent").models == (0, 1), "it is no variant of what is not measured"
     strengths = {"a": {"spec": "a=x:w.pth"}, "b": {"spec": "x@0.5:w.pth"}, "c": {"spec": "d=x@0.5:w.pth+consistent"}}
     assert families("a", "b", "c", "bicubic", **strengths).models == (0, 3)
