@@ -81,7 +81,7 @@ def test_file_to_network(tmp_path, preset, wrap):
 def test_names_of_both_releases_need_a_word(tmp_path, preset):
     path, out, trunk = tmp_path / "net.pth", tmp_path / "out.safetensors", preset(4, "trunk")
     torch.save(official(RRDBConfig(4, 8, 4, 2)), path)
-    with pytest.raises(WeightsError, match=r"could be of esrgan or rrdb, .*choose with --models esrgan or"):
+    with pytest.raises(WeightsError, match=r"esrgan or rrdb, .*choose with --models esrgan or"):
         convert(path, trunk, out)
     assert not out.exists()
     assert convert(path, trunk, out, "rrdb") == "rrdb"

@@ -107,6 +107,7 @@ def test_digest_follows_bytes_scale_and_crop(photos, pairs):
         Folder(photos, 2).digest("a"),
         Folder(photos, 4, crop=16).digest("a"),
         PairedFolders(*pairs, 4).digest("a"),
+        PairedFolders(*pairs, 2).digest("a"),
         cropped(PairedFolders(*pairs, 4), 4, 16).digest("a"),
         cropped(PairedFolders(*pairs, 4), 4, 20).digest("a"),
     ]
