@@ -17,14 +17,13 @@ from pathlib import Path
 import pytest
 import torch
 from builders import wait_for_lines
-from PIL import Image
 
 import srbench.benchmark.engines
 from srbench.api import evaluate
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.engines import choose_engine, gpus
 from srbench.benchmark.run import run, score_run
-from srbench.images.io import read_uint8, write_png
+from srbench.images.io import write_png
 from srbench.machine.processes import suitable_workers
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
@@ -35,7 +34,6 @@ from srbench.verification.verify import verify
 KILLERS = '''
 import os
 import signal
-from pathlib import Path
 
 import torch.nn.functional as F
 
@@ -49,15 +47,6 @@ class Deadly:
         if lr.shape[-1] > 8:
             os.kill(os.getpid(), signal.SIGKILL)
         return F.interpolate(lr, scale_factor=4)
-
-
-class DeadlyOnce(Deadly):
-    def __call__(self, lr):
-        place = Path(__file__).with_name("died")
-        if place.exists():
-            return F.interpolate(lr, scale_factor=4)
-        place.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
 '''
 
 
@@ -152,15 +141,6 @@ def test_every_engine_adds_metrics(spec, results, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{"workers": 2}, {"workers": 1, "engine": "dask"}], ids=["processes", "dask"])
-def test_a_worker_that_dies_once_costs_nothing(spec, killers, options):
-    outcome = run(replace(spec, models=(f"{killers}:DeadlyOnce",), metrics=("psnr",)), **options)
-    assert (outcome.sampled, outcome.failures) == (2, ())
-    assert (killers.parent / "died").exists()
-    assert all(not record.failed and record.tries == 1 for record in sample_records(outcome.folder))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [{"workers": 2}, {"workers": 1, "engine": "dask"}], ids=["processes", "dask"])
 def test_an_item_that_always_kills_its_process_fails_alone(spec, killers, options):
     deadly = replace(spec, models=(f"{killers}:Deadly", *spec.models[:1]), metrics=("psnr",))
     outcome = run(deadly, **options)
@@ -176,20 +156,6 @@ def test_an_item_that_always_kills_its_process_fails_alone(spec, killers, option
 
 def sample_records(path):
     return [record for known in RunFolder.read(path).known.values() for record in known.samples.values()]
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default::UserWarning")
-def test_what_a_worker_warns_of_is_heard_here(spec, tmp_path):
-    for name in "ab":
-        clear = Image.open(tmp_path / "images" / f"{name}.png").convert("RGBA")
-        clear.putpixel((0, 0), (1, 2, 3, 4))
-        clear.save(tmp_path / "images" / f"{name}.png")
-    with pytest.warns(UserWarning, match="transparent") as heard:
-        run(replace(spec, models=("bicubic",), metrics=("psnr",), limit=2), workers=2)
-    images = {str(tmp_path / "images" / f"{name}.png") for name in "ab"}  # a worker names the first that it reads
-    named = {str(one.message).partition(": transparent pixels")[0] for one in heard if one.category is UserWarning}
-    assert named <= images
 
 
 def children(parent):
@@ -247,38 +213,6 @@ def test_a_process_for_every_gpu(monkeypatch):
     assert [environment["CUDA_VISIBLE_DEVICES"] for environment in engine.environments] == ["3", "5"]
     with pytest.raises(BenchmarkError, match=r"--workers gpus: no NVIDIA GPU is used here \(device cpu\)"):
         choose_engine(None, "gpus", "cpu", 100)
-
-
-SEES = """
-import os
-
-FOUND = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
-
-import torch
-
-
-class Sees:
-    scale = 4
-
-    def __call__(self, lr):
-        return torch.full((*lr.shape[:2], 4 * lr.shape[2], 4 * lr.shape[3]), int(FOUND) / 255)
-
-    def digest(self):
-        return "the same in every process"
-"""
-
-
-@pytest.mark.slow
-def test_each_worker_samples_on_its_own_gpu(spec, tmp_path, monkeypatch):
-    """Numbers of GPUs become grey levels of the outputs."""
-    (tmp_path / "sees.py").write_text(SEES)
-    monkeypatch.setattr(srbench.benchmark.engines, "gpus", lambda device: ("7", "9"))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    outcome = run(replace(spec, models=(f"{tmp_path / 'sees.py'}:Sees",), metrics=("psnr",)), workers="gpus")
-    assert (outcome.sampled, outcome.scored) == (5, 5)
-    seen = {int(read_uint8(file).max()) for file in (outcome.folder / "images" / "Sees").glob("*.png")}
-    assert seen <= {7, 9}
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image
 from srbench.benchmark.run import run
 from srbench.benchmark.sampler import Sampler
 from srbench.data.datasets import Folder
-from srbench.images.io import quantize_floor, read_image, write_png
+from srbench.images.io import read_image, write_png
 from srbench.metrics.loading import load_metric
 from srbench.metrics.suite import read_suite
 from srbench.run_folder.folder import RunFolder
@@ -185,16 +185,6 @@ def test_a_result_that_is_not_finite_is_named(spec, models, photos):
     assert outcome.sampled == 9
     assert len(outcome.failures) == 1
     assert outcome.failures[0].startswith("NotFinite: flat: 3072 of 3072 values of the result are not finite")
-
-
-def test_sizes_that_do_not_fit_are_named_and_the_others_measured(spec, photos, tmp_path):
-    for name in "acd":
-        hr = quantize_floor(read_image(photos / f"{name}.png"))
-        write_png(tmp_path / "hr" / f"{name}.png", hr)
-        write_png(tmp_path / "lr" / f"{name}.png", hr[:, ::4, ::4] if name != "c" else hr)
-    outcome = run(replace(spec, data=None, hr=str(tmp_path / "hr"), lr=str(tmp_path / "lr")))
-    assert outcome.sampled == 6
-    assert outcome.failures[0].startswith("c: HR of 32x40 is not 4 times LR of 32x40")
 
 
 def test_a_folder_of_results_is_measured(spec, photos, tmp_path):
@@ -397,15 +387,3 @@ def test_a_lost_image_that_is_not_the_same_again_gets_new_values(spec, monkeypat
     assert ("sample-differs", "Nearest a") in {
         (finding.rule, finding.where) for finding in verify(folder, resample="all").findings
     }
-
-
-def test_outputs_are_made_again_if_the_user_says_so(spec):
-    folder = run(spec).folder
-    before = by_place(folder)
-    outcome = run(replace(spec, again=("Noisy",), limit=2))
-    assert (outcome.sampled, outcome.scored) == (4, 8)
-    after = by_place(folder)
-    assert {place: row.values for place, row in after.items()} == {place: row.values for place, row in before.items()}
-    again = {place for place, row in after.items() if row.sample.invocation == 1}
-    assert again == {("Noisy", temperature, image) for temperature in (0.0, 0.8) for image in "ab"}
-    assert run(spec).sampled == 0

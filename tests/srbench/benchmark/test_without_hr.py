@@ -19,8 +19,6 @@ from srbench.images.io import read_uint8, write_png
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.manifest import read_manifest
-from srbench.run_folder.merge import merge
 from srbench.run_folder.request import RunSpec
 from srbench.verification.verify import verify
 
@@ -78,11 +76,6 @@ def test_what_needs_no_hr_is_measured_and_proven(ask):
     assert srbench.read_run("run").pairs["hr"].isna().all()
 
 
-def test_of_a_suite_the_columns_that_need_hr_are_left_out(ask):
-    run(ask(metrics=None, models=("bicubic",)))
-    assert [one.name for one in read_manifest(Path("run")).metrics] == ["lr_psnr", "niqe", "brisque", "pique", "sigma"]
-
-
 def test_report_and_comparison_say_so_and_show_lr_and_outputs(ask, camera, command):
     run(ask())
     write_report([Path("run")])
@@ -104,41 +97,6 @@ def test_report_and_comparison_say_so_and_show_lr_and_outputs(ask, camera, comma
     assert sorted(path.name for path in Path("run/report/sheets").iterdir()) == sorted(
         p.name for p in Path("run/report/strips").iterdir()
     )
-
-
-def test_a_run_of_single_outputs_has_strips_and_no_sheets(ask):
-    run(ask(models=("bicubic",)))
-    write_report([Path("run")])
-    assert len(list(Path("run/report/strips").iterdir())) == 3
-    assert "sheets" not in Path("run/report/report.md").read_text()
-    write_report([Path("run")], ["html"], single_file=True)
-    assert "data:image" in Path("run/report/report.html").read_text()
-
-
-def test_shards_are_merged_and_a_metric_of_another_is_added(ask, tmp_path):
-    for part in "12":
-        run(ask(shard=f"{part}/2", out=f"s{part}"))
-    merge([Path("s1"), Path("s2")], Path("merged"))
-    assert verify(Path("merged"), resample="all").verdict == "proven"
-    Path("grey.py").write_text(METRIC)
-    outcome = score_run(Path("merged"), ["grey.py:Grey"])
-    assert (outcome.scored, outcome.failures) == (6, ())
-
-
-@pytest.mark.slow
-def test_processes_and_one_alone_give_the_same(ask, timeless):
-    run(ask(out="alone"))
-    run(ask(out="several"), workers=2)
-    assert timeless("alone") == timeless("several")
-
-
-def test_a_lost_image_is_made_again(ask):
-    run(ask())
-    Path("run/images/lr/IMG_0001.png").unlink()
-    assert RunFolder.read(Path("run")).pair("IMG_0001") is None
-    assert verify(Path("run")).verdict == "unverified"
-    assert not run(ask()).failures
-    assert RunFolder.read(Path("run")).pair("IMG_0001") is not None
 
 
 def test_results_made_elsewhere_have_the_scale_times_the_size_of_lr(ask, camera):

@@ -89,12 +89,6 @@ def test_a_wrong_command_line(command, photos):
     assert not Path("run").exists()
 
 
-def test_other_faults(command, photos):
-    unknown = command("rnu")
-    assert (unknown.code, len(unknown.err.splitlines())) == (2, 1)
-    assert command("list", "colours").code == 2
-
-
 def test_warnings_are_one_line(command, capsys):
     command("--version")
     with warnings.catch_warnings():

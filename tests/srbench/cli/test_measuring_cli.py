@@ -239,23 +239,6 @@ def test_measure_of_equal_images(command, folders):
     assert "mean of 1 of 2" in command("measure", *folders, "--metrics", "psnr").out
 
 
-@pytest.mark.slow
-def test_measure_in_two_processes(command, folders):
-    found = [command("measure", *folders, "--lr", "lr", "--format", "json", "--workers", count) for count in "12"]
-    assert found[0].out == found[1].out
-    facts = json.loads(found[0].out)
-    assert list(facts["images"]) == ["a", "c"]
-    assert len(facts["failures"]) == 6, "too small for three metrics"
-
-
-def test_measure_names_every_image_without_a_partner(command, folders):
-    Path("lr/a.png").unlink()
-    Path("sr/a.png").rename("sr/b.png")
-    write_png(Path("sr/d_sample0.png"), read_uint8(Path("hr/a.png")))
-    err = one_line(command("measure", *folders, "--lr", "lr"))
-    assert "sr lacks a; hr lacks b, d_sample0; lr lacks a" in err
-
-
 def test_measure_of_names_that_end_like_samples(command, folders):
     """HR images a_sample0 and a_sample1 have results of their own."""
     for kind in "hr", "sr":

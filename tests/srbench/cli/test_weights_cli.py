@@ -36,17 +36,6 @@ def test_convert(command, tmp_path):
     assert "unknown converter 'rrdbb'; did you mean rrdb?" in one_line(command(*arguments, "--models", "rrdbb"))
 
 
-def test_bad_checkpoints(command, tmp_path):
-    path, out = tmp_path / "net.pth", tmp_path / "out.safetensors"
-
-    def fault(preset="df2k-x4"):
-        return one_line(command("convert", path, "--preset", preset, "--out", out, "--models", "esrgan"))
-
-    assert "no such checkpoint" in fault()
-    assert "not a checkpoint of esrgan with the preset df2k-x8" in (saved(path) and fault("df2k-x8"))
-    assert "tensors do not fit the network" in fault()
-
-
 def test_weights(command, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("SRBENCH_OFFLINE", "1")

@@ -155,23 +155,6 @@ def test_temperatures_from_one_seed_are_those_of_upscale(command, chameleon):
     assert Path("again/chameleon_t0.png").read_bytes() == Path("out/chameleon_t0.png").read_bytes()
 
 
-@pytest.mark.slow
-def test_samples_differ_less_in_flat_areas_than_at_edges(editor):
-    """Over packaged photographs: the deviation of five samples, where HR is flattest and where it is steepest."""
-    ratios = []
-    for name in ("air-balloon", "chameleon", "dog", "bulb", "soccer"):
-        hr = packaged_photos(8).read(name).hr[:, 96:256, 96:256]
-        pair = packaged_photos(8).read(name)
-        pair = type(pair)(name, pair.lr[:, 12:32, 12:32], hr)
-        spread = editor.sample(pair, 0.8, 5, 0).std(0).mean(0)
-        steep = torch.nn.functional.avg_pool2d(hr.mean(0)[None], 8)[0]
-        steep = (steep.diff(dim=0, prepend=steep[:1]).abs() + steep.diff(dim=1, prepend=steep[:, :1]).abs()).flatten()
-        spread = torch.nn.functional.avg_pool2d(spread[None], 8).flatten()
-        order = steep.argsort()
-        ratios.append(float(spread[order[:100]].mean() / spread[order[-100:]].mean()))
-    assert max(ratios) < 1, ratios
-
-
 @pytest.mark.parametrize("changes", [{}, {"box": "0,0,9,9", "mask": "mask.png"}])
 def test_content_goes_into_a_box_or_a_mask(command, chameleon, changes):
     found = edit(command, "content-transfer", chameleon, chameleon, **changes)
@@ -194,18 +177,3 @@ def test_inputs_that_do_not_serve(command, chameleon, what, words, changes, faul
     assert (found.code, len(found.err.splitlines()), found.out) == (1, 1, "")
     assert fault in found.err
     assert not Path("out").exists()
-
-
-@pytest.mark.parametrize(
-    ("file", "what", "changes"),
-    [
-        ("chameleon_temperatures_figure.png", "temperature", {"temperature": "0"}),
-        ("chameleon_style.png", "style-transfer", {"from": "96,96,48,48", "to": "0,0,48,48"}),
-    ],
-)
-def test_nothing_of_yours_is_overwritten(command, chameleon, file, what, changes):
-    Path("out").mkdir()
-    Path("out", file).write_bytes(b"mine")
-    found = edit(command, what, chameleon, **changes)
-    assert (found.code, f"{file}: exists with different contents" in found.err) == (1, True)
-    assert Path("out", file).read_bytes() == b"mine"

@@ -108,18 +108,6 @@ def test_a_single_file_may_carry_fewer_images_and_says_so(run):
     assert opened is None or opened["image"] == carried[0]
 
 
-def test_a_single_file_that_would_be_too_large_to_mail_compresses_its_images_and_says_so(run, monkeypatch):
-    exact = write_page(run, single_file=True)
-    size = exact.stat().st_size
-    assert "Images are compressed" not in exact.read_text()
-    assert not data_of(exact.read_text())["compressed"]
-    monkeypatch.setattr("srbench.reporting.page.page.MAILABLE", size - 3000)
-    smaller = write_page(run, single_file=True)
-    assert smaller.stat().st_size < size - 3000
-    assert "Images are compressed here (WebP, quality 90)" in smaller.read_text()
-    assert data_of(smaller.read_text())["compressed"]
-
-
 def test_a_page_without_images_says_so(run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy, ignore=shutil.ignore_patterns("images"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from builders import metric
@@ -129,17 +128,6 @@ def test_on_the_command_line(command, faces, monkeypatch, tmp_path):
     monkeypatch.setattr(published, "TABLES", tmp_path / "mine.toml")
     assert "25.24" in command("report", run, "--published", "--format", "md,csv").out
     assert "25.24" not in command("report", run, "--format", "md").out
-
-
-@pytest.mark.parametrize("name", ["photos-x4", "photos-x8"])
-def test_never_beneath_the_photographs(name):
-    run = Path(__file__).parents[3] / "reports" / name
-    if not run.exists():
-        pytest.skip("the committed reports are not here")
-    manifest = read_manifest(run)
-    found = published_rows(manifest, manifest.metrics, read_tables())
-    assert found.lines == ()
-    assert found.notes == (f"No published table for photos at scale {manifest.protocol.scale} is known.",)
 
 
 def test_a_stand_in_for_celeba(make_run):

@@ -4,7 +4,6 @@ import csv
 import math
 import os
 import re
-from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,12 +16,9 @@ from PIL import Image
 from rich.console import Console
 
 from srbench.interfaces import SRBenchError, WeightsInfo
-from srbench.reporting.report import EMBEDDED, write_report
+from srbench.reporting.report import write_report
 from srbench.reporting.scores import printed, terminal_table
-from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.manifest import read_manifest, write_manifest
 from srbench.run_folder.protocol import Setting
-from srbench.run_folder.results import rows_of
 
 NAMES = ["apple", "birch", "cedar", "daisy", "elm", "fir leaf"]
 METRICS = (metric("psnr"), metric("lpips"), metric("sigma"))
@@ -140,16 +136,6 @@ def test_values_and_labels_as_printed():
     assert Setting("bicubic", None).label == "bicubic"
 
 
-def test_infinite_values_are_counted(write_run):
-    rows = all_rows()
-    rows["bicubic", None]["apple"] = {"psnr": [math.inf], "lpips": [0.4], "sigma": 0.0}
-    text = report(write_run(rows))
-    assert "a non-finite value (an output equal to HR has an infinite PSNR) are left out of" in text
-    assert "mean and of all tests of that column: 1 of bicubic.\n" in text
-    assert "Values are missing" not in text
-    assert table_lines(text)["bicubic"][0] == "23.00"
-
-
 def test_strips_show_every_model_at_one_temperature(run):
     text = report(run)
     assert sorted(path.stem for path in (run / "report" / "strips").iterdir()) == NAMES
@@ -161,24 +147,6 @@ def test_strips_show_every_model_at_one_temperature(run):
     assert (panels == np.array(expected)[..., None]).all()
 
 
-def test_strips_of_other_images_are_removed(run, write_run):
-    write_report([run])
-    text = report(write_run(of_images(NAMES[:1])))
-    assert [path.name for path in (run / "report" / "strips").iterdir()] == ["apple.png"]
-    assert text.count("](strips/") == 1 < EMBEDDED
-    assert not list((run / "report" / "sheets").glob("birch*"))
-    assert not list((run / "report" / "maps").rglob("birch*"))
-
-
-def test_samples_made_elsewhere_are_shown_too(write_run, greys):
-    """A folder of results has no temperature, and may hold several samples of an image."""
-    several = {"psnr": [20.0, 21.0], "lpips": [0.4, 0.4], "sigma": 5.0}
-    run = write_run({("bicubic", None): {"apple": several}}, greys=greys(10, 250, 70, 10))
-    write_report([run])
-    sheet = np.asarray(Image.open(run / "report" / "strips" / "apple.png"))
-    assert sheet[16 + 46 + 246 + 120, 16 + 120 :: 252][:4, 0].tolist() == [10, 70, 80, 250]
-
-
 def test_a_image_that_was_not_saved_leaves_no_panel(run):
     (run / "images" / "flow-t0.9" / "daisy_sample1.png").unlink()
     write_report([run])
@@ -187,30 +155,6 @@ def test_a_image_that_was_not_saved_leaves_no_panel(run):
     for path in (run / "images" / "hr").iterdir():
         path.unlink()
     assert "## Images" not in write_report([run], ["md"], run.with_name("out")).files[0].read_text()
-
-
-def test_images_that_are_not_those_that_were_measured_are_not_shown_and_named(run):
-    Image.new("RGB", (24, 24), (1, 2, 3)).save(run / "images" / "bicubic" / "daisy.png")
-    (run / "images" / "hr" / "elm.png").write_bytes((run / "images" / "bicubic" / "elm.png").read_bytes())
-    text = report(run)
-    assert (
-        "> Not shown, because the files were changed after they were measured: bicubic/daisy.png, hr/elm.png.\n" in text
-    )
-    sheet = np.asarray(Image.open(run / "report" / "strips" / "daisy.png"))
-    assert sheet[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist() == [10, 120, 150, 250]
-    assert not (run / "report" / "strips" / "elm.png").exists()
-    assert table_lines(text)["bicubic"][-1] == "6", "their values stay"
-
-
-def test_the_same_run_gives_the_same_bytes(run, with_plots):
-    measured = set(run.rglob("*"))
-
-    def written():
-        write_report([run])
-        return {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path not in measured}
-
-    assert written() == written()
-    assert {path.name for path in run.rglob(".*")} == {".report.lock"}, "no temporary file is left"
 
 
 def test_plots_are_embedded(run, with_plots):
@@ -269,13 +213,6 @@ def test_names_of_users_stay_text(make_run):
     assert len(images) == 4
     assert all((run / "report" / unquote(source)).exists() for source in images)
     assert set(map(unescape, re.findall(r'alt="([^"]*)"', html))) >= {first, third}
-
-
-def test_only_planned_rows_count(run):
-    manifest = read_manifest(run)
-    write_manifest(run, replace(manifest, settings=manifest.settings[:2]))
-    assert len(rows_of(RunFolder.read(run))) == 12
-    assert "flow τ=0.9" not in table_lines(report(run))
 
 
 def test_a_run_without_rows_is_named(write_run):

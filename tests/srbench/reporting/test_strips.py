@@ -4,11 +4,9 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageFont
 
 from srbench.images.box import Box
-from srbench.images.io import write_png
 from srbench.reporting.figures import strips
 from srbench.reporting.figures.strips import PANEL, Panel, difference_window, sheet_png, strip_png
 
@@ -69,20 +67,6 @@ def test_images_of_any_shape_have_strips(size):
     assert sheet_png([[Panel("", "", image, {(0, 200, 0): window}) for image in images]])
 
 
-def test_runs_of_very_wide_and_very_tall_images_have_a_report(srbench, tmp_path):
-    for name, size in (("wide", (4000, 8)), ("tall", (8, 4000)), ("dot", (4, 4))):
-        write_png(
-            tmp_path / "photos" / f"{name}.png", torch.from_numpy(np.asarray(noise(*size)).copy()).permute(2, 0, 1)
-        )
-    run = tmp_path / "run"
-    found = srbench(
-        "run", "--models", "bicubic", "--scale", 4, "--data", tmp_path / "photos", "--metrics", "psnr", "--out", run
-    )
-    assert found.exit_code == 0, found.output
-    assert {path.stem for path in (run / "report" / "strips").iterdir()} == {"wide", "tall", "dot"}
-    assert (run / "report" / "report.html").exists()
-
-
 @pytest.mark.parametrize(("panels", "rows", "columns"), [(1, 1, 1), (4, 1, 4), (5, 2, 3), (12, 3, 4)])
 def test_many_panels_wrap_into_even_rows(panels, rows, columns):
     sheet = written([noise(24, 24)] * panels, Box(0, 0, 24, 24))
@@ -129,7 +113,3 @@ def test_the_window_cuts_no_lr_pixel(width, height, step, side):
     assert window.x % step == window.y % step == 0
     assert window.x + side <= width
     assert window.y + side <= height
-
-
-def test_the_first_of_equal_windows_wins():
-    assert difference_window([np.zeros((200, 200, 3), dtype=np.uint8)] * 2, step=4) == Box(0, 0, 80, 80)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from builders import OWN_LR
 
 from srbench.benchmark.run import run
 from srbench.images.io import read_uint8, write_png
-from srbench.reporting.measurements import read_runs
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
@@ -44,19 +42,6 @@ def test_another_protocol_is_refused(finished, changed):
         assert contents(finished) == before
 
 
-def test_the_report_shows_all_that_the_folder_holds(finished, command, models, photos):
-    options = ["--scale", 4, "--data", photos, "--limit", 3, "--samples", 2, "--out", finished]
-    assert command("run", "--models", "bicubic", *options, "--metrics", "psnr").code == 0
-    text = (finished / "report" / "report.md").read_text()
-    for label in ("near", "noisy τ=0.3", "noisy τ=0.8", "bicubic"):
-        assert f"\n| {label} " in text
-    manifest = read_manifest(finished)
-    assert [one.finished is not None for one in manifest.invocations] == [True, True]
-    rows = [json.loads(line) for line in (finished / "rows.jsonl").read_text().splitlines()]
-    assert {row["model"] for row in rows if row["invocation"] == 1} == {"bicubic"}
-    assert {row["model"] for row in rows if row["invocation"] == 0} == {"near", "noisy"}
-
-
 def test_a_replaced_image(finished, spec, photos, draw_image):
     """Rows, HR and LR are those of the new image; what was not sampled again of it is left out."""
     new = draw_image(77, 32, 32)
@@ -65,20 +50,6 @@ def test_a_replaced_image(finished, spec, photos, draw_image):
     assert outcome.sampled == 3
     assert (read_uint8(finished / "images" / "hr" / "a.png") == new).all()
     assert verify(finished, resample=9).holds
-
-
-def test_a_replaced_image_that_one_model_alone_has_seen(finished, changed, models, photos, draw_image, command):
-    write_png(photos / "a.png", draw_image(77, 32, 32))
-    run(changed(models=(f"near={models}:Nearest",)))
-    rows = {(row.setting.model, row.image) for row in rows_of(RunFolder.read(finished))}
-    assert ("near", "a") in rows
-    assert ("noisy", "a") not in rows
-    assert command("report", finished).code == 0
-    assert (
-        "Left out, because code, weights or images have changed since"
-        in (finished / "report" / "report.md").read_text()
-    )
-    assert verify(finished).holds
 
 
 def test_temperatures_that_look_alike_are_told_apart(changed, models, tmp_path):
@@ -122,13 +93,6 @@ def test_rows_of_unlike_machines_are_told_apart(finished, changed, models):
     machines = [one.hardware["cpu"] for one in read_manifest(finished).invocations]
     assert machines[1] == "abacus"
     assert machines[0] != "abacus"
-
-
-def test_runs_of_two_folders_are_merged(finished, changed, models, tmp_path):
-    other = run(changed(models=("bicubic",), out=str(tmp_path / "other"))).folder
-    assert [model.label for model in read_runs([finished, other]).models] == ["near", "noisy", "bicubic"]
-    shutil.rmtree(other / "images")
-    assert read_runs([other, finished]).pair("a") is not None
 
 
 def test_a_data_set_says_where_its_lr_images_come_from(command, photos, tmp_path):

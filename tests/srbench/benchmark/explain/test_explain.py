@@ -216,10 +216,3 @@ def test_the_signature_of_a_suite_is_that_of_its_table(explain, folders):
                 assert [metric.signature for metric in table.metrics] == [signature], suite
                 tried += 1
     assert tried >= 10
-
-
-def test_a_suite_that_prints_all_of_them_is_named(explain, arrays):
-    row = f"{psnr(arrays, Y, 4):.2f}", f"{ssim(arrays, Y, 4, '11x11 Gaussian window'):.3f}"
-    found = explain(row, "psnr,ssim")
-    assert "classic-y" in found.suites
-    assert re.search(r"--suite .*classic-y.* prints all of them", found.text())
