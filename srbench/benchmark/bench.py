@@ -143,7 +143,7 @@ def _add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
     """Add a model under its label. Raises BenchmarkError if the label is taken, reserved or too long."""
     reason = ""
     if loaded.label in models:
-        reason = f"also that of {models[loaded.label].spec}"
+        reason = f"taken by {models[loaded.label].spec}"
     elif loaded.label.casefold() in RESERVED:
         reason = "reserved"
     elif not is_file_name(loaded.label):

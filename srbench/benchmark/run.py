@@ -96,7 +96,7 @@ def run(
         tasks = plan(folder, [metric.facts for metric in metrics], bench.digests)
         data = bench.spec if bench.spec.names_data else bench.dataset
         chosen = choose_engine(engine, workers, bench.device, len(tasks))
-        return _Job(worker, invocation, tasks, chosen, data, progress, started).do(bench.items)
+        return _Execution(worker, invocation, tasks, chosen, data, progress, started).do(bench.items)
 
 
 def score_run(
@@ -152,11 +152,11 @@ def score_run(
         )
         tasks = plan(folder, [metric.facts for metric in metrics])
         chosen = choose_engine(engine, workers, device, len(tasks))
-        return _Job(worker, invocation, tasks, chosen, None, progress, None).do(sum(task.size for task in tasks))
+        return _Execution(worker, invocation, tasks, chosen, None, progress, None).do(sum(task.size for task in tasks))
 
 
 @dataclass
-class _Job:
+class _Execution:
     """The tasks of a command: an engine does them, the journal writes their results."""
 
     worker: Worker

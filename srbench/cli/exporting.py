@@ -53,7 +53,7 @@ _GIVEN = {
     help="Temperature at which reports compare the weights of a TRAINING, chosen on validation images. "
     f"[default: not stated, which means {TEMPERATURE:g}]"
 )
-@options.scale(help="Scale of a MODEL. [default: that of its weights]")
+@options.scale(help="Scale of a MODEL. [default: the scale of its weights]")
 def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # noqa: ANN401 - click's
     """Export results of a run, trained weights, or ONNX.
 

@@ -66,7 +66,7 @@ ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard",
 )
 @options.metrics(
     help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name. "
-    "[default: those of the suite]"
+    "[default: the suite's]"
 )
 @options.temperatures(
     help="Temperatures of models that sample: 0 gives the smoothest output, 1 the most varied. "
@@ -274,7 +274,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
 )
 @options.metrics(
     help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name; fid "
-    "and kid compare DIR with --hr as sets. [default: those of the suite for which all images are given]"
+    "and kid compare DIR with --hr as sets. [default: the suite's, as far as the given images permit]"
 )
 @click.option(
     "--format",

@@ -157,7 +157,7 @@ COLOURS = {
 
 
 @dataclass(frozen=True)
-class Region:
+class ComparedRegion:
     """The part of an image that a metric compares: its channels without a border."""
 
     channels: str
@@ -246,7 +246,7 @@ class PSNR(ImageMetric):
     """Peak signal-to-noise ratio to the HR image."""
 
     def __init__(self, channels: str = "RGB", border: int | str = 0, round: str = "yes", colour: str = "bt601") -> None:
-        self._region = Region(channels, border, round, colour)
+        self._region = ComparedRegion(channels, border, round, colour)
         self.facts = MetricFacts(
             name="psnr",
             title=f"PSNR {self._region.heading}",
@@ -272,8 +272,8 @@ class PSNR(ImageMetric):
 class SSIM(ImageMetric):
     """Structural similarity to the HR image.
 
-    Window ``uniform7`` is that of the official SRFlow test code, ``gaussian11`` that of the SSIM paper and of most
-    tables. ``negative=zero`` clamps negative covariance factors at 0, as pyiqa does.
+    The official SRFlow test code uses window ``uniform7``; the SSIM paper and most tables use ``gaussian11``.
+    ``negative=zero`` clamps negative covariance factors at 0, as pyiqa does.
     """
 
     def __init__(
@@ -289,9 +289,13 @@ class SSIM(ImageMetric):
             raise MetricError(f"window is {window!r}; choose {' or '.join(WINDOWS)}")
         if negative not in ("kept", "zero"):
             raise MetricError(f"negative is {negative!r}; choose kept or zero")
-        self._region, self._window, self._negative = Region(channels, border, round, colour), WINDOWS[window], negative
+        self._region, self._window, self._negative = (
+            ComparedRegion(channels, border, round, colour),
+            WINDOWS[window],
+            negative,
+        )
         left_out = self._window.side // 2
-        seen = "uint8 RGB by {quantize}" if self._region == Region("RGB", 0) else self._region.sentence
+        seen = "uint8 RGB by {quantize}" if self._region == ComparedRegion("RGB", 0) else self._region.sentence
         zero, clipped = ("negative0", ", factors of covariance below 0 set to 0") if negative == "zero" else ("", "")
         parts = [self._region.signature, window, zero, self._region.cropped(left_out), "v1"]
         self.facts = MetricFacts(

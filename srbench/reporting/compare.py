@@ -42,7 +42,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of A minus that of B, image by image."""
+    """Differences A minus B in one metric, image by image."""
 
     metric: MetricFacts
     mean_a: float

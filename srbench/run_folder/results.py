@@ -34,7 +34,7 @@ class Row:
     invocations: frozenset[int]
     """Indices of the invocations that sampled and measured it."""
     measured_in: frozenset[str] = frozenset()
-    """Keys of the environments in which its values were measured. The sample record has that of its outputs."""
+    """Keys of the environments in which its values were measured; the sample record has the key for its outputs."""
 
     @property
     def image(self) -> str:

@@ -398,7 +398,7 @@ class _Check:
         return kept_outputs(self.folder, replace(record, outputs=record.outputs[: record.kept]))
 
     def _is_same(self, record: SampleRecord) -> bool:
-        """Return whether the model is unchanged since the run, and this machine is equivalent to that of the run."""
+        """Return whether the model is unchanged since the run, and this machine is equivalent to the run's."""
         now = environment(self.sampler.device)
         known = self.folder.environments.get(record.environment)
         if known is None or any(now.get(fact) != known.facts[fact] for fact in _MACHINE if fact in known.facts):

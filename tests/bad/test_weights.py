@@ -90,7 +90,7 @@ def weights(tmp_path_factory):
         ("rrdb:{folder}/header.safetensors", 8, r"header\.safetensors: damaged, or not a safetensors .*; replace it"),
         ("rrdb:{folder}/lacking.safetensors", 8, r"1 tensor does not fit the network: missing conv_last\.bias"),
         ("rrdb:{rrdb},srflow:{srflow}x", 8, r"srflow-mini-x8\.safetensorsx: no such weights file; check the path"),
-        ("rrdb,rrdb:{rrdb},rrdb-mini-x8=bicubic", 8, r"the label rrdb-mini-x8 is also that of rrdb:"),
+        ("rrdb,rrdb:{rrdb},rrdb-mini-x8=bicubic", 8, r"the label rrdb-mini-x8 is taken by rrdb:"),
     ],
 )
 def test_weights_that_do_not_fit(refused, weights, tmp_path, models, scale, says):

@@ -194,7 +194,7 @@ def test_data_hr_and_lr_that_do_not_go_together(photos):
         ({"models": [3]}, "3 is not a model"),
         ({"models": [Noisy]}, "Noisy is a class; give an instance"),
         ({"models": ["bicubik"]}, "did you mean bicubic"),
-        ({"models": ["bicubic", "bicubic"]}, "the label bicubic is also that of bicubic"),
+        ({"models": ["bicubic", "bicubic"]}, "the label bicubic is taken by bicubic"),
         ({"models": {"hr": nearest}}, "the label hr is reserved"),
         ({"models": WithoutScale()}, "WithoutScale has no attribute scale, .* add scale = 4"),
         ({"scale": None}, r"evaluate: scale is missing, and no model states one \(bicubic\); give scale=4, or add"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from srbench.metrics.pixel import Region, weighted
+from srbench.metrics.pixel import ComparedRegion, weighted
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Plane:
     words: str
     parameters: tuple[tuple[str, str], ...] | None = None
     """Parameters of our PSNR and SSIM that select it; None if none do."""
-    region: Region | None = None
-    """The same plane as a Region of these metrics; None: ``weights`` define it."""
+    region: ComparedRegion | None = None
+    """The same plane as a ComparedRegion of these metrics; None: ``weights`` define it."""
     weights: tuple[float, float, float] = (0, 0, 0)
     """Weights of R, G and B without a region; the result is not rounded."""
     exchanged: str = ""
@@ -37,10 +37,10 @@ class Plane:
 def _luma(words: str, rounded: str, colour: str) -> Plane:
     parameters = {"channels": "Y"} | ({"round": "no"} if rounded == "no" else {})
     parameters |= {} if colour == "bt601" else {"colour": colour}
-    return Plane(words, tuple(parameters.items()), Region("Y", 0, rounded, colour))
+    return Plane(words, tuple(parameters.items()), ComparedRegion("Y", 0, rounded, colour))
 
 
-RGB = Plane("RGB", (), Region("RGB", 0))
+RGB = Plane("RGB", (), ComparedRegion("RGB", 0))
 Y = _luma("Y of BT.601 (16..235), rounded", "yes", "bt601")
 Y_UNROUNDED = _luma("Y of BT.601 (16..235), unrounded", "no", "bt601")
 YIQ = _luma("Y of YIQ (0..255), unrounded", "no", "yiq")

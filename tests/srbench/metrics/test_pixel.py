@@ -11,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from srbench.images.io import quantize_round
 from srbench.metrics import MetricError
-from srbench.metrics.pixel import PSNR, SSIM, Region
+from srbench.metrics.pixel import PSNR, SSIM, ComparedRegion
 
 
 def as_array(image: torch.Tensor) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_ssim_of_luma_against_pyiqa(coffee, rounded, space, colour):
 
 def test_unrounded_luma_against_scikit_image(coffee, rounded):
     """Both windows take it; the second is compared with scikit-image's."""
-    ours = Region("Y", 4, "no").of(rounded, coffee)[:, 0].numpy()
+    ours = ComparedRegion("Y", 4, "no").of(rounded, coffee)[:, 0].numpy()
     arrays = [rgb2ycbcr(each.permute(1, 2, 0).numpy())[4:-4, 4:-4, 0] for each in (*rounded, quantize_round(coffee.hr))]
     for one, other in zip(ours, arrays, strict=False):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
@@ -86,7 +86,7 @@ def test_full_range_luma_against_opencv(coffee, rounded):
         cv2.cvtColor(each.permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2GRAY)
         for each in (*rounded, quantize_round(coffee.hr))
     ]
-    assert np.array_equal(Region("Y", 0, "yes", "full").of(rounded, coffee)[:, 0].numpy(), np.stack(grey[:-1]))
+    assert np.array_equal(ComparedRegion("Y", 0, "yes", "full").of(rounded, coffee)[:, 0].numpy(), np.stack(grey[:-1]))
     wanted = [cv2.PSNR(grey[-1], each) for each in grey[:-1]]
     assert PSNR("Y", 0, "yes", "full")(rounded, coffee).tolist() == pytest.approx(wanted, abs=1e-9)
 
