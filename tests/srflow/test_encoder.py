@@ -53,20 +53,6 @@ class Written:
         return torch.where(out < 0, 0.2 * out, out)
 
 
-@pytest.mark.parametrize("scale", [2, 4, 8])
-def test_a_set_of_features_for_every_level(scale):
-    """Finest at half the HR size, deepest at half the LR size, each half of the one before."""
-    size = 6, 4
-    features = build(scale)(image(*size))
-    levels = scale.bit_length()
-    assert len(features) == levels
-    for level, own in enumerate(features, 1):
-        assert own.own.shape == (2, FEATURES, size[0] * scale >> level, size[1] * scale >> level)
-        assert own.stacked.shape == (2, 2 * FEATURES, *size)
-        assert own.own.is_contiguous(memory_format=torch.channels_last)
-        assert own.stacked.is_contiguous(memory_format=torch.channels_last)
-
-
 @pytest.mark.parametrize("long_skip", ["first", "trunk"])
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_every_feature_against_its_definition(scale, long_skip):
@@ -91,12 +77,3 @@ def test_stacked_blocks_in_the_order_of_the_configuration(stacked):
         for place, block in enumerate(stacked):
             found = own.stacked[:, place * FEATURES : (place + 1) * FEATURES]
             torch.testing.assert_close(found, written.blocks[block])
-
-
-def test_the_layout_in_memory_does_not_matter():
-    encoder, lr = build(4), image(4, 6)
-    other = encoder(lr.contiguous(memory_format=torch.channels_last))
-    turned = encoder(lr.transpose(-1, -2).contiguous().transpose(-1, -2))
-    for plain, last, view in zip(encoder(lr), other, turned, strict=True):
-        torch.testing.assert_close(last.own, plain.own)
-        torch.testing.assert_close(view.own, plain.own)

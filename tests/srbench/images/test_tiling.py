@@ -52,14 +52,6 @@ def test_pixels_and_progress_are_those_of_the_tiles():
     assert sum(shares) == pytest.approx(1)
 
 
-def test_a_model_that_sees_further_differs_at_the_seams_only():
-    lr = torch.rand(3, 64, 64, dtype=torch.float64)
-    model = Blur(OVERLAP + 4)
-    difference = (upscale_in_tiles(model, lr, 32) - model(lr[None])).abs()[0]
-    assert difference[:, 62:66].max() > 0
-    assert difference[:, :48, :48].max() < 1e-12
-
-
 class Draws:
     """Adds noise; in tiles it would have to share it."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from srbench.metrics.loading import open_metric
 from srbench.models.loading import load_model, wrap_model
 from srbench.plugins import PluginError
 
@@ -26,21 +25,6 @@ class Model:
 
     def __call__(self, lr):
         return lr.repeat_interleave(2, -1).repeat_interleave(2, -2)
-"""
-METRIC = """
-from pathlib import Path
-
-from srbench.interfaces import MetricFacts
-
-
-class Mine:
-    facts = MetricFacts(name="mine", title="Mine", direction=1, protocol="a test")
-
-    def __init__(self):
-        self.gain = float((Path(__file__).parent / "gain.txt").read_text())
-
-    def __call__(self, samples, pair):
-        return self.gain * samples.mean(dim=(1, 2, 3))
 """
 
 
@@ -79,16 +63,6 @@ def test_an_installed_package_is_its_version(tmp_path, new_process, monkeypatch)
     first, same, second = installed("1", 1.0), installed("1", 0.5), installed("2", 0.5)
     assert first == same, "the sources of an installed package do not count"
     assert not set(first) & set(second)
-
-
-def test_a_metric_is_known_by_the_same_rule(tmp_path, new_process):
-    found = []
-    for gain in ("1.0", "0.5"):
-        write(tmp_path, {"mine.py": METRIC, "gain.txt": gain})
-        new_process()
-        found.append(open_metric(f"{tmp_path / 'mine.py'}:Mine").facts)
-    assert found[0].digest != found[1].digest
-    assert found[0].signature != found[1].signature, "it states none, so its code takes its place"
 
 
 def test_plugins_of_a_folder_do_not_count_for_each_other(tmp_path, new_process):
