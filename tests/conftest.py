@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import ipaddress
 import os
 import signal
 import socket
+import sys
 import warnings
 from contextlib import suppress
 
@@ -83,6 +85,16 @@ def _fail_if_skipped(report):
     if NO_OTHER_SKIPS and report.skipped and not hasattr(report, "wasxfail") and reason not in ALLOWED_SKIPS:
         report.outcome, report.longrepr = "failed", f"{report.nodeid}: may not be skipped here ({reason})"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol():
+    """A test that hangs for half an hour ends its process, which fails it, with a traceback of every thread."""
+    faulthandler.dump_traceback_later(1800, exit=True, file=sys.__stderr__)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(wrapper=True)

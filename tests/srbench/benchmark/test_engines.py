@@ -266,7 +266,7 @@ def test_a_scheduler_elsewhere_that_is_killed(spec, results, tmp_path, models):
     finally:
         for process in processes:
             process.terminate()
-            process.wait()
+            process.wait(timeout=300)
     folder = RunFolder.read(Path(spec.out))
     assert {record.facts["instructions"] for record in folder.environments.values()} == {"DEFAULT"}
     assert folder.manifest.invocations[0].hardware == {"engine": f"dask:{address}"}, "nothing of the client's machine"

@@ -41,7 +41,7 @@ def killed(words, samples, more, delay):
     time.sleep(delay)
     ended = process.poll() is not None
     process.kill()
-    _, err = process.communicate()
+    _, err = process.communicate(timeout=300)
     assert not ended or process.returncode == 0, err
     return not ended
 

@@ -186,7 +186,7 @@ def test_what_the_server_refuses(site, camera):
     assert ask(address, "POST", "/make", fine)[0] == 200
     assert ask(address, "POST", "/make", fine, Host="evil.example")[0] == 403
     host = urlsplit(address).netloc
-    connection = http.client.HTTPConnection(host)
+    connection = http.client.HTTPConnection(host, timeout=300)
     connection.request("POST", "/make", fine)  # as a form of another page could
     assert connection.getresponse().status == 403
     assert ask(address, "POST", "/delete", fine)[0] == 404
@@ -228,7 +228,7 @@ def test_what_the_server_refuses(site, camera):
             answers += [ask(address, "POST", path, request) for path in ("/make", "/save")]
         for status, answer in answers:
             assert (status, fault in json.loads(answer)["error"]) == (400, True), answer
-    connection = http.client.HTTPConnection(host)
+    connection = http.client.HTTPConnection(host, timeout=300)
     connection.putrequest("POST", "/open")
     connection.putheader("X-Srbench", "huge.png")
     connection.putheader("Content-Length", str(MOST_BYTES + 1))
@@ -282,7 +282,7 @@ def test_ctrl_c_while_it_samples(camera, tmp_path):
             time.sleep(0.5)
             process.send_signal(signal.SIGINT)
             said = process.communicate(timeout=120)[1]
-            asks.join()
+            asks.join(timeout=300)
         finally:
             process.kill()
     assert process.returncode == 0

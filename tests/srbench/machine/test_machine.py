@@ -32,7 +32,9 @@ def test_the_commit_is_that_of_srbench_or_none(tmp_path, monkeypatch):
 
     def git(*arguments):
         identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
-        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True, timeout=300
+        )
 
     package = tmp_path / "srbench"
     machine = package / "machine" / "facts.py"

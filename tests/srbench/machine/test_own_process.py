@@ -32,7 +32,8 @@ print(faults())
 @pytest.mark.skipif(sys.platform != "linux", reason="needs glibc")
 def test_freed_memory_is_kept(monkeypatch):
     def faults(*arguments):
-        made = subprocess.run([sys.executable, "-c", FAULTS, *arguments], capture_output=True, text=True, check=True)
+        command = [sys.executable, "-c", FAULTS, *arguments]
+        made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
         return int(made.stdout)
 
     for name in [name for name in os.environ if name.startswith("MALLOC_")]:  # Dask sets some

@@ -37,10 +37,13 @@ def squares(least=0):
     return square
 
 
-def environment():
+def environment(folder):
     names = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
     def show(item):
-        time.sleep(0.3)  # so that both workers are needed
+        open(os.path.join(folder, str(os.getpid())), "w").close()
+        end = time.monotonic() + 300
+        while len(os.listdir(folder)) < 2 and time.monotonic() < end:  # both workers are at work
+            time.sleep(0.01)
         return tuple(map(os.environ.get, names))
     return show
 
@@ -120,11 +123,13 @@ def test_items_are_read_as_workers_become_free(openers):
     results.close()
 
 
-def test_workers_have_one_thread_and_their_own_environment(openers, monkeypatch):
+def test_workers_have_one_thread_and_their_own_environment(openers, tmp_path, monkeypatch):
+    (tmp_path / "at work").mkdir()
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     gpus = [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
-    results = dict(map_items(openers.environment, range(4), workers=2, environments=gpus))
+    given = [str(tmp_path / "at work")]
+    results = dict(map_items(openers.environment, range(4), workers=2, arguments=given, environments=gpus))
     assert set(results.values()) == {("1", "0"), ("1", "1")}
     assert os.environ["OMP_NUM_THREADS"] == "5"
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
@@ -209,7 +214,7 @@ def test_workers_end_with_their_parent(openers, tmp_path, heeded_interrupts, num
         os.killpg(parent.pid, number)
     else:
         parent.send_signal(number)
-    out, err = parent.communicate(timeout=20)
+    out, err = parent.communicate(timeout=300)
     if number == signal.SIGINT:
         assert (out, err) == ("interrupted\n", "")
     wait_until(lambda: not any(is_running(worker) for worker in workers))
@@ -223,7 +228,7 @@ def is_running(process):
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -410,5 +410,7 @@ def test_latex_compiles(matrix):
     table = (matrix / "report" / "table.tex").read_text()
     head = "\\documentclass[twocolumn]{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\begin{document}"
     (matrix.parent / "paper.tex").write_text(f"{head}\n{table}\\end{{document}}\n")
-    done = subprocess.run(["pdflatex", "-halt-on-error", "paper.tex"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["pdflatex", "-halt-on-error", "paper.tex"], capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stdout[-2000:]

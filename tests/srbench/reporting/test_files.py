@@ -150,7 +150,7 @@ def test_a_kill_leaves_the_old_folder_the_new_one_or_none_and_the_next_call_tidi
     put_in_place(place, FIRST)
     process = multiprocessing.get_context("fork").Process(target=_die_at_rename, args=(place, at))
     process.start()
-    process.join()
+    process.join(timeout=300)
     assert process.exitcode == 9
     left = (place / "report.md").read_bytes() if place.exists() else None
     assert left == [b"first", None, b"second"][at]

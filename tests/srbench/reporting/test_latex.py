@@ -98,7 +98,7 @@ def test_it_compiles_in_a_paper_of_two_columns(copies, intervals, tmp_path, made
     (tmp_path / "paper.tex").write_text(document)
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
     for _ in range(2):  # the second time it knows the number of the table
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=60)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=300)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
     assert "Warning" not in done.stdout, done.stdout

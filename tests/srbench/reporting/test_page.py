@@ -124,7 +124,7 @@ def ask(run, served):
     server = served(run)
 
     def call(method, path):
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=300)
         connection.request(method, path)
         answer = connection.getresponse()
         content = answer.read()
@@ -138,7 +138,7 @@ def ask(run, served):
 def test_the_server_gives_the_page_and_its_images(ask, run, served):
     page = run / "report" / "report.html"
     assert ask("GET", "/report/report.html") == (200, page.read_bytes())
-    with urllib.request.urlopen(served(run).address, timeout=60) as answer:
+    with urllib.request.urlopen(served(run).address, timeout=300) as answer:
         assert answer.geturl().endswith("/report/report.html")
         assert answer.read() == page.read_bytes()
     file = files_of(data_of(page.read_text())["images"])[0][0]

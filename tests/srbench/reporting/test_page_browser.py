@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -29,9 +28,9 @@ def numbers(page, table, place):
     return [float(text.split()[0]) for text in column(page, table, place) if text != "–"]
 
 
-def address(page):
-    page.wait_for_timeout(250)  # it is written a moment after the last change
-    return unquote(page.evaluate("location.hash"))
+def wait_for_address(page, text):
+    """Wait until the part of the address behind ``#`` contains a text: it is written a moment after a change."""
+    page.wait_for_function("text => decodeURIComponent(location.hash).includes(text)", arg=text, timeout=60_000)
 
 
 def test_the_divider_moves_by_pointer_and_by_keys_and_the_clip_follows(open_page, evil_names):
@@ -108,9 +107,9 @@ def test_keys_turn_pages_choose_columns_swap_and_flicker(open_page, evil_names):
     assert page.locator("#name").inner_text() == "birch"
     page.keyboard.press("2")
     page.keyboard.press("Shift+Digit4")
-    assert address(page) == "#image=birch&a=Noisy-t0.8_2&b=hr"
+    wait_for_address(page, "#image=birch&a=Noisy-t0.8_2&b=hr")
     page.keyboard.press("x")
-    assert address(page) == "#image=birch&a=hr&b=Noisy-t0.8_2"
+    wait_for_address(page, "#image=birch&a=hr&b=Noisy-t0.8_2")
     page.keyboard.press("f")
     page.wait_for_selector(".viewer.shows-b .layer.a", state="hidden", timeout=20000)  # in one look: it flickers on
     page.keyboard.press("f")
@@ -118,7 +117,8 @@ def test_keys_turn_pages_choose_columns_swap_and_flicker(open_page, evil_names):
 
     page.locator("#filter").focus()
     page.keyboard.type("2f")
-    assert address(page) == "#image=birch&a=hr&b=Noisy-t0.8_2", "typing into a field is no command"
+    page.wait_for_timeout(300)
+    wait_for_address(page, "#image=birch&a=hr&b=Noisy-t0.8_2")
     page.locator(".keys summary").click()
     page.locator("#keys").uncheck()
     page.locator("h1").click()
@@ -183,7 +183,7 @@ def test_maps_take_the_place_of_the_images_where_there_are_any(open_page):
     assert page.locator("#image-a").get_attribute("src") == "../images/hr/apple.png"
     assert page.locator(".tag.b").inner_text() == "Noisy τ=0.8 #1: error"
     assert "grey levels" in page.locator("#legend").inner_text()
-    assert address(page).endswith("&map=error")
+    wait_for_address(page, "&map=error")
     page.wait_for_function("() => document.getElementById('image-b').naturalWidth === 96")
     page.locator("#map").select_option("")
     assert page.locator("#image-b").get_attribute("src") == "../images/Noisy-t0.8/apple_sample0.png"

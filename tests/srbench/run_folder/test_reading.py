@@ -125,7 +125,7 @@ def test_the_header_is_read_without_lines_and_large_libraries(finished):
         (finished / kind.FILE).write_text("damaged\n")
     code = f"import sys, srbench; print(srbench.read_run({str(finished)!r}).manifest.images)"
     code += "; assert not {'torch', 'pandas'} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout == "('a', 'b', 'c', 'd')\n", done.stderr
 
 

@@ -26,7 +26,9 @@ with progress_of({asked}) as progress:
 def test_a_bar_in_a_terminal(asked, shown):
     leader, follower = pty.openpty()
     code = CODE.format(asked=asked)
-    subprocess.run([sys.executable, "-c", code], stderr=follower, env={**os.environ, "TERM": "xterm"}, check=True)
+    subprocess.run(
+        [sys.executable, "-c", code], stderr=follower, env={**os.environ, "TERM": "xterm"}, check=True, timeout=300
+    )
     os.write(follower, b"end")
     found = b""
     while not found.endswith(b"end"):
@@ -38,7 +40,7 @@ def test_a_bar_in_a_terminal(asked, shown):
 
 
 def test_nothing_in_a_pipe():
-    done = subprocess.run([sys.executable, "-c", CODE.format(asked=True)], capture_output=True, check=True)
+    done = subprocess.run([sys.executable, "-c", CODE.format(asked=True)], capture_output=True, check=True, timeout=300)
     assert done.stdout + done.stderr == b""
 
 

@@ -184,7 +184,8 @@ def test_sums_that_agree_with_the_change_hide_no_value_and_no_pixel(copy_of):
 
 
 def test_sums_are_those_that_other_tools_check(original):
-    done = subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=original, capture_output=True, text=True)
+    command = ["sha256sum", "-c", "--strict", "SHA256SUMS"]
+    done = subprocess.run(command, cwd=original, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout
     names = [line.split("  ")[1] for line in (original / "SHA256SUMS").read_text().splitlines()]
     assert names == sorted(names)

@@ -28,7 +28,7 @@ class Site:
         self.port = port
 
     def ask(self, method, path, body=None, **headers):
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=300)
         connection.request(method, path, body, {"X-Srbench": "vote"} | headers)
         answer = connection.getresponse()
         content = answer.read()
@@ -61,7 +61,7 @@ def test_raters_at_once_lose_no_vote_and_a_torn_line_is_cut_off(run):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(timeout=300)
         assert json.loads(site.ask("GET", "/next?rater=rater0")[1]) == {"rater": "rater0", "done": 4, "of": 4}
     votes = read_votes(run)
     assert len(votes) == len((run / Vote.FILE).read_text().splitlines()) == 24
@@ -105,7 +105,7 @@ def test_what_the_server_refuses(run, site):
     for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": f"http://{HOST}:1"}):
         assert site.ask("POST", "/vote", fine, **headers)[0] == 403
         assert site.ask("GET", "/", **headers)[0] == 403
-    connection = http.client.HTTPConnection(HOST, site.port)
+    connection = http.client.HTTPConnection(HOST, site.port, timeout=300)
     connection.request("POST", "/vote", fine)  # as a form of another page could
     assert connection.getresponse().status == 403
     for path in ("/../pyproject.toml", "/votes.jsonl", "/images/hr/i0.png", "/vote"):
