@@ -8,8 +8,6 @@ import sys
 
 import pytest
 
-import srbench.models.inference
-
 MEASURED = """
 import re, sys
 from pathlib import Path
@@ -35,16 +33,6 @@ def measured(*arguments, **environment):
     lines = done.stderr.decode(errors="replace").splitlines()
     [peak] = [int(line.split()[1]) for line in lines if line.startswith("peak ")]
     return done.returncode, done.stdout, [line for line in lines if not line.startswith("peak ")], peak
-
-
-def test_a_hundred_thousand_samples(refused, monkeypatch):
-    """On a machine of 8 GB."""
-    monkeypatch.setattr(srbench.models.inference, "memory_bytes", lambda: 8 << 30)
-    refused(
-        "run --models srflow --scale 8 --data photos --limit 1 --metrics psnr --samples 100000 --workers 1 "
-        "--out {here}/run",
-        r"100000 samples of \d+x\d+ need \d+ GB, but this machine has 8 GB; draw fewer \(--samples\)",
-    )
 
 
 @pytest.mark.parametrize(

@@ -166,19 +166,6 @@ def test_bad_images_among_good_ones(spec, photos):
     assert (repaired.sampled, repaired.failures) == (3, ())
 
 
-def test_an_image_that_was_damaged_for_a_while_keeps_its_samples(spec, photos):
-    run(replace(spec, metrics=("psnr",)))
-    content = (photos / "b.png").read_bytes()
-    (photos / "b.png").write_bytes(content[: len(content) // 2])
-    assert len(run(replace(spec, metrics=("psnr",))).failures) == 1
-    assert {image for _, _, image in by_place(spec.out)} == {"a", "c", "d"}
-    (photos / "b.png").write_bytes(content)
-    repaired = run(spec)
-    assert (repaired.sampled, repaired.scored, repaired.failures) == (0, 12, ()), "sigma of all, b among them"
-    assert all(len(row.values) == 2 for row in by_place(spec.out).values())
-    assert len(by_place(spec.out)) == 12
-
-
 def test_a_result_that_is_not_finite_is_named(spec, models, photos):
     write_png(photos / "flat.png", torch.full((3, 32, 32), 99, dtype=torch.uint8))
     outcome = run(replace(spec, models=(f"{models}:NotFinite", f"{models}:Nearest")))

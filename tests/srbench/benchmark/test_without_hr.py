@@ -134,21 +134,7 @@ def test_a_metric_that_needs_hr_cannot_be_added(ask):
         score_run(Path("run"), ["psnr"])
 
 
-def test_lr_with_and_without_hr_are_two_protocols(ask, camera, draw_image):
-    run(ask(models=("bicubic",)))
-    for path in camera.iterdir():
-        write_png(Path("hr", path.name), draw_image(5, *(4 * side for side in read_uint8(path).shape[1:])))
-    with pytest.raises(SRBenchError, match=r"holds results of dataset camera, lr the images themselves, without HR"):
-        run(ask(models=("bicubic",), hr="hr"))
-
-
-def test_the_command_line_and_a_file(camera, command):
-    found = command(
-        "run", "--models", "bicubic", "--scale", "2,4", "--lr", camera, "--metrics", "lr_psnr", "--out", "grid"
-    )
-    assert found.code == 0, found.err
-    folders = {path.name for path in Path("grid").iterdir() if path.is_dir()}
-    assert folders == {"camera-x2", "camera-x4", "report"}
+def test_a_file_and_the_command_line(camera, command):
     Path("bench.toml").write_text(
         'models = ["bicubic"]\nscale = 4\ndata = "photos"\nmetrics = ["pique"]\nout = "run"\n'
     )

@@ -110,13 +110,6 @@ def test_lists(command):
     assert command("list", "suites").code == command("list", "weights").code == 0
 
 
-def test_presets_are_listed_with_their_length(command):
-    found = command("list", "presets")
-    assert found.code == 0, found.err
-    assert {line.split()[0] for line in found.out.splitlines()} >= {"rrdb", "esrgan", "srflow"}
-    assert re.search(r"^srflow +celeba-x8 +200,000 steps +SRFlow for faces", found.out, re.M)
-
-
 def test_a_broken_plugin_is_listed_as_broken(command, monkeypatch):
     from importlib.metadata import EntryPoint
 

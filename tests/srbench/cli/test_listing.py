@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from srbench.data.degradations.read import degradation_names
 from srbench.metrics.suite import suite_names
-from srbench.run_folder.manifest import is_run, read_manifest, write_manifest
+from srbench.run_folder.manifest import is_run
 from srbench.run_folder.overview import overview
 
 
@@ -117,9 +116,3 @@ def test_a_name_of_nothing(command):
     found = command("show", "bicubik")
     assert (found.code, "did you mean bicubic?" in found.err) == (1, True)
     assert command("show", suite_names()[0]).code == command("show", degradation_names()[0]).code == 0
-
-
-def test_outputs_of_earlier_weights_do_not_count(finished):
-    manifest = read_manifest(finished)
-    write_manifest(finished, replace(manifest, models=tuple(replace(one, digest="other") for one in manifest.models)))
-    assert overview(finished).done == 0

@@ -159,16 +159,6 @@ def test_a_dry_run_fails_where_the_run_would(command, bench, models):
     assert "run: holds results of seed 0, not of seed 1" in one_line(command("run", bench, "--seed", "1", "--dry-run"))
 
 
-def test_a_dry_run_of_a_model_that_fails(command, bench, models, photos):
-    lines = command("run", bench, "--models", f"{models}:Raises", "--dry-run").out.splitlines()
-    assert lines[-1].startswith("cannot estimate the time: a: the model failed: RuntimeError: no memory for this")
-    for path in photos.iterdir():
-        path.write_text("text")
-    lines = command("run", bench, "--dry-run").out.splitlines()
-    assert lines[1] == "The command asks for 3 settings on 3 images: 9 items."
-    assert lines[-1].startswith("cannot estimate the time: ")
-
-
 @pytest.fixture
 def folders(photos, draw_image):
     """HR, LR and results, of which c has two samples."""

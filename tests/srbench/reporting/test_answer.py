@@ -45,76 +45,41 @@ def say(make_row):
 M, N, FLOW, HOT = ("m", None), ("n", None), ("flow", 0.5), ("flow", 0.9)
 
 
-def test_decided(say):
-    assert say({M: {"psnr": 24, "lpips": 0.2}, N: {"psnr": 23, "lpips": 0.3}}) == [
-        "Lowest LPIPS: m at 0.200, ahead of n (0.300, p < 0.001).",
-        "Highest PSNR: m at 24.00 dB, ahead of n (23.00 dB, p < 0.001).",
-    ]
+STILL, DIVERSE = {"psnr": 24, "sigma": 0.0, "lr_psnr": 30.0}, {"psnr": 23, "sigma": 3.0, "lr_psnr": 50.0}
+HOLE = {"lpips": lambda k: math.nan if k == 3 else 0.1 + EASE[k]}
+CASES = {
+    "decided": {M: {"psnr": 24, "lpips": 0.2}, N: {"psnr": 23, "lpips": 0.3}},
+    "not significantly better": {
+        M: {"lpips": 0.2},
+        N: {"lpips": lambda k: 0.201 + EASE[k] - EASE.mean() + NOISE[k] - NOISE.mean()},
+        FLOW: {"lpips": 0.5},
+    },
+    "four equal models": {(f"m{k}", None): {"psnr": 24} for k in range(4)},
+    "one value is not finite": {M: {"lpips": 0.2}, N: HOLE},
+    "a model without finite values": {M: {"lpips": 0.2}, N: {"lpips": lambda k: math.nan}},
+    "no image with values of both": {M: HOLE, N: {"lpips": lambda k: 0.1 if k == 3 else math.nan}},
+    "one row": {M: {"psnr": 24, "lpips": 0.2}},
+    "one row without quality": {M: {"sigma": 0.0}},
+    "neither LPIPS nor PSNR": {M: {"sigma": 0.0, "ssim": 0.9}, N: {"sigma": 0.0, "ssim": 0.8}},
+    "diverse and inconsistent; the row nearest to 0.8 stands for the model": {
+        M: STILL,
+        FLOW: DIVERSE,
+        HOT: DIVERSE | {"lr_psnr": 20.0},
+    },
+    "diverse and consistent": {M: STILL, FLOW: DIVERSE},
+    "inconsistent in one sample, although the mean is above 45 dB": {
+        M: STILL,
+        FLOW: DIVERSE | {"lr_psnr": lambda k: [50.0, 50.0, 29.9] if k == 3 else [50.0] * 3},
+    },
+    "diverse, without LR-PSNR": {M: {"psnr": 24, "sigma": 0.0}, FLOW: {"psnr": 23, "sigma": 3.0}},
+}
 
 
-def test_not_significantly_better(say):
-    def noisy(k):
-        return 0.2 + EASE[k] - EASE.mean() + NOISE[k] - NOISE.mean() + 0.001
-
-    [sentence] = say({M: {"lpips": 0.2}, N: {"lpips": noisy}, FLOW: {"lpips": 0.5}})
-    assert sentence.startswith("Lowest LPIPS: m at 0.200, not significantly better than n (0.201, p = 0.")
-    assert "flow" not in sentence
-    [sentence] = say({(f"m{k}", None): {"psnr": 24} for k in range(4)})
-    assert sentence == (
-        "Highest PSNR: m0 at 24.00 dB, not significantly better than m1 (24.00 dB, p = 1.000), m2 and m3."
-    )
-
-
-def test_too_few_images(say):
-    [sentence] = say({M: {"lpips": 0.2}, N: {"lpips": 0.3}}, 5)
-    assert sentence == "Lowest LPIPS: m at 0.200, undecided: 2 models need at least 6 images."
-
-
-def test_values_that_are_not_finite(say):
-    one, hole = {"lpips": 0.2}, {"lpips": lambda k: math.nan if k == 3 else 0.1 + EASE[k]}
-    [sentence] = say({M: one, N: hole})
-    assert sentence.startswith("Lowest LPIPS: n at 0.100")
-    assert " on the 11 images that all models share, ahead of m (0.2" in sentence
-    nothing = {"lpips": lambda k: math.nan}
-    assert say({M: one, N: nothing}) == ["Lowest LPIPS: m at 0.200; no other model has finite values."]
-    other = {"lpips": lambda k: 0.1 if k == 3 else math.nan}
-    assert say({M: hole, N: other}) == ["Lowest LPIPS: undecided, as no image has a finite value from every model."]
-
-
-def test_one_row(say):
-    assert say({M: {"psnr": 24, "lpips": 0.2}}) == [
-        "m: LPIPS 0.200 and PSNR 24.00 dB; no other row to compare it with."
-    ]
-    assert say({M: {"sigma": 0.0}}) == []
-
-
-def test_other_metrics_where_neither_lpips_nor_psnr_is_measured(say):
-    assert say({M: {"sigma": 0.0, "ssim": 0.9}, N: {"sigma": 0.0, "ssim": 0.8}}) == [
-        "Highest SSIM: m at 0.900, ahead of n (0.800, p < 0.001)."
-    ]
-
-
-def test_diversity_and_consistency(say):
-    def last(lr_psnr, projected=()):
-        still = {"psnr": 24, "sigma": 0.0, "lr_psnr": 30.0}
-        flow = {"psnr": 23, "sigma": 3.0, "lr_psnr": lr_psnr}
-        return say({M: still, FLOW: flow, HOT: flow | {"lr_psnr": 20.0}}, projected=projected)[1:]
-
-    said = "flow τ=0.9 is diverse (sigma 3.00)"
-    assert last(50.0) == [
-        f"{said} and does not always keep the LR image: LR-PSNR down to 19.97 dB (9), below 45 dB on 12 of 12 images."
-    ], "the row nearest to 0.8 stands for the model"
-    still, flow = {"psnr": 24, "sigma": 0.0, "lr_psnr": 30.0}, {"psnr": 23, "sigma": 3.0, "lr_psnr": 50.0}
-    keeps = "flow τ=0.5 is diverse (sigma 3.00) and keeps the LR image{}: LR-PSNR at least 49.97 dB in every sample."
-    assert say({M: still, FLOW: flow})[1:] == [keeps.format("")]
-    assert say({M: still, FLOW: flow}, projected=["flow"])[1:] == [keeps.format(" by projection")]
-    one_sample = {"lr_psnr": lambda k: [50.0, 50.0, 29.9] if k == 3 else [50.0] * 3}
-    assert say({M: still, FLOW: flow | one_sample})[1:] == [
-        "flow τ=0.5 is diverse (sigma 3.00) and does not always keep the LR image: LR-PSNR down to 29.90 dB (3), below "
-        "45 dB on 1 of 12 images."
-    ], "the mean over samples is above 45 dB"
-    without = {"psnr": 23, "sigma": 3.0}
-    assert say({M: {"psnr": 24, "sigma": 0.0}, FLOW: without})[1:] == ["flow τ=0.5 is diverse (sigma 3.00)."]
+def test_the_answer(say, snapshot):
+    found = {name: say(settings) for name, settings in CASES.items()}
+    found["too few images"] = say({M: {"lpips": 0.2}, N: {"lpips": 0.3}}, 5)
+    found["consistent by projection"] = say(CASES["diverse and consistent"], projected=["flow"])
+    assert found == snapshot
 
 
 def test_rows_of_unlike_images_are_compared_on_the_common_ones(make_row):

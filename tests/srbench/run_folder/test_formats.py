@@ -6,8 +6,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from srbench.benchmark.run import run
 from srbench.files.hashes import sha256_file
 from srbench.images.io import write_png
@@ -18,13 +16,6 @@ from srbench.run_folder.results import rows_of
 from srbench.verification.verify import verify
 
 REPORTS = Path(__file__).parents[3] / "reports"
-
-
-@pytest.mark.parametrize("name", ["photos-x4", "photos-x8"])
-def test_committed_reports_are_read(name):
-    folder = RunFolder.read(REPORTS / name)
-    assert folder.manifest.protocol.kept == 5
-    assert len(rows_of(folder)) == len(folder.manifest.settings) * len(folder.manifest.images)
 
 
 def test_a_folder_of_an_earlier_version_goes_on(finished, spec):

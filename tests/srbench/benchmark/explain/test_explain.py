@@ -11,7 +11,7 @@ from protocols_of_others import psnr, ssim
 
 import srbench
 from srbench.benchmark.explain.matching import Printed
-from srbench.images.io import read_uint8, write_png
+from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
 
 Y = "Y of BT.601 (16..235), rounded"
@@ -122,17 +122,6 @@ def test_samples_are_averaged(explain, folders, pairs, tmp_path):
     measured = srbench.metrics.psnr
     values = [(measured(output, hr) + measured(255 - output, hr)) / 2 for output, hr in pairs.values()]
     assert found[0].own.value == pytest.approx(sum(values) / len(values))
-
-
-def test_names_that_end_in_the_scale(explain, folders, pairs, tmp_path):
-    lr = {path.stem: path for path in (folders / "lr").iterdir()}
-    for name, (output, _) in pairs.items():
-        write_png(tmp_path / "sr" / f"{name}_x4.png", output)
-        write_png(tmp_path / "lr" / f"{name}x4.png", read_uint8(lr[name]))
-    expected = explain("20", "psnr")
-    assert explain("20", "psnr", sr=tmp_path / "sr", lr=tmp_path / "lr") == expected
-    with pytest.raises(SRBenchError, match=rf"{tmp_path}/sr lacks .*; {folders}/hr lacks \w+_x4"):
-        explain("20", "psnr", sr=tmp_path / "sr", lr=None, scale=2)
 
 
 @pytest.mark.parametrize(
