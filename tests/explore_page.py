@@ -17,7 +17,7 @@ def ask(address, method, path, body=None, **headers):
 class Editor:
     """Every sample is LR with larger pixels."""
 
-    scale, made_by = 4, {}
+    scale, model_facts = 4, {}
 
     def sample(self, pair, temperature, samples, seed):
         larger = pair.lr.repeat_interleave(self.scale, -2).repeat_interleave(self.scale, -1)

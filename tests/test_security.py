@@ -11,7 +11,7 @@ import pytest
 from builders import drawn, serving
 from explore_page import Editor
 
-from srbench.editing.explore import MOST_BYTES, MOST_PIXELS, Explorer, open_explorer
+from srbench.editing.explore import MAX_BYTES, MAX_PIXELS, Explorer, open_explorer
 from srbench.images.io import write_png
 from srbench.pages.server import HOST, SECONDS
 from srbench.reporting.page.view import open_folder
@@ -33,8 +33,8 @@ def calls():
 def test_the_numbers_in_the_text():
     assert f"at most {MOST_DOWNLOADED >> 30} GB" in TEXT
     assert f"at most {LONGEST} bytes" in TEXT
-    assert f"at most {MOST_BYTES >> 20} MB are taken, and parts of 512x512 pixels" in TEXT
-    assert MOST_PIXELS == 512 * 512
+    assert f"at most {MAX_BYTES >> 20} MB are taken, and parts of 512x512 pixels" in TEXT
+    assert MAX_PIXELS == 512 * 512
     assert f"silent for {SECONDS} seconds" in TEXT
     assert HOST == "127.0.0.1"
 

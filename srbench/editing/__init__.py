@@ -1,4 +1,4 @@
-"""Your own images: edited in latent space, explored on a page."""
+"""The user's own images: edits in latent space, and a page to explore them."""
 
 from srbench.interfaces import SRBenchError
 

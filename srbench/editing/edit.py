@@ -1,6 +1,6 @@
 """``srbench edit``: move texture, paste content, compare temperatures and remove noise with a model that has latents.
 
-The given image is HR. It is downscaled as in every benchmark, and every edit keeps that LR image.
+The input image is HR. It is downscaled as in every benchmark, and every edit preserves the resulting LR image.
 """
 
 from __future__ import annotations
@@ -30,54 +30,54 @@ from srbench.reporting.figures.strips import Colour, Panel, difference_window, s
 from srbench.run_folder.protocol import exactly
 
 SOURCE = (40, 130, 255)
-"""Colour of the box in figures from which texture is taken."""
+"""Colour, in figures, of the box from which texture is taken."""
 TARGET = (255, 60, 40)
-"""Colour of the box in figures into which texture or content is put."""
+"""Colour, in figures, of the box into which texture or content is put."""
 FIGURE_PANEL = 512
 """Width of a panel of a figure in pixels."""
 
 
 @dataclass(frozen=True)
 class Edited:
-    """An edited image that was written, and how well it fits LR."""
+    """An edited image on disk, and how well it fits LR."""
 
     file: Path
     lr_psnr: float
     """LR-PSNR in dB."""
     remark: str = ""
-    """Further measures, or the boxes on the model's grid."""
+    """Further measurements, or the boxes on the model's grid."""
 
 
 @runtime_checkable
 class EditableSRModel(StochasticSRModel, Protocol):
-    """Can change an HR image so that it still fits its LR image."""
+    """A model that can edit an HR image so that it still fits its LR image."""
 
     edit_grid: int
-    """Boxes have to be aligned to so many HR pixels."""
+    """Boxes have to be aligned to multiples of this number of HR pixels."""
 
     def transfer_style(self, hr: Tensor, lr: Tensor, source: Box, target: Box, *, temperature: float) -> Tensor:
-        """HR (3, s*h, s*w) with the texture at ``source`` also at ``target``, to fit LR (3, h, w); not clamped.
+        """Copy the texture at ``source`` to ``target`` in HR (3, s*h, s*w), fitting LR (3, h, w); not clamped.
 
-        The temperature multiplies the moved texture: 1 leaves it as strong as it was. Both boxes lie in the image and
-        on the grid; a last column or row of the grid may reach beyond the image.
+        The temperature multiplies the strength of the moved texture. Both boxes lie in the image and on the grid,
+        except that the last column or row of the grid may extend beyond the image.
         """
 
     def transfer_content(
         self, hr: Tensor, lr: Tensor, pasted: Tensor, mask: Tensor, *, temperature: float, generator: torch.Generator
     ) -> Tensor:
-        """HR (3, s*h, s*w) with what ``pasted`` shows where the mask (s*h, s*w) is 1, to fit LR (3, h, w); not clamped.
+        """Paste content into HR (3, s*h, s*w) where the mask (s*h, s*w) is 1, fitting LR (3, h, w); not clamped.
 
-        ``pasted`` is as large as HR and equal to it outside the mask. The generator lives on the CPU.
+        ``pasted`` is as large as HR and equal to it outside the mask. ``generator`` is a CPU generator.
         """
 
     def restore(self, hr: Tensor, lr: Tensor, *, temperature: float, generator: torch.Generator) -> Tensor:
-        """HR (3, s*h, s*w) without its noise, to fit LR (3, h, w); not clamped. The generator lives on the CPU."""
+        """Remove noise from HR (3, s*h, s*w), fitting LR (3, h, w); not clamped. ``generator`` is a CPU generator."""
 
 
 class Editor:
     """A model that can edit, on a device.
 
-    Raises EditError for a model without latents, PluginError for an unknown one.
+    Raises EditError for a model without latents, PluginError for an unknown model.
     """
 
     def __init__(self, model: str, scale: int, device: str) -> None:
@@ -87,31 +87,31 @@ class Editor:
             raise EditError(f"{model} cannot edit: it has no latents; name a model with latents, such as srflow")
         self.scale = scale
         self.model = loaded.model
-        self.made_by = {"model": loaded.spec, "digest": loaded.digest}
-        """What identifies the model in the recipe of a saved image."""
+        self.model_facts = {"model": loaded.spec, "digest": loaded.digest}
+        """Identification of the model in the recipe of a saved image."""
 
     def sample(self, pair: ImagePair, temperature: float, samples: int, seed: int) -> Tensor:
-        """Samples (n, 3, H, W), the same as those of ``srbench upscale`` for the LR image and this seed."""
+        """Draw samples (n, 3, H, W), equal to those of ``srbench upscale`` for the LR image and this seed."""
         return upscale(self.model, pair.name, pair.lr, Draw(temperature, samples, seed), self.device).images
 
     def aligned(self, box: Box, pair: ImagePair) -> Box:
-        """The smallest box on the model's grid around this box. Raises EditError if it is empty or leaves the image."""
+        """The smallest box on the model's grid that contains ``box``. Raises EditError as ``require_inside`` does."""
         require_inside(box, pair.hr)
         return box.aligned(self.model.edit_grid)
 
     def move_style(self, pair: ImagePair, source: Box, target: Box, temperature: float) -> Tensor:
-        """HR (3, H, W) with the texture of ``source`` also in ``target``; both boxes lie on the model's grid."""
+        """Copy the texture at ``source`` to ``target`` in HR (3, H, W); both boxes lie on the model's grid."""
         hr, lr = self._on_device(pair.hr, pair.lr)
         return self.model.transfer_style(hr, lr, source, target, temperature=temperature).cpu()
 
     def harmonise(self, pasted: Tensor, pair: ImagePair, mask: Tensor, temperature: float, seed: int) -> Tensor:
-        """HR (3, H, W) with the content that ``pasted`` (3, H, W) shows where the mask (H, W) is 1, made to fit LR."""
+        """Paste the content of ``pasted`` (3, H, W) into HR (3, H, W) where the mask (H, W) is 1, fitting LR."""
         images = self._on_device(pair.hr, pair.lr, pasted, mask)
         generator = torch.Generator().manual_seed(seed)
         return self.model.transfer_content(*images, temperature=temperature, generator=generator).cpu()
 
     def restore(self, pair: ImagePair, temperature: float, seed: int) -> Tensor:
-        """HR (3, H, W) without noise."""
+        """Remove noise from HR (3, H, W)."""
         images = self._on_device(pair.hr, pair.lr)
         generator = torch.Generator().manual_seed(seed)
         return self.model.restore(*images, temperature=temperature, generator=generator).cpu()
@@ -121,21 +121,21 @@ class Editor:
 
 
 def require_inside(box: Box, image: Tensor) -> None:
-    """Raise EditError if a box is empty or leaves an image (..., H, W)."""
+    """Raise EditError if a box is empty or extends beyond an image (..., H, W)."""
     height, width = image.shape[-2:]
     if min(box.width, box.height) < 1 or min(box.x, box.y) < 0:
-        raise EditError(f"box {box} is empty or begins outside; give x,y,width,height, all in HR pixels")
+        raise EditError(f"box {box} is empty or starts outside the image; give x,y,width,height in HR pixels")
     if box.x + box.width > width or box.y + box.height > height:
         raise EditError(f"box {box} leaves the image, which is {width} wide and {height} high; make it smaller")
 
 
 def lr_psnr(image: Tensor, pair: ImagePair) -> float:
-    """LR-PSNR of HR (3, H, W) in dB, against the pair's LR."""
+    """LR-PSNR of an image (3, H, W) in dB, against the pair's LR."""
     return float(measured_lr_psnr(image, pair.lr))
 
 
 def transfer_style(editor: Editor, image: Path, source: Box, target: Box, temperature: float, out: Path) -> Edited:
-    """Write the image with the texture of one box in another, and a figure of before and after."""
+    """Copy the texture of a box into another box; writes the image and a figure of before and after."""
     pair = pair_of_hr(image, editor.scale)
     source = editor.aligned(source, pair)
     target = editor.aligned(target, pair)
@@ -153,11 +153,10 @@ def transfer_style(editor: Editor, image: Path, source: Box, target: Box, temper
 def transfer_content(
     editor: Editor, target: Path, source: Path, where: Box | Path, temperature: float, seed: int, out: Path
 ) -> Edited:
-    """Write the target with the source's content, harmonised, in a box or a mask, and a figure that compares it with
-    the naive paste.
+    """Paste the source's content, harmonised, into a box or a mask of the target; writes the image and a figure.
 
-    Raises EditError if the source has neither the size of the target nor that of the box, or the mask has another size
-    than the target.
+    The figure also shows the naive paste. Raises EditError if the source has neither the target's nor the box's size,
+    or the mask does not have the target's size.
     """
     pair = pair_of_hr(target, editor.scale)
     if isinstance(where, Box):
@@ -185,7 +184,7 @@ def transfer_content(
 def compare_temperatures(
     editor: Editor, image: Path, temperatures: tuple[float, ...], seed: int, out: Path
 ) -> list[Edited]:
-    """Write a sample of the image's LR at every temperature, all from one seed, and a figure of them."""
+    """Write a sample of the image's LR at every temperature, all with the same seed, and a figure of all samples."""
     pair = pair_of_hr(image, editor.scale)
     edits = []
     panels = [figure_panel("HR", "original", pair.hr)]
@@ -201,7 +200,7 @@ def compare_temperatures(
 
 
 def restore_image(editor: Editor, image: Path, temperature: float, seed: int, out: Path) -> Edited:
-    """Write the image without noise, and a figure beside the given image and a sample of its LR."""
+    """Remove noise; writes the image, and a figure of it with the input image and a sample of its LR."""
     pair = pair_of_hr(image, editor.scale)
     after = editor.restore(pair, temperature, seed)
     fit = lr_psnr(after, pair)
@@ -215,12 +214,12 @@ def restore_image(editor: Editor, image: Path, temperature: float, seed: int, ou
 
 
 def figure_panel(title: str, note: str, image: Tensor, boxes: Mapping[Colour, Box] | None = None) -> Panel:
-    """Panel of an image (3, H, W) in [0, 1]."""
+    """Make a figure panel of an image (3, H, W) in [0, 1]."""
     return Panel(title, note, Image.fromarray(quantize_floor(image).permute(1, 2, 0).cpu().numpy()), boxes or {})
 
 
 def write_figure(path: Path, panels: list[Panel], zoomed: Box | None = None) -> None:
-    """Write the panels as one PNG, with the same box of each image zoomed below it. Raises as ``write_new`` does."""
+    """Write the panels as a PNG by ``write_new``, with the box ``zoomed`` enlarged below each panel."""
     write_new(path, strip_png(panels, zoomed, FIGURE_PANEL))
 
 
@@ -235,12 +234,12 @@ def _write(file: Path, image: Tensor, panels: list[Panel], zoomed: Box) -> Path:
 
 
 def _most_different(panels: list[Panel], scale: int) -> Box:
-    """Window in which the images differ most; for a single image, its upper left corner."""
+    """Window in which the images differ most; for a single image, its top left corner."""
     return difference_window([np.asarray(panel.image) for panel in panels], scale)
 
 
 def box_mask(box: Box, pair: ImagePair) -> Tensor:
-    """Mask (H, W) of the pair's HR: 1 in the box, 0 elsewhere."""
+    """Mask (H, W) of HR that is 1 in the box and 0 elsewhere."""
     mask = torch.zeros(pair.hr.shape[-2:])
     cut(mask, box).fill_(1)
     return mask
@@ -249,15 +248,15 @@ def box_mask(box: Box, pair: ImagePair) -> Tensor:
 def _read_mask(path: Path, pair: ImagePair) -> Tensor:
     image = _cropped(read_image(path), pair)
     if image is None:
-        raise EditError(f"{path}: a mask has to be as large as the target; white is where content is pasted")
+        raise EditError(f"{path}: the mask has to be as large as the target, and white where content is pasted")
     mask = (image.mean(0) > 0.5).float()
     if not mask.any():
-        raise EditError(f"{path}: nothing in the mask is white, so nothing would be pasted")
+        raise EditError(f"{path}: no pixel of the mask is white, so nothing would be pasted; paint the region white")
     return mask
 
 
 def _placed(source: Path, where: Box | Path, pair: ImagePair) -> Tensor:
-    """The source's content in an image as large as the pair's HR."""
+    """The source's content, placed in an image as large as HR."""
     content = read_image(source)
     if isinstance(where, Box) and content.shape[-2:] == (where.height, where.width):
         pasted = pair.hr.clone()
@@ -266,12 +265,12 @@ def _placed(source: Path, where: Box | Path, pair: ImagePair) -> Tensor:
     whole = _cropped(content, pair)
     if whole is None:
         size = f"{content.shape[-1]}x{content.shape[-2]}"
-        raise EditError(f"{source}: {size} is the size of neither the target nor the box; crop or upscale it")
+        raise EditError(f"{source}: its size {size} is neither the target's nor the box's; crop or upscale it")
     return whole
 
 
 def _cropped(image: Tensor, pair: ImagePair) -> Tensor | None:
-    """The image cropped to a multiple of the scale like the target; None if it is not as large as the target."""
+    """Crop an image to a multiple of the scale, like the target; None if its size is not the target's."""
     height, width = pair.hr.shape[-2:]
     scale = height // pair.lr.shape[-2]
     down, right = image.shape[-2] - height, image.shape[-1] - width

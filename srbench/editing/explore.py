@@ -1,6 +1,6 @@
-"""``srbench explore``: a page, served on this machine alone, on which a model upscales a part of a photograph.
+"""``srbench explore``: a page, served only to this machine, on which a model upscales a part of a photograph.
 
-The part is LR and is upscaled; or it is HR, is downscaled first, and samples stand beside it.
+The part is either LR and is upscaled, or HR: then it is first downscaled, and samples are shown beside it.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from srbench.pages.server import LocalServer, PageRequestHandler, open_server, s
 from srbench.reporting.figures.error_maps import DEVIATION, coloured, deviation_map
 from srbench.words import FILE_NAME, is_file_name, printable
 
-MOST_PIXELS = 512 * 512
-"""Pixels of the largest output; a larger one would take seconds for each movement of the slider."""
-MOST_BYTES = 256 * 2**20
-"""Size of the largest image file."""
-_MOST_REQUEST = 2**16
-"""Size of the largest request that is not a file, in bytes."""
+MAX_PIXELS = 512 * 512
+"""Pixels of the largest output; larger outputs would take seconds for each movement of the slider."""
+MAX_BYTES = 256 * 2**20
+"""Size of the largest image file in bytes."""
+_MAX_REQUEST = 2**16
+"""Size of the largest request without a file, in bytes."""
 _VIEW = 1600
 """Longest side of the overview in pixels."""
 _SPREAD_SAMPLES = 5
@@ -56,7 +56,7 @@ _FILES = {
     "/report.css": ("srbench.reporting", "report.css", "text/css"),
     "/viewer.js": ("srbench.reporting", "viewer.js", "text/javascript"),
 }
-"""Address -> package of the template, its name, its type. The style and the viewer are those of reports."""
+"""Package, name and content type of the template for each address. Style and viewer are shared with reports."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Photograph:
     """(3, h, w) uint8."""
 
     def first_part(self, is_lr: bool, scale: int) -> Box:
-        """The largest part that is allowed: the whole photograph, or a square in its centre."""
-        grid, most = (1, MOST_PIXELS // scale**2) if is_lr else (scale, MOST_PIXELS)
+        """The largest allowed part: the whole photograph, or a square in its centre."""
+        grid, most = (1, MAX_PIXELS // scale**2) if is_lr else (scale, MAX_PIXELS)
         height, width = (side - side % grid for side in self.pixels.shape[-2:])
         if width * height <= most:
             return Box(0, 0, width, height)
@@ -81,7 +81,7 @@ class Photograph:
 
 @dataclass(frozen=True)
 class Request:
-    """What the page asks for: a sample of a part, or a map of where samples of it differ."""
+    """A request of the page: a sample of a part, or a map of where its samples differ."""
 
     image: str
     """Identifier of the photograph."""
@@ -91,12 +91,12 @@ class Request:
     seed: int = 0
     kind: Literal["sample", "spread"] = "sample"
     part_is: Literal["lr", "hr"] = "lr"
-    """``lr``: the part is upscaled; ``hr``: it is downscaled, and the result is upscaled."""
+    """``lr``: the part is upscaled; ``hr``: it is first downscaled, then upscaled."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """Answer to a request."""
+class Answer:
+    """The image that answers a request."""
 
     png: bytes
     caption: str
@@ -104,7 +104,7 @@ class Made:
 
 
 class Explorer:
-    """The photograph opened last and the model. Requests are answered one at a time."""
+    """The model and the photograph that was opened last. Requests are answered one at a time."""
 
     def __init__(self, editor: Editor, out: Path) -> None:
         self.editor = editor
@@ -113,7 +113,7 @@ class Explorer:
         self._lock = threading.Lock()
 
     def open(self, name: str, content: bytes) -> Photograph:
-        """Open the bytes of an image file. Raises SRBenchError if they are not an image, or it is too small or large."""
+        """Open the bytes of an image file. Raises SRBenchError if they are not an image of a suitable size."""
         name = PurePosixPath(name.replace("\\", "/")).name or "image"
         if not is_file_name(name):
             raise EditError(f"{printable(name)[:100]} cannot be {FILE_NAME}; rename it")
@@ -127,7 +127,7 @@ class Explorer:
         height, width = pixels.shape[-2:]
         least = 2 * self.editor.scale
         if min(height, width) < least:
-            raise EditError(f"{name}: {width}x{height} is too small; both sides need {least} pixels")
+            raise EditError(f"{name}: {width}x{height} is too small; both sides need {least} pixels or more")
         self.photograph = Photograph(sha256(content).hexdigest()[:16], path.stem, pixels)
         return self.photograph
 
@@ -140,44 +140,44 @@ class Explorer:
         return {"id": photograph.id, "name": photograph.name, "width": width, "height": height, "parts": parts}
 
     def overview(self, image: str) -> bytes:
-        """JPEG of the whole photograph, at most 1600 pixels wide and high."""
+        """JPEG of the whole photograph, with sides of at most 1600 pixels."""
         overview, buffer = Image.fromarray(self._opened(image).pixels.permute(1, 2, 0).numpy()), BytesIO()
         overview.thumbnail((_VIEW, _VIEW))
         overview.save(buffer, format="JPEG", quality=85)
         return buffer.getvalue()
 
     def before(self, image: str, part: tuple[int, ...], part_is: str, kind: str) -> bytes:
-        """PNG of a part that is HR, or with kind ``lr`` of the model's input, upscaled by bicubic interpolation."""
+        """PNG of a part: HR itself or, with kind ``lr``, the model's input upscaled by bicubic interpolation."""
         pair = self._pair(image, part, part_is)
         return encode_png(quantize_floor(pair.hr if kind == "hr" else upscale(pair.lr, self.editor.scale)))
 
-    def make(self, asked: Mapping[str, Any]) -> Made:
+    def make(self, body: Mapping[str, Any]) -> Answer:
         """Answer a request. Raises SRBenchError if it is invalid, or its part does not fit the photograph."""
-        request = _request(asked)
+        request = _request(body)
         pair = self._pair(request.image, request.part, request.part_is)
-        recipe = json.dumps(self.editor.made_by | asdict(request) | {"name": pair.name, "scale": self.editor.scale})
+        recipe = json.dumps(self.editor.model_facts | asdict(request) | {"name": pair.name, "scale": self.editor.scale})
         with self._lock:
             if request.kind == "spread":
                 pixels, caption = self._spread(request, pair)
             else:
                 image = self.editor.sample(pair, request.temperature, 1, request.seed)[0]
                 pixels, caption = quantize_floor(image), fit_to_lr(lr_psnr(image, pair))
-        return Made(encode_png(pixels, recipe), caption, recipe)
+        return Answer(encode_png(pixels, recipe), caption, recipe)
 
-    def save(self, asked: Mapping[str, Any]) -> Path:
-        """Repeat a request, which gives the same image, and write it into the folder of the page.
+    def save(self, body: Mapping[str, Any]) -> Path:
+        """Answer a request again, with the same image, and write the image into the output folder.
 
         Raises EditError if another image of that name exists.
         """
-        request = _request(asked)
-        made = self.make(asked)
+        request = _request(body)
+        answer = self.make(body)
         kind = "" if request.kind == "sample" else f"_{request.kind}"
         place = "-".join(map(str, request.part)) + ("" if request.part_is == "lr" else "_downscaled")
         name = f"{self._opened(request.image).name}_{place}{kind}_t{request.temperature:g}_seed{request.seed}.png"
         path = self.out / name
-        if path.exists() and read_recipe(path) != made.recipe:
+        if path.exists() and read_recipe(path) != answer.recipe:
             raise EditError(f"{path} exists and was made differently; move it away")
-        write_whole(path, made.png)
+        write_whole(path, answer.png)
         return path
 
     def _opened(self, image: str) -> Photograph:
@@ -187,7 +187,7 @@ class Explorer:
         return photograph
 
     def _pair(self, image: str, numbers: tuple[int, ...], part_is: str) -> ImagePair:
-        """A part as it is in the file: LR without HR, or HR and the LR image that is made from it alone."""
+        """A part of the photograph: as LR without HR, or as HR with the LR image made from this part alone."""
         photograph, scale = self._opened(image), self.editor.scale
         is_lr = part_is == "lr"
         if len(numbers) != 4:
@@ -195,20 +195,20 @@ class Explorer:
         box = Box(*numbers)
         require_inside(box, photograph.pixels)
         if not is_lr and (box.width % scale or box.height % scale):
-            raise EditError(f"part {box}: its sides are no multiples of the scale {scale}; change them")
+            raise EditError(f"part {box}: its sides are not multiples of the scale {scale}; change them")
         least = 2 if is_lr else 2 * scale
         if min(box.width, box.height) < least:
-            raise EditError(f"part {box} is too small; both sides need {least} pixels")
-        if box.width * box.height * (scale**2 if is_lr else 1) > MOST_PIXELS:
-            most = math.isqrt(MOST_PIXELS) // (scale if is_lr else 1)
-            raise EditError(f"part {box} is too large, at most {most}x{most} pixels in all; choose a smaller one")
+            raise EditError(f"part {box} is too small; both sides need {least} pixels or more")
+        if box.width * box.height * (scale**2 if is_lr else 1) > MAX_PIXELS:
+            side = math.isqrt(MAX_PIXELS) // (scale if is_lr else 1)
+            raise EditError(f"part {box} is too large; its area may be at most {side}x{side} pixels")
         pixels = cut(photograph.pixels, box)
         if is_lr:
             return ImagePair(photograph.name, pixels.float() / 255)
         return pair_of_pixels(photograph.name, pixels, scale)
 
     def _spread(self, request: Request, pair: ImagePair) -> tuple[Tensor, str]:
-        """Map of the deviation of samples, (3, H, W) uint8, and its caption."""
+        """Map of the standard deviation of samples, (3, H, W) uint8, and its caption."""
         samples = self.editor.sample(pair, request.temperature, _SPREAD_SAMPLES, request.seed)
         values = deviation_map([sample.permute(1, 2, 0).numpy() for sample in quantize_floor(samples)])
         image = np.array(coloured(values, DEVIATION).convert("RGB"))
@@ -217,8 +217,8 @@ class Explorer:
         return torch.from_numpy(image).permute(2, 0, 1), f"{differ} ({legend})"
 
 
-def _request(asked: Mapping[str, Any]) -> Request:
-    request = structure(asked, Request, "the page")
+def _request(body: Mapping[str, Any]) -> Request:
+    request = structure(body, Request, "the page")
     if not 0 <= request.temperature <= 2:
         raise EditError(f"{request.temperature:g} is not a temperature from 0 to 2")
     if not 0 <= request.seed < 2**31:
@@ -227,9 +227,9 @@ def _request(asked: Mapping[str, Any]) -> Request:
 
 
 def explore(explorer: Explorer, image: Path | None, *, port: int = 0, browser: bool = True) -> None:
-    """Serve the page until Ctrl-C, with ``image`` open if given. Port 0 takes a free port.
+    """Serve the page until Ctrl-C, with ``image`` open if given. Port 0 selects a free port.
 
-    Raises SRBenchError if the image cannot be opened, or the port is taken.
+    Raises SRBenchError if the image cannot be opened, or the port is in use.
     """
     server = open_explorer(explorer, image, port)
     message = f"exploring at {server.address} (Ctrl-C ends); saved images go to {explorer.out}"
@@ -237,7 +237,7 @@ def explore(explorer: Explorer, image: Path | None, *, port: int = 0, browser: b
 
 
 def open_explorer(explorer: Explorer, image: Path | None, port: int) -> LocalServer:
-    """Server of the page. Raises SRBenchError if the image cannot be opened, or the port is taken."""
+    """Create the server of the page. Raises SRBenchError if the image cannot be opened, or the port is in use."""
     if image is not None:
         if kind := no_file(image):
             raise EditError(f"{image}: {kind}, not a file; name an image")
@@ -248,7 +248,7 @@ def open_explorer(explorer: Explorer, image: Path | None, port: int) -> LocalSer
         explorer.open(image.name, content)
     [style] = hashes(*re.findall("<style>(.*?)</style>", _template("/").decode(), re.DOTALL))
     policy = f"default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'sha256-{style}'"
-    return open_server(port, type("Handler", (_Handler,), {"explorer": explorer, "policy": policy}))
+    return open_server(port, type("Handler", (_ExploreHandler,), {"explorer": explorer, "policy": policy}))
 
 
 def _template(address: str) -> bytes:
@@ -256,18 +256,18 @@ def _template(address: str) -> bytes:
     return (files(package) / "templates" / name).read_bytes()
 
 
-class _Handler(PageRequestHandler):
+class _ExploreHandler(PageRequestHandler):
     explorer: Explorer
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
-        """Serve the page and its files, the photograph that is open, its overview, and what a part was before."""
+    def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+        """Serve the page and its files, the open photograph, its overview, and parts before upscaling."""
         path, query = self.address()
         if path in _FILES:
             self.send_content(_template(path), f"{_FILES[path][2]}; charset=utf-8")
         elif path == "/first":
             photograph = self.explorer.photograph
             opened = None if photograph is None else self.explorer.facts(photograph)
-            scale, side = self.explorer.editor.scale, math.isqrt(MOST_PIXELS)
+            scale, side = self.explorer.editor.scale, math.isqrt(MAX_PIXELS)
             self.send_json({"opened": opened, "scale": scale, "most": {"lr": side // scale, "hr": side}})
         elif path == "/overview.jpg":
             self.answer(lambda: self.send_content(self.explorer.overview(query.get("image", "")), "image/jpeg"))
@@ -277,7 +277,7 @@ class _Handler(PageRequestHandler):
             self.send_missing()
 
     def do_POST(self) -> None:  # noqa: N802
-        """``/open`` takes an image's file, ``/make`` and ``/save`` a request as JSON."""
+        """``/open`` expects an image file, ``/make`` and ``/save`` a request as JSON."""
         actions = {"/open": self._open, "/make": self._make, "/save": self._save}
         if not self.may_post():
             return
@@ -296,11 +296,11 @@ class _Handler(PageRequestHandler):
 
     def _open(self) -> None:
         name = unquote(self.headers.get(self.ASKED, ""))
-        self.send_json(self.explorer.facts(self.explorer.open(name, self.body(MOST_BYTES))))
+        self.send_json(self.explorer.facts(self.explorer.open(name, self.body(MAX_BYTES))))
 
     def _make(self) -> None:
-        made = self.explorer.make(self.json_body(_MOST_REQUEST))
-        self.send_content(made.png, "image/png", headers={"X-Caption": quote(made.caption)})
+        answer = self.explorer.make(self.json_body(_MAX_REQUEST))
+        self.send_content(answer.png, "image/png", headers={"X-Caption": quote(answer.caption)})
 
     def _save(self) -> None:
-        self.send_json({"saved": str(self.explorer.save(self.json_body(_MOST_REQUEST)))})
+        self.send_json({"saved": str(self.explorer.save(self.json_body(_MAX_REQUEST)))})

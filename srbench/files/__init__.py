@@ -1,1 +1,1 @@
-"""Files that know nothing of images: written whole, hashed, unpacked, configured."""
+"""Files of any kind: atomic writing, hashes, archives, configuration, caches."""

@@ -1,4 +1,4 @@
-"""Files in zip and tar archives, read one after the other. No path of an archive is ever used to write."""
+"""Sequential reading of zip and tar archives. Paths inside an archive are never used for writing."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import IO, Any, NamedTuple
 from srbench.interfaces import SRBenchError
 from srbench.words import one_line
 
-_FAULTS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, ValueError, OSError)
+_ERRORS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, ValueError, OSError)
 
 
 class ArchiveError(SRBenchError):
-    """A damaged archive; the message says what is wrong and no more."""
+    """A damaged archive. The message states only the reason, without the file or advice."""
 
 
 class Member(NamedTuple):
@@ -27,29 +27,31 @@ class Member(NamedTuple):
 
     path: PurePosixPath
     size: int
-    """Bytes, unpacked."""
+    """Unpacked size in bytes."""
     open: Callable[[], IO[bytes]]
 
 
 @contextmanager
 def opened_archive(file: Path) -> Iterator[Iterator[Member]]:
-    """Yield the files of a zip or tar archive in its order.
+    """Yield an iterator over the files of a zip or tar archive, in the order of the archive.
 
-    Raises ArchiveError for a damaged archive, also while a member is read inside.
+    Raises ArchiveError for a damaged archive, even if the damage shows only when a member is read.
     """
     try:
         if file.suffix == ".zip" or zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as zipped:
-                found = [one for one in zipped.infolist() if not one.is_dir()]
-                yield (Member(PurePosixPath(one.filename), one.file_size, partial(zipped.open, one)) for one in found)
+                infos = [info for info in zipped.infolist() if not info.is_dir()]
+                yield (
+                    Member(PurePosixPath(info.filename), info.file_size, partial(zipped.open, info)) for info in infos
+                )
         elif tarfile.is_tarfile(file):
             with tarfile.open(file) as tarred:
-                opened: Any = tarred.extractfile
-                files = (one for one in tarred if one.isfile())
-                yield (Member(PurePosixPath(one.name), one.size, partial(opened, one)) for one in files)
+                extract: Any = tarred.extractfile
+                files = (info for info in tarred if info.isfile())
+                yield (Member(PurePosixPath(info.name), info.size, partial(extract, info)) for info in files)
         else:
             raise ArchiveError("neither zip nor tar")
-    except _FAULTS as error:
+    except _ERRORS as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # such as a full disk
             raise
         raise ArchiveError(one_line(error)) from None

@@ -1,4 +1,4 @@
-"""Files that are written whole, and errors that name the file."""
+"""Atomic writing of files, and disk errors that name the file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from srbench.interfaces import SRBenchError
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is absent, old or complete whenever the process is killed."""
+    """Write a file atomically: after a kill at any moment it is absent, unchanged or complete."""
     with replaced_whole(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file as ``write_whole`` does, unless one is there already. Raises SRBenchError if its contents differ."""
+    """Write a file by ``write_whole``, unless it exists with this content. Raises SRBenchError for other content."""
     if path.is_file() and path.read_bytes() == content:
         return
     if path.exists() or path.is_symlink():
@@ -27,7 +27,7 @@ def write_new(path: Path, content: bytes) -> None:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Write a file as ``write_whole`` does, and wait until it is on the disk: a power cut leaves it old or complete."""
+    """Write a file by ``write_whole`` and wait until it is on disk: a power failure leaves it unchanged or complete."""
     with replaced_whole(path) as temporary:
         temporary.write_bytes(content)
         sync([temporary])
@@ -35,15 +35,15 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def sync(paths: Iterable[Path]) -> None:
-    """Wait until the contents of files, or the names in folders, are on the disk."""
+    """Wait until the contents of files, or the entries of folders, are on disk."""
     for path in paths:
         if os.name == "nt" and path.is_dir():
-            continue  # Windows opens no folders
+            continue  # Windows cannot open folders
         handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
         try:
             os.fsync(handle)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # of a file system that has nothing to do for folders
+            if error.errno != errno.EINVAL:  # some file systems do not sync folders
                 raise
         finally:
             os.close(handle)
@@ -51,9 +51,9 @@ def sync(paths: Iterable[Path]) -> None:
 
 @contextmanager
 def replaced_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, which is made, and rename it to ``path`` at the end.
+    """Yield a temporary path in the folder of ``path``, which is created, and rename it to ``path`` at the end.
 
-    If writing fails, as on a full disk, ``path`` stays as it was and the temporary file is removed.
+    If writing fails, as on a full disk, ``path`` is unchanged and the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -67,7 +67,7 @@ def replaced_whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def disk_faults_named(path: Path) -> Iterator[None]:
-    """Put ``path`` into the error of a full or missing disk, as an open file does not tell its name."""
+    """Add ``path`` to errors of a full or missing disk, because errors of an open file do not name it."""
     try:
         yield
     except OSError as error:

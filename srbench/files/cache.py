@@ -1,4 +1,4 @@
-"""Folders for what srbench can make or fetch again."""
+"""Cache folders, whose contents srbench can recompute or download again."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def cache_folder(kind: str) -> Path:
-    """``srbench/KIND`` in ``$XDG_CACHE_HOME``, by default ``~/.cache``; it need not exist."""
+    """Path ``srbench/KIND`` in ``$XDG_CACHE_HOME``, by default ``~/.cache``; the folder may not exist."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srbench" / kind

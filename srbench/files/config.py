@@ -1,4 +1,4 @@
-"""TOML files to frozen dataclasses and back, strictly: nothing is ignored or guessed, every fault has its path."""
+"""Strict conversion between TOML files and dataclasses: nothing is ignored or guessed, and every fault has its path."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ T = TypeVar("T")
 
 
 class ConfigError(SRBenchError):
-    """A configuration that cannot be read, or does not fit its dataclass."""
+    """A configuration that cannot be read or does not fit its dataclass."""
 
 
 def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = ()) -> T:
     """Read a TOML file as an instance of the dataclass ``cls``.
 
-    ``changes`` replace values of the file, as they are typed: ``training.steps=100``.
-    Raises ConfigError that names every fault with its path (``training.steps: missing``): unknown keys,
-    missing ones, values of the wrong type (an integer may stand for a float, nothing else is converted).
+    ``changes`` replace values of the file and are given as typed: ``training.steps=100``.
+    Raises ConfigError listing every fault with its path (``training.steps: missing``): unknown keys, missing keys, and
+    values of the wrong type (an integer is accepted for a float; nothing else is converted).
     """
     table = _read_toml(path)
     for change in changes:
@@ -42,9 +42,9 @@ def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = (
 
 
 def load_network(folder: Traversable, name: str, cls: type[T]) -> T:
-    """Read only the table ``network`` of a preset, which is enough to build the network.
+    """Read only the table ``network`` of a preset, which suffices to build the network.
 
-    Raises the errors of ``load_preset``.
+    Raises ConfigError as ``load_preset`` does.
     """
     path = _preset_path(folder, name)
     table = _read_toml(path)
@@ -54,9 +54,10 @@ def load_network(folder: Traversable, name: str, cls: type[T]) -> T:
 
 
 def load_preset(folder: Traversable, name: str, cls: type[T], changes: Sequence[str] = (), kind: str = "preset") -> T:
-    """Read ``<name>.toml`` of a folder of presets, or the file ``name`` if it ends in ``.toml``.
+    """Read ``<name>.toml`` in a folder of presets, or the file ``name`` if it ends in ``.toml``.
 
-    Raises ConfigError as ``load_toml``, and one that lists the presets, which are of a ``kind``, for an unknown name.
+    Raises ConfigError as ``load_toml`` does, and for an unknown name, listing the presets; ``kind`` is what the message
+    calls them.
     """
     return load_toml(_preset_path(folder, name, kind), cls, changes)
 
@@ -75,18 +76,18 @@ def _preset_path(folder: Traversable, name: str, kind: str = "preset") -> Path |
 
 
 def to_toml(value: Any) -> str:  # noqa: ANN401 - a dataclass or a table
-    """Write a frozen dataclass as TOML that ``load_toml`` reads back; None is left out, as TOML cannot express it."""
+    """Write a dataclass as TOML that ``load_toml`` can read; None is omitted, because TOML cannot express it."""
     return "\n".join(_toml_lines(msgspec.to_builtins(value), ())) + "\n"
 
 
 def _toml_lines(table: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[str]:
-    """Yield the lines of a table, which is inside the tables of the other ``names``."""
+    """Yield the lines of a table; ``names`` are its own name and those of the tables around it."""
     if names:
         yield f"\n[{'.'.join(map(_toml_key, names))}]"
     for key, value in table.items():
         if value is not None and not isinstance(value, Mapping):
             yield f"{_toml_key(key)} = {_toml_value(value)}"
-    for key, value in table.items():  # after the values, which would belong to the inner table
+    for key, value in table.items():  # last, because values after an inner table would belong to it
         if isinstance(value, Mapping):
             yield from _toml_lines(value, (*names, key))
 
@@ -96,16 +97,16 @@ def _toml_key(key: str) -> str:
 
 
 def _toml_value(value: Any) -> str:  # noqa: ANN401 - any value but a table
-    """A value of TOML, whose texts are written as in JSON, and whose floats as in Python."""
+    """Format a TOML value: strings as in JSON, floats as in Python."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml_value, value))}]"
     return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
 def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
-    """Turn nested tables into ``cls``, a dataclass or a table of them.
+    """Convert nested tables to ``cls``, a dataclass or a dictionary of dataclasses.
 
-    Raises ConfigError that begins with ``source`` and names every fault with its path.
+    Raises ConfigError that begins with ``source`` and lists every fault with its path.
     """
     faults: list[str] = []
     value: T = _read(table, cls, "", faults)
@@ -115,7 +116,7 @@ def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
 
 
 def _read(value: Any, kind: Any, path: str, faults: list[str]) -> Any:  # noqa: ANN401 - any type
-    """The value as an instance of ``kind``. Faults are appended to ``faults``, and the result is then of no use."""
+    """Convert a value to ``kind``. Faults are appended to ``faults``; the result is then meaningless."""
     try:
         return _converted(value, kind, path, faults)
     except msgspec.ValidationError as error:  # such as: Expected `int`, got `str` - at `$[1]`
@@ -127,7 +128,7 @@ def _read(value: Any, kind: Any, path: str, faults: list[str]) -> Any:  # noqa: 
 
 
 def _converted(value: Any, kind: Any, path: str, faults: list[str]) -> Any:  # noqa: ANN401 - any type
-    """The same; a fault of the value itself, rather than of its parts, is raised as ValueError or SRBenchError."""
+    """Like ``_read``, but raises ValueError or SRBenchError for a fault of the value itself, not of its parts."""
     inner = get_args(kind)
     if kind in _READERS:
         return _READERS[kind](value)
@@ -138,17 +139,17 @@ def _converted(value: Any, kind: Any, path: str, faults: list[str]) -> Any:  # n
     if get_origin(kind) is dict:
         return {key: _read(part, inner[1], _below(path, key), faults) for key, part in value.items()}
     if NoneType in inner:
-        given = reduce(operator.or_, (one for one in inner if one is not NoneType))
-        return None if value is None else _converted(value, given, path, faults)
+        not_none = reduce(operator.or_, (option for option in inner if option is not NoneType))
+        return None if value is None else _converted(value, not_none, path, faults)
     if get_origin(kind) is tuple and _is_read_here(inner[0]) and isinstance(value, list | tuple):
         return tuple(_read(part, inner[0], f"{path}[{place}]", faults) for place, part in enumerate(value))
     if get_origin(kind) is Literal and value not in inner:
-        raise ValueError(f"none of {', '.join(map(repr, inner))}")
+        raise ValueError(f"not one of {', '.join(map(repr, inner))}")
     return msgspec.convert(value, kind)
 
 
 def _read_table(table: Mapping[str, Any], cls: Any, path: str, faults: list[str]) -> Any:  # noqa: ANN401 - any dataclass
-    """An instance of a dataclass, or None if ``faults`` grow."""
+    """Convert a table to a dataclass; None if that adds to ``faults``."""
     before = len(faults)
     known = {field.name: field for field in fields(cls)}
     faults += [_at(path, unknown("key", key, known)) for key in sorted(table.keys() - known)]
@@ -162,7 +163,7 @@ def _read_table(table: Mapping[str, Any], cls: Any, path: str, faults: list[str]
 
 
 def _is_read_here(kind: Any) -> bool:  # noqa: ANN401 - any type
-    """True for a type that msgspec cannot read, or in which it would accept unknown keys."""
+    """True for a type that msgspec cannot read, or for which it would accept unknown keys."""
     return is_dataclass(kind) or kind in _READERS
 
 
@@ -178,7 +179,7 @@ def _at(path: str, fault: str) -> str:
 
 
 _READERS: dict[Any, Callable[[object], Any]] = {}
-"""Functions that read values of types which ``register`` has named."""
+"""Readers of the types passed to ``register``."""
 
 
 def _read_toml(path: Path | Traversable) -> dict[str, Any]:
@@ -188,17 +189,17 @@ def _read_toml(path: Path | Traversable) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from None
-    except (ValueError, RecursionError) as error:  # bytes, syntax, numbers of more digits than Python reads
+    except (ValueError, RecursionError) as error:  # not UTF-8, wrong syntax, or numbers with too many digits
         raise ConfigError(f"{path}: not TOML ({error}); correct the file") from None
 
 
-def register(kind: Any, read: Callable[[object], Any]) -> None:  # noqa: ANN401 - any type, unions among them
-    """Let ``structure`` read values of a type with ``read``, which raises ValueError for invalid ones."""
+def register(kind: Any, read: Callable[[object], Any]) -> None:  # noqa: ANN401 - any type, including unions
+    """Let ``structure`` read values of a type with ``read``, which raises ValueError for invalid values."""
     _READERS[kind] = read
 
 
 def require_range(config: object, names: Sequence[str], low: float, high: float = math.inf) -> None:
-    """Raise ValueError unless all these fields are finite numbers from ``low`` to ``high``."""
+    """Raise ValueError unless all named fields are finite numbers from ``low`` to ``high``."""
     for name in names:
         value = getattr(config, name)
         if not low <= value <= high or math.isinf(value):
@@ -219,7 +220,7 @@ def _change(table: dict[str, Any], change: str) -> None:
 
 
 def _typed(text: str, change: str) -> Any:  # noqa: ANN401 - any value of TOML
-    """Parse a value of TOML; a lone word is text, so it needs no quotes in a shell."""
+    """Parse a TOML value; a single word is a string without quotes, for convenience in a shell."""
     if re.fullmatch(r"[A-Za-z][\w-]*", text) and text not in ("true", "false", "inf", "nan"):
         return text
     try:

@@ -11,8 +11,8 @@ from srbench.files.paths import no_file
 
 def sha256_file(path: Path) -> str:
     """Hexadecimal SHA-256 of a file. Raises OSError if it cannot be read or is not a regular file."""
-    if found := no_file(path):  # reading a pipe would block
-        raise OSError(errno.EINVAL, f"{found}, not a file", str(path))
+    if kind := no_file(path):  # reading a pipe would block
+        raise OSError(errno.EINVAL, f"{kind}, not a file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""What a path leads to: a file, a folder, or something that must not be read."""
+"""The kind of a path: a file, a folder, or something that must not be read, such as a pipe."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def occupied(path: Path) -> bool:
-    """True for a file, and for a folder that is not empty."""
+    """True for a file or a non-empty folder."""
     return path.exists() and (not path.is_dir() or any(path.iterdir()))
 
 
 def no_file(path: Path) -> str:
-    """Kind of a path that is no file, such as ``a folder``; empty for a file, and for a path that does not exist."""
+    """Kind of a path that is not a file, such as ``a folder``; empty for a file or a path that does not exist."""
     if path.is_file():
         return ""
     if path.is_dir():
@@ -22,6 +22,6 @@ def no_file(path: Path) -> str:
 
 
 def pipes_in(folder: Path) -> list[Path]:
-    """Entries that are neither files nor folders: reading a pipe would wait for its other end."""
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in found if path.exists() and not path.is_dir() and no_file(path)]
+    """Entries that are neither files nor folders, such as pipes, whose reading could block."""
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in entries if path.exists() and not path.is_dir() and no_file(path)]

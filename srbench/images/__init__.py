@@ -1,4 +1,4 @@
-"""Reading, writing, resizing and tiling images."""
+"""Images: reading, writing, pairing, resizing, tiling and projection onto LR."""
 
 from srbench.interfaces import SRBenchError
 

@@ -1,4 +1,4 @@
-"""Rectangles of images."""
+"""Boxes: rectangles of images."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Box:
     height: int
 
     def __str__(self) -> str:
-        """``x,y,width,height``, as it is typed."""
+        """``x,y,width,height``, as on the command line."""
         return f"{self.x},{self.y},{self.width},{self.height}"
 
     def aligned(self, grid: int) -> Box:
-        """The smallest box around this one with sides and corners that are multiples of ``grid``."""
+        """The smallest box that contains this box and whose sides and corners are multiples of ``grid``."""
         x, y = self.x - self.x % grid, self.y - self.y % grid
         right, bottom = -(-(self.x + self.width) // grid) * grid, -(-(self.y + self.height) // grid) * grid
         return Box(x, y, right - x, bottom - y)

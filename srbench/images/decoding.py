@@ -1,7 +1,7 @@
-"""Decode image files to sRGB pixels over white. What cannot be decoded exactly is refused.
+"""Decoding of image files to sRGB pixels over white. Files that cannot be decoded exactly are refused.
 
-Files are truncated more often than decoders notice: Pillow reads a PNG without its last bytes, and a JPEG without its
-end marker, without an error.
+Truncated files are checked for explicitly: Pillow reads a PNG without its last bytes, and a JPEG without its end
+marker, without an error.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from srbench.images import ImageError
 from srbench.words import one_line, printable
 
-if TYPE_CHECKING:  # LittleCMS is loaded for files with a profile alone
+if TYPE_CHECKING:  # LittleCMS is loaded only for files with a colour profile
     from PIL.ImageCms import ImageCmsProfile, ImageCmsTransform
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
-"""Formats that are read. Without this list, Pillow reads dozens by their contents, whatever the ending of the file is,
-and starts Ghostscript for one of them."""
+"""Supported formats. Without this list, Pillow would detect dozens of formats by their contents, regardless of the file
+extension, and run Ghostscript for EPS."""
 
 BACKGROUND = "white"
 """Colour behind transparent pixels."""
 
 SAME = 2
-"""Levels by which an sRGB profile may move a colour: tables of short profiles are rounded that far."""
+"""Largest change of a colour, in levels, by a profile that counts as sRGB: compact profiles have rounded tables."""
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
-"""A marker of JPEG that is neither part of the pixels nor a restart."""
+"""A JPEG marker other than stuffed bytes in the pixel data and restart markers."""
 _SOI, _EOI = 0xD8, 0xD9
 
 _AS_SRGB = "convert it to sRGB, or remove the profile if the pixels are sRGB"
 _LONGEST_NAME = 60
 _TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
-"""EXIF orientations: is the image mirrored, and by how many quarters is it then turned to the left?"""
+"""By EXIF orientation: whether the image is mirrored, and the number of quarter turns to the left after that."""
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-"""Big-endian, little-endian and native byte order in Pillow's names of modes, and the other one."""
+"""The opposite byte order, by big-endian, little-endian and native order in Pillow's mode names."""
 
 
 class Decoded(NamedTuple):
@@ -52,23 +52,23 @@ class Decoded(NamedTuple):
     pixels: NDArray[np.uint8 | np.uint16]
     """(h, w, 3)."""
     profile: str
-    """Name of the colour profile that was converted; empty if there was none."""
+    """Name of the colour profile that was converted; empty if none was."""
     is_transparent: bool
     """True if some pixels were transparent."""
     pages: int
-    """Number of pages or frames, of which this is the first; the previews in a JPEG do not count."""
+    """Number of pages or frames in the file, the first of which was decoded; previews in a JPEG do not count."""
 
 
 def decode(content: bytes) -> Decoded:
-    """Decode the bytes of a PNG, JPEG, WebP, TIFF or BMP, turned as its EXIF orientation says.
+    """Decode the bytes of a PNG, JPEG, WebP, TIFF or BMP, applying its EXIF orientation.
 
-    Colours are converted to sRGB by the ICC profile if there is one, with the perceptual intent, as
-    ``ImageCms.profileToProfile`` does. Pixels with an sRGB profile, whatever it is called, stay as they are. Other
-    facts on colour (gAMA, cHRM and cICP of PNG, EXIF) are ignored, as by most programs.
+    Colours are converted to sRGB by the ICC profile, if there is one, with the perceptual intent, as
+    ``ImageCms.profileToProfile`` does. Pixels with an sRGB profile, whatever its name, are unchanged. Other colour
+    information (gAMA, cHRM and cICP of PNG, EXIF) is ignored, as in most programs.
 
-    Raises ImageError for everything that is damaged, truncated, or not read exactly: CMYK, profiles of other channels
-    than the pixels, and images of more than 8 bits with other than 16 bits, transparent pixels or a profile that is not
-    sRGB.
+    Raises ImageError for files that are damaged, truncated or cannot be read exactly: CMYK images, profiles whose
+    channels differ from the pixels', and images of more than 8 bits per channel unless they have 16 bits, no
+    transparent pixels and no profile other than sRGB.
     """
     try:
         image = Image.open(BytesIO(content), formats=FORMATS)
@@ -89,7 +89,7 @@ def decode(content: bytes) -> Decoded:
         raise ImageError("not an image in PNG, JPEG, WebP, TIFF or BMP format; convert or replace it") from None
     except Image.DecompressionBombError:
         raise ImageError(too_many_pixels()) from None
-    except Exception as error:  # Pillow raises a dozen kinds of errors for damaged files, most of them for damaged EXIF
+    except Exception as error:  # Pillow raises a dozen types of errors for damaged files, most of them for damaged EXIF
         raise ImageError(f"damaged image ({one_line(error)}); replace the file") from None
 
 
@@ -99,7 +99,7 @@ def too_many_pixels() -> str:
 
 
 def _require_end(content: bytes, kind: str | None) -> None:
-    """Raise OSError if a PNG or JPEG does not end; more bytes may follow the end."""
+    """Raise OSError if a PNG or JPEG lacks its end; bytes after the end are accepted."""
     if kind == "PNG" and _PNG_END not in content:
         raise OSError("truncated: the end of the PNG is missing")
     if kind in ("JPEG", "MPO") and not _has_end_marker(content):
@@ -107,7 +107,7 @@ def _require_end(content: bytes, kind: str | None) -> None:
 
 
 def _has_end_marker(content: bytes) -> bool:
-    """True if the first image of a JPEG ends. A preview inside it has an end marker of its own, in a segment."""
+    """True if the first image of a JPEG has an end marker; the end marker of an embedded preview does not count."""
     place = 0
     while marker := _MARKER.search(content, place):
         place = marker.end()
@@ -119,20 +119,20 @@ def _has_end_marker(content: bytes) -> bool:
 
 
 def _bits(content: bytes, image: Image.Image) -> int:
-    """Bits per channel."""
+    """Bits per channel. Raises ImageError for wide grey TIFF images in which 0 is white."""
     if image.format == "PNG":
         return content[24]
     tags = getattr(image, "tag_v2", {})  # of TIFF
     bits = int(max(tags.get(ExifTags.Base.BitsPerSample, (8,))))
     if bits > 8 and tags.get(ExifTags.Base.PhotometricInterpretation) == 0:
-        raise ImageError(f"{bits} bits of grey with 0 for white; save it with 0 for black")
+        raise ImageError(f"a grey image of {bits} bits in which 0 is white; save it with 0 for black")
     return bits
 
 
 def _wide(content: bytes, image: Image.Image, bits: int) -> NDArray[np.uint16]:
-    """Pixels (h, w, 3) of an image of 16 bits per channel."""
+    """Pixels (h, w, 3) of an image with 16 bits per channel."""
     pixels = None
-    if bits == 16 and image.mode.startswith("I"):  # grey; of colours, Pillow reads 8 bits
+    if bits == 16 and image.mode.startswith("I"):  # grey; Pillow reads only 8 bits of colour images
         pixels = np.repeat(np.asarray(image).astype(np.uint16)[..., None], 3, axis=-1)
     elif bits == 16 and (lower := _lower_bytes(content)) is not None:
         pixels = np.asarray(image).astype(np.uint16) * np.uint16(256) + lower
@@ -150,7 +150,7 @@ def _wide(content: bytes, image: Image.Image, bits: int) -> NDArray[np.uint16]:
 def _lower_bytes(content: bytes) -> NDArray[np.uint8] | None:
     """Lower bytes of the channels of a 16-bit RGB or RGBA image; None for any other layout of the channels.
 
-    Of every channel, Pillow keeps the upper byte. If it is told the other byte order, it keeps the lower one.
+    Pillow keeps the upper byte of every channel, so decoding with the opposite byte order yields the lower byte.
     """
     image = Image.open(BytesIO(content), formats=FORMATS)
     tiles = []
@@ -168,7 +168,7 @@ def _lower_bytes(content: bytes) -> NDArray[np.uint8] | None:
 def _shown(image: Image.Image) -> tuple[NDArray[np.uint8], str, bool]:
     """Pixels of an 8-bit image, the name of the profile that was converted, and whether pixels were transparent."""
     if image.mode == "CMYK":
-        raise ImageError("a CMYK image, whose colours depend on a printer; save it as RGB, in sRGB")
+        raise ImageError("a CMYK image, whose colours depend on the printer; save it as RGB, in sRGB")
     profile = _foreign_profile(image)
     name, rgb = (profile.name, profile.converted(image)) if profile else ("", image.convert("RGB"))
     if image.has_transparency_data:
@@ -187,7 +187,7 @@ class _Profile(NamedTuple):
     transform: ImageCmsTransform
 
     def converted(self, image: Image.Image) -> Image.Image:
-        """RGB in sRGB."""
+        """Convert to RGB in sRGB."""
         from PIL import ImageCms
 
         rgb = ImageCms.applyTransform(image.convert(self.mode), self.transform)
@@ -196,14 +196,14 @@ class _Profile(NamedTuple):
 
 
 def _foreign_profile(image: Image.Image) -> _Profile | None:
-    """The profile of an image if its colours are not sRGB. Raises ImageError for a profile that cannot be used."""
+    """The profile of an image if it is not sRGB, else None. Raises ImageError for a profile that cannot be used."""
     if "icc_profile" not in image.info:
         return None
     content = image.info["icc_profile"]
-    if not content:  # Pillow could not unpack it
+    if not content:  # Pillow failed to unpack it
         raise ImageError(f"a damaged colour profile; {_AS_SRGB}")
     name, space, profile = _opened(bytes(content))
-    if space == "Lab" and image.mode == "LAB":  # Pillow converts it
+    if space == "Lab" and image.mode == "LAB":  # Pillow itself converts Lab
         return None
     is_grey = image.mode in ("L", "LA", "1", "I;16")
     if image.mode == "LAB" or space not in ("RGB", "GRAY") or (space == "GRAY" and not is_grey):
@@ -233,7 +233,7 @@ def _opened(content: bytes) -> tuple[str, str, _Profile | None]:
 
 
 def _is_srgb(profile: ImageCmsProfile, mode: str) -> bool:
-    """True if the profile leaves greys and a grid of colours as they are."""
+    """True if the profile leaves greys and a grid of colours unchanged, up to SAME levels."""
     from PIL import ImageCms
 
     greys = [(level, level, level) for level in range(256)]

@@ -1,4 +1,4 @@
-"""Folders of images: every image is named by its file name without the extension."""
+"""Folders of images. An image's name is its file name without the extension."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _EMPTY = f"{{}}: contains no images; supported are {', '.join(ENDINGS)}"
 
 
 def is_image(path: PurePath) -> bool:
-    """True if the file name has the ending of an image and is not hidden."""
+    """True if the file name has the extension of an image and is not hidden."""
     return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
 
 
 def images_in(folder: Path) -> dict[str, Path]:
-    """The images of a folder by name, sorted, without hidden files and other endings.
+    """The images of a folder by name, sorted. Hidden files and files with other extensions are ignored.
 
-    Pipes, folders and broken links with the name of an image are among them: reading one raises an ImageError, so it
-    fails like a damaged image, and the rest is measured. Images that share a name (``a.png``, ``a.jpg``) are left out,
-    with one warning that names all of them.
+    Pipes, folders and broken links with the name of an image are included: reading them raises ImageError, so they fail
+    like damaged images and the rest is measured. Images that share a name (``a.png``, ``a.jpg``) are left out with a
+    single warning.
 
-    Raises ImageError for a missing folder, and for one without images.
+    Raises ImageError for a missing folder or a folder without images.
     """
     _require_folder(folder)
     paths = defaultdict(list)
     for path in image_files(folder):
         paths[path.stem].append(path)
-    images = {name: found[0] for name, found in sorted(paths.items()) if len(found) == 1}
-    if shared := [" and ".join(path.name for path in found) for found in paths.values() if len(found) > 1]:
+    images = {name: files[0] for name, files in sorted(paths.items()) if len(files) == 1}
+    if shared := [" and ".join(path.name for path in files) for files in paths.values() if len(files) > 1]:
         fault = f"{folder}: {'; '.join(shared)} share a name, by which images are paired; move one of them away"
         if not images:
             raise ImageError(fault)
@@ -43,11 +43,11 @@ def images_in(folder: Path) -> dict[str, Path]:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """The images of a folder and its sub-folders, sorted; hidden files and folders are skipped, links not followed.
+    """The images of a folder and its subfolders, sorted; hidden files and folders are skipped, links are not followed.
 
-    Pipes, folders and broken links with the name of an image are among them, as in ``images_in``.
+    Pipes, folders and broken links with the name of an image are included, as in ``images_in``.
 
-    Raises ImageError for a missing folder, one without images, or one that cannot be listed.
+    Raises ImageError if a folder is missing, contains no images, or cannot be listed.
     """
 
     def fail(error: OSError) -> None:
@@ -70,7 +70,7 @@ def _require_folder(folder: Path) -> None:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The entries of a folder that look like images, sorted. Raises ImageError if it cannot be listed."""
+    """The entries of a folder with names of images, sorted. Raises ImageError if the folder cannot be listed."""
     try:
         return sorted(path for path in folder.iterdir() if is_image(path))
     except OSError as error:

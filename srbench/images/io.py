@@ -1,4 +1,4 @@
-"""Read, write and quantise images. Inside srbench an image is RGB float32 in [0, 1], channels first."""
+"""Reading, writing and quantising images. Inside srbench an image is RGB float32 in [0, 1], channels first."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from srbench.files.paths import no_file
 from srbench.images import ImageError
 from srbench.images.decoding import BACKGROUND, FORMATS, decode, too_many_pixels
 
-if TYPE_CHECKING:  # reports are made without torch, which takes a second to import
+if TYPE_CHECKING:  # reports are made without importing torch, which takes a second
     from torch import Tensor
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-"""Lower-case endings of the formats that are read."""
+"""Lower-case file extensions of the supported formats."""
 
 PNG: dict[str, int] = {"compress_level": 1, "compress_type": zlib.Z_RLE}
-"""Compression of photographs by Pillow: a fifth of the time of its default, and as small."""
+"""Pillow's options for photographs: a fifth of the time of the defaults at the same size."""
 
 
 def read_image(path: Path) -> Tensor:
     """Read an 8-bit or 16-bit PNG, JPEG, WebP, TIFF or BMP.
 
-    Returns (3, h, w) float32 in [0, 1]: EXIF orientation applied, grey and palette images converted to RGB, other
-    colour profiles converted to sRGB, transparent pixels put on white, 16-bit images divided by 65535. Warns of
-    converted profiles and of transparent pixels, once per folder, and of pages after the first, which are ignored.
-    Raises ImageError, naming the file, if it is missing, damaged, truncated or not such an image.
+    Returns (3, h, w) float32 in [0, 1]: EXIF orientation applied, grey and palette images converted to RGB, colour
+    profiles converted to sRGB, transparent pixels composited over white, 16-bit values divided by 65535. Warns of
+    converted profiles and transparent pixels, once per folder, and of pages after the first, which are ignored.
+    Raises ImageError, naming the file, if it is missing, damaged, truncated or not a supported image.
     """
     pixels = _tensor(_decoded(path))
     return pixels.float().div_(255 if pixels.element_size() == 1 else 65535)
@@ -55,8 +55,8 @@ def _tensor(pixels: NDArray[np.uint8 | np.uint16]) -> Tensor:
 
 
 def _decoded(path: Path) -> NDArray[np.uint8 | np.uint16]:
-    """An image in sRGB over white, (h, w, 3); warns of what was changed."""
-    if kind := no_file(path):  # opening a pipe would wait forever, reading a device never end
+    """Decode to sRGB over white, (h, w, 3); warns of conversions."""
+    if kind := no_file(path):  # opening a pipe could block, and a device could be endless
         raise ImageError(f"{path}: {kind}, not a file; name an image")
     try:
         image = decode(path.read_bytes())
@@ -67,43 +67,43 @@ def _decoded(path: Path) -> NDArray[np.uint8 | np.uint16]:
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     if image.pages > 1:
-        warnings.warn(f"{path}: has {image.pages} pages or frames, only the first is read", stacklevel=3)
+        warnings.warn(f"{path}: has {image.pages} pages or frames; only the first is read", stacklevel=3)
     if image.profile:
         _warn_once(path, f"the colour profile {image.profile} is converted to sRGB")
     if image.is_transparent:
-        _warn_once(path, f"transparent pixels are put on {BACKGROUND}")
+        _warn_once(path, f"transparent pixels are composited over {BACKGROUND}")
     return image.pixels
 
 
 _warned: set[tuple[Path, str]] = set()
-"""Folders, and what was said of an image in them."""
+"""Folders with the warnings already given for an image in them."""
 
 
 def _warn_once(path: Path, text: str) -> None:
-    """Warn of the first image of a folder for which the text holds."""
+    """Give a warning only for the first image in each folder."""
     if (path.parent, text) not in _warned:
         _warned.add((path.parent, text))
-        warnings.warn(f"{path}: {text}, as in other such images of the folder", stacklevel=5)
+        warnings.warn(f"{path}: {text}, here and in other images of the folder", stacklevel=5)
 
 
 def pixels_sha256(image: Tensor) -> str:
-    """SHA-256 of size and RGB values of (3, h, w) uint8, independent of the file."""
+    """SHA-256 of the size and RGB values of an image (3, h, w) uint8, independent of its file format."""
     size, pixels = tuple(image.shape[1:]), image.permute(1, 2, 0).contiguous().numpy()
     return hashlib.sha256(repr(size).encode() + pixels.tobytes()).hexdigest()
 
 
 def write_png(path: Path, image: Tensor, recipe: str | None = None) -> None:
-    """Write (3, h, w) uint8 as PNG by ``write_whole``; ``read_recipe`` reads the recipe back from the file."""
+    """Write (3, h, w) uint8 as PNG by ``write_whole``; the recipe can be read back by ``read_recipe``."""
     write_whole(path, encode_png(image, recipe))
 
 
 def encode_png(image: Tensor, recipe: str | None = None) -> bytes:
-    """(3, h, w) uint8 as the bytes of a PNG, with the recipe, how it was made, in a text chunk named ``srbench``."""
+    """Encode (3, h, w) uint8 as PNG; the recipe, which states how it was made, goes into a text chunk ``srbench``."""
     return png_of(image.permute(1, 2, 0).contiguous().cpu().numpy(), recipe)
 
 
 def png_of(pixels: NDArray[np.uint8], recipe: str | None = None) -> bytes:
-    """RGB (h, w, 3) as the bytes of a PNG, with the recipe in a text chunk."""
+    """Encode RGB (h, w, 3) as PNG, with the recipe in a text chunk."""
     facts, buffer = PngInfo(), BytesIO()
     if recipe is not None:
         facts.add_itxt("srbench", recipe)
@@ -112,7 +112,7 @@ def png_of(pixels: NDArray[np.uint8], recipe: str | None = None) -> bytes:
 
 
 def header_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image by its header; 0 if it is unreadable, which reading the image will report."""
+    """Width and height of an image from its header; 0 if it is unreadable, which reading the image will report."""
     try:
         return _stated_size(path)
     except ImageError:
@@ -120,14 +120,14 @@ def header_size(path: Path) -> tuple[int, int]:
 
 
 def require_readable_size(path: Path) -> None:
-    """Raise ImageError for an image of more pixels than are read, by its header."""
+    """Raise ImageError if the header states more pixels than are supported."""
     _stated_size(path)
 
 
 def _stated_size(path: Path) -> tuple[int, int]:
-    """Width and height by the header; 0 if it is unreadable. Raises ImageError for more pixels than are read."""
+    """Width and height from the header; 0 if it is unreadable. Raises ImageError for more pixels than are supported."""
     if no_file(path):
-        return 0, 0  # opening a pipe would wait for somebody to write
+        return 0, 0  # opening a pipe could block
     try:
         with Image.open(path, formats=FORMATS) as image:
             return image.size
@@ -138,9 +138,9 @@ def _stated_size(path: Path) -> tuple[int, int]:
 
 
 def read_recipe(path: Path, chunk: str = "srbench") -> str | None:
-    """The recipe that ``write_png`` has written into a file, or another text chunk; None for any other file."""
+    """Read the recipe that ``write_png`` stored in a file, or another text chunk; None without such a chunk."""
     try:
-        with PngImageFile(path) as file:  # ``Image.open`` refuses large images, of which no pixel is read here
+        with PngImageFile(path) as file:  # ``Image.open`` refuses large images, even though no pixels are read here
             text = file.info.get(chunk)
     except (OSError, SyntaxError, ValueError):
         return None
@@ -148,20 +148,20 @@ def read_recipe(path: Path, chunk: str = "srbench") -> str | None:
 
 
 def quantize_floor(images: Tensor) -> Tensor:
-    """Clamp to [0, 1], scale to 255 and truncate -> uint8, as the official SRFlow test code writes images.
+    """Clamp to [0, 1], scale to 255 and truncate to uint8, as the official SRFlow test code does.
 
-    An image that was read from 8-bit values keeps them: float32 k/255*255 is k for every k in 0..255.
+    Images read from 8-bit files are reproduced exactly: in float32, k/255*255 is k for every k in 0..255.
     """
     return images.clamp(0, 1).mul(255).byte()
 
 
 def quantize_round(images: Tensor) -> Tensor:
-    """Clamp to [0, 1], scale to 255 and round halves up -> uint8: MATLAB's im2uint8."""
+    """Clamp to [0, 1], scale to 255 and round halves up to uint8, as MATLAB's im2uint8 does."""
     return images.clamp(0, 1).mul(255).add(0.5).floor().byte()
 
 
 def quantize(images: Tensor, how: str) -> Tensor:
-    """Quantise by ``floor`` or ``round``, as a suite says; a batch image by image, which takes little memory."""
+    """Quantise by ``floor`` or ``round``; a batch is quantised image by image to save memory."""
     single = {"floor": quantize_floor, "round": quantize_round}[how]
     if images.ndim != 4:
         return single(images)
@@ -180,13 +180,13 @@ def luma(images: Tensor) -> Tensor:
 
 
 def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Crop (..., h, w) at the bottom and right so that ``multiple`` divides both sides."""
+    """Crop (..., h, w) at the bottom and right to multiples of ``multiple``."""
     height, width = image.shape[-2:]
     return image[..., : height - height % multiple, : width - width % multiple]
 
 
 def crop_centre(image: Tensor, size: int) -> Tensor:
-    """Crop (..., h, w) to its central ``size`` x ``size``; a shorter side stays whole."""
+    """Crop (..., h, w) to its central ``size`` x ``size``; shorter sides are kept whole."""
     height, width = image.shape[-2:]
     top, left = max(height - size, 0) // 2, max(width - size, 0) // 2
     return image[..., top : top + size, left : left + size]

@@ -1,22 +1,24 @@
-"""Images that downscale to their LR image: what downscaling keeps is replaced by LR, what it hides stays.
+"""Projection onto the images that downscale to a given LR image.
 
-With D the bicubic downscaling and D+ its pseudo-inverse, D+ lr is the part of an image that LR determines, and
-x - D+ D x the part of x that downscaling hides; their sum is an image like x that downscales to LR (range-null-space
+Let D be bicubic downscaling and D+ its pseudo-inverse. D+ lr is the part of an image that LR determines, and x - D+ D x
+is the part of x that downscaling discards. Their sum is an image close to x that downscales to LR (range-null-space
 decomposition: Wang et al., "Zero-Shot Image Restoration Using Denoising Diffusion Null-Space Model", ICLR 2023).
 
-D+ is defined by back-projection with U, the bicubic upscaling (Irani and Peleg, "Improving Resolution by Image
-Registration", CVGIP 1991): x_0 = U lr and x_{i+1} = x_i + U (lr - D x_i). Every x_i is U of an LR image a_i, and
-a_{i+1} = a_i + (lr - D U a_i), so x_k = U a_k with a_k = sum_{i<=k} (I - D U)^i lr: a filter of LR, one upscaling.
+D+ is computed by back-projection with bicubic upscaling U (Irani and Peleg, "Improving Resolution by Image
+Registration", CVGIP 1991): x_0 = U lr and x_{i+1} = x_i + U (lr - D x_i). Every x_i is U applied to an LR image a_i
+with a_{i+1} = a_i + (lr - D U a_i), so x_k = U a_k with a_k = sum_{i<=k} (I - D U)^i lr: filter LR, then upscale once.
 
-Along rows as along columns, D U is a filter of seven symmetric taps with mirrored borders, which the Fourier transform
-of the mirrored LR image diagonalises (Martucci, "Symmetric Convolution and the Discrete Sine and Cosine Transforms",
-IEEE Transactions on Signal Processing, 1994): a_k has every frequency of LR multiplied by sum_{i<=k} (1 - t)^i, with t
-the product of the responses of both. Keys' kernel makes D = U^T / scale^2. Half precision is computed in float32.
+Along rows and columns, D U is a filter with seven symmetric taps and mirrored borders, which the Fourier transform of
+the mirrored LR image diagonalises (Martucci, "Symmetric Convolution and the Discrete Sine and Cosine Transforms",
+IEEE Transactions on Signal Processing, 1994). So a_k multiplies every frequency of LR by sum_{i<=k} (1 - t)^i, where t
+is the product of the horizontal and vertical responses. With Keys' kernel, D = U^T / scale^2. Half precision is
+computed in float32.
 
-What a projection puts outside [0, 1] is clipped when the image is written, and is then missing from LR. So an image is
-projected onto [0, 1] and onto the images that downscale to LR in turn. Both sets are convex, and relaxed projections,
-0 < r < 2 times as far as to the set, lead to their intersection as well (Youla and Webb, "Image Restoration by the
-Method of Convex Projections", IEEE Transactions on Medical Imaging, 1982).
+Values that a projection moves outside [0, 1] are clipped when the image is written, and clipping changes the downscaled
+image. So the image is projected alternately onto [0, 1] and onto the images that downscale to LR. Both sets are convex,
+and relaxed projections, with step length 0 < r < 2 relative to the distance to the set, also converge to their
+intersection (Youla and Webb, "Image Restoration by the Method of Convex Projections", IEEE Transactions on Medical
+Imaging, 1982).
 """
 
 from __future__ import annotations
@@ -31,46 +33,48 @@ from srbench.images.resize import downscale, upscale
 from srbench.interfaces import StochasticSRModel
 
 BACK_PROJECTIONS = 6
-"""Steps: after 2, 4, 6 the LR error of an upscaled photograph is 0.43, 0.16, 0.07 grey levels, hidden by 8 bits."""
+"""Number of iterations. After 2, 4 and 6, the LR error of an upscaled photograph is 0.43, 0.16 and 0.07 grey levels;
+the last is below 8-bit precision."""
 
-TURNS = 3
-"""Projections onto [0, 1]: after 0, 1, 2, 3 a sample with 4 % of its values outside keeps LR to 46, 52, 55, 57 dB."""
+ALTERNATIONS = 3
+"""Number of projections onto [0, 1]. After 0, 1, 2 and 3, a sample with 4 % of its values outside [0, 1] reaches an
+LR-PSNR of 46, 52, 55 and 57 dB."""
 
 RELAXATION = 1.9
-"""Length of a step towards [0, 1], in distances to it; 3 of 1.9 do what 6 of 1 do."""
+"""Step length towards [0, 1], relative to the distance; 3 steps of 1.9 are as good as 6 steps of 1."""
 
 SMALL = 256
-"""Longest LR side that a CPU resizes by matrix products, which are faster than torch's resizing up to about this."""
+"""Largest LR side that a CPU resizes by matrix products, which up to about this size beat torch's resizing."""
 
 
 def upscale_consistently(lr: Tensor, scale: int) -> Tensor:
-    """D+ lr: (..., h, w) -> (..., scale*h, scale*w), which downscales to ``lr``; linear in it, not clamped."""
+    """D+ lr: (..., h, w) -> (..., scale*h, scale*w), which downscales to ``lr``; linear in ``lr``, not clamped."""
     exact = lr.to(torch.promote_types(lr.dtype, torch.float32))
     return _upscale(_filter(exact, scale), scale).to(lr.dtype)
 
 
 def project(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
-    """The image nearest to HR (..., scale*h, scale*w) that downscales to LR (..., h, w), whatever its range.
+    """Project HR (..., scale*h, scale*w) onto the images that downscale to LR (..., h, w), ignoring the range [0, 1].
 
-    One LR image serves any number of HR images. Raises ImageError if ``scale`` does not divide the sides of HR.
+    LR broadcasts over HR images. Raises ImageError if ``scale`` does not divide the sides of HR.
     """
     exact = hr.to(torch.promote_types(hr.dtype, torch.float32))
     return (exact + upscale_consistently(lr - _downscale(exact, scale), scale)).to(hr.dtype)
 
 
 def make_consistent(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
-    """An image near HR (..., scale*h, scale*w) that downscales to LR (..., h, w) and stays so if clamped to [0, 1].
+    """Change HR (..., scale*h, scale*w) slightly so that it downscales to LR (..., h, w) even if clamped to [0, 1].
 
-    One LR image serves any number of HR images. Raises ImageError if ``scale`` does not divide the sides of HR.
+    LR broadcasts over HR images. Raises ImageError if ``scale`` does not divide the sides of HR.
     """
     exact = project(hr.to(torch.promote_types(hr.dtype, torch.float32)), lr, scale)
-    for _ in range(TURNS):
+    for _ in range(ALTERNATIONS):
         exact = project(exact.lerp(exact.clamp(0, 1), RELAXATION), lr, scale)
     return exact.to(hr.dtype)
 
 
 class Consistent:
-    """A model whose outputs are made consistent with LR."""
+    """Wrap a deterministic model to make its outputs consistent with LR."""
 
     def __init__(self, model: Callable[[Tensor], Tensor], scale: int) -> None:
         self.scale, self._model = scale, model
@@ -81,18 +85,18 @@ class Consistent:
 
 
 class ConsistentSamples:
-    """A model whose samples are made consistent with LR."""
+    """Wrap a stochastic model to make its samples consistent with LR."""
 
     def __init__(self, model: StochasticSRModel) -> None:
         self.scale, self._model = model.scale, model
 
     def sample(self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator) -> Tensor:
-        """(3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped. The generator lives on the CPU."""
+        """(3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped. ``generator`` is a CPU generator."""
         return make_consistent(self._model.sample(lr, n, temperature=temperature, generator=generator), lr, self.scale)
 
 
 def _filter(lr: Tensor, scale: int) -> Tensor:
-    """The LR image whose upscaling is D+ lr; only its difference from ``lr`` is rounded by the transform."""
+    """The LR image whose upscaling is D+ lr. Only its difference from ``lr`` goes through the transform's rounding."""
     height, width = lr.shape[-2:]
     mirrored = torch.cat([lr, lr.flip(-1)], -1)
     spectrum = torch.fft.rfft2(torch.cat([mirrored, mirrored.flip(-2)], -2))
@@ -117,20 +121,20 @@ def _downscale(hr: Tensor, scale: int) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-@torch.inference_mode(False)  # cached tensors serve differentiation too
+@torch.inference_mode(False)  # so that cached tensors can be used with autograd
 def _gain(height: int, width: int, scale: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(2 height, width + 1): the filter's factors minus 1, for the frequencies of a mirrored image as in ``rfft2``."""
-    hidden = 1 - _response(2 * height, 2 * height, scale)[:, None] * _response(2 * width, width + 1, scale)
-    gain = torch.zeros_like(hidden)
+    """The filter's factors minus 1 for the ``rfft2`` frequencies of a mirrored image, (2 height, width + 1)."""
+    residual = 1 - _response(2 * height, 2 * height, scale)[:, None] * _response(2 * width, width + 1, scale)
+    gain = torch.zeros_like(residual)
     for _ in range(BACK_PROJECTIONS):
-        gain = hidden * (1 + gain)
+        gain = residual * (1 + gain)
     return gain.to(dtype).to(device)
 
 
 def _response(period: int, count: int, scale: int) -> Tensor:
     """Response of D U at the first ``count`` frequencies of a mirrored line of ``period`` pixels; float64."""
     impulse = torch.eye(9, dtype=torch.float64, device="cpu")[4:5]
-    taps = downscale(upscale(impulse, scale), scale)[0, 4:8]  # from the centre to one side; the other is the same
+    taps = downscale(upscale(impulse, scale), scale)[0, 4:8]  # the centre and one side of the symmetric filter
     phases = 2 * torch.pi / period * torch.arange(count, dtype=torch.float64, device="cpu")[:, None]
     return 2 * torch.cos(phases * torch.arange(4, device="cpu")).matmul(taps) - taps[0]
 
@@ -138,5 +142,5 @@ def _response(period: int, count: int, scale: int) -> Tensor:
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def _spread(size: int, scale: int, dtype: torch.dtype) -> Tensor:
-    """(size, scale * size): row i is the upscaled pixel i of a line of ``size`` pixels; on the CPU."""
+    """Upscaling matrix (size, scale * size): row i is the upscaled unit impulse at pixel i; on the CPU."""
     return upscale(torch.eye(size, dtype=torch.float64, device="cpu")[:, None], scale)[:, 0].to(dtype, copy=True)

@@ -1,4 +1,4 @@
-"""Images of two folders in pairs: which belong together by their names, and the scale by their sizes."""
+"""Pairing of the images of two folders by name, and the scale of pairs from their sizes."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from pathlib import Path
 from srbench.images import ImageError
 
 SUGGESTED = 3
-"""Number of missing images of a folder for which the nearest name is sought, which takes time in large folders."""
+"""Number of missing images for which the nearest name is suggested; the search takes time in large folders."""
 _SCALE = re.compile(r".+x([1-9][0-9]?)", re.DOTALL)
 
 
 def ending_of(files: Collection[str], names: Collection[str], scale: int | None = None) -> str:
-    """The text after every name in another folder: none, ``x4`` or ``_x4``, as BasicSR and EDSR name LR images.
+    """The suffix of every name in the other folder: empty, ``x4`` or ``_x4``, as BasicSR and EDSR name LR images.
 
-    One ending holds for the whole folder, so pairs are never ambiguous: no two endings turn all ``names`` into all
-    ``files``. If none does, the ending that fits most names is returned, and ``require_partners`` names the rest.
-    Names that state another number than ``scale`` are not paired if the scale is given.
+    A single suffix holds for the whole folder, so pairs are never ambiguous: no two suffixes turn all ``names`` into
+    all ``files``. If no suffix does, the suffix that fits most names is returned, and ``require_partners`` reports the
+    rest. If ``scale`` is given, suffixes with another number do not count.
     """
     stated = {match[1] for file in files if (match := _SCALE.fullmatch(file))}
     numbers = stated if scale is None else stated & {str(scale)}
-    endings = ["", *(f"{stroke}x{number}" for number in sorted(numbers) for stroke in ("", "_"))]
+    endings = ["", *(f"{separator}x{number}" for number in sorted(numbers) for separator in ("", "_"))]
     return max(endings, key=lambda ending: sum(name + ending in files for name in names))
 
 
 def partners(
     names: Collection[str], hr: object, files: Mapping[str, Path], lr: object, scale: int | None = None
 ) -> dict[str, Path]:
-    """The file of every name, from ``files``, the images of folder ``lr``; ``hr`` is the folder of the names.
+    """Find the file for every name; ``files`` are the images of folder ``lr``, and ``hr`` is the folder of ``names``.
 
-    Raises ImageError that names every image without a partner in either folder.
+    Raises ImageError naming every image without a partner in either folder.
     """
     ending = ending_of(files, names, scale)
     require_partners(without_partner(names, hr, files, lr, ending))
@@ -40,13 +40,13 @@ def partners(
 
 
 Unpaired = tuple[object, Sequence[str], Sequence[str]]
-"""A folder, the names of images that it lacks, and its images without a partner."""
+"""A folder, the names of its missing images, and its images without a partner."""
 
 
 def without_partner(
     names: Collection[str], hr: object, files: Collection[str], lr: object, ending: str
 ) -> list[Unpaired]:
-    """What either of two folders lacks where images are paired by an ending. Raises ImageError as ``unpaired`` does."""
+    """Unpaired images of two folders, given the suffix ``ending``. Raises ImageError as ``unpaired`` does."""
     paired = {name + ending for name in names}
     missing = [name for name in names if name + ending not in files]
     return unpaired(names, hr, missing, lr, [file for file in files if file not in paired], ending)
@@ -55,12 +55,12 @@ def without_partner(
 def unpaired(
     names: Collection[str], hr: object, missing: Sequence[str], lr: object, alone: Sequence[str], ending: str
 ) -> list[Unpaired]:
-    """What either of two folders lacks: of the ``names`` in ``hr`` some are ``missing`` in ``lr``, which has others.
+    """Unpaired images of two folders: names of ``hr`` that are ``missing`` in ``lr``, and images ``alone`` in ``lr``.
 
-    Raises ImageError if ``lr`` has an image twice, with the ending and without it.
+    Raises ImageError if ``lr`` has an image twice, with and without the suffix ``ending``.
     """
-    if twice := [name for name in alone if ending and name in names and name not in missing]:
-        name = twice[0]
+    if duplicates := [name for name in alone if ending and name in names and name not in missing]:
+        name = duplicates[0]
         raise ImageError(f"{lr}: {name} and {name}{ending} both belong to {name}; move one of them away")
     return [
         (lr, [name + ending for name in missing], alone),
@@ -69,7 +69,7 @@ def unpaired(
 
 
 def require_partners(lacking: Iterable[Unpaired]) -> None:
-    """Raise ImageError that names all missing images, and for the first of them the nearest name in their folder."""
+    """Raise ImageError naming all missing images, with the nearest existing name for the first few."""
     faults = [
         f"{folder} lacks {', '.join([*_with_nearest(missing[:SUGGESTED], alone), *missing[SUGGESTED:]])}"
         for folder, missing, alone in lacking
@@ -90,12 +90,12 @@ Size = tuple[int, int]
 
 
 def scale_of_sizes(pairs: Iterable[tuple[str, Size, Size]]) -> int | None:
-    """The scale of pairs: name, size of HR and size of LR; None if no size is known.
+    """The scale of pairs (name, size of HR, size of LR); None if no size is known.
 
-    Pairs with a size of 0 are skipped: reading the image reports the fault. HR may differ from the scale times LR by
-    less than the scale, where it is no multiple of it.
+    Pairs with a size of 0 are skipped, because reading the image reports the fault. HR may be larger or smaller than
+    scale times LR by less than the scale, because it may not be a multiple of the scale.
 
-    Raises ImageError unless HR is a whole number of times as large as LR, 2 or more, the same in all pairs.
+    Raises ImageError unless all pairs have the same scale, a whole number of 2 or more.
     """
     scales: dict[int, str] = {}
     for name, hr, lr in pairs:

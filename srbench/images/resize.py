@@ -1,8 +1,8 @@
 """MATLAB-exact bicubic resizing (``imresize``): antialiased when downscaling, symmetric at the borders.
 
 The kernel is Keys' cubic with a = -0.5 (Keys, "Cubic convolution interpolation for digital image processing", 1981).
-torch's antialiased bicubic has that kernel and MATLAB's window; only the border rule differs, so the image is
-extended symmetrically first. Every function is differentiable where its output is, and works on any device.
+torch's antialiased bicubic resizing has the same kernel and MATLAB's window; only the border rule differs, so the image
+is first extended symmetrically. Functions with floating-point output are differentiable, and all work on any device.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from torch import Tensor
 from srbench.images import ImageError
 
 LARGE = 2**24
-"""Numbers of an image that is resized channel by channel in float64."""
+"""Number of values above which images are resized channel by channel, because float64 takes memory."""
 
 
 def downscale(images: Tensor, scale: int) -> Tensor:
-    """Downscale as MATLAB's bicubic ``imresize`` does, without rounding.
+    """Downscale like MATLAB's bicubic ``imresize``, without rounding.
 
     Args:
         images: (..., H, W), floating point.
-        scale: Whole number that divides both sides.
+        scale: Integer that divides both sides.
 
     Returns:
-        (..., H/scale, W/scale) of the same type.
+        (..., H/scale, W/scale) of the same data type.
 
     Raises:
         ImageError: The scale does not divide both sides.
@@ -39,21 +39,21 @@ def downscale(images: Tensor, scale: int) -> Tensor:
 
 
 def upscale(images: Tensor, scale: int) -> Tensor:
-    """Upscale (..., h, w) to (..., h*scale, w*scale); floating point in, the same type out."""
+    """Upscale floating-point images (..., h, w) to (..., h*scale, w*scale) of the same data type."""
     height, width = images.shape[-2:]
     return _along(_along(images, -2, height * scale), -1, width * scale)
 
 
 def downscale_uint8(images: Tensor, scale: int) -> Tensor:
-    """Downscale uint8 as MATLAB does: rows first, rounded to uint8, then columns, rounded again.
+    """Downscale uint8 like MATLAB: rows first, rounded to uint8, then columns, rounded again.
 
-    The intermediate rounding is part of the definition of the public LR datasets; without it some values are off
-    by one level. Exact halves round to even, as in the Python port of imresize in the official SRFlow test code
-    (MATLAB rounds them up: a difference of one level on a few pixels in a million). Computed in float64.
+    The intermediate rounding is part of the definition of the public LR datasets; without it some values are off by one
+    level. Exact halves round to even, as in the Python port of imresize in the official SRFlow test code. MATLAB rounds
+    them up, which differs by one level for a few pixels in a million. Computed in float64.
 
     Args:
         images: (..., H, W) uint8.
-        scale: Whole number that divides both sides.
+        scale: Integer that divides both sides.
 
     Returns:
         (..., H/scale, W/scale) uint8.
@@ -70,13 +70,13 @@ def downscale_uint8(images: Tensor, scale: int) -> Tensor:
 
 
 def upscale_uint8(images: Tensor, scale: int) -> Tensor:
-    """Upscale uint8 as MATLAB does: rows first, rounded to uint8, then columns, rounded again (halves to even)."""
+    """Upscale uint8 like MATLAB: rows first, rounded to uint8, then columns, rounded again (halves to even)."""
     height, width = images.shape[-2:]
     return _along_uint8(_along_uint8(images, -2, height * scale), -1, width * scale)
 
 
 def mirrored(size: int, border: int, device: torch.device | None = None) -> Tensor:
-    """Indices -border .. size+border-1, mirrored at the edges with the edge pixel repeated, as often as needed."""
+    """Indices -border .. size+border-1, reflected at the edges (edge pixel included) as often as needed."""
     position = torch.arange(-border, size + border, device=device) % (2 * size)
     return torch.where(position < size, position, 2 * size - 1 - position)
 
@@ -91,9 +91,9 @@ def _downscaled_size(images: Tensor, scale: int) -> tuple[int, int]:
 
 
 def _along_uint8(images: Tensor, dim: int, size: int) -> Tensor:
-    if images.numel() > LARGE and images.dim() > 2:  # one channel after another: float64 takes memory
+    if images.numel() > LARGE and images.dim() > 2:
         return torch.stack([_along_uint8(image, dim, size) for image in images])
-    # MPS has no float64; with float32, exact halves may round either way
+    # MPS has no float64; in float32, exact halves may round either way
     exact = torch.float32 if images.device.type == "mps" else torch.float64
     return _along(images.to(exact), dim, size).round().clamp(0, 255).to(torch.uint8)
 
@@ -103,10 +103,10 @@ def _along(images: Tensor, dim: int, size: int) -> Tensor:
     old = images.shape[dim]
     if old == size:
         return images
-    if dim == -2 and images.shape[-1] == 1:  # torch makes an image one pixel wide constant
+    if dim == -2 and images.shape[-1] == 1:  # torch would return a constant image
         return _along(images.mT, -1, size).mT
     shrink, grow = max(old // size, 1), max(size // old, 1)
-    border = 2 * shrink if shrink > 1 else 3  # the kernel's reach, a whole number of output pixels
+    border = 2 * shrink if shrink > 1 else 3  # radius of the kernel, a whole number of output pixels
     extended = images.index_select(dim, mirrored(old, border, images.device))
     new = list(images.shape[-2:])
     new[dim] = size + 2 * border * grow // shrink

@@ -1,4 +1,4 @@
-"""Upscale a large image in tiles, so that the model's memory does not grow with the image."""
+"""Upscaling of a large image in tiles, so that the model's memory does not grow with the image."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from torch import Tensor
 from srbench.interfaces import SRModel
 
 OVERLAP = 16
-"""LR pixels that a tile sees of each neighbour. A larger receptive field gives different values at the seams, but those of
-the packaged RRDB networks, which could see 93 pixels, differ by 2e-6 at most, as they do with 48 (docs/command-line.md)."""
+"""Overlap of a tile with each neighbour in LR pixels. Models with a larger receptive field give different values at the
+seams; for the packaged RRDB networks, whose receptive field extends 93 pixels, the difference is at most 2e-6, as with
+an overlap of 48 (docs/command-line.md)."""
 
-Part = tuple[int, int, int, int]
-"""Start and end of a window along one axis, and start and end of the part whose output is kept."""
+Span = tuple[int, int, int, int]
+"""Start and end of a window along an axis, and start and end of the part whose output is kept."""
 
 
 def upscale_in_tiles(
     model: SRModel, lr: Tensor, tile: int, progress: Callable[[float], None] = lambda share: None
 ) -> Tensor:
-    """LR (3, h, w) -> (1, 3, s*h, s*w), in tiles of at most ``tile`` x ``tile`` LR pixels and their surroundings.
+    """Upscale LR (3, h, w) to (1, 3, s*h, s*w) in overlapping tiles of at most ``tile`` x ``tile`` LR pixels each.
 
-    Exact for a receptive field that extends at most OVERLAP pixels, such as that of bicubic interpolation.
-    ``progress`` is called after every tile, with its share of the image.
+    Exact if the model's receptive field extends at most OVERLAP pixels, as for bicubic interpolation. ``progress`` is
+    called after every tile with its fraction of the image.
     """
     rows, columns = (_tiles(size, tile) for size in lr.shape[-2:])
     return _assembled(model, lr[None], model.scale, rows, columns, progress)
 
 
 def pixels_in_tiles(height: int, width: int, tile: int) -> int:
-    """LR pixels that a model upscales for an image in tiles: those of all tiles with their surroundings."""
+    """Total number of LR pixels that a model upscales for an image in tiles, overlaps included."""
     rows, columns = (sum(min(end, size) - start for start, end, *_ in _tiles(size, tile)) for size in (height, width))
     return rows * columns
 
 
-def _tiles(size: int, tile: int) -> list[Part]:
-    """Windows whose kept parts cover an axis in steps of ``tile``; the last may end beyond it."""
+def _tiles(size: int, tile: int) -> list[Span]:
+    """Windows whose kept parts cover an axis in steps of ``tile``; the last window may extend beyond the axis."""
     return [
         (max(start - OVERLAP, 0), start + tile + OVERLAP, start, min(start + tile, size))
         for start in range(0, size, tile)
@@ -45,23 +46,23 @@ def _tiles(size: int, tile: int) -> list[Part]:
 
 
 def upscale_in_windows(run: Callable[[Tensor], Tensor], lr: Tensor, scale: int, window: tuple[int, int]) -> Tensor:
-    """LR (3, h, w) -> (1, 3, s*h, s*w), by a network that takes images of (1, 3, *window) only.
+    """Upscale LR (3, h, w) to (1, 3, s*h, s*w) by a network with the fixed input size (1, 3, *window).
 
-    Windows overlap by 2 * OVERLAP pixels, or by half of a small window, and each gives its middle. A smaller image is
-    padded with its last row and column, and the padding is cut off the output.
+    Windows overlap by 2 * OVERLAP pixels, or by half of a small window, and each contributes its central part. A
+    smaller image is padded by repeating its last row and column, and the output is cropped.
     """
     height, width = lr.shape[-2:]
-    missing = [max(side - there, 0) for side, there in zip(window, (height, width), strict=True)]
+    missing = [max(side - available, 0) for side, available in zip(window, (height, width), strict=True)]
     whole = F.pad(lr[None], (0, missing[1], 0, missing[0]), mode="replicate")
     rows, columns = (_windows(size, side) for size, side in zip(whole.shape[-2:], window, strict=True))
     return _assembled(run, whole, scale, rows, columns)[..., : height * scale, : width * scale]
 
 
-def _windows(size: int, side: int) -> list[Part]:
-    """Windows of one side whose kept parts cover an axis."""
+def _windows(size: int, side: int) -> list[Span]:
+    """Windows of length ``side`` whose kept parts cover an axis."""
     overlap = min(OVERLAP, side // 4)
     done = 0
-    windows: list[Part] = []
+    windows: list[Span] = []
     while done < size:
         start = max(min(done - overlap, size - side), 0)
         end = size if start + side >= size else start + side - overlap
@@ -74,8 +75,8 @@ def _assembled(
     run: Callable[[Tensor], Tensor],
     lr: Tensor,
     scale: int,
-    rows: list[Part],
-    columns: list[Part],
+    rows: list[Span],
+    columns: list[Span],
     progress: Callable[[float], None] = lambda share: None,
 ) -> Tensor:
     height, width = lr.shape[-2:]

@@ -1,1 +1,1 @@
-"""Facts about the machine, its memory and its processes."""
+"""The machine: facts about it, memory, threads and worker processes."""

@@ -38,19 +38,19 @@ _VARIABLES = (
     "NVIDIA_TF32_OVERRIDE",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )
-"""Environment variables on which the last bits of a number may depend."""
+"""Environment variables that may affect the last bits of a number."""
 
 
 def software() -> dict[str, str]:
-    """Versions of the libraries behind the numbers; ``srbench source`` is the commit of a checkout."""
+    """Versions of the libraries that compute the numbers; in a checkout also its commit, as ``srbench source``."""
     versions, commit = _versions(), _source_commit()
     return versions if commit is None else versions | {"srbench source": commit}
 
 
 def environment(device: str) -> dict[str, str]:
-    """Facts of this process on which the last bits of its numbers may depend, by name.
+    """Facts of this process that may affect the last bits of its numbers, by name.
 
-    They are device and processors, threads, TF32 on a GPU (unless a model sets it), versions, and those of some
+    They are device and processor, threads, TF32 on a GPU (unless a model sets it), versions, and those of a list of
     environment variables that are set.
     """
     import torch
@@ -71,7 +71,7 @@ def environment(device: str) -> dict[str, str]:
 def _versions() -> dict[str, str]:
     import torch
 
-    # torch itself names the kind of its build, which the installed metadata may leave out
+    # torch itself states its build (such as +cpu), which the installed metadata may omit
     return _installed() | {"torch": str(torch.__version__)}
 
 
@@ -87,7 +87,7 @@ def _installed() -> dict[str, str]:
 
 
 def hardware(device: str) -> dict[str, str]:
-    """Facts of this machine and the device of the models (``cpu``, ``cuda``, ``mps``)."""
+    """Facts of this machine and of the models' device (``cpu``, ``cuda``, ``mps``)."""
     import torch
 
     facts = {
@@ -110,10 +110,10 @@ def _cpu() -> str:
 
 
 def _source_commit() -> str | None:
-    """Commit that srbench runs from, followed by ``changed`` if files differ; None outside a checkout of srbench."""
+    """Commit from which srbench runs, followed by ``changed`` if files differ; None outside a checkout of srbench."""
     git = ["git", "-C", str(Path(__file__).parents[1])]
     try:
-        # An installed package may lie inside somebody else's checkout: only a tracked file makes the commit ours.
+        # An installed package may lie inside another project's checkout; the commit is srbench's only if it tracks us.
         _output(*git, "ls-files", "--error-unmatch", "__init__.py")
         commit = _output(*git, "rev-parse", "HEAD")
         return f"{commit} changed" if _output(*git, "status", "--porcelain", "--", ".") else commit

@@ -1,4 +1,4 @@
-"""Memory: its peak, and errors that mean a lack of it."""
+"""Memory: peak, total and free memory, and errors that mean out of memory."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 import torch
 
-_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
-"""Messages of CUDA and MPS; of torch on a CPU (Linux, Windows); of cuDNN and cuBLAS. No exception class covers them."""
+_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
+"""Messages of CUDA and MPS, of torch on a CPU (Linux, Windows), of cuDNN and cuBLAS. No exception class covers all."""
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """True if a computation failed because the device or the machine had too little memory."""
+    """True if the error means that the device or the machine ran out of memory."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
 
 
 def peak_memory_mb(device: str) -> float | None:
-    """Peak memory in MB, on ``cuda`` of the GPU since its last reset, elsewhere of this process; None on Windows."""
+    """Peak memory in MB: for ``cuda`` that of the GPU since its last reset, else of this process; None on Windows."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     if sys.platform == "win32":
@@ -33,7 +33,7 @@ def peak_memory_mb(device: str) -> float | None:
 
 
 def memory_bytes() -> int | None:
-    """Memory of this machine in bytes; None if unknown."""
+    """Total memory of this machine in bytes; None if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -41,12 +41,12 @@ def memory_bytes() -> int | None:
 
 
 def free_bytes() -> int | None:
-    """Memory that this process may still take: that of the machine, or of its container; None if unknown."""
-    found = []
+    """Memory that this process may still allocate, on the machine and in its container; None if unknown."""
+    limits = []
     with suppress(OSError, ValueError, IndexError):
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        found.append(int(lines["MemAvailable"].split()[0]) * 1024)
-    with suppress(OSError, ValueError):  # "max" is no number
-        limit, taken = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
-        found.append(limit - taken)
-    return min(found) if found else memory_bytes()
+        limits.append(int(lines["MemAvailable"].split()[0]) * 1024)
+    with suppress(OSError, ValueError):  # a container without a limit has "max" instead of a number
+        limit, used = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
+        limits.append(limit - used)
+    return min(limits) if limits else memory_bytes()

@@ -1,4 +1,4 @@
-"""The number of worker processes, and the end of a process. No large library is loaded here."""
+"""The number of worker processes, and how a process ends. Imports no large library."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import atexit
 import gc
 import os
 
-MOST = 8
+MAX_WORKERS = 8
 """Largest default number of processes."""
 IMAGES_EACH = 4
-"""Images per process by default: a process first has to load everything."""
+"""Smallest default number of images per process, because starting a process takes time."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Raised when a signal has ended the command, after work in progress was finished. The message says what is kept."""
+    """A signal ended the command after the work in progress was finished. The message states what was saved."""
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
         self.code = 128 + number
-        """Exit code of the command, as a shell gives it to a process that the signal ended."""
+        """Exit code of the command, the same as a shell reports for a process killed by the signal."""
 
 
 def suitable_workers(device: str, tasks: int) -> int:
-    """Default number of processes for so many tasks: one per core, 1 on a GPU and for short work."""
+    """Default number of processes for this number of tasks: one per core, but 1 on a GPU or for few tasks."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(min(cores, MOST, tasks // IMAGES_EACH), 1) if device == "cpu" else 1
+    return max(min(cores, MAX_WORKERS, tasks // IMAGES_EACH), 1) if device == "cpu" else 1
 
 
 def end_quickly() -> None:
-    """Skip garbage collection when this process exits: collecting torch's objects takes 0.3 s."""
+    """Skip garbage collection when this process exits, which would take 0.3 s for torch's objects."""
     atexit.register(gc.freeze)

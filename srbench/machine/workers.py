@@ -1,7 +1,7 @@
-"""Items shared among worker processes of this machine. A process that dies costs only the item it was working on.
+"""Distribution of items over worker processes of this machine. A process that dies costs only the item it worked on.
 
-Every worker is a ``ProcessPoolExecutor`` of one process, so the item that killed a process is known, the other workers
-go on, and each worker can have an environment of its own. Nothing large is loaded here.
+Every worker is a ``ProcessPoolExecutor`` with a single process, so that the item that killed a process is known, the
+other workers continue, and each worker can have its own environment. Imports no large library.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 TRIES = 3
-"""An item is given up after so many of its processes have died."""
+"""Number of processes that may die on an item before it is given up."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """Environment of every worker."""
 
 
 class WorkerDied(SRBenchError):  # noqa: N818 - it is returned as a result
-    """The processes of an item died, so often that it is given up; or no process can start."""
+    """An item was given up because its processes kept dying, or no process can start."""
 
 
 def map_items(
@@ -49,32 +49,33 @@ def map_items(
     arguments: Sequence[object] = (),
     environments: Sequence[Mapping[str, str]] = ({},),
 ) -> Iterator[tuple[Item, Result | Exception]]:
-    """Yield every item with its result, or with the exception that it raised, as they complete.
+    """Yield every item with its result, or with the exception that it raised, in order of completion.
 
-    ``opener(*arguments)`` is called once in every worker, before its first item, and returns the function of an item.
-    All of these are pickled. With one worker and no environment of its own, everything runs in this process.
+    ``opener(*arguments)`` is called once in every worker before its first item and returns the function that is applied
+    to items. Opener, arguments, items and results are pickled. With one worker and no environment variables, everything
+    runs in this process.
 
-    A worker has one thread and one item at a time; ``items`` is read as workers become free. If a worker dies, its item
-    is tried again in a new one; after TRIES deaths the result is a ``WorkerDied``. Workers ignore Ctrl-C, which reaches
-    this process, and end with this process however it ends, or when the iterator is closed. Each warning of the workers
-    is repeated once.
+    A worker has one thread and one item at a time; ``items`` is consumed as workers become free. If a worker dies, it
+    is replaced and its item is tried again; after TRIES deaths the result is a ``WorkerDied``. Workers ignore Ctrl-C,
+    which this process handles. They end when this process ends, in whatever way, or when the iterator is closed.
+    Warnings of the workers are repeated here, each once.
 
     Args:
         opener: Function of a module that workers can import.
-        items: Read one by one.
+        items: Iterated lazily.
         workers: Number of processes.
         arguments: Arguments of ``opener``.
-        environments: Environment variables of the workers, such as the GPU each one uses, in turn.
+        environments: Environment variables, such as the GPU to use, assigned to the workers in turn.
 
     Raises:
-        Exception: Whatever ``opener`` raises.
+        Exception: Any exception of ``opener``.
         WorkerDied: No process survives ``opener``.
     """
     if workers <= 1 and not any(environments):
-        do = opener(*arguments)
+        function = opener(*arguments)
         for item in items:
             try:
-                result: Result | Exception = do(item)
+                result: Result | Exception = function(item)
             except Exception as error:
                 result = error
             yield item, result
@@ -84,10 +85,10 @@ def map_items(
 
 
 class WorkerProcesses:
-    """Worker processes, which end with the block. With a ``module`` they start at once and import it."""
+    """Context manager for worker processes. If ``module`` is given, they start at once and import it."""
 
     def __init__(self, count: int, environments: Sequence[Mapping[str, str]] = ({},), module: str = "") -> None:
-        self._slots = [_Slot(environments[place % len(environments)]) for place in range(count)]
+        self._slots = [_Slot(environments[number % len(environments)]) for number in range(count)]
         if module:
             for slot in self._slots:
                 slot.start().submit(import_module, module)
@@ -95,11 +96,11 @@ class WorkerProcesses:
     def map(
         self, opener: Callable[..., Callable[[Item], Result]], items: Iterable[Item], arguments: Sequence[object] = ()
     ) -> Iterator[tuple[Item, Result | Exception]]:
-        """``map_items``, once, by these processes."""
+        """Like ``map_items``, with these processes. Call once."""
         for slot in self._slots:
             slot.opener = opener
             slot.arguments = tuple(arguments)
-        return _shared(self._slots, items)
+        return _distribute(self._slots, items)
 
     def __enter__(self) -> Self:
         return self
@@ -121,21 +122,21 @@ class _Job(Generic[Item]):
 
 @dataclass(frozen=True)
 class _Outcome(Generic[Result]):
-    """What a worker sends back."""
+    """A worker's answer for an item."""
 
     result: Result | Exception
     warnings: tuple[str, ...]
 
 
-def _shared(slots: Sequence[_Slot], items: Iterable[Item]) -> Iterator[tuple[Item, Any]]:
+def _distribute(slots: Sequence[_Slot], items: Iterable[Item]) -> Iterator[tuple[Item, Any]]:
     new = map(_Job, items)
-    again = deque[_Job[Item]]()
+    retries = deque[_Job[Item]]()
     free = deque(slots)
     running: dict[Future[_Outcome[Any]], tuple[_Slot, _Job[Item]]] = {}
-    heard = set[str]()
+    repeated = set[str]()
     end = ""
     while True:
-        while free and (job := again.popleft() if again else next(new, None)) is not None:
+        while free and (job := retries.popleft() if retries else next(new, None)) is not None:
             slot = free.popleft()
             running[slot.submit(job.item)] = slot, job
         if not running:
@@ -149,9 +150,9 @@ def _shared(slots: Sequence[_Slot], items: Iterable[Item]) -> Iterator[tuple[Ite
                 end = slot.bury()
                 job.deaths += is_open
                 if is_open:
-                    free.append(slot)  # where a process dies as it opens, no other is started
+                    free.append(slot)  # a process that died in the opener is not replaced
                 if job.deaths < TRIES:
-                    again.append(job)
+                    retries.append(job)
                 else:
                     yield job.item, WorkerDied(f"crashed its process {TRIES} times ({end})")
                 continue
@@ -159,30 +160,30 @@ def _shared(slots: Sequence[_Slot], items: Iterable[Item]) -> Iterator[tuple[Ite
                 outcome = _Outcome(error, ())
             free.append(slot)
             for text in outcome.warnings:
-                if text not in heard:
-                    heard.add(text)
+                if text not in repeated:
+                    repeated.add(text)
                     warnings.warn(text, stacklevel=3)
             yield job.item, outcome.result
-    if again:
+    if retries:
         raise WorkerDied(
-            f"worker processes die at startup ({end}); leave out workers, and in a script call srbench under "
+            f"worker processes die at startup ({end}); use a single worker or, in a script, call srbench under "
             "if __name__ == '__main__'"
         )
 
 
 class _Context(SpawnContext):
-    """Starts processes, and keeps the last one."""
+    """A context that remembers the last process it created."""
 
     process: SpawnProcess
 
     def Process(self, *arguments: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: ANN401, N802
-        """Make a process."""
+        """Create a process."""
         self.process = SpawnProcess(*arguments, **options)
         return self.process
 
 
 class _Slot:
-    """The place of a worker, whose process is started again after a death."""
+    """A worker, whose process is restarted after it died."""
 
     opener: Callable[..., Callable[[Any], Any]]
     arguments: tuple[object, ...]
@@ -201,19 +202,19 @@ class _Slot:
         return self._executor
 
     def submit(self, item: object) -> Future[_Outcome[Any]]:
-        """Let the process do an item; it is started, and opened, before its first one."""
+        """Submit an item to the process, which is started and opened before its first item."""
         executor = self._executor or self.start()
         try:
             if self._opening is None:
                 self._opening = executor.submit(_open, self.opener, self.arguments)
-            return executor.submit(_do, item)
+            return executor.submit(_process, item)
         except BrokenProcessPool as error:  # the process died while it was idle
             broken: Future[_Outcome[Any]] = Future()
             broken.set_exception(error)
             return broken
 
     def is_open(self) -> bool:
-        """True if the opener has returned, False if the process died before. Raises what the opener raised."""
+        """True if the opener has returned, False if the process died before. Raises any exception of the opener."""
         error = BrokenProcessPool() if self._opening is None else self._opening.exception()
         if error is not None and not isinstance(error, BrokenProcessPool):
             raise error
@@ -233,12 +234,12 @@ class _Slot:
             self._context.process.kill()
 
     def shut_down(self) -> None:
-        """Let the process end."""
+        """Ask the process to end."""
         if self._executor is not None:
             self._executor.shutdown(wait=False)
 
     def join(self) -> None:
-        """Wait for the end of the process, but not for threads of other libraries that never end."""
+        """Wait for the process to end; kill it if threads of other libraries keep it alive."""
         if self._executor is not None:
             self._context.process.join(timeout=5)
             self._context.process.kill()
@@ -246,14 +247,14 @@ class _Slot:
 
 @contextmanager
 def for_workers(environment: Mapping[str, str]) -> Iterator[None]:
-    """Let processes that start inside have these variables, and leave Ctrl-C, which reaches all, to this process.
+    """Processes that start in this context inherit these variables and ignore Ctrl-C, which this process handles.
 
     Libraries read the variables when they are loaded, which may be before ``_start``.
     """
     before = {name: os.environ[name] for name in environment if name in os.environ}
     mask = None
     if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # else the first process starts it, which unblocks Ctrl-C again
+        resource_tracker.ensure_running()  # otherwise the first process would start it, and that unblocks Ctrl-C
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(environment)
     try:
@@ -281,7 +282,7 @@ def _start() -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed has nobody left to work for."""
+    """End this worker once its parent has ended, even if it was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -293,7 +294,7 @@ def _open(opener: Callable[..., Callable[[Any], Any]], arguments: tuple[object, 
     _function = opener(*arguments)
 
 
-def _do(item: Any) -> _Outcome[Any]:  # noqa: ANN401
+def _process(item: Any) -> _Outcome[Any]:  # noqa: ANN401
     try:
         result = _function(item)
     except Exception as error:
@@ -304,7 +305,7 @@ def _do(item: Any) -> _Outcome[Any]:  # noqa: ANN401
 
 
 def _sendable(error: Exception) -> Exception:
-    """The error if it can be pickled, else its text; with the traceback as a note unless srbench raised it."""
+    """Return the error if it can be pickled, else its text. Adds the traceback as a note unless srbench raised it."""
     if not isinstance(error, SRBenchError):
         error.add_note(traceback.format_exc())
     try:

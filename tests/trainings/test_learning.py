@@ -153,7 +153,7 @@ def test_unknown_names_have_a_near_miss(model, trainings):
     ("change", "fault"),
     [
         ("training.batch=3", "batch 3 cannot be split among 1 processes in 2 parts"),
-        ("training.milestones=[0.5, 0.5]", "have to rise"),
+        ("training.milestones=[0.5, 0.5]", "have to increase"),
         ("training.steps=0", "training: steps is 0; it has to be 1 or more"),
         ("training.average=1.0", r"average is 1.0; they have to be in \[0, 1\)"),
         ("training.learning_rate=0.0", "have to be above 0"),

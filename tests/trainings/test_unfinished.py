@@ -62,7 +62,7 @@ def test_the_best_weights_state_their_step(until):
 def test_an_unfinished_esrgan_is_interpolated(until):
     folder = until("esrgan", "unfinished-interpolated", 5)
     loaded = load_model(f"esrgan@0.5:{folder}", 4, "cpu")
-    assert "weights of step 5 of 20; 0.5 of these weights" in loaded.weights.trained_on
+    assert "weights of step 5 of 20; interpolated: 0.5 of these weights" in loaded.weights.trained_on
 
 
 def test_a_table_states_the_step(until, srbench, tmp_path):

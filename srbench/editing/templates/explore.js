@@ -6,13 +6,13 @@ const viewer = new Viewer(element("outcome"), element("stage"), element("divider
   element("divider").setAttribute("aria-valuetext", `${percent} % ${element("before-tag").textContent}, ${100 - percent} % the result`);
 });
 let scale = 1;
-let most = {}; // longest side of a square part that is LR or HR, in pixels
-let partIs = "lr"; // LR, which is upscaled, or HR, which is downscaled first
-let photograph = null; // as the server describes it
+let most = {}; // side in pixels of the largest square part, by partIs
+let partIs = "lr"; // "lr": the part is upscaled; "hr": it is downscaled first
+let photograph = null; // facts from the server
 let part = null; // x, y, width, height in pixels of the photograph
 let shown = null; // the request whose answer is shown
 
-function tell(text) {
+function showMessage(text) {
   element("message").textContent = text;
   element("message").hidden = !text;
 }
@@ -37,7 +37,7 @@ async function open(file) {
     show(await (await ask("open", file, file.name)).json());
   } catch (error) {
     element("about").textContent = about;
-    tell(error.message);
+    showMessage(error.message);
   }
   element("file").value = "";
 }
@@ -50,7 +50,7 @@ function show(opened) {
   choosePart(opened.parts[partIs]);
 }
 
-/** Shows a part of the photograph and samples it; the result of the part before disappears. */
+/** Shows a part of the photograph and samples it; the previous result disappears. */
 function choosePart(box) {
   part = box;
   const [x, y, width, height] = box;
@@ -62,7 +62,7 @@ function choosePart(box) {
   const done = partIs === "lr" ? "upscaled" : "downscaled, then upscaled";
   const grid = partIs === "lr" ? "" : "; its width and height are multiples of the scale";
   element("frame-caption").textContent = `The frame is the part that is ${done}, at most ${most[partIs]} × ${most[partIs]} pixels. Click to move it, or type it in pixels${grid}.`;
-  tell("");
+  showMessage("");
   shown = null;
   element("result").hidden = true;
   element("save").disabled = true;
@@ -74,7 +74,7 @@ function choosePart(box) {
   make("sample");
 }
 
-/** The part of a size about a point, shares of the photograph, inside it. */
+/** A part of this width and height inside the photograph, centred on a point given as fractions of its sides. */
 function partAbout(x, y, width, height) {
   const at = (share, whole, length) => {
     const start = Math.round((share * whole - length / 2) / scale) * scale;
@@ -97,7 +97,7 @@ element("use").addEventListener("change", (event) => {
 element("part").addEventListener("change", () => {
   const box = element("part").value.split(",").map(Number);
   if (box.length === 4 && box.every(Number.isSafeInteger)) choosePart(box);
-  else tell("the part is not x,y,width,height; give four whole numbers");
+  else showMessage("the part is not x,y,width,height; give four whole numbers");
 });
 
 function compareWith(kind) {
@@ -108,7 +108,7 @@ function compareWith(kind) {
 
 element("lr").addEventListener("click", () => compareWith(element("lr").getAttribute("aria-pressed") === "true" ? "hr" : "lr"));
 
-// --- requests: one at a time; of those that wait, only the latest counts
+// --- requests: one at a time; only the latest waiting request is kept
 
 let isBusy = false;
 let waiting = null;
@@ -126,7 +126,7 @@ async function make(kind) {
       const blob = await answer.blob();
       if (request.part === part) display(request, decodeURIComponent(answer.headers.get("X-Caption")), blob);
     } catch (error) {
-      if (request.part === part) tell(error.message);
+      if (request.part === part) showMessage(error.message);
     }
   }
   isBusy = false;
@@ -134,7 +134,7 @@ async function make(kind) {
 }
 
 function display(request, caption, blob) {
-  tell("");
+  showMessage("");
   shown = request;
   URL.revokeObjectURL(element("result").src);
   element("result").src = URL.createObjectURL(blob);
@@ -161,7 +161,7 @@ element("save").addEventListener("click", async () => {
     const { saved } = await (await ask("save", JSON.stringify(request), "save")).json();
     if (request === shown) element("saved").textContent = `saved as ${saved}`;
   } catch (error) {
-    tell(error.message);
+    showMessage(error.message);
   }
 });
 for (const id of ["use", "draw", "crop"]) element(id).addEventListener("submit", (event) => event.preventDefault());

@@ -165,8 +165,13 @@ def test_content_goes_into_a_box_or_a_mask(command, chameleon, changes):
 @pytest.mark.parametrize(
     ("what", "words", "changes", "fault"),
     [
-        ("style-transfer", ["IMAGE"], {"from": "0,0,16,16", "to": "0,-1,16,16"}, "is empty or begins outside"),
-        ("content-transfer", ["IMAGE", "IMAGE"], {"mask": "black.png"}, "nothing in the mask is white"),
+        (
+            "style-transfer",
+            ["IMAGE"],
+            {"from": "0,0,16,16", "to": "0,-1,16,16"},
+            "is empty or starts outside the image",
+        ),
+        ("content-transfer", ["IMAGE", "IMAGE"], {"mask": "black.png"}, "no pixel of the mask is white"),
         ("temperature", ["tiny.png"], {}, "4x4 is smaller than the scale 8"),
     ],
 )

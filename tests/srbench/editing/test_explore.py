@@ -21,7 +21,7 @@ from PIL import Image
 from srbench.data.datasets import packaged_photos
 from srbench.editing import EditError
 from srbench.editing.edit import Editor
-from srbench.editing.explore import MOST_BYTES, Explorer, explore, open_explorer
+from srbench.editing.explore import MAX_BYTES, Explorer, explore, open_explorer
 from srbench.images.io import encode_png, quantize_floor, read_recipe, read_uint8, write_png
 from srbench.images.resize import downscale_uint8, upscale
 from srbench.interfaces import SRBenchError
@@ -149,7 +149,7 @@ def test_a_part_is_chosen_sampled_compared_and_saved(site, browser, camera, srbe
     # bad parts and files get a message, and nothing of the part before stays beside it
     page.locator("#part").fill("0,0,84,80")
     page.locator("#part").press("Enter")
-    refused(page, "its sides are no multiples of the scale 8")
+    refused(page, "its sides are not multiples of the scale 8")
     assert page.locator("#result").is_hidden()
     assert page.locator("#save").is_disabled()
     (tmp_path / "notes.txt").write_text("text")
@@ -204,18 +204,21 @@ def test_what_the_server_refuses(site, camera):
         assert status == 400
         assert fault in json.loads(answer)["error"]
     for body, fault in (
-        (request_of(explorer, part=[0, 0, 65, 64]), "part 0,0,65,64 is too large, at most 64x64 pixels in all"),
+        (
+            request_of(explorer, part=[0, 0, 65, 64]),
+            "part 0,0,65,64 is too large; its area may be at most 64x64 pixels",
+        ),
         (request_of(explorer, part=[0, 0, 64, 1]), "is too small; both sides need 2 pixels"),
         (request_of(explorer, part_is="sr"), "part_is"),
     ):
         status, answer = ask(address, "POST", "/make", json.dumps(body))
         assert (status, fault in json.loads(answer)["error"]) == (400, True), answer
     for part, fault in (
-        ("0,0,1024,512", "part 0,0,1024,512 is too large, at most 512x512 pixels in all"),
-        ("0,0,84,80", "its sides are no multiples of the scale 8"),
+        ("0,0,1024,512", "part 0,0,1024,512 is too large; its area may be at most 512x512 pixels"),
+        ("0,0,84,80", "its sides are not multiples of the scale 8"),
         ("0,0,80,8", "is too small; both sides need 16 pixels"),
         ("1960,0,80,80", "leaves the image, which is 2000 wide and 1500 high"),
-        ("-8,0,80,80", "is empty or begins outside"),
+        ("-8,0,80,80", "is empty or starts outside the image"),
         ("0,0,80", "the part is not x,y,width,height"),
         ("0,0,80,x", "the part is not x,y,width,height"),
         ("9" * 5000, "the part is not x,y,width,height"),
@@ -231,7 +234,7 @@ def test_what_the_server_refuses(site, camera):
     connection = http.client.HTTPConnection(host, timeout=300)
     connection.putrequest("POST", "/open")
     connection.putheader("X-Srbench", "huge.png")
-    connection.putheader("Content-Length", str(MOST_BYTES + 1))
+    connection.putheader("Content-Length", str(MAX_BYTES + 1))
     connection.endheaders()
     answer = connection.getresponse()
     assert (answer.status, b"too many" in answer.read()) == (400, True)
@@ -249,7 +252,7 @@ def test_a_saved_image_of_something_else_is_not_overwritten(tmp_path, monkeypatc
     with pytest.raises(EditError, match="exists and was made differently; move it away"):
         explorer.save(request_of(explorer))
     explorer.open("a.png", encode_png(torch.full((3, 64, 64), 9, dtype=torch.uint8)))
-    monkeypatch.setattr(explorer.editor, "made_by", {"model": "srflow-perceptual", "digest": "another"})
+    monkeypatch.setattr(explorer.editor, "model_facts", {"model": "srflow-perceptual", "digest": "another"})
     with pytest.raises(EditError, match="exists and was made differently; move it away"):
         explorer.save(asked)
     assert path.read_bytes() == before

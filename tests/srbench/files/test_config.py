@@ -48,8 +48,8 @@ def test_a_file_becomes_the_dataclass(tmp_path):
     ("change", "fault"),
     [
         ({"trainig": 1}, "unknown key 'trainig'; did you mean training?"),
-        ({"scale": 3}, "scale: none of 2, 4, 8"),
-        ({"scale": "4"}, "scale: none of 2, 4, 8"),
+        ({"scale": 3}, "scale: not one of 2, 4, 8"),
+        ({"scale": "4"}, "scale: not one of 2, 4, 8"),
         ({"name": 3}, "name: expected str, got int"),
         ({"augment": 1}, "augment: expected bool, got int"),
         ({"training": 3}, "training: expected a table"),

@@ -119,7 +119,7 @@ def test_each_profile_of_a_folder_is_named_once(tmp_path):
         for name in "abcde":
             read_uint8(tmp_path / f"{name}.png")
     assert [str(one.message) for one in heard] == [
-        f"{tmp_path}/{file}.png: the colour profile {name} is converted to sRGB, as in other such images of the folder"
+        f"{tmp_path}/{file}.png: the colour profile {name} is converted to sRGB, here and in other images of the folder"
         for file, name in (("a", "Display P3"), ("b", "Adobe RGB (1998)"))
     ]
 
@@ -136,7 +136,8 @@ def test_transparent_pixels_are_over_white(tmp_path, profile):
         warnings.simplefilter("always")
         found = pixels(path)
     assert (
-        str(heard[-1].message) == f"{path}: transparent pixels are put on white, as in other such images of the folder"
+        str(heard[-1].message)
+        == f"{path}: transparent pixels are composited over white, here and in other images of the folder"
     )
     colours = COLOURS if profile is None else by_pillow(PHOTO, profile)
     share = ALPHA[..., None] / 255

@@ -13,8 +13,8 @@ from srbench.images.io import header_size, quantize_round, read_image, read_uint
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(COLOURS)
 GREY = PHOTO.convert("L")
-WHITE = "/{}: transparent pixels are put on white, as in other such images of the folder"
-FIRST = "/{}: has 2 pages or frames, only the first is read"
+WHITE = "/{}: transparent pixels are composited over white, here and in other images of the folder"
+FIRST = "/{}: has 2 pages or frames; only the first is read"
 
 
 def coded(image, format, **options):

@@ -126,7 +126,7 @@ def test_orientation_is_applied_once(tmp_path, orientation):
     [
         (np.moveaxis(RGB, 2, 0).copy(), {"planarconfig": "separate"}, "16 bits per channel in mode RGB"),
         (WIDE, {"photometric": "separated", "extrasamples": []}, "16 bits per channel in mode CMYK"),
-        (RGB[..., 0], {"photometric": "miniswhite"}, "16 bits of grey with 0 for white"),
+        (RGB[..., 0], {"photometric": "miniswhite"}, "a grey image of 16 bits in which 0 is white"),
         (RGB.astype(np.float32), {}, "32 bits per channel in mode|not an image.*"),
     ],
     ids=["planes", "CMYK", "white is zero", "floats"],

@@ -85,7 +85,8 @@ def test_every_kind_of_image_is_read_and_the_broken_ones_are_named(mixed):
     messages = [str(warning.message) for warning in caught]
     assert len(messages) == 2, messages
     assert (
-        messages[0] == f"{mixed}/alpha.png: transparent pixels are put on white, as in other such images of the folder"
+        messages[0]
+        == f"{mixed}/alpha.png: transparent pixels are composited over white, here and in other images of the folder"
     )
     assert messages[1].startswith("images left out: ")
     assert "cut off.png: damaged image" in messages[1]
