@@ -29,7 +29,8 @@ ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard",
 @options.models(
     help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of results made "
     "elsewhere, FILE.pth, FILE.pt, FILE.onnx, file.py:Name, file.py:Name:CHECKPOINT or package.module:Name. Append "
-    "+consistent to project outputs onto the LR image, or +bf16 to compute in half precision. [required, here or in BENCH.TOML]"
+    "+consistent to project outputs onto the LR image, or +bf16 to compute in half precision. "
+    "[required, here or in BENCH.TOML]"
 )
 @click.option(
     "--scale",
