@@ -7,7 +7,7 @@ import torch
 
 
 class Upscaler:
-    """Stable Diffusion's x4 upscaler; its samples differ only by the generator."""
+    """Stable Diffusion's x4 upscaler; only the generator makes its samples differ."""
 
     scale = 4
 
@@ -18,7 +18,7 @@ class Upscaler:
         self.pipeline.set_progress_bar_config(disable=True)
 
     def sample(self, lr: torch.Tensor, n: int, *, temperature: float, generator: torch.Generator) -> torch.Tensor:
-        # Diffusion has no temperature. The generator lives on the CPU, so that a seed means the same on any device.
+        # Diffusion has no temperature. A CPU generator gives the same samples on any device.
         self.pipeline.to(lr.device)
         outputs = [
             self.pipeline("", image=2 * lr[None] - 1, generator=generator, output_type="pt").images for _ in range(n)

@@ -6,7 +6,9 @@ from srbench.data.datasets import packaged_photos
 from srbench.interfaces import ImagePair
 
 
-class MyDataset:  # the packaged photos upside down; read your own files here, paired by name, never by order
+class MyDataset:
+    """The packaged photographs upside down. Read your own files instead, and pair them by name, never by order."""
+
     def __init__(self, scale: int) -> None:
         self.name, self.photos = "upside-down", packaged_photos(scale)
 

@@ -1,4 +1,4 @@
-"""Votes by a script, no person: it prefers the image with the better value of a metric of the run.
+"""Votes by a script instead of a person: it prefers the image with the better value of one of the run's metrics.
 
 python examples/scripted_votes.py RUN METRIC    answers 60 questions
 """
@@ -16,11 +16,11 @@ settings = {setting.folder: setting for setting in candidates.settings}
 
 
 def merit(image: str, name: str) -> float:
-    """The value of an output; more is better."""
+    """The metric's value for an output, negated if lower is better."""
     facts = folder.manifest.metric(metric)
     sample = folder.sample(settings[name], image)
     score = folder.score(sample, facts)
-    value = score.value[0] if isinstance(score.value, list) else score.value  # of the first sample, which is shown
+    value = score.value[0] if isinstance(score.value, list) else score.value  # voters see the first sample
     return facts.direction * value
 
 

@@ -1,8 +1,8 @@
 # %% [markdown]
-# A tour of srbench in a notebook: every `# %%` is a cell, for Jupyter, VS Code, Spyder, or all at once:
-# `python examples/tour.py`. Half a minute on a laptop's CPU.
+# A tour of srbench as a notebook: every `# %%` starts a cell in Jupyter, VS Code or Spyder. To run it as a script:
+# `python examples/tour.py`. It takes half a minute on a laptop's CPU.
 
-# %% Evaluate two models by name and a function of your own, at 8x, on the first two of the packaged photographs.
+# %% Evaluate two models by name, and a function of your own, at 8x on the first two packaged photographs.
 import torch
 
 import srbench
@@ -24,22 +24,22 @@ results = srbench.evaluate(
     metrics=["psnr", "lpips", "lr_psnr"],
 )
 
-# %% Results: one row per model and temperature, and all values behind it.
+# %% Results: the table has a row per model and temperature; `rows` has all values.
 print(results.table)  # in a notebook, `results` alone shows the table with the answer in words and images
 print(results.rows.head())
 
 # %% Compare two models image by image: difference, 95 % interval, paired permutation test.
 print(results.compare("srflow", "bicubic")[["a", "b", "difference", "low", "high", "p", "verdict"]].round(3))
 
-# %% Score another metric, from the saved images: no model runs again.
+# %% Score another metric on the saved images, without running a model again.
 results = results.score("ssim")
 print(results.table)
 
-# %% Verify: check the files, measure every image again, and sample every output again.
+# %% Verify: check the files, remeasure every image, and resample every output.
 findings = results.verify(resample="all")
 print(findings.text())
 assert findings.proven
 
-# %% Report: tables, strips and plots. results.report("runs/tour") keeps it with the whole run, to be resumed,
-# scored and verified later; without a folder it is deleted with the results.
+# %% Report: tables, strips and plots. results.report("runs/tour") keeps the report and the whole run, which can then be
+# resumed, scored and verified later; without a folder, both are deleted with the results.
 print(results.report())

@@ -1,7 +1,7 @@
-"""The interfaces of plug-ins: images, models, metrics and datasets, and the error for unusable input.
+"""Interfaces of plug-ins: images, models, metrics and datasets; and the error for unusable input.
 
-Every image is RGB float32 in [0, 1], channels first. ``n`` counts samples, ``s`` is the scale, ``h, w`` is the
-size of the low-resolution (LR) image, and ``H, W = s*h, s*w`` the size of the high-resolution (HR) image.
+All images are RGB float32 in [0, 1], channels first. ``n`` is the number of samples, ``s`` the scale, ``h, w`` the size
+of the low-resolution (LR) image, and ``H, W = s*h, s*w`` the size of the high-resolution (HR) image.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
-if TYPE_CHECKING:  # the command line reads this module before it may load torch
+if TYPE_CHECKING:  # the command line imports this module without torch
     import torch
     from torch import Tensor
 
 LARGEST_SEED = 2**63 - 1
 """Largest seed of torch's generators."""
 TEMPERATURE = 0.8
-"""Default temperature of models that sample."""
+"""Default temperature of stochastic models."""
 
 
 class SRBenchError(Exception):
-    """Unusable input. The message is one line: what was given, what is allowed, what to do."""
+    """Unusable input. The message is a single line: what was given, what is allowed, what to do."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImagePair:
-    """One benchmark image: the input of a model and, if the dataset has it, its ground truth.
+    """A benchmark image: the input of a model and, if the dataset has it, the ground truth.
 
-    Two pairs are equal if they are the same object; compare their tensors by ``torch.equal``.
+    Pairs compare by identity; use ``torch.equal`` to compare their tensors.
     """
 
     name: str
-    """File name without its extension: the key by which results and images are paired."""
+    """File name without extension, by which results and images are paired."""
     lr: Tensor
-    """(3, h, w) in [0, 1], a multiple of 1/255."""
+    """(3, h, w) in [0, 1], multiples of 1/255."""
     hr: Tensor = None  # type: ignore[assignment]  # metrics that need HR are never called without it
-    """(3, s*h, s*w) in [0, 1], a multiple of 1/255; None in a dataset without HR."""
+    """(3, s*h, s*w) in [0, 1], multiples of 1/255; None in a dataset without HR."""
     uncropped: tuple[int, int] | None = field(default=None, kw_only=True)
     """Height and width of HR before it was cropped to a multiple of the scale; None if it was not cropped."""
 
@@ -47,7 +47,7 @@ class ImagePair:
 
 
 class SRModel(Protocol):
-    """Deterministic model: one HR image per LR image."""
+    """A deterministic model, with a single output per LR image."""
 
     scale: int
 
@@ -57,17 +57,17 @@ class SRModel(Protocol):
 
 @runtime_checkable
 class StochasticSRModel(Protocol):
-    """Stochastic model: samples HR images given an LR image."""
+    """A stochastic model, which samples HR images given an LR image."""
 
     scale: int
 
     def sample(self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator) -> Tensor:
-        """(3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped. The generator lives on the CPU."""
+        """(3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped. ``generator`` is a CPU generator."""
 
 
 @runtime_checkable
 class TiledSRModel(StochasticSRModel, Protocol):
-    """Samples large images in tiles."""
+    """A stochastic model that can sample large images in tiles."""
 
     def samples(
         self,
@@ -79,24 +79,24 @@ class TiledSRModel(StochasticSRModel, Protocol):
         tile: int | None,
         progress: Callable[[float], None],
     ) -> Iterator[Tensor]:
-        """The samples of ``sample``, (3, s*h, s*w) each, one after another.
+        """Yield the samples of ``sample``, (3, s*h, s*w) each.
 
-        With ``tile`` the same samples up to rounding, in squares of so many LR pixels and in memory for one sample;
-        ``progress`` is called with the share of the work that was done since its last call.
+        ``tile`` computes the same samples, up to rounding, in square tiles of that many LR pixels a side and in the
+        memory of one sample. ``progress`` is called with the fraction of the work done since the last call.
         """
 
 
 @runtime_checkable
 class PrecomputedResults(Protocol):
-    """HR images that were made elsewhere, looked up by the name of the benchmark image."""
+    """Outputs made elsewhere, looked up by the name of the benchmark image."""
 
     scale: int
 
     def read(self, name: str) -> Tensor:
-        """Name of an image -> (n, 3, s*h, s*w) in [0, 1]. Raises SRBenchError for a missing or damaged file."""
+        """Read the outputs for an image, (n, 3, s*h, s*w) in [0, 1]. Raises SRBenchError for an unusable file."""
 
     def digest(self, name: str) -> str:
-        """SHA-256 of the files of an image. Raises SRBenchError if they are missing."""
+        """SHA-256 of the files for an image. Raises SRBenchError if they are missing."""
 
 
 Model = SRModel | StochasticSRModel | PrecomputedResults
@@ -109,15 +109,15 @@ class WeightsInfo:
 
     sha256: str
     licence: str
-    """SPDX identifier, or a sentence where there is none."""
+    """SPDX identifier, or a sentence if there is none."""
     trained_on: str
     """Data, number of steps and hardware."""
     parameters: int | None
     """Number of trained parameters; None if unknown."""
     losses: dict[str, list[float]] = field(default_factory=dict)
-    """Loss curves by name, as means over equal parts of the training; empty if unknown."""
+    """Loss curves by name, averaged over equal intervals of the training; empty if unknown."""
     temperature: float | None = None
-    """Temperature at which a model that samples is compared, chosen on validation images; None if none is stated."""
+    """Temperature at which a stochastic model is compared, chosen on validation images; None if not stated."""
 
 
 @runtime_checkable
@@ -129,7 +129,7 @@ class Weighted(Protocol):
 
 Group = Literal["Distortion", "Perception", "Consistency", "Diversity", "Cost", "Other"]
 GROUPS: tuple[Group, ...] = get_args(Group)
-"""Headings above the columns of the table, in order."""
+"""Headings above the columns of the table, from left to right."""
 
 
 @dataclass(frozen=True)
@@ -137,16 +137,16 @@ class MapFacts:
     """The error map of a metric: its value at every pixel of an output."""
 
     unit: str
-    """What the value of a pixel means: ``distance to HR at every pixel``."""
+    """Meaning of a pixel's value: ``distance to HR at every pixel``."""
     upper: float
-    """Value shown in the brightest colour; larger values are clipped to it."""
+    """Value of the brightest colour; larger values are clipped."""
     smallest_side: int = 1
-    """Smallest height and width of an image in pixels."""
+    """Smallest supported height and width of an image in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricFacts:
-    """Facts of a metric, which is one column of the table."""
+    """Facts of a metric, which is a column of the table."""
 
     name: str
     """Key in files: ``lr_psnr``."""
@@ -155,34 +155,34 @@ class MetricFacts:
     direction: Literal[-1, 0, 1]
     """1 if higher is better, -1 if lower is better, 0 if neither."""
     protocol: str
-    """One line from which anybody can compute the same number; ``{quantize}`` stands for ``floor`` or ``round``."""
+    """A line from which anyone can reproduce the number; ``{quantize}`` stands for ``floor`` or ``round``."""
     signature: str = ""
-    """The protocol in the short form of docs/protocols.md, without name and rounding: ``RGB|crop0|v1``.
-    Numbers with equal signatures are comparable. If empty, a digest of the code takes its place."""
+    """Short form of the protocol as in docs/protocols.md, without name and rounding: ``RGB|crop0|v1``. Numbers with
+    equal signatures are comparable. If empty, a digest of the code is used instead."""
     unit: str = ""
     """``dB``, ``grey levels`` or empty."""
     digits: int = 2
     group: Group = "Other"
     leads: bool = False
-    """True for the metric that represents its group where a report shows one metric of each."""
+    """True for the metric that represents its group wherever a report shows a single metric per group."""
     map: MapFacts | None = None
-    """Its error map; the metric then has ``map``, see ``MappedMetric``."""
+    """Facts of the error map, for a metric with the method ``map`` (``MappedMetric``)."""
     sees: Literal["uint8", "float", "returned", "model"] = field(default="float", compare=False)
-    """What it is called with: 8-bit outputs as uint8 or as float32 in [0, 1], the outputs as the model returned them,
-    or the model itself."""
+    """Input of the metric: 8-bit outputs as uint8, 8-bit outputs as float32 in [0, 1], the outputs as returned by the
+    model, or the model itself."""
     needs: tuple[Literal["HR", "LR", "scale"], ...] = field(default=("HR",), compare=False)
-    """Images that it uses, and the scale if it derives that from LR. A metric that needs HR is left out of a run without
-    HR."""
+    """Images that the metric uses, and the scale if it derives the scale from LR. Metrics that need HR are left out of
+    runs without HR."""
     per: Literal["sample", "image", "folder"] = field(default="sample", compare=False)
-    """One value per sample; one per image, computed from all its samples and comparable only at equal numbers of samples;
-    or one per pair of folders, in ``srbench measure`` only."""
+    """``sample``: a value per sample; ``image``: a value per image, computed from all its samples and comparable only
+    for equal numbers of samples; ``folder``: a value per pair of folders, in ``srbench measure`` only."""
     spec: str = ""
-    """The name that the user typed, a file as its absolute path. The harness fills in this and the digest."""
+    """The name that the user typed, with absolute paths. The harness fills in this field and ``digest``."""
     digest: str = ""
     """SHA-256 of everything that determines the values: code, arguments and parameters."""
 
     def stored(self) -> dict[str, Any]:
-        """The facts that a manifest holds: those that still matter once the values are measured."""
+        """The facts stored in a manifest, which still matter once the values are measured."""
         stored = {fact.name: getattr(self, fact.name) for fact in fields(self) if fact.compare}
         error_map = stored.pop("map")
         return stored if error_map is None else stored | {"map": asdict(error_map)}
@@ -191,18 +191,18 @@ class MetricFacts:
 class Metric(Protocol):
     """A column of the table.
 
-    Its class, or the function that makes it, may have parameters with defaults, which a suite can set:
+    The class, or the function that creates the metric, may have parameters with defaults, which a suite can set:
     ``psnr+channels=Y``.
     """
 
     @property
     def facts(self) -> MetricFacts:
-        """Facts for readers, tables and the harness. A plain attribute suffices."""
+        """Facts of the metric. A plain attribute suffices."""
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) values, or () where ``facts.per`` is ``image``.
+        """(n, 3, H, W) and the pair -> (n,) values, or () if ``facts.per`` is ``image``.
 
-        Samples are in [0, 1] and multiples of 1/255, unless ``facts.sees`` states otherwise.
+        Samples are multiples of 1/255 in [0, 1], unless ``facts.sees`` states otherwise.
         """
 
 
@@ -211,13 +211,13 @@ class MappedMetric(Metric, Protocol):
     """A metric with an error map, described by its ``facts.map``."""
 
     def map(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """The arguments of the call -> (H, W) float32, the value at every pixel of the first sample."""
+        """Error map of the first sample, (H, W) float32, for the same arguments as ``__call__``."""
 
 
 class Dataset(Protocol):
-    """Benchmark images by name. An image that cannot be read does not affect the others.
+    """Benchmark images by name. An unreadable image does not affect the rest.
 
-    A dataset of LR images alone has an attribute ``has_hr = False``, and its pairs have no HR.
+    A dataset without HR has an attribute ``has_hr = False``, and its pairs have no HR.
     """
 
     name: str
@@ -229,7 +229,7 @@ class Dataset(Protocol):
         """Image names, in order."""
 
     def read(self, name: str) -> ImagePair:
-        """Decode one pair. Raises SRBenchError that names the file."""
+        """Decode a pair. Raises SRBenchError naming the file."""
 
     def digest(self, name: str) -> str:
-        """SHA-256 of everything that determines the pair: the bytes of the files, scale and crop."""
+        """SHA-256 of everything that determines the pair: bytes of the files, scale, crop."""

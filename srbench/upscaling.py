@@ -1,4 +1,4 @@
-"""``srbench upscale``: your own images, files and folders in, PNG files out. Existing outputs are kept."""
+"""``srbench upscale``: upscale the user's own images, files or folders, to PNG files. Existing outputs are kept."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ from srbench.terminal.output import duration, say
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import FILE_NAME, is_file_name, number_of
 
-AT_ONCE = 256 * 256
-"""LR pixels above which an image is upscaled in tiles on a CPU, unless the model samples and cannot do so in tiles."""
+MAX_UNTILED = 256 * 256
+"""LR pixels above which images are upscaled in tiles on a CPU, unless a stochastic model cannot sample in tiles."""
 TILE = 256
-"""Side of these tiles in LR pixels, for a model with a single output."""
-TILE_OF_SAMPLES = 128
-"""Side of these tiles in LR pixels, for a model that samples: as fast as the whole image at once."""
+"""Default side of tiles in LR pixels, for deterministic models."""
+SAMPLE_TILE = 128
+"""Default side of tiles in LR pixels, for stochastic models; as fast as the whole image at once."""
 PROBE = 128
 """Side of the LR image timed to estimate the run time."""
 PROBE_SAMPLES = 5
 """Largest number of samples of the timed image."""
 COPIES_IN_TILES = 4
-"""Float32 copies of HR that a sample in tiles takes: latents, image, features of LR, and a channel being projected."""
-BITS_8 = 1 / 4
-"""Memory of a finished sample, which is kept as 8-bit values, relative to float32."""
+"""Memory for a sample in tiles, in float32 copies of HR: latents, image, LR features, and a channel being projected."""
+FINISHED_COPIES = 1 / 4
+"""Memory for a finished sample, which is kept as 8-bit values, in float32 copies of HR."""
 
 
 class UpscaleError(SRBenchError):
@@ -69,25 +69,25 @@ class UpscaleSpec:
     temperature: tuple[float, ...]
     samples: int
     seed: int
-    """Every image is sampled with a new generator of this seed."""
+    """Every image is sampled by a new generator with this seed."""
     device: str
     tile: int | None
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One image, model and temperature."""
+    """An image, a model and a temperature."""
 
     path: Path
     loaded: LoadedModel
     draw: Draw
     name: Path
-    """Path of the output without ``_sampleN`` and ending."""
+    """Path of the output without ``_sampleN`` and extension."""
     count: int | None
-    """Number of samples, which are numbered in their names; None for a single output."""
+    """Number of samples, whose file names are numbered; None for a single output."""
 
     def files(self) -> Iterator[Path]:
-        """Paths of the outputs, one per sample; --samples may be too large for a list."""
+        """Yield the paths of the outputs, one per sample; --samples may be too large for a list."""
         return map(self._file, range(self.count or 1))
 
     def is_done(self) -> bool:
@@ -101,10 +101,10 @@ class _Task:
 
 @dataclass(frozen=True)
 class Upscaled:
-    """Result for one image."""
+    """Result for an image."""
 
     files: tuple[Path, ...] = ()
-    """One file per sample; none if the image could not be upscaled."""
+    """One file per sample; empty if the image could not be upscaled."""
     lr_psnr: tuple[float, ...] = ()
     """LR-PSNR in dB, one per file."""
     kept: bool = False
@@ -113,14 +113,14 @@ class Upscaled:
 
 
 def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled]:
-    """Upscale one image after another; an image that fails is reported and the rest are upscaled.
+    """Upscale images one by one, yielding the result of each; failures are reported and do not stop the rest.
 
-    ``a.jpg`` becomes ``a.png``; beside an ``a.png`` the two become ``a_jpg.png`` and ``a_png.png``.
-    Each of several models has a folder named by its label; several temperatures are in the names, as in ``a_t0.4.png``.
-    ``progress`` is called for every image, and for every tile of an image that is upscaled in tiles, with the finished
-    share of all pixels. Raises SRBenchError if a model is unknown or has another scale.
+    ``a.jpg`` becomes ``a.png``; if there is also an ``a.png``, they become ``a_jpg.png`` and ``a_png.png``. With
+    several models, each has a folder named by its label; several temperatures appear in the names, as in
+    ``a_t0.4.png``. ``progress`` is called for every image and every tile, with the finished fraction of all pixels.
+    Raises SRBenchError if a model is unknown or has another scale.
     """
-    device, models = _opened(spec)
+    device, models = _load_models(spec)
     sources, faults = _sources(spec)
     tasks = _tasks(spec, models, sources)
     total = len(tasks)
@@ -134,7 +134,7 @@ def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled
         step = Step(done, total, str(task.path), share=finished / all_pixels)
         progress(step)
         try:
-            yield _one(spec, task, device, _within(step, pixels[done] / all_pixels, progress))
+            yield _upscale_task(spec, task, device, _within(step, pixels[done] / all_pixels, progress))
         except SRBenchError as error:
             progress(replace(step, what="", fault=str(error)))
             yield Upscaled(fault=str(error))
@@ -143,28 +143,31 @@ def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled
 
 
 def _within(step: Step, weight: float, progress: Progress) -> Callable[[float], None]:
-    """Report progress inside an image that is ``weight`` of all work: called with the share done since the last call."""
+    """Report progress within an image that is the fraction ``weight`` of all work.
+
+    The returned function is called with the fraction of the image done since the last call.
+    """
     share = step.share or 0.0
 
-    def advance(more: float) -> None:
+    def advance(fraction: float) -> None:
         nonlocal share
-        share += more * weight
+        share += fraction * weight
         progress(replace(step, share=share))
 
     return advance
 
 
 def estimate(spec: UpscaleSpec) -> Iterator[str]:
-    """Lines for a reader: what would be upscaled, with the memory of each image and the time of all.
+    """Yield lines that describe what would be upscaled, the memory for each image and the total time.
 
     Writes nothing. Raises SRBenchError as ``upscale`` does.
     """
-    device, models = _opened(spec)
+    device, models = _load_models(spec)
     sources, faults = _sources(spec)
     tasks = _tasks(spec, models, sources)
-    made = sum(1 for task in tasks for _ in takewhile(Path.exists, task.files()))
+    existing = sum(1 for task in tasks for _ in takewhile(Path.exists, task.files()))
     outputs = sum(task.count or 1 for task in tasks)
-    yield f"{number_of(len(sources), 'image')}, {number_of(outputs, 'output')}, {made} already made"
+    yield f"{number_of(len(sources), 'image')}, {number_of(outputs, 'output')}, {existing} already made"
     yield from (f"cannot be upscaled: {fault}" for fault in faults)
     for loaded in models:
         todo = Counter(task.path for task in tasks if task.loaded is loaded and not task.is_done())
@@ -174,10 +177,10 @@ def estimate(spec: UpscaleSpec) -> Iterator[str]:
 
 
 def _estimated(model: Model, draw: Draw, device: str, todo: Counter[Path]) -> Iterator[str]:
-    """Tile and memory of each image, and the time of all: their pixels times a measured rate.
+    """Yield the tile and memory of each image, and the total time: pixels (overlaps of tiles included) times a rate.
 
-    Of an image in tiles, the surroundings of every tile count too. An image counts once for each temperature. One small
-    image is upscaled; raises ModelError if the model fails.
+    The rate is measured on a small image. An image counts once for each temperature. Raises ModelError if the model
+    fails.
     """
     pixels = 0
     for path, times in todo.items():
@@ -187,20 +190,20 @@ def _estimated(model: Model, draw: Draw, device: str, todo: Counter[Path]) -> It
             yield f"cannot be upscaled: {error}"
             continue
         width, height = header_size(path)
-        seen = width * height if tile is None else pixels_in_tiles(height, width, tile)
-        pixels += times * _samples(model, draw) * seen
-        how = "at once"
+        input_pixels = width * height if tile is None else pixels_in_tiles(height, width, tile)
+        pixels += times * _samples(model, draw) * input_pixels
+        tiling = "at once"
         if tile is not None:
-            how = f"in tiles of {tile}"
+            tiling = f"in tiles of {tile}"
             if isinstance(model, TiledSRModel):
-                how += f", {_bytes_in_tiles(model, height, width) / 2**30:.1f} GB besides the program"
-        yield f"{path}: {width}x{height} {how}"
+                tiling += f", {_bytes_in_tiles(model, height, width) / 2**30:.1f} GB besides the program"
+        yield f"{path}: {width}x{height} {tiling}"
     if pixels:
         yield f"estimated: {duration(pixels * _seconds_per_pixel(model, draw, device))} on this machine"
 
 
 def _seconds_per_pixel(model: Model, draw: Draw, device: str) -> float:
-    """Seconds for an LR pixel of one sample, measured on a small image."""
+    """Seconds per LR pixel and sample, measured on a small image."""
     draw = Draw(draw.temperature, min(draw.samples, PROBE_SAMPLES), draw.seed)
     lr = torch.rand((3, PROBE, PROBE), generator=torch.Generator().manual_seed(0))
     upscale_image(model, "the timed image", lr[:, :16, :16], draw, device)  # the first call loads kernels
@@ -214,27 +217,27 @@ def _samples(model: Model, draw: Draw) -> int:
 
 
 def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None:
-    """The requested tile; else the default one for an image of more than AT_ONCE pixels on a CPU; None: no tiles.
+    """The requested tile, else the default tile for an image of more than MAX_UNTILED pixels on a CPU, else None.
 
-    Only the header of the image is read. Raises UpscaleError or ModelError if the image needs more memory than there
-    is even so, and ImageError for an image with too many pixels.
+    Only the header of the image is read. Raises UpscaleError or ModelError if the image needs more memory than
+    available even so, and ImageError for an image with too many pixels.
     """
     width, height = header_size(path)
     samples = _samples(model, draw)
     size = [model.scale * height, model.scale * width]
-    needs_tiles = draw.tile is None and device == "cpu" and height * width > AT_ONCE
+    needs_tiles = draw.tile is None and device == "cpu" and height * width > MAX_UNTILED
     if not isinstance(model, TiledSRModel) or device != "cpu":
         require_memory(str(path), samples, size)
         require_readable_size(path)
         return TILE if needs_tiles and not isinstance(model, StochasticSRModel) else draw.tile
     if samples > 1:
-        require_memory(str(path), samples, size, BITS_8)
-    tile = TILE_OF_SAMPLES if needs_tiles else draw.tile
+        require_memory(str(path), samples, size, FINISHED_COPIES)
+    tile = SAMPLE_TILE if needs_tiles else draw.tile
     needed = _bytes_in_tiles(model, height, width)
     free = free_bytes()
     if free is not None and needed > free:
         raise UpscaleError(
-            f"{path}: LR of {width}x{height} takes {needed / 2**30:.1f} GB, and "
+            f"{path}: LR of {width}x{height} needs {needed / 2**30:.1f} GB, but only "
             f"{free / 2**30:.1f} GB are free; cut it into parts"
         )
     require_readable_size(path)
@@ -242,12 +245,13 @@ def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None
 
 
 def _bytes_in_tiles(model: Model, height: int, width: int) -> int:
-    """Memory for one sample of LR of height x width, in tiles."""
+    """Memory for a sample of LR of height x width in tiles, in bytes."""
     float32 = 4
     return COPIES_IN_TILES * float32 * 3 * model.scale**2 * height * width
 
 
-def _opened(spec: UpscaleSpec) -> tuple[str, list[LoadedModel]]:
+def _load_models(spec: UpscaleSpec) -> tuple[str, list[LoadedModel]]:
+    """Return the device and the models on it. Raises UpscaleError for models that cannot upscale or share a label."""
     device = choose_device(spec.device)
     models: dict[str, LoadedModel] = {}
     for text in spec.models:
@@ -255,12 +259,14 @@ def _opened(spec: UpscaleSpec) -> tuple[str, list[LoadedModel]]:
         if isinstance(loaded.model, PrecomputedResults):
             raise UpscaleError(f"{text}: a folder of results cannot upscale; name a model")
         if (other := models.setdefault(loaded.label, loaded)) is not loaded:
-            raise UpscaleError(f"{text}: its label {loaded.label} is that of {other.spec}; give another: LABEL={text}")
+            raise UpscaleError(
+                f"{text}: {other.spec} has the same label, {loaded.label}; choose another label: LABEL={text}"
+            )
     if packaged := [label for label, loaded in models.items() if _has_packaged_weights(loaded)]:
         say(
             f"{', '.join(packaged)} {'was' if len(packaged) == 1 else 'were'} trained on clean, bicubic LR, so JPEG "
-            "artefacts and noise are amplified; for photographs from a camera or the web, name the file of a network that "
-            f"was trained on such images: --models {spec.scale}x.pth (needs pip install 'sr-bench[zoo]')"
+            "artefacts and noise are amplified; for photographs from a camera or the web, use a network that was "
+            f"trained on such images: --models {spec.scale}x.pth (needs pip install 'sr-bench[zoo]')"
         )
     return device, [*models.values()]
 
@@ -275,7 +281,7 @@ def _draw(spec: UpscaleSpec) -> Draw:
 
 
 def _tasks(spec: UpscaleSpec, models: list[LoadedModel], sources: dict[Path, Path]) -> list[_Task]:
-    """Every image with every model, at every temperature if the model samples."""
+    """Every image with every model, at every temperature if the model is stochastic."""
     tasks = []
     for loaded in models:
         out = spec.out / loaded.label if len(models) > 1 else spec.out
@@ -283,14 +289,14 @@ def _tasks(spec: UpscaleSpec, models: list[LoadedModel], sources: dict[Path, Pat
         count = spec.samples if samples and spec.samples > 1 else None
         for name, path in sources.items():
             for temperature in spec.temperature if samples else spec.temperature[:1]:
-                at = f"_t{exactly(temperature)}" if samples and len(spec.temperature) > 1 else ""
+                suffix = f"_t{exactly(temperature)}" if samples and len(spec.temperature) > 1 else ""
                 draw = replace(_draw(spec), temperature=temperature)
-                tasks.append(_Task(path, loaded, draw, out / name.with_name(f"{name.name}{at}"), count))
+                tasks.append(_Task(path, loaded, draw, out / name.with_name(f"{name.name}{suffix}"), count))
     return tasks
 
 
 def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
-    """Images below the paths, by the path of their output in --out without its ending; and one line per fault."""
+    """Input images by the path of their output relative to --out, without extension; also a line for each fault."""
     names: dict[Path, Path] = {}
     faults = []
     for path in spec.paths:
@@ -313,11 +319,11 @@ def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
         if stems[name] > 1:
             name = name.with_name(f"{relative.stem}_{relative.suffix[1:].lower()}")
         if (other := sources.setdefault(name, path)) != path:
-            faults.append(f"{path}: {other} has the same name; upscale it into another --out")
+            faults.append(f"{path}: {other} has the same name; use another --out for it")
     return sources, faults
 
 
-def _one(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float], None]) -> Upscaled:
+def _upscale_task(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float], None]) -> Upscaled:
     path, loaded = task.path, task.loaded
     tile = chosen_tile(loaded.model, task.draw, device, path)
     files = tuple(task.files())
@@ -347,4 +353,4 @@ def _one(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float]
             del image
             write_png(file, samples[-1], recipe)
         lr = quantize_floor(lr)
-    return Upscaled(files, tuple(float(lr_psnr(one, lr)) for one in samples), kept)
+    return Upscaled(files, tuple(float(lr_psnr(sample, lr)) for sample in samples), kept)

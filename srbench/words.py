@@ -1,4 +1,4 @@
-"""Words of messages: unknown names, errors in one line, counts, and names that can be file names."""
+"""Wording of messages: unknown names, one-line errors, counts, sizes; and the rule for names of files."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 LONGEST = 200
-"""Longest name in bytes: most systems allow 255, and endings, numbers and dots are added."""
+"""Largest length of a name in bytes: most systems allow 255, and srbench adds numbers and extensions."""
 FILE_NAME = f"a file name (at most {LONGEST} bytes of UTF-8, without slashes and control characters)"
-"""The rule, for errors."""
+"""The rule of ``is_file_name``, for error messages."""
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 """Control characters, invalid UTF-8 (surrogates in Python), line and paragraph separators."""
 
 
 def unknown(kind: str, name: str, available: Iterable[str]) -> str:
-    """``unknown model 'srflov'; did you mean srflow? available: bicubic, srflow``, in one line."""
+    """Message for an unknown name: ``unknown model 'srflov'; did you mean srflow? available: bicubic, srflow``."""
     names = sorted(available)
     close = get_close_matches(name, names, n=1)
     question = f"did you mean {close[0]}? " if close else ""
@@ -23,7 +23,7 @@ def unknown(kind: str, name: str, available: Iterable[str]) -> str:
 
 
 def one_line(error: object) -> str:
-    """Message of an error in one line; its class if it has none, or if making it fails."""
+    """Message of an error in a single line; the name of its class if there is no message or formatting it fails."""
     try:
         text = str(error)
     except Exception:
@@ -32,14 +32,14 @@ def one_line(error: object) -> str:
 
 
 def is_file_name(name: str) -> bool:
-    """True if a file of this name stays inside its folder and takes one line in a list."""
+    """True if a file of this name stays inside its folder and takes a single line in a list."""
     if name in ("", ".", "..") or "/" in name or "\\" in name or printable(name) != name:
         return False
     return len(name.encode()) <= LONGEST
 
 
 def printable(text: str, but: str = "") -> str:
-    """The text with unprintable characters, except those in ``but``, as their code points."""
+    """Replace unprintable characters, except those in ``but``, by their escaped code points."""
     if text.isprintable() or text.translate(dict.fromkeys(map(ord, but))).isprintable():
         return text
     return "".join(
@@ -51,16 +51,16 @@ def printable(text: str, but: str = "") -> str:
 
 
 def listed(names: Iterable[str], most: int = 3) -> str:
-    """``a, b, c and 4 more``."""
+    """List at most ``most`` names: ``a, b, c and 4 more``."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def number_of(count: int, one: str, many: str = "") -> str:
-    """``1 image``, ``10 images``; ``many`` is the plural where it is not ``one`` with an s."""
-    return f"{count} {one if count == 1 else many or f'{one}s'}"
+def number_of(count: int, noun: str, plural: str = "") -> str:
+    """``1 image``, ``10 images``; by default the plural is the noun with an s."""
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def size_of(shape: Sequence[int]) -> str:
-    """``WIDTHxHEIGHT``, as people read it, of the shape (..., height, width) of an image."""
+    """Format the shape (..., height, width) of an image as ``WIDTHxHEIGHT``."""
     return f"{shape[-1]}x{shape[-2]}"
