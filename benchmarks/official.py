@@ -1,19 +1,21 @@
 """Compare SRFlow with its authors' code: python benchmarks/official.py FOLDER [CASE ...] [--threads N] [--repeats N].
 
 FOLDER is a checkout of https://github.com/andreas128/SRFlow (the last commit is 5a007ad), which needs natsort, PyYAML
-and OpenCV; its code is not part of this project. Both run alternately in one process, with random weights of the
-paper's sizes and a new LR image for every call; times do not depend on the values. Prints median seconds and their
-ratio. tests/srflow test that images are equal for equal weights. Measure on a quiet machine.
+and OpenCV; its code is not part of this project. Both run alternately, each in a process of its own, with random
+weights of the paper's sizes and a new LR image for every call; times do not depend on the values. Prints the processor,
+median seconds and their ratio. tests/srflow test that images are equal for equal weights. Measure on a quiet machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import multiprocessing
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import chdir, redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from speed import Work, rrdb, training_step
 
+from srbench.machine.facts import hardware
 from srflow import SRFlow
 
 HR = 160
@@ -118,15 +121,46 @@ CASES: dict[str, tuple[Callable[[Official], Work], Callable[[], Work]]] = {
 """The authors' work and ours, by name."""
 
 
-def in_turn(theirs: Work, ours: Work, repeats: int) -> tuple[float, float]:
-    """Run both alternately and return their median seconds, without the first run of each."""
-    times: tuple[list[float], list[float]] = [], []
-    for _ in range(repeats + 1):
-        for work, seconds in zip((theirs, ours), times, strict=True):
-            start = time.perf_counter()
-            work()
-            seconds.append(time.perf_counter() - start)
-    return statistics.median(times[0][1:]), statistics.median(times[1][1:])
+class Side:
+    """One side of a case, in a process of its own: neither inherits the other's threads, memory or settings."""
+
+    def __init__(self, folder: Path, case: str, is_official: bool, threads: int) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._process = ProcessPoolExecutor(1, spawn, _open, (folder, case, is_official, threads))
+
+    def seconds(self) -> float:
+        """Run the work once."""
+        return self._process.submit(_run).result()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.shutdown()
+
+
+_work: Work
+
+
+def _open(folder: Path, case: str, is_official: bool, threads: int) -> None:
+    global _work
+    torch.set_num_threads(threads)
+    theirs, ours = CASES[case]
+    _work = theirs(Official(folder)) if is_official else ours()
+
+
+def _run() -> float:
+    start = time.perf_counter()
+    _work()
+    return time.perf_counter() - start
+
+
+def in_turn(folder: Path, case: str, threads: int, repeats: int) -> tuple[float, float]:
+    """Run both sides alternately and return their median seconds, without the first run of each."""
+    sides = [Side(folder, case, is_official, threads) for is_official in (True, False)]
+    times = [[side.seconds() for side in sides] for _ in range(repeats + 1)]
+    for side in sides:
+        side.close()
+    official, own = (statistics.median(seconds) for seconds in zip(*times[1:], strict=True))
+    return official, own
 
 
 def main() -> None:
@@ -137,13 +171,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    official = Official(given.folder.resolve())
-    print(f"torch {torch.__version__}, {given.threads} threads, medians of {given.repeats}\n")
+    processor = hardware("cpu")["cpu"]
+    print(f"{processor}, torch {torch.__version__}, {given.threads} threads, medians of {given.repeats}\n")
     print("| work | official | srbench | ratio |\n|---|--:|--:|--:|", flush=True)
-    for name, (theirs, ours) in CASES.items():
+    for name in CASES:
         if not given.cases or any(part in name for part in given.cases):
-            official_seconds, own_seconds = in_turn(theirs(official), ours(), given.repeats)
+            official_seconds, own_seconds = in_turn(given.folder.resolve(), name, given.threads, given.repeats)
             ratio = official_seconds / own_seconds
             print(f"| {name} | {official_seconds:.3f} s | {own_seconds:.3f} s | {ratio:.2f} |", flush=True)
 
