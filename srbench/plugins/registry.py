@@ -168,7 +168,8 @@ def _member(module: ModuleType, name: str, text: str, kind: str) -> Plugin:
         if not name and names:
             example = f"{text}:{names[-1]}"
             checkpoint = f", or with its checkpoint, {example}:FILE.pth" if kind == "models" else ""
-            raise PluginError(f"{text} defines {', '.join(names)}; name one of them, as in {example}{checkpoint}")
+            choice = "name one of them, as in" if len(names) > 1 else "write"
+            raise PluginError(f"{text} defines {', '.join(names)}; {choice} {example}{checkpoint}")
         raise PluginError(f"{text}: {unknown('class or function', name, names)}")
     if getattr(module, "__file__", None) is None:
         raise PluginError(
