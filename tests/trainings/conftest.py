@@ -156,7 +156,7 @@ def trainings(tmp_path_factory, own_cache):
         (path / f"{name}.toml").write_text(text)
     trainings = Trainings(path)
     trainings.train("rrdb", "start", "training.steps=60")
-    trainings.train("srflow", "first-stage", "training.steps=40")
+    trainings.train("srflow", "first-stage", "training.steps=25")
     return trainings
 
 

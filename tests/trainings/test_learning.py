@@ -83,7 +83,7 @@ def test_the_second_stage_starts_from_weights_of_its_size(trainings):
 @pytest.mark.parametrize(("frozen", "moves"), [("1.0", False), ("0.5", True)])
 def test_srflow_keeps_the_encoder_until_it_is_released(trainings, frozen, moves):
     pretrained, _ = load_weights(trainings.path / "start" / "weights.safetensors")
-    weights, _ = load_weights(trainings.train("srflow", f"frozen-{frozen}", f"frozen={frozen}"))
+    weights, _ = load_weights(trainings.train("srflow", f"frozen-{frozen}", f"frozen={frozen}", "training.steps=6"))
     encoder = {name.removeprefix("encoder."): value for name, value in weights.items() if name.startswith("encoder.")}
     assert {not torch.equal(pretrained[name], value) for name, value in encoder.items()} == {moves}
 
@@ -91,7 +91,7 @@ def test_srflow_keeps_the_encoder_until_it_is_released(trainings, frozen, moves)
 def test_a_reversible_preset_trains_alike(trainings):
     """The same first losses as with stored activations; later ones drift apart by rounding."""
     for name in ("false", "true"):
-        trainings.train("srflow", f"reversible-{name}", f"reversible={name}")
+        trainings.train("srflow", f"reversible-{name}", f"reversible={name}", "training.steps=10")
     stored, rebuilt = (trainings.losses(f"reversible-{name}", "bits_per_dim") for name in ("false", "true"))
     assert rebuilt[:5] == pytest.approx(stored[:5], abs=1e-4)
     assert rebuilt[-1] < rebuilt[0]

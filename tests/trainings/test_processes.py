@@ -3,10 +3,18 @@
 import pytest
 import torch
 
-pytestmark = pytest.mark.slow
 STEPS = "training.steps=6"
 
 
+def test_two_parts_of_a_step_are_the_step(trainings):
+    for name, parts in (("one", 1), ("two", 2)):
+        trainings.train("rrdb", f"{name}-parts", "training.steps=2", "training.batch=4", f"training.accumulate={parts}")
+    for name in ("l1", "gradient"):
+        one, two = (trainings.losses(f"{parts}-parts", name) for parts in ("one", "two"))
+        assert two == pytest.approx(one, rel=1e-4)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "loss"), [("rrdb", "l1"), ("srflow", "bits_per_dim")])
 def test_two_halves_are_a_whole(trainings, model, loss):
     """Two processes with half the batch each, or one in two parts: the first step to 1e-4 of its size.
@@ -28,6 +36,7 @@ def test_two_halves_are_a_whole(trainings, model, loss):
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
+@pytest.mark.slow
 def test_adversaries_in_two_processes_stay_equal(trainings):
     """Generator and discriminator have the same parameters on both (each normalises its own share of the batch)."""
     assert trainings.ended(trainings.fork("esrgan", "esrgan-two", STEPS, "training.batch=4", ranks=2)) == [0, 0]

@@ -26,8 +26,8 @@ def same_files(trainings, one, other):
 def test_an_interrupted_training_resumes_exactly(trainings, until, model):
     """Between two checkpoints, too: every file has the bytes of the uninterrupted training."""
     whole, stopped = f"{model}-at-once", f"{model}-in-two"
-    trainings.train(model, whole)
-    until(model, stopped, 15)
+    trainings.train(model, whole, "training.steps=12")
+    until(model, stopped, 10, "training.steps=12")
     trainings.go_on(stopped)
     assert same_files(trainings, whole, stopped) == list(FILES)
 

@@ -158,7 +158,7 @@ def test_what_is_no_image_is_refused(coffee, name, case):
 
 
 @pytest.mark.parametrize(
-    ("name", "case"), zip(REFERENCE, ("NaN", "0..255 as float", "grey (H, W)", "bool"), strict=True)
+    ("name", "case"), [*zip(REFERENCE, ("NaN", "0..255 as float", "grey (H, W)", "bool"), strict=True)]
 )
 def test_a_reference_that_is_no_image_is_refused(samples, name, case):
     images, message = REFUSED[case]
