@@ -120,6 +120,7 @@ def imagination(request):
     """The mode, and torch as the mode needs it."""
     if request.config.getoption("--device") == "imaginary":
         backend_registration._setup_privateuseone_for_python_backend("imaginary")
+        torch.imaginary.get_amp_supported_dtype = lambda: [torch.bfloat16, torch.float16]  # torch 2.15 asks for it
     mode = Imagination()
 
     def imagined(read):
