@@ -231,8 +231,9 @@ def test_engines_that_do_not_exist(spec, engine, workers, error, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_scheduler_elsewhere_that_is_killed(spec, results, tmp_path, models):
+def test_a_scheduler_elsewhere_that_is_killed(spec, results, tmp_path, models, monkeypatch):
     """A worker with another processor says so; without the scheduler what is done stays, and the command resumes."""
+    monkeypatch.setattr(srbench.benchmark.engines, "DASK_TIMEOUT", 300)  # it has to start first
     models.write_text(models.read_text().replace("up = F", "time.sleep(0.1)\n        up = F"))
     spec = replace(spec, models=spec.models[:2], metrics=("psnr",))
     with socket.socket() as free:
