@@ -27,7 +27,7 @@ def require_bfloat16(device: str, text: str) -> None:
     else:
         supported = device == "cpu" and sys.platform == "linux" and not _INSTRUCTIONS.isdisjoint(_cpu_flags())
     if not supported:
-        raise PluginError(f"{text}: this machine has no bfloat16 instructions ({device}); leave +bf16 out")
+        raise PluginError(f"{text}: this machine has no bfloat16 instructions ({device}); omit +bf16")
 
 
 def _cpu_flags() -> list[str]:
