@@ -81,7 +81,7 @@ def test_precision_is_part_of_label_digest_and_path(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("bicubic+bf16", "only a torch.nn.Module runs in bfloat16"),
+        ("bicubic+bf16", "only a torch.nn.Module can run in bfloat16"),
         ("a={folder}+bf16", "\\+bf16 does not apply to a folder of results"),
     ],
 )
@@ -93,6 +93,6 @@ def test_what_cannot_run_in_bfloat16_is_refused(text, message, tmp_path):
 def test_a_processor_without_instructions_is_refused(monkeypatch):
     monkeypatch.setattr(half_precision, "_cpu_flags", lambda: ["avx2"])
     with pytest.raises(
-        PluginError, match=r"srflow\+bf16: this machine has no bfloat16 instructions \(cpu\); leave \+bf"
+        PluginError, match=r"srflow\+bf16: this machine has no bfloat16 instructions \(cpu\); omit \+bf"
     ):
         load_model("srflow+bf16", 8, "cpu")
