@@ -221,7 +221,7 @@ def _ready(
 
 
 def _in_half_precision(model: Any, network: object, text: str, device: str) -> Half | HalfSamples:  # noqa: ANN401
-    """The model in bfloat16. Raises PluginError if it is no network of torch, or the device has no bfloat16."""
+    """The model in bfloat16. Raises PluginError if it is not a torch.nn.Module, or the device lacks bfloat16."""
     if not isinstance(network, nn.Module):
         raise PluginError(f"{text}: only a torch.nn.Module can run in bfloat16; omit +bf16")
     require_bfloat16(device, text)
