@@ -101,6 +101,9 @@ def test_esrgan_moves_away_from_rrdb(trainings):
     trained, metadata = load_weights(trainings.train("esrgan", "esrgan"))
     start, _ = load_weights(trainings.path / "start" / "weights.safetensors")
     assert metadata["model"] == "esrgan"
+    saved = torch.load(trainings.path / "esrgan" / "checkpoint.pt", weights_only=True)
+    rates = [saved[f"{name} optimizer"]["param_groups"][0]["lr"] for name in ("generator", "discriminator")]
+    assert rates[1] == pytest.approx(0.5 * rates[0]), "as the preset says"
     assert all(not torch.equal(trained[name], start[name]) for name in start)
     gradients = {f"gradient of {network}" for network in ("generator", "discriminator")}
     names = {"step", "l1", "perceptual", "adversarial", "discriminator", "learning_rate"}
