@@ -277,6 +277,11 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
     help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name; fid "
     "and kid compare DIR with --hr as sets. [default: the suite's, as far as the given images permit]"
 )
+@options.file(
+    "--claims",
+    help="TOML file of published values; prints which of them are reproduced, and under which protocol. "
+    "docs/explain.md has an example.",
+)
 @click.option(
     "--format",
     "form",
@@ -297,6 +302,7 @@ def measure(
     scale: int | None,
     suite: str,
     metrics: tuple[str, ...] | None,
+    claims: Path | None,
     form: str,
     workers: int | None,
 ) -> None:
@@ -305,17 +311,25 @@ def measure(
     Prints one row per image and the mean; for several DIRs, one row per DIR, with intervals and paired tests.
     Samples of an image are called NAME_sample0.png, NAME_sample1.png and so on.
     """
+    if claims is not None and form not in ("table", "json"):
+        raise click.UsageError("--claims is printed with --format table or json.")
     with shown_progress(reading(folders)) as progress:
+        from srbench.benchmark.claims import judged, read_claims
         from srbench.benchmark.measure import labelled, measure_folders, to_json_text
-        from srbench.reporting.scores import measured_table
+        from srbench.reporting.scores import claims_table, measured_table
         from srbench.run_folder.protocol import protocol_line
 
+        by_label = labelled(folders)
+        published = () if claims is None else read_claims(claims, tuple(by_label), metrics, suite)
         measured = measure_folders(
-            labelled(folders), hr, lr, names=metrics, progress=progress, suite=suite, workers=workers, scale=scale
+            by_label, hr, lr, names=metrics, progress=progress, suite=suite, workers=workers, scale=scale
         )
+        verdicts, remarks = judged(published, measured, by_label, hr, lr, scale, progress, workers)
     if form == "json":
         facts = {folder.label: folder.facts() for folder in measured}
-        show(to_json_text(measured[0].facts() if len(measured) == 1 else facts))
+        for label in facts if claims is not None else ():
+            facts[label]["claims"] = [verdict.facts() for verdict in verdicts if verdict.claim.folder == label]
+        show(to_json_text(facts if len(facts) > 1 else facts[measured[0].label]))
     elif len(measured) == 1 and form in ("table", "csv"):
         show(measured_table(measured[0]) if form == "table" else measured[0].csv())
     else:
@@ -325,6 +339,10 @@ def measure(
             show(text)
     if form == "table" and measured[0].metrics:
         show(protocol_line(measured[0].suite, measured[0].metrics))
+    if form == "table" and verdicts:
+        show(claims_table(verdicts))
+        for remark in remarks:
+            show(remark)
     if failures := sum(len(folder.failures) for folder in measured):
         click.echo(f"srbench: {number_of(failures, 'result')} could not be measured, see above", err=True)
         context.exit(1)

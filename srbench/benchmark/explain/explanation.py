@@ -58,12 +58,23 @@ class Explained:
         yield f"{self.printed.text}: none of {number_of(len(self.candidates), 'protocol')} of {self.title} fits"
         yield "  nearest:"
         for match in self.nearest:
-            yield f"    {_with_option(match)}, {match.value - self.printed.number:+.{self._digits}f}"
+            yield f"    {_with_option(match)}, {self._difference(match)}"
         last_digit = 10**-self.printed.digits
         if self.nearest and abs(self.nearest[0].value - self.printed.number) < 1.6 * last_digit:
             yield "  a difference of 1 in the last digit can come from rounding in another program"
         yield f"  tried: {self.tried}"
         yield "  so the images, their LR images or the weights may differ from those of the published number"
+
+    def summary(self) -> str:
+        """Return the first match and the number of other matches, or else the nearest protocol, in one line."""
+        if self.matches:
+            first, *rest = self.matches
+            return _described(first) + (f"; {_also_print(len(rest))}" if rest else "")
+        nearest = [f"nearest: {_described(match)}, {self._difference(match)}" for match in self.nearest[:1]]
+        return nearest[0] if nearest else "no protocol could be tried"
+
+    def _difference(self, match: Match) -> str:
+        return f"{match.value - self.printed.number:+.{self._digits}f}"
 
     @property
     def _digits(self) -> int:

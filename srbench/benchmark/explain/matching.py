@@ -7,9 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
 
 from srbench.benchmark import BenchmarkError
-from srbench.metrics.protocols.table import MetricProtocol
+
+if TYPE_CHECKING:  # torch is not needed to compare numbers
+    from srbench.metrics.protocols.table import MetricProtocol
 
 MOST_DIGITS = 8
 

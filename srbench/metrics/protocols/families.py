@@ -82,15 +82,16 @@ def _niqe() -> ProtocolFamily:
     return ProtocolFamily("NIQE", tried, lambda output, _, scales: naturalness(output, scales), _mean, not_tried)
 
 
-_FAMILIES = {"psnr": _psnr, "ssim": _ssim, "lpips": _lpips, "niqe": _niqe}
+FAMILIES = {"psnr": _psnr, "ssim": _ssim, "lpips": _lpips, "niqe": _niqe}
+"""Metrics that can be explained, by name."""
 
 
 @cache
 def family(name: str) -> ProtocolFamily:
     """Return the protocols of a metric. Raises MetricError for a metric that cannot be explained."""
-    if name not in _FAMILIES:
-        raise MetricError(unknown("metric to explain", name, _FAMILIES))
-    return _FAMILIES[name]()
+    if name not in FAMILIES:
+        raise MetricError(unknown("metric to explain", name, FAMILIES))
+    return FAMILIES[name]()
 
 
 @cache
