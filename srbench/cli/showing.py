@@ -174,6 +174,7 @@ def _benchmark_set(name: str) -> Iterator[Fact]:
 
 
 def _suite(name: str) -> Iterator[Fact]:
+    from srbench.metrics.pyiqa_variants import weights_origin
     from srbench.metrics.suite import open_metrics, read_suite
 
     suite = read_suite(name)
@@ -181,11 +182,17 @@ def _suite(name: str) -> Iterator[Fact]:
     yield "about", suite.about
     yield "outputs", f"8 bits, by {suite.quantize}"
     yield "samples", f"{suite.samples or SAMPLES} per image"
-    for metric in open_metrics(None, suite.metrics, suite.quantize):
+    by_pyiqa = [column for column in suite.columns if column.startswith("pyiqa:")]
+    own = tuple(column for column in suite.metrics if column not in by_pyiqa)
+    for metric in open_metrics(None, own, suite.quantize, optional=own):
         unit = f", in {metric.facts.unit}" if metric.facts.unit else ""
         yield metric.facts.title, f"{_direction(metric.facts)}{unit}; {metric.facts.signature}"
     if suite.optional:
         yield "optional", ", ".join(suite.optional)
+    for column in by_pyiqa:
+        yield "" if column != by_pyiqa[0] else "weights", f"{column} {weights_origin(column.removeprefix('pyiqa:'))}"
+    if by_pyiqa:
+        yield "fetch", f"srbench weights fetch --suite {name}"
     yield "use", f"srbench run --suite {name}"
 
 

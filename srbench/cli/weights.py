@@ -43,16 +43,31 @@ def weights() -> None:
 
 
 @weights.command("fetch")
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option("--suite", metavar="NAME|TOML", help="Fetch the weights of a suite's metrics instead.")
 @_SHA256
-def fetch_weights(name: str, sha256: str | None) -> None:
-    """Download released weights, for MODEL:NAME.
+@click.pass_context
+def fetch_weights(context: click.Context, name: str | None, suite: str | None, sha256: str | None) -> None:
+    """Download released weights, or those of a suite.
 
-    The weights are converted and kept in the user's cache.
+    Released weights, for MODEL:NAME, are converted and kept in the user's cache. With --suite, every metric is loaded
+    once, so that pyiqa downloads missing weights into its own cache; a line for each says here, fetched or failed.
     """
-    from srbench.models.official import fetch
+    if (name is None) == (suite is None) or (suite and sha256):
+        raise click.UsageError("Name either released weights, with or without --sha256, or a --suite.")
+    if name is not None:
+        from srbench.models.official import fetch
 
-    show(fetch(name, sha256))
+        show(fetch(name, sha256))
+        return
+    from srbench.metrics import suite as suites
+
+    failures = 0
+    for column, outcome, fault in suites.fetch_weights(suites.read_suite(str(suite))):
+        fault = fault.removeprefix(f"{column} cannot be loaded: ")
+        show(f"{column}  {outcome}{fault and f': {fault}'}")
+        failures += outcome == "failed"
+    context.exit(1 if failures else 0)
 
 
 @weights.command("add")

@@ -50,7 +50,7 @@ def explain(
     Args:
         values: One or several numbers, preferably as printed text ("28.10" keeps its zero): one per metric, or all of a
             single metric.
-        metrics: One or several of psnr, ssim, lpips and niqe.
+        metrics: One or several of psnr, ssim, lpips, niqe and ``pyiqa:NAME``.
         sr: Folder of outputs, or images by name: (3, H, W) uint8, or floating point in [0, 1].
         hr: Folder of HR images, paired by name, or images by name.
         lr: Folder of LR images, from which the scale is computed.
@@ -198,7 +198,7 @@ def _candidates(metric: str, images: Sequence[ImageValues], scale: int | None) -
     columns: dict[MetricProtocol, list[Sequence[float]]] = defaultdict(list)
     for image in images:
         for protocol, values in image.values.items():
-            if protocol.metric == metric:
+            if protocol.metric in (family(metric).variants or (metric,)):
                 columns[protocol].append(values)
     candidates = []
     seen = set()

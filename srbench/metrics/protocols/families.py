@@ -10,12 +10,15 @@ from statistics import fmean
 
 from torch import Tensor
 
+from srbench.interfaces import SRBenchError
 from srbench.metrics import MetricError
-from srbench.metrics.loading import parse_metric
+from srbench.metrics.loading import open_metric, parse_metric
 from srbench.metrics.protocols.table import MetricProtocol
 from srbench.metrics.suite import Suite, read_suite, suite_names
 from srbench.words import unknown
 
+PYIQA = "pyiqa:"
+"""Prefix of metrics of pyiqa."""
 ProtocolValues = Iterator[tuple[MetricProtocol, float]]
 
 
@@ -32,6 +35,8 @@ class ProtocolFamily:
     """Maps a protocol and its values, by image and sample, to protocols with their mean over images."""
     not_tried: tuple[str, ...] = ()
     """One line for each protocol that cannot be tried, because its weights are missing."""
+    variants: tuple[str, ...] = ()
+    """Names of the metrics that are tried, if there are several."""
 
 
 def _mean(protocol: MetricProtocol, images: Sequence[Sequence[float]]) -> ProtocolValues:
@@ -82,13 +87,42 @@ def _niqe() -> ProtocolFamily:
     return ProtocolFamily("NIQE", tried, lambda output, _, scales: naturalness(output, scales), _mean, not_tried)
 
 
+def _of_pyiqa(name: str) -> ProtocolFamily:
+    """Return the variants of a metric of pyiqa, each with the weights of another training or other options.
+
+    Raises MetricError for an unknown name, and if no variant can be loaded.
+    """
+    from srbench.metrics.protocols.features import scores
+    from srbench.metrics.pyiqa_variants import variants
+
+    names = variants(name.removeprefix(PYIQA))
+    metrics, missing = {}, []
+    for variant in names:
+        try:
+            metrics[PYIQA + variant] = open_metric(PYIQA + variant).metric
+        except SRBenchError as error:
+            missing.append(str(error))
+    if not metrics:
+        raise MetricError(missing[0])
+    return ProtocolFamily(
+        f"{names[0]} of pyiqa",
+        f"{', '.join(metrics)}; no crops",
+        lambda output, hr, _: scores(output, hr, metrics),
+        _mean,
+        tuple(missing),
+        tuple(metrics),
+    )
+
+
 FAMILIES = {"psnr": _psnr, "ssim": _ssim, "lpips": _lpips, "niqe": _niqe}
-"""Metrics that can be explained, by name."""
+"""Metrics that can be explained, by name, besides those of pyiqa."""
 
 
 @cache
 def family(name: str) -> ProtocolFamily:
-    """Return the protocols of a metric. Raises MetricError for a metric that cannot be explained."""
+    """Return the protocols of a metric, or of ``pyiqa:NAME``. Raises MetricError if it cannot be explained."""
+    if name.startswith(PYIQA):
+        return _of_pyiqa(name)
     if name not in FAMILIES:
         raise MetricError(unknown("metric to explain", name, FAMILIES))
     return FAMILIES[name]()

@@ -1,4 +1,4 @@
-"""LPIPS and NIQE under every protocol."""
+"""LPIPS, NIQE and metrics of pyiqa under every protocol."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from contextlib import suppress
 
 from torch import Tensor
 
-from srbench.interfaces import SRBenchError
+from srbench.interfaces import ImagePair, Metric, SRBenchError
+from srbench.metrics import MetricError
 from srbench.metrics.lpips_network import NETS
 from srbench.metrics.naturalness import NIQE
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.protocols.table import RGB, Y_UNROUNDED, YIQ_ROUNDED, MetricProtocol, Plane, Y
 from srbench.metrics.scene_statistics import GREY, grey
+from srbench.words import one_line
 
 
 def networks() -> tuple[dict[str, LPIPS], tuple[str, ...]]:
@@ -76,3 +78,19 @@ def naturalness(output: Tensor, scales: Sequence[int]) -> Iterator[tuple[MetricP
                     parameters = () if number == depth == 0 else None
                     protocol = MetricProtocol("niqe", words, "", border, parameters=parameters, order=(number, depth))
                     yield protocol, metric.score(inner, "")
+
+
+def scores(output: Tensor, hr: Tensor, metrics: dict[str, Metric]) -> Iterator[tuple[MetricProtocol, float]]:
+    """Yield protocols and values of metrics of pyiqa, by ``pyiqa:NAME``, for two images as for ``distances``.
+
+    Metrics that compare with HR are left out if sizes differ. Raises MetricError if a metric fails.
+    """
+    sample, reference = (image.float() / 255 for image in (output, hr))
+    for number, (name, metric) in enumerate(metrics.items()):
+        if output.shape == hr.shape or "HR" not in metric.facts.needs:
+            protocol = MetricProtocol(name, RGB.words, name, parameters=(), order=(number,))
+            try:
+                value = metric(sample[None], ImagePair("", reference, reference)).item()
+            except Exception as error:  # a hundred metrics fail in many ways, most of them on small images
+                raise MetricError(f"{name} fails: {one_line(error)}") from error
+            yield protocol, value

@@ -1,7 +1,9 @@
 """``srbench convert`` and ``srbench weights`` in a terminal: what goes where, and one line for every fault."""
 
+import os
 import re
 
+import pyiqa
 import torch
 from small_presets import resized
 
@@ -54,3 +56,40 @@ def test_weights(command, tmp_path, monkeypatch):
     assert "esrgan-x4: not downloaded yet; run srbench weights fetch esrgan-x4" in one_line(command("run", *options))
     (tmp_path / "srbench" / "weights" / "esrgan-x4.safetensors").write_bytes(b"")
     assert re.search("^esrgan-x4 +here ", command("list", "weights").out, re.MULTILINE)
+
+
+def test_weights_of_a_suite(command, tmp_path, monkeypatch):
+    """A metric that is here, a metric that loads only with downloads, and a metric that never loads."""
+
+    def created(name, **arguments):
+        if name == "maniqa" or (name == "musiq" and os.environ.get("SRBENCH_OFFLINE") == "1"):
+            raise OSError("no network")
+        network = torch.nn.Linear(1, 1)
+        network.lower_better, network.metric_mode, network.score_range = False, "NR", "0, 1"
+        return network
+
+    monkeypatch.setattr(pyiqa, "create_metric", created)
+    monkeypatch.delenv("SRBENCH_OFFLINE", raising=False)
+    suite, text = (
+        tmp_path / "mine.toml",
+        'name = "mine"\nversion = 1\nmetrics = ["psnr", "pyiqa:niqe", "pyiqa:musiq"]\n',
+    )
+    suite.write_text(text)
+    found = command("weights", "fetch", "--suite", suite)
+    assert (found.code, found.out) == (0, "psnr  here\npyiqa:niqe  here\npyiqa:musiq  fetched\n")
+    assert os.environ.get("SRBENCH_OFFLINE") is None
+    suite.write_text(f'{text}optional = ["pyiqa:maniqa", "psnr+channels=Y"]\n')
+    found = command("weights", "fetch", "--suite", suite)
+    assert found.code == 1
+    assert found.out.splitlines()[3:] == ["pyiqa:maniqa  failed: OSError: no network", "psnr+channels=Y  here"]
+    monkeypatch.setenv("SRBENCH_OFFLINE", "1")
+    assert "pyiqa:musiq  failed: OSError: no network" in command("weights", "fetch", "--suite", suite).out
+
+
+def test_either_a_name_or_a_suite(command):
+    for words in ([], ["esrgan-x4", "--suite", "blind"], ["--suite", "blind", "--sha256", "00"]):
+        found = command("weights", "fetch", *words)
+        assert (found.code, "Name either released weights, with or without --sha256, or a --suite" in found.err) == (
+            2,
+            1,
+        )

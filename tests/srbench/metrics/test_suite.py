@@ -252,6 +252,8 @@ def test_the_suites_are_what_their_version_says():
         "perceptual": ("pyiqa:dists", "pyiqa:musiq", "pyiqa:maniqa", "pyiqa:clipiqa"),
         "real-sr": (*first, "pyiqa:maniqa-pipal", "pyiqa:clipiqa"),
         "real-sr-koniq": (*first, "pyiqa:maniqa", "pyiqa:clipiqa"),
+        "real-sr-2026": (*first, "pyiqa:maniqa-pipal", "pyiqa:clipiqa", "pyiqa:topiq_nr", "pyiqa:liqe"),
+        "blind": (*first[1:], "pyiqa:maniqa-pipal", "pyiqa:clipiqa", "pyiqa:topiq_nr", "pyiqa:liqe"),
         "real-sr-rgb": (*first, "pyiqa:maniqa-pipal", "pyiqa:clipiqa+_vitL14_512", "pyiqa:paq2piq"),
     }
     real = ("psnr+channels=Y+round=no", "ssim+channels=Y+window=gaussian11+negative=zero", "lpips")
@@ -265,6 +267,8 @@ def test_the_suites_are_what_their_version_says():
         "ntire-restoration": (1, "round", restoration),
         "real-sr": (1, "round", real),
         "real-sr-koniq": (1, "round", real),
+        "real-sr-2026": (1, "round", real),
+        "blind": (1, "round", ("niqe",)),
         "real-sr-rgb": (1, "round", ("psnr", "ssim+channels=Y+colour=yiq+window=gaussian11+negative=zero", "lpips")),
         "ntire21": (1, "round", ("lpips_spatial", "lr_psnr_worst", "diversity")),
         "ntire25": (1, "round", ("srbench.metrics.ntire25:NTIRE25Score", "lpips", *terms)),
@@ -277,6 +281,14 @@ def test_the_suites_are_what_their_version_says():
     assert {entry.name for entry in (files("srbench.metrics") / "suites").iterdir()} == {
         f"{name}.toml" for name in found
     }
+
+
+def test_the_installed_pyiqa_has_every_column_of_pyiqa():
+    import pyiqa
+
+    columns = {column for name in suite_names() for column in read_suite(name).columns if column.startswith("pyiqa:")}
+    assert len(columns) > 5
+    assert {column.removeprefix("pyiqa:") for column in columns} <= {*pyiqa.list_models()}
 
 
 def test_the_documents_name_every_suite_and_no_other():

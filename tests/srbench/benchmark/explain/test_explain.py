@@ -205,3 +205,23 @@ def test_the_signature_of_a_suite_is_that_of_its_table(explain, folders):
                 assert [metric.signature for metric in table.metrics] == [signature], suite
                 tried += 1
     assert tried >= 10
+
+
+def test_the_variant_of_a_metric_of_pyiqa_is_named(explain, pairs):
+    """PSNR of pyiqa is measured on RGB, its variant psnry on luma."""
+    import pyiqa
+
+    metric = pyiqa.create_metric("psnry", device="cpu")
+    value = sum(metric(*(image[None] / 255 for image in pair)).item() for pair in pairs.values()) / len(pairs)
+    found = explain(f"{value:.4f}", "pyiqa:psnr")
+    assert [match.protocol.text for match in found[0].matches] == ["pyiqa:psnry"]
+    assert {each.protocol.text for each in found[0].candidates} == {"pyiqa:psnr", "pyiqa:psnry"}
+    assert found.text().startswith(f"{value:.4f} is psnr of pyiqa on RGB, pyiqa:psnry, no crop (")
+    assert found[0].own.protocol.text == "pyiqa:psnr"
+
+
+def test_a_metric_of_pyiqa_without_its_weights(explain, monkeypatch, tmp_path):
+    monkeypatch.setenv("SRBENCH_OFFLINE", "1")
+    monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
+    with pytest.raises(SRBenchError, match="pyiqa:cnniqa cannot be loaded: it needs https://"):
+        explain("0.57", "pyiqa:cnniqa")
