@@ -32,8 +32,9 @@ def paired(hr: str, lr: str, scale: int | None = 4) -> str:
     ],
 )
 def test_pairs_by_name(hr, lr):
-    """The partner of every name is at the same place in the list."""
+    """The partner of every name is at the same place in the list, whatever the order of the files."""
     assert paired(hr, lr) == lr
+    assert paired(hr, " ".join(reversed(lr.split()))) == lr
     assert paired(hr, lr, None) == lr
 
 
