@@ -187,7 +187,7 @@ def judged(
         from srbench.metrics.protocols.families import FAMILIES
 
         for (label, metric), places in differing.items():
-            if metric not in FAMILIES:
+            if metric not in FAMILIES and not metric.startswith("pyiqa:"):
                 continue
             texts = [claims[place].value.text for place in places]
             try:
