@@ -1,4 +1,4 @@
-"""Commands that fetch benchmark sets and prepare training data. Imports that load torch are inside them."""
+"""Commands that fetch benchmark sets, prepare training data and write LR images. Imports that load torch are inside them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from srbench.terminal.output import show
 
 @click.group()
 def data() -> None:
-    """Fetch benchmark sets, prepare training data.
+    """Fetch benchmark sets, prepare training data, write degraded LR images.
 
     srbench list datasets shows the sets.
     """
@@ -56,3 +56,25 @@ def prepare(dataset: str, source: Path, out: Path | None) -> None:
         "flickr2k": prepare_flickr2k,
     }
     datasets[dataset](source, out or Path("data") / dataset)
+
+
+@data.command()
+@click.argument("hr", metavar="DIR", type=options.PATH)
+@click.option("--degrade", metavar="NAME|FILE", required=True, help="How LR is made (srbench list degradations).")
+@options.scale(required=True, help="Downscaling factor.")
+@options.folder("--out", required=True, help="Folder to write.")
+def degrade(hr: Path, degrade: str, scale: int, out: Path) -> None:
+    """Write the LR images that srbench run --degrade makes of a folder of HR images.
+
+    They are PNG files with the names of the HR images. The random numbers of an image depend on the degradation, the
+    scale and the pixels of HR alone. A file with other contents is not overwritten.
+    """
+    from srbench.data.datasets import Folder, lr_origin
+    from srbench.data.degradations.read import degraded, read_degradation
+    from srbench.files.atomic import write_new
+    from srbench.images.io import encode_png, quantize_round
+
+    dataset = degraded(Folder(hr, scale), scale, read_degradation(degrade))
+    for name in dataset:
+        write_new(out / f"{name}.png", encode_png(quantize_round(dataset.read(name).lr)))
+    show(f"{len(dataset)} LR images in {out}, {lr_origin(dataset)}")

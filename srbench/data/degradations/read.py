@@ -14,18 +14,23 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from srbench.data import DataError, require_opencv
 from srbench.data.datasets import Derived
-from srbench.data.degradations.steps import STEPS, Downscale, Step
+from srbench.data.degradations.real_esrgan import Finish, Grain, Kernel, Rescale, Sharpen
+from srbench.data.degradations.steps import Blur, Downscale, Jpeg, Noise, Range, Resize, rounded
 from srbench.files.config import ConfigError, load_preset, preset_names, register, structure
 from srbench.images.io import quantize_round
 from srbench.interfaces import Dataset, ImagePair
 from srbench.words import unknown
+
+Step = Blur | Noise | Jpeg | Resize | Downscale | Sharpen | Kernel | Rescale | Grain | Finish
+"""Maps grey levels (3, h, w), uint8 or float64, the size of LR and a generator to (3, h', w')."""
+STEPS: dict[str, type[Step]] = {step.__name__.lower(): step for step in get_args(Step)}
 
 _FOLDER = files("srbench.data.degradations")
 
@@ -57,7 +62,7 @@ class Degradation:
         image = hr
         for step in self.steps:
             image = step(image, size, generator)
-        return image
+        return rounded(image)
 
 
 def step_words(step: Step) -> str:
@@ -67,9 +72,9 @@ def step_words(step: Step) -> str:
 
 
 def _short(value: Any) -> str:  # noqa: ANN401 - any value of a step
-    if isinstance(value, tuple) and not isinstance(value[0], str):
+    if isinstance(value, Range):
         return f"{value[0]:g}..{value[1]:g}" if value[0] != value[1] else f"{value[0]:g}"
-    return "/".join(value) if isinstance(value, tuple) else str(value)
+    return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def degradation_names() -> list[str]:
@@ -88,8 +93,8 @@ def read_degradation(text: str) -> Degradation:
         raise DataError(f"{text}: {degradation.name} is a packaged degradation; rename yours")
     if not degradation.name or set(degradation.name) & set("@:|/\\\n"):
         raise DataError(f"{text}: a degradation needs a name without @, :, | and /")
-    if sum(isinstance(step, Downscale) for step in degradation.steps) != 1:
-        raise DataError(f"{text}: needs exactly one step of kind downscale")
+    if sum(isinstance(step, Downscale | Finish) for step in degradation.steps) != 1:
+        raise DataError(f"{text}: needs exactly one step of kind downscale or finish")
     return degradation
 
 

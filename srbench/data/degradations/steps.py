@@ -1,4 +1,4 @@
-"""Steps of a degradation: blur, resizing, noise, JPEG. They map (3, h, w) uint8 to uint8.
+"""Steps of a degradation: blur, resizing, noise, JPEG. They map (3, h, w) grey levels, uint8 or float64, to uint8.
 
 A value given as a range [low, high] is drawn uniformly for every image.
 """
@@ -9,7 +9,6 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 import torch
@@ -52,7 +51,7 @@ class Blur:
         reach = kernel.shape[-1] // 2
         rows, columns = (mirrored(side, reach) for side in image.shape[-2:])
         extended = image.double()[:, rows][:, :, columns]
-        return _uint8(F.conv2d(extended[:, None], kernel[None, None])[:, 0])
+        return rounded(F.conv2d(extended[:, None], kernel[None, None])[:, 0])
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Noise:
         """Add noise, round, and clamp to 0..255."""
         sigma = self.sigma.draw(generator)
         shape = (1 if self.grey else 3, *image.shape[-2:])
-        return _uint8(image + sigma * torch.randn(shape, generator=generator, dtype=torch.float64))
+        return rounded(image + sigma * torch.randn(shape, generator=generator, dtype=torch.float64))
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Jpeg:
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
         """Compress, with the quality rounded to a whole number, and decode."""
         buffer = io.BytesIO()
-        _pillow(image).save(buffer, format="JPEG", quality=round(self.quality.draw(generator)))
+        _pillow(rounded(image)).save(buffer, format="JPEG", quality=round(self.quality.draw(generator)))
         with Image.open(buffer, formats=["JPEG"]) as file:
             return _tensor(file.convert("RGB"))
 
@@ -98,7 +97,7 @@ class Resize:
         factor = self.factor.draw(generator)
         place = int(torch.randint(len(self.by), (), generator=generator))
         height, width = (max(round(side * factor), least) for side, least in zip(image.shape[-2:], lr, strict=True))
-        return METHODS[self.by[place]](image, (height, width))
+        return METHODS[self.by[place]](rounded(image), (height, width))
 
 
 @dataclass(frozen=True)
@@ -112,12 +111,7 @@ class Downscale:
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
         """Downscale; consumes no random numbers."""
-        return METHODS[self.by](image, lr)
-
-
-Step = Blur | Noise | Jpeg | Resize | Downscale
-"""Maps (3, h, w) uint8, the size of LR and a generator to (3, h', w') uint8."""
-STEPS: dict[str, type[Step]] = {step.__name__.lower(): step for step in get_args(Step)}
+        return METHODS[self.by](rounded(image), lr)
 
 
 def gaussian(sigma: float, other_sigma: float, angle: float) -> Tensor:
@@ -148,7 +142,7 @@ def _by_opencv(image: Tensor, size: Size) -> Tensor:
 
 
 def _by_torch(mode: str, **options: bool) -> Callable[[Tensor, Size], Tensor]:
-    return lambda image, size: _uint8(F.interpolate(image.double()[None], size=size, mode=mode, **options)[0])
+    return lambda image, size: rounded(F.interpolate(image.double()[None], size=size, mode=mode, **options)[0])
 
 
 METHODS: dict[str, Callable[[Tensor, Size], Tensor]] = {
@@ -170,7 +164,8 @@ def _check(methods: tuple[str, ...], refused: tuple[str, ...]) -> None:
             raise ValueError(f"by {name!r}; choose from {', '.join(allowed)}")
 
 
-def _uint8(image: Tensor) -> Tensor:
+def rounded(image: Tensor) -> Tensor:
+    """Round grey levels to uint8, clamped to 0..255."""
     return image.round().clamp(0, 255).to(torch.uint8)
 
 
