@@ -14,11 +14,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from scipy.ndimage import correlate
 from torch import Tensor
 
 from srbench.data import DataError
 from srbench.files.config import register
-from srbench.images.resize import downscale_uint8, mirrored
+from srbench.images.resize import downscale_uint8
 
 Size = tuple[int, int]
 """Height and width."""
@@ -48,10 +49,8 @@ class Blur:
             across = self.other_sigma.draw(generator)
             angle = Range((0, math.pi)).draw(generator)
         kernel = gaussian(max(along, 1e-3), max(across, 1e-3), angle)
-        reach = kernel.shape[-1] // 2
-        rows, columns = (mirrored(side, reach) for side in image.shape[-2:])
-        extended = image.double()[:, rows][:, :, columns]
-        return rounded(F.conv2d(extended[:, None], kernel[None, None])[:, 0])
+        blurred = correlate(image.double().numpy(), kernel.numpy()[None], mode="reflect")
+        return rounded(torch.from_numpy(blurred))
 
 
 @dataclass(frozen=True)
