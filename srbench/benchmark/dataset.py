@@ -97,20 +97,15 @@ def with_absolute_paths(spec: RunSpec) -> RunSpec:
     data = spec.data
     if data is not None and data not in registered("datasets") and data not in benchmark_sets():
         file, _, name = data.rpartition(":")
-        data = f"{Path(file).resolve()}:{name}" if file.endswith(".py") else _absolute(data)
+        data = f"{Path(file).resolve()}:{name}" if file.endswith(".py") else names.absolute(data)
     return replace(
         spec,
         models=tuple(map(names.with_absolute_paths, spec.models)),
         data=data,
-        hr=_absolute(spec.hr),
-        lr=_absolute(spec.lr),
-        degrade=_absolute(spec.degrade, ending=".toml"),
+        hr=spec.hr and names.absolute(spec.hr),
+        lr=spec.lr and names.absolute(spec.lr),
+        degrade=names.absolute(spec.degrade) if spec.degrade and spec.degrade.endswith(".toml") else spec.degrade,
     )
-
-
-def _absolute(path: str | None, ending: str = "") -> str | None:
-    """Return an existing path as an absolute path, and any other text unchanged."""
-    return str(Path(path).resolve()) if path and path.endswith(ending) and Path(path).exists() else path
 
 
 def _check_names(dataset: Dataset) -> None:

@@ -51,7 +51,7 @@ def fetch_weights(context: click.Context, name: str | None, suite: str | None, s
     """Download released weights, or those of a suite.
 
     Released weights, for MODEL:NAME, are converted and kept in the user's cache. With --suite, every metric is loaded
-    once, so that pyiqa downloads missing weights into its own cache; a line for each says here, fetched or failed.
+    once, so that pyiqa downloads missing weights into its own cache; a line for each says ready or failed.
     """
     if (name is None) == (suite is None) or (suite and sha256):
         raise click.UsageError("Name either released weights, with or without --sha256, or a --suite.")
@@ -63,10 +63,10 @@ def fetch_weights(context: click.Context, name: str | None, suite: str | None, s
     from srbench.metrics import suite as suites
 
     failures = 0
-    for column, outcome, fault in suites.fetch_weights(suites.read_suite(str(suite))):
-        fault = fault.removeprefix(f"{column} cannot be loaded: ")
-        show(f"{column}  {outcome}{fault and f': {fault}'}")
-        failures += outcome == "failed"
+    for column, fault in suites.fetch_weights(suites.read_suite(str(suite))):
+        reason = fault.removeprefix(f"{column} cannot be loaded: ")
+        show(f"{column}  failed: {reason}" if fault else f"{column}  ready")
+        failures += bool(fault)
     context.exit(1 if failures else 0)
 
 

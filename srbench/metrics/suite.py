@@ -6,7 +6,6 @@ path/to/mine.toml           your own suite
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,14 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Literal
-from unittest.mock import patch
 
 from srbench.files.config import load_preset, preset_names
 from srbench.interfaces import GROUPS, Metric, SRBenchError
 from srbench.metrics import MetricError
 from srbench.metrics.loading import LoadedMetric, load_metric, open_metric, parse_metric
 from srbench.plugins.registry import registered
-from srbench.weights.download import OFFLINE
 
 BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
 """Names that stand for several metrics."""
@@ -128,22 +125,15 @@ def open_metrics(
     return tuple(metrics.values())
 
 
-def fetch_weights(suite: Suite) -> Iterator[tuple[str, Literal["here", "fetched", "failed"], str]]:
-    """Load every column once, so that missing weights are downloaded; yield column, outcome and failure in one line."""
+def fetch_weights(suite: Suite) -> Iterator[tuple[str, str]]:
+    """Load every column once, so that missing weights are downloaded; yield column and failure, empty if it is ready."""
     for column in (member for name in suite.columns for member in BUNDLES.get(name, (name,))):
-        with patch.dict(os.environ, {OFFLINE: "1"}):
-            is_here = not _fault(column, suite.quantize)
-        fault = "" if is_here else _fault(column, suite.quantize)
-        yield column, "here" if is_here else "failed" if fault else "fetched", fault
-
-
-def _fault(column: str, quantize: str) -> str:
-    """Return why a metric cannot be loaded, or an empty string."""
-    try:
-        open_metric(column, quantize)
-    except SRBenchError as error:
-        return str(error)
-    return ""
+        fault = ""
+        try:
+            open_metric(column, suite.quantize)
+        except SRBenchError as error:
+            fault = str(error)
+        yield column, fault
 
 
 def leading_metrics() -> tuple[Metric, ...]:

@@ -142,15 +142,16 @@ def with_absolute_paths(text: str) -> str:
     except PluginError:
         return text
     code, colon, name = spec.name.rpartition(":")
-    located = f"{_absolute(code)}:{name}" if colon and not spec.is_folder else _absolute(spec.name)
+    located = f"{absolute(code)}:{name}" if colon and not spec.is_folder else absolute(spec.name)
     if spec.name in registered("models"):
         located = spec.name if spec.strength is None else f"{spec.name}@{spec.strength!r}"
-    weights = f":{_absolute(spec.weights)}" if spec.weights else ""
+    weights = f":{absolute(spec.weights)}" if spec.weights else ""
     label = f"{spec.typed_label}=" if spec.typed_label else ""
     return f"{label}{located}{weights}{spec.suffix}"
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
+    """Return an existing path as an absolute path, and any other text unchanged."""
     return str(Path(path).resolve()) if Path(path).exists() else path
 
 
