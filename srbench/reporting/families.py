@@ -74,7 +74,8 @@ def _owner(label: str, specs: dict[str, str]) -> str:
     spec, run = specs[label], label.partition(" @ ")[2]
     exact = spec.removesuffix("+consistent")
     full = exact.removesuffix("+bf16")
-    for plainer in (exact, full, spec.replace("+bf16", ""), _STRENGTH.sub("", spec), _STRENGTH.sub("", full)):
+    in_float32 = full + spec.removeprefix(exact)
+    for plainer in (exact, full, in_float32, _STRENGTH.sub("", spec), _STRENGTH.sub("", full)):
         owners = [other for other in specs if specs[other] == plainer != spec]
         owners.sort(key=lambda other: other.partition(" @ ")[2] != run)
         if owners:
