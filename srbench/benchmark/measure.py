@@ -20,7 +20,7 @@ from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
 from srbench.machine.processes import suitable_workers
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.loading import LoadedMetric, counted
-from srbench.metrics.suite import OF_SETS, Suite, open_metrics, read_suite
+from srbench.metrics.suite import Suite, is_of_sets, open_metrics, read_suite
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.measured import Measured
 from srbench.run_folder.records import Value, to_json
@@ -76,7 +76,8 @@ def measure_folders(
         hr: Folder of HR images.
         lr: Folder of LR images.
         names: Metrics; by default those of the suite, without metrics of the model and metrics that need HR, LR or a
-            scale that is not given. ``fid`` and ``kid`` compare each folder with ``hr`` as sets.
+            scale that is not given. ``fid`` and ``kid`` compare each folder, the first sample of each image, with
+            ``hr`` as sets.
         progress: Called after every image.
         suite: Name of a protocol, or a TOML file.
         workers: Number of worker processes; None: chosen for the machine.
@@ -92,15 +93,16 @@ def measure_folders(
     """
     protocol = read_suite(suite)
     high, low = (None if path is None else images_in(path) for path in (hr, lr))
-    of_sets = [name for name in OF_SETS if name in (names or ())]
-    distances = None
-    if of_sets:  # before anything is measured: the weights may be missing
+    of_sets = [name for name in names or () if is_of_sets(name)]
+    distances = references = None
+    if of_sets:  # before anything is measured: weights may be missing, and images smaller than patches
         from srbench.metrics.fid import SetDistances
 
         if high is None:
             raise BenchmarkError(f"{of_sets[0]} compares two folders of images; name the second with --hr")
         distances = SetDistances(of_sets, protocol.quantize)
-    of_images = None if names is None else tuple(name for name in names if name not in OF_SETS)
+        references = distances.features(map(read_uint8, high.values()))
+    of_images = None if names is None else tuple(name for name in names if name not in of_sets)
     measured: list[Measured] = []
     counts: set[int] = set()
     for label, folder in folders.items():
@@ -118,10 +120,9 @@ def measure_folders(
         # tables and JSON cannot hold names that are not UTF-8
         by_image = {printable(name): image.values for name, image in zip(images, values, strict=True)}
         whole = Measured(label, protocol.label, facts, by_image, failures)
-        if distances is not None and high is not None and not failures:
-            outputs = (image for name in high for image in quantize(results.read(name), protocol.quantize))
-            sets = distances.between(outputs, map(read_uint8, high.values()))
-            whole = replace(whole, set_metrics=distances.facts, sets=sets)
+        if distances is not None and references is not None and not failures:
+            outputs = distances.features(quantize(results.read(name)[0], protocol.quantize) for name in images)
+            whole = replace(whole, set_metrics=distances.facts, sets=distances.between(outputs, references))
         measured.append(whole)
     number = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
     return [replace(whole, metrics=tuple(counted(metric, number) for metric in whole.metrics)) for whole in measured]

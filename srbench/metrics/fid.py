@@ -1,83 +1,199 @@
 """FID and KID, distances between two sets of images in the features of Inception v3, by pyiqa.
 
+fid                          images resized as by clean-fid
+fid+mode=legacy              images resized as by pytorch-fid
+fid+mode=tensorflow          images resized as by torch-fidelity and torchmetrics
+kid+mode=legacy+patch=256    patches of 256x256 pixels instead of whole images
+
 Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", 2017; Binkowski et
-al., "Demystifying MMD GANs", 2018; images are resized as in Parmar et al., "On aliased resizing and surprising
-subtleties in GAN evaluation", 2022. They compare sets of images, so they do not implement ``Metric``.
+al., "Demystifying MMD GANs", 2018; on modes, Parmar et al., "On aliased resizing and surprising subtleties in GAN
+evaluation", 2022. They compare sets of images, so they do not implement ``Metric``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
 from srbench.images.io import write_png
 from srbench.interfaces import MetricFacts
 from srbench.metrics import MetricError
 from srbench.metrics.from_pyiqa import created, quiet, version_and_licence
-from srbench.metrics.loading import completed
+from srbench.metrics.loading import completed, parse_metric
+from srbench.plugins.code_digest import texts_digest
 from srbench.plugins.identity import held_digest
+from srbench.words import size_of, unknown
 
-DISTANCES = {"fid": "frechet", "kid": "mmd"}
-"""pyiqa's names of the distances between features."""
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+MODES = {"clean": "clean", "legacy": "legacy_pytorch", "tensorflow": "legacy_tensorflow"}
+"""pyiqa's names of the modes."""
+RESIZING = {
+    "clean": "clean: bicubic with antialiasing in float32, as clean-fid",
+    "legacy": "legacy: bilinear without antialiasing, as pytorch-fid",
+    "tensorflow": "tensorflow: bilinear of TensorFlow 1, as torch-fidelity and torchmetrics",
+}
+"""How images are resized to 299x299 in each mode."""
 
 
-def facts_of(name: str) -> MetricFacts:
-    """Return the facts of one of DISTANCES."""
+@dataclass(frozen=True)
+class Seen:
+    """What Inception sees: whole images or patches, resized in one of MODES."""
+
+    mode: str = "clean"
+    patch: int = 0
+    """Side of the patches in pixels; 0 for whole images."""
+
+
+Features = Mapping[Seen, "NDArray[np.float32]"]
+"""Features (n, 2048) of the n images or patches of a set."""
+
+
+def seen_by(text: str) -> Seen:
+    """Parse the parameters of ``fid+mode=legacy+patch=256``. Raises MetricError."""
+    name, given = parse_metric(text)
+    if unknown_parameters := given.keys() - {"mode", "patch"}:
+        raise MetricError(f"{text}: {name} takes no parameter {min(unknown_parameters)}; it takes mode and patch")
+    seen = Seen(**given)  # type: ignore[arg-type]  # checked below
+    if seen.mode not in MODES:
+        raise MetricError(f"{text}: {unknown('mode', str(seen.mode), MODES)}")
+    if "patch" in given and (not isinstance(seen.patch, int) or seen.patch < 2):
+        raise MetricError(f"{text}: patch is {seen.patch}; give the side of patches in pixels, such as 256")
+    return seen
+
+
+def facts_of(text: str, digest: str, quantize: str) -> MetricFacts:
+    """Return the facts of FID or KID by the network with a digest. Raises MetricError for invalid parameters."""
+    name, seen = parse_metric(text)[0], seen_by(text)
     version, licence = version_and_licence()
-    return MetricFacts(
+    mode = () if seen.mode == "clean" else (seen.mode,)
+    patch = (f"patch{seen.patch}",) if seen.patch else ()
+    pieces = f"{seen.patch}x{seen.patch} patches in two grids of" if seen.patch else "each of"
+    facts = MetricFacts(
         name=name,
-        title=name.upper(),
+        title=f"{name.upper()} ({', '.join((*mode, *patch))})" if mode or patch else name.upper(),
         direction=-1,
         digits=2 if name == "fid" else 5,
-        signature=f"RGB|clean|pyiqa{version}|v1",
+        signature="|".join(("RGB", seen.mode, *patch, f"pyiqa{version}", "v1")),
         sees="uint8",
         per="folder",
         protocol=(
-            f"{name.upper()} of pyiqa {version} (clean: bicubic to 299x299 in float32), 8-bit RGB by "
-            f"{{quantize}}, Inception v3, all outputs and all HR images as sets; licence of pyiqa: {licence}"
+            f"{name.upper()} of pyiqa {version}, {pieces} the 8-bit RGB images by {{quantize}}, resized to 299x299 "
+            f"({RESIZING[seen.mode]}), Inception v3 of 2015-12-05; the first output of every image against all HR "
+            f"images; licence of pyiqa: {licence}"
         ),
+    )
+    facts = completed(facts, text, texts_digest(digest, name, facts.signature, quantize), quantize)
+    return replace(facts, name="_".join((name, *mode, *patch)))
+
+
+def patches(image: Tensor, side: int) -> Tensor:
+    """Cut an image (3, H, W) into patches (n, 3, side, side).
+
+    Two grids without overlap, of all patches that fit: from the top left corner, and half a patch further down and
+    right. This is FID/256 of Mentzer et al., "High-fidelity generative image compression", 2020, in the implementation
+    of NeuralCompression. Raises MetricError for an image smaller than a patch.
+    """
+    import torch
+
+    if min(image.shape[-2:]) < side:
+        raise MetricError(
+            f"an image of {size_of(image.shape)} is smaller than patches of {side}; choose a smaller patch"
+        )
+    grids = [image[:, start:, start:] for start in (0, side // 2)]
+    return torch.cat(
+        [
+            grid.unfold(1, side, side).unfold(2, side, side).permute(1, 2, 0, 3, 4).flatten(0, 1)
+            for grid in grids
+            if min(grid.shape[-2:]) >= side
+        ]
     )
 
 
-class SetDistances:
-    """Some of DISTANCES, from one network. Raises MetricError, which names a missing file and where to put it."""
+class Inception:
+    """The network behind FID and KID. Raises MetricError, which names a missing file and where to put it."""
 
-    def __init__(self, names: Sequence[str], quantize: str) -> None:
-        self._metric = created("fid")
-        digest = held_digest(self._metric)
-        self.facts = tuple(completed(facts_of(name), name, digest, quantize) for name in names)
+    def __init__(self) -> None:
+        self._metric: Any = created("fid")
 
-    def between(self, outputs: Iterable[Tensor], references: Iterable[Tensor]) -> dict[str, float]:
-        """Measure every distance between two sets of uint8 images (3, H, W), by name.
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the network and its weights."""
+        return held_digest(self._metric)
 
-        FID is 0 or more. KID is an unbiased estimate, so it may be negative; of larger sets it takes 100 random
-        subsets of 1000 images, with a fixed seed. Raises MetricError for fewer than two images.
-        """
-        with TemporaryDirectory() as folder:
-            sets = [Path(folder) / name for name in ("outputs", "references")]
-            for path, images in zip(sets, (outputs, references), strict=True):
-                if _written(images, path) < 2:
-                    raise MetricError("FID and KID compare sets; both need at least two images")
-            with quiet(), _seeded():
+    def features(self, images: Iterable[Tensor], wanted: Iterable[Seen]) -> Features:
+        """Compute the features of uint8 images (3, H, W). Raises MetricError for an image smaller than a patch."""
+        wanted = dict.fromkeys(wanted)
+        with quiet():
+            from pyiqa.archs.fid_arch import get_folder_features
+
+        with TemporaryDirectory() as temporary:
+            folders = {seen.patch: Path(temporary) / str(seen.patch) for seen in wanted}
+            for number, image in enumerate(images):
+                for side, folder in folders.items():
+                    for place, piece in enumerate(patches(image, side) if side else [image]):
+                        write_png(folder / f"{number:06}_{place:06}.png", piece)
+            with quiet():
                 return {
-                    facts.name: float(
-                        self._metric(*map(str, sets), distance_type=DISTANCES[facts.name], num_workers=0, verbose=False)
+                    seen: get_folder_features(
+                        str(folders[seen.patch]),
+                        self._metric.net.model,
+                        num_workers=0,
+                        test_img_size=self._metric.net.test_img_size,
+                        device=next(self._metric.parameters()).device,
+                        mode=MODES[seen.mode],
+                        verbose=False,
                     )
-                    for facts in self.facts
+                    for seen in wanted
                 }
 
 
-def _written(images: Iterable[Tensor], folder: Path) -> int:
-    """Write images as PNG for pyiqa, and return their number."""
-    count = 0
-    for count, image in enumerate(images, start=1):
-        write_png(folder / f"{count:06}.png", image)
-    return count
+def distance(name: str, outputs: NDArray[np.float32], references: NDArray[np.float32]) -> float:
+    """Return FID or KID, by pyiqa, of features (n, d) and (m, d).
+
+    FID is 0 or more. KID is an unbiased estimate, so it may be negative; of larger sets it takes 100 random subsets of
+    1000 images, with a fixed seed. Raises MetricError for sets of fewer than two images.
+    """
+    with quiet():
+        from pyiqa.archs.fid_arch import frechet_distance, maximum_mean_discrepancy
+
+    if min(len(outputs), len(references)) < 2:
+        raise MetricError("FID and KID compare sets; both need at least two images")
+    with quiet(), _seeded():
+        if name == "kid":
+            return float(maximum_mean_discrepancy(outputs, references))
+        moments = [(each.mean(axis=0), np.cov(each, rowvar=False)) for each in (outputs, references)]
+        return float(frechet_distance(*moments[0], *moments[1]))
+
+
+class SetDistances:
+    """FID and KID in some modes, from one network. Raises MetricError for invalid parameters or missing weights."""
+
+    def __init__(self, texts: Iterable[str], quantize: str) -> None:
+        wanted = {facts_of(text, "", quantize).name: text for text in texts}  # parameters are checked before weights
+        self._network = Inception()
+        digest = self._network.digest
+        self.facts = tuple(facts_of(text, digest, quantize) for text in wanted.values())
+
+    def features(self, images: Iterable[Tensor]) -> Features:
+        """Compute the features of a set of uint8 images (3, H, W). Raises MetricError, as ``patches`` does."""
+        return self._network.features(images, [seen_by(facts.spec) for facts in self.facts])
+
+    def between(self, outputs: Features, references: Features) -> dict[str, float]:
+        """Measure every distance between two sets, by the name of its facts. Raises MetricError, as ``distance``."""
+        return {
+            facts.name: distance(parse_metric(facts.spec)[0], outputs[seen], references[seen])
+            for facts in self.facts
+            for seen in (seen_by(facts.spec),)
+        }
 
 
 @contextmanager

@@ -22,7 +22,10 @@ from srbench.plugins.registry import registered
 
 BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
 """Names that stand for several metrics."""
-OF_SETS = ("fid", "kid")
+OF_SETS = {
+    "fid": "Frechet inception distance between two folders of images; fid+mode=legacy, fid+patch=256",
+    "kid": "Kernel inception distance between two folders of images; kid+mode=legacy, kid+patch=256",
+}
 """Metrics that compare two folders of images, only in ``srbench measure``: see ``srbench.metrics.fid``."""
 _FOLDER = files("srbench.metrics") / "suites"
 
@@ -75,6 +78,11 @@ def read_suite(text: str) -> Suite:
     return suite
 
 
+def is_of_sets(text: str) -> bool:
+    """Return whether a metric, such as ``fid+mode=legacy``, compares two folders of images."""
+    return parse_metric(text)[0] in OF_SETS
+
+
 def meanings(columns: Sequence[str]) -> dict[str, str]:
     """Map names without parameters to columns of a suite: an exact match, else the first column of that name."""
     return {parse_metric(column)[0]: column for column in reversed(columns)} | {column: column for column in columns}
@@ -107,7 +115,7 @@ def open_metrics(
     metrics: dict[str, LoadedMetric] = {}
     chosen = columns if names is None else [known.get(name, name) for name in names]
     for text in (member for name in chosen for member in BUNDLES.get(name, (name,))):
-        if text in OF_SETS:
+        if is_of_sets(text):
             raise MetricError(f"{text} compares two folders of images: srbench measure DIR --hr DIR --metrics {text}")
         try:
             metric = open_metric(text, quantize, samples)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
+import pyiqa
 import pytest
 import torch
 from PIL import Image
@@ -12,7 +14,7 @@ from scipy.linalg import sqrtm
 
 from srbench.images.io import read_uint8, write_png
 from srbench.metrics import MetricError
-from srbench.metrics.fid import SetDistances
+from srbench.metrics.fid import MODES, SetDistances, patches
 from srbench.metrics.suite import open_metrics
 
 
@@ -27,7 +29,8 @@ class Inception(torch.nn.Module):
         self.colours = torch.nn.Parameter(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, -1, 1]]))
 
     def forward(self, images, resize, normalize):
-        assert (resize, normalize) == (False, False)
+        assert not resize
+        images = 2 * images - 1 if normalize else images
         return [torch.nn.functional.conv2d(images, self.colours[..., None, None]).square().mean((2, 3), keepdim=True)]
 
 
@@ -94,17 +97,89 @@ def test_the_table_and_the_lines(network, folders, srbench):
 def test_a_set_and_itself(network, folders):
     images = [read_uint8(path) for path in sorted((folders / "hr").glob("*"))]
     state = np.random.get_state()[1].copy()
-    found = SetDistances(["fid", "kid"], "round").between(images, images)
+    distances = SetDistances(["fid", "kid"], "round")
+    features = distances.features(images)
+    found = distances.between(features, features)
     assert found["fid"] == pytest.approx(0, abs=1e-6)
     assert found["kid"] < 0, "the estimate is unbiased"
     assert (np.random.get_state()[1] == state).all()
     with pytest.raises(MetricError, match="both need at least two images"):
-        SetDistances(["fid"], "round").between(images[:1], images)
+        distances.between(distances.features(images[:1]), features)
+
+
+@pytest.mark.parametrize(("mode", "theirs"), MODES.items())
+def test_modes_are_pyiqas(network, folders, srbench, mode, theirs):
+    """The values of pyiqa's own code, with the same network."""
+    names = f"fid+mode={mode},kid+mode={mode}"
+    options = ("--hr", folders / "hr", "--metrics", names, "--format", "json")
+    found = json.loads(srbench("measure", folders / "sr", *options).stdout)
+    metric = pyiqa.create_metric("fid", device="cpu")
+    suffix = "" if mode == "clean" else f"_{mode}"
+    for name, kind in {"fid": "frechet", "kid": "mmd"}.items():
+        paths = (str(folders / "sr"), str(folders / "hr"))
+        value = metric(*paths, mode=theirs, distance_type=kind, num_workers=0, verbose=False)
+        assert found["sets"][name + suffix] == pytest.approx(float(value), rel=1e-6)
+        start = f"{name.upper()}|RGB|floor|{mode}|pyiqa"
+        assert found["signatures"][name + suffix].startswith(start)
+    assert len({*found["sets"].values()}) == 2
+
+
+def test_modes_differ(network, folders):
+    distances = SetDistances([f"fid+mode={mode}" for mode in MODES], "round")
+    sets = [distances.features(map(read_uint8, sorted((folders / name).glob("*")))) for name in ("sr", "hr")]
+    assert len({round(value, 9) for value in distances.between(*sets).values()}) == len(MODES)
+    assert [facts.title for facts in distances.facts] == ["FID", "FID (legacy)", "FID (tensorflow)"]
+    assert len({facts.digest for facts in distances.facts}) == len(MODES)
+
+
+def test_patches_are_two_grids():
+    """Those of a reference implementation: unfold from the corner, and from half a patch inside."""
+    image = torch.arange(3 * 41 * 30).reshape(3, 41, 30) % 256
+    unfold = torch.nn.functional.unfold
+    grids = [unfold(image[None, :, start:, start:].float(), 16, stride=16)[0].T for start in (0, 8)]
+    assert [len(grid) for grid in grids] == [2, 2]
+    assert torch.equal(patches(image, 16), torch.cat(grids).reshape(-1, 3, 16, 16).long())
+    assert len(patches(image, 24)) == 1, "the second grid has no room"
+    assert len(patches(image, 30)) == 1
+    with pytest.raises(MetricError, match="an image of 30x41 is smaller than patches of 31; choose a smaller patch"):
+        patches(image, 31)
+
+
+def test_patches_are_images_of_their_own(network, folders, tmp_path, srbench):
+    for name in ("sr", "hr"):
+        for path in (folders / name).glob("*"):
+            for place, piece in enumerate(patches(read_uint8(path), 20)):
+                write_png(tmp_path / "cut" / name / f"{path.stem}_{place}.png", piece)
+    cut = tmp_path / "cut"
+    whole = json.loads(
+        srbench("measure", cut / "sr", "--hr", cut / "hr", "--metrics", "fid+mode=legacy", "--format", "json").stdout
+    )
+    options = ("--metrics", "fid+patch=20+mode=legacy", "--format", "json")
+    found = json.loads(srbench("measure", folders / "sr", "--hr", folders / "hr", *options).stdout)
+    assert found["sets"] == {"fid_legacy_patch20": pytest.approx(whole["sets"]["fid_legacy"], rel=1e-6)}
+    assert found["signatures"]["fid_legacy_patch20"].startswith("FID|RGB|floor|legacy|patch20|pyiqa")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            "fid+mode=legacyy",
+            r"fid\+mode=legacyy: unknown mode 'legacyy'; did you mean legacy\? available: clean, legacy",
+        ),
+        ("kid+patch=big", "patch is big; give the side of patches in pixels, such as 256"),
+        ("fid+size=3", "fid takes no parameter size; it takes mode and patch"),
+    ],
+)
+def test_parameters_that_it_does_not_take(text, fault):
+    with pytest.raises(MetricError, match=fault):
+        SetDistances([text], "round")
 
 
 def test_it_is_no_column_of_a_run():
-    with pytest.raises(MetricError, match="fid compares two folders of images: srbench measure DIR --hr DIR"):
-        open_metrics(("psnr", "fid"), (), "floor")
+    for name in ("fid", "fid+mode=legacy"):
+        with pytest.raises(MetricError, match=re.escape(f"{name} compares two folders of images: srbench measure DIR")):
+            open_metrics(("psnr", name), (), "floor")
 
 
 def test_weights_that_are_not_here_are_named(monkeypatch, tmp_path):
