@@ -67,7 +67,7 @@ LEFT_OUT = {
     r"srbench (train|run) .*data/celeba": "needs CelebA, and days",
     r"srbench data prepare": "needs archives of gigabytes; tests/srbench/data/test_prepare.py prepares small ones",
     r"srbench weights add srflow": "needs SRFlow's checkpoint; tests/srbench/models/test_official.py adds small ones",
-    r"srbench weights fetch --suite": "downloads gigabytes; tests/srbench/cli/test_weights_cli.py has stand-ins",
+    r"srbench weights fetch --(suite|metrics)": "downloads gigabytes; tests/srbench/cli/test_weights_cli.py has stand-ins",
     r"srbench (convert|run --models srflow:)": "tests/srflow/checkpoints/test_convert.py has small ones",
 }
 """Commands that are not run, by a pattern, and why."""

@@ -14,7 +14,7 @@ from srbench.terminal.progress import shown_progress
 @click.command()
 @click.argument("values", metavar="VALUE,...")
 @options.metrics(
-    required=True, help="One metric per VALUE, or one for all of them: psnr, ssim, lpips, niqe or pyiqa:NAME."
+    required=True, help="One metric per VALUE, or one for all of them: psnr, ssim, lpips, niqe, fid, kid or pyiqa:NAME."
 )
 @options.folder("--sr", required=True, help="Folder of the outputs behind the published numbers.")
 @options.folder("--hr", required=True, help="Folder of HR images, paired by file name.")
@@ -38,9 +38,9 @@ def explain(
 ) -> None:
     """Find the protocol behind a published number.
 
-    Computes the metric (psnr, ssim, lpips, niqe, or all variants of pyiqa:NAME) under every protocol in use and lists
-    those whose result rounds to VALUE, the most common first, with the --metrics that reproduce it. Several values, one
-    per metric, are explained together, as one row of a table. docs/explain.md shows how to read the output.
+    Computes the metric (psnr, ssim, lpips, niqe, fid, kid, or all variants of pyiqa:NAME) under every protocol in use
+    and lists those whose result rounds to VALUE, the most common first, with the --metrics that reproduce it. Several
+    values, one per metric, are explained together, as one row of a table. docs/explain.md shows how to read the output.
     """
     from srbench.benchmark.explain.search import explain as search
 

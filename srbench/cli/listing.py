@@ -160,12 +160,14 @@ def _models() -> Iterator[tuple[str, ...]]:
 
 def _metrics() -> Iterator[tuple[str, str]]:
     from srbench.metrics.loading import FAMILIES
+    from srbench.metrics.suite import OF_SETS
     from srbench.plugins.registry import registered
 
     for name in registered("metrics"):
         yield name, about("metrics", name)
     for name in registered(FAMILIES):
         yield f"{name}:NAME", about(FAMILIES, name)
+    yield from OF_SETS.items()
 
 
 def about(kind: str, name: str) -> str:

@@ -59,13 +59,13 @@ def _names() -> dict[str, Collection[str]]:
     from srbench.cli.descriptions import presets
     from srbench.data.benchmark_sets.table import benchmark_sets
     from srbench.files.config import preset_names
-    from srbench.metrics.suite import suite_names
+    from srbench.metrics.suite import OF_SETS, suite_names
     from srbench.plugins.registry import registered
     from srbench.weights.table import released_weights
 
     return {
         "model": registered("models"),
-        "metric": registered("metrics"),
+        "metric": [*registered("metrics"), *OF_SETS],
         "dataset": registered("datasets"),
         "benchmark set": benchmark_sets(),
         "suite": suite_names(),
@@ -121,12 +121,35 @@ def _direction(metric: MetricFacts) -> str:
 
 def _metric(name: str) -> Iterator[Fact]:
     from srbench.metrics.loading import open_metric
+    from srbench.metrics.suite import OF_SETS
     from srbench.plugins.registry import registered
 
-    facts = open_metric(name).facts
+    if name in OF_SETS:
+        yield from _metric_of_sets(name, OF_SETS[name])
+        return
+    yield "about", about("metrics", name)
+    yield from _facts_of_metric(open_metric(name).facts)
+    yield "code", registered("metrics")[name].value
+    yield (
+        "use",
+        f"srbench run --metrics {name}; srbench measure DIR --metrics {name}; srbench score RUN --metrics {name}",
+    )
+
+
+def _metric_of_sets(name: str, about: str) -> Iterator[Fact]:
+    from srbench.metrics.fid import facts_of
+    from srbench.metrics.pyiqa_variants import weights_origin
+
+    yield "about", about
+    yield from _facts_of_metric(facts_of(name, "", "floor"))
+    yield "weights", weights_origin("fid")
+    yield "fetch", f"srbench weights fetch --metrics {name}"
+    yield "use", f"srbench measure DIR --hr DIR --metrics {name}"
+
+
+def _facts_of_metric(facts: MetricFacts) -> Iterator[Fact]:
     seen = {"uint8": "8-bit outputs", "float": "8-bit outputs", "returned": "outputs as returned", "model": "the model"}
     per = {"sample": "one per sample", "image": "one per image, of all its samples", "folder": "one of two folders"}
-    yield "about", about("metrics", name)
     yield "title", facts.title
     yield "direction", _direction(facts)
     yield "unit", facts.unit or "none"
@@ -136,11 +159,6 @@ def _metric(name: str) -> Iterator[Fact]:
     yield "values", per[facts.per]
     yield "protocol", facts.protocol
     yield "signature", facts.signature
-    yield "code", registered("metrics")[name].value
-    yield (
-        "use",
-        f"srbench run --metrics {name}; srbench measure DIR --metrics {name}; srbench score RUN --metrics {name}",
-    )
 
 
 def _dataset(name: str) -> Iterator[Fact]:

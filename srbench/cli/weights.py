@@ -45,16 +45,20 @@ def weights() -> None:
 @weights.command("fetch")
 @click.argument("name", required=False)
 @click.option("--suite", metavar="NAME|TOML", help="Fetch the weights of a suite's metrics instead.")
+@options.metrics(help="Fetch the weights of these metrics instead, such as fid,pyiqa:musiq.")
 @_SHA256
 @click.pass_context
-def fetch_weights(context: click.Context, name: str | None, suite: str | None, sha256: str | None) -> None:
-    """Download released weights, or those of a suite.
+def fetch_weights(
+    context: click.Context, name: str | None, suite: str | None, metrics: tuple[str, ...] | None, sha256: str | None
+) -> None:
+    """Download released weights, or those of metrics.
 
-    Released weights, for MODEL:NAME, are converted and kept in the user's cache. With --suite, every metric is loaded
-    once, so that pyiqa downloads missing weights into its own cache; a line for each says ready or failed.
+    Released weights, for MODEL:NAME, are converted and kept in the user's cache. With --suite or --metrics, every
+    metric is loaded once, so that pyiqa downloads missing weights into its own cache; a line for each says ready or
+    failed.
     """
-    if (name is None) == (suite is None) or (suite and sha256):
-        raise click.UsageError("Name either released weights, with or without --sha256, or a --suite.")
+    if [name, suite, metrics].count(None) != 2 or (name is None and sha256):
+        raise click.UsageError("Name either released weights, with or without --sha256, or a --suite, or --metrics.")
     if name is not None:
         from srbench.models.official import fetch
 
@@ -63,7 +67,7 @@ def fetch_weights(context: click.Context, name: str | None, suite: str | None, s
     from srbench.metrics import suite as suites
 
     failures = 0
-    for column, fault in suites.fetch_weights(suites.read_suite(str(suite))):
+    for column, fault in suites.fetch_weights(metrics or suites.read_suite(str(suite)).columns):
         reason = fault.removeprefix(f"{column} cannot be loaded: ")
         show(f"{column}  failed: {reason}" if fault else f"{column}  ready")
         failures += bool(fault)

@@ -82,6 +82,7 @@ def facts_of(text: str, digest: str, quantize: str) -> MetricFacts:
         title=f"{name.upper()} ({', '.join((*mode, *patch))})" if mode or patch else name.upper(),
         direction=-1,
         digits=2 if name == "fid" else 5,
+        group="Perception",
         signature="|".join(("RGB", seen.mode, *patch, f"pyiqa{version}", "v1")),
         sees="uint8",
         per="folder",

@@ -44,10 +44,11 @@ def weights_origin(name: str) -> str:
         except ImportError as error:
             return f"unknown: {error}"
     stated = getattr(sys.modules[network.__module__], "default_model_urls", {})
+    inception = {"inceptionv3": getattr(sys.modules.get("pyiqa.archs.inception"), "FID_WEIGHTS_URL", "")}
     clip = getattr(sys.modules.get("pyiqa.archs.clip_model"), "_MODELS", {})
     defaults = {parameter.name: parameter.default for parameter in inspect.signature(network).parameters.values()}
     chosen = {name, *(value for value in (defaults | options).values() if isinstance(value, str))}
-    addresses = [address for key, address in {**stated, **clip}.items() if key in chosen]
+    addresses = [address for key, address in {**stated, **clip, **inception}.items() if key in chosen]
     if not addresses and "url" in stated:
         addresses = [stated["url"]]
     words = [f"{key}={value}" for key, value in options.items() if isinstance(value, str)]

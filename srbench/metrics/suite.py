@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -133,12 +133,17 @@ def open_metrics(
     return tuple(metrics.values())
 
 
-def fetch_weights(suite: Suite) -> Iterator[tuple[str, str]]:
-    """Load every column once, so that missing weights are downloaded; yield column and failure, empty if it is ready."""
-    for column in (member for name in suite.columns for member in BUNDLES.get(name, (name,))):
+def fetch_weights(columns: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Load every metric once, so that missing weights are downloaded; yield metric and failure, empty if it is ready."""
+    for column in (member for name in columns for member in BUNDLES.get(name, (name,))):
         fault = ""
         try:
-            open_metric(column, suite.quantize)
+            if is_of_sets(column):
+                from srbench.metrics.fid import SetDistances
+
+                SetDistances([column], "floor")
+            else:
+                open_metric(column)
         except SRBenchError as error:
             fault = str(error)
         yield column, fault

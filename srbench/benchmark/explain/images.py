@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from srbench.benchmark import BenchmarkError
 from srbench.images.io import read_image
 from srbench.interfaces import SRBenchError
 from srbench.machine.workers import WorkerDied, map_items
-from srbench.metrics.protocols.families import family
+from srbench.metrics.protocols.families import ProtocolValues, family
 from srbench.metrics.protocols.table import MetricProtocol
 from srbench.models.precomputed import ResultFolder
 from srbench.words import size_of
@@ -30,7 +30,7 @@ class ImageValues:
     """Values of an image by protocol, one value per sample."""
 
     image: str
-    values: dict[MetricProtocol, list[float]]
+    values: dict[MetricProtocol, list[Any]]
     fault: str = ""
     sizes: tuple[str, ...] = ()
     """Sizes of output and HR; empty if they are equal."""
@@ -63,7 +63,7 @@ class Images:
 
     def measure(self, name: str) -> ImageValues:
         """Measure the outputs of an image; a failure is part of the result."""
-        values: dict[MetricProtocol, list[float]] = {}
+        values: dict[MetricProtocol, list[Any]] = {}
         try:
             outputs, hr = self._read(name)
             for output in outputs:
@@ -101,9 +101,7 @@ def in_levels(image: Tensor) -> Tensor:
     return whole.byte() if (levels - whole).abs().max() < 1e-4 else levels
 
 
-def _values(
-    output: Tensor, hr: Tensor, metrics: Sequence[str], scales: Sequence[int]
-) -> Iterator[tuple[MetricProtocol, float]]:
+def _values(output: Tensor, hr: Tensor, metrics: Sequence[str], scales: Sequence[int]) -> ProtocolValues:
     """Yield protocols and values of an output; images of more than 8 bits are quantised in every way."""
     if not output.is_floating_point() and not hr.is_floating_point():
         for metric in metrics:

@@ -19,9 +19,11 @@ from srbench.images.io import header_size
 from srbench.images.pairing import ending_of, partners, require_partners, scale_of_sizes, unpaired
 from srbench.interfaces import SRBenchError
 from srbench.machine.processes import suitable_workers
+from srbench.metrics.fid import facts_of
 from srbench.metrics.loading import open_metric
 from srbench.metrics.protocols.families import family, suites_of
 from srbench.metrics.protocols.table import MetricProtocol
+from srbench.metrics.suite import is_of_sets
 from srbench.models.precomputed import ResultFolder
 from srbench.terminal.progress import Progress, Step, silent
 
@@ -50,7 +52,7 @@ def explain(
     Args:
         values: One or several numbers, preferably as printed text ("28.10" keeps its zero): one per metric, or all of a
             single metric.
-        metrics: One or several of psnr, ssim, lpips, niqe and ``pyiqa:NAME``.
+        metrics: One or several of psnr, ssim, lpips, niqe, fid, kid and ``pyiqa:NAME``.
         sr: Folder of outputs, or images by name: (3, H, W) uint8, or floating point in [0, 1].
         hr: Folder of HR images, paired by name, or images by name.
         lr: Folder of LR images, from which the scale is computed.
@@ -195,7 +197,7 @@ def _candidates(metric: str, images: Sequence[ImageValues], scale: int | None) -
 
     Placements that change no image are left out.
     """
-    columns: dict[MetricProtocol, list[Sequence[float]]] = defaultdict(list)
+    columns: dict[MetricProtocol, list[Sequence[Any]]] = defaultdict(list)
     for image in images:
         for protocol, values in image.values.items():
             if protocol.metric in (family(metric).variants or (metric,)):
@@ -225,6 +227,8 @@ def _signature(text: str | None, quantize: str) -> str | None:
     if text is None:
         return None
     try:
+        if is_of_sets(text):
+            return facts_of(text, "", quantize).signature
         return open_metric(text, quantize).facts.signature
     except SRBenchError:
         return None

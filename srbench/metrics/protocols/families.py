@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -14,12 +15,16 @@ from srbench.interfaces import SRBenchError
 from srbench.metrics import MetricError
 from srbench.metrics.loading import open_metric, parse_metric
 from srbench.metrics.protocols.table import MetricProtocol
-from srbench.metrics.suite import Suite, read_suite, suite_names
+from srbench.metrics.suite import OF_SETS, Suite, read_suite, suite_names
 from srbench.words import unknown
+
+if TYPE_CHECKING:
+    from srbench.metrics.fid import Inception
 
 PYIQA = "pyiqa:"
 """Prefix of metrics of pyiqa."""
-ProtocolValues = Iterator[tuple[MetricProtocol, float]]
+ProtocolValues = Iterator[tuple[MetricProtocol, Any]]
+"""Protocols with numbers, or with the features from which FID and KID are computed."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,8 @@ class ProtocolFamily:
     """The protocols in words."""
     values: Callable[[Tensor, Tensor, Sequence[int]], ProtocolValues]
     """Maps output and HR (3, H, W), uint8 or float64 in 0..255, and scales to protocols and values."""
-    gathered: Callable[[MetricProtocol, Sequence[Sequence[float]]], ProtocolValues]
-    """Maps a protocol and its values, by image and sample, to protocols with their mean over images."""
+    gathered: Callable[[MetricProtocol, Sequence[Sequence[Any]]], Iterator[tuple[MetricProtocol, float]]]
+    """Maps a protocol and its values, by image and sample, to protocols with their mean over images, or distance."""
     not_tried: tuple[str, ...] = ()
     """One line for each protocol that cannot be tried, because its weights are missing."""
     variants: tuple[str, ...] = ()
@@ -114,7 +119,28 @@ def _of_pyiqa(name: str) -> ProtocolFamily:
     )
 
 
-FAMILIES = {"psnr": _psnr, "ssim": _ssim, "lpips": _lpips, "niqe": _niqe}
+@cache
+def _inception() -> Inception:
+    from srbench.metrics.fid import Inception
+
+    return Inception()
+
+
+def _of_sets(name: str) -> ProtocolFamily:
+    from srbench.metrics.protocols.features import PATCH, of_sets, set_distance
+
+    network = _inception()
+    tried = f"resizing of clean-fid, pytorch-fid and torch-fidelity; whole images and {PATCH}x{PATCH} patches"
+    return ProtocolFamily(name.upper(), tried, lambda output, hr, _: of_sets(name, output, hr, network), set_distance)
+
+
+FAMILIES: Mapping[str, Callable[[], ProtocolFamily]] = {
+    "psnr": _psnr,
+    "ssim": _ssim,
+    "lpips": _lpips,
+    "niqe": _niqe,
+    **{name: partial(_of_sets, name) for name in OF_SETS},
+}
 """Metrics that can be explained, by name, besides those of pyiqa."""
 
 

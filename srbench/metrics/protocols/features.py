@@ -1,14 +1,17 @@
-"""LPIPS, NIQE and metrics of pyiqa under every protocol."""
+"""LPIPS, NIQE, metrics of pyiqa, FID and KID under every protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from srbench.interfaces import ImagePair, Metric, SRBenchError
 from srbench.metrics import MetricError
+from srbench.metrics.fid import MODES, RESIZING, Inception, Seen, distance
 from srbench.metrics.lpips_network import NETS
 from srbench.metrics.naturalness import NIQE
 from srbench.metrics.perceptual import LPIPS
@@ -94,3 +97,39 @@ def scores(output: Tensor, hr: Tensor, metrics: dict[str, Metric]) -> Iterator[t
             except Exception as error:  # a hundred metrics fail in many ways, most of them on small images
                 raise MetricError(f"{name} fails: {one_line(error)}") from error
             yield protocol, value
+
+
+PATCH = 256
+"""Side of the patches that are tried."""
+
+
+def of_sets(metric: str, output: Tensor, hr: Tensor, network: Inception) -> Iterator[tuple[MetricProtocol, Any]]:
+    """Yield protocols of FID or KID, and the features of output and HR (3, H, W) uint8 under each.
+
+    Images that are not quantised are left out, as are patches of images that are smaller.
+    """
+    if output.is_floating_point() or hr.is_floating_point():
+        return
+    has_patches = min(*output.shape[1:], *hr.shape[1:]) >= PATCH
+    wanted = [Seen(mode, patch) for patch in (0, PATCH)[: 1 + has_patches] for mode in MODES]
+    features = [network.features([image], wanted) for image in (output, hr)]
+    for place, seen in enumerate(wanted):
+        given = {"mode": seen.mode if seen.mode != "clean" else "", "patch": str(seen.patch or "")}
+        protocol = MetricProtocol(
+            metric,
+            RESIZING[seen.mode],
+            border=None,
+            placement=f"patches of {PATCH}x{PATCH} in two grids" if seen.patch else "",
+            parameters=tuple((name, text) for name, text in given.items() if text),
+            order=(place,),
+        )
+        yield protocol, [each[seen] for each in features]
+
+
+def set_distance(protocol: MetricProtocol, images: Sequence[Sequence[Any]]) -> Iterator[tuple[MetricProtocol, float]]:
+    """Yield FID or KID, given the features of the samples and of HR by image; the first sample of each image counts.
+
+    Raises MetricError for fewer than two images.
+    """
+    outputs, references = (np.concatenate([samples[0][side] for samples in images]) for side in (0, 1))
+    yield protocol, distance(protocol.metric, outputs, references)

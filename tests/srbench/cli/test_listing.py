@@ -88,6 +88,11 @@ SHOWN = {
     "model srflow": ["outputs     samples, at a temperature", "8x          5,396,192 parameters, licence Apache-2.0"],
     "metric psnr": ["direction   higher is better", "unit        dB", "signature   PSNR|RGB|floor|crop0|v1"],
     "metric lpips": ["direction   lower is better", "looks at    8-bit outputs, HR"],
+    "metric fid": [
+        "values      one of two folders",
+        "fetch       srbench weights fetch --metrics fid",
+        "inception-2015",
+    ],
     "dataset photos": ["images      22"],
     "benchmark set set5": ["contents    5 HR images", "here        no; srbench data fetch set5"],
     "suite classic-y": ["PSNR (Y)    higher is better, in dB; PSNR|Y|round|crop(scale)|v1", "outputs     8 bits, by r"],

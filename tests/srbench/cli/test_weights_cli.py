@@ -85,10 +85,31 @@ def test_weights_of_a_suite(command, tmp_path, monkeypatch):
     assert "pyiqa:musiq  failed: OSError: no network" in command("weights", "fetch", "--suite", suite).out
 
 
+def test_weights_of_metrics(command, tmp_path, monkeypatch):
+    """Without a network, the missing file and its place."""
+    monkeypatch.setenv("SRBENCH_OFFLINE", "1")
+    monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
+    found = command("weights", "fetch", "--metrics", "psnr,kid+mode=legacy")
+    assert found.code == 1
+    first, second = found.out.splitlines()
+    assert first == "psnr  ready"
+    assert re.fullmatch(
+        rf"kid\+mode=legacy  failed: pyiqa:fid .*needs https://\S+; put that file at {tmp_path}/pt_inception\S+", second
+    )
+
+
 def test_either_a_name_or_a_suite(command):
-    for words in ([], ["esrgan-x4", "--suite", "blind"], ["--suite", "blind", "--sha256", "00"]):
+    refused = (
+        ["esrgan-x4", "--suite", "blind"],
+        ["--suite", "blind", "--sha256", "00"],
+        ["--metrics", "fid", "esrgan-x4"],
+    )
+    for words in ([], *refused):
         found = command("weights", "fetch", *words)
-        assert (found.code, "Name either released weights, with or without --sha256, or a --suite" in found.err) == (
+        assert (
+            found.code,
+            "Name either released weights, with or without --sha256, or a --suite, or --metrics" in found.err,
+        ) == (
             2,
             1,
         )

@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 from scipy.linalg import sqrtm
 
+from srbench import explain as srbench_explain
 from srbench.images.io import read_uint8, write_png
 from srbench.metrics import MetricError
 from srbench.metrics.fid import MODES, SetDistances, patches
+from srbench.metrics.protocols import families
 from srbench.metrics.suite import open_metrics
 
 
@@ -37,6 +39,15 @@ class Inception(torch.nn.Module):
 @pytest.fixture
 def network(monkeypatch):
     monkeypatch.setattr("pyiqa.archs.fid_arch.InceptionV3", Inception)
+
+
+@pytest.fixture
+def explained(network, monkeypatch):
+    """Small patches, and no network left in caches."""
+    monkeypatch.setattr("srbench.metrics.protocols.features.PATCH", 20)
+    yield
+    families.family.cache_clear()
+    families._inception.cache_clear()
 
 
 @pytest.fixture
@@ -180,6 +191,42 @@ def test_it_is_no_column_of_a_run():
     for name in ("fid", "fid+mode=legacy"):
         with pytest.raises(MetricError, match=re.escape(f"{name} compares two folders of images: srbench measure DIR")):
             open_metrics(("psnr", name), (), "floor")
+
+
+def test_the_mode_behind_a_number(explained, folders, srbench):
+    """Every mode, of whole images and of patches, is named by its number."""
+    texts = [f"fid+mode={mode}{patch}" for mode in MODES for patch in ("", "+patch=20")]
+    distances = SetDistances(texts, "floor")
+    sets = [distances.features(map(read_uint8, sorted((folders / name).glob("*")))) for name in ("sr", "hr")]
+    values = [f"{value:.8f}" for value in distances.between(*sets).values()]
+    assert len(set(values)) == len(texts)
+    found = srbench_explain(values, "fid", sr=folders / "sr", hr=folders / "hr", scale=4)
+    for text, number, facts in zip(texts, found.numbers, distances.facts, strict=True):
+        (match,) = number.matches
+        assert match.protocol.text == text.replace("+mode=clean", "")
+        assert match.candidate.signature == facts.signature
+    value = f"{float(values[2]):.5f}"
+    done = srbench("explain", value, "--metrics", "fid", "--sr", folders / "sr", "--hr", folders / "hr")
+    assert f"{value} is FID on legacy: bilinear without antialiasing, as pytorch-fid (" in done.stdout
+    assert "  --metrics fid+mode=legacy  (signature FID|RGB|floor|legacy|pyiqa" in done.stdout
+    assert "srbench measure gives" in done.stdout
+
+
+def test_claims_on_it_name_the_mode(explained, folders, srbench):
+    arguments = ("measure", folders / "sr", "--hr", folders / "hr", "--metrics")
+    value = json.loads(srbench(*arguments, "kid+mode=legacy", "--format", "json").stdout)["sets"]["kid_legacy"]
+    claims = folders / "claims.toml"
+    claims.write_text(f'[[claim]]\nmetric = "kid"\nvalue = "{value:.8f}"\n')
+    done = json.loads(srbench(*arguments, "kid", "--claims", claims, "--format", "json").stdout)
+    assert done["claims"][0]["verdict"] == "reproduced under another protocol"
+    assert done["claims"][0]["protocols"][0]["metrics"] == "kid+mode=legacy"
+
+
+def test_explained_without_weights(monkeypatch, tmp_path, folders):
+    monkeypatch.setenv("SRBENCH_OFFLINE", "1")
+    monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(MetricError, match=r"needs https://\S+/pt_inception\S+\.pth; put that file at"):
+        srbench_explain("12.3", "fid", sr=folders / "sr", hr=folders / "hr")
 
 
 def test_weights_that_are_not_here_are_named(monkeypatch, tmp_path):
