@@ -21,6 +21,7 @@ from torch import Tensor
 
 from srbench.data import DataError, require_opencv
 from srbench.data.datasets import Derived
+from srbench.data.degradations.bsrgan import Shuffle
 from srbench.data.degradations.real_esrgan import Finish, Grain, Kernel, Rescale, Sharpen
 from srbench.data.degradations.steps import Blur, Downscale, Jpeg, Noise, Range, Resize, rounded
 from srbench.files.config import ConfigError, load_preset, preset_names, register, structure
@@ -28,7 +29,7 @@ from srbench.images.io import quantize_round
 from srbench.interfaces import Dataset, ImagePair
 from srbench.words import unknown
 
-Step = Blur | Noise | Jpeg | Resize | Downscale | Sharpen | Kernel | Rescale | Grain | Finish
+Step = Blur | Noise | Jpeg | Resize | Downscale | Sharpen | Kernel | Rescale | Grain | Finish | Shuffle
 """Maps grey levels (3, h, w), uint8 or float64, the size of LR and a generator to (3, h', w')."""
 STEPS: dict[str, type[Step]] = {step.__name__.lower(): step for step in get_args(Step)}
 
@@ -93,8 +94,8 @@ def read_degradation(text: str) -> Degradation:
         raise DataError(f"{text}: {degradation.name} is a packaged degradation; rename yours")
     if not degradation.name or set(degradation.name) & set("@:|/\\\n"):
         raise DataError(f"{text}: a degradation needs a name without @, :, | and /")
-    if sum(isinstance(step, Downscale | Finish) for step in degradation.steps) != 1:
-        raise DataError(f"{text}: needs exactly one step of kind downscale or finish")
+    if sum(isinstance(step, Downscale | Finish | Shuffle) for step in degradation.steps) != 1:
+        raise DataError(f"{text}: needs exactly one step of kind downscale, finish or shuffle")
     return degradation
 
 

@@ -61,7 +61,7 @@ class Kernel:
 
     def __post_init__(self) -> None:
         _require_shares(self.shares, 6)
-        _require_probabilities(sinc=self.sinc, chance=self.chance)
+        require_probabilities(sinc=self.sinc, chance=self.chance)
         if (
             not self.sigma[0]
             or not self.generalized[0] <= 1 <= self.generalized[1]
@@ -71,13 +71,13 @@ class Kernel:
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
         """Blur, reflected at the borders."""
-        if not _happens(self.chance, generator):
+        if not happens(self.chance, generator):
             return image.double()
-        side = SIDES[_place([1 / len(SIDES)] * len(SIDES), generator)]
-        if _happens(self.sinc, generator):
+        side = SIDES[place_in([1 / len(SIDES)] * len(SIDES), generator)]
+        if happens(self.sinc, generator):
             cutoff = Range((math.pi / (3 if side < 13 else 5), math.pi)).draw(generator)
             return filtered(image, sinc_kernel(cutoff, side))
-        family, elliptic = divmod(_place(self.shares, generator), 2)
+        family, elliptic = divmod(place_in(self.shares, generator), 2)
         sigma = other_sigma = self.sigma.draw(generator)
         angle = 0.0
         if elliptic:
@@ -86,7 +86,7 @@ class Kernel:
         exponent = 1.0
         if family:
             low, high = self.generalized if family == 1 else self.plateau
-            exponent = Range((low, 1) if _happens(0.5, generator) else (1, high)).draw(generator)
+            exponent = Range((low, 1) if happens(0.5, generator) else (1, high)).draw(generator)
         return filtered(image, blur_kernel(side, sigma, other_sigma, angle, exponent, plateau=family == 2))
 
 
@@ -110,7 +110,7 @@ class Rescale:
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
         """Resize by a random method; sides are rounded down. Raises DataError if a side would be 0."""
         low, high = self.factor
-        ends = ((1, high), (low, 1), (1, 1))[_place(self.shares, generator)]
+        ends = ((1, high), (low, 1), (1, 1))[place_in(self.shares, generator)]
         factor = Range(ends).draw(generator)
         sides = lr if self.of_lr else image.shape[-2:]
         if min(sides) * factor < 1:
@@ -136,14 +136,14 @@ class Grain:
     grey: float
 
     def __post_init__(self) -> None:
-        _require_probabilities(gaussian=self.gaussian, grey=self.grey)
+        require_probabilities(gaussian=self.gaussian, grey=self.grey)
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
         """Add noise and clamp to 0..255."""
         image = image.double()
-        gaussian = _happens(self.gaussian, generator)
+        gaussian = happens(self.gaussian, generator)
         strength = (self.sigma if gaussian else self.poisson).draw(generator)
-        grey = _happens(self.grey, generator)
+        grey = happens(self.grey, generator)
         if gaussian:
             shape = (1 if grey else 3, *image.shape[-2:])
             noise = torch.randn(shape, generator=generator, dtype=torch.float64)
@@ -160,17 +160,17 @@ class Finish:
     quality: Range
 
     def __post_init__(self) -> None:
-        _require_probabilities(sinc=self.sinc)
+        require_probabilities(sinc=self.sinc)
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
         """Do both, in a random order."""
         jpeg = Jpeg(self.quality)
-        jpeg_last = _happens(0.5, generator)
+        jpeg_last = happens(0.5, generator)
         if not jpeg_last:
             image = jpeg(image, lr, generator)
         image = _resized(image, lr, generator)
-        if _happens(self.sinc, generator):
-            side = SIDES[_place([1 / len(SIDES)] * len(SIDES), generator)]
+        if happens(self.sinc, generator):
+            side = SIDES[place_in([1 / len(SIDES)] * len(SIDES), generator)]
             cutoff = Range((math.pi / 3, math.pi)).draw(generator)
             image = filtered(image, sinc_kernel(cutoff, side))
         return jpeg(image, lr, generator) if jpeg_last else image
@@ -187,7 +187,7 @@ def blur_kernel(
     along = math.cos(angle) * x + math.sin(angle) * y
     across = math.cos(angle) * y - math.sin(angle) * x
     power = ((along / sigma) ** 2 + (across / other_sigma) ** 2) ** exponent
-    return _with_sum_1(1 / (1 + power) if plateau else np.exp(-power / 2))
+    return with_sum_1(1 / (1 + power) if plateau else np.exp(-power / 2))
 
 
 def sinc_kernel(cutoff: float, side: int) -> NDArray[np.float64]:
@@ -197,7 +197,7 @@ def sinc_kernel(cutoff: float, side: int) -> NDArray[np.float64]:
     centre = distance == 0
     distance[centre] = 1
     radial = cutoff * j1(cutoff * distance) / (2 * math.pi * distance)
-    return _with_sum_1(np.where(centre, cutoff**2 / (4 * math.pi), radial))
+    return with_sum_1(np.where(centre, cutoff**2 / (4 * math.pi), radial))
 
 
 def filtered(image: Tensor, kernel: NDArray[np.float64]) -> Tensor:
@@ -220,19 +220,20 @@ def poisson_noise(image: Tensor, grey: bool, generator: torch.Generator) -> Tens
 
 
 def _resized(image: Tensor, to: Size | float, generator: torch.Generator) -> Tensor:
-    method = METHODS[_place([1 / 3] * 3, generator)]
+    method = METHODS[place_in([1 / 3] * 3, generator)]
     size, factor = (None, to) if isinstance(to, float) else (to, None)
     return F.interpolate(image.double()[None], size=size, scale_factor=factor, mode=method)[0]
 
 
 def _blurred(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    kernel = _with_sum_1(np.exp(-((np.arange(-25, 26) / 8) ** 2) / 2))
+    kernel = with_sum_1(np.exp(-((np.arange(-25, 26) / 8) ** 2) / 2))
     for axis in (1, 2):
         pixels = correlate1d(pixels, kernel, axis, mode="mirror")
     return pixels
 
 
-def _with_sum_1(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+def with_sum_1(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide a kernel by its sum."""
     total: np.float64 = kernel.sum()
     return np.divide(kernel, total)
 
@@ -243,16 +244,18 @@ def _grid(side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return y, x
 
 
-def _happens(probability: float, generator: torch.Generator) -> bool:
+def happens(probability: float, generator: torch.Generator) -> bool:
+    """Draw whether something happens that has this probability."""
     return Range((0, 1)).draw(generator) < probability
 
 
-def _place(shares: Sequence[float], generator: torch.Generator) -> int:
+def place_in(shares: Sequence[float], generator: torch.Generator) -> int:
     """Draw a place in a list of probabilities with sum 1."""
     return min(bisect(list(accumulate(shares)), Range((0, 1)).draw(generator)), len(shares) - 1)
 
 
-def _require_probabilities(**chances: float) -> None:
+def require_probabilities(**chances: float) -> None:
+    """Raise ValueError, with the name, for a number that is not a probability."""
     for name, chance in chances.items():
         if not 0 <= chance <= 1:
             raise ValueError(f"{name} is {chance}; it has to be a probability from 0 to 1")
