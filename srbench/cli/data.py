@@ -8,6 +8,7 @@ import click
 
 from srbench.cli import options
 from srbench.terminal.output import show
+from srbench.terminal.progress import Step, shown_progress
 
 
 @click.group()
@@ -74,7 +75,10 @@ def degrade(hr: Path, degrade: str, scale: int, out: Path) -> None:
     from srbench.files.atomic import write_new
     from srbench.images.io import encode_png, quantize_round
 
-    dataset = degraded(Folder(hr, scale), scale, read_degradation(degrade))
-    for name in dataset:
-        write_new(out / f"{name}.png", encode_png(quantize_round(dataset.read(name).lr)))
+    with shown_progress(f"reading {hr}") as progress:
+        dataset = degraded(Folder(hr, scale), scale, read_degradation(degrade))
+        for done, name in enumerate(dataset):
+            progress(Step(done, len(dataset), name))
+            write_new(out / f"{name}.png", encode_png(quantize_round(dataset.read(name).lr)))
+        progress(Step(len(dataset), len(dataset), ""))
     show(f"{len(dataset)} LR images in {out}, {lr_origin(dataset)}")

@@ -71,15 +71,14 @@ class Folder(_Names):
 class PairedFolders(_Names):
     """HR and LR images, paired by name, in two folders or in the ``layout`` of another toolkit.
 
-    At scale 4, all LR images may be called NAMEx4 or all NAME_x4. In a layout, HR may exceed the scale times LR by less
-    than the scale; it is cropped like in that toolkit. Raises ImageError for a folder without images, and for images
-    without a partner, which it names.
+    At scale 4, all LR images may be called NAMEx4 or all NAME_x4. HR is cropped at the bottom and right to a multiple of
+    the scale. Raises ImageError for a folder without images, and for images without a partner, which it names.
     """
 
     def __init__(self, hr: Path, lr: Path, scale: int, layout: Layout | None = None) -> None:
-        self.name, self.lr_origin, self.trimmed = hr.resolve().name, "a folder of its own, paired by name", False
+        self.name, self.lr_origin = hr.resolve().name, "a folder of its own, paired by name"
         if layout is not None:
-            self.name, self.trimmed = f"{hr.parent.resolve().name} ({layout.name})", True
+            self.name = f"{hr.parent.resolve().name} ({layout.name})"
             self.lr_origin = f"those in {layout.lr_folder}, paired by name"
         hr_files = _usable(images_in(hr) if layout is None else layout.hr)
         lr_files = _usable(images_in(lr) if layout is None or layout.lr is None else layout.lr)
@@ -87,14 +86,12 @@ class PairedFolders(_Names):
         self.lr, self.scale = partners(hr_files, hr, lr_files, lr, scale), scale
 
     def read(self, name: str) -> ImagePair:
-        """Read a pair. Raises ImageError for a damaged file, DataError if HR is not the scale times LR."""
-        hr, lr = (read_uint8(files[name]) for files in (self.hr, self.lr))
-        whole = hr
-        if self.trimmed:
-            hr = crop_to_multiple(hr, self.scale)
+        """Read a pair. Raises ImageError for a damaged file, DataError if the cropped HR is not the scale times LR."""
+        whole, lr = (read_uint8(files[name]) for files in (self.hr, self.lr))
+        hr = crop_to_multiple(whole, self.scale)
         if [side * self.scale for side in lr.shape[-2:]] != list(hr.shape[-2:]):
             raise DataError(
-                f"{name}: HR of {size_of(hr.shape)} is not {self.scale} times LR of {size_of(lr.shape)}; "
+                f"{name}: HR of {size_of(whole.shape)} is not {self.scale} times LR of {size_of(lr.shape)}; "
                 "give the scale they were made with, or crop HR to it"
             )
         return ImagePair(name, _unit(lr), _unit(hr), uncropped=_uncropped(whole, hr))

@@ -50,6 +50,19 @@ def test_pairs_are_taken_as_they_are(pairs):
     assert torch.equal(pair.lr, pair.hr[:, ::4, ::4])
 
 
+def test_hr_of_pairs_is_cropped_to_a_multiple(photos, pairs):
+    hr, lr = pairs
+    shutil.copy(photos / "b.png", hr)  # 33 x 42
+    write_png(lr / "b.png", torch.zeros(3, 8, 10, dtype=torch.uint8))
+    assert scale_of_folders(hr, lr) == 4
+    pair = PairedFolders(hr, lr, 4).read("b")
+    assert torch.equal(pair.hr, read_image(photos / "b.png")[:, :32, :40])
+    assert pair.uncropped == (33, 42)
+    write_png(lr / "b.png", torch.zeros(3, 9, 10, dtype=torch.uint8))
+    with pytest.raises(DataError, match="b: HR of 42x33 is not 4 times LR of 10x9"):
+        PairedFolders(hr, lr, 4).read("b")
+
+
 def test_pairs_are_cropped_alike(pairs):
     pair = cropped(PairedFolders(*pairs, 4), 4, 23).read("c")  # LR 10 x 8 -> 5 x 5 from 2, 1
     whole = read_image(pairs[0] / "c.png")

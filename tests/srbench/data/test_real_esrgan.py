@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -125,11 +126,14 @@ def test_faults(step, fault):
         step()
 
 
-def test_lr_images_as_files(command, photos, tmp_path):
+def test_lr_images_as_files(command, photos, tmp_path, monkeypatch):
+    steps = []
+    monkeypatch.setattr("srbench.cli.data.shown_progress", lambda begun: nullcontext(steps.append))
     degrade = ("data", "degrade", str(photos), "--scale", "4", "--out", "lr", "--degrade")
     done = command(*degrade, "stablesr")
     assert done.code == 0, done.err
     assert done.out.startswith("4 LR images in lr, made from HR by stablesr@1: sharpen | kernel sigma 0.2..1.5")
+    assert [(step.done, step.total, step.what) for step in steps][::2] == [(0, 4, "a"), (2, 4, "c"), (4, 4, "")]
     first = read_uint8(tmp_path / "lr" / "b.png")
     (tmp_path / "lr" / "b.png").unlink()
     assert command(*degrade, "stablesr").code == 0, "completes the folder"
