@@ -10,7 +10,7 @@ from pathlib import Path
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.explain.explanation import Explained
 from srbench.benchmark.explain.matching import Printed
-from srbench.files.config import load_toml, register
+from srbench.files.config import ConfigError, read_toml, register, structure
 from srbench.interfaces import SRBenchError
 from srbench.metrics.loading import located, parse_metric
 from srbench.metrics.suite import meanings, read_suite
@@ -111,26 +111,41 @@ def read_claims(path: Path, folders: Sequence[str], names: Sequence[str] | None,
         suite: Name of a protocol, or a TOML file.
 
     Raises:
-        ConfigError: The file cannot be read, or has unknown keys or values that are not numbers; all are listed.
-        BenchmarkError: Folders or metrics of claims will not be measured; all are listed.
+        ConfigError: The file cannot be read.
+        BenchmarkError: Unknown keys, values that are not numbers, or folders or metrics that will not be measured; all
+            are listed.
     """
-    file = load_toml(path, _File)
+    table = read_toml(path)
     columns = meanings(read_suite(suite).columns)
     requested = columns if names is None else {name: columns.get(name, name) for name in names}
-    claims, faults = [], []
-    for place, entry in enumerate(file.claim):
-        folder = entry.folder or (folders[0] if len(folders) == 1 else "")
-        if folder not in folders:
+    faults = []
+    try:
+        file = structure(table, _File, "")
+    except ConfigError as error:
+        faults.append(str(error).removeprefix(": "))
+    listed = table.get("claim")
+    for place, entry in enumerate(listed if isinstance(listed, list) else ()):
+        if not isinstance(entry, dict):
+            continue  # among the faults already, like values of other types below
+        folder, metric = entry.get("folder", ""), entry.get("metric")
+        if isinstance(folder, str) and folder not in folders and (folder or len(folders) > 1):
             fault = unknown("folder", folder, folders) if folder else f"missing; name one of {', '.join(folders)}"
             faults.append(f"claim[{place}].folder: {fault}")
-        if entry.metric not in requested:
-            fault = f"{entry.metric!r} is not measured; add it to --metrics, or name one of {', '.join(requested)}"
+        if isinstance(metric, str) and metric not in requested:
+            fault = f"{metric!r} is not measured; add it to --metrics, or name one of {', '.join(requested)}"
             faults.append(f"claim[{place}].metric: {fault}")
-        spec = located(requested.get(entry.metric, ""))
-        claims.append(Claim(folder, entry.metric, spec, entry.value, entry.source or file.source))
     if faults:
         raise BenchmarkError(f"{path}: {'; '.join(faults)}")
-    return tuple(claims)
+    return tuple(
+        Claim(
+            entry.folder or folders[0],
+            entry.metric,
+            located(requested[entry.metric]),
+            entry.value,
+            entry.source or file.source,
+        )
+        for entry in file.claim
+    )
 
 
 def judged(

@@ -35,7 +35,7 @@ def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = (
     Raises ConfigError listing every fault with its path (``training.steps: missing``): unknown keys, missing keys, and
     values of the wrong type (an integer is accepted for a float; nothing else is converted).
     """
-    table = _read_toml(path)
+    table = read_toml(path)
     for change in changes:
         _change(table, change)
     return structure(table, cls, f"{path} with {' '.join(changes)}" if changes else str(path))
@@ -47,7 +47,7 @@ def load_network(folder: Traversable, name: str, cls: type[T]) -> T:
     Raises ConfigError as ``load_preset`` does.
     """
     path = _preset_path(folder, name)
-    table = _read_toml(path)
+    table = read_toml(path)
     if not isinstance(table.get("network"), dict):
         raise ConfigError(f"{path}: has no table network; copy it from another preset")
     return structure(table["network"], cls, f"{path}: network")
@@ -182,7 +182,8 @@ _READERS: dict[Any, Callable[[object], Any]] = {}
 """Readers of the types passed to ``register``."""
 
 
-def _read_toml(path: Path | Traversable) -> dict[str, Any]:
+def read_toml(path: Path | Traversable) -> dict[str, Any]:
+    """Read a TOML file as tables. Raises ConfigError."""
     try:
         if isinstance(path, Path) and (kind := no_file(path)):
             raise ConfigError(f"{path}: {kind}, not a file; name a TOML file")
