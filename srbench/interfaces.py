@@ -173,6 +173,8 @@ class MetricFacts:
     needs: tuple[Literal["HR", "LR", "scale"], ...] = field(default=("HR",), compare=False)
     """Images that the metric uses, and the scale if it derives the scale from LR. Metrics that need HR are left out of
     runs without HR."""
+    gpu: bool = field(default=False, compare=False)
+    """True if the metric computes where its samples lie; samples and pair then come on the GPU of the command."""
     per: Literal["sample", "image", "folder"] = field(default="sample", compare=False)
     """``sample``: a value per sample; ``image``: a value per image, computed from all its samples and comparable only
     for equal numbers of samples; ``folder``: a value per pair of folders, in ``srbench measure`` only."""

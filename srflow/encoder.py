@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.rrdb import RRDBConfig, RRDBTrunk
+from srbench.machine.precision import products
 from srflow.compute.convolution import channels_last
-from srflow.compute.precision import products
 from srflow.features import Features
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srbench.machine.precision import products
 from srflow.affine import SCALE_FLOOR
-from srflow.compute.precision import products
 from srflow.config import SRFlowConfig
 from srflow.features import Features, FeatureSize
 from srflow.layers import AffineCoupling, AffineInjector, Chain, ChannelMixing, Condition, FlowLayer, Split, Squeeze
@@ -55,7 +55,12 @@ Inverse = Callable[[Level, Tensor, Any], Tensor]
 
 
 def condition(layer: FlowLayer, features: Features) -> Condition:
-    """Call ``layer.condition`` with TF32 allowed (``srflow.compute.precision``)."""
+    """Call ``layer.condition`` with TF32 allowed on a GPU, as for everything computed from the LR image alone.
+
+    Conditions may be rounded: the flow is invertible for any conditions, as long as both directions use the same ones.
+    The coupling networks may not: the inverse evaluates them on inputs that differ from the forward ones in the last
+    bits, and TF32 would amplify such a difference to a relative error of 1e-3.
+    """
     with products(features.own.device, tf32=True):
         return layer.condition(features)
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from srflow.compute.precision import products
+from srbench.machine.precision import products
 from srflow.features import Features
 from srflow.flow import ConditionalFlow, Level, condition
 from srflow.layers import FlowLayer

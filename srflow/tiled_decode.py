@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srbench.machine.precision import products
 from srflow.compute.convolution import channels_last
-from srflow.compute.precision import products
 from srflow.encoder import Encoder
 from srflow.features import Features
 from srflow.flow import ConditionalFlow, Level, condition

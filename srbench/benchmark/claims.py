@@ -157,6 +157,7 @@ def judged(
     scale: int | None = None,
     progress: Progress = silent,
     workers: int | None = 1,
+    device: str = "auto",
 ) -> tuple[list[Verdict], list[str]]:
     """Compare claims with measured values, then those that differ with values under other protocols.
 
@@ -171,6 +172,7 @@ def judged(
         scale: Upscaling factor.
         progress: Called after every image.
         workers: Number of worker processes; None: chosen for the machine.
+        device: Device of the metrics that can use it.
 
     Returns:
         Verdicts in the order of the claims, and remarks on images and protocols that were left out.
@@ -207,7 +209,15 @@ def judged(
             texts = [claims[place].value.text for place in places]
             try:
                 found = explain(
-                    texts, metric, sr=folders[label], hr=hr, lr=lr, scale=scale, progress=progress, workers=workers
+                    texts,
+                    metric,
+                    sr=folders[label],
+                    hr=hr,
+                    lr=lr,
+                    scale=scale,
+                    progress=progress,
+                    workers=workers,
+                    device=device,
                 )
             except SRBenchError as error:  # such as images of another size than HR
                 remarks[f"{label}, {metric}: no other protocol was tried ({error})"] = None

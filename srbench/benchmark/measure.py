@@ -17,7 +17,7 @@ from srbench.images.folders import images_in
 from srbench.images.io import header_size, quantize, read_uint8
 from srbench.images.pairing import ending_of, require_partners, scale_of_sizes, unpaired, without_partner
 from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
-from srbench.machine.processes import suitable_workers
+from srbench.machine.processes import may_have_gpu, suitable_workers
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.loading import LoadedMetric, counted
 from srbench.metrics.suite import Suite, is_of_sets, open_metrics, read_suite
@@ -66,6 +66,7 @@ def measure_folders(
     suite: str = SUITE,
     workers: int | None = 1,
     scale: int | None = None,
+    device: str = "auto",
 ) -> list[Measured]:
     """Measure folders that hold outputs for the same images, with or without HR and LR images of the same names.
 
@@ -83,6 +84,7 @@ def measure_folders(
         workers: Number of worker processes; None: chosen for the machine.
         scale: Upscaling factor, for protocols that crop borders of that width; by default computed from the sizes of
             LR and of HR, or of the outputs without HR.
+        device: Device of the metrics that can use it: cpu, cuda or mps; ``auto`` takes a GPU if there is one.
 
     Returns:
         Values of each folder. Metrics of all samples of an image have the same signature in all folders.
@@ -112,7 +114,7 @@ def measure_folders(
             raise BenchmarkError(
                 f"{label} and {measured[0].label} have different images, such as {differing[0]}; give --hr"
             )
-        work = _FolderWork(results, images, high, lr_images, scale_here, protocol, of_images)
+        work = _FolderWork(results, images, high, lr_images, scale_here, protocol, of_images, device)
         values = _values(work, workers, progress)
         counts |= {image.samples for image in values if image.samples}
         failures = tuple(fault for image in values for fault in image.faults)
@@ -189,7 +191,7 @@ class _Values:
 def _values(work: _FolderWork, workers: int | None, progress: Progress) -> list[_Values]:
     """Measure all images and return their values in order."""
     total = len(work.images)
-    workers = suitable_workers("cpu", total // IMAGES_EACH) if workers is None else min(workers, total)
+    workers = work.processes() if workers is None else min(workers, total)
     values: dict[str, _Values] = {}
     for image, result in map_items(_FolderWork.opened, work.images, workers=workers, arguments=[work]):
         match result:
@@ -217,10 +219,23 @@ class _FolderWork:
     scale: int | None
     suite: Suite
     names: tuple[str, ...] | None
+    device: str
+
+    def processes(self) -> int:
+        """Return the default number of worker processes: one per core, but 1 if a metric runs on a GPU."""
+        several = suitable_workers("cpu", len(self.images) // IMAGES_EACH)
+        if several > 1 and self.device != "cpu" and may_have_gpu():
+            from srbench.models.inference import choose_device
+
+            if choose_device(self.device) == "cuda" and any(metric.facts.gpu for metric in self.metrics()):
+                return 1
+        return several
 
     def opened(self) -> Callable[[str], _Values]:
         """Open the metrics and return the function that measures an image, given its name."""
-        return partial(self.measure, self.metrics())
+        from srbench.models.inference import choose_device
+
+        return partial(self.measure, self.metrics(), choose_device(self.device))
 
     def metrics(self) -> tuple[LoadedMetric, ...]:
         """Open the metrics. Raises SRBenchError for unknown metrics, and if one needs images or a scale not given."""
@@ -246,7 +261,7 @@ class _FolderWork:
             return tuple(metric for metric in usable if metric.facts.per != "image") or usable
         return usable
 
-    def measure(self, metrics: Sequence[LoadedMetric], name: str) -> _Values:
+    def measure(self, metrics: Sequence[LoadedMetric], device: str, name: str) -> _Values:
         """Measure an image; failures are part of the result."""
         from srbench.benchmark.scorer import measure
 
@@ -261,7 +276,7 @@ class _FolderWork:
         for metric in metrics:
             seen = outputs if metric.facts.sees == "returned" else images
             try:
-                values[metric.facts.name] = measure(metric.metric, seen, pair)
+                values[metric.facts.name] = measure(metric.metric, seen, pair, device)
             except SRBenchError as error:
                 faults.append(str(error))
         return _Values(values, faults, facts, len(outputs))

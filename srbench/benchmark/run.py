@@ -113,7 +113,7 @@ def score_run(
     Args:
         path: The run folder.
         names: Names of metrics.
-        device: Device of the models.
+        device: Device of the models, and of the metrics that can use it.
         progress: Called before every item.
         models: Opened models by label; all other models are loaded by name when needed.
         workers: As in ``run``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
 from srbench.interfaces import ImagePair, Metric, MetricFacts, Model, SRBenchError
+from srbench.machine.memory import computed_on
 from srbench.metrics.cost import Making
 from srbench.metrics.loading import LoadedMetric
 from srbench.plugins.registry import call
@@ -27,7 +28,7 @@ class Scorer:
 
     metrics: Sequence[LoadedMetric]
     device: str
-    """Device of the models. Metrics run on the CPU."""
+    """Device of the models, and of the metrics that can use it."""
 
     def score(
         self,
@@ -57,7 +58,8 @@ class Scorer:
                 if metric.facts.sees == "model":
                     value = measure_model(metric, model(), self.device, record)
                 else:
-                    value = measure(metric.metric, exact if metric.facts.sees == "returned" else images, pair)
+                    seen = exact if metric.facts.sees == "returned" else images
+                    value = measure(metric.metric, seen, pair, self.device)
             except SRBenchError as fault:
                 error = str(fault)
             yield metric.facts, value, error, time.perf_counter() - start
@@ -68,14 +70,22 @@ def as_seen(facts: MetricFacts, images: Tensor) -> Tensor:
     return images if images.is_floating_point() or facts.sees == "uint8" else images.float().div_(255)
 
 
-def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
+def measure(metric: Metric, images: Tensor, pair: ImagePair, device: str = "cpu") -> Value:
     """Measure outputs (n, 3, H, W), uint8 or float in [0, 1]; returns a value per sample, or one for all samples.
 
-    Raises the metric's own SRBenchError, PluginError with the image's name for any other exception, and BenchmarkError
-    for a NaN.
+    A metric that can use ``device`` runs there, or on the CPU if the device lacks the memory. Raises the metric's own
+    SRBenchError, PluginError with the image's name for any other exception, and BenchmarkError for a NaN.
     """
+
+    def value_on(place: str) -> Value:
+        there = pair
+        if place != "cpu":
+            there = replace(pair, lr=pair.lr.to(place), hr=pair.hr.to(place) if pair.has_hr else pair.hr)
+        value: Value = metric(as_seen(metric.facts, images).to(place), there).double().tolist()
+        return value
+
     what = f"{pair.name}: {metric.facts.name}"
-    value: Value = call(what, lambda: metric(as_seen(metric.facts, images), pair).double().tolist())
+    value: Value = call(what, computed_on, device if metric.facts.gpu else "cpu", value_on)
     if metric.facts.per == "sample" and not isinstance(value, list):
         raise BenchmarkError(f'{what} returned one value for {len(images)} samples; return (n,), or state per="image"')
     if isinstance(value, list) and len(value) != len(images):

@@ -22,8 +22,10 @@ from srbench.terminal.progress import shown_progress
 @options.scale(help="Upscaling factor, by which protocols crop the border. [default: from --lr; else tries 2, 3, 4, 8]")
 @click.option("--measured", metavar="VALUE,...", help="Your own numbers, to explain too. [default: none]")
 @click.option("--all", "in_full", is_flag=True, help="List all protocols that print a VALUE, not only the first 8.")
+@options.device(help="Device of lpips and pyiqa:NAME; auto takes a GPU if there is one.")
 @options.measuring_workers(
-    help="Worker processes, one thread each. [default: one per core, at most 8 and one per 2 images]"
+    help="Worker processes, one thread each. [default: one per core, at most 8 and one per 2 images; 1 if a metric "
+    "runs on a GPU]"
 )
 def explain(
     values: str,
@@ -34,6 +36,7 @@ def explain(
     scale: int | None,
     measured: str | None,
     in_full: bool,
+    device: str,
     workers: int | None,
 ) -> None:
     """Find the protocol behind a published number.
@@ -46,6 +49,15 @@ def explain(
 
     with shown_progress(f"reading {sr}") as progress:
         explanation = search(
-            values, metrics, sr=sr, hr=hr, lr=lr, scale=scale, measured=measured, progress=progress, workers=workers
+            values,
+            metrics,
+            sr=sr,
+            hr=hr,
+            lr=lr,
+            scale=scale,
+            measured=measured,
+            progress=progress,
+            workers=workers,
+            device=device,
         )
     show(explanation.text(None if in_full else 8))

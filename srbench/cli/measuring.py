@@ -138,7 +138,9 @@ def run(
 @click.command()
 @click.argument("folder", metavar="RUN", type=options.PATH)
 @options.metrics(required=True, help="Metrics to add: NAME (srbench list metrics), pyiqa:NAME or file.py:Name.")
-@options.device(help="Device for outputs that were not saved; auto takes a GPU if there is one.")
+@options.device(
+    help="Device of learned metrics, and of models for outputs that were not saved; auto takes a GPU if there is one."
+)
 @options.workers
 @options.engine
 def score(folder: Path, metrics: tuple[str, ...], device: str, workers: WorkerCount, engine: str | None) -> None:
@@ -181,7 +183,7 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: WorkerCo
     type=click.Choice(["text", "json"]),
     help="Format of the findings; json lists all of them.",
 )
-@options.device(help="Device for --resample; auto takes a GPU if there is one.")
+@options.device(help="Device of learned metrics and for --resample; auto takes a GPU if there is one.")
 def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool, form: str, device: str) -> None:
     """Check that files, values and report of a run are genuine.
 
@@ -290,8 +292,10 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
     help="Format of the result.",
     type=click.Choice(["table", "csv", "json", "md", "tex"]),
 )
+@options.device(help="Device of learned metrics; auto takes a GPU if there is one.")
 @options.measuring_workers(
-    help="Worker processes, one thread each. [default: one per core, at most 8 and one per 32 images]"
+    help="Worker processes, one thread each. [default: one per core, at most 8 and one per 32 images; 1 if a metric "
+    "runs on a GPU]"
 )
 @click.pass_context
 def measure(
@@ -304,6 +308,7 @@ def measure(
     metrics: tuple[str, ...] | None,
     claims: Path | None,
     form: str,
+    device: str,
     workers: int | None,
 ) -> None:
     """Measure folders of images, with or without HR images.
@@ -322,9 +327,9 @@ def measure(
         by_label = labelled(folders)
         published = () if claims is None else read_claims(claims, tuple(by_label), metrics, suite)
         measured = measure_folders(
-            by_label, hr, lr, names=metrics, progress=progress, suite=suite, workers=workers, scale=scale
+            by_label, hr, lr, names=metrics, progress=progress, suite=suite, workers=workers, scale=scale, device=device
         )
-        verdicts, remarks = judged(published, measured, by_label, hr, lr, scale, progress, workers)
+        verdicts, remarks = judged(published, measured, by_label, hr, lr, scale, progress, workers, device)
     if form == "json":
         facts = {folder.label: folder.facts() for folder in measured}
         for label in facts if claims is not None else ():

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+
+Result = TypeVar("Result")
 
 _MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
 """Messages of CUDA and MPS, of torch on a CPU (Linux, Windows), of cuDNN and cuBLAS. No exception class covers all."""
@@ -18,6 +22,17 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
+
+
+def computed_on(device: str, compute: Callable[[str], Result]) -> Result:
+    """Return ``compute(device)``, or ``compute("cpu")`` if the device is MPS, without float64, or lacks the memory."""
+    if device not in ("cpu", "mps"):
+        try:
+            return compute(device)
+        except Exception as error:
+            if not out_of_memory(error.__cause__ or error):
+                raise
+    return compute("cpu")
 
 
 def peak_memory_mb(device: str) -> float | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import sys
+from pathlib import Path
 
 MAX_WORKERS = 8
 """Largest default number of processes."""
@@ -25,6 +27,12 @@ def suitable_workers(device: str, tasks: int) -> int:
     """Default number of processes for this number of tasks: one per core, but 1 on a GPU or for few tasks."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(min(cores, MAX_WORKERS, tasks // IMAGES_EACH), 1) if device == "cpu" else 1
+
+
+def may_have_gpu() -> bool:
+    """Return False on Linux without a device file of a GPU: then torch need not be loaded, a second, to look for it."""
+    files = ("nvidia*", "nvhost*", "kfd", "dxg")  # NVIDIA, its Tegra, AMD, Windows Subsystem for Linux
+    return sys.platform != "linux" or any(any(Path("/dev").glob(name)) for name in files)
 
 
 def end_quickly() -> None:

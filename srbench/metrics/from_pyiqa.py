@@ -19,6 +19,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.metadata import metadata
 from traceback import walk_tb
 from types import MappingProxyType
@@ -29,6 +30,7 @@ import torch
 from torch import Tensor
 
 from srbench.interfaces import ImagePair, MetricFacts
+from srbench.machine.precision import products
 from srbench.metrics import MetricError
 from srbench.weights.download import OFFLINE
 from srbench.words import one_line, unknown
@@ -62,6 +64,7 @@ class PyIQA:
             digits=4,
             signature="|".join(["RGB", f"pyiqa{version}", *words, "v1"]),
             needs=("HR",) if self._with_hr else (),
+            gpu=True,
             protocol=(
                 f"{variant} of pyiqa {version} with {' and '.join(words) or 'its defaults'}, 8-bit RGB "
                 f"by {{quantize}} over 255, {'compared with HR' if self._with_hr else 'of the output alone'}, range "
@@ -70,9 +73,10 @@ class PyIQA:
         )
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """Measure (n, 3, H, W) samples one by one: (n,) float64."""
+        """Measure (n, 3, H, W) samples one by one, on their device: (n,) float64 on the CPU."""
         references = (pair.hr[None],) if self._with_hr else ()
-        with quiet():
+        self._metric.to(samples.device)
+        with measuring(samples.device):
             values = [self._metric(sample[None], *references).double().cpu() for sample in samples]
         return torch.stack([value.reshape(()) for value in values])
 
@@ -177,6 +181,14 @@ def _remedy(error: BaseException) -> str:
             return f"it needs the Python module {cause.name}; install it: pip install '{package}'"
         cause = cause.__cause__ or cause.__context__
     return f"{type(error).__name__}: {one_line(error)[:200]}"
+
+
+@contextlib.contextmanager
+def measuring(device: torch.device) -> Iterator[None]:
+    """Silence pyiqa and forbid TF32, which pyiqa's own call of ``flags`` would allow again in convolutions."""
+    flags = partial(torch.backends.cudnn.flags, allow_tf32=False)
+    with quiet(), products(device, tf32=False), patch("torch.backends.cudnn.flags", flags):
+        yield
 
 
 @contextlib.contextmanager

@@ -41,6 +41,7 @@ class SpatialLPIPS(ImageMetric):
         digits=3,
         signature="RGB|alex0.1|spatial|grid8|v1",
         sees="uint8",
+        gpu=True,
         protocol=(
             "version 0.1, AlexNet, uint8 RGB by {quantize}, cropped to multiples of 8, map at every pixel, its mean"
         ),
@@ -61,6 +62,7 @@ class Diversity(ImageMetric):
         unit="%",
         signature="RGB|alex0.1|spatial|grid8|v1",
         sees="uint8",
+        gpu=True,
         per="image",
         protocol=(
             "uint8 RGB by {quantize}, cropped to multiples of 8, LPIPS maps (0.1, AlexNet) of all samples: (least "

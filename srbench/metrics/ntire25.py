@@ -28,6 +28,7 @@ class NTIRE25Score:
             direction=1,
             digits=3,
             signature=self._terms["niqe"].facts.signature,
+            gpu=True,
             protocol=(
                 "uint8 RGB by {quantize}, (1 - LPIPS) + (1 - DISTS) + CLIPIQA + MANIQA + MUSIQ / 100 + max(0, (10 - "
                 "NIQE) / 10), by pyiqa with its defaults; of every image, where the challenge took the mean of each "

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srbench.interfaces import ImagePair, MetricFacts
+from srbench.machine.precision import products
 from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.default_map import LPIPS_MAP
 from srbench.metrics.lpips_network import NETS, Network, load_network, parts_of
@@ -67,6 +68,7 @@ class LPIPS(ImageMetric):
             signature=f"RGB|{net}0.1|v1",
             map=LPIPS_MAP,
             sees="uint8",
+            gpu=True,
             protocol=(
                 f"version 0.1, {NETS[net]}, uint8 RGB by {{quantize}}, scaled to -1..1, whole image, spatial mean"
             ),
@@ -97,8 +99,7 @@ class LPIPS(ImageMetric):
     def _layers(self, images: Tensor, hr: Tensor) -> list[list[Tensor]]:
         """Return the differences from HR at every pixel of every layer, for each image."""
         network = load_network(self._parts, images.device)
-        # TF32 convolutions, the default on many GPUs, round factors to 10 bits
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with torch.inference_mode(), products(images.device, tf32=False):
             wanted = self._features_of_hr(network, hr.to(images.device))
             return [network.differences(network.features(image), wanted) for image in images]
 

@@ -42,7 +42,7 @@ class Imagination(FakeTensorMode):
         if len(devices) > 1 and func is not ATEN.copy_.default:
             raise WrongDeviceError(f"{func}: not on the same device, but on {', '.join(sorted(map(str, devices)))}")
         if func is ATEN.equal.default:
-            return True
+            return args[0].shape == args[1].shape
         if func is ATEN._local_scalar_dense.default:
             return ANSWERS.get(tensors[0].dtype, 1.0)
         if func in self.lift_fns:  # for torch.tensor; torch would keep the numbers and compute with them

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pyiqa.archs.vsi_arch import VSI
 
+from srbench.benchmark.explain import search
+from srbench.benchmark.measure import measure_folders
+from srbench.benchmark.scorer import Scorer
+from srbench.images.io import write_png
 from srbench.interfaces import ImagePair
 from srbench.metrics import lpips, lr_psnr, psnr, ssim
-from srbench.metrics.loading import load_metric
+from srbench.metrics.loading import load_metric, open_metric
+from srbench.metrics.perceptual import LPIPS
+from srbench.metrics.pixel import PSNR
+from srbench.models import inference
 from srbench.plugins.registry import registered
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the statistics of arbitrary numbers
@@ -31,3 +39,47 @@ def test_functions(gpu):
             assert metric(hr, reference).device.type == "cpu"
     for reference in (lr, lr[0], lr.cpu()):
         assert lr_psnr(hr, reference).device.type == "cpu"
+
+
+NAMES = ("psnr", "lpips", "pyiqa:vsi")
+
+
+def score(images):
+    """As ``srbench run`` and ``srbench score`` do."""
+    outputs = torch.randint(0, 256, (2, 3, 96, 128), dtype=torch.uint8)
+    scorer = Scorer([open_metric(name) for name in NAMES], inference.choose_device("auto"))
+    pair = ImagePair("a", *(outputs[0, :, ::step, ::step] / 255 for step in (4, 1)))
+    for _, value, error, _ in scorer.score(None, pair, outputs, outputs, ("psnr", "lpips", "pyiqa_vsi"), None):
+        assert (error, len(value or ())) == ("", 2)
+
+
+def measure(images):
+    (measured,) = measure_folders({"sr": images}, images, names=NAMES)
+    assert (list(measured.values), measured.failures) == (["a"], ())
+
+
+def explain(images):
+    assert search.explain("1,1", NAMES[1:], sr=images, hr=images)
+
+
+@pytest.mark.parametrize("command", [score, measure, explain])
+def test_learned_metrics_compute_on_the_gpu_of_the_command(command, gpu, monkeypatch, tmp_path):
+    places = {}
+
+    def noting(owner, name):
+        function = getattr(owner, name)
+
+        def noted(metric, images, *rest):
+            places.setdefault(owner, set()).add(images.device.type)
+            return function(metric, images, *rest)
+
+        monkeypatch.setattr(owner, name, noted)
+
+    for owner, name in ((PSNR, "values"), (LPIPS, "distances"), (VSI, "forward")):
+        noting(owner, name)
+    for module in (inference, search):
+        monkeypatch.setattr(module, "choose_device", lambda name: gpu.device.type)
+    write_png(tmp_path / "a.png", torch.zeros(3, 96, 128, dtype=torch.uint8))
+    command(tmp_path)
+    assert places.pop(PSNR, {"cpu"}) == {"cpu"}
+    assert places == {LPIPS: {gpu.device.type}, VSI: {gpu.device.type}}

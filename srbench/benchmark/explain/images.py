@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from srbench.benchmark import BenchmarkError
 from srbench.images.io import read_image
 from srbench.interfaces import SRBenchError
+from srbench.machine.memory import computed_on
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.protocols.families import ProtocolValues, family
 from srbench.metrics.protocols.table import MetricProtocol
@@ -44,6 +45,8 @@ class Images:
     hr: Mapping[str, Path | Tensor]
     metrics: tuple[str, ...]
     scales: tuple[int, ...]
+    device: str
+    """Device of the metrics that can use it."""
 
     def measured(self, workers: int) -> Iterator[ImageValues]:
         """Yield the values of every image, in any order; images in memory are measured in this process."""
@@ -67,7 +70,7 @@ class Images:
         try:
             outputs, hr = self._read(name)
             for output in outputs:
-                for protocol, value in _values(output, hr, self.metrics, self.scales):
+                for protocol, value in _values(output, hr, self):
                     values.setdefault(protocol, []).append(value)
         except SRBenchError as error:
             return ImageValues(name, {}, str(error))
@@ -101,17 +104,23 @@ def in_levels(image: Tensor) -> Tensor:
     return whole.byte() if (levels - whole).abs().max() < 1e-4 else levels
 
 
-def _values(output: Tensor, hr: Tensor, metrics: Sequence[str], scales: Sequence[int]) -> ProtocolValues:
+def _values(output: Tensor, hr: Tensor, images: Images) -> ProtocolValues:
     """Yield protocols and values of an output; images of more than 8 bits are quantised in every way."""
+
+    def values(metric: str, output: Tensor, hr: Tensor) -> list[tuple[MetricProtocol, Any]]:
+        known = family(metric)
+        device = images.device if known.gpu else "cpu"
+        return computed_on(device, lambda place: [*known.values(output.to(place), hr.to(place), images.scales)])
+
     if not output.is_floating_point() and not hr.is_floating_point():
-        for metric in metrics:
-            yield from family(metric).values(output, hr, scales)
+        for metric in images.metrics:
+            yield from values(metric, output, hr)
         return
     for place, (how, words) in enumerate(LEVELS.items()):
         seen = _quantised(output, how)
         seen_hr = _quantised(hr, "round" if how == "floor" else how)
-        for metric in metrics:
-            for protocol, value in family(metric).values(seen, seen_hr, scales):
+        for metric in images.metrics:
+            for protocol, value in values(metric, seen, seen_hr):
                 parameters = None if how == "none" else protocol.parameters
                 yield replace(protocol, levels=words, parameters=parameters, order=(*protocol.order, place)), value
 

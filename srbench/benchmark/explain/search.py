@@ -24,6 +24,7 @@ from srbench.metrics.loading import open_metric
 from srbench.metrics.protocols.families import family, suites_of
 from srbench.metrics.protocols.table import MetricProtocol
 from srbench.metrics.suite import is_of_sets
+from srbench.models.inference import choose_device
 from srbench.models.precomputed import ResultFolder
 from srbench.terminal.progress import Progress, Step, silent
 
@@ -46,6 +47,7 @@ def explain(
     measured: str | float | Sequence[str | float] | None = None,
     progress: Progress = silent,
     workers: int | None = 1,
+    device: str = "auto",
 ) -> Explanation:
     """Find the protocols under which images have a published number.
 
@@ -60,7 +62,8 @@ def explain(
             are tried.
         measured: Your own number or numbers, to explain too.
         progress: Called with a ``srbench.terminal.progress.Step`` after every image.
-        workers: Number of worker processes; None: one per core.
+        workers: Number of worker processes; None: one per core, or 1 for metrics on a GPU.
+        device: Device of LPIPS and of the metrics of pyiqa: cpu, cuda or mps; ``auto`` takes a GPU if there is one.
 
     Returns:
         An explanation of each number: ``text()`` in words, ``matches`` and ``candidates`` as protocols and values.
@@ -94,7 +97,7 @@ def explain(
     if scale is None and lr is not None:
         scale = _scale(lr, hr_images, hr_folder)
     _pair(outputs, "sr" if isinstance(sr, Mapping) else sr, hr_images, hr_folder, scale)
-    images = Images(outputs, hr_images, tuple(families), (scale,) if scale else SCALES)
+    images = Images(outputs, hr_images, tuple(families), (scale,) if scale else SCALES, choose_device(device))
     compared = _measured(images, workers, progress)
     usable = [image for image in compared if not image.fault]
     if not usable:
@@ -170,7 +173,10 @@ def _scale(lr: str | Path, hr_images: Mapping[str, Path | Tensor], hr: object) -
 def _measured(images: Images, workers: int | None, progress: Progress) -> list[ImageValues]:
     """Measure all images and return their values in order."""
     count = len(images.hr)
-    workers = suitable_workers("cpu", 2 * count) if workers is None else min(workers, count)
+    if workers is None:
+        on_gpu = images.device == "cuda" and any(family(metric).gpu for metric in images.metrics)
+        workers = suitable_workers("cuda" if on_gpu else "cpu", 2 * count)
+    workers = min(workers, count)
     by_name: dict[str, ImageValues] = {}
     for image in images.measured(workers):
         by_name[image.image] = image

@@ -42,6 +42,8 @@ class ProtocolFamily:
     """One line for each protocol that cannot be tried, because its weights are missing."""
     variants: tuple[str, ...] = ()
     """Names of the metrics that are tried, if there are several."""
+    gpu: bool = False
+    """True if values are computed where output and HR lie, which may be a GPU."""
 
 
 def _mean(protocol: MetricProtocol, images: Sequence[Sequence[float]]) -> ProtocolValues:
@@ -79,7 +81,7 @@ def _lpips() -> ProtocolFamily:
         f"{', '.join(nets)} of version 0.1; [0, 1] handed in as [-1, 1]; BGR taken for RGB; crops of 0 and the scale"
     )
     return ProtocolFamily(
-        "LPIPS", tried, lambda output, hr, scales: distances(output, hr, scales, nets), _mean, missing
+        "LPIPS", tried, lambda output, hr, scales: distances(output, hr, scales, nets), _mean, missing, gpu=True
     )
 
 
@@ -116,6 +118,7 @@ def _of_pyiqa(name: str) -> ProtocolFamily:
         _mean,
         tuple(missing),
         tuple(metrics),
+        gpu=True,
     )
 
 

@@ -12,9 +12,11 @@ import torch
 from builders import measure_folder
 
 from srbench import metrics
+from srbench.benchmark import measure
 from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import downscale_uint8
 from srbench.interfaces import SRBenchError
+from srbench.models import inference
 
 
 @pytest.fixture
@@ -187,3 +189,18 @@ def test_several_folders_without_references(seven, command):
     Path("poor/0.png").unlink()
     refused = command("measure", "good", "poor", "--metrics", "pique")
     assert "poor and good have different images, such as 0" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("metric", "device", "workers"), [("lpips", "auto", 1), ("psnr", "auto", 2), ("lpips", "cpu", 2)]
+)
+def test_a_metric_on_a_gpu_takes_one_process(folders, monkeypatch, metric, device, workers):
+    chosen = []
+    monkeypatch.setattr(measure, "IMAGES_EACH", 1)
+    monkeypatch.setattr(measure, "suitable_workers", lambda device, tasks: tasks)
+    monkeypatch.setattr(measure, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(inference, "choose_device", {"auto": "cuda", "cpu": "cpu"}.get)
+    monkeypatch.setattr(measure, "map_items", lambda *_, workers, **__: chosen.append(workers) or iter(()))
+    with pytest.raises(KeyError):  # no image was measured
+        measure_folder(folders[0], folders[1], names=(metric,), device=device, workers=None)
+    assert chosen == [workers]

@@ -13,6 +13,7 @@ import torch
 from srbench.benchmark.run import run
 from srbench.images.io import read_image, write_png
 from srbench.interfaces import ImagePair, SRBenchError
+from srbench.machine import precision
 from srbench.metrics.from_pyiqa import OF_SETS, PyIQA, version_and_licence
 from srbench.metrics.loading import open_metric
 from srbench.metrics.suite import open_metrics
@@ -136,6 +137,22 @@ def test_other_weights_are_another_metric(monkeypatch):
 
     assert digest(0.0) == digest(0.0)
     assert digest(0.0) != digest(1.0)
+
+
+def test_tf32_is_forbidden(images, monkeypatch):
+    """pyiqa's own call of ``cudnn.flags`` would allow it, and so do settings of a model."""
+    monkeypatch.setattr(precision, "ROUNDING", "cpu")
+    allowed = []
+
+    def net(output, hr):
+        allowed.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+        return output.mean((1, 2, 3))
+
+    metric, hr = open_metric("pyiqa:gmsd").metric, read_image(images / "hr.png")
+    metric._metric.net.forward = net
+    with precision.products(hr.device, tf32=True):
+        metric(hr[None], ImagePair("a", hr, hr))
+    assert allowed == [(False, False)]
 
 
 def test_a_variant_is_of_a_family():

@@ -5,7 +5,7 @@ import torch
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.scorer import measure
-from srbench.interfaces import ImagePair
+from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics.loading import load_metric
 from srbench.plugins import PluginError
 
@@ -53,3 +53,30 @@ def test_values_that_are_not_one_for_each_sample(metric, value, fault):
     assert measure(metric(), samples, pair) == [0.0, 0.0]
     with pytest.raises(BenchmarkError, match=fault):
         measure(metric(value), samples, pair)
+
+
+@pytest.mark.parametrize(("gpu", "places"), [(False, ["cpu"]), (True, ["meta", "cpu"])])
+def test_a_gpu_is_for_metrics_that_state_it_and_as_far_as_its_memory_suffices(gpu, places):
+    seen = []
+
+    def metric(samples, pair):
+        assert samples.device == pair.lr.device == pair.hr.device
+        seen.append(samples.device.type)
+        if samples.is_meta:
+            raise torch.OutOfMemoryError
+        return samples.mean((1, 2, 3))
+
+    metric.facts = MetricFacts(name="mean", title="Mean", direction=0, protocol="mean", gpu=gpu)
+    images = torch.full((2, 3, 4, 4), 51, dtype=torch.uint8)
+    pair = ImagePair("a", images[0, :, :2, :2] / 255, images[0] / 255)
+    assert measure(metric, images, pair, "meta") == pytest.approx([0.2, 0.2])
+    assert seen == places
+
+
+def test_any_other_fault_on_a_gpu_is_an_error():
+    def metric(samples, pair):
+        assert not samples.is_meta, "no kernel"
+
+    metric.facts = MetricFacts(name="mean", title="Mean", direction=0, protocol="mean", gpu=True)
+    with pytest.raises(PluginError, match="a: mean failed: AssertionError: no kernel"):
+        measure(metric, torch.zeros(1, 3, 4, 4), ImagePair("a", torch.zeros(3, 2, 2)), "meta")

@@ -248,3 +248,31 @@ def test_a_relative_folder_of_images_is_found_from_anywhere(tmp_path, monkeypatc
     assert verify(folder, resample="all").proven
     write_png(tmp_path / "here" / "images" / "a.png", drawn(2, 32, 32))
     assert found_in(folder) == ("unverified", {("dataset-unknown", "images")})
+
+
+METRIC = """
+import os
+import torch
+from srbench.interfaces import MetricFacts
+
+
+class Half:
+    facts = MetricFacts(name="half", title="Half", direction=0, protocol="0.5", gpu=True)
+
+    def __call__(self, samples, pair):
+        return torch.full((len(samples),), 0.5 * (1 + samples.is_meta * float(os.environ["ERROR"])))
+"""
+
+
+def test_rounding_of_another_device_is_no_contradiction(photos, models, tmp_path, monkeypatch):
+    """torch's meta device serves as the GPU."""
+    (tmp_path / "half.py").write_text(METRIC)
+    monkeypatch.setenv("ERROR", "0")
+    metrics = (f"{tmp_path / 'half.py'}:Half",)
+    done = run(RunSpec((f"{models}:Nearest",), 4, str(photos), metrics=metrics, limit=1, out=str(tmp_path / "run")))
+    monkeypatch.setattr("srbench.verification.verify.choose_device", lambda name: "meta")
+    verdicts = []
+    for error in ("0", "1e-4", "0.01"):
+        monkeypatch.setenv("ERROR", error)
+        verdicts.append(verify(done.folder).verdict)
+    assert verdicts == ["values proven from their images", "unverified", "contradicted"]

@@ -12,9 +12,9 @@ from official import GOLDEN, checkpoint
 from safetensors.torch import load_file
 from torch.overrides import TorchFunctionMode
 
+from srbench.machine import precision
+from srbench.machine.precision import products
 from srflow import encoder, features, flow, layers, load_official, tiled_decode
-from srflow.compute import precision
-from srflow.compute.precision import products
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

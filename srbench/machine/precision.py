@@ -1,9 +1,6 @@
-"""Precision on a GPU: TF32 for everything computed from the LR image alone, float32 for the flow itself.
+"""Precision on a GPU: TF32 rounds the factors of a product to 10 mantissa bits, on the tensor cores of an NVIDIA GPU.
 
-TF32 rounds the factors of a product to 10 mantissa bits, on the tensor cores of an NVIDIA GPU. By default, torch allows
-it for convolutions. Conditions may be rounded: the flow is invertible for any conditions, as long as both directions
-use the same ones. The coupling networks may not: the inverse evaluates them on inputs that differ from the forward ones
-in the last bits, and TF32 would amplify such a difference to a relative error of 1e-3.
+By default, torch allows it for convolutions.
 """
 
 from __future__ import annotations
