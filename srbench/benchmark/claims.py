@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from srbench.interfaces import SRBenchError
 from srbench.metrics.loading import located, parse_metric
 from srbench.metrics.suite import meanings, read_suite
 from srbench.run_folder.measured import Measured
-from srbench.terminal.progress import Progress, silent
+from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import unknown
 
 
@@ -67,10 +68,14 @@ class Verdict:
     """Mean over the images; NaN if no image could be measured."""
     explained: Explained | None = None
     """Values under other protocols; None if the claim is reproduced, or no other protocol can be tried."""
+    left_out: bool = False
+    """True if the metric was left out of the suite, for want of images or weights."""
 
     @property
     def verdict(self) -> str:
-        """``reproduced``, ``reproduced under another protocol`` or ``not reproduced``."""
+        """``reproduced``, ``reproduced under another protocol``, ``not reproduced`` or ``not measured``."""
+        if self.left_out:
+            return "not measured"
         if self.claim.value.how(self.measured):
             return "reproduced"
         has_matches = self.explained is not None and self.explained.matches
@@ -79,6 +84,9 @@ class Verdict:
     @property
     def text(self) -> str:
         """The verdict, and the protocol that prints the value or comes nearest."""
+        if self.left_out:
+            name = parse_metric(self.claim.spec)[0]
+            return f"{self.verdict}: left out of the suite; run with --metrics {name} to see the reason"
         if how := self.claim.value.how(self.measured):
             return self.verdict if how == "rounded" else f"{self.verdict}, {how}"
         reason = "no other protocol was tried" if self.explained is None else self.explained.summary()
@@ -118,6 +126,8 @@ def read_claims(path: Path, folders: Sequence[str], names: Sequence[str] | None,
     table = read_toml(path)
     columns = meanings(read_suite(suite).columns)
     requested = columns if names is None else {name: columns.get(name, name) for name in names}
+    requested = {name.removeprefix("pyiqa:"): spec for name, spec in requested.items()} | requested
+    shortest = {min((name for name in requested if requested[name] == spec), key=len) for spec in requested.values()}
     faults = []
     try:
         file = structure(table, _File, "")
@@ -132,7 +142,7 @@ def read_claims(path: Path, folders: Sequence[str], names: Sequence[str] | None,
             fault = unknown("folder", folder, folders) if folder else f"missing; name one of {', '.join(folders)}"
             faults.append(f"claim[{place}].folder: {fault}")
         if isinstance(metric, str) and metric not in requested:
-            fault = f"{metric!r} is not measured; add it to --metrics, or name one of {', '.join(requested)}"
+            fault = f"{metric!r} is not measured; add it to --metrics, or name one of {', '.join(sorted(shortest))}"
             faults.append(f"claim[{place}].metric: {fault}")
     if faults:
         raise BenchmarkError(f"{path}: {'; '.join(faults)}")
@@ -176,19 +186,15 @@ def judged(
 
     Returns:
         Verdicts in the order of the claims, and remarks on images and protocols that were left out.
-
-    Raises:
-        BenchmarkError: A metric of the suite was left out, for want of images or weights.
     """
     verdicts, remarks = [], dict[str, None]()
     by_label = {folder.label: folder for folder in measured}
     differing = defaultdict[tuple[str, str], list[int]](list)
-    left_out = dict[str, None]()
     for place, claim in enumerate(claims):
         folder = by_label[claim.folder]
         name = next((facts.name for facts in folder.metrics + folder.set_metrics if facts.spec == claim.spec), None)
         if name is None:
-            left_out[claim.metric] = None
+            verdicts.append(Verdict(claim, math.nan, left_out=True))
             continue
         count, total = folder.averaged(name), len(folder.values)
         if count < total and name not in folder.sets:
@@ -196,9 +202,6 @@ def judged(
         verdicts.append(Verdict(claim, folder.sets[name] if name in folder.sets else folder.mean(name)))
         if verdicts[-1].verdict != "reproduced":
             differing[claim.folder, parse_metric(claim.spec)[0]].append(place)
-    if left_out:
-        names = ",".join(left_out)
-        raise BenchmarkError(f"claims on {names}: left out of the suite; run with --metrics {names} to see the reason")
     if differing and hr is not None:
         from srbench.benchmark.explain.search import explain
         from srbench.metrics.protocols.families import FAMILIES
@@ -207,6 +210,10 @@ def judged(
             if metric not in FAMILIES and not metric.startswith("pyiqa:"):
                 continue
             texts = [claims[place].value.text for place in places]
+
+            def searching(step: Step, metric: str = metric) -> None:
+                progress(replace(step, what=f"other protocols of {metric}"))
+
             try:
                 found = explain(
                     texts,
@@ -215,7 +222,7 @@ def judged(
                     hr=hr,
                     lr=lr,
                     scale=scale,
-                    progress=progress,
+                    progress=searching,
                     workers=workers,
                     device=device,
                 )

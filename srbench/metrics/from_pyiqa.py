@@ -203,6 +203,8 @@ def quiet() -> Iterator[None]:
         contextlib.redirect_stderr(io.StringIO()),
         patch("socket.getaddrinfo", side_effect=OSError(f"{OFFLINE} is set")) if offline else contextlib.nullcontext(),
         patch("huggingface_hub.constants.HF_HUB_OFFLINE", True) if offline else contextlib.nullcontext(),
+        # without a network, huggingface_hub's own five repetitions take a minute
+        patch.dict("huggingface_hub.utils.http_backoff.__kwdefaults__", max_retries=1),
     ):
         warnings.simplefilter("ignore")
         yield

@@ -127,6 +127,8 @@ def shown_progress(begun: str = "") -> Iterator[Progress]:
             say(f"failed: {step.fault}")
         if step.total <= 0:
             return
+        if step.done < bar.tasks[0].fields.get("done", 0):  # a new round, which takes its own time
+            bar.reset(task)
         description = printable(step.what) if step.what else None
         bar.update(task, completed=_share(step) * step.total, total=step.total, done=step.done, description=description)
         bar.start()  # no effect if already started

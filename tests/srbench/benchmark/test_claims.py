@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from builders import measure_folder
 
-from srbench.benchmark.claims import Claim, Verdict
+from srbench.benchmark.claims import Claim, Verdict, read_claims
 from srbench.benchmark.explain import search
 from srbench.benchmark.explain.matching import Printed
 from srbench.images.io import write_png
@@ -142,10 +142,17 @@ def test_all_faults_are_listed_in_one_line(measure):
 
 
 def test_columns_that_were_left_out_and_other_formats(measure):
-    found = measure(claim("ssim", "0.7"), "--suite", "srflow")
-    assert (found.code, found.err.splitlines()[-1]) == (
-        1,
-        "srbench: claims on ssim: left out of the suite; run with --metrics ssim to see the reason",
-    )
+    found = measure(claim("ssim", "0.7") + claim("niqe", "99.1"), "--suite", "srflow")
+    assert "not measured: left out of the suite; run with --metrics ssim to see the reason" in found.out
+    assert "not reproduced: no other protocol was tried" in found.out
     found = measure(claim("psnr", "26.10"), "--hr", "hr", "--format", "csv")
     assert (found.code, "--claims is printed with --format table or json" in found.err) == (2, True)
+
+
+def test_metrics_of_pyiqa_by_their_short_names(tmp_path):
+    file = tmp_path / "claims.toml"
+    file.write_text(claim("musiq", "61.20") + claim("niqe", "5.01"))
+    claims = read_claims(file, ["ours"], None, "real-sr")
+    assert [each.spec.partition("+")[0] for each in claims] == ["pyiqa:musiq", "pyiqa:niqe"]
+    claims = read_claims(file, ["ours"], ["pyiqa:musiq", "niqe"], "real-sr")
+    assert [each.spec.partition("+")[0] for each in claims] == ["pyiqa:musiq", "niqe"]

@@ -83,6 +83,13 @@ def test_lines_where_stderr_is_no_terminal(capsys, monkeypatch):
     assert " elapsed" in lines[0]
 
 
+def test_a_new_round_takes_its_own_time(capsys):
+    with module.shown_progress() as progress:
+        for done in (1, 2, 1):
+            progress(Step(done, 2, "dog"))
+    assert capsys.readouterr().err.rstrip().endswith("1/2 0:00:00 left -:--:--")
+
+
 @pytest.fixture
 def cell(monkeypatch):
     """Texts that a notebook has shown: one handle, of which every update takes the place of the last."""
