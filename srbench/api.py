@@ -66,10 +66,15 @@ class Results:
     def table(self) -> pd.DataFrame:
         """One row per model and temperature: means over images, rounded as in the report, and the image count ``n``.
 
-        Means leave out non-finite values; ``intervals`` counts them.
+        Means leave out non-finite values; ``intervals`` counts them. FID and KID, if measured, come last.
         """
+        from srbench.reporting.measurements import read_runs
+
         digits = {metric.name: metric.digits for metric in self.manifest.metrics}
-        return self._values().means()[[*digits, "n"]].round(digits)
+        sets = read_runs([self.folder]).sets if self._run.sets else {}
+        values = {metric.name: list(by_setting.values()) for metric, by_setting in sets.items()}
+        table = self._values().means()[[*digits, "n"]].assign(**values)
+        return table.round(digits | {metric.name: metric.digits for metric in sets})
 
     @property
     def intervals(self) -> pd.DataFrame:

@@ -177,7 +177,7 @@ class MetricFacts:
     """True if the metric computes where its samples lie; samples and pair then come on the GPU of the command."""
     per: Literal["sample", "image", "folder"] = field(default="sample", compare=False)
     """``sample``: a value per sample; ``image``: a value per image, computed from all its samples and comparable only
-    for equal numbers of samples; ``folder``: a value per pair of folders, in ``srbench measure`` only."""
+    for equal numbers of samples; ``folder``: a value for two sets of images, FID and KID only."""
     spec: str = ""
     """The name that the user typed, with absolute paths. The harness fills in this field and ``digest``."""
     digest: str = ""

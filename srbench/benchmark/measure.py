@@ -20,7 +20,7 @@ from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
 from srbench.machine.processes import may_have_gpu, suitable_workers
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.loading import LoadedMetric, counted
-from srbench.metrics.suite import Suite, is_of_sets, open_metrics, read_suite
+from srbench.metrics.suite import Suite, open_metrics, read_suite, without_sets
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.measured import Measured
 from srbench.run_folder.records import Value, to_json
@@ -95,7 +95,7 @@ def measure_folders(
     """
     protocol = read_suite(suite)
     high, low = (None if path is None else images_in(path) for path in (hr, lr))
-    of_sets = [name for name in names or () if is_of_sets(name)]
+    of_images, of_sets = without_sets(names)
     distances = references = None
     if of_sets:  # before anything is measured: weights may be missing, and images smaller than patches
         from srbench.metrics.fid import SetDistances
@@ -104,7 +104,6 @@ def measure_folders(
             raise BenchmarkError(f"{of_sets[0]} compares two folders of images; name the second with --hr")
         distances = SetDistances(of_sets, protocol.quantize)
         references = distances.features(map(read_uint8, high.values()))
-    of_images = None if names is None else tuple(name for name in names if name not in of_sets)
     measured: list[Measured] = []
     counts: set[int] = set()
     for label, folder in folders.items():

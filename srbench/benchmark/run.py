@@ -8,19 +8,21 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from srbench.benchmark.bench import Bench, open_bench, without_hr
+from srbench.benchmark.bench import Bench, open_bench, open_distances, without_hr
 from srbench.benchmark.dataset import open_dataset, with_absolute_paths
 from srbench.benchmark.engines import Engine, Opening, WorkerCount, choose_engine
 from srbench.benchmark.outcome import Outcome
 from srbench.benchmark.plan import Task, plan
 from srbench.benchmark.sampler import Sampler, source_of
 from srbench.benchmark.scorer import Scorer
+from srbench.benchmark.sets import lacking, measured
 from srbench.benchmark.work import TaskResult, Worker
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.machine.facts import software
 from srbench.machine.workers import TRIES, WorkerDied, WorkerProcesses
+from srbench.metrics.fid import Features, SetDistances
 from srbench.metrics.loading import LoadedMetric, reopened
-from srbench.metrics.suite import open_metrics
+from srbench.metrics.suite import open_metrics, without_sets
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
 from srbench.run_folder import RunFolderError
@@ -32,6 +34,7 @@ from srbench.run_folder.merge import joined
 from srbench.run_folder.protocol import Invocation, Manifest
 from srbench.run_folder.records import SampleRecord, ScoreRecord
 from srbench.run_folder.request import RunSpec
+from srbench.run_folder.results import Row
 from srbench.terminal.progress import Progress, Step, silent
 
 
@@ -96,7 +99,8 @@ def run(
         tasks = plan(folder, [metric.facts for metric in metrics], bench.digests)
         data = bench.spec if bench.spec.names_data else bench.dataset
         chosen = choose_engine(engine, workers, bench.device, len(tasks))
-        return _Execution(worker, invocation, tasks, chosen, data, progress, started).do(bench.items)
+        execution = _Execution(worker, invocation, tasks, chosen, data, progress, started, bench.distances)
+        return execution.do(bench.items)
 
 
 def score_run(
@@ -123,12 +127,14 @@ def score_run(
         SRBenchError: The folder is no run or is in use, or a metric is unknown.
     """
     protocol = read_manifest(path).protocol
-    added = open_metrics(tuple(names), protocol.columns, protocol.quantize, samples=protocol.samples)
+    of_images, of_sets = without_sets(names)
+    added = open_metrics(of_images, protocol.columns, protocol.quantize, samples=protocol.samples)
     device = choose_device(device)
     with writing(path):
         folder = RunFolder.read(path)
         if not folder.has_hr:
-            added = without_hr(added, None, f"{path} has none")
+            added = without_hr(added, None, f"{path} has none") if added else added
+        distances = open_distances(of_sets, protocol.quantize, "" if folder.has_hr else f"{path} has none")
         known = folder.manifest
         folder.manifest = joined(path, known, replace(known, metrics=tuple(metric.facts for metric in added)))
         metrics = _with_known(added, folder.manifest)
@@ -152,7 +158,8 @@ def score_run(
         )
         tasks = plan(folder, [metric.facts for metric in metrics])
         chosen = choose_engine(engine, workers, device, len(tasks))
-        return _Execution(worker, invocation, tasks, chosen, None, progress, None).do(sum(task.size for task in tasks))
+        execution = _Execution(worker, invocation, tasks, chosen, None, progress, None, distances)
+        return execution.do(sum(task.size for task in tasks))
 
 
 @dataclass
@@ -168,6 +175,8 @@ class _Execution:
     progress: Progress
     started: WorkerProcesses | None
     """Worker processes that were started early."""
+    distances: SetDistances | None
+    """FID and KID, if requested."""
     done: int = 0
     sampled: set[tuple[str, float | None, str]] = field(default_factory=set)
     scored: set[tuple[str, float | None, str, str]] = field(default_factory=set)
@@ -178,6 +187,7 @@ class _Execution:
         folder = self.worker.folder
         manifest = folder.manifest
         journal = Journal(folder)
+        scored = 0
         last = manifest.invocations[-1] if manifest.invocations else None
         requested = self.invocation
         # A command that was killed after its last record is marked finished by one that requests at least as much.
@@ -187,17 +197,18 @@ class _Execution:
             and set(requested.settings) >= set(last.settings)
             and set(requested.images) >= set(last.images)
         )
-        if self.tasks or was_killed or not is_written(folder.path, manifest):
+        if self.tasks or was_killed or any(self._without_distances()) or not is_written(folder.path, manifest):
             invocation = replace(requested, software=software(), hardware=self.engine.facts(self.worker.sampler.device))
             journal.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
             self._work(journal)
+            scored = self._measure_distances(journal)
             self.progress(Step(self.done, self._total, ""))
             manifest = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
             journal.finish(manifest)
         elif not (folder.path / SUMS).is_file():
             journal.finish(manifest)
         usable = any(not sample.failed for known in folder.known.values() for sample in known.samples.values())
-        return Outcome(folder.path, items, len(self.sampled), len(self.scored), usable, tuple(self.failures))
+        return Outcome(folder.path, items, len(self.sampled), len(self.scored) + scored, usable, tuple(self.failures))
 
     @property
     def _total(self) -> int:
@@ -213,6 +224,27 @@ class _Execution:
             self._take(task, made, journal)
         for task, death in dead:
             self._again(task, death, journal)
+
+    def _without_distances(self) -> list[list[Row]]:
+        """Return the rows of every setting whose FID or KID is requested, and missing or of other images."""
+        return [] if self.distances is None else list(lacking(self.worker.folder, self.distances))
+
+    def _measure_distances(self, journal: Journal) -> int:
+        """Measure FID and KID where requested and missing, and return the number of values."""
+        scored = 0
+        references: dict[tuple[Path, ...], Features] = {}
+        for rows in self._without_distances():
+            assert self.distances is not None
+            titles = ", ".join(metric.title for metric in self.distances.facts)
+            self.progress(Step(self.done, self._total, f"{titles} of {rows[0].setting.label}"))
+            try:
+                found = measured(journal.folder, self.distances, rows, references)
+            except SRBenchError as error:
+                self._fail([f"{rows[0].setting.label}: {titles}: {error}"])
+                continue
+            journal.add(found)
+            scored += len(found)
+        return scored
 
     def _take(self, task: Task, made: Iterable[TaskResult], journal: Journal) -> None:
         """Write the results of a task."""

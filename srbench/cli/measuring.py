@@ -66,8 +66,8 @@ ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard",
     help=f"Protocol: which metrics, computed how (srbench list suites). [default: {SUITE}]",
 )
 @options.metrics(
-    help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name. "
-    "[default: the suite's]"
+    help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name; fid and kid, beside "
+    "other metrics, compare all outputs with all HR images. [default: the suite's]"
 )
 @options.temperatures(
     help="Temperatures of models that sample: 0 gives the smoothest output, 1 the most varied. "

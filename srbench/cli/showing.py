@@ -144,12 +144,16 @@ def _metric_of_sets(name: str, about: str) -> Iterator[Fact]:
     yield from _facts_of_metric(facts_of(name, "", "floor"))
     yield "weights", weights_origin("fid")
     yield "fetch", f"srbench weights fetch --metrics {name}"
-    yield "use", f"srbench measure DIR --hr DIR --metrics {name}"
+    yield (
+        "use",
+        f"srbench run --metrics psnr,{name}; srbench measure DIR --hr DIR --metrics {name}; "
+        f"srbench score RUN --metrics {name}",
+    )
 
 
 def _facts_of_metric(facts: MetricFacts) -> Iterator[Fact]:
     seen = {"uint8": "8-bit outputs", "float": "8-bit outputs", "returned": "outputs as returned", "model": "the model"}
-    per = {"sample": "one per sample", "image": "one per image, of all its samples", "folder": "one of two folders"}
+    per = {"sample": "one per sample", "image": "one per image, of all its samples", "folder": "one of all images"}
     yield "title", facts.title
     yield "direction", _direction(facts)
     yield "unit", facts.unit or "none"

@@ -73,7 +73,7 @@ class SuiteTable:
     @cached_property
     def metrics(self) -> list[MetricFacts]:
         """Columns: one per metric and signature."""
-        metrics = {_column(metric): metric for block in self.blocks for metric in block.scores.metrics}
+        metrics = {_column(metric): metric for block in self.blocks for metric in block.scores.columns}
         return distinct(list(metrics.values()))
 
     @property
@@ -83,7 +83,7 @@ class SuiteTable:
 
     def rows(self, block: Block) -> Iterator[tuple[str, list[tuple[str, bool]], int]]:
         """Yield the rows of a block: label, (text, is bold) of every column, and number of images."""
-        known = {_column(metric): metric.name for metric in block.scores.metrics}
+        known = {_column(metric): metric.name for metric in block.scores.columns}
         for line in block.scores.competing:
             cells = [line.cells[known[column]] if column in known else None for column in map(_column, self.metrics)]
             yield (
@@ -220,7 +220,7 @@ def _csv(tables: Sequence[SuiteTable]) -> str:
     for table in tables:
         for block in table.blocks:
             for line in block.scores.lines:
-                for metric, cell in zip(block.scores.metrics, line.cells.values(), strict=True):
+                for metric, cell in zip(block.scores.columns, line.cells.values(), strict=True):
                     place = (table.suite, block.cell.dataset, block.cell.scale)
                     setting = (line.setting.model, line.setting.temperature)
                     interval = ("" if number != number else number for number in (cell.mean, cell.low, cell.high))

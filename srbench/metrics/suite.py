@@ -23,10 +23,10 @@ from srbench.plugins.registry import registered
 BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
 """Names that stand for several metrics."""
 OF_SETS = {
-    "fid": "Frechet inception distance between two folders of images; fid+mode=legacy, fid+patch=256",
-    "kid": "Kernel inception distance between two folders of images; kid+mode=legacy, kid+patch=256",
+    "fid": "Frechet inception distance between all outputs and all HR images; fid+mode=legacy, fid+patch=256",
+    "kid": "Kernel inception distance between all outputs and all HR images; kid+mode=legacy, kid+patch=256",
 }
-"""Metrics that compare two folders of images, only in ``srbench measure``: see ``srbench.metrics.fid``."""
+"""Metrics that compare two sets of images: see ``srbench.metrics.fid``."""
 _FOLDER = files("srbench.metrics") / "suites"
 
 
@@ -79,8 +79,15 @@ def read_suite(text: str) -> Suite:
 
 
 def is_of_sets(text: str) -> bool:
-    """Return whether a metric, such as ``fid+mode=legacy``, compares two folders of images."""
+    """Return whether a metric, such as ``fid+mode=legacy``, compares two sets of images."""
     return parse_metric(text)[0] in OF_SETS
+
+
+def without_sets(names: Sequence[str] | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """Split the metrics that a user typed, None for none, into those of single images and those of sets of images."""
+    if names is None:
+        return None, ()
+    return tuple(name for name in names if not is_of_sets(name)), tuple(filter(is_of_sets, names))
 
 
 def meanings(columns: Sequence[str]) -> dict[str, str]:
@@ -116,7 +123,7 @@ def open_metrics(
     chosen = columns if names is None else [known.get(name, name) for name in names]
     for text in (member for name in chosen for member in BUNDLES.get(name, (name,))):
         if is_of_sets(text):
-            raise MetricError(f"{text} compares two folders of images: srbench measure DIR --hr DIR --metrics {text}")
+            raise MetricError(f"{text} compares two sets of images, and a suite cannot have it; use --metrics {text}")
         try:
             metric = open_metric(text, quantize, samples)
         except SRBenchError as error:

@@ -60,7 +60,8 @@ def _numbers(run: Path) -> Iterator[ReportFinding]:
     """Yield differences between the tables of a report and the tables made from the records."""
     measurements = read_runs([run])
     scores = scores_of(measurements)
-    texts = csv_texts(scores.table, scores.summary, measurements.metrics, measurements.protocol, scores.family_columns)
+    metrics = (*measurements.metrics, *scores.sets)
+    texts = csv_texts(scores.table, scores.summary, metrics, measurements.protocol, scores.family_columns)
     made = {name: _csv_cells(text) for name, text in texts.items()}
     made[FORMATS["md"]] = _table_cells(markdown_table(scores, scores.competing))
     for name, cells in made.items():

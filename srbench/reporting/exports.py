@@ -74,12 +74,16 @@ def _entries(
         metric.name: [int(values.map(math.isfinite).sum()) for values in scores.table.columns(metric.name)]
         for metric in scores.metrics
     }
+    for metric in scores.sets:
+        finite[metric.name] = [
+            line.images if math.isfinite(line.cells[metric.name].mean) else 0 for line in scores.lines
+        ]
     settings: dict[str, list[dict[str, object]]] = {}
     left_out = []
     for row, line in enumerate(scores.lines):
         made_by = [call for call in measurements.manifest.invocations if line.setting in call.settings][-1]
         facts = _facts(measurements, line) | {"run": measurements.runs[0].name, "command": made_by.command}
-        for metric in scores.metrics:
+        for metric in scores.columns:
             if finite[metric.name][row] < images:
                 of = f"{finite[metric.name][row]} of {number_of(images, 'image')}"
                 left_out.append(f"{metric.title} of {line.label}: finite on {of}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.table import Table
 
@@ -11,8 +12,9 @@ from srbench.interfaces import MetricFacts
 from srbench.reporting.answer import answer
 from srbench.reporting.latex import captioned_table, escape
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import header, interval_table, markdown_table, printed, score, terminal_table
+from srbench.reporting.scores import interval_table, joined, markdown_table, score, terminal_table, with_sets
 from srbench.run_folder.measured import Measured
+from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import Value
 from srbench.run_folder.results import ResultTable, summary_csv
 from srbench.words import number_of
@@ -24,42 +26,42 @@ def folders_text(folders: Sequence[Measured], form: str, hr: str | None) -> list
     ``hr`` is the name of the folder of HR images; None: there are none.
     """
     metrics = tuple({metric.name: metric for folder in folders for metric in folder.metrics}.values())
-    missing: dict[str, Value] = dict.fromkeys((metric.name for metric in metrics), math.nan)
+    names = tuple(metric.name for metric in metrics)
+    missing: dict[str, Value] = dict.fromkeys(names, math.nan) or {"": 0.0}  # of FID alone, a column that is not shown
     rows = [
         (folder.label, None, image, missing | values) for folder in folders for image, values in folder.values.items()
     ]
-    table = ResultTable.from_values(rows, tuple(metric.name for metric in metrics))
+    table = ResultTable.from_values(rows, tuple(missing))
+    scores = with_sets(score(table, metrics), _sets(folders))
     if form == "csv":
-        return [summary_csv(table, table.summary(), metrics, folders[0].suite, {}).rstrip("\n")]
-    scores = score(table, metrics)
-    sets = _sets(folders)
+        facts = (*metrics, *scores.sets)
+        return [summary_csv(replace(table, metrics=names), scores.summary, facts, folders[0].suite, {}).rstrip("\n")]
     images = len(folders[0].values)
     if form == "tex":
         against = "without references" if hr is None else f"compared with {escape(hr)}"
         subject = f"{number_of(images, 'image')} {against}, protocol {escape(folders[0].suite)}"
         return [captioned_table(scores, subject, hr or "measured", intervals=False).rstrip("\n")]
     if form == "table":
-        return [terminal_table(scores), *sets, *filter(None, [scores.left_out]), *answer(scores)]
+        return [terminal_table(scores), *filter(None, [scores.left_out]), *answer(scores)]
     return [
         rendered(
             "folders.md.jinja",
             answer=answer(scores),
-            sets=sets,
             score_table=markdown_table(scores, scores.competing),
             interval_table=interval_table(scores),
             left_out=scores.left_out,
-            metrics=scores.metrics,
+            metrics=scores.columns,
+            sets=joined([metric.title for metric in scores.sets]),
             suite=folders[0].suite,
             hr=hr,
         ).rstrip("\n")
     ]
 
 
-def _sets(folders: Sequence[Measured]) -> list[str]:
-    """Return a line per metric of whole folders: ``FID ↓: a 12.30, b 14.10``."""
-    metrics: dict[str, MetricFacts] = {metric.name: metric for folder in folders for metric in folder.set_metrics}
-    lines = []
-    for name, metric in metrics.items():
-        values = [f"{folder.label} {printed(folder.sets[name], metric)}" for folder in folders if folder.sets]
-        lines.append(f"{header(metric)}: {', '.join(values)}")
-    return lines
+def _sets(folders: Sequence[Measured]) -> dict[MetricFacts, dict[Setting, float]]:
+    """Return FID and KID of every folder."""
+    metrics = {metric.name: metric for folder in folders for metric in folder.set_metrics}
+    return {
+        metric: {Setting(folder.label, None): folder.sets[name] for folder in folders if folder.sets}
+        for name, metric in metrics.items()
+    }

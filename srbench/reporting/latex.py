@@ -94,17 +94,18 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
         lines.pop()  # the space below the last row
     published = [_published(line, bool(last)) for line in scores.published.lines]
     tabular = {
-        "columns": "l" + "r" * (len(scores.metrics) + len(last)),
-        "head": [row(["model", *map(title, scores.metrics), *last])],
+        "columns": "l" + "r" * (len(scores.columns) + len(last)),
+        "head": [row(["model", *map(title, scores.columns), *last])],
         "blocks": [lines, published] if published else [lines],
     }
     over = "$n$ images" if last else "images"
+    sets = f"; {escape(', '.join(metric.title for metric in scores.sets))} of all images together, untested"
     best = f", {BEST}" if any(cell.is_best for line in scores.competing for cell in line.cells.values()) else ""
     beneath = f" with 95\\,\\% intervals (BCa bootstrap, from {fewest_images(1)} images on)" if intervals else ""
     table = {
-        "signatures": [metric.signature for metric in scores.metrics],
+        "signatures": [metric.signature for metric in scores.columns],
         "is_wide": _width(scores, intervals=intervals) > COLUMN,
-        "caption": f"{subject}: means over {over}{beneath}{best}.",
+        "caption": f"{subject}: means over {over}{beneath}{best}{sets if scores.sets else ''}.",
         "label": name,
         "tabulars": [tabular],
     }
@@ -156,7 +157,7 @@ def display_name(label: str) -> str:
 def _width(scores: Scores, *, intervals: bool) -> float:
     """Estimate the width of the table in points; intervals are set at font size 7."""
     columns = [max(len(line.label) for line in scores.competing) * LETTER, 2 * LETTER]
-    for metric in scores.metrics:
+    for metric in scores.columns:
         cells = [line.cells[metric.name] for line in scores.competing]
         beneath = max(len(cell.interval) for cell in cells) if intervals else 0
         columns.append(max(column_width(metric, (cell.text for cell in cells)), 0.88 * beneath * LETTER))

@@ -18,7 +18,7 @@ from srbench.reporting import ReportError
 from srbench.reporting.figures.error_maps import MapKind, kinds_of
 from srbench.run_folder.folder import IsKept, RunFolder, is_kept
 from srbench.run_folder.protocol import Invocation, Setting
-from srbench.run_folder.results import ResultTable, Row, rows_of
+from srbench.run_folder.results import ResultTable, Row, rows_of, set_key
 
 _Place = tuple[Setting, str]
 _PROTOCOL = {
@@ -98,6 +98,21 @@ class Measurements:
     def table(self) -> ResultTable:
         """Return the values of all rows."""
         return ResultTable.from_rows(self.rows, tuple(metric.name for metric in self.metrics))
+
+    @cached_property
+    def sets(self) -> dict[MetricFacts, dict[Setting, float]]:
+        """FID and KID by setting, for every such metric of a run; NaN unless measured on the images of the table."""
+        known = {key: record for run in self.runs for key, record in run.folder.sets.items()}
+        metrics = {record.metric.name: record.metric for record in known.values()}
+        rows: dict[Setting, list[Row]] = {}
+        for row in self.rows:
+            rows.setdefault(row.setting, []).append(row)
+        sets: dict[MetricFacts, dict[Setting, float]] = {}
+        for metric in metrics.values():
+            for setting, own in rows.items():
+                record = known.get(set_key(metric, own, lambda image: self.pair_pixels(image)[1]))
+                sets.setdefault(metric, {})[setting] = math.nan if record is None else record.value
+        return sets
 
     @cached_property
     def has_hr(self) -> bool:

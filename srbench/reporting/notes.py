@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
@@ -29,6 +30,7 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *(f"Failed: {failure}" for run in measurements.runs for failure in failures_of(run.folder, run.label)),
         *_foreign(measurements),
         *_missing(measurements, scores),
+        *_sets(scores),
         *_runaways(measurements),
         *_hardware(measurements),
         *_environments(measurements),
@@ -113,6 +115,21 @@ def _missing(measurements: Measurements, scores: Scores) -> Iterator[str]:
             f"Images with a {reason} value (an output equal to HR has an infinite PSNR) are left out of that model's "
             f"mean and of all tests of that column: {', '.join(unusable)}."
         )
+
+
+def _sets(scores: Scores) -> Iterator[str]:
+    """Note how FID and KID were measured, and rows that lack them."""
+    if not scores.sets:
+        return
+    titles = joined([metric.title for metric in scores.sets])
+    one = "compares" if len(scores.sets) == 1 else "compare"
+    yield f"{titles} {one} the first outputs of all images with all HR images: one value, without interval and test."
+    for metric in scores.sets:
+        if lines := [line.label for line in scores.lines if math.isnan(line.cells[metric.name].mean)]:
+            yield (
+                f"{metric.title} of {joined(lines)} is not measured on these images; add it with srbench score RUN "
+                f"--metrics {metric.spec}."
+            )
 
 
 def _hardware(measurements: Measurements) -> Iterator[str]:

@@ -33,7 +33,7 @@ def readme(run: Path) -> str:
         *(f"> {markdown.escape(note)}" for note in notes_of(measurements, scores)),
         markdown.block("\n".join(commands), "sh"),
         f"Protocol {markdown.code(protocol.suite)}: "
-        + ", ".join(markdown.code(metric.signature) for metric in scores.metrics)
+        + ", ".join(markdown.code(metric.signature) for metric in scores.columns)
         + ".",
     ]
     if report.is_file():

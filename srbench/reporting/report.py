@@ -127,10 +127,10 @@ def _report(measurements: Measurements, files: list[Path], choices: Choices) -> 
     """Compute the table of a report and its conclusions."""
     scores = scores_of(measurements)
     if choices.published:
-        scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
+        scores = replace(scores, published=published_rows(measurements.manifest, scores.columns, read_tables()))
     votes, unshown_votes = vote_section(measurements)
     sentences = [*answer(scores), *([votes.sentence] if votes else [])]
-    protocol = protocol_line(measurements.protocol.suite, scores.metrics)
+    protocol = protocol_line(measurements.protocol.suite, scores.columns)
     return Report(files, scores, sentences, protocol, votes, unshown_votes)
 
 
@@ -167,7 +167,7 @@ def _make_report(
     facts = {
         "measurements": measurements,
         "protocol": measurements.protocol,
-        "metrics": scores.metrics,
+        "metrics": scores.columns,
         "scores": scores,
         "answer": report.answer,
         "notes": [*notes_of(measurements, scores), *report.unshown_votes],
@@ -186,9 +186,8 @@ def _make_report(
     if "tex" in formats:
         texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=choices.intervals)
     if "csv" in formats:
-        texts |= csv_texts(
-            scores.table, scores.summary, measurements.metrics, measurements.protocol, scores.family_columns
-        )
+        metrics = (*measurements.metrics, *scores.sets)
+        texts |= csv_texts(scores.table, scores.summary, metrics, measurements.protocol, scores.family_columns)
     for name, text in texts.items():
         draft.write(name, text.encode())
     if "html" in formats:  # last, because it links to the other files

@@ -81,6 +81,13 @@ class Scores:
     """Sentence on measured but uninformative columns, which are not shown; else empty."""
     published: Published = field(default_factory=Published)
     """Published results below the table."""
+    sets: tuple[MetricFacts, ...] = ()
+    """FID and KID: columns of one value per row, without interval and test, which ``metrics`` does not list."""
+
+    @property
+    def columns(self) -> tuple[MetricFacts, ...]:
+        """All columns of the table, in the order of the cells of a line."""
+        return (*self.metrics, *self.sets)
 
     @property
     def competing(self) -> list[Line]:
@@ -108,7 +115,18 @@ class Scores:
 
 def scores_of(measurements: Measurements) -> Scores:
     """Compute the scores of one run, or of several runs in one table."""
-    return score(measurements.table(), measurements.metrics, measurements.models)
+    return with_sets(score(measurements.table(), measurements.metrics, measurements.models), measurements.sets)
+
+
+def with_sets(scores: Scores, sets: Mapping[MetricFacts, Mapping[Setting, float]]) -> Scores:
+    """Add columns of FID and KID, given by setting."""
+    lines = []
+    for line in scores.lines:
+        values = {metric: by_setting.get(line.setting, math.nan) for metric, by_setting in sets.items()}
+        cells = {metric.name: _cell(value, math.nan, math.nan, False, metric) for metric, value in values.items()}
+        lines.append(replace(line, cells=line.cells | cells))
+    columns = {metric.name: [line.cells[metric.name].mean for line in lines] for metric in sets}
+    return replace(scores, lines=tuple(lines), sets=tuple(sets), summary=scores.summary.assign(**columns))
 
 
 def score(table: ResultTable, metrics: Sequence[MetricFacts], models: Sequence[ModelFacts] = ()) -> Scores:
@@ -255,7 +273,7 @@ def claims_table(verdicts: Sequence[Verdict]) -> Table:
 
 def terminal_table(scores: Scores) -> Table:
     """Return the table for the terminal, without intervals: one row per model, then the variants."""
-    table = empty_table(["model"], scores.metrics)
+    table = empty_table(["model"], scores.columns)
     table.add_column("n", justify="right", no_wrap=True)
     for title, lines in (("", scores.competing), ("variants", scores.variants)):
         if title and lines:
@@ -283,7 +301,7 @@ def markdown_table(scores: Scores, lines: Sequence[Line]) -> str:
     ]
     if lines == scores.competing:
         cells += [[markdown.escape(text) for text in row.texts] for row in scores.published.lines]
-    return markdown.table(["model", *(markdown.escape(header(metric)) for metric in scores.metrics), "n"], cells)
+    return markdown.table(["model", *(markdown.escape(header(metric)) for metric in scores.columns), "n"], cells)
 
 
 def interval_table(scores: Scores) -> str:
@@ -294,7 +312,7 @@ def interval_table(scores: Scores) -> str:
     ]
     if not any(any(line[1:]) for line in lines):
         return ""
-    return markdown.table(["model", *(markdown.escape(header(metric)) for metric in scores.metrics)], lines)
+    return markdown.table(["model", *(markdown.escape(header(metric)) for metric in scores.columns)], lines)
 
 
 def _cell(mean: float, low: float, high: float, is_best: bool, metric: MetricFacts) -> Cell:

@@ -23,6 +23,7 @@ from srbench.run_folder.records import (
     Line,
     SampleRecord,
     ScoreRecord,
+    SetRecord,
     digest,
     digests,
 )
@@ -68,6 +69,8 @@ class RunFolder:
     """Latest records by image, including those of earlier code, weights and data."""
     environments: dict[str, EnvironmentRecord] = field(default_factory=dict)
     """Environments of the records, by key."""
+    sets: dict[str, SetRecord] = field(default_factory=dict)
+    """Values of FID and KID by key, including those of earlier outputs."""
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
@@ -90,6 +93,8 @@ class RunFolder:
         for record in lines:
             if isinstance(record, EnvironmentRecord):
                 self.environments[record.key] = record
+            elif isinstance(record, SetRecord):
+                self.sets[record.key] = record
             else:
                 self.known.setdefault(record.image, ImageRecords()).take(record)
 

@@ -116,6 +116,7 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
         merged.path.mkdir()
         journal = Journal(merged)
         journal.add(line for folder, _ in parts for line in folder.environments.values())
+        journal.add(line for folder, _ in parts for line in folder.sets.values())
         for image in manifest.images:
             journal.add(list(_lines(parts, merged, image)))
         journal.finish(manifest)

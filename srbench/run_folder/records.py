@@ -19,6 +19,7 @@ from msgspec import Struct, convert, field, to_builtins
 from msgspec.json import Decoder
 
 from srbench.files.atomic import disk_faults_named
+from srbench.interfaces import MetricFacts
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import Setting
 from srbench.words import is_file_name, one_line
@@ -177,11 +178,26 @@ class ScoreRecord(_SettingRecord, frozen=True):
             raise ValueError("neither a value nor an error")
 
 
+class SetRecord(JSONLine, frozen=True):
+    """FID or KID: the distance between the first outputs of a setting and the HR images."""
+
+    FILE: ClassVar[str] = "sets.jsonl"
+
+    key: str
+    """SHA-256 of the metric's digest, and of the names and pixels of all these images."""
+    metric: MetricFacts
+    value: float
+    model: str
+    temperature: float | None
+    images: int
+    """Number of outputs, and of HR images."""
+
+
 AnyRecord = PairRecord | SampleRecord | ScoreRecord
 """A record of an image."""
-Line = AnyRecord | EnvironmentRecord
+Line = AnyRecord | EnvironmentRecord | SetRecord
 Record = TypeVar("Record", bound=JSONLine)
-KINDS: tuple[type[Line], ...] = (EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord)
+KINDS: tuple[type[Line], ...] = (EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord, SetRecord)
 
 
 class ImageRecords(Struct):
@@ -228,7 +244,10 @@ def digests(facts: Sequence[object], last: Iterable[str]) -> list[str]:
 
 def to_line(record: JSONLine) -> str:
     """Format a record as a line of strict JSON, without the line feed."""
-    return json.dumps(to_json(to_builtins(record)), allow_nan=False)
+    facts = to_builtins(record)
+    if isinstance(record, SetRecord):
+        facts["metric"] = record.metric.stored()
+    return json.dumps(to_json(facts), allow_nan=False)
 
 
 def from_line(line: str | bytes, kind: type[Record]) -> Record:

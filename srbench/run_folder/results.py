@@ -14,7 +14,7 @@ from srbench.metrics.loading import parse_metric
 from srbench.run_folder import NothingMeasuredError, RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Protocol, Setting
-from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
+from srbench.run_folder.records import SampleRecord, ScoreRecord, Value, digest
 from srbench.run_folder.statistics import mean_intervals
 
 if TYPE_CHECKING:
@@ -76,6 +76,15 @@ def _row(folder: RunFolder, sample: SampleRecord) -> Row:
     made_by = frozenset((sample.invocation, *(score.invocation for score in scores)))
     measured_in = frozenset(score.environment for score in scores)
     return Row(sample, sample.setting, values, sum(score.seconds for score in scores), made_by, measured_in)
+
+
+def set_key(metric: MetricFacts, rows: Iterable[Row], hr_pixels: Callable[[str], str]) -> str:
+    """Return the key of the FID or KID of some rows: a digest of the metric, and of the first outputs and HR images.
+
+    ``hr_pixels`` maps an image to the SHA-256 of its HR pixels.
+    """
+    images = sorted((row.image, row.sample.outputs[0].pixels, hr_pixels(row.image)) for row in rows)
+    return digest("set", metric.digest, images)
 
 
 def is_of_samples(metric: MetricFacts, samples: int) -> bool:
@@ -204,18 +213,20 @@ def summary_csv(
 ) -> str:
     """Return the CSV of means and intervals, one line per model and temperature.
 
-    ``families`` are additional columns. The metrics ``first``, measured or not, precede the number of images.
+    ``families`` are additional columns. The metrics ``first``, measured or not, precede the number of images. FID and
+    KID are in ``summary`` and ``metrics`` only, and have no intervals.
     """
     lines = summary.reset_index()
     for name, column in families.items():
         lines[name] = column
-    added = [name for name in table.metrics if name not in first]
+    sets = [metric.name for metric in metrics if metric.name not in table.metrics]
+    added = [name for name in (*table.metrics, *sets) if name not in first]
     signatures = {metric.name: metric.signature for metric in metrics}
     lines = lines.assign(**{f"{name}_signature": signature for name, signature in signatures.items()})
     lines["suite"] = suite
     intervals = [f"{name}_{end}" for name in table.metrics for end in ("low", "high")]
     columns = ["model", "temperature", *families, *first, "n", *added, *intervals, "not_finite"]
-    columns += [*(f"{name}_signature" for name in table.metrics), "suite"]
+    columns += [*(f"{name}_signature" for name in (*table.metrics, *sets)), "suite"]
     return lines.reindex(columns=columns).to_csv(index=False, lineterminator="\n")
 
 

@@ -17,11 +17,13 @@ from torch import Tensor
 from srbench.benchmark.dataset import open_dataset
 from srbench.benchmark.sampler import Sampler, read_pair, source_of
 from srbench.benchmark.scorer import measure, measure_model
+from srbench.benchmark.sets import hr_pixels, measured, rows_by_setting
 from srbench.data.benchmark_sets.table import benchmark_sets, is_here
 from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, quantize, quantize_floor
 from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
 from srbench.machine.facts import environment
+from srbench.metrics.fid import SetDistances
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.models import ModelFacts
 from srbench.models.inference import choose_device
@@ -33,6 +35,7 @@ from srbench.run_folder.kept_images import kept_outputs, kept_pair, same_outputs
 from srbench.run_folder.manifest import FILE
 from srbench.run_folder.records import KINDS, EnvironmentRecord, SampleRecord, ScoreRecord, Value
 from srbench.run_folder.request import RunSpec
+from srbench.run_folder.results import set_key
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.verification.findings import Findings
 
@@ -41,6 +44,8 @@ TOLERANCE = 1e-5
 ON_DEVICES = 1e-3
 """The same for a metric that was measured on a GPU and is measured on a CPU, or the reverse: larger differences are
 contradictions, smaller ones are unverified."""
+SET_TOLERANCE = 1e-3
+"""The same for FID and KID; FID needs the root of a matrix that is singular for fewer images than features."""
 ROUNDED = 0.01
 """Largest share of pixel values that may be one grey level off if an item is sampled on another processor."""
 _MACHINE = ("device", "cpu", "gpu", "instructions", "TF32 in products", "TF32 in convolutions", "torch")
@@ -94,6 +99,7 @@ def verify(
             pair = kept_pair(folder, record.image)
         check.check(record, pair, sampled_again=record in chosen)
     progress(Step(len(records), len(records), ""))
+    _check_sets(folder, findings)
     for kind, where, text in report_findings(path):
         rule = "not-compared" if kind in ("missing", "older") else "report-differs"
         findings.add(rule, where, text)
@@ -236,6 +242,33 @@ def _check_dataset(folder: RunFolder, findings: Findings) -> None:
         for kind, (now, then) in images.items():
             if then is not None and (now is None or pixels_sha256(quantize_floor(now)) != then.pixels):
                 findings.add("dataset-unknown", protocol.dataset, f"the {kind} of {image} is another image")
+
+
+def _check_sets(folder: RunFolder, findings: Findings) -> None:
+    """Measure FID and KID of the table again, from the saved images."""
+    metrics = {record.metric.name: record.metric for record in folder.sets.values()}
+    for rows in rows_by_setting(folder) if metrics else []:
+        where = rows[0].setting.label
+        keys = [set_key(metric, rows, lambda image: hr_pixels(folder, image)) for metric in metrics.values()]
+        stored = [folder.sets[key] for key in keys if key in folder.sets]
+        if not stored:
+            continue
+        titles = ", ".join(record.metric.title for record in stored)
+        try:
+            distances = SetDistances([record.metric.spec for record in stored], folder.manifest.protocol.quantize)
+            again = measured(folder, distances, rows, {})
+        except SRBenchError as error:
+            for _ in stored:
+                findings.leave(f"{where}: {titles}", f"could not be measured again: {error}")
+            continue
+        for record, now in zip(stored, again, strict=True):
+            if now.metric != record.metric:
+                findings.leave(f"{where}: {record.metric.title}", "its code, weights or protocol have changed")
+            elif not math.isclose(now.value, record.value, rel_tol=SET_TOLERANCE, abs_tol=TOLERANCE):
+                text = f"{record.metric.title} is {now.value:.6g}, and the table has {record.value:.6g}"
+                findings.contradict(where, text)
+            else:
+                findings.verified += 1
 
 
 def _open_metrics(folder: RunFolder, findings: Findings) -> list[tuple[MetricFacts, LoadedMetric | None]]:

@@ -92,7 +92,7 @@ def page(
         first = {column.setting: place for place, column in there.items()}  # the key None is HR
         a, b = (first[line] for line in (None, *lines)[-2:])
         contents["opening"] = {"image": image, "a": a, "b": b, **start}
-    metrics = sorted(scores.metrics, key=lambda metric: GROUPS.index(metric.group))
+    metrics = sorted(scores.columns, key=lambda metric: GROUPS.index(metric.group))
     manifests = [asdict(run.folder.manifest) for run in measurements.runs]
     facts = {
         **facts,

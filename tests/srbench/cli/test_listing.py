@@ -89,7 +89,7 @@ SHOWN = {
     "metric psnr": ["direction   higher is better", "unit        dB", "signature   PSNR|RGB|floor|crop0|v1"],
     "metric lpips": ["direction   lower is better", "looks at    8-bit outputs, HR"],
     "metric fid": [
-        "values      one of two folders",
+        "values      one of all images",
         "fetch       srbench weights fetch --metrics fid",
         "inception-2015",
     ],

@@ -9,6 +9,7 @@ import numpy as np
 import pyiqa
 import pytest
 import torch
+from inception import Inception
 from PIL import Image
 from scipy.linalg import sqrtm
 
@@ -20,22 +21,6 @@ from srbench.metrics.protocols import families
 from srbench.metrics.suite import open_metrics
 
 
-class Inception(torch.nn.Module):
-    """Four features of an image: means of fixed colours. pyiqa tells networks apart by the name of the class."""
-
-    BLOCK_INDEX_BY_DIM = {2048: 3}  # noqa: RUF012
-
-    def __init__(self, output_blocks):
-        super().__init__()
-        assert output_blocks == [3]
-        self.colours = torch.nn.Parameter(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, -1, 1]]))
-
-    def forward(self, images, resize, normalize):
-        assert not resize
-        images = 2 * images - 1 if normalize else images
-        return [torch.nn.functional.conv2d(images, self.colours[..., None, None]).square().mean((2, 3), keepdim=True)]
-
-
 @pytest.fixture
 def network(monkeypatch):
     monkeypatch.setattr("pyiqa.archs.fid_arch.InceptionV3", Inception)
@@ -44,7 +29,7 @@ def network(monkeypatch):
 @pytest.fixture
 def explained(network, monkeypatch):
     """Small patches, and no network left in caches."""
-    monkeypatch.setattr("srbench.metrics.protocols.features.PATCH", 20)
+    monkeypatch.setattr("srbench.metrics.protocols.features.PATCH", 30)
     yield
     families.family.cache_clear()
     families._inception.cache_clear()
@@ -60,6 +45,15 @@ def folders(tmp_path):
         for name, image in (("hr", hr), ("sr", noisy)):
             write_png(tmp_path / name / f"{number}.png", image.clamp(0, 1).mul(255).to(torch.uint8))
     return tmp_path
+
+
+@pytest.fixture
+def few(folders):
+    """The first three of them."""
+    for path in [*folders.glob("*/*.png")]:
+        if int(path.stem) > 2:
+            path.unlink()
+    return folders
 
 
 def features(folder):
@@ -103,6 +97,26 @@ def test_the_table_and_the_lines(network, folders, srbench):
     assert lines[0] == "model,temperature,image,sample,metric,value,signature,suite"
     assert len(lines) == 2
     assert lines[1].startswith("sr,,,,fid,")
+
+
+def test_several_folders_have_a_column(network, few, srbench):
+    """In every format, without an interval or a mark."""
+    arguments = ("measure", few / "sr", f"same={few / 'hr'}", "--hr", few / "hr", "--format")
+    value = json.loads(srbench(*arguments, "json", "--metrics", "fid").stdout)["sr"]["sets"]["fid"]
+    for names in ("psnr,fid", "fid"):
+        lines = srbench(*arguments, "md", "--metrics", names).stdout.splitlines()
+
+        row = next(line for line in lines if line.startswith("| sr "))
+        assert row.split("|")[-3].strip() == f"{value:.2f}"
+        table = srbench(*arguments, "csv", "--metrics", names).stdout.splitlines()
+        cells = dict(zip(table[0].split(","), table[1].split(","), strict=True))
+        assert float(cells["fid"]) == pytest.approx(value)
+        assert cells["fid_signature"].startswith("FID|RGB|floor|clean|")
+        assert "fid_low" not in cells
+        tex = srbench(*arguments, "tex", "--metrics", names).stdout
+        assert f"& {value:.2f} " in tex
+        assert "FID of all images together, untested" in tex
+        assert "FID" in srbench(*arguments, "table", "--metrics", names).stdout
 
 
 def test_a_set_and_itself(network, folders):
@@ -156,9 +170,9 @@ def test_patches_are_two_grids():
         patches(image, 31)
 
 
-def test_patches_are_images_of_their_own(network, folders, tmp_path, srbench):
+def test_patches_are_images_of_their_own(network, few, tmp_path, srbench):
     for name in ("sr", "hr"):
-        for path in (folders / name).glob("*"):
+        for path in (few / name).glob("*"):
             for place, piece in enumerate(patches(read_uint8(path), 20)):
                 write_png(tmp_path / "cut" / name / f"{path.stem}_{place}.png", piece)
     cut = tmp_path / "cut"
@@ -166,7 +180,7 @@ def test_patches_are_images_of_their_own(network, folders, tmp_path, srbench):
         srbench("measure", cut / "sr", "--hr", cut / "hr", "--metrics", "fid+mode=legacy", "--format", "json").stdout
     )
     options = ("--metrics", "fid+patch=20+mode=legacy", "--format", "json")
-    found = json.loads(srbench("measure", folders / "sr", "--hr", folders / "hr", *options).stdout)
+    found = json.loads(srbench("measure", few / "sr", "--hr", few / "hr", *options).stdout)
     assert found["sets"] == {"fid_legacy_patch20": pytest.approx(whole["sets"]["fid_legacy"], rel=1e-6)}
     assert found["signatures"]["fid_legacy_patch20"].startswith("FID|RGB|floor|legacy|patch20|pyiqa")
 
@@ -187,35 +201,35 @@ def test_parameters_that_it_does_not_take(text, fault):
         SetDistances([text], "round")
 
 
-def test_it_is_no_column_of_a_run():
+def test_it_is_no_column_of_a_suite():
     for name in ("fid", "fid+mode=legacy"):
-        with pytest.raises(MetricError, match=re.escape(f"{name} compares two folders of images: srbench measure DIR")):
+        with pytest.raises(MetricError, match=re.escape(f"{name} compares two sets of images, and a suite")):
             open_metrics(("psnr", name), (), "floor")
 
 
-def test_the_mode_behind_a_number(explained, folders, srbench):
+def test_the_mode_behind_a_number(explained, few, srbench):
     """Every mode, of whole images and of patches, is named by its number."""
-    texts = [f"fid+mode={mode}{patch}" for mode in MODES for patch in ("", "+patch=20")]
+    texts = [f"fid+mode={mode}{patch}" for mode in MODES for patch in ("", "+patch=30")]
     distances = SetDistances(texts, "floor")
-    sets = [distances.features(map(read_uint8, sorted((folders / name).glob("*")))) for name in ("sr", "hr")]
+    sets = [distances.features(map(read_uint8, sorted((few / name).glob("*")))) for name in ("sr", "hr")]
     values = [f"{value:.8f}" for value in distances.between(*sets).values()]
     assert len(set(values)) == len(texts)
-    found = srbench_explain(values, "fid", sr=folders / "sr", hr=folders / "hr", scale=4)
+    found = srbench_explain(values, "fid", sr=few / "sr", hr=few / "hr", scale=4)
     for text, number, facts in zip(texts, found.numbers, distances.facts, strict=True):
         (match,) = number.matches
         assert match.protocol.text == text.replace("+mode=clean", "")
         assert match.candidate.signature == facts.signature
     value = f"{float(values[2]):.5f}"
-    done = srbench("explain", value, "--metrics", "fid", "--sr", folders / "sr", "--hr", folders / "hr")
+    done = srbench("explain", value, "--metrics", "fid", "--sr", few / "sr", "--hr", few / "hr")
     assert f"{value} is FID on legacy: bilinear without antialiasing, as pytorch-fid (" in done.stdout
     assert "  --metrics fid+mode=legacy  (signature FID|RGB|floor|legacy|pyiqa" in done.stdout
     assert "srbench measure gives" in done.stdout
 
 
-def test_claims_on_it_name_the_mode(explained, folders, srbench):
-    arguments = ("measure", folders / "sr", "--hr", folders / "hr", "--metrics")
+def test_claims_on_it_name_the_mode(explained, few, srbench):
+    arguments = ("measure", few / "sr", "--hr", few / "hr", "--metrics")
     value = json.loads(srbench(*arguments, "kid+mode=legacy", "--format", "json").stdout)["sets"]["kid_legacy"]
-    claims = folders / "claims.toml"
+    claims = few / "claims.toml"
     claims.write_text(f'[[claim]]\nmetric = "kid"\nvalue = "{value:.8f}"\n')
     done = json.loads(srbench(*arguments, "kid", "--claims", claims, "--format", "json").stdout)
     assert done["claims"][0]["verdict"] == "reproduced under another protocol"
