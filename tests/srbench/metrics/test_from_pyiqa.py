@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from srbench.benchmark.run import run
+from srbench.benchmark.scorer import measure
 from srbench.images.io import read_image, write_png
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.machine import precision
@@ -153,6 +154,14 @@ def test_tf32_is_forbidden(images, monkeypatch):
     with precision.products(hr.device, tf32=True):
         metric(hr[None], ImagePair("a", hr, hr))
     assert allowed == [(False, False)]
+
+
+@pytest.mark.cuda
+def test_gpu_equals_cpu(images):
+    hr, sr = (read_image(images / f"{kind}.png") for kind in ("hr", "sr"))
+    metric, pair = open_metric("pyiqa:vsi").metric, ImagePair("a", hr[:, ::4, ::4], hr)
+    on_cpu, on_gpu = (measure(metric, sr[None], pair, device) for device in ("cpu", "cuda"))
+    assert on_gpu == pytest.approx(on_cpu, rel=1e-5)
 
 
 def test_a_variant_is_of_a_family():
