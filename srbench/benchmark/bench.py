@@ -105,7 +105,8 @@ def open_bench(
     if of_sets and not of_images:
         raise BenchmarkError(f"{of_sets[0]} is a column beside metrics of single images; add one: psnr,{of_sets[0]}")
     metrics = open_metrics(of_images, suite.columns, suite.quantize, suite.optional, spec.samples)
-    distances = open_distances(of_sets, suite.quantize, "" if has_hr(dataset) else f"{dataset.name} has none")
+    reason = "" if has_hr(dataset) else f"{dataset.name} has none"
+    distances = open_distances(of_sets, suite.quantize, reason, device)
     if not has_hr(dataset):
         metrics = without_hr(metrics, None if spec.metrics else suite.label, f"{dataset.name} has none")
     models: dict[str, LoadedModel] = {}
@@ -123,7 +124,7 @@ def open_bench(
     return Bench(spec, device, dataset, suite, models, metrics, distances)
 
 
-def open_distances(names: Sequence[str], quantize: str, without_hr: str) -> SetDistances | None:
+def open_distances(names: Sequence[str], quantize: str, without_hr: str, device: str) -> SetDistances | None:
     """Open FID and KID by name; None for no names.
 
     ``without_hr`` completes the error message if there are no HR images. Raises BenchmarkError in that case, and
@@ -135,7 +136,7 @@ def open_distances(names: Sequence[str], quantize: str, without_hr: str) -> SetD
         raise BenchmarkError(f"{names[0]} needs HR images, and {without_hr}; leave it out of --metrics")
     from srbench.metrics.fid import SetDistances
 
-    return SetDistances(names, quantize)
+    return SetDistances(names, quantize, device)
 
 
 def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str) -> tuple[LoadedMetric, ...]:

@@ -99,10 +99,11 @@ def measure_folders(
     distances = references = None
     if of_sets:  # before anything is measured: weights may be missing, and images smaller than patches
         from srbench.metrics.fid import SetDistances
+        from srbench.models.inference import choose_device
 
         if high is None:
             raise BenchmarkError(f"{of_sets[0]} compares two folders of images; name the second with --hr")
-        distances = SetDistances(of_sets, protocol.quantize)
+        distances = SetDistances(of_sets, protocol.quantize, choose_device(device))
         references = distances.features(map(read_uint8, high.values()))
     measured: list[Measured] = []
     counts: set[int] = set()

@@ -134,7 +134,8 @@ def score_run(
         folder = RunFolder.read(path)
         if not folder.has_hr:
             added = without_hr(added, None, f"{path} has none") if added else added
-        distances = open_distances(of_sets, protocol.quantize, "" if folder.has_hr else f"{path} has none")
+        reason = "" if folder.has_hr else f"{path} has none"
+        distances = open_distances(of_sets, protocol.quantize, reason, device)
         known = folder.manifest
         folder.manifest = joined(path, known, replace(known, metrics=tuple(metric.facts for metric in added)))
         metrics = _with_known(added, folder.manifest)

@@ -23,8 +23,9 @@ import numpy as np
 
 from srbench.images.io import write_png
 from srbench.interfaces import MetricFacts
+from srbench.machine.memory import computed_on
 from srbench.metrics import MetricError
-from srbench.metrics.from_pyiqa import created, quiet, version_and_licence
+from srbench.metrics.from_pyiqa import created, measuring, quiet, version_and_licence
 from srbench.metrics.loading import completed, parse_metric
 from srbench.plugins.code_digest import texts_digest
 from srbench.plugins.identity import held_digest
@@ -130,11 +131,28 @@ class Inception:
         """SHA-256 of the network and its weights."""
         return held_digest(self._metric)
 
-    def features(self, images: Iterable[Tensor], wanted: Iterable[Seen]) -> Features:
+    def features(self, images: Iterable[Tensor], wanted: Iterable[Seen], device: str = "cpu") -> Features:
         """Compute the features of uint8 images (3, H, W). Raises MetricError for an image smaller than a patch."""
         wanted = dict.fromkeys(wanted)
         with quiet():
             from pyiqa.archs.fid_arch import get_folder_features
+
+        def computed(place: str) -> Features:
+            network = self._metric.net.model.to(place)
+            there = next(network.parameters()).device
+            with measuring(there):
+                return {
+                    seen: get_folder_features(
+                        str(folders[seen.patch]),
+                        network,
+                        num_workers=0,
+                        test_img_size=self._metric.net.test_img_size,
+                        device=there,
+                        mode=MODES[seen.mode],
+                        verbose=False,
+                    )
+                    for seen in wanted
+                }
 
         with TemporaryDirectory() as temporary:
             folders = {seen.patch: Path(temporary) / str(seen.patch) for seen in wanted}
@@ -142,19 +160,7 @@ class Inception:
                 for side, folder in folders.items():
                     for place, piece in enumerate(patches(image, side) if side else [image]):
                         write_png(folder / f"{number:06}_{place:06}.png", piece)
-            with quiet():
-                return {
-                    seen: get_folder_features(
-                        str(folders[seen.patch]),
-                        self._metric.net.model,
-                        num_workers=0,
-                        test_img_size=self._metric.net.test_img_size,
-                        device=next(self._metric.parameters()).device,
-                        mode=MODES[seen.mode],
-                        verbose=False,
-                    )
-                    for seen in wanted
-                }
+            return computed_on(device, computed)
 
 
 def distance(name: str, outputs: NDArray[np.float32], references: NDArray[np.float32]) -> float:
@@ -178,7 +184,8 @@ def distance(name: str, outputs: NDArray[np.float32], references: NDArray[np.flo
 class SetDistances:
     """FID and KID in some modes, from one network. Raises MetricError for invalid parameters or missing weights."""
 
-    def __init__(self, texts: Iterable[str], quantize: str) -> None:
+    def __init__(self, texts: Iterable[str], quantize: str, device: str = "cpu") -> None:
+        self._device = device
         wanted = {facts_of(text, "", quantize).name: text for text in texts}  # parameters are checked before weights
         self._network = Inception()
         digest = self._network.digest
@@ -186,7 +193,7 @@ class SetDistances:
 
     def features(self, images: Iterable[Tensor]) -> Features:
         """Compute the features of a set of uint8 images (3, H, W). Raises MetricError, as ``patches`` does."""
-        return self._network.features(images, [seen_by(facts.spec) for facts in self.facts])
+        return self._network.features(images, [seen_by(facts.spec) for facts in self.facts], self._device)
 
     def between(self, outputs: Features, references: Features) -> dict[str, float]:
         """Measure every distance between two sets, by the name of its facts. Raises MetricError, as ``distance``."""

@@ -99,7 +99,7 @@ def verify(
             pair = kept_pair(folder, record.image)
         check.check(record, pair, sampled_again=record in chosen)
     progress(Step(len(records), len(records), ""))
-    _check_sets(folder, findings)
+    _check_sets(folder, findings, choose_device(device))
     for kind, where, text in report_findings(path):
         rule = "not-compared" if kind in ("missing", "older") else "report-differs"
         findings.add(rule, where, text)
@@ -244,7 +244,7 @@ def _check_dataset(folder: RunFolder, findings: Findings) -> None:
                 findings.add("dataset-unknown", protocol.dataset, f"the {kind} of {image} is another image")
 
 
-def _check_sets(folder: RunFolder, findings: Findings) -> None:
+def _check_sets(folder: RunFolder, findings: Findings, device: str) -> None:
     """Measure FID and KID of the table again, from the saved images."""
     metrics = {record.metric.name: record.metric for record in folder.sets.values()}
     for rows in rows_by_setting(folder) if metrics else []:
@@ -255,7 +255,8 @@ def _check_sets(folder: RunFolder, findings: Findings) -> None:
             continue
         titles = ", ".join(record.metric.title for record in stored)
         try:
-            distances = SetDistances([record.metric.spec for record in stored], folder.manifest.protocol.quantize)
+            specs = [record.metric.spec for record in stored]
+            distances = SetDistances(specs, folder.manifest.protocol.quantize, device)
             again = measured(folder, distances, rows, {})
         except SRBenchError as error:
             for _ in stored:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from inception import Inception
 from pyiqa.archs.vsi_arch import VSI
 
 from srbench.benchmark.explain import search
@@ -12,6 +13,7 @@ from srbench.benchmark.scorer import Scorer
 from srbench.images.io import write_png
 from srbench.interfaces import ImagePair
 from srbench.metrics import lpips, lr_psnr, psnr, ssim
+from srbench.metrics.fid import SetDistances
 from srbench.metrics.loading import load_metric, open_metric
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR
@@ -55,7 +57,7 @@ def score(images):
 
 def measure(images):
     (measured,) = measure_folders({"sr": images}, images, names=NAMES)
-    assert (list(measured.values), measured.failures) == (["a"], ())
+    assert (list(measured.values), measured.failures) == (["a", "b"], ())
 
 
 def explain(images):
@@ -79,7 +81,21 @@ def test_learned_metrics_compute_on_the_gpu_of_the_command(command, gpu, monkeyp
         noting(owner, name)
     for module in (inference, search):
         monkeypatch.setattr(module, "choose_device", lambda name: gpu.device.type)
-    write_png(tmp_path / "a.png", torch.zeros(3, 96, 128, dtype=torch.uint8))
+    for name in "ab":
+        write_png(tmp_path / f"{name}.png", torch.zeros(3, 96, 128, dtype=torch.uint8))
     command(tmp_path)
     assert places.pop(PSNR, {"cpu"}) == {"cpu"}
     assert places == {LPIPS: {gpu.device.type}, VSI: {gpu.device.type}}
+
+
+def test_fid(gpu, monkeypatch):
+    places = []
+
+    class NotingInception(Inception):
+        def forward(self, images, *rest):
+            places.append(images.device.type)
+            return super().forward(images, *rest)
+
+    monkeypatch.setattr("pyiqa.archs.fid_arch.InceptionV3", NotingInception)
+    SetDistances(("fid",), "round", gpu.device.type).features(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
+    assert places == [gpu.device.type]
