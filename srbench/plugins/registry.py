@@ -92,7 +92,8 @@ def find_plugin(kind: str, text: str) -> Plugin:
             return _member(module_of_file(Path(text)), "", text, kind)
         if colon and re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
             return _member(call(f"module {before}", importlib.import_module, before), name, text, kind)
-    ways = [*points, "package.module:Name", "file.py:Name"]
+    families = [f"{family}:NAME" for family in registered(f"{kind.removesuffix('s')}_families")]  # such as pyiqa:NAME
+    ways = [*points, *families, "package.module:Name", "file.py:Name"]
     raise PluginError(unknown(kind.removesuffix("s"), text if text.isidentifier() else before or text, ways))
 
 
