@@ -22,7 +22,7 @@ from srbench.terminal.progress import shown_progress
 @options.scale(help="Upscaling factor, by which protocols crop the border. [default: from --lr; else tries 2, 3, 4, 8]")
 @click.option("--measured", metavar="VALUE,...", help="Your own numbers, to explain too. [default: none]")
 @click.option("--all", "in_full", is_flag=True, help="List all protocols that print a VALUE, not only the first 8.")
-@options.device(help="Device of lpips and pyiqa:NAME; auto takes a GPU if there is one.")
+@options.device(help="Device of lpips, fid, kid and pyiqa:NAME; auto takes a GPU if there is one.")
 @options.measuring_workers(
     help="Worker processes, one thread each. [default: one per core, at most 8 and one per 2 images; 1 if a metric "
     "runs on a GPU]"

@@ -77,7 +77,7 @@ def facts_of(text: str, digest: str, quantize: str) -> MetricFacts:
     version, licence = version_and_licence()
     mode = () if seen.mode == "clean" else (seen.mode,)
     patch = (f"patch{seen.patch}",) if seen.patch else ()
-    pieces = f"{seen.patch}x{seen.patch} patches in two grids of" if seen.patch else "each of"
+    pieces = f"{seen.patch}x{seen.patch} patches in two grids" if seen.patch else "whole images"
     facts = MetricFacts(
         name=name,
         title=f"{name.upper()} ({', '.join((*mode, *patch))})" if mode or patch else name.upper(),
@@ -88,8 +88,8 @@ def facts_of(text: str, digest: str, quantize: str) -> MetricFacts:
         sees="uint8",
         per="folder",
         protocol=(
-            f"{name.upper()} of pyiqa {version}, {pieces} the 8-bit RGB images by {{quantize}}, resized to 299x299 "
-            f"({RESIZING[seen.mode]}), Inception v3 of 2015-12-05; the first output of every image against all HR "
+            f"{name.upper()} of pyiqa {version}, 8-bit RGB by {{quantize}}, {pieces} resized to 299x299 "
+            f"({RESIZING[seen.mode]}), Inception v3 of 2015-12-05, the first output of every image against all HR "
             f"images; licence of pyiqa: {licence}"
         ),
     )
@@ -131,7 +131,7 @@ class Inception:
         """SHA-256 of the network and its weights."""
         return held_digest(self._metric)
 
-    def features(self, images: Iterable[Tensor], wanted: Iterable[Seen], device: str = "cpu") -> Features:
+    def features(self, images: Iterable[Tensor], wanted: Iterable[Seen], device: str) -> Features:
         """Compute the features of uint8 images (3, H, W). Raises MetricError for an image smaller than a patch."""
         wanted = dict.fromkeys(wanted)
         with quiet():

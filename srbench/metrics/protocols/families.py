@@ -134,7 +134,9 @@ def _of_sets(name: str) -> ProtocolFamily:
 
     network = _inception()
     tried = f"resizing of clean-fid, pytorch-fid and torch-fidelity; whole images and {PATCH}x{PATCH} patches"
-    return ProtocolFamily(name.upper(), tried, lambda output, hr, _: of_sets(name, output, hr, network), set_distance)
+    return ProtocolFamily(
+        name.upper(), tried, lambda output, hr, _: of_sets(name, output, hr, network), set_distance, gpu=True
+    )
 
 
 FAMILIES: Mapping[str, Callable[[], ProtocolFamily]] = {

@@ -112,7 +112,7 @@ def of_sets(metric: str, output: Tensor, hr: Tensor, network: Inception) -> Iter
         return
     has_patches = min(*output.shape[1:], *hr.shape[1:]) >= PATCH
     wanted = [Seen(mode, patch) for patch in (0, PATCH)[: 1 + has_patches] for mode in MODES]
-    features = [network.features([image], wanted) for image in (output, hr)]
+    features = [network.features([image], wanted, image.device.type) for image in (output, hr)]
     for place, seen in enumerate(wanted):
         given = {"mode": seen.mode if seen.mode != "clean" else "", "patch": str(seen.patch or "")}
         protocol = MetricProtocol(
