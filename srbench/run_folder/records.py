@@ -132,7 +132,8 @@ class SampleRecord(_SettingRecord, frozen=True):
     seconds: float
     """Time that the model took for all samples together."""
     peak_memory_mb: float | None
-    """On a GPU, peak memory of torch during sampling; on a CPU, peak memory of the process since it started."""
+    """On a GPU, peak memory of torch during sampling, weights of all models and metrics included; on a CPU, peak memory
+    of the process since it started."""
     environment: str = ""
     """Key of the environment, as in PairRecord."""
     runaway: int | None = None
