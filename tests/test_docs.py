@@ -134,6 +134,7 @@ def clone(tmp_path, monkeypatch):
             (tmp_path / "photographs" / name / photo).symlink_to(ROOT / "srbench" / "data" / "photos" / photo)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("SRBENCH_OFFLINE", "1")  # pyiqa would try addresses in vain for a minute
     return tmp_path
@@ -310,7 +311,9 @@ def test_documented_commands_are_understood(monkeypatch):
     found = [(path, command) for path, command in found if command.startswith("srbench ") and "$" not in command]
     assert len(found) > 60
     for path, command in found:
-        arguments, context = shlex.split(command)[1:], click.Context(main, info_name="srbench")
+        # with its settings, because click keeps the names of --help that it saw first
+        context = click.Context(main, info_name="srbench", **main.context_settings)
+        arguments = shlex.split(command)[1:]
         known = main.get_command(context, arguments[0])
         assert known is not None, f"{path}: {command}"
         for parameter in known.params:
