@@ -75,6 +75,8 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
         info = None
         if weights is not None and "weights" not in arguments:
             info = _load_weights(created, plugin, weights, text)
+        elif weights is None and not digest:
+            _require_weights(created, call(text, plugin.factory, **arguments), spec.name)
     model = _with_scale(created, text, scale)
     if digest and weights and digest_by_files(spec, scale) != digest:
         raise PluginError(f"{weights}: changed while it was read, perhaps by a training; run the command again")
@@ -192,6 +194,18 @@ def _load_weights(network: object, plugin: Plugin, weights: Path, text: str) -> 
     call(f"{text}: loading {weights}", load_checkpoint, network, weights)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return weights_info(weights, f"architecture {type(network).__name__}", parameters)
+
+
+def _require_weights(network: object, again: object, name: str) -> None:
+    """Raise PluginError if a network differs from ``again``, created by the same call: its weights are random."""
+    if not isinstance(network, nn.Module) or not isinstance(again, nn.Module):
+        return
+    pairs = zip(network.parameters(), again.parameters(), strict=False)
+    if not all(torch.equal(parameter, other) for parameter, other in pairs):
+        raise PluginError(
+            f"{name}: its weights are random, different each time it is created; name its checkpoint, "
+            f"{name}:FILE.pth, or load weights in its code"
+        )
 
 
 def _ready(

@@ -240,6 +240,10 @@ def test_code_that_loads_its_weights_gets_the_path(net, made, tmp_path):
         ("{net}:EDSRR:{net}", r"unknown class or function 'EDSRR'; did you mean EDSR\?"),
         ("{net}", r"net\.py defines .*; name one of them, as in (\S+):\w+, or with its checkpoint, \1:\w+:FILE\.pth"),
         ("{net}:EDSR:{net}", r"net\.py: truncated, or not a checkpoint"),
+        (
+            "{net}:EDSR+consistent",
+            r"net\.py:EDSR: its weights are random, .* name its checkpoint, \S+net\.py:EDSR:FILE\.pth",
+        ),
     ],
 )
 def test_names_that_lead_on(net, text, says):
