@@ -117,7 +117,8 @@ def open_bench(
         else:
             loaded = load_model(text, spec.scale, device)
         _add_model(models, loaded)
-        _warn_of_unpaired(loaded, dataset)
+        if isinstance(loaded.model, ResultFolder):
+            _pair(loaded.spec, loaded.model, dataset)
     for label in spec.again:
         if label not in models:
             raise BenchmarkError(f"--again: {unknown('model', label, models)}")
@@ -155,14 +156,13 @@ def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str
     return usable
 
 
-def _warn_of_unpaired(loaded: LoadedModel, dataset: Dataset) -> None:
-    """Warn of precomputed results that match no image of the dataset: their names may be misspelt."""
-    unpaired = loaded.model.unpaired(list(dataset)) if isinstance(loaded.model, ResultFolder) else []
+def _pair(spec: str, results: ResultFolder, dataset: Dataset) -> None:
+    """Pair precomputed results with the images of a dataset; warn of those that match none, perhaps misspelt."""
+    results.pair_with(list(dataset), results.scale)
+    unpaired = results.unpaired(list(dataset))
     if unpaired:
         shown = ", ".join(unpaired[:3]) + (f" and {len(unpaired) - 3} more" if len(unpaired) > 3 else "")
-        warnings.warn(
-            f"{loaded.spec}: {shown} in it belong to no image of {dataset.name}, and are not measured", stacklevel=3
-        )
+        warnings.warn(f"{spec}: {shown} in it belong to no image of {dataset.name}, and are not measured", stacklevel=3)
 
 
 def _add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:

@@ -149,7 +149,7 @@ def _paired(
     """
     by_name = _without_ending(low, results, scale) if high is None and low is not None else low
     names = tuple(high or by_name or results.names())
-    results.ending = ending_of(results.stems, names, scale)
+    results.pair_with(names, scale)
     missing = [name for name in names if name not in results]
     lacking = unpaired(names, hr or lr, missing, results.folder, results.unpaired(names), results.ending)
     ending = ""

@@ -11,6 +11,7 @@ from srbench.interfaces import Dataset, ImagePair, Model, PrecomputedResults, SR
 from srbench.models.inference import Draw, Output, upscale
 from srbench.models.loading import LoadedModel, load_model
 from srbench.models.names import ModelSpec
+from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import call
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.records import digest
@@ -81,6 +82,8 @@ class Sampler:
                 break
         if loaded is None:
             raise faults[0]
+        if isinstance(loaded.model, ResultFolder):
+            loaded.model.pair_with(self.manifest.images, self.manifest.protocol.scale)
         return loaded
 
     def model(self, label: str) -> LoadedModel:

@@ -15,6 +15,7 @@ from srbench.files.config import load_toml
 from srbench.files.hashes import sha256_file
 from srbench.images.folders import images_in
 from srbench.images.io import ENDINGS, read_image
+from srbench.images.pairing import ending_of
 from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class ResultFolder:
         if existing is not path:
             names = " and ".join(str(file.relative_to(self.folder)) for file in (existing, path))
             raise SRBenchError(f"{self.folder}: {names} are the same sample of {name}; move one of them away")
+
+    def pair_with(self, names: Collection[str], scale: int | None) -> None:
+        """Set the ending that fits these names of images best; only that of ``scale`` if it is known."""
+        self.ending = ending_of(self.stems, names, scale)
 
     def __contains__(self, name: str) -> bool:
         """True if the folder has a result for the image of this name."""

@@ -16,7 +16,7 @@ from srbench.benchmark.explain.images import LEVELS, Images, ImageValues
 from srbench.benchmark.explain.matching import Candidate, Printed
 from srbench.images.folders import images_in
 from srbench.images.io import header_size
-from srbench.images.pairing import ending_of, partners, require_partners, scale_of_sizes, unpaired
+from srbench.images.pairing import partners, require_partners, scale_of_sizes, unpaired
 from srbench.interfaces import SRBenchError
 from srbench.machine.processes import suitable_workers
 from srbench.metrics.fid import facts_of
@@ -145,8 +145,8 @@ def _pair(
     """
     ending = ""
     if isinstance(outputs, ResultFolder):
-        outputs.ending = ending = ending_of(outputs.stems, hr_images, scale)
-        others = outputs.unpaired(hr_images)
+        outputs.pair_with(hr_images, scale)
+        ending, others = outputs.ending, outputs.unpaired(hr_images)
     else:
         others = [name for name in outputs if name not in hr_images]
     missing = [name for name in hr_images if name not in outputs]

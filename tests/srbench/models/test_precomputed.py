@@ -9,7 +9,9 @@ from srbench.images import ImageError
 from srbench.images.io import write_png
 from srbench.interfaces import PrecomputedResults, SRBenchError
 from srbench.models.precomputed import ResultFolder, stated_facts
+from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.results import rows_of
 
 FACTS = 'colour_fix = "wavelet"\ntile = 0\nsteps = 1\nsource = "https://a.example/b_c"\n'
 
@@ -180,3 +182,17 @@ def test_a_run_shows_stated_facts_and_measures_nothing_again(tmp_path, command, 
     refused = command(*words)
     assert refused.code == 1
     assert len(refused.err.strip().splitlines()) == 1
+
+
+def test_names_that_end_in_the_scale(tmp_path, command, draw_image):
+    """Outputs called ax4.png, as EDSR writes them, are those of a.png: in workers and in a second sampling too."""
+    for seed, name in enumerate("ab"):
+        write_png(tmp_path / "hr" / f"{name}.png", draw_image(seed, 32, 32))
+        write_png(tmp_path / "plain" / f"{name}.png", draw_image(seed + 2, 32, 32))
+        write_png(tmp_path / "theirs" / f"{name}x4.png", draw_image(seed + 2, 32, 32))
+    words = ("run", "--models", "plain=plain,theirs=theirs", "--scale", 4, "--data", "hr", "--metrics", "psnr")
+    assert command(*words, "--out", "out", "--workers", 2).code == 0
+    assert command("verify", "out", "--resample", "all").code == 0
+    table = RunFolder.read(tmp_path / "out")
+    values = {(row.setting.model, row.image): row.values["psnr"] for row in rows_of(table)}
+    assert all(values["theirs", name] == values["plain", name] for name in "ab")
