@@ -89,10 +89,17 @@ class PairedFolders(_Names):
         """Read a pair. Raises ImageError for a damaged file, DataError if the cropped HR is not the scale times LR."""
         whole, lr = (read_uint8(files[name]) for files in (self.hr, self.lr))
         hr = crop_to_multiple(whole, self.scale)
-        if [side * self.scale for side in lr.shape[-2:]] != list(hr.shape[-2:]):
+        sides = [side // self.scale for side in hr.shape[-2:]]
+        if sides != list(lr.shape[-2:]):
+            # MATLAB's imresize rounds sizes up
+            is_larger = all(larger - side in (0, 1) for larger, side in zip(lr.shape[-2:], sides, strict=True))
+            advice = (
+                f"crop LR to {size_of(sides)} at the right and bottom"
+                if is_larger
+                else "give the scale they were made with"
+            )
             raise DataError(
-                f"{name}: HR of {size_of(whole.shape)} is not {self.scale} times LR of {size_of(lr.shape)}; "
-                "give the scale they were made with, or crop HR to it"
+                f"{name}: HR of {size_of(whole.shape)} is not {self.scale} times LR of {size_of(lr.shape)}; {advice}"
             )
         return ImagePair(name, _unit(lr), _unit(hr), uncropped=_uncropped(whole, hr))
 

@@ -59,7 +59,9 @@ def test_hr_of_pairs_is_cropped_to_a_multiple(photos, pairs):
     assert torch.equal(pair.hr, read_image(photos / "b.png")[:, :32, :40])
     assert pair.uncropped == (33, 42)
     write_png(lr / "b.png", torch.zeros(3, 9, 10, dtype=torch.uint8))
-    with pytest.raises(DataError, match="b: HR of 42x33 is not 4 times LR of 10x9"):
+    with pytest.raises(
+        DataError, match="b: HR of 42x33 is not 4 times LR of 10x9; crop LR to 10x8 at the right and bottom"
+    ):
         PairedFolders(hr, lr, 4).read("b")
 
 
@@ -109,7 +111,7 @@ def test_the_ending_may_differ(pairs):
 
 
 def test_sizes_that_do_not_fit(pairs):
-    with pytest.raises(DataError, match="c: HR of 32x40 is not 8 times LR of 8x10"):
+    with pytest.raises(DataError, match="c: HR of 32x40 is not 8 times LR of 8x10; give the scale they were made with"):
         PairedFolders(*pairs, 8).read("c")
 
 
