@@ -19,7 +19,7 @@ _ESRGAN = PretrainedModel("esrgan", RRDBNet, RRDBConfig, convert_esrgan, "baseli
 
 
 def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
-    """Load RRDB trained with an L1 loss, from packaged weights or a weights file.
+    """RRDB, trained with an L1 loss; from packaged weights or a weights file.
 
     Raises WeightsError if the file is damaged or has another scale, or no weights are packaged for this scale.
     """
@@ -27,7 +27,7 @@ def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
 
 
 def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) -> RRDBNet:
-    """Load ESRGAN (an RRDB generator), from packaged weights or a weights file.
+    """ESRGAN, an RRDB trained adversarially; from packaged weights or a weights file.
 
     A strength below 1 interpolates linearly between the RRDB weights that its training started from (strength 0) and
     its own weights (strength 1); ESRGAN, section 3.4, equation 4. Raises WeightsError as ``load_rrdb`` does, and if

@@ -12,12 +12,12 @@ from srflow.model import SRFlow
 
 
 def load_srflow(scale: int, weights: Path | None = None) -> SRFlow:
-    """Load SRFlow from packaged weights or a weights file. Raises WeightsError as ``SRFlow.from_pretrained`` does."""
+    """SRFlow, from packaged weights or a weights file. Raises WeightsError as ``SRFlow.from_pretrained`` does."""
     return SRFlow.from_pretrained(scale, weights)
 
 
 def load_srflow_perceptual(scale: int, weights: Path | None = None) -> SRFlow:
-    """Load SRFlow after its second training stage (losses on samples), from packaged weights or a weights file.
+    """SRFlow after its second training stage, with losses on samples; from packaged weights or a weights file.
 
     Raises WeightsError as ``SRFlow.from_pretrained`` does.
     """
