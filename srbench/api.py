@@ -25,7 +25,7 @@ from srbench.models.loading import load_model as load_by_name
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.request import PHOTOS, SAMPLES, SUITE, RunSpec
-from srbench.run_folder.results import ResultTable, rows_of
+from srbench.run_folder.results import ResultTable, rows_of, settings_of
 from srbench.terminal.progress import Progress, progress_of
 from srbench.verification.findings import Findings
 from srbench.verification.verify import verify as verify_run
@@ -72,8 +72,9 @@ class Results:
 
         digits = {metric.name: metric.digits for metric in self.manifest.metrics}
         sets = read_runs([self.folder]).sets if self._run.sets else {}
-        values = {metric.name: list(by_setting.values()) for metric, by_setting in sets.items()}
-        table = self._values().means()[[*digits, "n"]].assign(**values)
+        table = self._values().means()[[*digits, "n"]]
+        for metric, by_setting in sets.items():
+            table[metric.name] = [by_setting[setting] for setting in settings_of(table)]
         return table.round(digits | {metric.name: metric.digits for metric in sets})
 
     @property

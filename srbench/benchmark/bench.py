@@ -107,8 +107,8 @@ def open_bench(
     metrics = open_metrics(of_images, suite.columns, suite.quantize, suite.optional, spec.samples)
     reason = "" if has_hr(dataset) else f"{dataset.name} has none"
     distances = open_distances(of_sets, suite.quantize, reason, device)
-    if not has_hr(dataset):
-        metrics = without_hr(metrics, None if spec.metrics else suite.label, f"{dataset.name} has none")
+    if reason:
+        metrics = without_hr(metrics, None if spec.metrics else suite.label, reason)
     models: dict[str, LoadedModel] = {}
     for text in spec.models:
         if objects and text in objects:

@@ -1,4 +1,4 @@
-"""Commands that fetch benchmark sets, prepare training data and write LR images. Imports that load torch are inside them."""
+"""Commands that fetch benchmark sets, prepare training data and write LR images. They import torch inside."""
 
 from __future__ import annotations
 

@@ -71,8 +71,8 @@ class Folder(_Names):
 class PairedFolders(_Names):
     """HR and LR images, paired by name, in two folders or in the ``layout`` of another toolkit.
 
-    At scale 4, all LR images may be called NAMEx4 or all NAME_x4. HR is cropped at the bottom and right to a multiple of
-    the scale. Raises ImageError for a folder without images, and for images without a partner, which it names.
+    At scale 4, all LR images may be called NAMEx4 or all NAME_x4. HR is cropped at the bottom and right to a multiple
+    of the scale. Raises ImageError for a folder without images, and for images without a partner, which it names.
     """
 
     def __init__(self, hr: Path, lr: Path, scale: int, layout: Layout | None = None) -> None:

@@ -141,7 +141,7 @@ def open_metrics(
 
 
 def fetch_weights(columns: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Load every metric once, so that missing weights are downloaded; yield metric and failure, empty if it is ready."""
+    """Load every metric once, so that missing weights are downloaded; yield its name and failure, empty if ready."""
     for column in (member for name in columns for member in BUNDLES.get(name, (name,))):
         fault = ""
         try:

@@ -133,13 +133,12 @@ def score(table: ResultTable, metrics: Sequence[MetricFacts], models: Sequence[M
     """Compute the scores of tidy values."""
     from srbench.reporting.families import families_of
     from srbench.reporting.ranking import best_rows
+    from srbench.run_folder.results import settings_of  # pandas takes a third of a second to import
 
     metrics, left_out = informative(metrics, {metric.name: table.columns(metric.name) for metric in metrics})
     metrics = distinct(metrics)
     summary = table.summary()
-    settings = [
-        Setting(model, None if math.isnan(temperature) else temperature) for model, temperature in summary.index
-    ]
+    settings = settings_of(summary)
     families = families_of(settings, models)
     projected = {model.label for model in models if model.projected}
     best = {}

@@ -240,6 +240,11 @@ def rows_csv(table: ResultTable, metrics: Sequence[MetricFacts], suite: str) -> 
     return rows.to_csv(index=False, lineterminator="\n")
 
 
+def settings_of(table: pd.DataFrame) -> list[Setting]:
+    """Return the settings of the rows of a table that is indexed by model and temperature."""
+    return [Setting(model, None if math.isnan(temperature) else temperature) for model, temperature in table.index]
+
+
 def _by_setting(images: pd.DataFrame) -> DataFrameGroupBy[Any, Any]:
     return images.groupby(level=["model", "temperature"], sort=False, dropna=False)
 

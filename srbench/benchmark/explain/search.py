@@ -63,7 +63,8 @@ def explain(
         measured: Your own number or numbers, to explain too.
         progress: Called with a ``srbench.terminal.progress.Step`` after every image.
         workers: Number of worker processes; None: one per core, or 1 for metrics on a GPU.
-        device: Device of LPIPS, FID, KID and the metrics of pyiqa: cpu, cuda or mps; ``auto`` takes a GPU if there is one.
+        device: Device of LPIPS, FID, KID and the metrics of pyiqa: cpu, cuda or mps; ``auto`` takes a GPU if there is
+            one.
 
     Returns:
         An explanation of each number: ``text()`` in words, ``matches`` and ``candidates`` as protocols and values.

@@ -72,7 +72,7 @@ def test_it_is_a_column_of_the_first_outputs(bench, command, tmp_path):
     before = lines()
     bench()
     assert lines() == before, "nothing is measured twice"
-    assert Results("run").table["fid"].tolist() == pytest.approx([*wanted.values()], abs=0.005)
+    assert Results("run").table["fid"].droplevel("temperature").to_dict() == pytest.approx(wanted, abs=0.005)
     schema = json.loads(files("srbench.run_folder").joinpath("schema.json").read_text())
     for line in before:
         jsonschema.validate(json.loads(line), schema | {"$ref": "#/$defs/SetRecord"})
