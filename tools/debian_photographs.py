@@ -1,6 +1,9 @@
-"""Make the photographs on which the packaged models were trained, from Debian packages.
+"""Make those photographs on which the packaged models were trained that come in Debian packages.
 
 python tools/debian_photographs.py data/photographs    # 246 in data/photographs/train, 12 in data/photographs/val
+
+The other photographs of the list come from repositories on GitHub, each at a stated commit. They were reduced and
+compressed once more before the training, so they cannot be made again pixel for pixel.
 """
 
 from __future__ import annotations
@@ -25,11 +28,12 @@ from srbench.terminal.output import say
 from srbench.terminal.progress import progress
 
 LIST = Path(__file__).with_name("training-photographs.csv")
-"""Columns: file, package, path in it, downscaling factor, licence, author, sha256 of the pixels, perceptual hash."""
+"""Columns: file, source (a Debian package, or a repository and its commit), path, downscaling factor, licence, author,
+sha256 of the pixels, perceptual hash."""
 
 
 def photographs() -> list[dict[str, str]]:
-    """Read the list: 246 training and 12 validation photographs, each a dictionary by column."""
+    """Read the list: 1,709 training and 36 validation photographs, each a dictionary by column."""
     return list(csv.DictReader(LIST.read_text(encoding="utf-8").splitlines()))
 
 
@@ -45,8 +49,8 @@ def make_photographs(out: Path) -> None:
             f"the photographs come in Debian packages, but apt-get or dpkg is missing; run this on Debian 13, or get "
             f"the files that {LIST} lists"
         )
-    rows = photographs()
-    packages = sorted({row["package"] for row in rows})
+    rows = [row for row in photographs() if not row["commit"]]
+    packages = sorted({row["source"] for row in rows})
     work = out / ".packages"  # hidden, so that training on ``out`` cannot read the benchmark photographs
     work.mkdir(parents=True, exist_ok=True)
     say(f"downloading and unpacking {len(packages)} packages")
@@ -77,9 +81,9 @@ def _contents(work: Path, rows: Iterable[dict[str, str]]) -> Iterator[tuple[dict
     archive, resources = Path(), dict[str, bytes]()
     for row in rows:
         name, _, member = row["path"].partition("!")
-        path = work / row["package"] / name.lstrip("/")
+        path = work / row["source"] / name.lstrip("/")
         if not path.is_file():
-            raise SystemExit(f"{row['package']}: no {name} in this version of the package; run it on Debian 13")
+            raise SystemExit(f"{row['source']}: no {name} in this version of the package; run it on Debian 13")
         if member and path != archive:
             archive, resources = path, read_resources(path.read_bytes())
         yield row, resources[member] if member else path.read_bytes()

@@ -74,9 +74,10 @@ def package(tmp_path, monkeypatch):
     halved = torch.from_numpy(np.array(Image.fromarray(image.permute(1, 2, 0).numpy()).reduce(2))).permute(2, 0, 1)
     listed = tmp_path / "list.csv"
     listed.write_text(
-        "file,package,path,downscale,sha256\n"
-        f"train/one.png,photos,/usr/share/a.png,1,{pixels_sha256(image)}\n"
-        f"val/two.png,photos,/usr/share/b.rcc!/images/c.png,2,{pixels_sha256(halved)}\n"
+        "file,source,commit,path,downscale,sha256\n"
+        f"train/three.png,someone/photographs,{'0' * 40},c.jpg,,{'1' * 64}\n"
+        f"train/one.png,photos,,/usr/share/a.png,1,{pixels_sha256(image)}\n"
+        f"val/two.png,photos,,/usr/share/b.rcc!/images/c.png,2,{pixels_sha256(halved)}\n"
     )
     monkeypatch.setattr(debian_photographs, "LIST", listed)
     return listed
@@ -90,7 +91,7 @@ def test_debian_photographs(package, tmp_path, monkeypatch):
 
     make_photographs(tmp_path / "out")
     found = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*") if path.is_file())
-    assert found == [Path("train/one.png"), Path("val/two.png")], "packages are removed"
+    assert found == [Path("train/one.png"), Path("val/two.png")], "packages are removed, repositories left out"
     rows = package.read_text()
     package.write_text(rows.replace(rows.split(",")[-1].strip(), "0" * 64))
     assert "1 of 2 photographs differ from those that the packaged models were trained on" in fault()
