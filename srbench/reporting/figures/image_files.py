@@ -114,10 +114,10 @@ class Example:
     def _panels(self, row: Row, metric: MetricFacts, most: int | None) -> list[Panel]:
         values, panels = row.values.get(metric.name), []
         for sample in range(len(self._files[row.setting]))[:most]:
-            number = f"sample {sample + 1}" if row.sample.drawn else ""
+            title = f"{row.setting.model} #{sample + 1}" if row.sample.drawn else row.setting.model
             value = f"{metric.title} {printed(values[sample], metric)}" if isinstance(values, list) else ""
-            note = ", ".join(filter(None, (_temperature_note(row), number, value)))
-            panels.append(Panel(row.setting.model, note, Image.fromarray(self.image(row, sample))))
+            note = ", ".join(filter(None, (_temperature_note(row), value)))
+            panels.append(Panel(title, note, Image.fromarray(self.image(row, sample))))
         return panels
 
 
