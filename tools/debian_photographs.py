@@ -1,4 +1,4 @@
-"""Make those photographs on which the packaged models were trained that come in Debian packages.
+"""Make the training photographs of the packaged models that come in Debian packages.
 
 python tools/debian_photographs.py data/photographs    # 246 in data/photographs/train, 12 in data/photographs/val
 

@@ -1,6 +1,6 @@
 """Draw images with the hardest edges there are: saturated shapes, thin bright lines, flat lettering.
 
-    python tools/drawn_images.py FOLDER 200    # write 200 images of 384x384 pixels, for training
+    python tools/drawn_images.py FOLDER 100    # write 100 images of 384x384 pixels, for training
     python tools/drawn_images.py 8             # measure the packaged models of this scale
 
 Photographs hold few such edges, so a flow that was trained on photographs alone scatters there: a sample has pixels
