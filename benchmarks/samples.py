@@ -119,12 +119,12 @@ def _outputs(name: str, scale: int, pair: ImagePair, n: int) -> Tensor:
 
 
 def losses(out: Path) -> None:
-    """Plot the training losses stored in the weights of the packaged models, one panel per model."""
+    """Plot the training losses stored in the weights of the packaged models, one panel per model and row per scale."""
     trained = {f"{model} {scale}x": _load(model, scale, "cpu").weights for scale in (4, 8) for model in SHOWN}
-    curves = {name: weights.losses for name, weights in trained.items() if weights is not None and weights.losses}
+    curves = {name: weights.losses for name, weights in trained.items() if weights is not None}
     with plot_style():
-        figure = new_figure(3 * len(curves), 2.4)
-        axes = figure.subplots(1, len(curves), squeeze=False)[0]
+        figure = new_figure(3 * len(SHOWN), 4.8)
+        axes = figure.subplots(2, len(SHOWN)).ravel()
         for axis, (name, by_loss) in zip(axes, curves.items(), strict=True):
             loss = next(known for known in LOSSES if known in by_loss)
             axis.plot(np.linspace(0, 1, len(by_loss[loss])), by_loss[loss], color=COLOURS[0], linewidth=1.0)
