@@ -12,8 +12,8 @@ from srbench.interfaces import SRModel
 
 OVERLAP = 16
 """Overlap of a tile with each neighbour in LR pixels. Models with a larger receptive field give different values at the
-seams; for the packaged RRDB networks, whose receptive field extends 93 pixels, the difference is at most 2e-6, as with
-an overlap of 48 (docs/command-line.md)."""
+seams; for the packaged RRDB networks, whose receptive field extends 93 pixels, the difference is at most 3e-6, and 1e-6
+with an overlap of 48 (docs/command-line.md)."""
 
 Span = tuple[int, int, int, int]
 """Start and end of a window along an axis, and start and end of the part whose output is kept."""
