@@ -209,17 +209,23 @@ def test_srflow_stays_finite_where_it_has_never_been(name, scale):
 
 
 @pytest.mark.parametrize("scale", [4, 8])
-def test_srflow_and_esrgan_started_from_the_packaged_rrdb(scale):
-    """ESRGAN's generator and the flow's encoder are RRDB moved; unrelated networks lie 1.4 times their norm apart."""
-    start = load_rrdb(scale).state_dict()
+def test_esrgan_and_encoders_started_from_rrdb(scale):
+    """ESRGAN from the packaged RRDB, between which and itself weights are interpolated; encoders from an earlier RRDB.
+
+    Unrelated networks lie 1.4 times their norm apart.
+    """
+    rrdb = load_rrdb(scale)
+    start = rrdb.state_dict()
     esrgan = load_model("esrgan", scale, "cpu").model.state_dict()
-    encoder = load_model("srflow", scale, "cpu").model.encoder.state_dict()
+    encoders = [load_model(name, scale, "cpu").model.encoder.state_dict() for name in FLOWS]
+    metadata = load_weights(ROOT / "baselines" / "weights" / f"esrgan-mini-x{scale}.safetensors")[1]
+    assert metadata["start"] == rrdb.weights.sha256
     assert esrgan.keys() == start.keys()
-    assert encoder.keys() < start.keys()
-    for network in (esrgan, encoder):
+    assert all(encoder.keys() < start.keys() for encoder in encoders)
+    for network, limit in ((esrgan, 0.5), *((encoder, 0.8) for encoder in encoders)):
         moved = torch.cat([(tensor - start[name]).flatten() for name, tensor in network.items()])
         whole = torch.cat([start[name].flatten() for name in network])
-        assert 0 < moved.norm() < 0.8 * whole.norm()
+        assert 0 < moved.norm() < limit * whole.norm()
 
 
 def measured(scale, side, models):
@@ -292,7 +298,7 @@ def crops(request):
 
 @pytest.mark.slow
 def test_every_model_is_better_than_bicubic_in_its_way(crops):
-    """RRDB is closer; the others look better; samples of the flows are diverse and downscale to LR.
+    """RRDB is closest, then the flows; these and ESRGAN look better; samples are diverse and downscale to LR.
 
     45 dB is the field's floor, the paper's networks reach 50.
     """
@@ -302,6 +308,8 @@ def test_every_model_is_better_than_bicubic_in_its_way(crops):
         assert crops("lpips", model) < crops("lpips", "bicubic") - 0.02
         assert crops("brisque", model) < crops("brisque", "bicubic") - 1
     for model in FLOWS:
+        assert crops("psnr", "rrdb") > crops("psnr", model) > crops("psnr", "esrgan")
+        assert crops("lpips", model) < crops("lpips", "rrdb")
         assert crops("niqe", model) < crops("niqe", "bicubic") - 1
         assert crops("sigma", model) > 3
         assert crops("lr_psnr", model) > max(45, crops("lr_psnr", "esrgan") + 8)

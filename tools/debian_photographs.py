@@ -28,8 +28,8 @@ from srbench.terminal.output import say
 from srbench.terminal.progress import progress
 
 LIST = Path(__file__).with_name("training-photographs.csv")
-"""Columns: file, source (a Debian package, or a repository and its commit), path, downscaling factor, licence, author,
-sha256 of the pixels, perceptual hash."""
+"""Columns: file, source (a Debian package or a repository on GitHub), commit of a repository, path in it, downscaling
+factor, licence, author, sha256 of the pixels, perceptual hash."""
 
 
 def photographs() -> list[dict[str, str]]:
