@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from srbench.api import Results as Results
     from srbench.api import evaluate as evaluate
     from srbench.api import load_model as load_model
-    from srbench.benchmark.explain.search import explain as explain
+    from srbench.explaining.search import explain as explain
     from srbench.run_folder.reading import read_run as read_run
 
     __version__: str
@@ -31,7 +31,7 @@ def __getattr__(name: str) -> object:
     if name in ("Results", "evaluate", "load_model"):
         return getattr(import_module("srbench.api"), name)
     if name == "explain":
-        return import_module("srbench.benchmark.explain.search").explain
+        return import_module("srbench.explaining.search").explain
     if name == "read_run":
         return import_module("srbench.run_folder.reading").read_run
     if name == "metrics":

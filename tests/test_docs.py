@@ -289,7 +289,7 @@ def test_add_your_own(typed, clone):
     )
 
 
-DOCTESTS = ("api", "benchmark.explain.search", "run_folder.reading", "images.resize")
+DOCTESTS = ("api", "explaining.search", "run_folder.reading", "images.resize")
 
 
 @pytest.mark.parametrize("name", [*(f"srbench.{name}" for name in DOCTESTS), "srflow.model"])

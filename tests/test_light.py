@@ -62,7 +62,7 @@ WITHOUT_TORCH = (
     "srbench.data.benchmark_sets.table",
     "srbench.run_folder.merge",
     "srbench.benchmark.dataset",
-    "srbench.benchmark.claims",
+    "srbench.explaining.claims",
     "srbench.benchmark.measure",
     "srbench.reporting.report",
     "srbench.reporting.page.view",

@@ -45,7 +45,7 @@ def explain(
     and lists those whose result rounds to VALUE, the most common first, with the --metrics that reproduce it. Several
     values, one per metric, are explained together, as one row of a table. docs/explain.md shows how to read the output.
     """
-    from srbench.benchmark.explain.search import explain as search
+    from srbench.explaining.search import explain as search
 
     with shown_progress(f"reading {sr}") as progress:
         explanation = search(

@@ -319,8 +319,8 @@ def measure(
     if claims is not None and form not in ("table", "json"):
         raise click.UsageError("--claims is printed with --format table or json.")
     with shown_progress(reading(folders)) as progress:
-        from srbench.benchmark.claims import judged, read_claims
         from srbench.benchmark.measure import labelled, measure_folders, to_json_text
+        from srbench.explaining.claims import judged, read_claims
         from srbench.reporting.scores import claims_table, measured_table
         from srbench.run_folder.protocol import protocol_line
 

@@ -21,7 +21,7 @@ from srbench.words import printable
 if TYPE_CHECKING:  # ``srbench measure`` prints its table without pandas, which takes a third of a second to import
     import pandas as pd
 
-    from srbench.benchmark.claims import Verdict
+    from srbench.explaining.claims import Verdict
     from srbench.reporting.families import Families
     from srbench.reporting.measurements import Measurements
     from srbench.reporting.ranking import BestRows

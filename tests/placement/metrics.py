@@ -7,9 +7,9 @@ import torch
 from inception import Inception
 from pyiqa.archs.vsi_arch import VSI
 
-from srbench.benchmark.explain import search
 from srbench.benchmark.measure import measure_folders
 from srbench.benchmark.scorer import Scorer
+from srbench.explaining import search
 from srbench.images.io import write_png
 from srbench.interfaces import ImagePair
 from srbench.metrics import lpips, lr_psnr, psnr, ssim

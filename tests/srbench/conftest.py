@@ -51,8 +51,8 @@ def entry_points_looked_up_again():
 @pytest.fixture(autouse=True)
 def quick_commands(monkeypatch, request):
     """Commands use one process unless --workers is given; reports have no plots unless ``with_plots`` is asked for."""
-    for room in ("engines", "measure", "explain.search"):
-        monkeypatch.setattr(f"srbench.benchmark.{room}.suitable_workers", lambda device, tasks: 1)
+    for module in ("benchmark.engines", "benchmark.measure", "explaining.search"):
+        monkeypatch.setattr(f"srbench.{module}.suitable_workers", lambda device, tasks: 1)
     if "with_plots" not in request.fixturenames:
         monkeypatch.setattr("srbench.reporting.report.write_plots", lambda *given: [])
 

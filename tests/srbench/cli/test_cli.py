@@ -140,7 +140,7 @@ def test_what_ends_a_run_from_outside(command, photos, monkeypatch):
 def test_commands_that_keep_nothing_do_not_claim_it(command, photos, monkeypatch):
     for name, words in {
         "srbench.benchmark.measure.measure_folders": ("measure", photos),
-        "srbench.benchmark.explain.search.explain": ("explain", "20.1", "--metrics", "psnr", "--sr", "a", "--hr", "b"),
+        "srbench.explaining.search.explain": ("explain", "20.1", "--metrics", "psnr", "--sr", "a", "--hr", "b"),
         "srbench.matrix.folder.runs_in": ("verify", "run"),
         "srbench.reporting.compare.compare_runs": ("compare", "a", "b"),
     }.items():

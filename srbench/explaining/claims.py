@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from srbench.benchmark import BenchmarkError
-from srbench.benchmark.explain.explanation import Explained
-from srbench.benchmark.explain.matching import Printed
+from srbench.explaining import ExplainError
+from srbench.explaining.explanation import Explained
+from srbench.explaining.matching import Printed
 from srbench.files.config import ConfigError, read_toml, register, structure
 from srbench.interfaces import SRBenchError
 from srbench.metrics.loading import located, parse_metric
@@ -120,7 +120,7 @@ def read_claims(path: Path, folders: Sequence[str], names: Sequence[str] | None,
 
     Raises:
         ConfigError: The file cannot be read.
-        BenchmarkError: Unknown keys, values that are not numbers, or folders or metrics that will not be measured; all
+        ExplainError: Unknown keys, values that are not numbers, or folders or metrics that will not be measured; all
             are listed.
     """
     table = read_toml(path)
@@ -145,7 +145,7 @@ def read_claims(path: Path, folders: Sequence[str], names: Sequence[str] | None,
             fault = f"{metric!r} is not measured; add it to --metrics, or name one of {', '.join(sorted(shortest))}"
             faults.append(f"claim[{place}].metric: {fault}")
     if faults:
-        raise BenchmarkError(f"{path}: {'; '.join(faults)}")
+        raise ExplainError(f"{path}: {'; '.join(faults)}")
     return tuple(
         Claim(
             entry.folder or folders[0],
@@ -203,7 +203,7 @@ def judged(
         if verdicts[-1].verdict != "reproduced":
             differing[claim.folder, parse_metric(claim.spec)[0]].append(place)
     if differing and hr is not None:
-        from srbench.benchmark.explain.search import explain
+        from srbench.explaining.search import explain
         from srbench.metrics.protocols.families import FAMILIES
 
         for (label, metric), places in differing.items():

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from builders import measure_folder
 
-from srbench.benchmark.claims import Claim, Verdict, read_claims
-from srbench.benchmark.explain import search
-from srbench.benchmark.explain.matching import Printed
+from srbench.explaining import search
+from srbench.explaining.claims import Claim, Verdict, read_claims
+from srbench.explaining.matching import Printed
 from srbench.images.io import write_png
 from srbench.images.resize import downscale_uint8
 

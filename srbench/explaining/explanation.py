@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from srbench.benchmark.explain.matching import Candidate, Match, Printed, matches, nearest
+from srbench.explaining.matching import Candidate, Match, Printed, matches, nearest
 from srbench.words import number_of
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
-from srbench.benchmark import BenchmarkError
+from srbench.explaining import ExplainError
 
 if TYPE_CHECKING:  # torch is not needed to compare numbers
     from srbench.metrics.protocols.table import MetricProtocol
@@ -24,9 +24,9 @@ class Printed:
     text: str
 
     def __post_init__(self) -> None:
-        """Raise BenchmarkError unless the text is a decimal number."""
+        """Raise ExplainError unless the text is a decimal number."""
         if not re.fullmatch(rf"-?\d+(\.\d{{1,{MOST_DIGITS}}})?", self.text, re.ASCII):
-            raise BenchmarkError(
+            raise ExplainError(
                 f"{self.text!r} is not a number as tables print it; give digits such as 28.17, at most {MOST_DIGITS} "
                 "after the point"
             )

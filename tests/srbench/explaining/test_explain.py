@@ -10,7 +10,7 @@ from builders import measure_folder
 from protocols_of_others import psnr, ssim
 
 import srbench
-from srbench.benchmark.explain.matching import Printed
+from srbench.explaining.matching import Printed
 from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
 

@@ -10,10 +10,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srbench.benchmark import BenchmarkError
-from srbench.benchmark.explain.explanation import Explained, Explanation
-from srbench.benchmark.explain.images import LEVELS, Images, ImageValues
-from srbench.benchmark.explain.matching import Candidate, Printed
+from srbench.explaining import ExplainError
+from srbench.explaining.explanation import Explained, Explanation
+from srbench.explaining.images import LEVELS, Images, ImageValues
+from srbench.explaining.matching import Candidate, Printed
 from srbench.images.folders import images_in
 from srbench.images.io import header_size
 from srbench.images.pairing import partners, require_partners, scale_of_sizes, unpaired
@@ -84,7 +84,7 @@ def explain(
     if len(names) == 1:
         names *= max(len(texts), 1)
     if len(texts) != len(names) or len(own_texts) not in (0, len(texts)):
-        raise BenchmarkError(
+        raise ExplainError(
             f"{len(texts)} values, {len(names)} metrics"
             f"{f' and {len(own_texts)} measured' if own_texts else ''}; give one value for each metric, in the same "
             "order"
@@ -102,7 +102,7 @@ def explain(
     compared = _measured(images, workers, progress)
     usable = [image for image in compared if not image.fault]
     if not usable:
-        raise BenchmarkError(f"no image could be compared: {compared[0].fault}")
+        raise ExplainError(f"no image could be compared: {compared[0].fault}")
     numbers = []
     for name, number, own_number in zip_longest(names, printed, own_printed):
         candidates = _candidates(name, usable, scale)

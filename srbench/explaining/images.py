@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srbench.benchmark import BenchmarkError
+from srbench.explaining import ExplainError
 from srbench.images.io import read_image
 from srbench.interfaces import SRBenchError
 from srbench.machine.memory import computed_on
@@ -80,7 +80,7 @@ class Images:
     def _read(self, name: str) -> tuple[list[Tensor], Tensor]:
         """Read outputs and HR, (3, H, W) with levels 0..255: uint8 for images of 8 bits, else float64.
 
-        Raises BenchmarkError if their sizes differ by more than a border.
+        Raises ExplainError if their sizes differ by more than a border.
         """
         file = self.hr[name]
         hr = in_levels(read_image(file) if isinstance(file, Path) else file)
@@ -88,7 +88,7 @@ class Images:
         outputs = [in_levels(output) for output in (read if read.ndim == 4 else read[None])]
         sides = zip(outputs[0].shape[-2:], hr.shape[-2:], strict=True)
         if any(abs(side - side_of_hr) > LARGEST_DIFFERENCE for side, side_of_hr in sides):
-            raise BenchmarkError(
+            raise ExplainError(
                 f"{name}: the image is {size_of(outputs[0].shape)} and the reference {size_of(hr.shape)}; sizes may "
                 f"differ by {LARGEST_DIFFERENCE} pixels at most; name the folder that matches these references"
             )

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from protocols_of_others import CHANNELS, MOVED, WINDOWS, psnr, ssim
 
-from srbench.benchmark.explain.matching import Printed
-from srbench.benchmark.explain.search import explain
+from srbench.explaining.matching import Printed
+from srbench.explaining.search import explain
 
 CASES = 200
 

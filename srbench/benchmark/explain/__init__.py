@@ -1,1 +1,0 @@
-"""Explanations of published numbers: the protocols under which two folders of images have them."""
