@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Literal
@@ -18,7 +17,7 @@ from srbench.files.config import load_preset, preset_names
 from srbench.interfaces import GROUPS, Metric, SRBenchError
 from srbench.metrics import MetricError
 from srbench.metrics.loading import LoadedMetric, load_metric, open_metric, parse_metric
-from srbench.plugins.registry import registered
+from srbench.plugins.registry import is_ours, registered
 
 BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
 """Names that stand for several metrics."""
@@ -157,10 +156,17 @@ def fetch_weights(columns: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def leading_metrics() -> tuple[Metric, ...]:
-    """Return the registered metrics that lead their groups, for validation in training; broken metrics are left out."""
+    """Return the registered metrics that lead their groups, for validation in training.
+
+    Broken metrics of other distributions are left out with a warning. Raises the error of a broken packaged metric.
+    """
     metrics = []
     for name in registered("metrics"):
-        with suppress(SRBenchError):
+        try:
             metrics.append(load_metric(name))
+        except SRBenchError as error:
+            if is_ours("metrics", name):
+                raise
+            warnings.warn(f"left out of validation: {error}", stacklevel=2)
     leading = (metric for metric in metrics if metric.facts.leads)
     return tuple(sorted(leading, key=lambda metric: (-metric.facts.direction, GROUPS.index(metric.facts.group))))

@@ -65,6 +65,7 @@ class Training:
             else:
                 pairs = Patches([request.validation], scale, self.config).centres(MAX_IMAGES, SIDE)
         self._validation = Validation(pairs, request.metrics, self.config.best)
+        self._validation.require_working_metrics()
         self._folder = TrainingFolder(request.out)
         size = f"{self.config.steps} steps of {self.config.batch} patches of {self.config.patch} pixels"
         self._metadata = WeightsMetadata(

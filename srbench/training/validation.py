@@ -48,6 +48,20 @@ class Validation:
         """The metric that selects the best weights."""
         return self.metrics[self._best]
 
+    def require_working_metrics(self) -> None:
+        """Measure an image as large as validation images may be with every metric.
+
+        Raises TrainingError, which names a metric without a value, for instance because its weights file is missing.
+        """
+        scale = self.pairs[0].hr.shape[-1] // self.pairs[0].lr.shape[-1]
+        lr = torch.rand(3, SIDE // scale, SIDE // scale, generator=torch.Generator().manual_seed(0))
+        hr = F.interpolate(lr[None], scale_factor=scale)
+        for metric in self.metrics.values():
+            try:
+                metric(hr, ImagePair("noise", lr, hr[0]))
+            except (SRBenchError, OSError) as error:
+                raise TrainingError(f"validation by {metric.facts.title}: {error}") from error
+
     def measure(self, network: torch.nn.Module) -> dict[str, float]:
         """Mean of every metric over the images; NaN if an image has no value. Stochastic networks draw one sample."""
         values: dict[str, list[float]] = {name: [] for name in self.metrics}
@@ -56,7 +70,7 @@ class Validation:
             for name, metric in self.metrics.items():
                 values[name].append(math.nan)
                 if output.isfinite().all():
-                    with suppress(SRBenchError):  # the image is too small for this metric
+                    with suppress(SRBenchError):  # the image is too small: the metric works on larger images
                         values[name][-1] = float(metric(output[None], pair).mean())
         return {name: fmean(numbers) for name, numbers in values.items() if numbers}
 

@@ -8,8 +8,10 @@ import signal
 import pytest
 import torch
 
+from srbench.interfaces import MetricFacts
 from srbench.training import TrainingError, loop
 from srbench.training.folder import TrainingFolder, TrainingLog
+from srbench.weights.files import load_weights
 
 FILES = ("train.csv", "validation.csv", "weights.safetensors", "best.safetensors")
 
@@ -141,6 +143,27 @@ def test_another_validation_is_another_training(trainings):
     trainings.train("rrdb", "validated", "training.steps=2", validation=trainings.path / "data", start=None)
     with pytest.raises(TrainingError, match=r"other settings or data \(validation\)"):
         trainings.train("rrdb", "validated", "training.steps=2", start=None)
+
+
+class NeedsWeights:
+    """A metric that loads its weights at its first call."""
+
+    facts = MetricFacts(name="mine", title="Mine", direction=1, protocol="a test")
+
+    def __init__(self, path):
+        self.path = path
+
+    def __call__(self, samples, pair):
+        load_weights(self.path)
+        return torch.zeros(len(samples))
+
+
+def test_missing_weights_of_a_metric_are_an_error_before_the_first_step(trainings):
+    missing = NeedsWeights(trainings.path / "mine.safetensors")
+    message = r"validation by Mine: .*mine\.safetensors: no such weights file"
+    with pytest.raises(TrainingError, match=message):
+        trainings.train("rrdb", "unmeasured", "training.steps=2", metrics=(*trainings.metrics, missing))
+    assert not (trainings.path / "unmeasured").exists()
 
 
 def test_a_metric_that_is_there_no_more(tmp_path):

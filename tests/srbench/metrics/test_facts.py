@@ -11,6 +11,8 @@ import torch
 from builders import GAP
 
 from srbench.images.io import encode_png
+from srbench.interfaces import SRBenchError
+from srbench.metrics import lpips_network
 from srbench.metrics.suite import leading_metrics
 from srbench.plugins import registry
 from srbench.plugins.registry import registered
@@ -48,3 +50,9 @@ def test_a_metric_from_outside_finds_every_place(outside, spec, photos, command,
     assert "Gap in levels (lower is better)" in (run / "report" / "plots" / "plane.svg").read_text()
     assert len(list(run.glob("report/maps/*/*_gap.png"))) == 12, "of four images, one for each setting"
     assert "gap" in [metric.facts.name for metric in leading_metrics()]
+
+
+def test_a_packaged_metric_without_its_weights_is_no_gap_in_validation(monkeypatch, tmp_path):
+    monkeypatch.setattr(lpips_network, "parameter_file", tmp_path.joinpath)
+    with pytest.raises(SRBenchError, match="LPIPS on AlexNet needs"):
+        leading_metrics()
