@@ -1,0 +1,154 @@
+"""Files against their hashes, records against the manifest, pairs against the dataset."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from srbench.benchmark.dataset import open_dataset
+from srbench.benchmark.sampler import read_pair
+from srbench.data.benchmark_sets.table import benchmark_sets, is_here
+from srbench.files.hashes import sha256_file
+from srbench.images.io import pixels_sha256, quantize_floor
+from srbench.interfaces import SRBenchError
+from srbench.plugins.registry import registered
+from srbench.run_folder.folder import SUMS, RunFolder, is_kept, read_sums
+from srbench.run_folder.manifest import FILE
+from srbench.run_folder.records import KINDS, EnvironmentRecord, SampleRecord, ScoreRecord
+from srbench.run_folder.request import RunSpec
+from srbench.verification.findings import Findings
+
+
+def check_sums(folder: RunFolder, findings: Findings) -> None:
+    """Compare records and manifest with SHA256SUMS, unless the last command stopped before it wrote the file."""
+    if folder.manifest.invocations and folder.manifest.invocations[-1].finished is None:
+        findings.add("not-compared", SUMS, "the last command did not finish; files were not compared with it")
+        return
+    sums = read_sums(folder.path)
+    if sums is None:
+        findings.add("not-compared", SUMS, "it is missing or damaged; files were not compared with it")
+        return
+    images = {file.relative_to(folder.path).as_posix(): known.sha256 for file, known in folder.kept_images()}
+    for name, stated in sums.items():
+        file = folder.path / name
+        digest_of_file = sha256_file(file) if name not in images and file.is_file() else ""
+        actual = images.get(name, digest_of_file)  # check_images compares image files with their records
+        if actual != stated:
+            findings.add("file-differs", name, f"is missing or does not match {SUMS}")
+    files = [FILE, *(kind.FILE for kind in KINDS if (folder.path / kind.FILE).exists()), *images]
+    for name in sorted(set(files) - sums.keys()):
+        findings.add("not-compared", name, f"is not in {SUMS}")
+
+
+def check_records(folder: RunFolder, findings: Findings) -> None:
+    """Find missing and foreign records."""
+    manifest = folder.manifest
+    finished: dict[tuple[object, str], bool] = {}
+    for invocation in manifest.invocations:
+        for item in product(invocation.settings, invocation.images):
+            finished[item] = finished.get(item, False) or invocation.finished is not None
+    for setting in manifest.settings:
+        for image in manifest.planned(setting):
+            where = f"{setting.folder} {image}"
+            record = folder.sample(setting, image)
+            pair = folder.of(image).pair
+            if record is not None and record.failed:
+                findings.add("incomplete", where, f"failed: {record.error}")
+            elif record is not None:
+                _check_scores(folder, record, findings)
+            elif pair is not None and pair.failed:
+                findings.add("incomplete", where, f"could not be read: {pair.error}")
+            elif setting in folder.of(image).samples:
+                findings.add("incomplete", where, "its code, weights or images are not those of the manifest")
+            elif finished[setting, image]:
+                findings.add("record-missing", where, f"its line in {SampleRecord.FILE} is missing")
+            else:
+                findings.add("incomplete", where, "not sampled, as the command did not finish")
+    _check_lines(folder, findings)
+
+
+def _check_scores(folder: RunFolder, record: SampleRecord, findings: Findings) -> None:
+    """Find values that are missing although a finished command measured their metric after the item was sampled."""
+    since = folder.manifest.invocations[record.invocation :]
+    measured = {name for invocation in since if invocation.finished is not None for name in invocation.metrics}
+    where = f"{record.setting.folder} {record.image}"
+    for metric in folder.manifest.metrics:
+        score = folder.score(record, metric)
+        if score is None and metric.name in measured:
+            text = f"its {metric.title} is missing from {ScoreRecord.FILE}, or comes from other code or images"
+            findings.add("record-missing", where, text)
+        elif score is not None and score.signature != metric.signature:
+            text = f"{metric.title} has protocol {score.signature}, but its column {metric.signature}"
+            findings.add("record-foreign", where, text)
+
+
+def _check_lines(folder: RunFolder, findings: Findings) -> None:
+    """Find records that refer to something outside the manifest."""
+    manifest = folder.manifest
+    metrics = {metric.name for metric in manifest.metrics}
+    for image, known in folder.known.items():
+        for record in (*known.samples.values(), *known.scores.values()):
+            is_measured = not isinstance(record, ScoreRecord) or record.metric in metrics
+            if record.setting not in manifest.settings or image not in manifest.images or not is_measured:
+                findings.add("record-foreign", f"{record.setting.folder} {image}", "is not in the manifest")
+        for line in known.lines():
+            if not 0 <= line.invocation < len(manifest.invocations):
+                findings.add("record-foreign", line.FILE, f"{image} refers to a command that the manifest lacks")
+            if line.environment and line.environment not in folder.environments:
+                findings.add("record-foreign", line.FILE, f"{image} refers to an environment that is not there")
+    for key, environment_record in folder.environments.items():
+        if key != EnvironmentRecord.of(environment_record.facts).key:
+            findings.add("record-foreign", EnvironmentRecord.FILE, f"{key[:12]} is not the key of its facts")
+
+
+def check_images(folder: RunFolder, findings: Findings) -> None:
+    """Compare every saved image with its record."""
+    for file, known in folder.kept_images():
+        findings.images_kept += 1
+        where = file.relative_to(folder.path).as_posix()
+        if is_kept(file, known):
+            findings.images += 1
+        elif file.exists():
+            findings.add("image-differs", where, "does not match its record")
+        else:
+            findings.add("not-compared", where, "is missing")
+
+
+def check_dataset(folder: RunFolder, findings: Findings) -> None:
+    """Compare all pairs with the dataset that the run names, pixel by pixel."""
+    protocol = folder.manifest.protocol
+    requests = [invocation.request for invocation in folder.manifest.invocations if invocation.request is not None]
+    if requests:
+        request = requests[0]
+    elif protocol.dataset in registered("datasets"):
+        request = RunSpec((), protocol.scale, data=protocol.dataset, crop=protocol.crop)
+    else:
+        findings.add("dataset-unknown", protocol.dataset, "the run does not say where its images are")
+        return
+    if request.data in benchmark_sets() and not is_here(str(request.data)):
+        text = f"it is not on this machine; run srbench data fetch {request.data}"
+        findings.add("dataset-unknown", protocol.dataset, text)
+        return
+    try:
+        dataset = open_dataset(request)
+    except SRBenchError as error:
+        findings.add("dataset-unknown", protocol.dataset, f"its images were not compared: {error}")
+        return
+    if dataset.name != protocol.dataset:
+        findings.add("dataset-unknown", protocol.dataset, f"the run was made on {dataset.name}")
+    names = set(dataset)
+    for image, known in folder.known.items():
+        record = known.pair
+        if record is None or record.failed:
+            continue
+        if image not in names:
+            findings.add("dataset-unknown", protocol.dataset, f"{image} is not in it")
+            continue
+        try:
+            pair = read_pair(dataset, image)
+        except SRBenchError as error:
+            findings.add("dataset-unknown", protocol.dataset, f"{image} cannot be read: {error}")
+            continue
+        images = {"LR": (pair.lr, record.lr), "HR": (pair.hr, record.hr)}
+        for kind, (now, then) in images.items():
+            if then is not None and (now is None or pixels_sha256(quantize_floor(now)) != then.pixels):
+                findings.add("dataset-unknown", protocol.dataset, f"the {kind} of {image} is another image")

@@ -1,0 +1,118 @@
+"""Outputs sampled again by their models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+from torch import Tensor
+
+from srbench.benchmark.sampler import Sampler, source_of
+from srbench.images.io import quantize
+from srbench.interfaces import ImagePair, SRBenchError
+from srbench.machine.facts import environment
+from srbench.models import ModelFacts
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.kept_images import kept_outputs, same_outputs
+from srbench.run_folder.records import SampleRecord
+from srbench.verification.findings import Findings
+
+ROUNDED = 0.01
+"""Largest share of pixel values that may be one grey level off if an item is sampled on another processor."""
+_MACHINE = ("device", "cpu", "gpu", "instructions", "TF32 in products", "TF32 in convolutions", "torch")
+"""Facts of an environment that may change an output by more than rounding."""
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """Samples items of a run again."""
+
+    folder: RunFolder
+    findings: Findings
+    sampler: Sampler
+
+    def open_models(self, needed: set[str]) -> None:
+        """Load the models of the table and compare their weights; a missing model is a finding if it is ``needed``."""
+        for facts in self.folder.manifest.models:
+            try:
+                model = self.sampler.load(facts.label)
+            except SRBenchError as error:
+                rule = "not-sampled" if facts.label in needed else "code-changed"
+                self.findings.add(rule, facts.label, f"it is not here: {error}")
+                continue
+            stated = _weights_of(facts)
+            actual = _weights_of(model)
+            if model.digest == facts.digest and stated != actual:
+                self.findings.add("weights-differ", facts.label, f"its weights are {actual}, not {stated}")
+            elif model.digest != facts.digest:
+                weights = "" if stated == actual else f"; its weights are {actual}, not {stated}"
+                self.findings.add("code-changed", facts.label, f"its code or weights have changed{weights}")
+
+    def check(self, record: SampleRecord, pair: ImagePair | None) -> Tensor | None:
+        """Sample an item again; return the unquantised outputs if they match the record, else None."""
+        loaded = self.sampler.models.get(record.model)
+        where = f"{record.setting.folder} {record.image}"
+        if pair is None:
+            self.findings.add("not-sampled", where, "its LR or HR image is missing or has changed")
+            return None
+        if loaded is None:
+            return None
+        known = self.folder.of(record.image).pair
+        assert known is not None
+        assert known.lr is not None
+        try:
+            if source_of(loaded.model, record.image) != record.source:
+                self.findings.add("not-sampled", where, "the result files have changed since they were measured")
+                return None
+            output = self.sampler.sample(loaded.model, pair, known.lr.pixels, record.temperature)
+        except SRBenchError as error:
+            self.findings.add("not-sampled", where, f"could not be sampled again: {error}")
+            return None
+        images = quantize(output.images, self.folder.manifest.protocol.quantize)
+        if same_outputs(record, images):
+            self.findings.sampled += 1
+            return output.images
+        text, is_rounding = _difference(images, self.saved(record))
+        if is_rounding:
+            self.findings.sampled += 1
+            self.findings.add("rounded", where, text)
+        else:
+            rule = "sample-differs" if self.is_same(record) else "not-sampled"
+            self.findings.add(rule, where, f"sampled again, {text}")
+        return None
+
+    def saved(self, record: SampleRecord) -> Tensor | None:
+        """Read the saved outputs of a record; None if none was saved, or any was changed."""
+        if not record.kept:
+            return None
+        return kept_outputs(self.folder, replace(record, outputs=record.outputs[: record.kept]))
+
+    def is_same(self, record: SampleRecord) -> bool:
+        """Return whether the model is unchanged since the run, and this machine is equivalent to the run's."""
+        now = environment(self.sampler.device)
+        known = self.folder.environments.get(record.environment)
+        if known is None or any(now.get(fact) != known.facts[fact] for fact in _MACHINE if fact in known.facts):
+            return False
+        return self.sampler.models[record.model].digest == self.folder.manifest.model(record.model).digest
+
+
+def _weights_of(model: ModelFacts) -> str:
+    """Describe the weights that a model states."""
+    weights = model.weights
+    if weights is None:
+        return "not stated"
+    return (
+        f"sha256 {weights.sha256}, {weights.licence}, trained on {weights.trained_on}, {weights.parameters} parameters"
+    )
+
+
+def _difference(images: Tensor, saved: Tensor | None) -> tuple[str, bool]:
+    """Describe the difference of outputs, and return whether rounding on another processor can explain it."""
+    if saved is None or saved.shape != images.shape:
+        return "it is a different image", False
+    difference = (images.int() - saved.int()).abs()
+    share = float((difference > 0).double().mean())
+    largest = int(difference.max())
+    if largest == 1 and share <= ROUNDED:
+        return f"equal up to rounding (one grey level in {share:.2%} of pixel values)", True
+    return f"{share:.2%} of its pixel values differ, by up to {largest} grey levels", False
