@@ -7,7 +7,7 @@ of the low-resolution (LR) image, and ``H, W = s*h, s*w`` the size of the high-r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 if TYPE_CHECKING:  # the command line imports this module without torch
@@ -44,6 +44,11 @@ class ImagePair:
     def has_hr(self) -> bool:
         """True if there is an HR image."""
         return self.hr is not None
+
+    def copied(self, device: str = "cpu") -> ImagePair:
+        """The pair with copies of its images on a device, for code that may change its input in place."""
+        hr = self.hr.to(device, copy=True) if self.has_hr else self.hr
+        return replace(self, lr=self.lr.to(device, copy=True), hr=hr)
 
 
 class SRModel(Protocol):

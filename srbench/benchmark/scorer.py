@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from srbench.benchmark import BenchmarkError
 from srbench.interfaces import ImagePair, Metric, MetricFacts, Model, SRBenchError
 from srbench.machine.memory import computed_on
 from srbench.metrics.cost import Making
-from srbench.metrics.loading import LoadedMetric
+from srbench.metrics.loading import LoadedMetric, is_third_party
 from srbench.plugins.registry import call
 from srbench.run_folder.records import SampleRecord, Value
 
@@ -73,15 +73,15 @@ def as_seen(facts: MetricFacts, images: Tensor) -> Tensor:
 def measure(metric: Metric, images: Tensor, pair: ImagePair, device: str = "cpu") -> Value:
     """Measure outputs (n, 3, H, W), uint8 or float in [0, 1]; returns a value per sample, or one for all samples.
 
-    A metric that can use ``device`` runs there, or on the CPU if the device lacks the memory. Raises the metric's own
-    SRBenchError, PluginError with the image's name for any other exception, and BenchmarkError for a NaN.
+    A metric that can use ``device`` runs there, or on the CPU if the device lacks the memory. A third-party metric gets
+    copies, which it may change in place. Raises the metric's own SRBenchError, PluginError with the image's name for
+    any other exception, and BenchmarkError for a NaN.
     """
 
     def value_on(place: str) -> Value:
-        there = pair
-        if place != "cpu":
-            there = replace(pair, lr=pair.lr.to(place), hr=pair.hr.to(place) if pair.has_hr else pair.hr)
-        value: Value = metric(as_seen(metric.facts, images).to(place), there).double().tolist()
+        copies = place != "cpu" or is_third_party(metric)
+        seen = as_seen(metric.facts, images).to(place, copy=copies)
+        value: Value = metric(seen, pair.copied(place) if copies else pair).double().tolist()
         return value
 
     what = f"{pair.name}: {metric.facts.name}"

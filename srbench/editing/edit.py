@@ -117,7 +117,7 @@ class Editor:
         return self.model.restore(*images, temperature=temperature, generator=generator).cpu()
 
     def _on_device(self, *images: Tensor) -> list[Tensor]:
-        return [image.to(self.device) for image in images]
+        return [image.to(self.device, copy=True) for image in images]  # a model may change its input in place
 
 
 def require_inside(box: Box, image: Tensor) -> None:

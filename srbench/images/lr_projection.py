@@ -81,7 +81,7 @@ class Consistent:
 
     def __call__(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped."""
-        return make_consistent(self._model(lr), lr, self.scale)
+        return make_consistent(self._model(lr.clone()), lr, self.scale)
 
 
 class ConsistentSamples:
@@ -92,7 +92,8 @@ class ConsistentSamples:
 
     def sample(self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator) -> Tensor:
         """(3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped. ``generator`` is a CPU generator."""
-        return make_consistent(self._model.sample(lr, n, temperature=temperature, generator=generator), lr, self.scale)
+        samples = self._model.sample(lr.clone(), n, temperature=temperature, generator=generator)
+        return make_consistent(samples, lr, self.scale)
 
 
 def _filter(lr: Tensor, scale: int) -> Tensor:

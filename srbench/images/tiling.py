@@ -82,7 +82,7 @@ def _assembled(
     height, width = lr.shape[-2:]
     out: Tensor | None = None
     for (top, bottom, *kept_rows), (left, right, *kept_columns) in product(rows, columns):
-        part = run(lr[..., top:bottom, left:right])
+        part = run(lr[..., top:bottom, left:right].clone())  # tiles overlap, and a model may change its input in place
         if out is None:
             out = part.new_empty((1, 3, height * scale, width * scale))
         inside = part[..., _scaled(kept_rows, top, scale), _scaled(kept_columns, left, scale)]

@@ -74,11 +74,15 @@ class PyIQA:
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """Measure (n, 3, H, W) samples one by one, on their device: (n,) float64 on the CPU."""
-        references = (pair.hr[None],) if self._with_hr else ()
         self._metric.to(samples.device)
         with measuring(samples.device):
-            values = [self._metric(sample[None], *references).double().cpu() for sample in samples]
+            values = [self._metric(*images).double().cpu() for images in self._copies(samples, pair)]
         return torch.stack([value.reshape(()) for value in values])
+
+    def _copies(self, samples: Tensor, pair: ImagePair) -> Iterator[tuple[Tensor, ...]]:
+        """Yield each sample, with HR if the metric compares with it, as copies that pyiqa may change."""
+        for sample in samples:
+            yield (sample[None].clone(), pair.hr[None].clone()) if self._with_hr else (sample[None].clone(),)
 
 
 Value = str | int | float | bool

@@ -14,7 +14,7 @@ from pathlib import Path
 from srbench.files.hashes import sha256_file
 from srbench.interfaces import GROUPS, MapFacts, MappedMetric, Metric, MetricFacts
 from srbench.plugins import PluginError
-from srbench.plugins.code_digest import package_digest, reachable, source_of, texts_digest
+from srbench.plugins.code_digest import our_packages, package_digest, reachable, source_of, texts_digest
 from srbench.plugins.identity import Loading
 from srbench.plugins.registry import call, find_plugin, is_ours, registered
 
@@ -144,6 +144,11 @@ def counted(facts: MetricFacts, samples: str) -> MetricFacts:
     if facts.per != "image" or facts.sees == "model":
         return facts
     return replace(facts, signature=f"{facts.signature}|n{samples}")
+
+
+def is_third_party(metric: Metric) -> bool:
+    """True for a metric whose class is not in this distribution: it may change its arguments in place."""
+    return type(metric).__module__.partition(".")[0] not in our_packages()
 
 
 def load_metric(text: str) -> Metric:

@@ -91,7 +91,7 @@ def iterate_samples(
     ``progress`` is called with the fraction of the work done since the last call, only with tiles. Raises ModelError
     as ``upscale`` does.
     """
-    samples = _samples(model, lr.to(device), draw, progress)
+    samples = _samples(model, lr.to(device, copy=True), draw, progress)
     for _ in range(draw.samples):
         with _errors_named(model, name, lr, draw, device):
             image = next(samples).to("cpu", torch.float32)
@@ -127,7 +127,7 @@ def _advice(reason: str, lr: Tensor) -> str:
 
 
 def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str, progress: Callable[[float], None]) -> Tensor:
-    lr = lr.to(device)
+    lr = lr.to(device, copy=True)  # a model may change its input in place
     if isinstance(model, PrecomputedResults):
         images = model.read(name)
     elif isinstance(model, StochasticSRModel):

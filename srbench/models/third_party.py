@@ -126,9 +126,8 @@ class TorchScriptModel(nn.Module):
         self.scale = _probed_scale(self, path, device=device)
         if (stated := getattr(self.network, "scale", self.scale)) != self.scale:
             raise ModelError(f"{path}: states scale {stated}, but its output is {self.scale} times LR; correct it")
-        lr = _grey(device=device)
         with torch.no_grad():
-            if not torch.equal(self(lr), self(lr)):
+            if not torch.equal(self(_grey(device=device)), self(_grey(device=device))):
                 raise ModelError(f"{path}: returns different outputs for the same image; call eval() before saving it")
         count = sum(parameter.numel() for parameter in parameters.values())
         # A frozen module has constants instead of parameters.

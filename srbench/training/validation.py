@@ -71,7 +71,7 @@ class Validation:
                 values[name].append(math.nan)
                 if output.isfinite().all():
                     with suppress(SRBenchError):  # the image is too small: the metric works on larger images
-                        values[name][-1] = float(metric(output[None], pair).mean())
+                        values[name][-1] = float(metric(output[None].clone(), pair.copied()).mean())
         return {name: fmean(numbers) for name, numbers in values.items() if numbers}
 
     @property
@@ -121,7 +121,7 @@ def _upscaled(network: torch.nn.Module, pair: ImagePair, temperature: float) -> 
     training = network.training
     network.eval()
     try:
-        lr = pair.lr.to(next(network.parameters(), pair.lr).device)
+        lr = pair.lr.to(next(network.parameters(), pair.lr).device, copy=True)
         if isinstance(network, StochasticSRModel):
             generator = torch.Generator().manual_seed(0)
             [output] = network.sample(lr, 1, temperature=temperature, generator=generator)

@@ -91,7 +91,7 @@ def metric_maps(metric: MetricFacts, images: Sequence[Pixels], lr: Pixels, hr: P
 
 
 def _map(metric: MappedMetric, output: Tensor, pair: ImagePair) -> Values:
-    values: Values = metric.map(output[None], pair).numpy()
+    values: Values = metric.map(output[None].clone(), pair.copied()).numpy()
     return values
 
 

@@ -160,3 +160,18 @@ def test_smallest_image(metric, minimum):
         with pytest.raises(MetricError, match=rf"tiny: {width}x{height} .* at least {minimum}") as refused:
             metric()(image[None], pair)
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", [name for name in registered("metrics") if open_metric(name).facts.sees != "model"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_inputs_are_left_alone(name, dtype, coffee, samples):
+    metric = open_metric(name).metric
+    images = samples.mul(255).clamp(0, 255).to(dtype) if dtype == torch.uint8 else samples.clone()
+    pair = ImagePair("coffee", coffee.lr.clone(), coffee.hr.clone())
+    before = images.clone()
+    metric(images, pair)
+    if isinstance(metric, MappedMetric):
+        metric.map(images, pair)
+    assert torch.equal(images, before)
+    assert torch.equal(pair.lr, coffee.lr)
+    assert torch.equal(pair.hr, coffee.hr)

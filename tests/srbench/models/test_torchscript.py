@@ -46,6 +46,11 @@ class Random(Small):
         return super().forward(lr) + torch.rand(1)
 
 
+class InPlace(Small):
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return super().forward(lr.sub_(0.5))
+
+
 class Pair(nn.Module):
     def forward(self, lr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return lr, lr
@@ -132,3 +137,11 @@ def test_a_damaged_archive_is_an_error_of_one_line(tmp_path):
         with pytest.raises(SRBenchError, match=r"a\.pt: (damaged|truncated)") as caught:
             load_model(str(path), 2, "cpu")
         assert "\n" not in str(caught.value)
+
+
+def test_a_module_may_change_its_input_in_place(tmp_path):
+    torch.jit.trace(InPlace(4).eval(), torch.rand(1, 3, 20, 20), check_trace=False).save(tmp_path / "net.pt")
+    network = load_model(f"{tmp_path / 'net.pt'}", 4, "cpu").model
+    lr = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(network(lr.clone()), InPlace(4).eval()(lr))
