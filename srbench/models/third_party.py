@@ -17,6 +17,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -27,11 +28,13 @@ from srbench.images.tiling import upscale_in_windows
 from srbench.interfaces import WeightsInfo
 from srbench.models import ModelError
 from srbench.weights.files import WeightsError, load_metadata, require_finite
-from srbench.words import one_line
+from srbench.words import listed, one_line
 
 ONNX = ".onnx"
 _SIDE = 64
 """Side of the LR image from which the scale of a network that accepts any size is determined."""
+_LONGEST = 200
+"""Largest number of characters that an error message quotes of another library's."""
 
 
 def load_file(path: Path, device: str = "cpu") -> SpandrelModel | TorchScriptModel | OnnxModel:
@@ -85,27 +88,47 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
         ) from None
     if path.suffix.lower() == ".safetensors" and (model := load_metadata(path).get("model")):
         raise ModelError(f"{path}: weights of srbench's model {model}; name them {model}:{path}")
+    state_dict = _read_by_spandrel(path)
     try:
-        descriptor = spandrel.ModelLoader().load_from_file(path)
+        descriptor = spandrel.ModelLoader().load_from_state_dict(state_dict)
     except spandrel.UnsupportedModelError:
         raise ModelError(
             f"{path}: spandrel does not recognise its architecture; also name the network's code, net.py:Net:{path}, "
             "or save the network by torch.jit.script(model).save(FILE)"
         ) from None
-    except Exception as error:  # on an arbitrary file the parser may raise anything
-        if code := re.search(r"Global '(\S+)' is forbidden", str(error)):
-            raise ModelError(
-                f"{path}: contains {code[1]}, and loading that would run its code; save only the state_dict and also "
-                "name the network's code, net.py:Net:FILE, or use torch.jit.script(model).save(FILE)"
-            ) from None
-        reason = one_line(error)[:200]
-        raise ModelError(f"{path}: damaged, or not a weights file ({reason}); get another copy of it") from None
+    except Exception as error:  # the file is whole, but not of the size that spandrel expects of its architecture
+        raise ModelError(
+            f"{path}: spandrel recognises its architecture, but cannot load it ({_faults(error)}); also name the "
+            f"network's code, net.py:Net:{path}"
+        ) from None
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
         raise ModelError(f"{path}: {descriptor.architecture.name} is an inpainting model; name a model that upscales")
     if (descriptor.input_channels, descriptor.output_channels) != (3, 3):
         channels = f"{descriptor.input_channels} to {descriptor.output_channels}"
         raise ModelError(f"{path}: a network of {channels} channels; only RGB to RGB can be measured")
     return descriptor
+
+
+def _read_by_spandrel(path: Path) -> Any:  # noqa: ANN401
+    """Tensors of a file by name. Raises ModelError if the file is damaged or would run code."""
+    import spandrel
+
+    try:
+        return spandrel.ModelLoader().load_state_dict_from_file(path)
+    except Exception as error:  # on an arbitrary file the parser may raise anything
+        if code := re.search(r"Global '(\S+)' is forbidden", str(error)):
+            raise ModelError(
+                f"{path}: contains {code[1]}, and loading that would run its code; save only the state_dict and also "
+                "name the network's code, net.py:Net:FILE, or use torch.jit.script(model).save(FILE)"
+            ) from None
+        reason = shorten(one_line(error), _LONGEST)
+        raise ModelError(f"{path}: damaged, or not a weights file ({reason}); get another copy of it") from None
+
+
+def _faults(error: Exception) -> str:
+    """The first fault that an error lists, whole, and the number of the others; torch writes a line for each tensor."""
+    heading, *faults = [line.strip() for line in str(error).splitlines() if line.strip()] or [one_line(error)]
+    return " ".join([heading, listed(faults, 1)]).strip()
 
 
 class TorchScriptModel(nn.Module):
@@ -118,7 +141,7 @@ class TorchScriptModel(nn.Module):
                 warnings.simplefilter("ignore", DeprecationWarning)  # torch deprecates TorchScript as a whole
                 self.network: Any = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
         except Exception as error:  # on an arbitrary file the parser may raise anything
-            reason = one_line(error)[:200]
+            reason = shorten(one_line(error), _LONGEST)
             raise ModelError(f"{path}: damaged, or saved by a different PyTorch ({reason}); save it again") from None
         parameters = dict(self.network.named_parameters())
         require_finite(parameters, path)
@@ -160,7 +183,7 @@ class OnnxModel:
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            reason = one_line(error)[:200]
+            reason = shorten(one_line(error), _LONGEST)
             raise ModelError(f"{path}: damaged, or not an ONNX file ({reason}); get another copy of it") from None
         self.path = path
         self.input, shape = _rgb_input(self.session, path)
@@ -216,7 +239,7 @@ def _probed_scale(
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     except Exception as error:
-        reason = f"fails on LR of {width}x{height} ({one_line(error)[:200]})"
+        reason = f"fails on LR of {width}x{height} ({shorten(one_line(error), _LONGEST)})"
         raise ModelError(f"{path}: {reason}; export it for RGB images") from None
     scale: int = shape[-1] // width
     if scale < 1 or shape != (1, 3, scale * height, scale * width):

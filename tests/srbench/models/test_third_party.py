@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from baselines.convert import rrdb_shapes
+from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.bench_file import requested_runs
 from srbench.benchmark.run import run
@@ -194,6 +196,22 @@ def test_what_is_no_network(tmp_path, make, fault):
     with pytest.raises(SRBenchError, match=fault) as caught:
         load_model(str(path), 4, "cpu")
     assert "\n" not in str(caught.value)
+
+
+@needs_spandrel
+def test_an_architecture_of_another_size_is_not_called_damaged(tmp_path):
+    """spandrel knows RRDB with a growth of 32 channels alone, and names a tensor of every layer that does not fit."""
+    config = RRDBConfig(4, features=16, growth=8, blocks=1)
+    theirs = zip(rrdb_shapes(config), RRDBNet(config).state_dict().values(), strict=True)
+    torch.save(dict(theirs), tmp_path / "growth8.pth")
+    with pytest.raises(ModelError) as caught:
+        load_file(tmp_path / "growth8.pth")
+    message = str(caught.value)
+    assert "RDB1.conv1.0.weight: copying a param with shape torch.Size([8, 16, 3, 3]) from checkpoint" in message
+    assert "the shape in current model is torch.Size([32, 16, 3, 3]). and " in message
+    assert message.endswith(f"more); also name the network's code, net.py:Net:{tmp_path / 'growth8.pth'}")
+    assert "damaged" not in message
+    assert "copy of it" not in message
 
 
 @needs_spandrel
