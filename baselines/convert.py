@@ -177,6 +177,6 @@ def _preset_of(size: RRDBConfig, *, first_skip_only: bool) -> str:
             "write one and use srbench convert --preset FILE.toml"
         )
     raise WeightsError(
-        f"the network matches the presets {' and '.join(matching)}, which compute different images from the same "
-        "weights; choose one with srbench convert --preset"
+        f"a network of scale {size.scale}, which matches the presets {' and '.join(matching)}; these compute different "
+        "images from the same weights, so choose one with srbench convert --preset"
     )

@@ -121,7 +121,7 @@ def test_newer_and_older_names_are_never_those_of_srflow():
 
 def test_without_a_preset(tmp_path):
     assert convert_rrdb(official(RRDBConfig(8, 64, 32, 8), "meta"), None)[1]["preset"] == "celeba-x8"
-    with pytest.raises(WeightsError, match="matches the presets df2k-x4 and psnr-x4, which compute different images"):
+    with pytest.raises(WeightsError, match="of scale 4, which matches the presets df2k-x4 and psnr-x4; these"):
         convert_rrdb(official(FULL, "meta"), None)
     torch.save(official(RRDBConfig(2, 8, 4, 1)), tmp_path / "net.pth")
     with pytest.raises(WeightsError, match=r"net\.pth: no preset matches this RRDB network \(1 blocks, scale 2\)"):
