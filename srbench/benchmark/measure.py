@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 from srbench.benchmark import BenchmarkError
 from srbench.images.folders import images_in
 from srbench.images.io import header_size, quantize, read_uint8
-from srbench.images.pairing import ending_of, require_partners, scale_of_sizes, unpaired, without_partner
+from srbench.images.pairing import (
+    ending_of,
+    require_larger_hr,
+    require_partners,
+    scale_of_sizes,
+    unpaired,
+    without_partner,
+)
 from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
 from srbench.machine.processes import may_have_gpu, suitable_workers
 from srbench.machine.workers import WorkerDied, map_items
@@ -160,9 +167,12 @@ def _paired(
     if by_name is None:
         return names, None, scale
     by_name = {name: by_name[name + ending] for name in names}
-    if scale is None:
-        larger = {name: results.paths(name)[0] for name in names} if high is None else high
-        scale = scale_of_sizes((name, header_size(larger[name]), header_size(by_name[name])) for name in names)
+    larger = {name: results.paths(name)[0] for name in names} if high is None else high
+    sizes = ((name, header_size(larger[name]), header_size(by_name[name])) for name in names)
+    if scale is not None:
+        require_larger_hr(sizes)
+    else:
+        scale = scale_of_sizes(sizes)
         if scale is not None:  # pair again: now names that state another scale are refused
             return _paired(results, hr, high, lr, low, scale)
     return names, by_name, scale

@@ -15,7 +15,7 @@ from srbench.data.toolkit_layouts import Layout, find_layout
 from srbench.files.hashes import sha256_file
 from srbench.images.folders import images_in
 from srbench.images.io import crop_centre, crop_to_multiple, header_size, read_uint8
-from srbench.images.pairing import partners, scale_of_sizes
+from srbench.images.pairing import partners, require_larger_hr, scale_of_sizes
 from srbench.interfaces import Dataset, ImagePair
 from srbench.words import FILE_NAME, is_file_name, size_of
 
@@ -72,7 +72,8 @@ class PairedFolders(_Names):
     """HR and LR images, paired by name, in two folders or in the ``layout`` of another toolkit.
 
     At scale 4, all LR images may be called NAMEx4 or all NAME_x4. HR is cropped at the bottom and right to a multiple
-    of the scale. Raises ImageError for a folder without images, and for images without a partner, which it names.
+    of the scale. Raises ImageError for a folder without images, for images without a partner, which it names, and if
+    every LR image is larger than its HR image.
     """
 
     def __init__(self, hr: Path, lr: Path, scale: int, layout: Layout | None = None) -> None:
@@ -84,6 +85,7 @@ class PairedFolders(_Names):
         lr_files = _usable(images_in(lr) if layout is None or layout.lr is None else layout.lr)
         self.hr = self.names = hr_files
         self.lr, self.scale = partners(hr_files, hr, lr_files, lr, scale), scale
+        require_larger_hr((name, header_size(hr_files[name]), header_size(path)) for name, path in self.lr.items())
 
     def read(self, name: str) -> ImagePair:
         """Read a pair. Raises ImageError for a damaged file, DataError if the cropped HR is not the scale times LR."""

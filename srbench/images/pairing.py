@@ -97,6 +97,8 @@ def scale_of_sizes(pairs: Iterable[tuple[str, Size, Size]]) -> int | None:
 
     Raises ImageError unless all pairs have the same scale, a whole number of 2 or more.
     """
+    pairs = list(pairs)
+    require_larger_hr(pairs)
     scales: dict[int, str] = {}
     for name, hr, lr in pairs:
         if 0 in (*hr, *lr):
@@ -112,3 +114,19 @@ def scale_of_sizes(pairs: Iterable[tuple[str, Size, Size]]) -> int | None:
         listed = ", ".join(f"{name} {scale} times" for scale, name in scales.items())
         raise ImageError(f"pairs differ in scale ({listed} as large as LR); give images of one scale")
     return next(iter(scales), None)
+
+
+def require_larger_hr(pairs: Iterable[tuple[str, Size, Size]]) -> None:
+    """Raise ImageError if the LR image of every pair (name, size of HR, size of LR) is larger than its HR image.
+
+    Sizes are read up to the first pair whose LR image is not. Pairs with a size of 0 are skipped.
+    """
+    fault = ""
+    for name, hr, lr in pairs:
+        if 0 in (*hr, *lr):
+            continue
+        if lr[0] <= hr[0] or lr[1] <= hr[1]:
+            return
+        fault = fault or f"{name}: {hr[0]}x{hr[1]} is smaller than its LR image of {lr[0]}x{lr[1]}"
+    if fault:
+        raise ImageError(f"{fault}; exchange the folders of HR and LR images")

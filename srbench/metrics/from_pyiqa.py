@@ -72,6 +72,14 @@ class PyIQA:
             ),
         )
 
+    @staticmethod
+    def variants() -> list[str]:
+        """Names of the metrics of pyiqa that measure single images."""
+        with quiet():
+            import pyiqa
+
+            return [name for name in pyiqa.list_models() if name not in OF_SETS]
+
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """Measure (n, 3, H, W) samples one by one, on their device: (n,) float64 on the CPU."""
         self._metric.to(samples.device)

@@ -16,7 +16,7 @@ from srbench.interfaces import GROUPS, MapFacts, MappedMetric, Metric, MetricFac
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import our_packages, package_digest, reachable, source_of, texts_digest
 from srbench.plugins.identity import Loading
-from srbench.plugins.registry import call, find_plugin, is_ours, registered
+from srbench.plugins.registry import Plugin, call, find_plugin, is_ours, registered
 
 MOST_DIGITS = 12
 """Largest number of decimals of a printed metric."""
@@ -24,7 +24,8 @@ _PARAMETERS = "srbench.metrics.parameters"
 """Module through which our metrics read their packaged parameters, from a folder of the same name."""
 FAMILIES = "metric_families"
 """Entry point group of classes that implement many metrics, such as ``pyiqa:dists``. The class takes the metric's name
-as ``variant``, and all arguments that the user typed."""
+as ``variant``, and all arguments that the user typed. Its static method ``variants()``, if it has one, lists the names;
+it completes the message for a name without the family."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
     family, colon, variant = name.partition(":")
     is_variant = bool(colon) and family in registered(FAMILIES)
     with Loading() as loading:
-        plugin = find_plugin(FAMILIES, family) if is_variant else find_plugin("metrics", name)
+        plugin = find_plugin(FAMILIES, family) if is_variant else _find_metric(name)
         # a family checks the arguments of its metrics itself
         refused = [key for key in parameters if (key == "variant" if is_variant else not plugin.takes(key))]
         if refused:
@@ -73,6 +74,20 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
         digest = texts_digest(code, repr(sorted(arguments.items())), quantize)
     facts = completed(facts, located(text), digest, quantize)
     return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
+
+
+def _find_metric(name: str) -> Plugin:
+    """Import a metric by name. Raises PluginError, which says if a family has a metric of that name."""
+    try:
+        return find_plugin("metrics", name)
+    except PluginError:
+        if name in registered("metrics") or ":" in name or name.endswith(".py"):
+            raise
+        for family in registered(FAMILIES):
+            variants = getattr(find_plugin(FAMILIES, family).factory, "variants", list)
+            if name in variants():
+                raise PluginError(f"unknown metric {name!r}; {family} has it: write {family}:{name}") from None
+        raise
 
 
 def reopened(facts: MetricFacts, quantize: str, samples: int) -> LoadedMetric:

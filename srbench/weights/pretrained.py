@@ -135,8 +135,8 @@ def load_checkpoint(network: nn.Module, path: Path) -> None:
     except WeightsError as error:
         created = f"{type(network).__name__}(...)"
         raise WeightsError(
-            f"{error}; if the network was trained at another scale, choose that scale; if with other arguments, add a "
-            f"function that returns it, def make(): return {created}, and name the function"
+            f"{error}; if it was trained at another scale, choose that scale; with other arguments, add a function that "
+            f"returns it, def make(): return {created}, and name the function"
         ) from None
 
 

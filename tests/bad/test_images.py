@@ -23,6 +23,7 @@ FOLDERS = [
     ("raises.py", r"raises\.py(: a file, not a folder| failed: RuntimeError)"),
 ]
 """Folders that cannot be taken as a set of images."""
+EXCHANGED = r"srbench: a: 8x8 is smaller than its LR image of 32x32; exchange the folders of HR and LR images$"
 
 
 @pytest.mark.parametrize(("folder", "says"), DAMAGED, ids=[name for name, _ in DAMAGED])
@@ -91,6 +92,12 @@ def test_a_training_names_what_it_leaves_out(refused):
     [
         (f"{RUN} --hr {{bad}}/fine --lr {{bad}}/fine", r"HR of 32x32 is not 4 times LR of 32x32"),
         (f"{RUN} --hr {{bad}}/fine --lr {{bad}}/tiny", r"tiny lacks b"),
+        (f"{RUN} --hr {{bad}}/lr --lr {{bad}}/fine", EXCHANGED),
+        (f"{RUN.replace('--scale 4 ', '')} --hr {{bad}}/lr --lr {{bad}}/fine", EXCHANGED),
+        ("measure {bad}/fine --hr {bad}/lr --lr {bad}/fine", EXCHANGED),
+        ("measure {bad}/fine --hr {bad}/lr --lr {bad}/fine --scale 4", EXCHANGED),
+        ("measure {bad}/lr --lr {bad}/fine", EXCHANGED),
+        ("explain 20 --metrics psnr --sr {bad}/fine --hr {bad}/lr --lr {bad}/fine", EXCHANGED),
         (f"{RUN} --hr {{bad}}/fine", r"give data, or hr and lr together"),
         (f"{RUN} --data {{bad}}/tiny", r"a\.png: 2x2 is smaller than the scale 4"),
         (f"{RUN} --data {{bad}}/fine --crop 2", r"a crop of 2 leaves no LR pixel"),

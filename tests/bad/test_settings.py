@@ -35,6 +35,8 @@ CASES = [
     (f"{RUN} --suite {{bad}}/suite-quantize.toml", r"quantize: not one of 'floor', 'round'"),
     (f"{RUN} --suite {{bad}}/pipe.toml", r"pipe\.toml: a pipe"),
     (f"{RUN} --suite nothing", r"unknown suite 'nothing'"),
+    (f"{RUN} --metrics psnr,dists", r"unknown metric 'dists'; pyiqa has it: write pyiqa:dists$"),
+    (f"{RUN} --metrics psrn", r"unknown metric 'psrn'; did you mean psnr\?"),
     (f"{RUN} --metrics psnr+channels=Z", r"channels"),
     (f"{RUN} --metrics psnr+border=999999999999", r"border"),
     (f"{RUN} --metrics {{bad}}/raises.py:Metric", r"raises\.py failed: RuntimeError: at once and twice"),

@@ -155,7 +155,7 @@ def family(name: str) -> ProtocolFamily:
     if name.startswith(PYIQA):
         return _of_pyiqa(name)
     if name not in FAMILIES:
-        raise MetricError(unknown("metric to explain", name, FAMILIES))
+        raise MetricError(unknown("metric to explain", name, [*FAMILIES, f"{PYIQA}NAME"]))
     return FAMILIES[name]()
 
 

@@ -182,8 +182,8 @@ REFUSED = {
     "a wrong width": (
         lambda made: made("EDSR", 2, features=16).state_dict(),
         r"mynet\.pth: 7 tensors do not fit the network: head\.0\.weight has shape \(16, 3, 3, 3\) instead of "
-        r"\(8, 3, 3, 3\), .* and 4 more; if the network was trained at another scale, choose that scale; "
-        r"if with other arguments, add a function that returns it, def make\(\): return EDSR\(\.\.\.\), and name the function",
+        r"\(8, 3, 3, 3\), .* and 4 more; if it was trained at another scale, choose that scale; "
+        r"with other arguments, add a function that returns it, def make\(\): return EDSR\(\.\.\.\), and name the function",
     ),
     "a missing layer": (
         lambda made: without(made("EDSR", 2).state_dict(), "tail.0.weight", "tail.0.bias"),
