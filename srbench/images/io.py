@@ -148,16 +148,17 @@ def read_recipe(path: Path, chunk: str = "srbench") -> str | None:
 
 
 def quantize_floor(images: Tensor) -> Tensor:
-    """Clamp to [0, 1], scale to 255 and truncate to uint8, as the official SRFlow test code does.
+    """Convert to float32, clamp to [0, 1], scale to 255 and truncate to uint8, as the official SRFlow test code does.
 
-    Images read from 8-bit files are reproduced exactly: in float32, k/255*255 is k for every k in 0..255.
+    Images read from 8-bit files are reproduced exactly: in float32, k/255*255 is k for every k in 0..255. In half
+    precision, k/255 may lie below the level k, and is then truncated to k - 1.
     """
-    return images.clamp(0, 1).mul(255).byte()
+    return images.float().clamp(0, 1).mul(255).byte()
 
 
 def quantize_round(images: Tensor) -> Tensor:
-    """Clamp to [0, 1], scale to 255 and round halves up to uint8, as MATLAB's im2uint8 does."""
-    return images.clamp(0, 1).mul(255).add(0.5).floor().byte()
+    """Convert to float32, clamp to [0, 1], scale to 255 and round halves up to uint8, as MATLAB's im2uint8 does."""
+    return images.float().clamp(0, 1).mul(255).add(0.5).floor().byte()
 
 
 def quantize(images: Tensor, how: str) -> Tensor:

@@ -58,15 +58,12 @@ def checked(samples: Tensor, pair: ImagePair) -> Tensor:
 
 
 def as_uint8(images: Tensor) -> Tensor:
-    """Quantise floating point (..., 3, H, W) like images saved by a run: clamp to [0, 1], times 255, floor.
+    """Quantise floating point (..., 3, H, W) like images saved by a run, by ``quantize_floor``; uint8 is kept.
 
-    float64 becomes float32 first, as in a run; uint8 is kept. The result is contiguous for any layout of the input,
-    because the last digit of a mean depends on the order of its sum.
+    The result is contiguous for any layout of the input, because the last digit of a mean depends on the order of its
+    sum.
     """
-    if images.dtype == torch.uint8:
-        return images.contiguous()
-    single = images.to(torch.float32) if images.dtype == torch.float64 else images
-    return quantize_floor(single).contiguous()
+    return (images if images.dtype == torch.uint8 else quantize_floor(images)).contiguous()
 
 
 def require_side(images: Tensor, minimum: int, title: str, name: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from srbench import metrics
-from srbench.images.io import quantize_floor
+from srbench.images.io import quantize_floor, quantize_round
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.metrics import consistency, diversity, naturalness, perceptual, pixel
 
@@ -78,6 +78,8 @@ KINDS = {
     "float64": lambda levels: levels.double() / 255,
     "float64 array": lambda levels: levels.numpy() / 255,
     "float64 by a factor": lambda levels: levels.numpy() * (1 / 255),
+}
+HALVES = {
     "float16": lambda levels: (levels.double() / 255).half(),
     "float16 array": lambda levels: (levels.numpy() / 255).astype(np.float16),
     "bfloat16": lambda levels: (levels.double() / 255).bfloat16(),
@@ -94,8 +96,18 @@ KINDS = {
 def test_every_kind_of_number_gives_the_same_value(coffee, levels, in_table, name, kind):
     pair = ImagePair("levels", quantize_floor(coffee.lr), quantize_floor(coffee.hr))
     assert call(name, levels[2], pair, KINDS[kind]) == in_table[name][2].item()
-    if "float16" not in kind:
-        assert metrics.sigma(KINDS[kind](levels)) == diversity.Sigma()(levels / 255, coffee).item()
+    assert metrics.sigma(KINDS[kind](levels)) == diversity.Sigma()(levels / 255, coffee).item()
+
+
+@pytest.mark.parametrize("kind", HALVES)
+@pytest.mark.parametrize("name", ["psnr", "ssim", "lr_psnr"])
+def test_half_precision_gives_the_value_of_a_run(coffee, levels, name, kind):
+    """A run converts outputs to float32 before they are quantised."""
+    pair = ImagePair("levels", quantize_floor(coffee.lr), quantize_floor(coffee.hr))
+    image = HALVES[kind](levels[2])
+    in_a_run = torch.as_tensor(image).to(torch.float32)
+    measured = getattr(metrics, name)(image, *references(name, pair))
+    assert measured == CLASSES[name]()(quantize_floor(in_a_run)[None], pair).item()
 
 
 def test_sigma_sees_the_samples_as_they_were_returned(samples, in_table):
@@ -195,3 +207,14 @@ def test_flat_images_are_refused(name, message):
 @pytest.mark.parametrize("module", [pixel, perceptual, consistency, naturalness, diversity])
 def test_examples_of_the_docstrings(module):
     assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("quantised", [quantize_floor, quantize_round])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_every_level_is_quantised_as_in_a_run(dtype, quantised):
+    """A run converts outputs to float32 first."""
+    levels = (torch.arange(256, dtype=torch.float64) / 255).to(dtype).expand(3, 1, 256)
+    in_a_run = quantised(levels.to(torch.float32))
+    assert torch.equal(quantised(levels), in_a_run)
+    if dtype in (torch.float32, torch.float64):
+        assert in_a_run[0, 0].tolist() == [*range(256)]
