@@ -82,11 +82,21 @@ def _named_dataset(spec: RunSpec) -> Dataset:
         return fetched_set(spec.data, spec.scale)
     path = Path(spec.data)
     if not path.exists():
-        known = [*registered("datasets"), *sets]
-        raise BenchmarkError(f"{unknown('dataset', str(spec.data), known)}; or name a folder of images")
+        if path.name != spec.data:  # a path, not the name of a dataset
+            raise BenchmarkError(f"{spec.data}: missing, not a folder of images; check the path")
+        names = [*registered("datasets"), *sets]
+        raise BenchmarkError(f"{spec.data}: no folder of that name, and {unknown('dataset', spec.data, names)}")
     # A folder that happens to share a set's name is not that set, whose images are verified by hash.
     name = f"{path.resolve().name} (folder)" if path.resolve().name in sets else None
     return open_folder(path, spec.scale, own_lr=spec.degrade is None, name=name)
+
+
+def same_name_as_a_folder(data: str | None) -> str:
+    """Message if ``data`` names a dataset and there is also a folder of that name, which is not read; else empty."""
+    is_dataset = data in registered("datasets") or data in benchmark_sets()
+    if data is None or not is_dataset or not Path(data).is_dir():
+        return ""
+    return f"{data} is the dataset of that name, not the folder here; for the folder, write ./{data}"
 
 
 def with_absolute_paths(spec: RunSpec) -> RunSpec:

@@ -19,7 +19,7 @@ DAMAGED = [
 """Folders in which one image is damaged: the other is measured all the same."""
 FOLDERS = [
     ("nothing", r"nothing: contains no images"),
-    ("absent", r"absent"),
+    ("absent", r"absent: missing, not a folder of images; check the path"),
     ("raises.py", r"raises\.py(: a file, not a folder| failed: RuntimeError)"),
 ]
 """Folders that cannot be taken as a set of images."""
@@ -103,6 +103,9 @@ def test_a_training_names_what_it_leaves_out(refused):
         (f"{RUN} --data {{bad}}/fine --crop 2", r"a crop of 2 leaves no LR pixel"),
         (f"{RUN} --data {{bad}}/fine --tile 3", r"--tile"),
         (f"{RUN} --data {{bad}}/fine/a.png", r"a\.png: a file, not a folder"),
+        (f"{RUN} --data {{bad}}/fine/absent.png", r"absent\.png: missing, not a folder of images; check the path$"),
+        (f"{RUN} --data ./photos", r"\./photos: missing, not a folder of images; check the path$"),
+        (f"{RUN} --data phots", r"phots: no folder of that name, and unknown dataset 'phots'; did you mean photos\?"),
     ],
 )
 def test_run(refused, command, says):

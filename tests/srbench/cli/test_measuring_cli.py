@@ -51,6 +51,22 @@ def run(command, bench):
     return Path("run")
 
 
+def test_a_dataset_with_the_name_of_a_folder(command, photos):
+    assert photos == Path("photos").resolve()
+    options = ("run", "--models", "bicubic", "--scale", 4, "--metrics", "psnr", "--limit", 1)
+    line = "photos is the dataset of that name, not the folder here; for the folder, write ./photos\n"
+    for _ in range(2):  # the second run has nothing to do
+        made = command(*options, "--data", "photos", "--out", "dataset")
+        assert made.code == 0, made.err
+        assert made.err.count(line) == 1, made.err
+    made = command(*options, "--data", "./photos", "--out", "folder")
+    assert made.code == 0, made.err
+    assert line not in made.err
+    names = [set(read_manifest(Path(out)).images) for out in ("dataset", "folder")]
+    assert len(names[0]) == 22, "the packaged photographs"
+    assert len(names[1]) < 22
+
+
 def test_init_writes_a_file_that_runs(command, models, photos):
     found = command("init")
     assert (found.code, found.out) == (0, "bench.toml: edit it, then srbench run bench.toml\n")
