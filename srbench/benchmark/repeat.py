@@ -68,7 +68,7 @@ def _settings(spec: RunSpec, digests: dict[str, str], manifest: Manifest) -> tup
 
 def _is_recorded(manifest: Manifest, settings: tuple[Setting, ...], images: tuple[str, ...]) -> bool:
     """Return whether finished commands have requested all these settings and images."""
-    if not manifest.invocations or manifest.invocations[-1].finished is None:
+    if manifest.unfinished():
         return False
     return all(set(images) <= set(manifest.planned(setting)) for setting in settings)
 

@@ -189,17 +189,13 @@ class _Execution:
         manifest = folder.manifest
         journal = Journal(folder)
         scored = 0
-        last = manifest.invocations[-1] if manifest.invocations else None
         requested = self.invocation
         # A command that was killed after its last record is marked finished by one that requests at least as much.
-        was_killed = (
-            last is not None
-            and last.finished is None
-            and set(requested.settings) >= set(last.settings)
-            and set(requested.images) >= set(last.images)
-        )
+        was_killed = any(map(requested.covers, manifest.unfinished()))
         if self.tasks or was_killed or any(self._without_distances()) or not is_written(folder.path, manifest):
             invocation = replace(requested, software=software(), hardware=self.engine.facts(self.worker.sampler.device))
+            if not manifest.invocations:
+                journal.clear()
             journal.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
             self._work(journal)
             scored = self._measure_distances(journal)
@@ -208,8 +204,8 @@ class _Execution:
             journal.finish(manifest)
         elif not (folder.path / SUMS).is_file():
             journal.finish(manifest)
-        usable = any(not sample.failed for known in folder.known.values() for sample in known.samples.values())
-        return Outcome(folder.path, items, len(self.sampled), len(self.scored) + scored, usable, tuple(self.failures))
+        scored += len(self.scored)
+        return Outcome(folder.path, items, len(self.sampled), scored, folder.has_outputs, tuple(self.failures))
 
     @property
     def _total(self) -> int:
@@ -222,7 +218,7 @@ class _Execution:
             if isinstance(made, WorkerDied):
                 dead.append((task, made))
                 continue
-            self._take(task, made, journal)
+            self._take(task, made, journal, self.done + task.size)
         for task, death in dead:
             self._again(task, death, journal)
 
@@ -247,9 +243,8 @@ class _Execution:
             scored += len(found)
         return scored
 
-    def _take(self, task: Task, made: Iterable[TaskResult], journal: Journal) -> None:
-        """Write the results of a task."""
-        before = self.done
+    def _take(self, task: Task, made: Iterable[TaskResult], journal: Journal, done: int) -> None:
+        """Write the results of a task; ``done`` is the number of items done after it."""
         for result in made:
             journal.add(result.lines, result.files)
             for line in result.lines:
@@ -260,12 +255,13 @@ class _Execution:
                 elif isinstance(line, ScoreRecord):
                     self.scored.add((line.model, line.temperature, line.image, line.metric))
             self._fail(result.faults)
-        self.done = before + task.size
+        self.done = done
         self.progress(Step(self.done, self._total, task.image))
 
     def _again(self, task: Task, death: WorkerDied, journal: Journal) -> None:
         """Redo a task that killed its workers part by part, so that only the part at fault is recorded as failed."""
         parts = task.parts()
+        end = self.done + task.size
         while parts:
             part = parts.pop(0)
             if part.pair is None and part.items:
@@ -274,14 +270,15 @@ class _Execution:
                 [(_, made)] = self.engine.do([part], self.worker, self._opening)
             else:
                 made = death
+            done = end - sum(len(later.items) for later in parts)
             if not isinstance(made, WorkerDied):
-                self._take(part, made, journal)
+                self._take(part, made, journal, done)
                 continue
             error = f"{task.image}: {made}; if memory is short, use fewer --workers"
             if part.items:
-                self._take(part, [self.worker.failed_item(part.items[0], task.image, error, TRIES)], journal)
+                self._take(part, [self.worker.failed_item(part.items[0], task.image, error, TRIES)], journal, done)
             else:
-                self._take(part, [self.worker.failed_pair(task, error, TRIES)], journal)
+                self._take(part, [self.worker.failed_pair(task, error, TRIES)], journal, end)
                 return
 
     def _fail(self, faults: Iterable[str]) -> None:
@@ -305,11 +302,16 @@ class _Execution:
 def extended(bench: Bench, path: Path) -> tuple[RunFolder, tuple[LoadedMetric, ...]]:
     """Return the run folder with its manifest extended by a request, in memory only, and the metrics to measure.
 
-    Raises RunFolderError if the folder has another protocol, or a different model or metric under the same name.
+    Raises RunFolderError if the folder has outputs and another protocol, or another model or metric of the same name.
     """
     requested = bench.manifest()
     folder = RunFolder.read(path) if is_run(path) else RunFolder(path, requested)
-    folder.manifest = joined(path, folder.manifest, requested)
+    try:
+        folder.manifest = joined(path, folder.manifest, requested)
+    except RunFolderError:
+        if folder.has_outputs:
+            raise
+        folder = RunFolder(path, joined(path, requested, requested))  # everything failed there: begin anew
     _require_one_source(folder, bench)
     return folder, _with_known(bench.metrics, folder.manifest)
 

@@ -25,6 +25,7 @@ from srbench.metrics.suite import read_suite
 from srbench.models.loading import scale_of
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.location import dated_folder
+from srbench.run_folder.manifest import is_run
 from srbench.run_folder.merge import merge
 from srbench.run_folder.request import RunSpec
 from srbench.terminal.progress import Progress, silent
@@ -172,16 +173,18 @@ def estimate_matrix(specs: Sequence[RunSpec]) -> Iterator[str]:
 def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
     """Merge matrices, such as shards, cell by cell; return the new run folders.
 
-    Raises RunFolderError if ``out`` is not empty or the matrices have different cells, and as
-    ``srbench.run_folder.merge.merge`` does.
+    Raises RunFolderError if ``out`` is neither empty nor the merge of these matrices or the matrices have different
+    cells, and as ``srbench.run_folder.merge.merge`` does.
     """
-    if occupied(out):
-        raise RunFolderError(f"{out}: already exists; choose another --out")
     matrices = [read_matrix(path) for path in paths]
     first = matrices[0]
     for path, other in zip(paths, matrices, strict=True):
         if set(other.cells) != set(first.cells):
             raise RunFolderError(f"{path}: its cells differ from those of {paths[0]}; merge matrices of one request")
+    if occupied(out):
+        if not all(is_run(out / cell.name) for cell in first.cells):
+            raise RunFolderError(f"{out}: already exists, and is not the merge of these folders; choose another --out")
+        return [merge([path / cell.name for path in paths], out / cell.name) for cell in first.cells]
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
         whole = Path(temporary) / "matrix"  # a failure must not leave part of a matrix

@@ -31,6 +31,8 @@ from srbench.run_folder.records import (
 IMAGES = "images"
 SUMS = "SHA256SUMS"
 """Checksum file in the format of ``sha256sum -c``."""
+VOTES = "votes.jsonl"
+"""File of the answers of people, which ``srbench vote`` appends to."""
 LOCK = ".lock"
 REPORT_LOCK = ".report.lock"
 """Lock of the process that writes the report; records have a lock of their own."""
@@ -189,6 +191,11 @@ class RunFolder:
             for sample in known.samples.values():
                 yield from zip(self.output_files(sample), sample.outputs, strict=False)
 
+    @property
+    def has_outputs(self) -> bool:
+        """True if any output was sampled; False for a folder in which everything failed."""
+        return any(not sample.failed for known in self.known.values() for sample in known.samples.values())
+
     def foreign_images(self, is_kept: IsKept = is_kept) -> list[Path]:
         """Return the image files that do not match their records."""
         return [file for file, known in self.kept_images() if file.exists() and not is_kept(file, known)]
@@ -232,7 +239,7 @@ def check_files(path: Path) -> None:
 
     Reading a pipe would block forever, and writing would follow a link out of the folder.
     """
-    own = (LOCK, REPORT_LOCK, FILE, *(kind.FILE for kind in records.KINDS))
+    own = (LOCK, REPORT_LOCK, FILE, VOTES, *(kind.FILE for kind in records.KINDS))
     for file in [*(path / name for name in own), *pipes_in(path)]:
         kind_of_entry = "a link" if file.is_symlink() else no_file(file)
         if kind_of_entry:

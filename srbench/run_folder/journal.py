@@ -12,8 +12,8 @@ from filelock import FileLock, Timeout
 from srbench.files.atomic import write_synced, write_whole
 from srbench.files.hashes import sha256_bytes, sha256_file
 from srbench.run_folder import RunFolderError, records
-from srbench.run_folder.folder import LOCK, SUMS, RunFolder, check_folder
-from srbench.run_folder.manifest import FILE, content_of, write_manifest
+from srbench.run_folder.folder import LOCK, SUMS, RunFolder, check_folder, is_kept
+from srbench.run_folder.manifest import FILE, content_of, is_run, write_manifest
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.records import EnvironmentRecord, Line
 
@@ -28,6 +28,16 @@ class Journal:
     """
 
     folder: RunFolder
+
+    def clear(self) -> None:
+        """Remove the records of earlier commands that all failed, and the images of their pairs."""
+        path = self.folder.path
+        if is_run(path):
+            for file, known in RunFolder.read(path).kept_images():
+                if is_kept(file, known):
+                    file.unlink()
+            for name in (SUMS, *(kind.FILE for kind in records.KINDS)):
+                (path / name).unlink(missing_ok=True)
 
     def extend(self, manifest: Manifest) -> None:
         """Replace the manifest."""

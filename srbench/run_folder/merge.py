@@ -12,13 +12,15 @@ from tempfile import TemporaryDirectory
 
 from msgspec import structs
 
+from srbench.files.atomic import write_synced
 from srbench.files.paths import occupied
 from srbench.interfaces import MetricFacts
 from srbench.metrics.loading import located
 from srbench.models import ModelFacts
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.folder import RunFolder, is_kept
+from srbench.run_folder.folder import VOTES, RunFolder, is_kept
 from srbench.run_folder.journal import Journal
+from srbench.run_folder.manifest import is_written
 from srbench.run_folder.protocol import Manifest, Protocol, Setting
 from srbench.run_folder.records import AnyRecord, ImageDigest
 
@@ -96,18 +98,22 @@ def _joined_images(path: Path, known: tuple[str, ...], asked: tuple[str, ...]) -
 
 
 def merge(paths: Sequence[Path], out: Path) -> Path:
-    """Copy results and images of several run folders into the new folder ``out`` and return it.
+    """Copy results, images and votes of several run folders into the new folder ``out`` and return it.
 
     A result in several folders is taken from the first folder in which it did not fail. Metrics that some folders lack
-    are left out, with a warning. The new folder appears only when it is complete.
+    are left out, with a warning. The new folder appears only when it is complete; if it exists already as the merge of
+    these folders, nothing is done.
 
-    Raises RunFolderError if ``out`` is not empty, the last command of a folder did not finish, protocols, images,
-    models, pairs or the code of a metric differ, or a saved image is missing or was changed.
+    Raises RunFolderError if ``out`` is anything else, a command of a folder did not finish, protocols, images, models,
+    pairs or the code of a metric differ, or a saved image is missing or was changed.
     """
-    if occupied(out):
-        raise RunFolderError(f"{out}: already exists; choose another --out")
     folders = [RunFolder.read(path) for path in dict.fromkeys(path.resolve() for path in paths)]
     manifest = _manifest(folders)
+    votes = dict.fromkeys(vote for folder in folders for vote in _votes(folder.path))
+    if occupied(out):
+        if is_written(out, manifest) and votes.keys() <= set(_votes(out)):
+            return out
+        raise RunFolderError(f"{out}: already exists, and is not the merge of these folders; choose another --out")
     before = accumulate((len(folder.manifest.invocations) for folder in folders), initial=0)
     parts = list(zip(folders, before, strict=False))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -119,9 +125,18 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
         journal.add(line for folder, _ in parts for line in folder.sets.values())
         for image in manifest.images:
             journal.add(list(_lines(parts, merged, image)))
+        if votes:
+            write_synced(merged.path / VOTES, b"".join(votes))
         journal.finish(manifest)
         merged.path.replace(out)
     return out
+
+
+def _votes(run: Path) -> list[bytes]:
+    """Return the lines of the votes of a run, without a last line torn by a kill."""
+    path = run / VOTES
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    return [line for line in lines if line.endswith(b"\n")]
 
 
 def _manifest(folders: Sequence[RunFolder]) -> Manifest:
@@ -130,9 +145,8 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
     merged = first.manifest
     for folder in folders:
         manifest = folder.manifest
-        if not manifest.invocations or manifest.invocations[-1].finished is None:
-            command = manifest.invocations[-1].command if manifest.invocations else "its command"
-            raise RunFolderError(f"{folder.path}: its last command did not finish; run it again: {command}")
+        if unfinished := manifest.unfinished():
+            raise RunFolderError(f"{folder.path}: a command did not finish; run it again: {unfinished[0].command}")
         digests = {metric.name: metric.digest for metric in merged.metrics}
         for metric in manifest.metrics:
             if digests.get(metric.name, metric.digest) != metric.digest:

@@ -80,6 +80,14 @@ class Invocation:
     request: RunSpec | None = None
     """The request, with absolute paths; None for ``score``, and for a dataset passed as an object."""
 
+    def covers(self, other: Invocation) -> bool:
+        """Return whether this command requests all settings, images and metrics of another."""
+        return (
+            set(self.settings) >= set(other.settings)
+            and set(self.images) >= set(other.images)
+            and set(self.metrics) >= set(other.metrics)
+        )
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -101,6 +109,15 @@ class Manifest:
     def metric(self, name: str) -> MetricFacts:
         """Return the metric with a name. Raises KeyError."""
         return {metric.name: metric for metric in self.metrics}[name]
+
+    def unfinished(self) -> list[Invocation]:
+        """Return the commands that did not finish, unless a later command that covers them did."""
+        return [
+            invocation
+            for number, invocation in enumerate(self.invocations)
+            if invocation.finished is None
+            and not any(later.finished and later.covers(invocation) for later in self.invocations[number:])
+        ]
 
     @cached_property
     def scope(self) -> tuple[str, ...]:

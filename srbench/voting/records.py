@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from msgspec import Struct, to_builtins
 
-from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.folder import VOTES, RunFolder
 from srbench.run_folder.records import ImageDigest, JSONLine, digest, read
 
 HR, LR = "hr", "lr"
@@ -52,7 +52,7 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True):
 class Vote(JSONLine, frozen=True):
     """The answer of a rater to a question: a line of ``votes.jsonl``."""
 
-    FILE: ClassVar[str] = "votes.jsonl"
+    FILE: ClassVar[str] = VOTES
 
     rater: str
     time: str

@@ -37,6 +37,7 @@ def in_place_of(path, kind):
         ("rows.jsonl", "folder"),
         ("rows.jsonl", "link"),
         (".lock", "link"),
+        ("votes.jsonl", "link"),
         ("other", "pipe"),
     ],
 )

@@ -143,8 +143,12 @@ def test_every_engine_adds_metrics(spec, results, tmp_path):
 @pytest.mark.parametrize("options", [{"workers": 2}, {"workers": 1, "engine": "dask"}], ids=["processes", "dask"])
 def test_an_item_that_always_kills_its_process_fails_alone(spec, killers, options):
     deadly = replace(spec, models=(f"{killers}:Deadly", *spec.models[:1]), metrics=("psnr",))
-    outcome = run(deadly, **options)
+    steps = []
+    outcome = run(deadly, steps.append, **options)
     assert outcome.sampled == 3
+    assert {step.total for step in steps} == {4}
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
+    assert steps[-1].done == 4, "what is tried again counts once"
     [failed] = [record for record in sample_records(outcome.folder) if record.failed]
     assert (failed.model, failed.image, failed.tries) == ("Deadly", "b", 3)
     assert failed.error.startswith("b: crashed ")

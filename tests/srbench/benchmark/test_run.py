@@ -17,6 +17,7 @@ from srbench.data.datasets import Folder
 from srbench.images.io import read_image, write_png
 from srbench.metrics.loading import load_metric
 from srbench.metrics.suite import read_suite
+from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.location import dated_folder
 from srbench.run_folder.manifest import read_manifest
@@ -213,6 +214,33 @@ def test_a_folder_grows_by_models_temperatures_metrics_and_images(spec, tmp_path
     assert len(manifest.invocations) == 6, "those that did something"
     assert manifest.settings == (Setting("Noisy", 0.0), Setting("Noisy", 0.8), Setting("Nearest", None))
     assert [metric.name for metric in manifest.metrics] == ["psnr", "sigma"]
+
+
+def test_a_folder_in_which_everything_failed_takes_any_request(spec, models, photos, draw_image, timeless, tmp_path):
+    """Another model of the same label, other images, another seed."""
+    typo = replace(spec, models=(f"near={models}:Raises",))
+    assert not run(typo).usable
+    other = tmp_path / "other"
+    write_png(other / "z.png", draw_image(9, 64, 64))
+    spec = replace(spec, models=(f"near={models}:Nearest", spec.models[1]))
+    for request in (spec, replace(spec, data=str(other)), replace(spec, seed=1)):
+        shutil.rmtree(spec.out)
+        run(typo)
+        (Path(spec.out) / "mine.txt").write_text("of the user")
+        assert run(request).usable
+        new = run(replace(request, out=str(tmp_path / "new"))).folder
+        assert timeless(Path(spec.out)) == timeless(new)
+        manifests = [replace(read_manifest(folder), invocations=()) for folder in (Path(spec.out), new)]
+        assert manifests[0] == manifests[1]
+        assert verify(Path(spec.out), resample="all").proven
+        assert (Path(spec.out) / "mine.txt").is_file()
+        shutil.rmtree(new)
+
+
+def test_a_folder_with_one_result_keeps_it(spec, models):
+    run(replace(spec, models=(f"near={models}:Raises", spec.models[1])))
+    with pytest.raises(RunFolderError, match=r"near stands for .*Raises there, not for .*Nearest; give another label"):
+        run(replace(spec, models=(f"near={models}:Nearest",)))
 
 
 def test_a_changed_model_is_sampled_again(spec, models):

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from msgspec import structs
 from record_runs import timeless_records
 
 from srbench.benchmark.run import run, score_run
 from srbench.images.io import write_png
+from srbench.reporting import report
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.journal import Journal
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.merge import merge
+from srbench.run_folder.records import append
 from srbench.verification.verify import verify
+from srbench.voting.records import Question, Shown, Vote, read_votes
 
 
 @pytest.fixture
@@ -100,7 +108,7 @@ def test_what_does_not_go_together_is_refused(spec, shards, tmp_path, models, ph
     refused(
         r"few: cannot be merged with .*shard1, which holds results of seed 0, not of seed 1$", shards[0], other_seed
     )
-    refused("already exists; choose another --out", *shards, out="shard1")
+    refused("already exists, and is not the merge of these folders; choose another --out", *shards, out="shard1")
 
     (shards[0] / "images" / "near" / "a.png").write_bytes(b"")
     refused("a.png: is missing, or does not match its record; see srbench verify", *shards)
@@ -109,7 +117,7 @@ def test_what_does_not_go_together_is_refused(spec, shards, tmp_path, models, ph
     facts["invocations"][-1]["finished"] = None
     unfinished = shutil.copytree(shards[1], tmp_path / "unfinished")
     (unfinished / "manifest.json").write_text(json.dumps(facts))
-    refused("unfinished: its last command did not finish; run it again: srbench run .* --shard 2/3", unfinished)
+    refused("unfinished: a command did not finish; run it again: srbench run .* --shard 2/3", unfinished)
 
     other_code = shutil.copytree(shards[1], tmp_path / "other")
     facts = json.loads((other_code / "manifest.json").read_text())
@@ -124,6 +132,85 @@ def test_what_does_not_go_together_is_refused(spec, shards, tmp_path, models, ph
     models.write_text(models.read_text() + "\n\nCHANGED = 1\n")
     other_weights = run(replace(few, out=str(tmp_path / "weights"))).folder
     refused("near has different code or weights than in", other_image, other_weights)
+
+
+def files_of(folder):
+    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def killed(moment, merging):
+    """Call ``merging`` in a process that ends at its first call of ``moment``, as by a kill."""
+    owner, name = moment
+    child = os.fork()
+    if child == 0:
+        setattr(owner, name, lambda *given, **named: os._exit(9))
+        merging()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+@pytest.mark.parametrize(
+    "moment", [(shutil, "copyfile"), (Journal, "finish"), (Path, "replace"), (report, "write_report")]
+)
+def test_a_killed_merge_can_be_repeated(moment, shards, tmp_path, command):
+    words = ["merge", *shards, "--out", "merged"]
+    killed(moment, lambda: command(*words))
+    assert command(*words).code == 0
+    assert command("merge", *shards, "--out", "other").code == 0
+    merged, other = (files_of(tmp_path / name) for name in ("merged", "other"))
+    assert {name: content for name, content in merged.items() if name.parts[0] != "report"} == {
+        name: content for name, content in other.items() if name.parts[0] != "report"
+    }
+    assert (tmp_path / "merged" / "report" / "report.md").is_file()
+    assert command(*words).code == 0, "as often as one likes"
+    refused = command("merge", *shards[:2], "--out", "merged")
+    assert (refused.code, "merged: already exists, and is not the merge of these folders" in refused.err) == (1, True)
+
+
+def test_votes_are_merged(shards, tmp_path):
+    shown = [Shown(name, "0" * 64) for name in ("hr", "near", "noisy-t0.3")]
+    votes = [Vote(rater, "then", Question("a", (0, 0, 8, 8), *shown), "left") for rater in ("Ann", "Ben", "Cy")]
+    append(shards[0], votes[:2])
+    append(shards[1], votes[1:])
+    with (shards[1] / "votes.jsonl").open("a") as file:
+        file.write('{"rater": "torn')
+    merged = merge(shards, tmp_path / "merged")
+    assert read_votes(merged) == votes
+    assert (merged / "votes.jsonl").read_text().count("\n") == 3
+    append(shards[2], [structs.replace(votes[0], rater="Di")])
+    with pytest.raises(RunFolderError, match="merged: already exists, and is not the merge of these folders"):
+        merge(shards, tmp_path / "merged")
+
+
+def unfinished(folder, number):
+    """Mark a command of a run folder as killed."""
+    facts = json.loads((folder / "manifest.json").read_text())
+    facts["invocations"][number]["finished"] = None
+    (folder / "manifest.json").write_text(json.dumps(facts))
+    return facts["invocations"][number]["command"]
+
+
+def test_a_killed_command_is_refused_until_a_command_finishes_its_work(spec, shards, tmp_path):
+    part = replace(spec, shard="1/3", out=str(shards[0]))
+    killed = unfinished(shards[0], 0)
+    (shards[0] / "samples.jsonl").write_text("")
+    run(replace(part, models=spec.models[:1]))
+    message = f"shard1: a command did not finish; run it again: {re.escape(killed)}$"
+    with pytest.raises(RunFolderError, match=message):
+        merge(shards, tmp_path / "merged")
+    run(part)
+    assert verify(merge(shards, tmp_path / "merged"), resample="all").proven
+
+
+def test_a_command_killed_after_its_last_record_is_finished_by_its_repetition(spec, shards, tmp_path):
+    part = replace(spec, shard="1/3", out=str(shards[0]))
+    run(replace(part, models=spec.models[:1], temperature=(0.5,)))
+    unfinished(shards[0], 0)
+    run(replace(part, models=spec.models[:1]))
+    with pytest.raises(RunFolderError, match="shard1: a command did not finish"):
+        merge(shards, tmp_path / "merged")
+    run(part)
+    merge(shards, tmp_path / "merged")
 
 
 def test_a_metric_that_only_one_folder_has_is_left_out(shards, tmp_path):
