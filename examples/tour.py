@@ -28,7 +28,7 @@ results = srbench.evaluate(
 print(results.table)  # in a notebook, `results` alone shows the table with the answer in words and images
 print(results.rows.head())
 
-# %% Compare two models image by image: difference, 95 % interval, paired permutation test.
+# %% Compare two models image by image: difference, 95 % interval, paired sign-flip test.
 print(results.compare("srflow", "bicubic")[["a", "b", "difference", "low", "high", "p", "verdict"]].round(3))
 
 # %% Score another metric on the saved images, without running a model again.

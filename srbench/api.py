@@ -102,7 +102,7 @@ class Results:
 
         Returns:
             Columns: the means ``a`` and ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p``
-            of the paired permutation test (uncorrected; reports correct for all their models), ``wins``, ``ties`` and
+            of the paired sign-flip test (reports adjust p for all pairs of their models), ``wins``, ``ties`` and
             ``losses`` of a, and the ``verdict``: a, b or "undecided".
 
         Raises:

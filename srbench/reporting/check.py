@@ -78,7 +78,7 @@ _Cells = dict[tuple[str, str], str]
 
 
 def _csv_cells(text: str) -> _Cells:
-    """Return the cells of a CSV by line number, without intervals, which depend on the version of scipy."""
+    """Return the cells of a CSV by line number, without intervals, which numpy may change with its random numbers."""
     rows = csv.DictReader(io.StringIO(text))
     return {
         (f"line {number}", column): str(cell)

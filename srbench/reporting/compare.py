@@ -22,20 +22,18 @@ from srbench.reporting.measurements import Measurements, Run, mean_of, read_runs
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import empty_table, header, joined, p_text, printed
 from srbench.run_folder.results import Row
-from srbench.run_folder.statistics import LEVEL, fewest_images, mean_interval, paired_p_values
+from srbench.run_folder.statistics import FEWEST_IMAGES, LEVEL, mean_interval, pair_p_values
 from srbench.words import unknown
 
 UNDECIDED = "undecided"
 """Verdict if neither model is significantly better."""
 SHOWN = 4
 """Number of strips: of the images with the largest differences in perception, or else in the first metric."""
-FEWEST = fewest_images(1)
-"""Smallest number of images that permits a verdict."""
 COLUMNS = (
     "↑ higher is better, ↓ lower is better. A and B are means over the n images for which both have a value; A - B is "
-    "the mean of the paired differences with its 95 % interval (BCa bootstrap over images). p comes from a two-sided "
-    "paired permutation test; if p < 0.05, the verdict names the better model. Unlike the bold marks of a report, p is "
-    "not corrected for the other models of the run. Wins, ties and losses count images for A."
+    "the mean of the paired differences with its 95 % interval. Interval and two-sided p come from sign flips "
+    "of images; if p < 0.05, the verdict names the better model. Unlike the bold marks of a report, p is not adjusted "
+    "for the other models of the run. Wins, ties and losses count images for A."
 )
 """Explanation of the columns of the table."""
 
@@ -55,7 +53,7 @@ class Difference:
     """Lower end of the 95 % interval of the mean difference; NaN for too few images."""
     high: float
     p: float
-    """Two-sided p of the paired permutation test."""
+    """Two-sided p of the paired sign-flip test."""
 
     @property
     def mean(self) -> float:
@@ -196,8 +194,8 @@ def verdict_sentences(comparison: Comparison) -> str:
     images_a, images_b = ({row.image for row in rows} for rows in (comparison.a, comparison.b))
     if parts and images_a != images_b:
         sentence = f"On the {len(images_a & images_b)} images that both have, {sentence}"
-    if any(len(difference.by_image) < FEWEST for difference in directed):
-        sentence += f" A verdict needs at least {FEWEST} images."
+    if any(len(difference.by_image) < FEWEST_IMAGES for difference in directed):
+        sentence += f" A verdict needs at least {FEWEST_IMAGES} images."
     return sentence
 
 
@@ -262,6 +260,7 @@ def _difference(a: Sequence[Row], b: Sequence[Row], metric: MetricFacts) -> Diff
     finite = [name for name in common if math.isfinite(values_a[name]) and math.isfinite(values_b[name])]
     mean_a, mean_b = (fmean(side[name] for name in finite) if finite else math.nan for side in (values_a, values_b))
     by_image = {name: values_a[name] - values_b[name] for name in finite}
-    low, high = mean_interval(list(by_image.values()))
-    p = float(paired_p_values(np.array(list(by_image.values())).reshape(-1, 1))[0])
-    return Difference(metric, mean_a, mean_b, by_image, len(common) - len(finite), low, high, p)
+    ordered = sorted(finite)  # as for bold marks, so that the same images are flipped
+    low, high = mean_interval([by_image[name] for name in ordered])
+    p = pair_p_values(np.array([(values_a[name], values_b[name]) for name in ordered]).reshape(-1, 2))[0, 1]
+    return Difference(metric, mean_a, mean_b, by_image, len(common) - len(finite), low, high, float(p))

@@ -11,7 +11,7 @@ from srbench.reporting.published import DIFFERS, PublishedLine
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import Line, Scores
 from srbench.run_folder.protocol import Manifest
-from srbench.run_folder.statistics import fewest_images
+from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.words import number_of
 
 COLUMN = 232.0
@@ -32,7 +32,7 @@ NAMES = {
 }
 """Spelling of model names in the literature."""
 
-BEST = r"in bold the best and all that are not significantly worse (paired permutation test, Holm, $p < 0.05$)"
+BEST = r"in bold the best and all that are not significantly worse (paired sign-flip test, adjusted for all pairs, $p < 0.05$)"
 """End of a caption: the rule of ``ranking.RULE`` in short."""
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -101,7 +101,7 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
     over = "$n$ images" if last else "images"
     sets = f"; {escape(', '.join(metric.title for metric in scores.sets))} of all images together, untested"
     best = f", {BEST}" if any(cell.is_best for line in scores.competing for cell in line.cells.values()) else ""
-    beneath = f" with 95\\,\\% intervals (BCa bootstrap, from {fewest_images(1)} images on)" if intervals else ""
+    beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_IMAGES} images on)" if intervals else ""
     table = {
         "signatures": [metric.signature for metric in scores.columns],
         "is_wide": _width(scores, intervals=intervals) > COLUMN,

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from srbench.interfaces import MetricFacts
-from srbench.run_folder.statistics import LEVEL, fewest_images, holm, paired_p_values
+from srbench.run_folder.statistics import LEVEL, pair_p_values
 
 RULE = (
-    "{bold}: the best mean and every mean that is not significantly worse (paired permutation test over the images, "
-    "Holm's correction, p {less} 0.05); no row is bold if none is significantly worse."
+    "{bold}: the best mean and every mean that is not significantly worse (paired sign-flip test over the images, "
+    "adjusted for all pairs of rows, p {less} 0.05); no row is bold if none is significantly worse."
 )
 """The rule in words; a format string for the word in bold and the less-than sign."""
 
@@ -27,7 +27,7 @@ class BestRows:
     means: dict[int, float] = field(default_factory=dict)
     """Means of the compared rows, over the images that all of them share."""
     p: dict[int, float] = field(default_factory=dict)
-    """p of every other row against the leader, after Holm's correction."""
+    """p of every other row against the leader, adjusted for all pairs of the compared rows."""
     images: int = 0
     """Number of images that all rows share."""
 
@@ -41,33 +41,27 @@ class BestRows:
         """Rows in bold: the leader and the rows not significantly worse; none if that would be every row."""
         return [] if self.leader is None or len(self.alike) == len(self.p) else sorted([self.leader, *self.alike])
 
-    @property
-    def fewest(self) -> int:
-        """Smallest number of images with which a row can be significantly worse."""
-        return fewest_images(len(self.p))
-
 
 def best_rows(columns: Mapping[int, pd.Series[float]], metric: MetricFacts) -> BestRows:
     """Find the best rows of a column, given the values (means over samples) of each row indexed by image.
 
-    A row is worse than the leader if p < 0.05 in a paired permutation test over the images, after Holm's correction for
-    all comparisons with the leader. An image without a finite value in some row is left out for all rows; a row without
-    any finite value is not compared.
+    A row is worse than the leader if p < 0.05 in a paired sign-flip test over the images. p is adjusted for all pairs
+    of rows, because the values also choose the leader. An image without a finite value in some row is left out for all
+    rows; a row without any finite value is not compared.
     """
     finite = {row: values[np.isfinite(values)] for row, values in columns.items()}
     rows = [row for row, values in finite.items() if len(values)]
     if not rows or not metric.direction:
         return BestRows()
-    values = pd.concat([finite[row] for row in rows], axis=1, join="inner").to_numpy()
+    values = pd.concat([finite[row] for row in rows], axis=1, join="inner").sort_index().to_numpy()
     if not len(values):
         return BestRows()
     means = values.mean(axis=0)
-    place = int(np.argmax(metric.direction * means))
-    p = holm(paired_p_values(values[:, [place]] - np.delete(values, place, axis=1)))
-    others = [row for row in rows if row != rows[place]]
+    leader = int(np.argmax(metric.direction * means))
+    p = pair_p_values(values)[leader]
     return BestRows(
-        rows[place],
+        rows[leader],
         {row: float(mean) for row, mean in zip(rows, means, strict=True)},
-        {row: float(p_value) for row, p_value in zip(others, p, strict=True)},
+        {row: float(p_value) for row, p_value in zip(rows, p, strict=True) if row != rows[leader]},
         len(values),
     )

@@ -178,7 +178,7 @@ class ResultTable:
         """Return means and 95 % intervals, in columns such as ``psnr_low``; NaN for fewer than six images."""
         means = self.means()
         summary = means[[*self.metrics]].copy()
-        columns = [values.to_numpy() for metric in self.metrics for values in self.columns(metric)]
+        columns = [values.sort_index() for metric in self.metrics for values in self.columns(metric)]
         intervals = iter(mean_intervals(columns))
         for metric in self.metrics:
             summary[[f"{metric}_low", f"{metric}_high"]] = [next(intervals) for _ in range(len(means))]

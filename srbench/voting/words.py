@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from srbench.run_folder.statistics import fewest_images
+from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.voting.tally import RESAMPLES, Tally
 from srbench.words import number_of
 
@@ -15,7 +15,7 @@ CAPTION = (
 )
 
 
-FEWEST = fewest_images(1)
+FEWEST = FEWEST_IMAGES
 """Smallest number of decided votes for any statement: if unanimous, so many votes are significant."""
 
 

@@ -20,7 +20,7 @@ from srbench.pages.plot_style import COLOURS, INK, PALE, SOFT, new_figure, plot_
 from srbench.reporting.files import Draft
 from srbench.reporting.scores import Cell, Line, Scores, header
 from srbench.run_folder.results import ResultTable
-from srbench.run_folder.statistics import fewest_images, mean_interval
+from srbench.run_folder.statistics import FEWEST_IMAGES, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +31,6 @@ FOLDER = "plots"
 _MARKERS = "osD^vPX*<>"
 _DOTS = 100
 """Largest number of strokes in a distribution; with more images, strokes are quantiles."""
-_FEWEST = fewest_images(1)
-"""Smallest number of images for intervals and strokes; fewer images are drawn as dots."""
 _FEW = "o"
 """Marker of an image if there are too few for an interval."""
 _SMALL = 8.5
@@ -85,7 +83,7 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
                 colour, marker = _looks(scores.lines)[row]
                 mean, (low, high) = float(values.mean()), mean_interval(values)
                 fill = colour if low > 0 or high < 0 else "none"
-                if len(values) < _FEWEST:
+                if len(values) < FEWEST_IMAGES:
                     axes.plot(
                         values, np.full(len(values), place), _FEW, color=colour, markersize=3, markerfacecolor="none"
                     )
@@ -251,10 +249,10 @@ def _distributions(scores: Scores, table: ResultTable) -> Plot | None:
                 axes.plot(
                     dots,
                     np.full(len(dots), place),
-                    "|" if len(values) >= _FEWEST else _FEW,
+                    "|" if len(values) >= FEWEST_IMAGES else _FEW,
                     color=colour,
                     alpha=0.55,
-                    markersize=7 if len(values) >= _FEWEST else 4,
+                    markersize=7 if len(values) >= FEWEST_IMAGES else 4,
                 )
                 mean, low, high = _intervals([scores.lines[place].cells[metric.name]])
                 axes.errorbar(
@@ -270,7 +268,7 @@ def _distributions(scores: Scores, table: ResultTable) -> Plot | None:
         _name_rows(axes, [line.label for line in scores.lines], panel)
 
     most = max(line.images for line in scores.lines)
-    mark = "stroke" if most >= _FEWEST else "dot"
+    mark = "stroke" if most >= FEWEST_IMAGES else "dot"
     strokes = f"The {_DOTS} strokes are quantiles over images" if most > _DOTS else f"A {mark} is an image"
     caption = f"{strokes}; the marker is the mean{_with_interval(scores)}."
     height = 0.7 + 0.22 * len(scores.lines)
@@ -353,12 +351,16 @@ def _reach(means: Sequence[float], lows: Sequence[float], highs: Sequence[float]
 
 
 def _has_intervals(scores: Scores) -> bool:
-    return any(line.images >= _FEWEST for line in scores.lines)
+    return any(line.images >= FEWEST_IMAGES for line in scores.lines)
 
 
 def _with_interval(scores: Scores) -> str:
     """Return the part of a caption that says whether intervals are drawn."""
-    return ", with its 95 % interval" if _has_intervals(scores) else f" ({_FEWEST} images are needed for an interval)"
+    return (
+        ", with its 95 % interval"
+        if _has_intervals(scores)
+        else f" ({FEWEST_IMAGES} images are needed for an interval)"
+    )
 
 
 def _axis(metric: MetricFacts) -> str:
@@ -367,7 +369,7 @@ def _axis(metric: MetricFacts) -> str:
 
 
 def _finite(values: pd.Series[float]) -> NDArray[np.float64]:
-    return np.asarray(values[np.isfinite(values)], dtype=np.float64)
+    return np.asarray(values[np.isfinite(values)].sort_index(), dtype=np.float64)
 
 
 def _differ(values: NDArray[np.float64]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import pytest
 from builders import metric
 from msgspec import structs
 from PIL import Image
@@ -66,6 +67,17 @@ INCOMPLETE = {
 def test_what_is_incomplete_is_said(make_run, snapshot):
     facts = {"values": measured(), "images": NAMES}
     assert {name: notes(make_run("run", **facts | changes)) for name, changes in INCOMPLETE.items()} == snapshot
+
+
+@pytest.mark.parametrize(("rows", "images", "is_said"), [(6, 19, True), (5, 19, False), (6, 20, False)])
+def test_many_rows_on_few_images_are_said(make_run, rows, images, is_said):
+    """Rows that compete count, variants do not."""
+    values = {f"image {k:02}": (20.0 + k, 0.4) for k in range(images)}
+    run = make_run("run", {(model, None): values for model in (*(f"m{k}" for k in range(rows)), "m0@0.5")})
+    assert is_said == (
+        "> 6 rows are compared on 19 images, so only large differences are significant; for more than 5 rows, at least "
+        "20 images are better." in notes(run)
+    )
 
 
 def changed_samples(run, change):
