@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting.scores import Line, Scores, joined, p_text, printed
+from srbench.run_folder.statistics import FEWEST_IMAGES
 
 ASKED = ("Perception", "Distortion")
 """Metric groups that the answer covers first, in this order."""
@@ -31,7 +32,8 @@ def answer(scores: Scores) -> list[str]:
 
 def _best(scores: Scores, metric: MetricFacts) -> str:
     best = scores.best[metric.name]
-    subject = f"{'Highest' if metric.direction > 0 else 'Lowest'} {metric.title}"
+    one_each = ", comparing one row per model" if scores.variants else ""
+    subject = f"{'Highest' if metric.direction > 0 else 'Lowest'} {metric.title}{one_each}"
     if best.leader is None:
         return f"{subject}: undecided, as no image has a finite value from every model."
     labels = {row: scores.lines[row].label for row in best.means}
@@ -40,8 +42,8 @@ def _best(scores: Scores, metric: MetricFacts) -> str:
         mean += f" on the {best.images} images that all models share"
     if not best.p:
         return f"{subject}: {label} at {mean}; no other model has finite values."
-    if best.images < best.fewest:
-        return f"{subject}: {label} at {mean}, undecided: {len(labels)} models need at least {best.fewest} images."
+    if best.images < FEWEST_IMAGES:
+        return f"{subject}: {label} at {mean}, undecided: a verdict needs at least {FEWEST_IMAGES} images."
     others = sorted(best.p, key=lambda row: -metric.direction * best.means[row])
     alike = [row for row in others if row in best.alike]
     first = (alike or others)[0]

@@ -66,6 +66,11 @@ CASES = {
         FLOW: DIVERSE,
         HOT: DIVERSE | {"lr_psnr": 20.0},
     },
+    "another row of a model is better than the best row compared": {
+        M: {"psnr": 24},
+        FLOW: {"psnr": 25},
+        HOT: {"psnr": 23},
+    },
     "diverse and consistent": {M: STILL, FLOW: DIVERSE},
     "inconsistent in one sample, although the mean is above 45 dB": {
         M: STILL,
