@@ -200,12 +200,13 @@ def _latex(table: SuiteTable) -> dict[str, object]:
         "head": [row(["dataset", "scale", "model", *map(title, table.metrics), "$n$"])],
         "blocks": blocks,
     }
+    is_bold = any(is_best for block in table.blocks for _, cells, _ in table.rows(block) for _, is_best in cells)
+    best = f", {BEST}, separately for every dataset and scale" if is_bold else ""
     data = "; ".join(escape(f"{block.cell.dataset} {block.cell.scale}x: {block.images}") for block in table.blocks)
     return {
         "signatures": [metric.signature for metric in table.metrics],
         "is_wide": True,
-        "caption": f"Super-resolution, protocol {escape(table.suite)} ({data}): means over $n$ images, {BEST}, "
-        "separately for every dataset and scale.",
+        "caption": f"Super-resolution, protocol {escape(table.suite)} ({data}): means over $n$ images{best}.",
         "label": "".join(c if c.isalnum() else "-" for c in table.suite),
         "tabulars": [tabular],
     }
