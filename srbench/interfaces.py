@@ -179,7 +179,7 @@ class MetricFacts:
     """Images that the metric uses, and the scale if it derives the scale from LR. Metrics that need HR are left out of
     runs without HR."""
     gpu: bool = field(default=False, compare=False)
-    """True if the metric computes where its samples lie; samples and pair then come on the GPU of the command."""
+    """True if the metric runs on its inputs' device; it then receives tensors on the command's GPU."""
     per: Literal["sample", "image", "folder"] = field(default="sample", compare=False)
     """``sample``: a value per sample; ``image``: a value per image, computed from all its samples and comparable only
     for equal numbers of samples; ``folder``: a value for two sets of images, FID and KID only."""

@@ -19,7 +19,7 @@ SCALE_FLOOR = 1e-4
 class ActNorm(nn.Module):
     """Shift and scale every channel (Glow, section 3.1): (x + bias) * exp(log_scale).
 
-    Call ``initialize`` with a first batch to set both; done once for all processes, it gives them equal parameters.
+    ``initialize`` sets both from a first batch. Give all processes the same batch.
     """
 
     def __init__(self, channels: int) -> None:

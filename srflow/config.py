@@ -25,8 +25,8 @@ class SRFlowConfig:
     width: int
     """Hidden channels of the networks in injectors and couplings (64 in the paper)."""
     scale_floor: float = SCALE_FLOOR
-    """Smallest scale of injectors and couplings. The inverse divides by it: with the released networks' 1e-4, rare
-    samples can grow by 1e4 per layer on input unlike the training data."""
+    """Smallest scale of injectors and couplings. The inverse divides by it: with the released networks' 1e-4, a layer
+    can amplify an unusual input 10,000-fold."""
     log_deviation_bound: float | None = None
     """Bound on the log-deviation in a split. None, as in the released networks: rare samples can overflow."""
     transitions: int = 2

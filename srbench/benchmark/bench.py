@@ -67,7 +67,7 @@ class Bench:
 
     @property
     def digests(self) -> RequestDigests:
-        """The request in terms of digests, from which ``plan`` finds the missing work."""
+        """The settings and images requested, with functions that give their keys; ``plan`` finds the missing work."""
         key = pair_key_of(self.dataset)
         return RequestDigests(self.settings, self.images, key, self.source, self.spec.again)
 

@@ -30,7 +30,7 @@ def hr_pixels(folder: RunFolder, image: str) -> str:
 
 
 def lacking(folder: RunFolder, distances: SetDistances) -> Iterator[list[Row]]:
-    """Yield the rows of every setting of which a distance is missing, or belongs to other images."""
+    """Yield the rows of each setting whose FID or KID is missing or outdated."""
     for rows in rows_by_setting(folder):
         keys = [set_key(metric, rows, lambda image: hr_pixels(folder, image)) for metric in distances.facts]
         if not folder.sets.keys() >= {*keys}:

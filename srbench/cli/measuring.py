@@ -189,7 +189,7 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: WorkerCo
 )
 @options.device(help="Device of learned metrics and for --resample; auto takes a GPU if there is one.")
 def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool, form: str, device: str) -> None:
-    """Check that files, values and report of a run are genuine.
+    """Check that a run's files, values and report are genuine.
 
     Compares records and images with their hashes, pairs with the dataset, and the report's tables with the records,
     and measures the saved images again. The result is saved in verified.json, which srbench index shows.

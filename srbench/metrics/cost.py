@@ -241,8 +241,8 @@ class Operations(CostMetric):
         signature=f"probe{PROBE}|v1",
         protocol=(
             "operations that torch's counter (torch.utils.flop_counter) sees while the model makes one output of "
-            f"{PROBE} pixels a side, over its pixels: matrix products, convolutions and attention, a multiplication "
-            "and an addition being two"
+            f"{PROBE} pixels a side, over its pixels: matrix products, convolutions and attention; a multiply-add counts "
+            "as two operations"
         ),
     )
 

@@ -176,9 +176,10 @@ class MultiplyAdds(CostMetric):
             signature=f"{self._size}|fvcore|v1",
             protocol=(
                 f"for {self._size.sentence}, counted as fvcore does: a multiplication with its addition is one, in "
-                "convolutions and products of matrices, attention included; besides, numbers that normalisation (5, 4 "
-                "without weights; 2 and 1 for fixed batch statistics), nearest (1) and bilinear upscaling and sampling "
-                "(4) and pooling to a fixed size (1) read or make; bias, activations and sums are not counted"
+                "convolutions and products of matrices, attention included; other operations count per element: "
+                "normalisation 5 (4 without affine parameters; 2 and 1 with fixed batch statistics), nearest upscaling "
+                "and pooling to a fixed size 1, bilinear upscaling and sampling 4; bias, activations and sums are not "
+                "counted"
             ),
         )
 

@@ -65,8 +65,8 @@ class Diversity(ImageMetric):
         gpu=True,
         per="image",
         protocol=(
-            "uint8 RGB by {quantize}, cropped to multiples of 8, LPIPS maps (0.1, AlexNet) of all samples: (least "
-            "mean of a map - mean of the least at every pixel) over the least mean; S10 of NTIRE 2021 with 10 samples"
+            "uint8 RGB by {quantize}, cropped to multiples of 8, 100 (min_i mean d_i - mean min_i d_i) / "
+            "min_i mean d_i, where d_i is the LPIPS map (0.1, AlexNet) of sample i; S10 of NTIRE 2021 with 10 samples"
         ),
     )
 

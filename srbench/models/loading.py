@@ -203,8 +203,7 @@ def _require_weights(network: object, again: object, name: str) -> None:
     pairs = zip(network.parameters(), again.parameters(), strict=False)
     if not all(torch.equal(parameter, other) for parameter, other in pairs):
         raise PluginError(
-            f"{name}: its weights are random, different each time it is created; name its checkpoint, "
-            f"{name}:FILE.pth, or load weights in its code"
+            f"{name}: the network has random weights; name a checkpoint: {name}:FILE.pth, or load weights in its code"
         )
 
 

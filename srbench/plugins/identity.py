@@ -1,8 +1,8 @@
 """Digests of third-party plug-ins.
 
 A plug-in is identified by its source files (or the version of its distribution, if installed), the files that it opened
-while it was loaded, and the parameters and buffers of the modules that it holds; or, instead of all these, by the text
-that its method ``digest()`` returns. docs/add-your-own.md lists what this misses.
+while it was loaded, and the parameters and buffers of the modules that it holds. If it has a method ``digest()``,
+only the returned text counts. docs/add-your-own.md lists what this misses.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ METHODS = ("bilinear", "bicubic", "area")
 
 @dataclass(frozen=True)
 class Shuffle:
-    """Two blurs, two downscalings, noise and JPEG in random order; the second downscaling, to LR's size, is the later.
+    """Two blurs, two downscalings, noise and JPEG in random order; the last downscaling always gives the size of LR.
 
     An image four times as large as LR is first halved with probability ``halved``. The first downscaling blurs the
     image and takes every s-th pixel with probability ``sampled``, and otherwise resizes it, down to half the size of

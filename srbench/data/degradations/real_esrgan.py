@@ -49,7 +49,8 @@ class Kernel:
 
     The kernel is a sinc filter with probability ``sinc``, and otherwise of a kind drawn with the probabilities
     ``shares``: round and elliptic Gaussian, round and elliptic generalized Gaussian, round and elliptic plateau.
-    ``generalized`` and ``plateau`` are the ranges of their exponents, above 1 as often as below.
+    ``generalized`` and ``plateau`` are the ranges of their exponents; an exponent is above or below 1 with equal
+    probability.
     """
 
     sigma: Range

@@ -242,7 +242,7 @@ def test_code_that_loads_its_weights_gets_the_path(net, made, tmp_path):
         ("{net}:EDSR:{net}", r"net\.py: truncated, or not a checkpoint"),
         (
             "{net}:EDSR+consistent",
-            r"net\.py:EDSR: its weights are random, .* name its checkpoint, \S+net\.py:EDSR:FILE\.pth",
+            r"net\.py:EDSR: the network has random weights; name a checkpoint: \S+net\.py:EDSR:FILE\.pth",
         ),
     ],
 )
