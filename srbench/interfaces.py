@@ -175,9 +175,9 @@ class MetricFacts:
     sees: Literal["uint8", "float", "returned", "model"] = field(default="float", compare=False)
     """Input of the metric: 8-bit outputs as uint8, 8-bit outputs as float32 in [0, 1], the outputs as returned by the
     model, or the model itself."""
-    needs: tuple[Literal["HR", "LR", "scale"], ...] = field(default=("HR",), compare=False)
-    """Images that the metric uses, and the scale if it derives the scale from LR. Metrics that need HR are left out of
-    runs without HR."""
+    needs: tuple[Literal["HR", "LR", "scale", "samples"], ...] = field(default=("HR",), compare=False)
+    """Images that the metric uses, the scale if it derives the scale from LR, and ``samples`` if it says nothing about
+    a single sample. Metrics that need HR are left out of runs without HR, those that need samples of runs with one."""
     gpu: bool = field(default=False, compare=False)
     """True if the metric runs on its inputs' device; it then receives tensors on the command's GPU."""
     per: Literal["sample", "image", "folder"] = field(default="sample", compare=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from srbench.benchmark import BenchmarkError
+from srbench.benchmark import BenchmarkError, RequestError
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.plan import RequestDigests
 from srbench.benchmark.sampler import source_of
@@ -109,6 +109,8 @@ def open_bench(
     distances = open_distances(of_sets, suite.quantize, reason, device)
     if reason:
         metrics = without_hr(metrics, None if spec.metrics else suite.label, reason)
+    if spec.samples == 1:
+        metrics = without_samples(metrics, None if spec.metrics else suite.label)
     models: dict[str, LoadedModel] = {}
     for text in spec.models:
         if objects and text in objects:
@@ -153,6 +155,23 @@ def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str
         raise BenchmarkError(f"{', '.join(titles)} {need} HR images, and {reason}; leave {them} out of --metrics")
     if not usable:
         raise BenchmarkError(f"all metrics of {suite} need HR images, and {reason}; choose metrics with --metrics")
+    return usable
+
+
+def without_samples(metrics: tuple[LoadedMetric, ...], suite: str | None) -> tuple[LoadedMetric, ...]:
+    """Return the metrics that can measure a single sample per image.
+
+    ``suite`` is None if the user named the metrics. Raises RequestError if no metric is left, or if a metric that the
+    user named needs several samples.
+    """
+    usable = tuple(metric for metric in metrics if "samples" not in metric.facts.needs)
+    if (suite is None and len(usable) < len(metrics)) or not usable:
+        titles = [metric.facts.title for metric in metrics if metric not in usable]
+        need, them = ("needs", "it") if len(titles) == 1 else ("need", "them")
+        raise RequestError(
+            f"{', '.join(titles)} {need} two or more samples per image; raise --samples, or leave {them} out of "
+            "--metrics"
+        )
     return usable
 
 

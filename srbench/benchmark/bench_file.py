@@ -8,7 +8,7 @@ from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from srbench.benchmark import BenchmarkError
+from srbench.benchmark import BenchmarkError, RequestError
 from srbench.data.datasets import scale_of_folders
 from srbench.files.config import load_toml, register
 from srbench.metrics.suite import read_suite
@@ -16,10 +16,6 @@ from srbench.run_folder.request import SUITE, RunSpec
 
 SPANNED = ("data", "scale", "suite", "degrade")
 """Fields of RunSpec for which a request may list several values; every combination is a run."""
-
-
-class RequestError(BenchmarkError):
-    """Raised for a command line without models, scale or data."""
 
 
 def _one_or_more(kind: type) -> Callable[[object], object]:

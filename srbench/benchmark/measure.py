@@ -254,10 +254,12 @@ class _FolderWork:
         metrics = open_metrics(self.names, self.suite.columns, self.suite.quantize, self.suite.optional)
         if self.names is None:
             metrics = tuple(metric for metric in metrics if metric.facts.sees != "model")
+        single = all(self.results.count(name) == 1 for name in self.images)
         lacking = {
             "HR": "HR images; name their folder with --hr" if self.hr is None else "",
             "LR": "LR images; name their folder with --lr" if self.lr is None else "",
             "scale": "the scale; give --scale, or LR images with --lr" if self.lr is None and not self.scale else "",
+            "samples": "two or more samples of an image, NAME_sample0.png and NAME_sample1.png" if single else "",
         }
         needs = [(metric, next(filter(None, (lacking[need] for need in metric.facts.needs)), "")) for metric in metrics]
         usable = tuple(metric for metric, need in needs if not need)
@@ -266,9 +268,6 @@ class _FolderWork:
             raise BenchmarkError(faults[0])
         if not usable:
             raise BenchmarkError(f"all metrics of {self.suite.label} need {needs[0][1]}")
-        if self.names is None and self.hr is None and all(self.results.count(name) == 1 for name in self.images):
-            # metrics of a set of samples say nothing about a single image
-            return tuple(metric for metric in usable if metric.facts.per != "image") or usable
         return usable
 
     def measure(self, metrics: Sequence[LoadedMetric], device: str, name: str) -> _Values:

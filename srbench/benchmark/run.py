@@ -8,7 +8,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from srbench.benchmark.bench import Bench, open_bench, open_distances, without_hr
+from srbench.benchmark.bench import Bench, open_bench, open_distances, without_hr, without_samples
 from srbench.benchmark.dataset import open_dataset, with_absolute_paths
 from srbench.benchmark.engines import Engine, Opening, WorkerCount, choose_engine
 from srbench.benchmark.outcome import Outcome
@@ -129,6 +129,8 @@ def score_run(
     protocol = read_manifest(path).protocol
     of_images, of_sets = without_sets(names)
     added = open_metrics(of_images, protocol.columns, protocol.quantize, samples=protocol.samples)
+    if protocol.samples == 1 and added:
+        added = without_samples(added, None)
     device = choose_device(device)
     with writing(path):
         folder = RunFolder.read(path)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from srbench.benchmark import RequestError
 from srbench.cli.data import data
 from srbench.cli.doctor import doctor
 from srbench.cli.editing import edit, explore, upscale
@@ -72,13 +73,16 @@ class CommandLine(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # escape characters that the terminal's encoding lacks
                 stream.reconfigure(errors="backslashreplace")
-        keeps = [*(sys.argv[1:] if args is None else args), ""][0] in KEEPING
+        command = [*(sys.argv[1:] if args is None else args), ""][0]
+        keeps = command in KEEPING
         try:
             with twice_at_once():
                 code = super().main(args, *more, **extra | {"standalone_mode": False})
         except click.UsageError as error:
-            command = error.ctx.command_path if error.ctx else "srbench"
-            _fail(f"{one_line(error.format_message())} See {command} --help.", 2)
+            path = error.ctx.command_path if error.ctx else "srbench"
+            _fail(f"{one_line(error.format_message())} See {path} --help.", 2)
+        except RequestError as error:
+            _fail(f"{error}. See srbench {command} --help.", 2)
         except (SRBenchError, click.ClickException) as error:
             _fail(str(error), 1)
         except (KeyboardInterrupt, click.Abort) as error:

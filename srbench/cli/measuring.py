@@ -107,14 +107,11 @@ def run(
     """
     named = ", ".join(values["models"] or ([] if bench is None else [str(bench)]))
     with shown_progress(f"opening {named}" if named else "") as progress:
-        from srbench.benchmark.bench_file import RequestError, requested_runs
+        from srbench.benchmark.bench_file import requested_runs
         from srbench.benchmark.dataset import same_name_as_a_folder
         from srbench.benchmark.repeat import nothing_left
 
-        try:
-            specs = requested_runs(bench, {name: value for name, value in values.items() if value is not None})
-        except RequestError as error:
-            raise click.UsageError(f"{error}.") from None
+        specs = requested_runs(bench, {name: value for name, value in values.items() if value is not None})
         for data in dict.fromkeys(spec.data for spec in specs):
             if message := same_name_as_a_folder(data):
                 say(message)

@@ -159,8 +159,8 @@ def _facts_of_metric(facts: MetricFacts) -> Iterator[Fact]:
     yield "unit", facts.unit or "none"
     yield "digits", str(facts.digits)
     yield "measures", facts.group
-    yield "looks at", ", ".join([seen[facts.sees], *facts.needs])
-    yield "values", per[facts.per]
+    yield "looks at", ", ".join([seen[facts.sees], *(need for need in facts.needs if need != "samples")])
+    yield "values", per[facts.per] + (", two or more" if "samples" in facts.needs else "")
     yield "protocol", facts.protocol
     yield "signature", facts.signature
 

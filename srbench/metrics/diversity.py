@@ -68,7 +68,7 @@ class Sigma:
         unit="grey levels",
         signature="RGB|ddof1|v1",
         sees="returned",
-        needs=(),
+        needs=("samples",),
         per="image",
         protocol=(
             "standard deviation (ddof 1) over the samples of an image as returned (not clamped, not rounded) "

@@ -62,6 +62,7 @@ class Diversity(ImageMetric):
         unit="%",
         signature="RGB|alex0.1|spatial|grid8|v1",
         sees="uint8",
+        needs=("HR", "samples"),
         gpu=True,
         per="image",
         protocol=(

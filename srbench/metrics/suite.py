@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Literal
 
 from srbench.files.config import load_preset, preset_names
-from srbench.interfaces import GROUPS, Metric, SRBenchError
+from srbench.interfaces import GROUPS, Metric, MetricFacts, SRBenchError
 from srbench.metrics import MetricError
 from srbench.metrics.loading import LoadedMetric, load_metric, open_metric, parse_metric
 from srbench.plugins.registry import is_ours, registered
@@ -92,6 +92,12 @@ def without_sets(names: Sequence[str] | None) -> tuple[tuple[str, ...] | None, t
 def meanings(columns: Sequence[str]) -> dict[str, str]:
     """Map names without parameters to columns of a suite: an exact match, else the first column of that name."""
     return {parse_metric(column)[0]: column for column in reversed(columns)} | {column: column for column in columns}
+
+
+def of_several_samples(columns: Iterable[str]) -> list[MetricFacts]:
+    """Return the registered metrics among columns that say nothing about a single sample per image. Imports torch."""
+    ours = (column for column in columns if parse_metric(column)[0] in registered("metrics"))
+    return [facts for facts in (open_metric(column).facts for column in ours) if "samples" in facts.needs]
 
 
 def open_metrics(

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from srbench.interfaces import MetricFacts
+from srbench.metrics.suite import of_several_samples
 from srbench.models import ModelFacts
 from srbench.pages import markdown
 from srbench.reporting.published import Published
@@ -115,7 +116,20 @@ class Scores:
 
 def scores_of(measurements: Measurements) -> Scores:
     """Compute the scores of one run, or of several runs in one table."""
-    return with_sets(score(measurements.table(), measurements.metrics, measurements.models), measurements.sets)
+    scores = score(measurements.table(), measurements.metrics, measurements.models)
+    left_out = " ".join(filter(None, [scores.left_out, _not_of_one_sample(measurements)]))
+    return with_sets(replace(scores, left_out=left_out), measurements.sets)
+
+
+def _not_of_one_sample(measurements: Measurements) -> str:
+    """Name the columns of the suite that need several samples per image, if there is one; else empty."""
+    requests = [invocation.request for run in measurements.runs for invocation in run.invocations]
+    by_suite = any(request is None or request.metrics is None for request in requests)
+    if measurements.protocol.samples > 1 or not by_suite:
+        return ""
+    titles = [metric.title for metric in of_several_samples(measurements.protocol.columns)]
+    needs = "is left out: it needs" if len(titles) == 1 else "are left out: they need"
+    return f"{joined(titles)} {needs} two or more samples per image, and there is one." if titles else ""
 
 
 def with_sets(scores: Scores, sets: Mapping[MetricFacts, Mapping[Setting, float]]) -> Scores:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from srbench.interfaces import MetricFacts
 from srbench.metrics.loading import parse_metric
+from srbench.metrics.suite import of_several_samples
 from srbench.run_folder import NothingMeasuredError, RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Protocol, Setting
@@ -194,9 +195,12 @@ def csv_texts(
 ) -> dict[str, str]:
     """Return the texts of table.csv (means and intervals) and rows.csv (all values), by file name.
 
-    In table.csv, metrics of the suite come first, measured or not, and intervals follow all means.
+    In table.csv, metrics of the suite come first, measured or not, and intervals follow all means. If there is one
+    sample per image, those that need several are no columns.
     """
-    suite = list(dict.fromkeys(parse_metric(column)[0] for column in protocol.columns))
+    unusable = of_several_samples(protocol.columns) if protocol.samples == 1 else []
+    names = dict.fromkeys(parse_metric(column)[0] for column in protocol.columns)
+    suite = [name for name in names if name not in {metric.name for metric in unusable}]
     return {
         "table.csv": summary_csv(table, summary, metrics, protocol.suite, families, suite),
         "rows.csv": rows_csv(table, metrics, protocol.suite),

@@ -204,3 +204,10 @@ def test_a_metric_on_a_gpu_takes_one_process(folders, monkeypatch, metric, devic
     with pytest.raises(KeyError):  # no image was measured
         measure_folder(folders[0], folders[1], names=(metric,), device=device, workers=None)
     assert chosen == [workers]
+
+
+def test_single_outputs_have_no_deviation(folders):
+    sr, hr, _ = folders
+    assert "sigma" not in names(measure_folder(sr, hr))
+    with pytest.raises(SRBenchError, match="sigma needs two or more samples of an image"):
+        measure_folder(sr, hr, names=["sigma"])
