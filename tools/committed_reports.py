@@ -4,7 +4,7 @@
 
 Keeps report.md, its plots and strips, table.tex and table.csv in RUN/report. Strips become WebP files, a fifth of their
 size. Everything else is deleted, including the maps in report.md; ``srbench report RUN`` makes it again as long as RUN
-has its images. ``srbench verify`` accepts the folder.
+has its images. ``srbench verify`` compares the files of the folder with their hashes alone.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def make_small(run: Path) -> None:
         raise ReportError(f"{folder}: no report; run srbench report {run}")
     with replacing(folder) as draft:
         draft.listing.records, draft.listing.images = listing.records, listing.images
-        draft.listing.choices, draft.listing.code = listing.choices, listing.code
+        draft.listing.choices = listing.choices  # without the digest of the code, whose report has other images
         text = without_maps((folder / FORMATS["md"]).read_text(encoding="utf-8"))
         for name in listing.files:
             link = f"]({quote(name)})"

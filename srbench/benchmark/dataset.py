@@ -100,7 +100,7 @@ def same_name_as_a_folder(data: str | None) -> str:
 
 
 def with_absolute_paths(spec: RunSpec) -> RunSpec:
-    """Return the request with absolute paths to images, degradation and models, valid from any folder.
+    """Return the request with absolute paths to images, degradation, suite and models, valid from any folder.
 
     Names of registered datasets and benchmark sets are not paths, even if a folder of that name exists.
     """
@@ -115,6 +115,7 @@ def with_absolute_paths(spec: RunSpec) -> RunSpec:
         hr=spec.hr and names.absolute(spec.hr),
         lr=spec.lr and names.absolute(spec.lr),
         degrade=names.absolute(spec.degrade) if spec.degrade and spec.degrade.endswith(".toml") else spec.degrade,
+        suite=names.absolute(spec.suite) if spec.suite.endswith(".toml") else spec.suite,
     )
 
 

@@ -188,8 +188,9 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: WorkerCo
 def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool, form: str, device: str) -> None:
     """Check that a run's files, values and report are genuine.
 
-    Compares records and images with their hashes, pairs with the dataset, and the report's tables with the records,
-    and measures the saved images again. The result is saved in verified.json, which srbench index shows.
+    Compares records and images with their hashes, the manifest with requests and code, pairs with the dataset, and the
+    report with the records, and measures the saved images again. The result is saved in verified.json, which srbench
+    index shows.
     Exit codes: 0 if every value is verified, 1 if anything is contradicted, 3 if something could not be verified.
     docs/verify.md lists all findings.
     """

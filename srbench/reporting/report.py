@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from srbench.pages import markdown
@@ -19,7 +20,7 @@ from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
 from srbench.reporting.figures.image_files import evenly, write_images
 from srbench.reporting.figures.plots import Plot, write_plots
-from srbench.reporting.files import FOLDER, Choices, Draft, changed_files, read_listing, records_of, replacing
+from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_table
 from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.notes import notes_of
@@ -36,6 +37,8 @@ from srbench.words import unknown
 
 FORMATS = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}
 """File to open, by format."""
+TEXTS = (".md", ".html", ".tex", ".csv")
+"""Endings of the files that ``texts_again`` makes."""
 EMBEDDED = 3
 """Number of images shown in report.md, spread evenly over the list."""
 
@@ -121,6 +124,22 @@ def write_report(
         report = _report(measurements, files, choices)
         _make_report(measurements, report, draft, choices, formats, baseline_row, images)
     return report
+
+
+def texts_again(measurements: Measurements, listing: Listing) -> dict[str, str]:
+    """Make the texts of the report of a run again, by file name, with the choices of its listing. Nothing is written.
+
+    Plots are drawn again and discarded; images of the report are reused. Raises SRBenchError as ``write_report`` does.
+    """
+    place = measurements.runs[0].folder.path / FOLDER
+    formats = [name for name, file in FORMATS.items() if file in listing.files]
+    report = _report(measurements, [], listing.choices)
+    baseline = _baseline(measurements, listing.choices.baseline)
+    with TemporaryDirectory() as temporary, ThreadPoolExecutor(1) as pool:
+        draft = Draft(place, Path(temporary), listing)
+        images = pool.submit(write_images, measurements, draft) if {"md", "html"} & set(formats) else None
+        _make_report(measurements, report, draft, listing.choices, formats, baseline, images)
+        return {name: draft.read(name).decode() for name in draft.listing.files if Path(name).suffix in TEXTS}
 
 
 def _report(measurements: Measurements, files: list[Path], choices: Choices) -> Report:

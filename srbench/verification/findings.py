@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,8 @@ _LINES = 20
 """Largest number of lines printed of each severity; the JSON has all."""
 _PLACES = 3
 """Largest number of places named in a line."""
+_WIDTH = 60
+"""Largest number of characters printed of a fact."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Findings:
     """Number of values measured again with a different result."""
     unverified: int = 0
     """Number of values that could not be measured again."""
+    take_resampling: int = 0
+    """Number of unverified values that ``--resample all`` may verify."""
     images: int = 0
     """Number of saved images that match their records."""
     images_kept: int = 0
@@ -66,6 +70,8 @@ class Findings:
     """Number of items that the check was asked to sample again."""
     items: int = 0
     """Number of items of the run."""
+    has_report: bool = False
+    """True if the run has a report."""
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, rule: str, where: str, text: str) -> None:
@@ -76,6 +82,14 @@ class Findings:
         """Count a value that could not be measured again; ``text`` is the reason."""
         self.unverified += 1
         self.add("not-measured", where, text)
+
+    def leave_to_resampling(self, where: str, text: str) -> None:
+        """Count a value that ``--resample all`` may verify, if some items were not sampled again; ``text`` is why."""
+        if self.tried == self.items:
+            self.leave(where, text)
+        else:
+            self.take_resampling += 1
+            self.leave(where, f"{text}; use --resample all")
 
     def contradict(self, where: str, text: str) -> None:
         """Count a value that was measured again with a different result."""
@@ -122,22 +136,39 @@ class Findings:
         }
 
     def text(self) -> str:
-        """Return the findings as text, with the verdict at the end."""
-        lines: list[str] = []
+        """Return the findings as text; the first line has the verdict, what is reproduced, and what takes ``--resample``."""
+        values = self.verified + self.unverified + self.contradicted
+        proven = [f"{self.verified} of {number_of(values, 'value')} reproduced from their images"]
+        if self.sampled:
+            proven.append(f"{self.sampled} of {number_of(self.items, 'item')} by their models")
+        if self.contradicted:
+            proven.append(f"{number_of(self.contradicted, 'value')} contradicted")
+        counts = {"value": self.take_resampling, "item": self.items - self.tried}
+        left = " and ".join(number_of(count, noun) for noun, count in counts.items() if count)
+        take = "takes" if sum(counts.values()) == 1 else "take"
+        verdict = "unverified, nothing contradicted" if self.verdict == "unverified" else self.verdict
+        first = f"{self.folder}: {verdict}: {', '.join(proven)}"
+        lines = [f"{first}; {left} {take} --resample all" if left else first]
         for severity in SEVERITIES:
             lines += _shortened(_grouped(each for each in self.findings if each.severity == severity))
-        values = self.verified + self.unverified + self.contradicted
-        counts = [
-            f"{self.verified} of {number_of(values, 'value')} verified",
-            f"{self.unverified} unverified",
-            f"{self.contradicted} contradicted",
-            f"{self.images} of {number_of(self.images_kept, 'image')} unchanged",
-            f"{self.sampled} of {number_of(self.items, 'item')} sampled again",
-        ]
-        lines.append(f"{self.folder}: {', '.join(counts)}: {self.verdict}")
-        if self.tried < self.items:
-            lines.append("Not checked: whether the models made the images; --resample all samples every output again.")
+        unchanged = f"{self.images} of {number_of(self.images_kept, 'image')} unchanged"
+        report = ["plots and images of the report compared with their hashes alone"] if self.has_report else []
+        lines.append("; ".join([unchanged, *report]))
         return "\n".join(lines)
+
+
+def differences(stated: Mapping[str, object], actual: Mapping[str, object]) -> str:
+    """Describe the facts of a model or metric that the manifest states falsely; empty if there are none."""
+    return ", ".join(
+        f"its {name} is {_short(actual.get(name))}, not {_short(stated.get(name))}"
+        for name in {**stated, **actual}
+        if stated.get(name) != actual.get(name)
+    )
+
+
+def _short(fact: object) -> str:
+    text = "not stated" if fact is None else str(fact) or "empty"
+    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."
 
 
 def _grouped(findings: Iterable[Finding]) -> list[str]:

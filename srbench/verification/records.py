@@ -1,21 +1,24 @@
-"""Files against their hashes, records against the manifest, pairs against the dataset."""
+"""Files against their hashes, records against the manifest, the manifest against what its commands requested."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 
-from srbench.benchmark.dataset import open_dataset
+from srbench.benchmark.dataset import open_dataset, protocol_of
 from srbench.benchmark.sampler import read_pair
 from srbench.data.benchmark_sets.table import benchmark_sets, is_here
 from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, quantize_floor
-from srbench.interfaces import SRBenchError
-from srbench.plugins.registry import registered
+from srbench.interfaces import Dataset, SRBenchError
+from srbench.metrics.suite import read_suite
 from srbench.run_folder.folder import SUMS, RunFolder, is_kept, read_sums
 from srbench.run_folder.manifest import FILE
+from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import KINDS, EnvironmentRecord, SampleRecord, ScoreRecord
 from srbench.run_folder.request import RunSpec
 from srbench.verification.findings import Findings
+from srbench.words import listed
 
 
 def check_sums(folder: RunFolder, findings: Findings) -> None:
@@ -60,7 +63,7 @@ def check_records(folder: RunFolder, findings: Findings) -> None:
             elif setting in folder.of(image).samples:
                 findings.add("incomplete", where, "its code, weights or images are not those of the manifest")
             elif finished[setting, image]:
-                findings.add("record-missing", where, f"its line in {SampleRecord.FILE} is missing")
+                findings.add("record-differs", where, f"its line in {SampleRecord.FILE} is missing")
             else:
                 findings.add("incomplete", where, "not sampled, as the command did not finish")
     _check_lines(folder, findings)
@@ -73,12 +76,16 @@ def _check_scores(folder: RunFolder, record: SampleRecord, findings: Findings) -
     where = f"{record.setting.folder} {record.image}"
     for metric in folder.manifest.metrics:
         score = folder.score(record, metric)
-        if score is None and metric.name in measured:
+        if score is not None and score.failed:
+            findings.add("incomplete", where, f"its {metric.title} failed: {score.error}")
+        elif score is None and metric.name not in measured:
+            findings.add("incomplete", where, f"its {metric.title} was not measured")
+        elif score is None:
             text = f"its {metric.title} is missing from {ScoreRecord.FILE}, or comes from other code or images"
-            findings.add("record-missing", where, text)
-        elif score is not None and score.signature != metric.signature:
+            findings.add("record-differs", where, text)
+        elif score.signature != metric.signature:
             text = f"{metric.title} has protocol {score.signature}, but its column {metric.signature}"
-            findings.add("record-foreign", where, text)
+            findings.add("record-differs", where, text)
 
 
 def _check_lines(folder: RunFolder, findings: Findings) -> None:
@@ -89,15 +96,15 @@ def _check_lines(folder: RunFolder, findings: Findings) -> None:
         for record in (*known.samples.values(), *known.scores.values()):
             is_measured = not isinstance(record, ScoreRecord) or record.metric in metrics
             if record.setting not in manifest.settings or image not in manifest.images or not is_measured:
-                findings.add("record-foreign", f"{record.setting.folder} {image}", "is not in the manifest")
+                findings.add("record-differs", f"{record.setting.folder} {image}", "is not in the manifest")
         for line in known.lines():
             if not 0 <= line.invocation < len(manifest.invocations):
-                findings.add("record-foreign", line.FILE, f"{image} refers to a command that the manifest lacks")
+                findings.add("record-differs", line.FILE, f"{image} refers to a command that the manifest lacks")
             if line.environment and line.environment not in folder.environments:
-                findings.add("record-foreign", line.FILE, f"{image} refers to an environment that is not there")
+                findings.add("record-differs", line.FILE, f"{image} refers to an environment that is not there")
     for key, environment_record in folder.environments.items():
         if key != EnvironmentRecord.of(environment_record.facts).key:
-            findings.add("record-foreign", EnvironmentRecord.FILE, f"{key[:12]} is not the key of its facts")
+            findings.add("record-differs", EnvironmentRecord.FILE, f"{key[:12]} is not the key of its facts")
 
 
 def check_images(folder: RunFolder, findings: Findings) -> None:
@@ -108,47 +115,70 @@ def check_images(folder: RunFolder, findings: Findings) -> None:
         if is_kept(file, known):
             findings.images += 1
         elif file.exists():
-            findings.add("image-differs", where, "does not match its record")
+            findings.add("file-differs", where, "does not match its record")
         else:
             findings.add("not-compared", where, "is missing")
 
 
-def check_dataset(folder: RunFolder, findings: Findings) -> None:
-    """Compare all pairs with the dataset that the run names, pixel by pixel."""
-    protocol = folder.manifest.protocol
-    requests = [invocation.request for invocation in folder.manifest.invocations if invocation.request is not None]
-    if requests:
-        request = requests[0]
-    elif protocol.dataset in registered("datasets"):
-        request = RunSpec((), protocol.scale, data=protocol.dataset, crop=protocol.crop)
-    else:
-        findings.add("dataset-unknown", protocol.dataset, "the run does not say where its images are")
-        return
-    if request.data in benchmark_sets() and not is_here(str(request.data)):
-        text = f"it is not on this machine; run srbench data fetch {request.data}"
-        findings.add("dataset-unknown", protocol.dataset, text)
-        return
-    try:
-        dataset = open_dataset(request)
-    except SRBenchError as error:
-        findings.add("dataset-unknown", protocol.dataset, f"its images were not compared: {error}")
-        return
-    if dataset.name != protocol.dataset:
-        findings.add("dataset-unknown", protocol.dataset, f"the run was made on {dataset.name}")
-    names = set(dataset)
+def check_request(folder: RunFolder, findings: Findings) -> None:
+    """Compare protocol, models and images with what the commands requested, and all pairs with their dataset."""
+    manifest = folder.manifest
+    protocol = manifest.protocol
+    commands = [(command, command.request) for command in manifest.invocations if command.settings and command.request]
+    datasets: dict[str, Dataset] = {}
+    requested: dict[Setting, set[str]] = {setting: set() for setting in manifest.settings}
+    for command, request in commands:
+        if request.data in benchmark_sets() and not is_here(str(request.data)):
+            text = f"it is not on this machine; run srbench data fetch {request.data}"
+            findings.add("request-unknown", protocol.dataset, text)
+            return
+        try:
+            dataset = open_dataset(request)
+            _check_protocol(protocol, protocol_of(request, read_suite(request.suite), dataset), request, findings)
+        except SRBenchError as error:
+            findings.add("request-unknown", protocol.dataset, f"protocol and images were not compared: {error}")
+            return
+        datasets = dict.fromkeys(dataset, dataset) | datasets
+        for setting in command.settings:
+            requested[setting].update(request.chosen(tuple(dataset)))
+        models = {setting.model for setting in command.settings}
+        if request.models and len(request.models) != len(models):
+            text = f"it has the models {listed(sorted(models), len(models))}, and its request {listed(request.models)}"
+            findings.add("manifest-differs", command.command, text)
+    for setting, images in requested.items():
+        if not images:
+            findings.add("request-unknown", setting.folder, "the run does not say where its images are")
+        elif others := images ^ set(manifest.planned(setting)):
+            text = f"its command and the run differ in images: {listed(sorted(others))}"
+            findings.add("request-unknown", setting.folder, text)
+    _check_pairs(folder, datasets, findings)
+
+
+def _check_protocol(stated: Protocol, requested: Protocol, request: RunSpec, findings: Findings) -> None:
+    """Compare a protocol with that of a request, except for the number of saved samples, which changes no value."""
+    for name, value in vars(requested).items():
+        if name != "kept" and value != getattr(stated, name):
+            # what the request itself has is certain; a suite or dataset of that name may have changed since
+            rule = "manifest-differs" if getattr(request, name, None) == value else "request-unknown"
+            findings.add(rule, FILE, f"its {name} is {getattr(stated, name)}, and its command requests {value}")
+
+
+def _check_pairs(folder: RunFolder, datasets: Mapping[str, Dataset], findings: Findings) -> None:
+    """Compare all pairs pixel by pixel with the datasets that have their images."""
+    name = folder.manifest.protocol.dataset
     for image, known in folder.known.items():
         record = known.pair
-        if record is None or record.failed:
+        if record is None or record.failed or not datasets:
             continue
-        if image not in names:
-            findings.add("dataset-unknown", protocol.dataset, f"{image} is not in it")
+        if image not in datasets:
+            findings.add("request-unknown", name, f"{image} is not in it")
             continue
         try:
-            pair = read_pair(dataset, image)
+            pair = read_pair(datasets[image], image)
         except SRBenchError as error:
-            findings.add("dataset-unknown", protocol.dataset, f"{image} cannot be read: {error}")
+            findings.add("request-unknown", name, f"{image} cannot be read: {error}")
             continue
         images = {"LR": (pair.lr, record.lr), "HR": (pair.hr, record.hr)}
         for kind, (now, then) in images.items():
             if then is not None and (now is None or pixels_sha256(quantize_floor(now)) != then.pixels):
-                findings.add("dataset-unknown", protocol.dataset, f"the {kind} of {image} is another image")
+                findings.add("request-unknown", name, f"the {kind} of {image} is another image")

@@ -19,33 +19,39 @@ class Rule:
 
 
 RULES = {
-    "file-differs": Rule("contradicted", "A file differs from its SHA-256 in SHA256SUMS."),
-    "image-differs": Rule("contradicted", "A saved image differs from its record."),
-    "record-missing": Rule("contradicted", "A record that a finished command must have written is missing."),
-    "record-foreign": Rule(
-        "contradicted", "A record names a model, image, metric, protocol or command that the manifest does not have."
+    "file-differs": Rule(
+        "contradicted", "A file differs from its SHA-256 in SHA256SUMS, or a saved image from its record."
+    ),
+    "record-differs": Rule(
+        "contradicted",
+        "A record that a finished command must have written is missing, or a record names a model, image, metric, "
+        "protocol or command that the manifest does not have.",
+    ),
+    "manifest-differs": Rule(
+        "contradicted",
+        "The manifest describes a model or metric otherwise than its own code, which is unchanged, or a protocol that "
+        "its command did not request.",
     ),
     "value-differs": Rule("contradicted", "A value measured again is different."),
     "sample-differs": Rule(
         "contradicted", "The same model on the same kind of machine made a different output when it was sampled again."
     ),
-    "weights-differ": Rule(
-        "contradicted", "The model is the measured model, but its weights are not the stated weights."
-    ),
-    "report-differs": Rule("contradicted", "The report shows values that do not follow from the records."),
+    "report-differs": Rule("contradicted", "The report says something that does not follow from the records."),
     "not-compared": Rule(
-        "unverified", "A file is missing, or SHA256SUMS is missing, damaged or older than the records."
+        "unverified",
+        "A file is missing, SHA256SUMS is missing, damaged or older than the records, or other code wrote the report.",
     ),
     "not-measured": Rule("unverified", "A value could not be measured again."),
     "not-sampled": Rule(
         "unverified",
         "An output could not be sampled again, or differs but was sampled by a changed model or on another machine.",
     ),
-    "dataset-unknown": Rule(
+    "request-unknown": Rule(
         "unverified",
-        "The dataset is not here, or its images are not the measured images, so its name is not verified.",
+        "The dataset or suite that the command names is not here, or its images are not the measured images, so its "
+        "name is not verified.",
     ),
-    "incomplete": Rule("note", "An image, output or value failed, was left out or is unfinished."),
+    "incomplete": Rule("unverified", "An image, output or value failed, was left out or is unfinished."),
     "rounded": Rule("note", "An output sampled again is equal up to rounding."),
     "code-changed": Rule("note", "A model or metric has changed since the run, or is not here."),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from msgspec.structs import replace
 from torch import Tensor
@@ -15,7 +15,7 @@ from srbench.models import ModelFacts
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.kept_images import kept_outputs, same_outputs
 from srbench.run_folder.records import SampleRecord
-from srbench.verification.findings import Findings
+from srbench.verification.findings import Findings, differences
 
 ROUNDED = 0.01
 """Largest share of pixel values that may be one grey level off if an item is sampled on another processor."""
@@ -31,22 +31,21 @@ class Resampling:
     findings: Findings
     sampler: Sampler
 
-    def open_models(self, needed: set[str]) -> None:
-        """Load the models of the table and compare their weights; a missing model is a finding if it is ``needed``."""
+    def open_models(self) -> None:
+        """Load the models of the table, and compare what they state with the manifest."""
         for facts in self.folder.manifest.models:
             try:
                 model = self.sampler.load(facts.label)
             except SRBenchError as error:
-                rule = "not-sampled" if facts.label in needed else "code-changed"
-                self.findings.add(rule, facts.label, f"it is not here: {error}")
+                self.findings.add("not-sampled", facts.label, f"it is not here: {error}")
                 continue
-            stated = _weights_of(facts)
-            actual = _weights_of(model)
-            if model.digest == facts.digest and stated != actual:
-                self.findings.add("weights-differ", facts.label, f"its weights are {actual}, not {stated}")
+            differing = differences(_stated(facts), _stated(model))
+            if model.digest == facts.digest and differing:
+                self.findings.add("manifest-differs", facts.label, differing)
+            elif differing:
+                self.findings.add("not-sampled", facts.label, f"its code or weights have changed; {differing}")
             elif model.digest != facts.digest:
-                weights = "" if stated == actual else f"; its weights are {actual}, not {stated}"
-                self.findings.add("code-changed", facts.label, f"its code or weights have changed{weights}")
+                self.findings.add("code-changed", facts.label, "its code or weights have changed")
 
     def check(self, record: SampleRecord, pair: ImagePair | None) -> Tensor | None:
         """Sample an item again; return the unquantised outputs if they match the record, else None."""
@@ -96,14 +95,10 @@ class Resampling:
         return self.sampler.models[record.model].digest == self.folder.manifest.model(record.model).digest
 
 
-def _weights_of(model: ModelFacts) -> str:
-    """Describe the weights that a model states."""
-    weights = model.weights
-    if weights is None:
-        return "not stated"
-    return (
-        f"sha256 {weights.sha256}, {weights.licence}, trained on {weights.trained_on}, {weights.parameters} parameters"
-    )
+def _stated(facts: ModelFacts) -> dict[str, object]:
+    """Return the facts of a model that a report shows; ``code-changed`` is about the digest."""
+    weights = {} if facts.weights is None else asdict(facts.weights)
+    return {"label": facts.label, "projected": facts.projected, **facts.stated, **weights}
 
 
 def _difference(images: Tensor, saved: Tensor | None) -> tuple[str, bool]:

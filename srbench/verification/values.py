@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import SampleRecord, Value
 from srbench.run_folder.results import set_key
-from srbench.verification.findings import Findings
+from srbench.verification.findings import Findings, differences
 from srbench.verification.samples import Resampling
 
 TOLERANCE = 1e-5
@@ -30,6 +31,11 @@ SET_TOLERANCE = 1e-3
 """The same for FID and KID; FID needs the root of a matrix that is singular for fewer images than features."""
 
 
+def _stated(facts: MetricFacts) -> dict[str, Any]:
+    """Return the facts of a metric that a report shows; ``code-changed`` is about the digest."""
+    return {name: value for name, value in facts.stored().items() if name not in ("spec", "digest")}
+
+
 def check_sets(folder: RunFolder, findings: Findings, device: str) -> None:
     """Measure FID and KID of the table again, from the saved images."""
     metrics = {record.metric.name: record.metric for record in folder.sets.values()}
@@ -37,6 +43,9 @@ def check_sets(folder: RunFolder, findings: Findings, device: str) -> None:
         where = rows[0].setting.label
         keys = [set_key(metric, rows, lambda image: hr_pixels(folder, image)) for metric in metrics.values()]
         stored = [folder.sets[key] for key in keys if key in folder.sets]
+        for metric, key in zip(metrics.values(), keys, strict=True):
+            if key not in folder.sets:
+                findings.add("incomplete", where, f"its {metric.title} was not measured on these images")
         if not stored:
             continue
         titles = ", ".join(record.metric.title for record in stored)
@@ -68,9 +77,9 @@ def open_metrics(folder: RunFolder, findings: Findings) -> list[tuple[MetricFact
             metric = reopened(facts, protocol.quantize, protocol.samples)
         except SRBenchError as error:
             findings.add("not-measured", facts.title, f"the metric is not here: {error}")
-        if metric is not None and metric.facts.signature != facts.signature:
-            rule = "record-foreign" if metric.facts.digest == facts.digest else "not-measured"
-            findings.add(rule, facts.title, f"its protocol is {metric.facts.signature}, not {facts.signature}")
+        if metric is not None and (differing := differences(_stated(facts), _stated(metric.facts))):
+            rule = "manifest-differs" if metric.facts.digest == facts.digest else "not-measured"
+            findings.add(rule, facts.title, differing)
             metric = None
         elif metric is not None and metric.facts.digest != facts.digest:
             findings.add("code-changed", facts.title, "its code has changed since it was measured")
@@ -103,7 +112,7 @@ class Remeasuring:
             elif pair is None or ("HR" in metric.facts.needs and not pair.has_hr):
                 self.findings.leave(facts.title, "LR or HR is missing or has changed")
             elif metric.facts.sees == "returned" and exact is None:
-                self.findings.leave(facts.title, "it needs outputs as the model returned them; use --resample all")
+                self.findings.leave_to_resampling(facts.title, "it needs outputs as the model returned them")
             else:
                 seen = exact if metric.facts.sees == "returned" else images
                 there = self.folder.environments.get(score.environment)
@@ -125,9 +134,9 @@ class Remeasuring:
         if images is None:
             self.findings.leave(title, "its images are missing or have changed")
             return
-        only_some = f"{record.kept} of {count} samples were saved; use --resample all"
+        only_some = f"{record.kept} of {count} samples were saved"
         if len(images) < count and not isinstance(known, list):
-            self.findings.leave(title, only_some)
+            self.findings.leave_to_resampling(title, only_some)
             return
         try:
             value = measure(metric.metric, images, pair, self.resampling.sampler.device)
@@ -141,7 +150,7 @@ class Remeasuring:
             else:
                 self._contradict(where, title, value, compared)
         elif len(images) < count:
-            self.findings.leave(title, only_some)
+            self.findings.leave_to_resampling(title, only_some)
         else:
             self.findings.verified += 1
 

@@ -12,11 +12,12 @@ from srbench.interfaces import ImagePair
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
 from srbench.reporting.check import report_findings
+from srbench.reporting.files import FOLDER
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.kept_images import kept_pair
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.verification.findings import Findings
-from srbench.verification.records import check_dataset, check_images, check_records, check_sums
+from srbench.verification.records import check_images, check_records, check_request, check_sums
 from srbench.verification.samples import Resampling
 from srbench.verification.values import Remeasuring, check_sets, open_metrics
 
@@ -46,7 +47,7 @@ def verify(
     check_sums(folder, findings)
     check_records(folder, findings)
     check_images(folder, findings)
-    check_dataset(folder, findings)
+    check_request(folder, findings)
     records = [
         record
         for known in folder.known.values()
@@ -61,7 +62,7 @@ def verify(
     sampler = Sampler(folder.manifest, choose_device(device), dict(models or {}))
     resampling = Resampling(folder, findings, sampler)
     values = Remeasuring(folder, findings, open_metrics(folder, findings), resampling)
-    resampling.open_models({record.model for record in chosen})
+    resampling.open_models()
     pair: ImagePair | None = None
     for done, record in enumerate(records):
         progress(Step(done, len(records), f"{record.setting.folder} {record.image}"))
@@ -70,9 +71,9 @@ def verify(
         values.check(record, pair, resampling.check(record, pair) if record in chosen else None)
     progress(Step(len(records), len(records), ""))
     check_sets(folder, findings, choose_device(device))
+    findings.has_report = (path / FOLDER).is_dir()
     for kind, where, text in report_findings(path):
-        rule = "not-compared" if kind in ("missing", "older") else "report-differs"
-        findings.add(rule, where, text)
+        findings.add("report-differs" if kind == "differs" else "not-compared", where, text)
     if not findings.verified and not findings.contradicted:
         findings.add("not-measured", path.name, "none of its values could be measured again")
     return findings

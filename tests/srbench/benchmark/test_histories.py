@@ -227,7 +227,7 @@ class Histories(RuleBasedStateMachine):
             file.unlink()
         rules = {(finding.rule, finding.where) for finding in verify(self.out).findings}
         place = file.relative_to(self.out).as_posix()
-        assert ("not-compared" if kind == "removed" else "image-differs", place) in rules
+        assert ("not-compared" if kind == "removed" else "file-differs", place) in rules
 
     @precondition(lambda self: self.has_run)
     @rule(name=st.sampled_from(["pairs.jsonl", "samples.jsonl", "rows.jsonl"]), choice=st.integers(0, 1000))

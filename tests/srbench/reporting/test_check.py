@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 
@@ -9,9 +10,12 @@ import pytest
 from record_runs import forge_list
 
 from srbench.benchmark.run import score_run
+from srbench.plugins.code_digest import package_digest
 from srbench.reporting.check import report_findings
 from srbench.reporting.files import FILE
 from srbench.reporting.report import write_report
+
+pytestmark = pytest.mark.usefixtures("with_plots")
 
 
 @pytest.fixture
@@ -35,19 +39,37 @@ def test_a_report_of_its_records_is_right(reported):
     assert report_findings(reported) == []
 
 
-@pytest.mark.parametrize("name", ["report.md", "table.csv", "rows.csv"])
-def test_another_number_in_a_table(reported, name):
+@pytest.mark.parametrize("name", ["report.html", "report.md", "table.tex", "table.csv", "rows.csv"])
+def test_another_number_in_a_text(reported, name):
     file = reported / "report" / name
     text = file.read_text()
-    table = text.index("| model") if name == "report.md" else 0
-    number = re.compile(r"(?<=[|,*<> ])1\d\.\d+")
-    shown = number.search(text, table)[0]
-    file.write_text(text[:table] + text[table:].replace(shown, "99.1", 1))
-    assert kinds(reported)[0] == ("changed", f"report/{name}")
+    shown = re.search(r"(?<=[|,*<>:{ ])1\d\.\d+", text)
+    file.write_text(f"{text[: shown.start()]}99.1{text[shown.end() :]}")
+    assert kinds(reported)[0] == ("differs", f"report/{name}")
     forge_list(reported)
     [found] = report_findings(reported)
-    assert (found.kind, found.where) == ("numbers", f"report/{name}")
-    assert found.text.startswith("shows 99.1 for ")
+    assert (found.kind, found.where) == ("differs", f"report/{name}")
+    line = text[: shown.start()].count("\n") + 1
+    assert found.text == f"shows 99.1 in line {line}, and its records give {shown[0]}"
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md", "table.tex"])
+def test_another_word_in_a_text(reported, name):
+    file = reported / "report" / name
+    file.write_text(file.read_text().replace("PSNR", "PSNR (Y)", 1))
+    forge_list(reported)
+    [found] = report_findings(reported)
+    assert (found.kind, found.where) == ("differs", f"report/{name}")
+    assert found.text.endswith("is not that of the report made from its records")
+
+
+def test_the_last_bit_of_a_number_does_not_count(reported):
+    file = reported / "report" / "rows.csv"
+    text = file.read_text()
+    number = max(re.findall(r"\d+\.\d+", text), key=len)
+    file.write_text(text.replace(number, repr(math.nextafter(float(number), 0))))
+    forge_list(reported)
+    assert report_findings(reported) == []
 
 
 def test_changed_added_and_missing_files(reported):
@@ -55,16 +77,26 @@ def test_changed_added_and_missing_files(reported):
     (reported / "report" / "mine.txt").write_text("mine")
     (reported / "report" / "table.tex").unlink()
     assert kinds(reported) == [
-        ("changed", "report/mine.txt"),
-        ("changed", "report/report.html"),
-        ("missing", "report/table.tex"),
+        ("differs", "report/mine.txt"),
+        ("differs", "report/report.html"),
+        ("not compared", "report/table.tex"),
+        ("differs", "report/report.html"),
     ]
     (reported / "report" / FILE).unlink()
-    assert kinds(reported) == [("missing", f"report/{FILE}")]
+    assert kinds(reported) == [("not compared", f"report/{FILE}")]
 
 
 def test_a_report_older_than_its_records(reported):
     score_run(reported, ("lr_psnr",))
-    assert kinds(reported) == [("older", "report")]
+    assert kinds(reported) == [("not compared", "report")]
     write_report([reported])
     assert report_findings(reported) == []
+
+
+def test_a_report_of_another_version_is_not_compared(reported):
+    listing = reported / "report" / FILE
+    code = package_digest("srbench.reporting.report")
+    listing.write_text(listing.read_text().replace(code, "0" * 64))
+    [found] = report_findings(reported)
+    assert (found.kind, found.where) == ("not compared", "report")
+    assert "another version of srbench" in found.text

@@ -101,7 +101,7 @@ def test_images_that_are_not_those_of_their_records_are_not_shown(finished, comm
         assert Path(name).name.replace("_", "\\_") in text or Path(name).name in text
         assert f"../images/{name}" not in shown
     rules = {(finding.rule, finding.where) for finding in verify(finished).findings}
-    assert rules >= {("image-differs", f"images/{name}") for name in DAMAGES}
+    assert rules >= {("file-differs", f"images/{name}") for name in DAMAGES}
     assert command("compare", "near", "noisy-t0.8", "--run", finished).code == 0
 
 

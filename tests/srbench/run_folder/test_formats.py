@@ -33,7 +33,7 @@ def test_a_folder_of_an_earlier_version_goes_on(finished, spec):
     assert read_manifest(finished).models[0].label == "near"
     assert len(rows_of(RunFolder.read(finished))) == 9
     assert (run(spec).sampled, run(spec).scored) == (0, 0)
-    assert {finding.rule for finding in verify(finished, resample="all").findings} == {"dataset-unknown"}
+    assert {finding.rule for finding in verify(finished, resample="all").findings} == {"request-unknown"}
     assert run(replace(spec, limit=4)).sampled == 3
     assert verify(finished, resample="all").proven
 

@@ -43,17 +43,34 @@ def test_the_verdict_follows_from_the_findings():
 
 
 def test_equal_reasons_share_a_line():
-    found = Findings(Path("run"), verified=1)
+    found = Findings(Path("run"), verified=1, items=2, has_report=True)
     for place in "abcde":
         found.leave(f"near {place}", "its images are missing or have changed")
     for _ in range(4):
-        found.leave("sigma", "use --resample all")
+        found.leave_to_resampling("sigma", "it needs outputs as the model returned them")
     assert found.text().splitlines() == [
+        "run: unverified, nothing contradicted: 1 of 10 values reproduced from their images; "
+        "4 values and 2 items take --resample all",
         "unverified (not-measured): near a, near b, near c and 2 more: its images are missing or have changed",
-        "unverified (not-measured): sigma (4 values): use --resample all",
-        "run: 1 of 10 values verified, 9 unverified, 0 contradicted, 0 of 0 images unchanged, "
-        "0 of 0 items sampled again: unverified",
+        "unverified (not-measured): sigma (4 values): it needs outputs as the model returned them; use --resample all",
+        "0 of 0 images unchanged; plots and images of the report compared with their hashes alone",
     ]
+
+
+def test_the_first_line_has_the_verdict():
+    found = Findings(Path("run"), verified=3, items=2, sampled=2, tried=2)
+    assert found.text().splitlines()[0] == (
+        "run: proven: 3 of 3 values reproduced from their images, 2 of 2 items by their models"
+    )
+    found.sampled = found.tried = 1
+    assert found.text().splitlines()[0] == (
+        "run: values proven from their images: 3 of 3 values reproduced from their images, "
+        "1 of 2 items by their models; 1 item takes --resample all"
+    )
+    found.contradict("m a", "PSNR is 20, and the table has 21")
+    assert found.text().startswith(
+        "run: contradicted: 3 of 4 values reproduced from their images, 1 of 2 items by their"
+    )
 
 
 def test_a_weaker_check_replaces_no_stronger_one_unless_it_contradicts(finished):
@@ -73,7 +90,10 @@ def test_a_weaker_check_replaces_no_stronger_one_unless_it_contradicts(finished)
 
 def test_the_command(finished, command):
     done = command("verify", finished)
-    assert (done.code, done.out.splitlines()[-2].rpartition(": ")[2]) == (3, "unverified"), "sigma needs --resample"
+    assert done.code == 3
+    first = done.out.splitlines()[0]
+    assert first.endswith("18 of 27 values reproduced from their images; 9 values and 9 items take --resample all")
+    assert "unverified, nothing contradicted" in first
     assert "21 of 21 images unchanged" in done.out
     assert command("verify", finished, "--allow-unverified").code == 0
     done = command("verify", finished, "--resample", "all", "--format", "json")
@@ -81,7 +101,7 @@ def test_the_command(finished, command):
     assert "'some' is neither a number" in command("verify", finished, "--resample", "some").err
     (finished / "images" / "near" / "a.png").write_bytes(b"")
     assert command("verify", finished, "--allow-unverified").code == 1
-    assert "image-differs" in read_verified(finished).rules
+    assert "file-differs" in read_verified(finished).rules
 
 
 NETWORK = """

@@ -1,0 +1,201 @@
+"""No verdict is "proven" over a false heading: whoever forges a run renews its sums and report as well."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+from builders import drawn
+from record_runs import forge_list, forge_sums
+
+from srbench.images.io import write_png
+from srbench.reporting.report import write_report
+from srbench.run_folder.folder import RunFolder, score_key
+from srbench.verification.verify import verify
+
+pytestmark = pytest.mark.usefixtures("with_plots")
+
+PROOFS = ("proven", "values proven from their images")
+RECORDS = ("pairs.jsonl", "samples.jsonl", "rows.jsonl")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory, srbench, small_models):
+    """A finished run of two models on three images, with its report. Nobody writes into it."""
+    here = tmp_path_factory.mktemp("original")
+    for seed, name in enumerate("abc"):
+        write_png(here / "photos" / f"{name}.png", drawn(seed, 40, 44))
+    models = f"near={small_models}:Nearest,noisy={small_models}:Noisy"
+    words = ["--models", models, "--scale", 4, "--data", here / "photos", "--crop", 32, "--metrics", "psnr,ssim,sigma"]
+    done = srbench("run", *words, "--samples", 2, "--workers", 1, "--out", here / "run")
+    assert done.exit_code == 0, done.output
+    return here / "run"
+
+
+def edit_manifest(folder, change):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def edit_lines(folder, name, edit):
+    """Replace every record of a file by what ``edit`` returns for it; None drops it."""
+    lines = [edit(json.loads(line)) for line in (folder / name).read_text().splitlines()]
+    (folder / name).write_text("".join(f"{json.dumps(line)}\n" for line in lines if line is not None))
+
+
+def metric(**facts):
+    """Change the first metric, PSNR."""
+    return lambda folder: edit_manifest(folder, lambda manifest: manifest["metrics"][0].update(facts))
+
+
+def protocol(**facts):
+    return lambda folder: edit_manifest(folder, lambda manifest: manifest["protocol"].update(facts))
+
+
+def model(**facts):
+    return lambda folder: edit_manifest(folder, lambda manifest: manifest["models"][0].update(facts))
+
+
+def model_digest_and_keys(folder):
+    """The digest of a model, and the keys of all records that follow from it."""
+    model(digest="0" * 64)(folder)
+    changed = RunFolder.read(folder)
+    samples = {}
+
+    def edit_sample(line):
+        record = next(each for each in changed.of(line["image"]).samples.values() if each.key == line["key"])
+        pair = changed.of(line["image"]).pair
+        samples[line["key"]] = line | {"key": changed.sample_key(record.setting, pair.key, record.source)}
+        return samples[line["key"]]
+
+    edit_lines(folder, "samples.jsonl", edit_sample)
+    changed = RunFolder.read(folder)
+
+    def edit_score(line):
+        sample = samples[line["sample"]]
+        record = next(each for each in changed.of(line["image"]).samples.values() if each.key == sample["key"])
+        facts = changed.manifest.metric(line["metric"])
+        return line | {"sample": record.key, "key": score_key(record, facts)}
+
+    edit_lines(folder, "rows.jsonl", edit_score)
+
+
+def weights_digest_and_keys(folder):
+    """The weights that a model states as well: its code and its weights seem to have changed together."""
+    FORGERIES["weights"](folder)
+    model_digest_and_keys(folder)
+
+
+def image_dropped(folder):
+    for name in RECORDS:
+        edit_lines(folder, name, lambda line: None if line["image"] == "c" else line)
+
+    def change(manifest):
+        manifest["images"] = ["a", "b"]
+        manifest["invocations"][0]["images"] = ["a", "b"]
+
+    edit_manifest(folder, change)
+
+
+def image_out_of_scope(folder):
+    edit_manifest(folder, lambda manifest: manifest["invocations"][0].update(images=["a", "b"]))
+
+
+def model_dropped(folder):
+    for name in RECORDS[1:]:
+        edit_lines(folder, name, lambda line: None if line["model"] == "near" else line)
+
+    def change(manifest):
+        manifest["models"] = manifest["models"][1:]
+        manifest["settings"] = manifest["settings"][1:]
+        manifest["invocations"][0]["settings"] = manifest["settings"]
+
+    edit_manifest(folder, change)
+
+
+def ssim_of(line):
+    return (line["model"], line["image"], line["metric"]) == ("near", "a", "ssim")
+
+
+def value_dropped(folder):
+    edit_lines(folder, "rows.jsonl", lambda line: None if ssim_of(line) else line)
+    edit_manifest(folder, lambda manifest: manifest["invocations"][0].update(metrics=["psnr", "sigma"]))
+
+
+def value_failed(folder):
+    failure = {"value": None, "error": "a: ssim failed"}
+    edit_lines(folder, "rows.jsonl", lambda line: line | failure if ssim_of(line) else line)
+
+
+def output_failed(folder):
+    failure = {"outputs": [], "error": "a: near failed"}
+    is_meant = lambda line: (line["model"], line["image"]) == ("near", "a")  # noqa: E731
+    edit_lines(folder, "samples.jsonl", lambda line: line | failure if is_meant(line) else line)
+    edit_lines(folder, "rows.jsonl", lambda line: None if is_meant(line) else line)
+
+
+def image_failed(folder):
+    failure = {"lr": None, "hr": None, "error": "a: cannot be read"}
+    edit_lines(folder, "pairs.jsonl", lambda line: line | failure if line["image"] == "a" else line)
+    for name in RECORDS[1:]:
+        edit_lines(folder, name, lambda line: None if line["image"] == "a" else line)
+
+
+FORGERIES = {
+    "direction": metric(direction=-1),
+    "title": metric(title="PSNR (Y)"),
+    "unit": metric(unit="dB of Y"),
+    "digits": metric(digits=0),
+    "protocol of a metric": metric(protocol="uint8 Y by round"),
+    "suite": protocol(suite="classic-y@1"),
+    "crop": protocol(crop=None),
+    "LR": protocol(lr="Real-ESRGAN's degradation"),
+    "projected": model(projected=True),
+    "weights": model(weights={"sha256": "0" * 64, "licence": "MIT", "trained_on": "DF2K", "parameters": 1}),
+    "digest": model(digest="0" * 64),
+    "weights, digest and keys": weights_digest_and_keys,
+    "image dropped": image_dropped,
+    "image out of scope": image_out_of_scope,
+    "model dropped": model_dropped,
+    "value dropped": value_dropped,
+    "value failed": value_failed,
+    "output failed": output_failed,
+    "image failed": image_failed,
+}
+"""What may be said falsely of a run without a change of any value, by name."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORGERIES)
+def test_nothing_is_proven_over_a_false_heading(original, tmp_path, name):
+    folder = shutil.copytree(original, tmp_path / "run")
+    FORGERIES[name](folder)
+    forge_sums(folder)
+    write_report([folder])
+    findings = verify(folder, resample="all")
+    assert findings.verdict not in PROOFS, findings.text()
+
+
+def test_a_model_of_other_code_that_makes_the_same_outputs_is_noted(original, tmp_path):
+    """A false digest cannot be told from that of an earlier version."""
+    folder = shutil.copytree(original, tmp_path / "run")
+    model_digest_and_keys(folder)
+    forge_sums(folder)
+    write_report([folder])
+    findings = verify(folder, resample="all")
+    assert [(each.rule, each.where) for each in findings.findings] == [("code-changed", "near")]
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md", "table.tex", "table.csv", "rows.csv"])
+def test_no_number_of_a_report_is_changed_unseen(original, tmp_path, name):
+    folder = shutil.copytree(original, tmp_path / "run")
+    file = folder / "report" / name
+    text = file.read_text()
+    printed = re.search(r"\b\d\d\.\d\d+", text)
+    file.write_text(f"{text[: printed.start()]}{float(printed[0]) + 1}{text[printed.end() :]}")
+    forge_list(folder)
+    findings = verify(folder, resample="all")
+    assert ("report-differs", f"report/{name}") in {(each.rule, each.where) for each in findings.findings}
