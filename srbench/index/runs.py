@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 from urllib.parse import quote
 
 from srbench.files.hashes import sha256_file
@@ -19,11 +18,10 @@ from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import KINDS
 from srbench.run_folder.results import Row, rows_of
-from srbench.run_folder.verified import read_verified
+from srbench.run_folder.verified import Verdict, read_verified
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import number_of, one_line, printable
 
-State = Literal["verified", "unverified", "contradicted"]
 _RECORDS = (MANIFEST, *(kind.FILE for kind in KINDS))
 
 
@@ -49,7 +47,7 @@ class IndexedRun:
     """Path of its folder, relative to the common parent of all runs."""
     report: str
     """Address of its report, relative to the index; empty without a report."""
-    state: State
+    state: Verdict
     reason: str
     """Date and extent of the verification, or why there is none."""
     protocol: Protocol
@@ -155,7 +153,7 @@ def _read(path: Path, name: str, out: Path) -> IndexedRun:
     )
 
 
-def _state(folder: RunFolder) -> tuple[State, str]:
+def _state(folder: RunFolder) -> tuple[Verdict, str]:
     """Return the state of a run from its ``verified.json``, and the reason. Edited records are contradicted."""
     commands, sums = folder.manifest.invocations, read_sums(folder.path) or {}
     if commands and commands[-1].finished is not None:
@@ -169,4 +167,4 @@ def _state(folder: RunFolder) -> tuple[State, str]:
     reason = f"{verified.date[:10]}: {verified.words}"
     if verified.verdict == "contradicted":
         return "contradicted", f"{reason}; {', '.join(verified.rules)}"
-    return ("verified" if verified.verified else "unverified"), reason
+    return verified.verdict, reason

@@ -17,6 +17,7 @@ from srbench.reporting.ranking import best_rows
 from srbench.reporting.scores import printed
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.results import ResultTable
+from srbench.run_folder.verified import VERDICTS
 from srbench.words import number_of
 
 TOLERANCE = 1e-5
@@ -89,7 +90,7 @@ def tables_of(runs: Iterable[IndexedRun]) -> list[Table]:
     their datasets differ. A model that several runs measured with equal values is one row.
     """
     groups: dict[tuple[object, ...], list[IndexedRun]] = defaultdict(list)
-    for run in sorted(runs, key=lambda run: (run.state != "verified", run.name)):
+    for run in sorted(runs, key=lambda run: (-VERDICTS.index(run.state), run.name)):
         protocol = run.protocol
         settings = (protocol.scale, protocol.crop, protocol.tile, protocol.suite, protocol.quantize, protocol.columns)
         groups[run.pairs, *settings].append(run)

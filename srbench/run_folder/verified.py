@@ -6,7 +6,7 @@ The file is no proof, because anyone who can write it can forge it; it saves rea
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -15,6 +15,8 @@ from srbench.run_folder.folder import SUMS
 
 FILE = "verified.json"
 Verdict = Literal["contradicted", "unverified", "values proven from their images", "proven"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""Verdicts, the strongest proof last."""
 
 
 class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

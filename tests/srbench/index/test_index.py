@@ -147,8 +147,8 @@ def site(tmp_path):
     lacking = made(a=1, b=2)
     del lacking.values["b"]["psnr"]
     write_run(runs / "lacking", lacking)
-    for name, (verdict, verified) in {"good": ("proven", 9), "wrong": ("contradicted", 0)}.items():
-        write_verified(runs / name, verdict, verified)
+    for name, verdict in {"good": "proven", "lacking": "unverified", "wrong": "contradicted"}.items():
+        write_verified(runs / name, verdict, 0 if verdict == "contradicted" else 9)
     rows = runs / "edited" / "rows.jsonl"
     rows.write_text(rows.read_text().replace("22.0", "29.0", 1))
     (runs / "torn" / "manifest.json").write_text("{")
@@ -189,9 +189,19 @@ def test_states_and_what_is_left_out(site, command):
     with Path("out/index.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert {(line["model"], line["state"], line["mean"]) for line in lines} >= {
-        ("a", "verified", str(np.mean([21 + ease for ease in EASE]))),
+        ("a", "proven", str(np.mean([21 + ease for ease in EASE]))),
         ("c", "unverified", str(np.mean([20 + ease for ease in EASE]))),
     }
+
+
+def test_a_state_is_the_verdict_of_verify(tmp_path):
+    """A default check measures nearly all values again and says unverified."""
+    for verdict in ("values proven from their images", "unverified", "proven"):
+        write_verified(write_run(tmp_path / verdict, made(a=1)), verdict, 9)
+    [table] = tables_below(tmp_path)
+    [row] = table.rows
+    assert [run.state for run in row.runs] == ["proven", "values proven from their images", "unverified"], "best first"
+    assert {(run.name, run.state) for run in row.runs} == {(run.state, run.state) for run in row.runs}
 
 
 def test_the_page_holds_names_as_text(site, command):
