@@ -322,20 +322,27 @@ def measure(
         raise click.UsageError("--claims is printed with --format table or json.")
     with shown_progress(reading(folders)) as progress:
         from srbench.benchmark.measure import labelled, measure_folders, to_json_text
-        from srbench.explaining.claims import judged, read_claims
-        from srbench.reporting.scores import claims_table, measured_table
+        from srbench.explaining.claims import judged, read_claims, row_of_folder
+        from srbench.reporting.claims import verdict_lines
+        from srbench.reporting.scores import measured_table
         from srbench.run_folder.protocol import protocol_line
 
         by_label = labelled(folders)
-        published = () if claims is None else read_claims(claims, tuple(by_label), metrics, suite)
+        published = None if claims is None else read_claims(claims, metrics, suite)
         measured = measure_folders(
             by_label, hr, lr, names=metrics, progress=progress, suite=suite, workers=workers, scale=scale, device=device
         )
-        verdicts, remarks = judged(published, measured, by_label, hr, lr, scale, progress, workers, device)
+        judgement = None
+        if published is not None:
+            rows = {folder.label: row_of_folder(folder, by_label[folder.label], published) for folder in measured}
+            data = {"images": len(measured[0].values)} | ({} if scale is None else {"scale": scale})
+            judgement = judged(published, rows, data, hr, lr, scale, progress, workers, device)
     if form == "json":
         facts = {folder.label: folder.facts() for folder in measured}
-        for label in facts if claims is not None else ():
-            facts[label]["claims"] = [verdict.facts() for verdict in verdicts if verdict.claim.folder == label]
+        if judgement:
+            for label in facts:
+                own = [verdict for verdict in judgement.verdicts if verdict.row in (label, "")]
+                facts[label]["claims"] = [verdict.facts() for verdict in own]
         show(to_json_text(facts if len(facts) > 1 else facts[measured[0].label]))
     elif len(measured) == 1 and form in ("table", "csv"):
         show(measured_table(measured[0]) if form == "table" else measured[0].csv())
@@ -346,12 +353,14 @@ def measure(
             show(text)
     if form == "table" and measured[0].metrics:
         show(protocol_line(measured[0].suite, measured[0].metrics))
-    if form == "table" and verdicts:
-        show(claims_table(verdicts))
-        for remark in remarks:
-            show(remark)
+    if judgement and form == "table":
+        for line in verdict_lines(judgement):
+            show(line)
+    if judgement and judgement.refused:
+        raise SRBenchError(judgement.refused)
     if failures := sum(len(folder.failures) for folder in measured):
         click.echo(f"srbench: {number_of(failures, 'result')} could not be measured, see above", err=True)
+    if failures or (judgement and judgement.contradicts):
         context.exit(1)
 
 

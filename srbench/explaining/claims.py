@@ -1,30 +1,34 @@
-"""``srbench measure --claims``: published values compared with measured ones, and explained where they differ."""
+"""Published values compared with measured means, and explained: ``--claims`` of ``srbench measure`` and ``run``."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from srbench.explaining import ExplainError
-from srbench.explaining.explanation import Explained
-from srbench.explaining.matching import Printed
+from srbench.explaining.explanation import Evidence, Explained, Explanation
+from srbench.explaining.matching import Candidate, Printed
 from srbench.files.config import ConfigError, read_toml, register, structure
 from srbench.interfaces import SRBenchError
 from srbench.metrics.loading import located, parse_metric
-from srbench.metrics.suite import meanings, read_suite
+from srbench.metrics.suite import is_of_sets, meanings, read_suite
 from srbench.run_folder.measured import Measured
-from srbench.terminal.progress import Progress, Step, silent
-from srbench.words import unknown
+from srbench.terminal.progress import Progress, silent
+from srbench.words import number_of, unknown
+
+if TYPE_CHECKING:
+    from srbench.explaining.search import Tried
 
 
 @dataclass(frozen=True)
 class _Entry:
     metric: str
     value: Printed
-    folder: str = ""
+    row: str = ""
     source: str = ""
 
 
@@ -32,6 +36,10 @@ class _Entry:
 class _File:
     claim: tuple[_Entry, ...]
     source: str = ""
+    data: str = ""
+    scale: int = 0
+    images: int = 0
+    lr: str = ""
 
 
 def _printed(value: object) -> Printed:
@@ -45,10 +53,10 @@ register(Printed, _printed)
 
 @dataclass(frozen=True)
 class Claim:
-    """A published value of a metric, for a measured folder."""
+    """A published value of a metric, for a measured row."""
 
-    folder: str
-    """Label of the folder."""
+    row: str
+    """Row of the table: the label of a folder, a setting or a model; empty for the only row."""
     metric: str
     """Name as in ``--metrics``."""
     spec: str
@@ -60,37 +68,107 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Claims:
+    """A file of claims, and the data that its values belong to."""
+
+    path: Path
+    claims: tuple[Claim, ...]
+    data: str = ""
+    """Name of the dataset, all of whose images were measured; empty if not stated."""
+    scale: int = 0
+    """Upscaling factor; 0 if not stated."""
+    images: int = 0
+    """Number of images; 0 if not stated."""
+    lr: str = ""
+    """Origin of the LR images, in the words of a report; empty if not stated."""
+
+    def other_data(self, measured: Mapping[str, str | int | None]) -> str:
+        """Return a line on how the measured data differ from the stated data; empty if they do not.
+
+        ``measured`` are images, data, scale, lr and crop; what is unknown is left out. Claims that state ``data`` are
+        about whole images.
+        """
+        stated: dict[str, str | int] = {"data": self.data, "images": self.images, "scale": self.scale, "lr": self.lr}
+        different = [
+            f"{name} {theirs}, measured {measured[name]}"
+            for name, theirs in stated.items()
+            if theirs and name in measured and measured[name] != theirs
+        ]
+        if self.data and measured.get("crop") is not None:
+            different.append(f"whole images, measured their central {measured['crop']} pixels")
+        return (
+            f"{self.path}: no claim is judged, as they are about other data ({'; '.join(different)})"
+            if different
+            else ""
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredRow:
+    """Measured means of a row of a table, which claims are compared with, and its images."""
+
+    means: Mapping[str, float]
+    """Means by ``MetricFacts.spec``; NaN if all images failed."""
+    images: Path | None = None
+    """Folder of the outputs; None if there is none."""
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    """By ``MetricFacts.spec``, what a reader should know about a mean, or why there is none."""
+
+
+def row_of_folder(measured: Measured, images: Path, claims: Claims) -> MeasuredRow:
+    """Return the means of a folder that was measured, for these claims."""
+    means, remarks = {}, {}
+    for metric in measured.metrics + measured.set_metrics:
+        name, total = metric.name, len(measured.values)
+        means[metric.spec] = measured.sets[name] if name in measured.sets else measured.mean(name)
+        count = total if name in measured.sets else measured.averaged(name)
+        if count < total:
+            remarks[metric.spec] = f"mean of {count} of {total} images" if count else "all images failed"
+    for spec in {claim.spec for claim in claims.claims if is_of_sets(claim.spec)} if measured.failures else ():
+        failed = number_of(len(measured.failures), "result")
+        remarks[spec] = f"it compares all images, and {failed} could not be measured"
+    return MeasuredRow(means, images, remarks)
+
+
+@dataclass(frozen=True)
 class Verdict:
     """A claim, the measured value, and the protocols that print the published value."""
 
     claim: Claim
-    measured: float
-    """Mean over the images; NaN if no image could be measured."""
+    row: str = ""
+    """Name of the measured row; empty if there is none."""
+    measured: float = math.nan
+    """Mean over the images; NaN if it was not measured."""
+    reason: str = ""
+    """Why it was not measured; empty if it was."""
     explained: Explained | None = None
-    """Values under other protocols; None if the claim is reproduced, or no other protocol can be tried."""
-    left_out: bool = False
-    """True if the metric was left out of the suite, for want of images or weights."""
+    """Values under the measured protocol and under others."""
+    evidence: Evidence | None = None
+    """The protocol that prints the claim, with its chance; None if none does."""
 
     @property
     def verdict(self) -> str:
-        """``reproduced``, ``reproduced under another protocol``, ``not reproduced`` or ``not measured``."""
-        if self.left_out:
+        """Verdict of a few words, without protocol and chance."""
+        if self.reason:
             return "not measured"
-        if self.claim.value.how(self.measured):
-            return "reproduced"
-        has_matches = self.explained is not None and self.explained.matches
-        return "reproduced under another protocol" if has_matches else "not reproduced"
+        if self.evidence is None:
+            return "not reproduced"
+        if self.evidence.verdict == "reproduced" and not self.evidence.match.candidate.is_default:
+            return "reproduced under another protocol"
+        return self.evidence.verdict
 
     @property
     def text(self) -> str:
         """The verdict, and the protocol that prints the value or comes nearest."""
-        if self.left_out:
-            name = parse_metric(self.claim.spec)[0]
-            return f"{self.verdict}: left out of the suite; run with --metrics {name} to see the reason"
-        if how := self.claim.value.how(self.measured):
-            return self.verdict if how == "rounded" else f"{self.verdict}, {how}"
-        reason = "no other protocol was tried" if self.explained is None else self.explained.summary()
-        return f"{self.verdict}: {reason}"
+        if self.reason or self.explained is None:
+            return f"{self.verdict}: {self.reason}"
+        if self.evidence is None and len(self.explained.candidates) == 1:
+            return f"{self.verdict}: no other protocol was tried"
+        if self.verdict == "reproduced" and self.evidence:
+            truncated = ", truncated" if self.evidence.match.how == "truncated" else ""
+            return f"{self.verdict}{truncated}, {self.evidence.words}"
+        hint = {"consistent": ", no evidence by itself", "cannot tell": " without more digits, or a second metric"}
+        return f"{self.verdict}{hint.get(self.verdict, '')}: {self.explained.summary(self.evidence)}"
 
     def facts(self) -> dict[str, object]:
         """Return claim, measured value, verdict, and the protocols that print the value or else come nearest."""
@@ -101,6 +179,7 @@ class Verdict:
             "source": self.claim.source,
             "measured": self.measured,
             "verdict": self.verdict,
+            "chance": None if self.evidence is None else self.evidence.chance,
             "text": self.text,
             "protocols": [
                 {"words": match.protocol.words, "value": match.value, "how": match.how, "metrics": match.protocol.text}
@@ -109,19 +188,42 @@ class Verdict:
         }
 
 
-def read_claims(path: Path, folders: Sequence[str], names: Sequence[str] | None, suite: str) -> tuple[Claim, ...]:
-    """Read a TOML file of claims about folders that will be measured.
+@dataclass(frozen=True)
+class Judgement:
+    """Verdicts on the claims of a file."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    """Verdicts in the order of the claims."""
+    remarks: tuple[str, ...] = ()
+    """Lines on images and protocols that were left out."""
+    refused: str = ""
+    """Why no claim is judged; empty if they are."""
+
+    @property
+    def contradicts(self) -> bool:
+        """True if a claim is not reproduced."""
+        return any(verdict.verdict == "not reproduced" for verdict in self.verdicts)
+
+    @property
+    def summary(self) -> str:
+        """How many claims are reproduced, and how many of them would be by luck: the sum of their chances."""
+        reproduced = [verdict for verdict in self.verdicts if verdict.verdict.startswith("reproduced")]
+        luck = sum(verdict.evidence.chance for verdict in reproduced if verdict.evidence)
+        line = f"{len(reproduced)} of {number_of(len(self.verdicts), 'claim')} reproduced"
+        return f"{line}; {luck:.2g} would be by luck (the sum of their chances)" if reproduced else line
+
+
+def read_claims(path: Path, names: Sequence[str] | None, suite: str) -> Claims:
+    """Read a TOML file of claims.
 
     Args:
         path: The file.
-        folders: Labels of the folders.
         names: Metrics to measure; None: those of the suite.
         suite: Name of a protocol, or a TOML file.
 
     Raises:
         ConfigError: The file cannot be read.
-        ExplainError: Unknown keys, values that are not numbers, or folders or metrics that will not be measured; all
-            are listed.
+        ExplainError: Unknown keys, values that are not numbers, or metrics that will not be measured; all are listed.
     """
     table = read_toml(path)
     columns = meanings(read_suite(suite).columns)
@@ -137,99 +239,146 @@ def read_claims(path: Path, folders: Sequence[str], names: Sequence[str] | None,
     for place, entry in enumerate(listed if isinstance(listed, list) else ()):
         if not isinstance(entry, dict):
             continue  # among the faults already, like values of other types below
-        folder, metric = entry.get("folder", ""), entry.get("metric")
-        if isinstance(folder, str) and folder not in folders and (folder or len(folders) > 1):
-            fault = unknown("folder", folder, folders) if folder else f"missing; name one of {', '.join(folders)}"
-            faults.append(f"claim[{place}].folder: {fault}")
+        metric = entry.get("metric")
         if isinstance(metric, str) and metric not in requested:
             fault = f"{metric!r} is not measured; add it to --metrics, or name one of {', '.join(sorted(shortest))}"
             faults.append(f"claim[{place}].metric: {fault}")
     if faults:
         raise ExplainError(f"{path}: {'; '.join(faults)}")
-    return tuple(
-        Claim(
-            entry.folder or folders[0],
-            entry.metric,
-            located(requested[entry.metric]),
-            entry.value,
-            entry.source or file.source,
-        )
+    claims = tuple(
+        Claim(entry.row, entry.metric, located(requested[entry.metric]), entry.value, entry.source or file.source)
         for entry in file.claim
     )
+    return Claims(path, claims, file.data, file.scale, file.images, file.lr)
 
 
 def judged(
-    claims: Sequence[Claim],
-    measured: Sequence[Measured],
-    folders: Mapping[str, Path],
+    claims: Claims,
+    rows: Mapping[str, MeasuredRow],
+    data: Mapping[str, str | int | None],
     hr: Path | None = None,
     lr: Path | None = None,
     scale: int | None = None,
     progress: Progress = silent,
     workers: int | None = 1,
     device: str = "auto",
-) -> tuple[list[Verdict], list[str]]:
-    """Compare claims with measured values, then those that differ with values under other protocols.
+) -> Judgement:
+    """Compare claims with measured means, and with values under other protocols.
 
-    Other protocols are tried if HR images are given, in one search for each folder and metric.
+    Other protocols are tried if HR images are given, in one search for each row and metric. Claims about one row from
+    one source count together.
 
     Args:
-        claims: Claims about the measured folders.
-        measured: Results of ``measure_folders`` for the arguments below.
-        folders: Folders of images by label.
+        claims: The claims. None is judged if they are about other data.
+        rows: Measured rows by name; a row may have two names.
+        data: What is known about the measured images: images, data, scale, lr and crop.
         hr: Folder of HR images.
         lr: Folder of LR images.
         scale: Upscaling factor.
         progress: Called after every image.
         workers: Number of worker processes; None: chosen for the machine.
         device: Device of the metrics that can use it.
-
-    Returns:
-        Verdicts in the order of the claims, and remarks on images and protocols that were left out.
     """
-    verdicts, remarks = [], dict[str, None]()
-    by_label = {folder.label: folder for folder in measured}
-    differing = defaultdict[tuple[str, str], list[int]](list)
-    for place, claim in enumerate(claims):
-        folder = by_label[claim.folder]
-        name = next((facts.name for facts in folder.metrics + folder.set_metrics if facts.spec == claim.spec), None)
-        if name is None:
-            verdicts.append(Verdict(claim, math.nan, left_out=True))
+    if refused := claims.other_data(data):
+        return Judgement(refused=refused)
+    verdicts: list[Verdict] = []
+    remarks: dict[str, None] = {}
+    search = _Search(hr, lr, scale, progress, workers, device, remarks)
+    row_places = defaultdict[tuple[MeasuredRow, str], list[int]](list)
+    for claim in claims.claims:
+        row, name = _row(claim, rows)
+        if row is None:
+            verdicts.append(Verdict(claim, reason=name))
             continue
-        count, total = folder.averaged(name), len(folder.values)
-        if count < total and name not in folder.sets:
-            remarks[f"{claim.folder}, {claim.metric}: mean of {count} of {total} images"] = None
-        verdicts.append(Verdict(claim, folder.sets[name] if name in folder.sets else folder.mean(name)))
-        if verdicts[-1].verdict != "reproduced":
-            differing[claim.folder, parse_metric(claim.spec)[0]].append(place)
-    if differing and hr is not None:
-        from srbench.explaining.search import explain
-        from srbench.metrics.protocols.families import FAMILIES
+        measured, remark = row.means.get(claim.spec, math.nan), row.remarks.get(claim.spec, "")
+        if math.isnan(measured):
+            typed = parse_metric(claim.spec)[0]
+            reason = remark or f"left out of the suite; run with --metrics {typed} to see the reason"
+            verdicts.append(Verdict(claim, name, reason=reason))
+            continue
+        if remark:
+            remarks[f"{name}, {claim.metric}: {remark}"] = None
+        row_places[row, claim.source].append(len(verdicts))
+        explained = search.explained(claim, measured, name, row.images)
+        verdicts.append(Verdict(claim, name, measured, explained=explained))
+    for places in row_places.values():
+        numbers = tuple(each for place in places if (each := verdicts[place].explained))
+        for place, evidence in zip(places, Explanation(numbers).evidence, strict=True):
+            verdicts[place] = replace(verdicts[place], evidence=evidence)
+    return Judgement(tuple(verdicts), tuple(remarks))
 
-        for (label, metric), places in differing.items():
-            if metric not in FAMILIES and not metric.startswith("pyiqa:"):
-                continue
-            texts = [claims[place].value.text for place in places]
 
-            def searching(step: Step, metric: str = metric) -> None:
-                progress(replace(step, what=f"other protocols of {metric}"))
+def _row(claim: Claim, rows: Mapping[str, MeasuredRow]) -> tuple[MeasuredRow | None, str]:
+    """Return the row that a claim is about and its name; or None, and why there is none."""
+    if claim.row in rows:
+        return rows[claim.row], claim.row
+    if claim.row:
+        return None, unknown("row", claim.row, rows)
+    if len({*map(id, rows.values())}) == 1:
+        return next(iter(rows.values())), next(iter(rows))
+    return None, f"its row is missing; name one of {', '.join(rows)}"
 
-            try:
-                found = explain(
-                    texts,
-                    metric,
-                    sr=folders[label],
-                    hr=hr,
-                    lr=lr,
-                    scale=scale,
-                    progress=searching,
-                    workers=workers,
-                    device=device,
+
+@dataclass
+class _Search:
+    """Values under other protocols, computed once for each row and metric."""
+
+    hr: Path | None
+    lr: Path | None
+    scale: int | None
+    progress: Progress
+    workers: int | None
+    device: str
+    remarks: dict[str, None]
+    """Lines about images and protocols that were left out; grows."""
+    tried: dict[tuple[Path, str], Tried | None] = field(default_factory=dict)
+
+    def explained(self, claim: Claim, measured: float, row: str, images: Path | None) -> Explained:
+        """Return the protocols that print a claim; the measured protocol alone if no other can be tried."""
+        from srbench.metrics.protocols.families import FAMILIES, column_key
+        from srbench.metrics.protocols.table import MetricProtocol
+
+        metric = parse_metric(claim.spec)[0]
+        explained = Explained(metric, metric, claim.value, ())
+        if images is not None and self.hr is not None and (metric in FAMILIES or metric.startswith("pyiqa:")):
+            if (images, metric) not in self.tried:
+                self.tried[images, metric] = self._try(metric, row, images)
+            if tried := self.tried[images, metric]:
+                explained = tried.explained(metric, claim.value)
+                key = column_key(claim.spec, tried.scale)
+                explained = replace(
+                    explained,
+                    candidates=tuple(
+                        replace(each, value=measured, is_default=True)
+                        if each.protocol.text and column_key(each.protocol.text, tried.scale) == key
+                        else replace(each, is_default=False)
+                        for each in explained.candidates
+                    ),
                 )
-            except SRBenchError as error:  # such as images of another size than HR
-                remarks[f"{label}, {metric}: no other protocol was tried ({error})"] = None
-                continue
-            for place, explained in zip(places, found.numbers, strict=True):
-                verdicts[place] = replace(verdicts[place], explained=explained)
-            remarks |= dict.fromkeys([*found.remarks, *(f"not tried: {line}" for line in found[0].not_tried)])
-    return verdicts, list(remarks)
+        if any(each.is_default for each in explained.candidates):
+            return explained
+        protocol = MetricProtocol(metric, "the measured protocol", border=None)
+        default = Candidate(protocol, measured, None, is_default=True)
+        return replace(explained, candidates=(default, *explained.candidates))
+
+    def _try(self, metric: str, row: str, images: Path) -> Tried | None:
+        from srbench.explaining.search import try_protocols
+
+        assert self.hr is not None
+        try:
+            tried = try_protocols(
+                [metric],
+                sr=images,
+                hr=self.hr,
+                lr=self.lr,
+                scale=self.scale,
+                progress=lambda step: self.progress(replace(step, what=f"other protocols of {metric}")),
+                workers=self.workers,
+                device=self.device,
+            )
+        except SRBenchError as error:  # such as images of another size than HR
+            self.remarks[f"{row}, {metric}: no other protocol was tried ({error})"] = None
+            return None
+        not_tried = tried.explained(metric, Printed("0")).not_tried
+        self.remarks |= dict.fromkeys([*tried.remarks, *(f"not tried: {line}" for line in not_tried)])
+        return tried

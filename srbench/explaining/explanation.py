@@ -2,34 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
 
-from srbench.explaining.matching import Candidate, Match, Printed, matches, nearest
+from srbench.explaining.matching import (
+    A_SLIP,
+    Candidate,
+    Match,
+    Neighbours,
+    Printed,
+    Setting,
+    chance_text,
+    joint_chance,
+    matches,
+    nearest,
+    neighbours,
+    verdict,
+)
 from srbench.words import number_of
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The protocol that best explains a published number, and the chance that such a plain one prints any number."""
+
+    match: Match
+    chance: float
+    is_common: bool = False
+    """True if the chance counts several numbers of a row, which one common setting prints."""
+
+    @property
+    def verdict(self) -> str:
+        """``reproduced``, ``consistent`` or ``cannot tell``."""
+        return verdict(self.chance)
+
+    @property
+    def words(self) -> str:
+        """The chance, and whether it is that of the row."""
+        return chance_text(self.chance) + (" with its row" if self.is_common else "")
 
 
 @dataclass(frozen=True)
 class Explained:
     """A published number of a metric, and the protocols that print it."""
 
+    metric: str
+    """Name of the metric, as in ``--metrics``."""
     title: str
     """Title of the metric."""
     printed: Printed
     candidates: tuple[Candidate, ...] = field(repr=False)
     """All protocols tried, the most common first."""
-    tried: str
+    tried: str = ""
     """The protocols tried, in words."""
-    not_tried: tuple[str, ...]
+    not_tried: tuple[str, ...] = ()
     """One line for each protocol that could not be tried."""
     own: Candidate | None = field(default=None, repr=False)
     """The default protocol of ``srbench measure``; None if outputs and HR differ in size."""
     measured: Printed | None = None
     """The user's own number, if given."""
 
-    @property
+    @cached_property
     def matches(self) -> tuple[Match, ...]:
-        """Protocols that print the number: by rounding, the most common first, then by truncation."""
+        """Protocols that print the number, the plainest first; within a plainness, by rounding, then by truncation."""
         return matches(self.printed, self.candidates)
 
     @property
@@ -37,22 +74,54 @@ class Explained:
         """The three protocols with the nearest values, whether they print the number or not."""
         return nearest(self.printed, self.candidates)
 
-    def lines(self, most: int | None = 8) -> Iterator[str]:
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """The numbers in the window around the published one, and the protocols that print them."""
+        return neighbours(self.printed, self.candidates, self.printed.window(self.metric))
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """The user's protocol if it prints the number, or else the plainest that does; None if none does."""
+        found = [match for match in self.matches if match.candidate.is_default] or self.matches
+        return Evidence(found[0], self.neighbours.chance(found[0].rank)) if found else None
+
+    def lines(self, evidence: Evidence | None, most: int | None = 8) -> Iterator[str]:
         """Yield the explanation in words, listing at most ``most`` matching protocols (None: all)."""
-        if self.matches:
-            first, *rest = self.matches
-            yield f"{self.printed.text} is {self.title} on {_described(first)}"
-            yield from (f"  {line}" for line in _how_to_measure(first))
+        if evidence:
+            yield self._sentence(evidence)
+            yield from (f"  {line}" for line in _how_to_measure(evidence.match))
+            yield f"  {self._counted(evidence)}"
+            rest = [match for match in self.matches if match != evidence.match]
             if rest:
                 yield f"  {_also_print(len(rest))}:"
                 shown = rest if most is None else rest[: most - 1]
-                yield from (f"    {_with_option(match)}" for match in shown)
+                yield from (f"    {_with_option(match, self.neighbours.chance(match.rank))}" for match in shown)
                 if len(rest) > len(shown):
                     yield f"    and {len(rest) - len(shown)} more, with --all; more digits would tell them apart"
         else:
             yield from self._none_fits()
         yield from (f"  not tried: {line}" for line in self.not_tried)
         yield from self._own()
+
+    def _sentence(self, evidence: Evidence) -> str:
+        protocol = f"{self.title} on {described(evidence.match)}"
+        match evidence.verdict:
+            case "reproduced":
+                return f"{self.printed.text} is {protocol}"
+            case "consistent":
+                return f"{self.printed.text} is consistent with {protocol}, no evidence by itself"
+            case _:
+                return f"{self.printed.text} may be {protocol}; cannot tell: give more digits, or a second metric"
+
+    def _counted(self, evidence: Evidence) -> str:
+        numbers = self.neighbours
+        window = self.printed.window(self.metric)
+        most = max((rank for each in numbers.ranks.values() for rank in each.values()), default=0)
+        return (
+            f"of {number_of(numbers.count, 'number')} within {window}, {len(numbers.of_rank(evidence.match.rank))} "
+            f"would be printed by a protocol this plain, {len(numbers.of_rank(most))} by any of {len(self.candidates)}"
+            + (f"; with the other numbers: {chance_text(evidence.chance)}" if evidence.is_common else "")
+        )
 
     def _none_fits(self) -> Iterator[str]:
         yield f"{self.printed.text}: none of {number_of(len(self.candidates), 'protocol')} of {self.title} fits"
@@ -65,12 +134,13 @@ class Explained:
         yield f"  tried: {self.tried}"
         yield "  so the images, their LR images or the weights may differ from those of the published number"
 
-    def summary(self) -> str:
-        """Return the first match and the number of other matches, or else the nearest protocol, in one line."""
-        if self.matches:
-            first, *rest = self.matches
-            return _described(first) + (f"; {_also_print(len(rest))}" if rest else "")
-        nearest = [f"nearest: {_described(match)}, {self._difference(match)}" for match in self.nearest[:1]]
+    def summary(self, evidence: Evidence | None) -> str:
+        """Return the best match, its chance and the number of other matches, or the nearest protocol, in one line."""
+        if evidence:
+            rest = len(self.matches) - 1
+            also = f"; {_also_print(rest)}" if rest else ""
+            return f"{described(evidence.match)}, {evidence.words}{also}"
+        nearest = [f"nearest: {described(match)}, {self._difference(match)}" for match in self.nearest[:1]]
         return nearest[0] if nearest else "no protocol could be tried"
 
     def _difference(self, match: Match) -> str:
@@ -86,25 +156,31 @@ class Explained:
                 yield f"srbench measure gives {self.own.value:.4f}: {self.own.protocol.words}"
             return
         if fitting := matches(self.measured, self.candidates):
-            yield f"you measured {self.measured.text}: {self.title} on {_described(fitting[0])}"
+            window = self.measured.window(self.metric)
+            chance = neighbours(self.measured, self.candidates, window).chance(fitting[0].rank)
+            yield f"you measured {self.measured.text}: {self.title} on {described(fitting[0])}, {chance_text(chance)}"
             if len(fitting) > 1:
                 yield f"  {_also_print(len(fitting) - 1)}"
         else:
             near = "".join(
-                f"; the nearest is {_described(match)}" for match in nearest(self.measured, self.candidates, 1)
+                f"; the nearest is {described(match)}" for match in nearest(self.measured, self.candidates, 1)
             )
             yield f"you measured {self.measured.text}: no protocol fits{near}"
         difference = self.printed.number - self.measured.number
         yield f"  difference: {difference:+.{max(self._digits, self.measured.digits)}f}"
 
 
-def _described(match: Match) -> str:
-    truncated = ", truncated" if match.how == "truncated" else ""
-    return f"{match.protocol.words} ({match.value:.4f}{truncated})"
+def described(match: Match) -> str:
+    """Return the protocol of a match with its value, and whether it truncates or is a slip."""
+    notes = [f"{match.value:.4f}"]
+    notes += ["truncated"] if match.how == "truncated" else []
+    notes += ["a slip"] if match.candidate.plainness == A_SLIP else []
+    return f"{match.protocol.words} ({', '.join(notes)})"
 
 
-def _with_option(match: Match) -> str:
-    return _described(match) + (f"  --metrics {match.protocol.text}" if match.protocol.text else "")
+def _with_option(match: Match, chance: float | None = None) -> str:
+    words = described(match) + ("" if chance is None else f", {chance_text(chance)}")
+    return words + (f"  --metrics {match.protocol.text}" if match.protocol.text else "")
 
 
 def _also_print(count: int) -> str:
@@ -124,41 +200,84 @@ def _how_to_measure(match: Match) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
+class Common:
+    """Several numbers of a row, one of each metric, that protocols of one setting print."""
+
+    matches: dict[int, Match]
+    """Protocols of the setting, by index of the number."""
+    chance: float
+    """Share of such rows of numbers that protocols of one setting, at least as plain, print."""
+    chances: dict[int, float]
+    """By index of the number, its chance if the other numbers, and so the setting, are right."""
+
+    def evidence(self, place: int) -> Evidence:
+        """Return the evidence for a number: the whole row and the number beside the others must both be unlikely."""
+        return Evidence(self.matches[place], max(self.chance, self.chances[place]), is_common=True)
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Explanations of the published numbers in a row of a table, for two folders of images."""
 
-    images: int
-    """Number of images compared."""
-    scale: int | None
-    """Scale, if given or computed from LR."""
     numbers: tuple[Explained, ...]
     """One explanation per number, in the order given."""
+    images: int = 0
+    """Number of images compared."""
+    scale: int | None = None
+    """Scale, if given or computed from LR."""
     remarks: tuple[str, ...] = ()
     """Lines about sizes, scales and images that could not be read."""
 
     def __getitem__(self, place: int) -> Explained:
         return self.numbers[place]
 
-    @property
-    def common(self) -> dict[int, Match]:
-        """The largest set of matches that share colour, crop and placement, by index of the number.
+    @cached_property
+    def common(self) -> Common | None:
+        """The most numbers whose protocols share colour, crop and placement; the plainest such protocols.
 
-        Empty for a single number, and if no two numbers have such matches.
+        None for a single number, and if no two metrics have such protocols.
         """
         best: dict[int, Match] = {}
-        most = (1, 0)  # how many numbers share a setting, and how many of these have exactly equal channels
+        best_key = -2, A_SLIP * 2 + 2, 0  # at least two numbers
         for match in (match for explained in self.numbers for match in explained.matches):
-            partners: dict[int, Match] = {}
+            partners: dict[str, tuple[int, Match]] = {}
             for place, explained in enumerate(self.numbers):
                 sharing = [other for other in explained.matches if other.protocol.setting == match.protocol.setting]
                 equal = (other for other in sharing if other.protocol.channels == match.protocol.channels)
                 if sharing:
-                    partners[place] = next(equal, sharing[0])
-            channels = [partner.protocol.channels for partner in partners.values()]
-            count = len(partners), channels.count(match.protocol.channels)
-            if count > most and len(partners) > 1:
-                best, most = partners, count
-        return best
+                    partners.setdefault(explained.metric, (place, next(equal, sharing[0])))
+            row = dict(partners.values())
+            channels = [partner.protocol.channels for partner in row.values()]
+            key = -len(row), max(partner.rank for partner in row.values()), -channels.count(match.protocol.channels)
+            if key < best_key:
+                best, best_key = row, key
+        return self._counted(best) if best else None
+
+    def _counted(self, row: dict[int, Match]) -> Common:
+        """Count how many rows of numbers a setting this plain prints; any choice of as many metrics counts."""
+        rank = max(match.rank for match in row.values())
+        choices = [
+            choice
+            for choice in combinations(self.numbers, len(row))
+            if len({explained.metric for explained in choice}) == len(row)
+        ]
+        joint = sum(joint_chance([explained.neighbours for explained in choice], rank) for choice in choices)
+        chances = {}
+        for place in row:
+            others = [self.numbers[other] for other in row if other != place]
+            chances[place] = self.numbers[place].neighbours.chance(rank, _settings(others, rank))
+        return Common(row, joint, chances)
+
+    @cached_property
+    def evidence(self) -> tuple[Evidence | None, ...]:
+        """The evidence for each number: alone or in common, whichever is less likely by chance."""
+        found = [explained.evidence for explained in self.numbers]
+        if self.common:
+            for place in self.common.matches:
+                common, alone = self.common.evidence(place), found[place]
+                if alone is None or common.chance < alone.chance:
+                    found[place] = common
+        return tuple(found)
 
     @property
     def suites(self) -> tuple[str, ...]:
@@ -171,26 +290,36 @@ class Explanation:
     def text(self, most: int | None = 8) -> str:
         """Return the explanation as text, listing at most ``most`` protocols for each number (None: all)."""
         lines = [*self.remarks]
-        for explained in self.numbers:
-            lines += explained.lines(most)
-        if len(self.numbers) > 1:
+        for explained, evidence in zip(self.numbers, self.evidence, strict=True):
+            lines += explained.lines(evidence, most)
+        if len({explained.metric for explained in self.numbers}) > 1:
             lines += self._common()
         return "\n".join(lines)
 
     def _common(self) -> Iterator[str]:
-        protocols = {place: match.protocol for place, match in self.common.items()}
-        if protocols:
-            first, *rest = protocols.values()
+        if self.common:
+            protocols = [match.protocol for match in self.common.matches.values()]
+            first, *rest = protocols
             is_same = all(protocol.channels == first.channels for protocol in rest)
             channels = first.channels if is_same else first.colour
             crop = f"crop {first.border}" if first.border else "no crop"
-            titles = dict.fromkeys(self.numbers[place].title for place in protocols)
+            titles = [self.numbers[place].title for place in self.common.matches]
             words = [channels, crop, first.placement, first.levels]
             yield f"{' and '.join(titles)} have in common: {', '.join(filter(None, words))}"
-            texts = [protocol.text for protocol in protocols.values()]
+            yield (
+                f"  of 1000 such rows of numbers, {1000 * self.common.chance:.2g} would be printed by a common setting "
+                "this plain"
+            )
+            texts = [protocol.text for protocol in protocols]
             if all(texts):
                 yield f"  --metrics {','.join(filter(None, texts))}"
         else:
             yield "no two of these numbers share colour, crop and placement"
         if self.suites:
             yield f"--suite {', '.join(self.suites)} prints all of them"
+
+
+def _settings(numbers: Sequence[Explained], rank: int) -> set[Setting]:
+    """Return the settings in which protocols of this rank or plainer print all of the numbers."""
+    printing = [{match.protocol.setting for match in explained.matches if match.rank <= rank} for explained in numbers]
+    return set.intersection(*printing)

@@ -1,12 +1,18 @@
-"""Protocols whose value, rounded or truncated, prints as a published number."""
+"""Protocols that print a published number, and the chance that such plain ones print any number near it.
+
+A number with few digits is printed by some protocol whatever the images are. So every match has a chance: the share of
+the numbers near the published one, with as many digits, that a protocol at least as plain prints. It is counted.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from itertools import product
 from typing import TYPE_CHECKING
 
 from srbench.explaining import ExplainError
@@ -15,6 +21,37 @@ if TYPE_CHECKING:  # torch is not needed to compare numbers
     from srbench.metrics.protocols.table import MetricProtocol
 
 MOST_DIGITS = 8
+TRUNCATED_DIGITS = 3
+"""Fewest digits after the point of a number that may be truncated."""
+REPRODUCED, CONSISTENT = 0.05, 0.25
+"""Largest chances of a match that is evidence, and of one that is consistent."""
+IN_A_SUITE, AN_OPTION, A_SLIP = range(3)
+"""Plainness of a protocol: in a packaged suite, computed by ``--metrics``, or neither, such as a shift by a pixel."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Numbers around a published one that are counted: within ``half`` of it, and not above ``highest``."""
+
+    half: Decimal
+    highest: Decimal = Decimal("Infinity")
+    unit: str = ""
+
+    def __str__(self) -> str:
+        """Half of the window with its unit."""
+        return f"{self.half:f}{self.unit}"
+
+
+WINDOWS = {
+    "psnr": Window(Decimal("0.5"), unit=" dB"),
+    "ssim": Window(Decimal("0.01"), highest=Decimal(1)),
+    "lpips": Window(Decimal("0.02")),
+}
+"""Windows by metric."""
+OTHER_WINDOW = Decimal("0.05")
+"""Half of the window of any other metric, as a share of the published number."""
+Setting = tuple[str, int | None, str, str]
+"""Colour, border, placement and levels of a protocol (``MetricProtocol.setting``)."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +62,7 @@ class Printed:
 
     def __post_init__(self) -> None:
         """Raise ExplainError unless the text is a decimal number."""
-        if not re.fullmatch(rf"-?\d+(\.\d{{1,{MOST_DIGITS}}})?", self.text, re.ASCII):
+        if not re.fullmatch(rf"-?(\d+(\.\d{{1,{MOST_DIGITS}}})?|\.\d{{1,{MOST_DIGITS}}})", self.text, re.ASCII):
             raise ExplainError(
                 f"{self.text!r} is not a number as tables print it; give digits such as 28.17, at most {MOST_DIGITS} "
                 "after the point"
@@ -43,13 +80,23 @@ class Printed:
 
     def how(self, value: float) -> str | None:
         """Return ``rounded`` or ``truncated`` if that prints ``value`` as this text, else None."""
-        if not math.isfinite(value):
-            return None
-        unit, wanted = Decimal(1).scaleb(-self.digits), Decimal(self.text)
-        exact = Decimal(value).quantize(Decimal(1).scaleb(-MOST_DIGITS - 3))  # drop the rounding error of sums
-        if wanted in (exact.quantize(unit, ROUND_HALF_UP), Decimal(f"{value:.{self.digits}f}")):
-            return "rounded"
-        return "truncated" if exact.quantize(unit, ROUND_FLOOR) == wanted else None
+        return texts_of(value, self.digits).get(Decimal(self.text))
+
+    def window(self, metric: str) -> Window:
+        """Return the window of a metric around this number."""
+        half = (abs(Decimal(self.text)) * OTHER_WINDOW).quantize(Decimal(1).scaleb(-self.digits), ROUND_DOWN)
+        return WINDOWS.get(metric, Window(half))
+
+
+def texts_of(value: float, digits: int) -> dict[Decimal, str]:
+    """Map the numbers that print a value with so many digits to ``rounded`` or ``truncated``."""
+    if not math.isfinite(value):
+        return {}
+    unit = Decimal(1).scaleb(-digits)
+    exact = Decimal(value).quantize(Decimal(1).scaleb(-MOST_DIGITS - 3))  # drop the rounding error of sums
+    truncated = [exact.quantize(unit, ROUND_DOWN)] if digits >= TRUNCATED_DIGITS else []
+    rounded = [exact.quantize(unit, ROUND_HALF_UP), Decimal(f"{value:.{digits}f}")]
+    return dict.fromkeys(truncated, "truncated") | dict.fromkeys(rounded, "rounded")
 
 
 @dataclass(frozen=True)
@@ -62,12 +109,24 @@ class Candidate:
     """Signature of srbench's metric for this protocol; None if there is none."""
     suites: Mapping[str, str | None] = field(default_factory=dict)
     """Packaged suites with this protocol, each with the signature in its table."""
+    is_default: bool = False
+    """True for the protocol of the user: the name of the metric alone, or the column that was measured."""
+
+    @property
+    def plainness(self) -> int:
+        """IN_A_SUITE (or the user's protocol), AN_OPTION or A_SLIP."""
+        if self.suites or self.is_default:
+            return IN_A_SUITE
+        return AN_OPTION if self.protocol.text else A_SLIP
 
     @property
     def commonness(self) -> tuple[object, ...]:
-        """Sort key: first protocols of suites, then those that ``--metrics`` can compute, then the rest."""
-        kind = 0 if self.suites else 1 if self.protocol.text else 2
-        return kind, self.protocol.order
+        """Sort key: first protocols of suites, then those that ``--metrics`` can compute, then slips."""
+        return self.plainness, self.protocol.order
+
+    def rank(self, how: str) -> int:
+        """Return the plainness, and rounding before truncation within it, as a number: the lower, the plainer."""
+        return 2 * self.plainness + (how == "truncated")
 
 
 @dataclass(frozen=True)
@@ -88,12 +147,17 @@ class Match:
         """Its unrounded value over all images."""
         return self.candidate.value
 
+    @property
+    def rank(self) -> int:
+        """The rank of the protocol and of how it prints the number."""
+        return self.candidate.rank(self.how)
+
 
 def matches(printed: Printed, candidates: Sequence[Candidate]) -> tuple[Match, ...]:
-    """Return the protocols that print a number, first by rounding, then by truncation, the most common first."""
+    """Return the protocols that print a number, the plainest first; within a plainness, by rounding, then the rest."""
     printing = [Match(candidate, how) for candidate in candidates if (how := printed.how(candidate.value))]
     return tuple(
-        sorted(printing, key=lambda match: (match.how, match.candidate.commonness, abs(match.value - printed.number)))
+        sorted(printing, key=lambda match: (match.rank, match.protocol.order, abs(match.value - printed.number)))
     )
 
 
@@ -102,3 +166,53 @@ def nearest(printed: Printed, candidates: Sequence[Candidate], most: int = 3) ->
     finite = [candidate for candidate in candidates if math.isfinite(candidate.value)]
     finite.sort(key=lambda candidate: (abs(candidate.value - printed.number), candidate.commonness))
     return tuple(Match(candidate, printed.how(candidate.value) or "") for candidate in finite[:most])
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The numbers in the window around a published one, with as many digits, and what prints them."""
+
+    count: int
+    """Number of numbers in the window."""
+    ranks: Mapping[Setting, Mapping[Decimal, int]]
+    """By the setting of the protocols, the numbers that are printed, each with the rank of the plainest protocol."""
+
+    def of_rank(self, rank: int, settings: Iterable[Setting] | None = None) -> set[Decimal]:
+        """Return the numbers that a protocol of this rank or plainer prints, in any of the settings (None: in all)."""
+        chosen = self.ranks if settings is None else settings
+        return {number for setting in chosen for number, each in self.ranks[setting].items() if each <= rank}
+
+    def chance(self, rank: int, settings: Iterable[Setting] | None = None) -> float:
+        """Return the share of the numbers that a protocol of this rank or plainer prints."""
+        return len(self.of_rank(rank, settings)) / self.count
+
+
+def neighbours(printed: Printed, candidates: Sequence[Candidate], window: Window) -> Neighbours:
+    """Return the numbers in the window around a published one that protocols print."""
+    number, unit = Decimal(printed.text), Decimal(1).scaleb(-printed.digits)
+    highest = max(number, min(number + window.half, window.highest))
+    count = 1 + int(window.half / unit) + int((highest - number) / unit)
+    ranks: dict[Setting, dict[Decimal, int]] = defaultdict(dict)
+    for candidate in candidates:
+        numbers = ranks[candidate.protocol.setting]
+        for text, how in texts_of(candidate.value, printed.digits).items():
+            if number - window.half <= text <= highest:
+                numbers[text] = min(candidate.rank(how), numbers.get(text, candidate.rank(how)))
+    return Neighbours(count, ranks)
+
+
+def joint_chance(numbers: Sequence[Neighbours], rank: int) -> float:
+    """Return the share of the rows of numbers, one from each window, that one common setting of this rank prints."""
+    common = set.intersection(*({*number.ranks} for number in numbers))
+    rows = {row for setting in common for row in product(*(number.of_rank(rank, [setting]) for number in numbers))}
+    return len(rows) / math.prod(number.count for number in numbers)
+
+
+def verdict(chance: float) -> str:
+    """Return ``reproduced``, ``consistent`` or ``cannot tell`` for the chance of a match."""
+    return "reproduced" if chance <= REPRODUCED else "consistent" if chance <= CONSISTENT else "cannot tell"
+
+
+def chance_text(chance: float) -> str:
+    """Return a chance in words, with three digits."""
+    return f"chance {chance:.3f}" if chance >= 0.0005 else "chance below 0.001"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
@@ -91,7 +91,47 @@ def explain(
         )
     printed = [Printed(text) for text in texts]
     own_printed = [Printed(text) for text in own_texts]
-    families = {name: family(name) for name in names}
+    tried = try_protocols(names, sr=sr, hr=hr, lr=lr, scale=scale, progress=progress, workers=workers, device=device)
+    numbers = []
+    for name, number, own_number in zip_longest(names, printed, own_printed):
+        default = next((candidate for candidate in tried.candidates[name] if candidate.is_default), None)
+        own = None if tried.sizes_differ else default
+        numbers.append(replace(tried.explained(name, number), own=own, measured=own_number))
+    return Explanation(tuple(numbers), tried.images, tried.scale, tried.remarks)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Values of metrics under every protocol, for two folders of images."""
+
+    images: int
+    """Number of images compared."""
+    scale: int | None
+    candidates: Mapping[str, tuple[Candidate, ...]]
+    """Protocols and values by metric, the most common first."""
+    remarks: tuple[str, ...]
+    """Lines about sizes, scales and images that could not be read."""
+    sizes_differ: bool
+
+    def explained(self, metric: str, printed: Printed) -> Explained:
+        """Return the explanation of a published number."""
+        tried = family(metric)
+        return Explained(metric, tried.title, printed, self.candidates[metric], tried.tried, tried.not_tried)
+
+
+def try_protocols(
+    metrics: Sequence[str],
+    *,
+    sr: Folder,
+    hr: Folder,
+    lr: str | Path | None = None,
+    scale: int | None = None,
+    progress: Progress = silent,
+    workers: int | None = 1,
+    device: str = "auto",
+) -> Tried:
+    """Compute metrics under every protocol. Arguments and errors are those of ``explain``."""
+    families = {name: family(name) for name in metrics}
     outputs = _tensors(sr) if isinstance(sr, Mapping) else ResultFolder(Path(sr), 1)
     hr_images: dict[str, Any] = {**(_tensors(hr) if isinstance(hr, Mapping) else images_in(Path(hr)))}
     hr_folder = "hr" if isinstance(hr, Mapping) else hr
@@ -103,22 +143,9 @@ def explain(
     usable = [image for image in compared if not image.fault]
     if not usable:
         raise ExplainError(f"no image could be compared: {compared[0].fault}")
-    numbers = []
-    for name, number, own_number in zip_longest(names, printed, own_printed):
-        candidates = _candidates(name, usable, scale)
-        default = next((candidate for candidate in candidates if candidate.protocol.text == name), None)
-        numbers.append(
-            Explained(
-                families[name].title,
-                number,
-                candidates,
-                families[name].tried,
-                families[name].not_tried,
-                None if any(image.sizes for image in usable) else default,
-                own_number,
-            )
-        )
-    return Explanation(len(usable), scale, tuple(numbers), tuple(_remarks(compared, scale)))
+    candidates = {name: _candidates(name, usable, scale) for name in families}
+    sizes_differ = any(image.sizes for image in usable)
+    return Tried(len(usable), scale, candidates, tuple(_remarks(compared, scale)), sizes_differ)
 
 
 def _listed(values: str | float | Sequence[str | float]) -> list[str]:
@@ -224,7 +251,7 @@ def _candidates(metric: str, images: Sequence[ImageValues], scale: int | None) -
                 gathered = replace(gathered, parameters=None)
             columns_of = suites_of(gathered, scale).items()
             suites = {suite.name: _signature(column, suite.quantize) for suite, column in columns_of}
-            candidates.append(Candidate(gathered, value, signature, suites))
+            candidates.append(Candidate(gathered, value, signature, suites, gathered.text == metric))
     return tuple(sorted(candidates, key=lambda candidate: candidate.commonness))
 
 

@@ -22,7 +22,6 @@ from srbench.words import printable
 if TYPE_CHECKING:  # ``srbench measure`` prints its table without pandas, which takes a third of a second to import
     import pandas as pd
 
-    from srbench.explaining.claims import Verdict
     from srbench.reporting.families import Families
     from srbench.reporting.measurements import Measurements
     from srbench.reporting.ranking import BestRows
@@ -265,22 +264,6 @@ def measured_table(measured: Measured) -> Table:
     counts = [measured.count(metric.name) for metric in metrics]
     if len(numbers) > 1 or 0 in counts:
         table.add_row("finite values", *map(str, counts))
-    return table
-
-
-def claims_table(verdicts: Sequence[Verdict]) -> Table:
-    """Return the table of ``srbench measure --claims`` for the terminal: a row per published value."""
-    has_sources = any(verdict.claim.source for verdict in verdicts)
-    has_folders = len({verdict.claim.folder for verdict in verdicts}) > 1
-    table = empty_table(["claim", "measured", *(["source"] if has_sources else [])], ())
-    table.add_column("verdict")
-    for verdict in verdicts:
-        claim = verdict.claim
-        cells = [f"{claim.folder} " if has_folders else "", "–", *([claim.source] if has_sources else []), verdict.text]
-        cells[0] += f"{claim.metric} {claim.value.text}"
-        if not math.isnan(verdict.measured):
-            cells[1] = f"{verdict.measured:.{max(claim.value.digits, 4)}f}"
-        table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
 
 

@@ -165,11 +165,15 @@ def in_suites(scale: int | None) -> Mapping[tuple[str, frozenset[tuple[str, str]
     suites: dict[tuple[str, frozenset[tuple[str, str]]], dict[Suite, str]] = {}
     for suite in map(read_suite, suite_names()):
         for column in suite.columns:
-            name, given = parse_metric(column)
-            texts = {key: str(scale if value == "scale" else value) for key, value in given.items()}
-            key = name, frozenset((key, value) for key, value in texts.items() if (key, value) not in _DEFAULTS)
-            suites.setdefault(key, {})[suite] = column
+            suites.setdefault(column_key(column, scale), {})[suite] = column
     return suites
+
+
+def column_key(column: str, scale: int | None) -> tuple[str, frozenset[tuple[str, str]]]:
+    """Return the name of a metric and the parameters that differ from its defaults, with the scale as a number."""
+    name, given = parse_metric(column)
+    texts = {key: str(scale if value == "scale" else value) for key, value in given.items()}
+    return name, frozenset((key, value) for key, value in texts.items() if (key, value) not in _DEFAULTS)
 
 
 _DEFAULTS = {

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import inception
 import pytest
 from builders import measure_folder
 
 from srbench.explaining import search
-from srbench.explaining.claims import Claim, Verdict, read_claims
-from srbench.explaining.matching import Printed
+from srbench.explaining.claims import read_claims
 from srbench.images.io import write_png
 from srbench.images.resize import downscale_uint8
 
@@ -34,14 +35,14 @@ def measure(command, draw_image):
 
 @pytest.fixture
 def searches(monkeypatch):
-    """Numbers, metric and folder of every search for other protocols."""
-    seen, explain = [], search.explain
+    """Metrics and folder of every search for other protocols."""
+    seen, try_protocols = [], search.try_protocols
 
-    def recorded(values, metrics, **more):
-        seen.append((values, metrics, str(more["sr"])))
-        return explain(values, metrics, **more)
+    def recorded(metrics, **more):
+        seen.append((metrics, str(more["sr"])))
+        return try_protocols(metrics, **more)
 
-    monkeypatch.setattr(search, "explain", recorded)
+    monkeypatch.setattr(search, "try_protocols", recorded)
     return seen
 
 
@@ -56,43 +57,104 @@ def psnr(folder, protocol=""):
     return measured.mean(measured.metrics[0].name)
 
 
+def verdicts_of(done):
+    """Verdicts by the text of their claims, from a table or from JSON."""
+    if done.out.startswith("{"):
+        return {f"{fact['metric']} {fact['published']}": fact["verdict"] for fact in json.loads(done.out)["claims"]}
+    lines = [line.strip() for line in done.out.splitlines() if re.match(r" [a-z]+ -?[\d.]+ ", line)]
+    cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
+    return {line[0]: line[-1] for line in cells}
+
+
 def test_every_verdict(measure, searches):
     ours, luma = psnr("ours"), psnr("ours", "+channels=Y+border=4")
-    values = f"{ours:.2f}", f"{luma:.4f}", "99.12"
+    values = f"{ours:.2f}", f"{luma:.4f}", "99.12", f"{ours:.0f}"
     claims = 'source = "Table 2"\n' + "".join(claim("psnr", value) for value in values)
     claims += claim("pique", "-1", source="a log")
     options = "--hr", "hr", "--metrics", "psnr,pique"
     found = measure(claims, *options)
-    assert found.code == 0, found.err
-    assert searches == [([values[1], values[2]], "psnr", "ours")], "one search, without the reproduced value"
-    lines = [line.strip() for line in found.out.splitlines() if line.startswith((" psnr ", " pique "))]
-    cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
-    assert cells[0] == [f"psnr {values[0]}", f"{ours:.4f}", "Table 2", "reproduced"]
-    assert cells[1][3].startswith(
-        f"reproduced under another protocol: Y of BT.601 (16..235), rounded, crop 4 ({luma:.4f})"
+    assert found.code == 1, "a claim is not reproduced"
+    assert searches == [(["psnr"], "ours")], "one search for all values of a metric"
+    first, second, third, fourth, last = verdicts_of(found).values()
+    assert first.startswith("reproduced, chance 0.0")
+    assert second.startswith(
+        f"reproduced under another protocol: Y of BT.601 (16..235), rounded, crop 4 ({luma:.4f}), chance "
     )
-    assert cells[2][3].startswith("not reproduced: nearest: ")
-    assert cells[3][2:] == ["a log", "not reproduced: no other protocol was tried"]
+    assert third.startswith("not reproduced: nearest: ")
+    assert fourth.startswith("cannot tell without more digits, or a second metric: RGB, no crop")
+    assert last == "not reproduced: no other protocol was tried"
+    assert "2 of 5 claims reproduced; 0.0" in found.out
     facts = json.loads(measure(claims, *options, "--format", "json").out)["claims"]
-    assert [fact["verdict"] for fact in facts] == [cell[3].partition(":")[0] for cell in cells]
+    assert [fact["verdict"] for fact in facts] == [
+        "reproduced",
+        "reproduced under another protocol",
+        "not reproduced",
+        "cannot tell",
+        "not reproduced",
+    ]
     assert facts[0]["measured"] == pytest.approx(ours)
+    assert facts[0]["chance"] < 0.05 < 0.25 < facts[3]["chance"]
     assert facts[1]["protocols"][0]["metrics"] == "psnr+channels=Y+border=4"
-    assert [fact["source"] for fact in facts] == ["Table 2"] * 3 + ["a log"]
+    assert [fact["source"] for fact in facts] == ["Table 2"] * 4 + ["a log"]
+
+
+def test_the_exit_code_is_0_without_a_contradiction(measure):
+    claims = claim("psnr", f"{psnr('ours'):.2f}") + claim("psnr", f"{psnr('ours'):.0f}")
+    found = measure(claims, "--hr", "hr", "--metrics", "psnr")
+    assert found.code == 0, found.err
+    assert [text.split()[0].strip(",") for text in verdicts_of(found).values()] == ["reproduced", "cannot"]
+
+
+def test_a_digit_of_ssim_is_no_evidence(measure):
+    """SSIM with a range that does not fit the values is near 1 for all images, and .9 if cut off to one digit."""
+    for value in ("0.9", "1.0", ".99"):
+        found = measure(claim("ssim", value), "--hr", "hr", "--metrics", "ssim")
+        assert verdicts_of(found)[f"ssim {value}"].startswith(("not reproduced", "cannot tell")), value
+    exact = f"{psnr('ours'):.4f}"
+    found = measure(claim("psnr", exact) + claim("ssim", ".99"), "--hr", "hr", "--metrics", "psnr,ssim")
+    verdicts = verdicts_of(found)
+    assert verdicts[f"psnr {exact}"].startswith("reproduced")
+    assert verdicts["ssim .99"].startswith(("not reproduced", "cannot tell")), "beside a right number, too"
+
+
+def test_numbers_of_a_row_count_together(measure):
+    """Three digits of SSIM are no evidence; beside PSNR of the same setting they are."""
+    names = {"psnr": "psnr+channels=Y+border=4", "ssim": "ssim+channels=Y+border=4+window=gaussian11"}
+    measured = measure_folder(Path("ours"), Path("hr"), names=[*names.values()])
+    values = {metric: measured.mean(facts.name) for metric, facts in zip(names, measured.metrics, strict=True)}
+    row = claim("psnr", f"{values['psnr']:.3f}") + claim("ssim", f"{values['ssim']:.3f}")
+    options = "--hr", "hr", "--suite", "srflow", "--metrics", "psnr,ssim", "--format", "json"
+    assert set(verdicts_of(measure(row, *options)).values()) == {"reproduced under another protocol"}
+    alone = verdicts_of(measure(row.rpartition("[[claim]]")[1] + row.rpartition("[[claim]]")[2], *options))
+    assert [*alone.values()] in (["consistent"], ["cannot tell"])
 
 
 def test_several_folders_and_the_columns_of_a_suite(measure, searches):
     values = {folder: f"{psnr(folder, '+channels=Y+border=4'):.4f}" for folder in ("theirs", "ours")}
-    claims = "".join(claim("psnr", value, folder=folder) for folder, value in values.items())
+    claims = "".join(claim("psnr", value, row=folder) for folder, value in values.items())
     found = measure(claims, "--hr", "hr", "--suite", "classic-y", "--format", "json", folders=("ours", "theirs"))
     facts = json.loads(found.out)
     assert [[fact["verdict"] for fact in facts[name]["claims"]] for name in ("ours", "theirs")] == [["reproduced"]] * 2
-    assert searches == []
 
 
-def test_a_truncated_value_is_reproduced():
-    published = Claim("ours", "psnr", "psnr", Printed("28.17"), "")
-    assert Verdict(published, 28.1764).text == "reproduced, truncated"
-    assert Verdict(published, 28.1812).verdict == "not reproduced"
+def test_claims_about_rows_that_are_not_measured(measure):
+    claims = claim("psnr", "26.10", row="oars") + claim("psnr", "26.10")
+    found = measure(claims, "--hr", "hr", "--metrics", "psnr", folders=("ours", "theirs"))
+    assert found.code == 0, found.err
+    assert "not measured: unknown row 'oars'; did you mean ours?" in found.out
+    assert "not measured: its row is missing; name one of ours, theirs" in found.out
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"), [("images = 100", "images 100, measured 2"), ("scale = 8", "scale 8, me")]
+)
+def test_claims_about_other_data_are_not_judged(measure, stated, words):
+    value = f"{psnr('ours'):.2f}"
+    found = measure(f"{stated}\n{claim('psnr', value)}", "--hr", "hr", "--scale", "4", "--metrics", "psnr")
+    assert found.code == 1
+    assert f"claims.toml: no claim is judged, as they are about other data ({words}" in found.err
+    assert "PSNR" in found.out, "the table is shown"
+    assert "reproduced" not in found.out
 
 
 def test_no_search_without_hr(measure, searches, draw_image):
@@ -100,30 +162,35 @@ def test_no_search_without_hr(measure, searches, draw_image):
         write_png(Path("ours") / f"{name}.png", draw_image(0, 96, 96))
         write_png(Path("lr") / f"{name}.png", draw_image(0, 24, 24))
     found = measure(claim("niqe", "99.1"), "--metrics", "niqe")
-    assert found.code == 0, found.err
+    assert found.code == 1, found.err
     assert "not reproduced: no other protocol was tried" in found.out
     assert searches == []
 
 
 def test_images_that_could_not_be_measured(measure, draw_image):
-    """Too small for NIQE, and too large for its HR image."""
+    """Too small for NIQE; and an output too large for its HR image, so that there is no FID."""
     claims = claim("psnr", "99.12") + claim("niqe", "3.10")
     found = measure(claims, "--hr", "hr", "--metrics", "psnr,niqe")
-    assert (found.code, found.out.count("not reproduced: no protocol could be tried")) == (1, 1)
-    assert "ours, niqe: mean of 0 of 2 images" in found.out
+    assert found.code == 1
+    assert "not measured: all images failed" in found.out
     for name in "ab":
         write_png(Path("ours") / f"{name}.png", draw_image(0, 64, 64))
     found = measure(claims, "--hr", "hr", "--metrics", "psnr,niqe")
-    assert (found.code, found.out.count("not reproduced: no other protocol was tried")) == (1, 2)
-    assert "ours, psnr: no other protocol was tried (no image could be compared: a: the image is 64x64" in found.out
+    assert (found.code, found.out.count("not measured: all images failed")) == (1, 2)
+
+
+def test_fid_with_a_failed_image_says_why(measure, draw_image, monkeypatch):
+    monkeypatch.setattr("pyiqa.archs.fid_arch.InceptionV3", inception.Inception)
+    write_png(Path("ours") / "a.png", draw_image(0, 64, 64))
+    found = measure(claim("fid", "20.10"), "--hr", "hr", "--metrics", "psnr,fid")
+    assert "not measured: it compares all images, and 1 result could not be measured" in found.out
 
 
 def test_all_faults_are_listed_in_one_line(measure):
     claims = (
-        "[[claim]]\nmetric = 'psnr'\nvalue = 26.10\nfolder = 'ours'\n[[claim]]\nmetrik = 'psnr'\nvalue = '26 dB'\n"
+        "[[claim]]\nmetric = 'psnr'\nvalue = 26.10\nrow = 'ours'\n[[claim]]\nmetrik = 'psnr'\nvalue = '26 dB'\n"
         + claim("ssim", "0.7")
-        + claim("psnr", "26.10", folder="oars")
-        + claim("psnrr", "26.10", folder="ours")
+        + claim("psnrr", "26.10", row="ours")
     )
     found = measure(claims, "--hr", "hr", "--metrics", "psnr", folders=("ours", "theirs"))
     assert (found.code, found.out) == (1, "")
@@ -133,10 +200,8 @@ def test_all_faults_are_listed_in_one_line(measure):
         "claim[1]: unknown key 'metrik'; did you mean metric?",
         "claim[1].metric: missing",
         "claim[1].value: '26 dB' is not a number as tables print it",
-        "claim[2].folder: missing; name one of ours, theirs",
         "claim[2].metric: 'ssim' is not measured; add it to --metrics, or name one of psnr",
-        "claim[3].folder: unknown folder 'oars'; did you mean ours?",
-        "claim[4].metric: 'psnrr' is not measured",
+        "claim[3].metric: 'psnrr' is not measured",
     ]
     assert [message for message in messages if message not in found.err] == []
 
@@ -144,7 +209,6 @@ def test_all_faults_are_listed_in_one_line(measure):
 def test_columns_that_were_left_out_and_other_formats(measure):
     found = measure(claim("ssim", "0.7") + claim("niqe", "99.1"), "--suite", "srflow")
     assert "not measured: left out of the suite; run with --metrics ssim to see the reason" in found.out
-    assert "not reproduced: no other protocol was tried" in found.out
     found = measure(claim("psnr", "26.10"), "--hr", "hr", "--format", "csv")
     assert (found.code, "--claims is printed with --format table or json" in found.err) == (2, True)
 
@@ -152,7 +216,7 @@ def test_columns_that_were_left_out_and_other_formats(measure):
 def test_metrics_of_pyiqa_by_their_short_names(tmp_path):
     file = tmp_path / "claims.toml"
     file.write_text(claim("musiq", "61.20") + claim("niqe", "5.01"))
-    claims = read_claims(file, ["ours"], None, "real-sr")
+    claims = read_claims(file, None, "real-sr").claims
     assert [each.spec.partition("+")[0] for each in claims] == ["pyiqa:musiq", "pyiqa:niqe"]
-    claims = read_claims(file, ["ours"], ["pyiqa:musiq", "niqe"], "real-sr")
+    claims = read_claims(file, ["pyiqa:musiq", "niqe"], "real-sr").claims
     assert [each.spec.partition("+")[0] for each in claims] == ["pyiqa:musiq", "niqe"]

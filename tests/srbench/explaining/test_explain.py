@@ -43,7 +43,7 @@ def test_a_number_of_another_program_is_explained_in_words(explain, arrays):
 def test_what_was_measured_instead_is_explained_too(explain, arrays):
     theirs, ours = psnr(arrays, Y, 0), psnr(arrays, "Y of YIQ (0..255), unrounded", 0)
     lines = explain(f"{theirs:.4f}", "psnr", measured=f"{ours:.4f}").text().splitlines()
-    assert f"you measured {ours:.4f}: PSNR on Y of YIQ (0..255), unrounded, no crop ({ours:.4f})" in lines
+    assert f"you measured {ours:.4f}: PSNR on Y of YIQ (0..255), unrounded, no crop ({ours:.4f}), chance 0.001" in lines
     assert lines[-1].startswith("  difference: +1.3")
 
 
@@ -51,7 +51,7 @@ def test_a_row_of_a_table_has_a_protocol_in_common(explain, arrays):
     values = psnr(arrays, Y, 4), ssim(arrays, Y, 4, "11x11 Gaussian window")
     row = [f"{values[0]:.4f}", f"{values[1]:.4f}", "0.9999"]
     found = explain(row, "psnr,ssim,lpips")
-    assert [(match.protocol.channels, match.protocol.border) for match in found.common.values()] == [(Y, 4)] * 2
+    assert [(match.protocol.channels, match.protocol.border) for match in found.common.matches.values()] == [(Y, 4)] * 2
     assert f"PSNR and SSIM have in common: {Y}, crop 4" in found.text()
     assert "--metrics psnr+channels=Y+border=4,ssim+channels=Y+window=gaussian11+border=4" in found.text()
     assert found[2].matches == ()
@@ -129,8 +129,12 @@ def test_samples_are_averaged(explain, folders, pairs, tmp_path):
     [
         ("28.17", 28.1749, "rounded"),
         ("28.17", 28.1650001, "rounded"),
-        ("28.17", 28.1764, "truncated"),
-        ("28.17", 28.1812, None),
+        ("28.17", 28.1764, None),
+        ("28.176", 28.1768, "truncated"),
+        ("28.176", 28.1772, None),
+        ("-28.176", -28.1768, "truncated"),
+        ("0.9", 0.9932, None),
+        (".81", 0.8149, "rounded"),
         ("28.2", 28.17, "rounded"),
         ("0.81", 0.8149, "rounded"),
         ("28", 27.6, "rounded"),

@@ -1,0 +1,84 @@
+"""Verdicts on claims as a table for the terminal; the rows of a run that claims are about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from srbench.explaining.claims import Claims, Judgement, judged, row_of_folder
+from srbench.reporting.measurements import Measurements, read_runs
+from srbench.reporting.scores import empty_table
+from srbench.run_folder.folder import IMAGES
+from srbench.run_folder.measured import Measured
+from srbench.run_folder.records import Value
+from srbench.terminal.progress import Progress, silent
+from srbench.words import printable
+
+
+def verdict_lines(judgement: Judgement) -> list[str | Table]:
+    """Return the table of claims for the terminal, a row per published value, and what is said below it."""
+    verdicts = judgement.verdicts
+    if not verdicts:
+        return []
+    has_sources = any(verdict.claim.source for verdict in verdicts)
+    has_rows = len({verdict.claim.row for verdict in verdicts}) > 1
+    table = empty_table(["claim", "measured", *(["source"] if has_sources else [])], ())
+    table.add_column("verdict")
+    for verdict in verdicts:
+        claim = verdict.claim
+        cells = [f"{claim.row} " if has_rows else "", "–", *([claim.source] if has_sources else []), verdict.text]
+        cells[0] += f"{claim.metric} {claim.value.text}"
+        if not math.isnan(verdict.measured):
+            cells[1] = f"{verdict.measured:.{max(claim.value.digits, 4)}f}"
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    return [table, judgement.summary, *judgement.remarks]
+
+
+def judged_run(
+    claims: Claims, run: Path, progress: Progress = silent, workers: int | None = 1, device: str = "auto"
+) -> Judgement:
+    """Compare claims with the means of a run, and with values of its saved images under other protocols.
+
+    A claim names a setting, such as ``srflow-t0.85``, or a model that has one setting. Arguments are those of
+    ``judged``.
+    """
+    measurements = read_runs([run])
+    protocol = measurements.protocol
+    data: dict[str, str | int | None] = {
+        "data": protocol.dataset,
+        "images": len(measurements.images),
+        "scale": protocol.scale,
+        "lr": protocol.lr,
+        "crop": protocol.crop,
+    }
+    hr = run / IMAGES / "hr"
+    rows = {
+        folder.label: row_of_folder(folder, run / IMAGES / folder.label, claims) for folder in _folders(measurements)
+    }
+    models = [setting.model for setting in measurements.settings]
+    for setting in measurements.settings:
+        if models.count(setting.model) == 1:
+            rows.setdefault(setting.model, rows[setting.folder])
+    saved = hr if hr.is_dir() else None
+    return judged(claims, rows, data, saved, None, protocol.scale, progress, workers, device)
+
+
+def _folders(measurements: Measurements) -> Iterator[Measured]:
+    """Yield the values of each setting, like those of a folder of images."""
+    for setting in measurements.settings:
+        values: dict[str, dict[str, Value]] = {image: {} for image in measurements.images}
+        values |= {row.image: row.values for row in measurements.rows if row.setting == setting}
+        sets = {metric.name: by_setting[setting] for metric, by_setting in measurements.sets.items()}
+        yield Measured(
+            setting.folder,
+            measurements.protocol.suite,
+            measurements.metrics,
+            values,
+            failures=(),
+            set_metrics=tuple(measurements.sets),
+            sets=sets,
+        )
