@@ -1,4 +1,4 @@
-"""Ctrl-C: the first ends a command cleanly, the second at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first ends a command cleanly, the second at once."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, by the convention of shells (128 + SIGINT)."""
+from srbench.machine.processes import STOPPING, Interrupted
 
 
 @contextmanager
 def twice_at_once() -> Iterator[None]:
-    """Let the first Ctrl-C raise KeyboardInterrupt, and the second end this process and its workers at once.
+    """Let the first of STOPPING raise Interrupted, and the second end this process and its workers at once.
 
-    Does nothing if SIGINT is ignored, as in background jobs, or already handled.
+    Leaves a signal alone that is ignored, as SIGINT is in background jobs and SIGHUP under nohup, or already handled.
     """
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, _first)
+    default = (signal.default_int_handler, signal.SIG_DFL)
+    before = {number: handler for number in STOPPING if (handler := signal.getsignal(number)) in default}
+    for number in before:
+        signal.signal(number, _first)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGINT) is _first:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in before.items():
+            if signal.getsignal(number) is _first:
+                signal.signal(number, handler)
 
 
 def _first(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGINT, _again)
-    raise KeyboardInterrupt
+    for each in STOPPING:
+        if signal.getsignal(each) is _first:
+            signal.signal(each, _again)
+    raise Interrupted("", number)
 
 
 def _again(number: int, frame: FrameType | None) -> None:
@@ -41,4 +43,4 @@ def _again(number: int, frame: FrameType | None) -> None:
         worker.kill()
     if sys.stderr.isatty():
         os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # show the cursor, which the progress bar hides
-    os._exit(INTERRUPTED)
+    os._exit(128 + number)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any, NoReturn
 
@@ -17,7 +19,7 @@ from srbench.cli.editing import edit, explore, upscale
 from srbench.cli.explaining import explain
 from srbench.cli.exporting import export
 from srbench.cli.index import index
-from srbench.cli.interruption import INTERRUPTED, twice_at_once
+from srbench.cli.interruption import twice_at_once
 from srbench.cli.listing import list_command
 from srbench.cli.measuring import init, measure, merge, run, score, verify
 from srbench.cli.reporting import compare, report, view
@@ -48,7 +50,8 @@ KEEPING = ("run", "score", "train", "upscale", "data", "weights")
 class CommandLine(click.Group):
     """The group of all commands: its help has sections, and an error is one line on stderr.
 
-    Exit codes: 1 for unusable input, 2 for a wrong command line, 130 after Ctrl-C, 143 after SIGTERM.
+    Exit codes: 1 for unusable input, 2 for a wrong command line, 130 after Ctrl-C, 143 after SIGTERM,
+    129 after SIGHUP.
     """
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -86,13 +89,11 @@ class CommandLine(click.Group):
         except (SRBenchError, click.ClickException) as error:
             _fail(str(error), 1)
         except (KeyboardInterrupt, click.Abort) as error:
-            cause = (
-                error.__cause__ if isinstance(error, click.Abort) else error
-            )  # click turns KeyboardInterrupt into Abort
-            if isinstance(cause, Interrupted):
-                _fail(f"interrupted; {cause}. Rerun the same command to resume.", cause.code)
-            kept = "; finished work is kept. Rerun the same command to resume."
-            _fail(f"interrupted{kept if keeps else ''}", INTERRUPTED)
+            # click turns KeyboardInterrupt into Abort
+            cause = error.__cause__ if isinstance(error, click.Abort) else error
+            saved = str(cause or "") or ("finished work is kept" if keeps else "")
+            remark = f"; {saved}. Rerun the same command to resume." if saved else ""
+            _fail(f"interrupted{remark}", cause.code if isinstance(cause, Interrupted) else 128 + signal.SIGINT)
         except BrokenPipeError:
             sys.exit(1)
         except MemoryError as error:
@@ -105,7 +106,8 @@ class CommandLine(click.Group):
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    click.echo(f"srbench: {printable(text)}", err=True)
+    with suppress(OSError):  # the terminal may be gone
+        click.echo(f"srbench: {printable(text)}", err=True)
     sys.exit(code)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,8 +15,12 @@ IMAGES_EACH = 4
 """Smallest default number of images per process, because starting a process takes time."""
 
 
+STOPPING = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGINT", "SIGTERM") if hasattr(signal, name))
+"""Signals that end a command: the terminal was closed, Ctrl-C, and the request of a scheduler. Windows has no SIGHUP."""
+
+
 class Interrupted(KeyboardInterrupt):
-    """A signal ended the command after the work in progress was finished. The message states what was saved."""
+    """One of STOPPING ends the command. The message states what was saved; it is empty if work in progress is lost."""
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)

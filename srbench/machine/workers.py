@@ -56,9 +56,9 @@ def map_items(
     runs in this process.
 
     A worker has one thread and one item at a time; ``items`` is consumed as workers become free. If a worker dies, it
-    is replaced and its item is tried again; after TRIES deaths the result is a ``WorkerDied``. Workers ignore Ctrl-C,
-    which this process handles. They end when this process ends, in whatever way, or when the iterator is closed.
-    Warnings of the workers are repeated here, each once.
+    is replaced and its item is tried again; after TRIES deaths the result is a ``WorkerDied``. Workers ignore
+    Ctrl-C and SIGHUP, which this process handles. They end when this process ends, in whatever way, or when the
+    iterator is closed. Warnings of the workers are repeated here, each once.
 
     Args:
         opener: Function of a module that workers can import.
@@ -196,10 +196,13 @@ class _Slot:
 
     def start(self) -> ProcessPoolExecutor:
         """Start the process."""
-        self._executor = ProcessPoolExecutor(1, self._context, initializer=_start)
         with for_workers(ONE_THREAD | dict(self._environment)):
-            self._executor.submit(os.getpid)
-        return self._executor
+            executor = ProcessPoolExecutor(1, self._context, initializer=_start)
+            executor.submit(os.getpid)
+        # Only the process may hold this end of the pipe: if it dies while it sends a result, the rest is not waited for.
+        executor._result_queue._writer.close()  # type: ignore[attr-defined]
+        self._executor = executor
+        return executor
 
     def submit(self, item: object) -> Future[_Outcome[Any]]:
         """Submit an item to the process, which is started and opened before its first item."""
@@ -247,15 +250,17 @@ class _Slot:
 
 @contextmanager
 def for_workers(environment: Mapping[str, str]) -> Iterator[None]:
-    """Processes that start in this context inherit these variables and ignore Ctrl-C, which this process handles.
+    """Processes that start in this context inherit these variables and ignore the signals of a terminal.
 
+    These are Ctrl-C and SIGHUP, which go to all processes of a command, and which this process handles.
     Libraries read the variables when they are loaded, which may be before ``_start``.
     """
     before = {name: os.environ[name] for name in environment if name in os.environ}
     mask = None
     if hasattr(signal, "pthread_sigmask"):
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         resource_tracker.ensure_running()  # otherwise the first process would start it, and that unblocks Ctrl-C
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(environment)
     try:
         yield

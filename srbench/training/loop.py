@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from srbench.files.atomic import write_whole
 from srbench.images.io import encode_png
-from srbench.machine.processes import Interrupted
+from srbench.machine.processes import STOPPING, Interrupted
 from srbench.terminal.output import show
 from srbench.training.accelerator import accelerator_on
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
@@ -89,8 +89,8 @@ class Training:
         """Take all remaining steps; returns the weights file of the first learner's network.
 
         ``start`` is the SHA-256 of the initial weights. ``before_step`` is called with the number of every step. After
-        a kill at any moment, the same call resumes from the last checkpoint. Raises Interrupted after SIGINT or
-        SIGTERM, once the step in progress is finished and saved; TrainingError after PATIENCE broken steps in a row,
+        a kill at any moment, the same call resumes from the last checkpoint. Raises Interrupted after SIGINT,
+        SIGTERM or SIGHUP, once the step in progress is finished and saved; TrainingError after PATIENCE broken steps in a row,
         naming the layer, or if another process trains in the folder. A dry run only prints the cost and returns the
         path of the training folder.
         """
@@ -255,9 +255,9 @@ class Training:
         """Agree among processes on the stop signal (0: none) and on whether the main process wants a checkpoint."""
         if self._accelerator.num_processes == 1:
             return stop, late
-        own = torch.tensor([stop == signal.SIGINT, stop == signal.SIGTERM, late], dtype=torch.float32)
-        interrupt, terminate, late = (self._accelerator.reduce(own.to(self.device), "sum") > 0).tolist()
-        return int(signal.SIGTERM) if terminate else int(signal.SIGINT) if interrupt else 0, late
+        own = torch.tensor([*(stop == number for number in STOPPING), late], dtype=torch.float32)
+        *stops, late = (self._accelerator.reduce(own.to(self.device), "sum") > 0).tolist()
+        return int(max(compress(STOPPING, stops), default=0)), late
 
     def _on_device(self, step: int, first: int, lr: Tensor, hr: Tensor) -> Batch:
         lr, hr = (images.to(self.device, non_blocking=True) for images in (lr, hr))

@@ -1,4 +1,4 @@
-"""Handling of Ctrl-C and SIGTERM, which end a training after the step in progress."""
+"""Handling of Ctrl-C, SIGTERM and SIGHUP, which end a training after the step in progress."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from srbench.machine.processes import STOPPING
 
 
 class StopRequest:
@@ -18,7 +20,7 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Record the first SIGINT and SIGTERM instead of obeying them; a repeated signal has its usual effect.
+    """Record the first of each of STOPPING instead of obeying it; a repeated signal has its usual effect.
 
     Does nothing outside the main thread, or for ignored signals (as SIGINT is in background jobs).
     """
@@ -30,7 +32,7 @@ def stop_requests() -> Iterator[StopRequest]:
         signal.signal(number, handlers.pop(number))
 
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 handlers[number] = signal.signal(number, record)
     try:

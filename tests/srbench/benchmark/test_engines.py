@@ -171,8 +171,17 @@ def children(parent):
 @pytest.mark.slow
 @pytest.mark.usefixtures("heeded_interrupts")
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-@pytest.mark.parametrize("workers", [1, 2])
-def test_ctrl_c_keeps_what_is_done_and_ends_all_processes(spec, models, workers):
+@pytest.mark.parametrize(
+    ("number", "code", "workers"),
+    [
+        (signal.SIGINT, 130, 1),
+        (signal.SIGINT, 130, 2),
+        (signal.SIGTERM, 143, 1),
+        (signal.SIGTERM, 143, 2),
+        (signal.SIGHUP, 129, 2),
+    ],
+)
+def test_a_signal_keeps_what_is_done_and_ends_all_processes(spec, models, number, code, workers):
     models.write_text(models.read_text().replace("up = F", "time.sleep(0.3)\n        up = F"))
     spec = replace(spec, models=spec.models[:2], metrics=("psnr",))
     words = [sys.executable, "-m", *shlex.split(spec.command()), "--workers", str(workers)]
@@ -180,15 +189,21 @@ def test_ctrl_c_keeps_what_is_done_and_ends_all_processes(spec, models, workers)
     samples = Path(spec.out) / "samples.jsonl"
     wait_for_lines(samples, 3, process)
     started = children(process.pid)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     out, err = process.communicate(timeout=300)
-    assert (process.returncode, out) == (130, "")
+    assert (process.returncode, out) == (code, "")
     assert err.strip().splitlines()[-1].startswith("srbench: interrupted; finished work is kept.")
     assert "Traceback" not in err
     assert len(started) == (0 if workers == 1 else workers)
     assert not [worker for worker in started if Path(f"/proc/{worker}").exists()]
     assert (Path(spec.out) / "rows.jsonl").read_text().endswith("\n")
     assert [invocation.finished for invocation in read_manifest(Path(spec.out)).invocations] == [None]
+    kept = samples.read_text()
+    resumed = run(spec)
+    assert samples.read_text().startswith(kept), "no record is lost"
+    assert len(resumed.failures) == 1, "the damaged image"
+    assert resumed.sampled == 15 - kept.count("\n"), "five images at three settings"
+    assert verify(resumed.folder).holds
 
 
 @pytest.mark.slow

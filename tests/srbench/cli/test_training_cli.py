@@ -99,7 +99,7 @@ def test_what_does_not_go_together(srbench, arguments, fault):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("heeded_interrupts")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_stopped_at_any_step_it_resumes_there(photos, tmp_path, number, code):
     (tmp_path / "small.toml").write_text(PRESETS["rrdb"])
     command = [sys.executable, "-m", "srbench", "train", "rrdb", "--preset", tmp_path / "small.toml", "--data", photos]

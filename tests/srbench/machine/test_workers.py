@@ -18,6 +18,8 @@ from srbench.machine.workers import WorkerDied, map_items
 OPENERS = """
 import os
 import signal
+import struct
+import sys
 import time
 import warnings
 
@@ -84,6 +86,17 @@ def exiting():
     os._exit(3)
 
 
+def torn():
+    # dies after half of a result is in the pipe, as by a kill
+    def do(item):
+        frame = sys._getframe()
+        while "result_queue" not in frame.f_locals:
+            frame = frame.f_back
+        os.write(frame.f_locals["result_queue"]._writer.fileno(), struct.pack("!i", 1000) + b"half of it")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return do
+
+
 def sleeping(folder):
     def do(item):
         open(os.path.join(folder, str(os.getpid())), "w").close()
@@ -140,6 +153,25 @@ def test_an_item_whose_process_died_is_tried_again(openers, tmp_path, deaths):
     results = dict(map_items(openers.dying, range(5), workers=2, arguments=[str(tmp_path), deaths, (1,)]))
     assert results == {item: item for item in range(5)}
     assert (tmp_path / "1").read_text() == "x" * (deaths + 1)
+
+
+TORN = """
+from openers_of_tests import torn
+from srbench.machine.workers import map_items
+
+if __name__ == "__main__":
+    for item, result in map_items(torn, [7], workers=2):
+        print(item, result)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_while_it_sends_its_result_is_not_waited_for(openers, tmp_path):
+    (tmp_path / "script.py").write_text(TORN)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    command = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert (done.stdout, done.stderr) == ("7 crashed its process 3 times (signal SIGKILL)\n", "")
 
 
 @pytest.mark.slow
