@@ -6,7 +6,6 @@ A report is a pure function of the run folders: the same records, manifests and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -116,13 +115,15 @@ def write_report(
         and not any(changed_files(place, listing))
     ):
         return _report(measurements, files, choices)
-    with replacing(place) as draft, ThreadPoolExecutor(1) as pool:
+    with replacing(place) as draft:
         draft.listing.records, draft.listing.images, draft.listing.choices, draft.listing.code = made_from
-        images = None
-        if {"md", "html"} & set(formats):  # in parallel with the statistics: scipy and matplotlib take long to import
-            images = pool.submit(write_images, measurements, draft, progress, runs_code=runs_code)
         report = _report(measurements, files, choices)
-        _make_report(measurements, report, draft, choices, formats, baseline_row, images)
+        plots: list[Plot] = []
+        shown: list[str] = []
+        if {"md", "html"} & set(formats):
+            shown = write_images(measurements, draft, progress, runs_code=runs_code)
+            plots = write_plots(report.scores, report.scores.table, measurements.models, draft, baseline_row)
+        _make_report(measurements, report, draft, choices, formats, plots, shown)
     return report
 
 
@@ -178,10 +179,10 @@ def _make_report(
     draft: Draft,
     choices: Choices,
     formats: Sequence[str],
-    baseline: int,
-    images: Future[list[str]] | None,
+    plots: Sequence[Plot],
+    shown: Sequence[str],
 ) -> None:
-    """Write all files of a report, except ``images``, which another thread writes (None if no format shows images)."""
+    """Write the texts of a report, with its ``plots`` and the names of the images ``shown``."""
     scores = report.scores
     facts = {
         "measurements": measurements,
@@ -193,11 +194,6 @@ def _make_report(
         "votes": report.votes,
         "costs": _costs(measurements.rows),
     }
-    plots: list[Plot] = []
-    shown: list[str] = []
-    if images is not None:
-        plots = write_plots(scores, scores.table, measurements.models, draft, baseline)
-        shown = images.result()
     texts = {}
     if "md" in formats:
         facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]

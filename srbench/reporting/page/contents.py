@@ -50,6 +50,7 @@ def image_contents(
         draft: The report, to which addresses are relative; None if the page will embed its images.
     """
     names = list(files)
+    Image.init()  # imports the formats; an import in a pool may meet another half done
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         sizes = list(pool.map(_size, files.values()))
         addresses = {}

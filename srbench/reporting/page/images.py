@@ -105,6 +105,7 @@ def carry(files: Files, room: int) -> Carried:
 def _carry(files: Files, quality: int | None, room: float) -> dict[str, dict[Column, str]]:
     """Embed images in their order until there is no more room."""
     taken: dict[str, dict[Column, str]] = {}
+    Image.init()  # imports the formats; an import in a pool may meet another half done
     with ThreadPoolExecutor() as pool:
         for name, by_column in files.items():
             addresses = list(pool.map(partial(_encode, quality), by_column, by_column.values()))

@@ -171,6 +171,7 @@ def test_one_table_in_four_formats(command, matrix):
         assert re.search(row, texts["report.md"]), row
         assert number in texts["report.html"]
         assert number in texts["table.tex"]
+    assert "bold" not in texts["table.tex"], "no caption explains bold, as three images permit none"
     assert "unknown format 'pdf'; choose from md, html, tex, csv" in command("report", matrix, "--format", "pdf").err
     assert command("report", matrix, "--format", "csv").out.splitlines()[-1] == "Report: m/report/table.csv"
 

@@ -4,6 +4,8 @@ import csv
 import math
 import os
 import re
+import subprocess
+import sys
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,6 +17,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from rich.console import Console
 
+from srbench.benchmark.run import run as run_benchmark
 from srbench.interfaces import SRBenchError, WeightsInfo
 from srbench.reporting.report import write_report
 from srbench.reporting.scores import printed, terminal_table
@@ -220,3 +223,31 @@ def test_a_run_without_rows_is_named(write_run):
     with pytest.raises(SRBenchError, match="nothing is measured"):
         write_report([run])
     assert not (run / "report" / "report.md").exists()
+
+
+IMPORTS = """
+import sys, threading
+from pathlib import Path
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread() is not threading.main_thread():
+            print(name)
+
+sys.meta_path.insert(0, Finder())
+from srbench.reporting.figures import image_files
+from srbench.reporting.report import write_report
+
+image_files.METRIC_MAPS = 1
+run = Path(sys.argv[1])
+write_report([run], single_file=True)
+assert len(list((run / "report" / "maps" / "bicubic").glob("*_lpips.png"))) == 1, "LPIPS was loaded"
+assert "scipy.stats" not in sys.modules
+"""
+
+
+def test_no_thread_imports_anything(changed):
+    """An import of torch in a thread met an import of scipy.stats in another: partially initialized module."""
+    run = run_benchmark(changed(models=("bicubic",), data="photos", crop=96, limit=3, metrics=("psnr",))).folder
+    done = subprocess.run([sys.executable, "-c", IMPORTS, run], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("", 0), done.stderr
