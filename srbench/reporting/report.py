@@ -118,12 +118,7 @@ def write_report(
     with replacing(place) as draft:
         draft.listing.records, draft.listing.images, draft.listing.choices, draft.listing.code = made_from
         report = _report(measurements, files, choices)
-        plots: list[Plot] = []
-        shown: list[str] = []
-        if {"md", "html"} & set(formats):
-            shown = write_images(measurements, draft, progress, runs_code=runs_code)
-            plots = write_plots(report.scores, report.scores.table, measurements.models, draft, baseline_row)
-        _make_report(measurements, report, draft, choices, formats, plots, shown)
+        _make_report(measurements, report, draft, choices, formats, baseline_row, progress, runs_code=runs_code)
     return report
 
 
@@ -136,10 +131,9 @@ def texts_again(measurements: Measurements, listing: Listing) -> dict[str, str]:
     formats = [name for name, file in FORMATS.items() if file in listing.files]
     report = _report(measurements, [], listing.choices)
     baseline = _baseline(measurements, listing.choices.baseline)
-    with TemporaryDirectory() as temporary, ThreadPoolExecutor(1) as pool:
+    with TemporaryDirectory() as temporary:
         draft = Draft(place, Path(temporary), listing)
-        images = pool.submit(write_images, measurements, draft) if {"md", "html"} & set(formats) else None
-        _make_report(measurements, report, draft, listing.choices, formats, baseline, images)
+        _make_report(measurements, report, draft, listing.choices, formats, baseline)
         return {name: draft.read(name).decode() for name in draft.listing.files if Path(name).suffix in TEXTS}
 
 
@@ -179,10 +173,12 @@ def _make_report(
     draft: Draft,
     choices: Choices,
     formats: Sequence[str],
-    plots: Sequence[Plot],
-    shown: Sequence[str],
+    baseline: int,
+    progress: Progress = silent,
+    *,
+    runs_code: bool = False,
 ) -> None:
-    """Write the texts of a report, with its ``plots`` and the names of the images ``shown``."""
+    """Write all files of a report."""
     scores = report.scores
     facts = {
         "measurements": measurements,
@@ -194,6 +190,11 @@ def _make_report(
         "votes": report.votes,
         "costs": _costs(measurements.rows),
     }
+    plots: list[Plot] = []
+    shown: list[str] = []
+    if {"md", "html"} & set(formats):
+        shown = write_images(measurements, draft, progress, runs_code=runs_code)
+        plots = write_plots(scores, scores.table, measurements.models, draft, baseline)
     texts = {}
     if "md" in formats:
         facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]
