@@ -17,8 +17,9 @@ _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 def unknown(kind: str, name: str, available: Iterable[str]) -> str:
     """Message for an unknown name: ``unknown model 'srflov'; did you mean srflow? available: bicubic, srflow``."""
     names = sorted(available)
-    close = get_close_matches(name, names, n=1)
-    question = f"did you mean {close[0]}? " if close else ""
+    by_lower_case = {each.lower(): each for each in names}
+    close = get_close_matches(name.lower(), by_lower_case, n=1)
+    question = f"did you mean {by_lower_case[close[0]]}? " if close else ""
     return f"unknown {kind} {name!r}; {question}available: {', '.join(names) or 'none'}"
 
 

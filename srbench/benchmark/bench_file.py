@@ -59,9 +59,13 @@ def requested_runs(path: Path | None, given: Mapping[str, Any]) -> list[RunSpec]
     Raises:
         RequestError: The command line lacks models, scale or data.
         ConfigError: The file has an unknown key, or a value of the wrong type.
-        BenchmarkError: The request contradicts itself.
+        BenchmarkError: The file is missing or a folder, or the request contradicts itself.
         ImageError: HR and LR images are not pairs of a common scale.
     """
+    if path is not None and path.is_dir():
+        raise BenchmarkError(f"{path}: a folder, not a TOML file; to measure its images, write --data {path}")
+    if path is not None and not path.exists():
+        raise BenchmarkError(f"{path}: missing, not a TOML file; check the path, and separate several names by commas")
     where = "the command line" if path is None else str(path)
     file = {} if path is None else vars(load_toml(path, BenchFile))
     asked = {name: value for name, value in file.items() if value is not None}

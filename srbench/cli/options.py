@@ -130,7 +130,7 @@ def resampled(text: str) -> int | Literal["all"]:
 
 def data(text: str) -> tuple[str, ...]:
     """Parse ``--data``: names or folders, separated by commas; an existing folder may have commas in its name."""
-    return (text,) if Path(text).exists() else NAMES(text)
+    return (text,) if text and Path(text).exists() else NAMES(text)
 
 
 PATH = click.Path(path_type=Path)

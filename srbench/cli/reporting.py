@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from srbench.benchmark.outcome import Outcome
 
+SHOWN = 3
+"""Number of failures that the last line of a command names."""
+
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=options.PATH)
@@ -183,7 +186,7 @@ def report_cell(outcome: Outcome, shard: str | None = None, *, published: bool =
 
 
 def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = None) -> None:
-    """Show what a command did, and its report. Raises SRBenchError that names all failures."""
+    """Show what a command did, and its report. Raises SRBenchError that names the first failures; all are shown above."""
     if not outcome.sampled and not outcome.scored and not outcome.failures:
         items = f"all {outcome.items} items are" if outcome.items != 1 else "the only item is"
         say(f"nothing to do: {items} measured in {outcome.folder}")
@@ -194,6 +197,8 @@ def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = 
     if outcome.failures:
         rest = "all others were" if outcome.usable else "there are no others"
         failed = number_of(len(outcome.failures), "result")
-        raise SRBenchError(f"{failed} could not be measured ({rest}): {'; '.join(outcome.failures)}")
+        first = "; ".join(outcome.failures[:SHOWN])
+        more = f"; {len(outcome.failures) - SHOWN} more above" if len(outcome.failures) > SHOWN else ""
+        raise SRBenchError(f"{failed} could not be measured ({rest}): {first}{more}")
     if written is not None and written.damaged:
         raise SRBenchError("; ".join(written.damaged))

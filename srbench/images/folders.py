@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections import defaultdict
@@ -38,8 +39,17 @@ def images_in(folder: Path) -> dict[str, Path]:
             raise ImageError(fault)
         warnings.warn(f"left out of {fault}", stacklevel=3)
     if not images:
-        raise ImageError(_EMPTY.format(folder))
+        raise ImageError(_EMPTY.format(folder) + _subfolder_with_images(folder))
     return images
+
+
+def _subfolder_with_images(folder: Path) -> str:
+    """Advice to name the first subfolder with images; empty if there is none."""
+    for path in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        with contextlib.suppress(ImageError):
+            if image_files(path):
+                return f"; {path} contains some: name that folder"
+    return ""
 
 
 def images_below(folder: Path) -> list[Path]:

@@ -61,7 +61,7 @@ def _decoded(path: Path) -> NDArray[np.uint8 | np.uint16]:
     try:
         image = decode(path.read_bytes())
     except FileNotFoundError:
-        raise ImageError(f"{path}: no such file") from None
+        raise ImageError(f"{path}: no such file; check the path") from None
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     except ImageError as error:

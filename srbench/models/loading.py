@@ -21,7 +21,7 @@ from srbench.interfaces import (
 from srbench.models import ModelFacts
 from srbench.models.digest import digest_by_files, harness_digest, model_digest
 from srbench.models.half_precision import Half, HalfSamples, HalfTiledSamples, require_bfloat16
-from srbench.models.names import ModelSpec, as_label
+from srbench.models.names import NETWORKS, ModelSpec, as_label
 from srbench.models.precomputed import ResultFolder, stated_facts
 from srbench.models.third_party import load_file, weights_info
 from srbench.plugins import PluginError
@@ -65,6 +65,9 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
     if spec.is_network:
         network = _with_scale(load_file(Path(spec.name), device), spec.name, scale)
         return _ready(network, spec.label, text, digest, device, spec)
+    if spec.name not in registered("models") and Path(spec.name).is_file() and not spec.name.endswith(".py"):
+        endings = ", ".join(NETWORKS)
+        raise PluginError(f"{spec.name}: not a model; a file of a network ends in {endings}, and code is file.py:Name")
     if "/" in spec.name and ":" not in spec.name and not spec.name.endswith(".py"):
         raise PluginError(f"{spec.name}: no such folder of results; check the path in {text!r}")
     weights = spec.weights_file()

@@ -58,9 +58,10 @@ def read_manifest(run: Path) -> Manifest:
     try:
         facts = strict_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise RunFolderError(
-            f"{run}: no run in it ({FILE} is missing); name the folder that srbench run made"
-        ) from None
+        fault = "a file, not a run folder" if run.is_file() else f"no run in it ({FILE} is missing)"
+        if not run.exists():
+            fault = "missing, not a run folder"
+        raise RunFolderError(f"{run}: {fault}; name the folder that srbench run made") from None
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check disk and permissions") from None
     except (ValueError, RecursionError) as error:

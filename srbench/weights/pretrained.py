@@ -178,9 +178,9 @@ def _read(model: PretrainedModel[Network], path: Path) -> tuple[dict[str, Tensor
 def _load_packaged(model: PretrainedModel[Network], scale: int) -> Network:
     packaged = packaged_weights(model.package)
     if (model.name, scale) not in packaged:
-        scales = ", ".join(str(size) for name, size in sorted(packaged) if name == model.name) or "none"
+        scales = " or ".join(str(size) for name, size in sorted(packaged) if name == model.name)
+        use = f"use --scale {scales}, or " if scales else ""
         raise WeightsError(
-            f"no {model.name} weights are packaged for scale {scale} (packaged: {scales}); "
-            f"train some with srbench train {model.name}, and name them: {model.name}:FILE"
+            f"no {model.name} weights are packaged for scale {scale}; {use}name weights of that scale: {model.name}:FILE"
         )
     return load_pretrained(model, scale, packaged[model.name, scale])

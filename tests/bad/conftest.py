@@ -56,6 +56,8 @@ def _images(bad):
         write_png(bad / name / "a.png", drawn(1))
         (bad / name / file).write_bytes(content)
     write_png(bad / "tiny" / "a.png", drawn(1, 2, 2))
+    for stem in "abcde":
+        write_png(bad / "five" / f"{stem}.png", drawn(1))
 
 
 def _names(bad):

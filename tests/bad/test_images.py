@@ -102,6 +102,11 @@ def test_a_training_names_what_it_leaves_out(refused):
         (f"{RUN} --data {{bad}}/tiny", r"a\.png: 2x2 is smaller than the scale 4"),
         (f"{RUN} --data {{bad}}/fine --crop 2", r"a crop of 2 leaves no LR pixel"),
         (f"{RUN} --data {{bad}}/fine --tile 3", r"--tile"),
+        (f"{RUN} --data {{bad}}", r"contains no images; .*; \S+/cut contains some: name that folder$"),
+        (
+            f"{RUN} --scale 100 --data {{bad}}/five",
+            r"5 results could not .* others\): (\S+: 32x32 is [^;]*; use[^;]*; ){3}2 more above$",
+        ),
         (f"{RUN} --data {{bad}}/fine/a.png", r"a\.png: a file, not a folder"),
         (f"{RUN} --data {{bad}}/fine/absent.png", r"absent\.png: missing, not a folder of images; check the path$"),
         (f"{RUN} --data ./photos", r"\./photos: missing, not a folder of images; check the path$"),

@@ -71,8 +71,8 @@ def test_line(refused, finished, tmp_path, name, file):
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("report {here}/absent", r"absent: no run in it"),
-        ("report {bad}/key.toml", r"key\.toml: no run in it"),
+        ("report {here}/absent", r"absent: missing, not a run folder; name the folder"),
+        ("report {bad}/key.toml", r"key\.toml: a file, not a run folder; name the folder"),
         ("report RUN --format pdf", r"pdf"),
         ("report RUN --baseline nothing", r"nothing"),
         ("report RUN --out {bad}/fine", r"fine: not made by srbench"),

@@ -83,7 +83,11 @@ def weights(tmp_path_factory):
 @pytest.mark.parametrize(
     ("models", "scale", "says"),
     [
-        ("rrdb", 3, r"no rrdb weights are packaged for scale 3 \(packaged: .*8\); train some with srbench train rrdb"),
+        (
+            "rrdb",
+            3,
+            r"no rrdb weights are packaged for scale 3; use --scale 4 or 8, or name weights of that scale: rrdb:FILE$",
+        ),
         ("srflow:{srflow}", 4, r"srflow-mini-x8\.safetensors: weights for scale 8, not 4; use --scale 8"),
         ("srflow:{rrdb}", 8, r"weights of rrdb, not of srflow; choose weights of srflow"),
         ("srflow:{folder}/half.safetensors", 8, r"half\.safetensors: damaged, or not a safetensors .*; replace it"),
