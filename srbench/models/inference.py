@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -102,9 +102,10 @@ def iterate_samples(
 
 @contextmanager
 def _errors_named(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Iterator[None]:
-    """Turn a model's exceptions into a ModelError that names the image."""
+    """Turn a model's exceptions into a ModelError that names the image, and undo its changes of the working folder."""
     try:
-        yield
+        with chdir("."):
+            yield
     except ModelError:
         raise
     except SRBenchError as error:

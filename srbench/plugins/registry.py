@@ -19,6 +19,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping
+from contextlib import chdir
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -107,10 +108,11 @@ def call(action: str, function: Callable[..., Any], /, *arguments: Any, **named:
     """Call a plug-in's code; ``action`` describes the call in messages.
 
     Passes on SRBenchErrors and turns any other exception, including ``sys.exit``, into a PluginError naming the line
-    that failed.
+    that failed. If the code changes the working folder, it is changed back, so that relative paths stay valid.
     """
     try:
-        return function(*arguments, **named)
+        with chdir("."):
+            return function(*arguments, **named)
     except SRBenchError:
         raise
     except (Exception, SystemExit) as error:

@@ -121,6 +121,53 @@ def test_what_is_missing_in_the_file(command):
         assert fault in found.err
 
 
+CHANGES_FOLDER = """
+import os
+from pathlib import Path
+
+import torch.nn.functional as F
+
+from srbench.interfaces import MetricFacts
+
+HERE = Path(__file__).parent
+os.chdir(HERE)
+
+
+class Net:
+    scale = 4
+
+    def __init__(self):
+        os.chdir(HERE)
+
+    def __call__(self, lr):
+        os.chdir(HERE)
+        return F.interpolate(lr, scale_factor=4)
+
+
+class Zero:
+    facts = MetricFacts(name="zero", title="Zero", direction=1, protocol="a test")
+
+    def __call__(self, samples, pair):
+        os.chdir(HERE)
+        return samples.mean((1, 2, 3))
+"""
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_plug_in_that_changes_the_folder_changes_none_of_the_paths_of_a_command(command, photos, workers):
+    folder = Path.cwd()
+    (folder / "elsewhere").mkdir()
+    Path("elsewhere/net.py").write_text(CHANGES_FOLDER)
+    before = sorted(path.name for path in Path("elsewhere").iterdir())
+    words = "run --models elsewhere/net.py:Net,bicubic --scale 4 --data ./photos --metrics psnr,elsewhere/net.py:Zero"
+    done = command(*words.split(), "--workers", workers, "--out", "run")
+    assert (done.code, done.out.splitlines()[-3:]) == (0, WHERE), done.err
+    assert Path.cwd() == folder
+    assert len(read_manifest(folder / "run").images) == 4
+    left = {path.name for path in (folder / "elsewhere").iterdir()} - {"__pycache__"}
+    assert left == set(before), "nothing lands beside the plug-in"
+
+
 def test_a_dry_run_says_what_is_left_and_writes_nothing(command, bench, models):
     before = files_in(".")
     found = command("run", bench, "--dry-run")
