@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = ("pyiqa", "transformers", "bitsandbytes", "timm", "datasets", "accelerate")
+HEAVY = ("pyiqa", "transformers", "bitsandbytes", "timm", "datasets", "accelerate", "scipy.stats")
 RECORDER = f"""
 import os, sys
 

@@ -21,6 +21,7 @@ from srbench.reporting.files import put_in_place
 from srbench.reporting.measurements import Measurements, Run, mean_of, read_runs
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import empty_table, header, joined, p_text, printed
+from srbench.run_folder.records import digest
 from srbench.run_folder.results import Row
 from srbench.run_folder.statistics import FEWEST_IMAGES, LEVEL, mean_interval, pair_p_values
 from srbench.words import unknown
@@ -137,15 +138,21 @@ def compare_runs(a: Path, b: Path) -> list[Comparison]:
 
 
 def write_comparison(comparison: Comparison) -> Path:
-    """Write compare.md and strips into ``compare/A/B/`` of the (first) run; return the path of compare.md."""
+    """Write compare.md and strips; return the path of compare.md.
+
+    The folder is ``compare/A/B/`` of the run, or ``compare/RUN/A/B/`` of the first of two runs, where RUN is the name of
+    the second and a digest of its path, as runs of other folders may have the same name and labels.
+    """
     measurements, shown = comparison.measurements, comparison.shown
     strips: dict[str, bytes] = {}
     for name in sorted(shown.by_image, key=lambda name: -abs(shown.by_image[name]))[:SHOWN]:
         rows = [row for row in (*comparison.a, *comparison.b) if row.image == name]
         if measurements.pair(name) and all(map(measurements.outputs, rows)):
             strips[name] = Example(measurements, name, rows).strip_png(rows, shown.metric)
-    run = measurements.runs[0].folder.path
-    folder = run / "compare" / comparison.a[0].setting.folder / comparison.b[0].setting.folder
+    run, *others = measurements.runs
+    names = [f"{other.name}-{digest(str(other.folder.path.resolve()))[:8]}" for other in others]
+    names += [rows[0].setting.folder for rows in (comparison.a, comparison.b)]
+    folder = run.folder.path.joinpath("compare", *names)
     images = {f"{name}.png": strip for name, strip in strips.items()}
     put_in_place(folder, images | {"compare.md": _markdown(comparison, list(strips)).encode()})
     return folder / "compare.md"

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from srbench.reporting import ReportError
 from srbench.reporting.compare import compare_models, compare_runs, terminal_table, verdict_sentences, write_comparison
+from srbench.reporting.measurements import read_runs
+from srbench.reporting.scores import scores_of
 from srbench.run_folder.statistics import mean_interval, pair_p_values
 from srbench.terminal import output as terminal
 
@@ -122,12 +124,37 @@ def test_two_runs(make_run):
     (comparison,) = compare_runs(one, other)
     assert comparison.labels == ("flow @ one τ=0.5", "flow @ two τ=0.5")
     assert comparison.differences[0].mean == pytest.approx(0.5)
-    assert write_comparison(comparison).parent.parent.parent == one / "compare"
+    assert write_comparison(comparison).is_relative_to(one / "compare")
     third = make_run("three", {("y", None): values(-1)})
     alone = make_run("four", {("m", None): values()})
     (comparison,) = compare_runs(third, alone)
     assert comparison.labels == ("y", "m")
     assert comparison.differences[0].better == -1
+
+
+def test_every_pair_of_runs_has_its_own_folder(make_run, tmp_path):
+    """Also with equal labels, and with equal names in other folders."""
+    one = make_run("one", {("y", None): values(-1)})
+    (tmp_path / "elsewhere").mkdir()
+    others = [make_run("two", {("m", None): values()}).rename(tmp_path / "elsewhere" / "two")]
+    others += [make_run(name, {("m", None): values(gain)}) for gain, name in enumerate(("two", "three"), 1)]
+    written = [write_comparison(*compare_runs(one, other)) for other in others]
+    texts = [file.read_text() for file in written]
+    assert len(set(texts)) == 3
+    assert [write_comparison(*compare_runs(one, other)) for other in others] == written, "again in the same place"
+    assert [file.read_text() for file in written] == texts
+
+
+def test_p_is_that_of_a_report_of_two_rows(make_run):
+    """Twenty images, in another order than that of their names."""
+    random = np.random.default_rng(5)
+    found = {f"image {k}": (float(random.normal(25, 3)), 0.4) for k in range(20)}
+    other = {name: (psnr + float(random.normal(0.1, 0.3)), 0.4) for name, (psnr, _) in found.items()}
+    run = make_run("run", {("m", None): found, ("n", None): other})
+    psnr = compare_models(run, "n", "m").differences[0]
+    best = scores_of(read_runs([run])).best["psnr"]
+    assert {psnr.p} == {*best.p.values()}
+    assert (psnr.low > 0 or psnr.high < 0) == (psnr.p < 0.05)
 
 
 def test_rows_of_unlike_images_are_compared_on_those_that_both_have(make_run, srbench):
