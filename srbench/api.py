@@ -17,7 +17,7 @@ from srbench.benchmark.dataset import open_dataset
 from srbench.benchmark.run import run, score_run
 from srbench.data.datasets import scale_of_folders
 from srbench.files.paths import occupied
-from srbench.interfaces import TEMPERATURE, Dataset, SRBenchError
+from srbench.interfaces import Dataset, SRBenchError
 from srbench.metrics.suite import read_suite
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, scale_of
@@ -218,7 +218,7 @@ def evaluate(
     hr: str | Path | None = None,
     lr: str | Path | None = None,
     scale: int | None = None,
-    temperature: float | Iterable[float] = TEMPERATURE,
+    temperature: float | Iterable[float] | None = None,
     samples: int | None = None,
     seed: int = 0,
     suite: str = SUITE,
@@ -244,7 +244,8 @@ def evaluate(
             NAME_x4.
         lr: Folder of LR images, instead of ``data``. Without ``hr``, metrics that need HR are left out.
         scale: Upscaling factor; by default computed from the sizes of ``hr`` and ``lr``, else stated by the models.
-        temperature: One or several temperatures, for models that sample.
+        temperature: One or several temperatures, for models that sample; by default the temperature that is stated in
+            each model's weights, else 0.8.
         samples: Samples per image, for models that sample; by default the number that the suite states, else 5.
         seed: Seed of all samples.
         suite: Name of a suite, or its TOML file.
@@ -300,7 +301,7 @@ def evaluate(
         degrade=degrade,
         suite=suite,
         metrics=(metrics,) if isinstance(metrics, str) else None if metrics is None else tuple(metrics),
-        temperature=tuple(map(float, temperature if isinstance(temperature, Iterable) else (temperature,))),
+        temperature=None if temperature is None else _floats(temperature),
         samples=read_suite(suite).samples or SAMPLES if samples is None else samples,
         seed=seed,
         device=device,
@@ -360,6 +361,10 @@ def _named(models: object) -> list[tuple[str, str | None, object]]:
         name = model if isinstance(model, str) else getattr(model, "__qualname__", type(model).__qualname__)
         named.append((str(name) if label is None else f"{label}={name}", label, model))
     return named
+
+
+def _floats(values: float | Iterable[float]) -> tuple[float, ...]:
+    return tuple(map(float, values if isinstance(values, Iterable) else (values,)))
 
 
 def _stated_scale(model: object) -> int | None:

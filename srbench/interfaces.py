@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # the command line imports this module without torch
 LARGEST_SEED = 2**63 - 1
 """Largest seed of torch's generators."""
 TEMPERATURE = 0.8
-"""Default temperature of stochastic models."""
+"""Temperature of stochastic models whose weights state none."""
 
 
 class SRBenchError(Exception):
@@ -122,7 +122,7 @@ class WeightsInfo:
     losses: dict[str, list[float]] = field(default_factory=dict)
     """Loss curves by name, averaged over equal intervals of the training; empty if unknown."""
     temperature: float | None = None
-    """Temperature at which a stochastic model is compared, chosen on validation images; None if not stated."""
+    """Temperature at which a stochastic model is sampled by default, chosen on validation images; None if not stated."""
 
 
 @runtime_checkable

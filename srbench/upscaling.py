@@ -66,7 +66,8 @@ class UpscaleSpec:
     models: tuple[str, ...]
     scale: int
     out: Path
-    temperature: tuple[float, ...]
+    temperature: tuple[float, ...] | None
+    """None: the temperature stated in each model's weights, else TEMPERATURE."""
     samples: int
     seed: int
     """Every image is sampled by a new generator with this seed."""
@@ -173,7 +174,7 @@ def estimate(spec: UpscaleSpec) -> Iterator[str]:
         todo = Counter(task.path for task in tasks if task.loaded is loaded and not task.is_done())
         if todo and len(models) > 1:
             yield f"{loaded.label}:"
-        yield from _estimated(loaded.model, _draw(spec), device, todo)
+        yield from _estimated(loaded.model, _draw(spec, loaded.temperature), device, todo)
 
 
 def _estimated(model: Model, draw: Draw, device: str, todo: Counter[Path]) -> Iterator[str]:
@@ -276,8 +277,8 @@ def _has_packaged_weights(loaded: LoadedModel) -> bool:
     return loaded.weights is not None and not model.weights and is_ours("models", model.name)
 
 
-def _draw(spec: UpscaleSpec) -> Draw:
-    return Draw(spec.temperature[0], spec.samples, spec.seed, spec.tile)
+def _draw(spec: UpscaleSpec, temperature: float) -> Draw:
+    return Draw(temperature, spec.samples, spec.seed, spec.tile)
 
 
 def _tasks(spec: UpscaleSpec, models: list[LoadedModel], sources: dict[Path, Path]) -> list[_Task]:
@@ -288,10 +289,11 @@ def _tasks(spec: UpscaleSpec, models: list[LoadedModel], sources: dict[Path, Pat
         samples = isinstance(loaded.model, StochasticSRModel)
         count = spec.samples if samples and spec.samples > 1 else None
         for name, path in sources.items():
-            for temperature in spec.temperature if samples else spec.temperature[:1]:
-                suffix = f"_t{exactly(temperature)}" if samples and len(spec.temperature) > 1 else ""
-                draw = replace(_draw(spec), temperature=temperature)
-                tasks.append(_Task(path, loaded, draw, out / name.with_name(f"{name.name}{suffix}"), count))
+            temperatures = spec.temperature if samples and spec.temperature else (loaded.temperature,)
+            for temperature in temperatures:
+                suffix = f"_t{exactly(temperature)}" if len(temperatures) > 1 else ""
+                output = out / name.with_name(f"{name.name}{suffix}")
+                tasks.append(_Task(path, loaded, _draw(spec, temperature), output, count))
     return tasks
 
 

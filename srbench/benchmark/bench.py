@@ -19,7 +19,7 @@ from srbench.metrics.suite import Suite, open_metrics, read_suite, without_sets
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, load_model, wrap_model
 from srbench.models.precomputed import ResultFolder
-from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, Setting
+from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, Setting, drawn_settings
 from srbench.run_folder.request import RunSpec
 from srbench.words import is_file_name, unknown
 
@@ -53,12 +53,13 @@ class Bench:
     @cached_property
     def settings(self) -> tuple[Setting, ...]:
         """Requested settings, in the order of the table."""
-        temperatures = sorted(self.spec.temperature)
-        return tuple(
-            Setting(loaded.label, temperature)
-            for loaded in self.models.values()
-            for temperature in (temperatures if isinstance(loaded.model, StochasticSRModel) else [None])
-        )
+        settings: list[Setting] = []
+        for loaded in self.models.values():
+            if isinstance(loaded.model, StochasticSRModel):
+                settings += drawn_settings(self.spec, loaded)
+            else:
+                settings.append(Setting(loaded.label, None))
+        return tuple(settings)
 
     @property
     def elsewhere(self) -> frozenset[str]:

@@ -14,7 +14,7 @@ from srbench.models.names import ModelSpec
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.location import folder_of
 from srbench.run_folder.manifest import is_run
-from srbench.run_folder.protocol import Manifest, Setting
+from srbench.run_folder.protocol import Manifest, Setting, drawn_settings
 from srbench.run_folder.request import RunSpec
 
 
@@ -55,14 +55,13 @@ def _is_data_here(spec: RunSpec) -> bool:
 
 def _settings(spec: RunSpec, digests: dict[str, str], manifest: Manifest) -> tuple[Setting, ...] | None:
     """Return the requested settings; None if the folder lacks a model, or has a different model under its label."""
-    known = {model.label: model.digest for model in manifest.models}
-    if any(known.get(label) != digest for label, digest in digests.items()):
+    known = {model.label: model for model in manifest.models}
+    if any(label not in known or known[label].digest != digest for label, digest in digests.items()):
         return None
     settings: list[Setting] = []
     for label in digests:
         single = Setting(label, None)
-        drawn = [Setting(label, temperature) for temperature in sorted(spec.temperature)]
-        settings += [single] if single in manifest.settings else drawn
+        settings += [single] if single in manifest.settings else drawn_settings(spec, known[label])
     return tuple(settings)
 
 

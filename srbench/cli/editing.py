@@ -18,6 +18,8 @@ from srbench.words import number_of
 if TYPE_CHECKING:
     from srbench.editing.edit import Edited
 
+_STATED = f"[default: the one stated in the model's weights, else {TEMPERATURE:g}]"
+
 
 @click.command()
 @click.argument("paths", metavar="IMAGE|DIR...", nargs=-1, required=True, type=options.PATH)
@@ -27,9 +29,8 @@ if TYPE_CHECKING:
 )
 @options.scale(required=True, help="Upscaling factor.")
 @options.temperatures(
-    default=f"{TEMPERATURE:g}",
-    help="Temperatures of models that sample: 0 gives the smoothest output, 1 the "
-    "most varied. With several, file names state it: NAME_t0.4.png.",
+    help="Temperatures of models that sample: 0 gives the smoothest output, 1 the most varied. With several, file "
+    f"names state it: NAME_t0.4.png. {_STATED}",
 )
 @options.samples(default=1, help="Samples per image, of models that sample: NAME_sample0.png and so on.")
 @options.seed(default=0)
@@ -133,7 +134,7 @@ def temperature_command(**values: Any) -> None:  # noqa: ANN401 - click's
 
 @edit.command("restore")
 @click.argument("image", type=options.PATH)
-@options.temperature(default=TEMPERATURE, help="Strength of the remaining texture: less is smoother.")
+@options.temperature(help=f"Strength of the remaining texture: less is smoother. {_STATED}")
 @options.seed(default=0)
 @_EDITING
 def restore(**values: Any) -> None:  # noqa: ANN401 - click's

@@ -50,7 +50,8 @@ _GIVEN = {
     "--licence", metavar="TEXT", help="Licence of the weights of a TRAINING, such as CC-BY-4.0. [default: not stated]"
 )
 @options.temperature(
-    help="Temperature at which reports compare the weights of a TRAINING, chosen on validation images. "
+    help="Temperature at which the weights of a TRAINING are sampled by default, and compared, chosen on validation "
+    "images. "
     f"[default: not stated, which means {TEMPERATURE:g}]"
 )
 @options.scale(help="Scale of a MODEL. [default: the scale of its weights]")

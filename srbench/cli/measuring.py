@@ -71,7 +71,7 @@ ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard",
 )
 @options.temperatures(
     help="Temperatures of models that sample: 0 gives the smoothest output, 1 the most varied. "
-    f"[default: {TEMPERATURE:g}]"
+    f"[default: the one stated in each model's weights, else {TEMPERATURE:g}]"
 )
 @options.samples(help=f"Samples per image, of models that sample. [default: {SAMPLES}]")
 @options.seed(help="Random seed: equal seeds give equal samples. [default: 0]")

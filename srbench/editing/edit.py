@@ -87,6 +87,8 @@ class Editor:
             raise EditError(f"{model} cannot edit: it has no latents; name a model with latents, such as srflow")
         self.scale = scale
         self.model = loaded.model
+        self.temperature = loaded.temperature
+        """Temperature stated in the model's weights, else TEMPERATURE."""
         self.model_facts = {"model": loaded.spec, "digest": loaded.digest}
         """Identification of the model in the recipe of a saved image."""
 
@@ -199,9 +201,13 @@ def compare_temperatures(
     return edits
 
 
-def restore_image(editor: Editor, image: Path, temperature: float, seed: int, out: Path) -> Edited:
-    """Remove noise; writes the image, and a figure of it with the input image and a sample of its LR."""
+def restore_image(editor: Editor, image: Path, temperature: float | None, seed: int, out: Path) -> Edited:
+    """Remove noise; writes the image, and a figure of it with the input image and a sample of its LR.
+
+    ``temperature`` is by default that of the model.
+    """
     pair = pair_of_hr(image, editor.scale)
+    temperature = editor.temperature if temperature is None else temperature
     after = editor.restore(pair, temperature, seed)
     fit = lr_psnr(after, pair)
     panels = [

@@ -268,7 +268,8 @@ class _ExploreHandler(PageRequestHandler):
             photograph = self.explorer.photograph
             opened = None if photograph is None else self.explorer.facts(photograph)
             scale, side = self.explorer.editor.scale, math.isqrt(MAX_PIXELS)
-            self.send_json({"opened": opened, "scale": scale, "most": {"lr": side // scale, "hr": side}})
+            start = {"opened": opened, "scale": scale, "temperature": self.explorer.editor.temperature}
+            self.send_json(start | {"most": {"lr": side // scale, "hr": side}})
         elif path == "/overview.jpg":
             self.answer(lambda: self.send_content(self.explorer.overview(query.get("image", "")), "image/jpeg"))
         elif path in ("/hr.png", "/lr.png"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from srbench.interfaces import SRBenchError, WeightsInfo
+from srbench.interfaces import TEMPERATURE, SRBenchError, WeightsInfo
 
 SMALLEST_TILE = 16
 """Smallest side of a tile in LR pixels."""
@@ -29,3 +29,9 @@ class ModelFacts:
     weights: WeightsInfo | None
     stated: dict[str, str] = field(default_factory=dict, kw_only=True)
     """Facts stated in a folder of results made elsewhere; no value depends on them."""
+
+    @property
+    def temperature(self) -> float:
+        """Temperature of its samples unless the user names another: that stated in its weights, else TEMPERATURE."""
+        stated = None if self.weights is None else self.weights.temperature
+        return TEMPERATURE if stated is None else stated

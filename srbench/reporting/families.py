@@ -85,6 +85,5 @@ def _owner(label: str, specs: dict[str, str]) -> str:
 
 def _chosen(settings: Sequence[Setting], rows: Sequence[int], facts: ModelFacts | None) -> int:
     """Return the row whose temperature is nearest to the one stated in the model's weights, or else to the default."""
-    stated = facts.weights.temperature if facts and facts.weights else None
-    preferred = TEMPERATURE if stated is None else stated
+    preferred = facts.temperature if facts else TEMPERATURE
     return min(rows, key=lambda row: abs((settings[row].temperature or 0.0) - preferred))

@@ -62,6 +62,12 @@ class Setting:
         return self.model if self.temperature is None else f"{self.model} τ={exactly(self.temperature)}"
 
 
+def drawn_settings(request: RunSpec, model: ModelFacts) -> list[Setting]:
+    """Return the settings of a model that samples: at the requested temperatures, by default at its own."""
+    temperatures = [model.temperature] if request.temperature is None else sorted(request.temperature)
+    return [Setting(model.label, temperature) for temperature in temperatures]
+
+
 @dataclass(frozen=True)
 class Invocation:
     """A command, or a call from Python, that sampled or measured."""

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from srbench.interfaces import LARGEST_SEED, TEMPERATURE
+from srbench.interfaces import LARGEST_SEED
 from srbench.models import SMALLEST_TILE
 from srbench.run_folder import RunFolderError
 
@@ -41,7 +41,8 @@ class RunSpec:
     """Name of a suite, or its TOML file."""
     metrics: tuple[str, ...] | None = None
     """Names of metrics; None: those of the suite."""
-    temperature: tuple[float, ...] = (TEMPERATURE,)
+    temperature: tuple[float, ...] | None = None
+    """Temperatures of models that sample; None: the one stated in each model's weights, else TEMPERATURE."""
     samples: int = SAMPLES
     seed: int = 0
     device: str = "auto"
@@ -78,7 +79,7 @@ class RunSpec:
             if value is not None and not smallest <= value <= LARGEST_SEED:
                 allowed = f"{smallest} or more" if value < smallest else f"at most {LARGEST_SEED}"
                 raise RunFolderError(f"{where}: {name} is {value}; it has to be {allowed}")
-        for temperature in self.temperature:
+        for temperature in self.temperature or ():
             if not 0 <= temperature < math.inf:
                 raise RunFolderError(f"{where}: {temperature} is not a temperature; it has to be 0 or more")
         if self.device not in DEVICES:

@@ -181,5 +181,7 @@ document.addEventListener("drop", (event) => {
 
 fetch("first").then((answer) => answer.json()).then((first) => {
   ({ scale, most } = first);
+  element("temperature").value = first.temperature;
+  element("degrees").textContent = first.temperature.toFixed(2);
   if (first.opened) show(first.opened);
 });

@@ -83,7 +83,7 @@ def test_a_part_is_chosen_sampled_compared_and_saved(site, browser, camera, srbe
     page.on("console", lambda said: "400" in said.text or complaints.append(said.text))
     page.on("request", lambda request: requests.append(request.url))
     page.goto(address)
-    made(page, "temperature 0.80, seed 0; LR-PSNR")
+    made(page, "temperature 0.85, seed 0; LR-PSNR")
     assert page.locator("#part").input_value() == "968,718,64,64"
     assert page.locator("#caption").text_content().endswith("dB (fit to LR, higher is better, 8 bits allow about 51)")
 
@@ -91,7 +91,7 @@ def test_a_part_is_chosen_sampled_compared_and_saved(site, browser, camera, srbe
     options = ["--models", "srflow", "--scale", 8, "--device", "cpu", "--out", tmp_path / "up"]
     page.locator("#part").fill("1001,600,40,24")
     page.locator("#part").press("Enter")
-    made(page, "temperature 0.80, seed 0")
+    made(page, "temperature 0.85, seed 0")
     part = read_uint8(camera)[:, 600:624, 1001:1041]
     write_png(tmp_path / "part.png", part)
     assert srbench("upscale", tmp_path / "part.png", *options).exit_code == 0
@@ -103,17 +103,17 @@ def test_a_part_is_chosen_sampled_compared_and_saved(site, browser, camera, srbe
 
     # as HR it is downscaled first; the centre stays
     page.get_by_label("Downscale it first").check()
-    made(page, "temperature 0.80, seed 0")
+    made(page, "temperature 0.85, seed 0")
     assert page.locator("#part").input_value() == "768,360,512,512"
     assert page.locator("#before-tag").text_content() == "photograph"
 
     # the part is typed, then moved by a click; what is before and after is of that part
     page.locator("#part").fill("400,800,160,96")
     page.locator("#part").press("Enter")
-    made(page, "temperature 0.80, seed 0")
+    made(page, "temperature 0.85, seed 0")
     area = page.locator("#overview").bounding_box()
     page.mouse.click(area["x"] + area["width"] * 1080 / 2000, area["y"] + area["height"] * 648 / 1500)
-    made(page, "temperature 0.80, seed 0")
+    made(page, "temperature 0.85, seed 0")
     x, y, *size = (int(number) for number in page.locator("#part").input_value().split(","))
     assert (x % 8, y % 8, size) == (0, 0, [160, 96])
     assert (x, y) == (pytest.approx(1000, abs=8), pytest.approx(600, abs=8))
@@ -256,6 +256,11 @@ def test_a_saved_image_of_something_else_is_not_overwritten(tmp_path, monkeypatc
     with pytest.raises(EditError, match="exists and was made differently; move it away"):
         explorer.save(asked)
     assert path.read_bytes() == before
+
+
+def test_the_page_starts_at_the_temperature_of_the_weights(site):
+    address, _ = site
+    assert json.loads(ask(address, "GET", "/first")[1])["temperature"] == 0.85
 
 
 def test_what_cannot_be_served(site, tmp_path, command):
