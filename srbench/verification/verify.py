@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 from srbench.benchmark.sampler import Sampler
-from srbench.interfaces import ImagePair
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
 from srbench.reporting.check import report_findings
@@ -62,13 +61,15 @@ def verify(
     sampler = Sampler(folder.manifest, choose_device(device), dict(models or {}))
     resampling = Resampling(folder, findings, sampler)
     values = Remeasuring(folder, findings, open_metrics(folder, findings), resampling)
-    resampling.open_models()
-    pair: ImagePair | None = None
-    for done, record in enumerate(records):
-        progress(Step(done, len(records), f"{record.setting.folder} {record.image}"))
-        if pair is None or pair.name != record.image:
-            pair = kept_pair(folder, record.image)
-        values.check(record, pair, resampling.check(record, pair) if record in chosen else None)
+    # In reverse order, each loaded when its turn comes, so that what a model does to later ones is not repeated.
+    done = 0
+    for model in reversed(folder.manifest.models):
+        resampling.open(model)
+        for record in (record for record in records if record.model == model.label):
+            progress(Step(done, len(records), f"{record.setting.folder} {record.image}"))
+            exact = resampling.check(record, kept_pair(folder, record.image)) if record in chosen else None
+            values.check(record, kept_pair(folder, record.image), exact)
+            done += 1
     progress(Step(len(records), len(records), ""))
     check_sets(folder, findings, choose_device(device))
     findings.has_report = (path / FOLDER).is_dir()

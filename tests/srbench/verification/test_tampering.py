@@ -8,6 +8,7 @@ import subprocess
 from importlib.resources import files
 
 import pytest
+import torch
 from builders import drawn
 from record_runs import forge_list, forge_sums
 
@@ -278,3 +279,68 @@ def test_rounding_of_another_device_is_no_contradiction(photos, models, tmp_path
         monkeypatch.setenv("ERROR", error)
         verdicts.append(verify(done.folder).verdict)
     assert verdicts == ["values proven from their images", "unverified", "contradicted"]
+
+
+RUDE = """
+import torch
+
+
+class Rude:
+    scale = 4
+    {at_load}
+
+    def __call__(self, lr):
+        {at_call}
+        return lr.repeat_interleave(4, -2).repeat_interleave(4, -1)
+"""
+PATCH = "torch.Tensor.round = lambda self, *given, **named: self * 0"
+
+
+@pytest.mark.parametrize("rude", [{"at_call": PATCH, "at_load": ""}, {"at_call": "pass", "at_load": PATCH}], ids=str)
+def test_what_one_model_does_to_the_next_is_not_repeated(tmp_path, rude):
+    """A model that changes torch spoils bicubic, which runs after it; verify takes them in reverse order."""
+    (tmp_path / "rude.py").write_text(RUDE.format(**rude))
+    for seed, name in enumerate("ab"):
+        write_png(tmp_path / "hr" / f"{name}.png", drawn(seed, 32, 32))
+        write_png(tmp_path / "lr" / f"{name}.png", drawn(seed, 8, 8))
+    folders = {folder: str(tmp_path / folder) for folder in ("hr", "lr")}
+    models = (f"{tmp_path / 'rude.py'}:Rude", "bicubic")
+    request = RunSpec(models, 4, None, **folders, metrics=("psnr",), out=str(tmp_path / "run"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "round", torch.Tensor.round)  # restores it at the end
+        folder = run(request).folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "round", torch.Tensor.round)
+        verdict, findings = found_in(folder)
+    assert verdict == "contradicted", findings
+    assert findings >= {("sample-differs", "bicubic a"), ("sample-differs", "bicubic b")}
+
+
+NUDGED = """
+import os
+
+
+class Nudged:
+    scale = 4
+
+    def sample(self, lr, n, *, temperature, generator):
+        outputs = lr.repeat_interleave(4, -2).repeat_interleave(4, -1).expand(n, -1, -1, -1).clone()
+        outputs[:, 0, 0, 0] = 0.5 + float(os.environ["NUDGE"]) / 255
+        return outputs
+"""
+
+
+@pytest.mark.parametrize("samples", [2, 8])
+def test_an_output_is_equal_up_to_rounding_or_differs(tmp_path, monkeypatch, samples):
+    """Of eight samples five are saved, and these are compared."""
+    (tmp_path / "nudged.py").write_text(NUDGED)
+    write_png(tmp_path / "images" / "a.png", drawn(0, 32, 32))
+    monkeypatch.setenv("NUDGE", "0")
+    folder = measured(tmp_path, f"{tmp_path / 'nudged.py'}:Nudged", str(tmp_path / "images"), samples=samples)
+    rules = []
+    for nudge in ("1", "2"):
+        monkeypatch.setenv("NUDGE", nudge)
+        findings = verify(folder, resample="all")
+        rules.append({each.rule for each in findings.findings} - {"not-measured"})
+    assert rules == [{"rounded"}, {"sample-differs"}]
+    assert "by up to 2 grey levels" in findings.text()
