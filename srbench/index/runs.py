@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from srbench.files.hashes import sha256_file
 from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.models import ModelFacts
 from srbench.reporting import ReportError
 from srbench.reporting.measurements import mean_of
-from srbench.run_folder.folder import RunFolder, read_sums
+from srbench.run_folder.folder import RunFolder, edited_records
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import KINDS
@@ -155,12 +154,8 @@ def _read(path: Path, name: str, out: Path) -> IndexedRun:
 
 def _state(folder: RunFolder) -> tuple[Verdict, str]:
     """Return the state of a run from its ``verified.json``, and the reason. Edited records are contradicted."""
-    commands, sums = folder.manifest.invocations, read_sums(folder.path) or {}
-    if commands and commands[-1].finished is not None:
-        for name in _RECORDS:
-            file = folder.path / name
-            if name in sums and not (file.is_file() and sha256_file(file) == sums[name]):
-                return "contradicted", f"{name} does not match SHA256SUMS"
+    for name in edited_records(folder):
+        return "contradicted", f"{name} does not match SHA256SUMS"
     verified = read_verified(folder.path)
     if verified is None:
         return "unverified", "srbench verify has not checked these records"

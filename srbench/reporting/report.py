@@ -5,6 +5,7 @@ A report is a pure function of the run folders: the same records, manifests and 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
@@ -28,11 +29,12 @@ from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import Scores, interval_table, markdown_table, scores_of
 from srbench.reporting.votes import VoteSection, vote_section
+from srbench.run_folder.folder import edited_records
 from srbench.run_folder.protocol import protocol_line
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import Row, csv_texts
 from srbench.terminal.progress import Progress, silent
-from srbench.words import unknown
+from srbench.words import listed, unknown
 
 FORMATS = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}
 """File to open, by format."""
@@ -99,6 +101,10 @@ def write_report(
         raise ReportError(f"unknown format {unknown_formats[0]!r}; choose from {', '.join(FORMATS)}")
     records = records_of(folders[0]) if len(folders) == 1 else ""
     measurements = read_runs(folders)
+    for run in measurements.runs:
+        if edited := edited_records(run.folder):
+            text = f"{run.folder.path}: {listed(edited)} changed since srbench wrote SHA256SUMS; see srbench verify"
+            warnings.warn(text, stacklevel=2)
     if out is None and len(measurements.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
     choices = Choices(single_file, most, baseline, published, intervals)

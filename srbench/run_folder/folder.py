@@ -216,6 +216,15 @@ def read_sums(path: Path) -> dict[str, str] | None:
     return sums
 
 
+def edited_records(folder: RunFolder) -> list[str]:
+    """Return the names of records, or the manifest, that do not match SHA256SUMS; none while a command is unfinished."""
+    commands, sums = folder.manifest.invocations, read_sums(folder.path) or {}
+    if not commands or commands[-1].finished is None:
+        return []
+    files = [folder.path / name for name in (FILE, *(kind.FILE for kind in records.KINDS)) if name in sums]
+    return [file.name for file in files if not (file.is_file() and sha256_file(file) == sums[file.name])]
+
+
 def check_folder(path: Path) -> None:
     """Raise RunFolderError if the path is a file, or a folder that is neither empty nor a run folder."""
     if path.is_dir():

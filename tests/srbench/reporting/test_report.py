@@ -251,3 +251,14 @@ def test_no_thread_imports_anything(changed):
     run = run_benchmark(changed(models=("bicubic",), data="photos", crop=96, limit=3, metrics=("psnr",))).folder
     done = subprocess.run([sys.executable, "-c", IMPORTS, run], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("", 0), done.stderr
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_report_of_edited_records_says_so_in_a_line(finished, command):
+    rows = finished / "rows.jsonl"
+    rows.write_text(rows.read_text().replace('"value": [', '"value": [1', 1))
+    done = command("report", finished, "--format", "csv")
+    assert done.code == 0
+    lines = [line for line in done.err.splitlines() if "SHA256SUMS" in line]
+    assert lines == [f"warning: {finished}: rows.jsonl changed since srbench wrote SHA256SUMS; see srbench verify"]
+    assert command("report", finished, "--format", "csv").err == done.err, "each time"
