@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -69,6 +71,7 @@ class CommandLine(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own
         """Run the command that the arguments name, and exit."""
+        started = time.time()
         wait_briefly()
         keep_freed_memory()
         end_quickly()
@@ -102,7 +105,19 @@ class CommandLine(click.Group):
             text = error.strerror or one_line(error)  # many libraries raise an OSError with only a message
             place = "" if error.filename is None else f"{error.filename}: "
             _fail(f"{place}{text}{'; finished work is kept' if keeps else ''}", 1)
+        except Exception as error:
+            if not _installed_since(started):
+                raise
+            kept = "; finished work is kept. Rerun the same command to resume." if keeps else "; run it again"
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            _fail(f"the installed packages changed during this command ({reason}){kept}", 1)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _installed_since(moment: float) -> bool:
+    """Return whether a package was installed, removed or replaced after a moment, in seconds since the epoch."""
+    folders = [Path(entry) for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
+    return any(folder.stat().st_mtime > moment for folder in folders if folder.is_dir())
 
 
 def _fail(text: str, code: int) -> NoReturn:
