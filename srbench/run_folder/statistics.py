@@ -59,11 +59,11 @@ def _intervals(values: NDArray[np.float64]) -> NDArray[np.float64]:
     means, flips = [], 0
     for signs in _sign_flips(len(values)):
         flips += len(signs)
-        for subsets in (signs > 0, signs < 0):  # no flip rejects a mean between these two
+        for subsets in (signs > 0, signs < 0):  # a flip supports every mean between those of the two
             subsets = subsets[subsets.any(axis=1)].astype(np.float64)
             means.append(subsets @ around / subsets.sum(axis=1, keepdims=True))
     ordered = np.sort(np.concatenate(means), axis=0)
-    empty = 2 * flips - len(ordered)  # of flips of nothing, which reject no mean
+    empty = 2 * flips - len(ordered)  # of flips of nothing, which support every mean
     outside = math.ceil(round((1 - LEVEL) * flips, 6)) - empty
     ends: NDArray[np.float64] = values[0] + ordered[[outside - 1, -outside]]
     return ends
@@ -73,8 +73,8 @@ def pair_p_values(values: ArrayLike) -> NDArray[np.float64]:
     """Return the two-sided p of "the means of two rows are equal" for all pairs of k rows: (n, k) -> (k, k).
 
     ``values`` are finite, image by image. p is adjusted for all pairs: it is the share of sign flips of images, the
-    same for all rows, for which the largest |t| of all pairs reaches that of the pair (max-t: Westfall and Young,
-    "Resampling-based multiple testing", 1993, section 2.6). For two rows, it is the test of Fisher, "The design of
+    same for all rows, for which the largest |t| of all pairs reaches that of the pair (single-step max-t: Westfall and
+    Young, "Resampling-based multiple testing", 1993). For two rows, it is the test of Fisher, "The design of
     experiments", 1935, section 21. r = |sum of d| / sqrt(n sum of d^2), for differences d, stands for |t|, which
     increases with r and is infinite at r = 1.
     """
