@@ -40,6 +40,8 @@ class LocalServer(ThreadingHTTPServer):
     """
 
     daemon_threads = False
+    request_queue_size = 1024
+    """Largest number of connections that wait to be accepted; the default of 5 loses images of a long page."""
 
     def __init__(self, port: int, handler: Callable[..., BaseHTTPRequestHandler]) -> None:
         self._connections: set[socket.socket] = set()

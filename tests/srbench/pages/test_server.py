@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import ExitStack
 
 from builders import serving
 
@@ -68,3 +69,23 @@ def test_a_server_that_closes_ends_silent_connections_and_waits_for_answers():
         assert (closing.is_alive(), done) == (False, [True])
         assert b"404" in asks.recv(1000)
     assert server._connections == set()
+
+
+def test_two_hundred_connections_at_once_are_all_answered():
+    """All connect before the server accepts the first, as when a page with many images is opened."""
+
+    class Short(PageRequestHandler):
+        policy = "default-src 'self'"
+
+        def do_GET(self):  # noqa: N802
+            self.answer(lambda: self.send_content(b"seen", "text/plain"))
+
+    server = LocalServer(0, Short)
+    host = ("127.0.0.1", server.server_port)
+    with ExitStack() as stack:
+        readers = [stack.enter_context(socket.create_connection(host, timeout=5)) for _ in range(200)]
+        stack.enter_context(serving(server))
+        for reader in readers:
+            reader.sendall(f"GET / HTTP/1.0\r\nHost: {host[0]}:{host[1]}\r\n\r\n".encode())
+        answers = [reader.makefile("rb").read() for reader in readers]
+    assert [answer[-4:] for answer in answers] == [b"seen"] * 200
