@@ -82,6 +82,7 @@ ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard",
 @options.engine
 @click.option(
     "--shard",
+    type=options.shard,
     metavar="I/N",
     help="Measure part I of N of the images, with an --out folder for each part; srbench "
     "merge joins the parts. [default: all images]",

@@ -13,7 +13,7 @@ import click
 from srbench.images.box import Box
 from srbench.interfaces import LARGEST_SEED
 from srbench.models import SMALLEST_TILE
-from srbench.run_folder.request import DEVICES
+from srbench.run_folder.request import DEVICES, parse_shard
 
 Value = TypeVar("Value")
 Command = Callable[..., Any]
@@ -133,6 +133,21 @@ def data(text: str) -> tuple[str, ...]:
     return (text,) if text and Path(text).exists() else NAMES(text)
 
 
+def shard(text: str) -> str:
+    """Check ``--shard``."""
+    try:
+        parse_shard(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
+    return text
+
+
+def _engine(text: str) -> str:
+    if text.partition(":")[0] != "dask":
+        raise click.BadParameter(f"{text!r} is not dask or dask:ADDRESS.")
+    return text
+
+
 PATH = click.Path(path_type=Path)
 COUNT = whole(1)
 NAMES = listed(_name)
@@ -180,6 +195,7 @@ workers = click.option(
 )
 engine = click.option(
     "--engine",
+    type=_engine,
     metavar="NAME",
     help="Where the work is done: dask for a Dask cluster of --workers on this machine, dask:ADDRESS for a running "
     "scheduler. [default: processes on this machine]",

@@ -213,7 +213,7 @@ def _check(images: Tensor, name: str, lr: Tensor, scale: int) -> None:
     if non_finite:
         raise ModelError(
             f"{name}: {non_finite} of {images.numel()} values of the result are not finite; "
-            "lower the temperature or check the model"
+            "check the model or, if it samples, lower the temperature"
         )
     subset = images[..., ::8, ::8]
     if not (subset.median() <= _MAX_MEDIAN or subset.max() >= 2 * 255):

@@ -30,6 +30,7 @@ from srbench.plugins.identity import Loading, object_digest
 from srbench.plugins.registry import Plugin, call, find_plugin, registered
 from srbench.weights.metadata import stated_metadata
 from srbench.weights.pretrained import load_checkpoint
+from srbench.weights.table import released_weights
 from srbench.words import one_line
 
 SCALES = (2, 3, 4, 8)
@@ -68,6 +69,8 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
     if spec.name not in registered("models") and Path(spec.name).is_file() and not spec.name.endswith(".py"):
         endings = ", ".join(NETWORKS)
         raise PluginError(f"{spec.name}: not a model; a file of a network ends in {endings}, and code is file.py:Name")
+    if released := released_weights().get(spec.name):
+        raise PluginError(f"{spec.name}: released weights; name them after a model: {released.model}:{spec.name}")
     if "/" in spec.name and ":" not in spec.name and not spec.name.endswith(".py"):
         raise PluginError(f"{spec.name}: no such folder of results; check the path in {text!r}")
     weights = spec.weights_file()

@@ -62,7 +62,8 @@ class ModelSpec:
     def parse(cls, text: str) -> ModelSpec:
         """Parse a name.
 
-        Raises PluginError for an invalid label or strength, a folder without a label, or a colon without weights.
+        Raises PluginError for an invalid label or strength, an unknown option, a folder without a label, or a colon
+        without weights.
         """
         label, equals, rest = text.partition("=")
         if not equals:
@@ -74,6 +75,12 @@ class ModelSpec:
         consistent, bfloat16 = exact != rest, model != exact
         before, colon, weights = model.partition(":")
         name, at, share = before.partition("@")
+        base, plus, option = name.partition("+")
+        if plus and base in registered("models") and not is_network(model) and not Path(model).exists():
+            raise PluginError(
+                f"{text}: no option +{option}; at the end of a name, write {BFLOAT16}, {CONSISTENT} or "
+                f"{BFLOAT16}{CONSISTENT}"
+            )
         if name in registered("models") and not is_network(model):
             if colon and not weights:
                 raise PluginError(f"{text}: no weights file after the colon; write {name} or {name}:FILE")

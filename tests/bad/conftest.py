@@ -122,6 +122,11 @@ class Half:
         return F.interpolate(lr, scale_factor=2)
 
 
+class Empty(Half):
+    def __call__(self, lr):
+        return F.interpolate(lr, scale_factor=4) * float("nan")
+
+
 class Ends(Half):
     def __call__(self, lr):
         sys.exit(0)

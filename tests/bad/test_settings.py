@@ -57,6 +57,17 @@ CASES = [
     ),
     (f"{RUN} --models {{bad}}/models.py:Absent", r"unknown class"),
     (f"{RUN} --models bicubik", r"unknown model 'bicubik'; did you mean bicubic\?"),
+    (
+        f"{RUN} --models bicubic+consistant",
+        r"no option \+consistant; at the end of a name, write \+bf16, \+consistent or",
+    ),
+    (f"{RUN} --models rrdb+consistent+bf16", r"no option \+consistent; .* or \+bf16\+consistent$"),
+    (f"{RUN} --models esrgan-x4", r"esrgan-x4: released weights; name them after a model: esrgan:esrgan-x4$"),
+    (
+        f"{RUN} --models {{bad}}/models.py:Empty",
+        r"not finite; check the model or, if it samples, lower the temperature$",
+    ),
+    (f"{RUN} --engine ray", r"--engine.*'ray' is not dask or dask:ADDRESS", 2),
     (f"{RUN} --models SRFlow", r"unknown model 'SRFlow'; did you mean srflow\?"),
     (f"{RUN} --metrics PSNR", r"unknown metric 'PSNR'; did you mean psnr\?"),
     (

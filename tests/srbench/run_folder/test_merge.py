@@ -234,12 +234,12 @@ def test_the_command_line(spec, tmp_path, command):
     assert merged.code == 0
     assert "all/report/report.md" in merged.out
     assert command("verify", "all").code == 3, "an image is missing"
-    for shard, out, reason in [
-        ("0/0", "x", "is not a shard; give 1/4 to 4/4"),
-        ("4/3", "x", "is not a shard; give 1/4 to 4/4"),
-        ("1", "x", "is not a shard; give 1/4 to 4/4"),
-        ("1/3", None, "a shard needs a folder of its own"),
+    for shard, out, reason, code in [
+        ("0/0", "x", "is not a shard; give 1/4 to 4/4", 2),
+        ("4/3", "x", "is not a shard; give 1/4 to 4/4", 2),
+        ("1", "x", "is not a shard; give 1/4 to 4/4", 2),
+        ("1/3", None, "a shard needs a folder of its own", 1),
     ]:
         done = command("run", *words, "--shard", shard, *([] if out is None else ["--out", out]))
-        assert (done.code, len(done.err.strip().splitlines())) == (1, 1)
+        assert (done.code, len(done.err.strip().splitlines())) == (code, 1)
         assert reason in done.err
