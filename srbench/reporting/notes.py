@@ -115,8 +115,8 @@ def _missing(measurements: Measurements, scores: Scores) -> Iterator[str]:
     if unusable:
         reason = "missing or non-finite" if missing else "non-finite"
         yield (
-            f"Images with a {reason} value (an output equal to HR has an infinite PSNR) are left out of that model's "
-            f"mean and of all tests of that column: {', '.join(unusable)}."
+            f"Images with a {reason} value (an output equal to HR has an infinite PSNR) are left out of the mean of "
+            f"that row and, if the row is compared, of all tests of that column: {', '.join(unusable)}."
         )
 
 
