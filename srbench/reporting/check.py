@@ -12,7 +12,7 @@ from srbench.interfaces import SRBenchError
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting.files import FILE, FOLDER, changed_files, read_listing, records_of
 from srbench.reporting.measurements import read_runs
-from srbench.reporting.report import images_of, texts_again
+from srbench.reporting.report import TEXTS, images_of, texts_again
 
 Kind = Literal["differs", "not compared"]
 """``differs``: a file differs from report.json, or a text from the text made again; ``not compared``: a file is gone,
@@ -52,7 +52,10 @@ def report_findings(run: Path) -> list[ReportFinding]:
         elif listing.code != package_digest("srbench.reporting.report"):
             text = "was written by another version of srbench or of a library; run srbench report"
         else:
-            return [*findings, *_differing(folder, texts_again(measurements, listing))]
+            texts = texts_again(measurements, listing)
+            added = [name for name in listing.files if Path(name).suffix in TEXTS and name not in texts]
+            findings += [ReportFinding("differs", f"{FOLDER}/{name}", "is no part of a report") for name in added]
+            return [*findings, *_differing(folder, texts)]
     except SRBenchError as error:
         text = f"cannot be made again: {error}"
     return [*findings, ReportFinding("not compared", FOLDER, text)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 from srbench.benchmark.dataset import open_dataset, protocol_of
@@ -141,9 +141,10 @@ def check_request(folder: RunFolder, findings: Findings) -> None:
         datasets = dict.fromkeys(dataset, dataset) | datasets
         for setting in command.settings:
             requested[setting].update(request.chosen(tuple(dataset)))
-        models = {setting.model for setting in command.settings}
-        if request.models and len(request.models) != len(models):
-            text = f"it has the models {listed(sorted(models), len(models))}, and its request {listed(request.models)}"
+        if not _are_requested(command.settings, request):
+            text = (
+                f"its settings, {listed(setting.folder for setting in command.settings)}, are not those of its request"
+            )
             findings.add("manifest-differs", command.command, text)
     for setting, images in requested.items():
         if not images:
@@ -152,6 +153,16 @@ def check_request(folder: RunFolder, findings: Findings) -> None:
             text = f"its command and the run differ in images: {listed(sorted(others))}"
             findings.add("request-unknown", setting.folder, text)
     _check_pairs(folder, datasets, findings)
+
+
+def _are_requested(settings: Sequence[Setting], request: RunSpec) -> bool:
+    """Return whether the settings of a command are those of its request: each model, at each temperature if any."""
+    temperatures: dict[str, set[float | None]] = {}
+    for setting in settings:
+        temperatures.setdefault(setting.model, set()).add(setting.temperature)
+    requested = set(request.temperature or ())
+    are_whole = (each in ({None}, requested) or (not requested and len(each) == 1) for each in temperatures.values())
+    return len(temperatures) == len(request.models) and all(are_whole)
 
 
 def _check_protocol(stated: Protocol, requested: Protocol, request: RunSpec, findings: Findings) -> None:

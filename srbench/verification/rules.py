@@ -53,7 +53,7 @@ RULES = {
     ),
     "incomplete": Rule("unverified", "An image, output or value failed, was left out or is unfinished."),
     "rounded": Rule("note", "An output sampled again is equal up to rounding."),
-    "code-changed": Rule("note", "A model or metric has changed since the run, or is not here."),
+    "code-changed": Rule("note", "The code of a model or metric has changed since the run."),
 }
 """Rules by name."""
 

@@ -92,6 +92,13 @@ def test_verify_measures_it_again(bench, tmp_path):
     assert "file-differs" in {finding.rule for finding in verify(tmp_path / "run").findings}
     forge_sums(tmp_path / "run")
     assert [finding.rule for finding in verify(tmp_path / "run").findings] == ["value-differs", "not-compared"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in rest))
+    forge_sums(tmp_path / "run")
+    findings = verify(tmp_path / "run")
+    assert findings.verdict == "unverified"
+    assert ("incomplete", "its FID was not measured on these images") in {
+        (one.rule, one.text) for one in findings.findings
+    }
 
 
 def test_other_images_have_no_value_until_it_is_measured(bench, command):

@@ -29,7 +29,8 @@ def original(tmp_path_factory, srbench, small_models):
         write_png(here / "photos" / f"{name}.png", drawn(seed, 40, 44))
     models = f"near={small_models}:Nearest,noisy={small_models}:Noisy"
     words = ["--models", models, "--scale", 4, "--data", here / "photos", "--crop", 32, "--metrics", "psnr,ssim,sigma"]
-    done = srbench("run", *words, "--samples", 2, "--workers", 1, "--out", here / "run")
+    words += ["--samples", 2, "--temperature", "0.3,0.8"]
+    done = srbench("run", *words, "--workers", 1, "--out", here / "run")
     assert done.exit_code == 0, done.output
     return here / "run"
 
@@ -104,16 +105,25 @@ def image_out_of_scope(folder):
     edit_manifest(folder, lambda manifest: manifest["invocations"][0].update(images=["a", "b"]))
 
 
-def model_dropped(folder):
+def drop_settings(folder, is_meant):
     for name in RECORDS[1:]:
-        edit_lines(folder, name, lambda line: None if line["model"] == "near" else line)
+        edit_lines(folder, name, lambda line: None if is_meant(line) else line)
 
     def change(manifest):
-        manifest["models"] = manifest["models"][1:]
-        manifest["settings"] = manifest["settings"][1:]
+        manifest["settings"] = [setting for setting in manifest["settings"] if not is_meant(setting)]
         manifest["invocations"][0]["settings"] = manifest["settings"]
+        labels = {setting["model"] for setting in manifest["settings"]}
+        manifest["models"] = [model for model in manifest["models"] if model["label"] in labels]
 
     edit_manifest(folder, change)
+
+
+def model_dropped(folder):
+    drop_settings(folder, lambda setting: setting["model"] == "near")
+
+
+def temperature_dropped(folder):
+    drop_settings(folder, lambda setting: setting["temperature"] == 0.8)
 
 
 def ssim_of(line):
@@ -160,6 +170,7 @@ FORGERIES = {
     "image dropped": image_dropped,
     "image out of scope": image_out_of_scope,
     "model dropped": model_dropped,
+    "temperature dropped": temperature_dropped,
     "value dropped": value_dropped,
     "value failed": value_failed,
     "output failed": output_failed,
@@ -199,3 +210,15 @@ def test_no_number_of_a_report_is_changed_unseen(original, tmp_path, name):
     forge_list(folder)
     findings = verify(folder, resample="all")
     assert ("report-differs", f"report/{name}") in {(each.rule, each.where) for each in findings.findings}
+
+
+def test_no_page_is_added_to_a_report_unseen(original, tmp_path):
+    folder = shutil.copytree(original, tmp_path / "run")
+    listing = folder / "report" / "report.json"
+    contents = json.loads(listing.read_text())
+    contents["files"]["results.html"] = ""
+    listing.write_text(json.dumps(contents))
+    (folder / "report" / "results.html").write_text("<p>PSNR 99.0</p>")
+    forge_list(folder)
+    findings = verify(folder, resample="all")
+    assert [(each.rule, each.where) for each in findings.findings] == [("report-differs", "report/results.html")]
