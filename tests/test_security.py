@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import http.client
+import re
 import socket
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,14 @@ def test_checkpoints_are_read_as_weights_alone(calls):
     assert loads
     for file, call in loads:
         assert call.count("weights_only=True") == 1, file
+
+
+def test_torch_before_the_last_fault_of_weights_only_is_not_allowed():
+    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    [torch] = [each for each in requirements if re.match(r"torch\W", each)]
+    assert re.fullmatch(r"torch>=(\d+\.\d+)", torch)
+    assert f"PyTorch {torch.removeprefix('torch>=')}" in TEXT
+    assert tuple(map(int, torch.removeprefix("torch>=").split("."))) >= (2, 10), "CVE-2026-24747 is fixed in 2.10"
 
 
 def test_where_pickles_are_read_and_processes_are_started(calls):
