@@ -49,6 +49,17 @@ def content_of(manifest: Manifest) -> bytes:
     return (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()
 
 
+def _no_run(path: Path) -> str:
+    """Reason why a path without a manifest is not a run folder, and what to name instead."""
+    runs = sorted(manifest.parent for manifest in path.glob(f"*/{FILE}"))
+    if runs:
+        return f"not a run, but a folder of runs; name one of them, such as {runs[0]}"
+    fault = "a file, not a run folder" if path.is_file() else f"no run in it ({FILE} is missing)"
+    if not path.exists():
+        fault = "missing, not a run folder"
+    return f"{fault}; name the folder that srbench run made"
+
+
 def read_manifest(run: Path) -> Manifest:
     """Read the manifest of a run folder.
 
@@ -58,10 +69,7 @@ def read_manifest(run: Path) -> Manifest:
     try:
         facts = strict_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        fault = "a file, not a run folder" if run.is_file() else f"no run in it ({FILE} is missing)"
-        if not run.exists():
-            fault = "missing, not a run folder"
-        raise RunFolderError(f"{run}: {fault}; name the folder that srbench run made") from None
+        raise RunFolderError(f"{run}: {_no_run(run)}") from None
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check disk and permissions") from None
     except (ValueError, RecursionError) as error:

@@ -77,6 +77,7 @@ def test_line(refused, finished, tmp_path, name, file):
         ("report RUN --baseline nothing", r"nothing"),
         ("report RUN --out {bad}/fine", r"fine: not made by srbench"),
         ("verify {bad}/fine", r"fine: no run in it"),
+        ("compare RUN/.. RUN", r"not a run, but a folder of runs; name one of them, such as \S+/run$"),
         ("score RUN --metrics nothing", r"unknown metric 'nothing'; .*pyiqa:NAME"),
         ("merge RUN {bad}/fine --out {here}/merged", r"fine: no run in it"),
         ("merge RUN RUN --out {bad}/fine", r"fine: already exists"),
