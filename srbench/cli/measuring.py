@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from srbench.cli import options
-from srbench.cli.reporting import reading, report_cell, show_outcome, written_report
+from srbench.cli.reporting import end_of_claims, reading, report_cell, show_outcome, written_report
 from srbench.interfaces import TEMPERATURE, SRBenchError
 from srbench.run_folder.request import SAMPLES, SUITE
 from srbench.terminal.output import say, show
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from srbench.benchmark.engines import WorkerCount
 
 
-ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard", "--again", "--published")
+ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard", "--again", "--claims")
 """Options of ``run`` that its help lists last."""
 
 
@@ -88,13 +88,17 @@ ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard",
     "merge joins the parts. [default: all images]",
 )
 @options.names("--again", help="Labels of models to run again. [default: sample only what the run folder lacks]")
-@options.published
+@options.file(
+    "--claims",
+    help="TOML file of published values; prints below the table which of them are reproduced, and under which protocol "
+    "(docs/explain.md). [default: none]",
+)
 @click.option("--dry-run", is_flag=True, help="Only print what would be done, with estimated time and disk space.")
 def run(
     bench: Path | None,
     workers: WorkerCount,
     engine: str | None,
-    published: bool,
+    claims: Path | None,
     dry_run: bool,
     **values: Any,  # noqa: ANN401 - click's
 ) -> None:
@@ -116,6 +120,13 @@ def run(
         for data in dict.fromkeys(spec.data for spec in specs):
             if message := same_name_as_a_folder(data):
                 say(message)
+        published = None
+        if claims is not None:
+            from srbench.explaining.claims import read_claims
+
+            if len(specs) > 1 or values["shard"] is not None:
+                raise click.UsageError("--claims goes with a single run, without --shard.")
+            published = read_claims(claims, specs[0].metrics, specs[0].suite)
         outcome = nothing_left(specs[0]) if len(specs) == 1 and not dry_run else None
         if outcome is None:  # only now is torch needed
             from srbench.benchmark.estimate import estimate
@@ -126,15 +137,24 @@ def run(
                 for line in estimate(specs[0]) if len(specs) == 1 else estimate_matrix(specs):
                     show(line)
                 return
-            report_finished = partial(report_cell, shard=values["shard"], published=published)
+            report_finished = partial(report_cell, shard=values["shard"])
             if len(specs) == 1:
                 outcome = run_spec(specs[0], progress, workers, engine)
             else:
                 outcome = run_matrix(specs, progress, workers, engine, report_finished)
         written = None
         if outcome.usable and values["shard"] is None:
-            written = written_report([outcome.folder], progress, published=published, runs_code=True)
+            written = written_report([outcome.folder], progress, runs_code=True)
+        judgement = None
+        if written is not None and published is not None:
+            from srbench.reporting.claims import judged_run, verdict_lines
+
+            processes = workers if isinstance(workers, int) else None
+            judgement = judged_run(published, outcome.folder, progress, processes, specs[0].device)
+            written.lines.extend(verdict_lines(judgement))
     show_outcome(outcome, written, values["shard"])
+    if judgement is not None:
+        end_of_claims(judgement)
 
 
 @click.command()
@@ -357,12 +377,11 @@ def measure(
     if judgement and form == "table":
         for line in verdict_lines(judgement):
             show(line)
-    if judgement and judgement.refused:
-        raise SRBenchError(judgement.refused)
     if failures := sum(len(folder.failures) for folder in measured):
         click.echo(f"srbench: {number_of(failures, 'result')} could not be measured, see above", err=True)
-    if failures or (judgement and judgement.contradicts):
         context.exit(1)
+    if judgement is not None:
+        end_of_claims(judgement)
 
 
 @click.command()

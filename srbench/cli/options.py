@@ -201,11 +201,6 @@ engine = click.option(
     "scheduler. [default: processes on this machine]",
 )
 measuring_workers = partial(click.option, "--workers", type=COUNT, metavar="N")
-published = click.option(
-    "--published",
-    is_flag=True,
-    help="Add published results for the same data, scale and protocol below the table.",
-)
 page = together(
     click.option(
         "--port",

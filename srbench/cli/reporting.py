@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from srbench.benchmark.outcome import Outcome
+    from srbench.explaining.claims import Judgement
 
 SHOWN = 3
 """Number of failures that the last line of a command names."""
@@ -37,7 +38,6 @@ SHOWN = 3
     help="With --single-file, embed only the N images where the leading models differ most. [default: as many as fit]",
 )
 @options.folder("--out", help="Folder of the report. [default: RUN/report; runs/report for several runs]")
-@options.published
 @click.option(
     "--baseline",
     metavar="SETTING",
@@ -163,8 +163,7 @@ def written_report(
         report = run_report.write_report(runs, formats, out, progress=progress, **settings)
         files = report.files
         scores = report.scores
-        remarks = [*filter(None, [scores.left_out]), *scores.published.notes]
-        lines = [terminal_table(scores), *remarks, *report.answer, report.protocol]
+        lines = [terminal_table(scores), *filter(None, [scores.left_out]), *report.answer, report.protocol]
     for page in (file for file in files if file.suffix == ".html"):
         lines.append(f"Page: {page}")
         if out is None:
@@ -173,7 +172,7 @@ def written_report(
     return Written(lines, damaged)
 
 
-def report_cell(outcome: Outcome, shard: str | None = None, *, published: bool = False) -> None:
+def report_cell(outcome: Outcome, shard: str | None = None) -> None:
     """Print what the command did in a run of a matrix, and write the report of that run; for a shard, do nothing."""
     from srbench.reporting.report import write_report
 
@@ -182,7 +181,15 @@ def report_cell(outcome: Outcome, shard: str | None = None, *, published: bool =
     sampled, scored = number_of(outcome.sampled, "item"), number_of(outcome.scored, "value")
     say(f"{outcome.folder}: {sampled} sampled and {scored} measured by this command")
     if outcome.usable:
-        write_report([outcome.folder], published=published, runs_code=True)
+        write_report([outcome.folder], runs_code=True)
+
+
+def end_of_claims(judgement: Judgement) -> None:
+    """End a command whose claims are about other data (SRBenchError), or not all reproduced, with exit code 1."""
+    if judgement.refused:
+        raise SRBenchError(judgement.refused)
+    if judgement.contradicts:
+        raise click.exceptions.Exit(1)
 
 
 def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = None) -> None:

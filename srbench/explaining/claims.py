@@ -96,11 +96,8 @@ class Claims:
         ]
         if self.data and measured.get("crop") is not None:
             different.append(f"whole images, measured their central {measured['crop']} pixels")
-        return (
-            f"{self.path}: no claim is judged, as they are about other data ({'; '.join(different)})"
-            if different
-            else ""
-        )
+        words = f"its claims are about other data ({'; '.join(different)}), so none is judged"
+        return f"{self.path}: {words}" if different else ""
 
 
 @dataclass(frozen=True, eq=False)

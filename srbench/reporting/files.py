@@ -41,7 +41,6 @@ class Choices:
     single_file: bool = False
     most: int | None = None
     baseline: str | None = None
-    published: bool = False
     intervals: bool = False
 
 

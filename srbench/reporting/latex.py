@@ -7,7 +7,6 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from srbench.interfaces import MetricFacts
-from srbench.reporting.published import DIFFERS, PublishedLine
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import Line, Scores
 from srbench.run_folder.protocol import Manifest
@@ -56,8 +55,6 @@ _SPECIAL = {
     "²": r"\texttwosuperior{}",
     "†": r"$^\dagger$",
 }
-_PUBLISHED = {DIFFERS: "$\\neq$", "–": r"\textendash{}"}
-"""LaTeX of the cells of published rows that are not numbers."""
 
 
 def escape(text: str) -> str:
@@ -87,16 +84,15 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
     the signatures of its columns. The number of images is a column only if rows differ in it.
     """
     name = re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
-    counts = {line.images for line in scores.competing} | {line.images for line in scores.published.lines}
+    counts = {line.images for line in scores.competing}
     last = ["$n$"] if len(counts) > 1 else []
     lines = [text for line in scores.competing for text in _lines(line, bool(last), intervals=intervals)]
     if intervals:
         lines.pop()  # the space below the last row
-    published = [_published(line, bool(last)) for line in scores.published.lines]
     tabular = {
         "columns": "l" + "r" * (len(scores.columns) + len(last)),
         "head": [row(["model", *map(title, scores.columns), *last])],
-        "blocks": [lines, published] if published else [lines],
+        "blocks": [lines],
     }
     over = "$n$ images" if last else "images"
     sets = f"; {escape(', '.join(metric.title for metric in scores.sets))} of all images together, untested"
@@ -109,7 +105,7 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
         "label": name,
         "tabulars": [tabular],
     }
-    comments = [*filter(None, [scores.left_out]), *scores.published.notes]
+    comments = [*filter(None, [scores.left_out])]
     return rendered("table.tex.jinja", comments=comments, tables=[table])
 
 
@@ -134,12 +130,6 @@ def column_width(metric: MetricFacts, texts: Iterable[str]) -> float:
     """Estimate the width of a column in points, from its header and its cells."""
     *words, last = metric.title.split()
     return max(map(len, [*words, f"{last} ↑", *texts])) * LETTER
-
-
-def _published(line: PublishedLine, has_count: bool) -> str:
-    label, *values, images = line.texts
-    count = [images] if has_count else []
-    return row([escape(display_name(label)), *(_PUBLISHED.get(value, value) for value in values), *count])
 
 
 def title(metric: MetricFacts) -> str:

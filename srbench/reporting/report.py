@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
@@ -25,7 +25,6 @@ from srbench.reporting.latex import latex_table
 from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.notes import notes_of
 from srbench.reporting.page.page import page
-from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import Scores, interval_table, markdown_table, scores_of
 from srbench.reporting.votes import VoteSection, vote_section
@@ -69,7 +68,6 @@ def write_report(
     single_file: bool = False,
     most: int | None = None,
     baseline: str | None = None,
-    published: bool = False,
     intervals: bool = False,
     runs_code: bool = False,
     progress: Progress = silent,
@@ -87,7 +85,6 @@ def write_report(
         single_file: Embed images in report.html, which stays below 8 MB, instead of linking to them.
         most: Embed at most this many images of the run.
         baseline: Row that plots subtract from every row, such as ``bicubic`` or ``srflow-t0.8``; by default the first.
-        published: Add published results for the same data, scale and protocol below the table.
         intervals: Print intervals in table.tex, on a line below each row.
         runs_code: Permit loading code that the run names: metrics in files, for their maps.
         progress: Called for every image whose strips, grids and maps are made.
@@ -107,7 +104,7 @@ def write_report(
             warnings.warn(text, stacklevel=2)
     if out is None and len(measurements.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
-    choices = Choices(single_file, most, baseline, published, intervals)
+    choices = Choices(single_file, most, baseline, intervals)
     baseline_row = _baseline(measurements, baseline)
     place = measurements.runs[0].folder.path / FOLDER if out is None else out
     files = [place / file for name, file in FORMATS.items() if name in formats]
@@ -120,10 +117,10 @@ def write_report(
         and all(file.is_file() for file in files)
         and not any(changed_files(place, listing))
     ):
-        return _report(measurements, files, choices)
+        return _report(measurements, files)
     with replacing(place) as draft:
         draft.listing.records, draft.listing.images, draft.listing.choices, draft.listing.code = made_from
-        report = _report(measurements, files, choices)
+        report = _report(measurements, files)
         _make_report(measurements, report, draft, choices, formats, baseline_row, progress, runs_code=runs_code)
     return report
 
@@ -135,7 +132,7 @@ def texts_again(measurements: Measurements, listing: Listing) -> dict[str, str]:
     """
     place = measurements.runs[0].folder.path / FOLDER
     formats = [name for name, file in FORMATS.items() if file in listing.files]
-    report = _report(measurements, [], listing.choices)
+    report = _report(measurements, [])
     baseline = _baseline(measurements, listing.choices.baseline)
     with TemporaryDirectory() as temporary:
         draft = Draft(place, Path(temporary), listing)
@@ -143,11 +140,9 @@ def texts_again(measurements: Measurements, listing: Listing) -> dict[str, str]:
         return {name: draft.read(name).decode() for name in draft.listing.files if Path(name).suffix in TEXTS}
 
 
-def _report(measurements: Measurements, files: list[Path], choices: Choices) -> Report:
+def _report(measurements: Measurements, files: list[Path]) -> Report:
     """Compute the table of a report and its conclusions."""
     scores = scores_of(measurements)
-    if choices.published:
-        scores = replace(scores, published=published_rows(measurements.manifest, scores.columns, read_tables()))
     votes, unshown_votes = vote_section(measurements)
     sentences = [*answer(scores), *([votes.sentence] if votes else [])]
     protocol = protocol_line(measurements.protocol.suite, scores.columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -15,7 +15,6 @@ from srbench.interfaces import MetricFacts
 from srbench.metrics.suite import of_several_samples
 from srbench.models import ModelFacts
 from srbench.pages import markdown
-from srbench.reporting.published import Published
 from srbench.run_folder.protocol import Setting
 from srbench.words import printable
 
@@ -79,8 +78,6 @@ class Scores:
     """Means and intervals, as in table.csv."""
     left_out: str = ""
     """Sentence on measured but uninformative columns, which are not shown; else empty."""
-    published: Published = field(default_factory=Published)
-    """Published results below the table."""
     sets: tuple[MetricFacts, ...] = ()
     """FID and KID: columns of one value per row, without interval and test, which ``metrics`` does not list."""
 
@@ -278,15 +275,11 @@ def terminal_table(scores: Scores) -> Table:
         for line in lines:
             cells = [Text(cell.text, "bold" if cell.is_best else "") for cell in line.cells.values()]
             table.add_row(Text(line.label), *cells, str(line.images))
-    if scores.published.lines:
-        table.add_section()
-    for row in scores.published.lines:
-        table.add_row(*row.texts, style="dim")
     return table
 
 
 def markdown_table(scores: Scores, lines: Sequence[Line]) -> str:
-    """Return a Markdown table of the means of some rows, the best in bold, with published rows below the models."""
+    """Return a Markdown table of the means of some rows, the best in bold."""
     cells = [
         [
             markdown.escape(line.label),
@@ -295,8 +288,6 @@ def markdown_table(scores: Scores, lines: Sequence[Line]) -> str:
         ]
         for line in lines
     ]
-    if lines == scores.competing:
-        cells += [[markdown.escape(text) for text in row.texts] for row in scores.published.lines]
     return markdown.table(["model", *(markdown.escape(header(metric)) for metric in scores.columns), "n"], cells)
 
 

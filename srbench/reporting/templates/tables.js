@@ -39,7 +39,7 @@ function headersOf(table) {
 
 /** The bodies of a table with measured rows: competing models, then variants. */
 function measuredParts(table) {
-  return [...table.tBodies].filter((body) => !body.matches(".heading, .published"));
+  return [...table.tBodies].filter((body) => !body.matches(".heading"));
 }
 
 /** Sorts [key, item] pairs and returns the items; the sort is stable, and NaN keys come last. */

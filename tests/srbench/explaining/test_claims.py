@@ -152,7 +152,7 @@ def test_claims_about_other_data_are_not_judged(measure, stated, words):
     value = f"{psnr('ours'):.2f}"
     found = measure(f"{stated}\n{claim('psnr', value)}", "--hr", "hr", "--scale", "4", "--metrics", "psnr")
     assert found.code == 1
-    assert f"claims.toml: no claim is judged, as they are about other data ({words}" in found.err
+    assert f"claims.toml: its claims are about other data ({words}" in found.err
     assert "PSNR" in found.out, "the table is shown"
     assert "reproduced" not in found.out
 

@@ -33,7 +33,7 @@ def test_a_report_of_its_records_is_right(reported):
     assert report_findings(reported) == []
     write_report([reported], ("csv",))
     assert report_findings(reported) == []
-    write_report([reported], single_file=True, published=True, baseline="noisy-t0.8")
+    write_report([reported], single_file=True, baseline="noisy-t0.8")
     assert report_findings(reported) == []
     shutil.rmtree(reported / "report")
     assert report_findings(reported) == []

@@ -201,14 +201,14 @@ def test_a_report_is_renewed_only_if_it_is_missing_or_older_than_the_records(fin
     made = page.stat().st_mtime_ns
     renew_report(finished)
     assert page.stat().st_mtime_ns == made
-    command("report", finished, "--published", "--format", "html,csv")
+    command("report", finished, "--intervals", "--format", "html,csv")
     assert command("score", finished, "--metrics", "lr_psnr").code == 0
     (finished / "report" / "report.md").unlink()
     renew_report(finished)
     assert not (finished / "report" / "report.md").exists(), "the report is that of the present records"
-    write_report([finished], ["csv"], published=True)
+    write_report([finished], ["csv"], intervals=True)
     renew_report(finished)
-    assert json.loads((finished / "report" / FILE).read_text())["choices"]["published"], "its choices stay"
+    assert json.loads((finished / "report" / FILE).read_text())["choices"]["intervals"], "its choices stay"
     assert "LR-PSNR" in page.read_text()
 
 

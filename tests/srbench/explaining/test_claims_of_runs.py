@@ -1,0 +1,115 @@
+"""``srbench run --claims``: rows by setting and model, saved images, other data, and the packaged files of claims."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from srbench.data.benchmark_sets.table import benchmark_sets
+from srbench.explaining.claims import read_claims
+from srbench.reporting.claims import judged_run
+
+CLAIMS = Path(__file__).parents[3] / "examples" / "claims"
+LUMA = "psnr+channels=Y+border=4"
+
+
+@pytest.fixture
+def run(command, photos, models, tmp_path):
+    """Run ``srbench run`` with two models, one of them at two temperatures, and a file of claims."""
+
+    def call(claims, *options):
+        (tmp_path / "claims.toml").write_text(claims)
+        names = f"near={tmp_path}/models.py:Nearest,noisy={tmp_path}/models.py:Noisy"
+        request = ("--models", names, "--scale", 4, "--data", photos, "--samples", 2, "--temperature", "0.3,0.8")
+        return command(
+            "run", *request, "--metrics", f"psnr,{LUMA}", "--out", "run", "--claims", "claims.toml", *options
+        )
+
+    return call
+
+
+def claim(row, metric, value):
+    return f'[[claim]]\nrow = "{row}"\nmetric = "{metric}"\nvalue = "{value}"\n'
+
+
+def verdicts(done):
+    """Verdicts by row and claim."""
+    lines = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in done.out.splitlines()]
+    return {line[0]: line[2] for line in lines if len(line) == 3 and " psnr" in line[0]}
+
+
+@pytest.fixture
+def means(run):
+    """Unrounded means of the run, by the name of a setting and the metric."""
+    assert run(claim("near", "psnr", "99.12"), "--limit", 3).code == 1, "not reproduced"
+    table = pd.read_csv("run/report/table.csv")
+    names = [
+        row.model if math.isnan(row.temperature) else f"{row.model}-t{row.temperature}" for row in table.itertuples()
+    ]
+    return table.set_index(pd.Index(names))
+
+
+def test_a_claim_names_a_setting_or_a_model(run, means):
+    claims = (
+        claim("near", "psnr", f"{means.psnr['near']:.3f}")
+        + claim("noisy-t0.8", "psnr", f"{means.psnr['noisy-t0.8']:.3f}")
+        + claim("noisy-t0.3", LUMA, f"{means.psnr['noisy-t0.8']:.3f}")
+        + claim("noisy", "psnr", "20.12")
+    )
+    done = run(claims, "--limit", 3)
+    assert done.code == 1
+    first, second, third, fourth = verdicts(done).values()
+    assert first.startswith("reproduced, chance")
+    assert second.startswith("reproduced, chance")
+    assert third.startswith("not reproduced: nearest: ")
+    assert fourth.startswith("not measured: unknown row 'noisy'; did you mean noisy-t0.")
+    assert done.out.index("PSNR") < done.out.index("claim")
+
+
+def test_other_protocols_are_tried_on_saved_images(run, means):
+    value = f"{means['psnr_channels_Y_border_4']['noisy-t0.3']:.3f}"
+    done = run(claim("noisy-t0.3", "psnr", value), "--limit", 3)
+    assert done.code == 0, done.err
+    assert "reproduced under another protocol: Y of BT.601 (16..235), rounded, crop 4" in done.out
+    shutil.rmtree("run/images")
+    [verdict] = judged_run(read_claims(Path("claims.toml"), ["psnr"], "srflow"), Path("run")).verdicts
+    assert verdict.text == "not reproduced: no other protocol was tried"
+
+
+@pytest.mark.parametrize(
+    ("stated", "options", "words"),
+    [
+        ('data = "set5"', (), "data set5, measured photos"),
+        ("scale = 8", (), "scale 8, measured 4"),
+        ("images = 3", ("--limit", 2), "images 3, measured 2"),
+        ('data = "photos"', ("--crop", 24), "whole images, measured their central 24 pixels"),
+    ],
+)
+def test_claims_about_other_data_are_not_judged(run, stated, options, words):
+    done = run(f"{stated}\n" + claim("near", "psnr", "20.12"), *options)
+    assert done.code == 1
+    assert f"srbench: claims.toml: its claims are about other data ({words}), so none is judged" in done.err
+    assert "near" in done.out, "the table is shown"
+    assert "reproduced" not in done.out
+
+
+def test_faults_are_said_before_the_run(run):
+    assert "'ssim' is not measured" in run(claim("near", "ssim", "0.9")).err
+    assert not Path("run").exists()
+    done = run(claim("near", "psnr", "20.12"), "--suite", "srflow,classic-y")
+    assert (done.code, "--claims goes with a single run" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("path", sorted(CLAIMS.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_packaged_claims(path):
+    """They state their data and source, and their columns are those of the suite that the file names."""
+    claims = read_claims(path, None, re.search(r"--suite (\S+)", path.read_text())[1])
+    assert benchmark_sets()[claims.data].images == claims.images
+    assert claims.scale in (4, 8)
+    assert all(each.source for each in claims.claims)
+    assert len(claims.claims) >= 8
