@@ -81,7 +81,7 @@ def test_four_models_eight_numbers(whole):
         ("bicubic", ""),
         ("rrdb", ""),
         ("esrgan", ""),
-        ("srflow", "0.8"),
+        ("srflow", "0.85"),
     ]
     assert all(math.isfinite(float(line[metric])) for line in table for metric in METRICS)
     assert {line["n"] for line in table} == {"2"}
@@ -105,7 +105,7 @@ def test_the_report_prints_the_table(whole):
     metrics = [open_metric(name).facts for name in METRICS]
     arrows = ["", " ↑", " ↓"]
     assert header == ["model", *(f"{m.title}{arrows[m.direction]}" for m in metrics), "n"]
-    assert [cells[0] for cells in body] == ["bicubic", "rrdb", "esrgan", "srflow τ=0.8"]
+    assert [cells[0] for cells in body] == ["bicubic", "rrdb", "esrgan", "srflow τ=0.85"]
     for line, cells in zip(lines(whole), body, strict=True):
         assert cells[1:-1] == [f"{float(line[m.name]):.{m.digits}f}" for m in metrics]
 
@@ -139,7 +139,7 @@ def test_images_and_strips(whole):
         for folder, size in {"hr": 96, "lr": 12, "bicubic": 96, "rrdb": 96, "esrgan": 96}.items():
             with Image.open(whole / "images" / folder / f"{name}.png") as image:
                 assert (image.size, image.mode) == ((size, size), "RGB")
-    saved = sorted(path.name for path in (whole / "images" / "srflow-t0.8").iterdir())
+    saved = sorted(path.name for path in (whole / "images" / "srflow-t0.85").iterdir())
     assert saved == [f"{name}_sample{i}.png" for name in names for i in range(3)]
 
 
@@ -204,7 +204,7 @@ def test_the_report_is_made_again_from_the_folder_alone(whole, srbench, tmp_path
 
 def test_saved_images_measure_the_same_as_the_model(measured, whole):
     """What is measured is what is saved: the floor to 8 bits is part of every metric."""
-    back = measured(models=f"esrgan-png={whole / 'images' / 'esrgan'},srflow-png={whole / 'images' / 'srflow-t0.8'}")
+    back = measured(models=f"esrgan-png={whole / 'images' / 'esrgan'},srflow-png={whole / 'images' / 'srflow-t0.85'}")
     assert len(by_image(back, "esrgan-png")) == 2
     assert by_image(back, "esrgan-png") == by_image(whole, "esrgan")
     for image, value in by_image(whole, "srflow").items():

@@ -61,6 +61,8 @@ class Task:
     """Why the pair cannot be read."""
     tries: int = 0
     """Number of failed attempts to read the pair."""
+    was_read: bool = False
+    """True if the folder has a pair that was read: if it cannot be read again, no record may replace that one."""
 
     @property
     def size(self) -> int:
@@ -90,12 +92,13 @@ def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request
     pair = folder.of(image).pair
     key = "" if pair is None else pair.key
     tries = pair.tries if pair is not None and pair.failed else 0
+    was_read = pair is not None and not pair.failed
     sampled: list[Item] = []
     if request is not None:
         try:
             key = request.pair_key(image)
         except SRBenchError as error:
-            return Task(image, "", None, fault=str(error), tries=tries)
+            return Task(image, "", None, fault=str(error), tries=tries, was_read=was_read)
         if pair is not None and (pair.key != key or folder.pair(image) is None):
             pair = None
         sampled = list(_samplings(folder, request, image, key, metrics))
@@ -108,7 +111,7 @@ def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request
             continue
         if names := lacking(folder, record, metrics):
             measured.append(Item(setting, record=record, metrics=names))
-    return Task(image, key, pair, (*sampled, *measured), tries=tries)
+    return Task(image, key, pair, (*sampled, *measured), tries=tries, was_read=was_read)
 
 
 def _samplings(

@@ -85,8 +85,11 @@ class Worker:
             yield self._sample(item, pair, folder) if item.key else self._score(item, pair, folder)
 
     def failed_pair(self, task: Task, error: str, tries: int = 1) -> TaskResult:
-        """Return the record of a pair that could not be read in ``tries`` further attempts."""
-        if task.pair is not None:
+        """Return the record of a pair that could not be read in ``tries`` further attempts.
+
+        A pair that was read before keeps its record, so that its values stay in the table.
+        """
+        if task.was_read:
             return TaskResult(faults=(error,))
         here = self.environment
         key = task.pair_key or digest("unreadable", task.image)
