@@ -9,6 +9,7 @@ from itertools import combinations
 
 from srbench.explaining.matching import (
     A_SLIP,
+    LEAST_PLAIN,
     Candidate,
     Match,
     Neighbours,
@@ -116,10 +117,10 @@ class Explained:
     def _counted(self, evidence: Evidence) -> str:
         numbers = self.neighbours
         window = self.printed.window(self.metric)
-        most = max((rank for each in numbers.ranks.values() for rank in each.values()), default=0)
+        as_plain = len(numbers.of_rank(evidence.match.rank))
         return (
-            f"of {number_of(numbers.count, 'number')} within {window}, {len(numbers.of_rank(evidence.match.rank))} "
-            f"would be printed by a protocol this plain, {len(numbers.of_rank(most))} by any of {len(self.candidates)}"
+            f"of {number_of(numbers.count, 'number')} within {window}, {as_plain} would be printed by a "
+            f"protocol this plain, {len(numbers.of_rank(LEAST_PLAIN))} by any of {len(self.candidates)}"
             + (f"; with the other numbers: {chance_text(evidence.chance)}" if evidence.is_common else "")
         )
 
@@ -238,7 +239,7 @@ class Explanation:
         None for a single number, and if no two metrics have such protocols.
         """
         best: dict[int, Match] = {}
-        best_key = -2, A_SLIP * 2 + 2, 0  # at least two numbers
+        best_key = -2, LEAST_PLAIN + 1, 0  # at least two numbers
         for match in (match for explained in self.numbers for match in explained.matches):
             partners: dict[str, tuple[int, Match]] = {}
             for place, explained in enumerate(self.numbers):

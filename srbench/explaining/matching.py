@@ -28,6 +28,9 @@ REPRODUCED, CONSISTENT = 0.05, 0.25
 IN_A_SUITE, AN_OPTION, A_SLIP = range(3)
 """Plainness of a protocol: in a packaged suite, computed by ``--metrics``, or neither, such as a shift by a pixel."""
 
+LEAST_PLAIN = 2 * A_SLIP + 1
+"""Largest rank: that of a slip, truncated."""
+
 
 @dataclass(frozen=True)
 class Window:
