@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from srbench.plugins.registry import Plugin, call, find_plugin, registered
 from srbench.weights.metadata import stated_metadata
 from srbench.weights.pretrained import load_checkpoint
 from srbench.weights.table import released_weights
-from srbench.words import one_line
+from srbench.words import one_line, unknown
 
 SCALES = (2, 3, 4, 8)
 """Scales of the literature, which are tried when a registered model is described."""
@@ -73,6 +74,9 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
         raise PluginError(f"{spec.name}: released weights; name them after a model: {released.model}:{spec.name}")
     if "/" in spec.name and ":" not in spec.name and not spec.name.endswith(".py"):
         raise PluginError(f"{spec.name}: no such folder of results; check the path in {text!r}")
+    models = registered("models")
+    if spec.typed_label and re.fullmatch(r"[\w-]+", spec.name) and spec.name not in models:
+        raise PluginError(f"{spec.name}: no folder of that name, and {unknown('model', spec.name, models)}")
     weights = spec.weights_file()
     with Loading() as loading:
         plugin = find_plugin("models", spec.name)

@@ -68,6 +68,7 @@ CASES = [
         r"not finite; check the model or, if it samples, lower the temperature$",
     ),
     (f"{RUN} --engine ray", r"--engine.*'ray' is not dask or dask:ADDRESS", 2),
+    (f"{RUN} --models mine=absent", r"absent: no folder of that name, and unknown model 'absent'; available: bicubic"),
     (f"{RUN} --models SRFlow", r"unknown model 'SRFlow'; did you mean srflow\?"),
     (f"{RUN} --metrics PSNR", r"unknown metric 'PSNR'; did you mean psnr\?"),
     (
