@@ -140,8 +140,10 @@ def test_every_engine_adds_metrics(spec, results, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("death", ["os.kill(os.getpid(), signal.SIGKILL)", "os._exit(0)"], ids=["killed", "exit"])
 @pytest.mark.parametrize("options", [{"workers": 2}, {"workers": 1, "engine": "dask"}], ids=["processes", "dask"])
-def test_an_item_that_always_kills_its_process_fails_alone(spec, killers, options):
+def test_an_item_that_always_kills_its_process_fails_alone(spec, killers, options, death):
+    killers.write_text(killers.read_text().replace("os.kill(os.getpid(), signal.SIGKILL)", death))
     deadly = replace(spec, models=(f"{killers}:Deadly", *spec.models[:1]), metrics=("psnr",))
     steps = []
     outcome = run(deadly, steps.append, **options)
@@ -154,8 +156,23 @@ def test_an_item_that_always_kills_its_process_fails_alone(spec, killers, option
     assert failed.error.startswith("b: crashed ")
     assert outcome.failures == (f"Deadly: {failed.error}",)
     assert verify(outcome.folder).holds
-    killers.write_text(killers.read_text().replace("os.kill(os.getpid(), signal.SIGKILL)", "pass"))
+    killers.write_text(killers.read_text().replace(death, "pass"))
     assert run(deadly).failures == (), "the next command tries again"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [0, 7])
+def test_a_model_that_ends_the_only_process_ends_the_command(spec, killers, code):
+    killers.write_text(killers.read_text().replace("os.kill(os.getpid(), signal.SIGKILL)", f"os._exit({code})"))
+    options = ["--scale", "4", "--data", spec.data, "--metrics", "psnr", "--out", spec.out]
+    command = [sys.executable, "-m", "srbench", "run", "--models", f"{killers}:Deadly", *options]
+    done = subprocess.run([*command, "--workers", "1"], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert [record.image for record in sample_records(Path(spec.out))] == ["a"], "finished work is kept"
+    assert not (Path(spec.out) / "report").exists()
+    resumed = subprocess.run([*command, "--workers", "2"], capture_output=True, text=True, timeout=300)
+    assert resumed.returncode == 1
+    assert f"Deadly: b: crashed its process 3 times (exit code {code})" in resumed.stderr
 
 
 def sample_records(path):
