@@ -11,7 +11,7 @@ from srbench.data.benchmark_sets.table import benchmark_sets, is_here
 from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, quantize_floor
 from srbench.interfaces import Dataset, SRBenchError
-from srbench.metrics.suite import read_suite
+from srbench.metrics.suite import BUNDLES, Suite, meanings, read_suite
 from srbench.run_folder.folder import SUMS, RunFolder, is_kept, read_sums
 from srbench.run_folder.manifest import FILE
 from srbench.run_folder.protocol import Protocol, Setting
@@ -125,6 +125,7 @@ def check_request(folder: RunFolder, findings: Findings) -> None:
     manifest = folder.manifest
     protocol = manifest.protocol
     commands = [(command, command.request) for command in manifest.invocations if command.settings and command.request]
+    measured = {metric.spec for metric in (*manifest.metrics, *(record.metric for record in folder.sets.values()))}
     datasets: dict[str, Dataset] = {}
     requested: dict[Setting, set[str]] = {setting: set() for setting in manifest.settings}
     for command, request in commands:
@@ -133,11 +134,13 @@ def check_request(folder: RunFolder, findings: Findings) -> None:
             findings.add("request-unknown", protocol.dataset, text)
             return
         try:
-            dataset = open_dataset(request)
-            _check_protocol(protocol, protocol_of(request, read_suite(request.suite), dataset), request, findings)
+            dataset, suite = open_dataset(request), read_suite(request.suite)
         except SRBenchError as error:
             findings.add("request-unknown", protocol.dataset, f"protocol and images were not compared: {error}")
             return
+        _check_protocol(protocol, protocol_of(request, suite, dataset), request, findings)
+        for metric in _requested_metrics(request, suite, has_hr=folder.has_hr) - measured:
+            findings.add("incomplete", metric, "its command requests it, and it is no column of the run")
         datasets = dict.fromkeys(dataset, dataset) | datasets
         for setting in command.settings:
             requested[setting].update(request.chosen(tuple(dataset)))
@@ -153,6 +156,16 @@ def check_request(folder: RunFolder, findings: Findings) -> None:
             text = f"its command and the run differ in images: {listed(sorted(others))}"
             findings.add("request-unknown", setting.folder, text)
     _check_pairs(folder, datasets, findings)
+
+
+def _requested_metrics(request: RunSpec, suite: Suite, *, has_hr: bool) -> set[str]:
+    """Return the metrics that a command has to measure, without those in files, whose paths are not in the request.
+
+    Of a suite, metrics that need HR, or several samples, are left out where there are none.
+    """
+    names = request.metrics or (suite.metrics if has_hr and request.samples > 1 else ())
+    columns = (meanings(suite.columns).get(name, name) for name in names)
+    return {each for column in columns for each in BUNDLES.get(column, (column,)) if ".py" not in each}
 
 
 def _are_requested(settings: Sequence[Setting], request: RunSpec) -> bool:

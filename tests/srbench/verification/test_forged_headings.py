@@ -135,6 +135,16 @@ def value_dropped(folder):
     edit_manifest(folder, lambda manifest: manifest["invocations"][0].update(metrics=["psnr", "sigma"]))
 
 
+def metric_dropped(folder):
+    edit_lines(folder, "rows.jsonl", lambda line: None if line["metric"] == "ssim" else line)
+
+    def change(manifest):
+        manifest["metrics"] = [each for each in manifest["metrics"] if each["name"] != "ssim"]
+        manifest["invocations"][0]["metrics"] = ["psnr", "sigma"]
+
+    edit_manifest(folder, change)
+
+
 def value_failed(folder):
     failure = {"value": None, "error": "a: ssim failed"}
     edit_lines(folder, "rows.jsonl", lambda line: line | failure if ssim_of(line) else line)
@@ -172,6 +182,7 @@ FORGERIES = {
     "model dropped": model_dropped,
     "temperature dropped": temperature_dropped,
     "value dropped": value_dropped,
+    "metric dropped": metric_dropped,
     "value failed": value_failed,
     "output failed": output_failed,
     "image failed": image_failed,
