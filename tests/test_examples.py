@@ -57,7 +57,8 @@ def test_the_tour(tmp_path):
     done = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=600
     )
-    assert "6 of 6 items sampled again: proven" in done.stdout
+    assert ": proven: " in done.stdout
+    assert "6 of 6 items by their models" in done.stdout
     assert done.stdout.rstrip().endswith("report.md")
 
 
