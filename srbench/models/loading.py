@@ -172,8 +172,12 @@ def _with_scale(model: Any, name: str, scale: int) -> Any:  # noqa: ANN401 - a p
         raise PluginError(f"{name} has no attribute scale, which a stochastic model needs: add scale = {scale}")
     if stated is None:
         return _Scaled(model, scale)
-    advice = f"use scale {stated}" if type(stated) is int else "its attribute scale must be a whole number"
-    raise PluginError(f"{name} has scale {stated!r}, not {scale}; {advice}")
+    advice = (
+        f"use scale {stated}, or a model of scale {scale}"
+        if type(stated) is int
+        else "its attribute scale must be a whole number"
+    )
+    raise PluginError(f"{name} has scale {stated!r}, but scale {scale} is requested; {advice}")
 
 
 def _arguments(plugin: Plugin, spec: ModelSpec, weights: Path | None, scale: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.images.pairing import ending_of
+from srbench.images.pairing import ending_of, require_larger_hr
 from srbench.interfaces import ImagePair
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
@@ -52,7 +52,11 @@ class Patches:
         partner = _partners(self._hr, self._lr, scale) if lr else {name: name for name in self._hr.names}
         numbers = {name: number for number, name in enumerate(self._lr.names)}
         hr_names = enumerate(self._hr.names)
-        self._pairs = self._usable([(at, numbers[partner[name]]) for at, name in hr_names if partner[name] in numbers])
+        pairs = [(at, numbers[partner[name]]) for at, name in hr_names if partner[name] in numbers]
+        if lr:
+            sides = ((self._hr.names[hr], self._hr.sizes[hr], self._lr.sizes[low]) for hr, low in pairs)
+            require_larger_hr((name, (w, h), (low_w, low_h)) for name, (h, w), (low_h, low_w) in sides)
+        self._pairs = self._usable(pairs)
 
     def centres(self, most: int, side: int) -> list[ImagePair]:
         """Central crops, of at most ``side`` HR pixels a side, of up to ``most`` evenly spread images."""

@@ -68,7 +68,10 @@ def load_pretrained(model: PretrainedModel[Network], scale: int, path: Path | No
     if metadata.model != model.name:
         raise WeightsError(f"{path}: weights of {metadata.model}, not of {model.name}; choose weights of {model.name}")
     if metadata.scale != scale:
-        raise WeightsError(f"{path}: weights for scale {metadata.scale}, not {scale}; use --scale {metadata.scale}")
+        raise WeightsError(
+            f"{path}: weights for scale {metadata.scale}, but scale {scale} is requested; use scale {metadata.scale}, or "
+            f"weights for scale {scale}"
+        )
     if metadata.config is None:
         raise WeightsError(f"{path}: its metadata lack config, the size of the network; convert it again")
     config = structure(metadata.config, model.config, f"{path}: config")

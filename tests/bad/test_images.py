@@ -97,6 +97,10 @@ def test_a_training_names_what_it_leaves_out(refused):
         ("measure {bad}/fine --hr {bad}/lr --lr {bad}/fine", EXCHANGED),
         ("measure {bad}/fine --hr {bad}/lr --lr {bad}/fine --scale 4", EXCHANGED),
         ("measure {bad}/lr --lr {bad}/fine", EXCHANGED),
+        (
+            "train rrdb --preset mini-x4 --hr {bad}/lr --lr {bad}/fine --out {here}/train",
+            EXCHANGED.replace("a:", r"a\.png:"),
+        ),
         ("explain 20 --metrics psnr --sr {bad}/fine --hr {bad}/lr --lr {bad}/fine", EXCHANGED),
         (f"{RUN} --hr {{bad}}/fine", r"give data, or hr and lr together"),
         (f"{RUN} --data {{bad}}/tiny", r"a\.png: 2x2 is smaller than the scale 4"),

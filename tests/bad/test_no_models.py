@@ -90,7 +90,7 @@ class NoSamples:
         ("odd.py:Arguments", r"odd\.py:Arguments needs the arguments first, second; add a function .*make"),
         ("odd.py:nothing", r"odd\.py:nothing: None is not a model"),
         ("odd.py:NoCall", r"odd\.py:NoCall: .*NoCall object.* is not a model"),
-        ("odd.py:TextScale", r"odd\.py:TextScale has scale '4', not 4"),
+        ("odd.py:TextScale", r"odd\.py:TextScale has scale '4', but scale 4 is requested"),
         ("odd.py:NoScale", r"scale of odd\.py:NoScale failed: ValueError: it has none"),
         ("odd.py:exits", r"odd\.py:exits failed: SystemExit: 0"),
         ("odd.py:silent", r"odd\.py:silent failed: SilentError"),

@@ -32,7 +32,7 @@ TEXTS = {
     "nested": ({"config": "[" * 100_000}, "config .* is not JSON"),
     "digits": ({"scale": "9" * 5000}, "scale .* is not JSON"),
     "nameless": ({"model": None}, "model: missing"),
-    "scale": ({"scale": "-8"}, "weights for scale -8, not 8"),
+    "scale": ({"scale": "-8"}, "weights for scale -8, but scale 8 is requested"),
 }
 HEADERS = {
     "empty": b"",
@@ -88,7 +88,11 @@ def weights(tmp_path_factory):
             3,
             r"no rrdb weights are packaged for scale 3; use --scale 4 or 8, or name weights of that scale: rrdb:FILE$",
         ),
-        ("srflow:{srflow}", 4, r"srflow-mini-x8\.safetensors: weights for scale 8, not 4; use --scale 8"),
+        (
+            "srflow:{srflow}",
+            4,
+            r"srflow-mini-x8\.safetensors: weights for scale 8, but scale 4 is requested; use scale 8, or weights for scale 4",
+        ),
         ("srflow:{rrdb}", 8, r"weights of rrdb, not of srflow; choose weights of srflow"),
         ("srflow:{folder}/half.safetensors", 8, r"half\.safetensors: damaged, or not a safetensors .*; replace it"),
         ("rrdb:{folder}/header.safetensors", 8, r"header\.safetensors: damaged, or not a safetensors .*; replace it"),

@@ -126,7 +126,9 @@ def test_without_a_preset(tmp_path):
     torch.save(official(RRDBConfig(2, 8, 4, 1)), tmp_path / "net.pth")
     with pytest.raises(WeightsError, match=r"net\.pth: no preset matches this RRDB network \(1 blocks, scale 2\)"):
         load_rrdb(2, tmp_path / "net.pth")
-    with pytest.raises(WeightsError, match="weights for scale 2, not 4; use --scale 2"):
+    with pytest.raises(
+        WeightsError, match="weights for scale 2, but scale 4 is requested; use scale 2, or weights for scale 4"
+    ):
         load_esrgan(4, tmp_path / "net.pth")
 
 

@@ -214,7 +214,7 @@ def test_a_dry_run_counts_what_was_asked_for_and_estimates_without_images_that_a
 
 
 def test_a_dry_run_fails_where_the_run_would(command, bench, models):
-    assert "has scale 4, not 8" in one_line(command("run", bench, "--scale", "8", "--dry-run"))
+    assert "has scale 4, but scale 8 is requested" in one_line(command("run", bench, "--scale", "8", "--dry-run"))
     Path("full").mkdir()
     Path("full", "thesis.txt").write_text("")
     assert "full: not empty, and not a run folder" in one_line(command("run", bench, "--out", "full", "--dry-run"))

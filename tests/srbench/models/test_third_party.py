@@ -186,7 +186,7 @@ def _infinite(path: Path) -> None:
         ),
         (lambda path: compact(path, 4, channels=1), "a network of 1 to 1 channels; only RGB"),
         (_infinite, "body.0.bias has values that are not finite"),
-        (lambda path: compact(path, 2), "has scale 2, not 4; use scale 2"),
+        (lambda path: compact(path, 2), "has scale 2, but scale 4 is requested; use scale 2"),
         (lambda path: None, "no such weights file"),
     ],
 )
@@ -307,7 +307,7 @@ def test_what_is_no_onnx_model(tmp_path):
     with pytest.raises(ModelError, match="RGB images, channels first"):
         load_file(exported(Repeated(2), tmp_path / "c.onnx", (8, 8), channels=1))
     exported(Repeated(2), tmp_path / "d.onnx", (8, 8))
-    with pytest.raises(PluginError, match="has scale 2, not 4; use scale 2"):
+    with pytest.raises(PluginError, match="has scale 2, but scale 4 is requested; use scale 2"):
         load_model(str(tmp_path / "d.onnx"), 4, "cpu")
 
 

@@ -76,7 +76,7 @@ def test_a_torchscript_file_is_a_model(tmp_path, make):
     assert scale_of(str(path)) == scale
     assert (loaded.label, loaded.weights.sha256) == ("my-net", sha256_file(path))
     assert loaded.weights.parameters in (sum(one.numel() for one in network.parameters()), None)
-    with pytest.raises(PluginError, match=f"has scale {scale}, not 4; use scale {scale}"):
+    with pytest.raises(PluginError, match=f"has scale {scale}, but scale 4 is requested; use scale {scale}"):
         load_model(str(path), 4, "cpu")
     make(Small(scale + 3).eval()).save(path)
     assert load_model(str(path), scale + 3, "cpu").digest != loaded.digest

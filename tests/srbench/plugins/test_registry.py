@@ -183,7 +183,7 @@ def test_a_registered_name_comes_before_a_folder(tmp_path, monkeypatch):
         ("absent.py:Name", r"absent\.py: no such file"),
         ("{models}:Nearst", r"unknown class or function 'Nearst'; did you mean Nearest\?"),
         ("{models}", r"models\.py defines Nearest, .*; name one of them, as in .*models\.py:\w+"),
-        ("{models}:Nearest", "has scale 4, not 2"),
+        ("{models}:Nearest", "has scale 4, but scale 2 is requested"),
         ("{models}:BrokenConstructor", r"failed: OSError: no such device \(models\.py line \d+\)"),
     ],
 )
@@ -252,7 +252,7 @@ def test_a_network_without_a_scale_takes_that_of_the_run(tmp_path):
             r"needs the arguments depth, width; .* def make\(scale\): return Deep\(\.\.\.\), and name the function",
         ),
         ("up", r"needs the arguments lr; .* def make\(scale\): return up, and name the function"),
-        ("Scales", r"has scale \(2, 4\), not 4; its attribute scale must be a whole number"),
+        ("Scales", r"has scale \(2, 4\), but scale 4 is requested; its attribute scale must be a whole number"),
     ],
 )
 def test_what_a_model_lacks(tmp_path, name, fault):

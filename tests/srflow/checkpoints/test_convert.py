@@ -122,7 +122,9 @@ def test_directly(x4, monkeypatch):
     model = load_srflow(4, x4.path)
     assert model.config.stacked == x4.blocks
     assert model.weights.sha256 == sha256_file(x4.path)
-    with pytest.raises(WeightsError, match="weights for scale 4, not 8; use --scale 4"):
+    with pytest.raises(
+        WeightsError, match="weights for scale 4, but scale 8 is requested; use scale 4, or weights for scale 8"
+    ):
         load_srflow(8, x4.path)
 
 
