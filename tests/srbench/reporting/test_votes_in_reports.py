@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from srbench.reporting.check import report_findings
 from srbench.reporting.report import write_report
 from srbench.run_folder.records import append
 from srbench.voting.ballot import ballot, open_candidates
@@ -35,6 +36,7 @@ def test_votes_are_a_sentence_and_a_section_with_two_tables(voted):
     page = next(file for file in report.files if file.name == "report.html").read_text()
     assert '<section id="votes"' in page
     assert re.search(r"<tr><th scope=\"row\">a</th><td>9\d %</td>", page)
+    assert report_findings(voted) == []
 
 
 def test_a_run_without_votes_shows_none_and_damaged_votes_are_a_note(voted):
