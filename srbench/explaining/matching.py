@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
-from itertools import product
 from typing import TYPE_CHECKING
 
 from srbench.explaining import ExplainError
@@ -205,10 +204,15 @@ def neighbours(printed: Printed, candidates: Sequence[Candidate], window: Window
 
 
 def joint_chance(numbers: Sequence[Neighbours], rank: int) -> float:
-    """Return the share of the rows of numbers, one from each window, that one common setting of this rank prints."""
+    """Return the share of the rows of numbers, one from each window, that one common setting of this rank prints.
+
+    A row that several settings print, unless they print all the same numbers, counts several times: the share is never
+    too small, and needs no list of all rows.
+    """
     common = set.intersection(*({*number.ranks} for number in numbers))
-    rows = {row for setting in common for row in product(*(number.of_rank(rank, [setting]) for number in numbers))}
-    return len(rows) / math.prod(number.count for number in numbers)
+    printed = {tuple(frozenset(number.of_rank(rank, [setting])) for number in numbers) for setting in common}
+    rows = sum(math.prod(map(len, row)) for row in printed)
+    return rows / math.prod(number.count for number in numbers)
 
 
 def verdict(chance: float) -> str:

@@ -10,7 +10,7 @@ import pytest
 from protocols_of_others import psnr, ssim
 
 from srbench.explaining.explanation import Explanation
-from srbench.explaining.matching import Candidate, Printed, Window, neighbours
+from srbench.explaining.matching import Candidate, Printed, Window, joint_chance, neighbours
 from srbench.explaining.search import try_protocols
 from srbench.metrics.protocols.table import MetricProtocol
 
@@ -114,3 +114,19 @@ def test_chance_is_counted():
     assert (numbers.count, numbers.chance(0), numbers.chance(4)) == (21, 1 / 21, 2 / 21)
     numbers = neighbours(Printed("0.998"), [], Window(Decimal("0.01"), highest=Decimal(1)))
     assert numbers.count == 13, "from 0.988 to 1"
+
+
+def test_a_common_setting_is_counted_over_rows_of_numbers():
+    """By hand: of 21 x 21 rows, one setting prints 1 x 1 in suites, and another one 2 x 1 by slips."""
+    whole, cut = ({"border": border} for border in (0, 4))
+    values = {"psnr": ((whole, 20.04), (cut, 19.96), (cut, 20.06)), "lpips": ((whole, 0.304), (cut, 0.296))}
+    windows = {"psnr": ("20.04", Window(Decimal("0.1"))), "lpips": ("0.304", Window(Decimal("0.010")))}
+    numbers = []
+    for metric, candidates in values.items():
+        text, window = windows[metric]
+        tried = [
+            Candidate(MetricProtocol(metric, "RGB", **more), value, None, {} if more is cut else {"suite": None})
+            for more, value in candidates
+        ]
+        numbers.append(neighbours(Printed(text), tried, window))
+    assert [joint_chance(numbers, rank) for rank in (0, 4)] == [1 / 441, 3 / 441]
