@@ -8,6 +8,8 @@ import torch
 from baselines.zoo import load_rrdb
 from srbench.files.config import ConfigError
 from srbench.files.hashes import sha256_file
+from srbench.images.io import read_image
+from srbench.images.resize import downscale
 from srbench.training import TrainingError
 from srbench.training.folder import TrainingLog, resumed
 from srbench.weights.files import WeightsError, load_weights
@@ -57,14 +59,31 @@ def test_srflow_is_trained_on_from_its_own_weights(trainings):
     assert load_weights(path)[1]["start"] == sha256_file(first_stage)
 
 
+def error_of_samples(model, folder, temperature):
+    """Mean absolute error on the training images, of eight samples each from fixed latents."""
+    errors = []
+    for file in sorted(folder.iterdir()):
+        hr, generator = read_image(file), torch.Generator().manual_seed(0)
+        samples = model.sample(downscale(hr, 4), 8, temperature=temperature, generator=generator)
+        errors.append(float((samples - hr).abs().mean()))
+    return sum(errors)
+
+
 def test_the_second_stage_brings_samples_nearer(trainings):
-    path = trainings.train("srflow-perceptual", "second", "training.steps=60")
+    """On the same images and latents, by its losses on images alone.
+
+    With ten seeds and three sets of instructions, the error was .54 to .62 of that before. The losses of a step are
+    of a few patches and latents, and say too little.
+    """
+    changes = ("training.steps=60", "training.learning_rate=5e-4", "losses.nll_weight=0.0", "losses.pixel_weight=20.0")
+    path = trainings.train("srflow-perceptual", "second", *changes)
+    before = load_srflow(4, trainings.path / "first-stage" / "weights.safetensors")
+    model = load_srflow_perceptual(4, path)
+    for temperature in (0.0, 0.8):
+        first, second = (error_of_samples(each, trainings.path / "data", temperature) for each in (before, model))
+        assert second < 0.8 * first
     names = "step bits_per_dim l1 perceptual texture grid spectrum gradient learning_rate"
     assert trainings.losses("second")[0].keys() == {*names.split()}
-    for name in ("l1", "perceptual"):
-        values = trainings.losses("second", name)
-        assert sum(values[-10:]) < 0.9 * sum(values[:10])
-    model = load_srflow_perceptual(4, path)
     lr = torch.rand(3, 5, 6)
     assert model.sample(lr, 2, temperature=0.8, generator=torch.Generator().manual_seed(0)).isfinite().all()
     with pytest.raises(WeightsError, match="weights of srflow-perceptual, not of srflow"):
