@@ -163,7 +163,8 @@ def written_report(
         report = run_report.write_report(runs, formats, out, progress=progress, **settings)
         files = report.files
         scores = report.scores
-        lines = [terminal_table(scores), *filter(None, [scores.left_out]), *report.answer, report.protocol]
+        remarks = [*filter(None, [scores.left_out]), *report.outdated]
+        lines = [terminal_table(scores), *remarks, *report.answer, report.protocol]
     for page in (file for file in files if file.suffix == ".html"):
         lines.append(f"Page: {page}")
         if out is None:

@@ -29,7 +29,7 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *_without_hr(measurements),
         *_cropped(measurements),
         *_coverage(measurements),
-        *_stale(measurements),
+        *outdated(measurements),
         *(f"Failed: {failure}" for run in measurements.runs for failure in failures_of(run.folder, run.label)),
         *_foreign(measurements),
         *_missing(measurements, scores),
@@ -82,8 +82,8 @@ def _coverage(measurements: Measurements) -> Iterator[str]:
         yield f"Not all of the {planned} images are measured: {counts}."
 
 
-def _stale(measurements: Measurements) -> Iterator[str]:
-    """Note outputs of earlier code, weights or data, which are left out of all means."""
+def outdated(measurements: Measurements) -> Iterator[str]:
+    """Note outputs of earlier code, weights or images, which are left out of all means."""
     for run in measurements.runs:
         samples = ((setting, image) for image, known in run.folder.known.items() for setting in known.samples)
         counts = Counter(run.label(setting) for setting, image in samples if run.folder.sample(setting, image) is None)

@@ -23,7 +23,7 @@ from srbench.reporting.figures.plots import Plot, write_plots
 from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_table
 from srbench.reporting.measurements import Measurements, read_runs
-from srbench.reporting.notes import notes_of
+from srbench.reporting.notes import notes_of, outdated
 from srbench.reporting.page.page import page
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import Scores, interval_table, markdown_table, scores_of
@@ -54,6 +54,8 @@ class Report:
     """The result in a few sentences."""
     protocol: str
     """The protocol in one line."""
+    outdated: list[str]
+    """Notes on outputs of earlier code, weights or images, whose rows the table may lack."""
     votes: VoteSection | None
     """Section on people's votes, if there are any."""
     unshown_votes: list[str]
@@ -146,7 +148,7 @@ def _report(measurements: Measurements, files: list[Path]) -> Report:
     votes, unshown_votes = vote_section(measurements)
     sentences = [*answer(scores), *([votes.sentence] if votes else [])]
     protocol = protocol_line(measurements.protocol.suite, scores.columns)
-    return Report(files, scores, sentences, protocol, votes, unshown_votes)
+    return Report(files, scores, sentences, protocol, [*outdated(measurements)], votes, unshown_votes)
 
 
 def images_of(measurements: Measurements) -> str:

@@ -168,6 +168,14 @@ def test_a_plug_in_that_changes_the_folder_changes_none_of_the_paths_of_a_comman
     assert left == set(before), "nothing lands beside the plug-in"
 
 
+def test_outputs_of_images_that_have_changed_are_named_below_the_table(command, photos, draw_image):
+    words = ("run", "--scale", 4, "--data", photos, "--metrics", "psnr", "--out", "run", "--models")
+    assert "Left out" not in command(*words, "bicubic").out
+    write_png(photos / "a.png", draw_image(99, 32, 32))
+    done = command(*words, "rrdb")
+    assert "Left out, because code, weights or images have changed since: 1 of bicubic. Run them again." in done.out
+
+
 def test_a_dry_run_says_what_is_left_and_writes_nothing(command, bench, models):
     before = files_in(".")
     found = command("run", bench, "--dry-run")
