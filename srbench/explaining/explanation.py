@@ -308,8 +308,8 @@ class Explanation:
             words = [channels, crop, first.placement, first.levels]
             yield f"{' and '.join(titles)} have in common: {', '.join(filter(None, words))}"
             yield (
-                f"  of 1000 such rows of numbers, {1000 * self.common.chance:.2g} would be printed by a common setting "
-                "this plain"
+                "  a common setting this plain prints an arbitrary row of such numbers with a chance of "
+                f"{self.common.chance:.2g}"
             )
             texts = [protocol.text for protocol in protocols]
             if all(texts):
