@@ -21,7 +21,8 @@ from srbench.images.io import write_png
 from srbench.run_folder.request import RunSpec
 from srbench.verification.verify import verify
 
-pytestmark = pytest.mark.slow
+# A command may end before it is killed, and then its report has plots.
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("with_plots")]
 
 KILLS = int(os.environ.get("KILLS", "3"))
 """Number of commands that are killed; each goes on with the next engine."""
