@@ -62,7 +62,7 @@ def _diversity(scores: Scores) -> Iterator[str]:
     for line in scores.competing if spread else []:
         assert spread is not None
         if (mean := line.cells[spread.name].mean) > 0:
-            sentence = f"{line.label} is diverse ({spread.title} {_with_unit(mean, spread)})"
+            sentence = f"Samples of {line.label} vary ({spread.title} {_with_unit(mean, spread)})"
             yield f"{sentence}{_consistency(scores, line)}."
 
 
@@ -77,11 +77,11 @@ def _consistency(scores: Scores, line: Line) -> str:
         return ""
     lowest = float(worst.min())
     if lowest >= KEEPS_LR:
-        by = " by projection" if line.is_projected else ""
-        return f" and keeps the LR image{by}: {metric.title} at least {_with_unit(lowest, metric)} in every sample"
+        by = ", by projection," if line.is_projected else ""
+        return f" and{by} all match the LR image: {metric.title} at least {_with_unit(lowest, metric)}"
     below = int((worst < KEEPS_LR).sum())
     return (
-        f" and does not always keep the LR image: {metric.title} down to {_with_unit(lowest, metric)} "
+        f", but not all match the LR image: {metric.title} down to {_with_unit(lowest, metric)} "
         f"({worst.idxmin()}), below {KEEPS_LR:g} dB on {below} of {len(worst)} images"
     )
 
