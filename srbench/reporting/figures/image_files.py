@@ -170,9 +170,8 @@ def write_images(
     drawn = [kind for kind in measurements.map_kinds if runs_code or kind.metric is None or ":" not in kind.metric.spec]
     write = partial(_write, measurements, out, mapped, drawn, _code())
     progress(Step(0, len(names), "report"))
-    for done, name in enumerate(
-        mapped, 1
-    ):  # not in the pool: metrics import torch, and an import may meet another half done
+    # Not in the pool: metrics import torch, and an import in one thread may meet another half done.
+    for done, name in enumerate(mapped, 1):
         write(name)
         progress(Step(done, len(names), f"report: {name}"))
     others = [name for name in names if name not in mapped]
