@@ -22,9 +22,10 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import chdir
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from srbench.interfaces import Dataset, SRBenchError
@@ -121,6 +122,19 @@ def call(action: str, function: Callable[..., Any], /, *arguments: Any, **named:
         raise PluginError(f"{action} failed: {type(error).__name__}: {one_line(error)} ({place})") from error
 
 
+class _SourceLoader(SourceFileLoader):
+    """Compiles a file at every import, and leaves no ``__pycache__`` beside it.
+
+    Python takes cached bytecode for that of a file of the same size and second: after a quick edit, an image would come
+    from code that its digest does not cover.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
 def module_of_file(path: Path) -> ModuleType:
     """Import a file, which may import modules beside it. Raises PluginError if it is missing or fails."""
     if not path.is_file():
@@ -129,13 +143,13 @@ def module_of_file(path: Path) -> ModuleType:
     if folder not in sys.path:
         sys.path.append(folder)  # last, so that a file cannot shadow an installed package
     name = f"{_FILE_MODULE}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path.absolute())
+    loader = _SourceLoader(name, str(path.absolute()))
+    spec = importlib.util.spec_from_file_location(name, path.absolute(), loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look up their module
     forget_source(Path(str(module.__file__)))
-    call(str(path), spec.loader.exec_module, module)
+    call(str(path), loader.exec_module, module)
     _require_own_modules(name, path.resolve())
     return module
 

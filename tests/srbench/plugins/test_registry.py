@@ -1,4 +1,5 @@
 import hashlib
+import os
 import sys
 from importlib.metadata import EntryPoint
 
@@ -269,3 +270,13 @@ def test_a_plugin_that_calls_sys_exit_has_failed_and_ctrl_c_passes():
         registry.call("model net", lambda: sys.exit(3))
     with pytest.raises(KeyboardInterrupt):
         registry.call("model net", interrupted)
+
+
+def test_a_file_edited_within_a_second_is_compiled_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "edited.py"
+    for value in (1, 2):
+        path.write_text(f"class Model:\n    value = {value}\n")
+        os.utime(path, (1e9, 1e9))  # of the same size and second
+        assert find_plugin("models", f"{path}:Model").factory.value == value
+    assert [each.name for each in tmp_path.iterdir()] == ["edited.py"], "and no bytecode is left beside it"
