@@ -89,8 +89,8 @@ class Training:
         """Take all remaining steps; returns the weights file of the first learner's network.
 
         ``start`` is the SHA-256 of the initial weights. ``before_step`` is called with the number of every step. After
-        a kill at any moment, the same call resumes from the last checkpoint. Raises Interrupted after SIGINT,
-        SIGTERM or SIGHUP, once the step in progress is finished and saved; TrainingError after PATIENCE broken steps in a row,
+        a kill at any moment, the same call resumes from the last checkpoint. Raises Interrupted after SIGINT, SIGTERM
+        or SIGHUP, once the step in progress is finished and saved; TrainingError after PATIENCE broken steps in a row,
         naming the layer, or if another process trains in the folder. A dry run only prints the cost and returns the
         path of the training folder.
         """
