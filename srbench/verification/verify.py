@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from srbench.benchmark.sampler import Sampler
+from srbench.interfaces import ImagePair
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
 from srbench.reporting.check import report_findings
@@ -61,15 +62,23 @@ def verify(
     sampler = Sampler(folder.manifest, choose_device(device), dict(models or {}))
     resampling = Resampling(folder, findings, sampler)
     values = Remeasuring(folder, findings, open_metrics(folder, findings), resampling)
-    # In reverse order, each loaded when its turn comes, so that what a model does to later ones is not repeated.
     done = 0
+    # In reverse order, each loaded when its turn comes, so that what a model does to later ones is not repeated.
     for model in reversed(folder.manifest.models):
         resampling.open(model)
-        for record in (record for record in records if record.model == model.label):
+        for record in (record for record in records if record.model == model.label and record in chosen):
             progress(Step(done, len(records), f"{record.setting.folder} {record.image}"))
-            exact = resampling.check(record, kept_pair(folder, record.image)) if record in chosen else None
+            exact = resampling.check(record, kept_pair(folder, record.image))
             values.check(record, kept_pair(folder, record.image), exact)
             done += 1
+    # Image by image, so that a pair is read once and metrics keep what they compute from HR.
+    pair: ImagePair | None = None
+    for record in (record for record in records if record not in chosen):
+        progress(Step(done, len(records), f"{record.setting.folder} {record.image}"))
+        if pair is None or pair.name != record.image:
+            pair = kept_pair(folder, record.image)
+        values.check(record, pair, None)
+        done += 1
     progress(Step(len(records), len(records), ""))
     check_sets(folder, findings, choose_device(device))
     findings.has_report = (path / FOLDER).is_dir()
