@@ -49,7 +49,7 @@ PAGES_LEFT_OUT = {
     "docs/protocols.md": "needs the benchmark datasets",
     "docs/run-folder.md": "tests/srbench/run_folder/test_reading.py runs its Python",
     "docs/scale.md": "several machines; tests/srbench/benchmark/engines runs the engines",
-    "docs/verify.md": "needs the run of the README; tests/srbench/benchmark/test_verify.py has the command",
+    "docs/verify.md": "needs the run of the README; tests/srbench/verification has the commands",
     "docs/zoo.md": "trains for hours",
 }
 SHORTENED = {
