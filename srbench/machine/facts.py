@@ -18,6 +18,7 @@ _PACKAGES = (
     "scipy",
     "pillow",
     "scikit-image",
+    "opencv-python-headless",
     "lpips",
     "pandas",
     "safetensors",

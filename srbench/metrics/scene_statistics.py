@@ -11,19 +11,22 @@ import math
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from srbench.images.resize import downscale
-from srbench.metrics.pixel import weighted
+from srbench.metrics.pixel import gaussian_weights, weighted
 
 Array = NDArray[np.float64]
 
 # MATLAB's rgb2gray: the first row of the inverse NTSC matrix, not rounded to .299, .587, .114.
 GREY = (0.298936021293776, 0.587043074451121, 0.114020904255103)
+
+_WINDOW = gaussian_weights(3, 7 / 6)
+_BORDERS = {"nearest": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}
 
 # All shapes that a fit may have and their moments, as a lookup table.
 _SHAPES = np.arange(200, 10001) / 1000
@@ -72,8 +75,8 @@ def contrast_normalised(image: Array, border: Literal["nearest", "constant"]) ->
 
 
 def _smooth(image: Array, border: Literal["nearest", "constant"]) -> Array:
-    smooth: Array = gaussian_filter(image, 7 / 6, mode=border, radius=3)
-    return smooth
+    smooth = cv2.sepFilter2D(image, cv2.CV_64F, _WINDOW, _WINDOW, borderType=_BORDERS[border])
+    return np.asarray(smooth, dtype=np.float64)
 
 
 def half(image: Array) -> Array:

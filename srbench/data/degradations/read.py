@@ -19,7 +19,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from srbench.data import DataError, require_opencv
+from srbench.data import DataError
 from srbench.data.datasets import Derived
 from srbench.data.degradations.bsrgan import Shuffle
 from srbench.data.degradations.real_esrgan import Finish, Grain, Kernel, Rescale, Sharpen
@@ -100,9 +100,7 @@ def read_degradation(text: str) -> Degradation:
 
 
 def degraded(whole: Dataset, scale: int, degradation: Degradation) -> Dataset:
-    """Replace the LR images of a dataset by degraded HR. Raises DataError if OpenCV is needed and missing."""
-    if any("opencv" in getattr(step, "by", ()) for step in degradation.steps):
-        require_opencv(f"degradation {degradation.name}")
+    """Replace the LR images of a dataset by degraded HR."""
     made = degradation.words
     return Derived(whole, partial(_with_lr, scale, degradation), made, f"made from HR by {made}")
 

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.data import DataError, require_opencv
+from srbench.data import DataError
 from srbench.images.io import crop_centre, read_uint8, write_png
 from srbench.images.resize import downscale_uint8
 from srbench.terminal.progress import progress
@@ -40,7 +40,6 @@ def prepare_celeba(source: Path, out: Path) -> None:
     ``source`` has the folder ``img_celeba`` (unpacked from img_celeba.7z.001 to .014) and HD-CelebA-Cropper's
     annotations.zip. Existing images are kept. Raises DataError for missing or damaged files.
     """
-    require_opencv("the alignment of CelebA's faces")
     folder = _unpacked(source / "img_celeba", f"get img_celeba.7z from {WHERE} and run 7z x img_celeba.7z.001 there")
     landmarks, standard = _landmarks(source / "annotations.zip")
     _each(folder, list(landmarks), out, lambda name: aligned(read_uint8(folder / name), landmarks[name], standard))

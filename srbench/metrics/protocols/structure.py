@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.metrics.pixel import WINDOWS, Array, similarity_maps
+from srbench.metrics.pixel import WINDOWS, Array, SSIMWindow, similarity_maps
 from srbench.metrics.protocols.table import (
     AS_GIVEN,
     EXCHANGED,
@@ -35,36 +34,38 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class _Form:
-    """A window and a data range, as arguments of ``similarity_maps``."""
+    """A window and a data range of SSIM."""
 
     way: str
     """The form in words."""
-    window: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    window: SSIMWindow
     parameters: tuple[tuple[str, str], ...] | None = None
     """Parameters of our SSIM that select it; None if none do."""
+    negative: str = "kept"
+    data_range: float = 255
 
     def maps(self, output: Tensor, hr: Tensor) -> Array:
         """Return SSIM of every window inside (c, h, w) float64 in 0..255."""
-        return similarity_maps(output, hr, WINDOWS[self.window], **self.arguments)
+        return similarity_maps(output, hr, self.window, self.negative, self.data_range)
 
 
-_WORDS = {"gaussian11": "11x11 Gaussian window", "uniform7": "7x7 uniform window"}
+_GAUSSIAN, _UNIFORM = WINDOWS["gaussian11"], WINDOWS["uniform7"]
+_WORDS = {_GAUSSIAN: "11x11 Gaussian window", _UNIFORM: "7x7 uniform window"}
 _INSIDE = (
-    _Form(_WORDS["gaussian11"], "gaussian11", {}, (("window", "gaussian11"),)),
-    _Form(_WORDS["uniform7"], "uniform7", {}, ()),
+    _Form(_WORDS[_GAUSSIAN], _GAUSSIAN, (("window", "gaussian11"),)),
+    _Form(_WORDS[_UNIFORM], _UNIFORM, ()),
     _Form(
-        f"{_WORDS['gaussian11']}, negative factors 0",
-        "gaussian11",
-        {"negative": "zero"},
+        f"{_WORDS[_GAUSSIAN]}, negative factors 0",
+        _GAUSSIAN,
         (("window", "gaussian11"), ("negative", "zero")),
+        negative="zero",
     ),
-    _Form(f"{_WORDS['gaussian11']}, sample covariance", "gaussian11", {"use_sample_covariance": True}),
-    _Form(f"{_WORDS['uniform7']}, population covariance", "uniform7", {"use_sample_covariance": False}),
+    _Form(f"{_WORDS[_GAUSSIAN]}, sample covariance", replace(_GAUSSIAN, has_sample_covariance=True)),
+    _Form(f"{_WORDS[_UNIFORM]}, population covariance", replace(_UNIFORM, has_sample_covariance=False)),
     *(
-        _Form(f"{_WORDS[window]}, {words}", window, {"data_range": highest})
+        _Form(f"{_WORDS[window]}, {words}", window, data_range=highest)
         for words, highest in _RANGES.items()
-        for window in ("gaussian11", "uniform7")
+        for window in (_GAUSSIAN, _UNIFORM)
     ),
 )
 """Forms whose windows lie inside the image, the usual forms first."""
@@ -148,7 +149,7 @@ def _maps(output: Tensor, hr: Tensor, scales: Sequence[int], plane: Plane, *, is
     """Yield the maps of every form; rare forms only for usual planes at the first placement."""
     count = 2 if not is_first else None if plane in USUAL else 3
     for number, form in enumerate(_INSIDE[:count]):
-        yield _Map(number, form.way, form.parameters, form.maps(output, hr), WINDOWS[form.window].side)
+        yield _Map(number, form.way, form.parameters, form.maps(output, hr), form.window.side)
     if not is_first or plane not in _PADDED_PLANES:
         return
     for border in (0, *(scales if len(scales) == 1 else ())):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import cv2
 import numpy as np
 import pytest
@@ -68,14 +66,6 @@ def test_pillow_and_opencv_are_called_as_they_are(image):
     assert np.array_equal(read_degradation("bicubic-pillow")(image, 4).permute(1, 2, 0).numpy(), by_pillow)
     by_opencv = cv2.resize(array, (10, 8), interpolation=cv2.INTER_CUBIC)
     assert np.array_equal(read_degradation("bicubic-opencv")(image, 4).permute(1, 2, 0).numpy(), by_opencv)
-
-
-def test_only_what_names_opencv_needs_it(photos, monkeypatch):
-    whole = Folder(photos, 4)
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    degraded(whole, 4, read_degradation("second-order"))
-    with pytest.raises(DataError, match=r"bicubic-opencv needs OpenCV; install it: pip install 'sr-bench\[opencv\]'"):
-        degraded(whole, 4, read_degradation("bicubic-opencv"))
 
 
 def test_steps(image):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tarfile
 import zipfile
 from io import BytesIO
@@ -135,13 +134,6 @@ def test_celeba(srbench, faces):
     (out / "val" / "162771.png").write_text("made before")
     assert srbench("data", "prepare", "celeba", faces, "--out", out).exit_code == 0
     assert (out / "val" / "162771.png").read_text() == "made before"
-
-
-def test_celeba_without_opencv(srbench, faces, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    result = srbench("data", "prepare", "celeba", faces, "--out", faces / "out")
-    assert result.exit_code == 1
-    assert "needs OpenCV; install it: pip install 'sr-bench[opencv]'" in result.stderr
 
 
 def test_celeba_that_is_incomplete(srbench, faces):

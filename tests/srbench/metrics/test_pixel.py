@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pyiqa
@@ -12,7 +14,10 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from srbench.images.io import quantize_round
 from srbench.interfaces import ImagePair
 from srbench.metrics import MetricError
-from srbench.metrics.pixel import PSNR, SSIM, ComparedRegion
+from srbench.metrics.pixel import PSNR, SSIM, WINDOWS, ComparedRegion, similarity_maps
+
+SCIKIT_IMAGE = {"uniform7": {}, "gaussian11": {"gaussian_weights": True, "sigma": 1.5}}
+"""Arguments of scikit-image's ``structural_similarity`` by window."""
 
 
 def as_array(image: torch.Tensor) -> np.ndarray:
@@ -93,6 +98,31 @@ def test_unrounded_luma_against_scikit_image(coffee, rounded):
         for each in arrays[:-1]
     ]
     assert SSIM("Y", 4, "gaussian11", "no")(rounded, coffee).tolist() == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize("side", [(7, 40), (38, 7), (39, 20), (71, 33)])
+@pytest.mark.parametrize("is_uint8", [True, False])
+def test_similarity_of_any_size_and_window_against_scikit_image(side, is_uint8):
+    """Every window lies inside the image, and no row of windows is lost where the computation splits the image."""
+    images = 255 * torch.rand(2, 3, *side, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    one, other = images.byte() if is_uint8 else images
+    for name, arguments in SCIKIT_IMAGE.items():
+        for has_sample_covariance in (True, False):
+            window = replace(WINDOWS[name], has_sample_covariance=has_sample_covariance)
+            if min(side) < window.side:
+                continue
+            maps = similarity_maps(one, other, window, data_range=100)
+            border = window.side // 2
+            _, wanted = structural_similarity(
+                one.numpy(),
+                other.numpy(),
+                channel_axis=0,
+                full=True,
+                data_range=100,
+                use_sample_covariance=has_sample_covariance,
+                **arguments,
+            )
+            np.testing.assert_allclose(maps, wanted[:, border:-border, border:-border], rtol=0, atol=1e-10)
 
 
 def test_full_range_luma_against_opencv(coffee, rounded):
