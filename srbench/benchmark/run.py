@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from srbench.benchmark.bench import Bench, open_bench, open_distances, without_hr, without_samples
@@ -209,7 +210,7 @@ class _Execution:
         scored += len(self.scored)
         return Outcome(folder.path, items, len(self.sampled), scored, folder.has_outputs, tuple(self.failures))
 
-    @property
+    @cached_property
     def _total(self) -> int:
         return sum(task.size for task in self.tasks)
 

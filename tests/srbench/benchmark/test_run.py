@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from srbench.benchmark.plan import Task
 from srbench.benchmark.run import run
 from srbench.benchmark.sampler import Sampler
 from srbench.data.datasets import Folder
@@ -97,6 +98,16 @@ def test_a_finished_run_has_nothing_to_do(spec):
     again = run(spec)
     assert (again.items, again.sampled, again.scored, again.failures) == (12, 0, 0, ())
     assert [text(spec.out, name) for name in names] == before
+
+
+def test_progress_counts_all_items_without_counting_them_at_every_step(spec, monkeypatch):
+    counted, steps = [], []
+    size = Task.size.fget
+    monkeypatch.setattr(Task, "size", property(lambda task: counted.append(task.image) or size(task)))
+    run(spec, steps.append)
+    assert {step.total for step in steps} == {12}
+    assert len(steps) > 12
+    assert len(counted) <= 2 * 4, "each of 4 images for the total, and when it is done"
 
 
 def test_one_seed_one_result(spec, tmp_path, timeless):
