@@ -36,12 +36,10 @@ def benchmarks(official: Path | None) -> list[tuple[str, tuple[str, ...], str]]:
     table = r"^\| (?P<name>[^|]+?) \|.*\| (?P<ratio>[\d.]+) \|$"
     against_official = [("official / srbench", ("official.py", str(official)), table)] if official else []
     shares = r"^\| (?P<name>[^|]+?) \|.*\| (?P<ratio>\d+%) \| \d+ MB \|$"
-    parts = r"^(?P<name>[^|:]+, [^|:]+): (?P<ratio>[\d.]+)$"
     plain = r"^(?P<name>srbench, \d+ worker\(s\)) .* (?P<ratio>[\d.]+) times$"
     return [
         *against_official,
         ("share of the best convolution", ("speed.py",), shares),
-        ("without a part / with it", ("parts.py", "--works", "packaged sample", "sample", "ten samples"), parts),
         ("plain script / srbench measure, 160x160", ("harness.py", "metrics", "--images", "300"), plain),
         (
             "plain script / srbench measure, 512x512",

@@ -1,13 +1,14 @@
-"""Speed of the harness: python benchmarks/harness.py metrics|stages|memory [--side 160] [--images 64] ...
+"""Speed of the harness: python benchmarks/harness.py metrics|stages|runs [--side 160] [--images 64] [--repeats 5].
 
 metrics   eight metrics on folders of PNGs, as whole processes: ``srbench measure`` with 1, 2 ... workers against the
           plain script below, which uses scikit-image, lpips and pyiqa; and the differences of their values
-stages    milliseconds and images per second of every stage of a run, in one thread
-memory    peak memory of ``srbench run`` for --images items, in one process
+stages    milliseconds per image of every stage of a run and every metric, on one thread of this process
+runs      ``srbench run`` of bicubic and RRDB at 4x with PSNR and SSIM, the same command again, ``srbench report`` and
+          ``srbench verify``: seconds and peak memory of each process
 
 ``python benchmarks/harness.py plain HR LR SR`` runs only the plain script, which prints its values as JSON. Images are
 crops of the packaged photographs, upscaled by bicubic interpolation at scale 8. Measure on a quiet machine, and compare
-ratios.
+ratios. CPU seconds, of all threads and workers together, hardly depend on what else runs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,7 +23,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -115,30 +116,46 @@ def write_images(root: Path, side: int, images: int) -> tuple[Path, Path, Path]:
     return root / "hr", root / "lr", root / "sr"
 
 
-def _timed(command: list[str], repeats: int) -> tuple[float, str]:
-    """Run a command several times; return the median of its seconds, and its last output."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), done.stdout
+class Cost(NamedTuple):
+    """What a process took, and what it printed."""
+
+    seconds: float
+    cpu: float
+    """CPU seconds of the process and its workers."""
+    peak: float
+    """Peak resident memory of the largest of them, in MB."""
+    text: str
+
+
+def _run(command: list[str]) -> Cost:
+    """Run a command. Raises CalledProcessError if it fails."""
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        text = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, text)
+    seconds = time.perf_counter() - start
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
 
 
 def metrics(root: Path, side: int, images: int, repeats: int) -> None:
-    """Time the plain script and ``srbench measure``, and compare their values."""
+    """Time the plain script and ``srbench measure`` in turn, and compare their values."""
     hr, lr, sr = write_images(root, side, images)
-    theirs, text = _timed([sys.executable, __file__, "plain", str(hr), str(lr), str(sr)], repeats)
-    reference = json.loads(text)
-    print(f"{images} images of {side}x{side}, seconds of whole processes, medians of {repeats}")
-    print(f"plain script           {theirs:7.2f}  {images / theirs:7.1f} images/s")
-    cores = os.cpu_count() or 1
-    for workers in (2**k for k in range(cores.bit_length())):
-        command = [sys.executable, "-m", "srbench", "measure", str(sr), "--hr", str(hr), "--lr", str(lr)]
-        seconds, text = _timed([*command, "--format", "json", "--workers", str(workers)], repeats)
-        ratio = theirs / seconds
-        print(f"srbench, {workers} worker(s)   {seconds:7.2f}  {images / seconds:7.1f} images/s  {ratio:.2f} times")
-    measured = json.loads(text)["images"]
+    measure = [sys.executable, "-m", "srbench", "measure", str(sr), "--hr", str(hr), "--lr", str(lr)]
+    commands = {"plain script": [sys.executable, __file__, "plain", str(hr), str(lr), str(sr)]}
+    for workers in (2**k for k in range((os.cpu_count() or 1).bit_length())):
+        commands[f"srbench, {workers} worker(s)"] = [*measure, "--format", "json", "--workers", str(workers)]
+    costs = [{name: _run(command) for name, command in commands.items()} for _ in range(repeats)]
+    print(f"{images} images of {side}x{side}, whole processes, medians of {repeats}")
+    medians = {name: median([cost[name].seconds for cost in costs]) for name in commands}
+    for name, seconds in medians.items():
+        cpu, ratio = median([cost[name].cpu for cost in costs]), medians["plain script"] / seconds
+        print(f"{name:20} {seconds:7.2f} s  {cpu:7.2f} CPU s  {images / seconds:7.1f} images/s  {ratio:.2f} times")
+    reference, *_, measured = (json.loads(cost.text) for cost in costs[-1].values())
+    measured = measured["images"]
     for name in ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique"):
         ours = {image: np.mean(values[name]) for image, values in measured.items()}
         difference = max(abs(ours[image] - reference[image][name]) for image in reference)
@@ -148,6 +165,7 @@ def metrics(root: Path, side: int, images: int, repeats: int) -> None:
 
 def stages(root: Path, side: int, images: int, repeats: int) -> None:
     """Time every stage by itself, over all images; a metric with its work on a new HR image, and without it."""
+    import cv2
     import torch
 
     from srbench.benchmark.scorer import measure
@@ -157,6 +175,7 @@ def stages(root: Path, side: int, images: int, repeats: int) -> None:
     from srbench.metrics.loading import open_metric
 
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     hr, _, sr = write_images(root, side, images)
     data = Folder(hr, SCALE)
     names = list(data)
@@ -181,35 +200,37 @@ def stages(root: Path, side: int, images: int, repeats: int) -> None:
         )
     print(f"{images} images of {side}x{side}, one thread, medians of {repeats}")
     for name, do in work.items():
-        seconds = []
+        seconds, cpu = [], []
         for _ in range(repeats):
-            start = time.perf_counter()
+            start = time.perf_counter(), time.process_time()
             for k in range(images):
                 do(k)
-            seconds.append((time.perf_counter() - start) / images)
-        median = statistics.median(seconds)
-        print(f"{name:28} {1000 * median:8.2f} ms  {1 / median:8.1f} images/s")
+            seconds.append((time.perf_counter() - start[0]) / images)
+            cpu.append((time.process_time() - start[1]) / images)
+        print(f"{name:28} {1000 * median(seconds):8.2f} ms  {1000 * median(cpu):8.2f} CPU ms")
 
 
-def memory(root: Path, side: int, images: int, repeats: int) -> None:
-    """Measure peak resident memory as the number of items grows."""
-    hr, _, sr = write_images(root, side, images)
-    for limit in sorted({max(images // 10, 1), images // 2 or 1, images}):
-        code = (
-            "import resource, time; s = time.time()\n"
-            "from srbench.benchmark.run import run; from srbench.run_folder.request import RunSpec\n"
-            f"run(RunSpec(models=('sr={sr}',), scale={SCALE}, data='{hr}', limit={limit}, out='{root / str(limit)}', "
-            f"metrics={('psnr', 'ssim') if side < 96 else None}))\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.time() - s)"
-        )
-        peak, seconds = map(float, _timed([sys.executable, "-c", code], 1)[1].split())
-        print(f"{limit:6} items of {side}x{side}: peak {peak:.0f} MB, {seconds:.1f} s", flush=True)
+def runs(root: Path, side: int, images: int, repeats: int) -> None:
+    """Measure the commands on a run folder; a run and its report are made once, whatever ``repeats`` says."""
+    hr, _, _ = write_images(root, side, images)
+    folder, srbench = str(root / "run"), [sys.executable, "-m", "srbench"]
+    run = [*srbench, "run", "--models", "bicubic,rrdb", "--scale", "4", "--data", str(hr), "--metrics", "psnr,ssim"]
+    commands = {
+        "run": [*run, "--out", folder],
+        "nothing to do": [*run, "--out", folder],
+        "report": [*srbench, "report", folder],
+        "verify": [*srbench, "verify", folder],
+    }
+    print(f"{images} images of {side}x{side}")
+    for name, command in commands.items():
+        cost = _run(command)
+        print(f"{name:14} {cost.seconds:7.1f} s  {cost.cpu:7.1f} CPU s  {cost.peak:6.0f} MB", flush=True)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    kinds = {kind.__name__: kind for kind in (metrics, stages, memory)}
+    kinds = {kind.__name__: kind for kind in (metrics, stages, runs)}
     parser.add_argument("kind", choices=[*kinds, "plain"])
     parser.add_argument("folders", nargs="*", type=Path)
     for name, default in (("side", 160), ("images", 64), ("repeats", 5)):

@@ -2,8 +2,7 @@
 
 Every layer is invertible, so its input can be recomputed from its output (Gomez et al., "The Reversible Residual
 Network", NeurIPS 2017). A level stores only its output and the LR features, so activation memory does not grow with the
-number of steps: 114 MB instead of 707 MB at K = 16 (``benchmarks/memory.py``), at the cost of one more pass in each
-direction.
+number of steps, at the cost of one more pass in each direction.
 """
 
 from __future__ import annotations

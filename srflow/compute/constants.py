@@ -1,7 +1,4 @@
-"""Cache of values that depend only on a module's parameters, for inference with trained networks.
-
-Without it, a sample of CelebA 8x takes 1.09 times as long (``benchmarks/parts.py``).
-"""
+"""Cache of values that depend only on a module's parameters, for inference with trained networks."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Figures and numbers for docs/zoo.md: samples of details, training losses, and patterns in outputs.
 
-    python benchmarks/samples.py grid srflow 8 o4 96,112,128,128 docs/zoo/text-x8.jpg
-    python benchmarks/samples.py details 8 docs/zoo/details-x8.jpg
-    python benchmarks/samples.py losses docs/zoo/losses.svg
-    python benchmarks/samples.py patterns 8
+    python tools/zoo_figures.py grid srflow 8 o4 96,112,128,128 docs/zoo/text-x8.jpg
+    python tools/zoo_figures.py details 8 docs/zoo/details-x8.jpg
+    python tools/zoo_figures.py losses docs/zoo/losses.svg
+    python tools/zoo_figures.py patterns 8
 
 A grid shows a box (HR pixels) of a packaged photograph: LR, RRDB, ESRGAN and HR, and below them sixteen samples.
 Details have a row each: LR, RRDB, ESRGAN, two samples of SRFlow, two of SRFlow after its second stage, HR. Patterns are
