@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
+import yaml
 
 from srbench.interfaces import ImagePair
 from srbench.models.inference import Draw, upscale
@@ -91,3 +93,18 @@ def test_the_example_diffusion_upscaler(monkeypatch, tmp_path):
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
     assert not torch.equal(one[0], one[1])
+
+
+def test_the_means_for_the_hugging_face_hub(tmp_path):
+    """Every mean of the table, as YAML."""
+    run = ROOT / "reports/photos-x8"
+    script = [sys.executable, str(EXAMPLES / "hugging_face.py"), str(run), "owner/photos"]
+    done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=True)
+    table = pd.read_csv(run / "report/table.csv")
+    assert len(done.stdout.splitlines()) == len(table)
+    for file, (_, row) in zip(done.stdout.splitlines(), table.iterrows(), strict=True):
+        entries = yaml.safe_load((tmp_path / file).read_text())
+        assert [entry["value"] for entry in entries] == [row[name] for name in table.columns[4:12]], file
+        assert {entry["dataset"]["id"] for entry in entries} == {"owner/photos"}
+    assert entries[1]["dataset"]["task_id"] == "x8-ssim"
+    assert "SSIM|RGB|floor|uniform7|crop3|v1; 22 images" in entries[1]["notes"]

@@ -9,39 +9,30 @@ import click
 
 from srbench.cli import options
 from srbench.interfaces import TEMPERATURE
-from srbench.terminal.output import say, show
+from srbench.terminal.output import show
 
 _GIVEN = {
     "weights": {"best", "licence", "temperature"},
     "onnx": {"scale"},
-    "hf-eval": {"dataset", "url"},
 }
 """Options that each format takes, besides --out."""
 
 
 @click.command()
-@click.argument("source", metavar="RUN|TRAINING|MODEL")
+@click.argument("source", metavar="TRAINING|MODEL")
 @click.option(
     "--as",
     "form",
     type=click.Choice([*_GIVEN]),
     default="weights",
     metavar="FORMAT",
-    help="Format: hf-eval of a RUN, weights of a TRAINING, onnx of a MODEL.",
+    help="Format: weights of a TRAINING, onnx of a MODEL.",
 )
 @click.option(
     "--out",
     type=options.PATH,
-    metavar="DIR|FILE",
-    help="Folder for a RUN, otherwise a file. [default: hf-eval/, MODEL-PRESET.safetensors or MODEL-xSCALE.onnx]",
-)
-@click.option(
-    "--dataset",
-    metavar="NAME",
-    help="Name of a RUN's dataset on the Hugging Face Hub, such as owner/name. [default: its name in the run]",
-)
-@click.option(
-    "--url", metavar="URL", help="Address where a RUN is published, stated as its source. [default: not stated]"
+    metavar="FILE",
+    help="File to write. [default: MODEL-PRESET.safetensors or MODEL-xSCALE.onnx]",
 )
 @click.option(
     "--best", is_flag=True, help="Of a TRAINING, export the weights with the best validation score, not the last ones."
@@ -56,11 +47,10 @@ _GIVEN = {
 )
 @options.scale(help="Scale of a MODEL. [default: the scale of its weights]")
 def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # noqa: ANN401 - click's
-    """Export results of a run, trained weights, or ONNX.
+    """Export trained weights, or a model as ONNX.
 
-    A RUN is exported as .eval_results files, which the Hugging Face Hub reads from a model's repository. TRAINING is
-    the folder of a finished training; its weights are exported as one file with a model card (.md) beside it. MODEL
-    is a network with one output, such as rrdb or rrdb:TRAINING.
+    TRAINING is the folder of a finished training; its weights are exported as one file with a model card (.md) beside
+    it. MODEL is a network with one output, such as rrdb or rrdb:TRAINING.
     """
     for name, value in values.items():
         if value is not None and value is not False and name not in _GIVEN[form]:
@@ -71,17 +61,8 @@ def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # 
         from srbench.models.onnx_export import export_onnx
 
         show(export_onnx(source, out, **given))
-    elif form == "weights":
+    else:
         from srbench.training.export import export as export_weights
 
         for path in export_weights(Path(source), out, **given):
-            show(path)
-    else:
-        from srbench.matrix.folder import runs_in
-        from srbench.reporting.exports import export_runs
-
-        exported = export_runs(runs_in(Path(source)), out, **given)
-        for sentence in exported.left_out:
-            say(f"left out: {sentence}")
-        for path in exported.files:
             show(path)

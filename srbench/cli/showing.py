@@ -30,8 +30,8 @@ _INDENT = 14
 def show_command(name: str) -> None:
     """Describe a model, metric, dataset or suite, or a run.
 
-    NAME is anything that srbench list shows. A RUN is printed as Markdown for a README: the answer, the table and the
-    command.
+    NAME is anything that srbench list shows. Of a RUN, the head of report.md is printed, as Markdown for a README: the
+    answer, the tables and the notes.
     """
     from srbench.words import unknown
 
@@ -40,9 +40,9 @@ def show_command(name: str) -> None:
     kinds = [kind for kind, names in known.items() if name in names]
     if not kinds and is_folder:
         from srbench.matrix.folder import runs_in
-        from srbench.reporting.readme import readme
+        from srbench.reporting.report import head
 
-        click.echo("\n\n".join(readme(run) for run in runs_in(Path(name))))
+        click.echo("\n\n".join(head(run) for run in runs_in(Path(name))))
         return
     if not kinds:
         raise SRBenchError(unknown("name", name, set().union(*known.values())))

@@ -183,16 +183,7 @@ def _make_report(
 ) -> None:
     """Write all files of a report."""
     scores = report.scores
-    facts = {
-        "measurements": measurements,
-        "protocol": measurements.protocol,
-        "metrics": scores.columns,
-        "scores": scores,
-        "answer": report.answer,
-        "notes": [*notes_of(measurements, scores), *report.unshown_votes],
-        "votes": report.votes,
-        "costs": _costs(measurements.rows),
-    }
+    facts = _facts(measurements, report)
     plots: list[Plot] = []
     shown: list[str] = []
     if {"md", "html"} & set(formats):
@@ -201,7 +192,7 @@ def _make_report(
     texts = {}
     if "md" in formats:
         facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]
-        texts["report.md"] = _markdown(measurements, scores, plots, shown, facts)
+        texts["report.md"] = _markdown(scores, plots, shown, facts)
     if "tex" in formats:
         texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=choices.intervals)
     if "csv" in formats:
@@ -222,20 +213,44 @@ def _baseline(measurements: Measurements, name: str | None) -> int:
     return names.index(name) if name else 0
 
 
-def _markdown(
-    measurements: Measurements,
-    scores: Scores,
-    plots: Sequence[Plot],
-    shown: Sequence[str],
-    facts: Mapping[str, Any],
-) -> str:
+def _facts(measurements: Measurements, report: Report) -> dict[str, Any]:
+    """Return the variables that the templates of Markdown and HTML share."""
+    return {
+        "measurements": measurements,
+        "protocol": measurements.protocol,
+        "metrics": report.scores.columns,
+        "scores": report.scores,
+        "answer": report.answer,
+        "notes": [*notes_of(measurements, report.scores), *report.unshown_votes],
+        "votes": report.votes,
+        "costs": _costs(measurements.rows),
+    }
+
+
+def head(run: Path) -> str:
+    """Return the head of the report.md of a run, without images: title, answer, tables and notes.
+
+    Raises SRBenchError if the folder is no run or has no results.
+    """
+    measurements = read_runs([run])
+    report = _report(measurements, [])
+    return rendered("head.md.jinja", **_facts(measurements, report), **_tables(report.scores), embedded=[]).strip()
+
+
+def _tables(scores: Scores) -> dict[str, str]:
+    return {
+        "score_table": markdown_table(scores, scores.competing),
+        "variants_table": markdown_table(scores, scores.variants) if scores.variants else "",
+        "interval_table": interval_table(scores),
+    }
+
+
+def _markdown(scores: Scores, plots: Sequence[Plot], shown: Sequence[str], facts: Mapping[str, Any]) -> str:
     headers, *lines = facts["costs"]
     text = rendered(
         "report.md.jinja",
         **facts,
-        score_table=markdown_table(scores, scores.competing),
-        variants_table=markdown_table(scores, scores.variants) if scores.variants else "",
-        interval_table=interval_table(scores),
+        **_tables(scores),
         plots=plots,
         illustrated=shown,
         embedded=evenly(shown, EMBEDDED),
