@@ -23,7 +23,7 @@ from srbench.cli.exporting import export
 from srbench.cli.index import index
 from srbench.cli.interruption import twice_at_once
 from srbench.cli.listing import list_command
-from srbench.cli.measuring import init, measure, merge, run, score, verify
+from srbench.cli.measuring import measure, merge, run, score, verify
 from srbench.cli.reporting import compare, report, view
 from srbench.cli.showing import show_command
 from srbench.cli.training import train
@@ -36,7 +36,7 @@ from srbench.terminal.output import say
 from srbench.words import one_line, printable
 
 SECTIONS = {
-    "Benchmark": (init, run, merge, score, verify, measure, explain),
+    "Benchmark": (run, merge, score, verify, measure, explain),
     "Results": (report, compare, view, vote, index, list_command, show_command),
     "Your images": (upscale, edit, explore),
     "Train": (train, export, convert),

@@ -24,6 +24,21 @@ ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard",
 """Options of ``run`` that its help lists last."""
 
 
+def _write_template(context: click.Context, option: click.Parameter, file: Path | None) -> None:
+    """Write the template of BENCH.TOML and end the command. Raises SRBenchError for an existing file."""
+    if file is None:
+        return
+    from importlib.resources import files
+
+    from srbench.files.atomic import write_whole
+
+    if file.exists():
+        raise SRBenchError(f"{file}: already exists; name another file")
+    write_whole(file, (files("srbench.benchmark") / "bench.toml").read_bytes())
+    show(f"{file}: edit it, then srbench run {file}")
+    context.exit()
+
+
 @click.command(cls=options.LongCommand, advanced=ADVANCED)
 @click.argument("bench", required=False, type=options.PATH, metavar="[BENCH.TOML]")
 @options.models(
@@ -94,6 +109,15 @@ ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard",
     "(docs/explain.md). [default: none]",
 )
 @click.option("--dry-run", is_flag=True, help="Only print what would be done, with estimated time and disk space.")
+@click.option(
+    "--write-template",
+    type=options.PATH,
+    metavar="FILE",
+    is_eager=True,
+    expose_value=False,
+    callback=_write_template,
+    help="Write a BENCH.TOML with all options, to edit, and exit.",
+)
 def run(
     bench: Path | None,
     workers: WorkerCount,
@@ -104,7 +128,7 @@ def run(
 ) -> None:
     """Measure models on images and write a report.
 
-    Options come from BENCH.TOML (see srbench init), the command line, or both. If interrupted, rerun the same command
+    Options come from BENCH.TOML, the command line, or both. If interrupted, rerun the same command
     to resume. A run folder can be extended with more models, temperatures, metrics or images.
 
     Several datasets, scales, suites or degradations make a matrix: a run folder for every combination, and one table
@@ -382,20 +406,3 @@ def measure(
         context.exit(1)
     if judgement is not None:
         end_of_claims(judgement)
-
-
-@click.command()
-@click.argument("file", metavar="[FILE]", default="bench.toml", type=options.PATH)
-def init(file: Path) -> None:
-    """Write a template with the options of srbench run.
-
-    FILE is bench.toml by default; an existing file is not overwritten.
-    """
-    from importlib.resources import files
-
-    from srbench.files.atomic import write_whole
-
-    if file.exists():
-        raise SRBenchError(f"{file}: already exists; name another file")
-    write_whole(file, (files("srbench.benchmark") / "bench.toml").read_bytes())
-    show(f"{file}: edit it, then srbench run {file}")

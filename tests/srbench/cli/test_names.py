@@ -76,7 +76,7 @@ def test_what_is_there_is_never_overwritten(command, photos):
         ["upscale", photos / "a.png", "--models", "bicubic", "--scale", 4],
         ["edit", "restore", "large.png", *edit],
         ["edit", "temperature", "large.png", *edit, "--temperature", "0"],
-        ["init"],
+        ["run", "--write-template", "bench.toml"],
         ["convert", "net.pth", "--preset", "psnr-x4", "--models", "rrdb"],
     ):
         found = command(*words)
