@@ -40,12 +40,8 @@ def benchmarks(official: Path | None) -> list[tuple[str, tuple[str, ...], str]]:
     return [
         *against_official,
         ("share of the best convolution", ("speed.py",), shares),
-        ("plain script / srbench measure, 160x160", ("harness.py", "metrics", "--images", "300"), plain),
-        (
-            "plain script / srbench measure, 512x512",
-            ("harness.py", "metrics", "--side", "512", "--images", "90", "--repeats", "3"),
-            plain,
-        ),
+        ("plain script / srbench measure, 160x160", ("harness.py", "metrics", "--side=160", "--images=100"), plain),
+        ("plain script / srbench measure, 512x512", ("harness.py", "metrics", "--side=512", "--images=12"), plain),
     ]
 
 

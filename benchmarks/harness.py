@@ -29,6 +29,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 SCALE = 8
+SRBENCH = [sys.executable, "-P", "-m", "srbench"]
+"""The command of the environment, never that of the checkout in the current directory."""
 TOLERANCE = {"psnr": 1e-9, "ssim": 1e-9, "lpips": 1e-5, "lr_psnr": 1e-9}
 """Allowed differences from the plain script, for metrics that follow the same protocol."""
 
@@ -144,7 +146,7 @@ def _run(command: list[str]) -> Cost:
 def metrics(root: Path, side: int, images: int, repeats: int) -> None:
     """Time the plain script and ``srbench measure`` in turn, and compare their values."""
     hr, lr, sr = write_images(root, side, images)
-    measure = [sys.executable, "-m", "srbench", "measure", str(sr), "--hr", str(hr), "--lr", str(lr)]
+    measure = [*SRBENCH, "measure", str(sr), "--hr", str(hr), "--lr", str(lr)]
     commands = {"plain script": [sys.executable, __file__, "plain", str(hr), str(lr), str(sr)]}
     for workers in (2**k for k in range((os.cpu_count() or 1).bit_length())):
         commands[f"srbench, {workers} worker(s)"] = [*measure, "--format", "json", "--workers", str(workers)]
@@ -213,13 +215,13 @@ def stages(root: Path, side: int, images: int, repeats: int) -> None:
 def runs(root: Path, side: int, images: int, repeats: int) -> None:
     """Measure the commands on a run folder; a run and its report are made once, whatever ``repeats`` says."""
     hr, _, _ = write_images(root, side, images)
-    folder, srbench = str(root / "run"), [sys.executable, "-m", "srbench"]
-    run = [*srbench, "run", "--models", "bicubic,rrdb", "--scale", "4", "--data", str(hr), "--metrics", "psnr,ssim"]
+    folder = str(root / "run")
+    run = [*SRBENCH, "run", "--models", "bicubic,rrdb", "--scale", "4", "--data", str(hr), "--metrics", "psnr,ssim"]
     commands = {
         "run": [*run, "--out", folder],
         "nothing to do": [*run, "--out", folder],
-        "report": [*srbench, "report", folder],
-        "verify": [*srbench, "verify", folder],
+        "report": [*SRBENCH, "report", folder, "--out", str(root / "report")],
+        "verify": [*SRBENCH, "verify", folder],
     }
     print(f"{images} images of {side}x{side}")
     for name, command in commands.items():

@@ -87,11 +87,10 @@ def best_convolution() -> float:
     return 2 * 9 * 64 * 64 * 160 * 160 / seconds / 1e9
 
 
-def median(work: Work, repeats: int, before: Work = lambda: None) -> float:
-    """Return the median seconds of ``work``, run after ``before``, without the first run."""
+def median(work: Work, repeats: int) -> float:
+    """Return the median seconds of ``work``, without the first run."""
     times = []
     for _ in range(repeats + 1):
-        before()
         start = time.perf_counter()
         work()
         times.append(time.perf_counter() - start)
