@@ -1,4 +1,4 @@
-"""``srbench list``. Only degradations load torch."""
+"""``srbench list``. Imports that load torch are inside the functions."""
 
 from __future__ import annotations
 
@@ -172,9 +172,10 @@ def _metrics() -> Iterator[tuple[str, str]]:
 
 def about(kind: str, name: str) -> str:
     """Return the first sentence of a plug-in's docstring, or why the plug-in is broken."""
-    from srbench.cli.descriptions import first_sentence
+    from srbench.plugins.registry import find_plugin
 
     try:
-        return first_sentence(kind, name)
+        text = find_plugin(kind, name).factory.__doc__ or ""
     except SRBenchError as error:
         return f"broken: {error}"
+    return " ".join(text.partition("\n\n")[0].replace("``", "").split()).partition(". ")[0].removesuffix(".")

@@ -83,7 +83,7 @@ def ssim(sr: Images, hr: Images) -> Values:
 def mean_squared_errors(images: Tensor, references: Tensor) -> Tensor:
     """Return the mean squared errors (n,) float64 of (n, c, h, w) against (c, h, w) or (1 or n, c, h, w), in 0..255.
 
-    Both have the same dtype. The mean is over all pixels and channels of an image. Sums of uint8 are exact in any order.
+    Both have the same dtype. The mean is over all pixels and channels of an image; sums of uint8 are exact.
     """
     rows, reference_rows = (each.cpu().flatten(-3, -2).contiguous().numpy() for each in (images, references))
     pairs = zip(rows, np.broadcast_to(reference_rows, rows.shape), strict=True)
