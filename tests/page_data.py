@@ -14,8 +14,8 @@ def files_of(images):
     """Addresses of an image's columns, image by image, as contents.js makes them."""
 
     def address(column, place, name):
-        found = column["others"].get(str(place))
-        is_ruled = any(first <= place < end for first, end in column["ranges"])
-        return quote(f"{column['folder']}{name}{column['ending']}") if is_ruled else found
+        if str(place) in column["others"] or column["pattern"] is None:
+            return column["others"].get(str(place))
+        return quote(name.join(column["pattern"]))
 
     return [[address(column, place, name) for column in images["files"]] for place, name in enumerate(images["names"])]

@@ -190,18 +190,21 @@ def _make_report(
         shown = write_images(measurements, draft, progress, runs_code=runs_code)
         plots = write_plots(scores, scores.table, measurements.models, draft, baseline)
     texts = {}
+    latex = latex_table(scores, measurements.manifest, intervals=choices.intervals)
+    metrics = (*measurements.metrics, *scores.sets)
+    csv = csv_texts(scores.table, scores.summary, metrics, measurements.protocol, scores.family_columns)
     if "md" in formats:
         facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]
         texts["report.md"] = _markdown(scores, plots, shown, facts)
     if "tex" in formats:
-        texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=choices.intervals)
+        texts["table.tex"] = latex
     if "csv" in formats:
-        metrics = (*measurements.metrics, *scores.sets)
-        texts |= csv_texts(scores.table, scores.summary, metrics, measurements.protocol, scores.family_columns)
+        texts |= csv
     for name, text in texts.items():
         draft.write(name, text.encode())
     if "html" in formats:  # last, because it links to the other files
-        text = page(measurements, scores, draft, plots, facts, choices)
+        copies = {"LaTeX": latex, "Markdown": markdown_table(scores, scores.competing), "CSV": csv["table.csv"]}
+        text = page(measurements, scores, draft, plots, facts, choices, copies)
         draft.write("report.html", text.encode())
 
 

@@ -1,20 +1,16 @@
-"""The images of a page as JSON for ``contents.js``, compact enough for thousands of images.
-
-It has names, sizes, addresses (by rule where possible) and values (as bytes in base64).
-"""
+"""The images of a page as JSON for ``contents.js``: names, sizes, addresses and values."""
 
 from __future__ import annotations
 
-import base64
+import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 from PIL import Image
 
 from srbench.images.decoding import FORMATS
@@ -26,9 +22,6 @@ from srbench.reporting.page.images import LR, Column, exact
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.records import Value
 from srbench.run_folder.results import Row
-
-ABSENT = float(np.finfo(np.float32).min)
-"""Number that encodes a missing value."""
 
 
 def image_contents(
@@ -62,7 +55,7 @@ def image_contents(
         "widths": [width for width, _ in sizes],
         "heights": [height for _, height in sizes],
         "files": [
-            _by_rule(names, [addresses.get(own[column]) if column in own else None for own in files.values()])
+            _by_pattern(names, [addresses.get(own[column]) if column in own else None for own in files.values()])
             for column in columns
         ],
         "maps": {} if draft is None else _maps(measurements, draft, names, columns),
@@ -99,63 +92,50 @@ def _maps(
     for kind in measurements.map_kinds:
         addresses = []
         for column in columns:
-            shown: list[str | None] = []
+            shown: list[str | None] = [None] * len(names)
             if column.setting is not None and not column.sample:
                 setting = measurements.settings[column.setting].folder
                 drawn = [map_file(kind, setting, name) for name in names]
                 shown = [file if file in draft else None for file in drawn]
-            addresses.append(_by_rule(names, shown))
-        if any(column["ranges"] or column["others"] for column in addresses):
+            addresses.append(_by_pattern(names, shown))
+        if any(column["pattern"] or column["others"] for column in addresses):
             maps[kind.name] = addresses
     return maps
 
 
-def _by_rule(names: Sequence[str], addresses: Sequence[str | None]) -> dict[str, Any]:
-    """Encode addresses: FOLDER NAME ENDING for the indices in ``ranges``, and all ``others`` by their index."""
-    start = ending = ""
-    ruled: list[int] = []
-    others: dict[int, str] = {}
-    for place, address in enumerate(addresses):
-        if address is None:
-            continue
-        if not ruled and not address.startswith("data:"):
-            start, _, ending = address.rpartition(names[place])
-        if address == f"{start}{names[place]}{ending}":
-            ruled.append(place)
-        else:
-            others[place] = address if address.startswith("data:") else quote(address)
-    return {"folder": start, "ending": ending, "ranges": _ranges(ruled), "others": others}
+def _by_pattern(names: Sequence[str], addresses: Sequence[str | None]) -> dict[str, Any]:
+    """Encode addresses as FOLDER NAME ENDING (``pattern``, None if no image has such an address).
+
+    ``others`` are the addresses that differ from the pattern by index of the image, None if the image has no file.
+    """
+    pattern: tuple[str, str] | None = None
+    for name, address in zip(names, addresses, strict=True):
+        if address is not None and not address.startswith("data:"):
+            folder, _, ending = address.rpartition(name)
+            pattern = folder, ending
+            break
+    others: dict[int, str | None] = {}
+    for place, (name, address) in enumerate(zip(names, addresses, strict=True)):
+        if address != (None if pattern is None else name.join(pattern)):
+            others[place] = address if address is None or address.startswith("data:") else quote(address)
+    return {"pattern": pattern, "others": others}
 
 
-def _ranges(places: Iterable[int]) -> list[list[int]]:
-    """Group increasing indices into ranges [first, end)."""
-    ranges: list[list[int]] = []
-    for place in places:
-        if ranges and ranges[-1][1] == place:
-            ranges[-1][1] += 1
-        else:
-            ranges.append([place, place + 1])
-    return ranges
+def _values(rows: Sequence[Row | None], metric: MetricFacts) -> list[Any] | None:
+    """Return the values of a metric by image: a number for all samples, or a list of numbers, one per sample.
 
-
-def _values(rows: Sequence[Row | None], metric: MetricFacts) -> dict[str, Any] | None:
-    """Encode the values of a metric as little-endian floats in base64; None without values.
-
-    ``samples`` is their number per image, 0 for a value of all samples. Floats have 32 bits unless that would change a
-    value by more than a hundredth of its last printed digit.
+    An image without a value has None; a metric without values is None. Numbers have two digits more than are printed,
+    and those that are not finite are the strings ``inf``, ``-inf`` and ``nan``.
     """
     values = [None if row is None else row.values.get(metric.name) for row in rows]
-    samples = max((len(value) for value in values if isinstance(value, list)), default=0)
     if all(value is None for value in values):
         return None
-    numbers = np.array([_padded(value, max(samples, 1)) for value in values])
-    with np.errstate(over="ignore"):
-        single = numbers.astype("<f4")
-    is_exact = np.allclose(single, numbers, rtol=0, atol=10.0**-metric.digits / 100, equal_nan=True)
-    data = (single if is_exact else numbers.astype("<f8")).tobytes()
-    return {"samples": samples, "data": base64.b64encode(data).decode()}
 
+    def shown(value: Value | None) -> Any:  # noqa: ANN401 - JSON
+        if isinstance(value, list):
+            return [shown(number) for number in value]
+        if value is None or not math.isfinite(value):
+            return None if value is None else str(value)
+        return round(value, metric.digits + 2)
 
-def _padded(value: Value | None, count: int) -> list[float]:
-    values = [] if value is None else value if isinstance(value, list) else [value]
-    return [*values, *[ABSENT] * (count - len(values))]
+    return [shown(value) for value in values]

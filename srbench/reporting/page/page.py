@@ -60,10 +60,12 @@ def page(
     plots: Sequence[Plot],
     facts: Mapping[str, object],
     choices: Choices,
+    copies: Mapping[str, str],
 ) -> str:
     """Return the text of report.html in a draft, which already has the ``plots``.
 
-    ``facts`` are the values that all templates of a report share. A page links to the images of its run. A single-file
+    ``facts`` are the values that all templates of a report share; ``copies`` are the texts of its table, by format, that
+    the page copies to the clipboard. A page links to the images of its run. A single-file
     page embeds them and stays below 8 MB: at most as many as ``choices`` say, those on which the leading models differ
     most.
     """
@@ -80,6 +82,7 @@ def page(
         "metrics": [metric.stored() | {"group_place": GROUPS.index(metric.group)} for metric in scores.metrics],
         "opening": None,
         "compressed": False,
+        "copies": copies,
         "settings": [setting.label for setting in measurements.settings],
         "competing": list(scores.families.models),
         "maps": [{"name": kind.name, "title": kind.title, "unit": kind.unit, "upper": kind.upper} for kind in kinds],

@@ -1,4 +1,4 @@
-// Copying from the page: a link, a table as text, and the current window of all models as a figure.
+// Copying from the page: a link, tables as text, and the current window of all models as a figure.
 
 const PANEL = 480; // width of a panel of a figure in pixels: 4 cm at 300 dpi
 const MARGIN = 24;
@@ -47,50 +47,22 @@ function addCopyButton(shown) {
 
 // --- tables
 
-const FORMATS = { LaTeX: asLatex, Markdown: asMarkdown, CSV: asCsv };
-
-function copyButtons(table, rowsOf = () => shownRows(table)) {
-  const buttons = Object.entries(FORMATS).map(([name, format]) =>
-    element("button", { type: "button", click: async () => { await copyText(format(cellsOf(table, rowsOf()))); done.value = `${name} copied`; } }, name));
+/** Buttons that copy texts, which are functions by name. */
+function copyButtons(texts) {
+  const buttons = Object.entries(texts).map(([name, text]) =>
+    element("button", { type: "button", click: async () => { await copyText(text()); done.value = `${name} copied`; } }, name));
   const done = element("output", {});
   return element("p", { class: "caption copy" }, "Copy as ", ...buttons, " ", done);
 }
 
-function shownRows(table) {
-  return measuredParts(table).flatMap((body) => [...body.rows]).filter((row) => !row.hidden);
-}
-
-/** The cells of the headers and of some rows: text without the interval, and whether it is bold. */
-function cellsOf(table, rows) {
-  const cell = (from) => {
-    const copy = from.cloneNode(true);
-    for (const part of copy.querySelectorAll("small, .badge")) part.remove();
-    return [copy.textContent.trim().replace(/\s+/g, " "), from.tagName === "TD" && from.querySelector("b") !== null];
+/** A table as CSV, in the order shown. */
+function asCsv(table) {
+  const field = (cell) => {
+    const text = cell.textContent.trim().replace(/\s+/g, " ");
+    return /[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
-  return [headersOf(table), ...rows.map((row) => [...row.cells])].map((row) => row.map(cell));
-}
-
-function asCsv(rows) {
-  const field = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  return rows.map((row) => row.map(([text]) => field(text)).join(",")).join("\n") + "\n";
-}
-
-function asMarkdown([headers, ...rows]) {
-  const escaped = (text) => text.replace(/[\\`*\[\]<>#|~$&!]/g, "\\$&");
-  const line = (row) => `| ${row.map(([text, isBold]) => (isBold ? `**${escaped(text)}**` : escaped(text))).join(" | ")} |`;
-  return [line(headers), `| --- |${" --: |".repeat(headers.length - 1)}`, ...rows.map(line)].join("\n") + "\n";
-}
-
-const LATEX = {
-  "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", $: "\\$", "&": "\\&", "#": "\\#", "%": "\\%", _: "\\_", "^": "\\textasciicircum{}",
-  "~": "\\textasciitilde{}", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", "↑": "$\\uparrow$", "↓": "$\\downarrow$", "τ": "$\\tau$", "–": "--",
-};
-
-function asLatex([headers, ...rows]) {
-  const escaped = (text) => [...text].map((letter) => LATEX[letter] ?? letter).join("");
-  const line = (row) => `${row.map(([text, isBold]) => (isBold ? `\\textbf{${escaped(text)}}` : escaped(text))).join(" & ")} \\\\`;
-  const columns = `l${"r".repeat(headers.length - 1)}`;
-  return [`\\begin{tabular}{${columns}}`, "\\toprule", line(headers), "\\midrule", ...rows.map(line), "\\bottomrule", "\\end{tabular}", ""].join("\n");
+  const rows = [headersOf(table), ...measuredParts(table).flatMap((body) => [...body.rows].map((row) => [...row.cells]))];
+  return rows.map((row) => row.map(field).join(",")).join("\n") + "\n";
 }
 
 // --- the figure
