@@ -122,9 +122,12 @@ class Counted:
 
         From strengths in the model of Bradley and Terry (1952), fitted by evalica; "cannot tell" counts as half a win
         for both. Half a win for both sides of every pair is added, so that a model that always wins has a finite
-        strength. ``weights`` (votes,) weight the votes.
+        strength. ``weights`` (votes,) weight the votes. Raises VotingError if evalica is not installed.
         """
-        import evalica
+        try:
+            import evalica
+        except ImportError:
+            raise VotingError("counting votes needs evalica; install it: pip install 'sr-bench[votes]'") from None
 
         pairs = list(combinations(range(self.models), 2))
         winner = {1: evalica.Winner.X, -1: evalica.Winner.Y, 0: evalica.Winner.Draw}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 
@@ -50,3 +51,9 @@ def test_a_run_without_votes_shows_none_and_damaged_votes_are_a_note(voted):
     for file in report.files:
         if file.name in ("report.md", "report.html"):
             assert "votes" not in re.sub(r"<(style|script).*?</\1>", "", file.read_text(), flags=re.S).lower()
+
+
+def test_votes_that_cannot_be_counted_without_evalica_are_a_note(voted, monkeypatch):
+    monkeypatch.setitem(sys.modules, "evalica", None)
+    text = write_report([voted]).files[0].read_text()
+    assert "Votes are not shown: counting votes needs evalica; install it: pip install 'sr-bench\\[votes\\]'" in text
