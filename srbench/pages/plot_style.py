@@ -12,6 +12,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 INK, SOFT, PALE, GRID = "#1b1b1a", "#595955", "#eeeeee", "#dddddd"
@@ -36,6 +38,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK
 """Okabe and Ito, "Color universal design", 2008, without yellow, which is hard to see on white paper."""
 _DARK = {INK: "#e8e6e1", SOFT: "#a9a79f", PALE: "#2a2d31", GRID: "#36393d", "#0072b2": "#4fa8e0"}
 """Replacements of colours on a dark page."""
+_LINE = 0.15
+"""Height of a line of text in inches."""
 _THEME = "".join(
     f'[style*="{attribute}: {colour}"]{{{attribute}:{dark}!important}}'
     for colour, dark in _DARK.items()
@@ -60,7 +64,54 @@ def new_figure(width: float, height: float) -> Figure:
     """Make an empty figure; width and height are in inches."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height))
+
+
+def arrange(figure: Figure, columns: int = 1, below: float = 0.0) -> None:
+    """Place the panels of a figure in rows, with room for their titles, tick labels and axis labels.
+
+    ``below`` inches stay free at the bottom. matplotlib's layouts would draw everything twice: once to measure it.
+    """
+    panels = figure.axes
+    across, down = figure.get_size_inches()
+    row = (down - below) / -(-len(panels) // columns)
+    above = max(0.1 + _LINE * len(axes.get_title().splitlines()) for axes in panels)
+    height = row - above - max(0.25 + 1.3 * _LINE * bool(axes.get_xlabel()) for axes in panels)
+    width = 0.8 * across / columns
+    for axes in panels:  # ticks depend on the size
+        axes.set_position((0, 0, width / across, height / down))
+    lefts = [max(map(_left, panels[column::columns]), default=0.0) for column in range(columns)]
+    lefts = [min(left, across / 2) for left in lefts]
+    right = 0.06 + max(_overhang(axes.xaxis, width) for axes in panels)
+    width = (across - sum(lefts)) / columns - right
+    for index, axes in enumerate(panels):
+        line, column = divmod(index, columns)
+        left = sum(lefts[: column + 1]) + column * (width + right)
+        bottom = down - line * row - above - height
+        axes.set_position((left / across, bottom / down, width / across, height / down))
+
+
+def _left(axes: Axes) -> float:
+    """Return the width of the labels to the left of a panel in inches."""
+    widest = max((width for _, width in _ticks(axes.yaxis)), default=0.0)
+    return 0.08 + (widest and widest + 0.06) + 1.4 * _LINE * bool(axes.get_ylabel())
+
+
+def _overhang(axis: Axis, length: float) -> float:
+    """Return how far labels reach beyond the ends of a horizontal axis of ``length`` inches."""
+    return max([0.0, *(width / 2 - length * min(share, 1 - share) for share, width in _ticks(axis))])
+
+
+def _ticks(axis: Axis) -> list[tuple[float, float]]:
+    """Return the position of every tick as a share of the axis, and the width of its label in inches."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    start, end = axis.get_view_interval()
+    shown = [tick for tick in axis.get_majorticklocs() if min(start, end) <= tick <= max(start, end)]
+    texts = axis.get_major_formatter().format_ticks(shown)
+    sizes = [text_to_path.get_text_width_height_descent(text, FontProperties(), ismath=False) for text in texts]
+    return [((tick - start) / (end - start), size[0] / 72) for tick, size in zip(shown, sizes, strict=True)]
 
 
 def svg(figure: Figure) -> bytes:

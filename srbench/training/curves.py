@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from srbench.pages.plot_style import COLOURS, new_figure, plot_style, svg
+from srbench.pages.plot_style import COLOURS, arrange, new_figure, plot_style, svg
 
 POINTS = 400
 """Largest number of points of a curve; longer curves are averaged over intervals of equal length."""
@@ -27,8 +27,8 @@ def curves(losses: Sequence[Step], metrics: Sequence[Step], units: Mapping[str, 
             labels[f"validation {name}"] = unit
     with plot_style():
         figure = new_figure(3.2 * len(panels), 2.4)
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for number, ((name, points), axis) in enumerate(zip(panels.items(), axes, strict=True)):
+        for number, (name, points) in enumerate(panels.items()):
+            axis = figure.add_axes((0, 0, 1, 1))
             steps = [step for step, _ in points]
             values = [value for _, value in points]
             marker = "." if len(points) < 30 else ""
@@ -36,6 +36,7 @@ def curves(losses: Sequence[Step], metrics: Sequence[Step], units: Mapping[str, 
             axis.set_title(name, fontsize=9)
             axis.set_xlabel("step")
             axis.set_ylabel(labels[name], fontsize=8)
+        arrange(figure, len(panels))
         return svg(figure)
 
 

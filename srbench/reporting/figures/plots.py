@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from srbench.interfaces import MetricFacts
 from srbench.models import ModelFacts
-from srbench.pages.plot_style import COLOURS, INK, PALE, SOFT, new_figure, plot_style, svg
+from srbench.pages.plot_style import COLOURS, INK, PALE, SOFT, arrange, new_figure, plot_style, svg
 from srbench.reporting.files import Draft
 from srbench.reporting.scores import Cell, Line, Scores, header
 from srbench.run_folder.results import ResultTable
@@ -140,7 +141,7 @@ def _planes(scores: Scores) -> Iterator[Plot]:
 
 def _plane(scores: Scores, across: MetricFacts, up: MetricFacts) -> Figure:
     figure = new_figure(6.4, 3.8)
-    axes = figure.subplots()
+    axes = figure.add_axes((0, 0, 1, 1))
     xs, ys = scores.column(across.name), scores.column(up.name)
     finite = [place for place in range(len(xs)) if math.isfinite(xs[place].mean) and math.isfinite(ys[place].mean)]
     for model, places in _by_model(scores.lines).items():
@@ -160,6 +161,7 @@ def _plane(scores: Scores, across: MetricFacts, up: MetricFacts) -> Figure:
             axes.plot(x, y, label=model, color=colour, marker=marker, markersize=7, linewidth=1)
     axes.margins(0.12)
     axes.set(xlabel=_axis(across), ylabel=_axis(up))
+    arrange(figure)
     corner = 0.97 if across.direction > 0 else 0.03, 0.95 if up.direction > 0 else 0.05
     axes.text(
         *corner,
@@ -186,7 +188,6 @@ def _label(figure: Figure, axes: Axes, spots: Sequence[tuple[float, float, str]]
     """Label points, avoiding overlaps with other labels and points if there is room."""
     from matplotlib.transforms import Bbox
 
-    figure.draw_without_rendering()  # computes the layout, and so the positions of the points
     points = [axes.transData.transform(spot[:2]) * 72 / figure.dpi for spot in spots]
     frame = Bbox.from_extents(*(side * 72 / figure.dpi for side in axes.bbox.extents))
     taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in points]
@@ -229,11 +230,13 @@ def _temperatures(scores: Scores) -> Plot | None:
             axes.fill_between(temperatures, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set_xlabel("temperature")
         if panel == len(metrics) - 1:
-            axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+            axes.figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=columns)
 
+    columns = max(1, min(4, int(9 / (0.6 + 0.58 / 8 * max(map(len, models), default=0)))))  # text of 9 points
     bands = ", and their 95 % intervals as bands" if _has_intervals(scores) else ""
     caption = f"The trade-off set by the temperature: means{bands}."
-    return _small_plots("Temperature", "temperature.svg", caption, list(map(header, metrics)), 2.0, draw)
+    titles, legend_lines = list(map(header, metrics)), -(-len(models) // columns)
+    return _small_plots("Temperature", "temperature.svg", caption, titles, 2.0, draw, legend_lines)
 
 
 def _distributions(scores: Scores, table: ResultTable) -> Plot | None:
@@ -288,8 +291,8 @@ def _losses(models: Sequence[ModelFacts]) -> Plot | None:
         axes.set_xlabel("% of the training")
 
     caption = "Training losses, as stored in the models' weights; a point is the mean over several steps."
-    titles = [f"{label}\n{name}" for label, name, _ in curves]
-    plot = _small_plots("Training", "training.svg", caption, titles, 2.0, draw)
+    titles = [f"{fill(label, 28)}\n{name}" for label, name, _ in curves]
+    plot = _small_plots("Training", "training.svg", caption, titles, 2.1, draw)
     return plot and replace(plot, is_folded=True)
 
 
@@ -297,19 +300,23 @@ _COLUMNS = 4
 
 
 def _small_plots(
-    title: str, file: str, caption: str, titles: Sequence[str], height: float, draw: Callable[[Axes, int], None]
+    title: str,
+    file: str,
+    caption: str,
+    titles: Sequence[str],
+    height: float,
+    draw: Callable[[Axes, int], None],
+    legend_lines: int = 0,
 ) -> Plot | None:
     """Return a plot of small panels, four per row, where ``draw`` draws a panel by its index; None without panels."""
 
     def draw_all() -> Figure:
-        rows = -(-len(titles) // _COLUMNS)
-        figure = new_figure(9.0, rows * height + 0.3)
-        panels = list(figure.subplots(rows, _COLUMNS, squeeze=False).flat)
-        for axes in panels[len(titles) :]:
-            axes.remove()
+        figure = new_figure(9.0, -(-len(titles) // _COLUMNS) * height + 0.1 + 0.2 * max(legend_lines, 1))
         for panel, name in enumerate(titles):
-            draw(panels[panel], panel)
-            panels[panel].set_title(name)
+            axes = figure.add_axes((0, 0, 1, 1))
+            draw(axes, panel)
+            axes.set_title(name)
+        arrange(figure, _COLUMNS, below=0.1 + 0.2 * legend_lines if legend_lines else 0.0)
         return figure
 
     return Plot(title, file, caption, draw_all) if titles else None

@@ -8,6 +8,7 @@ from dataclasses import replace
 import matplotlib
 import pytest
 from builders import metric, model_facts
+from matplotlib.figure import Figure
 
 from srbench.interfaces import WeightsInfo
 from srbench.reporting.figures.plots import write_plots
@@ -155,3 +156,29 @@ def test_names_of_users_stay_text_and_plots_are_transparent_themed_and_legible(w
         assert "@media (prefers-color-scheme: dark)" in text
         scales = [float(scale) for scale in re.findall(r"scale\((0\.\d+) -", text)]
         assert min(scale * 100 * 4 / 3 for scale in scales) >= 10.95, "pixels: glyphs are drawn at 100 points"
+
+
+def test_no_text_is_cut_off(written, rows):
+    names = [f"a-model-with-quite-a-long-name-{number}" for number in range(6)]
+    models = [model(name, {"nll": [3.0, 1.0]}) for name in names]
+    measured = rows(*((name, temperature) for name in names for temperature in (0.5, 0.85)))
+    for name, text in written(measured, models=models).items():
+        width = float(re.search(r'viewBox="0 0 ([\d.]+) ', text)[1])
+        texts = re.findall(r"translate\((-?[\d.]+) [-\d.]+\) scale\(([\d.]+) -[\d.]+\)\">(.*?)</g>", text, re.DOTALL)
+        ends = [
+            float(re.findall(r'translate\(([\d.]+) 0\)"/>', glyphs)[-1]) if "translate" in glyphs else 0.0
+            for _, _, glyphs in texts
+        ]
+        assert len(texts) > 10
+        for (left, scale, _), end in zip(texts, ends, strict=True):
+            assert 0 <= float(left) <= float(left) + float(scale) * end <= width, name
+
+
+def test_a_figure_is_drawn_once(written, rows, monkeypatch):
+    drawn = []
+    draw = Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda figure, renderer: drawn.append(figure) or draw(figure, renderer))
+    monkeypatch.setattr(Figure, "draw_without_rendering", lambda figure: drawn.append(figure))
+    files = written(rows(("m", None), ("flow", 0.0), ("flow", 0.8)))
+    assert len(drawn) == len(files)
+    assert not any(figure.get_layout_engine() for figure in drawn), "a layout measures all text, so it is drawn twice"
