@@ -13,7 +13,7 @@ def sha256_file(path: Path) -> str:
     """Hexadecimal SHA-256 of a file. Raises OSError if it cannot be read or is not a regular file."""
     if kind := no_file(path):  # reading a pipe would block
         raise OSError(errno.EINVAL, f"{kind}, not a file", str(path))
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:  # file_digest has a buffer of its own
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import warnings
 from collections import defaultdict
+from operator import attrgetter
 from pathlib import Path, PurePath
 
 from srbench.images import ImageError
@@ -82,6 +83,6 @@ def _require_folder(folder: Path) -> None:
 def image_files(folder: Path) -> list[Path]:
     """The entries of a folder with names of images, sorted. Raises ImageError if the folder cannot be listed."""
     try:
-        return sorted(path for path in folder.iterdir() if is_image(path))
+        return sorted((path for path in folder.iterdir() if is_image(path)), key=attrgetter("name"))
     except OSError as error:
         raise ImageError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None

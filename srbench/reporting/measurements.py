@@ -92,6 +92,8 @@ class Measurements:
         """Rows of all runs, setting by setting in the order of the images; rows that two runs share appear once."""
         self._files: dict[_Place, list[Path]] = {}
         """Cache of ``outputs``."""
+        self._pairs: dict[str, tuple[Path, ...] | None] = {}
+        """Cache of ``pair``."""
         self._is_kept: IsKept = cache(is_kept)
         """Hashes every file only once."""
 
@@ -126,8 +128,10 @@ class Measurements:
 
     def pair(self, image: str) -> tuple[Path, ...] | None:
         """Return the saved LR and HR of an image (only LR without HR); None if one is missing or was changed."""
-        pairs = (run.folder.pair(image, self._is_kept) for run in self.runs)
-        return next((pair for pair in pairs if pair is not None), None)
+        if image not in self._pairs:
+            pairs = (run.folder.pair(image, self._is_kept) for run in self.runs)
+            self._pairs[image] = next((pair for pair in pairs if pair is not None), None)
+        return self._pairs[image]
 
     def foreign_images(self) -> list[Path]:
         """Return image files of the runs that do not match their records."""
@@ -192,6 +196,8 @@ def read_runs(folders: Sequence[Path]) -> Measurements:
 
 def _with_columns(run: Run, names: set[str]) -> Run:
     """Return a run with only the values of these metrics."""
+    if names.issuperset(metric.name for metric in run.folder.manifest.metrics):
+        return run
     rows = [
         replace(row, values={name: value for name, value in row.values.items() if name in names}) for row in run.rows
     ]
@@ -248,6 +254,8 @@ def _entries(here: Sequence[str], there: Sequence[str]) -> str:
 def _unambiguous(runs: list[Run]) -> list[Run]:
     """Append the folder's name to every label that has different results in several runs."""
     ambiguous = {label for run, other in combinations(runs, 2) for label in _conflicts(run, other)}
+    if not ambiguous:
+        return runs
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [f"{name} ({place})" for place, name in enumerate(names, 1)]

@@ -27,7 +27,9 @@ EQUAL = 1e-9
 TIE = 1e-10
 """Statistics r of two flips that differ by less are equal up to rounding."""
 _BATCH = 4_000_000
-"""Number of signs in memory at once."""
+"""Number of signs drawn at once, a byte each; it determines the flips of more than 400 images."""
+_CACHED = 128_000
+"""Number of signs handed on at once, 1 MB, which stay in the processor's cache."""
 
 
 def mean_interval(values: ArrayLike) -> tuple[float, float]:
@@ -115,5 +117,8 @@ def _sign_flips(images: int) -> Iterator[NDArray[np.float64]]:
         return
     yield np.ones((1, images))
     random, batch = np.random.default_rng(0), max(1, _BATCH // images)
+    rows = max(1, _CACHED // images)
     for start in range(0, FLIPS, batch):
-        yield np.where(random.integers(0, 2, (min(batch, FLIPS - start), images), dtype=np.int8), 1.0, -1.0)
+        drawn = random.integers(0, 2, (min(batch, FLIPS - start), images), dtype=np.int8)
+        for first in range(0, len(drawn), rows):
+            yield 2.0 * drawn[first : first + rows] - 1

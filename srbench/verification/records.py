@@ -91,11 +91,11 @@ def _check_scores(folder: RunFolder, record: SampleRecord, findings: Findings) -
 def _check_lines(folder: RunFolder, findings: Findings) -> None:
     """Find records that refer to something outside the manifest."""
     manifest = folder.manifest
-    metrics = {metric.name for metric in manifest.metrics}
+    metrics, images = {metric.name for metric in manifest.metrics}, set(manifest.images)
     for image, known in folder.known.items():
         for record in (*known.samples.values(), *known.scores.values()):
             is_measured = not isinstance(record, ScoreRecord) or record.metric in metrics
-            if record.setting not in manifest.settings or image not in manifest.images or not is_measured:
+            if record.setting not in manifest.settings or image not in images or not is_measured:
                 findings.add("record-differs", f"{record.setting.folder} {image}", "is not in the manifest")
         for line in known.lines():
             if not 0 <= line.invocation < len(manifest.invocations):

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -43,13 +42,9 @@ def image_contents(
         draft: The report, to which addresses are relative; None if the page will embed its images.
     """
     names = list(files)
-    Image.init()  # imports the formats; an import in a pool may meet another half done
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        sizes = list(pool.map(_size, files.values()))
-        addresses = {}
-        if draft is not None:
-            linked = [path for by_column in files.values() for path in by_column.values()]
-            addresses = dict(zip(linked, pool.map(partial(_address, draft.place), linked), strict=True))
+    sizes = [_size(by_column) for by_column in files.values()]
+    paths = [path for by_column in files.values() for path in by_column.values()]
+    addresses = {} if draft is None else _addresses(draft.place, paths)
     return {
         "names": names,
         "widths": [width for width, _ in sizes],
@@ -66,11 +61,19 @@ def image_contents(
     }
 
 
-def _address(place: Path, file: Path) -> str:
-    """Return a relative address if the report at ``place`` lies in the image's run, else a ``data:`` address."""
+def _addresses(place: Path, files: Sequence[Path]) -> dict[Path, str]:
+    """Return relative addresses of images if the report at ``place`` lies in their run, else ``data:`` addresses."""
     run = place.parent
-    if (run / MANIFEST).is_file() and file.is_relative_to(run):
-        return f"../{file.relative_to(run).as_posix()}"
+    linked = [file for file in files if file.is_relative_to(run)] if (run / MANIFEST).is_file() else []
+    addresses = {file: f"../{file.relative_to(run).as_posix()}" for file in linked}
+    embedded = [file for file in files if file not in addresses]
+    Image.init()  # imports the formats; an import in a pool may meet another half done
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return addresses | dict(zip(embedded, pool.map(_embedded, embedded), strict=True))
+
+
+def _embedded(file: Path) -> str:
+    """Return a ``data:`` address."""
     with Image.open(file, formats=FORMATS) as image:
         return exact(image.convert("RGB"))
 

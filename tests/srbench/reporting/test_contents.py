@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 from PIL import Image
 
-from srbench.reporting.page.contents import _address, _by_pattern, _values
+from srbench.reporting.page.contents import _addresses, _by_pattern, _values
 
 METRIC = SimpleNamespace(name="psnr", digits=2)
 
@@ -31,11 +33,32 @@ def test_addresses_follow_from_names_where_they_do():
     assert _by_pattern(["a", "b"], [None, None]) == {"pattern": None, "others": {}}
 
 
-def test_images_are_linked_from_the_report_of_their_run_and_embedded_elsewhere(tmp_path):
-    run = tmp_path / "run"
-    file = run / "images" / "lr" / "a.png"
-    file.parent.mkdir(parents=True)
-    Image.new("RGB", (4, 4)).save(file)
-    (run / "manifest.json").write_text("{}")
-    assert _address(run / "report", file) == "../images/lr/a.png"
-    assert _address(tmp_path / "report", file).startswith("data:image/webp;base64,")
+@pytest.fixture
+def images(tmp_path):
+    """Two images of a run, ``tmp_path / "run"``."""
+    files = [tmp_path / "run" / "images" / "lr" / f"{name}.png" for name in "ab"]
+    files[0].parent.mkdir(parents=True)
+    for file in files:
+        Image.new("RGB", (4, 4)).save(file)
+    (tmp_path / "run" / "manifest.json").write_text("{}")
+    return files
+
+
+def test_images_are_linked_from_the_report_of_their_run_and_embedded_elsewhere(tmp_path, images):
+    linked = _addresses(tmp_path / "run" / "report", images)
+    assert linked == {images[0]: "../images/lr/a.png", images[1]: "../images/lr/b.png"}
+    embedded = _addresses(tmp_path / "report", images)
+    assert [address.partition(",")[0] for address in embedded.values()] == ["data:image/webp;base64"] * 2
+    other = tmp_path / "other.png"
+    Image.new("RGB", (4, 4)).save(other)
+    mixed = _addresses(tmp_path / "run" / "report", [images[0], other])
+    assert mixed[images[0]] == linked[images[0]]
+    assert mixed[other].startswith("data:")
+
+
+def test_the_manifest_is_looked_for_once(tmp_path, images, monkeypatch):
+    looked_for = []
+    is_file = Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: looked_for.append(path.name) or is_file(path))
+    _addresses(tmp_path / "run" / "report", images)
+    assert looked_for == ["manifest.json"], "not for every image"

@@ -12,6 +12,7 @@ from hypothesis import given, strategies
 from srbench.reporting import ReportError
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.report import write_report
+from srbench.run_folder.folder import RunFolder
 
 ONE = {"a": (20.0, 0.5), "b": (30.0, 0.4)}
 OTHER = {"a": (21.0, 0.6), "b": (29.0, 0.3)}
@@ -38,6 +39,16 @@ def test_several_runs_are_one_table(make_run, tmp_path):
     strips = {path.name for path in (tmp_path / "all" / "strips").iterdir()}
     assert strips == {"a.png", "b.png"}
     assert not (runs[0] / "report" / "report.md").exists()
+
+
+def test_a_report_looks_for_the_pair_of_an_image_once(make_run, monkeypatch):
+    run, looked_for = make_run("one", {("m", None): ONE}), []
+    pair = RunFolder.pair
+    monkeypatch.setattr(
+        RunFolder, "pair", lambda self, image, kept: looked_for.append(image) or pair(self, image, kept)
+    )
+    write_report([run])
+    assert sorted(looked_for) == ["a", "b"]
 
 
 def test_a_label_with_two_meanings_is_told_apart(make_run):

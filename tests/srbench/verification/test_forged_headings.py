@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 from builders import drawn
@@ -13,6 +14,8 @@ from record_runs import forge_list, forge_sums
 from srbench.images.io import write_png
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder, score_key
+from srbench.verification.findings import Findings
+from srbench.verification.records import check_records
 from srbench.verification.verify import verify
 
 pytestmark = pytest.mark.usefixtures("with_plots")
@@ -33,6 +36,21 @@ def original(tmp_path_factory, srbench, small_models):
     done = srbench("run", *words, "--workers", 1, "--out", here / "run")
     assert done.exit_code == 0, done.output
     return here / "run"
+
+
+class Names(tuple):
+    """Names that must not be searched: a run of 10,000 images would take 60,000 searches of its list."""
+
+    def __contains__(self, name):
+        raise AssertionError(f"searched for {name}")
+
+
+def test_records_of_many_images_are_compared_without_searching_the_list_of_images(original):
+    folder = RunFolder.read(original)
+    folder.manifest = replace(folder.manifest, images=Names(folder.manifest.images))
+    findings = Findings(original)
+    check_records(folder, findings)
+    assert findings.findings == []
 
 
 def edit_manifest(folder, change):
