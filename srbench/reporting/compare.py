@@ -209,7 +209,8 @@ def verdict_sentences(comparison: Comparison) -> str:
 def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
     measurements, shown = comparison.measurements, comparison.shown
     by_image = {name: printed(value, shown.metric) for name, value in shown.by_image.items()}
-    order = sorted(shown.gains, key=lambda name: -shown.gains[name])
+    gains = shown.gains
+    order = sorted(gains, key=lambda name: -gains[name])
     left_out = {difference.metric.title: difference.left_out for difference in comparison.differences}
     text = rendered(
         "compare.md.jinja",

@@ -121,4 +121,4 @@ def _sign_flips(images: int) -> Iterator[NDArray[np.float64]]:
     for start in range(0, FLIPS, batch):
         drawn = random.integers(0, 2, (min(batch, FLIPS - start), images), dtype=np.int8)
         for first in range(0, len(drawn), rows):
-            yield 2.0 * drawn[first : first + rows] - 1
+            yield 2 * drawn[first : first + rows].astype(np.float64) - 1

@@ -10,7 +10,14 @@ from PIL import Image
 from rich.console import Console
 
 from srbench.reporting import ReportError
-from srbench.reporting.compare import compare_models, compare_runs, terminal_table, verdict_sentences, write_comparison
+from srbench.reporting.compare import (
+    Difference,
+    compare_models,
+    compare_runs,
+    terminal_table,
+    verdict_sentences,
+    write_comparison,
+)
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.scores import scores_of
 from srbench.run_folder.statistics import mean_interval, pair_p_values
@@ -108,6 +115,20 @@ def test_the_verdict_is_beside_the_means_in_a_narrow_terminal(run, monkeypatch):
     assert re.fullmatch(r" PSNR ↑ +\S+ +\S+ +2\.00 +flow τ=0\.5 .*", next(line for line in lines if "PSNR" in line))
     for header in "metric", "A - B", "verdict", "interval", "p", "wins", "ties", "losses", "n":
         assert any(re.search(rf"(^| ){re.escape(header)}( |$)", line) for line in lines), header
+
+
+def test_a_comparison_computes_its_differences_once_for_any_number_of_images(make_run, monkeypatch):
+    computed = []
+    gains = Difference.gains.fget
+    monkeypatch.setattr(Difference, "gains", property(lambda self: computed.append(self.metric.name) or gains(self)))
+    times = []
+    for count in (6, 12):
+        values = [{f"{image:02}": (20.0 + image + side, 0.5) for image in range(count)} for side in (0, 1)]
+        run = make_run(str(count), dict(zip([("a", None), ("b", None)], values, strict=True)))
+        computed.clear()
+        write_comparison(compare_models(run, "a", "b"))
+        times.append(len(computed))
+    assert times[0] == times[1] < 6
 
 
 def test_names_with_hyphens_have_folders_of_their_own(make_run):
