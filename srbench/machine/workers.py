@@ -25,7 +25,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, Generic, Self, TypeVar
 
 from srbench.interfaces import SRBenchError
-from srbench.machine.own_process import keep_freed_memory
+from srbench.machine.own_process import collect_seldom, keep_freed_memory
 from srbench.machine.processes import end_quickly
 
 Item = TypeVar("Item")
@@ -281,6 +281,7 @@ _warned: list[str] = []
 
 def _start() -> None:
     keep_freed_memory()
+    collect_seldom()
     end_quickly()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.showwarning = lambda message, *_, **__: _warned.append(str(message))

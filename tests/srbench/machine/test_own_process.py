@@ -1,4 +1,4 @@
-"""The command line keeps freed memory, its idle threads wait briefly, and the user's settings stay."""
+"""The command line keeps freed memory, searches it seldom, its idle threads wait briefly, the user's settings stay."""
 
 import os
 import subprocess
@@ -42,6 +42,22 @@ def test_freed_memory_is_kept(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "1000000")
     assert faults("keep") > 20_000
+
+
+SEARCHES = """
+import gc, sys
+from click.testing import CliRunner
+from srbench.cli.main import main
+CliRunner().invoke(main, ["--version"])
+before = gc.get_stats()[2]["collections"]
+import torch
+print(gc.get_stats()[2]["collections"] - before)
+"""
+
+
+def test_importing_torch_does_not_search_all_objects():
+    command = [sys.executable, "-c", SEARCHES]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout == "0\n"
 
 
 @pytest.mark.parametrize(
