@@ -170,13 +170,14 @@ def write_images(
     drawn = [kind for kind in measurements.map_kinds if runs_code or kind.metric is None or ":" not in kind.metric.spec]
     write = partial(_write, measurements, out, mapped, drawn, _code())
     progress(Step(0, len(names), "report"))
-    # Not in the pool: metrics import torch, and an import in one thread may meet another half done.
-    for done, name in enumerate(mapped, 1):
-        write(name)
-        progress(Step(done, len(names), f"report: {name}"))
     others = [name for name in names if name not in mapped]
+    Image.init()  # imports the formats; an import in a pool may meet another half done
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, (name, _) in enumerate(zip(others, pool.map(write, others), strict=True), len(mapped) + 1):
+        written = pool.map(write, others)  # begins at once
+        for done, name in enumerate(mapped, 1):  # not in the pool: metrics import torch
+            write(name)
+            progress(Step(done, len(names), f"report: {name}"))
+        for done, (name, _) in enumerate(zip(others, written, strict=True), len(mapped) + 1):
             progress(Step(done, len(names), f"report: {name}"))
     return names
 
