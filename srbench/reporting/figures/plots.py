@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,16 +88,7 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
                     axes.plot(
                         values, np.full(len(values), place), _FEW, color=colour, markersize=3, markerfacecolor="none"
                     )
-                axes.errorbar(
-                    [mean],
-                    [place],
-                    xerr=_reach([mean], [low], [high]),
-                    color=colour,
-                    marker=marker,
-                    markersize=6,
-                    markerfacecolor=fill,
-                    elinewidth=1.2,
-                )
+                _bar(axes, place, (low, mean, high), color=colour, marker=marker, markersize=6, markerfacecolor=fill)
         _name_rows(axes, [scores.lines[row].label for row in others], panel)
         axes.set(xlabel="better \u2192")
         axes.margins(x=0.12)
@@ -257,17 +248,9 @@ def _distributions(scores: Scores, table: ResultTable) -> Plot | None:
                     alpha=0.55,
                     markersize=7 if len(values) >= FEWEST_IMAGES else 4,
                 )
-                mean, low, high = _intervals([scores.lines[place].cells[metric.name]])
-                axes.errorbar(
-                    mean,
-                    [place],
-                    xerr=_reach(mean, low, high),
-                    color=INK,
-                    marker=marker,
-                    markersize=4,
-                    markerfacecolor=colour,
-                    elinewidth=1.2,
-                )
+                cell = scores.lines[place].cells[metric.name]
+                ends = cell.low, cell.mean, cell.high
+                _bar(axes, place, ends, color=INK, marker=marker, markersize=4, markerfacecolor=colour)
         _name_rows(axes, [line.label for line in scores.lines], panel)
 
     most = max(line.images for line in scores.lines)
@@ -326,6 +309,11 @@ def _name_rows(axes: Axes, labels: Sequence[str], panel: int) -> None:
     """Place rows from top to bottom, and label them in the first panel of each line."""
     axes.set_yticks(range(len(labels)), labels if panel % _COLUMNS == 0 else [""] * len(labels), fontsize=_SMALL)
     axes.set_ylim(len(labels) - 0.5, -0.5)
+
+
+def _bar(axes: Axes, row: int, ends: tuple[float, float, float], **style: Any) -> None:  # noqa: ANN401 - matplotlib's
+    """Draw a mean with its interval, if it has one: (low, mean, high). ``errorbar`` takes three times as long."""
+    axes.plot(ends, [row] * 3, linewidth=1.2, markevery=[1], solid_capstyle="butt", **style)
 
 
 def _by_model(lines: Sequence[Line]) -> dict[str, list[int]]:

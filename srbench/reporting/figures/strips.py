@@ -58,19 +58,24 @@ def difference_window(images: list[NDArray[np.uint8]], step: int) -> Box:
 
     Sides and corners are multiples of ``step`` (the scale), so that no LR pixel is cut.
     """
+    total, squares = sums(images)
+    variance = (len(images) * squares - total**2).sum(axis=2)  # times a constant: integers, whose sums are exact
+    side = min(WINDOW, *variance.shape)
+    side = max(side - side % step, 1)
+    scores = _box_sums(variance, side)[::step, ::step]
+    top, left = np.unravel_index(np.argmax(scores), scores.shape)
+    return Box(int(left) * step, int(top) * step, side, side)
+
+
+def sums(images: list[NDArray[np.uint8]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sums over images (h, w, 3) of their levels, and of the squares of their levels; both are exact."""
     total = np.zeros(images[0].shape, np.int32)
     squares = np.zeros_like(total)
     for image in images:
         levels = image.astype(np.int32)
         total += levels
         squares += levels * levels
-    # times the square of the number of images: integers, whose sums are exact
-    variance = (len(images) * squares.astype(np.float64) - total.astype(np.float64) ** 2).sum(axis=2)
-    side = min(WINDOW, *variance.shape)
-    side = max(side - side % step, 1)
-    scores = _box_sums(variance, side)[::step, ::step]
-    top, left = np.unravel_index(np.argmax(scores), scores.shape)
-    return Box(int(left) * step, int(top) * step, side, side)
+    return total.astype(np.float64), squares.astype(np.float64)
 
 
 def _box_sums(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
