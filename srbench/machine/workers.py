@@ -135,12 +135,14 @@ def _distribute(slots: Sequence[_Slot], items: Iterable[Item]) -> Iterator[tuple
     running: dict[Future[_Outcome[Any]], tuple[_Slot, _Job[Item]]] = {}
     repeated = set[str]()
     end = ""
-    while True:
+
+    def submit() -> None:
         while free and (job := retries.popleft() if retries else next(new, None)) is not None:
             slot = free.popleft()
             running[slot.submit(job.item)] = slot, job
-        if not running:
-            break
+
+    submit()
+    while running:
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             slot, job = running.pop(future)
             is_open = slot.is_open()
@@ -163,7 +165,9 @@ def _distribute(slots: Sequence[_Slot], items: Iterable[Item]) -> Iterator[tuple
                 if text not in repeated:
                     repeated.add(text)
                     warnings.warn(text, stacklevel=3)
+            submit()  # the worker continues while the caller takes the result
             yield job.item, outcome.result
+        submit()
     if retries:
         raise WorkerDied(
             f"worker processes die at startup ({end}); use a single worker or, in a script, call srbench under "

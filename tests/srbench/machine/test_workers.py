@@ -132,7 +132,7 @@ def test_items_are_read_as_workers_become_free(openers):
 
     results = map_items(openers.squares, items(), workers=2)
     next(results)
-    assert len(read) <= 4
+    assert 3 <= len(read) <= 4, "a worker that is free has its next item while its result is used"
     results.close()
 
 
