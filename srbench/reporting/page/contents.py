@@ -107,16 +107,17 @@ def _maps(
 
 
 def _by_pattern(names: Sequence[str], addresses: Sequence[str | None]) -> dict[str, Any]:
-    """Encode addresses as FOLDER NAME ENDING (``pattern``, None if no image has such an address).
+    """Encode addresses as FOLDER NAME ENDING (``pattern``, None if few images have such an address).
 
     ``others`` are the addresses that differ from the pattern by index of the image, None if the image has no file.
     """
     pattern: tuple[str, str] | None = None
-    for name, address in zip(names, addresses, strict=True):
-        if address is not None and not address.startswith("data:"):
-            folder, _, ending = address.rpartition(name)
-            pattern = folder, ending
-            break
+    pairs = [(name, address) for name, address in zip(names, addresses, strict=True) if address is not None]
+    linked = [(name, address) for name, address in pairs if not address.startswith("data:")]
+    if 2 * len(linked) > len(names):
+        first, link = linked[0]
+        folder, _, ending = link.rpartition(first)
+        pattern = folder, ending
     others: dict[int, str | None] = {}
     for place, (name, address) in enumerate(zip(names, addresses, strict=True)):
         if address != (None if pattern is None else name.join(pattern)):

@@ -31,6 +31,8 @@ def test_addresses_follow_from_names_where_they_do():
     odd = _by_pattern(["a", "b"], ["../images/lr/a.png", "../else where/b.png"])
     assert odd["others"] == {1: "../else%20where/b.png"}
     assert _by_pattern(["a", "b"], [None, None]) == {"pattern": None, "others": {}}
+    few = _by_pattern(list("abcdef"), ["maps/m/a.png", *[None] * 5])
+    assert few == {"pattern": None, "others": {0: "maps/m/a.png"}}, "of 10,000 images, 30 have maps"
 
 
 @pytest.fixture
