@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, SOFT, PALE, GRID = "#1b1b1a", "#595955", "#eeeeee", "#dddddd"
+GRID_WIDTH = 0.6
 _STYLE: Any = {
     "svg.hashsalt": "srbench",
     "svg.fonttype": "path",
@@ -30,7 +31,7 @@ _STYLE: Any = {
     "axes.facecolor": "none",
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     "grid.color": GRID,
-    "grid.linewidth": 0.6,
+    "grid.linewidth": GRID_WIDTH,
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
@@ -89,6 +90,9 @@ def arrange(figure: Figure, columns: int = 1, below: float = 0.0) -> None:
         left = sum(lefts[: column + 1]) + column * (width + right)
         bottom = down - line * row - above - height
         axes.set_position((left / across, bottom / down, width / across, height / down))
+        axes.xaxis.set_label_coords(0.5, -0.25 / height)
+        if not axes.yaxis.get_major_formatter().get_offset():  # else matplotlib finds the place above the exponent
+            axes.set_title(axes.get_title(), y=1)
 
 
 def _left(axes: Axes) -> float:
