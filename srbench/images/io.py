@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.PngImagePlugin import PngImageFile, PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo, putchunk
 
 from srbench.files.atomic import write_whole
 from srbench.files.paths import no_file
@@ -25,8 +24,8 @@ if TYPE_CHECKING:  # reports are made without importing torch, which takes a sec
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 """Lower-case file extensions of the supported formats."""
 
-PNG: dict[str, int] = {"compress_level": 1, "compress_type": zlib.Z_RLE}
-"""Pillow's options for photographs: a fifth of the time of the defaults at the same size."""
+_PNG_HEAD = 33
+"""Number of bytes of a PNG's signature and first chunk."""
 
 
 def read_image(path: Path) -> Tensor:
@@ -103,12 +102,22 @@ def encode_png(image: Tensor, recipe: str | None = None) -> bytes:
 
 
 def png_of(pixels: NDArray[np.uint8], recipe: str | None = None) -> bytes:
-    """Encode RGB (h, w, 3) as PNG, with the recipe in a text chunk."""
-    facts, buffer = PngInfo(), BytesIO()
-    if recipe is not None:
-        facts.add_itxt("srbench", recipe)
-    Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=facts, **PNG)
-    return buffer.getvalue()
+    """Encode RGB (h, w, 3) as PNG, with the recipe in a text chunk.
+
+    By OpenCV with a single filter: two thirds of Pillow's time at the same size.
+    """
+    import cv2
+
+    filtering = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH]
+    compression = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    content = cv2.imencode(".png", pixels[:, :, ::-1], [*filtering, *compression])[1].tobytes()
+    if recipe is None:
+        return content
+    facts, chunk = PngInfo(), BytesIO()
+    facts.add_itxt("srbench", recipe)
+    for name, data, _ in facts.chunks:
+        putchunk(chunk, name, data)
+    return content[:_PNG_HEAD] + chunk.getvalue() + content[_PNG_HEAD:]
 
 
 def header_size(path: Path) -> tuple[int, int]:

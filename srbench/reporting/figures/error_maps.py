@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -15,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from srbench.images.io import PNG
 from srbench.interfaces import ImagePair, MapFacts, MappedMetric, MetricFacts, SRBenchError
 from srbench.metrics.default_map import mapped
 from srbench.metrics.loading import load_metric
@@ -68,7 +68,8 @@ def map_png(values: Values, kind: MapKind) -> bytes:
     """Encode a map as PNG."""
     buffer = BytesIO()
     # smooth maps of metrics compress well even at a low level; the other maps compress poorly at any level
-    coloured(values, kind).save(buffer, format="PNG", **({"compress_level": 4} if kind.metric else PNG))
+    options = {"compress_level": 4} if kind.metric else {"compress_level": 1, "compress_type": zlib.Z_RLE}
+    coloured(values, kind).save(buffer, format="PNG", **options)
     return buffer.getvalue()
 
 
