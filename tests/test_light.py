@@ -69,9 +69,9 @@ WITHOUT_TORCH = (
     "srbench.matrix.folder",
     "srbench.index.page",
 )
-LISTS = ("models", "metrics", "datasets", "suites", "presets", "weights", "runs run")
+LISTS = ("datasets", "suites", "presets", "weights", "runs run")
 COMMANDS = (
-    *("--help", "run --help", "data prepare --help", "--version", "run --scale x", "init"),
+    *("--help", "run --help", "data prepare --help", "--version", "run --scale x", "run --write-template bench.toml"),
     *(f"list {kind}" for kind in LISTS),
     "show run",
 )
