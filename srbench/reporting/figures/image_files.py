@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from functools import cache, partial
@@ -170,14 +170,14 @@ def write_images(
     drawn = [kind for kind in measurements.map_kinds if runs_code or kind.metric is None or ":" not in kind.metric.spec]
     write = partial(_write, measurements, out, mapped, drawn, _code())
     progress(Step(0, len(names), "report"))
-    others = [name for name in names if name not in mapped]
     Image.init()  # imports the formats; an import in a pool may meet another half done
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        written = pool.map(write, others)  # begins at once
-        for done, name in enumerate(mapped, 1):  # not in the pool: metrics import torch
-            write(name)
-            progress(Step(done, len(names), f"report: {name}"))
-        for done, (name, _) in enumerate(zip(others, written, strict=True), len(mapped) + 1):
+        written = {name: pool.submit(write, name) for name in names if name not in mapped}
+        for name in mapped:
+            _write_metric_maps(measurements, out, drawn, _code(), name)  # not in the pool: metrics import torch
+            written[name] = pool.submit(write, name)
+        for done, (name, future) in enumerate(written.items(), 1):
+            future.result()
             progress(Step(done, len(names), f"report: {name}"))
     return names
 
@@ -193,8 +193,8 @@ def _write(
 ) -> None:
     """Write strip, grids, maps and sheet of one image, which is opened only if something has to be drawn.
 
-    ``mapped`` are the images with maps of metrics. Maps of kinds that are not in ``drawn`` are only reused from the
-    last report.
+    ``mapped`` are the images with maps of metrics, which are there already. Maps of kinds that are not in ``drawn`` are
+    only reused from the last report.
     """
     kinds = [kind for kind in measurements.map_kinds if kind.metric is None or name in mapped]
     metric = measurements.metrics[0]
@@ -217,24 +217,46 @@ def _write(
         if row.sample.kept > 1:
             file = f"grids/{row.setting.folder}/{name}.png"
             write(file, ["grid", _facts(row, metric)], partial(lambda row: opened().grid_png(row, metric), row))
-    pair = measurements.pair(name)
-    assert pair is not None
-    side = min(_size(pair[0])) * measurements.protocol.scale
-    keys = {
-        (kind, row.setting.folder): _map_key(kind, row, code, lr, hr)
-        for row in rows
-        for kind in kinds
-        if (row.sample.kept > 1 if kind == DEVIATION else side >= kind.smallest_side)
-    }
-    lacking = [place for place, key in keys.items() if not out.reuse(map_file(*place, name), key)]
-    missing = [(kind, setting) for kind, setting in lacking if kind in drawn]
-    if missing:
-        for place, values in _maps(opened(), missing).items():
-            out.write(map_file(*place, name), map_png(values, place[0]), keys[place])
+    keys = _map_keys(measurements, kinds, rows, code, name)
+    _write_maps(out, {place: key for place, key in keys.items() if place[0].metric is None}, drawn, opened, name)
     shown_maps = [keys[place] for place in keys if map_file(*place, name) in out]
     settings = [astuple(row.setting) for row in shown]
     if shown_maps:
         write(f"sheets/{name}.png", ["sheet", settings, shown_maps], lambda: _sheet(out, name, kinds, shown))
+
+
+def _write_metric_maps(measurements: Measurements, out: Draft, drawn: Sequence[MapKind], code: str, name: str) -> None:
+    """Write the maps of metrics of one image."""
+    kinds = [kind for kind in measurements.map_kinds if kind.metric is not None]
+    rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
+    keys = _map_keys(measurements, kinds, rows, code, name)
+    _write_maps(out, keys, drawn, partial(Example, measurements, name, rows), name)
+
+
+def _map_keys(
+    measurements: Measurements, kinds: Sequence[MapKind], rows: Sequence[Row], code: str, name: str
+) -> dict[_Place, str]:
+    """Return the keys of all maps of one image that can be drawn."""
+    pair = measurements.pair(name)
+    assert pair is not None
+    side = min(_size(pair[0])) * measurements.protocol.scale
+    pixels = measurements.pair_pixels(name)
+    return {
+        (kind, row.setting.folder): _map_key(kind, row, code, *pixels)
+        for row in rows
+        for kind in kinds
+        if (row.sample.kept > 1 if kind == DEVIATION else side >= kind.smallest_side)
+    }
+
+
+def _write_maps(
+    out: Draft, keys: Mapping[_Place, str], drawn: Sequence[MapKind], opened: Callable[[], Example], name: str
+) -> None:
+    """Write the maps of these keys for one image, which is opened only if a map has to be drawn."""
+    lacking = [place for place, key in keys.items() if not out.reuse(map_file(*place, name), key)]
+    if missing := [(kind, setting) for kind, setting in lacking if kind in drawn]:
+        for place, values in _maps(opened(), missing).items():
+            out.write(map_file(*place, name), map_png(values, place[0]), keys[place])
 
 
 def _facts(row: Row, metric: MetricFacts) -> list[object]:
