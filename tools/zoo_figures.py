@@ -28,7 +28,7 @@ from srbench.data.datasets import packaged_photos
 from srbench.files.atomic import write_whole
 from srbench.interfaces import ImagePair
 from srbench.metrics.loading import load_metric
-from srbench.pages.plot_style import COLOURS, new_figure, plot_style, svg
+from srbench.pages.plot_style import COLOURS, arrange, new_figure, plot_style, svg
 from srflow.training.grid_loss import edges_on_grid
 from srflow.training.sample_losses import stripes
 
@@ -129,6 +129,7 @@ def losses(out: Path) -> None:
             loss = next(known for known in LOSSES if known in by_loss)
             axis.plot(np.linspace(0, 1, len(by_loss[loss])), by_loss[loss], color=COLOURS[0], linewidth=1.0)
             axis.set(title=name, xlabel="share of the training", ylabel=loss)
+        arrange(figure, len(SHOWN))
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, svg(figure))
 
