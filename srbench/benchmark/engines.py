@@ -181,7 +181,7 @@ def _processes(tasks: Sequence[Task], packed: bytes, processes: WorkerProcesses)
 
 def _process_worker(packed: bytes) -> Callable[[Task], list[TaskResult]]:
     worker = open_worker(packed)
-    return lambda task: list(worker.do(task))
+    return lambda task: [TaskResult.joined(worker.do(task))]
 
 
 def _dask(tasks: Sequence[Task], packed: bytes, address: str, workers: int) -> Done:
@@ -216,7 +216,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def _do(packed: bytes, task: Task) -> list[TaskResult]:
     with _ONE_AT_A_TIME:
-        return list(_dask_worker(packed).do(task))
+        return [TaskResult.joined(_dask_worker(packed).do(task))]
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +42,16 @@ class TaskResult:
     files: tuple[tuple[Path, bytes], ...] = ()
     faults: tuple[str, ...] = ()
     """One line per failure."""
+
+    @classmethod
+    def joined(cls, results: Iterable[TaskResult]) -> TaskResult:
+        """Join the results of a task that another process has done, so that they are written to the disk at once."""
+        whole = list(results)
+        return cls(
+            tuple(line for result in whole for line in result.lines),
+            tuple(file for result in whole for file in result.files),
+            tuple(fault for result in whole for fault in result.faults),
+        )
 
 
 @dataclass(frozen=True)

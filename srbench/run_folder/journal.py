@@ -53,9 +53,13 @@ class Journal:
         self._require_folder()
         for path, content in files:
             write_whole(self.folder.path / path, content)
-        new = [
-            line for line in lines if not (isinstance(line, EnvironmentRecord) and line.key in self.folder.environments)
-        ]
+        written, new = set(self.folder.environments), []
+        for line in lines:
+            if isinstance(line, EnvironmentRecord):
+                if line.key in written:
+                    continue
+                written.add(line.key)
+            new.append(line)
         records.append(self.folder.path, new)
         self.folder.take(new)
 

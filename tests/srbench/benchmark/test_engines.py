@@ -25,6 +25,7 @@ from srbench.benchmark.engines import choose_engine, gpus
 from srbench.benchmark.run import run, score_run
 from srbench.images.io import write_png
 from srbench.machine.processes import suitable_workers
+from srbench.run_folder import records
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.merge import merge
@@ -128,6 +129,16 @@ def test_every_engine_gives_the_same_rows_and_images(spec, results, tmp_path):
         assert found.holds, found.text()
 
 
+def test_what_a_process_made_of_an_image_is_written_at_once(spec, monkeypatch):
+    written = []
+    append = records.append
+    monkeypatch.setattr(records, "append", lambda path, lines: written.append(lines) or append(path, lines))
+    folder = run(replace(spec, models=spec.models[:2], limit=2), workers=2).folder
+    assert len(written) == 2, "once per image, as each time waits for the disk"
+    keys = [json.loads(line)["key"] for line in (folder / "environments.jsonl").read_text().splitlines()]
+    assert len(set(keys)) == len(keys)
+
+
 @pytest.mark.slow
 def test_every_engine_adds_metrics(spec, results, tmp_path):
     """Five of six samples are saved, so that for SSIM of all of them they are drawn again."""
@@ -203,8 +214,8 @@ def test_a_signal_keeps_what_is_done_and_ends_all_processes(spec, models, number
     spec = replace(spec, models=spec.models[:2], metrics=("psnr",))
     words = [sys.executable, "-m", *shlex.split(spec.command()), "--workers", str(workers)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    samples = Path(spec.out) / "samples.jsonl"
-    wait_for_lines(samples, 3, process)
+    samples, rows = (Path(spec.out) / name for name in ("samples.jsonl", "rows.jsonl"))
+    wait_for_lines(rows, 3, process)
     started = children(process.pid)
     os.killpg(process.pid, number)
     out, err = process.communicate(timeout=300)
@@ -213,7 +224,7 @@ def test_a_signal_keeps_what_is_done_and_ends_all_processes(spec, models, number
     assert "Traceback" not in err
     assert len(started) == (0 if workers == 1 else workers)
     assert not [worker for worker in started if Path(f"/proc/{worker}").exists()]
-    assert (Path(spec.out) / "rows.jsonl").read_text().endswith("\n")
+    assert rows.read_text().endswith("\n")
     assert [invocation.finished for invocation in read_manifest(Path(spec.out)).invocations] == [None]
     kept = samples.read_text()
     resumed = run(spec)
