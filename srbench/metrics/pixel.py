@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -85,6 +84,8 @@ def mean_squared_errors(images: Tensor, references: Tensor) -> Tensor:
 
     Both have the same dtype. The mean is over all pixels and channels of an image; sums of uint8 are exact.
     """
+    import cv2  # sets environment variables, which importing srbench should not
+
     rows, reference_rows = (each.cpu().flatten(-3, -2).contiguous().numpy() for each in (images, references))
     pairs = zip(rows, np.broadcast_to(reference_rows, rows.shape), strict=True)
     sums = [cv2.norm(image, reference, cv2.NORM_L2SQR) for image, reference in pairs]
@@ -109,6 +110,8 @@ class SSIMWindow:
 
     def means(self, image: Array) -> Array:
         """Map (h, w) float64 to the weighted means in all windows inside it, (h - side + 1, w - side + 1)."""
+        import cv2
+
         border = self.side // 2
         if self.deviation is None:
             means = cv2.boxFilter(image, cv2.CV_64F, (self.side, self.side))

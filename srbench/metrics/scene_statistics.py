@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,7 +25,6 @@ Array = NDArray[np.float64]
 GREY = (0.298936021293776, 0.587043074451121, 0.114020904255103)
 
 _WINDOW = gaussian_weights(3, 7 / 6)
-_BORDERS = {"nearest": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}
 
 # All shapes that a fit may have and their moments, as a lookup table.
 _SHAPES = np.arange(200, 10001) / 1000
@@ -75,7 +73,10 @@ def contrast_normalised(image: Array, border: Literal["nearest", "constant"]) ->
 
 
 def _smooth(image: Array, border: Literal["nearest", "constant"]) -> Array:
-    smooth = cv2.sepFilter2D(image, cv2.CV_64F, _WINDOW, _WINDOW, borderType=_BORDERS[border])
+    import cv2
+
+    outside = {"nearest": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}[border]
+    smooth = cv2.sepFilter2D(image, cv2.CV_64F, _WINDOW, _WINDOW, borderType=outside)
     return np.asarray(smooth, dtype=np.float64)
 
 

@@ -11,7 +11,6 @@ from importlib.resources import files
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -135,7 +134,7 @@ def maps_of(
                 continue
         elif kind == ERROR:
             assert hr is not None
-            values = [_mean_of_channels(cv2.absdiff(outputs[name][0], hr)) for name in names]
+            values = [_mean_of_channels(np.abs(outputs[name][0].astype(np.int16) - hr)) for name in names]
         else:
             values = [deviation_map(outputs[name]) for name in names]
         maps |= {(kind, name): drawn for name, drawn in zip(names, values, strict=True)}

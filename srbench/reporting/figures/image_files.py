@@ -170,7 +170,10 @@ def write_images(
     drawn = [kind for kind in measurements.map_kinds if runs_code or kind.metric is None or ":" not in kind.metric.spec]
     write = partial(_write, measurements, out, mapped, drawn, _code())
     progress(Step(0, len(names), "report"))
-    Image.init()  # imports the formats; an import in a pool may meet another half done
+    # In a pool, an import may meet another half done: of OpenCV, or of the formats.
+    import cv2  # noqa: F401
+
+    Image.init()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         written = {name: pool.submit(write, name) for name in names if name not in mapped}
         for name in mapped:
