@@ -25,7 +25,7 @@ from srbench.models.loading import load_model as load_by_name
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.request import PHOTOS, SAMPLES, SUITE, RunSpec
-from srbench.run_folder.results import ResultTable, rows_of, settings_of
+from srbench.run_folder.results import ResultTable, folder_values, rows_of
 from srbench.terminal.progress import Progress, progress_of
 from srbench.verification.findings import Findings
 from srbench.verification.verify import verify as verify_run
@@ -68,14 +68,8 @@ class Results:
 
         Means leave out non-finite values; ``intervals`` counts them. FID and KID, if measured, come last.
         """
-        from srbench.reporting.measurements import read_runs
-
         digits = {metric.name: metric.digits for metric in self.manifest.metrics}
-        sets = read_runs([self.folder]).sets if self._run.sets else {}
-        table = self._values().means()[[*digits, "n"]]
-        for metric, by_setting in sets.items():
-            table[metric.name] = [by_setting[setting] for setting in settings_of(table)]
-        return table.round(digits | {metric.name: metric.digits for metric in sets})
+        return self._values().means().drop(columns="not_finite").round(digits)
 
     @property
     def intervals(self) -> pd.DataFrame:
@@ -89,7 +83,8 @@ class Results:
     def rows(self) -> pd.DataFrame:
         """Every value, in columns model, temperature, image, sample, metric and value.
 
-        ``sample`` is -1 for metrics that give one value for all samples of an image.
+        ``sample`` is -1 for metrics that give one value for all samples of an image. FID and KID have the image "" and
+        the sample -1.
         """
         return self._values().values
 
@@ -208,7 +203,9 @@ class Results:
         return notebook_html(self.folder, len(self.failures), temporary=self._temporary is not None)
 
     def _values(self) -> ResultTable:
-        return ResultTable.from_rows(rows_of(self._run), tuple(metric.name for metric in self.manifest.metrics))
+        run, rows = self._run, rows_of(self._run)
+        of_all = folder_values(rows, run.manifest.folder_metrics, run.folder_scores, run.hr_pixels)
+        return ResultTable.from_rows(rows, tuple(metric.name for metric in run.manifest.image_metrics), of_all)
 
 
 def evaluate(

@@ -180,9 +180,9 @@ class MetricFacts:
     a single sample. Metrics that need HR are left out of runs without HR, those that need samples of runs with one."""
     gpu: bool = field(default=False, compare=False)
     """True if the metric runs on its inputs' device; it then receives tensors on the command's GPU."""
-    per: Literal["sample", "image", "folder"] = field(default="sample", compare=False)
+    per: Literal["sample", "image", "folder"] = "sample"
     """``sample``: a value per sample; ``image``: a value per image, computed from all its samples and comparable only
-    for equal numbers of samples; ``folder``: a value for two sets of images, FID and KID only."""
+    for equal numbers of samples; ``folder``: a value for all images together, FID and KID only."""
     spec: str = ""
     """The name that the user typed, with absolute paths. The harness fills in this field and ``digest``."""
     digest: str = ""

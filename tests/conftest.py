@@ -158,6 +158,19 @@ def heeded_interrupts():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture
+def small_inception(monkeypatch):
+    """A small network in place of Inception v3, which a process loads once."""
+    from inception import Inception
+
+    from srbench.metrics.fid import inception
+
+    inception.cache_clear()
+    monkeypatch.setattr("pyiqa.archs.fid_arch.InceptionV3", Inception)
+    yield
+    inception.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def srbench(no_network):
     """The command line in this process: srbench("run", ...) returns exit code and output, for fixtures of any scope."""

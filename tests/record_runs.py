@@ -51,18 +51,17 @@ def write_run(path: Path, made: Made) -> Path:
     lines = []
     for number, (image, pixels) in enumerate(made.pixels.items()):
         key = digest("pair", image, pixels)
-        lines.append(PairRecord(key, image, 0, 1, "", ImageDigest(f"lr {pixels}", None), ImageDigest(pixels, None)))
+        lines.append(PairRecord(key, image, 0, "", ImageDigest(f"lr {pixels}", None), ImageDigest(pixels, None)))
         for setting in settings:
             outputs = (ImageDigest(digest(setting.model, pixels), None),)
             sample_key = folder.sample_key(setting, key, made.source)
-            sample = SampleRecord(sample_key, image, 0, 1, "", setting.model, None, made.source, outputs, 0.5, None)
+            sample = SampleRecord(sample_key, image, 0, "", setting.model, None, made.source, outputs, 0.5, None)
             lines.append(sample)
             lines += [
                 ScoreRecord(
                     score_key(sample, one),
                     image,
                     0,
-                    1,
                     "",
                     setting.model,
                     None,
@@ -103,7 +102,7 @@ def forge_list(run: Path) -> None:
 
 def timeless_records(run: str | Path) -> list[str]:
     """What samples.jsonl and rows.jsonl say in the end, sorted: results, not times, memory and invocations."""
-    differing = ("seconds", "peak_memory_mb", "invocation", "tries", "environment")
+    differing = ("seconds", "peak_memory_mb", "invocation", "environment")
     last = {}
     for name in ("samples.jsonl", "rows.jsonl"):
         for record in map(json.loads, (Path(run) / name).read_text().splitlines()):

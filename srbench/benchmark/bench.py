@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from srbench.benchmark import BenchmarkError, RequestError
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
@@ -15,16 +14,13 @@ from srbench.benchmark.sampler import source_of
 from srbench.data.datasets import has_hr
 from srbench.interfaces import Dataset, PrecomputedResults, StochasticSRModel
 from srbench.metrics.loading import LoadedMetric
-from srbench.metrics.suite import Suite, open_metrics, read_suite, without_sets
+from srbench.metrics.suite import Suite, open_metrics, read_suite
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, load_model, wrap_model
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, Setting, drawn_settings
 from srbench.run_folder.request import RunSpec
 from srbench.words import is_file_name, unknown
-
-if TYPE_CHECKING:
-    from srbench.metrics.fid import SetDistances
 
 
 @dataclass(frozen=True)
@@ -37,8 +33,6 @@ class Bench:
     suite: Suite
     models: dict[str, LoadedModel]
     metrics: tuple[LoadedMetric, ...]
-    distances: SetDistances | None = None
-    """FID and KID, if requested."""
 
     @property
     def items(self) -> int:
@@ -102,14 +96,9 @@ def open_bench(
     device = choose_device(spec.device)
     suite = read_suite(spec.suite)
     dataset = dataset or open_dataset(spec)
-    of_images, of_sets = without_sets(spec.metrics)
-    if of_sets and not of_images:
-        raise BenchmarkError(f"{of_sets[0]} is a column beside metrics of single images; add one: psnr,{of_sets[0]}")
-    metrics = open_metrics(of_images, suite.columns, suite.quantize, suite.optional, spec.samples)
-    reason = "" if has_hr(dataset) else f"{dataset.name} has none"
-    distances = open_distances(of_sets, suite.quantize, reason, device)
-    if reason:
-        metrics = without_hr(metrics, None if spec.metrics else suite.label, reason)
+    metrics = open_metrics(spec.metrics, suite.columns, suite.quantize, suite.optional, spec.samples)
+    if not has_hr(dataset):
+        metrics = without_hr(metrics, None if spec.metrics else suite.label, f"{dataset.name} has none")
     if spec.samples == 1:
         metrics = without_samples(metrics, None if spec.metrics else suite.label)
     models: dict[str, LoadedModel] = {}
@@ -125,22 +114,7 @@ def open_bench(
     for label in spec.again:
         if label not in models:
             raise BenchmarkError(f"--again: {unknown('model', label, models)}")
-    return Bench(spec, device, dataset, suite, models, metrics, distances)
-
-
-def open_distances(names: Sequence[str], quantize: str, without_hr: str, device: str) -> SetDistances | None:
-    """Open FID and KID by name; None for no names.
-
-    ``without_hr`` completes the error message if there are no HR images. Raises BenchmarkError in that case, and
-    MetricError for invalid parameters or missing weights.
-    """
-    if not names:
-        return None
-    if without_hr:
-        raise BenchmarkError(f"{names[0]} needs HR images, and {without_hr}; leave it out of --metrics")
-    from srbench.metrics.fid import SetDistances
-
-    return SetDistances(names, quantize, device)
+    return Bench(spec, device, dataset, suite, models, metrics)
 
 
 def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str) -> tuple[LoadedMetric, ...]:

@@ -14,7 +14,7 @@ from srbench.benchmark.sampler import Sampler, read_pair
 from srbench.benchmark.scorer import Scorer
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.metrics.loading import LoadedMetric
+from srbench.metrics.loading import LoadedMetric, image_and_folder_metrics
 from srbench.run_folder.folder import check_folder
 from srbench.run_folder.location import folder_of
 from srbench.run_folder.protocol import Setting
@@ -36,6 +36,7 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     path = folder_of(spec, tuple(bench.models), bench.manifest())
     check_folder(path)
     folder, metrics = extended(bench, path)
+    metrics, _ = image_and_folder_metrics(metrics)
     tasks = plan(folder, [metric.facts for metric in metrics], bench.digests)
     yield f"folder: {path}{'' if path.exists() else ' (new)'}"
     yield (
@@ -99,7 +100,6 @@ class _SettingCost:
             key="",
             image=self.pair.name,
             invocation=0,
-            tries=1,
             error="",
             model=setting.model,
             temperature=setting.temperature,

@@ -26,8 +26,8 @@ from srbench.images.pairing import (
 from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
 from srbench.machine.processes import may_have_gpu, suitable_workers
 from srbench.machine.workers import WorkerDied, map_items
-from srbench.metrics.loading import LoadedMetric, counted
-from srbench.metrics.suite import Suite, open_metrics, read_suite, without_sets
+from srbench.metrics.loading import LoadedMetric, counted, is_folder_metric
+from srbench.metrics.suite import Suite, open_metrics, read_suite
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.measured import Measured
 from srbench.run_folder.records import Value, to_json
@@ -84,8 +84,8 @@ def measure_folders(
         hr: Folder of HR images.
         lr: Folder of LR images.
         names: Metrics; by default those of the suite, without metrics of the model and metrics that need HR, LR or a
-            scale that is not given. ``fid`` and ``kid`` compare each folder, the first sample of each image, with
-            ``hr`` as sets.
+            scale that is not given. ``fid`` and ``kid`` compare the first samples of all images of each folder
+            with all of ``hr``.
         progress: Called after every image.
         suite: Name of a protocol, or a TOML file.
         workers: Number of worker processes; None: chosen for the machine.
@@ -102,16 +102,18 @@ def measure_folders(
     """
     protocol = read_suite(suite)
     high, low = (None if path is None else images_in(path) for path in (hr, lr))
-    of_images, of_sets = without_sets(names)
-    distances = references = None
-    if of_sets:  # before anything is measured: weights may be missing, and images smaller than patches
-        from srbench.metrics.fid import SetDistances
+    of_images = None if names is None else tuple(name for name in names if not is_folder_metric(name))
+    of_folders = tuple(filter(is_folder_metric, protocol.columns if names is None else names))
+    folder_metrics: tuple[LoadedMetric, ...] = ()
+    if of_folders and high is None and names is not None:
+        raise BenchmarkError(f"{of_folders[0]} compares two folders of images; name the second with --hr")
+    if of_folders and high is not None:  # this process loads torch only for these metrics
+        from srbench.metrics.fid import distances, features
         from srbench.models.inference import choose_device
 
-        if high is None:
-            raise BenchmarkError(f"{of_sets[0]} compares two folders of images; name the second with --hr")
-        distances = SetDistances(of_sets, protocol.quantize, choose_device(device))
-        references = distances.features(map(read_uint8, high.values()))
+        folder_metrics = open_metrics(of_folders, protocol.columns, protocol.quantize)
+        # before anything is measured, because images may be smaller than patches
+        references = features(folder_metrics, map(read_uint8, high.values()), choose_device(device))
     measured: list[Measured] = []
     counts: set[int] = set()
     for label, folder in folders.items():
@@ -128,10 +130,12 @@ def measure_folders(
         facts = max((image.facts for image in values), key=len, default=())
         # tables and JSON cannot hold names that are not UTF-8
         by_image = {printable(name): image.values for name, image in zip(images, values, strict=True)}
+        facts += tuple(metric.facts for metric in folder_metrics)
         whole = Measured(label, protocol.label, facts, by_image, failures)
-        if distances is not None and references is not None and not failures:
-            outputs = distances.features(quantize(results.read(name)[0], protocol.quantize) for name in images)
-            whole = replace(whole, set_metrics=distances.facts, sets=distances.between(outputs, references))
+        if folder_metrics and not failures:
+            first = (quantize(results.read(name)[0], protocol.quantize) for name in images)
+            outputs = features(folder_metrics, first, choose_device(device))
+            whole = replace(whole, folder_values=distances(folder_metrics, outputs, references))
         measured.append(whole)
     number = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
     return [replace(whole, metrics=tuple(counted(metric, number) for metric in whole.metrics)) for whole in measured]
@@ -253,7 +257,9 @@ class _FolderWork:
             return ()
         metrics = open_metrics(self.names, self.suite.columns, self.suite.quantize, self.suite.optional)
         if self.names is None:
-            metrics = tuple(metric for metric in metrics if metric.facts.sees != "model")
+            metrics = tuple(
+                metric for metric in metrics if metric.facts.sees != "model" and metric.facts.per != "folder"
+            )
         single = all(self.results.count(name) == 1 for name in self.images)
         lacking = {
             "HR": "HR images; name their folder with --hr" if self.hr is None else "",

@@ -5,8 +5,8 @@ A task is one image with all its settings, so that what a metric computes from t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.run_folder.folder import RunFolder
@@ -42,10 +42,8 @@ class Item:
     """Why the item cannot be sampled: a precomputed result is missing."""
     record: SampleRecord | None = None
     """Existing record whose values or files are incomplete."""
-    metrics: Mapping[str, int] = field(default_factory=dict)
-    """Names of the metrics without a value in the record, each with its number of failed attempts."""
-    tries: int = 0
-    """Number of failed attempts to sample it."""
+    metrics: tuple[str, ...] = ()
+    """Names of the metrics without a value in the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +57,6 @@ class Task:
     items: tuple[Item, ...] = ()
     fault: str = ""
     """Why the pair cannot be read."""
-    tries: int = 0
-    """Number of failed attempts to read the pair."""
     was_read: bool = False
     """True if the folder has a pair that was read: if it cannot be read again, no record may replace that one."""
 
@@ -80,7 +76,7 @@ def plan(folder: RunFolder, metrics: Sequence[MetricFacts], request: RequestDige
 
     Args:
         folder: The run folder, with the manifest that it will have.
-        metrics: Metrics that can be measured.
+        metrics: Metrics of single images that can be measured.
         request: The request; None: measure only, sample nothing.
     """
     asked = set() if request is None else set(request.images)
@@ -91,14 +87,13 @@ def plan(folder: RunFolder, metrics: Sequence[MetricFacts], request: RequestDige
 def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request: RequestDigests | None) -> Task:
     pair = folder.of(image).pair
     key = "" if pair is None else pair.key
-    tries = pair.tries if pair is not None and pair.failed else 0
     was_read = pair is not None and not pair.failed
     sampled: list[Item] = []
     if request is not None:
         try:
             key = request.pair_key(image)
         except SRBenchError as error:
-            return Task(image, "", None, fault=str(error), tries=tries, was_read=was_read)
+            return Task(image, "", None, fault=str(error), was_read=was_read)
         if pair is not None and (pair.key != key or folder.pair(image) is None):
             pair = None
         sampled = list(_samplings(folder, request, image, key, metrics))
@@ -111,7 +106,7 @@ def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request
             continue
         if names := lacking(folder, record, metrics):
             measured.append(Item(setting, record=record, metrics=names))
-    return Task(image, key, pair, (*sampled, *measured), tries=tries, was_read=was_read)
+    return Task(image, key, pair, (*sampled, *measured), was_read=was_read)
 
 
 def _samplings(
@@ -126,15 +121,13 @@ def _samplings(
             fault = str(error)
         key = folder.sample_key(setting, pair_key, source)
         record = folder.of(image).samples.get(setting)
-        is_current = record is not None and record.key == key
-        if record is None or not is_current or record.failed or fault or setting.model in request.again:
-            tries = record.tries if record is not None and is_current and record.failed else 0
-            yield Item(setting, key, source, fault, tries=tries)
+        if record is None or record.key != key or record.failed or fault or setting.model in request.again:
+            yield Item(setting, key, source, fault)
         elif folder.lacks_outputs(record):
             yield Item(setting, key, source, record=record, metrics=lacking(folder, record, metrics))
 
 
-def lacking(folder: RunFolder, record: SampleRecord, metrics: Sequence[MetricFacts]) -> dict[str, int]:
-    """Return names of the metrics without a value in a record, each with its number of failed attempts."""
+def lacking(folder: RunFolder, record: SampleRecord, metrics: Sequence[MetricFacts]) -> tuple[str, ...]:
+    """Return the names of the metrics without a value in a record."""
     scores = zip(metrics, folder.scores_of(record, metrics), strict=True)
-    return {metric.name: score.tries if score else 0 for metric, score in scores if score is None or score.failed}
+    return tuple(metric.name for metric, score in scores if score is None or score.failed)

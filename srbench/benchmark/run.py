@@ -8,22 +8,21 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from srbench.benchmark.bench import Bench, open_bench, open_distances, without_hr, without_samples
+from srbench.benchmark.bench import Bench, open_bench, without_hr, without_samples
 from srbench.benchmark.dataset import open_dataset, with_absolute_paths
 from srbench.benchmark.engines import Engine, Opening, WorkerCount, choose_engine
 from srbench.benchmark.outcome import Outcome
 from srbench.benchmark.plan import Task, plan
 from srbench.benchmark.sampler import Sampler, source_of
 from srbench.benchmark.scorer import Scorer
-from srbench.benchmark.sets import lacking, measured
 from srbench.benchmark.work import TaskResult, Worker
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.machine.facts import software
-from srbench.machine.workers import TRIES, WorkerDied, WorkerProcesses
-from srbench.metrics.fid import Features, SetDistances
-from srbench.metrics.loading import LoadedMetric, reopened
-from srbench.metrics.suite import open_metrics, without_sets
+from srbench.machine.workers import WorkerDied, WorkerProcesses
+from srbench.metrics.loading import LoadedMetric, image_and_folder_metrics, reopened
+from srbench.metrics.suite import open_metrics
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
 from srbench.run_folder import RunFolderError
@@ -32,10 +31,9 @@ from srbench.run_folder.journal import Journal, writing
 from srbench.run_folder.location import folder_of
 from srbench.run_folder.manifest import is_run, is_written, now, read_manifest
 from srbench.run_folder.merge import joined
-from srbench.run_folder.protocol import Invocation, Manifest
+from srbench.run_folder.protocol import Invocation, Manifest, Setting
 from srbench.run_folder.records import SampleRecord, ScoreRecord
 from srbench.run_folder.request import RunSpec
-from srbench.run_folder.results import Row
 from srbench.terminal.progress import Progress, Step, silent
 
 
@@ -78,10 +76,13 @@ def run(
         path = folder_of(bench.spec, tuple(bench.models), bench.manifest())
         stack.enter_context(writing(path))
         folder, metrics = extended(bench, path)
+        image_metrics, folder_metrics = image_and_folder_metrics(metrics)
+        if bench.spec.shard is not None:
+            folder_metrics = ()  # measured on all images, after merging
         worker = Worker(
             folder,
             Sampler(folder.manifest, bench.device, dict(bench.models)),
-            Scorer(metrics, bench.device),
+            Scorer(image_metrics, bench.device),
             bench.dataset,
             len(folder.manifest.invocations),
         )
@@ -97,10 +98,10 @@ def run(
             hardware={},
             request=with_absolute_paths(bench.spec) if bench.spec.names_data else None,
         )
-        tasks = plan(folder, [metric.facts for metric in metrics], bench.digests)
+        tasks = plan(folder, [metric.facts for metric in image_metrics], bench.digests)
         data = bench.spec if bench.spec.names_data else bench.dataset
         chosen = choose_engine(engine, workers, bench.device, len(tasks))
-        execution = _Execution(worker, invocation, tasks, chosen, data, progress, started, bench.distances)
+        execution = _Execution(worker, invocation, tasks, chosen, data, progress, started, folder_metrics)
         return execution.do(bench.items)
 
 
@@ -128,24 +129,22 @@ def score_run(
         SRBenchError: The folder is no run or is in use, or a metric is unknown.
     """
     protocol = read_manifest(path).protocol
-    of_images, of_sets = without_sets(names)
-    added = open_metrics(of_images, protocol.columns, protocol.quantize, samples=protocol.samples)
-    if protocol.samples == 1 and added:
+    added = open_metrics(tuple(names), protocol.columns, protocol.quantize, samples=protocol.samples)
+    if protocol.samples == 1:
         added = without_samples(added, None)
     device = choose_device(device)
     with writing(path):
         folder = RunFolder.read(path)
         if not folder.has_hr:
-            added = without_hr(added, None, f"{path} has none") if added else added
-        reason = "" if folder.has_hr else f"{path} has none"
-        distances = open_distances(of_sets, protocol.quantize, reason, device)
+            added = without_hr(added, None, f"{path} has none")
         known = folder.manifest
         folder.manifest = joined(path, known, replace(known, metrics=tuple(metric.facts for metric in added)))
         metrics = _with_known(added, folder.manifest)
+        image_metrics, folder_metrics = image_and_folder_metrics(metrics)
         worker = Worker(
             folder,
             Sampler(folder.manifest, device, dict(models or {})),
-            Scorer(metrics, device),
+            Scorer(image_metrics, device),
             None,
             len(folder.manifest.invocations),
         )
@@ -160,9 +159,9 @@ def score_run(
             software={},
             hardware={},
         )
-        tasks = plan(folder, [metric.facts for metric in metrics])
+        tasks = plan(folder, [metric.facts for metric in image_metrics])
         chosen = choose_engine(engine, workers, device, len(tasks))
-        execution = _Execution(worker, invocation, tasks, chosen, None, progress, None, distances)
+        execution = _Execution(worker, invocation, tasks, chosen, None, progress, None, folder_metrics)
         return execution.do(sum(task.size for task in tasks))
 
 
@@ -179,8 +178,8 @@ class _Execution:
     progress: Progress
     started: WorkerProcesses | None
     """Worker processes that were started early."""
-    distances: SetDistances | None
-    """FID and KID, if requested."""
+    folder_metrics: Sequence[LoadedMetric]
+    """Metrics of all images together, which are measured after all tasks."""
     done: int = 0
     sampled: set[tuple[str, float | None, str]] = field(default_factory=set)
     scored: set[tuple[str, float | None, str, str]] = field(default_factory=set)
@@ -191,24 +190,24 @@ class _Execution:
         folder = self.worker.folder
         manifest = folder.manifest
         journal = Journal(folder)
-        scored = 0
         requested = self.invocation
         # A command that was killed after its last record is marked finished by one that requests at least as much.
         was_killed = any(map(requested.covers, manifest.unfinished()))
-        if self.tasks or was_killed or any(self._without_distances()) or not is_written(folder.path, manifest):
+        if self.tasks or was_killed or self._lacking() or not is_written(folder.path, manifest):
             invocation = replace(requested, software=software(), hardware=self.engine.facts(self.worker.sampler.device))
             if not manifest.invocations:
                 journal.clear()
             journal.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
             self._work(journal)
-            scored = self._measure_distances(journal)
+            self._measure_folder(journal)
             self.progress(Step(self.done, self._total, ""))
             manifest = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
             journal.finish(manifest)
         elif not (folder.path / SUMS).is_file():
             journal.finish(manifest)
-        scored += len(self.scored)
-        return Outcome(folder.path, items, len(self.sampled), scored, folder.has_outputs, tuple(self.failures))
+        return Outcome(
+            folder.path, items, len(self.sampled), len(self.scored), folder.has_outputs, tuple(self.failures)
+        )
 
     @cached_property
     def _total(self) -> int:
@@ -221,33 +220,30 @@ class _Execution:
             if isinstance(made, WorkerDied):
                 dead.append((task, made))
                 continue
-            self._take(task, made, journal, self.done + task.size)
+            self._take(task.image, made, journal, self.done + task.size)
         for task, death in dead:
             self._again(task, death, journal)
 
-    def _without_distances(self) -> list[list[Row]]:
-        """Return the rows of every setting whose FID or KID is requested, and missing or of other images."""
-        return [] if self.distances is None else list(lacking(self.worker.folder, self.distances))
+    def _lacking(self) -> dict[Setting, list[LoadedMetric]]:
+        """Return the metrics of all images together without a value for the present images, by setting."""
+        folder, lacking = self.worker.folder, {}
+        for setting in folder.manifest.settings if self.folder_metrics else ():
+            scores = [(metric, folder.folder_score(setting, metric.facts)) for metric in self.folder_metrics]
+            lacking[setting] = [metric for metric, score in scores if score is None or score.failed]
+        return {setting: metrics for setting, metrics in lacking.items() if metrics and folder.sampled(setting)}
 
-    def _measure_distances(self, journal: Journal) -> int:
-        """Measure FID and KID where requested and missing, and return the number of values."""
-        scored = 0
-        references: dict[tuple[Path, ...], Features] = {}
-        for rows in self._without_distances():
-            assert self.distances is not None
-            titles = ", ".join(metric.title for metric in self.distances.facts)
-            self.progress(Step(self.done, self._total, f"{titles} of {rows[0].setting.label}"))
-            try:
-                found = measured(journal.folder, self.distances, rows, references)
-            except SRBenchError as error:
-                self._fail([f"{rows[0].setting.label}: {titles}: {error}"])
-                continue
-            journal.add(found)
-            scored += len(found)
-        return scored
+    def _measure_folder(self, journal: Journal) -> None:
+        """Measure what ``_lacking`` returns."""
+        references: dict[tuple[object, ...], Any] = {}
+        for setting, metrics in self._lacking().items():
+            what = f"{', '.join(metric.facts.title for metric in metrics)} of {setting.label}"
+            self.progress(Step(self.done, self._total, what))
+            self._take(
+                what, [self.worker.score_folder(journal.folder, setting, metrics, references)], journal, self.done
+            )
 
-    def _take(self, task: Task, made: Iterable[TaskResult], journal: Journal, done: int) -> None:
-        """Write the results of a task; ``done`` is the number of items done after it."""
+    def _take(self, what: str, made: Iterable[TaskResult], journal: Journal, done: int) -> None:
+        """Write the results of a task; ``what`` names it, and ``done`` is the number of items done after it."""
         for result in made:
             journal.add(result.lines, result.files)
             for line in result.lines:
@@ -259,7 +255,7 @@ class _Execution:
                     self.scored.add((line.model, line.temperature, line.image, line.metric))
             self._fail(result.faults)
         self.done = done
-        self.progress(Step(self.done, self._total, task.image))
+        self.progress(Step(self.done, self._total, what))
 
     def _again(self, task: Task, death: WorkerDied, journal: Journal) -> None:
         """Redo a task that killed its workers part by part, so that only the part at fault is recorded as failed."""
@@ -275,13 +271,13 @@ class _Execution:
                 made = death
             done = end - sum(len(later.items) for later in parts)
             if not isinstance(made, WorkerDied):
-                self._take(part, made, journal, done)
+                self._take(task.image, made, journal, done)
                 continue
             error = f"{task.image}: {made}; if memory is short, use fewer --workers"
             if part.items:
-                self._take(part, [self.worker.failed_item(part.items[0], task.image, error, TRIES)], journal, done)
+                self._take(task.image, [self.worker.failed_item(part.items[0], task.image, error)], journal, done)
             else:
-                self._take(part, [self.worker.failed_pair(task, error, TRIES)], journal, end)
+                self._take(task.image, [self.worker.failed_pair(task, error)], journal, end)
                 return
 
     def _fail(self, faults: Iterable[str]) -> None:

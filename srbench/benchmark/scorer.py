@@ -11,11 +11,14 @@ import numpy as np
 from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
+from srbench.images.io import read_uint8
 from srbench.interfaces import ImagePair, Metric, MetricFacts, Model, SRBenchError
 from srbench.machine.memory import computed_on
 from srbench.metrics.cost import Making
 from srbench.metrics.loading import LoadedMetric, is_third_party
 from srbench.plugins.registry import call
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import SampleRecord, Value
 
 Scored = tuple[MetricFacts, Value | None, str, float]
@@ -24,7 +27,7 @@ Scored = tuple[MetricFacts, Value | None, str, float]
 
 @dataclass(frozen=True)
 class Scorer:
-    """The metrics of a run folder."""
+    """The metrics of single images of a run folder."""
 
     metrics: Sequence[LoadedMetric]
     device: str
@@ -93,6 +96,36 @@ def measure(metric: Metric, images: Tensor, pair: ImagePair, device: str = "cpu"
     if np.isnan(value).any():
         raise BenchmarkError(f"{what} is not defined for this image (NaN); leave out the metric or the image")
     return value
+
+
+def measure_folder(
+    folder: RunFolder,
+    setting: Setting,
+    metrics: Sequence[LoadedMetric],
+    device: str,
+    references: dict[tuple[object, ...], Any],
+) -> dict[str, float]:
+    """Measure the saved first outputs of a setting together; return values by metric.
+
+    ``references`` caches features of HR images. Raises BenchmarkError if an image was not saved, is missing or was
+    changed, and MetricError for fewer than two images.
+    """
+    from srbench.metrics.fid import distances, features  # imports pyiqa's code, which few runs need
+
+    output_files, hr_files = [], []
+    for sample in folder.sampled(setting):
+        outputs, pair = folder.outputs(sample), folder.pair(sample.image)
+        if not outputs or pair is None or len(pair) < 2:
+            raise BenchmarkError(
+                f"needs the output and the HR image of {sample.image}, which {folder.path} lacks or which were changed; "
+                "run its command again"
+            )
+        output_files.append(outputs[0])
+        hr_files.append(pair[1])
+    key = (*(metric.facts.name for metric in metrics), *hr_files)
+    if key not in references:
+        references[key] = features(metrics, map(read_uint8, hr_files), device)
+    return distances(metrics, features(metrics, map(read_uint8, output_files), device), references[key])
 
 
 def measure_model(loaded: LoadedMetric, model: Model, device: str, record: SampleRecord) -> Value:

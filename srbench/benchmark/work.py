@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 from torch import Tensor
@@ -13,13 +15,15 @@ from torch import Tensor
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.plan import Item, Task
 from srbench.benchmark.sampler import Sampler, read_pair, runaways, source_of
-from srbench.benchmark.scorer import Scorer
+from srbench.benchmark.scorer import Scorer, measure_folder
 from srbench.files.hashes import sha256_bytes
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor
-from srbench.interfaces import Dataset, ImagePair, Model, SRBenchError
+from srbench.interfaces import Dataset, ImagePair, MetricFacts, Model, SRBenchError
 from srbench.machine.facts import environment
+from srbench.metrics.loading import LoadedMetric
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.kept_images import kept_outputs, kept_pair, same_outputs
+from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import (
     EnvironmentRecord,
     ImageDigest,
@@ -27,6 +31,7 @@ from srbench.run_folder.records import (
     PairRecord,
     SampleRecord,
     ScoreRecord,
+    Value,
     digest,
 )
 
@@ -94,8 +99,8 @@ class Worker:
             self.begin(f"{item.setting.folder} {task.image}")
             yield self._sample(item, pair, folder) if item.key else self._score(item, pair, folder)
 
-    def failed_pair(self, task: Task, error: str, tries: int = 1) -> TaskResult:
-        """Return the record of a pair that could not be read in ``tries`` further attempts.
+    def failed_pair(self, task: Task, error: str) -> TaskResult:
+        """Return the record of a pair that could not be read.
 
         A pair that was read before keeps its record, so that its values stay in the table.
         """
@@ -103,11 +108,11 @@ class Worker:
             return TaskResult(faults=(error,))
         here = self.environment
         key = task.pair_key or digest("unreadable", task.image)
-        record = PairRecord(key, task.image, self.invocation, task.tries + tries, error, None, None, here.key)
+        record = PairRecord(key, task.image, self.invocation, error, None, None, here.key)
         return TaskResult((here, record), faults=(error,))
 
-    def failed_item(self, item: Item, image: str, error: str, tries: int = 1) -> TaskResult:
-        """Return the records of an item that failed in ``tries`` further attempts.
+    def failed_item(self, item: Item, image: str, error: str) -> TaskResult:
+        """Return the records of an item that failed.
 
         An item that could not be sampled gets a sample record; an item that could not be measured gets a score record
         for each missing value.
@@ -116,24 +121,12 @@ class Worker:
         here = self.environment
         if item.key:
             record = self._record(item.key, item, image)
-            return TaskResult((here, replace(record, tries=item.tries + tries, error=error)), faults=(fault,))
+            return TaskResult((here, replace(record, error=error)), faults=(fault,))
         assert item.record is not None
         metrics = [metric.facts for metric in self.scorer.metrics if metric.facts.name in item.metrics]
         scores = (
-            ScoreRecord(
-                key=score_key(item.record, metric),
-                image=image,
-                invocation=self.invocation,
-                tries=item.metrics[metric.name] + tries,
-                error=error,
-                model=item.record.model,
-                temperature=item.record.temperature,
-                metric=metric.name,
-                signature=metric.signature,
-                value=None,
-                sample=item.record.key,
-                seconds=0.0,
-                environment=here.key,
+            self._score_record(
+                metric, score_key(item.record, metric), item.setting, image, item.record.key, None, error
             )
             for metric in metrics
         )
@@ -151,9 +144,7 @@ class Worker:
         lr = self._keep(quantize_floor(pair.lr), lr_file, files)
         hr = self._keep(quantize_floor(pair.hr), hr_file, files) if pair.has_hr else None
         here = self.environment
-        record = PairRecord(
-            task.pair_key, task.image, self.invocation, task.tries + 1, "", lr, hr, here.key, pair.uncropped
-        )
+        record = PairRecord(task.pair_key, task.image, self.invocation, "", lr, hr, here.key, pair.uncropped)
         return pair, TaskResult((here, record), tuple(files))
 
     def _sample(self, item: Item, pair: ImagePair, folder: RunFolder) -> TaskResult:
@@ -172,7 +163,6 @@ class Worker:
         record = replace(
             record,
             source=item.source,
-            tries=item.tries + 1,
             error="",
             outputs=tuple(ImageDigest(pixels_sha256(image), None) for image in images),
             seconds=round(seconds, 4),
@@ -220,7 +210,7 @@ class Worker:
     def _made(
         self,
         record: SampleRecord,
-        names: Mapping[str, int],
+        names: Collection[str],
         pair: ImagePair,
         images: Tensor,
         exact: Tensor,
@@ -236,9 +226,9 @@ class Worker:
         return TaskResult((here, record, *scores), tuple(files), values.faults)
 
     def _measured(
-        self, record: SampleRecord, names: Mapping[str, int], pair: ImagePair, images: Tensor, exact: Tensor
+        self, record: SampleRecord, names: Collection[str], pair: ImagePair, images: Tensor, exact: Tensor
     ) -> TaskResult:
-        """Measure the metrics ``names``, each given with its number of failed attempts, and return their records."""
+        """Measure the metrics ``names``, and return their records."""
 
         def model() -> Model:
             return self.sampler.model(record.model).model
@@ -246,30 +236,65 @@ class Worker:
         here = self.environment
         scores, faults = [], []
         for metric, value, error, seconds in self.scorer.score(record, pair, images, exact, names, model):
-            scores.append(
-                ScoreRecord(
-                    key=score_key(record, metric),
-                    image=record.image,
-                    invocation=self.invocation,
-                    tries=names[metric.name] + 1,
-                    error=error,
-                    model=record.model,
-                    temperature=record.temperature,
-                    metric=metric.name,
-                    signature=metric.signature,
-                    value=value,
-                    sample=record.key,
-                    seconds=round(seconds, 4),
-                    environment=here.key,
-                )
-            )
+            key = score_key(record, metric)
+            of_image = record.setting, record.image, record.key
+            scores.append(self._score_record(metric, key, *of_image, value, error, seconds))
             if error:
                 faults.append(f"{record.setting.folder}: {error}")
         return TaskResult((here, *scores), faults=tuple(faults))
 
+    def score_folder(
+        self,
+        folder: RunFolder,
+        setting: Setting,
+        metrics: Sequence[LoadedMetric],
+        references: dict[tuple[object, ...], Any],
+    ) -> TaskResult:
+        """Measure the saved images of a setting together, and return their records; arguments of ``measure_folder``."""
+        start, error = time.perf_counter(), ""
+        values: dict[str, float] = {}
+        try:
+            values = measure_folder(folder, setting, metrics, self.sampler.device, references)
+        except SRBenchError as fault:
+            error = f"{', '.join(metric.facts.title for metric in metrics)}: {fault}"
+        seconds = (time.perf_counter() - start) / len(metrics)
+        scores = [
+            self._score_record(
+                facts, folder.folder_key(setting, facts), setting, "", "", values.get(facts.name), error, seconds
+            )
+            for facts in (metric.facts for metric in metrics)
+        ]
+        return TaskResult((self.environment, *scores), faults=(f"{setting.folder}: {error}",) if error else ())
+
+    def _score_record(
+        self,
+        metric: MetricFacts,
+        key: str,
+        setting: Setting,
+        image: str,
+        sample: str,
+        value: Value | None,
+        error: str,
+        seconds: float = 0.0,
+    ) -> ScoreRecord:
+        return ScoreRecord(
+            key=key,
+            image=image,
+            invocation=self.invocation,
+            error=error,
+            model=setting.model,
+            temperature=setting.temperature,
+            metric=metric.name,
+            signature=metric.signature,
+            value=value,
+            sample=sample,
+            seconds=round(seconds, 4),
+            environment=self.environment.key,
+        )
+
     @cached_property
-    def _all_metrics(self) -> dict[str, int]:
-        return {metric.facts.name: 0 for metric in self.scorer.metrics}
+    def _all_metrics(self) -> frozenset[str]:
+        return frozenset(metric.facts.name for metric in self.scorer.metrics)
 
     def _record(self, key: str, item: Item, image: str) -> SampleRecord:
         """Return a sample record without outputs."""
@@ -277,7 +302,6 @@ class Worker:
             key=key,
             image=image,
             invocation=self.invocation,
-            tries=1,
             error="not sampled",
             model=item.setting.model,
             temperature=item.setting.temperature,

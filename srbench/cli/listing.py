@@ -12,7 +12,7 @@ import click
 from srbench.cli import options
 from srbench.interfaces import SRBenchError
 from srbench.terminal.output import say, show
-from srbench.words import number_of
+from srbench.words import listed, number_of
 
 if TYPE_CHECKING:
     from srbench.run_folder.overview import Overview
@@ -89,7 +89,8 @@ def _facts_of_run(run: Overview) -> tuple[str, ...]:
     protocol = run.manifest.protocol
     models = ",".join(model.label for model in run.manifest.models)
     samples = number_of(protocol.samples, "sample")
-    return models, protocol.dataset, f"x{protocol.scale}", f"{run.done}/{run.asked} images", samples, run.begun
+    done = f"{run.done}/{run.asked} images" + (f" without {listed(run.lacking)}" if run.lacking else "")
+    return models, protocol.dataset, f"x{protocol.scale}", done, samples, run.begun
 
 
 def _suites() -> Iterator[tuple[str, ...]]:
@@ -159,15 +160,15 @@ def _models() -> Iterator[tuple[str, ...]]:
 
 
 def _metrics() -> Iterator[tuple[str, str]]:
-    from srbench.metrics.loading import FAMILIES
-    from srbench.metrics.suite import OF_SETS
+    from srbench.metrics.loading import FAMILIES, FOLDER_METRICS
     from srbench.plugins.registry import registered
 
     for name in registered("metrics"):
         yield name, about("metrics", name)
     for name in registered(FAMILIES):
         yield f"{name}:NAME", about(FAMILIES, name)
-    yield from OF_SETS.items()
+    for name in registered(FOLDER_METRICS):
+        yield name, about(FOLDER_METRICS, name)
 
 
 def about(kind: str, name: str) -> str:

@@ -324,7 +324,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
 )
 @options.metrics(
     help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name; fid "
-    "and kid compare DIR with --hr as sets. [default: the suite's, as far as the given images permit]"
+    "and kid compare all images of DIR with all of --hr. [default: the suite's, as far as the given images permit]"
 )
 @options.file(
     "--claims",
@@ -379,7 +379,7 @@ def measure(
         )
         judgement = None
         if published is not None:
-            rows = {folder.label: row_of_folder(folder, by_label[folder.label], published) for folder in measured}
+            rows = {folder.label: row_of_folder(folder, by_label[folder.label]) for folder in measured}
             data = {"images": len(measured[0].values)} | ({} if scale is None else {"scale": scale})
             judgement = judged(published, rows, data, hr, lr, scale, progress, workers, device)
     if form == "json":

@@ -84,7 +84,7 @@ def compare(a: str, b: str, run: Path | None) -> None:
         show(f"A = {comparison.labels[0]}, B = {comparison.labels[1]}")
         show(comparing.terminal_table(comparison))
         if comparison is comparisons[0]:
-            show(comparing.COLUMNS)
+            show(comparison.explanation)
         show(comparing.verdict_sentences(comparison))
         show(path)
 

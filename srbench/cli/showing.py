@@ -59,13 +59,14 @@ def _names() -> dict[str, Collection[str]]:
     from srbench.cli.descriptions import presets
     from srbench.data.benchmark_sets.table import benchmark_sets
     from srbench.files.config import preset_names
-    from srbench.metrics.suite import OF_SETS, suite_names
+    from srbench.metrics.loading import FOLDER_METRICS
+    from srbench.metrics.suite import suite_names
     from srbench.plugins.registry import registered
     from srbench.weights.table import released_weights
 
     return {
         "model": registered("models"),
-        "metric": [*registered("metrics"), *OF_SETS],
+        "metric": [*registered("metrics"), *registered(FOLDER_METRICS)],
         "dataset": registered("datasets"),
         "benchmark set": benchmark_sets(),
         "suite": suite_names(),
@@ -120,12 +121,11 @@ def _direction(metric: MetricFacts) -> str:
 
 
 def _metric(name: str) -> Iterator[Fact]:
-    from srbench.metrics.loading import open_metric
-    from srbench.metrics.suite import OF_SETS
+    from srbench.metrics.loading import is_folder_metric, open_metric
     from srbench.plugins.registry import registered
 
-    if name in OF_SETS:
-        yield from _metric_of_sets(name, OF_SETS[name])
+    if is_folder_metric(name):
+        yield from _folder_metric(name)
         return
     yield "about", about("metrics", name)
     yield from _facts_of_metric(open_metric(name).facts)
@@ -136,12 +136,14 @@ def _metric(name: str) -> Iterator[Fact]:
     )
 
 
-def _metric_of_sets(name: str, about: str) -> Iterator[Fact]:
-    from srbench.metrics.fid import facts_of
+def _folder_metric(name: str) -> Iterator[Fact]:
+    from srbench.metrics.loading import FOLDER_METRICS, completed
     from srbench.metrics.pyiqa_variants import weights_origin
+    from srbench.plugins.registry import find_plugin
 
-    yield "about", about
-    yield from _facts_of_metric(facts_of(name, "", "floor"))
+    yield "about", about(FOLDER_METRICS, name)
+    metric = find_plugin(FOLDER_METRICS, name).factory()
+    yield from _facts_of_metric(completed(metric.facts, name, "", "floor"))  # open_metric needs the weights
     yield "weights", weights_origin("fid")
     yield "fetch", f"srbench weights fetch --metrics {name}"
     yield (

@@ -15,7 +15,7 @@ from srbench.explaining.matching import Candidate, Printed
 from srbench.files.config import ConfigError, read_toml, register, structure
 from srbench.interfaces import SRBenchError
 from srbench.metrics.loading import located, parse_metric
-from srbench.metrics.suite import is_of_sets, meanings, read_suite
+from srbench.metrics.suite import meanings, read_suite
 from srbench.run_folder.measured import Measured
 from srbench.terminal.progress import Progress, silent
 from srbench.words import number_of, unknown
@@ -112,18 +112,16 @@ class MeasuredRow:
     """By ``MetricFacts.spec``, what a reader should know about a mean, or why there is none."""
 
 
-def row_of_folder(measured: Measured, images: Path, claims: Claims) -> MeasuredRow:
-    """Return the means of a folder that was measured, for these claims."""
-    means, remarks = {}, {}
-    for metric in measured.metrics + measured.set_metrics:
-        name, total = metric.name, len(measured.values)
-        means[metric.spec] = measured.sets[name] if name in measured.sets else measured.mean(name)
-        count = total if name in measured.sets else measured.averaged(name)
-        if count < total:
+def row_of_folder(measured: Measured, images: Path) -> MeasuredRow:
+    """Return the means of a folder that was measured."""
+    means, remarks, total = {}, {}, len(measured.values)
+    for metric in measured.metrics:
+        means[metric.spec] = measured.mean(metric.name)
+        if metric.per != "folder" and (count := measured.averaged(metric.name)) < total:
             remarks[metric.spec] = f"mean of {count} of {total} images" if count else "all images failed"
-    for spec in {claim.spec for claim in claims.claims if is_of_sets(claim.spec)} if measured.failures else ():
-        failed = number_of(len(measured.failures), "result")
-        remarks[spec] = f"it compares all images, and {failed} could not be measured"
+        elif metric.per == "folder" and measured.failures:
+            failed = number_of(len(measured.failures), "result")
+            remarks[metric.spec] = f"it compares all images, and {failed} could not be measured"
     return MeasuredRow(means, images, remarks)
 
 

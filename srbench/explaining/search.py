@@ -19,11 +19,9 @@ from srbench.images.io import header_size
 from srbench.images.pairing import partners, require_partners, scale_of_sizes, unpaired
 from srbench.interfaces import SRBenchError
 from srbench.machine.processes import suitable_workers
-from srbench.metrics.fid import facts_of
 from srbench.metrics.loading import open_metric
 from srbench.metrics.protocols.families import family, suites_of
 from srbench.metrics.protocols.table import MetricProtocol
-from srbench.metrics.suite import is_of_sets
 from srbench.models.inference import choose_device
 from srbench.models.precomputed import ResultFolder
 from srbench.terminal.progress import Progress, Step, silent
@@ -261,8 +259,6 @@ def _signature(text: str | None, quantize: str) -> str | None:
     if text is None:
         return None
     try:
-        if is_of_sets(text):
-            return facts_of(text, "", quantize).signature
         return open_metric(text, quantize).facts.signature
     except SRBenchError:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from srbench.run_folder.folder import RunFolder, edited_records
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import KINDS
-from srbench.run_folder.results import Row, rows_of
+from srbench.run_folder.results import Row, folder_values, rows_of
 from srbench.run_folder.verified import Verdict, read_verified
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import number_of, one_line, printable
@@ -35,7 +36,8 @@ class Entry:
     sources: tuple[str, ...]
     """SHA-256 of the files of precomputed results, which the model's digest does not cover."""
     values: dict[str, dict[str, float]]
-    """Values (means over samples) by column and image, for metrics measured on all images."""
+    """Values (means over samples) by column and image, for metrics measured on all images; of a metric of all images
+    together, such as FID, by column and ""."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,9 @@ def _read(path: Path, name: str, out: Path) -> IndexedRun:
         if metric.group != "Cost"  # depends on the machine
     }
     by_setting: dict[Setting, list[Row]] = {}
-    for row in rows_of(folder):
+    for row in (all_rows := rows_of(folder)):
         by_setting.setdefault(row.setting, []).append(row)
+    of_all = folder_values(all_rows, manifest.folder_metrics, folder.folder_scores, folder.hr_pixels)
     entries = []
     for setting, rows in by_setting.items():
         draw = (manifest.protocol.samples, manifest.protocol.seed) if any(row.sample.drawn for row in rows) else None
@@ -136,6 +139,9 @@ def _read(path: Path, name: str, out: Path) -> IndexedRun:
             for column, metric in metrics.items()
         }
         whole = {column: by_image for column, by_image in values.items() if by_image and len(by_image) == len(read)}
+        for column, metric in metrics.items():
+            if not math.isnan(value := of_all.get(setting, {}).get(metric.name, math.nan)):
+                whole[column] = {"": value}
         sources = tuple(row.sample.source for row in rows if row.sample.source)
         entries.append(Entry(manifest.model(setting.model), setting, draw, sources, whole))
     report = next((page for page in ("report/report.html", "report/report.md") if (path / page).is_file()), "")

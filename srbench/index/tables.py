@@ -132,18 +132,22 @@ def _table(group: Sequence[IndexedRun], rows: Sequence[IndexRow]) -> Table:
     metrics = {column: metric for run in group for column, metric in run.metrics.items() if column in measured}
     suite = list(map(located, protocol.columns))
     metrics = dict(sorted(metrics.items(), key=lambda item: [*suite, item[1].spec].index(item[1].spec)))
-    missing = dict.fromkeys(images, math.nan)
+    of_images = {column: metric for column, metric in metrics.items() if metric.per != "folder"}
+    metrics = of_images | metrics
+    missing = dict.fromkeys(("", *images), math.nan)
     values = (
-        (str(place), None, image, {column: row.values.get(column, missing)[image] for column in metrics})
+        (str(place), None, image, {column: row.values.get(column, missing)[image] for column in of_images})
         for place, row in enumerate(rows)
         for image in images
     )
-    results = ResultTable.from_values(values, tuple(metrics))
+    of_all = [{column: row.values.get(column, missing)[""] for column in metrics.keys() - of_images} for row in rows]
+    folder_values = {Setting(str(place), None): values for place, values in enumerate(of_all)}
+    results = ResultTable.from_values(values, tuple(of_images), folder_values)
     means = results.means()
     models = families_of([row.setting for row in rows], [row.model for row in rows]).models
     for column, metric in metrics.items():
-        by_image = results.columns(column)
-        best = best_rows({place: by_image[place] for place in models}, metric).rows
+        by_image = results.columns(column) if column in of_images else []
+        best = best_rows({place: by_image[place] for place in models if by_image}, metric).rows
         for place, (row, mean) in enumerate(zip(rows, means[column], strict=True)):
             row.competes = place in models
             row.means.append(Mean(mean, "" if math.isnan(mean) else printed(mean, metric), place in best))

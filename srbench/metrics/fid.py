@@ -1,4 +1,4 @@
-"""FID and KID, distances between two sets of images in the features of Inception v3, by pyiqa.
+"""FID and KID, distances between two folders of images in the features of Inception v3, by pyiqa.
 
 fid                          images resized as by clean-fid
 fid+mode=legacy              images resized as by pytorch-fid
@@ -7,14 +7,15 @@ kid+mode=legacy+patch=256    patches of 256x256 pixels instead of whole images
 
 Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", 2017; Binkowski et
 al., "Demystifying MMD GANs", 2018; on modes, Parmar et al., "On aliased resizing and surprising subtleties in GAN
-evaluation", 2022. They compare sets of images, so they do not implement ``Metric``.
+evaluation", 2022. They compare all outputs with all HR images: their ``facts.per`` is ``folder``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,7 @@ from srbench.interfaces import MetricFacts
 from srbench.machine.memory import computed_on
 from srbench.metrics import MetricError
 from srbench.metrics.from_pyiqa import created, measuring, quiet, version_and_licence
-from srbench.metrics.loading import completed, parse_metric
-from srbench.plugins.code_digest import texts_digest
+from srbench.metrics.loading import LoadedMetric
 from srbench.plugins.identity import held_digest
 from srbench.words import size_of, unknown
 
@@ -55,46 +55,71 @@ class Seen:
 
 
 Features = Mapping[Seen, "NDArray[np.float32]"]
-"""Features (n, 2048) of the n images or patches of a set."""
+"""Features (n, 2048) of the n images or patches of a folder."""
 
 
-def seen_by(text: str) -> Seen:
-    """Parse the parameters of ``fid+mode=legacy+patch=256``. Raises MetricError."""
-    name, given = parse_metric(text)
-    if unknown_parameters := given.keys() - {"mode", "patch"}:
-        raise MetricError(f"{text}: {name} takes no parameter {min(unknown_parameters)}; it takes mode and patch")
-    seen = Seen(**given)  # type: ignore[arg-type]  # checked below
-    if seen.mode not in MODES:
-        raise MetricError(f"{text}: {unknown('mode', str(seen.mode), MODES)}")
-    if "patch" in given and (not isinstance(seen.patch, int) or seen.patch < 2):
-        raise MetricError(f"{text}: patch is {seen.patch}; give the side of patches in pixels, such as 256")
-    return seen
+class _Distance:
+    """A distance between all outputs and all HR images."""
+
+    def __init__(self, name: str, mode: str, patch: int) -> None:
+        if mode not in MODES:
+            raise MetricError(f"{name}: {unknown('mode', str(mode), MODES)}")
+        if not isinstance(patch, int) or patch == 1:
+            raise MetricError(f"{name}: patch is {patch}; give the side of patches in pixels, such as 256")
+        self.seen = Seen(mode, patch)
+        version, licence = version_and_licence()
+        of_patches = [f"patch{patch}"] if patch else []
+        words = ", ".join([mode, *of_patches] if mode != "clean" else of_patches)
+        pieces = f"{patch}x{patch} patches in two grids" if patch else "whole images"
+        self.facts = MetricFacts(
+            name=name,
+            title=f"{name.upper()} ({words})" if words else name.upper(),
+            direction=-1,
+            digits=2 if name == "fid" else 5,
+            group="Perception",
+            signature="|".join(["RGB", mode, *of_patches, f"pyiqa{version}", "v1"]),
+            sees="uint8",
+            per="folder",
+            protocol=(
+                f"{name.upper()} of pyiqa {version}, 8-bit RGB by {{quantize}}, {pieces} resized to 299x299 "
+                f"({RESIZING[mode]}), Inception v3 of 2015-12-05, the first output of every image against all HR "
+                f"images; licence of pyiqa: {licence}"
+            ),
+        )
+
+    def digest(self) -> str:
+        """Text of everything that determines the values. Raises MetricError, as ``inception`` does."""
+        return f"{inception().digest} {self.facts.signature}"
+
+    def __call__(self, outputs: Features, references: Features) -> float:
+        """Return the distance between outputs and HR images, given their ``features``. Raises as ``distance``."""
+        return distance(self.facts.name, outputs[self.seen], references[self.seen])
 
 
-def facts_of(text: str, digest: str, quantize: str) -> MetricFacts:
-    """Return the facts of FID or KID by the network with a digest. Raises MetricError for invalid parameters."""
-    name, seen = parse_metric(text)[0], seen_by(text)
-    version, licence = version_and_licence()
-    mode = () if seen.mode == "clean" else (seen.mode,)
-    patch = (f"patch{seen.patch}",) if seen.patch else ()
-    pieces = f"{seen.patch}x{seen.patch} patches in two grids" if seen.patch else "whole images"
-    facts = MetricFacts(
-        name=name,
-        title=f"{name.upper()} ({', '.join((*mode, *patch))})" if mode or patch else name.upper(),
-        direction=-1,
-        digits=2 if name == "fid" else 5,
-        group="Perception",
-        signature="|".join(("RGB", seen.mode, *patch, f"pyiqa{version}", "v1")),
-        sees="uint8",
-        per="folder",
-        protocol=(
-            f"{name.upper()} of pyiqa {version}, 8-bit RGB by {{quantize}}, {pieces} resized to 299x299 "
-            f"({RESIZING[seen.mode]}), Inception v3 of 2015-12-05, the first output of every image against all HR "
-            f"images; licence of pyiqa: {licence}"
-        ),
-    )
-    facts = completed(facts, text, texts_digest(digest, name, facts.signature, quantize), quantize)
-    return replace(facts, name="_".join((name, *mode, *patch)))
+class FID(_Distance):
+    """Frechet inception distance between all outputs and all HR images; fid+mode=legacy, fid+patch=256."""
+
+    def __init__(self, mode: str = "clean", patch: int = 0) -> None:
+        super().__init__("fid", mode, patch)
+
+
+class KID(_Distance):
+    """Kernel inception distance between all outputs and all HR images; kid+mode=legacy, kid+patch=256."""
+
+    def __init__(self, mode: str = "clean", patch: int = 0) -> None:
+        super().__init__("kid", mode, patch)
+
+
+def features(metrics: Iterable[LoadedMetric], images: Iterable[Tensor], device: str = "cpu") -> Features:
+    """Compute the features of uint8 images (3, H, W) that FID and KID need. Raises MetricError, as ``patches`` does."""
+    loaded: list[Any] = [metric.metric for metric in metrics]
+    return inception().features(images, [metric.seen for metric in loaded], device)
+
+
+def distances(metrics: Iterable[LoadedMetric], outputs: Features, references: Features) -> dict[str, float]:
+    """Return FID and KID by name, given the ``features`` of outputs and of HR. Raises MetricError, as ``distance``."""
+    loaded: list[tuple[str, Any]] = [(metric.facts.name, metric.metric) for metric in metrics]
+    return {name: metric(outputs, references) for name, metric in loaded}
 
 
 def patches(image: Tensor, side: int) -> Tensor:
@@ -126,7 +151,7 @@ class Inception:
     def __init__(self) -> None:
         self._metric: Any = created("fid")
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the network and its weights."""
         return held_digest(self._metric)
@@ -163,45 +188,28 @@ class Inception:
             return computed_on(device, computed)
 
 
+@cache
+def inception() -> Inception:
+    """Return the network, loaded once per process. Raises MetricError, as ``Inception`` does."""
+    return Inception()
+
+
 def distance(name: str, outputs: NDArray[np.float32], references: NDArray[np.float32]) -> float:
     """Return FID or KID, by pyiqa, of features (n, d) and (m, d).
 
-    FID is 0 or more. KID is an unbiased estimate, so it may be negative; of larger sets it takes 100 random subsets of
-    1000 images, with a fixed seed. Raises MetricError for sets of fewer than two images.
+    FID is 0 or more. KID is an unbiased estimate, so it may be negative; of more images it takes 100 random subsets of
+    1000 images, with a fixed seed. Raises MetricError for fewer than two images.
     """
     with quiet():
         from pyiqa.archs.fid_arch import frechet_distance, maximum_mean_discrepancy
 
     if min(len(outputs), len(references)) < 2:
-        raise MetricError("FID and KID compare sets; both need at least two images")
+        raise MetricError("FID and KID compare folders of images; both need at least two images")
     with quiet(), _seeded():
         if name == "kid":
             return float(maximum_mean_discrepancy(outputs, references))
         moments = [(each.mean(axis=0), np.cov(each, rowvar=False)) for each in (outputs, references)]
         return float(frechet_distance(*moments[0], *moments[1]))
-
-
-class SetDistances:
-    """FID and KID in some modes, from one network. Raises MetricError for invalid parameters or missing weights."""
-
-    def __init__(self, texts: Iterable[str], quantize: str, device: str = "cpu") -> None:
-        self._device = device
-        wanted = {facts_of(text, "", quantize).name: text for text in texts}  # parameters are checked before weights
-        self._network = Inception()
-        digest = self._network.digest
-        self.facts = tuple(facts_of(text, digest, quantize) for text in wanted.values())
-
-    def features(self, images: Iterable[Tensor]) -> Features:
-        """Compute the features of a set of uint8 images (3, H, W). Raises MetricError, as ``patches`` does."""
-        return self._network.features(images, [seen_by(facts.spec) for facts in self.facts], self._device)
-
-    def between(self, outputs: Features, references: Features) -> dict[str, float]:
-        """Measure every distance between two sets, by the name of its facts. Raises MetricError, as ``distance``."""
-        return {
-            facts.name: distance(parse_metric(facts.spec)[0], outputs[seen], references[seen])
-            for facts in self.facts
-            for seen in (seen_by(facts.spec),)
-        }
 
 
 @contextmanager

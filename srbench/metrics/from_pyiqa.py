@@ -35,8 +35,8 @@ from srbench.metrics import MetricError
 from srbench.weights.download import OFFLINE
 from srbench.words import one_line, unknown
 
-OF_SETS = ("fid", "sfid", "fid_dinov2", "inception_score")
-"""Metrics of sets of images."""
+OF_FOLDERS = ("fid", "sfid", "fid_dinov2", "inception_score")
+"""Metrics of all images of a folder together."""
 _PACKAGES = {"pkg_resources": "setuptools<81"}
 """Packages to install for modules of a different name."""
 _LONGEST_NAME = 100
@@ -47,9 +47,9 @@ class PyIQA:
     """A metric of pyiqa: pyiqa:NAME, or pyiqa:NAME+ARGUMENT=VALUE. pyiqa states its direction and range."""
 
     def __init__(self, variant: str, **typed: str | int) -> None:
-        if variant in OF_SETS:
+        if variant in OF_FOLDERS:
             raise MetricError(
-                f"pyiqa:{variant} compares sets of images, not single ones; "
+                f"pyiqa:{variant} compares folders of images, not single ones; "
                 "use srbench measure DIR --hr DIR --metrics fid,kid for two folders"
             )
         arguments = {name: _value(text) for name, text in sorted(typed.items())}
@@ -78,7 +78,7 @@ class PyIQA:
         with quiet():
             import pyiqa
 
-            return [name for name in pyiqa.list_models() if name not in OF_SETS]
+            return [name for name in pyiqa.list_models() if name not in OF_FOLDERS]
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """Measure (n, 3, H, W) samples one by one, on their device: (n,) float64 on the CPU."""

@@ -8,6 +8,7 @@ psnr+channels=Y+border=4                    any of these with parameters
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,8 @@ MOST_DIGITS = 12
 """Largest number of decimals of a printed metric."""
 _PARAMETERS = "srbench.metrics.parameters"
 """Module through which our metrics read their packaged parameters, from a folder of the same name."""
+FOLDER_METRICS = "folder_metrics"
+"""Entry point group of the metrics of all images together, FID and KID (``srbench.metrics.fid``)."""
 FAMILIES = "metric_families"
 """Entry point group of classes that implement many metrics, such as ``pyiqa:dists``. The class takes the metric's name
 as ``variant``, and all arguments that the user typed. Its static method ``variants()``, if it has one, lists the names;
@@ -76,8 +79,23 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
     return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
 
 
+def is_folder_metric(text: str) -> bool:
+    """True for a metric of all images together, such as ``fid+mode=legacy``; determined without importing it."""
+    return parse_metric(text)[0] in registered(FOLDER_METRICS)
+
+
+def image_and_folder_metrics(
+    metrics: Sequence[LoadedMetric],
+) -> tuple[tuple[LoadedMetric, ...], tuple[LoadedMetric, ...]]:
+    """Split metrics into those of single images and those of all images together."""
+    of_folders = tuple(metric for metric in metrics if metric.facts.per == "folder")
+    return tuple(metric for metric in metrics if metric.facts.per != "folder"), of_folders
+
+
 def _find_metric(name: str) -> Plugin:
     """Import a metric by name. Raises PluginError, which says if a family has a metric of that name."""
+    if name in registered(FOLDER_METRICS):
+        return find_plugin(FOLDER_METRICS, name)
     try:
         return find_plugin("metrics", name)
     except PluginError:
@@ -132,6 +150,8 @@ def _checked_facts(metric: Metric, what: str) -> MetricFacts:
         raise PluginError(f'{what}: its fact map is {facts.map!r}; make it MapFacts(unit="...", upper=255)')
     if (facts.map is not None) != isinstance(metric, MappedMetric):
         raise PluginError(f"{what}: the fact map and a method map go together; add the missing one, or drop both")
+    if facts.per == "folder" and is_third_party(metric):
+        raise PluginError(f'{what}: only FID and KID have the fact per="folder"; state "sample" or "image"')
     if facts.group not in GROUPS or facts.direction not in (-1, 0, 1):
         raise PluginError(f"{what}: its group must be one of {', '.join(GROUPS)}, and its direction -1, 0 or 1")
     return facts

@@ -21,11 +21,6 @@ from srbench.plugins.registry import is_ours, registered
 
 BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
 """Names that stand for several metrics."""
-OF_SETS = {
-    "fid": "Frechet inception distance between all outputs and all HR images; fid+mode=legacy, fid+patch=256",
-    "kid": "Kernel inception distance between all outputs and all HR images; kid+mode=legacy, kid+patch=256",
-}
-"""Metrics that compare two sets of images: see ``srbench.metrics.fid``."""
 _FOLDER = files("srbench.metrics") / "suites"
 
 
@@ -77,18 +72,6 @@ def read_suite(text: str) -> Suite:
     return suite
 
 
-def is_of_sets(text: str) -> bool:
-    """Return whether a metric, such as ``fid+mode=legacy``, compares two sets of images."""
-    return parse_metric(text)[0] in OF_SETS
-
-
-def without_sets(names: Sequence[str] | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """Split the metrics that a user typed, None for none, into those of single images and those of sets of images."""
-    if names is None:
-        return None, ()
-    return tuple(name for name in names if not is_of_sets(name)), tuple(filter(is_of_sets, names))
-
-
 def meanings(columns: Sequence[str]) -> dict[str, str]:
     """Map names without parameters to columns of a suite: an exact match, else the first column of that name."""
     return {parse_metric(column)[0]: column for column in reversed(columns)} | {column: column for column in columns}
@@ -127,8 +110,6 @@ def open_metrics(
     metrics: dict[str, LoadedMetric] = {}
     chosen = columns if names is None else [known.get(name, name) for name in names]
     for text in (member for name in chosen for member in BUNDLES.get(name, (name,))):
-        if is_of_sets(text):
-            raise MetricError(f"{text} compares two sets of images, and a suite cannot have it; use --metrics {text}")
         try:
             metric = open_metric(text, quantize, samples)
         except SRBenchError as error:
@@ -150,12 +131,7 @@ def fetch_weights(columns: Iterable[str]) -> Iterator[tuple[str, str]]:
     for column in (member for name in columns for member in BUNDLES.get(name, (name,))):
         fault = ""
         try:
-            if is_of_sets(column):
-                from srbench.metrics.fid import SetDistances
-
-                SetDistances([column], "floor")
-            else:
-                open_metric(column)
+            open_metric(column)
         except SRBenchError as error:
             fault = str(error)
         yield column, fault

@@ -56,9 +56,7 @@ def judged_run(
         "crop": protocol.crop,
     }
     hr = run / IMAGES / "hr"
-    rows = {
-        folder.label: row_of_folder(folder, run / IMAGES / folder.label, claims) for folder in _folders(measurements)
-    }
+    rows = {folder.label: row_of_folder(folder, run / IMAGES / folder.label) for folder in _folders(measurements)}
     models = [setting.model for setting in measurements.settings]
     for setting in measurements.settings:
         if models.count(setting.model) == 1:
@@ -72,13 +70,11 @@ def _folders(measurements: Measurements) -> Iterator[Measured]:
     for setting in measurements.settings:
         values: dict[str, dict[str, Value]] = {image: {} for image in measurements.images}
         values |= {row.image: row.values for row in measurements.rows if row.setting == setting}
-        sets = {metric.name: by_setting[setting] for metric, by_setting in measurements.sets.items()}
         yield Measured(
             setting.folder,
             measurements.protocol.suite,
-            measurements.metrics,
+            measurements.manifest.metrics,
             values,
             failures=(),
-            set_metrics=tuple(measurements.sets),
-            sets=sets,
+            folder_values=measurements.folder_values.get(setting, {}),
         )

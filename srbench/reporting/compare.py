@@ -47,7 +47,8 @@ class Difference:
     mean_a: float
     mean_b: float
     by_image: dict[str, float]
-    """Differences of the images with two finite values; means and test are over these images."""
+    """Differences of the images with two finite values; means and test are over these images. A metric of all images
+    together has none: ``mean_a`` and ``mean_b`` are its values, without interval and test."""
     left_out: int
     """Number of images with a non-finite value."""
     low: float
@@ -58,8 +59,13 @@ class Difference:
 
     @property
     def mean(self) -> float:
-        """Mean difference over images."""
-        return fmean(self.by_image.values()) if self.by_image else math.nan
+        """Mean difference over images, or the difference of two values of all images."""
+        return fmean(self.by_image.values()) if self.by_image else self.mean_a - self.mean_b
+
+    @property
+    def is_judged(self) -> bool:
+        """True if the metric has a direction and permits a test over images."""
+        return self.metric.direction != 0 and self.metric.per != "folder"
 
     @property
     def gains(self) -> dict[str, float]:
@@ -98,9 +104,15 @@ class Comparison:
         leading = (each for each in self.differences if each.metric.leads and each.metric.group == "Perception")
         return next(leading, self.differences[0])
 
+    @property
+    def explanation(self) -> str:
+        """Explanation of the table."""
+        titles = joined([each.metric.title for each in self.differences if each.metric.per == "folder"])
+        return f"{COLUMNS} {titles}: a value of all images together, without interval and test." if titles else COLUMNS
+
     def verdict(self, difference: Difference) -> str:
-        """Label of the better model, or "undecided"; empty if the metric has no direction."""
-        return (UNDECIDED, *self.labels)[difference.better] if difference.metric.direction else ""
+        """Label of the better model, or "undecided"; empty if the metric has no direction, or permits no test."""
+        return (UNDECIDED, *self.labels)[difference.better] if difference.is_judged else ""
 
 
 def compare_models(run: Path, a: str, b: str) -> Comparison:
@@ -180,15 +192,15 @@ def _cells(comparison: Comparison) -> list[list[str]]:
         means = [printed(value, metric) for value in (difference.mean_a, difference.mean_b, difference.mean)]
         ends = [printed(value, metric) for value in (difference.low, difference.high)]
         interval = "" if math.isnan(difference.low) else " to ".join(ends)
-        outcomes = map(str, difference.outcomes) if metric.direction else "–––"
-        tests = [comparison.verdict(difference), interval, p_text(difference.p)]
-        lines.append([header(metric), *means, *tests, *outcomes, str(len(difference.by_image))])
+        outcomes = map(str, difference.outcomes) if difference.is_judged else "–––"
+        p, images = ("–", "–") if metric.per == "folder" else (p_text(difference.p), str(len(difference.by_image)))
+        lines.append([header(metric), *means, comparison.verdict(difference), interval, p, *outcomes, images])
     return lines
 
 
 def verdict_sentences(comparison: Comparison) -> str:
     """Return the verdict in words, such as ``srflow is better in LPIPS; SSIM is undecided.``"""
-    directed = [difference for difference in comparison.differences if difference.metric.direction]
+    directed = [difference for difference in comparison.differences if difference.is_judged]
     titles = {sign: [each.metric.title for each in directed if each.better == sign] for sign in (1, -1, 0)}
     parts = [
         f"{label} is better in {joined(titles[sign])}"
@@ -197,7 +209,7 @@ def verdict_sentences(comparison: Comparison) -> str:
     ]
     if titles[0]:
         parts.append(f"{joined(titles[0])} {'is' if len(titles[0]) == 1 else 'are'} {UNDECIDED}")
-    sentence = f"{'; '.join(parts)}." if parts else "No metric of the two has a direction."
+    sentence = f"{'; '.join(parts)}." if parts else "No metric of the two permits a verdict."
     images_a, images_b = ({row.image for row in rows} for rows in (comparison.a, comparison.b))
     if parts and images_a != images_b:
         sentence = f"On the {len(images_a & images_b)} images that both have, {sentence}"
@@ -219,7 +231,7 @@ def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
         a=comparison.labels[0],
         b=comparison.labels[1],
         verdict=verdict_sentences(comparison),
-        columns=COLUMNS,
+        columns=comparison.explanation,
         table=markdown.table(_HEADERS, [[markdown.escape(cell) for cell in cells] for cells in _cells(comparison)]),
         left_out=[f"{title} {count}" for title, count in left_out.items() if count],
         shown=shown,
@@ -256,6 +268,9 @@ def _compare(measurements: Measurements, a: list[Row], b: list[Row]) -> Comparis
         # a model with a single output has no diversity to compare
         if metric.direction or all(any(np.any(row.values.get(metric.name, 0.0)) for row in rows) for rows in (a, b))
     ]
+    for metric in measurements.folder_metrics:
+        value_a, value_b = (measurements.folder_values[side[0].setting][metric.name] for side in (a, b))
+        differences.append(Difference(metric, value_a, value_b, {}, 0, math.nan, math.nan, math.nan))
     if not differences:
         models = f"{a[0].setting.model} and {b[0].setting.model}"
         raise ReportError(f"{models} have no metric that could be compared; measure one more")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rich.table import Table
 
-from srbench.interfaces import MetricFacts
 from srbench.reporting.answer import answer
 from srbench.reporting.latex import captioned_table, escape
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import interval_table, joined, markdown_table, score, terminal_table, with_sets
+from srbench.reporting.scores import interval_table, joined, markdown_table, score, terminal_table
 from srbench.run_folder.measured import Measured
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import Value
@@ -26,16 +24,19 @@ def folders_text(folders: Sequence[Measured], form: str, hr: str | None) -> list
     ``hr`` is the name of the folder of HR images; None: there are none.
     """
     metrics = tuple({metric.name: metric for folder in folders for metric in folder.metrics}.values())
-    names = tuple(metric.name for metric in metrics)
-    missing: dict[str, Value] = dict.fromkeys(names, math.nan) or {"": 0.0}  # of FID alone, a column that is not shown
+    names = tuple(metric.name for metric in metrics if metric.per != "folder")
+    missing: dict[str, Value] = dict.fromkeys(names, math.nan)
     rows = [
         (folder.label, None, image, missing | values) for folder in folders for image, values in folder.values.items()
     ]
-    table = ResultTable.from_values(rows, tuple(missing))
-    scores = with_sets(score(table, metrics), _sets(folders))
+    folder_values = {
+        Setting(folder.label, None): {metric.name: folder.mean(metric.name) for metric in folder.folder_metrics}
+        for folder in folders
+    }
+    table = ResultTable.from_values(rows, names, folder_values)
+    scores = score(table, metrics)
     if form == "csv":
-        facts = (*metrics, *scores.sets)
-        return [summary_csv(replace(table, metrics=names), scores.summary, facts, folders[0].suite, {}).rstrip("\n")]
+        return [summary_csv(table, scores.summary, metrics, folders[0].suite, {}).rstrip("\n")]
     images = len(folders[0].values)
     if form == "tex":
         against = "without references" if hr is None else f"compared with {escape(hr)}"
@@ -51,17 +52,8 @@ def folders_text(folders: Sequence[Measured], form: str, hr: str | None) -> list
             interval_table=interval_table(scores),
             left_out=scores.left_out,
             metrics=scores.columns,
-            sets=joined([metric.title for metric in scores.sets]),
+            of_all=joined([metric.title for metric in scores.folder_metrics]),
             suite=folders[0].suite,
             hr=hr,
         ).rstrip("\n")
     ]
-
-
-def _sets(folders: Sequence[Measured]) -> dict[MetricFacts, dict[Setting, float]]:
-    """Return FID and KID of every folder."""
-    metrics = {metric.name: metric for folder in folders for metric in folder.set_metrics}
-    return {
-        metric: {Setting(folder.label, None): folder.sets[name] for folder in folders if folder.sets}
-        for name, metric in metrics.items()
-    }

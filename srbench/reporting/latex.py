@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import Line, Scores
+from srbench.reporting.scores import Line, Scores, joined
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.words import number_of
@@ -95,13 +95,14 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
         "blocks": [lines],
     }
     over = "$n$ images" if last else "images"
-    sets = f"; {escape(', '.join(metric.title for metric in scores.sets))} of all images together, untested"
+    of_folders = joined([metric.title for metric in scores.folder_metrics])
+    untested = f"; {escape(of_folders)} of all images together, untested" if of_folders else ""
     best = f", {BEST}" if any(cell.is_best for line in scores.competing for cell in line.cells.values()) else ""
     beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_IMAGES} images on)" if intervals else ""
     table = {
         "signatures": [metric.signature for metric in scores.columns],
         "is_wide": _width(scores, intervals=intervals) > COLUMN,
-        "caption": f"{subject}: means over {over}{beneath}{best}{sets if scores.sets else ''}.",
+        "caption": f"{subject}: means over {over}{beneath}{best}{untested}.",
         "label": name,
         "tabulars": [tabular],
     }

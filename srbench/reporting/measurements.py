@@ -18,7 +18,7 @@ from srbench.reporting import ReportError
 from srbench.reporting.figures.error_maps import MapKind, kinds_of
 from srbench.run_folder.folder import IsKept, RunFolder, is_kept
 from srbench.run_folder.protocol import Invocation, Setting
-from srbench.run_folder.results import ResultTable, Row, rows_of, set_key
+from srbench.run_folder.results import FolderValues, ResultTable, Row, folder_values, rows_of
 
 _Place = tuple[Setting, str]
 _PROTOCOL = {
@@ -66,13 +66,17 @@ class Measurements:
 
     def __init__(self, runs: Sequence[Run], metrics: tuple[MetricFacts, ...], left_out: str = "") -> None:
         self.runs = runs
-        self.metrics = metrics
-        """Columns: the metrics that all runs have."""
         self.left_out = left_out
         """Sentence on the metrics that only some runs have, else empty."""
         commands = tuple(invocation for run in runs for invocation in run.folder.manifest.invocations)
         self.manifest = replace(runs[0].folder.manifest, invocations=commands, metrics=metrics)
         """Manifest of the first run with the commands of all runs; protocol and data are the same in all."""
+        self.metrics = self.manifest.image_metrics
+        """Metrics of single images that all runs have."""
+        self.folder_metrics = self.manifest.folder_metrics
+        """Metrics of all images together that all runs have."""
+        self.columns = (*self.metrics, *self.folder_metrics)
+        """All metrics in the order of the table."""
         self.protocol = self.manifest.protocol
         self.images = self.manifest.scope
         """Names of the requested images."""
@@ -99,22 +103,13 @@ class Measurements:
 
     def table(self) -> ResultTable:
         """Return the values of all rows."""
-        return ResultTable.from_rows(self.rows, tuple(metric.name for metric in self.metrics))
+        return ResultTable.from_rows(self.rows, tuple(metric.name for metric in self.metrics), self.folder_values)
 
     @cached_property
-    def sets(self) -> dict[MetricFacts, dict[Setting, float]]:
-        """FID and KID by setting, for every such metric of a run; NaN unless measured on the images of the table."""
-        known = {key: record for run in self.runs for key, record in run.folder.sets.items()}
-        metrics = {record.metric.name: record.metric for record in known.values()}
-        rows: dict[Setting, list[Row]] = {}
-        for row in self.rows:
-            rows.setdefault(row.setting, []).append(row)
-        sets: dict[MetricFacts, dict[Setting, float]] = {}
-        for metric in metrics.values():
-            for setting, own in rows.items():
-                record = known.get(set_key(metric, own, lambda image: self.pair_pixels(image)[1]))
-                sets.setdefault(metric, {})[setting] = math.nan if record is None else record.value
-        return sets
+    def folder_values(self) -> FolderValues:
+        """Values of metrics of all images together; NaN unless measured on the images of the table."""
+        scores = {key: score for run in self.runs for key, score in run.folder.folder_scores.items()}
+        return folder_values(self.rows, self.folder_metrics, scores, lambda image: self.pair_pixels(image)[1])
 
     @cached_property
     def has_hr(self) -> bool:

@@ -33,7 +33,7 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *(f"Failed: {failure}" for run in measurements.runs for failure in failures_of(run.folder, run.label)),
         *_foreign(measurements),
         *_missing(measurements, scores),
-        *_sets(scores),
+        *_folder_metrics(scores),
         *_runaways(measurements),
         *_hardware(measurements),
         *_environments(measurements),
@@ -120,14 +120,15 @@ def _missing(measurements: Measurements, scores: Scores) -> Iterator[str]:
         )
 
 
-def _sets(scores: Scores) -> Iterator[str]:
+def _folder_metrics(scores: Scores) -> Iterator[str]:
     """Note how FID and KID were measured, and rows that lack them."""
-    if not scores.sets:
+    metrics = scores.folder_metrics
+    if not metrics:
         return
-    titles = joined([metric.title for metric in scores.sets])
-    one = "compares" if len(scores.sets) == 1 else "compare"
+    titles = joined([metric.title for metric in metrics])
+    one = "compares" if len(metrics) == 1 else "compare"
     yield f"{titles} {one} the first outputs of all images with all HR images: one value, without interval and test."
-    for metric in scores.sets:
+    for metric in metrics:
         if lines := [line.label for line in scores.lines if math.isnan(line.cells[metric.name].mean)]:
             yield (
                 f"{metric.title} of {joined(lines)} is not measured on these images; add it with srbench score RUN "

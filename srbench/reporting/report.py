@@ -191,8 +191,9 @@ def _make_report(
         plots = write_plots(scores, scores.table, measurements.models, draft, baseline)
     texts = {}
     latex = latex_table(scores, measurements.manifest, intervals=choices.intervals)
-    metrics = (*measurements.metrics, *scores.sets)
-    csv = csv_texts(scores.table, scores.summary, metrics, measurements.protocol, scores.family_columns)
+    csv = csv_texts(
+        scores.table, scores.summary, measurements.manifest.metrics, measurements.protocol, scores.family_columns
+    )
     if "md" in formats:
         facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]
         texts["report.md"] = _markdown(scores, plots, shown, facts)

@@ -67,10 +67,11 @@ class Line:
 class Scores:
     """The table of means: a column per metric, a row per model and temperature."""
 
-    metrics: tuple[MetricFacts, ...]
+    columns: tuple[MetricFacts, ...]
+    """All metrics in the order of the cells of a line; those of all images together are last."""
     lines: tuple[Line, ...]
     best: dict[str, BestRows]
-    """Best rows of every metric."""
+    """Best rows of every metric; none of a metric of all images together, which permits no test."""
     families: Families
     table: ResultTable
     """Values behind the means."""
@@ -78,13 +79,16 @@ class Scores:
     """Means and intervals, as in table.csv."""
     left_out: str = ""
     """Sentence on measured but uninformative columns, which are not shown; else empty."""
-    sets: tuple[MetricFacts, ...] = ()
-    """FID and KID: columns of one value per row, without interval and test, which ``metrics`` does not list."""
 
     @property
-    def columns(self) -> tuple[MetricFacts, ...]:
-        """All columns of the table, in the order of the cells of a line."""
-        return (*self.metrics, *self.sets)
+    def metrics(self) -> tuple[MetricFacts, ...]:
+        """Metrics of single images."""
+        return tuple(metric for metric in self.columns if metric.per != "folder")
+
+    @property
+    def folder_metrics(self) -> tuple[MetricFacts, ...]:
+        """Metrics of all images together: one value per row, without interval and test."""
+        return tuple(metric for metric in self.columns if metric.per == "folder")
 
     @property
     def competing(self) -> list[Line]:
@@ -112,9 +116,9 @@ class Scores:
 
 def scores_of(measurements: Measurements) -> Scores:
     """Compute the scores of one run, or of several runs in one table."""
-    scores = score(measurements.table(), measurements.metrics, measurements.models)
+    scores = score(measurements.table(), measurements.manifest.metrics, measurements.models)
     left_out = " ".join(filter(None, [scores.left_out, _not_of_one_sample(measurements)]))
-    return with_sets(replace(scores, left_out=left_out), measurements.sets)
+    return replace(scores, left_out=left_out)
 
 
 def _not_of_one_sample(measurements: Measurements) -> str:
@@ -128,38 +132,27 @@ def _not_of_one_sample(measurements: Measurements) -> str:
     return f"{joined(titles)} {needs} two or more samples per image, and there is one." if titles else ""
 
 
-def with_sets(scores: Scores, sets: Mapping[MetricFacts, Mapping[Setting, float]]) -> Scores:
-    """Add columns of FID and KID, given by setting."""
-    lines = []
-    for line in scores.lines:
-        values = {metric: by_setting.get(line.setting, math.nan) for metric, by_setting in sets.items()}
-        cells = {metric.name: _cell(value, math.nan, math.nan, False, metric) for metric, value in values.items()}
-        lines.append(replace(line, cells=line.cells | cells))
-    columns = {metric.name: [line.cells[metric.name].mean for line in lines] for metric in sets}
-    return replace(scores, lines=tuple(lines), sets=tuple(sets), summary=scores.summary.assign(**columns))
-
-
 def score(table: ResultTable, metrics: Sequence[MetricFacts], models: Sequence[ModelFacts] = ()) -> Scores:
     """Compute the scores of tidy values."""
     from srbench.reporting.families import families_of
     from srbench.reporting.ranking import best_rows
     from srbench.run_folder.results import settings_of  # pandas takes a third of a second to import
 
-    metrics, left_out = informative(metrics, {metric.name: table.columns(metric.name) for metric in metrics})
-    metrics = distinct(metrics)
+    metrics, left_out = informative(metrics, {name: table.columns(name) for name in table.metrics})
+    metrics = sorted(distinct(metrics), key=lambda metric: metric.per == "folder")
     summary = table.summary()
     settings = settings_of(summary)
     families = families_of(settings, models)
     projected = {model.label for model in models if model.projected}
     best = {}
     for metric in metrics:
-        columns = table.columns(metric.name)
-        best[metric.name] = best_rows({row: columns[row] for row in families.models}, metric)
+        columns = table.columns(metric.name) if metric.per != "folder" else []
+        best[metric.name] = best_rows({row: columns[row] for row in families.models if columns}, metric)
     lines = []
     for row, (setting, numbers) in enumerate(zip(settings, summary.to_dict("records"), strict=True)):
         cells = {}
         for metric in metrics:
-            mean, low, high = (float(numbers[f"{metric.name}{end}"]) for end in ("", "_low", "_high"))
+            mean, low, high = (float(numbers.get(f"{metric.name}{end}", math.nan)) for end in ("", "_low", "_high"))
             cells[metric.name] = _cell(mean, low, high, row in best[metric.name].rows, metric)
         images, not_finite = int(numbers["n"]), int(numbers["not_finite"])
         lines.append(Line(setting, cells, images, not_finite, setting.model in projected))
@@ -241,14 +234,14 @@ def empty_table(names: Sequence[str], metrics: Sequence[MetricFacts], title: str
 
 def measured_table(measured: Measured) -> Table:
     """Return the table of ``srbench measure`` for the terminal: a row per image, and the means."""
-    sets = [f"{header(metric)} {printed(measured.sets[metric.name], metric)}" for metric in measured.set_metrics]
+    of_all = [f"{header(metric)} {printed(measured.mean(metric.name), metric)}" for metric in measured.folder_metrics]
     values = {
         metric.name: [[measured.of_image(image, metric.name) for image in measured.values]]
-        for metric in measured.metrics
+        for metric in measured.image_metrics
     }
-    metrics, left_out = informative(measured.metrics, values)
+    metrics, left_out = informative(measured.image_metrics, values)
     metrics = distinct(metrics)
-    table = empty_table(["image"], metrics, caption="\n".join(filter(None, ["   ".join(sets), left_out])))
+    table = empty_table(["image"], metrics, caption="\n".join(filter(None, ["   ".join(of_all), left_out])))
     for image in measured.values:
         cells = [printed(measured.of_image(image, metric.name), metric) for metric in metrics]
         table.add_row(Text(printable(image)), *cells)

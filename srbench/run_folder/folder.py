@@ -23,7 +23,6 @@ from srbench.run_folder.records import (
     Line,
     SampleRecord,
     ScoreRecord,
-    SetRecord,
     digest,
     digests,
 )
@@ -49,6 +48,15 @@ def score_keys(sample: SampleRecord, metrics: Iterable[MetricFacts]) -> list[str
     return digests(facts, (metric.digest for metric in metrics))
 
 
+def folder_key(metric: MetricFacts, samples: Iterable[SampleRecord], hr_pixels: Callable[[str], str]) -> str:
+    """Return the key of a value of all images: a digest of the metric, and of the first outputs and HR images.
+
+    ``hr_pixels`` maps an image to the SHA-256 of its HR pixels.
+    """
+    images = sorted((sample.image, sample.outputs[0].pixels, hr_pixels(sample.image)) for sample in samples)
+    return digest("folder", metric.digest, images)
+
+
 def is_kept(file: Path, known: ImageDigest | None) -> bool:
     """Return whether a file exists, is no link, and has the SHA-256 of its record."""
     try:
@@ -71,8 +79,8 @@ class RunFolder:
     """Latest records by image, including those of earlier code, weights and data."""
     environments: dict[str, EnvironmentRecord] = field(default_factory=dict)
     """Environments of the records, by key."""
-    sets: dict[str, SetRecord] = field(default_factory=dict)
-    """Values of FID and KID by key, including those of earlier outputs."""
+    folder_scores: dict[tuple[str, Setting], ScoreRecord] = field(default_factory=dict)
+    """Records of metrics of all images together, by key and setting, including those of earlier outputs."""
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
@@ -95,8 +103,8 @@ class RunFolder:
         for record in lines:
             if isinstance(record, EnvironmentRecord):
                 self.environments[record.key] = record
-            elif isinstance(record, SetRecord):
-                self.sets[record.key] = record
+            elif isinstance(record, ScoreRecord) and not record.image:
+                self.folder_scores[record.key, record.setting] = record
             else:
                 self.known.setdefault(record.image, ImageRecords()).take(record)
 
@@ -144,8 +152,26 @@ class RunFolder:
         return [known.get((key, sample.model, metric.name)) for key, metric in keys]
 
     def scores(self, sample: SampleRecord) -> list[ScoreRecord]:
-        """Return the existing records of all metrics' values, failed or not."""
-        return [score for score in self.scores_of(sample, self.manifest.metrics) if score is not None]
+        """Return the existing records of all values of an item, failed or not."""
+        return [score for score in self.scores_of(sample, self.manifest.image_metrics) if score is not None]
+
+    def folder_score(self, setting: Setting, metric: MetricFacts) -> ScoreRecord | None:
+        """Return the record of a metric of all images together, even if it failed; None unless it has these images."""
+        return self.folder_scores.get((self.folder_key(setting, metric), setting))
+
+    def folder_key(self, setting: Setting, metric: MetricFacts) -> str:
+        """Return the key of the value of a metric for all images of a setting together."""
+        return folder_key(metric, self.sampled(setting), self.hr_pixels)
+
+    def sampled(self, setting: Setting) -> list[SampleRecord]:
+        """Return the records of the requested images of a setting that were sampled, in the order of the manifest."""
+        records = (self.sample(setting, image) for image in self.manifest.planned(setting))
+        return [record for record in records if record is not None and not record.failed]
+
+    def hr_pixels(self, image: str) -> str:
+        """Return the SHA-256 of the HR pixels of an image; empty if there are none."""
+        pair = self.of(image).pair
+        return "" if pair is None or pair.hr is None else pair.hr.pixels
 
     def pair_files(self, image: str) -> tuple[Path, Path]:
         """Return the paths of the LR and HR file of an image, saved or not."""

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from msgspec import to_builtins
 
@@ -82,21 +81,13 @@ def read_manifest(run: Path) -> Manifest:
             "use the srbench that made it, or run again with another --out"
         )
     try:
-        manifest = structure(_without_former_fields(facts), Manifest, "")
+        manifest = structure(facts, Manifest, "")
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError, ConfigError) as error:
         reason = repr(error) if isinstance(error, LookupError) else str(error).removeprefix(": ")
         raise RunFolderError(_damaged(path, reason)) from None
     for fault in _faults(manifest):
         raise RunFolderError(_damaged(path, fault))
     return manifest
-
-
-def _without_former_fields(facts: dict[str, Any]) -> dict[str, Any]:
-    """Drop fields that earlier versions wrote and that are no longer used."""
-    kept = {name: value for name, value in facts.items() if name != "tile_checks"}
-    for name in {"models", "metrics"} & facts.keys():
-        kept[name] = [{key: value for key, value in each.items() if key != "evidence"} for each in facts[name]]
-    return kept
 
 
 def _damaged(path: Path, reason: str) -> str:

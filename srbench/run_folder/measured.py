@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from srbench.interfaces import MetricFacts
+from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import Value
 
 
@@ -20,12 +21,21 @@ class Measured:
     suite: str
     """``name@version``."""
     metrics: tuple[MetricFacts, ...]
+    """Metrics of single images, then those of all images together."""
     values: dict[str, dict[str, Value]]
     failures: tuple[str, ...]
-    set_metrics: tuple[MetricFacts, ...] = ()
-    """FID and KID, if requested."""
-    sets: dict[str, float] = field(default_factory=dict)
-    """Values of FID and KID by name; empty if any image could not be measured."""
+    folder_values: Mapping[str, float] = field(default_factory=dict)
+    """Values of metrics of all images together, by name; empty if any image could not be measured."""
+
+    @property
+    def image_metrics(self) -> tuple[MetricFacts, ...]:
+        """Metrics of single images."""
+        return tuple(metric for metric in self.metrics if metric.per != "folder")
+
+    @property
+    def folder_metrics(self) -> tuple[MetricFacts, ...]:
+        """Metrics of all images together."""
+        return tuple(metric for metric in self.metrics if metric.per == "folder")
 
     def of_image(self, image: str, metric: str) -> float:
         """Return the mean over the samples of an image; NaN if it could not be measured."""
@@ -42,7 +52,12 @@ class Measured:
         return self.count(metric) or sum(measured)
 
     def mean(self, metric: str) -> float:
-        """Return the mean over images with a finite value, as in the table of a run; infinite if no value is finite."""
+        """Return the mean over images with a finite value, as in the table of a run; infinite if no value is finite.
+
+        For a metric of all images together, return its value.
+        """
+        if metric in self.folder_values:
+            return self.folder_values[metric]
         values = [value for image in self.values if not math.isnan(value := self.of_image(image, metric))]
         finite = [value for value in values if math.isfinite(value)]
         return fmean(finite) if finite else values[0] if values else math.nan
@@ -51,20 +66,19 @@ class Measured:
         """Return the values in the format of a run's ``rows.csv``; ``image`` is empty for FID and KID."""
         from srbench.run_folder.results import ResultTable, rows_csv  # pandas takes a third of a second to import
 
-        by_image: dict[str, Mapping[str, Value]] = {**self.values, "": self.sets}
-        rows = [(self.label, None, image, values) for image, values in by_image.items()]
-        metrics = self.metrics + self.set_metrics
-        table = ResultTable.from_values(rows, tuple(metric.name for metric in metrics))
-        return rows_csv(table, metrics, self.suite).rstrip("\n")
+        rows = [(self.label, None, image, values) for image, values in self.values.items()]
+        names = tuple(metric.name for metric in self.image_metrics)
+        table = ResultTable.from_values(rows, names, {Setting(self.label, None): self.folder_values})
+        return rows_csv(table, self.metrics, self.suite).rstrip("\n")
 
     def facts(self) -> dict[str, object]:
         """Return signatures, means, counts of finite values and all values, for JSON."""
         return {
             "suite": self.suite,
-            "signatures": {metric.name: metric.signature for metric in self.metrics + self.set_metrics},
-            "sets": self.sets,
-            "mean": {metric.name: self.mean(metric.name) for metric in self.metrics},
-            "finite": {metric.name: self.count(metric.name) for metric in self.metrics},
+            "signatures": {metric.name: metric.signature for metric in self.metrics},
+            "folder": dict(self.folder_values),
+            "mean": {metric.name: self.mean(metric.name) for metric in self.image_metrics},
+            "finite": {metric.name: self.count(metric.name) for metric in self.image_metrics},
             "images": self.values,
             "failures": self.failures,
         }

@@ -6,7 +6,7 @@ import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,7 +22,7 @@ from srbench.run_folder.folder import VOTES, RunFolder, is_kept
 from srbench.run_folder.journal import Journal
 from srbench.run_folder.manifest import is_written
 from srbench.run_folder.protocol import Manifest, Protocol, Setting
-from srbench.run_folder.records import AnyRecord, ImageDigest
+from srbench.run_folder.records import AnyRecord, ImageDigest, ScoreRecord
 
 _Named = ModelFacts | MetricFacts
 Part = tuple[RunFolder, int]
@@ -122,9 +122,9 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
         merged.path.mkdir()
         journal = Journal(merged)
         journal.add(line for folder, _ in parts for line in folder.environments.values())
-        journal.add(line for folder, _ in parts for line in folder.sets.values())
         for image in manifest.images:
             journal.add(list(_lines(parts, merged, image)))
+        journal.add(list(_folder_lines(parts, merged)))
         if votes:
             write_synced(merged.path / VOTES, b"".join(votes))
         journal.finish(manifest)
@@ -203,11 +203,21 @@ def _item(parts: Sequence[Part], merged: RunFolder, setting: Setting, image: str
     )
     _copy(folder.output_files(sample), merged.output_files(sample), sample.outputs)
     yield structs.replace(sample, invocation=sample.invocation + before)
-    for metric in merged.manifest.metrics:
-        scores = [(score, before) for folder, before in parts if (score := folder.score(sample, metric)) is not None]
-        if scores:
-            score, before = min(scores, key=lambda item: item[0].failed)
-            yield structs.replace(score, invocation=score.invocation + before)
+    for metric in merged.manifest.image_metrics:
+        yield from _first_value((folder.score(sample, metric), before) for folder, before in parts)
+
+
+def _folder_lines(parts: Sequence[Part], merged: RunFolder) -> Iterator[ScoreRecord]:
+    """Yield the records of metrics of all images together; shards have none that belong to the merged images."""
+    for setting, metric in product(merged.manifest.settings, merged.manifest.folder_metrics):
+        yield from _first_value((folder.folder_score(setting, metric), before) for folder, before in parts)
+
+
+def _first_value(scores: Iterable[tuple[ScoreRecord | None, int]]) -> Iterator[ScoreRecord]:
+    """Yield the first record that did not fail, or else the first, if there is any, for the merged folder."""
+    found = [(score, before) for score, before in scores if score is not None]
+    for score, before in [min(found, key=lambda item: item[0].failed)] if found else []:
+        yield structs.replace(score, invocation=score.invocation + before)
 
 
 def _copy(files: Iterable[Path], targets: Iterable[Path], digests: Iterable[ImageDigest | None]) -> None:

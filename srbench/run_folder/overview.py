@@ -7,6 +7,7 @@ from pathlib import Path
 
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest, Setting
+from srbench.run_folder.records import ScoreRecord
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class Overview:
     """Number of images requested."""
     done: int
     """Number of requested images with all values of all settings."""
+    lacking: tuple[str, ...]
+    """Titles of the metrics of all images together that some setting lacks."""
 
     @property
     def begun(self) -> str:
@@ -31,12 +34,22 @@ def overview(run: Path) -> Overview:
     folder = RunFolder.read(run)
     manifest = folder.manifest
     items = [(setting, image) for setting in manifest.settings for image in manifest.planned(setting)]
-    lacking = {image for setting, image in items if not _is_done(folder, setting, image)}
-    return Overview(manifest, len(manifest.scope), sum(image not in lacking for image in manifest.scope))
+    undone = {image for setting, image in items if not _is_done(folder, setting, image)}
+    lacking = [
+        metric.title
+        for metric in manifest.folder_metrics
+        if not all(_has_value(folder.folder_score(setting, metric)) for setting in manifest.settings)
+    ]
+    done = sum(image not in undone for image in manifest.scope)
+    return Overview(manifest, len(manifest.scope), done, tuple(lacking))
 
 
 def _is_done(folder: RunFolder, setting: Setting, image: str) -> bool:
     sample = folder.sample(setting, image)
     if sample is None or sample.failed:
         return False
-    return all(score and not score.failed for score in folder.scores_of(sample, folder.manifest.metrics))
+    return all(map(_has_value, folder.scores_of(sample, folder.manifest.image_metrics)))
+
+
+def _has_value(score: ScoreRecord | None) -> bool:
+    return score is not None and not score.failed

@@ -11,7 +11,7 @@ from srbench.metrics.suite import read_suite, suite_names
 from srbench.models import ModelFacts
 from srbench.run_folder.request import SUITE, RunSpec
 
-FORMAT = 4
+FORMAT = 5
 """Version of the format of run folders."""
 KEPT = 5
 """Number of samples per image that are saved as files, unless a suite states more; all samples are measured."""
@@ -107,6 +107,16 @@ class Manifest:
     models: tuple[ModelFacts, ...]
     settings: tuple[Setting, ...]
     invocations: tuple[Invocation, ...]
+
+    @cached_property
+    def image_metrics(self) -> tuple[MetricFacts, ...]:
+        """Metrics of single images."""
+        return tuple(metric for metric in self.metrics if metric.per != "folder")
+
+    @cached_property
+    def folder_metrics(self) -> tuple[MetricFacts, ...]:
+        """Metrics of all images together: FID and KID."""
+        return tuple(metric for metric in self.metrics if metric.per == "folder")
 
     def model(self, label: str) -> ModelFacts:
         """Return the model with a label. Raises KeyError."""

@@ -58,11 +58,21 @@ class RunRecords:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """One row per value; ``sample`` is -1 for a value of all samples, ``value`` is NaN if the metric failed."""
+        """One row per value; ``value`` is NaN if the metric failed.
+
+        ``sample`` is -1 for a value of all samples; ``image`` is empty for a value of all images, such as FID.
+        """
+        manifest = self._folder.manifest
+        of_images = [score for sample in self._folder.planned_samples() for score in self._folder.scores(sample)]
+        of_folders = [
+            score
+            for setting in manifest.settings
+            for metric in manifest.folder_metrics
+            if (score := self._folder.folder_score(setting, metric)) is not None
+        ]
         rows = [
             asdict(score) | {"sample": number, "value": value}
-            for sample in self._folder.planned_samples()
-            for score in self._folder.scores(sample)
+            for score in (*of_images, *of_folders)
             for number, value in (enumerate(score.value) if isinstance(score.value, list) else [(-1, score.value)])
         ]
         columns = ("model", "temperature", "image", "metric", "signature", "sample", "value")
@@ -85,7 +95,7 @@ def _table(rows: list[dict[str, Any]], *columns: str) -> pd.DataFrame:
     """Tabulate some fields of records, followed by the fields that all records have."""
     import pandas as pd
 
-    return pd.DataFrame(rows, columns=[*columns, "key", "error", "tries", "invocation", "environment"])
+    return pd.DataFrame(rows, columns=[*columns, "key", "error", "invocation", "environment"])
 
 
 def read_run(path: str | Path) -> RunRecords:

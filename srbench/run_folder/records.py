@@ -19,7 +19,6 @@ from msgspec import Struct, convert, field, to_builtins
 from msgspec.json import Decoder
 
 from srbench.files.atomic import disk_faults_named
-from srbench.interfaces import MetricFacts
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import Setting
 from srbench.words import is_file_name, one_line
@@ -63,20 +62,19 @@ class EnvironmentRecord(JSONLine, frozen=True):
 
 
 class _Record(JSONLine, frozen=True):
-    """The fields that all records of an image share."""
+    """The fields that pair, sample and score records share."""
 
     key: str
     """SHA-256 of everything that determines the result."""
     image: str
+    """Name of the image; empty for the value of a metric of all images together."""
     invocation: int
     """Index in the manifest of the command that wrote the line."""
-    tries: int
-    """Number of attempts, including this one."""
     error: str
     """Error message of a failure, else empty."""
 
     def __post_init__(self) -> None:
-        if not _is_name(self.image):
+        if not _is_name(self.image) and not (isinstance(self, ScoreRecord) and self.image == ""):
             raise ValueError(f"{self.image!r} cannot be the name of an image")
 
     @property
@@ -158,7 +156,7 @@ class SampleRecord(_SettingRecord, frozen=True):
 
 
 class ScoreRecord(_SettingRecord, frozen=True):
-    """The value of a metric for a sample record."""
+    """The value of a metric for a sample record, or for the first outputs of all images together."""
 
     FILE: ClassVar[str] = "rows.jsonl"
 
@@ -168,7 +166,7 @@ class ScoreRecord(_SettingRecord, frozen=True):
     value: Value | None
     """None if the metric failed."""
     sample: str
-    """Key of the sample record."""
+    """Key of the sample record; empty for a value of all images together."""
     seconds: float
     environment: str = ""
     """Key of the environment, as in PairRecord."""
@@ -179,26 +177,10 @@ class ScoreRecord(_SettingRecord, frozen=True):
             raise ValueError("neither a value nor an error")
 
 
-class SetRecord(JSONLine, frozen=True):
-    """FID or KID: the distance between the first outputs of a setting and the HR images."""
-
-    FILE: ClassVar[str] = "sets.jsonl"
-
-    key: str
-    """SHA-256 of the metric's digest, and of the names and pixels of all these images."""
-    metric: MetricFacts
-    value: float
-    model: str
-    temperature: float | None
-    images: int
-    """Number of outputs, and of HR images."""
-
-
 AnyRecord = PairRecord | SampleRecord | ScoreRecord
-"""A record of an image."""
-Line = AnyRecord | EnvironmentRecord | SetRecord
+Line = AnyRecord | EnvironmentRecord
 Record = TypeVar("Record", bound=JSONLine)
-KINDS: tuple[type[Line], ...] = (EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord, SetRecord)
+KINDS: tuple[type[Line], ...] = (EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord)
 
 
 class ImageRecords(Struct):
@@ -245,10 +227,7 @@ def digests(facts: Sequence[object], last: Iterable[str]) -> list[str]:
 
 def to_line(record: JSONLine) -> str:
     """Format a record as a line of strict JSON, without the line feed."""
-    facts = to_builtins(record)
-    if isinstance(record, SetRecord):
-        facts["metric"] = record.metric.stored()
-    return json.dumps(to_json(facts), allow_nan=False)
+    return json.dumps(to_json(to_builtins(record)), allow_nan=False)
 
 
 def from_line(line: str | bytes, kind: type[Record]) -> Record:

@@ -6,17 +6,20 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from srbench.interfaces import MetricFacts
 from srbench.metrics.loading import parse_metric
 from srbench.metrics.suite import of_several_samples
 from srbench.run_folder import NothingMeasuredError, RunFolderError
-from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.folder import RunFolder, folder_key
 from srbench.run_folder.protocol import Protocol, Setting
-from srbench.run_folder.records import SampleRecord, ScoreRecord, Value, digest
+from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
 from srbench.run_folder.statistics import mean_intervals
 
 if TYPE_CHECKING:
@@ -80,13 +83,29 @@ def _row(folder: RunFolder, sample: SampleRecord) -> Row:
     return Row(sample, sample.setting, values, sum(score.seconds for score in scores), made_by, measured_in)
 
 
-def set_key(metric: MetricFacts, rows: Iterable[Row], hr_pixels: Callable[[str], str]) -> str:
-    """Return the key of the FID or KID of some rows: a digest of the metric, and of the first outputs and HR images.
+FolderValues = Mapping[Setting, Mapping[str, float]]
+"""Values of metrics of all images together by setting; every setting has the same metrics, NaN for a missing value."""
 
-    ``hr_pixels`` maps an image to the SHA-256 of its HR pixels.
+
+def folder_values(
+    rows: Iterable[Row],
+    metrics: Sequence[MetricFacts],
+    scores: Mapping[tuple[str, Setting], ScoreRecord],
+    hr_pixels: Callable[[str], str],
+) -> FolderValues:
+    """Return the values of metrics of all images together that were measured on exactly the images of the rows.
+
+    ``scores`` are records by key and setting; ``hr_pixels`` maps an image to the SHA-256 of its HR pixels.
     """
-    images = sorted((row.image, row.sample.outputs[0].pixels, hr_pixels(row.image)) for row in rows)
-    return digest("set", metric.digest, images)
+    samples: dict[Setting, list[SampleRecord]] = {}
+    for row in rows if metrics else ():
+        samples.setdefault(row.setting, []).append(row.sample)
+    values: dict[Setting, dict[str, float]] = {setting: {} for setting in samples}
+    for setting, metric in product(samples, metrics):
+        own = samples[setting]
+        score = scores.get((folder_key(metric, own, hr_pixels), own[0].setting))
+        values[setting][metric.name] = math.nan if score is None or score.value is None else float(np.mean(score.value))
+    return values
 
 
 def is_of_samples(metric: MetricFacts, samples: int) -> bool:
@@ -105,6 +124,10 @@ def failures_of(folder: RunFolder, label: Callable[[Setting], str]) -> list[str]
                 faults.append(f"{label(setting)}: {sample.error}")
             elif any(score.failed for score in known.scores.values()) and folder.sample(setting, image) is sample:
                 faults += [f"{label(setting)}: {score.error}" for score in folder.scores(sample) if score.failed]
+    for setting, metric in product(folder.manifest.settings, folder.manifest.folder_metrics):
+        folder_score = folder.folder_score(setting, metric)
+        if folder_score is not None and folder_score.failed:
+            faults.append(f"{label(setting)}: {folder_score.error}")
     return list(dict.fromkeys(faults))
 
 
@@ -113,30 +136,50 @@ class ResultTable:
     """Tidy values, one row per number, in columns model, temperature, image, sample, metric and value."""
 
     values: pd.DataFrame
-    """``temperature`` is NaN for a model with a single output, ``sample`` is -1 for a value of all samples."""
+    """``temperature`` is NaN for a model with a single output, ``sample`` is -1 for a value of all samples, ``image`` is
+    empty for a value of all images."""
     metrics: tuple[str, ...]
+    """Metrics of single images."""
+    folder_metrics: tuple[str, ...]
+    """Metrics of all images together."""
+    images: pd.DataFrame
+    """Model, temperature and image of all rows as the index, without columns."""
 
     @classmethod
-    def from_rows(cls, rows: Sequence[Row], metrics: tuple[str, ...]) -> ResultTable:
+    def from_rows(
+        cls, rows: Sequence[Row], metrics: tuple[str, ...], folder_values: FolderValues = MappingProxyType({})
+    ) -> ResultTable:
         """Tabulate rows in their order, with NaN for missing values."""
         missing: dict[str, Value] = dict.fromkeys(metrics, math.nan)
         values = ((row.setting.model, row.setting.temperature, row.image, missing | row.values) for row in rows)
-        return cls.from_values(values, metrics)
+        return cls.from_values(values, metrics, folder_values)
 
     @classmethod
     def from_values(
-        cls, rows: Iterable[tuple[str, float | None, str, Mapping[str, Value]]], metrics: tuple[str, ...]
+        cls,
+        rows: Iterable[tuple[str, float | None, str, Mapping[str, Value]]],
+        metrics: tuple[str, ...],
+        folder_values: FolderValues = MappingProxyType({}),
     ) -> ResultTable:
-        """Tabulate tuples of model, temperature, image and values by metric."""
+        """Tabulate tuples of model, temperature, image and values by metric.
+
+        ``folder_values`` has the settings of the rows, in their order.
+        """
+        rows = list(rows)
+        of_folders = [(setting.model, setting.temperature, "", values) for setting, values in folder_values.items()]
         records = [
             (model, temperature, image, sample, metric, value)
-            for model, temperature, image, values in rows
+            for model, temperature, image, values in (*rows, *of_folders)
             for metric, samples in values.items()
             for sample, value in _numbered(samples)
         ]
         columns = ["model", "temperature", "image", "sample", "metric", "value"]
-        frame = pd.DataFrame.from_records(records, columns=columns)
-        return cls(frame.astype({"temperature": float, "value": float}), metrics)
+        frame = pd.DataFrame.from_records(records, columns=columns).astype({"temperature": float, "value": float})
+        images = pd.DataFrame.from_records([row[:3] for row in rows], columns=columns[:3]).astype(
+            {"temperature": float}
+        )
+        folder_metrics = tuple(next(iter(folder_values.values()), ()))
+        return cls(frame, metrics, folder_metrics, images.set_index(columns[:3]))
 
     @cached_property
     def per_image(self) -> pd.DataFrame:
@@ -144,8 +187,11 @@ class ResultTable:
 
         A NaN sample makes the mean NaN.
         """
+        if not self.metrics:
+            return self.images
         keys = ["model", "temperature", "image", "metric"]
-        groups = self.values.groupby(keys, sort=False, dropna=False)["value"]
+        values = self.values[self.values["image"] != ""] if self.folder_metrics else self.values
+        groups = values.groupby(keys, sort=False, dropna=False)["value"]
         means = groups.mean().mask(groups.size() > groups.count())
         return means.unstack("metric", sort=False)[list(self.metrics)]
 
@@ -163,7 +209,7 @@ class ResultTable:
         return [values.droplevel(keys[:2]) for _, values in groups]
 
     def means(self) -> pd.DataFrame:
-        """Return means over images, with a row per model and temperature, and the image count ``n``.
+        """Return means over images, the image count ``n``, and values of all images, by model and temperature.
 
         Means leave out non-finite values, such as the PSNR of equal images, unless no value is finite. Column
         ``not_finite`` counts the images with a non-finite value.
@@ -174,6 +220,8 @@ class ResultTable:
         means = means.where(_by_setting(finite).any(), _by_setting(images).first())
         means["n"] = _by_setting(images).size()
         means["not_finite"] = _by_setting((~finite).any(axis=1).to_frame("any"))["any"].sum()
+        for metric in self.folder_metrics:
+            means[metric] = self.values.loc[self.values["metric"] == metric, "value"].to_numpy()
         means.columns.name = None
         return means
 
@@ -185,7 +233,7 @@ class ResultTable:
         intervals = iter(mean_intervals(columns))
         for metric in self.metrics:
             summary[[f"{metric}_low", f"{metric}_high"]] = [next(intervals) for _ in range(len(means))]
-        return summary.assign(n=means["n"], not_finite=means["not_finite"])
+        return summary.assign(**means[["n", "not_finite", *self.folder_metrics]])
 
 
 def csv_texts(
@@ -220,24 +268,26 @@ def summary_csv(
     """Return the CSV of means and intervals, one line per model and temperature.
 
     ``families`` are additional columns. The metrics ``first``, measured or not, precede the number of images. FID and
-    KID are in ``summary`` and ``metrics`` only, and have no intervals.
+    KID have no intervals.
     """
     lines = summary.reset_index()
     for name, column in families.items():
         lines[name] = column
-    sets = [metric.name for metric in metrics if metric.name not in table.metrics]
-    added = [name for name in (*table.metrics, *sets) if name not in first]
+    measured = (*table.metrics, *table.folder_metrics)
     signatures = {metric.name: metric.signature for metric in metrics}
     lines = lines.assign(**{f"{name}_signature": signature for name, signature in signatures.items()})
     lines["suite"] = suite
     intervals = [f"{name}_{end}" for name in table.metrics for end in ("low", "high")]
-    columns = ["model", "temperature", *families, *first, "n", *added, *intervals, "not_finite"]
-    columns += [*(f"{name}_signature" for name in (*table.metrics, *sets)), "suite"]
+    columns = ["model", "temperature", *families, *first, "n", *(name for name in measured if name not in first)]
+    columns += [*intervals, "not_finite", *(f"{name}_signature" for name in measured), "suite"]
     return lines.reindex(columns=columns).to_csv(index=False, lineterminator="\n")
 
 
 def rows_csv(table: ResultTable, metrics: Sequence[MetricFacts], suite: str) -> str:
-    """Return the CSV of all values, one line per number; ``sample`` is empty for a value of all samples."""
+    """Return the CSV of all values, one line per number.
+
+    ``sample`` is empty for a value of all samples, and ``image`` for a value of all images.
+    """
     rows = table.values.assign(
         sample=table.values["sample"].replace(-1, pd.NA).astype("Int64"),
         signature=table.values["metric"].map({metric.name: metric.signature for metric in metrics}),

@@ -10,12 +10,12 @@ from srbench.benchmark.sampler import read_pair
 from srbench.data.benchmark_sets.table import benchmark_sets, is_here
 from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, quantize_floor
-from srbench.interfaces import Dataset, SRBenchError
+from srbench.interfaces import Dataset, MetricFacts, SRBenchError
 from srbench.metrics.suite import BUNDLES, Suite, meanings, read_suite
 from srbench.run_folder.folder import SUMS, RunFolder, is_kept, read_sums
 from srbench.run_folder.manifest import FILE
 from srbench.run_folder.protocol import Protocol, Setting
-from srbench.run_folder.records import KINDS, EnvironmentRecord, SampleRecord, ScoreRecord
+from srbench.run_folder.records import KINDS, EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord
 from srbench.run_folder.request import RunSpec
 from srbench.verification.findings import Findings
 from srbench.words import listed
@@ -66,6 +66,9 @@ def check_records(folder: RunFolder, findings: Findings) -> None:
                 findings.add("record-differs", where, f"its line in {SampleRecord.FILE} is missing")
             else:
                 findings.add("incomplete", where, "not sampled, as the command did not finish")
+        for metric in manifest.folder_metrics if folder.sampled(setting) else ():
+            missing = "incomplete", f"its {metric.title} was not measured on these images"
+            _check_score(setting.folder, metric, folder.folder_score(setting, metric), missing, findings)
     _check_lines(folder, findings)
 
 
@@ -74,34 +77,45 @@ def _check_scores(folder: RunFolder, record: SampleRecord, findings: Findings) -
     since = folder.manifest.invocations[record.invocation :]
     measured = {name for invocation in since if invocation.finished is not None for name in invocation.metrics}
     where = f"{record.setting.folder} {record.image}"
-    for metric in folder.manifest.metrics:
-        score = folder.score(record, metric)
-        if score is not None and score.failed:
-            findings.add("incomplete", where, f"its {metric.title} failed: {score.error}")
-        elif score is None and metric.name not in measured:
-            findings.add("incomplete", where, f"its {metric.title} was not measured")
-        elif score is None:
+    for metric in folder.manifest.image_metrics:
+        missing = "incomplete", f"its {metric.title} was not measured"
+        if metric.name in measured:
             text = f"its {metric.title} is missing from {ScoreRecord.FILE}, or comes from other code or images"
-            findings.add("record-differs", where, text)
-        elif score.signature != metric.signature:
-            text = f"{metric.title} has protocol {score.signature}, but its column {metric.signature}"
-            findings.add("record-differs", where, text)
+            missing = "record-differs", text
+        _check_score(where, metric, folder.score(record, metric), missing, findings)
+
+
+def _check_score(
+    where: str, metric: MetricFacts, score: ScoreRecord | None, missing: tuple[str, str], findings: Findings
+) -> None:
+    """Find a value that failed or has another protocol; ``missing`` are rule and text if there is none."""
+    if score is None:
+        findings.add(missing[0], where, missing[1])
+    elif score.failed:
+        findings.add("incomplete", where, f"its {metric.title} failed: {score.error}")
+    elif score.signature != metric.signature:
+        text = f"{metric.title} has protocol {score.signature}, but its column {metric.signature}"
+        findings.add("record-differs", where, text)
 
 
 def _check_lines(folder: RunFolder, findings: Findings) -> None:
     """Find records that refer to something outside the manifest."""
     manifest = folder.manifest
     metrics, images = {metric.name for metric in manifest.metrics}, set(manifest.images)
-    for image, known in folder.known.items():
-        for record in (*known.samples.values(), *known.scores.values()):
+    lines = [(image, known.lines()) for image, known in folder.known.items()]
+    for image, records in (*lines, ("", tuple(folder.folder_scores.values()))):
+        where = image or "a value of all images"
+        for record in records:
+            if isinstance(record, PairRecord):
+                continue
             is_measured = not isinstance(record, ScoreRecord) or record.metric in metrics
-            if record.setting not in manifest.settings or image not in images or not is_measured:
-                findings.add("record-differs", f"{record.setting.folder} {image}", "is not in the manifest")
-        for line in known.lines():
+            if record.setting not in manifest.settings or (image and image not in images) or not is_measured:
+                findings.add("record-differs", f"{record.setting.folder} {where}", "is not in the manifest")
+        for line in records:
             if not 0 <= line.invocation < len(manifest.invocations):
-                findings.add("record-differs", line.FILE, f"{image} refers to a command that the manifest lacks")
+                findings.add("record-differs", line.FILE, f"{where} refers to a command that the manifest lacks")
             if line.environment and line.environment not in folder.environments:
-                findings.add("record-differs", line.FILE, f"{image} refers to an environment that is not there")
+                findings.add("record-differs", line.FILE, f"{where} refers to an environment that is not there")
     for key, environment_record in folder.environments.items():
         if key != EnvironmentRecord.of(environment_record.facts).key:
             findings.add("record-differs", EnvironmentRecord.FILE, f"{key[:12]} is not the key of its facts")
@@ -125,7 +139,7 @@ def check_request(folder: RunFolder, findings: Findings) -> None:
     manifest = folder.manifest
     protocol = manifest.protocol
     commands = [(command, command.request) for command in manifest.invocations if command.settings and command.request]
-    measured = {metric.spec for metric in (*manifest.metrics, *(record.metric for record in folder.sets.values()))}
+    measured = {metric.spec for metric in manifest.metrics}
     datasets: dict[str, Dataset] = {}
     requested: dict[Setting, set[str]] = {setting: set() for setting in manifest.settings}
     for command, request in commands:

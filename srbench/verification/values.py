@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,12 @@ import numpy as np
 from msgspec.structs import replace
 from torch import Tensor
 
-from srbench.benchmark.scorer import measure, measure_model
-from srbench.benchmark.sets import hr_pixels, measured, rows_by_setting
+from srbench.benchmark.scorer import measure, measure_folder, measure_model
 from srbench.images.io import quantize
 from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
-from srbench.metrics.fid import SetDistances
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import SampleRecord, Value
-from srbench.run_folder.results import set_key
 from srbench.verification.findings import Findings, differences
 from srbench.verification.samples import Resampling
 
@@ -27,44 +25,13 @@ TOLERANCE = 1e-5
 ON_DEVICES = 1e-3
 """The same for a metric that was measured on a GPU and is measured on a CPU, or the reverse: larger differences are
 contradictions, smaller ones are unverified."""
-SET_TOLERANCE = 1e-3
+FOLDER_TOLERANCE = 1e-3
 """The same for FID and KID; FID needs the root of a matrix that is singular for fewer images than features."""
 
 
 def _stated(facts: MetricFacts) -> dict[str, Any]:
     """Return the facts of a metric that a report shows; ``code-changed`` is about the digest."""
     return {name: value for name, value in facts.stored().items() if name not in ("spec", "digest")}
-
-
-def check_sets(folder: RunFolder, findings: Findings, device: str) -> None:
-    """Measure FID and KID of the table again, from the saved images."""
-    metrics = {record.metric.name: record.metric for record in folder.sets.values()}
-    for rows in rows_by_setting(folder) if metrics else []:
-        where = rows[0].setting.label
-        keys = [set_key(metric, rows, lambda image: hr_pixels(folder, image)) for metric in metrics.values()]
-        stored = [folder.sets[key] for key in keys if key in folder.sets]
-        for metric, key in zip(metrics.values(), keys, strict=True):
-            if key not in folder.sets:
-                findings.add("incomplete", where, f"its {metric.title} was not measured on these images")
-        if not stored:
-            continue
-        titles = ", ".join(record.metric.title for record in stored)
-        try:
-            specs = [record.metric.spec for record in stored]
-            distances = SetDistances(specs, folder.manifest.protocol.quantize, device)
-            again = measured(folder, distances, rows, {})
-        except SRBenchError as error:
-            for _ in stored:
-                findings.leave(f"{where}: {titles}", f"could not be measured again: {error}")
-            continue
-        for record, now in zip(stored, again, strict=True):
-            if now.metric != record.metric:
-                findings.leave(f"{where}: {record.metric.title}", "its code, weights or protocol have changed")
-            elif not math.isclose(now.value, record.value, rel_tol=SET_TOLERANCE, abs_tol=TOLERANCE):
-                text = f"{record.metric.title} is {now.value:.6g}, and the table has {record.value:.6g}"
-                findings.contradict(where, text)
-            else:
-                findings.verified += 1
 
 
 def open_metrics(folder: RunFolder, findings: Findings) -> list[tuple[MetricFacts, LoadedMetric | None]]:
@@ -87,6 +54,34 @@ def open_metrics(folder: RunFolder, findings: Findings) -> list[tuple[MetricFact
     return metrics
 
 
+def check_folder_values(
+    folder: RunFolder, findings: Findings, metrics: Sequence[tuple[MetricFacts, LoadedMetric | None]], device: str
+) -> None:
+    """Measure the metrics of all images together again, from the saved images."""
+    references: dict[tuple[object, ...], Any] = {}
+    of_folders = [(facts, metric) for facts, metric in metrics if facts.per == "folder"]
+    for setting in folder.manifest.settings:
+        scores = {facts.name: folder.folder_score(setting, facts) for facts, _ in of_folders}
+        known = {name: score.value for name, score in scores.items() if score is not None and score.value is not None}
+        for facts, metric in of_folders:
+            if metric is None and facts.name in known:
+                findings.leave(facts.title, "the metric is not here, or its protocol has changed")
+        loaded = [metric for _, metric in of_folders if metric is not None and metric.facts.name in known]
+        try:
+            values = measure_folder(folder, setting, loaded, device, references) if loaded else {}
+        except SRBenchError as error:
+            for metric in loaded:
+                findings.leave(f"{setting.label}: {metric.facts.title}", f"could not be measured again: {error}")
+            continue
+        for metric in loaded:
+            title, value, stated = metric.facts.title, values[metric.facts.name], known[metric.facts.name]
+            if _equal(value, stated, FOLDER_TOLERANCE):
+                findings.verified += 1
+            else:
+                text = f"{title} is {_short(value)}, and the table has {_short(stated)}"
+                findings.contradict(setting.folder, text)
+
+
 @dataclass(frozen=True)
 class Remeasuring:
     """Measures the values of a run again."""
@@ -102,7 +97,7 @@ class Remeasuring:
         if exact is not None and (images is None or len(images) < len(record.outputs)):
             images = quantize(exact, self.folder.manifest.protocol.quantize)
         for facts, metric in self.metrics:
-            score = self.folder.score(record, facts)
+            score = self.folder.score(record, facts) if facts.per != "folder" else None
             if score is None or score.failed or score.value is None:
                 continue
             if metric is None:

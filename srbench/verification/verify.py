@@ -19,7 +19,7 @@ from srbench.terminal.progress import Progress, Step, silent
 from srbench.verification.findings import Findings
 from srbench.verification.records import check_images, check_records, check_request, check_sums
 from srbench.verification.samples import Resampling
-from srbench.verification.values import Remeasuring, check_sets, open_metrics
+from srbench.verification.values import Remeasuring, check_folder_values, open_metrics
 
 
 def verify(
@@ -61,7 +61,8 @@ def verify(
     findings.tried = count
     sampler = Sampler(folder.manifest, choose_device(device), dict(models or {}))
     resampling = Resampling(folder, findings, sampler)
-    values = Remeasuring(folder, findings, open_metrics(folder, findings), resampling)
+    metrics = open_metrics(folder, findings)
+    values = Remeasuring(folder, findings, metrics, resampling)
     done = 0
     # In reverse order, each loaded when its turn comes, so that what a model does to later ones is not repeated.
     for model in reversed(folder.manifest.models):
@@ -80,7 +81,7 @@ def verify(
         values.check(record, pair, None)
         done += 1
     progress(Step(len(records), len(records), ""))
-    check_sets(folder, findings, choose_device(device))
+    check_folder_values(folder, findings, metrics, choose_device(device))
     findings.has_report = (path / FOLDER).is_dir()
     for kind, where, text in report_findings(path):
         findings.add("report-differs" if kind == "differs" else "not-compared", where, text)

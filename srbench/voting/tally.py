@@ -190,7 +190,7 @@ def _agreements(
     """Return the agreement of every metric that has a direction, the highest share first."""
     preferred = votes.preferred()
     agreements = []
-    for metric in run.manifest.metrics:
+    for metric in run.manifest.image_metrics:
         if not metric.direction:
             continue
         merits = metric.direction * _values(run, metric, settings, images)

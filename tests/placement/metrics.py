@@ -13,7 +13,7 @@ from srbench.explaining import search
 from srbench.images.io import write_png
 from srbench.interfaces import ImagePair
 from srbench.metrics import lpips, lr_psnr, psnr, ssim
-from srbench.metrics.fid import SetDistances
+from srbench.metrics.fid import features, inception
 from srbench.metrics.loading import load_metric, open_metric
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR
@@ -97,5 +97,7 @@ def test_fid(gpu, monkeypatch):
             return super().forward(images, *rest)
 
     monkeypatch.setattr("pyiqa.archs.fid_arch.InceptionV3", NotingInception)
-    SetDistances(("fid",), "round", gpu.device.type).features(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
+    inception.cache_clear()
+    features([open_metric("fid")], torch.zeros(2, 3, 32, 32, dtype=torch.uint8), gpu.device.type)
+    inception.cache_clear()
     assert places == [gpu.device.type]

@@ -199,7 +199,6 @@ def make_row():
             f"{model} {temperature} {image}",
             image,
             0,
-            1,
             "",
             "m",
             temperature,
@@ -269,7 +268,7 @@ def make_run(tmp_path):
                 _kept(folder.path / "images" / kind / f"{image}.png", torch.full((3, side, side), level), folder, files)
                 for kind, (side, level) in sides.items()
             )
-            Journal(folder).add([PairRecord(f"pair {image}", image, 0, 1, "", lr, hr)], files)
+            Journal(folder).add([PairRecord(f"pair {image}", image, 0, "", lr, hr)], files)
         for place, ((model, temperature), by_image) in enumerate(values.items()):
             for image, found in by_image.items():
                 _write_row(folder, model, temperature, image, found, greys.first + 30 * place, greys.step)
@@ -290,7 +289,7 @@ def _write_row(folder, model, temperature, image, found, grey, step):
     setting = Setting(model, temperature)
     key = folder.sample_key(setting, f"pair {image}", "")
     if isinstance(found, str):
-        failed = SampleRecord(key, image, 0, 1, found, model, temperature, "", (), 0.0, None)
+        failed = SampleRecord(key, image, 0, found, model, temperature, "", (), 0.0, None)
         Journal(folder).add([failed])
         return
     metrics = folder.manifest.metrics
@@ -300,7 +299,7 @@ def _write_row(folder, model, temperature, image, found, grey, step):
     count = max((len(value) for value in found.values() if isinstance(value, list)), default=1)
     files = []
     outputs = [ImageDigest("not kept", None)] * count
-    record = SampleRecord(key, image, 0, 1, "", model, temperature, "", tuple(outputs), 0.5, 100.0, "", 0)
+    record = SampleRecord(key, image, 0, "", model, temperature, "", tuple(outputs), 0.5, 100.0, "", 0)
     for sample in range(count):
         level = torch.full((3, 24, 24), grey + step * sample)
         file = [*folder.output_files(record, folder.manifest.protocol.kept), None]
@@ -314,7 +313,6 @@ def _write_row(folder, model, temperature, image, found, grey, step):
             score_key(record, metric),
             image,
             0,
-            1,
             "",
             model,
             temperature,

@@ -7,19 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from srbench.interfaces import SRBenchError
 from srbench.metrics import MetricError
-from srbench.metrics.loading import open_metric, parse_metric
+from srbench.metrics.loading import FOLDER_METRICS, open_metric, parse_metric
 from srbench.metrics.protocols.table import MetricProtocol
-from srbench.metrics.suite import OF_SETS, Suite, read_suite, suite_names
+from srbench.metrics.suite import Suite, read_suite, suite_names
+from srbench.plugins.registry import registered
 from srbench.words import unknown
-
-if TYPE_CHECKING:
-    from srbench.metrics.fid import Inception
 
 PYIQA = "pyiqa:"
 """Prefix of metrics of pyiqa."""
@@ -122,20 +120,18 @@ def _of_pyiqa(name: str) -> ProtocolFamily:
     )
 
 
-@cache
-def _inception() -> Inception:
-    from srbench.metrics.fid import Inception
+def _of_folders(name: str) -> ProtocolFamily:
+    from srbench.metrics.fid import inception
+    from srbench.metrics.protocols.features import PATCH, folder_distance, inception_features
 
-    return Inception()
-
-
-def _of_sets(name: str) -> ProtocolFamily:
-    from srbench.metrics.protocols.features import PATCH, of_sets, set_distance
-
-    network = _inception()
+    network = inception()
     tried = f"resizing of clean-fid, pytorch-fid and torch-fidelity; whole images and {PATCH}x{PATCH} patches"
     return ProtocolFamily(
-        name.upper(), tried, lambda output, hr, _: of_sets(name, output, hr, network), set_distance, gpu=True
+        name.upper(),
+        tried,
+        lambda output, hr, _: inception_features(name, output, hr, network),
+        folder_distance,
+        gpu=True,
     )
 
 
@@ -144,7 +140,7 @@ FAMILIES: Mapping[str, Callable[[], ProtocolFamily]] = {
     "ssim": _ssim,
     "lpips": _lpips,
     "niqe": _niqe,
-    **{name: partial(_of_sets, name) for name in OF_SETS},
+    **{name: partial(_of_folders, name) for name in registered(FOLDER_METRICS)},
 }
 """Metrics that can be explained, by name, besides those of pyiqa."""
 

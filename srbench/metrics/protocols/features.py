@@ -103,7 +103,9 @@ PATCH = 256
 """Side of the patches that are tried."""
 
 
-def of_sets(metric: str, output: Tensor, hr: Tensor, network: Inception) -> Iterator[tuple[MetricProtocol, Any]]:
+def inception_features(
+    metric: str, output: Tensor, hr: Tensor, network: Inception
+) -> Iterator[tuple[MetricProtocol, Any]]:
     """Yield protocols of FID or KID, and the features of output and HR (3, H, W) uint8 under each.
 
     Images that are not quantised are left out, as are patches of images that are smaller.
@@ -126,7 +128,9 @@ def of_sets(metric: str, output: Tensor, hr: Tensor, network: Inception) -> Iter
         yield protocol, [each[seen] for each in features]
 
 
-def set_distance(protocol: MetricProtocol, images: Sequence[Sequence[Any]]) -> Iterator[tuple[MetricProtocol, float]]:
+def folder_distance(
+    protocol: MetricProtocol, images: Sequence[Sequence[Any]]
+) -> Iterator[tuple[MetricProtocol, float]]:
     """Yield FID or KID, given the features of the samples and of HR by image; the first sample of each image counts.
 
     Raises MetricError for fewer than two images.

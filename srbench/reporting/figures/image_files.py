@@ -125,7 +125,7 @@ def strip_of(measurements: Measurements, name: str) -> bytes:
     """Draw the strip of one image as PNG, as in strips/. Raises as ``Example`` does."""
     rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
     shown = _one_per_model(rows, measurements.models)
-    return Example(measurements, name, rows).strip_png(shown, measurements.metrics[0])
+    return Example(measurements, name, rows).strip_png(shown, measurements.columns[0])
 
 
 def _one_per_model(rows: Sequence[Row], models: Sequence[ModelFacts]) -> list[Row]:
@@ -200,7 +200,7 @@ def _write(
     only reused from the last report.
     """
     kinds = [kind for kind in measurements.map_kinds if kind.metric is None or name in mapped]
-    metric = measurements.metrics[0]
+    metric = measurements.columns[0]
     rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
     opened = cache(partial(Example, measurements, name, rows))
     lr, hr = measurements.pair_pixels(name)

@@ -41,12 +41,12 @@ def folder(tmp_path):
             return ImageDigest(pixels_sha256(drawn(seed, 8, 8)), sha256_bytes(content))
 
         lr, hr = (kept(path, seed) for seed, path in enumerate(made.pair_files(image)))
-        lines = [PairRecord(f"pair {image}", image, 0, 1, "", lr, hr)]
+        lines = [PairRecord(f"pair {image}", image, 0, "", lr, hr)]
         for setting in (PLAIN, NOISY):
             count = 1 if setting == PLAIN else 2
             key = made.sample_key(setting, f"pair {image}", "")
             unsaved = (ImageDigest("", None),) * count
-            sample = SampleRecord(key, image, 0, 1, "", setting.model, setting.temperature, "", unsaved, 0.5, None)
+            sample = SampleRecord(key, image, 0, "", setting.model, setting.temperature, "", unsaved, 0.5, None)
             paths = made.output_files(sample, count)
             sample = structs.replace(sample, outputs=tuple(kept(path, 5 + n) for n, path in enumerate(paths)))
             lines += [sample, scored(sample, PSNR)]
@@ -59,7 +59,6 @@ def scored(sample, facts, **changes):
         score_key(sample, facts),
         sample.image,
         0,
-        1,
         "",
         sample.model,
         sample.temperature,
@@ -116,16 +115,14 @@ def test_a_new_metric_is_measured_of_all_samples_whoever_asked_for_them(folder):
     assert left(folder, None, (other_code,)) == [(image, model, ("psnr",)) for image, model, _ in everywhere]
 
 
-def test_what_failed_is_tried_again_with_its_number_of_attempts(folder):
+def test_what_failed_is_tried_again(folder):
     known = folder.of("a")
-    folder.take([structs.replace(known.samples[PLAIN], error="no memory", outputs=(), tries=2)])
+    folder.take([structs.replace(known.samples[PLAIN], error="no memory", outputs=())])
     folder.take([scored(known.samples[NOISY], PSNR, error="no value", value=None)])
     assert left(folder) == [("a", "plain", "sample"), ("a", "noisy", ("psnr",))]
+    folder.take([structs.replace(known.pair, error="damaged", lr=None, hr=None)])
     [task] = plan(folder, (PSNR,), REQUEST)
-    assert task.items[0].tries == 2
-    folder.take([structs.replace(known.pair, error="damaged", lr=None, hr=None, tries=4)])
-    [task] = plan(folder, (PSNR,), REQUEST)
-    assert (task.pair, task.tries) == (None, 4)
+    assert task.pair is None
     assert left(folder, None) == [], "without the data it cannot be read"
 
 

@@ -70,7 +70,7 @@ def test_rows_hold_what_the_metrics_say(spec, photos):
     assert 15 < noisy["sigma"] < 25, "0.08 of 255 is 20.4"
     assert rows["Noisy", 0.0, "a"].values["sigma"] == 0
     samples = [row.sample for row in rows.values()]
-    assert all(sample.seconds >= 0 and sample.peak_memory_mb > 0 and sample.tries == 1 for sample in samples)
+    assert all(sample.seconds >= 0 and sample.peak_memory_mb > 0 for sample in samples)
     assert all(row.metric_seconds > 0 for row in rows.values())
 
 

@@ -6,7 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import inception
 import pytest
 from builders import measure_folder
 
@@ -179,8 +178,7 @@ def test_images_that_could_not_be_measured(measure, draw_image):
     assert (found.code, found.out.count("not measured: all images failed")) == (1, 2)
 
 
-def test_fid_with_a_failed_image_says_why(measure, draw_image, monkeypatch):
-    monkeypatch.setattr("pyiqa.archs.fid_arch.InceptionV3", inception.Inception)
+def test_fid_with_a_failed_image_says_why(measure, draw_image, small_inception):
     write_png(Path("ours") / "a.png", draw_image(0, 64, 64))
     found = measure(claim("fid", "20.10"), "--hr", "hr", "--metrics", "psnr,fid")
     assert "not measured: it compares all images, and 1 result could not be measured" in found.out

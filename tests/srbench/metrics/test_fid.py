@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 import numpy as np
 import pyiqa
@@ -15,24 +14,21 @@ from scipy.linalg import sqrtm
 
 from srbench import explain as srbench_explain
 from srbench.images.io import read_uint8, write_png
+from srbench.interfaces import SRBenchError
 from srbench.metrics import MetricError
-from srbench.metrics.fid import MODES, SetDistances, patches
+from srbench.metrics.fid import MODES, distances, patches
+from srbench.metrics.fid import features as features_of
+from srbench.metrics.loading import open_metric
 from srbench.metrics.protocols import families
 from srbench.metrics.suite import open_metrics
 
 
 @pytest.fixture
-def network(monkeypatch):
-    monkeypatch.setattr("pyiqa.archs.fid_arch.InceptionV3", Inception)
-
-
-@pytest.fixture
-def explained(network, monkeypatch):
+def explained(small_inception, monkeypatch):
     """Small patches, and no network left in caches."""
     monkeypatch.setattr("srbench.metrics.protocols.features.PATCH", 30)
     yield
     families.family.cache_clear()
-    families._inception.cache_clear()
 
 
 @pytest.fixture
@@ -69,7 +65,7 @@ def features(folder):
     return np.array(found, dtype=np.float64)
 
 
-def test_against_the_formulas(network, folders, srbench):
+def test_against_the_formulas(small_inception, folders, srbench):
     options = "--metrics psnr,fid,kid --format json --workers 1"
     done = srbench("measure", folders / "sr", "--hr", folders / "hr", *options.split())
     assert done.exit_code == 0, done.output
@@ -77,7 +73,7 @@ def test_against_the_formulas(network, folders, srbench):
     ours, theirs = features(folders / "sr"), features(folders / "hr")
     first, second = np.cov(ours, rowvar=False), np.cov(theirs, rowvar=False)
     shift = np.square(ours.mean(0) - theirs.mean(0)).sum()
-    assert found["sets"]["fid"] == pytest.approx(
+    assert found["folder"]["fid"] == pytest.approx(
         shift + np.trace(first + second - 2 * sqrtm(first @ second).real), rel=1e-3, abs=1e-7
     )
 
@@ -85,12 +81,12 @@ def test_against_the_formulas(network, folders, srbench):
         return (a @ b.T / 4 + 1) ** 3
 
     inside = sum((kernel(x, x).sum() - np.trace(kernel(x, x))) / (8 * 7) for x in (ours, theirs))
-    assert found["sets"]["kid"] == pytest.approx(inside - 2 * kernel(ours, theirs).mean(), rel=1e-3, abs=1e-6)
+    assert found["folder"]["kid"] == pytest.approx(inside - 2 * kernel(ours, theirs).mean(), rel=1e-3, abs=1e-6)
     assert found["signatures"]["fid"].startswith("FID|RGB|floor|clean|pyiqa")
     assert list(found["mean"]) == ["psnr"]
 
 
-def test_the_table_and_the_lines(network, folders, srbench):
+def test_the_table_and_the_lines(small_inception, folders, srbench):
     arguments = ("measure", folders / "sr", "--hr", folders / "hr", "--metrics", "fid")
     assert "FID ↓ " in srbench(*arguments).stdout
     lines = srbench(*arguments, "--format", "csv").stdout.splitlines()
@@ -99,10 +95,10 @@ def test_the_table_and_the_lines(network, folders, srbench):
     assert lines[1].startswith("sr,,,,fid,")
 
 
-def test_several_folders_have_a_column(network, few, srbench):
+def test_several_folders_have_a_column(small_inception, few, srbench):
     """In every format, without an interval or a mark."""
     arguments = ("measure", few / "sr", f"same={few / 'hr'}", "--hr", few / "hr", "--format")
-    value = json.loads(srbench(*arguments, "json", "--metrics", "fid").stdout)["sr"]["sets"]["fid"]
+    value = json.loads(srbench(*arguments, "json", "--metrics", "fid").stdout)["sr"]["folder"]["fid"]
     for names in ("psnr,fid", "fid"):
         lines = srbench(*arguments, "md", "--metrics", names).stdout.splitlines()
 
@@ -119,42 +115,46 @@ def test_several_folders_have_a_column(network, few, srbench):
         assert "FID" in srbench(*arguments, "table", "--metrics", names).stdout
 
 
-def test_a_set_and_itself(network, folders):
+def measured(texts, outputs, references):
+    metrics = open_metrics(tuple(texts), (), "floor")
+    return distances(metrics, features_of(metrics, outputs), features_of(metrics, references))
+
+
+def test_images_and_themselves(small_inception, folders):
     images = [read_uint8(path) for path in sorted((folders / "hr").glob("*"))]
     state = np.random.get_state()[1].copy()
-    distances = SetDistances(["fid", "kid"], "round")
-    features = distances.features(images)
-    found = distances.between(features, features)
+    found = measured(["fid", "kid"], images, images)
     assert found["fid"] == pytest.approx(0, abs=1e-6)
     assert found["kid"] < 0, "the estimate is unbiased"
     assert (np.random.get_state()[1] == state).all()
     with pytest.raises(MetricError, match="both need at least two images"):
-        distances.between(distances.features(images[:1]), features)
+        measured(["fid"], images[:1], images)
 
 
 @pytest.mark.parametrize(("mode", "theirs"), MODES.items())
-def test_modes_are_pyiqas(network, folders, srbench, mode, theirs):
+def test_modes_are_pyiqas(small_inception, folders, srbench, mode, theirs):
     """The values of pyiqa's own code, with the same network."""
     names = f"fid+mode={mode},kid+mode={mode}"
     options = ("--hr", folders / "hr", "--metrics", names, "--format", "json")
     found = json.loads(srbench("measure", folders / "sr", *options).stdout)
     metric = pyiqa.create_metric("fid", device="cpu")
-    suffix = "" if mode == "clean" else f"_{mode}"
+    suffix = f"_mode_{mode}"
     for name, kind in {"fid": "frechet", "kid": "mmd"}.items():
         paths = (str(folders / "sr"), str(folders / "hr"))
         value = metric(*paths, mode=theirs, distance_type=kind, num_workers=0, verbose=False)
-        assert found["sets"][name + suffix] == pytest.approx(float(value), rel=1e-6)
+        assert found["folder"][name + suffix] == pytest.approx(float(value), rel=1e-6)
         start = f"{name.upper()}|RGB|floor|{mode}|pyiqa"
         assert found["signatures"][name + suffix].startswith(start)
-    assert len({*found["sets"].values()}) == 2
+    assert len({*found["folder"].values()}) == 2
 
 
-def test_modes_differ(network, folders):
-    distances = SetDistances([f"fid+mode={mode}" for mode in MODES], "round")
-    sets = [distances.features(map(read_uint8, sorted((folders / name).glob("*")))) for name in ("sr", "hr")]
-    assert len({round(value, 9) for value in distances.between(*sets).values()}) == len(MODES)
-    assert [facts.title for facts in distances.facts] == ["FID", "FID (legacy)", "FID (tensorflow)"]
-    assert len({facts.digest for facts in distances.facts}) == len(MODES)
+def test_modes_differ(small_inception, folders):
+    texts = [f"fid+mode={mode}" for mode in MODES]
+    images = [map(read_uint8, sorted((folders / name).glob("*"))) for name in ("sr", "hr")]
+    assert len({round(value, 9) for value in measured(texts, *images).values()}) == len(MODES)
+    facts = [metric.facts for metric in open_metrics(tuple(texts), (), "round")]
+    assert [metric.title for metric in facts] == ["FID", "FID (legacy)", "FID (tensorflow)"]
+    assert len({metric.digest for metric in facts}) == len(MODES)
 
 
 def test_patches_are_two_grids():
@@ -170,7 +170,7 @@ def test_patches_are_two_grids():
         patches(image, 31)
 
 
-def test_patches_are_images_of_their_own(network, few, tmp_path, srbench):
+def test_patches_are_images_of_their_own(small_inception, few, tmp_path, srbench):
     for name in ("sr", "hr"):
         for path in (few / name).glob("*"):
             for place, piece in enumerate(patches(read_uint8(path), 20)):
@@ -181,8 +181,8 @@ def test_patches_are_images_of_their_own(network, few, tmp_path, srbench):
     )
     options = ("--metrics", "fid+patch=20+mode=legacy", "--format", "json")
     found = json.loads(srbench("measure", few / "sr", "--hr", few / "hr", *options).stdout)
-    assert found["sets"] == {"fid_legacy_patch20": pytest.approx(whole["sets"]["fid_legacy"], rel=1e-6)}
-    assert found["signatures"]["fid_legacy_patch20"].startswith("FID|RGB|floor|legacy|patch20|pyiqa")
+    assert found["folder"] == {"fid_patch_20_mode_legacy": pytest.approx(whole["folder"]["fid_mode_legacy"], rel=1e-6)}
+    assert found["signatures"]["fid_patch_20_mode_legacy"].startswith("FID|RGB|floor|legacy|patch20|pyiqa")
 
 
 @pytest.mark.parametrize(
@@ -190,35 +190,47 @@ def test_patches_are_images_of_their_own(network, few, tmp_path, srbench):
     [
         (
             "fid+mode=legacyy",
-            r"fid\+mode=legacyy: unknown mode 'legacyy'; did you mean legacy\? available: clean, legacy",
+            r"fid: unknown mode 'legacyy'; did you mean legacy\? available: clean, legacy",
         ),
         ("kid+patch=big", "patch is big; give the side of patches in pixels, such as 256"),
-        ("fid+size=3", "fid takes no parameter size; it takes mode and patch"),
+        ("fid+size=3", "fid takes no parameter size; it takes mode, patch"),
     ],
 )
 def test_parameters_that_it_does_not_take(text, fault):
-    with pytest.raises(MetricError, match=fault):
-        SetDistances([text], "round")
+    with pytest.raises(SRBenchError, match=fault):
+        open_metric(text)
 
 
-def test_it_is_no_column_of_a_suite():
-    for name in ("fid", "fid+mode=legacy"):
-        with pytest.raises(MetricError, match=re.escape(f"{name} compares two sets of images, and a suite")):
-            open_metrics(("psnr", name), (), "floor")
+def test_it_may_be_a_column_of_a_suite(small_inception, few, srbench):
+    suite = few / "mine.toml"
+    suite.write_text('name = "mine"\nversion = 1\nmetrics = ["fid+mode=legacy", "psnr"]\n')
+    done = srbench("measure", few / "sr", "--hr", few / "hr", "--suite", suite, "--format", "json")
+    assert list(json.loads(done.stdout)["folder"]) == ["fid"]
+    done = srbench("measure", few / "sr", "--hr", few / "hr", "--suite", suite, "--metrics", "fid", "--format", "json")
+    assert "|legacy|" in json.loads(done.stdout)["signatures"]["fid"]
+
+
+def test_no_other_metric_is_of_all_images(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from srbench.interfaces import MetricFacts\n\n\nclass Mine:\n"
+        "    facts = MetricFacts(name='mine', title='Mine', direction=1, protocol='mine', per='folder')\n\n"
+        "    def __call__(self, samples, pair):\n        return samples.mean()\n"
+    )
+    with pytest.raises(SRBenchError, match="only FID and KID have the fact"):
+        open_metric(f"{tmp_path}/mine.py:Mine")
 
 
 def test_the_mode_behind_a_number(explained, few, srbench):
     """Every mode, of whole images and of patches, is named by its number."""
     texts = [f"fid+mode={mode}{patch}" for mode in MODES for patch in ("", "+patch=30")]
-    distances = SetDistances(texts, "floor")
-    sets = [distances.features(map(read_uint8, sorted((few / name).glob("*")))) for name in ("sr", "hr")]
-    values = [f"{value:.8f}" for value in distances.between(*sets).values()]
+    images = [map(read_uint8, sorted((few / name).glob("*"))) for name in ("sr", "hr")]
+    values = [f"{value:.8f}" for value in measured(texts, *images).values()]
     assert len(set(values)) == len(texts)
     found = srbench_explain(values, "fid", sr=few / "sr", hr=few / "hr", scale=4)
-    for text, number, facts in zip(texts, found.numbers, distances.facts, strict=True):
+    for text, number in zip(texts, found.numbers, strict=True):
         (match,) = number.matches
         assert match.protocol.text == text.replace("+mode=clean", "")
-        assert match.candidate.signature == facts.signature
+        assert match.candidate.signature == open_metric(text).facts.signature
     value = values[2]
     done = srbench("explain", value, "--metrics", "fid", "--sr", few / "sr", "--hr", few / "hr")
     assert f"{value} is FID on legacy: bilinear without antialiasing, as pytorch-fid (" in done.stdout
@@ -228,7 +240,7 @@ def test_the_mode_behind_a_number(explained, few, srbench):
 
 def test_claims_on_it_name_the_mode(explained, few, srbench):
     arguments = ("measure", few / "sr", "--hr", few / "hr", "--metrics")
-    value = json.loads(srbench(*arguments, "kid+mode=legacy", "--format", "json").stdout)["sets"]["kid_legacy"]
+    value = json.loads(srbench(*arguments, "kid+mode=legacy", "--format", "json").stdout)["folder"]["kid_mode_legacy"]
     claims = few / "claims.toml"
     claims.write_text(f'[[claim]]\nmetric = "kid"\nvalue = "{value:.8f}"\n')
     done = json.loads(srbench(*arguments, "kid", "--claims", claims, "--format", "json").stdout)
@@ -247,4 +259,4 @@ def test_weights_that_are_not_here_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv("SRBENCH_OFFLINE", "1")
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
     with pytest.raises(MetricError, match=rf"needs https://\S+/pt_inception\S+\.pth; put that file at {tmp_path}/pt_"):
-        SetDistances(["fid"], "round")
+        open_metric("fid")

@@ -15,7 +15,7 @@ from srbench.benchmark.scorer import measure
 from srbench.images.io import read_image, write_png
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.machine import precision
-from srbench.metrics.from_pyiqa import OF_SETS, PyIQA, version_and_licence
+from srbench.metrics.from_pyiqa import OF_FOLDERS, PyIQA, version_and_licence
 from srbench.metrics.loading import open_metric
 from srbench.metrics.suite import open_metrics
 from srbench.plugins import PluginError
@@ -80,8 +80,8 @@ def test_every_other_metric_says_what_it_needs(nothing_here):
     for name in {*pyiqa.list_models()} - WITHOUT_WEIGHTS - {"psnr", "ssim", "mad"}:
         with pytest.raises(SRBenchError) as caught:
             open_metric(f"pyiqa:{name}")
-        if name in OF_SETS:
-            assert f"pyiqa:{name} compares sets of images, not single ones; use srbench measure" in str(caught.value)
+        if name in OF_FOLDERS:
+            assert f"pyiqa:{name} compares folders of images, not single ones; use srbench measure" in str(caught.value)
         else:
             assert re.fullmatch(f"pyiqa:{re.escape(name)} cannot be loaded: ({NEEDS})", str(caught.value))
 

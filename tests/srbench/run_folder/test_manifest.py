@@ -63,10 +63,10 @@ def test_the_images_that_were_asked_for():
         (None, "no run in it"),
         ("{", "damaged"),
         ("[]", r"damaged \(not an object\)"),
-        ('{"name": "web app"}', "has format None, and this srbench reads 4"),
-        ('{"format": 5}', "has format 5, and this srbench reads 4"),
-        ('{"format": 3}', "has format 3, and this srbench reads 4; use the srbench that made it"),
-        ('{"format": 4}', r"manifest\.json: damaged \(protocol: missing"),
+        ('{"name": "web app"}', "has format None, and this srbench reads 5"),
+        ('{"format": 6}', "has format 6, and this srbench reads 5"),
+        ('{"format": 4}', "has format 4, and this srbench reads 5; use the srbench that made it"),
+        ('{"format": 5}', r"manifest\.json: damaged \(protocol: missing"),
     ],
 )
 def test_what_is_no_run(tmp_path, content, fault):

@@ -1,3 +1,4 @@
+import json
 import math
 from dataclasses import replace
 from io import StringIO
@@ -48,17 +49,18 @@ def table(rows):
 
 
 def score(value, error=""):
-    return ScoreRecord("1", "a", 0, 1, error, "m", 0.8, "psnr", "PSNR|RGB", value, "2", 0.25)
+    return ScoreRecord("1", "a", 0, error, "m", 0.8, "psnr", "PSNR|RGB", value, "2", 0.25)
 
 
 DIGEST = ImageDigest("3", None)
 RECORDS = [
     *map(score, ([30.0], [10.0, INF], [-INF, math.pi], 4.0, INF)),
     score(None, "it failed"),
-    SampleRecord("2", "a", 0, 1, "", "m", 0.8, "", (ImageDigest("3", "4"), DIGEST), 0.5, None),
-    SampleRecord("2", "a b", 0, 2, "no\nmemory", "m", None, "5", (), 0.0, 100.0),
-    PairRecord("6", "τ", 0, 1, "", DIGEST, DIGEST),
-    PairRecord("6", "τ", 3, 1, "damaged", None, None),
+    ScoreRecord("1", "", 0, "", "m", 0.8, "fid", "FID|RGB", 20.5, "", 0.25),
+    SampleRecord("2", "a", 0, "", "m", 0.8, "", (ImageDigest("3", "4"), DIGEST), 0.5, None),
+    SampleRecord("2", "a b", 0, "no\nmemory", "m", None, "5", (), 0.0, 100.0),
+    PairRecord("6", "τ", 0, "", DIGEST, DIGEST),
+    PairRecord("6", "τ", 3, "damaged", None, None),
 ]
 
 
@@ -82,11 +84,19 @@ def test_a_record_survives_json(record):
         to_line(RECORDS[0]).replace("[30.0]", "[true]"),
         to_line(RECORDS[0]).replace('"a"', '"../a"'),
         to_line(RECORDS[0]).replace('"seconds"', '"hours"'),
+        to_line(RECORDS[0])[:-1] + ', "tries": 1}',
     ],
 )
 def test_what_is_no_record(line):
     with pytest.raises(ValueError):  # noqa: PT011 - any reason will do
         from_line(line, ScoreRecord)
+
+
+@pytest.mark.parametrize("record", [record for record in RECORDS if not isinstance(record, ScoreRecord)])
+def test_only_values_may_be_of_all_images(record):
+    line = to_line(record).replace(f'"image": {json.dumps(record.image)}', '"image": ""')
+    with pytest.raises(ValueError, match="'' cannot be the name of an image"):
+        from_line(line, type(record))
 
 
 def test_the_values_are_tidy(table):
@@ -212,7 +222,7 @@ def test_values_of_other_code_or_weights_are_no_rows(run):
 def test_a_later_line_replaces_an_earlier_one(run):
     folder = RunFolder.read(run)
     known = folder.score(folder.sample(Setting("m", None), "a"), folder.manifest.metric("psnr"))
-    append(run, [structs.replace(known, value=None, error="a: psnr failed", tries=2)])
+    append(run, [structs.replace(known, value=None, error="a: psnr failed")])
     assert "psnr" not in rows_of(RunFolder.read(run))[0].values
     assert failures_of(RunFolder.read(run), attrgetter("label"))[-1] == "flow τ=0.8: b: too wild"
     assert "m: a: psnr failed" in failures_of(RunFolder.read(run), attrgetter("label"))
