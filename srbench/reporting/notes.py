@@ -187,6 +187,8 @@ def _seeds(measurements: Measurements) -> Iterator[str]:
 def _too_few(scores: Scores) -> Iterator[str]:
     """Note too few images for any significant difference, or for small ones among many rows."""
     rows, images = len(scores.competing), max((best.images for best in scores.best.values()), default=0)
+    if not scores.metrics:
+        return
     if rows > 1 and images < FEWEST_IMAGES:
         yield f"A significant difference needs at least {FEWEST_IMAGES} images: no cell is bold."
     elif rows > _MANY_ROWS and images < _ENOUGH_IMAGES:
@@ -219,7 +221,7 @@ def _saturated(measurements: Measurements) -> Iterator[str]:
 
 def _without_interval(scores: Scores) -> Iterator[str]:
     few = [f"{line.label} {line.images}" for line in scores.lines if line.images < FEWEST_IMAGES]
-    if few:
+    if few and scores.metrics:
         yield f"No 95 % interval is given for the mean of fewer than {FEWEST_IMAGES} images: {', '.join(few)}."
 
 
