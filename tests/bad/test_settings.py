@@ -143,7 +143,7 @@ CASES = [
     ("edit temperature {bad}/long/*.png --models srflow --scale 8 --out {here}/edits", r"no such file"),
     ("explore {bad}/cut/b.png --no-browser", r"b\.png: damaged"),
     ("explore {bad}/absent.png --no-browser", r"absent\.png: cannot be read"),
-    ("init {bad}/key.toml", r"key\.toml: already exists"),
+    ("run --write-template {bad}/key.toml", r"key\.toml: already exists"),
     ("show nothing", r"unknown name 'nothing'"),
 ]
 
