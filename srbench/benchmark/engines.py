@@ -27,7 +27,7 @@ from srbench.benchmark.work import TaskResult, Worker
 from srbench.interfaces import Dataset
 from srbench.machine.facts import hardware
 from srbench.machine.processes import suitable_workers
-from srbench.machine.workers import ONE_THREAD, TRIES, WorkerDied, WorkerProcesses, for_workers
+from srbench.machine.workers import ONE_THREAD, TRIES, WorkerDied, for_workers, map_items
 from srbench.metrics.loading import reopened
 from srbench.models.loading import LoadedModel
 from srbench.run_folder.folder import RunFolder
@@ -118,23 +118,10 @@ class Engine:
             return hardware(device) | {"engine": f"dask, {self.workers} workers"}
         return hardware(device) | ({} if self.is_here else {"processes": f"{self.workers}, one thread each"})
 
-    def start(self) -> WorkerProcesses | None:
-        """Start worker processes, which load libraries while this process opens models; None if the engine has none."""
-        if self.dask is not None or self.is_here:
-            return None
-        return WorkerProcesses(self.workers, self.environments, __name__)
-
-    def do(
-        self,
-        tasks: Sequence[Task],
-        here: Worker,
-        opening: Callable[[], Opening],
-        started: WorkerProcesses | None = None,
-    ) -> Done:
+    def do(self, tasks: Sequence[Task], here: Worker, opening: Callable[[], Opening]) -> Done:
         """Do tasks: in this process with the worker ``here``, or in worker processes that open ``opening()``.
 
-        ``started`` are worker processes from ``start``; they end with the tasks. Raises BenchmarkError if worker
-        processes cannot open the run, or the scheduler does not answer.
+        Raises BenchmarkError if worker processes cannot open the run, or the scheduler does not answer.
         """
         if self.dask is not None:
             yield from _dask(tasks, opening().packed(), self.dask, self.workers)
@@ -142,8 +129,17 @@ class Engine:
             for task in tasks:
                 yield task, here.do(task)
         else:
-            with started or WorkerProcesses(self.workers, self.environments) as processes:
-                yield from _processes(tasks, opening().packed(), processes)
+            yield from self._processes(tasks, opening().packed())
+
+    def _processes(self, tasks: Sequence[Task], packed: bytes) -> Done:
+        done = map_items(
+            _process_worker, tasks, workers=self.workers, arguments=(packed,), environments=self.environments
+        )
+        for task, made in done:
+            if isinstance(made, WorkerDied) or not isinstance(made, Exception):
+                yield task, made
+            else:
+                raise BenchmarkError(f"a worker process cannot work: {in_one_line(made)}") from made
 
 
 def choose_engine(name: str | None, workers: WorkerCount, device: str, tasks: int) -> Engine:
@@ -169,14 +165,6 @@ def gpus(device: str) -> tuple[str, ...]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [str(number) for number in range(count)] if visible is None else visible.split(",")
     return tuple(name.strip() for name in names[:count])
-
-
-def _processes(tasks: Sequence[Task], packed: bytes, processes: WorkerProcesses) -> Done:
-    for task, made in processes.map(_process_worker, tasks, (packed,)):
-        if isinstance(made, WorkerDied) or not isinstance(made, Exception):
-            yield task, made
-        else:
-            raise BenchmarkError(f"a worker process cannot work: {in_one_line(made)}") from made
 
 
 def _process_worker(packed: bytes) -> Callable[[Task], list[TaskResult]]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from srbench.benchmark.bench import Bench, open_bench, without_hr, without_samples
-from srbench.benchmark.dataset import open_dataset, with_absolute_paths
+from srbench.benchmark.dataset import with_absolute_paths
 from srbench.benchmark.engines import Engine, Opening, WorkerCount, choose_engine
 from srbench.benchmark.outcome import Outcome
 from srbench.benchmark.plan import Task, plan
@@ -20,7 +19,7 @@ from srbench.benchmark.scorer import Scorer
 from srbench.benchmark.work import TaskResult, Worker
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.machine.facts import software
-from srbench.machine.workers import WorkerDied, WorkerProcesses
+from srbench.machine.workers import WorkerDied
 from srbench.metrics.loading import LoadedMetric, image_and_folder_metrics, reopened
 from srbench.metrics.suite import open_metrics
 from srbench.models.inference import choose_device
@@ -62,19 +61,9 @@ def run(
         SRBenchError: The run cannot start: unknown names, unusable weights or folders, or a run folder that has another
             protocol or is in use.
     """
-    with ExitStack() as stack:
-        started = None
-        if isinstance(request, Bench):
-            bench = request
-        else:
-            dataset = open_dataset(request)
-            if request.out is None or not is_run(Path(request.out)):  # an existing run may have nothing to do
-                images = request.chosen(tuple(dataset))
-                started = choose_engine(engine, workers, choose_device(request.device), len(images)).start()
-                stack.enter_context(started or nullcontext())
-            bench = open_bench(request, dataset)
-        path = folder_of(bench.spec, tuple(bench.models), bench.manifest())
-        stack.enter_context(writing(path))
+    bench = request if isinstance(request, Bench) else open_bench(request)
+    path = folder_of(bench.spec, tuple(bench.models), bench.manifest())
+    with writing(path):
         folder, metrics = extended(bench, path)
         image_metrics, folder_metrics = image_and_folder_metrics(metrics)
         if bench.spec.shard is not None:
@@ -101,7 +90,7 @@ def run(
         tasks = plan(folder, [metric.facts for metric in image_metrics], bench.digests)
         data = bench.spec if bench.spec.names_data else bench.dataset
         chosen = choose_engine(engine, workers, bench.device, len(tasks))
-        execution = _Execution(worker, invocation, tasks, chosen, data, progress, started, folder_metrics)
+        execution = _Execution(worker, invocation, tasks, chosen, data, progress, folder_metrics)
         return execution.do(bench.items)
 
 
@@ -161,7 +150,7 @@ def score_run(
         )
         tasks = plan(folder, [metric.facts for metric in image_metrics])
         chosen = choose_engine(engine, workers, device, len(tasks))
-        execution = _Execution(worker, invocation, tasks, chosen, None, progress, None, folder_metrics)
+        execution = _Execution(worker, invocation, tasks, chosen, None, progress, folder_metrics)
         return execution.do(sum(task.size for task in tasks))
 
 
@@ -176,8 +165,6 @@ class _Execution:
     data: RunSpec | Dataset | None
     """Source of pairs for worker processes: the request, the dataset, or None if all pairs are saved."""
     progress: Progress
-    started: WorkerProcesses | None
-    """Worker processes that were started early."""
     folder_metrics: Sequence[LoadedMetric]
     """Metrics of all images together, which are measured after all tasks."""
     done: int = 0
@@ -216,7 +203,7 @@ class _Execution:
     def _work(self, journal: Journal) -> None:
         here = replace(self.worker, begin=lambda item: self.progress(Step(self.done, self._total, item)))
         dead: list[tuple[Task, WorkerDied]] = []
-        for task, made in self.engine.do(self.tasks, here, self._opening, self.started):
+        for task, made in self.engine.do(self.tasks, here, self._opening):
             if isinstance(made, WorkerDied):
                 dead.append((task, made))
                 continue

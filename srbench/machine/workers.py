@@ -19,10 +19,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 from srbench.interfaces import SRBenchError
 from srbench.machine.own_process import collect_seldom, keep_freed_memory
@@ -80,37 +79,17 @@ def map_items(
                 result = error
             yield item, result
         return
-    with WorkerProcesses(workers, environments) as processes:
-        yield from processes.map(opener, items, arguments)
-
-
-class WorkerProcesses:
-    """Context manager for worker processes. If ``module`` is given, they start at once and import it."""
-
-    def __init__(self, count: int, environments: Sequence[Mapping[str, str]] = ({},), module: str = "") -> None:
-        self._slots = [_Slot(environments[number % len(environments)]) for number in range(count)]
-        if module:
-            for slot in self._slots:
-                slot.start().submit(import_module, module)
-
-    def map(
-        self, opener: Callable[..., Callable[[Item], Result]], items: Iterable[Item], arguments: Sequence[object] = ()
-    ) -> Iterator[tuple[Item, Result | Exception]]:
-        """Like ``map_items``, with these processes. Call once."""
-        for slot in self._slots:
-            slot.opener = opener
-            slot.arguments = tuple(arguments)
-        return _distribute(self._slots, items)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for slot in self._slots:
-            if kind is not None:
-                slot.kill()
+    slots = [_Slot(opener, arguments, environments[number % len(environments)]) for number in range(workers)]
+    try:
+        yield from _distribute(slots, items)
+    except BaseException:
+        for slot in slots:
+            slot.kill()
+        raise
+    finally:
+        for slot in slots:
             slot.shut_down()
-        for slot in self._slots:
+        for slot in slots:
             slot.join()
 
 
@@ -189,10 +168,11 @@ class _Context(SpawnContext):
 class _Slot:
     """A worker, whose process is restarted after it died."""
 
-    opener: Callable[..., Callable[[Any], Any]]
-    arguments: tuple[object, ...]
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, opener: Callable[..., Callable[[Any], Any]], arguments: Sequence[object], environment: Mapping[str, str]
+    ) -> None:
+        self._opener = opener
+        self._arguments = tuple(arguments)
         self._environment = environment
         self._executor: ProcessPoolExecutor | None = None
         self._context = _Context()
@@ -213,7 +193,7 @@ class _Slot:
         executor = self._executor or self.start()
         try:
             if self._opening is None:
-                self._opening = executor.submit(_open, self.opener, self.arguments)
+                self._opening = executor.submit(_open, self._opener, self._arguments)
             return executor.submit(_process, item)
         except BrokenProcessPool as error:  # the process died while it was idle
             broken: Future[_Outcome[Any]] = Future()
