@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -220,11 +221,13 @@ def runs(root: Path, side: int, images: int, repeats: int) -> None:
     commands = {
         "run": [*run, "--out", folder],
         "nothing to do": [*run, "--out", folder],
-        "report": [*SRBENCH, "report", folder, "--out", str(root / "report")],
+        "report": [*SRBENCH, "report", folder],
         "verify": [*SRBENCH, "verify", folder],
     }
     print(f"{images} images of {side}x{side}")
     for name, command in commands.items():
+        if name == "report":
+            shutil.rmtree(f"{folder}/report")
         cost = _run(command)
         print(f"{name:14} {cost.seconds:7.1f} s  {cost.cpu:7.1f} CPU s  {cost.peak:6.0f} MB", flush=True)
 
