@@ -55,10 +55,12 @@ function copyButtons(texts) {
   return element("p", { class: "caption copy" }, "Copy as ", ...buttons, " ", done);
 }
 
-/** A table as CSV, in the order shown. */
+/** A table as CSV, in the order shown, without the badges of A and B. */
 function asCsv(table) {
   const field = (cell) => {
-    const text = cell.textContent.trim().replace(/\s+/g, " ");
+    const copy = cell.cloneNode(true);
+    for (const badge of copy.querySelectorAll(".badge")) badge.remove();
+    const text = copy.textContent.trim().replace(/\s+/g, " ");
     return /[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const rows = [headersOf(table), ...measuredParts(table).flatMap((body) => [...body.rows].map((row) => [...row.cells]))];

@@ -210,6 +210,8 @@ def test_the_table_is_copied_as_the_files_have_it_and_the_table_of_an_image_as_c
     first, *rows = copied("#compare", "CSV").splitlines()
     assert first.startswith("model,")
     assert len(rows) == page.locator("#scores tbody tr").count()
+    assert page.locator("#scores .badge").all_inner_texts() == ["B"]
+    assert not [row for row in rows if row.split(",")[0].endswith(" B")], "without the badges of A and B"
 
 
 def test_the_window_of_all_models_is_saved_as_a_figure(open_page, corner, tmp_path):
