@@ -111,7 +111,7 @@ def test_the_command_makes_the_same_spec(command, monkeypatch):
         specs.append(spec)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(srbench.benchmark.run, "open_dataset", record)
+    monkeypatch.setattr(srbench.benchmark.run, "open_bench", record)
     full = RunSpec(
         models=("bicubic", "mine=a folder"),
         scale=8,
