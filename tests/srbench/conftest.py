@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from dataclasses import dataclass, replace
@@ -50,9 +51,8 @@ def entry_points_looked_up_again():
 
 @pytest.fixture(autouse=True)
 def quick_commands(monkeypatch, request):
-    """Commands use one process unless --workers is given; reports have no plots unless ``with_plots`` is asked for."""
-    for module in ("benchmark.engines", "benchmark.measure", "explaining.search"):
-        monkeypatch.setattr(f"srbench.{module}.suitable_workers", lambda device, tasks: 1)
+    """Commands run as on one core, in one process unless --workers is given; only ``with_plots`` has reports with plots."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
     if "with_plots" not in request.fixturenames:
         monkeypatch.setattr("srbench.reporting.report.write_plots", lambda *given: [])
 
