@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from srbench.benchmark import BenchmarkError, RequestError
 from srbench.data.datasets import scale_of_folders
-from srbench.files.config import load_toml, register
+from srbench.files.config import load_toml
 from srbench.metrics.suite import read_suite
 from srbench.run_folder.request import SUITE, RunSpec
 
 SPANNED = ("data", "scale", "suite", "degrade")
 """Fields of RunSpec for which a request may list several values; every combination is a run."""
-
-
-def _one_or_more(kind: type) -> Callable[[object], object]:
-    def read(value: object) -> object:
-        values = tuple(value) if isinstance(value, list) else (value,)
-        if not values or any(type(value) is not kind for value in values):
-            raise ValueError(f"{value!r} is neither {kind.__name__} nor a list of them")
-        return values
-
-    return read
-
-
-register(str | tuple[str, ...] | None, _one_or_more(str))
-register(int | tuple[int, ...] | None, _one_or_more(int))
 
 
 def _kind(name: str, kind: Any) -> Any:  # noqa: ANN401 - types
@@ -77,8 +63,9 @@ def requested_runs(path: Path | None, given: Mapping[str, Any]) -> list[RunSpec]
     asked |= given
     if "models" not in asked:
         raise RequestError(f"{where}: models is missing; give --models, or write it into a file")
-    if not asked["models"]:
-        raise BenchmarkError(f"{where}: models is empty; name at least one")
+    for name in ("models", *SPANNED):
+        if asked.get(name) == ():
+            raise BenchmarkError(f"{where}: {name} is empty; name at least one")
     if "hr" in asked or "lr" in asked:
         if "data" in asked or "lr" not in asked:
             kind = RequestError if path is None else BenchmarkError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from srbench.explaining import ExplainError
 from srbench.explaining.explanation import Evidence, Explained, Explanation
 from srbench.explaining.matching import Candidate, Printed
-from srbench.files.config import ConfigError, read_toml, register, structure
+from srbench.files.config import load_toml
 from srbench.interfaces import SRBenchError
 from srbench.metrics.loading import located, parse_metric
 from srbench.metrics.suite import meanings, read_suite
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class _Entry:
     metric: str
-    value: Printed
+    value: str | float
     row: str = ""
     source: str = ""
 
@@ -40,15 +40,6 @@ class _File:
     scale: int = 0
     images: int = 0
     lr: str = ""
-
-
-def _printed(value: object) -> Printed:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not text; put the number in quotes, so that its digits count")
-    return Printed(value)
-
-
-register(Printed, _printed)
 
 
 @dataclass(frozen=True)
@@ -217,34 +208,37 @@ def read_claims(path: Path, names: Sequence[str] | None, suite: str) -> Claims:
         suite: Name of a protocol, or a TOML file.
 
     Raises:
-        ConfigError: The file cannot be read.
-        ExplainError: Unknown keys, values that are not numbers, or metrics that will not be measured; all are listed.
+        ConfigError: The file cannot be read, or has unknown keys or values of the wrong type.
+        ExplainError: Values that are not numbers as printed, or metrics that will not be measured; all are listed.
     """
-    table = read_toml(path)
+    file = load_toml(path, _File)
     columns = meanings(read_suite(suite).columns)
     requested = columns if names is None else {name: columns.get(name, name) for name in names}
     requested = {name.removeprefix("pyiqa:"): spec for name, spec in requested.items()} | requested
-    shortest = {min((name for name in requested if requested[name] == spec), key=len) for spec in requested.values()}
-    faults = []
-    try:
-        file = structure(table, _File, "")
-    except ConfigError as error:
-        faults.append(str(error).removeprefix(": "))
-    listed = table.get("claim")
-    for place, entry in enumerate(listed if isinstance(listed, list) else ()):
-        if not isinstance(entry, dict):
-            continue  # among the faults already, like values of other types below
-        metric = entry.get("metric")
-        if isinstance(metric, str) and metric not in requested:
-            fault = f"{metric!r} is not measured; add it to --metrics, or name one of {', '.join(sorted(shortest))}"
-            faults.append(f"claim[{place}].metric: {fault}")
+    claims, faults = [], []
+    for index, entry in enumerate(file.claim):
+        try:
+            claims.append(_claim(entry, requested, file.source))
+        except ExplainError as error:
+            faults.append(f"claim[{index}]: {error}")
     if faults:
         raise ExplainError(f"{path}: {'; '.join(faults)}")
-    claims = tuple(
-        Claim(entry.row, entry.metric, located(requested[entry.metric]), entry.value, entry.source or file.source)
-        for entry in file.claim
-    )
-    return Claims(path, claims, file.data, file.scale, file.images, file.lr)
+    return Claims(path, tuple(claims), file.data, file.scale, file.images, file.lr)
+
+
+def _claim(entry: _Entry, requested: Mapping[str, str], source: str) -> Claim:
+    """Return the claim of an entry; ``requested`` are metrics with the parameters of the suite, by each of their names."""
+    if entry.metric not in requested:
+        shortest = {
+            min((name for name in requested if requested[name] == spec), key=len) for spec in requested.values()
+        }
+        raise ExplainError(
+            f"metric {entry.metric!r} is not measured; add it to --metrics, or name one of {', '.join(sorted(shortest))}"
+        )
+    if not isinstance(entry.value, str):
+        raise ExplainError(f"value {entry.value!r} is not text; put the number in quotes, so that its digits count")
+    spec = located(requested[entry.metric])
+    return Claim(entry.row, entry.metric, spec, Printed(entry.value), entry.source or source)
 
 
 def judged(

@@ -1,18 +1,15 @@
-"""Strict conversion between TOML files and dataclasses: nothing is ignored or guessed, and every fault has its path."""
+"""Strict conversion between TOML files and dataclasses: nothing is ignored or guessed, and a fault has its path."""
 
 from __future__ import annotations
 
 import json
 import math
-import operator
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
-from functools import cache, reduce
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -32,8 +29,8 @@ def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = (
     """Read a TOML file as an instance of the dataclass ``cls``.
 
     ``changes`` replace values of the file and are given as typed: ``training.steps=100``.
-    Raises ConfigError listing every fault with its path (``training.steps: missing``): unknown keys, missing keys, and
-    values of the wrong type (an integer is accepted for a float; nothing else is converted).
+    Raises ConfigError naming a missing key or a value of the wrong type with its path (``training.steps: missing``), or
+    all unknown keys. An integer is accepted for a float; nothing else is converted.
     """
     table = read_toml(path)
     for change in changes:
@@ -106,80 +103,57 @@ def _toml_value(value: Any) -> str:  # noqa: ANN401 - any value but a table
 def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
     """Convert nested tables to ``cls``, a dataclass or a dictionary of dataclasses.
 
-    Raises ConfigError that begins with ``source`` and lists every fault with its path.
+    Fields of another class are read by its class method ``read``, which raises ValueError for invalid values.
+    Raises ConfigError that begins with ``source`` and names the first fault, or all unknown keys, with their paths.
     """
-    faults: list[str] = []
-    value: T = _read(table, cls, "", faults)
-    if faults:
+    try:
+        value = msgspec.convert(table, cls, dec_hook=lambda kind, value: kind.read(value))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {_fault(str(error), cls)}") from None
+    if faults := list(_unknown_keys(table, value, "")):
         raise ConfigError(f"{source}: {'; '.join(faults)}")
     return value
 
 
-def _read(value: Any, kind: Any, path: str, faults: list[str]) -> Any:  # noqa: ANN401 - any type
-    """Convert a value to ``kind``. Faults are appended to ``faults``; the result is then meaningless."""
-    try:
-        return _converted(value, kind, path, faults)
-    except msgspec.ValidationError as error:  # such as: Expected `int`, got `str` - at `$[1]`
-        text, _, place = str(error).replace("`", "").partition(" - at $")
-        faults.append(_at(path + place, text[0].lower() + text[1:]))
-    except (ValueError, SRBenchError) as error:
-        faults.append(_at(path, str(error)))
-    return None
+def _fault(message: str, cls: Any) -> str:  # noqa: ANN401 - any type
+    """Return a message of msgspec, such as "Expected `int`, got `str` - at `$.training.steps`", in our words."""
+    text, _, path = message.replace("`", "").partition(" - at $")
+    if text.startswith("Object missing required field "):
+        path, text = f"{path}.{text.split()[-1]}", "missing"
+    elif text.startswith("Invalid enum value "):
+        text = f"not one of {', '.join(map(repr, _choices(cls, path)))}"
+    elif text.startswith("Expected "):
+        for theirs, ours in {" | null": "", " | ": " or ", "object": "a table", "array": "a list"}.items():
+            text = text.replace(theirs, ours)
+    return _at(path, text[0].lower() + text[1:])
 
 
-def _converted(value: Any, kind: Any, path: str, faults: list[str]) -> Any:  # noqa: ANN401 - any type
-    """Like ``_read``, but raises ValueError or SRBenchError for a fault of the value itself, not of its parts."""
-    inner = get_args(kind)
-    if kind in _READERS:
-        return _READERS[kind](value)
-    if (is_dataclass(kind) or get_origin(kind) is dict) and not isinstance(value, Mapping):
-        raise ValueError("expected a table")
-    if is_dataclass(kind):
-        return _read_table(value, kind, path, faults)
-    if get_origin(kind) is dict:
-        return {key: _read(part, inner[1], _below(path, key), faults) for key, part in value.items()}
-    if NoneType in inner:
-        not_none = reduce(operator.or_, (option for option in inner if option is not NoneType))
-        return None if value is None else _converted(value, not_none, path, faults)
-    if get_origin(kind) is tuple and _is_read_here(inner[0]) and isinstance(value, list | tuple):
-        return tuple(_read(part, inner[0], f"{path}[{place}]", faults) for place, part in enumerate(value))
-    if get_origin(kind) is Literal and value not in inner:
-        raise ValueError(f"not one of {', '.join(map(repr, inner))}")
-    return msgspec.convert(value, kind)
+def _choices(kind: Any, path: str) -> tuple[object, ...]:  # noqa: ANN401 - any type
+    """Return the values of the ``Literal`` at a path such as ``.metrics[0].group``."""
+    for name in re.findall(r"\.(\w+)", path):
+        kind = get_type_hints(next((inner for inner in get_args(kind) if is_dataclass(inner)), kind))[name]
+    return get_args(kind if get_origin(kind) is Literal else get_args(kind)[0])
 
 
-def _read_table(table: Mapping[str, Any], cls: Any, path: str, faults: list[str]) -> Any:  # noqa: ANN401 - any dataclass
-    """Convert a table to a dataclass; None if that adds to ``faults``."""
-    before = len(faults)
-    known = {field.name: field for field in fields(cls)}
-    faults += [_at(path, unknown("key", key, known)) for key in sorted(table.keys() - known)]
-    values = {}
-    for name, field in known.items():
-        if name in table:
-            values[name] = _read(table[name], _kinds(cls)[name], _below(path, name), faults)
-        elif field.default is MISSING and field.default_factory is MISSING:
-            faults.append(f"{_below(path, name)}: missing")
-    return cls(**values) if len(faults) == before else None
-
-
-def _is_read_here(kind: Any) -> bool:  # noqa: ANN401 - any type
-    """True for a type that msgspec cannot read, or for which it would accept unknown keys."""
-    return is_dataclass(kind) or kind in _READERS
-
-
-_kinds = cache(get_type_hints)
-
-
-def _below(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+def _unknown_keys(table: Any, value: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - any type
+    """Yield the keys that msgspec ignored when it converted ``table`` to ``value``."""
+    if is_dataclass(value):
+        known = [field.name for field in fields(value)]
+        for key in table:
+            if key in known:
+                yield from _unknown_keys(table[key], getattr(value, key), f"{path}.{key}")
+            else:
+                yield _at(path, unknown("key", key, known))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _unknown_keys(table[key], inner, f"{path}.{key}")
+    elif isinstance(value, tuple | list) and isinstance(table, tuple | list):
+        for index, inner in enumerate(value):
+            yield from _unknown_keys(table[index], inner, f"{path}[{index}]")
 
 
 def _at(path: str, fault: str) -> str:
-    return f"{path}: {fault}" if path else fault
-
-
-_READERS: dict[Any, Callable[[object], Any]] = {}
-"""Readers of the types passed to ``register``."""
+    return f"{path.removeprefix('.')}: {fault}" if path else fault
 
 
 def read_toml(path: Path | Traversable) -> dict[str, Any]:
@@ -192,11 +166,6 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, wrong syntax, or numbers with too many digits
         raise ConfigError(f"{path}: not TOML ({error}); correct the file") from None
-
-
-def register(kind: Any, read: Callable[[object], Any]) -> None:  # noqa: ANN401 - any type, including unions
-    """Let ``structure`` read values of a type with ``read``, which raises ValueError for invalid values."""
-    _READERS[kind] = read
 
 
 def require_range(config: object, names: Sequence[str], low: float, high: float = math.inf) -> None:

@@ -27,7 +27,7 @@ CASES = [
     ("run {bad}", r"bad\d*: a folder, not a TOML file; to measure its images, write --data \S+bad\d*$"),
     ("run {bad}/pipe.toml", r"pipe\.toml: a pipe"),
     ("run {bad}/key.toml", r"unknown key 'modles'; did you mean models"),
-    ("run {bad}/type.toml", r"scale: '4' is neither int"),
+    ("run {bad}/type.toml", r"scale: expected int or a list, got str"),
     ("run {bad}/scale.toml", r"scale is 1e\+22|scale is 10{22}"),
     ("run {bad}/seed.toml", r"seed is -1"),
     ("run {bad}/temperature.toml", r"nan is not a temperature"),

@@ -24,7 +24,7 @@ from srbench.data.datasets import Derived
 from srbench.data.degradations.bsrgan import Shuffle
 from srbench.data.degradations.real_esrgan import Finish, Grain, Kernel, Rescale, Sharpen
 from srbench.data.degradations.steps import Blur, Downscale, Jpeg, Noise, Range, Resize, rounded
-from srbench.files.config import ConfigError, load_preset, preset_names, register, structure
+from srbench.files.config import ConfigError, load_preset, preset_names, structure
 from srbench.images.io import quantize_round
 from srbench.interfaces import Dataset, ImagePair
 from srbench.words import unknown
@@ -37,16 +37,27 @@ _FOLDER = files("srbench.data.degradations")
 
 
 @dataclass(frozen=True)
-class Degradation:
+class _File:
     """Content of a degradation file."""
 
     name: str
     version: int
     """Incremented whenever any LR image would change."""
-    steps: tuple[Step, ...]
+    steps: tuple[dict[str, Any], ...]
     seed: int = 0
     about: str = ""
     """One line for ``srbench list degradations``."""
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """Steps from HR to LR."""
+
+    name: str
+    version: int
+    steps: tuple[Step, ...]
+    seed: int = 0
+    about: str = ""
 
     @property
     def words(self) -> str:
@@ -89,7 +100,9 @@ def read_degradation(text: str) -> Degradation:
     Raises DataError for a file with the name of a packaged degradation, and unless exactly one step downscales;
     ConfigError for an unknown name or an invalid file.
     """
-    degradation = load_preset(_FOLDER, text, Degradation, kind="degradation")
+    file = load_preset(_FOLDER, text, _File, kind="degradation")
+    steps = tuple(_step(table, f"{text}: steps[{index}]") for index, table in enumerate(file.steps))
+    degradation = Degradation(file.name, file.version, steps, file.seed, file.about)
     if text.endswith(".toml") and degradation.name in degradation_names():
         raise DataError(f"{text}: {degradation.name} is a packaged degradation; rename yours")
     if not degradation.name or set(degradation.name) & set("@:|/\\\n"):
@@ -109,17 +122,10 @@ def _with_lr(scale: int, degradation: Degradation, pair: ImagePair) -> ImagePair
     return replace(pair, lr=degradation(quantize_round(pair.hr), scale).float() / 255)
 
 
-def _read_step(value: object) -> Step:
-    if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
-        raise ValueError("a step is a table with a kind")
-    kind = value["kind"]
+def _step(table: Mapping[str, Any], source: str) -> Step:
+    kind = table.get("kind")
+    if not isinstance(kind, str):
+        raise ConfigError(f"{source}: kind is missing; a step has one of {', '.join(STEPS)}")
     if kind not in STEPS:
-        raise ValueError(unknown("kind of step", kind, STEPS))
-    try:
-        step: Step = structure({key: item for key, item in value.items() if key != "kind"}, STEPS[kind], kind)
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-    return step
-
-
-register(Step, _read_step)
+        raise ConfigError(f"{source}: {unknown('kind of step', kind, STEPS)}")
+    return structure({key: value for key, value in table.items() if key != "kind"}, STEPS[kind], f"{source}: {kind}")

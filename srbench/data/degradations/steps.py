@@ -18,7 +18,6 @@ from scipy.ndimage import correlate
 from torch import Tensor
 
 from srbench.data import DataError
-from srbench.files.config import register
 from srbench.images.resize import downscale_uint8
 
 Size = tuple[int, int]
@@ -27,6 +26,17 @@ Size = tuple[int, int]
 
 class Range(tuple[float, float]):
     """A closed interval from which a number is drawn."""
+
+    @classmethod
+    def read(cls, value: object) -> Range:
+        """Read a number or ``[low, high]`` of a TOML file. Raises ValueError."""
+        numbers = value if isinstance(value, list | tuple) else [value, value]
+        if len(numbers) != 2 or any(type(number) not in (int, float) for number in numbers):
+            raise ValueError(f"{value!r} is neither a number nor a range [low, high]")
+        low, high = map(float, numbers)
+        if not 0 <= low <= high < math.inf:
+            raise ValueError(f"{value!r} is not a range of numbers from 0 up; write [low, high]")
+        return cls((low, high))
 
     def draw(self, generator: torch.Generator) -> float:
         """Draw a number. Every call consumes exactly one random number, even if both ends are equal."""
@@ -174,16 +184,3 @@ def _pillow(image: Tensor) -> Image.Image:
 
 def _tensor(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-
-
-def _read_range(value: object) -> Range:
-    numbers = value if isinstance(value, list | tuple) else [value, value]
-    if len(numbers) != 2 or any(type(number) not in (int, float) for number in numbers):
-        raise ValueError(f"{value!r} is neither a number nor a range [low, high]")
-    low, high = map(float, numbers)
-    if not 0 <= low <= high < math.inf:
-        raise ValueError(f"{value!r} is not a range of numbers from 0 up; write [low, high]")
-    return Range((low, high))
-
-
-register(Range, _read_range)

@@ -66,7 +66,7 @@ def test_a_long_list_is_cut_and_counted(tmp_path):
         (None, "its metadata lack config, the size of the network"),
         ("not JSON", "config in its metadata is not JSON"),
         ("[1, 2]", "invalid metadata: config: expected a table"),
-        ("{}", "config: scale: missing; features: missing"),
+        ("{}", "config: scale: missing"),
     ],
 )
 def test_metadata_without_a_usable_config_are_refused(tmp_path, config, fault):
