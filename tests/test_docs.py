@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -305,21 +306,48 @@ PAPERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
 PAPERS += [*sorted(DOCS.glob("*.md")), *sorted((ROOT / "reports").glob("*/report/report.md"))]
 
 
-def test_documented_commands_are_understood(monkeypatch):
-    """Names of commands and options, and the number of arguments; paths in examples need not exist."""
-    found = [(path, command) for path in PAPERS for command in commands(str(path.relative_to(ROOT)))]
-    found = [(path, command) for path, command in found if command.startswith("srbench ") and "$" not in command]
+def understood(line: str) -> list[str]:
+    """Parse a command line as srbench does, without running it: names and values of options, number of arguments.
+
+    Returns the words that name the command. Raises click.UsageError.
+    """
+    # with its settings, because click keeps the names of --help that it saw first
+    context = click.Context(main, info_name="srbench", **main.context_settings)
+    command, names, words = main, [], shlex.split(line)[1:]
+    while isinstance(command, click.Group):
+        name, command, words = command.resolve_command(context, words)
+        names.append(name)
+    command.make_context(names[-1], words, parent=context)
+    return names
+
+
+def test_documented_commands_are_understood():
+    found = [command for path in PAPERS for command in commands(str(path.relative_to(ROOT)))]
+    found = [command for command in found if command.startswith("srbench ") and "$" not in command]
     assert len(found) > 60
-    for path, command in found:
-        # with its settings, because click keeps the names of --help that it saw first
-        context = click.Context(main, info_name="srbench", **main.context_settings)
-        arguments = shlex.split(command)[1:]
-        known = main.get_command(context, arguments[0])
-        assert known is not None, f"{path}: {command}"
-        for parameter in known.params:
-            if isinstance(parameter.type, click.Path):
-                monkeypatch.setattr(parameter.type, "exists", False)
-        known.make_context(arguments[0], arguments[1:], parent=context)
+    for command in found:
+        understood(command)
+
+
+def leaves(group: click.Group, names: tuple[str, ...] = ()) -> Iterator[tuple[list[str], click.Command]]:
+    """The commands that do something, with the words that name them."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, (*names, name))
+        else:
+            yield [*names, name], command
+
+
+@pytest.mark.parametrize(
+    ("names", "command"), leaves(main), ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_every_command_has_examples_in_its_help(names, command):
+    """Except one without options."""
+    title, *examples = commands_in((command.epilog or "Examples:").replace("\b", ""))
+    assert title == "Examples:"
+    assert len(examples) > 0 or not command.params
+    for example in examples:
+        assert understood(example[example.index("srbench ") :]) == names
 
 
 def test_links_lead_somewhere():

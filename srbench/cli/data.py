@@ -13,13 +13,13 @@ from srbench.terminal.progress import Step, shown_progress
 
 @click.group()
 def data() -> None:
-    """Fetch benchmark sets, prepare training data, write degraded LR images.
+    """Fetch benchmark sets, prepare training data, degrade images.
 
     srbench list datasets shows the sets.
     """
 
 
-@data.command("fetch")
+@data.command("fetch", epilog=options.examples("srbench data fetch set5 set14"))
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def fetch_sets(names: tuple[str, ...]) -> None:
     """Download benchmark sets, for --data NAME.
@@ -32,7 +32,7 @@ def fetch_sets(names: tuple[str, ...]) -> None:
         show(fetch_set(name))
 
 
-@data.command()
+@data.command(epilog=options.examples("srbench data prepare div2k downloads --out data/div2k"))
 @click.argument("dataset", metavar="DATASET", type=click.Choice(["celeba", "celeba-aligned", "div2k", "flickr2k"]))
 @click.argument("source", type=options.PATH)
 @options.folder("--out", help="Folder to write. [default: data/DATASET]")
@@ -59,15 +59,15 @@ def prepare(dataset: str, source: Path, out: Path | None) -> None:
     datasets[dataset](source, out or Path("data") / dataset)
 
 
-@data.command()
+@data.command(epilog=options.examples("srbench data degrade photographs --degrade real-esrgan --scale 4 --out LR"))
 @click.argument("hr", metavar="DIR", type=options.PATH)
 @click.option("--degrade", metavar="NAME|FILE", required=True, help="How LR is made (srbench list degradations).")
 @options.scale(required=True, help="Downscaling factor.")
 @options.folder("--out", required=True, help="Folder to write.")
 def degrade(hr: Path, degrade: str, scale: int, out: Path) -> None:
-    """Write the LR images that srbench run --degrade makes of a folder of HR images.
+    """Write LR images made from a folder of HR images.
 
-    They are PNG files with the names of the HR images. The random numbers of an image depend on the degradation, the
+    They are those of srbench run --degrade: PNG files with the names of the HR images. The random numbers of an image depend on the degradation, the
     scale and the pixels of HR alone. A file with other contents is not overwritten.
     """
     from srbench.data.datasets import Folder, lr_origin

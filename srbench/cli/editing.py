@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 _STATED = f"[default: the one stated in the model's weights, else {TEMPERATURE:g}]"
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "srbench upscale photo.jpg --models srflow --scale 4",
+        "srbench upscale folder --models rrdb,srflow --scale 4 --dry-run",
+    )
+)
 @click.argument("paths", metavar="IMAGE|DIR...", nargs=-1, required=True, type=options.PATH)
 @options.models(
     required=True,
@@ -78,7 +83,12 @@ _EDITING = options.together(
 )
 
 
-@edit.command("style-transfer")
+@edit.command(
+    "style-transfer",
+    epilog=options.examples(
+        "srbench edit style-transfer photo.png --from 48,192,64,64 \\\n  --to 256,32,64,64 --models srflow --scale 8"
+    ),
+)
 @click.argument("image", type=options.PATH)
 @options.box("--from", "source", required=True, help="Box to take the texture from.")
 @options.box("--to", "target", required=True, help="Box to put the texture into.")
@@ -94,7 +104,12 @@ def style_transfer(**values: Any) -> None:  # noqa: ANN401 - click's
     _edit(transfer_style, **values)
 
 
-@edit.command("content-transfer")
+@edit.command(
+    "content-transfer",
+    epilog=options.examples(
+        "srbench edit content-transfer photo.png patch.png --box 96,96,96,96 \\\n  --models srflow --scale 8"
+    ),
+)
 @click.argument("target", type=options.PATH)
 @click.argument("source", type=options.PATH)
 @options.box("--box", help="Box to paste into. [required, or --mask]")
@@ -115,7 +130,7 @@ def content_transfer(box: Box | None, mask: Path | None, **values: Any) -> None:
     _edit(transfer_content, where=where, **values)
 
 
-@edit.command("temperature")
+@edit.command("temperature", epilog=options.examples("srbench edit temperature photo.png --models srflow --scale 8"))
 @click.argument("image", type=options.PATH)
 @options.temperatures(
     "temperatures", default="0,0.3,0.6,0.8,1", help="Temperatures: 0 gives the smoothest sample, 1 the most varied."
@@ -132,7 +147,7 @@ def temperature_command(**values: Any) -> None:  # noqa: ANN401 - click's
     _edit(compare_temperatures, **values)
 
 
-@edit.command("restore")
+@edit.command("restore", epilog=options.examples("srbench edit restore photo.png --models srflow --scale 8"))
 @click.argument("image", type=options.PATH)
 @options.temperature(help=f"Strength of the remaining texture: less is smoother. {_STATED}")
 @options.seed(default=0)
@@ -147,7 +162,7 @@ def restore(**values: Any) -> None:  # noqa: ANN401 - click's
     _edit(restore_image, **values)
 
 
-@click.command()
+@click.command(epilog=options.examples("srbench explore photo.png --scale 4"))
 @click.argument("image", required=False, type=options.PATH)
 @options.one_model(default="srflow", help="Model with latents: srflow, srflow:WEIGHTS or your own.")
 @options.scale(default=8, help="Upscaling factor.")

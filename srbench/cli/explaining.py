@@ -11,7 +11,7 @@ from srbench.terminal.output import show
 from srbench.terminal.progress import shown_progress
 
 
-@click.command()
+@click.command(epilog=options.examples("srbench explain 23.20 --metrics psnr --sr outputs --hr HR --scale 8"))
 @click.argument("values", metavar="VALUE,...")
 @options.metrics(
     required=True, help="One metric per VALUE, or one for all of them: psnr, ssim, lpips, niqe, fid, kid or pyiqa:NAME."

@@ -18,7 +18,12 @@ _GIVEN = {
 """Options that each format takes, besides --out."""
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "srbench export runs/srflow --out srflow-x8.safetensors --licence CC-BY-4.0",
+        "srbench export rrdb --as onnx --scale 4",
+    )
+)
 @click.argument("source", metavar="TRAINING|MODEL")
 @click.option(
     "--as",

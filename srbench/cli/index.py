@@ -13,7 +13,7 @@ from srbench.terminal.progress import shown_progress
 from srbench.words import number_of
 
 
-@click.command()
+@click.command(epilog=options.examples("srbench index runs"))
 @click.argument("folders", nargs=-1, required=True, metavar="DIR...", type=options.PATH)
 @options.folder("--out", help="Folder for index.html and index.csv. [default: index in the first DIR]")
 def index(folders: tuple[Path, ...], out: Path | None) -> None:

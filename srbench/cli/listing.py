@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", "weights", "runs")
 
 
-@click.command("list")
+@click.command("list", epilog=options.examples("srbench list models", "srbench list runs"))
 @click.argument("kind", metavar="KIND", type=click.Choice(_KINDS))
 @click.argument("folder", metavar="[DIR]", required=False, type=options.PATH)
 def list_command(kind: str, folder: Path | None) -> None:

@@ -39,7 +39,14 @@ def _write_template(context: click.Context, option: click.Parameter, file: Path 
     context.exit()
 
 
-@click.command(cls=options.LongCommand, advanced=ADVANCED)
+@click.command(
+    cls=options.LongCommand,
+    advanced=ADVANCED,
+    epilog=options.examples(
+        "srbench run --models bicubic,rrdb,esrgan,srflow --scale 8",
+        "srbench run --models bicubic,my_net.py:Net --scale 4 --data photographs",
+    ),
+)
 @click.argument("bench", required=False, type=options.PATH, metavar="[BENCH.TOML]")
 @options.models(
     help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of results made "
@@ -181,7 +188,7 @@ def run(
         end_of_claims(judgement)
 
 
-@click.command()
+@click.command(epilog=options.examples("srbench score runs/mine --metrics niqe,psnr+channels=Y"))
 @click.argument("folder", metavar="RUN", type=options.PATH)
 @options.metrics(required=True, help="Metrics to add: NAME (srbench list metrics), pyiqa:NAME or file.py:Name.")
 @options.device(
@@ -207,7 +214,7 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: WorkerCo
     show_outcome(outcome, written)
 
 
-@click.command()
+@click.command(epilog=options.examples("srbench verify runs/mine", "srbench verify runs/mine --resample all"))
 @click.argument("folder", metavar="RUN", type=options.PATH)
 @click.option(
     "--resample",
@@ -275,7 +282,7 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
     raise click.exceptions.Exit(min(codes - {0}, default=0))
 
 
-@click.command()
+@click.command(epilog=options.examples("srbench merge runs/part1 runs/part2 --out runs/all"))
 @click.argument("folders", metavar="RUN...", type=options.PATH, nargs=-1, required=True)
 @options.folder("--out", help="New run folder. [default: runs/DATE-merged]")
 def merge(folders: tuple[Path, ...], out: Path | None) -> None:
@@ -302,7 +309,12 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
     written.show()
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "srbench measure outputs --hr HR --metrics psnr,ssim,lpips",
+        "srbench measure esrgan=outputs/gan srflow=outputs/flow --hr HR --format csv",
+    )
+)
 @click.argument("folders", metavar="[LABEL=]DIR...", nargs=-1, required=True)
 @options.folder(
     "--hr",

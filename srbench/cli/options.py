@@ -30,6 +30,11 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
     return decorate
 
 
+def examples(*commands: str) -> str:
+    """Return the end of a command's help: commands to type. Continued lines stay as they are."""
+    return "\n".join(["\b", "Examples:", *(f"  {command}".replace("\n", "\n  ") for command in commands)])
+
+
 def records_of(command: click.Command, context: click.Context) -> list[tuple[str, str]]:
     """Return names and help of the options of a command."""
     options = [parameter for parameter in command.get_params(context) if isinstance(parameter, click.Option)]

@@ -26,7 +26,11 @@ SHOWN = 3
 """Number of failures that the last line of a command names."""
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "srbench report runs/mine", "srbench report runs/mine runs/other --format tex,csv --out tables"
+    )
+)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=options.PATH)
 @options.names("--format", "formats", metavar="md|html|tex|csv,...", help="Formats to write. [default: all]")
 @click.option("--single-file", is_flag=True, help="Embed the images in report.html: one file of at most 8 MB, to mail.")
@@ -61,7 +65,11 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
         raise SRBenchError("; ".join(written.damaged))
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "srbench compare srflow-t0.85 esrgan --run runs/mine", "srbench compare runs/mine runs/other"
+    )
+)
 @click.argument("a")
 @click.argument("b")
 @click.option(
@@ -89,7 +97,7 @@ def compare(a: str, b: str, run: Path | None) -> None:
         show(path)
 
 
-@click.command()
+@click.command(epilog=options.examples("srbench view runs/mine"))
 @click.argument("run", type=options.PATH)
 @options.page
 def view(run: Path, port: int, no_browser: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from srbench.cli import options
 from srbench.cli.listing import about
 from srbench.interfaces import SRBenchError
 from srbench.run_folder.request import SAMPLES
@@ -25,13 +26,13 @@ _INDENT = 14
 """Column where values begin."""
 
 
-@click.command("show")
+@click.command("show", epilog=options.examples("srbench show psnr", "srbench show runs/mine"))
 @click.argument("name", metavar="NAME|RUN")
 def show_command(name: str) -> None:
     """Describe a model, metric, dataset or suite, or a run.
 
-    NAME is anything that srbench list shows. Of a RUN, the head of report.md is printed, as Markdown for a README: the
-    answer, the tables and the notes.
+    NAME is anything that srbench list shows. Of a RUN, the head of report.md is printed, as Markdown for a README:
+    conclusions, tables and notes.
     """
     from srbench.words import unknown
 

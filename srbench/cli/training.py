@@ -11,15 +11,15 @@ import click
 from srbench.cli import options
 from srbench.terminal.output import show
 
-_EXAMPLES = """\b
-srbench train srflow --preset mini-x8 --dry-run
-srbench train srflow --preset mini-x8 --data photographs/train
-srbench train --resume runs/srflow-mini-x8
-torchrun --nproc-per-node 4 -m -- srbench train --resume runs/rrdb-mini-x8
-"""
 
-
-@click.command(epilog=_EXAMPLES)
+@click.command(
+    epilog=options.examples(
+        "srbench train srflow --preset mini-x8 --dry-run",
+        "srbench train srflow --preset mini-x8 --data photographs/train",
+        "srbench train --resume runs/srflow-mini-x8",
+        "torchrun --nproc-per-node 4 -m -- srbench train --resume runs/rrdb-mini-x8",
+    )
+)
 @click.argument("name", required=False, metavar="[MODEL]")
 @options.preset(
     help="Network size and schedule: NAME (srbench list presets) or a TOML file. [required without --resume]"

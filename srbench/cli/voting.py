@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-@click.command()
+@click.command(
+    epilog=options.examples("srbench vote runs/mine --models esrgan,srflow-t0.85", "srbench vote runs/mine --tally")
+)
 @click.argument("run", type=options.PATH)
 @options.models(help="Models or rows of the table to vote on, such as esrgan,srflow-t0.8. [default: all]")
 @click.option(

@@ -16,7 +16,7 @@ _SHA256 = click.option(
 )
 
 
-@click.command()
+@click.command(epilog=options.examples("srbench convert RRDB_ESRGAN_x4.pth --preset df2k-x4 --models esrgan"))
 @click.argument("checkpoint", type=options.PATH)
 @options.preset(required=True, help="Network size, such as df2k-x4: NAME (srbench list presets) or a TOML file.")
 @options.file("--out", help="Weights file to write. [default: CHECKPOINT.safetensors in the current folder]")
@@ -42,9 +42,12 @@ def weights() -> None:
     """
 
 
-@weights.command("fetch")
+@weights.command(
+    "fetch",
+    epilog=options.examples("srbench weights fetch esrgan-x4", "srbench weights fetch --metrics fid,pyiqa:musiq"),
+)
 @click.argument("name", required=False)
-@click.option("--suite", metavar="NAME|TOML", help="Fetch the weights of a suite's metrics instead.")
+@click.option("--suite", metavar="NAME|FILE", help="Fetch the weights of a suite's metrics instead.")
 @options.metrics(help="Fetch the weights of these metrics instead, such as fid,pyiqa:musiq.")
 @_SHA256
 @click.pass_context
@@ -74,7 +77,7 @@ def fetch_weights(
     context.exit(1 if failures else 0)
 
 
-@weights.command("add")
+@weights.command("add", epilog=options.examples("srbench weights add srflow-celeba-x8 SRFlow_CelebA_8X.pth"))
 @click.argument("name")
 @click.argument("source", metavar="FILE|URL")
 @_SHA256
