@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from srbench.api import evaluate as evaluate
     from srbench.api import load_model as load_model
     from srbench.explaining.search import explain as explain
-    from srbench.run_folder.reading import read_run as read_run
 
     __version__: str
 
-__all__ = ["Results", "SRBenchError", "__version__", "evaluate", "explain", "load_model", "metrics", "read_run"]
+__all__ = ["Results", "SRBenchError", "__version__", "evaluate", "explain", "load_model", "metrics"]
 
 
 def __getattr__(name: str) -> object:
@@ -32,8 +31,6 @@ def __getattr__(name: str) -> object:
         return getattr(import_module("srbench.api"), name)
     if name == "explain":
         return import_module("srbench.explaining.search").explain
-    if name == "read_run":
-        return import_module("srbench.run_folder.reading").read_run
     if name == "metrics":
         return import_module("srbench.metrics")
     if name == "__version__":

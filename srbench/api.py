@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,10 +23,11 @@ from srbench.metrics.suite import read_suite
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, scale_of
 from srbench.models.loading import load_model as load_by_name
-from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.protocol import Manifest
+from srbench.reporting.results import Results as MeasuredResults
+from srbench.reporting.results import read_run
+from srbench.reporting.table import Cell, table_of_runs
 from srbench.run_folder.request import PHOTOS, SAMPLES, SUITE, RunSpec
-from srbench.run_folder.results import ResultTable, folder_values, rows_of
+from srbench.run_folder.values import COLUMNS
 from srbench.terminal.progress import Progress, progress_of
 from srbench.verification.findings import Findings
 from srbench.verification.verify import verify as verify_run
@@ -38,7 +40,7 @@ class EvaluationError(SRBenchError):
     """Raised for models or folders that cannot be evaluated."""
 
 
-class Results:
+class Results(MeasuredResults):
     """Results of a run folder, returned by ``evaluate`` or opened with ``Results(folder)``.
 
     Examples:
@@ -50,17 +52,14 @@ class Results:
     def __init__(
         self, folder: str | Path, failures: Sequence[str] = (), models: Mapping[str, LoadedModel] | None = None
     ) -> None:
+        """Read a run folder. Raises SRBenchError if it is no run, is damaged or has no results."""
         self.folder = Path(folder)
         self.failures = tuple(failures)
         """One line per image or value that could not be read, sampled or measured."""
-        self._run = RunFolder.read(self.folder)
-        self._models = models or {}
+        self._opened = models or {}
         self._temporary: TemporaryDirectory[str] | None = None
-
-    @property
-    def manifest(self) -> Manifest:
-        """Protocol, models, metrics, settings and the commands that made the run."""
-        return self._run.manifest
+        run = read_run(self.folder)
+        super().__init__([run], run.folder.manifest.metrics)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -68,8 +67,8 @@ class Results:
 
         Means leave out non-finite values; ``intervals`` counts them. FID and KID, if measured, come last.
         """
-        digits = {metric.name: metric.digits for metric in self.manifest.metrics}
-        return self._values().means().drop(columns="not_finite").round(digits)
+        digits = {metric.name: metric.digits for metric in self.metrics}
+        return self._means(lambda cell: (cell.mean,)).drop(columns="not_finite").round(digits)
 
     @property
     def intervals(self) -> pd.DataFrame:
@@ -77,7 +76,7 @@ class Results:
 
         ``not_finite`` counts the images with a non-finite value. Fewer than six images give no interval.
         """
-        return self._values().summary()
+        return self._means(lambda cell: (cell.mean, cell.low, cell.high))
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -86,7 +85,10 @@ class Results:
         ``sample`` is -1 for metrics that give one value for all samples of an image. FID and KID have the image "" and
         the sample -1.
         """
-        return self._values().values
+        import pandas as pd
+
+        numbers = self.values.numbers([metric.name for metric in self.manifest.image_metrics])
+        return pd.DataFrame(numbers, columns=COLUMNS).astype({"temperature": float, "value": float})
 
     def compare(self, a: str, b: str) -> pd.DataFrame:
         """Compare two models image by image (``a`` minus ``b``), with one row per metric.
@@ -107,7 +109,7 @@ class Results:
 
         from srbench.reporting.compare import compare_models
 
-        comparison = compare_models(self.folder, a, b)
+        comparison = compare_models(self, a, b)
         rows = [
             {
                 "metric": difference.metric.name,
@@ -169,8 +171,8 @@ class Results:
             SRBenchError: A metric is unknown.
         """
         with progress_of(progress) as shown:
-            outcome = score_run(self.folder, metrics, device, shown, self._models, workers)
-        results = Results(self.folder, outcome.failures, self._models)
+            outcome = score_run(self.folder, metrics, device, shown, self._opened, workers)
+        results = Results(self.folder, outcome.failures, self._opened)
         results._temporary = self._temporary
         return results
 
@@ -190,7 +192,7 @@ class Results:
             its model.
         """
         with progress_of(progress) as shown:
-            return verify_run(self.folder, resample=resample, device=device, progress=shown, models=self._models)
+            return verify_run(self.folder, resample=resample, device=device, progress=shown, models=self._opened)
 
     def __repr__(self) -> str:
         lines = [setting.label for setting in self.manifest.settings]
@@ -200,12 +202,29 @@ class Results:
         """Show the answer, the table, a strip of the first image and the path in a notebook."""
         from srbench.reporting.notebook import notebook_html
 
-        return notebook_html(self.folder, len(self.failures), temporary=self._temporary is not None)
+        return notebook_html(self, len(self.failures), temporary=self._temporary is not None)
 
-    def _values(self) -> ResultTable:
-        run, rows = self._run, rows_of(self._run)
-        of_all = folder_values(rows, run.manifest.folder_metrics, run.folder_scores, run.hr_pixels)
-        return ResultTable.from_rows(rows, tuple(metric.name for metric in run.manifest.image_metrics), of_all)
+    def _means(self, shown: Callable[[Cell], tuple[float, ...]]) -> pd.DataFrame:
+        """Tabulate means of images with ``shown`` numbers of each cell, counts, then values of all images together."""
+        import pandas as pd
+
+        rows, index = [], []
+        for line in table_of_runs(self).lines:
+            row: dict[str, float] = {}
+            for metric in self.manifest.image_metrics:
+                row |= dict(
+                    zip(
+                        (f"{metric.name}{end}" for end in ("", "_low", "_high")),
+                        shown(line.cells[metric.name]),
+                        strict=False,
+                    )
+                )
+            row |= {"n": line.images, "not_finite": line.not_finite}
+            rows.append(row | {metric.name: line.cells[metric.name].mean for metric in self.manifest.folder_metrics})
+            index.append(
+                (line.setting.model, math.nan if line.setting.temperature is None else line.setting.temperature)
+            )
+        return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(index, names=["model", "temperature"]))
 
 
 def evaluate(

@@ -57,6 +57,11 @@ def listed(names: Iterable[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def joined(names: Sequence[str]) -> str:
+    """Join names for a sentence: ``a, b and c``; empty for no names."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
 def number_of(count: int, noun: str, plural: str = "") -> str:
     """``1 image``, ``10 images``; by default the plural is the noun with an s."""
     return f"{count} {noun if count == 1 else plural or f'{noun}s'}"

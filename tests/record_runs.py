@@ -12,9 +12,9 @@ from srbench.files.hashes import sha256_file
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.journal import Journal
 from srbench.run_folder.manifest import FILE, content_of
+from srbench.run_folder.measurements import measurements_of
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, digest, to_line
-from srbench.run_folder.results import rows_of
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def values_that_count(run: Path) -> dict[tuple, object]:
     """The rows of a run: values by model, temperature, image and metric."""
     return {
         (row.setting.model, row.setting.temperature, row.image, name): value
-        for row in rows_of(RunFolder.read(run))
+        for row in measurements_of(RunFolder.read(run))
         for name, value in row.values.items()
     }
 

@@ -290,7 +290,7 @@ def test_add_your_own(typed, clone):
     )
 
 
-DOCTESTS = ("api", "explaining.search", "run_folder.reading", "images.resize")
+DOCTESTS = ("api", "explaining.search", "images.resize")
 
 
 @pytest.mark.parametrize("name", [*(f"srbench.{name}" for name in DOCTESTS), "srflow.model"])

@@ -381,7 +381,7 @@ def measure(
         from srbench.benchmark.measure import labelled, measure_folders, to_json_text
         from srbench.explaining.claims import judged, read_claims, row_of_folder
         from srbench.reporting.claims import verdict_lines
-        from srbench.reporting.scores import measured_table
+        from srbench.reporting.text import measured_table, rows_csv
         from srbench.run_folder.protocol import protocol_line
 
         by_label = labelled(folders)
@@ -402,7 +402,9 @@ def measure(
                 facts[label]["claims"] = [verdict.facts() for verdict in own]
         show(to_json_text(facts if len(facts) > 1 else facts[measured[0].label]))
     elif len(measured) == 1 and form in ("table", "csv"):
-        show(measured_table(measured[0]) if form == "table" else measured[0].csv())
+        folder = measured[0]
+        csv = rows_csv(folder.as_values, folder.metrics, folder.suite).rstrip("\n")
+        show(measured_table(folder) if form == "table" else csv)
     else:
         from srbench.reporting.folders import folders_text
 

@@ -85,8 +85,12 @@ def compare(a: str, b: str, run: Path | None) -> None:
     """
     with shown_progress(reading([run] if run else [a, b])):
         from srbench.reporting import compare as comparing
+        from srbench.reporting.results import read_results
 
-        comparisons = [comparing.compare_models(run, a, b)] if run else comparing.compare_runs(Path(a), Path(b))
+        if run:
+            comparisons = [comparing.compare_models(read_results([run]), a, b)]
+        else:
+            comparisons = comparing.compare_runs(Path(a), Path(b))
     for comparison in comparisons:
         path = comparing.write_comparison(comparison)
         show(f"A = {comparison.labels[0]}, B = {comparison.labels[1]}")
@@ -155,7 +159,7 @@ def written_report(
     from srbench.matrix.table import terminal_table as matrix_table
     from srbench.matrix.table import write_matrix_report
     from srbench.reporting import report as run_report
-    from srbench.reporting.scores import terminal_table
+    from srbench.reporting.text import terminal_table
     from srbench.run_folder.protocol import protocol_line
 
     formats = formats or tuple(run_report.FORMATS)
@@ -170,9 +174,9 @@ def written_report(
     else:
         report = run_report.write_report(runs, formats, out, progress=progress, **settings)
         files = report.files
-        scores = report.scores
-        remarks = [*filter(None, [scores.left_out]), *report.outdated]
-        lines = [terminal_table(scores), *remarks, *report.answer, report.protocol]
+        table = report.table
+        remarks = [*filter(None, [table.left_out]), *report.outdated]
+        lines = [terminal_table(table), *remarks, *report.answer, report.protocol]
     for page in (file for file in files if file.suffix == ".html"):
         lines.append(f"Page: {page}")
         if out is None:

@@ -1,4 +1,4 @@
-"""Measurements of an edit: fit to LR, seams, kept detail; all on images truncated to 8 bits."""
+"""Results of an edit: fit to LR, seams, kept detail; all on images truncated to 8 bits."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Claim:
     """A published value of a metric, for a measured row."""
 
     row: str
-    """Row of the table: the label of a folder, a setting or a model; empty for the only row."""
+    """Measurement of the table: the label of a folder, a setting or a model; empty for the only row."""
     metric: str
     """Name as in ``--metrics``."""
     spec: str

@@ -14,7 +14,7 @@ from srbench.index.tables import Table, tables_of
 from srbench.reporting import ReportError
 from srbench.reporting.files import put_in_place
 from srbench.reporting.rendering import rendered, style_and_script
-from srbench.reporting.scores import distinct
+from srbench.reporting.table import distinct
 from srbench.run_folder.manifest import is_run
 from srbench.terminal.progress import Progress, silent
 

@@ -12,12 +12,12 @@ from urllib.parse import quote
 from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.models import ModelFacts
 from srbench.reporting import ReportError
-from srbench.reporting.measurements import mean_of
+from srbench.reporting.results import mean_of
 from srbench.run_folder.folder import RunFolder, edited_records
 from srbench.run_folder.manifest import FILE as MANIFEST
+from srbench.run_folder.measurements import Measurement, folder_values, measurements_of
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import KINDS
-from srbench.run_folder.results import Row, folder_values, rows_of
 from srbench.run_folder.verified import Verdict, read_verified
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import number_of, one_line, printable
@@ -127,8 +127,8 @@ def _read(path: Path, name: str, out: Path) -> IndexedRun:
         for metric in manifest.metrics
         if metric.group != "Cost"  # depends on the machine
     }
-    by_setting: dict[Setting, list[Row]] = {}
-    for row in (all_rows := rows_of(folder)):
+    by_setting: dict[Setting, list[Measurement]] = {}
+    for row in (all_rows := measurements_of(folder)):
         by_setting.setdefault(row.setting, []).append(row)
     of_all = folder_values(all_rows, manifest.folder_metrics, folder.folder_scores, folder.hr_pixels)
     entries = []

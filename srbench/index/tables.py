@@ -14,9 +14,9 @@ from srbench.metrics.loading import located
 from srbench.models import ModelFacts
 from srbench.reporting.families import families_of
 from srbench.reporting.ranking import best_rows
-from srbench.reporting.scores import printed
+from srbench.reporting.table import printed
 from srbench.run_folder.protocol import Protocol, Setting
-from srbench.run_folder.results import ResultTable
+from srbench.run_folder.values import mean_of_images
 from srbench.run_folder.verified import VERDICTS
 from srbench.words import number_of
 
@@ -135,20 +135,16 @@ def _table(group: Sequence[IndexedRun], rows: Sequence[IndexRow]) -> Table:
     of_images = {column: metric for column, metric in metrics.items() if metric.per != "folder"}
     metrics = of_images | metrics
     missing = dict.fromkeys(("", *images), math.nan)
-    values = (
-        (str(place), None, image, {column: row.values.get(column, missing)[image] for column in of_images})
-        for place, row in enumerate(rows)
-        for image in images
-    )
-    of_all = [{column: row.values.get(column, missing)[""] for column in metrics.keys() - of_images} for row in rows]
-    folder_values = {Setting(str(place), None): values for place, values in enumerate(of_all)}
-    results = ResultTable.from_values(values, tuple(of_images), folder_values)
-    means = results.means()
     models = families_of([row.setting for row in rows], [row.model for row in rows]).models
     for column, metric in metrics.items():
-        by_image = results.columns(column) if column in of_images else []
-        best = best_rows({place: by_image[place] for place in models if by_image}, metric).rows
-        for place, (row, mean) in enumerate(zip(rows, means[column], strict=True)):
+        by_image = [row.values.get(column, missing) for row in rows]
+        means = [values.get("", math.nan) for values in by_image]
+        best: list[int] = []
+        if column in of_images:
+            columns = [{image: values[image] for image in images} for values in by_image]
+            means = list(map(mean_of_images, columns))
+            best = best_rows({place: columns[place] for place in models}, metric).rows
+        for place, (row, mean) in enumerate(zip(rows, means, strict=True)):
             row.competes = place in models
             row.means.append(Mean(mean, "" if math.isnan(mean) else printed(mean, metric), place in best))
     facts = tuple(metrics.values())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from rich.table import Table
+from rich.table import Table as TerminalTable
 from rich.text import Text
 
 from srbench.interfaces import MetricFacts, SRBenchError
@@ -23,10 +23,11 @@ from srbench.pages import markdown
 from srbench.reporting.answer import answer
 from srbench.reporting.files import FOLDER, changed_files, put_in_place, read_listing, records_of
 from srbench.reporting.latex import BEST, bold, display_name, escape, row, title
-from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.report import FORMATS, images_of
-from srbench.reporting.scores import Scores, distinct, empty_table, header, scores_of
+from srbench.reporting.results import Results, read_results
+from srbench.reporting.table import Table, distinct, header, table_of_runs
+from srbench.reporting.text import empty_table
 from srbench.run_folder import NothingMeasuredError
 from srbench.words import number_of, one_line
 
@@ -39,8 +40,8 @@ class Block:
     """The rows of a measured cell."""
 
     cell: MatrixCell
-    measurements: Measurements
-    scores: Scores
+    results: Results
+    table: Table
     strip: str | None
     """Path in the matrix folder of a strip in the cell's report; None if there is no strip or it is out of date."""
 
@@ -52,14 +53,14 @@ class Block:
     @property
     def findings(self) -> list[str]:
         """Result of the cell in a few sentences, as in its report."""
-        return answer(self.scores)
+        return answer(self.table)
 
     @property
     def images(self) -> str:
         """Number and origin of the images: ``5 images, LR by MATLAB's bicubic downscaling``."""
-        protocol = self.measurements.protocol
+        protocol = self.results.protocol
         crop = "" if protocol.crop is None else f", the central {protocol.crop} x {protocol.crop} of each"
-        return f"{number_of(len(self.measurements.images), 'image')}{crop}, LR {protocol.lr}"
+        return f"{number_of(len(self.results.images), 'image')}{crop}, LR {protocol.lr}"
 
 
 @dataclass(frozen=True)
@@ -73,18 +74,18 @@ class SuiteTable:
     @cached_property
     def metrics(self) -> list[MetricFacts]:
         """Columns: one per metric and signature."""
-        metrics = {_column(metric): metric for block in self.blocks for metric in block.scores.columns}
+        metrics = {_column(metric): metric for block in self.blocks for metric in block.table.columns}
         return distinct(list(metrics.values()))
 
     @property
     def has_variants(self) -> bool:
         """True if the report of a cell has variants, which this table leaves out."""
-        return any(block.scores.variants for block in self.blocks)
+        return any(block.table.variants for block in self.blocks)
 
     def rows(self, block: Block) -> Iterator[tuple[str, list[tuple[str, bool]], int]]:
         """Yield the rows of a block: label, (text, is bold) of every column, and number of images."""
-        known = {_column(metric): metric.name for metric in block.scores.columns}
-        for line in block.scores.competing:
+        known = {_column(metric): metric.name for metric in block.table.columns}
+        for line in block.table.models:
             cells = [line.cells[known[column]] if column in known else None for column in map(_column, self.metrics)]
             yield (
                 line.label,
@@ -129,7 +130,7 @@ def write_matrix_report(path: Path, formats: Sequence[str] = tuple(FORMATS), out
         if block is None:
             not_measured.append(cell.name)
         else:
-            suite = block.measurements.protocol.suite
+            suite = block.results.protocol.suite
             tables.setdefault(suite, SuiteTable(suite, [])).blocks.append(block)
     if damaged and not tables:
         raise MatrixError("; ".join(damaged))
@@ -151,17 +152,17 @@ def write_matrix_report(path: Path, formats: Sequence[str] = tuple(FORMATS), out
 
 
 def _block(cell: MatrixCell, run: Path) -> Block:
-    measurements = read_runs([run])
-    return Block(cell, measurements, scores_of(measurements), _strip(run, measurements))
+    results = read_results([run])
+    return Block(cell, results, table_of_runs(results), _strip(run, results))
 
 
-def _strip(run: Path, measurements: Measurements) -> str | None:
+def _strip(run: Path, results: Results) -> str | None:
     """Return the first strip in the report of a run; None if there is none, or the report is out of date or changed."""
     folder = run / FOLDER
     listing = read_listing(folder)
-    if listing is None or (listing.records, listing.images) != (records_of(run), images_of(measurements)):
+    if listing is None or (listing.records, listing.images) != (records_of(run), images_of(results)):
         return None
-    strips = [f"strips/{name}.png" for name in measurements.images if f"strips/{name}.png" in listing.files]
+    strips = [f"strips/{name}.png" for name in results.images if f"strips/{name}.png" in listing.files]
     return f"{run.name}/{FOLDER}/{strips[0]}" if strips and not any(changed_files(folder, listing)) else None
 
 
@@ -220,8 +221,8 @@ def _csv(tables: Sequence[SuiteTable]) -> str:
     writer.writerow(columns)
     for table in tables:
         for block in table.blocks:
-            for line in block.scores.lines:
-                for metric, cell in zip(block.scores.columns, line.cells.values(), strict=True):
+            for line in block.table.lines:
+                for metric, cell in zip(block.table.columns, block.table.cells(line), strict=True):
                     place = (table.suite, block.cell.dataset, block.cell.scale)
                     setting = (line.setting.model, line.setting.temperature)
                     interval = ("" if number != number else number for number in (cell.mean, cell.low, cell.high))
@@ -229,7 +230,7 @@ def _csv(tables: Sequence[SuiteTable]) -> str:
     return text.getvalue()
 
 
-def terminal_table(table: SuiteTable) -> Table:
+def terminal_table(table: SuiteTable) -> TerminalTable:
     """Return the table of a suite for the terminal."""
     shown = empty_table(("dataset", "scale", "model"), table.metrics, title=table.suite)
     shown.add_column("n", justify="right", no_wrap=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from srbench.interfaces import MetricFacts
-from srbench.reporting.scores import Line, Scores, joined, p_text, printed
+from srbench.reporting.table import Line, Table, p_text, printed
 from srbench.run_folder.statistics import FEWEST_IMAGES
+from srbench.words import joined
 
 ASKED = ("Perception", "Distortion")
 """Metric groups that the answer covers first, in this order."""
@@ -15,30 +16,30 @@ KEEPS_LR = 45.0
 super-resolution space challenge", section 3."""
 
 
-def answer(scores: Scores) -> list[str]:
+def answer(table: Table) -> list[str]:
     """Return sentences on the best models in perception and distortion, and on the diversity of models that sample.
 
     Without metrics of perception and distortion, they name the best model in the first metric with a direction.
     """
-    directed = [metric for metric in scores.metrics if metric.direction]
+    directed = [metric for metric in table.image_columns if metric.direction]
     leading = [metric for group in ASKED for metric in directed if metric.leads and metric.group == group]
     decisive = leading or directed[:1]
-    if len(scores.lines) == 1:
-        line = scores.lines[0]
+    if len(table.lines) == 1:
+        line = table.lines[0]
         values = [f"{metric.title} {_with_unit(line.cells[metric.name].mean, metric)}" for metric in decisive]
         return [f"{line.label}: {joined(values)}; no other row to compare it with."] if values else []
-    return [*(_best(scores, metric) for metric in decisive), *_diversity(scores)]
+    return [*(_best(table, metric) for metric in decisive), *_diversity(table)]
 
 
-def _best(scores: Scores, metric: MetricFacts) -> str:
-    best = scores.best[metric.name]
-    one_each = ", comparing one row per model" if scores.variants else ""
+def _best(table: Table, metric: MetricFacts) -> str:
+    best = table.best[metric.name]
+    one_each = ", comparing one row per model" if table.variants else ""
     subject = f"{'Highest' if metric.direction > 0 else 'Lowest'} {metric.title}{one_each}"
     if best.leader is None:
         return f"{subject}: undecided, as no image has a finite value from every model."
-    labels = {row: scores.lines[row].label for row in best.means}
+    labels = {row: table.lines[row].label for row in best.means}
     label, mean = labels[best.leader], _with_unit(best.means[best.leader], metric)
-    if any(scores.lines[row].images != best.images for row in best.means):
+    if any(table.lines[row].images != best.images for row in best.means):
         mean += f" on the {best.images} images that all models share"
     if not best.p:
         return f"{subject}: {label} at {mean}; no other model has finite values."
@@ -56,33 +57,33 @@ def _best(scores: Scores, metric: MetricFacts) -> str:
     )
 
 
-def _diversity(scores: Scores) -> Iterator[str]:
+def _diversity(table: Table) -> Iterator[str]:
     """Yield a sentence for each model whose samples differ: their spread, and whether they are consistent with LR."""
-    spread = next((metric for metric in scores.metrics if metric.group == "Diversity"), None)
-    for line in scores.competing if spread else []:
+    spread = next((metric for metric in table.image_columns if metric.group == "Diversity"), None)
+    for line in table.models if spread else []:
         assert spread is not None
         if (mean := line.cells[spread.name].mean) > 0:
             sentence = f"Samples of {line.label} vary ({spread.title} {_with_unit(mean, spread)})"
-            yield f"{sentence}{_consistency(scores, line)}."
+            yield f"{sentence}{_consistency(table, line)}."
 
 
-def _consistency(scores: Scores, line: Line) -> str:
+def _consistency(table: Table, line: Line) -> str:
     """Return a clause on whether all samples of a row are consistent with LR; empty if that was not measured."""
-    metrics = (metric for metric in scores.metrics if metric.leads and metric.group == "Consistency")
+    metrics = (metric for metric in table.image_columns if metric.leads and metric.group == "Consistency")
     metric = next((metric for metric in metrics if metric.direction), None)
     if metric is None:
         return ""
-    worst = scores.table.worst(metric)[scores.lines.index(line)].dropna()
-    if worst.empty:
+    worst = table.values.worst(line.setting, metric)
+    if not worst:
         return ""
-    lowest = float(worst.min())
+    lowest = min(worst.values())
     if lowest >= KEEPS_LR:
         by = ", by projection," if line.is_projected else ""
         return f" and{by} all match the LR image: {metric.title} at least {_with_unit(lowest, metric)}"
-    below = int((worst < KEEPS_LR).sum())
+    below = sum(value < KEEPS_LR for value in worst.values())
     return (
         f", but not all match the LR image: {metric.title} down to {_with_unit(lowest, metric)} "
-        f"({worst.idxmin()}), below {KEEPS_LR:g} dB on {below} of {len(worst)} images"
+        f"({min(worst, key=worst.__getitem__)}), below {KEEPS_LR:g} dB on {below} of {len(worst)} images"
     )
 
 

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 from srbench.interfaces import SRBenchError
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting.files import FILE, FOLDER, changed_files, read_listing, records_of
-from srbench.reporting.measurements import read_runs
 from srbench.reporting.report import TEXTS, images_of, texts_again
+from srbench.reporting.results import read_results
 
 Kind = Literal["differs", "not compared"]
 """``differs``: a file differs from report.json, or a text from the text made again; ``not compared``: a file is gone,
@@ -46,13 +46,13 @@ def report_findings(run: Path) -> list[ReportFinding]:
     missing = [f"{FOLDER}/{name}" for name in listing.files if not (folder / name).is_file()]
     findings += [ReportFinding("not compared", name, "is not here; run srbench report") for name in missing]
     try:
-        measurements = read_runs([run])
-        if (listing.records, listing.images) != (records_of(run), images_of(measurements)):
+        results = read_results([run])
+        if (listing.records, listing.images) != (records_of(run), images_of(results)):
             text = "was written before the last records, or with other images; run srbench report"
         elif listing.code != package_digest("srbench.reporting.report"):
             text = "was written by another version of srbench or of a library; run srbench report"
         else:
-            texts = texts_again(measurements, listing)
+            texts = texts_again(results, listing)
             added = [name for name in listing.files if Path(name).suffix in TEXTS and name not in texts]
             findings += [ReportFinding("differs", f"{FOLDER}/{name}", "is no part of a report") for name in added]
             return [*findings, *_differing(folder, texts)]

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from srbench.explaining.claims import Claims, Judgement, judged, row_of_folder
-from srbench.reporting.measurements import Measurements, read_runs
-from srbench.reporting.scores import empty_table
+from srbench.reporting.results import Results, read_results
+from srbench.reporting.text import empty_table
 from srbench.run_folder.folder import IMAGES
 from srbench.run_folder.measured import Measured
 from srbench.run_folder.records import Value
@@ -46,35 +46,35 @@ def judged_run(
     A claim names a setting, such as ``srflow-t0.85``, or a model that has one setting. Arguments are those of
     ``judged``.
     """
-    measurements = read_runs([run])
-    protocol = measurements.protocol
+    results = read_results([run])
+    protocol = results.protocol
     data: dict[str, str | int | None] = {
         "data": protocol.dataset,
-        "images": len(measurements.images),
+        "images": len(results.images),
         "scale": protocol.scale,
         "lr": protocol.lr,
         "crop": protocol.crop,
     }
     hr = run / IMAGES / "hr"
-    rows = {folder.label: row_of_folder(folder, run / IMAGES / folder.label) for folder in _folders(measurements)}
-    models = [setting.model for setting in measurements.settings]
-    for setting in measurements.settings:
+    rows = {folder.label: row_of_folder(folder, run / IMAGES / folder.label) for folder in _folders(results)}
+    models = [setting.model for setting in results.settings]
+    for setting in results.settings:
         if models.count(setting.model) == 1:
             rows.setdefault(setting.model, rows[setting.folder])
     saved = hr if hr.is_dir() else None
     return judged(claims, rows, data, saved, None, protocol.scale, progress, workers, device)
 
 
-def _folders(measurements: Measurements) -> Iterator[Measured]:
+def _folders(results: Results) -> Iterator[Measured]:
     """Yield the values of each setting, like those of a folder of images."""
-    for setting in measurements.settings:
-        values: dict[str, dict[str, Value]] = {image: {} for image in measurements.images}
-        values |= {row.image: row.values for row in measurements.rows if row.setting == setting}
+    for setting in results.settings:
+        values: dict[str, dict[str, Value]] = {image: {} for image in results.images}
+        values |= {row.image: row.values for row in results.measurements if row.setting == setting}
         yield Measured(
             setting.folder,
-            measurements.protocol.suite,
-            measurements.manifest.metrics,
+            results.protocol.suite,
+            results.manifest.metrics,
             values,
             failures=(),
-            folder_values=measurements.folder_values.get(setting, {}),
+            folder_values=results.values.of_folders.get(setting, {}),
         )

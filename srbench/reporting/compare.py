@@ -18,13 +18,14 @@ from srbench.pages import markdown
 from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import Example
 from srbench.reporting.files import put_in_place
-from srbench.reporting.measurements import Measurements, Run, mean_of, read_runs
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import empty_table, header, joined, p_text, printed
+from srbench.reporting.results import Results, Run, mean_of, read_results
+from srbench.reporting.table import header, p_text, printed
+from srbench.reporting.text import empty_table
+from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import digest
-from srbench.run_folder.results import Row
 from srbench.run_folder.statistics import FEWEST_IMAGES, LEVEL, mean_interval, pair_p_values
-from srbench.words import unknown
+from srbench.words import joined, unknown
 
 UNDECIDED = "undecided"
 """Verdict if neither model is significantly better."""
@@ -88,9 +89,9 @@ class Difference:
 class Comparison:
     """Two models at one temperature each."""
 
-    measurements: Measurements
-    a: list[Row]
-    b: list[Row]
+    results: Results
+    a: list[Measurement]
+    b: list[Measurement]
     differences: list[Difference]
 
     @property
@@ -115,17 +116,17 @@ class Comparison:
         return (UNDECIDED, *self.labels)[difference.better] if difference.is_judged else ""
 
 
-def compare_models(run: Path, a: str, b: str) -> Comparison:
+def compare_models(results: Results, a: str, b: str) -> Comparison:
     """Compare two models of a run, named ``srflow``, or ``srflow-t0.8`` if there are several temperatures.
 
-    Raises ReportError for an unknown or ambiguous name, SRBenchError if the folder is no run.
+    Raises ReportError for an unknown or ambiguous name.
     """
-    measurements = read_runs([run])
-    rows = _by_setting(measurements.runs[0])
+    run = results.runs[0].folder.path
+    rows = _by_setting(results.runs[0])
     rows_a, rows_b = _chosen(rows, a, run), _chosen(rows, b, run)
     if rows_a == rows_b:
         raise ReportError(f"{a} and {b} are the same rows of {run}; name two models")
-    return _compare(measurements, rows_a, rows_b)
+    return _compare(results, rows_a, rows_b)
 
 
 def compare_runs(a: Path, b: Path) -> list[Comparison]:
@@ -137,16 +138,16 @@ def compare_runs(a: Path, b: Path) -> list[Comparison]:
     for path in (a, b):
         if not path.is_dir():
             raise ReportError(f"{path}: no such folder; to compare two models of one run, name it: --run RUN")
-    measurements = read_runs([a, b])
-    if len(measurements.runs) == 1:
+    results = read_results([a, b])
+    if len(results.runs) == 1:
         raise ReportError(f"{a} and {b} are one run; name two models of it: srbench compare MODEL MODEL --run {a}")
-    rows_a, rows_b = map(_by_setting, measurements.runs)
+    rows_a, rows_b = map(_by_setting, results.runs)
     pairs = [(rows_a[setting], rows_b[setting]) for setting in rows_a if setting in rows_b]
     if not pairs and len(rows_a) == len(rows_b) == 1:
         pairs = list(zip(rows_a.values(), rows_b.values(), strict=True))
     if not pairs:
         raise ReportError(f"no model is in both runs: {', '.join(rows_a)} against {', '.join(rows_b)}")
-    return [_compare(measurements, *pair) for pair in pairs]
+    return [_compare(results, *pair) for pair in pairs]
 
 
 def write_comparison(comparison: Comparison) -> Path:
@@ -155,13 +156,13 @@ def write_comparison(comparison: Comparison) -> Path:
     The folder is ``compare/A/B/`` of the run, or ``compare/RUN/A/B/`` of the first of two runs, where RUN is the name of
     the second and a digest of its path, as runs of other folders may have the same name and labels.
     """
-    measurements, shown = comparison.measurements, comparison.shown
+    results, shown = comparison.results, comparison.shown
     strips: dict[str, bytes] = {}
     for name in sorted(shown.by_image, key=lambda name: -abs(shown.by_image[name]))[:SHOWN]:
         rows = [row for row in (*comparison.a, *comparison.b) if row.image == name]
-        if measurements.pair(name) and all(map(measurements.outputs, rows)):
-            strips[name] = Example(measurements, name, rows).strip_png(rows, shown.metric)
-    run, *others = measurements.runs
+        if results.pair(name) and all(map(results.outputs, rows)):
+            strips[name] = Example(results, name, rows).strip_png(rows, shown.metric)
+    run, *others = results.runs
     names = [f"{other.name}-{digest(str(other.folder.path.resolve()))[:8]}" for other in others]
     names += [rows[0].setting.folder for rows in (comparison.a, comparison.b)]
     folder = run.folder.path.joinpath("compare", *names)
@@ -219,15 +220,15 @@ def verdict_sentences(comparison: Comparison) -> str:
 
 
 def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
-    measurements, shown = comparison.measurements, comparison.shown
+    results, shown = comparison.results, comparison.shown
     by_image = {name: printed(value, shown.metric) for name, value in shown.by_image.items()}
     gains = shown.gains
     order = sorted(gains, key=lambda name: -gains[name])
     left_out = {difference.metric.title: difference.left_out for difference in comparison.differences}
     text = rendered(
         "compare.md.jinja",
-        measurements=measurements,
-        protocol=measurements.protocol,
+        results=results,
+        protocol=results.protocol,
         a=comparison.labels[0],
         b=comparison.labels[1],
         verdict=verdict_sentences(comparison),
@@ -242,12 +243,12 @@ def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
     return f"{text}\n"
 
 
-def _by_setting(run: Run) -> dict[str, list[Row]]:
+def _by_setting(run: Run) -> dict[str, list[Measurement]]:
     """Return the rows of every setting, by its name in the run folder."""
-    return {name: list(rows) for name, rows in groupby(run.rows, key=lambda row: row.sample.setting.folder)}
+    return {name: list(rows) for name, rows in groupby(run.measurements, key=lambda row: row.sample.setting.folder)}
 
 
-def _chosen(rows: dict[str, list[Row]], name: str, run: Path) -> list[Row]:
+def _chosen(rows: dict[str, list[Measurement]], name: str, run: Path) -> list[Measurement]:
     if name in rows:
         return rows[name]
     of_model = [setting for setting, own in rows.items() if own[0].setting.model == name]
@@ -258,26 +259,26 @@ def _chosen(rows: dict[str, list[Row]], name: str, run: Path) -> list[Row]:
     return rows[of_model[0]]
 
 
-def _compare(measurements: Measurements, a: list[Row], b: list[Row]) -> Comparison:
+def _compare(results: Results, a: list[Measurement], b: list[Measurement]) -> Comparison:
     if not {row.image for row in a} & {row.image for row in b}:
-        where, labels = measurements.runs[0].folder.path, (side[0].setting.label for side in (a, b))
+        where, labels = results.runs[0].folder.path, (side[0].setting.label for side in (a, b))
         raise ReportError(f"{where}: {' and '.join(labels)} have no image in common; measure both on the same images")
     differences = [
         _difference(a, b, metric)
-        for metric in measurements.metrics
+        for metric in results.manifest.image_metrics
         # a model with a single output has no diversity to compare
         if metric.direction or all(any(np.any(row.values.get(metric.name, 0.0)) for row in rows) for rows in (a, b))
     ]
-    for metric in measurements.folder_metrics:
-        value_a, value_b = (measurements.folder_values[side[0].setting][metric.name] for side in (a, b))
+    for metric in results.manifest.folder_metrics:
+        value_a, value_b = (results.values.of_folders[side[0].setting][metric.name] for side in (a, b))
         differences.append(Difference(metric, value_a, value_b, {}, 0, math.nan, math.nan, math.nan))
     if not differences:
         models = f"{a[0].setting.model} and {b[0].setting.model}"
         raise ReportError(f"{models} have no metric that could be compared; measure one more")
-    return Comparison(measurements, a, b, differences)
+    return Comparison(results, a, b, differences)
 
 
-def _difference(a: Sequence[Row], b: Sequence[Row], metric: MetricFacts) -> Difference:
+def _difference(a: Sequence[Measurement], b: Sequence[Measurement], metric: MetricFacts) -> Difference:
     values_a, values_b = ({row.image: mean_of(row, metric) for row in rows} for rows in (a, b))
     common = [name for name in values_a if name in values_b]
     finite = [name for name in common if math.isfinite(values_a[name]) and math.isfinite(values_b[name])]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import Line, Scores, joined
+from srbench.reporting.table import Cell, Line, Table
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import FEWEST_IMAGES
-from srbench.words import number_of
+from srbench.words import joined, number_of
 
 COLUMN = 232.0
 """Width of one column of a two-column paper, in points."""
@@ -65,7 +65,7 @@ def escape(text: str) -> str:
     )  # else [ or * would be an argument of the rule above, and -- a dash
 
 
-def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
+def latex_table(table: Table, manifest: Manifest, *, intervals: bool) -> str:
     """Return the table of a run, with ``intervals`` on a line below each row; the caption states the protocol."""
     protocol = manifest.protocol
     crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
@@ -74,49 +74,49 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
         f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)} ({images}{crop}, LR "
         f"{escape(protocol.lr)}), protocol {escape(protocol.suite)}"
     )
-    return captioned_table(scores, subject, f"{protocol.dataset}-x{protocol.scale}", intervals=intervals)
+    return captioned_table(table, subject, f"{protocol.dataset}-x{protocol.scale}", intervals=intervals)
 
 
-def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool) -> str:
+def captioned_table(table: Table, subject: str, label: str, *, intervals: bool) -> str:
     """Return a table of means with one row per model, with ``intervals`` on a line below each row.
 
     The caption begins with ``subject``, in LaTeX. Comments above the table name the LaTeX packages that it needs and
     the signatures of its columns. The number of images is a column only if rows differ in it.
     """
     name = re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
-    counts = {line.images for line in scores.competing}
+    counts = {line.images for line in table.models}
     last = ["$n$"] if len(counts) > 1 else []
-    lines = [text for line in scores.competing for text in _lines(line, bool(last), intervals=intervals)]
+    lines = [text for line in table.models for text in _lines(line, table.cells(line), bool(last), intervals=intervals)]
     if intervals:
         lines.pop()  # the space below the last row
     tabular = {
-        "columns": "l" + "r" * (len(scores.columns) + len(last)),
-        "head": [row(["model", *map(title, scores.columns), *last])],
+        "columns": "l" + "r" * (len(table.columns) + len(last)),
+        "head": [row(["model", *map(title, table.columns), *last])],
         "blocks": [lines],
     }
     over = "$n$ images" if last else "images"
-    of_folders = joined([metric.title for metric in scores.folder_metrics])
+    of_folders = joined([metric.title for metric in table.folder_columns])
     untested = f"; {escape(of_folders)} of all images together, untested" if of_folders else ""
-    best = f", {BEST}" if any(cell.is_best for line in scores.competing for cell in line.cells.values()) else ""
+    best = f", {BEST}" if any(cell.is_best for line in table.models for cell in table.cells(line)) else ""
     beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_IMAGES} images on)" if intervals else ""
-    table = {
-        "signatures": [metric.signature for metric in scores.columns],
-        "is_wide": _width(scores, intervals=intervals) > COLUMN,
+    filled = {
+        "signatures": [metric.signature for metric in table.columns],
+        "is_wide": _width(table, intervals=intervals) > COLUMN,
         "caption": f"{subject}: means over {over}{beneath}{best}{untested}.",
         "label": name,
         "tabulars": [tabular],
     }
-    comments = [*filter(None, [scores.left_out])]
-    return rendered("table.tex.jinja", comments=comments, tables=[table])
+    comments = [*filter(None, [table.left_out])]
+    return rendered("table.tex.jinja", comments=comments, tables=[filled])
 
 
-def _lines(line: Line, has_count: bool, *, intervals: bool) -> Iterator[str]:
+def _lines(line: Line, cells: Sequence[Cell], has_count: bool, *, intervals: bool) -> Iterator[str]:
     """Yield the lines of a row: its means and, with ``intervals``, its intervals and a space."""
-    means = [bold(escape(cell.text), is_best=cell.is_best) for cell in line.cells.values()]
+    means = [bold(escape(cell.text), is_best=cell.is_best) for cell in cells]
     count = [str(line.images)] if has_count else []
     yield row([escape(display_name(line.label)), *means, *count])
     if intervals:
-        ends = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells.values()]
+        ends = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in cells]
         if any(ends):
             yield row(["", *ends, *("" for _ in count)])
         yield r"\addlinespace[2pt]"
@@ -145,11 +145,11 @@ def display_name(label: str) -> str:
     return re.sub(r"^[a-z-]+(?=$| |\+)", lambda match: NAMES.get(match[0], match[0]), label)
 
 
-def _width(scores: Scores, *, intervals: bool) -> float:
+def _width(table: Table, *, intervals: bool) -> float:
     """Estimate the width of the table in points; intervals are set at font size 7."""
-    columns = [max(len(line.label) for line in scores.competing) * LETTER, 2 * LETTER]
-    for metric in scores.columns:
-        cells = [line.cells[metric.name] for line in scores.competing]
+    columns = [max(len(line.label) for line in table.models) * LETTER, 2 * LETTER]
+    for metric in table.columns:
+        cells = [line.cells[metric.name] for line in table.models]
         beneath = max(len(cell.interval) for cell in cells) if intervals else 0
         columns.append(max(column_width(metric, (cell.text for cell in cells)), 0.88 * beneath * LETTER))
     return sum(columns) + 6 * (len(columns) - 1)

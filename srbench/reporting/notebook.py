@@ -2,55 +2,48 @@
 
 from __future__ import annotations
 
-from html import escape
 from io import BytesIO
-from pathlib import Path
 
 from PIL import Image
 
-from srbench.interfaces import SRBenchError
 from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
 from srbench.reporting.figures.image_files import strip_of
-from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.page.images import small
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import scores_of
+from srbench.reporting.results import Results
+from srbench.reporting.table import table_of_runs
 
 _SIDE = 720
 """Longest side of the strip in pixels."""
 
 
-def notebook_html(folder: Path, failures: int = 0, *, temporary: bool = False) -> str:
-    """Return self-contained HTML of a run folder for a notebook cell, without scripts.
+def notebook_html(results: Results, failures: int = 0, *, temporary: bool = False) -> str:
+    """Return self-contained HTML of the results of a run for a notebook cell, without scripts.
 
-    The strip shows the first image whose pair and outputs are saved. For an unreadable folder, the HTML is the error.
+    The strip shows the first image whose pair and outputs are saved.
     """
-    try:
-        measurements = read_runs([folder])
-    except SRBenchError as error:
-        return f"<p>{escape(str(error))}</p>"
-    scores = scores_of(measurements)
+    table = table_of_runs(results)
     return rendered(
         "results.html.jinja",
-        folder=folder,
+        folder=results.runs[0].folder.path,
         temporary=temporary,
         failures=failures,
-        protocol=measurements.protocol,
-        answer=answer(scores),
-        scores=scores,
-        strip=_strip(measurements),
+        protocol=results.protocol,
+        answer=answer(table),
+        table=table,
+        strip=_strip(results),
     )
 
 
-def _strip(measurements: Measurements) -> tuple[str, str] | None:
+def _strip(results: Results) -> tuple[str, str] | None:
     """Return the name of an image and the ``data:`` address of its strip; None if no image is saved."""
-    kept = (row.image for row in measurements.rows if measurements.outputs(row) and measurements.pair(row.image))
+    kept = (row.image for row in results.measurements if results.outputs(row) and results.pair(row.image))
     name = next(kept, None)
     if name is None:
         return None
     try:
-        png = strip_of(measurements, name)
+        png = strip_of(results, name)
     except ReportError:
         return None  # sizes of the images contradict each other; show only the table
     with Image.open(BytesIO(png), formats=["PNG"]) as strip:

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
-from srbench.reporting.measurements import Measurements, mean_of
-from srbench.reporting.scores import Scores, joined, printed
-from srbench.run_folder.results import Row, failures_of, is_of_samples
+from srbench.reporting.results import Results, mean_of
+from srbench.reporting.table import Table, printed
+from srbench.run_folder.measurements import Measurement, failures_of, is_of_samples
 from srbench.run_folder.statistics import FEWEST_IMAGES
-from srbench.words import number_of
+from srbench.words import joined, number_of
 
 WORST_PIQUE = 100
 """Largest possible PIQUE, reached by an image without texture, or with distortions in every textured block."""
@@ -22,56 +22,56 @@ _NAMED = 5
 """Largest number of images named in a note."""
 
 
-def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
+def notes_of(results: Results, table: Table) -> list[str]:
     """Return sentences on missing images and values, runaway outputs, failures, differing machines and so on."""
     return [
-        *filter(None, [measurements.left_out, scores.left_out]),
-        *_without_hr(measurements),
-        *_cropped(measurements),
-        *_coverage(measurements),
-        *outdated(measurements),
-        *(f"Failed: {failure}" for run in measurements.runs for failure in failures_of(run.folder, run.label)),
-        *_foreign(measurements),
-        *_missing(measurements, scores),
-        *_folder_metrics(scores),
-        *_runaways(measurements),
-        *_hardware(measurements),
-        *_environments(measurements),
-        *_seeds(measurements),
-        *_too_few(scores),
-        *_saturated(measurements),
-        *_projected(measurements),
-        *_without_interval(scores),
-        *_other_samples(measurements),
+        *filter(None, [results.left_out, table.left_out]),
+        *_without_hr(results),
+        *_cropped(results),
+        *_coverage(results),
+        *outdated(results),
+        *(f"Failed: {failure}" for run in results.runs for failure in failures_of(run.folder, run.label)),
+        *_foreign(results),
+        *_missing(results, table),
+        *_folder_metrics(table),
+        *_runaways(results),
+        *_hardware(results),
+        *_environments(results),
+        *_seeds(results),
+        *_too_few(table),
+        *_saturated(results),
+        *_projected(results),
+        *_without_interval(table),
+        *_other_samples(results),
     ]
 
 
-def _without_hr(measurements: Measurements) -> Iterator[str]:
-    if not measurements.has_hr:
-        yield f"There are no HR images: the columns of {measurements.protocol.suite} that need them are left out."
+def _without_hr(results: Results) -> Iterator[str]:
+    if not results.has_hr:
+        yield f"There are no HR images: the columns of {results.protocol.suite} that need them are left out."
 
 
-def _cropped(measurements: Measurements) -> Iterator[str]:
+def _cropped(results: Results) -> Iterator[str]:
     """Note HR images whose sides are not multiples of the scale."""
-    sizes = {name: size for name in measurements.images if (size := measurements.uncropped(name))}
+    sizes = {name: size for name in results.images if (size := results.uncropped(name))}
     if sizes:
-        scale = measurements.protocol.scale
+        scale = results.protocol.scale
         name, (height, width) = next(iter(sizes.items()))
         yield (
             f"HR is cropped at the bottom and right to multiples of {scale} before anything is computed: {len(sizes)} of "
-            f"{len(measurements.images)} images, such as {name}, from {width}x{height} to {width - width % scale}x"
+            f"{len(results.images)} images, such as {name}, from {width}x{height} to {width - width % scale}x"
             f"{height - height % scale} pixels."
         )
 
 
-def _coverage(measurements: Measurements) -> Iterator[str]:
+def _coverage(results: Results) -> Iterator[str]:
     images: dict[str, set[str]] = {}
-    for run in measurements.runs:
+    for run in results.runs:
         for setting in run.folder.manifest.settings:
             images.setdefault(run.label(setting), set())
-    for row in measurements.rows:
+    for row in results.measurements:
         images.setdefault(row.setting.label, set()).add(row.image)
-    planned = len(measurements.images)
+    planned = len(results.images)
     counts = ", ".join(f"{label} {len(names)}" for label, names in images.items())
     if len(set(map(frozenset, images.values()))) > 1:
         yield (
@@ -82,9 +82,9 @@ def _coverage(measurements: Measurements) -> Iterator[str]:
         yield f"Not all of the {planned} images are measured: {counts}."
 
 
-def outdated(measurements: Measurements) -> Iterator[str]:
+def outdated(results: Results) -> Iterator[str]:
     """Note outputs of earlier code, weights or images, which are left out of all means."""
-    for run in measurements.runs:
+    for run in results.runs:
         samples = ((setting, image) for image, known in run.folder.known.items() for setting in known.samples)
         counts = Counter(run.label(setting) for setting, image in samples if run.folder.sample(setting, image) is None)
         if counts:
@@ -92,26 +92,26 @@ def outdated(measurements: Measurements) -> Iterator[str]:
             yield f"Left out, because code, weights or images have changed since: {listed}. Run them again."
 
 
-def _foreign(measurements: Measurements) -> Iterator[str]:
+def _foreign(results: Results) -> Iterator[str]:
     """Note image files that were changed after they were measured."""
-    if foreign := measurements.foreign_images():
+    if foreign := results.foreign_images():
         shown = ", ".join(f"{file.parent.name}/{file.name}" for file in foreign[:_NAMED])
         more = f" and {len(foreign) - _NAMED} more, which `srbench verify` lists" if len(foreign) > _NAMED else ""
         yield f"Not shown, because the files were changed after they were measured: {shown}{more}."
 
 
-def _missing(measurements: Measurements, scores: Scores) -> Iterator[str]:
+def _missing(results: Results, table: Table) -> Iterator[str]:
     """Note missing values by metric and setting, and non-finite values."""
     missing = Counter(
         f"{metric.title} of {row.setting.label}"
-        for row in measurements.rows
-        for metric in measurements.metrics
+        for row in results.measurements
+        for metric in results.manifest.image_metrics
         if metric.name not in row.values
     )
     if missing:
         listed = ", ".join(f"{column} on {number_of(count, 'image')}" for column, count in missing.items())
         yield f"Values are missing, and left out of the means: {listed}."
-    unusable = [f"{line.not_finite} of {line.label}" for line in scores.lines if line.not_finite]
+    unusable = [f"{line.not_finite} of {line.label}" for line in table.lines if line.not_finite]
     if unusable:
         reason = "missing or non-finite" if missing else "non-finite"
         yield (
@@ -120,36 +120,36 @@ def _missing(measurements: Measurements, scores: Scores) -> Iterator[str]:
         )
 
 
-def _folder_metrics(scores: Scores) -> Iterator[str]:
+def _folder_metrics(table: Table) -> Iterator[str]:
     """Note how FID and KID were measured, and rows that lack them."""
-    metrics = scores.folder_metrics
+    metrics = table.folder_columns
     if not metrics:
         return
     titles = joined([metric.title for metric in metrics])
     one = "compares" if len(metrics) == 1 else "compare"
     yield f"{titles} {one} the first outputs of all images with all HR images: one value, without interval and test."
     for metric in metrics:
-        if lines := [line.label for line in scores.lines if math.isnan(line.cells[metric.name].mean)]:
+        if lines := [line.label for line in table.lines if math.isnan(line.cells[metric.name].mean)]:
             yield (
                 f"{metric.title} of {joined(lines)} is not measured on these images; add it with srbench score RUN "
                 f"--metrics {metric.spec}."
             )
 
 
-def _hardware(measurements: Measurements) -> Iterator[str]:
-    hardware = [invocation.hardware for run in measurements.runs for invocation in run.invocations]
+def _hardware(results: Results) -> Iterator[str]:
+    hardware = [invocation.hardware for run in results.runs for invocation in run.invocations]
     parts = ("cpu", "gpu", "device")
     machines = sorted({", ".join(facts[part] for part in parts if facts.get(part)) for facts in hardware})
     if len(machines) > 1:
         yield f"Measured on different machines, so times and memory cannot be compared: {'; '.join(machines)}."
 
 
-def _environments(measurements: Measurements) -> Iterator[str]:
+def _environments(results: Results) -> Iterator[str]:
     """Note facts of the environment that differ between outputs, or between values."""
-    known = {key: record.facts for run in measurements.runs for key, record in run.folder.environments.items()}
+    known = {key: record.facts for run in results.runs for key, record in run.folder.environments.items()}
     by_stage = {
-        "Sampled": {row.sample.environment for row in measurements.rows},
-        "Measured": {key for row in measurements.rows for key in row.measured_in},
+        "Sampled": {row.sample.environment for row in results.measurements},
+        "Measured": {key for row in results.measurements for key in row.measured_in},
     }
     for stage, keys in by_stage.items():
         facts = [known[key] for key in keys if key in known]
@@ -160,10 +160,10 @@ def _environments(measurements: Measurements) -> Iterator[str]:
             yield f"{stage} in different environments, so last digits may differ: {'; '.join(sorted(differing))}."
 
 
-def _runaways(measurements: Measurements) -> Iterator[str]:
+def _runaways(results: Results) -> Iterator[str]:
     """Note outputs with values far outside [0, 1]."""
-    by_label: dict[str, list[Row]] = {}
-    for row in measurements.rows:
+    by_label: dict[str, list[Measurement]] = {}
+    for row in results.measurements:
         if row.sample.runaway:
             by_label.setdefault(row.setting.label, []).append(row)
     for label, rows in by_label.items():
@@ -175,19 +175,19 @@ def _runaways(measurements: Measurements) -> Iterator[str]:
         yield f"{outputs} of {label} had values below -0.5 or above 1.5 before clipping: {listed}{more}."
 
 
-def _seeds(measurements: Measurements) -> Iterator[str]:
+def _seeds(results: Results) -> Iterator[str]:
     """Note different seeds of runs whose outputs are samples."""
-    sampled = [run for run in measurements.runs if any(row.sample.drawn for row in run.rows)]
+    sampled = [run for run in results.runs if any(row.sample.drawn for row in run.measurements)]
     seeds = [run.folder.manifest.protocol.seed for run in sampled]
     if len(set(seeds)) > 1:
         listed = ", ".join(f"{run.name} {seed}" for run, seed in zip(sampled, seeds, strict=True))
         yield f"Samples of different seeds: {listed}."
 
 
-def _too_few(scores: Scores) -> Iterator[str]:
+def _too_few(table: Table) -> Iterator[str]:
     """Note too few images for any significant difference, or for small ones among many rows."""
-    rows, images = len(scores.competing), max((best.images for best in scores.best.values()), default=0)
-    if not scores.metrics:
+    rows, images = len(table.models), max((best.images for best in table.best.values()), default=0)
+    if not table.image_columns:
         return
     if rows > 1 and images < FEWEST_IMAGES:
         yield f"A significant difference needs at least {FEWEST_IMAGES} images: no cell is bold."
@@ -198,20 +198,20 @@ def _too_few(scores: Scores) -> Iterator[str]:
         )
 
 
-def _projected(measurements: Measurements) -> Iterator[str]:
+def _projected(results: Results) -> Iterator[str]:
     """Note models whose LR-PSNR says nothing about the network."""
-    labels = [model.label for model in measurements.models if model.projected]
-    titles = [metric.title for metric in measurements.metrics if metric.leads and metric.group == "Consistency"]
+    labels = [model.label for model in results.models if model.projected]
+    titles = [metric.title for metric in results.metrics if metric.leads and metric.group == "Consistency"]
     if labels and titles:
         yield f"{joined(titles)} of {joined(labels)} measures the projection onto LR, not the network."
 
 
-def _saturated(measurements: Measurements) -> Iterator[str]:
+def _saturated(results: Results) -> Iterator[str]:
     """Note images whose PIQUE is saturated and so cannot rank outputs."""
-    metric = next((metric for metric in measurements.metrics if metric.name == "pique"), None)
+    metric = next((metric for metric in results.metrics if metric.name == "pique"), None)
     counts = Counter(
         row.setting.label
-        for row in measurements.rows
+        for row in results.measurements
         if metric and float(printed(mean_of(row, metric), metric)) >= WORST_PIQUE
     )
     if metric and counts:
@@ -219,17 +219,17 @@ def _saturated(measurements: Measurements) -> Iterator[str]:
         yield f"{metric.title} is saturated at {WORST_PIQUE}, its largest value, and cannot rank outputs: {listed}."
 
 
-def _without_interval(scores: Scores) -> Iterator[str]:
-    few = [f"{line.label} {line.images}" for line in scores.lines if line.images < FEWEST_IMAGES]
-    if few and scores.metrics:
+def _without_interval(table: Table) -> Iterator[str]:
+    few = [f"{line.label} {line.images}" for line in table.lines if line.images < FEWEST_IMAGES]
+    if few and table.image_columns:
         yield f"No 95 % interval is given for the mean of fewer than {FEWEST_IMAGES} images: {', '.join(few)}."
 
 
-def _other_samples(measurements: Measurements) -> Iterator[str]:
+def _other_samples(results: Results) -> Iterator[str]:
     """Note precomputed results with a different number of samples than the run."""
-    requested = measurements.protocol.samples
-    counts = {row.setting.label: row.samples for row in measurements.rows if row.samples not in (1, requested)}
-    without = [metric.title for metric in measurements.metrics if is_of_samples(metric, requested)]
+    requested = results.protocol.samples
+    counts = {row.setting.label: row.samples for row in results.measurements if row.samples not in (1, requested)}
+    without = [metric.title for metric in results.metrics if is_of_samples(metric, requested)]
     if counts and without:
         listed = ", ".join(f"{label} {count}" for label, count in counts.items())
         yield f"No {', '.join(without)} for models without {requested} samples per image: {listed}."

@@ -1,12 +1,12 @@
-"""The rule that decides which rows of a column are best, shared by reports, matrices and the index."""
+"""The rule that decides which rows of a column are best, the same in every table."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
 from srbench.interfaces import MetricFacts
 from srbench.run_folder.statistics import LEVEL, pair_p_values
@@ -42,20 +42,24 @@ class BestRows:
         return [] if self.leader is None or len(self.alike) == len(self.p) else sorted([self.leader, *self.alike])
 
 
-def best_rows(columns: Mapping[int, pd.Series[float]], metric: MetricFacts) -> BestRows:
-    """Find the best rows of a column, given the values (means over samples) of each row indexed by image.
+def best_rows(columns: Mapping[int, Mapping[str, float]], metric: MetricFacts) -> BestRows:
+    """Find the best rows of a column, given the values (means over samples) of each row by image.
 
     A row is worse than the leader if p < 0.05 in a paired sign-flip test over the images. p is adjusted for all pairs
     of rows, because the values also choose the leader. An image without a finite value in some row is left out for all
     rows; a row without any finite value is not compared.
     """
-    finite = {row: values[np.isfinite(values)] for row, values in columns.items()}
-    rows = [row for row, values in finite.items() if len(values)]
+    finite = {
+        row: {image: value for image, value in values.items() if math.isfinite(value)}
+        for row, values in columns.items()
+    }
+    rows = [row for row, values in finite.items() if values]
     if not rows or not metric.direction:
         return BestRows()
-    values = pd.concat([finite[row] for row in rows], axis=1, join="inner").sort_index().to_numpy()
-    if not len(values):
+    images = sorted(set.intersection(*(set(finite[row]) for row in rows)))
+    if not images:
         return BestRows()
+    values = np.array([[finite[row][image] for row in rows] for image in images])
     means = values.mean(axis=0)
     leader = int(np.argmax(metric.direction * means))
     p = pair_p_values(values)[leader]

@@ -13,7 +13,7 @@ from srbench.pages import markdown
 from srbench.pages.fragments import hashes
 from srbench.reporting.families import RULE as ONE_ROW
 from srbench.reporting.ranking import RULE
-from srbench.reporting.scores import header
+from srbench.reporting.table import header
 from srbench.words import number_of, one_line
 
 _WORDS: dict[str, dict[str, str]] = {

@@ -22,16 +22,17 @@ from srbench.reporting.figures.image_files import evenly, write_images
 from srbench.reporting.figures.plots import Plot, write_plots
 from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_table
-from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.notes import notes_of, outdated
 from srbench.reporting.page.page import page
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import Scores, interval_table, markdown_table, scores_of
+from srbench.reporting.results import Results, read_results
+from srbench.reporting.table import Table, table_of_runs
+from srbench.reporting.text import interval_table, markdown_table, rows_csv, table_csv
 from srbench.reporting.votes import VoteSection, vote_section
 from srbench.run_folder.folder import edited_records
+from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.protocol import protocol_line
 from srbench.run_folder.records import digest
-from srbench.run_folder.results import Row, csv_texts
 from srbench.terminal.progress import Progress, silent
 from srbench.words import listed, unknown
 
@@ -49,7 +50,7 @@ class Report:
 
     files: list[Path]
     """Files to open, one per format, in the order of FORMATS."""
-    scores: Scores
+    table: Table
     answer: list[str]
     """The result in a few sentences."""
     protocol: str
@@ -86,7 +87,7 @@ def write_report(
         out: Folder of the report; by default ``report`` in the folder of a single run.
         single_file: Embed images in report.html, which stays below 8 MB, instead of linking to them.
         most: Embed at most this many images of the run.
-        baseline: Row that plots subtract from every row, such as ``bicubic`` or ``srflow-t0.8``; by default the first.
+        baseline: Measurement that plots subtract from every row, such as ``bicubic`` or ``srflow-t0.8``; by default the first.
         intervals: Print intervals in table.tex, on a line below each row.
         runs_code: Permit loading code that the run names: metrics in files, for their maps.
         progress: Called for every image whose strips, grids and maps are made.
@@ -99,18 +100,18 @@ def write_report(
     if unknown_formats := [name for name in formats if name not in FORMATS]:
         raise ReportError(f"unknown format {unknown_formats[0]!r}; choose from {', '.join(FORMATS)}")
     records = records_of(folders[0]) if len(folders) == 1 else ""
-    measurements = read_runs(folders)
-    for run in measurements.runs:
+    results = read_results(folders)
+    for run in results.runs:
         if edited := edited_records(run.folder):
             text = f"{run.folder.path}: {listed(edited)} changed since srbench wrote SHA256SUMS; see srbench verify"
             warnings.warn(text, stacklevel=2)
-    if out is None and len(measurements.runs) > 1:
+    if out is None and len(results.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
     choices = Choices(single_file, most, baseline, intervals)
-    baseline_row = _baseline(measurements, baseline)
-    place = measurements.runs[0].folder.path / FOLDER if out is None else out
+    baseline_row = _baseline(results, baseline)
+    place = results.runs[0].folder.path / FOLDER if out is None else out
     files = [place / file for name, file in FORMATS.items() if name in formats]
-    made_from = (records, images_of(measurements), choices, package_digest(__name__))
+    made_from = (records, images_of(results), choices, package_digest(__name__))
     listing = read_listing(place)
     if (
         listing is not None
@@ -119,42 +120,42 @@ def write_report(
         and all(file.is_file() for file in files)
         and not any(changed_files(place, listing))
     ):
-        return _report(measurements, files)
+        return _report(results, files)
     with replacing(place) as draft:
         draft.listing.records, draft.listing.images, draft.listing.choices, draft.listing.code = made_from
-        report = _report(measurements, files)
-        _make_report(measurements, report, draft, choices, formats, baseline_row, progress, runs_code=runs_code)
+        report = _report(results, files)
+        _make_report(results, report, draft, choices, formats, baseline_row, progress, runs_code=runs_code)
     return report
 
 
-def texts_again(measurements: Measurements, listing: Listing) -> dict[str, str]:
+def texts_again(results: Results, listing: Listing) -> dict[str, str]:
     """Make the texts of the report of a run again, by file name, with the choices of its listing. Nothing is written.
 
     Plots are drawn again and discarded; images of the report are reused. Raises SRBenchError as ``write_report`` does.
     """
-    place = measurements.runs[0].folder.path / FOLDER
+    place = results.runs[0].folder.path / FOLDER
     formats = [name for name, file in FORMATS.items() if file in listing.files]
-    report = _report(measurements, [])
-    baseline = _baseline(measurements, listing.choices.baseline)
+    report = _report(results, [])
+    baseline = _baseline(results, listing.choices.baseline)
     with TemporaryDirectory() as temporary:
         draft = Draft(place, Path(temporary), listing)
-        _make_report(measurements, report, draft, listing.choices, formats, baseline)
+        _make_report(results, report, draft, listing.choices, formats, baseline)
         return {name: draft.read(name).decode() for name in draft.listing.files if Path(name).suffix in TEXTS}
 
 
-def _report(measurements: Measurements, files: list[Path]) -> Report:
+def _report(results: Results, files: list[Path]) -> Report:
     """Compute the table of a report and its conclusions."""
-    scores = scores_of(measurements)
-    votes, unshown_votes = vote_section(measurements)
-    sentences = [*answer(scores), *([votes.sentence] if votes else [])]
-    protocol = protocol_line(measurements.protocol.suite, scores.columns)
-    return Report(files, scores, sentences, protocol, [*outdated(measurements)], votes, unshown_votes)
+    table = table_of_runs(results)
+    votes, unshown_votes = vote_section(results)
+    sentences = [*answer(table), *([votes.sentence] if votes else [])]
+    protocol = protocol_line(results.protocol.suite, table.columns)
+    return Report(files, table, sentences, protocol, [*outdated(results)], votes, unshown_votes)
 
 
-def images_of(measurements: Measurements) -> str:
+def images_of(results: Results) -> str:
     """Return a digest of which saved images exist and match their records: only these are shown."""
-    pairs = [measurements.pair(name) is not None for name in measurements.images]
-    return digest("images", pairs, [len(measurements.outputs(row)) for row in measurements.rows])
+    pairs = [results.pair(name) is not None for name in results.images]
+    return digest("images", pairs, [len(results.outputs(row)) for row in results.measurements])
 
 
 def renew_report(run: Path, progress: Progress = silent) -> None:
@@ -164,14 +165,14 @@ def renew_report(run: Path, progress: Progress = silent) -> None:
         write_report([run], progress=progress)
         return
     is_there = (run / FOLDER / FORMATS["html"]).is_file()
-    if is_there and (listing.records, listing.images) == (records_of(run), images_of(read_runs([run]))):
+    if is_there and (listing.records, listing.images) == (records_of(run), images_of(read_results([run]))):
         return
     formats = [name for name, file in FORMATS.items() if name == "html" or file in listing.files]
     write_report([run], formats, progress=progress, **asdict(listing.choices))
 
 
 def _make_report(
-    measurements: Measurements,
+    results: Results,
     report: Report,
     draft: Draft,
     choices: Choices,
@@ -182,21 +183,23 @@ def _make_report(
     runs_code: bool = False,
 ) -> None:
     """Write all files of a report."""
-    scores = report.scores
-    facts = _facts(measurements, report)
+    table = report.table
+    facts = _facts(results, report)
     plots: list[Plot] = []
     shown: list[str] = []
     if {"md", "html"} & set(formats):
-        shown = write_images(measurements, draft, progress, runs_code=runs_code)
-        plots = write_plots(scores, scores.table, measurements.models, draft, baseline)
+        shown = write_images(results, draft, progress, runs_code=runs_code)
+        plots = write_plots(table, results.models, draft, baseline)
     texts = {}
-    latex = latex_table(scores, measurements.manifest, intervals=choices.intervals)
-    csv = csv_texts(
-        scores.table, scores.summary, measurements.manifest.metrics, measurements.protocol, scores.family_columns
-    )
+    latex = latex_table(table, results.manifest, intervals=choices.intervals)
+    protocol = results.protocol
+    csv = {
+        "table.csv": table_csv(table, protocol.suite, protocol),
+        "rows.csv": rows_csv(table.values, results.metrics, protocol.suite),
+    }
     if "md" in formats:
         facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]
-        texts["report.md"] = _markdown(scores, plots, shown, facts)
+        texts["report.md"] = _markdown(table, plots, shown, facts)
     if "tex" in formats:
         texts["table.tex"] = latex
     if "csv" in formats:
@@ -204,30 +207,30 @@ def _make_report(
     for name, text in texts.items():
         draft.write(name, text.encode())
     if "html" in formats:  # last, because it links to the other files
-        copies = {"LaTeX": latex, "Markdown": markdown_table(scores, scores.competing), "CSV": csv["table.csv"]}
-        text = page(measurements, scores, draft, plots, facts, choices, copies)
+        copies = {"LaTeX": latex, "Markdown": markdown_table(table, table.models), "CSV": csv["table.csv"]}
+        text = page(results, table, draft, plots, facts, choices, copies)
         draft.write("report.html", text.encode())
 
 
-def _baseline(measurements: Measurements, name: str | None) -> int:
+def _baseline(results: Results, name: str | None) -> int:
     """Return the row of a setting by its name, such as ``srflow-t0.8``; by default the first. Raises ReportError."""
-    names = [setting.folder for setting in measurements.settings]
+    names = [setting.folder for setting in results.settings]
     if name is not None and name not in names:
         raise ReportError(unknown("baseline", name, names))
     return names.index(name) if name else 0
 
 
-def _facts(measurements: Measurements, report: Report) -> dict[str, Any]:
+def _facts(results: Results, report: Report) -> dict[str, Any]:
     """Return the variables that the templates of Markdown and HTML share."""
     return {
-        "measurements": measurements,
-        "protocol": measurements.protocol,
-        "metrics": report.scores.columns,
-        "scores": report.scores,
+        "results": results,
+        "protocol": results.protocol,
+        "metrics": report.table.columns,
+        "table": report.table,
         "answer": report.answer,
-        "notes": [*notes_of(measurements, report.scores), *report.unshown_votes],
+        "notes": [*notes_of(results, report.table), *report.unshown_votes],
         "votes": report.votes,
-        "costs": _costs(measurements.rows),
+        "costs": _costs(results.measurements),
     }
 
 
@@ -236,25 +239,25 @@ def head(run: Path) -> str:
 
     Raises SRBenchError if the folder is no run or has no results.
     """
-    measurements = read_runs([run])
-    report = _report(measurements, [])
-    return rendered("head.md.jinja", **_facts(measurements, report), **_tables(report.scores), embedded=[]).strip()
+    results = read_results([run])
+    report = _report(results, [])
+    return rendered("head.md.jinja", **_facts(results, report), **_tables(report.table), embedded=[]).strip()
 
 
-def _tables(scores: Scores) -> dict[str, str]:
+def _tables(table: Table) -> dict[str, str]:
     return {
-        "score_table": markdown_table(scores, scores.competing),
-        "variants_table": markdown_table(scores, scores.variants) if scores.variants else "",
-        "interval_table": interval_table(scores),
+        "score_table": markdown_table(table, table.models),
+        "variants_table": markdown_table(table, table.variants) if table.variants else "",
+        "interval_table": interval_table(table),
     }
 
 
-def _markdown(scores: Scores, plots: Sequence[Plot], shown: Sequence[str], facts: Mapping[str, Any]) -> str:
+def _markdown(table: Table, plots: Sequence[Plot], shown: Sequence[str], facts: Mapping[str, Any]) -> str:
     headers, *lines = facts["costs"]
     text = rendered(
         "report.md.jinja",
         **facts,
-        **_tables(scores),
+        **_tables(table),
         plots=plots,
         illustrated=shown,
         embedded=evenly(shown, EMBEDDED),
@@ -263,7 +266,7 @@ def _markdown(scores: Scores, plots: Sequence[Plot], shown: Sequence[str], facts
     return f"{text}\n"
 
 
-def _costs(rows: Sequence[Row]) -> list[list[str]]:
+def _costs(rows: Sequence[Measurement]) -> list[list[str]]:
     """Return the table of time and memory: headers, then a row per model and temperature."""
     lines = [["model", "samples", "seconds per image", "metrics, seconds", "peak memory, MB"]]
     for label, rows_of_setting in groupby(rows, key=lambda row: row.setting.label):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from srbench.interfaces import SRBenchError
 from srbench.pages import markdown
-from srbench.reporting.measurements import Measurements
+from srbench.reporting.results import Results
 from srbench.voting.records import read_votes
 from srbench.voting.tally import tally
 from srbench.voting.words import CAPTION, agreement_table, remarks, sentence, strength_table
@@ -30,14 +30,14 @@ class VoteSection:
         ]
 
 
-def vote_section(measurements: Measurements) -> tuple[VoteSection | None, list[str]]:
+def vote_section(results: Results) -> tuple[VoteSection | None, list[str]]:
     """Return the section on the votes of a report's single run, and notes on votes that cannot be shown.
 
     The section is None without votes, and in a report of several runs.
     """
-    if len(measurements.runs) > 1:
+    if len(results.runs) > 1:
         return None, []
-    path = measurements.runs[0].folder.path
+    path = results.runs[0].folder.path
     try:
         if not read_votes(path):
             return None, []

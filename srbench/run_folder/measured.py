@@ -10,6 +10,7 @@ from statistics import fmean
 from srbench.interfaces import MetricFacts
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import Value
+from srbench.run_folder.values import Values
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,11 @@ class Measured:
         finite = [value for value in values if math.isfinite(value)]
         return fmean(finite) if finite else values[0] if values else math.nan
 
-    def csv(self) -> str:
-        """Return the values in the format of a run's ``rows.csv``; ``image`` is empty for FID and KID."""
-        from srbench.run_folder.results import ResultTable, rows_csv  # pandas takes a third of a second to import
-
-        rows = [(self.label, None, image, values) for image, values in self.values.items()]
-        names = tuple(metric.name for metric in self.image_metrics)
-        table = ResultTable.from_values(rows, names, {Setting(self.label, None): self.folder_values})
-        return rows_csv(table, self.metrics, self.suite).rstrip("\n")
+    @property
+    def as_values(self) -> Values:
+        """The values as those of a table with a single line."""
+        setting = Setting(self.label, None)
+        return Values({setting: self.values}, {setting: self.folder_values})
 
     def facts(self) -> dict[str, object]:
         """Return signatures, means, counts of finite values and all values, for JSON."""

@@ -19,10 +19,10 @@ from srbench.images.io import encode_png, pixels_sha256, write_png
 from srbench.plugins.registry import registered
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.journal import Journal
+from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord
 from srbench.run_folder.request import RunSpec
-from srbench.run_folder.results import Row
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -207,7 +207,7 @@ def make_row():
             seconds,
             100.0,
         )
-        return Row(sample, Setting(model, temperature), values, 0.25, frozenset((0,)))
+        return Measurement(sample, Setting(model, temperature), values, 0.25, frozenset((0,)))
 
     return call
 

@@ -31,10 +31,10 @@ from srbench.reporting.figures.error_maps import (
 )
 from srbench.reporting.figures.strips import PANEL, Panel, difference_window, sheet_png, strip_png
 from srbench.reporting.files import Draft
-from srbench.reporting.measurements import Measurements
-from srbench.reporting.scores import printed
+from srbench.reporting.results import Results
+from srbench.reporting.table import printed
+from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import digest
-from srbench.run_folder.results import Row
 from srbench.terminal.progress import Progress, Step, silent
 
 ILLUSTRATED = 30
@@ -54,34 +54,34 @@ class Example:
     Raises FileNotFoundError if the pair is not saved, ReportError if the sizes of images contradict each other.
     """
 
-    def __init__(self, measurements: Measurements, name: str, rows: Sequence[Row]) -> None:
-        pair = measurements.pair(name)
+    def __init__(self, results: Results, name: str, rows: Sequence[Measurement]) -> None:
+        pair = results.pair(name)
         if pair is None:
             raise FileNotFoundError(name)
         self.lr, *hr = map(_open, pair)
         self.hr = hr[0] if hr else None
-        self.scale = measurements.protocol.scale
+        self.scale = results.protocol.scale
         self.height, self.width = (self.scale * side for side in self.lr.shape[:2])
         """Size of HR and of every output."""
         self.rows = rows
-        self._files = {row.setting: measurements.outputs(row) for row in rows}
+        self._files = {row.setting: results.outputs(row) for row in rows}
         self._opened: dict[Path, Pixels] = {}
         sizes = {_size(path) for path in (*pair[1:], *(files[0] for files in self._files.values()))}
         if sizes - {(self.width, self.height)}:
             raise ReportError(f"{name}: the sizes of LR, HR and outputs contradict each other; use a new --out")
 
-    def image(self, row: Row, sample: int = 0) -> Pixels:
+    def image(self, row: Measurement, sample: int = 0) -> Pixels:
         """Return the output of a row, or one of its saved samples."""
         path = self._files[row.setting][sample]
         if path not in self._opened:
             self._opened[path] = _open(path)
         return self._opened[path]
 
-    def images(self, row: Row) -> list[Pixels]:
+    def images(self, row: Measurement) -> list[Pixels]:
         """Return the output of a row, or all its saved samples."""
         return [self.image(row, sample) for sample in range(len(self._files[row.setting]))]
 
-    def strip_png(self, rows: Sequence[Row], metric: MetricFacts) -> bytes:
+    def strip_png(self, rows: Sequence[Measurement], metric: MetricFacts) -> bytes:
         """Draw a strip: LR, up to two samples of each row with their values of a metric, and HR if there is one.
 
         The zoomed window is where the outputs differ most or, for a single output, where it differs most from HR (or
@@ -90,7 +90,7 @@ class Example:
         first = [self.image(row) for row in rows]
         return self._png(rows, metric, first if len(first) > 1 else [*first, self.reference()], STRIP_SAMPLES)
 
-    def grid_png(self, row: Row, metric: MetricFacts) -> bytes:
+    def grid_png(self, row: Measurement, metric: MetricFacts) -> bytes:
         """Draw a grid: LR, all saved samples of a row, and HR if there is one."""
         return self._png([row], metric, self.images(row), None)
 
@@ -100,7 +100,9 @@ class Example:
             return self.hr
         return np.asarray(Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.BICUBIC))
 
-    def _png(self, rows: Sequence[Row], metric: MetricFacts, differing: list[Pixels], most: int | None) -> bytes:
+    def _png(
+        self, rows: Sequence[Measurement], metric: MetricFacts, differing: list[Pixels], most: int | None
+    ) -> bytes:
         lr_height, lr_width = self.lr.shape[:2]
         lr = Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.NEAREST)
         panels = [
@@ -111,7 +113,7 @@ class Example:
             panels.append(Panel("HR", f"{self.width} x {self.height}", Image.fromarray(self.hr)))
         return strip_png(panels, difference_window(differing, self.scale))
 
-    def _panels(self, row: Row, metric: MetricFacts, most: int | None) -> list[Panel]:
+    def _panels(self, row: Measurement, metric: MetricFacts, most: int | None) -> list[Panel]:
         values, panels = row.values.get(metric.name), []
         for sample in range(len(self._files[row.setting]))[:most]:
             title = f"{row.setting.model} #{sample + 1}" if row.sample.drawn else row.setting.model
@@ -121,19 +123,19 @@ class Example:
         return panels
 
 
-def strip_of(measurements: Measurements, name: str) -> bytes:
+def strip_of(results: Results, name: str) -> bytes:
     """Draw the strip of one image as PNG, as in strips/. Raises as ``Example`` does."""
-    rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
-    shown = _one_per_model(rows, measurements.models)
-    return Example(measurements, name, rows).strip_png(shown, measurements.columns[0])
+    rows = [row for row in results.measurements if row.image == name and results.outputs(row)]
+    shown = _one_per_model(rows, results.models)
+    return Example(results, name, rows).strip_png(shown, results.metrics[0])
 
 
-def _one_per_model(rows: Sequence[Row], models: Sequence[ModelFacts]) -> list[Row]:
+def _one_per_model(rows: Sequence[Measurement], models: Sequence[ModelFacts]) -> list[Measurement]:
     """Choose one row per label from the rows of an image."""
     return [rows[place] for place in one_each([row.setting for row in rows], models)]
 
 
-def _temperature_note(row: Row) -> str:
+def _temperature_note(row: Measurement) -> str:
     """Return ``temperature 0.8``; empty for a model with a single output."""
     temperature = row.setting.temperature
     return "" if temperature is None else f"temperature {temperature:g}"
@@ -155,20 +157,18 @@ def evenly(names: Sequence[str], count: int = ILLUSTRATED) -> list[str]:
     return [names[(2 * place + 1) * len(names) // (2 * count)] for place in range(count)]
 
 
-def write_images(
-    measurements: Measurements, out: Draft, progress: Progress = silent, *, runs_code: bool = False
-) -> list[str]:
+def write_images(results: Results, out: Draft, progress: Progress = silent, *, runs_code: bool = False) -> list[str]:
     """Write strips/, grids/, maps/ and sheets/ of a report, reusing images of the last report whose keys are unchanged.
 
     New maps of metrics named ``file.py:Name`` or ``package.module:Name`` are drawn only if ``runs_code``.
 
     Returns the names of the images shown: at most ILLUSTRATED, of those whose pair and outputs are saved.
     """
-    with_outputs = {row.image for row in measurements.rows if measurements.outputs(row)}
-    names = evenly([name for name in measurements.images if name in with_outputs and measurements.pair(name)])
+    with_outputs = {row.image for row in results.measurements if results.outputs(row)}
+    names = evenly([name for name in results.images if name in with_outputs and results.pair(name)])
     mapped = evenly(names, METRIC_MAPS)
-    drawn = [kind for kind in measurements.map_kinds if runs_code or kind.metric is None or ":" not in kind.metric.spec]
-    write = partial(_write, measurements, out, mapped, drawn, _code())
+    drawn = [kind for kind in results.map_kinds if runs_code or kind.metric is None or ":" not in kind.metric.spec]
+    write = partial(_write, results, out, mapped, drawn, _code())
     progress(Step(0, len(names), "report"))
     # In a pool, an import may meet another half done: of OpenCV, or of the formats.
     import cv2  # noqa: F401
@@ -177,7 +177,7 @@ def write_images(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         written = {name: pool.submit(write, name) for name in names if name not in mapped}
         for name in mapped:
-            _write_metric_maps(measurements, out, drawn, _code(), name)  # not in the pool: metrics import torch
+            _write_metric_maps(results, out, drawn, _code(), name)  # not in the pool: metrics import torch
             written[name] = pool.submit(write, name)
         for done, (name, future) in enumerate(written.items(), 1):
             future.result()
@@ -191,26 +191,24 @@ def _code() -> str:
     return digest([sha256_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))])
 
 
-def _write(
-    measurements: Measurements, out: Draft, mapped: Sequence[str], drawn: Sequence[MapKind], code: str, name: str
-) -> None:
+def _write(results: Results, out: Draft, mapped: Sequence[str], drawn: Sequence[MapKind], code: str, name: str) -> None:
     """Write strip, grids, maps and sheet of one image, which is opened only if something has to be drawn.
 
     ``mapped`` are the images with maps of metrics, which are there already. Maps of kinds that are not in ``drawn`` are
     only reused from the last report.
     """
-    kinds = [kind for kind in measurements.map_kinds if kind.metric is None or name in mapped]
-    metric = measurements.columns[0]
-    rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
-    opened = cache(partial(Example, measurements, name, rows))
-    lr, hr = measurements.pair_pixels(name)
+    kinds = [kind for kind in results.map_kinds if kind.metric is None or name in mapped]
+    metric = results.metrics[0]
+    rows = [row for row in results.measurements if row.image == name and results.outputs(row)]
+    opened = cache(partial(Example, results, name, rows))
+    lr, hr = results.pair_pixels(name)
 
     def write(file: str, facts: Sequence[object], draw: Callable[[], bytes]) -> None:
         key = digest(code, lr, hr, *facts)
         if not out.reuse(file, key):
             out.write(file, draw(), key)
 
-    shown = _one_per_model(rows, measurements.models)
+    shown = _one_per_model(rows, results.models)
     write(
         f"strips/{name}.png",
         ["strip", *(_facts(row, metric) for row in shown)],
@@ -220,7 +218,7 @@ def _write(
         if row.sample.kept > 1:
             file = f"grids/{row.setting.folder}/{name}.png"
             write(file, ["grid", _facts(row, metric)], partial(lambda row: opened().grid_png(row, metric), row))
-    keys = _map_keys(measurements, kinds, rows, code, name)
+    keys = _map_keys(results, kinds, rows, code, name)
     _write_maps(out, {place: key for place, key in keys.items() if place[0].metric is None}, drawn, opened, name)
     shown_maps = [keys[place] for place in keys if map_file(*place, name) in out]
     settings = [astuple(row.setting) for row in shown]
@@ -228,22 +226,22 @@ def _write(
         write(f"sheets/{name}.png", ["sheet", settings, shown_maps], lambda: _sheet(out, name, kinds, shown))
 
 
-def _write_metric_maps(measurements: Measurements, out: Draft, drawn: Sequence[MapKind], code: str, name: str) -> None:
+def _write_metric_maps(results: Results, out: Draft, drawn: Sequence[MapKind], code: str, name: str) -> None:
     """Write the maps of metrics of one image."""
-    kinds = [kind for kind in measurements.map_kinds if kind.metric is not None]
-    rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
-    keys = _map_keys(measurements, kinds, rows, code, name)
-    _write_maps(out, keys, drawn, partial(Example, measurements, name, rows), name)
+    kinds = [kind for kind in results.map_kinds if kind.metric is not None]
+    rows = [row for row in results.measurements if row.image == name and results.outputs(row)]
+    keys = _map_keys(results, kinds, rows, code, name)
+    _write_maps(out, keys, drawn, partial(Example, results, name, rows), name)
 
 
 def _map_keys(
-    measurements: Measurements, kinds: Sequence[MapKind], rows: Sequence[Row], code: str, name: str
+    results: Results, kinds: Sequence[MapKind], rows: Sequence[Measurement], code: str, name: str
 ) -> dict[_Place, str]:
     """Return the keys of all maps of one image that can be drawn."""
-    pair = measurements.pair(name)
+    pair = results.pair(name)
     assert pair is not None
-    side = min(_size(pair[0])) * measurements.protocol.scale
-    pixels = measurements.pair_pixels(name)
+    side = min(_size(pair[0])) * results.protocol.scale
+    pixels = results.pair_pixels(name)
     return {
         (kind, row.setting.folder): _map_key(kind, row, code, *pixels)
         for row in rows
@@ -262,13 +260,13 @@ def _write_maps(
             out.write(map_file(*place, name), map_png(values, place[0]), keys[place])
 
 
-def _facts(row: Row, metric: MetricFacts) -> list[object]:
+def _facts(row: Measurement, metric: MetricFacts) -> list[object]:
     """Return everything that a panel of a row shows, for the key of a strip or grid."""
     text = [metric.title, metric.digits, str(row.values.get(metric.name))]
     return [*astuple(row.setting), row.sample.drawn, _pixels(row), *text]
 
 
-def _map_key(kind: MapKind, row: Row, *others: str) -> str:
+def _map_key(kind: MapKind, row: Measurement, *others: str) -> str:
     """Return the key of a map of a row; a deviation depends on all saved samples, other maps on the first sample."""
     pixels = _pixels(row)
     metric = "" if kind.metric is None else kind.metric.digest
@@ -286,7 +284,7 @@ def _maps(example: Example, wanted: Sequence[_Place]) -> dict[_Place, Values]:
     return maps_of(images, example.lr, example.hr, wanted)
 
 
-def _sheet(out: Draft, name: str, kinds: Sequence[MapKind], shown: Sequence[Row]) -> bytes:
+def _sheet(out: Draft, name: str, kinds: Sequence[MapKind], shown: Sequence[Measurement]) -> bytes:
     """Draw the sheet of maps: a line per kind, which begins with its colour scale."""
     lines = []
     for kind in kinds:
@@ -301,6 +299,6 @@ def _sheet(out: Draft, name: str, kinds: Sequence[MapKind], shown: Sequence[Row]
     return sheet_png(lines)
 
 
-def _pixels(row: Row) -> list[str]:
+def _pixels(row: Measurement) -> list[str]:
     """Return the pixel digests of the saved outputs of a row."""
     return [output.pixels for output in row.sample.outputs[: row.sample.kept]]

@@ -6,7 +6,7 @@ Panels in which nothing differs are not drawn, and no text is smaller than 11 pi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from textwrap import fill
@@ -19,12 +19,10 @@ from srbench.interfaces import MetricFacts
 from srbench.models import ModelFacts
 from srbench.pages.plot_style import COLOURS, GRID, GRID_WIDTH, INK, PALE, SOFT, arrange, new_figure, plot_style, svg
 from srbench.reporting.files import Draft
-from srbench.reporting.scores import Cell, Line, Scores, header
-from srbench.run_folder.results import ResultTable
+from srbench.reporting.table import Cell, Line, Table, header
 from srbench.run_folder.statistics import FEWEST_IMAGES, mean_interval
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -51,15 +49,13 @@ class Plot:
     """True for a plot of minor interest, which is shown on request."""
 
 
-def write_plots(
-    scores: Scores, table: ResultTable, models: Sequence[ModelFacts], out: Draft, baseline: int = 0
-) -> list[Plot]:
+def write_plots(table: Table, models: Sequence[ModelFacts], out: Draft, baseline: int = 0) -> list[Plot]:
     """Write all plots that have values to show into the folder ``plots`` of a report.
 
     ``baseline`` is the row that the plot of differences subtracts from every row.
     """
-    possible = [_differences(scores, table, baseline), *_planes(scores), _temperatures(scores)]
-    possible += [_distributions(scores, table), _losses(models)]
+    possible = [_differences(table, baseline), *_planes(table), _temperatures(table)]
+    possible += [_distributions(table), _losses(models)]
     plots = [plot for plot in possible if plot is not None]
     with plot_style():
         for plot in plots:
@@ -67,12 +63,12 @@ def write_plots(
     return plots
 
 
-def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | None:
-    others = [row for row in range(len(scores.lines)) if row != baseline]
+def _differences(table: Table, baseline: int) -> Plot | None:
+    others = [row for row in range(len(table.lines)) if row != baseline]
     shown = []
-    for metric in (metric for metric in scores.metrics if metric.direction):
-        columns = table.columns(metric.name)
-        differences = [_finite(columns[row] - columns[baseline]) for row in others]
+    for metric in (metric for metric in table.image_columns if metric.direction):
+        columns = [table.values.of_images(line.setting, metric.name) for line in table.lines]
+        differences = [_finite(_difference(columns[row], columns[baseline])) for row in others]
         if any(map(np.any, differences)):
             shown.append((metric, differences))
 
@@ -81,7 +77,7 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
         axes.axvline(0, color=SOFT, linewidth=0.8)
         for place, (row, values) in enumerate(zip(others, differences, strict=True)):
             if len(values):
-                colour, marker = _looks(scores.lines)[row]
+                colour, marker = _looks(table.lines)[row]
                 mean, (low, high) = float(values.mean()), mean_interval(values)
                 fill = colour if low > 0 or high < 0 else "none"
                 if len(values) < FEWEST_IMAGES:
@@ -89,24 +85,24 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
                         values, np.full(len(values), place), _FEW, color=colour, markersize=3, markerfacecolor="none"
                     )
                 _bar(axes, place, (low, mean, high), color=colour, marker=marker, markersize=6, markerfacecolor=fill)
-        _name_rows(axes, [scores.lines[row].label for row in others], panel)
+        _name_rows(axes, [table.lines[row].label for row in others], panel)
         axes.set(xlabel="better \u2192")
         axes.margins(x=0.12)
         axes.locator_params(axis="x", nbins=4)
         if metric.direction < 0:
             axes.invert_xaxis()
 
-    name, dots = scores.lines[baseline].label, "" if _has_intervals(scores) else "; a dot is an image"
+    name, dots = table.lines[baseline].label, "" if _has_intervals(table) else "; a dot is an image"
     caption = (
-        f"Mean of the paired differences from {name}{_with_interval(scores)}{dots}. Further right is better; a filled "
+        f"Mean of the paired differences from {name}{_with_interval(table)}{dots}. Further right is better; a filled "
         "marker means that the interval excludes 0."
     )
     titles = [header(metric) for metric, _ in shown]
     return _small_plots(f"Differences from {name}", "differences.svg", caption, titles, 0.75 + 0.24 * len(others), draw)
 
 
-def _planes(scores: Scores) -> Iterator[Plot]:
-    leading = {metric.group: metric for metric in reversed(scores.metrics) if metric.leads}
+def _planes(table: Table) -> Iterator[Plot]:
+    leading = {metric.group: metric for metric in reversed(table.image_columns) if metric.leads}
     planes = (
         (
             "Distortion",
@@ -122,22 +118,22 @@ def _planes(scores: Scores) -> Iterator[Plot]:
             "Consistency with the LR image against perception: {across} against {up}.",
         ),
     )
-    bars = " Bars are 95 % intervals of the means, not of differences." if _has_intervals(scores) else ""
+    bars = " Bars are 95 % intervals of the means, not of differences." if _has_intervals(table) else ""
     for group, file, title, caption in planes:
-        if group in leading and "Perception" in leading and len(scores.lines) > 1:
+        if group in leading and "Perception" in leading and len(table.lines) > 1:
             across, up = leading[group], leading["Perception"]
             text = caption.format(across=across.title, up=up.title)
-            yield Plot(title, file, f"{text}{bars}", partial(_plane, scores, across, up))
+            yield Plot(title, file, f"{text}{bars}", partial(_plane, table, across, up))
 
 
-def _plane(scores: Scores, across: MetricFacts, up: MetricFacts) -> Figure:
+def _plane(table: Table, across: MetricFacts, up: MetricFacts) -> Figure:
     figure = new_figure(6.4, 3.8)
     axes = figure.add_axes((0, 0, 1, 1))
-    xs, ys = scores.column(across.name), scores.column(up.name)
+    xs, ys = table.column(across.name), table.column(up.name)
     finite = [place for place in range(len(xs)) if math.isfinite(xs[place].mean) and math.isfinite(ys[place].mean)]
-    for model, places in _by_model(scores.lines).items():
+    for model, places in _by_model(table.lines).items():
         if places := [place for place in places if place in finite]:
-            colour, marker = _looks(scores.lines)[places[0]]
+            colour, marker = _looks(table.lines)[places[0]]
             (x, *x_ends), (y, *y_ends) = (_intervals([cells[place] for place in places]) for cells in (xs, ys))
             axes.errorbar(
                 x,
@@ -164,7 +160,7 @@ def _plane(scores: Scores, across: MetricFacts, up: MetricFacts) -> Figure:
         style="italic",
         bbox={"boxstyle": "round", "fc": PALE, "ec": "none"},
     )
-    _label(figure, axes, [(xs[place].mean, ys[place].mean, _short(scores.lines, place)) for place in finite])
+    _label(figure, axes, [(xs[place].mean, ys[place].mean, _short(table.lines, place)) for place in finite])
     return figure
 
 
@@ -197,18 +193,20 @@ def _label(figure: Figure, axes: Axes, spots: Sequence[tuple[float, float, str]]
         axes.annotate(spot[2], spot[:2], offsets[best], textcoords="offset points", fontsize=_SMALL, va="bottom")
 
 
-def _temperatures(scores: Scores) -> Plot | None:
-    models = {model: places for model, places in _by_model(scores.lines).items() if len(places) > 1}
-    means = {metric.name: np.array([cell.mean for cell in scores.column(metric.name)]) for metric in scores.metrics}
+def _temperatures(table: Table) -> Plot | None:
+    models = {model: places for model, places in _by_model(table.lines).items() if len(places) > 1}
+    means = {metric.name: np.array([cell.mean for cell in table.column(metric.name)]) for metric in table.image_columns}
     metrics = [
-        metric for metric in scores.metrics if any(_differ(means[metric.name][places]) for places in models.values())
+        metric
+        for metric in table.image_columns
+        if any(_differ(means[metric.name][places]) for places in models.values())
     ]
 
     def draw(axes: Axes, panel: int) -> None:
         for model, places in models.items():
-            mean, low, high = _intervals([scores.column(metrics[panel].name)[place] for place in places])
-            colour, marker = _looks(scores.lines)[places[0]]
-            temperatures = [_temperature(scores.lines[place]) for place in places]
+            mean, low, high = _intervals([table.column(metrics[panel].name)[place] for place in places])
+            colour, marker = _looks(table.lines)[places[0]]
+            temperatures = [_temperature(table.lines[place]) for place in places]
             axes.plot(
                 temperatures,
                 np.where(np.isfinite(mean), mean, np.nan),
@@ -224,21 +222,24 @@ def _temperatures(scores: Scores) -> Plot | None:
             axes.figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=columns)
 
     columns = max(1, min(4, int(9 / (0.6 + 0.58 / 8 * max(map(len, models), default=0)))))  # text of 9 points
-    bands = ", and their 95 % intervals as bands" if _has_intervals(scores) else ""
+    bands = ", and their 95 % intervals as bands" if _has_intervals(table) else ""
     caption = f"The trade-off set by the temperature: means{bands}."
     titles, legend_lines = list(map(header, metrics)), -(-len(models) // columns)
     return _small_plots("Temperature", "temperature.svg", caption, titles, 2.0, draw, legend_lines)
 
 
-def _distributions(scores: Scores, table: ResultTable) -> Plot | None:
-    columns = {metric.name: list(map(_finite, table.columns(metric.name))) for metric in scores.metrics}
-    metrics = [metric for metric in scores.metrics if any(map(_differ, columns[metric.name]))]
+def _distributions(table: Table) -> Plot | None:
+    columns = {
+        metric.name: [_finite(table.values.of_images(line.setting, metric.name)) for line in table.lines]
+        for metric in table.image_columns
+    }
+    metrics = [metric for metric in table.image_columns if any(map(_differ, columns[metric.name]))]
 
     def draw(axes: Axes, panel: int) -> None:
         metric = metrics[panel]
         for place, values in enumerate(columns[metric.name]):
             if len(values):
-                colour, marker = _looks(scores.lines)[place]
+                colour, marker = _looks(table.lines)[place]
                 dots = np.quantile(values, np.linspace(0, 1, min(len(values), _DOTS)))
                 axes.plot(
                     dots,
@@ -248,16 +249,16 @@ def _distributions(scores: Scores, table: ResultTable) -> Plot | None:
                     alpha=0.55,
                     markersize=7 if len(values) >= FEWEST_IMAGES else 4,
                 )
-                cell = scores.lines[place].cells[metric.name]
+                cell = table.lines[place].cells[metric.name]
                 ends = cell.low, cell.mean, cell.high
                 _bar(axes, place, ends, color=INK, marker=marker, markersize=4, markerfacecolor=colour)
-        _name_rows(axes, [line.label for line in scores.lines], panel)
+        _name_rows(axes, [line.label for line in table.lines], panel)
 
-    most = max(line.images for line in scores.lines)
+    most = max(line.images for line in table.lines)
     mark = "stroke" if most >= FEWEST_IMAGES else "dot"
     strokes = f"The {_DOTS} strokes are quantiles over images" if most > _DOTS else f"A {mark} is an image"
-    caption = f"{strokes}; the marker is the mean{_with_interval(scores)}."
-    height = 0.7 + 0.22 * len(scores.lines)
+    caption = f"{strokes}; the marker is the mean{_with_interval(table)}."
+    height = 0.7 + 0.22 * len(table.lines)
     return _small_plots("All images", "distributions.svg", caption, list(map(header, metrics)), height, draw)
 
 
@@ -350,16 +351,14 @@ def _reach(means: Sequence[float], lows: Sequence[float], highs: Sequence[float]
     return [np.fmax(np.subtract(means, lows), 0), np.fmax(np.subtract(highs, means), 0)]
 
 
-def _has_intervals(scores: Scores) -> bool:
-    return any(line.images >= FEWEST_IMAGES for line in scores.lines)
+def _has_intervals(table: Table) -> bool:
+    return any(line.images >= FEWEST_IMAGES for line in table.lines)
 
 
-def _with_interval(scores: Scores) -> str:
+def _with_interval(table: Table) -> str:
     """Return the part of a caption that says whether intervals are drawn."""
     return (
-        ", with its 95 % interval"
-        if _has_intervals(scores)
-        else f" ({FEWEST_IMAGES} images are needed for an interval)"
+        ", with its 95 % interval" if _has_intervals(table) else f" ({FEWEST_IMAGES} images are needed for an interval)"
     )
 
 
@@ -368,8 +367,13 @@ def _axis(metric: MetricFacts) -> str:
     return f"{metric.title}{unit} ({'higher' if metric.direction > 0 else 'lower'} is better)"
 
 
-def _finite(values: pd.Series[float]) -> NDArray[np.float64]:
-    return np.asarray(values[np.isfinite(values)].sort_index(), dtype=np.float64)
+def _difference(values: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, float]:
+    return {image: value - baseline[image] for image, value in values.items() if image in baseline}
+
+
+def _finite(values: Mapping[str, float]) -> NDArray[np.float64]:
+    """Return the finite values, in the order of the images' names."""
+    return np.array([values[image] for image in sorted(values) if math.isfinite(values[image])])
 
 
 def _differ(values: NDArray[np.float64]) -> bool:

@@ -16,25 +16,25 @@ from srbench.images.decoding import FORMATS
 from srbench.interfaces import MetricFacts
 from srbench.reporting.figures.error_maps import map_file
 from srbench.reporting.files import Draft
-from srbench.reporting.measurements import Measurements
 from srbench.reporting.page.images import LR, Column, exact
+from srbench.reporting.results import Results
 from srbench.run_folder.manifest import FILE as MANIFEST
+from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import Value
-from srbench.run_folder.results import Row
 
 
 def image_contents(
-    measurements: Measurements,
+    results: Results,
     metrics: Sequence[MetricFacts],
     files: Mapping[str, Mapping[Column, Path]],
     columns: Sequence[Column],
-    rows: Mapping[str, Mapping[int, Row]],
+    rows: Mapping[str, Mapping[int, Measurement]],
     draft: Draft | None,
 ) -> dict[str, Any]:
     """Return names, sizes, addresses and values of the images in ``files``, in their order.
 
     Args:
-        measurements: The run.
+        results: The run.
         metrics: Metrics whose values are included.
         files: Saved files by image and column.
         columns: Columns of the page.
@@ -53,10 +53,10 @@ def image_contents(
             _by_pattern(names, [addresses.get(own[column]) if column in own else None for own in files.values()])
             for column in columns
         ],
-        "maps": {} if draft is None else _maps(measurements, draft, names, columns),
+        "maps": {} if draft is None else _maps(results, draft, names, columns),
         "values": [
             [_values([rows[name].get(line) for name in names], metric) for metric in metrics]
-            for line in range(len(measurements.settings))
+            for line in range(len(results.settings))
         ],
     }
 
@@ -88,16 +88,16 @@ def _size(files: Mapping[Column, Path]) -> tuple[int, int]:
 
 
 def _maps(
-    measurements: Measurements, draft: Draft, names: Sequence[str], columns: Sequence[Column]
+    results: Results, draft: Draft, names: Sequence[str], columns: Sequence[Column]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the addresses of maps by kind and column; only the column of a model's first sample has maps."""
     maps = {}
-    for kind in measurements.map_kinds:
+    for kind in results.map_kinds:
         addresses = []
         for column in columns:
             shown: list[str | None] = [None] * len(names)
             if column.setting is not None and not column.sample:
-                setting = measurements.settings[column.setting].folder
+                setting = results.settings[column.setting].folder
                 drawn = [map_file(kind, setting, name) for name in names]
                 shown = [file if file in draft else None for file in drawn]
             addresses.append(_by_pattern(names, shown))
@@ -125,7 +125,7 @@ def _by_pattern(names: Sequence[str], addresses: Sequence[str | None]) -> dict[s
     return {"pattern": pattern, "others": others}
 
 
-def _values(rows: Sequence[Row | None], metric: MetricFacts) -> list[Any] | None:
+def _values(rows: Sequence[Measurement | None], metric: MetricFacts) -> list[Any] | None:
     """Return the values of a metric by image: a number for all samples, or a list of numbers, one per sample.
 
     An image without a value has None; a metric without values is None. Numbers have two digits more than are printed,

@@ -17,8 +17,8 @@ from pathlib import Path
 from PIL import Image
 
 from srbench.images.decoding import FORMATS
-from srbench.reporting.measurements import Measurements
-from srbench.run_folder.results import Row
+from srbench.reporting.results import Results
+from srbench.run_folder.measurements import Measurement
 
 MAILABLE = 8_000_000
 """Largest size of a single-file page, in bytes."""
@@ -39,7 +39,7 @@ class Column:
     sample: int | None
     """Index from 0; None for a model with a single output."""
     setting: int | None
-    """Row of the table; None for LR and HR."""
+    """Measurement of the table; None for LR and HR."""
 
 
 LR = Column("lr", "LR", "", None, None, None)
@@ -48,12 +48,12 @@ Files = Mapping[str, Mapping[Column, Path]]
 """Files by image and column."""
 
 
-def kept_files(measurements: Measurements, image: str, lines: dict[int, Row]) -> dict[Column, Path]:
+def kept_files(results: Results, image: str, lines: dict[int, Measurement]) -> dict[Column, Path]:
     """Return the saved files of an image; ``lines`` are its rows by index in the table."""
-    files = dict(zip((LR, HR), measurements.pair(image) or (), strict=False))
+    files = dict(zip((LR, HR), results.pair(image) or (), strict=False))
     for line, row in lines.items():
         setting = row.setting
-        for sample, path in enumerate(measurements.outputs(row)):
+        for sample, path in enumerate(results.outputs(row)):
             name, title, number = setting.folder, setting.label, None
             if row.sample.drawn:
                 name, number = f"{name}_{sample + 1}", sample

@@ -24,12 +24,12 @@ from srbench.reporting.figures.image_files import Example
 from srbench.reporting.figures.plots import FOLDER, Plot
 from srbench.reporting.figures.strips import difference_window
 from srbench.reporting.files import Choices, Draft
-from srbench.reporting.measurements import Measurements, mean_of
 from srbench.reporting.page.contents import image_contents
 from srbench.reporting.page.images import MAILABLE, Carried, Column, carry, columns_of, kept_files
 from srbench.reporting.rendering import rendered, style_and_script
-from srbench.reporting.scores import Scores
-from srbench.run_folder.results import Row
+from srbench.reporting.results import Results, mean_of
+from srbench.reporting.table import Table
+from srbench.run_folder.measurements import Measurement
 
 FILES = ("report.md", "table.tex", "table.csv", "rows.csv")
 """Other files of a report, to which the page links."""
@@ -54,8 +54,8 @@ _SCRIPTS = (
 
 
 def page(
-    measurements: Measurements,
-    scores: Scores,
+    results: Results,
+    table: Table,
     draft: Draft,
     plots: Sequence[Plot],
     facts: Mapping[str, object],
@@ -70,24 +70,24 @@ def page(
     most.
     """
     embedded = choices.single_file
-    rows = _rows(measurements)
-    files = {name: kept_files(measurements, name, lines) for name, lines in rows.items()}
+    rows = _rows(results)
+    files = {name: kept_files(results, name, lines) for name, lines in rows.items()}
     kept = {name: by_column for name, by_column in files.items() if by_column}
-    lines, leading = _leaders(measurements, scores)
-    start = _opening(measurements, leading)
-    columns = columns_of(files, has_hr=measurements.has_hr)
-    kinds = measurements.map_kinds
+    lines, leading = _leaders(results, table)
+    start = _opening(results, leading)
+    columns = columns_of(files, has_hr=results.has_hr)
+    kinds = results.map_kinds
     contents = {
-        "scale": measurements.protocol.scale,
-        "metrics": [metric.stored() | {"group_place": GROUPS.index(metric.group)} for metric in scores.metrics],
+        "scale": results.protocol.scale,
+        "metrics": [metric.stored() | {"group_place": GROUPS.index(metric.group)} for metric in table.image_columns],
         "opening": None,
         "compressed": False,
         "copies": copies,
-        "settings": [setting.label for setting in measurements.settings],
-        "competing": list(scores.families.models),
+        "settings": [setting.label for setting in results.settings],
+        "competing": [index for index, line in enumerate(table.lines) if not line.is_variant],
         "maps": [{"name": kind.name, "title": kind.title, "unit": kind.unit, "upper": kind.upper} for kind in kinds],
         "columns": [asdict(column) for column in columns],
-        "images": image_contents(measurements, scores.metrics, files, columns, rows, None if embedded else draft),
+        "images": image_contents(results, table.image_columns, files, columns, rows, None if embedded else draft),
     }
     if start is not None:
         image = str(start.pop("image"))
@@ -95,8 +95,8 @@ def page(
         first = {column.setting: place for place, column in there.items()}  # the key None is HR
         a, b = (first[line] for line in (None, *lines)[-2:])
         contents["opening"] = {"image": image, "a": a, "b": b, **start}
-    metrics = sorted(scores.columns, key=lambda metric: GROUPS.index(metric.group))
-    manifests = [asdict(run.folder.manifest) for run in measurements.runs]
+    metrics = sorted(table.columns, key=lambda metric: GROUPS.index(metric.group))
+    manifests = [asdict(run.folder.manifest) for run in results.runs]
     facts = {
         **facts,
         **style_and_script(["report.css"], _SCRIPTS),
@@ -124,11 +124,11 @@ def _json(value: object) -> Markup:
     return Markup(in_script(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))))
 
 
-def _rows(measurements: Measurements) -> dict[str, dict[int, Row]]:
+def _rows(results: Results) -> dict[str, dict[int, Measurement]]:
     """Return the rows of every measured image by index in the table, in the order of the run."""
-    lines = {setting: line for line, setting in enumerate(measurements.settings)}
-    rows: dict[str, dict[int, Row]] = {name: {} for name in measurements.images}
-    for row in measurements.rows:
+    lines = {setting: line for line, setting in enumerate(results.settings)}
+    rows: dict[str, dict[int, Measurement]] = {name: {} for name in results.images}
+    for row in results.measurements:
         rows[row.image][lines[row.setting]] = row
     return {name: by_line for name, by_line in rows.items() if by_line}
 
@@ -163,22 +163,23 @@ def _svg(content: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
 
 
-def _leaders(measurements: Measurements, scores: Scores) -> tuple[list[int], dict[str, list[Row]]]:
+def _leaders(results: Results, table: Table) -> tuple[list[int], dict[str, list[Measurement]]]:
     """Find the runner-up and the leader in perception, or else in the first metric with a direction.
 
     Returns their indices in the table, and their rows by image for the images that both saved, the largest difference
     first. Of a single model, the worst image comes first; without any model, both are empty.
     """
-    directed = [metric for metric in scores.metrics if metric.direction]
+    directed = [metric for metric in table.image_columns if metric.direction]
     leading = [metric for metric in directed if metric.leads and metric.group == "Perception"]
     kept = [
-        {row.image: row for row in rows if measurements.pair(row.image) and measurements.outputs(row)}
-        for _, rows in groupby(measurements.rows, key=lambda row: row.setting)
+        {row.image: row for row in rows if results.pair(row.image) and results.outputs(row)}
+        for _, rows in groupby(results.measurements, key=lambda row: row.setting)
     ]
     lines: list[int] = []
     for metric in (leading + directed)[:1]:
-        cells = scores.column(metric.name)
-        ranked = [line for line in scores.families.models if math.isfinite(cells[line].mean) and kept[line]]
+        cells = table.column(metric.name)
+        models = [index for index, line in enumerate(table.lines) if not line.is_variant]
+        ranked = [line for line in models if math.isfinite(cells[line].mean) and kept[line]]
         lines = sorted(ranked, key=lambda line: -metric.direction * cells[line].mean)[1::-1]
     if not lines:
         return [], {}
@@ -196,7 +197,7 @@ def _leaders(measurements: Measurements, scores: Scores) -> tuple[list[int], dic
     return lines, {image: rows[image] for image in order}
 
 
-def _opening(measurements: Measurements, leading: Mapping[str, Sequence[Row]]) -> dict[str, object] | None:
+def _opening(results: Results, leading: Mapping[str, Sequence[Measurement]]) -> dict[str, object] | None:
     """Return the first view of a page: where the leaders differ most, or a single model from HR.
 
     The view is an image, the centre of the window as fractions of width and height, and the zoom; None if no image is
@@ -206,7 +207,7 @@ def _opening(measurements: Measurements, leading: Mapping[str, Sequence[Row]]) -
         return None
     image, rows = next(iter(leading.items()))
     try:
-        example = Example(measurements, image, rows)
+        example = Example(results, image, rows)
     except ReportError:
         return None  # sizes of the images contradict each other
     shown = [example.image(row) for row in rows]

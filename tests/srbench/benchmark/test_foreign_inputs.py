@@ -15,7 +15,7 @@ from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.journal import Journal
 from srbench.run_folder.manifest import read_manifest
-from srbench.run_folder.results import rows_of
+from srbench.run_folder.measurements import measurements_of
 
 OWN = OWN_LR.replace(
     "return ImagePair(name, pair.lr.flip(0), pair.hr)", "if name == 'a':\n            FAULT\n        return pair"
@@ -69,7 +69,7 @@ def test_a_dataset_that_fails_on_one_image(command, photos, fault, said):
     done = measured(command, "own.py:OwnLR")
     assert (done.code, said in done.err) == (1, True), done.err
     assert "1 result could not be measured" in done.err
-    assert len(rows_of(RunFolder.read(Path("run")))) == len(list(photos.iterdir())) - 1
+    assert len(measurements_of(RunFolder.read(Path("run")))) == len(list(photos.iterdir())) - 1
 
 
 def test_a_digest_that_fails_is_one_line(command, photos):

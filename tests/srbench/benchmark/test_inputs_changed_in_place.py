@@ -18,8 +18,8 @@ from srbench.models.inference import Draw, upscale
 from srbench.models.loading import load_model
 from srbench.reporting.figures.error_maps import metric_maps
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.measurements import measurements_of
 from srbench.run_folder.request import RunSpec
-from srbench.run_folder.results import rows_of
 from srbench.training.validation import Validation
 
 MODELS = '''
@@ -94,7 +94,7 @@ def values(photos, *models, metrics=("psnr", "lr_psnr"), workers=1):
     assert run(spec, workers=workers).failures == ()
     return {
         (row.setting.model, row.image, metric): value[0] if isinstance(value, list) else value
-        for row in rows_of(RunFolder.read(Path(out)))
+        for row in measurements_of(RunFolder.read(Path(out)))
         for metric, value in row.values.items()
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.results import rows_of
+from srbench.run_folder.measurements import measurements_of
 
 STORED = """
 from pathlib import Path
@@ -69,7 +69,7 @@ def test_rows_of_a_finished_run_stay(command, photos, damage, data, fault, worke
         return command("run", *words, "--workers", workers, *options)
 
     assert ask().code == 0
-    before = {row.image: row.values for row in rows_of(RunFolder.read(Path("run")))}
+    before = {row.image: row.values for row in measurements_of(RunFolder.read(Path("run")))}
     table = Path("run/report/table.csv").read_text()
     assert len(before) == 4
     damage(photos)
@@ -77,5 +77,5 @@ def test_rows_of_a_finished_run_stay(command, photos, damage, data, fault, worke
         again = ask(*options)
         assert again.code == 1
         assert fault in again.err
-        assert {row.image: row.values for row in rows_of(RunFolder.read(Path("run")))} == before
+        assert {row.image: row.values for row in measurements_of(RunFolder.read(Path("run")))} == before
         assert Path("run/report/table.csv").read_text() == table

@@ -22,9 +22,9 @@ from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.location import dated_folder
 from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.measurements import failures_of, measurements_of
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.request import RunSpec
-from srbench.run_folder.results import failures_of, rows_of
 from srbench.verification.verify import verify
 
 
@@ -49,7 +49,7 @@ def by_place(run_folder):
     """The rows of a run by model, temperature and image."""
     return {
         (row.setting.model, row.setting.temperature, row.image): row
-        for row in rows_of(RunFolder.read(Path(run_folder)))
+        for row in measurements_of(RunFolder.read(Path(run_folder)))
     }
 
 

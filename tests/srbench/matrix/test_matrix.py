@@ -17,12 +17,12 @@ from srbench.images.io import write_png
 from srbench.matrix.folder import FILE, MatrixCell, is_matrix, read_matrix, runs_in
 from srbench.matrix.run import cells_of, titles_of
 from srbench.reporting import report
-from srbench.reporting.measurements import read_runs
+from srbench.reporting.results import read_results
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.journal import writing
+from srbench.run_folder.measurements import measurements_of
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.request import RunSpec
-from srbench.run_folder.results import rows_of
 
 MODELS = """
 import torch
@@ -160,7 +160,7 @@ def test_one_table_in_four_formats(command, matrix):
     texts = {name: (matrix / "report" / name).read_text() for name in ("report.md", "report.html", "table.tex")}
     for line in lines:
         cell = MatrixCell(line["data"], int(line["scale"]), line["suite"].split("@")[0])
-        rows = rows_of(RunFolder.read(matrix / cell.name))
+        rows = measurements_of(RunFolder.read(matrix / cell.name))
         values = [row.values["psnr"] for row in rows if row.setting.model == line["model"]]
         assert int(line["n"]) == len(values)
         assert float(line["mean"]) == pytest.approx(sum(sum(v) / len(v) for v in values) / len(values))
@@ -313,8 +313,8 @@ def test_a_model_of_one_scale_is_left_out_of_the_others(command, bench):
     found = command("run", bench, "--models", models, "--data", "one/hr", "--suite", "own.toml", "--workers", 1)
     assert found.code == 0, found.err
     assert "models.py:OnlyFour has another scale; it is left out of x3" in found.err
-    assert {row.setting.model for row in read_runs([Path("m/one-x3-own")]).rows} == {"Nearest"}
-    assert {row.setting.model for row in read_runs([Path("m/one-x4-own")]).rows} == {"Nearest", "OnlyFour"}
+    assert {row.setting.model for row in read_results([Path("m/one-x3-own")]).measurements} == {"Nearest"}
+    assert {row.setting.model for row in read_results([Path("m/one-x4-own")]).measurements} == {"Nearest", "OnlyFour"}
     found = command("run", bench, "--models", "models.py:OnlyFour")
     assert (found.code, found.err) == (1, "srbench: x3: no model has this scale; leave it out of --scale\n")
 

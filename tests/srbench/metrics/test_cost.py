@@ -17,7 +17,7 @@ from srbench.metrics.cost import Making, Memory, Operations, Parameters, Seconds
 from srbench.metrics.loading import load_metric
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.results import rows_of
+from srbench.run_folder.measurements import measurements_of
 
 
 class Network(nn.Module):
@@ -105,7 +105,7 @@ def test_cost_in_a_run(command, photos, models, tmp_path):
     common = ("run", "--models", named, "--data", photos, "--scale", 4, "--limit", 1, "--samples", 2, "--workers", 1)
     found = command(*common, "--metrics", "psnr,cost", "--out", "run")
     assert found.code == 0, found.err
-    of_model = {row.setting.model: row for row in rows_of(RunFolder.read(Path("run")))}
+    of_model = {row.setting.model: row for row in measurements_of(RunFolder.read(Path("run")))}
     rows = {model: row.values for model, row in of_model.items()}
     assert rows["Network"]["parameters"] == pytest.approx(1344 / 1e6)
     assert rows["Network"]["gflops"] == pytest.approx(2 * 27 * 48 / 16 / 1e3)
@@ -121,7 +121,7 @@ def test_cost_in_a_run(command, photos, models, tmp_path):
     assert command(*common, "--metrics", "psnr", "--out", "later").code == 0
     found = command("score", "later", "--metrics", "cost", "--workers", 1)
     assert found.code == 0, found.err
-    later = {row.setting.model: row.values for row in rows_of(RunFolder.read(Path("later")))}
+    later = {row.setting.model: row.values for row in measurements_of(RunFolder.read(Path("later")))}
     assert later["Network"]["memory"] == rows["Network"]["memory"]
 
 

@@ -20,7 +20,7 @@ from srbench.metrics.cost import Making
 from srbench.metrics.efficiency import NTIRE25ESR, NTIRE26ESR, MultiplyAdds, Runtime, Size, _counted, multiply_adds
 from srbench.metrics.loading import load_metric, open_metric
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.results import rows_of
+from srbench.run_folder.measurements import measurements_of
 
 SCORES = "srbench.metrics.efficiency"
 
@@ -215,7 +215,7 @@ def test_efficiency_in_a_run(command, photos, tmp_path):
     assert "left out of the table: ntire26_esr needs the runtime of SPAN on this machine" in found.err
     found = command("score", "run", "--metrics", f"{SCORES}:NTIRE26ESR+runtime=8", "--workers", 1)
     assert found.code == 0, found.err
-    (row,) = rows_of(RunFolder.read(Path("run")))
+    (row,) = measurements_of(RunFolder.read(Path("run")))
     assert row.values["multiply_adds"] == pytest.approx(27 * 48 * 256**2 / 1e9)
     rest = NTIRE26ESR.score(0, row.values["multiply_adds"], 1344 / 1e6) - 0.8
     assert row.values["ntire26_esr"] > rest + 0.8

@@ -20,7 +20,7 @@ from srbench.metrics.loading import open_metric
 from srbench.metrics.suite import open_metrics
 from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.results import rows_of
+from srbench.run_folder.measurements import measurements_of
 from srbench.verification.verify import verify
 
 pytestmark = pytest.mark.skipif(
@@ -95,7 +95,7 @@ def test_in_a_run_beside_our_own(images, models, tmp_path):
     facts = {"suite": "srflow-round", "metrics": ("psnr", "pyiqa:psnr", "pyiqa:gmsd"), "out": str(tmp_path / "run")}
     done = run(RunSpec((f"{models}:Nearest",), 4, str(folder), **facts))
     assert done.failures == ()
-    (row,) = rows_of(RunFolder.read(done.folder))
+    (row,) = measurements_of(RunFolder.read(done.folder))
     assert list(row.values) == ["psnr", "pyiqa_psnr", "pyiqa_gmsd"]
     assert row.values["pyiqa_psnr"] == pytest.approx(row.values["psnr"], abs=1e-3)
     assert verify(done.folder, resample=1).holds

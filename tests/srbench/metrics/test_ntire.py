@@ -5,6 +5,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
+from srbench.api import Results
 from srbench.benchmark.bench_file import requested_runs
 from srbench.benchmark.run import run
 from srbench.images.io import quantize_round
@@ -12,7 +13,6 @@ from srbench.images.resize import downscale_uint8
 from srbench.interfaces import ImagePair
 from srbench.metrics import MetricError
 from srbench.metrics.ntire import Diversity, SpatialLPIPS, WorstLRPSNR
-from srbench.run_folder.reading import read_run
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_kept_images_give_the_challenges_number(package, models, tmp_path):
     with torch.no_grad():
         found = torch.cat([package(one, load[-1])[0] for one in load[:-1]])
     least, best = found.mean((1, 2)).min(), found.min(dim=0).values.mean()
-    scores = read_run(folder).scores.set_index("metric")["value"]
+    scores = Results(folder).rows.set_index("metric")["value"]
     assert scores["diversity"] == pytest.approx(((least - best) / least * 100).item(), abs=1e-4)
     assert scores["lpips_spatial"].mean() == pytest.approx(found.mean().item(), abs=1e-4)
 

@@ -27,8 +27,8 @@ from srbench.interfaces import ImagePair, SRBenchError
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.suite import Suite, open_metrics, read_suite, suite_names
 from srbench.reporting import ReportError
-from srbench.reporting.measurements import read_runs
-from srbench.reporting.scores import scores_of
+from srbench.reporting.results import read_results
+from srbench.reporting.table import table_of_runs
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
@@ -106,7 +106,7 @@ def test_srflow_round_is_srflow_on_rounded_images(photos, models, tmp_path):
     ]
     assert verify(rounded, resample=1).holds
     with pytest.raises(ReportError, match="protocol: srflow@1 against srflow-round@1"):
-        read_runs([floored, rounded])
+        read_results([floored, rounded])
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_a_metric_with_other_parameters_is_another_column(classic):
     assert other == folder
     keys = {metric.name: metric.title for metric in read_manifest(folder).metrics}
     assert keys == {"psnr": "PSNR (RGB)", "psnr_channels_Y": "PSNR (Y)", "psnr_channels_Y_border_4": "PSNR (Y)"}
-    scores = scores_of(read_runs([folder]))
+    scores = table_of_runs(read_results([folder]))
     titles = ["PSNR (RGB)", "PSNR (Y) crop0", "PSNR (Y) crop4"]
     assert [metric.title for metric in scores.metrics] == titles
     assert len({cell.mean for cell in scores.lines[0].cells.values()}) == 3

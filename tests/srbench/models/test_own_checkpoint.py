@@ -18,8 +18,8 @@ from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
 from srbench.models.loading import load_model, scale_of
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.measurements import measurements_of
 from srbench.run_folder.request import RunSpec
-from srbench.run_folder.results import rows_of
 from srbench.verification.verify import verify
 
 SOURCE = '''
@@ -274,7 +274,7 @@ def asked(net, made, tmp_path):
 
 
 def digests(folder):
-    return {(row.setting.model, row.image): row.sample.outputs for row in rows_of(RunFolder.read(folder))}
+    return {(row.setting.model, row.image): row.sample.outputs for row in measurements_of(RunFolder.read(folder))}
 
 
 def test_a_changed_checkpoint_is_measured_again(asked, made, tmp_path):

@@ -11,7 +11,7 @@ from srbench.interfaces import PrecomputedResults, SRBenchError
 from srbench.models.precomputed import ResultFolder, stated_facts
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
-from srbench.run_folder.results import rows_of
+from srbench.run_folder.measurements import measurements_of
 
 FACTS = 'colour_fix = "wavelet"\ntile = 0\nsteps = 1\nsource = "https://a.example/b_c"\n'
 
@@ -194,5 +194,5 @@ def test_names_that_end_in_the_scale(tmp_path, command, draw_image):
     assert command(*words, "--out", "out", "--workers", 2).code == 0
     assert command("verify", "out", "--resample", "all").code == 0
     table = RunFolder.read(tmp_path / "out")
-    values = {(row.setting.model, row.image): row.values["psnr"] for row in rows_of(table)}
+    values = {(row.setting.model, row.image): row.values["psnr"] for row in measurements_of(table)}
     assert all(values["theirs", name] == values["plain", name] for name in "ab")

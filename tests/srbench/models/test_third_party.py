@@ -30,7 +30,7 @@ from srbench.models.names import ModelSpec, is_network
 from srbench.models.third_party import OnnxModel, load_file
 from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.results import rows_of
+from srbench.run_folder.measurements import measurements_of
 from srbench.verification.verify import verify
 from srbench.weights.files import save_weights
 
@@ -142,7 +142,7 @@ def test_a_run_with_weights_alone(tmp_path, photos):
     [spec] = requested_runs(None, request | {"out": str(tmp_path / "run")})
     assert spec.scale == 4
     folder = run(spec).folder
-    rows = {row.setting.model: row.values for row in rows_of(RunFolder.read(folder))}
+    rows = {row.setting.model: row.values for row in measurements_of(RunFolder.read(folder))}
     assert set(rows) == {"4x-a", "second", "bicubic"}
     assert rows["second"]["lr_psnr"][0] > rows["4x-a"]["lr_psnr"][0]
     assert verify(folder, resample=3).holds
@@ -274,7 +274,7 @@ def test_an_onnx_graph_of_rrdb_is_rrdb(tmp_path, photos):
     request = {"models": ("rrdb", str(path)), "data": str(photos), "metrics": ("psnr",), "limit": 1}
     [spec] = requested_runs(None, request | {"out": str(tmp_path / "run")})
     assert spec.scale == 4
-    rows = {row.setting.model: row.values for row in rows_of(RunFolder.read(run(spec).folder))}
+    rows = {row.setting.model: row.values for row in measurements_of(RunFolder.read(run(spec).folder))}
     assert rows["4x-rrdb"]["psnr"] == pytest.approx(rows["rrdb"]["psnr"], abs=1e-3)
     assert verify(tmp_path / "run", resample=1).holds
 

@@ -16,7 +16,7 @@ from srbench.models.loading import load_model, scale_of
 from srbench.models.third_party import is_torchscript
 from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.results import rows_of
+from srbench.run_folder.measurements import measurements_of
 from srbench.verification.verify import verify
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -94,7 +94,7 @@ def test_a_run_by_workers_with_costs_proves_itself(tmp_path, photos):
     [spec] = requested_runs(None, request | {"metrics": ("psnr", "cost", "multiply_adds")})
     assert spec.scale == 4
     folder = run(spec, workers=2).folder
-    for row in rows_of(RunFolder.read(folder)):
+    for row in measurements_of(RunFolder.read(folder)):
         assert row.setting.model == "mine"
         assert row.values["parameters"] == pytest.approx(1344 / 1e6)
         assert row.values["gflops"] == pytest.approx(2 * 27 * 48 / 16 / 1e3)

@@ -16,7 +16,7 @@ from srbench.plugins import code_digest as code
 from srbench.plugins.code_digest import code_digest, reachable, source_of
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.results import rows_of
+from srbench.run_folder.measurements import measurements_of
 
 PACKAGE = Path(srbench.__file__).parent
 
@@ -71,7 +71,7 @@ def mine(edit, changed, tmp_path):
 
 
 def value(folder, metric):
-    return rows_of(RunFolder.read(folder))[0].values[metric]
+    return measurements_of(RunFolder.read(folder))[0].values[metric]
 
 
 def test_a_changed_metric(mine, edit):

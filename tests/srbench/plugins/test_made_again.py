@@ -19,8 +19,8 @@ from srbench.benchmark.run import run
 from srbench.images.io import write_png
 from srbench.models.loading import load_model
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.measurements import measurements_of
 from srbench.run_folder.request import RunSpec
-from srbench.run_folder.results import rows_of
 from srbench.verification.verify import verify
 
 MODEL = """
@@ -178,7 +178,7 @@ def plugin(tmp_path, monkeypatch, new_process):
             write(tmp_path / "plugin", {name: content}, time)
         new_process()
         outcome = run(replace(request, **changes))
-        return outcome.sampled, rows_of(RunFolder.read(outcome.folder))[0].values["psnr"]
+        return outcome.sampled, measurements_of(RunFolder.read(outcome.folder))[0].values["psnr"]
 
     monkeypatch.setenv("SRTEST_GAIN", "1.0")
     write(tmp_path / "plugin", BESIDE)

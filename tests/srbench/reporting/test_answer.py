@@ -9,8 +9,8 @@ import pytest
 from builders import metric, model_facts
 
 from srbench.reporting.answer import answer
-from srbench.reporting.scores import score
-from srbench.run_folder.results import ResultTable
+from srbench.reporting.table import table_of
+from srbench.run_folder.measurements import values_of
 
 FACTS = {name: metric(name) for name in ("psnr", "ssim", "lpips", "lr_psnr", "sigma")}
 EASE = np.random.default_rng(0).normal(0, 0.02, 12)
@@ -35,9 +35,8 @@ def say(make_row):
             for setting, means in settings.items()
             for k in range(images)
         ]
-        table = ResultTable.from_rows(rows, tuple(names))
         models = [model_facts(model, projected=model in projected) for model, _ in settings]
-        return answer(score(table, [FACTS[name] for name in names], models))
+        return answer(table_of(values_of(rows, {}), [FACTS[name] for name in names], models))
 
     return call
 
@@ -92,7 +91,7 @@ def test_rows_of_unlike_images_are_compared_on_the_common_ones(make_row):
     good, bad = EASE - EASE.min() + 22, EASE - EASE.min() + 21.5
     rows = [make_row("Good", None, str(k), {"psnr": good[k]}) for k in range(8)]
     rows += [make_row("Bad", None, str(k), {"psnr": bad[k] if k < 8 else 45.0}) for k in range(12)]
-    scores = score(ResultTable.from_rows(rows, ("psnr",)), [FACTS["psnr"]])
+    scores = table_of(values_of(rows, {}), [FACTS["psnr"]])
     assert answer(scores) == [
         f"Highest PSNR: Good at {good[:8].mean():.2f} dB on the 8 images that all models share, ahead of Bad "
         f"({bad[:8].mean():.2f} dB, p = 0.008)."

@@ -18,8 +18,8 @@ from srbench.reporting.compare import (
     verdict_sentences,
     write_comparison,
 )
-from srbench.reporting.measurements import read_runs
-from srbench.reporting.scores import scores_of
+from srbench.reporting.results import read_results
+from srbench.reporting.table import table_of_runs
 from srbench.run_folder.statistics import mean_interval, pair_p_values
 from srbench.terminal import output as terminal
 
@@ -44,7 +44,7 @@ def run(make_run):
 
 
 def test_differences_by_hand(run):
-    comparison = compare_models(run, "flow-t0.5", "m")
+    comparison = compare_models(read_results([run]), "flow-t0.5", "m")
     psnr, lpips = comparison.differences
     assert comparison.labels == ("flow τ=0.5", "m")
     assert (psnr.mean, psnr.low, psnr.high) == pytest.approx((2, 2, 2))
@@ -60,7 +60,10 @@ def test_differences_by_hand(run):
 
 
 def test_the_other_way_round_is_the_opposite(run):
-    there, back = compare_models(run, "flow-t0.9", "m"), compare_models(run, "m", "flow-t0.9")
+    there, back = (
+        compare_models(read_results([run]), "flow-t0.9", "m"),
+        compare_models(read_results([run]), "m", "flow-t0.9"),
+    )
     for one, other in zip(there.differences, back.differences, strict=True):
         assert one.mean == pytest.approx(-other.mean)
         assert one.outcomes == other.outcomes[::-1]
@@ -70,7 +73,7 @@ def test_the_other_way_round_is_the_opposite(run):
 
 def test_equal_values_are_ties(make_run):
     run = make_run("run", {("m", None): values(), ("n", None): values()})
-    comparison = compare_models(run, "m", "n")
+    comparison = compare_models(read_results([run]), "m", "n")
     assert {(found.mean, found.p, found.outcomes, found.better) for found in comparison.differences} == {
         (0, 1, (0, 12, 0), 0)
     }
@@ -79,7 +82,7 @@ def test_equal_values_are_ties(make_run):
 def test_values_that_are_not_finite_are_left_out_and_said(make_run, srbench):
     odd = values(2) | {NAMES[0]: (math.inf, 0.1), NAMES[1]: (-99.0, math.nan)}
     run = make_run("run", {("m", None): values(), ("n", None): odd})
-    comparison = compare_models(run, "n", "m")
+    comparison = compare_models(read_results([run]), "n", "m")
     psnr, lpips = comparison.differences
     assert (psnr.left_out, len(psnr.by_image), sum(psnr.outcomes)) == (1, 11, 11)
     assert (lpips.left_out, len(lpips.by_image)) == (1, 11)
@@ -109,7 +112,7 @@ def test_the_verdict_is_beside_the_means_in_a_narrow_terminal(run, monkeypatch):
     width = 60
     screen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
     monkeypatch.setattr(terminal, "STDOUT", screen)
-    terminal.show(terminal_table(compare_models(run, "flow-t0.5", "m")))
+    terminal.show(terminal_table(compare_models(read_results([run]), "flow-t0.5", "m")))
     lines = screen.file.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert re.fullmatch(r" PSNR ↑ +\S+ +\S+ +2\.00 +flow τ=0\.5 .*", next(line for line in lines if "PSNR" in line))
@@ -126,14 +129,16 @@ def test_a_comparison_computes_its_differences_once_for_any_number_of_images(mak
         values = [{f"{image:02}": (20.0 + image + side, 0.5) for image in range(count)} for side in (0, 1)]
         run = make_run(str(count), dict(zip([("a", None), ("b", None)], values, strict=True)))
         computed.clear()
-        write_comparison(compare_models(run, "a", "b"))
+        write_comparison(compare_models(read_results([run]), "a", "b"))
         times.append(len(computed))
     assert times[0] == times[1] < 6
 
 
 def test_names_with_hyphens_have_folders_of_their_own(make_run):
     run = make_run("run", {(name, None): values(place) for place, name in enumerate(["a-b", "c", "a", "b-c"])})
-    first, second = (write_comparison(compare_models(run, *names)) for names in (("a-b", "c"), ("a", "b-c")))
+    first, second = (
+        write_comparison(compare_models(read_results([run]), *names)) for names in (("a-b", "c"), ("a", "b-c"))
+    )
     assert first != second
     assert first.read_text().startswith("# a-b against c\n")
     assert second.read_text().startswith("# a against b-c\n")
@@ -172,8 +177,8 @@ def test_p_is_that_of_a_report_of_two_rows(make_run):
     found = {f"image {k}": (float(random.normal(25, 3)), 0.4) for k in range(20)}
     other = {name: (psnr + float(random.normal(0.1, 0.3)), 0.4) for name, (psnr, _) in found.items()}
     run = make_run("run", {("m", None): found, ("n", None): other})
-    psnr = compare_models(run, "n", "m").differences[0]
-    best = scores_of(read_runs([run])).best["psnr"]
+    psnr = compare_models(read_results([run]), "n", "m").differences[0]
+    best = table_of_runs(read_results([run])).best["psnr"]
     assert {psnr.p} == {*best.p.values()}
     assert (psnr.low > 0 or psnr.high < 0) == (psnr.p < 0.05)
 
@@ -181,7 +186,7 @@ def test_p_is_that_of_a_report_of_two_rows(make_run):
 def test_rows_of_unlike_images_are_compared_on_those_that_both_have(make_run, srbench):
     some = dict(list(values(2).items())[:8])
     run = make_run("run", {("m", None): values(), ("n", None): some, ("o", None): {NAMES[9]: (20.0, 0.1)}})
-    comparison = compare_models(run, "n", "m")
+    comparison = compare_models(read_results([run]), "n", "m")
     psnr = comparison.differences[0]
     assert (psnr.mean_b, psnr.mean, len(psnr.by_image)) == (pytest.approx(EASE[:8].mean()), pytest.approx(2), 8)
     assert verdict_sentences(comparison) == "On the 8 images that both have, n is better in PSNR; LPIPS is undecided."

@@ -9,9 +9,9 @@ import pytest
 from builders import metric, protocol
 
 from srbench.reporting.latex import display_name, escape, latex_table
-from srbench.reporting.scores import score
+from srbench.reporting.table import table_of
+from srbench.run_folder.measurements import values_of
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
-from srbench.run_folder.results import ResultTable
 
 NAMES = [r"50% of_it & #1 {x} ~^$ \input{y}", "<b>\"q\" 'p' `c` |", "dash--dash --- é Ü ß 漢 τ", "plain"]
 METRICS = [
@@ -40,8 +40,7 @@ def made(make_row):
             for k, name in enumerate(NAMES)
             for image in range(8)
         ]
-        results = ResultTable.from_rows(rows, tuple(metric.name for metric in metrics))
-        return latex_table(score(results, metrics), MANIFEST, intervals=intervals)
+        return latex_table(table_of(values_of(rows, {}), metrics), MANIFEST, intervals=intervals)
 
     return call
 

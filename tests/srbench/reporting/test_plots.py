@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from srbench.interfaces import WeightsInfo
 from srbench.reporting.figures.plots import write_plots
 from srbench.reporting.files import replacing
-from srbench.reporting.scores import score
-from srbench.run_folder.results import ResultTable
+from srbench.reporting.table import table_of
+from srbench.run_folder.measurements import values_of
 
 METRICS = [metric("psnr"), metric("lpips"), metric("lr_psnr")]
 HOSTILE = r"</svg><script>alert(1)</script> $\frac{-- >]]> & é 漢"
@@ -50,9 +50,9 @@ def rows(make_row):
 @pytest.fixture
 def written(tmp_path):
     def call(rows, metrics=METRICS, models=(), folder="run", baseline=0):
-        table = ResultTable.from_rows(rows, tuple(metric.name for metric in metrics))
+        table = table_of(values_of(rows, {}), metrics)
         with replacing(tmp_path / folder) as draft:
-            plots = write_plots(score(table, metrics), table, models, draft, baseline)
+            plots = write_plots(table, models, draft, baseline)
         files = {path.name: path.read_text() for path in (tmp_path / folder / "plots").iterdir()}
         assert sorted(files) == sorted(plot.file for plot in plots)
         for text in files.values():
@@ -97,9 +97,9 @@ def test_differences_are_filled_where_the_images_decide(written, rows):
 
 @pytest.mark.parametrize("images", [1, 5, 6])
 def test_images_too_few_for_an_interval_are_dots_and_no_caption_speaks_of_one(rows, tmp_path, images):
-    table = ResultTable.from_rows(rows(("m", None), ("flow", 0.0), ("flow", 0.8), images=images), ("psnr", "lpips"))
+    measured = rows(("m", None), ("flow", 0.0), ("flow", 0.8), images=images)
     with replacing(tmp_path / "run") as draft:
-        made = write_plots(score(table, METRICS[:2]), table, [], draft)
+        made = write_plots(table_of(values_of(measured, {}), METRICS[:2]), [], draft)
     plots = {plot.file: plot.caption for plot in made}
     expected = {"differences.svg", "plane.svg", "temperature.svg"} | ({"distributions.svg"} if images > 1 else set())
     assert set(plots) == expected

@@ -20,7 +20,8 @@ from rich.console import Console
 from srbench.benchmark.run import run as run_benchmark
 from srbench.interfaces import SRBenchError, WeightsInfo
 from srbench.reporting.report import write_report
-from srbench.reporting.scores import printed, terminal_table
+from srbench.reporting.table import printed
+from srbench.reporting.text import terminal_table
 from srbench.run_folder.protocol import Setting
 
 NAMES = ["apple", "birch", "cedar", "daisy", "elm", "fir leaf"]
@@ -101,7 +102,7 @@ def test_the_files_of_a_report(write_run):
     done = write_report([run])
     console = Console(width=80, force_terminal=True, color_system="standard", _environ={})
     with console.capture() as capture:
-        console.print(terminal_table(done.scores))
+        console.print(terminal_table(done.table))
     texts = {name: (run / "report" / name).read_text() for name in ("report.md", "table.tex")}
     texts["table.csv"] = re.sub(r"(\.\d{4})\d+", r"\1", (run / "report" / "table.csv").read_text())
     write_report([run], ["tex"], intervals=True)

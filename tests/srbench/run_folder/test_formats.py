@@ -11,8 +11,8 @@ from srbench.files.hashes import sha256_file
 from srbench.images.io import write_png
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.measurements import measurements_of
 from srbench.run_folder.records import EnvironmentRecord, digest
-from srbench.run_folder.results import rows_of
 from srbench.verification.verify import verify
 
 REPORTS = Path(__file__).parents[3] / "reports"
@@ -27,7 +27,7 @@ def test_a_folder_whose_requests_are_only_command_lines_goes_on(finished, spec):
     path.write_text(json.dumps(facts, indent=1) + "\n")
     sums = finished / "SHA256SUMS"
     sums.write_text(sums.read_text().replace(before, sha256_file(path)))
-    assert len(rows_of(RunFolder.read(finished))) == 9
+    assert len(measurements_of(RunFolder.read(finished))) == 9
     assert (run(spec).sampled, run(spec).scored) == (0, 0)
     assert {finding.rule for finding in verify(finished, resample="all").findings} == {"request-unknown"}
     assert run(replace(spec, limit=4)).sampled == 3

@@ -17,7 +17,7 @@ from srbench.images.io import read_uint8, write_png
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
-from srbench.run_folder.results import rows_of
+from srbench.run_folder.measurements import measurements_of
 from srbench.verification.verify import verify
 
 
@@ -146,7 +146,7 @@ def near(changed, models):
 
 def rows(folder):
     found = {}
-    for row in rows_of(RunFolder.read(folder)):
+    for row in measurements_of(RunFolder.read(folder)):
         found.setdefault(row.setting.model, []).append(row.image)
     return found
 

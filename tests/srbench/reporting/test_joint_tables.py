@@ -10,8 +10,8 @@ from builders import metric
 from hypothesis import given, strategies
 
 from srbench.reporting import ReportError
-from srbench.reporting.measurements import read_runs
 from srbench.reporting.report import write_report
+from srbench.reporting.results import read_results
 from srbench.run_folder.folder import RunFolder
 
 ONE = {"a": (20.0, 0.5), "b": (30.0, 0.4)}
@@ -21,7 +21,7 @@ LPIPS = metric("lpips")
 
 
 def labels(runs):
-    return [(row.setting.model, row.setting.temperature) for row in read_runs(runs).rows if row.image == "a"]
+    return [(row.setting.model, row.setting.temperature) for row in read_results(runs).measurements if row.image == "a"]
 
 
 def test_several_runs_are_one_table(make_run, tmp_path):
@@ -32,7 +32,7 @@ def test_several_runs_are_one_table(make_run, tmp_path):
     ]
     assert labels(runs) == [("m", None), ("flow", 0.5), ("flow", 0.8), ("x", None)], "what is the same is there once"
     report = write_report(runs, out=tmp_path / "all")
-    assert [line.label for line in report.scores.lines] == ["m", "flow τ=0.5", "flow τ=0.8", "x"]
+    assert [line.label for line in report.table.lines] == ["m", "flow τ=0.5", "flow τ=0.8", "x"]
     assert [path.name for path in report.files] == ["report.md", "report.html", "table.tex", "table.csv"]
     text = report.files[0].read_text()
     assert re.findall(r"--out (\w+)", text) == ["one", "two", "three"], "every run's command"
@@ -53,12 +53,12 @@ def test_a_report_looks_for_the_pair_of_an_image_once(make_run, monkeypatch):
 
 def test_a_label_with_two_meanings_is_told_apart(make_run):
     runs = [make_run("one", {("m", None): ONE, ("n", None): ONE}), make_run("two", {("m", None): OTHER})]
-    measurements = read_runs(runs)
+    results = read_results(runs)
     assert labels(runs) == [("m @ one", None), ("n", None), ("m @ two", None)]
-    assert [model.label for model in measurements.models] == ["m @ one", "n", "m @ two"]
-    for row in measurements.rows:
+    assert [model.label for model in results.models] == ["m @ one", "n", "m @ two"]
+    for row in results.measurements:
         run = "two" if row.setting.model == "m @ two" else "one"
-        assert [path.parts[-4] for path in measurements.outputs(row)] == [run]
+        assert [path.parts[-4] for path in results.outputs(row)] == [run]
 
 
 def test_other_weights_are_another_model(make_run):
@@ -89,7 +89,7 @@ def test_folders_of_one_name_are_numbered(make_run):
 def test_a_refusal_names_the_difference(make_run, change, difference):
     runs = [make_run("one", {("m", None): ONE}), make_run("two", {("m", None): ONE}, **change)]
     with pytest.raises(ReportError, match=re.escape(difference)) as error:
-        read_runs(runs)
+        read_results(runs)
     assert str(runs[0]) in str(error.value)
     assert str(runs[1]) in str(error.value)
 
@@ -101,16 +101,18 @@ def test_columns_are_those_that_all_runs_have(make_run, tmp_path, recwarn):
     one = make_run("one", {("m", None): ONE})
     values = {image: {"niqe": [5.0], "psnr": [psnr]} for image, (psnr, _) in ONE.items()}
     two = make_run("two", {("m", None): values}, metrics=(NIQE, PSNR))
-    measurements = read_runs([one, two])
+    results = read_results([one, two])
     sentence = "The table has only metrics of all runs; left out: LPIPS (not in two), NIQE (not in one)."
     assert [str(warning.message) for warning in recwarn] == [sentence]
-    assert [facts.name for facts in measurements.metrics] == ["psnr"]
+    assert [facts.name for facts in results.metrics] == ["psnr"]
     assert labels([one, two]) == [("m", None)], "the same values under the metrics that both have"
     text = write_report([one, two], out=tmp_path / "all").files[0].read_text()
     assert sentence in text
     assert "NIQE ↓" not in text
     with pytest.raises(ReportError, match=r"one and .*three have no metric in common; add one with srbench score"):
-        read_runs([one, make_run("three", {("m", None): {"a": {"niqe": [5.0]}}}, metrics=(NIQE,), images=["a", "b"])])
+        read_results(
+            [one, make_run("three", {("m", None): {"a": {"niqe": [5.0]}}}, metrics=(NIQE,), images=["a", "b"])]
+        )
 
 
 @given(data=strategies.data())
@@ -137,14 +139,14 @@ def test_no_cell_is_of_another_signature(make_run, data):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            measurements = read_runs(folders)
+            results = read_results(folders)
     except ReportError:
         assert not shared or not alike
         return
-    assert {facts.name for facts in measurements.metrics} == shared
-    for place, row in enumerate(measurements.rows):
+    assert {facts.name for facts in results.metrics} == shared
+    for place, row in enumerate(results.measurements):
         assert row.values == {name: 10.0 * place + names.index(name) for name in shared}
-        for facts in measurements.metrics:
+        for facts in results.metrics:
             assert facts.signature == runs[place][facts.name]
 
 
@@ -161,7 +163,7 @@ def test_values_of_unlike_numbers_of_samples_are_refused(photos, models, command
 def test_images_of_one_name_have_to_be_the_same(make_run, greys):
     runs = [make_run("one", {("m", None): ONE}), make_run("two", {("m", None): ONE}, greys=greys(hr=0))]
     with pytest.raises(ReportError, match=r"one and .*two cannot share a table: the HR images named a differ"):
-        read_runs(runs)
+        read_results(runs)
 
 
 def test_what_a_report_cannot_be_made_of(make_run, srbench, tmp_path):

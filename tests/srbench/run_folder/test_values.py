@@ -6,12 +6,15 @@ from operator import attrgetter
 
 import pandas as pd
 import pytest
-from builders import metric, protocol
+from builders import metric, model_facts, protocol
 from msgspec import structs
 
+from srbench.reporting.table import table_of
+from srbench.reporting.text import rows_csv, table_csv
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest, write_manifest
+from srbench.run_folder.measurements import failures_of, measurements_of, values_of
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import (
     ImageDigest,
@@ -24,7 +27,7 @@ from srbench.run_folder.records import (
     read,
     to_line,
 )
-from srbench.run_folder.results import ResultTable, csv_texts, failures_of, rows_of
+from srbench.run_folder.values import COLUMNS
 
 INF = math.inf
 PSNR = metric("psnr")
@@ -44,8 +47,12 @@ def rows(make_row):
 
 
 @pytest.fixture
-def table(rows):
-    return ResultTable.from_rows(rows, ("psnr", "sigma"))
+def values(rows):
+    return values_of(rows, {})
+
+
+def lines_of(rows, metrics=(PSNR, SIGMA)):
+    return table_of(values_of(rows, {}), metrics).lines
 
 
 def score(value, error=""):
@@ -99,49 +106,46 @@ def test_only_values_may_be_of_all_images(record):
         from_line(line, type(record))
 
 
-def test_the_values_are_tidy(table):
-    assert list(table.values.columns) == ["model", "temperature", "image", "sample", "metric", "value"]
-    assert len(table.values) == 8 + 5
-    samples = table.values[(table.values.model == "ape") & (table.values.image == "b")]
-    assert samples[["sample", "metric", "value"]].values.tolist() == [
-        [0, "psnr", 16.0],
-        [1, "psnr", 24.0],
-        [-1, "sigma", 4.0],
+def test_numbers_are_tidy(values):
+    numbers = list(values.numbers(["psnr", "sigma"]))
+    assert len(numbers) == 8 + 5
+    assert [number[2:] for number in numbers if number[:3] == ("ape", 0.8, "b")] == [
+        ("b", 0, "psnr", 16.0),
+        ("b", 1, "psnr", 24.0),
+        ("b", -1, "sigma", 4.0),
     ]
 
 
-def test_summary_is_the_mean_over_images_of_the_mean_over_samples(table):
-    summary = table.summary()
-    assert [model for model, _ in summary.index] == ["zebra", "ape", "ape"], "in the order of the rows"
-    found = summary.loc[("ape", 0.8)].dropna().to_dict()
-    assert found == {"psnr": 17.5, "sigma": 3.0, "n": 2, "not_finite": 0}, "two images have no interval"
+def test_a_line_has_the_mean_over_images_of_the_mean_over_samples(rows):
+    lines = lines_of(rows)
+    assert [line.setting.model for line in lines] == ["zebra", "ape", "ape"], "in the order of the rows"
+    ape = lines[1]
+    assert (ape.cells["psnr"].mean, ape.cells["sigma"].mean, ape.images, ape.not_finite) == (17.5, 3.0, 2, 0)
+    assert math.isnan(ape.cells["psnr"].low), "two images have no interval"
 
 
-def test_values_that_are_not_finite_are_left_out_and_counted(table):
-    summary = table.summary().reset_index()
-    zebra, _, equal = (summary.loc[i] for i in range(3))
-    assert math.isnan(zebra.temperature)
-    assert (zebra.psnr, zebra.n, zebra.not_finite) == (30.0, 2, 1)
-    assert (equal.psnr, equal.n, equal.not_finite) == (INF, 1, 1), "where all are, so is the mean"
+def test_values_that_are_not_finite_are_left_out_and_counted(rows):
+    zebra, _, equal = lines_of(rows)
+    assert zebra.setting.temperature is None
+    assert (zebra.cells["psnr"].mean, zebra.images, zebra.not_finite) == (30.0, 2, 1)
+    assert (equal.cells["psnr"].mean, equal.images, equal.not_finite) == (INF, 1, 1), "where all are, so is the mean"
 
 
-def test_one_undefined_sample_makes_its_image_undefined(make_row):
+def test_an_undefined_sample_makes_its_image_undefined(make_row):
     values = {"a": [math.nan, 3.0], "b": [4.0, 6.0]}
-    rows = [make_row("m", 1.0, name, {"psnr": found}) for name, found in values.items()]
-    summary = ResultTable.from_rows(rows, ("psnr",)).summary().iloc[0]
-    assert (summary.psnr, summary.n, summary.not_finite) == (5.0, 2, 1)
+    (line,) = lines_of([make_row("m", 1.0, name, {"psnr": found}) for name, found in values.items()], [PSNR])
+    assert (line.cells["psnr"].mean, line.images, line.not_finite) == (5.0, 2, 1)
 
 
 def test_a_value_that_is_missing_is_counted_and_left_out(make_row):
     rows = [make_row("m", None, "a", {"psnr": [2.0], "sigma": 1.0}), make_row("m", None, "b", {"sigma": 3.0})]
-    table = ResultTable.from_rows(rows, ("psnr", "sigma"))
-    summary = table.summary().iloc[0]
-    assert (summary.psnr, summary.sigma, summary.n, summary.not_finite) == (2.0, 2.0, 2, 1)
+    (line,) = lines_of(rows)
+    assert (line.cells["psnr"].mean, line.cells["sigma"].mean, line.images, line.not_finite) == (2.0, 2.0, 2, 1)
 
 
-def test_csv_has_the_columns_of_the_suite(table):
-    families = {"family": ["zebra", "ape", "ape"], "competes": [True, True, False]}
-    assert csv_texts(table, table.summary(), (PSNR, SIGMA), PROTOCOL, families)["table.csv"].splitlines() == [
+def test_csv_has_the_columns_of_the_suite(values):
+    models = [model_facts("zebra"), model_facts("ape")]
+    assert table_csv(table_of(values, (PSNR, SIGMA), models), "srflow@1", PROTOCOL).splitlines() == [
         "model,temperature,family,competes,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n,"
         "psnr_low,psnr_high,sigma_low,sigma_high,not_finite,psnr_signature,sigma_signature,suite",
         "zebra,,zebra,True,30.0,,,,,,,0.0,2,,,,,1,PSNR|RGB,SIGMA|ddof1,srflow@1",
@@ -157,26 +161,29 @@ def test_csv_holds_the_same_numbers(make_row):
     """
     names = ["a,b", 'c"d', "e f", "=1+1", "ü 漢", "g"]
     rows = [make_row("m", 0.1, name, {"psnr": [k / 3, k / 7], "sigma": k / 9}) for k, name in enumerate(names)]
-    table = ResultTable.from_rows(rows, ("psnr", "sigma"))
-    texts = csv_texts(table, table.summary(), (PSNR, SIGMA), PROTOCOL, {})
-    back = pd.read_csv(StringIO(texts["rows.csv"]), converters={"value": float}, dtype={"sample": "Int64"})
-    expected = table.values.assign(
+    table = table_of(values_of(rows, {}), (PSNR, SIGMA))
+    back = pd.read_csv(
+        StringIO(rows_csv(table.values, table.metrics, "srflow@1")),
+        converters={"value": float},
+        dtype={"sample": "Int64"},
+    )
+    expected = pd.DataFrame(table.values.numbers(["psnr", "sigma"]), columns=COLUMNS).assign(
         sample=pd.array([0, 1, pd.NA] * 6, dtype="Int64"),
         signature=["PSNR|RGB", "PSNR|RGB", "SIGMA|ddof1"] * 6,
         suite="srflow@1",
     )
     pd.testing.assert_frame_equal(back, expected, check_dtype=False, check_exact=True)
-    summary = table.summary()
-    exactly = dict.fromkeys(summary.select_dtypes("float").columns, lambda text: float(text or "nan"))
-    means = pd.read_csv(StringIO(texts["table.csv"]), converters=exactly).set_index(["model", "temperature"])
-    pd.testing.assert_frame_equal(means[summary.columns], summary, check_exact=True)
+    columns = [f"{name}{end}" for name in ("psnr", "sigma") for end in ("", "_low", "_high")]
+    exactly = dict.fromkeys(columns, lambda text: float(text or "nan"))
+    means = pd.read_csv(StringIO(table_csv(table, "srflow@1", PROTOCOL)), converters=exactly)
+    cells = [table.lines[0].cells[name] for name in ("psnr", "sigma")]
+    assert means[columns].iloc[0].tolist() == [end for cell in cells for end in (cell.mean, cell.low, cell.high)]
 
 
 def test_metrics_of_others_follow(make_row):
     rows = [make_row("m", None, "a", {"psnr": [1.0], "dists": [0.5]})]
-    table = ResultTable.from_rows(rows, ("dists", "psnr"))
     dists = metric("dists", direction=-1, digits=3, protocol="VGG", signature="DISTS|code", spec="dists.py:DISTS")
-    text = csv_texts(table, table.summary(), (dists, PSNR), PROTOCOL, {})["table.csv"]
+    text = table_csv(table_of(values_of(rows, {}), (dists, PSNR)), "srflow@1", PROTOCOL)
     assert ",pique,sigma,n,dists,dists_low,dists_high,psnr_low," in text
 
 
@@ -192,7 +199,7 @@ def run(make_run):
 
 
 def test_planned_rows_come_in_the_order_of_the_plan(run):
-    rows = rows_of(RunFolder.read(run))
+    rows = measurements_of(RunFolder.read(run))
     assert [(row.setting.model, row.setting.temperature, row.image) for row in rows] == [
         ("m", None, "a"),
         ("m", None, "b"),
@@ -203,31 +210,34 @@ def test_planned_rows_come_in_the_order_of_the_plan(run):
     manifest = read_manifest(run)
     asked = replace(manifest.invocations[0], images=("a",))
     write_manifest(run, replace(manifest, settings=manifest.settings[::-1], invocations=(asked,)))
-    assert [(row.setting.model, row.image) for row in rows_of(RunFolder.read(run))] == [("flow", "a"), ("m", "a")]
+    assert [(row.setting.model, row.image) for row in measurements_of(RunFolder.read(run))] == [
+        ("flow", "a"),
+        ("m", "a"),
+    ]
     write_manifest(run, replace(manifest, models=tuple(replace(one, digest="other") for one in manifest.models)))
     with pytest.raises(RunFolderError, match="nothing is measured yet"):
-        rows_of(RunFolder.read(run))
+        measurements_of(RunFolder.read(run))
 
 
 def test_values_of_other_code_or_weights_are_no_rows(run):
     manifest = read_manifest(run)
     metrics = tuple(replace(one, digest="other") if one.name == "lpips" else one for one in manifest.metrics)
     write_manifest(run, replace(manifest, metrics=metrics))
-    assert [list(row.values) for row in rows_of(RunFolder.read(run))] == [["psnr"]] * 3
+    assert [list(row.values) for row in measurements_of(RunFolder.read(run))] == [["psnr"]] * 3
     models = tuple(replace(one, digest="other") if one.label == "m" else one for one in manifest.models)
     write_manifest(run, replace(manifest, models=models))
-    assert [row.setting.model for row in rows_of(RunFolder.read(run))] == ["flow"]
+    assert [row.setting.model for row in measurements_of(RunFolder.read(run))] == ["flow"]
 
 
 def test_a_later_line_replaces_an_earlier_one(run):
     folder = RunFolder.read(run)
     known = folder.score(folder.sample(Setting("m", None), "a"), folder.manifest.metric("psnr"))
     append(run, [structs.replace(known, value=None, error="a: psnr failed")])
-    assert "psnr" not in rows_of(RunFolder.read(run))[0].values
+    assert "psnr" not in measurements_of(RunFolder.read(run))[0].values
     assert failures_of(RunFolder.read(run), attrgetter("label"))[-1] == "flow τ=0.8: b: too wild"
     assert "m: a: psnr failed" in failures_of(RunFolder.read(run), attrgetter("label"))
     append(run, [known])
-    assert rows_of(RunFolder.read(run))[0].values["psnr"] == [20.0]
+    assert measurements_of(RunFolder.read(run))[0].values["psnr"] == [20.0]
 
 
 def write_lines(folder, lines, end="\n"):
@@ -251,11 +261,11 @@ def test_damage_elsewhere_is_named(tmp_path):
 
 
 def test_the_worst_sample_of_every_image(make_row):
-    values = {"a": [1.0, 3.0, math.nan], "b": [4.0, INF]}
-    rows = [make_row(model, None, name, {"psnr": found}) for model in "mn" for name, found in values.items()]
-    table = ResultTable.from_rows(rows, ("psnr",))
-    assert [one.to_dict() for one in table.worst(PSNR)] == [{"a": 1.0, "b": 4.0}] * 2
-    assert table.worst(metric("psnr", direction=-1))[0].to_dict() == {"a": 3.0, "b": INF}
+    found = {"a": [1.0, 3.0, math.nan], "b": [4.0, INF], "c": [math.nan]}
+    rows = [make_row(model, None, name, {"psnr": psnr}) for model in "mn" for name, psnr in found.items()]
+    values = values_of(rows, {})
+    assert [values.worst(setting, PSNR) for setting in values.settings] == [{"a": 1.0, "b": 4.0}] * 2
+    assert values.worst(values.settings[0], metric("psnr", direction=-1)) == {"a": 3.0, "b": INF}
 
 
 def test_values_of_another_number_of_samples_than_their_signature_states_are_left_out(make_run):
@@ -265,5 +275,5 @@ def test_values_of_another_number_of_samples_than_their_signature_states_are_lef
     run = make_run(
         "run", {(name, None): {"a": {"psnr": found, "sigma": 4.0}} for name, found in samples.items()}, metrics=metrics
     )
-    rows = rows_of(RunFolder.read(run))
+    rows = measurements_of(RunFolder.read(run))
     assert [list(row.values) for row in rows] == [["psnr", "sigma"], ["psnr", "sigma"], ["psnr"]]

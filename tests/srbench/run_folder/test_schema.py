@@ -1,20 +1,16 @@
-"""``srbench.read_run``, the page about its format and the JSON schema, each held against the others."""
+"""The format of a run folder: its page, the JSON schema and the records, each held against the others."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import run_folder_schema
 
-import srbench
 from srbench.benchmark.run import run, score_run
-from srbench.run_folder import RunFolderError
 from srbench.run_folder.records import EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord
 from srbench.voting.records import Vote
 
@@ -91,44 +87,6 @@ def test_the_page_makes_the_table(monkeypatch):
         rows = wanted.loc[model]
         value = rows.iloc[0] if temperature is None else rows.loc[temperature]
         assert mean == pytest.approx(value, abs=1e-9)
-    by_image = names["run"].scores.query("metric == 'psnr'").groupby(["model", "temperature", "image"], dropna=False)
+    by_image = names["run"].rows.query("metric == 'psnr'").groupby(["model", "temperature", "image"], dropna=False)
     means = by_image["value"].mean().groupby(["model", "temperature"], dropna=False).mean()
     assert sorted(means) == pytest.approx(sorted(found.values()))
-
-
-def test_tables_of_a_run(finished, changed, models):
-    run(changed(models=(f"{models}:Raises",)))
-    found = srbench.read_run(finished)
-    assert list(found.pairs["image"]) == ["a", "b", "c"]
-    assert len(found.samples) == 12
-    assert found.samples.query("model == 'Raises'")["error"].str.contains("no memory").all()
-    scores = found.scores
-    assert set(scores["sample"]) == {-1, 0, 1}
-    assert scores["value"].notna().all()
-    assert set(scores["environment"]) == set(found.environments.index)
-    assert found.environments["device"].tolist() == ["cpu"]
-    assert len(list(found.lines(ScoreRecord))) == len(set(scores["key"]))
-
-
-def test_lines_are_read_one_by_one(finished):
-    path = finished / "samples.jsonl"
-    path.write_text(path.read_text() + "{}\n" + '{"torn')
-    found = srbench.read_run(finished)
-    lines = found.lines(SampleRecord)
-    assert [next(lines).image for _ in range(9)]
-    with pytest.raises(RunFolderError, match="line 10 is damaged"):
-        next(lines)
-
-
-def test_the_header_is_read_without_lines_and_large_libraries(finished):
-    for kind in KINDS:
-        (finished / kind.FILE).write_text("damaged\n")
-    code = f"import sys, srbench; print(srbench.read_run({str(finished)!r}).manifest.images)"
-    code += "; assert not {'torch', 'pandas'} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.stdout == "('a', 'b', 'c', 'd')\n", done.stderr
-
-
-def test_what_is_no_run(tmp_path):
-    with pytest.raises(RunFolderError, match="no run in it"):
-        srbench.read_run(tmp_path)

@@ -1,8 +1,10 @@
-"""Measurements: the results of one run, or of several runs of one protocol, for a table or comparison."""
+"""The results of one run, or of several runs of one protocol: what tables, reports and comparisons are made of.
+
+``srbench.Results`` adds to them what needs models: measuring, reporting and verifying from Python.
+"""
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,15 +12,14 @@ from functools import cache, cached_property
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-
 from srbench.interfaces import MetricFacts
 from srbench.models import ModelFacts
 from srbench.reporting import ReportError
 from srbench.reporting.figures.error_maps import MapKind, kinds_of
 from srbench.run_folder.folder import IsKept, RunFolder, is_kept
+from srbench.run_folder.measurements import Measurement, folder_values, measurements_of, values_of
 from srbench.run_folder.protocol import Invocation, Setting
-from srbench.run_folder.results import FolderValues, ResultTable, Row, folder_values, rows_of
+from srbench.run_folder.values import Values, mean
 
 _Place = tuple[Setting, str]
 _PROTOCOL = {
@@ -40,7 +41,7 @@ class Run:
 
     folder: RunFolder
     models: tuple[ModelFacts, ...]
-    rows: list[Row]
+    measurements: list[Measurement]
     renamed: dict[str, str] = field(default_factory=dict)
     """Labels in the folder -> labels in the table, for labels that differ."""
 
@@ -56,12 +57,12 @@ class Run:
     @property
     def invocations(self) -> list[Invocation]:
         """Commands that made the results in the table."""
-        made_by = {place for row in self.rows for place in row.invocations}
-        known = self.folder.manifest.invocations
-        return [known[place] for place in sorted(made_by) if 0 <= place < len(known)]
+        made_by = {index for measurement in self.measurements for index in measurement.invocations}
+        commands = self.folder.manifest.invocations
+        return [commands[index] for index in sorted(made_by) if 0 <= index < len(commands)]
 
 
-class Measurements:
+class Results:
     """Runs of one table: their protocols agree, and every label has one meaning."""
 
     def __init__(self, runs: Sequence[Run], metrics: tuple[MetricFacts, ...], left_out: str = "") -> None:
@@ -70,30 +71,26 @@ class Measurements:
         """Sentence on the metrics that only some runs have, else empty."""
         commands = tuple(invocation for run in runs for invocation in run.folder.manifest.invocations)
         self.manifest = replace(runs[0].folder.manifest, invocations=commands, metrics=metrics)
-        """Manifest of the first run with the commands of all runs; protocol and data are the same in all."""
-        self.metrics = self.manifest.image_metrics
-        """Metrics of single images that all runs have."""
-        self.folder_metrics = self.manifest.folder_metrics
-        """Metrics of all images together that all runs have."""
-        self.columns = (*self.metrics, *self.folder_metrics)
-        """All metrics in the order of the table."""
+        """Protocol, models, metrics, settings and commands: those of the first run, with the commands of all runs."""
+        self.metrics = (*self.manifest.image_metrics, *self.manifest.folder_metrics)
+        """Metrics that all runs have; those of all images together are last."""
         self.protocol = self.manifest.protocol
         self.images = self.manifest.scope
         """Names of the requested images."""
         models: dict[str, ModelFacts] = {}
-        self._sources: dict[_Place, list[tuple[RunFolder, Row]]] = {}
+        self._sources: dict[_Place, list[tuple[RunFolder, Measurement]]] = {}
         for run in runs:
             for model in run.models:
                 models.setdefault(model.label, model)
-            for row in run.rows:
-                self._sources.setdefault(_place(row), []).append((run.folder, row))
+            for measurement in run.measurements:
+                self._sources.setdefault(_place(measurement), []).append((run.folder, measurement))
         self.models = list(models.values())
         """All models, each label once."""
         self.settings = list(dict.fromkeys(setting for setting, _ in self._sources))
-        """Rows of the table."""
+        """Lines of the table."""
         order = [(setting, image) for setting in self.settings for image in self.images]
-        self.rows = [self._sources[place][0][1] for place in order if place in self._sources]
-        """Rows of all runs, setting by setting in the order of the images; rows that two runs share appear once."""
+        self.measurements = [self._sources[place][0][1] for place in order if place in self._sources]
+        """Measurements of all runs, setting by setting in the order of the images; those of two runs appear once."""
         self._files: dict[_Place, list[Path]] = {}
         """Cache of ``outputs``."""
         self._pairs: dict[str, tuple[Path, ...] | None] = {}
@@ -101,15 +98,13 @@ class Measurements:
         self._is_kept: IsKept = cache(is_kept)
         """Hashes every file only once."""
 
-    def table(self) -> ResultTable:
-        """Return the values of all rows."""
-        return ResultTable.from_rows(self.rows, tuple(metric.name for metric in self.metrics), self.folder_values)
-
     @cached_property
-    def folder_values(self) -> FolderValues:
-        """Values of metrics of all images together; NaN unless measured on the images of the table."""
+    def values(self) -> Values:
+        """All values; those of metrics of all images together are NaN unless computed from exactly these images."""
         scores = {key: score for run in self.runs for key, score in run.folder.folder_scores.items()}
-        return folder_values(self.rows, self.folder_metrics, scores, lambda image: self.pair_pixels(image)[1])
+        metrics = self.manifest.folder_metrics
+        of_folders = folder_values(self.measurements, metrics, scores, lambda image: self.pair_pixels(image)[1])
+        return values_of(self.measurements, of_folders)
 
     @cached_property
     def has_hr(self) -> bool:
@@ -119,7 +114,7 @@ class Measurements:
     @property
     def map_kinds(self) -> list[MapKind]:
         """Kinds of maps in a report."""
-        return kinds_of(self.metrics, has_hr=self.has_hr)
+        return kinds_of(self.manifest.image_metrics, has_hr=self.has_hr)
 
     def pair(self, image: str) -> tuple[Path, ...] | None:
         """Return the saved LR and HR of an image (only LR without HR); None if one is missing or was changed."""
@@ -145,28 +140,31 @@ class Measurements:
                 return record.lr.pixels, "" if record.hr is None else record.hr.pixels
         raise KeyError(image)
 
-    def outputs(self, row: Row) -> list[Path]:
-        """Return the saved outputs of a row, in order; empty if one is missing or was changed."""
-        place = _place(row)
+    def outputs(self, measurement: Measurement) -> list[Path]:
+        """Return the saved outputs of a measurement, in order; empty if one is missing or was changed."""
+        place = _place(measurement)
         if place not in self._files:
             kept = (folder.outputs(source.sample, self._is_kept) for folder, source in self._sources[place])
             self._files[place] = next(filter(None, kept), [])
         return self._files[place]
 
 
-def read_runs(folders: Sequence[Path]) -> Measurements:
+def read_run(path: Path) -> Run:
+    """Read a run folder. Raises SRBenchError if it is no run or has no results."""
+    folder = RunFolder.read(path)
+    requested = {setting.model for setting in folder.manifest.settings}
+    models = tuple(model for model in folder.manifest.models if model.label in requested)
+    return Run(folder, models, measurements_of(folder))
+
+
+def read_results(folders: Sequence[Path]) -> Results:
     """Read the run folders of one table.
 
     The folder's name is appended to a label that has different results in several runs: ``srflow @ monday``. Metrics
     that some runs lack are left out, with a warning. Raises ReportError, which names the difference, if protocols
     differ, and SRBenchError if a folder is no run or has no results.
     """
-    runs = []
-    for path in dict.fromkeys(folders):
-        folder = RunFolder.read(path)
-        requested = {setting.model for setting in folder.manifest.settings}
-        models = tuple(model for model in folder.manifest.models if model.label in requested)
-        runs.append(Run(folder, models, rows_of(folder)))
+    runs = list(map(read_run, dict.fromkeys(folders)))
     for other in runs[1:]:
         if difference := _difference(runs[0], other):
             paths = f"{runs[0].folder.path} and {other.folder.path}"
@@ -186,26 +184,27 @@ def read_runs(folders: Sequence[Path]) -> Measurements:
     if left_out:
         warnings.warn(left_out, stacklevel=2)
     metrics = tuple(metric for metric in runs[0].folder.manifest.metrics if metric.name in shared)
-    return Measurements(_unambiguous([_with_columns(run, shared) for run in runs]), metrics, left_out)
+    return Results(_unambiguous([_with_columns(run, shared) for run in runs]), metrics, left_out)
 
 
 def _with_columns(run: Run, names: set[str]) -> Run:
     """Return a run with only the values of these metrics."""
     if names.issuperset(metric.name for metric in run.folder.manifest.metrics):
         return run
-    rows = [
-        replace(row, values={name: value for name, value in row.values.items() if name in names}) for row in run.rows
+    measurements = [
+        replace(measurement, values={name: value for name, value in measurement.values.items() if name in names})
+        for measurement in run.measurements
     ]
-    return replace(run, rows=rows)
+    return replace(run, measurements=measurements)
 
 
-def mean_of(row: Row, metric: MetricFacts) -> float:
+def mean_of(measurement: Measurement, metric: MetricFacts) -> float:
     """Return the mean of a metric over the samples of an image; NaN if the value is missing."""
-    return float(np.mean(row.values.get(metric.name, math.nan)))
+    return mean(measurement.values.get(metric.name))
 
 
-def _place(row: Row) -> _Place:
-    return row.setting, row.image
+def _place(measurement: Measurement) -> _Place:
+    return measurement.setting, measurement.image
 
 
 def _difference(run: Run, other: Run) -> str:
@@ -258,20 +257,23 @@ def _unambiguous(runs: list[Run]) -> list[Run]:
     for run, name in zip(runs, names, strict=True):
         labels = {label: f"{label} @ {name}" for label in ambiguous}
         models = tuple(replace(model, label=labels.get(model.label, model.label)) for model in run.models)
-        settings = [replace(row.setting, model=labels.get(row.setting.model, row.setting.model)) for row in run.rows]
-        rows = [replace(row, setting=setting) for row, setting in zip(run.rows, settings, strict=True)]
-        unambiguous.append(Run(run.folder, models, rows, labels))
+        measurements = [
+            replace(each, setting=replace(each.setting, model=labels.get(each.setting.model, each.setting.model)))
+            for each in run.measurements
+        ]
+        unambiguous.append(Run(run.folder, models, measurements, labels))
     return unambiguous
 
 
 def _conflicts(run: Run, other: Run) -> set[str]:
     """Return the labels for which two runs have different model digests, or different values of an image."""
     digests = {model.label: model.digest for model in run.models}
-    values = {_place(row): _text(row) for row in run.rows}
+    values = {_place(each): _text(each) for each in run.measurements}
     models = {model.label for model in other.models if digests.get(model.label, model.digest) != model.digest}
-    return models | {row.setting.model for row in other.rows if values.get(_place(row), _text(row)) != _text(row)}
+    differing = [each for each in other.measurements if values.get(_place(each), _text(each)) != _text(each)]
+    return models | {each.setting.model for each in differing}
 
 
-def _text(row: Row) -> str:
-    """Return the values of a row as text, in which NaN equals itself."""
-    return repr(sorted(row.values.items()))
+def _text(measurement: Measurement) -> str:
+    """Return values as text, in which NaN equals itself."""
+    return repr(sorted(measurement.values.items()))

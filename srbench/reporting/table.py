@@ -1,0 +1,231 @@
+"""The table: a line per model and temperature, with text, interval and mark of every cell, the same in every format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from srbench.interfaces import MetricFacts
+from srbench.metrics.suite import of_several_samples
+from srbench.models import ModelFacts
+from srbench.reporting.families import families_of
+from srbench.reporting.ranking import BestRows, best_rows
+from srbench.run_folder.protocol import Setting
+from srbench.run_folder.statistics import mean_intervals
+from srbench.run_folder.values import Values, mean_of_images
+from srbench.words import joined
+
+if TYPE_CHECKING:
+    from srbench.reporting.results import Results
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The value of a metric in a line."""
+
+    mean: float
+    """Mean over images with a finite value, or the value of a metric of all images together; NaN if it is missing."""
+    low: float
+    """Lower end of the 95 % interval of the mean; NaN for too few images."""
+    high: float
+    is_best: bool
+    """True for the best mean among models, and for means not significantly worse; printed in bold."""
+    text: str
+    """The mean, rounded to the digits of the metric."""
+    interval: str
+    """``21.43–24.05`` or ``-1.3 to 8.9``; empty if there is no interval, or its width is 0."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table: a model at one temperature."""
+
+    setting: Setting
+    cells: dict[str, Cell]
+    """Cells of all metrics, by name; a table may show fewer columns."""
+    images: int
+    not_finite: int
+    """Number of images with a missing or non-finite value, which means leave out."""
+    family: str
+    """Label of the model whose row represents this row: another model's for a strength or projection of that model."""
+    is_variant: bool
+    """True for a row that does not represent its model, which is shown below the models and not compared."""
+    is_projected: bool = False
+    """True if outputs are projected onto LR, so that they downscale to it."""
+
+    @property
+    def label(self) -> str:
+        """Model and temperature, such as ``srflow τ=0.8``."""
+        return self.setting.label
+
+
+@dataclass(frozen=True)
+class Table:
+    """Means of models that were measured on the same images under one protocol."""
+
+    metrics: tuple[MetricFacts, ...]
+    """All metrics; those of all images together are last. Their titles differ."""
+    columns: tuple[MetricFacts, ...]
+    """Metrics to show: a metric of diversity that is 0 in every row is left out."""
+    lines: tuple[Line, ...]
+    best: dict[str, BestRows]
+    """Best rows of every metric; none of a metric of all images together, which permits no test."""
+    values: Values
+    """Values behind the means."""
+    left_out: str = ""
+    """Sentence on measured but uninformative columns, which are not shown; else empty."""
+
+    @property
+    def image_columns(self) -> tuple[MetricFacts, ...]:
+        """Columns of metrics of single images."""
+        return tuple(metric for metric in self.columns if metric.per != "folder")
+
+    @property
+    def folder_columns(self) -> tuple[MetricFacts, ...]:
+        """Columns of metrics of all images together: one value per row, without interval and test."""
+        return tuple(metric for metric in self.columns if metric.per == "folder")
+
+    @property
+    def models(self) -> list[Line]:
+        """Lines that represent their models; they come first in every format."""
+        return [line for line in self.lines if not line.is_variant]
+
+    @property
+    def variants(self) -> list[Line]:
+        """All other lines, model by model, shown below."""
+        labels = list(dict.fromkeys(line.setting.model for line in self.lines))
+        return sorted((line for line in self.lines if line.is_variant), key=lambda line: labels.index(line.family))
+
+    def cells(self, line: Line) -> list[Cell]:
+        """Return the cells of a line, in the order of the columns."""
+        return [line.cells[metric.name] for metric in self.columns]
+
+    def column(self, metric: str) -> list[Cell]:
+        """Return the cells of a metric, one per line. Raises KeyError if it was not measured."""
+        return [line.cells[metric] for line in self.lines]
+
+
+def table_of(values: Values, metrics: Sequence[MetricFacts], models: Sequence[ModelFacts] = ()) -> Table:
+    """Compute the table of some values.
+
+    Args:
+        values: Values by setting; each setting is a line.
+        metrics: All metrics measured.
+        models: Facts of the models, by which lines are grouped into models and their variants; optional.
+    """
+    metrics = sorted(distinct(metrics), key=lambda metric: metric.per == "folder")
+    settings = values.settings
+    families = families_of(settings, models)
+    labels = list(dict.fromkeys(setting.model for setting in settings))
+    projected = {model.label for model in models if model.projected}
+    by_metric = {
+        metric.name: [values.of_images(setting, metric.name) for setting in settings]
+        for metric in metrics
+        if metric.per != "folder"
+    }
+    intervals = _intervals(by_metric)
+    best = {
+        metric.name: best_rows({row: by_metric[metric.name][row] for row in families.models}, metric)
+        if metric.name in by_metric
+        else BestRows()
+        for metric in metrics
+    }
+    lines = []
+    for row, setting in enumerate(settings):
+        cells = {}
+        for metric in metrics:
+            if metric.name in by_metric:
+                mean, ends = mean_of_images(by_metric[metric.name][row]), intervals[metric.name, row]
+            else:
+                mean, ends = values.of_folders.get(setting, {}).get(metric.name, math.nan), (math.nan, math.nan)
+            cells[metric.name] = _cell(mean, *ends, row in best[metric.name].rows, metric)
+        images = list(values.by_setting[setting])
+        line = Line(
+            setting,
+            cells,
+            images=len(images),
+            not_finite=sum(
+                any(not math.isfinite(column[row][image]) for column in by_metric.values()) for image in images
+            ),
+            family=labels[families.model_of[row]],
+            is_variant=row not in families.models,
+            is_projected=setting.model in projected,
+        )
+        lines.append(line)
+    columns, left_out = informative(metrics, {name: chain(*map(dict.values, rows)) for name, rows in by_metric.items()})
+    return Table(tuple(metrics), tuple(columns), tuple(lines), best, values, left_out)
+
+
+def table_of_runs(results: Results) -> Table:
+    """Compute the table of one run, or of several runs in one table."""
+    table = table_of(results.values, results.manifest.metrics, results.models)
+    return replace(table, left_out=" ".join(filter(None, [table.left_out, _not_of_one_sample(results)])))
+
+
+def _not_of_one_sample(results: Results) -> str:
+    """Name the columns of the suite that need several samples per image, if there is one; else empty."""
+    requests = [invocation.request for run in results.runs for invocation in run.invocations]
+    by_suite = any(request is None or request.metrics is None for request in requests)
+    if results.protocol.samples > 1 or not by_suite:
+        return ""
+    titles = [metric.title for metric in of_several_samples(results.protocol.columns)]
+    needs = "is left out: it needs" if len(titles) == 1 else "are left out: they need"
+    return f"{joined(titles)} {needs} two or more samples per image, and there is one." if titles else ""
+
+
+def informative(
+    metrics: Sequence[MetricFacts], values: Mapping[str, Iterable[float]]
+) -> tuple[Sequence[MetricFacts], str]:
+    """Drop metrics of diversity whose ``values`` are all 0; return the remaining metrics and a sentence on the dropped.
+
+    If no metric would remain, all do.
+    """
+    dropped = [metric for metric in metrics if metric.group == "Diversity" and not any(values[metric.name])]
+    if not dropped or len(dropped) == len(metrics):
+        return metrics, ""
+    titles = joined([metric.title for metric in dropped])
+    is_zero = "is left out: it is" if len(dropped) == 1 else "are left out: they are"
+    return [metric for metric in metrics if metric not in dropped], (
+        f"{titles} {is_zero} 0 everywhere, as no model draws samples that differ."
+    )
+
+
+def distinct(metrics: Sequence[MetricFacts]) -> list[MetricFacts]:
+    """Make titles unique by appending the parts in which signatures differ, as in ``PSNR (Y) crop4``."""
+    titled = []
+    for metric in metrics:
+        alike = [other.signature.split("|") for other in metrics if other.title == metric.title]
+        own = [part for part in metric.signature.split("|") if any(part not in parts for parts in alike)]
+        titled.append(replace(metric, title=" ".join([metric.title, *own])))
+    return titled
+
+
+def header(metric: MetricFacts) -> str:
+    """Return title and direction of a metric: ``LPIPS ↓``, or ``sigma``, which has no direction."""
+    return f"{metric.title} {('', '↑', '↓')[metric.direction]}".rstrip()
+
+
+def printed(value: float, metric: MetricFacts) -> str:
+    """Format a value with the digits of its metric; NaN is a dash."""
+    return "–" if math.isnan(value) else f"{value:.{metric.digits}f}"
+
+
+def p_text(value: float) -> str:
+    """Format a p value: ``0.031`` or ``< 0.001``."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _intervals(by_metric: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[tuple[str, int], tuple[float, float]]:
+    """Return the 95 % interval of the mean of every metric and line. Images are sorted, so that tests flip the same."""
+    keys = [(name, row) for name, rows in by_metric.items() for row in range(len(rows))]
+    columns = [[by_metric[name][row][image] for image in sorted(by_metric[name][row])] for name, row in keys]
+    return dict(zip(keys, mean_intervals(columns), strict=True))
+
+
+def _cell(mean: float, low: float, high: float, is_best: bool, metric: MetricFacts) -> Cell:
+    between = "–" if low >= 0 else " to "
+    interval = "" if math.isnan(low) or low == high else f"{printed(low, metric)}{between}{printed(high, metric)}"
+    return Cell(mean, low, high, is_best, printed(mean, metric), interval)

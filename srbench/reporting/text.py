@@ -1,0 +1,177 @@
+"""The table as text: for the terminal, in Markdown and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table as TerminalTable
+from rich.text import Text
+
+from srbench.interfaces import MetricFacts
+from srbench.metrics.loading import parse_metric
+from srbench.metrics.suite import of_several_samples
+from srbench.pages import markdown
+from srbench.reporting.table import Line, Table, distinct, header, informative, printed
+from srbench.run_folder.measured import Measured
+from srbench.run_folder.protocol import Protocol
+from srbench.run_folder.values import COLUMNS, Values
+from srbench.words import printable
+
+
+def empty_table(
+    names: Sequence[str], metrics: Sequence[MetricFacts], title: str = "", caption: str = ""
+) -> TerminalTable:
+    """Return a table for the terminal without rows: columns ``names``, then a column per metric."""
+    table = TerminalTable(
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+        header_style="",
+        title=title,
+        title_style="",
+        title_justify="left",
+        caption=caption,
+        caption_style="",
+        caption_justify="left",
+    )
+    for name in names:
+        table.add_column(name, no_wrap=True)
+    for metric in metrics:
+        # one word per line, so that eight metrics fit 80 columns
+        table.add_column(Text(header(metric).replace(" ", "\n")), justify="right")
+    return table
+
+
+def measured_table(measured: Measured) -> TerminalTable:
+    """Return the table of ``srbench measure`` for the terminal: a row per image, and the means."""
+    of_all = [f"{header(metric)} {printed(measured.mean(metric.name), metric)}" for metric in measured.folder_metrics]
+    values = {
+        metric.name: [measured.of_image(image, metric.name) for image in measured.values]
+        for metric in measured.image_metrics
+    }
+    metrics, left_out = informative(measured.image_metrics, values)
+    metrics = distinct(metrics)
+    table = empty_table(["image"], metrics, caption="\n".join(filter(None, ["   ".join(of_all), left_out])))
+    for image in measured.values:
+        cells = [printed(measured.of_image(image, metric.name), metric) for metric in metrics]
+        table.add_row(Text(printable(image)), *cells)
+    table.add_section()
+    means = [printed(measured.mean(metric.name), metric) for metric in metrics]
+    total = len(measured.values)
+    numbers = sorted({measured.averaged(metric.name) for metric in metrics}) or [total]
+    averaged = "–".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
+    table.add_row(f"mean of {averaged}" + (f" of {total}" if numbers[0] < total else ""), *means)
+    counts = [measured.count(metric.name) for metric in metrics]
+    if len(numbers) > 1 or 0 in counts:
+        table.add_row("finite values", *map(str, counts))
+    return table
+
+
+def terminal_table(table: Table) -> TerminalTable:
+    """Return the table for the terminal, without intervals: one row per model, then the variants."""
+    shown = empty_table(["model"], table.columns)
+    shown.add_column("n", justify="right", no_wrap=True)
+    for title, lines in (("", table.models), ("variants", table.variants)):
+        if title and lines:
+            shown.add_section()
+            shown.add_row(Text(title, "dim"))
+        for line in lines:
+            cells = [Text(cell.text, "bold" if cell.is_best else "") for cell in table.cells(line)]
+            shown.add_row(Text(line.label), *cells, str(line.images))
+    return shown
+
+
+def markdown_table(table: Table, lines: Sequence[Line]) -> str:
+    """Return a Markdown table of the means of some lines, the best in bold."""
+    rows = [
+        [
+            markdown.escape(line.label),
+            *(f"**{cell.text}**" if cell.is_best else cell.text for cell in table.cells(line)),
+            str(line.images),
+        ]
+        for line in lines
+    ]
+    return markdown.table(["model", *(markdown.escape(header(metric)) for metric in table.columns), "n"], rows)
+
+
+def interval_table(table: Table) -> str:
+    """Return a Markdown table of the 95 % intervals of all lines; empty if there are none."""
+    rows = [
+        [markdown.escape(line.label), *(cell.interval for cell in table.cells(line))]
+        for line in (*table.models, *table.variants)
+    ]
+    if not any(any(row[1:]) for row in rows):
+        return ""
+    return markdown.table(["model", *(markdown.escape(header(metric)) for metric in table.columns)], rows)
+
+
+def table_csv(table: Table, suite: str, protocol: Protocol | None = None) -> str:
+    """Return the CSV of means and intervals, one line per model and temperature; FID and KID have no intervals.
+
+    Given the ``protocol`` of a run, the metrics of its suite come first, measured or not (without those that need
+    several samples per image, if there is one), and the columns ``family`` and ``competes`` name the model of a line,
+    and whether the line represents it.
+    """
+    of_images = [metric.name for metric in table.metrics if metric.per != "folder"]
+    first = [] if protocol is None else _suite_columns(protocol)
+    families = [] if protocol is None else ["family", "competes"]
+    measured = [metric.name for metric in table.metrics]
+    ends = [f"{name}_{end}" for name in of_images for end in ("low", "high")]
+    signatures = [f"{name}_signature" for name in measured]
+    means = [name for name in measured if name not in first]
+    lines: list[list[object]] = [
+        ["model", "temperature", *families, *first, "n", *means, *ends, "not_finite", *signatures, "suite"]
+    ]
+    for line in table.lines:
+        cells = line.cells
+        lines.append(
+            [
+                line.setting.model,
+                line.setting.temperature,
+                *([] if protocol is None else [line.family, not line.is_variant]),
+                *(_number(cells[name].mean) if name in cells else "" for name in first),
+                line.images,
+                *(_number(cells[name].mean) for name in means),
+                *(_number(end) for name in of_images for end in (cells[name].low, cells[name].high)),
+                line.not_finite,
+                *(metric.signature for metric in table.metrics),
+                suite,
+            ]
+        )
+    return csv_text(lines)
+
+
+def _suite_columns(protocol: Protocol) -> list[str]:
+    """Return the names of the metrics of a suite that can be measured with the samples of a run."""
+    unusable = of_several_samples(protocol.columns) if protocol.samples == 1 else []
+    names = dict.fromkeys(parse_metric(column)[0] for column in protocol.columns)
+    return [name for name in names if name not in {metric.name for metric in unusable}]
+
+
+def rows_csv(values: Values, metrics: Sequence[MetricFacts], suite: str) -> str:
+    """Return the CSV of all values, one line per number, with signature and suite.
+
+    ``sample`` is empty for a value of all samples, and ``image`` for a value of all images.
+    """
+    signatures = {metric.name: metric.signature for metric in metrics}
+    numbers = values.numbers([metric.name for metric in metrics if metric.per != "folder"])
+    lines = [
+        [model, temperature, image, "" if sample < 0 else sample, metric, _number(value), signatures[metric], suite]
+        for model, temperature, image, sample, metric, value in numbers
+    ]
+    return csv_text([[*COLUMNS, "signature", "suite"], *lines])
+
+
+def csv_text(lines: Sequence[Sequence[object]]) -> str:
+    """Return lines of cells as CSV; None is an empty cell."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def _number(value: float) -> float | str:
+    return "" if math.isnan(value) else value

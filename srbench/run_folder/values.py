@@ -1,0 +1,82 @@
+"""Values of metrics, by setting and image: what a table, a comparison and a plot are computed from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from srbench.interfaces import MetricFacts
+from srbench.run_folder.protocol import Setting
+from srbench.run_folder.records import Value
+
+COLUMNS = ("model", "temperature", "image", "sample", "metric", "value")
+"""Columns of tidy values: one row per number."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values of metrics for the settings of a table, in the order of its rows."""
+
+    by_setting: Mapping[Setting, Mapping[str, Mapping[str, Value]]]
+    """Values by setting, image and metric: one number per sample, or one number for all samples. A value that is missing
+    has no entry."""
+    of_folders: Mapping[Setting, Mapping[str, float]] = field(default_factory=dict)
+    """Values of metrics of all images together, such as FID, by setting and metric; NaN for a missing value."""
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """Settings, in the order of the table."""
+        return tuple(self.by_setting)
+
+    def of_images(self, setting: Setting, metric: str) -> dict[str, float]:
+        """Return the mean over samples by image; NaN for a missing value. A NaN sample makes the mean NaN."""
+        return {image: mean(values.get(metric)) for image, values in self.by_setting[setting].items()}
+
+    def worst(self, setting: Setting, metric: MetricFacts) -> dict[str, float]:
+        """Return the value of the worst sample by image, without images that have no number."""
+        worst = {}
+        for image, values in self.by_setting[setting].items():
+            value = values.get(metric.name, math.nan)
+            samples = [number for number in (value if isinstance(value, list) else [value]) if not math.isnan(number)]
+            if samples:
+                worst[image] = min(samples) if metric.direction > 0 else max(samples)
+        return worst
+
+    def numbers(self, metrics: Sequence[str]) -> Iterator[tuple[str, float | None, str, int, str, float]]:
+        """Yield all numbers as rows of COLUMNS, with NaN for missing values of ``metrics``, those of single images.
+
+        ``temperature`` is None for a model with a single output, ``sample`` is -1 for a value of all samples, ``image``
+        is empty for a value of all images.
+        """
+        for setting, by_image in self.by_setting.items():
+            for image, values in by_image.items():
+                for metric in metrics:
+                    value = values.get(metric, math.nan)
+                    numbered = enumerate(value) if isinstance(value, list) else [(-1, value)]
+                    for sample, number in numbered:
+                        yield setting.model, setting.temperature, image, sample, metric, number
+        for setting, of_folder in self.of_folders.items():
+            for metric, number in of_folder.items():
+                yield setting.model, setting.temperature, "", -1, metric, number
+
+
+def mean(value: Value | None) -> float:
+    """Return the mean over samples; NaN for None."""
+    if value is None:
+        return math.nan
+    return _mean(value) if isinstance(value, list) else value
+
+
+def mean_of_images(values: Mapping[str, float]) -> float:
+    """Return the mean of the finite values of some images; if no value is finite, the first that is not NaN, or NaN."""
+    finite = [value for value in values.values() if math.isfinite(value)]
+    if finite:
+        return fmean(finite)
+    return next((value for value in values.values() if not math.isnan(value)), math.nan)
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    """Return the mean of some numbers; infinite or NaN like a sum of floats, where ``fmean`` would raise."""
+    return fmean(numbers) if all(map(math.isfinite, numbers)) else sum(numbers) / len(numbers)
