@@ -27,7 +27,7 @@ def findings() -> Iterator[tuple[str, str]]:
     """Yield name and value of every check; an empty value means that something is missing."""
     import torch
 
-    from srbench.cli.descriptions import packaged_weights
+    from srbench.cli.catalogue import weights_of
     from srbench.images.folders import images_in
     from srbench.machine.facts import hardware, software
     from srbench.plugins.registry import registered
@@ -51,6 +51,6 @@ def findings() -> Iterator[tuple[str, str]]:
         yield "models", ""
     for name in registered("models"):
         try:
-            yield f"model {name}", ", ".join(f"x{scale}" for scale in packaged_weights(name)) or "no packaged weights"
+            yield f"model {name}", ", ".join(f"x{scale}" for scale in weights_of(name)) or "no packaged weights"
         except (SRBenchError, OSError):
             yield f"model {name}", ""

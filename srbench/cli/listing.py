@@ -1,9 +1,10 @@
-"""``srbench list``. Imports that load torch are inside the functions."""
+"""``srbench list`` and ``srbench show``. Imports that load torch are inside the functions."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Callable, Iterable, Iterator
+import shutil
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,14 @@ import click
 from srbench.cli import options
 from srbench.interfaces import SRBenchError
 from srbench.terminal.output import say, show
-from srbench.words import listed, number_of
+from srbench.words import listed, number_of, unknown
 
 if TYPE_CHECKING:
     from srbench.run_folder.overview import Overview
 
 _KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", "weights", "runs")
+_INDENT = 14
+"""Column where the values of ``srbench show`` begin."""
 
 
 @click.command("list", epilog=options.examples("srbench list models", "srbench list runs"))
@@ -40,20 +43,18 @@ def list_command(kind: str, folder: Path | None) -> None:
     """  # noqa: D301 - click's mark
     if folder is not None and kind != "runs":
         raise click.UsageError("DIR goes with srbench list runs.")
-    rows: dict[str, Callable[[], Iterable[tuple[str, ...]]]] = {
-        "models": _models,
-        "metrics": _metrics,
-        "datasets": _datasets,
-        "suites": _suites,
-        "degradations": _degradations,
-        "presets": _presets,
-        "weights": _weights,
-        "runs": lambda: _runs(folder or Path("runs")),
-    }
-    lines = [*rows[kind]()]
+    lines = [*(_runs(folder or Path("runs")) if kind == "runs" else _rows(kind))]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)][:-1]
     for *cells, last in lines:
         show("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), last]).rstrip())
+
+
+def _rows(group: str) -> Iterator[tuple[str, ...]]:
+    from srbench.cli.catalogue import CATALOGUE
+
+    for kind in CATALOGUE:
+        if kind.group == group:
+            yield from kind.rows()
 
 
 def _runs(folder: Path) -> Iterator[tuple[str, ...]]:
@@ -93,90 +94,38 @@ def _facts_of_run(run: Overview) -> tuple[str, ...]:
     return models, protocol.dataset, f"x{protocol.scale}", done, samples, run.begun
 
 
-def _suites() -> Iterator[tuple[str, ...]]:
-    from srbench.metrics.suite import read_suite, suite_names
+@click.command("show", epilog=options.examples("srbench show psnr", "srbench show runs/mine"))
+@click.argument("name", metavar="NAME|RUN")
+def show_command(name: str) -> None:
+    """Describe a model, metric, dataset or suite, or a run.
 
-    for name in suite_names():
-        suite = read_suite(name)
-        yield suite.label, suite.about
+    NAME is anything that srbench list shows. Of a RUN, the head of report.md is printed, as Markdown for a README:
+    conclusions, tables and notes.
+    """
+    from srbench.cli.catalogue import CATALOGUE
 
+    kinds = [kind for kind in CATALOGUE if name in kind.names()]
+    if not kinds and Path(name).is_dir():
+        from srbench.matrix.folder import runs_in
+        from srbench.reporting.report import head
 
-def _degradations() -> Iterator[tuple[str, ...]]:
-    from srbench.data.degradations.read import degradation_names, read_degradation
-
-    for name in degradation_names():
-        degradation = read_degradation(name)
-        yield name, degradation.about, degradation.words
-
-
-def _datasets() -> Iterator[tuple[str, ...]]:
-    """Yield name, presence, contents, check, and source with licence of every dataset and benchmark set."""
-    from srbench.data.benchmark_sets.table import benchmark_sets, is_here
-    from srbench.plugins.registry import registered
-
-    for name in registered("datasets"):
-        yield name, "here", "", "installed", about("datasets", name)
-    for name, entry in benchmark_sets().items():
-        here = "here" if is_here(name) else "not here"
-        count = len(entry.addresses)
-        source = number_of(count, "address", "addresses") if count else f"by hand from {entry.page}"
-        yield name, here, entry.contents, f"checked by {entry.known_by}", f"{source}; licence: {entry.licence}"
+        click.echo("\n\n".join(head(run) for run in runs_in(Path(name))))
+        return
+    if not kinds:
+        raise SRBenchError(unknown("name", name, {known for kind in CATALOGUE for known in kind.names()}))
+    for number, kind in enumerate(kinds):
+        show(f"{'' if number == 0 else chr(10)}{kind.title} {name}")
+        for fact, value in kind.facts(name):
+            show(_wrapped(fact, value))
 
 
-def _weights() -> Iterator[tuple[str, ...]]:
-    """Yield name, presence, file, addresses, and licence with training data of all released weights."""
-    from srbench.weights.table import cached_path, released_weights
-
-    for name, entry in released_weights().items():
-        state = "here" if cached_path(name).is_file() else "not here"
-        source = number_of(len(entry.addresses), "address", "addresses")
-        yield name, state, entry.file, source, f"licence: {entry.licence}; trained on {entry.trained_on}"
-
-
-def _presets() -> Iterator[tuple[str, ...]]:
-    """Yield model, name, steps and first comment line of every preset."""
-    from srbench.cli.descriptions import presets
-
-    for model, name, text in presets():
-        steps = tomllib.loads(text)["training"]["steps"]
-        yield model, name, f"{steps:,} steps", text.splitlines()[0].removeprefix("# ")
-
-
-def _models() -> Iterator[tuple[str, ...]]:
-    """Yield name, scales, parameters and licence of the packaged weights, and description of every model."""
-    from srbench.cli.descriptions import packaged_weights
-    from srbench.plugins.registry import registered
-
-    for name in registered("models"):
-        try:
-            weights = packaged_weights(name)
-        except SRBenchError as error:  # a broken plug-in must not hide the working plug-ins
-            yield name, "", "", "", f"broken: {error}"
-            continue
-        sizes = ", ".join(f"{parameters / 1e6:.1f} M" for _, parameters in weights.values())
-        licences = ", ".join(sorted({metadata.licence or "unknown" for metadata, _ in weights.values()}))
-        scales = ", ".join(f"{scale}x" for scale in weights)
-        yield name, scales, f"{sizes} parameters" if weights else "no weights", licences, about("models", name)
-
-
-def _metrics() -> Iterator[tuple[str, str]]:
-    from srbench.metrics.loading import FAMILIES, FOLDER_METRICS
-    from srbench.plugins.registry import registered
-
-    for name in registered("metrics"):
-        yield name, about("metrics", name)
-    for name in registered(FAMILIES):
-        yield f"{name}:NAME", about(FAMILIES, name)
-    for name in registered(FOLDER_METRICS):
-        yield name, about(FOLDER_METRICS, name)
-
-
-def about(kind: str, name: str) -> str:
-    """Return the first sentence of a plug-in's docstring, or why the plug-in is broken."""
-    from srbench.plugins.registry import find_plugin
-
-    try:
-        text = find_plugin(kind, name).factory.__doc__ or ""
-    except SRBenchError as error:
-        return f"broken: {error}"
-    return " ".join(text.partition("\n\n")[0].replace("``", "").split()).partition(". ")[0].removesuffix(".")
+def _wrapped(fact: str, value: str) -> str:
+    """Wrap a fact to the width of the terminal, but never inside a word, such as an address."""
+    return textwrap.fill(
+        value,
+        max(shutil.get_terminal_size().columns, 2 * _INDENT),
+        initial_indent=f"  {fact:{_INDENT - 3}} ",
+        subsequent_indent=" " * _INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

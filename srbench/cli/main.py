@@ -22,10 +22,9 @@ from srbench.cli.explaining import explain
 from srbench.cli.exporting import export
 from srbench.cli.index import index
 from srbench.cli.interruption import twice_at_once
-from srbench.cli.listing import list_command
+from srbench.cli.listing import list_command, show_command
 from srbench.cli.measuring import measure, merge, run, score, verify
 from srbench.cli.reporting import compare, report, view
-from srbench.cli.showing import show_command
 from srbench.cli.training import train
 from srbench.cli.voting import vote
 from srbench.cli.weights import convert, weights

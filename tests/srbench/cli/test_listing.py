@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from srbench.cli.catalogue import CATALOGUE
 from srbench.data.degradations.read import degradation_names
 from srbench.metrics.suite import suite_names
 from srbench.run_folder.manifest import is_run
@@ -116,6 +117,26 @@ def test_everything_that_is_listed_can_be_shown(command, monkeypatch):
         monkeypatch.setenv("COLUMNS", "160")
         shown = command("show", name).out
         assert all(fact in shown for fact in facts), shown
+
+
+def test_names_are_those_that_are_listed():
+    for kind in CATALOGUE:
+        cell = 1 if kind.title == "preset" else 0
+        listed = {row[cell].partition("@")[0] for row in kind.rows()} - {"pyiqa:NAME"}
+        assert listed == set(kind.names()), kind.title
+
+
+def test_the_use_of_a_metric_is_what_it_needs(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    uses = {
+        "psnr": "srbench measure DIR --hr DIR --metrics psnr; ",
+        "lr_psnr": "srbench measure DIR --lr DIR --metrics lr_psnr; ",
+        "niqe": "srbench measure DIR --metrics niqe; ",
+        "gflops": "",
+    }
+    for name, measure in uses.items():
+        use = f"  use         srbench run --metrics {name}; {measure}srbench score RUN --metrics {name}"
+        assert use in command("show", name).out.splitlines(), name
 
 
 def test_a_name_of_nothing(command):
