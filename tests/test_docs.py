@@ -302,6 +302,13 @@ def test_the_examples_of_docstrings(name, monkeypatch):
     assert not found.failed
 
 
+def test_the_examples_of_the_results(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = doctest.testfile(str(DOCS / "results.md"), module_relative=False)
+    assert found.attempted > 10
+    assert not found.failed
+
+
 PAPERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
 PAPERS += [*sorted(DOCS.glob("*.md")), *sorted((ROOT / "reports").glob("*/report/report.md"))]
 

@@ -27,7 +27,7 @@ def results(photos, tmp_path):
 def test_answer_table_strip_and_path(results):
     text = results._repr_html_()
     assert "<p>Highest PSNR (RGB): bicubic" in text
-    assert all(f"<td>{value:.2f}</td>" in text for value in results.table["psnr"])
+    assert all(f">{value:.2f}</td>" in text for value in results.table["psnr"])
     assert f"<code>{str(results.folder).replace('<', '&lt;').replace('>', '&gt;')}</code></p>" in text
     assert "temporary" not in text
     [address] = re.findall(r'src="data:image/webp;base64,([^"]+)"', text)
