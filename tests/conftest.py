@@ -5,11 +5,14 @@ from __future__ import annotations
 import faulthandler
 import ipaddress
 import os
+import re
+import shlex
 import signal
 import socket
 import sys
 import warnings
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
@@ -182,5 +185,49 @@ def srbench(no_network):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(warnings, "showwarning", warnings.showwarning)
             return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="srbench")
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def bad(tmp_path_factory):
+    """A folder of inputs that no command can use."""
+    from bad_inputs import make_bad_inputs
+
+    folder = tmp_path_factory.mktemp("bad")
+    make_bad_inputs(folder)
+    return folder
+
+
+def _state(folder):
+    """Kinds, links and contents of everything in a folder."""
+    found = {}
+    for path in Path(folder).rglob("*"):
+        content = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        found[path] = (path.lstat().st_mode, content)
+    return found
+
+
+@pytest.fixture
+def refused(srbench, bad, tmp_path, monkeypatch):
+    """refused("run --data {bad}/x", "what it says"): the command ends with one line, an exit code, and nothing changed.
+
+    ``kept`` are folders in tmp_path that stay as they are, as ``bad`` does. Returns what the command printed.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def call(command, says, code=1, *, kept=()):
+        words = [word.format(bad=bad, here=tmp_path) for word in shlex.split(command)]
+        folders = [bad, *(tmp_path / name for name in kept)]
+        before = [_state(folder) for folder in folders]
+        found = srbench(*words)
+        assert found.exception is None or isinstance(found.exception, SystemExit), found.exc_info
+        assert "Traceback" not in found.output
+        last = ["", *found.stderr.splitlines()][-1]
+        assert last.startswith("srbench: "), found.output
+        assert re.search(says, last), last
+        assert found.exit_code == code, found.output
+        assert [_state(folder) for folder in folders] == before, "something of the user's has changed"
+        return found
 
     return call

@@ -14,6 +14,7 @@ from baselines.presets import ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import LAYERS
 from srbench.files.config import ConfigError, load_toml, to_toml
+from srbench.training import TrainingError
 from srbench.training.config import LOWEST_RATE
 from srflow import SRFlow
 from srflow.config import SRFlowConfig
@@ -67,6 +68,29 @@ def test_every_key_counts(tmp_path):
     (tmp_path / "less.toml").write_text(lacking)
     with pytest.raises(ConfigError, match=r"training\.patch: missing"):
         load_toml(tmp_path / "less.toml", kind)
+
+
+WRONG = {
+    "srflow/presets/mini-x8.toml": "network.steps=0 network.width=-1 network.stacked=[] network.stacked=[99] "
+    "network.scale_floor=nan network.log_deviation_bound=-1 network.transitions=-1 "
+    "network.relative_temperatures=[-1,1,1] network.relative_temperatures=[inf,1,1] network.encoder.blocks=0 "
+    f"network.encoder.scale=3 training.betas=[2,3] training.seed={10**23} training.seed=-1 training.patch=0 "
+    "training.learning_rate=nan training.max_grad_norm=nan training.average=nan training.milestones=[nan] "
+    f"training.milestones=[0.5,0.4] training=3 training.steps.more=3 training.steps={'[' * 5000} "
+    f"frozen=5 frozen=-1 frozen=nan",
+    "srflow/presets/perceptual/mini-x8.toml": "losses.temperature=-1",
+    "baselines/presets/esrgan/mini-x8.toml": "losses.discriminator_width=0 losses.shift=-1 losses.pixel_weight=nan "
+    "losses.discriminator_rate=-1",
+}
+
+
+@pytest.mark.parametrize(("name", "change"), [(name, change) for name in WRONG for change in WRONG[name].split()])
+def test_a_value_that_no_training_can_have_is_named(name, change):
+    """As a value of ``--set``: its key and what is wrong, in one line."""
+    key = change.partition("=")[0].removesuffix(".more").rpartition(".")[2]
+    with pytest.raises((ConfigError, TrainingError), match=key) as caught:
+        load_toml(ROOT / name, FOLDERS[(ROOT / name).parent], [change]).training.check(1)
+    assert "\n" not in str(caught.value)
 
 
 @EVERY

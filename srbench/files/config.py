@@ -161,7 +161,10 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
     try:
         if isinstance(path, Path) and (kind := no_file(path)):
             raise ConfigError(f"{path}: {kind}, not a file; name a TOML file")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if re.search(r"\\(u0000|U00000000)", text):
+            raise ConfigError(f"{path}: contains a NUL (\\u0000), which no name and no path can have; remove it")
+        return tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, wrong syntax, or numbers with too many digits

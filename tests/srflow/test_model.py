@@ -199,6 +199,9 @@ def lacking(path, name):
     return write(path, model)
 
 
+ENCODER = asdict(CONFIG)["encoder"]
+
+
 @pytest.mark.parametrize(
     ("make", "error", "fault"),
     [
@@ -218,15 +221,25 @@ def lacking(path, name):
             ConfigError,
             r"unknown key 'colour'",
         ),
+        *(
+            (lambda p, size=size: write(p, small_flow(), config=json.dumps(asdict(CONFIG) | size)), error, fault)
+            for size, error, fault in (
+                ({"steps": 10**9}, ConfigError, r"steps is 1000000000; it has to be 1 to 10000"),
+                ({"steps": 9999}, WeightsError, r"state steps = 9999, but it holds only \d+ tensors"),
+                ({"encoder": ENCODER | {"blocks": 10**12}}, ConfigError, r"blocks is 10{12}; it has to be 1 to 10000"),
+                ({"encoder": ENCODER | {"features": 9999, "growth": 9999}}, WeightsError, r"has shape"),
+            )
+        ),
         (
             lambda p: lacking(p, "encoder.conv_body.bias"),
             WeightsError,
             r"1 tensor does not fit the network: missing encoder\.conv_body\.bias",
         ),
     ],
-    ids=["scale", "model", "size", "config", "lacking"],
+    ids=["scale", "model", "size", "config", "billion steps", "many steps", "deep", "wide", "lacking"],
 )
 def test_files_that_do_not_serve(tmp_path, make, error, fault):
+    """The network that a file asks for is not built before it is known to fit."""
     path = tmp_path / "w.safetensors"
     make(path)
     with pytest.raises(error, match=fault) as refused:

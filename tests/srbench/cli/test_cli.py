@@ -1,9 +1,14 @@
 """The command line: what it prints where, and its exit codes."""
 
+import os
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from unittest.mock import Mock
+
+from srbench.images.io import write_png
 
 WHERE = ["Page: run/report/report.html", "Open it: srbench view run", "Report: run/report/report.md"]
 """Last lines of a run: the page first."""
@@ -95,6 +100,19 @@ def test_warnings_are_one_line(command, capsys):
         warnings.simplefilter("always")
         warnings.warn("images: images with transparent pixels are put on white", stacklevel=1)
     assert capsys.readouterr() == ("", "warning: images: images with transparent pixels are put on white\n")
+
+
+def test_nothing_printed_is_a_command_to_the_terminal_or_beyond_its_encoding(command, draw_image):
+    name = "\x1b[31mred é"
+    write_png(Path("red", f"{name}.png"), draw_image(0, 16, 16))
+    found = command("run", "--models", "bicubic", "--scale", 4, "--data", "red", "--out", "run")
+    assert (found.code, r"\x1b[31mred" in found.err, "\x1b" in found.err) == (1, True, False)
+    words = [sys.executable, "-m", "srbench", "measure", "red", "--hr", "red", "--metrics", "psnr"]
+    ascii_terminal = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(words, capture_output=True, env=ascii_terminal, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert rb"\x1b[31mred \xe9" in done.stdout
+    assert b"\x1b" not in done.stdout
 
 
 def test_lists(command):

@@ -118,6 +118,9 @@ def test_what_is_no_toml(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="not TOML"):
         load_toml(tmp_path / "binary.toml", Preset)
+    (tmp_path / "nul.toml").write_text(GOOD.replace("scale", 'name = "a\\u0000b"\nscale'))
+    with pytest.raises(ConfigError, match=r"nul\.toml: contains a NUL"):
+        load_toml(tmp_path / "nul.toml", Preset)
     with pytest.raises(ConfigError, match="cannot be read"):
         load_toml(tmp_path / "absent.toml", Preset)
 

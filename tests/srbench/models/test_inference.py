@@ -113,6 +113,7 @@ def test_numbers_that_are_not_finite(output):
             "if it cannot take LR of 7x5, pad LR inside the model and crop the",
         ),
         (lambda lr: up(lr)[0], r"the result has shape \(3, 20, 28\); it must be \(n, 3, 20, 28\), 4 times LR"),
+        (lambda lr: up(lr).byte(), r"the result is torch\.uint8; it must be floating point"),
         (lambda lr: {"sr": up(lr)}, r"the result is dict; it must be a tensor \(n, 3, H, W\)"),
     ],
 )

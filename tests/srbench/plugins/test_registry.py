@@ -181,6 +181,9 @@ def test_a_registered_name_comes_before_a_folder(tmp_path, monkeypatch):
         ("bicubik", r"unknown model 'bicubik'; did you mean bicubic\?"),
         ("bicubik:file", r"unknown model 'bicubik'; did you mean bicubic\?"),
         ("no_such_package.x:Name", "unknown model 'no_such_package.x'"),
+        ("builtins:print", "builtins:print: builtins has no source file"),
+        ("math:pi", "math:pi: unknown class or function 'pi'"),
+        ("torch:zeros", r"torch:zeros failed: TypeError: zeros\(\) missing 1 required"),
         ("absent.py:Name", r"absent\.py: no such file"),
         ("{models}:Nearst", r"unknown class or function 'Nearst'; did you mean Nearest\?"),
         ("{models}", r"models\.py defines Nearest, .*; name one of them, as in .*models\.py:\w+"),
@@ -230,8 +233,35 @@ class Scales(Net):
     scale = (2, 4)
 
 
+class Text(Net):
+    scale = "4"
+
+
+class Raises(Net):
+    @property
+    def scale(self):
+        raise ValueError("it has none")
+
+
+class NoCall:
+    scale = 4
+
+
+class SilentError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
 def up(lr):
     return F.interpolate(lr, scale_factor=4)
+
+
+def nothing():
+    return None
+
+
+def silent():
+    raise SilentError
 """
 
 
@@ -254,6 +284,11 @@ def test_a_network_without_a_scale_takes_that_of_the_run(tmp_path):
         ),
         ("up", r"needs the arguments lr; .* def make\(scale\): return up, and name the function"),
         ("Scales", r"has scale \(2, 4\), but scale 4 is requested; its attribute scale must be a whole number"),
+        ("Text", r"own\.py:Text has scale '4', but scale 4 is requested"),
+        ("Raises", r"scale of \S+own\.py:Raises failed: ValueError: it has none"),
+        ("NoCall", r"own\.py:NoCall: .*NoCall object.* is not a model"),
+        ("nothing", r"own\.py:nothing: None is not a model"),
+        ("silent", r"own\.py:silent failed: SilentError"),
     ],
 )
 def test_what_a_model_lacks(tmp_path, name, fault):

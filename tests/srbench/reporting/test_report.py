@@ -206,6 +206,7 @@ def test_names_of_users_stay_text(make_run):
             (second, None): {first: (20.0, 0.1), third: (21.0, 0.2)},
             ("flow", 0.8): {first: ([20.0] * 2, [0.1] * 2), third: ([21.0] * 2, [0.2] * 2)},
         },
+        metrics=(metric("psnr", title="A_b|$&<i>"), metric("lpips")),
     )
     write_report([run])
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render((run / "report" / "report.md").read_text())
@@ -213,6 +214,7 @@ def test_names_of_users_stay_text(make_run):
     assert set(re.findall(r"<(\w+)", html)) <= known
     shown = unescape(re.sub("<[^>]*>", "", html))
     assert second in shown
+    assert "A_b|$&<i> ↑" in shown
     images = [unescape(source) for source in re.findall(r'src="([^"]*)"', html)]
     assert len(images) == 4
     assert all((run / "report" / unquote(source)).exists() for source in images)

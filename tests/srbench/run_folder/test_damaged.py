@@ -1,9 +1,11 @@
-"""Folders that are damaged: valid JSON of the wrong shape, images that are others. One line each, never a traceback."""
+"""Damaged and hostile run folders: at every command that reads one, one line and never a traceback."""
 
 from __future__ import annotations
 
 import copy
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -116,3 +118,87 @@ def test_values_that_do_not_fit_their_samples(finished, command):
     done = command("report", finished)
     assert done.code == 1
     assert "has 2 values for 1 samples" in done.err
+
+
+RUN = "run --models bicubic --scale 4 --data {here}/photos --out {here}/run"
+COMMANDS = [
+    "verify {here}/run",
+    RUN,
+    "report {here}/run",
+    "score {here}/run --metrics lr_psnr",
+    "compare near near --run {here}/run",
+    "merge {here}/run --out {here}/merged",
+    "view {here}/run --no-browser --port 0",
+]
+
+
+def test_a_damaged_manifest_is_refused_by_every_command(refused, finished, tmp_path):
+    facts = json.loads((finished / "manifest.json").read_text())
+    (finished / "manifest.json").write_text(json.dumps(facts | {"more": 1}))
+    for command in COMMANDS:
+        refused(command, "unknown key 'more'", kept=["run"])
+    assert not (tmp_path / "merged").exists()
+
+
+LINES = {"no json": b"{", "deep": b"[" * 100_000, "nan": b'{"key": NaN}', "bytes": b"\xff\xfe"}
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [*((name, "rows.jsonl") for name in LINES), ("nan", "pairs.jsonl"), ("nan", "samples.jsonl")]
+)
+def test_a_damaged_line_is_named_with_its_number_by_every_command(refused, finished, name, file):
+    """No command makes a table of the other lines or drops it."""
+    (finished / file).write_bytes((finished / file).read_bytes() + LINES[name] + b"\n")
+    lines = (finished / file).read_bytes()
+    for command in COMMANDS:
+        refused(command, rf"{file}: line \d+ is damaged")
+        assert (finished / file).read_bytes() == lines
+
+
+KINDS = {
+    "pipe": (os.mkfifo, r"a pipe, a socket or a device, not a file of"),
+    "folder": (Path.mkdir, r"a folder, not a file of"),
+    "link": (lambda path: path.symlink_to("nowhere"), r"a link, not a file of"),
+}
+
+
+def in_place_of(path, kind):
+    path.unlink(missing_ok=True)
+    KINDS[kind][0](path)
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        *((file, "pipe") for file in (*FILES, ".lock", ".report.lock", "other")),
+        ("rows.jsonl", "folder"),
+        ("rows.jsonl", "link"),
+        (".lock", "link"),
+        ("votes.jsonl", "link"),
+    ],
+)
+def test_what_is_no_file_is_neither_waited_for_nor_followed(refused, finished, tmp_path, file, kind):
+    in_place_of(finished / file, kind)
+    before = set(tmp_path.iterdir())
+    for command in COMMANDS if (file, kind) == ("rows.jsonl", "pipe") else COMMANDS[:2]:
+        says = rf"run/{file}: {KINDS[kind][1]}" + ("|no run in it|not a run folder" if file == "manifest.json" else "")
+        refused(command, says, kept=["run"])
+    assert set(tmp_path.iterdir()) == before, "nothing was written where the link leads"
+
+
+@pytest.mark.parametrize("folder", ["images", "images/near"])
+def test_a_folder_of_images_that_is_a_link(refused, finished, tmp_path, folder):
+    """What lies where it leads is not overwritten."""
+    shutil.move(finished / folder, tmp_path / "outside")
+    (finished / folder).symlink_to(tmp_path / "outside")
+    for file in (tmp_path / "outside").rglob("*.png"):
+        file.write_bytes(b"mine")
+    command = RUN.replace("bicubic", "near={here}/models.py:Nearest --samples 2 --limit 3")
+    refused(command, rf"run/{folder}: a link, and runs are only", kept=["outside"])
+
+
+@pytest.mark.parametrize("file", ["images/hr/a.png", "images/near/b.png"])
+def test_an_image_that_is_a_pipe_is_missed_and_not_waited_for(srbench, finished, file):
+    in_place_of(finished / file, "pipe")
+    assert srbench("verify", finished).exit_code == 1
+    assert srbench("score", finished, "--metrics", "lr_psnr").exit_code == (1 if "hr" in file else 0)

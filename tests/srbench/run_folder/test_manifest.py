@@ -80,6 +80,9 @@ def test_what_is_no_run(tmp_path, content, fault):
     ("change", "fault"),
     [
         (lambda f: f["models"][0].update(label="../m"), "'../m' cannot be the name of a model"),
+        (lambda f: f["models"][0].update(label="HR"), "'HR' cannot be the name of a model"),
+        (lambda f: f["metrics"][0].update(digits=10**9), "decimals"),
+        (lambda f: f["images"].append("a\nb"), r"'a\\nb' cannot be the name of an image"),
         (lambda f: f["images"].append(".."), r"'\.\.' cannot be the name of an image"),
         (lambda f: f["images"].append("a"), "an image is listed twice"),
         (lambda f: f["metrics"].append(f["metrics"][0]), "a metric is listed twice"),

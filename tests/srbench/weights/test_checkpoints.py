@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -92,11 +93,29 @@ def test_what_is_no_checkpoint(path, tmp_path):
     assert "a folder, not a checkpoint" in fault(tmp_path)
     path.write_text("<html>404</html>")
     assert "not a checkpoint" in fault(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02.")
+    assert "truncated, or not a checkpoint" in fault(path)
     itself = {}
     itself["model"] = itself
     for content in ({}, [torch.ones(1)], {"epoch": 3, "state": {"a": torch.ones(1)}}, torch.ones(2), itself):
         torch.save(content, path)
         assert "contains no named tensors" in fault(path)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "says"),
+    [
+        (torch.eye(3).to_sparse(), "a is a tensor of layout torch.sparse_coo"),
+        (torch.empty(3, device="meta"), "a is a meta tensor"),
+        (torch.zeros(3, dtype=torch.complex64), "torch.complex64"),
+        (torch.zeros(1).expand(10**7, 10**7), "a is larger ((10000000, 10000000)) than its data"),
+    ],
+    ids=["sparse", "meta", "complex", "expanded"],
+)
+def test_a_tensor_that_no_network_has(path, tensor, says):
+    torch.save({"a": tensor}, path)
+    assert says in fault(path)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -43,6 +43,8 @@ def test_every_fact_is_read_back_as_it_was():
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"licens": "CC0-1.0"}, "did you mean licence"),
         ({"scale": "four"}, "scale in its metadata is not JSON"),
+        ({"scale": "9" * 5000}, "scale in its metadata is not JSON"),
+        ({"config": "[" * 100_000}, "config in its metadata is not JSON"),
         ({"scale": "4.5"}, "scale: expected int, got float"),
         ({"config": "3"}, "config: expected a table"),
         ({"losses": '{"l1": 3}'}, "losses[...]: expected a list, got int"),

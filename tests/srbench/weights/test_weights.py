@@ -1,3 +1,5 @@
+import struct
+
 import pytest
 import torch
 
@@ -27,16 +29,48 @@ def test_equal_weights_give_equal_bytes(path, tmp_path):
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
 
 
+def header(text):
+    """A file of four bytes of data with a header."""
+    return struct.pack("<Q", len(text)) + text + b"0000"
+
+
 @pytest.mark.parametrize(
     "damage",
-    [lambda b: b[:-1], lambda b: b[:50], lambda b: b"", lambda b: b"a text", lambda b: b"\x00" * 8 + b[8:]],
-    ids=["one byte short", "in the header", "empty", "text", "no header"],
+    [
+        lambda b: b[:-1],
+        lambda b: b[:50],
+        lambda b: b"",
+        lambda b: b"a text",
+        lambda b: b"\x00" * 8 + b[8:],
+        lambda b: struct.pack("<Q", 2**63) + b"{}",
+        lambda b: header(b"{{{{{{{{"),
+        lambda b: header(b'{"a":{"dtype":"F32","shape":[999999999999,999999],"data_offsets":[0,4]}}'),
+        lambda b: header(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}'),
+    ],
+    ids=[
+        "one byte short",
+        "in the header",
+        "empty",
+        "text",
+        "no header",
+        "endless header",
+        "no JSON",
+        "shape",
+        "offsets",
+    ],
 )
 def test_a_damaged_file_is_named(path, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(WeightsError, match=r"w\.safetensors: damaged, or not a safetensors file") as caught:
         load_weights(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_tensor_that_is_not_finite_is_named(path):
+    tensors, metadata = load_weights(path)
+    save_weights(path, tensors | {"c": torch.tensor([0, torch.nan])}, metadata)
+    with pytest.raises(WeightsError, match=r"w\.safetensors: .*c has values that are not finite"):
+        load_weights(path)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -1,27 +1,19 @@
-"""Bad inputs, made once, and what has to come of every one of them: one line, an exit code, and nothing changed."""
+"""A folder of inputs that no command can use: images, names, settings and code."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
-import re
-import shlex
-import signal
 import socket
 import struct
 import zlib
-from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+import torch
 from builders import drawn
 from PIL import Image
 
 from srbench.images.io import write_png
-
-SECONDS = 300
-"""A command that is not through by then hangs, on the busiest of machines too: all but a few take one second."""
 
 
 def png_bytes(width, height):
@@ -88,6 +80,7 @@ def _settings(bad):
     for name, text in {
         "no.toml": "models = [",
         "bytes.toml": "\udcff",
+        "nul.toml": f'{fine}out = "a\\u0000b"\n',
         "key.toml": f"{fine}modles = 3\n",
         "type.toml": fine.replace("scale = 4", 'scale = "4"'),
         "scale.toml": fine.replace("scale = 4", "scale = 10000000000000000000000"),
@@ -99,13 +92,20 @@ def _settings(bad):
         "both.toml": f'{fine}hr = "here"\n',
         "deep.toml": f"models = {'[' * 5000}{']' * 5000}\n",
         "device.toml": f'{fine}device = "tpu"\n',
-        "suite-quantize.toml": 'name = "mine"\nversion = 1\nmetrics = ["psnr"]\nquantize = "up"\n',
     }.items():
         (bad / name).write_bytes(text.encode(errors="surrogateescape"))
     (bad / "raises.py").write_text("raise RuntimeError('at once\\nand twice')\n")
     (bad / "syntax.py").write_text("def (\n")
     (bad / "ends.py").write_text("import sys\nsys.exit(3)\n")
     (bad / "models.py").write_text(MODELS)
+    torch.save({"a": _Malicious()}, bad / "evil.pth")
+
+
+class _Malicious:
+    """Loading its pickle would write the file ``ran``."""
+
+    def __reduce__(self):
+        return os.system, ("touch ran",)
 
 
 MODELS = """
@@ -137,94 +137,16 @@ class Recursive(Half):
         return self(lr)
 
 
-class Metric:
-    facts = MetricFacts(name="mine", title="A_b|$&\\n<b>", direction=1, protocol="mine")
+class Ending:
+    facts = MetricFacts(name="mine", title="Mine", direction=1, protocol="mine")
 
-    def __call__(self, samples, pair):
-        return samples.mean((1, 2, 3))
-
-
-class Ending(Metric):
     def __call__(self, samples, pair):
         sys.exit(0)
 """
 
 
-@pytest.fixture(scope="session")
-def bad(tmp_path_factory):
-    """The folder of all of them."""
-    folder = tmp_path_factory.mktemp("bad")
-    for make in (_images, _names, _settings):
-        make(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def finished(srbench, bad, tmp_path_factory):
-    """A finished run of two images and two metrics, one of them with a title that is markup in three languages."""
-    folder, metrics = tmp_path_factory.mktemp("finished") / "run", f"psnr,{bad}/models.py:Metric"
-    options = ("--scale", 4, "--metrics", metrics, "--workers", 1, "--data", bad / "fine", "--out", folder)
-    found = srbench("run", "--models", "bicubic", *options)
-    assert found.exit_code == 0, found.output
-    return folder
-
-
-def state(folder):
-    """What is in a folder: kinds, links, contents."""
-    found = {}
-    for root, folders, files in os.walk(os.fsencode(folder)):
-        for name in [*folders, *files]:
-            path = Path(os.fsdecode(os.path.join(root, name)))  # noqa: PTH118 - bytes
-            kind = path.lstat().st_mode
-            content = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
-            found[os.fsencode(path)] = (kind, hashlib.sha256(os.fsencode(content)).hexdigest())
-    return found
-
-
-class HangsError(BaseException):
-    """No Exception, and above all no OSError: those are caught on the way."""
-
-
-@contextmanager
-def no_hang(what):
-    def late(*_):
-        raise HangsError(f"{what} hangs")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-@pytest.fixture
-def in_time():
-    """``with in_time("verify"):`` something that would hang."""
-    return no_hang
-
-
-@pytest.fixture
-def refused(srbench, bad, tmp_path, monkeypatch):
-    """refused("run --data {bad}/x", "what it says"): the command fails as it has to. Returns what it printed."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("srbench.reporting.report.write_plots", lambda *given: [])  # they take longer than all else
-
-    def call(command, says, code=1, *, kept=()):
-        words = [word.format(bad=bad, here=tmp_path) for word in shlex.split(command)]
-        given = [bad, *(tmp_path / name for name in kept)]
-        before = [state(folder) for folder in given]
-        with no_hang(command):
-            found = srbench(*words)
-        assert found.exception is None or isinstance(found.exception, SystemExit), found.exc_info
-        assert "Traceback" not in found.output
-        lines = found.stderr.splitlines()
-        last = lines[-1] if lines else ""
-        assert last.startswith("srbench: "), found.output
-        assert re.search(says, last), last
-        assert found.exit_code == code, found.output
-        assert [state(folder) for folder in given] == before, "something of the user's has changed"
-        return found
-
-    return call
+def make_bad_inputs(folder):
+    """Write all of them into a folder."""
+    _images(folder)
+    _names(folder)
+    _settings(folder)
