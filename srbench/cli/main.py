@@ -29,8 +29,7 @@ from srbench.cli.training import train
 from srbench.cli.voting import vote
 from srbench.cli.weights import convert, weights
 from srbench.interfaces import SRBenchError
-from srbench.machine.own_process import collect_seldom, keep_freed_memory, wait_briefly
-from srbench.machine.processes import Interrupted, end_quickly
+from srbench.machine.processes import Interrupted, collect_seldom, keep_freed_memory, wait_briefly
 from srbench.terminal.output import say
 from srbench.words import one_line, printable
 
@@ -74,7 +73,6 @@ class CommandLine(click.Group):
         wait_briefly()
         keep_freed_memory()
         collect_seldom()
-        end_quickly()
         warnings.showwarning = _show_warning
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # escape characters that the terminal's encoding lacks

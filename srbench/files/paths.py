@@ -1,7 +1,8 @@
-"""The kind of a path: a file, a folder, or something that must not be read, such as a pipe."""
+"""Kinds of paths: a file, a folder, or something that must not be read, such as a pipe. The folder of caches."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -25,3 +26,11 @@ def pipes_in(folder: Path) -> list[Path]:
     """Entries that are neither files nor folders, such as pipes, whose reading could block."""
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
     return [path for path in entries if path.exists() and not path.is_dir() and no_file(path)]
+
+
+def cache_folder(kind: str) -> Path:
+    """Folder, which may not exist, of what can be recomputed or downloaded again.
+
+    It is ``srbench/KIND`` in ``$XDG_CACHE_HOME``, by default ``~/.cache``.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srbench" / kind

@@ -19,13 +19,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.context import SpawnContext, SpawnProcess
+from functools import partial
+from multiprocessing import get_context, resource_tracker
 from typing import Any, Generic, TypeVar
 
 from srbench.interfaces import SRBenchError
-from srbench.machine.own_process import collect_seldom, keep_freed_memory
-from srbench.machine.processes import end_quickly
+from srbench.machine.processes import collect_seldom, keep_freed_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -79,18 +78,19 @@ def map_items(
                 result = error
             yield item, result
         return
-    slots = [_Slot(opener, arguments, environments[number % len(environments)]) for number in range(workers)]
+    alive: list[_Worker] = []
+    vacancies = deque(environments[number % len(environments)] for number in range(workers))
     try:
-        yield from _distribute(slots, items)
+        yield from _distribute(partial(_Worker, opener, tuple(arguments)), vacancies, items, alive)
     except BaseException:
-        for slot in slots:
-            slot.kill()
+        for worker in alive:
+            worker.kill()
         raise
     finally:
-        for slot in slots:
-            slot.shut_down()
-        for slot in slots:
-            slot.join()
+        for worker in alive:
+            worker.shut_down()
+        for worker in alive:
+            worker.join()
 
 
 @dataclass(eq=False)
@@ -107,31 +107,41 @@ class _Outcome(Generic[Result]):
     warnings: tuple[str, ...]
 
 
-def _distribute(slots: Sequence[_Slot], items: Iterable[Item]) -> Iterator[tuple[Item, Any]]:
+def _distribute(
+    start: Callable[[Mapping[str, str]], _Worker],
+    vacancies: deque[Mapping[str, str]],
+    items: Iterable[Item],
+    alive: list[_Worker],
+) -> Iterator[tuple[Item, Any]]:
+    """Yield items with their results; ``vacancies`` are the environments of workers to start, ``alive`` those started."""
     new = map(_Job, items)
     retries = deque[_Job[Item]]()
-    free = deque(slots)
-    running: dict[Future[_Outcome[Any]], tuple[_Slot, _Job[Item]]] = {}
+    idle = deque[_Worker]()
+    running: dict[Future[_Outcome[Any]], tuple[_Worker, _Job[Item]]] = {}
     repeated = set[str]()
     end = ""
 
     def submit() -> None:
-        while free and (job := retries.popleft() if retries else next(new, None)) is not None:
-            slot = free.popleft()
-            running[slot.submit(job.item)] = slot, job
+        while (idle or vacancies) and (job := retries.popleft() if retries else next(new, None)) is not None:
+            if not idle:
+                alive.append(start(vacancies.popleft()))
+                idle.append(alive[-1])
+            worker = idle.popleft()
+            running[worker.submit(job.item)] = worker, job
 
     submit()
     while running:
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            slot, job = running.pop(future)
-            is_open = slot.is_open()
+            worker, job = running.pop(future)
+            is_open = worker.is_open()
             try:
                 outcome = future.result()
             except BrokenProcessPool:
-                end = slot.bury()
-                job.deaths += is_open
-                if is_open:
-                    free.append(slot)  # a process that died in the opener is not replaced
+                alive.remove(worker)
+                end = worker.end()
+                if is_open:  # a process that died in the opener is not replaced
+                    job.deaths += 1
+                    vacancies.append(worker.environment)
                 if job.deaths < TRIES:
                     retries.append(job)
                 else:
@@ -139,7 +149,7 @@ def _distribute(slots: Sequence[_Slot], items: Iterable[Item]) -> Iterator[tuple
                 continue
             except Exception as error:  # an item or a result that cannot be pickled
                 outcome = _Outcome(error, ())
-            free.append(slot)
+            idle.append(worker)
             for text in outcome.warnings:
                 if text not in repeated:
                     repeated.add(text)
@@ -154,47 +164,24 @@ def _distribute(slots: Sequence[_Slot], items: Iterable[Item]) -> Iterator[tuple
         )
 
 
-class _Context(SpawnContext):
-    """A context that remembers the last process it created."""
-
-    process: SpawnProcess
-
-    def Process(self, *arguments: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: ANN401, N802
-        """Create a process."""
-        self.process = SpawnProcess(*arguments, **options)
-        return self.process
-
-
-class _Slot:
-    """A worker, whose process is restarted after it died."""
+class _Worker:
+    """A process in an executor of its own; another worker replaces it if it dies."""
 
     def __init__(
-        self, opener: Callable[..., Callable[[Any], Any]], arguments: Sequence[object], environment: Mapping[str, str]
+        self, opener: Callable[..., Callable[[Any], Any]], arguments: tuple[object, ...], environment: Mapping[str, str]
     ) -> None:
-        self._opener = opener
-        self._arguments = tuple(arguments)
-        self._environment = environment
-        self._executor: ProcessPoolExecutor | None = None
-        self._context = _Context()
-        self._opening: Future[None] | None = None
-
-    def start(self) -> ProcessPoolExecutor:
-        """Start the process."""
-        with for_workers(ONE_THREAD | dict(self._environment)):
-            executor = ProcessPoolExecutor(1, self._context, initializer=_start)
-            executor.submit(os.getpid)
+        self.environment = environment
+        with for_workers(ONE_THREAD | dict(environment)):
+            self._executor = ProcessPoolExecutor(1, get_context("spawn"), initializer=_start)
+            self._opening = self._executor.submit(_open, opener, arguments)  # starts the process
+        [self._process] = self._executor._processes.values()
         # Only the process may hold this end of the pipe: if it dies while it sends a result, the rest is not waited for.
-        executor._result_queue._writer.close()  # type: ignore[attr-defined]
-        self._executor = executor
-        return executor
+        self._executor._result_queue._writer.close()  # type: ignore[attr-defined]
 
     def submit(self, item: object) -> Future[_Outcome[Any]]:
-        """Submit an item to the process, which is started and opened before its first item."""
-        executor = self._executor or self.start()
+        """Submit an item to the process."""
         try:
-            if self._opening is None:
-                self._opening = executor.submit(_open, self._opener, self._arguments)
-            return executor.submit(_process, item)
+            return self._executor.submit(_process, item)
         except BrokenProcessPool as error:  # the process died while it was idle
             broken: Future[_Outcome[Any]] = Future()
             broken.set_exception(error)
@@ -202,34 +189,28 @@ class _Slot:
 
     def is_open(self) -> bool:
         """True if the opener has returned, False if the process died before. Raises any exception of the opener."""
-        error = BrokenProcessPool() if self._opening is None else self._opening.exception()
+        error = self._opening.exception()
         if error is not None and not isinstance(error, BrokenProcessPool):
             raise error
         return error is None
 
-    def bury(self) -> str:
-        """Forget a dead process; returns how it ended: ``signal SIGKILL``, ``exit code 3``."""
-        assert self._executor is not None
+    def end(self) -> str:
+        """Return how the dead process ended: ``signal SIGKILL``, ``exit code 3``."""
         self._executor.shutdown()
-        self._executor = None
-        self._opening = None
-        code = self._context.process.exitcode or 0
+        code = self._process.exitcode or 0
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def kill(self) -> None:
-        if self._executor is not None:
-            self._context.process.kill()
+        self._process.kill()
 
     def shut_down(self) -> None:
         """Ask the process to end."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=False)
+        self._executor.shutdown(wait=False)
 
     def join(self) -> None:
         """Wait for the process to end; kill it if threads of other libraries keep it alive."""
-        if self._executor is not None:
-            self._context.process.join(timeout=5)
-            self._context.process.kill()
+        self._process.join(timeout=5)
+        self._process.kill()
 
 
 @contextmanager
@@ -266,7 +247,6 @@ _warned: list[str] = []
 def _start() -> None:
     keep_freed_memory()
     collect_seldom()
-    end_quickly()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     warnings.showwarning = lambda message, *_, **__: _warned.append(str(message))
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from srbench.files.archives import ArchiveError, opened_archive
 from srbench.files.atomic import write_new
-from srbench.files.cache import cache_folder
 from srbench.files.hashes import sha256_file
+from srbench.files.paths import cache_folder
 from srbench.interfaces import SRBenchError
 from srbench.plugins.registry import find_plugin, registered
 from srbench.terminal.output import say

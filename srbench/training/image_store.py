@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.files.cache import cache_folder
+from srbench.files.paths import cache_folder
 from srbench.images import ImageError
 from srbench.images.folders import images_below
 from srbench.images.io import crop_to_multiple, pixels_sha256, read_uint8

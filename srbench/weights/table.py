@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from srbench.files.cache import cache_folder
 from srbench.files.config import load_toml
+from srbench.files.paths import cache_folder
 from srbench.weights.files import WeightsError
 from srbench.weights.metadata import WeightsMetadata
 from srbench.words import unknown

@@ -13,9 +13,9 @@ from typing import Literal
 from srbench.data import DataError
 from srbench.data.toolkit_layouts import STABLESR, find_layout
 from srbench.files.atomic import write_whole
-from srbench.files.cache import cache_folder
 from srbench.files.config import load_toml
 from srbench.files.hashes import sha256_file
+from srbench.files.paths import cache_folder
 from srbench.images.folders import images_in
 from srbench.images.io import pixels_sha256, read_uint8
 from srbench.interfaces import Dataset

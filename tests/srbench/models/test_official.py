@@ -14,7 +14,7 @@ from small_presets import resized
 
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
-from srbench.files.cache import cache_folder
+from srbench.files.paths import cache_folder
 from srbench.models.loading import load_model
 from srbench.models.official import add, fetch
 from srbench.weights import table as weights_table

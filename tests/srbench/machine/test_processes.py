@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from srbench.machine.own_process import wait_briefly
+from srbench.machine.processes import wait_briefly
 
 PASSIVE = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"}
 MATRICES = "OPENBLAS_THREAD_TIMEOUT"
 
 FAULTS = """
 import resource, sys, torch
-from srbench.machine.own_process import keep_freed_memory
+from srbench.machine.processes import keep_freed_memory
 if "keep" in sys.argv:
     keep_freed_memory()
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from srbench.files.cache import cache_folder
+from srbench.files.paths import cache_folder
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="each system has its own folder")
