@@ -153,7 +153,7 @@ def _listed(values: str | float | Sequence[str | float]) -> list[str]:
 
 
 def _tensors(images: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    from srbench.metrics.arguments import image_tensor
+    from srbench.metrics.functions import image_tensor
 
     return {name: image_tensor(image, name)[0] for name, image in images.items()}
 

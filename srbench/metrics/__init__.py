@@ -1,8 +1,7 @@
 """Metrics: a class for every column of the table, found by entry points, and the eight default metrics as functions.
 
-The functions take torch tensors or numpy arrays, (3, H, W) or (n, 3, H, W), uint8 or floating point in [0, 1], and
-return the values of the table: a float for one image, (n,) float64 for a batch. docs/protocols.md defines them. They
-are imported on first use, because they load torch.
+``srbench.metrics.psnr`` and the other functions are those of ``srbench.metrics.functions``, imported on first use, because
+they load torch.
 """
 
 from importlib import import_module
@@ -11,22 +10,16 @@ from typing import TYPE_CHECKING
 from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
-    from srbench.metrics.consistency import lr_psnr as lr_psnr
-    from srbench.metrics.diversity import sigma as sigma
-    from srbench.metrics.naturalness import brisque as brisque
-    from srbench.metrics.naturalness import niqe as niqe
-    from srbench.metrics.naturalness import pique as pique
-    from srbench.metrics.perceptual import lpips as lpips
-    from srbench.metrics.pixel import psnr as psnr
-    from srbench.metrics.pixel import ssim as ssim
+    from srbench.metrics.functions import brisque as brisque
+    from srbench.metrics.functions import lpips as lpips
+    from srbench.metrics.functions import lr_psnr as lr_psnr
+    from srbench.metrics.functions import niqe as niqe
+    from srbench.metrics.functions import pique as pique
+    from srbench.metrics.functions import psnr as psnr
+    from srbench.metrics.functions import sigma as sigma
+    from srbench.metrics.functions import ssim as ssim
 
 __all__ = ["brisque", "lpips", "lr_psnr", "niqe", "pique", "psnr", "sigma", "ssim"]
-
-_HOMES = {
-    **dict.fromkeys(("psnr", "ssim"), "pixel"),
-    **dict.fromkeys(("brisque", "niqe", "pique"), "naturalness"),
-    **{"lpips": "perceptual", "lr_psnr": "consistency", "sigma": "diversity"},
-}
 
 
 class MetricError(SRBenchError):
@@ -34,9 +27,9 @@ class MetricError(SRBenchError):
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.functions"), name)
 
 
 def __dir__() -> list[str]:

@@ -8,36 +8,8 @@ from torch import Tensor
 from srbench.images.resize import downscale_uint8
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
-from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.pixel import decibels, mean_squared_errors
 from srbench.metrics.samples import ImageMetric, as_uint8
-
-
-def lr_psnr(sr: Images, lr: Images) -> Values:
-    """PSNR in dB between the downscaled image and the LR image; ``inf`` if they are equal.
-
-    Downscaling is MATLAB's antialiased bicubic ``imresize``, rounded to uint8 after each of its two passes (Keys, 1981;
-    ``srbench.images.resize``), as in the test code of SRFlow (Lugmayr et al., 2020). The scale is
-    H / h = W / w, which must be an integer of at least 2.
-
-    Args:
-        sr: (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8.
-        lr: (3, h, w) for all, or (n, 3, h, w), one each.
-
-    Returns:
-        A float for one image, (n,) float64 for a batch.
-
-    Raises:
-        MetricError: An argument is not an image, or the sizes are not multiples.
-
-    Examples:
-        >>> import numpy as np
-        >>> from srbench.metrics import lr_psnr
-        >>> lr = np.full((3, 8, 8), 100, dtype=np.uint8)
-        >>> round(lr_psnr(np.full((3, 32, 32), 101, dtype=np.uint8), lr), 4)
-        48.1308
-    """
-    return measured(LRPSNR(), sr, lr=lr)
 
 
 def downscaled(images: Tensor, scale: int) -> Tensor:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
-from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.parameters import packaged
 from srbench.metrics.samples import ImageMetric
 from srbench.metrics.scene_statistics import (
@@ -26,83 +25,6 @@ from srbench.metrics.scene_statistics import (
 
 _NIQE_BLOCK = 96
 _PIQUE_BLOCK = 16
-
-
-def niqe(sr: Images) -> Values:
-    """Natural image quality evaluator: distance from the statistics of undistorted photographs, 0 and up.
-
-    Mittal, Soundararajan and Bovik, "Making a completely blind image quality analyzer", 2013, eq. 10, with the model of
-    the authors' (LIVE) release; docs/protocols.md has the steps.
-
-    Args:
-        sr: (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
-            at least 96 pixels a side.
-
-    Returns:
-        A float for one image, (n,) float64 for a batch.
-
-    Raises:
-        MetricError: The argument is not an image, or fewer than two blocks have enough texture for a fit.
-
-    Examples:
-        >>> import numpy as np
-        >>> from srbench.metrics import niqe
-        >>> noise = np.random.default_rng(0).integers(0, 256, (3, 96, 192), dtype=np.uint8)
-        >>> round(niqe(noise), 2)
-        38.89
-    """
-    return measured(NIQE(), sr)
-
-
-def brisque(sr: Images) -> Values:
-    """Blind/referenceless image spatial quality evaluator: predicted opinion score, about 0..100, not clipped.
-
-    Mittal, Moorthy and Bovik, "No-reference image quality assessment in the spatial domain", 2012, with the support
-    vectors of the authors' (LIVE) release; docs/protocols.md has the steps.
-
-    Args:
-        sr: (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
-            at least 64 pixels a side.
-
-    Returns:
-        A float for one image, (n,) float64 for a batch.
-
-    Raises:
-        MetricError: The argument is not an image, or has a single colour.
-
-    Examples:
-        >>> import numpy as np
-        >>> from srbench.metrics import brisque
-        >>> noise = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
-        >>> round(brisque(noise), 1)
-        90.9
-    """
-    return measured(BRISQUE(), sr)
-
-
-def pique(sr: Images) -> Values:
-    """Perception-based image quality evaluator: how distorted the active blocks are, in 0..100 (MATLAB: ``piqe``).
-
-    Venkatanath et al., "Blind image quality evaluation using perception based features", 2015; docs/protocols.md has
-    the steps. An image without active blocks scores 100.
-
-    Args:
-        sr: (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
-            at least 16 pixels a side.
-
-    Returns:
-        A float for one image, (n,) float64 for a batch.
-
-    Raises:
-        MetricError: The argument is not an image.
-
-    Examples:
-        >>> import numpy as np
-        >>> from srbench.metrics import pique
-        >>> pique(np.full((3, 32, 32), 128, dtype=np.uint8))
-        100.0
-    """
-    return measured(PIQUE(), sr)
 
 
 class _Naturalness(ImageMetric):

@@ -8,41 +8,11 @@ from torch import Tensor
 
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.machine.precision import products
-from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.default_map import LPIPS_MAP
 from srbench.metrics.lpips_network import NETS, Network, load_network, parts_of
 from srbench.metrics.samples import ImageMetric, as_uint8
 
 _ALEXNET = parts_of("alex")
-
-
-def lpips(sr: Images, hr: Images) -> Values:
-    """Learned perceptual image patch similarity to the HR image, 0 and up; 0 for identical images.
-
-    Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018, eq. 1: version 0.1 on
-    AlexNet, spatial mean, computed in float32 on the device of ``sr``.
-
-    Args:
-        sr: (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
-            at least 64 pixels a side.
-        hr: (3, H, W) for all, or (n, 3, H, W), one each. Features of a single HR image are computed once for the batch.
-
-    Returns:
-        A float for one image, (n,) float64 for a batch.
-
-    Raises:
-        MetricError: The arguments are not a pair of images.
-
-    Examples:
-        >>> import numpy as np
-        >>> from srbench.metrics import lpips
-        >>> hr = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
-        >>> lpips(hr, hr)
-        0.0
-        >>> round(lpips(hr // 2, hr), 2)
-        0.09
-    """
-    return measured(LPIPS(), sr, hr=hr)
 
 
 class LPIPS(ImageMetric):

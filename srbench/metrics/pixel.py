@@ -15,68 +15,9 @@ from torch import Tensor
 from srbench.images.io import luma
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
-from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.samples import ImageMetric, as_uint8, require_side
 
 Array = NDArray[Any]
-
-
-def psnr(sr: Images, hr: Images) -> Values:
-    """Peak signal-to-noise ratio to the HR image in dB; ``inf`` for identical images.
-
-    10 log10(255^2 / MSE) with one mean squared error over all pixels and the three channels, no crop: scikit-image's
-    ``peak_signal_noise_ratio``, as in the test code of SRFlow (Lugmayr et al., 2020).
-
-    Args:
-        sr: (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8.
-        hr: (3, H, W) for all, or (n, 3, H, W), one each.
-
-    Returns:
-        A float for one image, (n,) float64 for a batch.
-
-    Raises:
-        MetricError: The arguments are not a pair of images.
-
-    Examples:
-        >>> import numpy as np
-        >>> from srbench.metrics import psnr
-        >>> hr = np.full((3, 32, 32), 100, dtype=np.uint8)
-        >>> round(psnr(hr + 1, hr), 4)
-        48.1308
-        >>> psnr(np.stack([hr + 1, hr + 2, hr]), hr).round(2)
-        array([48.13, 42.11,   inf])
-    """
-    return measured(PSNR(), sr, hr=hr)
-
-
-def ssim(sr: Images, hr: Images) -> Values:
-    """Structural similarity to the HR image, in -1..1; 1 for identical images.
-
-    Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004, eq. 13, with the
-    defaults of scikit-image: 7x7 uniform window, sample covariance, no values within 3 pixels of the border, mean over
-    the three channels.
-
-    Args:
-        sr: (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
-            at least 7 pixels a side.
-        hr: (3, H, W) for all, or (n, 3, H, W), one each.
-
-    Returns:
-        A float for one image, (n,) float64 for a batch.
-
-    Raises:
-        MetricError: The arguments are not a pair of images.
-
-    Examples:
-        >>> import numpy as np
-        >>> from srbench.metrics import ssim
-        >>> hr = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
-        >>> round(ssim(hr, hr), 4)
-        1.0
-        >>> round(ssim(hr // 2, hr), 4)
-        0.6399
-    """
-    return measured(SSIM(), sr, hr=hr)
 
 
 def mean_squared_errors(images: Tensor, references: Tensor) -> Tensor:

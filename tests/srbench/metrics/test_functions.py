@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import doctest
+from inspect import signature
 
 import numpy as np
 import pytest
 import torch
 
 from srbench import metrics
-from srbench.images.io import quantize_floor, quantize_round
+from srbench.images.io import quantize_floor
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.metrics import consistency, diversity, naturalness, perceptual, pixel
+from srbench.metrics import MetricError, consistency, diversity, functions, naturalness, perceptual, pixel
+from srbench.metrics.loading import load_metric
 
 CLASSES = {
     "psnr": pixel.PSNR,
@@ -110,6 +112,40 @@ def test_half_precision_gives_the_value_of_a_run(coffee, levels, name, kind):
     assert measured == CLASSES[name]()(quantize_floor(in_a_run)[None], pair).item()
 
 
+OPTIONS = [
+    ("psnr", {"channels": "Y", "border": 4}),
+    ("psnr", {"channels": "Y", "round": "no", "colour": "yiq"}),
+    ("ssim", {"channels": "Y", "border": 4, "window": "gaussian11", "negative": "zero"}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
+def test_options_are_those_of_the_command_line(coffee, samples, name, options):
+    typed = "+".join([name, *(f"{option}={value}" for option, value in options.items())])
+    values = getattr(metrics, name)(samples, coffee.hr, **options)
+    assert values.tolist() == load_metric(typed)(samples, coffee).tolist()
+    assert values.tolist() != call(name, samples, coffee).tolist()
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_option_of_a_class_is_one_of_its_function(name):
+    def options(function):
+        return {
+            key: option.default
+            for key, option in signature(function).parameters.items()
+            if option.default != option.empty
+        }
+
+    assert options(getattr(metrics, name)) == options(CLASSES[name])
+
+
+def test_options_that_two_images_cannot_have():
+    with pytest.raises(MetricError, match="border as a number of pixels"):
+        metrics.psnr(FLOAT, FLOAT, border="scale")
+    with pytest.raises(MetricError, match="channels is 'L'; choose RGB or Y"):
+        metrics.psnr(FLOAT, FLOAT, channels="L")
+
+
 def test_sigma_sees_the_samples_as_they_were_returned(samples, in_table):
     assert metrics.sigma(samples) == metrics.sigma(samples.numpy()) == in_table["sigma"].item()
     assert metrics.sigma(quantize_floor(samples)) != in_table["sigma"].item()
@@ -204,17 +240,7 @@ def test_flat_images_are_refused(name, message):
         getattr(metrics, name)(np.full((3, 192, 192), 128, dtype=np.uint8))
 
 
-@pytest.mark.parametrize("module", [pixel, perceptual, consistency, naturalness, diversity])
-def test_examples_of_the_docstrings(module):
-    assert doctest.testmod(module).failed == 0
-
-
-@pytest.mark.parametrize("quantised", [quantize_floor, quantize_round])
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_every_level_is_quantised_as_in_a_run(dtype, quantised):
-    """A run converts outputs to float32 first."""
-    levels = (torch.arange(256, dtype=torch.float64) / 255).to(dtype).expand(3, 1, 256)
-    in_a_run = quantised(levels.to(torch.float32))
-    assert torch.equal(quantised(levels), in_a_run)
-    if dtype in (torch.float32, torch.float64):
-        assert in_a_run[0, 0].tolist() == [*range(256)]
+def test_examples_of_the_docstrings():
+    found = doctest.testmod(functions)
+    assert found.attempted > 30
+    assert not found.failed
