@@ -24,7 +24,6 @@ pytestmark = pytest.mark.slow
 RECENT = hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not RECENT, reason="this PyTorch is too old to imagine a device")
 @pytest.mark.parametrize("device", ["imaginary", "cuda"])
 def test_placement(device):

@@ -270,7 +270,3 @@ def test_archives(place, content, kind):
         pass
     assert {path.name for path in folder.iterdir()} <= {f"a.{kind}", "a.zip", "a.tar", "out", "0001.png"}
     assert {path.suffix for path in folder.glob("out/*")} <= {".png"}
-
-
-def test_the_records_are_what_they_say():
-    assert all(from_line(to_line(record), type(record)) == record for record in RECORDS)

@@ -83,6 +83,17 @@ def test_models_are_named_as_papers_do(label, shown):
     assert display_name(label) == shown
 
 
+def test_it_is_well_formed(made):
+    """Without a compiler: environments and braces are closed, and all rows have as many cells."""
+    lines = [re.sub(r"(?<!\\)%.*", "", line) for line in made(METRICS).splitlines()]
+    text = "\n".join(lines)
+    assert text.count(r"\begin{") == text.count(r"\end{") > 0
+    assert len(re.findall(r"(?<!\\){", text)) == len(re.findall(r"(?<!\\)}", text))
+    rows = [line for line in lines if line.rstrip().endswith(r"\\") and r"\multicolumn" not in line]
+    assert len(rows) > len(NAMES)
+    assert len({len(re.findall(r"(?<!\\)&", row)) for row in rows}) == 1
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 @pytest.mark.parametrize("intervals", [False, True])
 @pytest.mark.parametrize("copies", [1, 4])

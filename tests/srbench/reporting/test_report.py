@@ -80,15 +80,6 @@ def report(run, *formats):
     return write_report([run], formats or ["md"]).files[0].read_text()
 
 
-def table_lines(text):
-    """Cells of the first table of the report, by row label, without the intervals."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    lines = lines[: 2 + next(i for i, line in enumerate(lines[2:]) if line.startswith("| model"))]
-    assert len({len(line) for line in lines}) == 1, "aligned as plain text"
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return {first: rest for first, *rest in cells if first}
-
-
 @pytest.fixture
 def run(write_run):
     return write_run(all_rows())

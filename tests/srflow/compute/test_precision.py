@@ -151,7 +151,6 @@ def test_the_error_on_a_gpu(case):
     assert case.model.sample(case.lr[0], 2, temperature=0.9, generator=generator).isfinite().all()
 
 
-@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="torch 2.9 has these names")
 def test_settings_by_the_newer_names():
     matrices = torch.backends.cuda.matmul
     before, matrices.fp32_precision = matrices.fp32_precision, "tf32"
