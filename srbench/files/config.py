@@ -6,7 +6,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -112,7 +112,27 @@ def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
         raise ConfigError(f"{source}: {_fault(str(error), cls)}") from None
     if faults := list(_unknown_keys(table, value, "")):
         raise ConfigError(f"{source}: {'; '.join(faults)}")
+    _store_defaults(value)
     return value
+
+
+def _store_defaults(value: Any) -> None:  # noqa: ANN401 - any type
+    """Store the defaults in every dataclass, in the order of its fields, as its constructor does.
+
+    msgspec leaves them to the class, and ``vars`` and ``to_builtins`` would not see them.
+    """
+    inner: Iterable[Any] = ()
+    if is_dataclass(value):
+        stored = {field.name: getattr(value, field.name) for field in fields(value)} | vars(value)
+        vars(value).clear()
+        vars(value).update(stored)
+        inner = stored.values()
+    elif isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, tuple | list):
+        inner = value
+    for part in inner:
+        _store_defaults(part)
 
 
 def _fault(message: str, cls: Any) -> str:  # noqa: ANN401 - any type

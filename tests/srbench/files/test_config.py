@@ -105,6 +105,16 @@ def test_all_unknown_keys_are_named_at_once():
     assert all(fault in str(caught.value) for fault in ("training: unknown key 'step'", "; unknown key 'colour'"))
 
 
+def test_defaults_are_written_too():
+    """Files state every value, as of an instance that its constructor made."""
+    table = {"scale": 4, "training": GIVEN, "losses": [{"name": "a"}], "parts": {"x": {"name": "b"}}}
+    preset = structure(table, Preset, "x.toml")
+    made = Preset(Training(5, (0.0, 1.0)), 4, losses=(Loss("a"),), parts={"x": Loss("b")})
+    for read, constructed in ((preset, made), (preset.losses[0], made.losses[0]), (preset.parts["x"], made.parts["x"])):
+        assert [*vars(read).items()] == [*vars(constructed).items()]
+    assert to_toml(preset) == to_toml(made)
+
+
 def test_classes_that_read_themselves():
     preset = structure({"first": {"name": "a", "colours": ["red"]}, "scale": 4, "training": GIVEN}, Preset, "x.toml")
     assert preset.first == Loss("a", colours=(Colour("red"),))
