@@ -272,7 +272,7 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
             show(findings.text())
         checks.append(findings)
     if form == "json":
-        facts = [findings.facts() for findings in checks]
+        facts = [findings.as_json() for findings in checks]
         show(json.dumps(facts if is_matrix(folder) else facts[0], indent=1))
     if damaged:
         raise SRBenchError("; ".join(damaged))

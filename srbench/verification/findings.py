@@ -27,10 +27,10 @@ EXIT_CODES: dict[Verdict, int] = {
 }
 _LINES = 20
 """Largest number of lines printed of each severity; the JSON has all."""
-_PLACES = 3
-"""Largest number of places named in a line."""
+_LOCATIONS = 3
+"""Largest number of locations named in a line."""
 _WIDTH = 60
-"""Largest number of characters printed of a fact."""
+"""Largest number of characters printed of a value."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ class Findings:
         """1 if anything is contradicted, else 3 if anything is unverified, else 0."""
         return EXIT_CODES[self.verdict]
 
-    def facts(self) -> dict[str, Any]:
-        """Return the findings for JSON, contradictions first."""
+    def as_json(self) -> dict[str, Any]:
+        """Return counts, verdict and findings as tables, contradictions first."""
         ordered = sorted(self.findings, key=lambda each: SEVERITIES.index(each.severity))
         return asdict(self) | {
             "folder": str(self.folder),
@@ -136,7 +136,7 @@ class Findings:
         }
 
     def text(self) -> str:
-        """Return the findings as text; the first line has the verdict, what is reproduced, and what takes ``--resample``."""
+        """Return the findings as text; its first line is the verdict, with what was reproduced and what ``--resample`` adds."""
         values = self.verified + self.unverified + self.contradicted
         proven = [f"{self.verified} of {number_of(values, 'value')} reproduced from their images"]
         if self.sampled:
@@ -158,7 +158,7 @@ class Findings:
 
 
 def differences(stated: Mapping[str, object], actual: Mapping[str, object]) -> str:
-    """Describe the facts of a model or metric that the manifest states falsely; empty if there are none."""
+    """Describe the attributes of a model or metric that the manifest states falsely; empty if there are none."""
     return ", ".join(
         f"its {name} is {_short(actual.get(name))}, not {_short(stated.get(name))}"
         for name in {**stated, **actual}
@@ -166,28 +166,28 @@ def differences(stated: Mapping[str, object], actual: Mapping[str, object]) -> s
     )
 
 
-def _short(fact: object) -> str:
-    text = "not stated" if fact is None else str(fact) or "empty"
+def _short(value: object) -> str:
+    text = "not stated" if value is None else str(value) or "empty"
     return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."
 
 
 def _grouped(findings: Iterable[Finding]) -> list[str]:
-    """Merge findings with the same rule and text into one line that names their places."""
-    places: dict[tuple[str, str], Counter[str]] = {}
+    """Merge findings with the same rule and text into one line that names their locations."""
+    locations: dict[tuple[str, str], Counter[str]] = {}
     for each in findings:
-        places.setdefault((each.rule, each.text), Counter())[each.where] += 1
-    return [_line(rule, _named(list(where), where.total()), text) for (rule, text), where in places.items()]
+        locations.setdefault((each.rule, each.text), Counter())[each.where] += 1
+    return [_line(rule, _named(list(where), where.total()), text) for (rule, text), where in locations.items()]
 
 
 def _line(rule: str, where: str, text: str) -> str:
     return f"{RULES[rule].severity} ({rule}): {where}: {text}"
 
 
-def _named(places: Sequence[str], count: int) -> str:
-    shown = ", ".join(places[:_PLACES])
-    if len(places) > _PLACES:
-        shown += f" and {len(places) - _PLACES} more"
-    return f"{shown} ({count} values)" if count > len(places) else shown
+def _named(locations: Sequence[str], count: int) -> str:
+    names = ", ".join(locations[:_LOCATIONS])
+    if len(locations) > _LOCATIONS:
+        names += f" and {len(locations) - _LOCATIONS} more"
+    return f"{names} ({count} values)" if count > len(locations) else names
 
 
 def _shortened(lines: Sequence[str]) -> list[str]:

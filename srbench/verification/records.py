@@ -30,7 +30,7 @@ def check_sums(folder: RunFolder, findings: Findings) -> None:
     if sums is None:
         findings.add("not-compared", SUMS, "it is missing or damaged; files were not compared with it")
         return
-    images = {file.relative_to(folder.path).as_posix(): known.sha256 for file, known in folder.kept_images()}
+    images = {file.relative_to(folder.path).as_posix(): digest.sha256 for file, digest in folder.kept_images()}
     for name, stated in sums.items():
         file = folder.path / name
         digest_of_file = sha256_file(file) if name not in images and file.is_file() else ""
@@ -43,7 +43,7 @@ def check_sums(folder: RunFolder, findings: Findings) -> None:
 
 
 def check_records(folder: RunFolder, findings: Findings) -> None:
-    """Find missing and foreign records."""
+    """Find records that are missing, and records of anything that the manifest does not name."""
     manifest = folder.manifest
     finished: dict[tuple[object, str], bool] = {}
     for invocation in manifest.invocations:
@@ -102,7 +102,7 @@ def _check_lines(folder: RunFolder, findings: Findings) -> None:
     """Find records that refer to something outside the manifest."""
     manifest = folder.manifest
     metrics, images = {metric.name for metric in manifest.metrics}, set(manifest.images)
-    lines = [(image, known.lines()) for image, known in folder.known.items()]
+    lines = [(image, records.lines()) for image, records in folder.known.items()]
     for image, records in (*lines, ("", tuple(folder.folder_scores.values()))):
         where = image or "a value of all images"
         for record in records:
@@ -115,18 +115,18 @@ def _check_lines(folder: RunFolder, findings: Findings) -> None:
             if not 0 <= line.invocation < len(manifest.invocations):
                 findings.add("record-differs", line.FILE, f"{where} refers to a command that the manifest lacks")
             if line.environment and line.environment not in folder.environments:
-                findings.add("record-differs", line.FILE, f"{where} refers to an environment that is not there")
+                findings.add("record-differs", line.FILE, f"{where} refers to an environment that is not recorded")
     for key, environment_record in folder.environments.items():
         if key != EnvironmentRecord.of(environment_record.facts).key:
-            findings.add("record-differs", EnvironmentRecord.FILE, f"{key[:12]} is not the key of its facts")
+            findings.add("record-differs", EnvironmentRecord.FILE, f"{key[:12]} is not the key of its content")
 
 
 def check_images(folder: RunFolder, findings: Findings) -> None:
     """Compare every saved image with its record."""
-    for file, known in folder.kept_images():
+    for file, digest in folder.kept_images():
         findings.images_kept += 1
         where = file.relative_to(folder.path).as_posix()
-        if is_kept(file, known):
+        if is_kept(file, digest):
             findings.images += 1
         elif file.exists():
             findings.add("file-differs", where, "does not match its record")
@@ -154,7 +154,7 @@ def check_request(folder: RunFolder, findings: Findings) -> None:
             return
         _check_protocol(protocol, protocol_of(request, suite, dataset), request, findings)
         for metric in _requested_metrics(request, suite, has_hr=folder.has_hr) - measured:
-            findings.add("incomplete", metric, "its command requests it, and it is no column of the run")
+            findings.add("incomplete", metric, "its command requests it, but the run has no such column")
         datasets = dict.fromkeys(dataset, dataset) | datasets
         for setting in command.settings:
             requested[setting].update(request.chosen(tuple(dataset)))
@@ -173,9 +173,10 @@ def check_request(folder: RunFolder, findings: Findings) -> None:
 
 
 def _requested_metrics(request: RunSpec, suite: Suite, *, has_hr: bool) -> set[str]:
-    """Return the metrics that a command has to measure, without those in files, whose paths are not in the request.
+    """Return the metrics that a command has to measure.
 
-    Of a suite, metrics that need HR, or several samples, are left out where there are none.
+    Metrics in files are left out, because the request does not have their paths; so is a suite in a run without HR or
+    with one sample per image, because it may have metrics that need them.
     """
     names = request.metrics or (suite.metrics if has_hr and request.samples > 1 else ())
     columns = (meanings(suite.columns).get(name, name) for name in names)
@@ -196,7 +197,7 @@ def _check_protocol(stated: Protocol, requested: Protocol, request: RunSpec, fin
     """Compare a protocol with that of a request, except for the number of saved samples, which changes no value."""
     for name, value in vars(requested).items():
         if name != "kept" and value != getattr(stated, name):
-            # what the request itself has is certain; a suite or dataset of that name may have changed since
+            # A value of the request itself is certain; a suite or dataset of that name may have changed since the run.
             rule = "manifest-differs" if getattr(request, name, None) == value else "request-unknown"
             findings.add(rule, FILE, f"its {name} is {getattr(stated, name)}, and its command requests {value}")
 
@@ -204,8 +205,8 @@ def _check_protocol(stated: Protocol, requested: Protocol, request: RunSpec, fin
 def _check_pairs(folder: RunFolder, datasets: Mapping[str, Dataset], findings: Findings) -> None:
     """Compare all pairs pixel by pixel with the datasets that have their images."""
     name = folder.manifest.protocol.dataset
-    for image, known in folder.known.items():
-        record = known.pair
+    for image, records in folder.known.items():
+        record = records.pair
         if record is None or record.failed or not datasets:
             continue
         if image not in datasets:
@@ -217,6 +218,6 @@ def _check_pairs(folder: RunFolder, datasets: Mapping[str, Dataset], findings: F
             findings.add("request-unknown", name, f"{image} cannot be read: {error}")
             continue
         images = {"LR": (pair.lr, record.lr), "HR": (pair.hr, record.hr)}
-        for kind, (now, then) in images.items():
-            if then is not None and (now is None or pixels_sha256(quantize_floor(now)) != then.pixels):
+        for kind, (current, recorded) in images.items():
+            if recorded is not None and (current is None or pixels_sha256(quantize_floor(current)) != recorded.pixels):
                 findings.add("request-unknown", name, f"the {kind} of {image} is another image")

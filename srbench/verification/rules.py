@@ -29,8 +29,8 @@ RULES = {
     ),
     "manifest-differs": Rule(
         "contradicted",
-        "The manifest describes a model or metric otherwise than its own code, which is unchanged, or a protocol that "
-        "its command did not request.",
+        "The manifest contradicts the unchanged code of a model or metric, or states a protocol that its command did "
+        "not request.",
     ),
     "value-differs": Rule("contradicted", "A value measured again is different."),
     "sample-differs": Rule(
@@ -48,8 +48,8 @@ RULES = {
     ),
     "request-unknown": Rule(
         "unverified",
-        "The dataset or suite that the command names is not here, or its images are not the measured images, so its "
-        "name is not verified.",
+        "The dataset or suite that the command names is not on this machine, or its images differ from those "
+        "measured, so its name is not verified.",
     ),
     "incomplete": Rule("unverified", "An image, output or value failed, was left out or is unfinished."),
     "rounded": Rule("note", "An output sampled again is equal up to rounding."),

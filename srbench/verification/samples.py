@@ -18,9 +18,9 @@ from srbench.run_folder.records import SampleRecord
 from srbench.verification.findings import Findings, differences
 
 ROUNDED = 0.01
-"""Largest share of pixel values that may be one grey level off if an item is sampled on another processor."""
+"""Largest fraction of pixel values that may be one grey level off if an item is sampled on another processor."""
 _MACHINE = ("device", "cpu", "gpu", "instructions", "TF32 in products", "TF32 in convolutions", "torch")
-"""Facts of an environment that may change an output by more than rounding."""
+"""Values of an environment that may change an output by more than rounding."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,21 @@ class Resampling:
     findings: Findings
     sampler: Sampler
 
-    def open(self, facts: ModelFacts) -> None:
-        """Load a model of the table, and compare what it states with the manifest."""
+    def open(self, recorded: ModelFacts) -> None:
+        """Load a model of the manifest, and compare it with what the manifest states."""
+        label = recorded.label
         try:
-            model = self.sampler.load(facts.label)
+            loaded = self.sampler.load(label)
         except SRBenchError as error:
-            self.findings.add("not-sampled", facts.label, f"it is not here: {error}")
+            self.findings.add("not-sampled", label, f"it cannot be loaded: {error}")
             return
-        differing = differences(_stated(facts), _stated(model))
-        if model.digest == facts.digest and differing:
-            self.findings.add("manifest-differs", facts.label, differing)
+        differing = differences(_stated(recorded), _stated(loaded))
+        if loaded.digest == recorded.digest and differing:
+            self.findings.add("manifest-differs", label, differing)
         elif differing:
-            self.findings.add("not-sampled", facts.label, f"its code or weights have changed; {differing}")
-        elif model.digest != facts.digest:
-            self.findings.add("code-changed", facts.label, "its code or weights have changed")
+            self.findings.add("not-sampled", label, f"its code or weights have changed; {differing}")
+        elif loaded.digest != recorded.digest:
+            self.findings.add("code-changed", label, "its code or weights have changed")
 
     def check(self, record: SampleRecord, pair: ImagePair | None) -> Tensor | None:
         """Sample an item again; return the unquantised outputs if they match the record, else None."""
@@ -55,14 +56,14 @@ class Resampling:
             return None
         if loaded is None:
             return None
-        known = self.folder.of(record.image).pair
-        assert known is not None
-        assert known.lr is not None
+        pair_record = self.folder.of(record.image).pair
+        assert pair_record is not None
+        assert pair_record.lr is not None
         try:
             if source_of(loaded.model, record.image) != record.source:
                 self.findings.add("not-sampled", where, "the result files have changed since they were measured")
                 return None
-            output = self.sampler.sample(loaded.model, pair, known.lr.pixels, record.temperature)
+            output = self.sampler.sample(loaded.model, pair, pair_record.lr.pixels, record.temperature)
         except SRBenchError as error:
             self.findings.add("not-sampled", where, f"could not be sampled again: {error}")
             return None
@@ -75,7 +76,7 @@ class Resampling:
             self.findings.sampled += 1
             self.findings.add("rounded", where, text)
         else:
-            rule = "sample-differs" if self.is_same(record) else "not-sampled"
+            rule = "sample-differs" if self.is_unchanged(record) else "not-sampled"
             self.findings.add(rule, where, f"sampled again, {text}")
         return None
 
@@ -85,33 +86,35 @@ class Resampling:
             return None
         return kept_outputs(self.folder, replace(record, outputs=record.outputs[: record.kept]))
 
-    def is_same(self, record: SampleRecord) -> bool:
-        """Return whether the model is unchanged since the run, and this machine is equivalent to the run's."""
-        now = environment(self.sampler.device)
-        known = self.folder.environments.get(record.environment)
-        if known is None or any(now.get(fact) != known.facts[fact] for fact in _MACHINE if fact in known.facts):
+    def is_unchanged(self, record: SampleRecord) -> bool:
+        """Return whether the model has not changed since the run, and this machine is equivalent to the run's."""
+        current = environment(self.sampler.device)
+        recorded = self.folder.environments.get(record.environment)
+        if recorded is None:
+            return False
+        if any(current.get(name) != recorded.facts[name] for name in _MACHINE if name in recorded.facts):
             return False
         return self.sampler.models[record.model].digest == self.folder.manifest.model(record.model).digest
 
 
-def _stated(facts: ModelFacts) -> dict[str, object]:
-    """Return the facts of a model that a report shows; ``code-changed`` is about the digest."""
-    weights = {} if facts.weights is None else asdict(facts.weights)
-    return {"label": facts.label, "projected": facts.projected, **facts.stated, **weights}
+def _stated(model: ModelFacts) -> dict[str, object]:
+    """Return the attributes of a model that a report shows; ``code-changed`` is about the digest."""
+    weights = {} if model.weights is None else asdict(model.weights)
+    return {"label": model.label, "projected": model.projected, **model.stated, **weights}
 
 
 def _difference(images: Tensor, saved: Tensor | None) -> tuple[str, bool]:
-    """Describe the difference of outputs from the saved, and return whether another processor can explain it.
+    """Describe how outputs differ from the saved ones, and return whether another processor can explain it.
 
-    If fewer outputs are saved than there are, these are compared.
+    If fewer outputs were saved, only the first are compared.
     """
     if saved is None or saved.shape[1:] != images.shape[1:] or len(saved) > len(images):
         return "it is a different image", False
     difference = (images[: len(saved)].int() - saved.int()).abs()
-    share = float((difference > 0).double().mean())
+    fraction = float((difference > 0).double().mean())
     largest = int(difference.max())
-    if largest == 1 and share <= ROUNDED:
-        return f"equal up to rounding (one grey level in {share:.2%} of pixel values)", True
+    if largest == 1 and fraction <= ROUNDED:
+        return f"equal up to rounding (one grey level in {fraction:.2%} of pixel values)", True
     if largest == 0:
         return f"the {len(saved)} saved samples are equal, but not all {len(images)}", False
-    return f"{share:.2%} of its pixel values differ, by up to {largest} grey levels", False
+    return f"{fraction:.2%} of its pixel values differ, by up to {largest} grey levels", False

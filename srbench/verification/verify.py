@@ -1,4 +1,4 @@
-"""Check a run folder: files against hashes, values against images, images against models, report against records."""
+"""Check of a run folder: files against hashes, values against images, images against models, report against records."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def verify(
     check_request(folder, findings)
     records = [
         record
-        for known in folder.known.values()
-        for record in known.samples.values()
+        for records in folder.known.values()
+        for record in records.samples.values()
         if not record.failed and folder.sample(record.setting, record.image) is record
     ]
     records.sort(key=lambda record: record.image)
@@ -64,7 +64,7 @@ def verify(
     metrics = open_metrics(folder, findings)
     values = Remeasuring(folder, findings, metrics, resampling)
     done = 0
-    # In reverse order, each loaded when its turn comes, so that what a model does to later ones is not repeated.
+    # In reverse order, each loaded when its turn comes, so that an effect of a model on those loaded after it is not repeated.
     for model in reversed(folder.manifest.models):
         resampling.open(model)
         for record in (record for record in records if record.model == model.label and record in chosen):

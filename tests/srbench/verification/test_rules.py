@@ -35,11 +35,11 @@ def test_the_verdict_follows_from_the_findings():
     found.sampled = 2
     found.add("code-changed", "m", "its code has changed")
     assert (found.verdict, found.exit_code, found.proven) == ("proven", 0, True)
-    found.leave("sigma", "it is not here")
+    found.leave("sigma", "the metric cannot be loaded")
     assert (found.verdict, found.exit_code, found.holds) == ("unverified", 3, True)
     found.contradict("m a", "PSNR is 20, and the table has 21")
     assert (found.verdict, found.exit_code, found.holds) == ("contradicted", 1, False)
-    assert [each["rule"] for each in found.facts()["findings"]] == ["value-differs", "not-measured", "code-changed"]
+    assert [each["rule"] for each in found.as_json()["findings"]] == ["value-differs", "not-measured", "code-changed"]
 
 
 def test_equal_reasons_share_a_line():
