@@ -21,7 +21,7 @@ from srbench.images import ImageError
 from srbench.words import one_line, printable
 
 if TYPE_CHECKING:  # LittleCMS is loaded only for files with a colour profile
-    from PIL.ImageCms import ImageCmsProfile, ImageCmsTransform
+    from PIL.ImageCms import ImageCmsTransform
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 """Supported formats. Without this list, Pillow would detect dozens of formats by their contents, regardless of the file
@@ -40,6 +40,8 @@ _SOI, _EOI = 0xD8, 0xD9
 
 _AS_SRGB = "convert it to sRGB, or remove the profile if the pixels are sRGB"
 _LONGEST_NAME = 60
+_MODES = {"RGB": "RGB", "GRAY": "L"}
+"""Pillow's name of the pixels, by the colour space of a profile that can be converted."""
 _TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
 """By EXIF orientation: whether the image is mirrored, and the number of quarter turns to the left after that."""
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -132,7 +134,7 @@ def _bits(content: bytes, image: Image.Image) -> int:
 def _wide(content: bytes, image: Image.Image, bits: int) -> NDArray[np.uint16]:
     """Pixels (h, w, 3) of an image with 16 bits per channel."""
     pixels = None
-    if bits == 16 and image.mode.startswith("I"):  # grey; Pillow reads only 8 bits of colour images
+    if bits == 16 and image.mode.startswith("I;16"):  # grey; Pillow reads only 8 bits of colour images
         pixels = np.repeat(np.asarray(image).astype(np.uint16)[..., None], 3, axis=-1)
     elif bits == 16 and (lower := _lower_bytes(content)) is not None:
         pixels = np.asarray(image).astype(np.uint16) * np.uint16(256) + lower
@@ -142,8 +144,9 @@ def _wide(content: bytes, image: Image.Image, bits: int) -> NDArray[np.uint16]:
         raise ImageError(
             "16 bits per channel with transparent pixels; put them on a background, or save it with 8 bits"
         )
-    if profile := _foreign_profile(image):
-        raise ImageError(f"16 bits per channel with the colour profile {profile.name}; convert it to sRGB")
+    profile, to_srgb = _profile(image)
+    if to_srgb:
+        raise ImageError(f"16 bits per channel with the colour profile {profile}; convert it to sRGB")
     return pixels[..., :3]
 
 
@@ -151,16 +154,16 @@ def _lower_bytes(content: bytes) -> NDArray[np.uint8] | None:
     """Lower bytes of the channels of a 16-bit RGB or RGBA image; None for any other layout of the channels.
 
     Pillow keeps the upper byte of every channel, so decoding with the opposite byte order yields the lower byte.
+    OpenCV keeps both, but it reads TIFF with separate planes wrongly, and prints a warning for each private tag.
     """
     image = Image.open(BytesIO(content), formats=FORMATS)
     tiles = []
     for tile in image.tile:
-        mode, *more = (tile.args,) if isinstance(tile.args, str) else tile.args or ("",)
-        channels, _, order = mode.partition(";16")  # such as RGB;16B
+        mode, *more = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        channels, _, order = (mode or "").partition(";16")  # such as RGB;16B
         if channels not in ("RGB", "RGBX", "RGBA") or order not in _OTHER_ORDER:
             return None
-        swapped = f"{channels};16{_OTHER_ORDER[order]}"
-        tiles.append(tile._replace(args=(swapped, *more) if more else swapped))
+        tiles.append(tile._replace(args=(f"{channels};16{_OTHER_ORDER[order]}", *more)))
     image.tile = tiles
     return np.asarray(image)
 
@@ -169,77 +172,59 @@ def _shown(image: Image.Image) -> tuple[NDArray[np.uint8], str, bool]:
     """Pixels of an 8-bit image, the name of the profile that was converted, and whether pixels were transparent."""
     if image.mode == "CMYK":
         raise ImageError("a CMYK image, whose colours depend on the printer; save it as RGB, in sRGB")
-    profile = _foreign_profile(image)
-    name, rgb = (profile.name, profile.converted(image)) if profile else ("", image.convert("RGB"))
+    profile, to_srgb = _profile(image)
+    rgb = to_srgb.apply(image.convert(to_srgb.input_mode)) if to_srgb else image.convert("RGB")
     if image.has_transparency_data:
         alpha = image.convert("RGBA").getchannel("A")
         if alpha.getextrema() != (255, 255):
-            return np.asarray(Image.composite(rgb, Image.new("RGB", rgb.size, BACKGROUND), alpha)), name, True
-    return np.asarray(rgb), name, False
+            return np.asarray(Image.composite(rgb, Image.new("RGB", rgb.size, BACKGROUND), alpha)), profile, True
+    return np.asarray(rgb), profile, False
 
 
-class _Profile(NamedTuple):
-    """An ICC profile other than sRGB."""
+def _profile(image: Image.Image) -> tuple[str, ImageCmsTransform | None]:
+    """Name of an image's colour profile and its transform to sRGB; empty and None without a profile other than sRGB.
 
-    name: str
-    mode: str
-    """Pillow's name for its channels: ``RGB``, or ``L`` for grey."""
-    transform: ImageCmsTransform
-
-    def converted(self, image: Image.Image) -> Image.Image:
-        """Convert to RGB in sRGB."""
-        from PIL import ImageCms
-
-        rgb = ImageCms.applyTransform(image.convert(self.mode), self.transform)
-        assert rgb is not None
-        return rgb
-
-
-def _foreign_profile(image: Image.Image) -> _Profile | None:
-    """The profile of an image if it is not sRGB, else None. Raises ImageError for a profile that cannot be used."""
+    Raises ImageError for a profile that cannot be used.
+    """
     if "icc_profile" not in image.info:
-        return None
+        return "", None
     content = image.info["icc_profile"]
     if not content:  # Pillow failed to unpack it
         raise ImageError(f"a damaged colour profile; {_AS_SRGB}")
-    name, space, profile = _opened(bytes(content))
+    name, space, to_srgb = _opened(bytes(content))
     if space == "Lab" and image.mode == "LAB":  # Pillow itself converts Lab
-        return None
+        return "", None
     is_grey = image.mode in ("L", "LA", "1", "I;16")
-    if image.mode == "LAB" or space not in ("RGB", "GRAY") or (space == "GRAY" and not is_grey):
+    if image.mode == "LAB" or space not in _MODES or (space == "GRAY" and not is_grey):
         kind = "grey" if space == "GRAY" else space
         raise ImageError(f"a colour profile of {kind} ({name}) on {image.mode} pixels; {_AS_SRGB}")
-    return profile
+    return (name, to_srgb) if to_srgb else ("", None)
 
 
 @lru_cache(maxsize=8)
-def _opened(content: bytes) -> tuple[str, str, _Profile | None]:
-    """Name and colour space of a profile, and the profile if it can be converted and is not sRGB."""
-    from PIL import ImageCms
-
+def _opened(content: bytes) -> tuple[str, str, ImageCmsTransform | None]:
+    """Name, colour space and transform to sRGB of a profile; None for sRGB and for spaces other than RGB and grey."""
     try:
+        from PIL import ImageCms
+
         profile = ImageCms.ImageCmsProfile(BytesIO(content))
         name = printable(one_line(ImageCms.getProfileDescription(profile)))[:_LONGEST_NAME]
         space = profile.profile.xcolor_space.strip()
-        mode = {"RGB": "RGB", "GRAY": "L"}.get(space)
-        if mode is None or _is_srgb(profile, mode):
+        if space not in _MODES:
             return name, space, None
-        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
+        conversion = profile, ImageCms.createProfile("sRGB"), _MODES[space], "RGB"
+        if _keeps_colours(ImageCms.buildTransform(*conversion, ImageCms.Intent.RELATIVE_COLORIMETRIC)):
+            return name, space, None
+        return name, space, ImageCms.buildTransform(*conversion)
     except ImportError:
         raise ImageError(f"a colour profile, and Pillow lacks LittleCMS, which converts it; {_AS_SRGB}") from None
     except (OSError, ValueError, TypeError, ImageCms.PyCMSError) as error:
         raise ImageError(f"a damaged colour profile ({one_line(error)}); {_AS_SRGB}") from None
-    return name, space, _Profile(name, mode, transform)
 
 
-def _is_srgb(profile: ImageCmsProfile, mode: str) -> bool:
-    """True if the profile leaves greys and a grid of colours unchanged, up to SAME levels."""
-    from PIL import ImageCms
-
-    greys = [(level, level, level) for level in range(256)]
-    colours = np.array([*greys, *(() if mode == "L" else product(range(0, 256, 15), repeat=3))], dtype=np.uint8)
-    transform = ImageCms.buildTransform(
-        profile, ImageCms.createProfile("sRGB"), mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
-    )
-    converted = ImageCms.applyTransform(Image.fromarray(colours[None]).convert(mode), transform)
+def _keeps_colours(transform: ImageCmsTransform) -> bool:
+    """True if the transform leaves greys and, unless it is one of greys, a grid of colours unchanged, up to SAME."""
+    grid = [] if transform.input_mode == "L" else list(product(range(0, 256, 15), repeat=3))
+    colours = np.array([*((level,) * 3 for level in range(256)), *grid], dtype=np.uint8)
+    converted = transform.apply(Image.fromarray(colours[None]).convert(transform.input_mode))
     return bool(np.abs(np.asarray(converted).astype(int) - colours).max() <= SAME)

@@ -128,8 +128,9 @@ def test_orientation_is_applied_once(tmp_path, orientation):
         (WIDE, {"photometric": "separated", "extrasamples": []}, "16 bits per channel in mode CMYK"),
         (RGB[..., 0], {"photometric": "miniswhite"}, "a grey image of 16 bits in which 0 is white"),
         (RGB.astype(np.float32), {}, "32 bits per channel in mode|not an image.*"),
+        (RGB[..., 0].astype(np.int16), {"photometric": "minisblack"}, "16 bits per channel in mode I"),
     ],
-    ids=["planes", "CMYK", "white is zero", "floats"],
+    ids=["planes", "CMYK", "white is zero", "floats", "signed"],
 )
 def test_what_would_not_be_read_exactly_is_refused(tmp_path, pixels, options, says):
     path = tiff(tmp_path / "a.tif", pixels, **options)
