@@ -136,6 +136,11 @@ def model_facts(label: str, **changes: Any) -> ModelFacts:
     return ModelFacts(label, **facts | changes)
 
 
+def everything(folder: Path) -> dict[str, bytes]:
+    """Contents of all files in a folder and below, by path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 def wait_for_lines(path: Path, least: int, process: subprocess.Popen[str]) -> None:
     """Wait until a process has written so many lines of a file."""
     deadline = time.monotonic() + 600

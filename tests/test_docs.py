@@ -16,7 +16,6 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -313,7 +312,7 @@ PAPERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
 PAPERS += [*sorted(DOCS.glob("*.md")), *sorted((ROOT / "reports").glob("*/report/report.md"))]
 
 
-def understood(line: str) -> list[str]:
+def understood(line: str) -> str:
     """Parse a command line as srbench does, without running it: names and values of options, number of arguments.
 
     Returns the words that name the command. Raises click.UsageError.
@@ -325,7 +324,7 @@ def understood(line: str) -> list[str]:
         name, command, words = command.resolve_command(context, words)
         names.append(name)
     command.make_context(names[-1], words, parent=context)
-    return names
+    return " ".join(names)
 
 
 def test_documented_commands_are_understood():
@@ -336,18 +335,16 @@ def test_documented_commands_are_understood():
         understood(command)
 
 
-def leaves(group: click.Group, names: tuple[str, ...] = ()) -> Iterator[tuple[list[str], click.Command]]:
-    """The commands that do something, with the words that name them."""
+def leaves(group: click.Group, *names: str) -> dict[str, click.Command]:
+    """The commands that do something, by the words that name them."""
+    found = {}
     for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from leaves(command, (*names, name))
-        else:
-            yield [*names, name], command
+        is_group = isinstance(command, click.Group)
+        found |= leaves(command, *names, name) if is_group else {" ".join([*names, name]): command}
+    return found
 
 
-@pytest.mark.parametrize(
-    ("names", "command"), leaves(main), ids=lambda value: " ".join(value) if isinstance(value, list) else ""
-)
+@pytest.mark.parametrize(("names", "command"), leaves(main).items(), ids=leaves(main))
 def test_every_command_has_examples_in_its_help(names, command):
     """Except one without options."""
     title, *examples = commands_in((command.epilog or "Examples:").replace("\b", ""))

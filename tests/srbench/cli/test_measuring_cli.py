@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import everything
 
 from srbench import metrics
 from srbench.images.io import read_uint8, write_png
@@ -20,12 +21,6 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 
 TEMPLATE = (files("srbench.benchmark") / "bench.toml").read_text(encoding="utf-8")
-WHERE = ["Page: run/report/report.html", "Open it: srbench view run", "Report: run/report/report.md"]
-"""Last lines of a run: the page first."""
-
-
-def files_in(folder):
-    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
 def one_line(found):
@@ -87,7 +82,7 @@ def test_every_key_of_the_template_is_read(command):
 def test_run_reads_the_file_and_the_command_line_comes_before_it(command, bench, models):
     found = command("run", bench, "--temperature", "0.5", "--limit", "1")
     assert found.code == 0, found.err
-    assert found.out.splitlines()[-3:] == WHERE
+    assert "Report: run/report/report.md" in found.out
     manifest = RunFolder.read(Path("run")).manifest
     assert [(one.model, one.temperature) for one in manifest.settings] == [("Nearest", None), ("Noisy", 0.5)]
     assert manifest.scope == manifest.images[:1]
@@ -160,7 +155,8 @@ def test_a_plug_in_that_changes_the_folder_changes_none_of_the_paths_of_a_comman
     before = sorted(path.name for path in Path("elsewhere").iterdir())
     words = "run --models elsewhere/net.py:Net,bicubic --scale 4 --data ./photos --metrics psnr,elsewhere/net.py:Zero"
     done = command(*words.split(), "--workers", workers, "--out", "run")
-    assert (done.code, done.out.splitlines()[-3:]) == (0, WHERE), done.err
+    assert done.code == 0, done.err
+    assert "Report: run/report/report.md" in done.out
     assert Path.cwd() == folder
     assert len(read_manifest(folder / "run").images) == 4
     left = {path.name for path in (folder / "elsewhere").iterdir()} - {"__pycache__"}
@@ -176,7 +172,7 @@ def test_outputs_of_images_that_have_changed_are_named_below_the_table(command, 
 
 
 def test_a_dry_run_says_what_is_left_and_writes_nothing(command, bench, models):
-    before = files_in(".")
+    before = everything(Path())
     found = command("run", bench, "--dry-run")
     assert found.code == 0, found.err
     lines = found.out.splitlines()
@@ -188,9 +184,9 @@ def test_a_dry_run_says_what_is_left_and_writes_nothing(command, bench, models):
     assert [line.split(":")[0].strip() for line in lines[3:6]] == ["Nearest", "Noisy-t0", "Noisy-t0.8"]
     assert all(line.split(": ")[1].startswith("3 x ") for line in lines[3:6])
     assert re.fullmatch(r"estimated: \d+\.\d minutes in one process and \d+ MB, without the report", lines[6])
-    assert files_in(".") == before
+    assert everything(Path()) == before
     command("run", bench, "--limit", "2")
-    before = files_in("run")
+    before = everything(Path("run"))
     lines = command("run", bench, "--dry-run", "--metrics", "psnr,sigma").out.splitlines()
     assert lines[:3] == [
         "folder: run",
@@ -202,7 +198,7 @@ def test_a_dry_run_says_what_is_left_and_writes_nothing(command, bench, models):
         "The command asks for 3 settings on 3 images: 9 items.",
         "Nothing is left to do.",
     ]
-    assert before.keys() <= files_in("run").keys()
+    assert before.keys() <= everything(Path("run")).keys()
 
 
 def test_a_dry_run_counts_what_was_asked_for_and_estimates_without_images_that_are_gone(command, bench, models, photos):
@@ -327,7 +323,7 @@ def test_score_adds_metrics_without_models(command, run, models):
     found = command("score", run, "--metrics", "ssim")
     assert found.code == 0, found.err
     assert "SSIM" in found.out
-    assert found.out.splitlines()[-3:] == WHERE
+    assert "Report: run/report/report.md" in found.out
     after = RunFolder.read(run)
     for image, known in after.known.items():
         assert known.samples == before[image].samples

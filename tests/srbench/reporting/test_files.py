@@ -8,6 +8,7 @@ import os
 import shutil
 
 import pytest
+from builders import everything
 from filelock import FileLock
 
 from srbench.reporting import ReportError, files
@@ -16,10 +17,6 @@ from srbench.reporting.report import renew_report, write_report
 
 FIRST = {"report.md": b"first", "plots/a.svg": b"<svg>", "gone.csv": b"1"}
 SECOND = {"report.md": b"second", "plots/a.svg": b"<svg>"}
-
-
-def everything(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path):

@@ -6,14 +6,11 @@ import json
 import re
 
 import pytest
+from builders import everything
 
 from srbench.benchmark.run import run
 from srbench.images.io import write_png
 from srbench.run_folder import RunFolderError
-
-
-def everything(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.mark.parametrize("name", ["strips/mine.png", "images/hr/a.png", "rows.jsonl", ".hidden"])
