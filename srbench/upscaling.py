@@ -28,7 +28,7 @@ from srbench.images.tiling import pixels_in_tiles
 from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.machine.memory import free_bytes
 from srbench.metrics import lr_psnr
-from srbench.models.inference import Draw, choose_device, iterate_samples, require_memory
+from srbench.models.inference import SamplingParameters, choose_device, iterate_samples, require_memory
 from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
 from srbench.models.names import ModelSpec
@@ -81,7 +81,7 @@ class _Task:
 
     path: Path
     loaded: LoadedModel
-    draw: Draw
+    sampling: SamplingParameters
     name: Path
     """Path of the output without ``_sampleN`` and extension."""
     count: int | None
@@ -174,10 +174,10 @@ def estimate(spec: UpscaleSpec) -> Iterator[str]:
         todo = Counter(task.path for task in tasks if task.loaded is loaded and not task.is_done())
         if todo and len(models) > 1:
             yield f"{loaded.label}:"
-        yield from _estimated(loaded.model, _draw(spec, loaded.temperature), device, todo)
+        yield from _estimated(loaded.model, _sampling(spec, loaded.temperature), device, todo)
 
 
-def _estimated(model: Model, draw: Draw, device: str, todo: Counter[Path]) -> Iterator[str]:
+def _estimated(model: Model, sampling: SamplingParameters, device: str, todo: Counter[Path]) -> Iterator[str]:
     """Yield the tile and memory of each image, and the total time: pixels (overlaps of tiles included) times a rate.
 
     The rate is measured on a small image. An image counts once for each temperature. Raises ModelError if the model
@@ -186,13 +186,13 @@ def _estimated(model: Model, draw: Draw, device: str, todo: Counter[Path]) -> It
     pixels = 0
     for path, times in todo.items():
         try:
-            tile = chosen_tile(model, draw, device, path)
+            tile = chosen_tile(model, sampling, device, path)
         except SRBenchError as error:
             yield f"cannot be upscaled: {error}"
             continue
         width, height = header_size(path)
         input_pixels = width * height if tile is None else pixels_in_tiles(height, width, tile)
-        pixels += times * _samples(model, draw) * input_pixels
+        pixels += times * _samples(model, sampling) * input_pixels
         tiling = "at once"
         if tile is not None:
             tiling = f"in tiles of {tile}"
@@ -200,40 +200,40 @@ def _estimated(model: Model, draw: Draw, device: str, todo: Counter[Path]) -> It
                 tiling += f", {_bytes_in_tiles(model, height, width) / 2**30:.1f} GB besides the program"
         yield f"{path}: {width}x{height} {tiling}"
     if pixels:
-        yield f"estimated: {duration(pixels * _seconds_per_pixel(model, draw, device))} on this machine"
+        yield f"estimated: {duration(pixels * _seconds_per_pixel(model, sampling, device))} on this machine"
 
 
-def _seconds_per_pixel(model: Model, draw: Draw, device: str) -> float:
+def _seconds_per_pixel(model: Model, sampling: SamplingParameters, device: str) -> float:
     """Seconds per LR pixel and sample, measured on a small image."""
-    draw = Draw(draw.temperature, min(draw.samples, PROBE_SAMPLES), draw.seed)
+    sampling = SamplingParameters(sampling.temperature, min(sampling.samples, PROBE_SAMPLES), sampling.seed)
     lr = torch.rand((3, PROBE, PROBE), generator=torch.Generator().manual_seed(0))
-    upscale_image(model, "the timed image", lr[:, :16, :16], draw, device)  # the first call loads kernels
+    upscale_image(model, "the timed image", lr[:, :16, :16], sampling, device)  # the first call loads kernels
     start = time.perf_counter()
-    upscale_image(model, "the timed image", lr, draw, device)
-    return (time.perf_counter() - start) / (_samples(model, draw) * PROBE * PROBE)
+    upscale_image(model, "the timed image", lr, sampling, device)
+    return (time.perf_counter() - start) / (_samples(model, sampling) * PROBE * PROBE)
 
 
-def _samples(model: Model, draw: Draw) -> int:
-    return draw.samples if isinstance(model, StochasticSRModel) else 1
+def _samples(model: Model, sampling: SamplingParameters) -> int:
+    return sampling.samples if isinstance(model, StochasticSRModel) else 1
 
 
-def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None:
+def chosen_tile(model: Model, sampling: SamplingParameters, device: str, path: Path) -> int | None:
     """The requested tile, else the default tile for an image of more than MAX_UNTILED pixels on a CPU, else None.
 
     Only the header of the image is read. Raises UpscaleError or ModelError if the image needs more memory than
     available even so, and ImageError for an image with too many pixels.
     """
     width, height = header_size(path)
-    samples = _samples(model, draw)
+    samples = _samples(model, sampling)
     size = [model.scale * height, model.scale * width]
-    needs_tiles = draw.tile is None and device == "cpu" and height * width > MAX_UNTILED
+    needs_tiles = sampling.tile is None and device == "cpu" and height * width > MAX_UNTILED
     if not isinstance(model, TiledSRModel) or device != "cpu":
         require_memory(str(path), samples, size)
         require_readable_size(path)
-        return TILE if needs_tiles and not isinstance(model, StochasticSRModel) else draw.tile
+        return TILE if needs_tiles and not isinstance(model, StochasticSRModel) else sampling.tile
     if samples > 1:
         require_memory(str(path), samples, size, FINISHED_COPIES)
-    tile = SAMPLE_TILE if needs_tiles else draw.tile
+    tile = SAMPLE_TILE if needs_tiles else sampling.tile
     needed = _bytes_in_tiles(model, height, width)
     free = free_bytes()
     if free is not None and needed > free:
@@ -277,8 +277,8 @@ def _has_packaged_weights(loaded: LoadedModel) -> bool:
     return loaded.weights is not None and not model.weights and is_ours("models", model.name)
 
 
-def _draw(spec: UpscaleSpec, temperature: float) -> Draw:
-    return Draw(temperature, spec.samples, spec.seed, spec.tile)
+def _sampling(spec: UpscaleSpec, temperature: float) -> SamplingParameters:
+    return SamplingParameters(temperature, spec.samples, spec.seed, spec.tile)
 
 
 def _tasks(spec: UpscaleSpec, models: list[LoadedModel], sources: dict[Path, Path]) -> list[_Task]:
@@ -293,7 +293,7 @@ def _tasks(spec: UpscaleSpec, models: list[LoadedModel], sources: dict[Path, Pat
             for temperature in temperatures:
                 suffix = f"_t{exactly(temperature)}" if len(temperatures) > 1 else ""
                 output = out / name.with_name(f"{name.name}{suffix}")
-                tasks.append(_Task(path, loaded, _draw(spec, temperature), output, count))
+                tasks.append(_Task(path, loaded, _sampling(spec, temperature), output, count))
     return tasks
 
 
@@ -327,14 +327,14 @@ def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
 
 def _upscale_task(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float], None]) -> Upscaled:
     path, loaded = task.path, task.loaded
-    tile = chosen_tile(loaded.model, task.draw, device, path)
+    tile = chosen_tile(loaded.model, task.sampling, device, path)
     files = tuple(task.files())
     lr = read_uint8(path).float() / 255
     if not is_file_name(path.stem):
         raise UpscaleError(f"{path}: its name cannot be {FILE_NAME}; rename it")
     facts = {"model": loaded.spec, "digest": loaded.digest, "scale": spec.scale, "lr": sha256_file(path)}
     if isinstance(loaded.model, StochasticSRModel):
-        facts |= {"temperature": task.draw.temperature, "samples": spec.samples, "seed": spec.seed}
+        facts |= {"temperature": task.sampling.temperature, "samples": spec.samples, "seed": spec.seed}
     recipe = json.dumps(facts | ({} if spec.tile is None else {"tile": spec.tile}))
     existing = [file for file in files if file.exists()]
     for file in existing:
@@ -343,11 +343,11 @@ def _upscale_task(spec: UpscaleSpec, task: _Task, device: str, progress: Callabl
     if kept := len(existing) == len(files):
         samples = [read_image(file) for file in files]
     else:
-        draw = replace(task.draw, tile=tile)
+        sampling = replace(task.sampling, tile=tile)
         if isinstance(loaded.model, TiledSRModel) and device == "cpu":
-            images = iterate_samples(loaded.model, path.stem, lr, draw, device, progress)
+            images = iterate_samples(loaded.model, path.stem, lr, sampling, device, progress)
         else:
-            images = iter(upscale_image(loaded.model, path.stem, lr, draw, device, progress).images)
+            images = iter(upscale_image(loaded.model, path.stem, lr, sampling, device, progress).images)
         samples = []
         for file in files:
             image = next(images)

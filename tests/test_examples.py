@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from srbench.interfaces import ImagePair
-from srbench.models.inference import Draw, upscale
+from srbench.models.inference import SamplingParameters, upscale
 from srbench.models.loading import load_model
 
 ROOT = Path(__file__).parents[1]
@@ -89,7 +89,9 @@ def test_the_example_diffusion_upscaler(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "diffusers", SimpleNamespace(StableDiffusionUpscalePipeline=Pipeline))
     loaded = load_model(f"{EXAMPLES / 'diffusers_upscaler.py'}:Upscaler", 4, "cpu")
     lr = torch.rand(3, 8, 8)
-    one, two, other = (upscale(loaded.model, "a", lr, Draw(0.8, 2, seed), "cpu").images for seed in (1, 1, 2))
+    one, two, other = (
+        upscale(loaded.model, "a", lr, SamplingParameters(0.8, 2, seed), "cpu").images for seed in (1, 1, 2)
+    )
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
     assert not torch.equal(one[0], one[1])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
 from srbench.interfaces import Dataset, ImagePair, Model, PrecomputedResults, SRBenchError, StochasticSRModel
-from srbench.models.inference import Draw, Output, upscale
+from srbench.models.inference import Output, SamplingParameters, upscale
 from srbench.models.loading import LoadedModel, load_model
 from srbench.models.names import ModelSpec
 from srbench.models.precomputed import ResultFolder
@@ -102,4 +102,6 @@ class Sampler:
         protocol = self.manifest.protocol
         seed = int(digest("seed", protocol.seed, protocol.scale, lr_pixels)[:15], 16)
         count = protocol.samples if isinstance(model, StochasticSRModel) else 1
-        return upscale(model, pair.name, pair.lr, Draw(temperature or 0.0, count, seed, protocol.tile), self.device)
+        return upscale(
+            model, pair.name, pair.lr, SamplingParameters(temperature or 0.0, count, seed, protocol.tile), self.device
+        )

@@ -14,7 +14,7 @@ from srbench.benchmark import BenchmarkError
 from srbench.images.io import read_uint8
 from srbench.interfaces import ImagePair, Metric, MetricFacts, Model, SRBenchError
 from srbench.machine.memory import computed_on
-from srbench.metrics.cost import Making
+from srbench.metrics.cost import ModelCall
 from srbench.metrics.loading import LoadedMetric, is_third_party
 from srbench.plugins.registry import call
 from srbench.run_folder.folder import RunFolder
@@ -131,5 +131,5 @@ def measure_folder(
 def measure_model(loaded: LoadedMetric, model: Model, device: str, record: SampleRecord) -> Value:
     """Measure the model behind a sample record, such as its cost; NaN if unknown. Raises like ``measure``."""
     metric: Any = loaded.metric
-    making = Making(model, record.temperature, device, record.seconds / len(record.outputs))
-    return float(call(f"{record.image}: {loaded.facts.name}", metric.of, making))
+    model_call = ModelCall(model, record.temperature, device, record.seconds / len(record.outputs))
+    return float(call(f"{record.image}: {loaded.facts.name}", metric.of, model_call))

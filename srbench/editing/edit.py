@@ -24,7 +24,7 @@ from srbench.images.box import Box
 from srbench.images.io import encode_png, quantize_floor, read_image
 from srbench.interfaces import ImagePair, StochasticSRModel
 from srbench.metrics import lr_psnr as measured_lr_psnr
-from srbench.models.inference import Draw, choose_device, upscale
+from srbench.models.inference import SamplingParameters, choose_device, upscale
 from srbench.models.loading import load_model
 from srbench.reporting.figures.strips import Colour, Panel, difference_window, strip_png
 from srbench.run_folder.protocol import exactly
@@ -94,7 +94,9 @@ class Editor:
 
     def sample(self, pair: ImagePair, temperature: float, samples: int, seed: int) -> Tensor:
         """Draw samples (n, 3, H, W), equal to those of ``srbench upscale`` for the LR image and this seed."""
-        return upscale(self.model, pair.name, pair.lr, Draw(temperature, samples, seed), self.device).images
+        return upscale(
+            self.model, pair.name, pair.lr, SamplingParameters(temperature, samples, seed), self.device
+        ).images
 
     def aligned(self, box: Box, pair: ImagePair) -> Box:
         """The smallest box on the model's grid that contains ``box``. Raises EditError as ``require_inside`` does."""

@@ -36,7 +36,7 @@ PROBE = 256
 
 
 @dataclass(frozen=True)
-class Making:
+class ModelCall:
     """How an output was made."""
 
     model: Model
@@ -200,11 +200,11 @@ class CostMetric:
         """Raise MetricError: a cost is not measured on images."""
         raise MetricError(f"{pair.name}: {self.facts.title} measures models, not images; use srbench run")
 
-    def of(self, making: Making) -> float:
+    def of(self, model_call: ModelCall) -> float:
         """Return the cost of an output; NaN if unknown, as for precomputed results."""
-        return math.nan if isinstance(making.model, PrecomputedResults) else self._of(making, making.model)
+        return math.nan if isinstance(model_call.model, PrecomputedResults) else self._of(model_call, model_call.model)
 
-    def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
+    def _of(self, model_call: ModelCall, model: SRModel | StochasticSRModel) -> float:
         raise NotImplementedError
 
 
@@ -225,7 +225,7 @@ class Parameters(CostMetric):
         protocol="number of learned parameters, as stated by the weights or counted in the networks",
     )
 
-    def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
+    def _of(self, model_call: ModelCall, model: SRModel | StochasticSRModel) -> float:
         return parameters_of(model) / 1e6
 
 
@@ -246,8 +246,8 @@ class Operations(CostMetric):
         ),
     )
 
-    def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
-        counts = probe(model, making.temperature, making.device)
+    def _of(self, model_call: ModelCall, model: SRModel | StochasticSRModel) -> float:
+        counts = probe(model, model_call.temperature, model_call.device)
         return counts.operations / counts.pixels / 1e3
 
 
@@ -267,8 +267,8 @@ class Memory(CostMetric):
         ),
     )
 
-    def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
-        counts = probe(model, making.temperature, making.device)
+    def _of(self, model_call: ModelCall, model: SRModel | StochasticSRModel) -> float:
+        counts = probe(model, model_call.temperature, model_call.device)
         return counts.tensors / counts.pixels
 
 
@@ -286,5 +286,5 @@ class Seconds(CostMetric):
         ),
     )
 
-    def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
-        return making.seconds
+    def _of(self, model_call: ModelCall, model: SRModel | StochasticSRModel) -> float:
+        return model_call.seconds

@@ -22,7 +22,7 @@ from torch import nn
 
 from srbench.interfaces import SRModel, StochasticSRModel
 from srbench.metrics import MetricError
-from srbench.metrics.cost import CONVOLUTIONS, FACTS, CostMetric, Making, counted, once, parameters_of, upscale_probe
+from srbench.metrics.cost import CONVOLUTIONS, FACTS, CostMetric, ModelCall, counted, once, parameters_of, upscale_probe
 
 _MOST_SECONDS = 10.0
 """Total time after which a runtime is not measured again."""
@@ -183,8 +183,8 @@ class MultiplyAdds(CostMetric):
             ),
         )
 
-    def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
-        return multiply_adds(model, making.temperature, making.device, self._size) / 1e9
+    def _of(self, model_call: ModelCall, model: SRModel | StochasticSRModel) -> float:
+        return multiply_adds(model, model_call.temperature, model_call.device, self._size) / 1e9
 
 
 class Runtime(CostMetric):
@@ -207,8 +207,8 @@ class Runtime(CostMetric):
             ),
         )
 
-    def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
-        return milliseconds(model, making.temperature, making.device, self._size)
+    def _of(self, model_call: ModelCall, model: SRModel | StochasticSRModel) -> float:
+        return milliseconds(model, model_call.temperature, model_call.device, self._size)
 
 
 class _Score(CostMetric):
@@ -263,9 +263,9 @@ class _Score(CostMetric):
         rest = (1 - cls.weight) / 2
         return float(torch.exp(2 * shares) @ shares.new_tensor([cls.weight, rest, rest]))
 
-    def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
-        runtime = milliseconds(model, making.temperature, making.device, self._size)
-        counted = multiply_adds(model, making.temperature, making.device, self._size)
+    def _of(self, model_call: ModelCall, model: SRModel | StochasticSRModel) -> float:
+        runtime = milliseconds(model, model_call.temperature, model_call.device, self._size)
+        counted = multiply_adds(model, model_call.temperature, model_call.device, self._size)
         return self.score(runtime / self._runtime, counted / 1e9, parameters_of(model) / 1e6)
 
 

@@ -27,8 +27,8 @@ _COMMON_MULTIPLE = 64
 
 
 @dataclass(frozen=True)
-class Draw:
-    """Sampling parameters."""
+class SamplingParameters:
+    """How often a model samples an image, at which temperature, from which seed."""
 
     temperature: float
     samples: int
@@ -63,37 +63,42 @@ def upscale(
     model: Model,
     name: str,
     lr: Tensor,
-    draw: Draw,
+    sampling: SamplingParameters,
     device: str,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Output:
     """Upscale the LR image (3, h, w) called ``name`` with a model.
 
-    A deterministic model uses only the tile of ``draw``; ``progress`` is then called after every tile with the fraction
+    A deterministic model uses only the tile of ``sampling``; ``progress`` is then called after every tile with the fraction
     of the work done since the last call. Raises ModelError naming the image if the model fails, returns a wrong size or
     non-finite values, or if a precomputed result is missing or damaged.
     """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
-    with torch.no_grad(), _errors_named(model, name, lr, draw, device):
-        images = _outputs(model, name, lr, draw, device, progress)
+    with torch.no_grad(), _errors_named(model, name, lr, sampling, device):
+        images = _outputs(model, name, lr, sampling, device, progress)
     seconds = time.perf_counter() - start
     _check(images, name, lr, model.scale)
     return Output(images, seconds, peak_memory_mb(device))
 
 
 def iterate_samples(
-    model: TiledSRModel, name: str, lr: Tensor, draw: Draw, device: str, progress: Callable[[float], None]
+    model: TiledSRModel,
+    name: str,
+    lr: Tensor,
+    sampling: SamplingParameters,
+    device: str,
+    progress: Callable[[float], None],
 ) -> Iterator[Tensor]:
-    """Yield the samples of ``upscale``, (3, s*h, s*w) each. If ``draw`` has a tile, they need the memory of one sample.
+    """Yield the samples of ``upscale``, (3, s*h, s*w) each. If ``sampling`` has a tile, they need the memory of one sample.
 
     ``progress`` is called with the fraction of the work done since the last call, only with tiles. Raises ModelError
     as ``upscale`` does.
     """
-    samples = _samples(model, lr.to(device, copy=True), draw, progress)
-    for _ in range(draw.samples):
-        with _errors_named(model, name, lr, draw, device):
+    samples = _samples(model, lr.to(device, copy=True), sampling, progress)
+    for _ in range(sampling.samples):
+        with _errors_named(model, name, lr, sampling, device):
             image = next(samples).to("cpu", torch.float32)
         _check(image[None], name, lr, model.scale)
         yield image
@@ -101,7 +106,7 @@ def iterate_samples(
 
 
 @contextmanager
-def _errors_named(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Iterator[None]:
+def _errors_named(model: Model, name: str, lr: Tensor, sampling: SamplingParameters, device: str) -> Iterator[None]:
     """Turn a model's exceptions into a ModelError that names the image, and undo its changes of the working folder."""
     try:
         with chdir("."):
@@ -112,7 +117,7 @@ def _errors_named(model: Model, name: str, lr: Tensor, draw: Draw, device: str) 
         raise ModelError(f"{name}: {error}") from error
     except (Exception, SystemExit) as error:
         if out_of_memory(error):
-            raise ModelError(f"{name}: {_too_large(model, lr, draw, device)}") from error
+            raise ModelError(f"{name}: {_too_large(model, lr, sampling, device)}") from error
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise ModelError(f"{name}: the model failed: {reason}{_advice(reason, lr)}") from error
 
@@ -127,17 +132,19 @@ def _advice(reason: str, lr: Tensor) -> str:
     return ""
 
 
-def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str, progress: Callable[[float], None]) -> Tensor:
+def _outputs(
+    model: Model, name: str, lr: Tensor, sampling: SamplingParameters, device: str, progress: Callable[[float], None]
+) -> Tensor:
     lr = lr.to(device, copy=True)  # a model may change its input in place
     if isinstance(model, PrecomputedResults):
         images = model.read(name)
     elif isinstance(model, StochasticSRModel):
-        require_memory(name, draw.samples, [model.scale * side for side in lr.shape[-2:]])
-        images = _sample(model, lr, draw)
-        if len(_floating_point(images, name)) != draw.samples:
-            raise ModelError(f"{name}: the model returned {len(images)} samples, not {draw.samples}; correct it")
-    elif draw.tile is not None:
-        images = upscale_in_tiles(model, lr, draw.tile, progress)
+        require_memory(name, sampling.samples, [model.scale * side for side in lr.shape[-2:]])
+        images = _sample(model, lr, sampling)
+        if len(_floating_point(images, name)) != sampling.samples:
+            raise ModelError(f"{name}: the model returned {len(images)} samples, not {sampling.samples}; correct it")
+    elif sampling.tile is not None:
+        images = upscale_in_tiles(model, lr, sampling.tile, progress)
     else:
         images = model(lr[None])
     return _floating_point(images, name).to("cpu", torch.float32)  # synchronises, so that the time is complete
@@ -152,38 +159,41 @@ def _floating_point(images: object, name: str) -> Tensor:
     return images
 
 
-def _too_large(model: Model, lr: Tensor, draw: Draw, device: str) -> str:
+def _too_large(model: Model, lr: Tensor, sampling: SamplingParameters, device: str) -> str:
     """Out-of-memory message with advice. Tiles are never chosen automatically, because they change the protocol."""
     height, width = lr.shape[-2:]
     advice = "use smaller images (--crop), or another --device"
     if not isinstance(model, StochasticSRModel) or isinstance(model, TiledSRModel):
-        tile = min(draw.tile or max(height, width), max(height, width)) // 2
+        tile = min(sampling.tile or max(height, width), max(height, width)) // 2
         if tile >= SMALLEST_TILE:
             advice = f"upscale in smaller tiles (--tile {tile})"
-    elif draw.samples > 1:
+    elif sampling.samples > 1:
         advice = "draw fewer samples (--samples), or use smaller images (--crop)"
-    tiles = "" if draw.tile is None else f" in tiles of {draw.tile}"
+    tiles = "" if sampling.tile is None else f" in tiles of {sampling.tile}"
     return f"the model ran out of memory ({device}, LR of {width}x{height}{tiles}); {advice}"
 
 
-def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw) -> Tensor:
-    if draw.tile is None:
-        generator = torch.Generator().manual_seed(draw.seed)
-        return model.sample(lr, draw.samples, temperature=draw.temperature, generator=generator)
+def _sample(model: StochasticSRModel, lr: Tensor, sampling: SamplingParameters) -> Tensor:
+    if sampling.tile is None:
+        generator = torch.Generator().manual_seed(sampling.seed)
+        return model.sample(lr, sampling.samples, temperature=sampling.temperature, generator=generator)
     if not isinstance(model, TiledSRModel):
         raise ModelError(f"{type(model).__name__} cannot sample in tiles; omit --tile")
-    return torch.stack([*_samples(model, lr, draw)])
+    return torch.stack([*_samples(model, lr, sampling)])
 
 
 def _samples(
-    model: TiledSRModel, lr: Tensor, draw: Draw, progress: Callable[[float], None] = lambda share: None
+    model: TiledSRModel,
+    lr: Tensor,
+    sampling: SamplingParameters,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Iterator[Tensor]:
     return model.samples(
         lr,
-        draw.samples,
-        temperature=draw.temperature,
-        generator=torch.Generator().manual_seed(draw.seed),
-        tile=draw.tile,
+        sampling.samples,
+        temperature=sampling.temperature,
+        generator=torch.Generator().manual_seed(sampling.seed),
+        tile=sampling.tile,
         progress=progress,
     )
 

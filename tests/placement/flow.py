@@ -8,7 +8,7 @@ import torch
 from baselines.rrdb import RRDBConfig
 from srbench.images.box import Box
 from srbench.images.lr_projection import ConsistentSamples
-from srbench.models.inference import Draw, upscale
+from srbench.models.inference import SamplingParameters, upscale
 from srflow import SRFlow, SRFlowConfig
 
 SMALL = {"steps": 1, "width": 8}
@@ -85,7 +85,7 @@ def test_learns(reversible, flow, gpu, backward):
 @pytest.mark.parametrize("tile", [None, 4])
 def test_run(tile, flow, gpu):
     """An image comes from the CPU, and what is made of it goes back there."""
-    found = upscale(flow, "a", torch.rand(3, 6, 5), Draw(0.8, 2, 0, tile), gpu.device.type)
+    found = upscale(flow, "a", torch.rand(3, 6, 5), SamplingParameters(0.8, 2, 0, tile), gpu.device.type)
     assert (found.images.device.type, found.images.dtype) == ("cpu", torch.float32)
 
 

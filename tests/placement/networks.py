@@ -13,7 +13,7 @@ from srbench.images.lr_projection import Consistent, make_consistent, upscale_co
 from srbench.images.resize import downscale, downscale_uint8, upscale_uint8
 from srbench.images.resize import upscale as resized_up
 from srbench.images.tiling import upscale_in_tiles
-from srbench.models.inference import Draw, upscale
+from srbench.models.inference import SamplingParameters, upscale
 
 CONFIGS = {"x4": RRDBConfig(4, 8, 4, 1), "x8": RRDBConfig(8, 8, 4, 2, "trunk")}
 """Sizes of RRDB networks, which ESRGAN's generators are too."""
@@ -76,7 +76,7 @@ def test_network(network, gpu):
 def test_run(tile, network, gpu):
     """An image comes from the CPU, and what is made of it goes back there."""
     for model in (network, Consistent(network, network.scale), Bicubic(network.scale)):
-        found = upscale(model, "a", torch.rand(3, 6, 5), Draw(0.8, 2, 0, tile), gpu.device.type)
+        found = upscale(model, "a", torch.rand(3, 6, 5), SamplingParameters(0.8, 2, 0, tile), gpu.device.type)
         assert (found.images.device.type, found.images.dtype) == ("cpu", torch.float32)
 
 

@@ -14,7 +14,7 @@ from srbench.images.tiling import upscale_in_tiles
 from srbench.interfaces import ImagePair
 from srbench.metrics.from_pyiqa import PyIQA
 from srbench.metrics.loading import open_metric
-from srbench.models.inference import Draw, upscale
+from srbench.models.inference import SamplingParameters, upscale
 from srbench.models.loading import load_model
 from srbench.reporting.figures.error_maps import metric_maps
 from srbench.run_folder.folder import RunFolder
@@ -151,7 +151,9 @@ def test_a_tile_that_is_changed_does_not_spoil_its_neighbours(models):
 def test_a_projection_projects_onto_the_lr_of_the_dataset(models, rude):
     lr = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
     outputs = [
-        upscale(load_model(f"{models}:{name}+consistent", 8, "cpu").model, "a", lr, Draw(0.8, 1, 0), "cpu").images
+        upscale(
+            load_model(f"{models}:{name}+consistent", 8, "cpu").model, "a", lr, SamplingParameters(0.8, 1, 0), "cpu"
+        ).images
         for name in (rude, "Polite")
     ]
     assert torch.equal(*outputs)

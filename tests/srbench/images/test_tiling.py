@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from srbench.images.tiling import OVERLAP, pixels_in_tiles, upscale_in_tiles
 from srbench.interfaces import ImagePair
 from srbench.models import ModelError
-from srbench.models.inference import Draw, upscale
+from srbench.models.inference import SamplingParameters, upscale
 
 
 class Blur:
@@ -73,21 +73,21 @@ def pair():
 
 def test_the_harness_tiles_a_model_with_one_answer():
     model, lr = Blur(2), torch.rand(3, 100, 100)
-    whole = upscale(model, "a", lr, Draw(0.0, 1, 0, None), "cpu")
+    whole = upscale(model, "a", lr, SamplingParameters(0.0, 1, 0, None), "cpu")
     assert model.largest == 100 * 100
     model.largest = 0
-    tiled = upscale(model, "a", lr, Draw(0.0, 1, 0, 16), "cpu")
+    tiled = upscale(model, "a", lr, SamplingParameters(0.0, 1, 0, 16), "cpu")
     assert model.largest == (16 + 2 * OVERLAP) ** 2
     torch.testing.assert_close(tiled.images, whole.images)
 
 
 def test_the_harness_hands_the_tile_to_a_model_that_draws():
     model, item = DrawsInTiles(), pair()
-    tiled = upscale(model, "a", item.lr, Draw(1.0, 2, 7, 16), "cpu")
+    tiled = upscale(model, "a", item.lr, SamplingParameters(1.0, 2, 7, 16), "cpu")
     assert model.tile == 16
-    assert torch.equal(tiled.images, upscale(model, "a", item.lr, Draw(1.0, 2, 7), "cpu").images)
+    assert torch.equal(tiled.images, upscale(model, "a", item.lr, SamplingParameters(1.0, 2, 7), "cpu").images)
 
 
 def test_a_model_that_cannot_share_its_latent_is_refused():
     with pytest.raises(ModelError, match="Draws cannot sample in tiles; omit --tile"):
-        upscale(Draws(), "a", pair().lr, Draw(1.0, 2, 7, 16), "cpu")
+        upscale(Draws(), "a", pair().lr, SamplingParameters(1.0, 2, 7, 16), "cpu")

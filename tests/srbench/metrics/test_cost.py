@@ -13,7 +13,7 @@ from torch import nn
 
 from srbench.images.lr_projection import Consistent
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.metrics.cost import Making, Memory, Operations, Parameters, Seconds, parameters_of, probe
+from srbench.metrics.cost import Memory, ModelCall, Operations, Parameters, Seconds, parameters_of, probe
 from srbench.metrics.loading import load_metric
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.folder import RunFolder
@@ -44,7 +44,7 @@ def test_operations_are_those_of_the_convolutions():
     found = probe(Network(), None, "cpu")
     assert found.pixels == 256 * 256
     assert found.operations == 2 * 64 * 64 * 27 * (3 + 48)
-    assert Operations().of(Making(Network(), None, "cpu", 1.0)) == pytest.approx(2 * 27 * 51 / 16 / 1e3)
+    assert Operations().of(ModelCall(Network(), None, "cpu", 1.0)) == pytest.approx(2 * 27 * 51 / 16 / 1e3)
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")
@@ -56,7 +56,7 @@ def test_memory_is_what_lives_at_once():
     """The input is the caller's; what the first convolution makes lives as long as the second works."""
     floats = 64 * 64 * (3 + 48) + 64 * 64 * 48  # both results, and the sorted pixels
     assert probe(Network(), None, "cpu").tensors == 4 * floats
-    assert Memory().of(Making(Network(), None, "cpu", 1.0)) == pytest.approx(4 * floats / 256**2)
+    assert Memory().of(ModelCall(Network(), None, "cpu", 1.0)) == pytest.approx(4 * floats / 256**2)
 
 
 class Sampler:
@@ -83,12 +83,12 @@ def test_parameters():
     assert parameters_of(Sampler()) == 27 * 51, "of a network that is an attribute"
     assert parameters_of(lambda lr: lr) == 0
     assert parameters_of(Consistent(Network(), 4)) == 27 * 51
-    assert Parameters().of(Making(Network(), None, "cpu", 1.0)) == 27 * 51 / 1e6
+    assert Parameters().of(ModelCall(Network(), None, "cpu", 1.0)) == 27 * 51 / 1e6
 
 
 def test_results_made_elsewhere_cost_nothing_that_is_known(photos):
-    making = Making(ResultFolder(photos, 4), None, "cpu", 1.0)
-    assert all(math.isnan(metric().of(making)) for metric in (Parameters, Operations, Memory, Seconds))
+    model_call = ModelCall(ResultFolder(photos, 4), None, "cpu", 1.0)
+    assert all(math.isnan(metric().of(model_call)) for metric in (Parameters, Operations, Memory, Seconds))
 
 
 def test_images_do_not_tell():

@@ -16,7 +16,7 @@ from torch import nn
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.zoo import load_rrdb
 from srbench.interfaces import SRBenchError
-from srbench.metrics.cost import Making
+from srbench.metrics.cost import ModelCall
 from srbench.metrics.efficiency import NTIRE25ESR, NTIRE26ESR, MultiplyAdds, Runtime, Size, _counted, multiply_adds
 from srbench.metrics.loading import load_metric, open_metric
 from srbench.run_folder.folder import RunFolder
@@ -90,8 +90,8 @@ def test_span_has_the_multiply_adds_and_parameters_of_the_challenge():
     """9.833807872 G and 0.150688 M by results.json of github.com/Amazingren/NTIRE2026_ESR, and the same by fvcore."""
     assert counted(Span(), 256, 256) == 9_833_807_872
     assert sum(one.numel() for one in Span().parameters()) == 150_688
-    making = Making(Span(), None, "cpu", 1.0)
-    assert MultiplyAdds().of(making) == 9.833807872
+    model_call = ModelCall(Span(), None, "cpu", 1.0)
+    assert MultiplyAdds().of(model_call) == 9.833807872
 
 
 @pytest.mark.parametrize(("scale", "wanted"), [(4, 1_101_766_656), (8, 1_927_913_472)])
@@ -135,7 +135,7 @@ def test_an_output_of_1280x720():
     assert Size.read("256x256", "1280x720").of_lr(4) == (180, 320)
     assert Size.read("256x256", "1280x720").of_lr(3) == (240, 427)
     assert MultiplyAdds(out="1280x720").facts.signature == "out1280x720|fvcore|v1"
-    found = MultiplyAdds(out="1280x720").of(Making(Span(), None, "cpu", 1.0))
+    found = MultiplyAdds(out="1280x720").of(ModelCall(Span(), None, "cpu", 1.0))
     assert found == pytest.approx(9.833807872 * 180 * 320 / 256**2)
 
 
@@ -149,12 +149,12 @@ def test_what_is_no_size(size):
 def test_runtime_is_in_milliseconds(monkeypatch):
     clock = itertools.count(0.0, 0.25)  # every call is a quarter of a second later
     monkeypatch.setattr("srbench.metrics.efficiency.time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    assert Runtime(lr="8x8").of(Making(Span(), None, "cpu", 1.0)) == 250.0
+    assert Runtime(lr="8x8").of(ModelCall(Span(), None, "cpu", 1.0)) == 250.0
 
 
 def test_a_score_is_of_the_columns_beside_it(monkeypatch):
     monkeypatch.setattr("srbench.metrics.efficiency.milliseconds", lambda *_: 4.0)
-    score = load_metric(f"{SCORES}:NTIRE26ESR+runtime=8").of(Making(Span(), None, "cpu", 1.0))
+    score = load_metric(f"{SCORES}:NTIRE26ESR+runtime=8").of(ModelCall(Span(), None, "cpu", 1.0))
     assert score == pytest.approx(NTIRE26ESR.score(0.5, 9.833807872, 0.150688))
 
 

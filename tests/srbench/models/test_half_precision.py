@@ -10,7 +10,7 @@ import torch
 from srbench.data.datasets import packaged_photos
 from srbench.models import half_precision
 from srbench.models.digest import digest_by_files
-from srbench.models.inference import Draw, iterate_samples, upscale
+from srbench.models.inference import SamplingParameters, iterate_samples, upscale
 from srbench.models.loading import load_model
 from srbench.models.names import ModelSpec, with_absolute_paths
 from srbench.plugins import PluginError
@@ -29,7 +29,9 @@ def lr_image(scale=8):
 
 
 def outputs(text, scale=8, tile=None):
-    return upscale(load_model(text, scale, "cpu").model, "books", lr_image(scale), Draw(0.8, 2, 0, tile), "cpu").images
+    return upscale(
+        load_model(text, scale, "cpu").model, "books", lr_image(scale), SamplingParameters(0.8, 2, 0, tile), "cpu"
+    ).images
 
 
 def psnr(a, b):
@@ -63,7 +65,9 @@ def test_the_outputs_of_a_network_can_be_made_consistent():
 @pytest.mark.parametrize("tile", [None, 16])
 def test_the_thread_is_in_float32_between_samples(tile):
     model = load_model("srflow+bf16", 8, "cpu").model
-    samples = iterate_samples(model, "books", lr_image(), Draw(0.8, 2, 0, tile), "cpu", lambda share: None)
+    samples = iterate_samples(
+        model, "books", lr_image(), SamplingParameters(0.8, 2, 0, tile), "cpu", lambda share: None
+    )
     for image in samples:
         assert not torch.is_autocast_enabled("cpu")
         assert image.dtype == torch.float32

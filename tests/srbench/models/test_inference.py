@@ -5,11 +5,11 @@ import torch
 
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.models import ModelError
-from srbench.models.inference import Draw, choose_device, iterate_samples, upscale
+from srbench.models.inference import SamplingParameters, choose_device, iterate_samples, upscale
 from srbench.models.loading import load_model
 
 PAIR = ImagePair("a", torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0)), torch.zeros(3, 20, 28))
-DRAW = Draw(temperature=0.5, samples=3, seed=11)
+DRAW = SamplingParameters(temperature=0.5, samples=3, seed=11)
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def test_samples_depend_on_the_seed_and_on_nothing_else(output):
     first = output("Noisy").images
     torch.manual_seed(99)
     assert torch.equal(output("Noisy").images, first)
-    assert not torch.equal(output("Noisy", draw=Draw(0.5, 3, 12)).images, first)
+    assert not torch.equal(output("Noisy", draw=SamplingParameters(0.5, 3, 12)).images, first)
     assert first.shape == (3, 3, 20, 28)
-    assert output("Noisy", draw=Draw(0.0, 2, 11)).images.std(0).max() == 0
+    assert output("Noisy", draw=SamplingParameters(0.0, 2, 11)).images.std(0).max() == 0
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_too_little_memory_and_what_to_do():
 
     def says(model, lr=lr, tile=None):
         with pytest.raises(ModelError) as caught:
-            upscale(model, "a", lr, Draw(0.5, 3, 11, tile), "cpu")
+            upscale(model, "a", lr, SamplingParameters(0.5, 3, 11, tile), "cpu")
         return str(caught.value)
 
     said = "a: the model ran out of memory (cpu, LR of 64x100); upscale in smaller tiles (--tile 50)"
@@ -78,7 +78,7 @@ def test_too_little_memory_and_what_to_do():
     assert says(small(66 * 64 - 1), tile=50) == (
         "a: the model ran out of memory (cpu, LR of 64x100 in tiles of 50); upscale in smaller tiles (--tile 25)"
     )
-    found = upscale(small(66 * 64 - 1), "a", lr, Draw(0.5, 3, 11, 25), "cpu").images
+    found = upscale(small(66 * 64 - 1), "a", lr, SamplingParameters(0.5, 3, 11, 25), "cpu").images
     assert torch.equal(found[0, :, ::4, ::4], lr)
     assert says(small(0), tile=16).endswith(
         "(cpu, LR of 64x100 in tiles of 16); use smaller images (--crop), or another --device"

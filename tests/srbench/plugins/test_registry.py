@@ -11,7 +11,7 @@ from srbench.images.io import write_png
 from srbench.images.lr_projection import make_consistent
 from srbench.interfaces import SRBenchError, StochasticSRModel
 from srbench.metrics.loading import load_metric
-from srbench.models.inference import Draw, upscale
+from srbench.models.inference import SamplingParameters, upscale
 from srbench.models.loading import load_model, ready_models
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins import PluginError, registry
@@ -144,7 +144,7 @@ def test_a_model_made_consistent(models, name, temperature):
     lr = torch.rand(3, 6, 5, generator=torch.Generator().manual_seed(0))
 
     def answer(model):
-        return upscale(model, "a", lr, Draw(temperature or 0.0, 2, 1), "cpu").images
+        return upscale(model, "a", lr, SamplingParameters(temperature or 0.0, 2, 1), "cpu").images
 
     torch.testing.assert_close(answer(made.model), make_consistent(answer(plain.model), lr, 4))
 
@@ -271,7 +271,7 @@ def test_a_network_without_a_scale_takes_that_of_the_run(tmp_path):
     assert loaded.model(torch.zeros(1, 3, 2, 3)).shape == (1, 3, 8, 12)
     other = load_model(f"{tmp_path}/own.py:Net", 2, "cpu")
     with pytest.raises(SRBenchError, match=r"it must be \(n, 3, 4, 6\), 2 times LR"):
-        upscale(other.model, "a", torch.zeros(3, 2, 3), Draw(0, 1, 0), "cpu")
+        upscale(other.model, "a", torch.zeros(3, 2, 3), SamplingParameters(0, 1, 0), "cpu")
 
 
 @pytest.mark.parametrize(
