@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
-from srbench.benchmark.bench import open_bench
 from srbench.benchmark.bench_file import agreed_scale
 from srbench.benchmark.dataset import open_dataset
+from srbench.benchmark.opened import open_request
 from srbench.benchmark.run import run, score_run
 from srbench.data.datasets import scale_of_folders
 from srbench.files.paths import occupied
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.metrics.suite import read_suite
+from srbench.models import LoadedModel
 from srbench.models.inference import choose_device
-from srbench.models.loading import LoadedModel, scale_of
 from srbench.models.loading import load_model as load_by_name
+from srbench.models.loading import scale_of
 from srbench.reporting.results import Results as MeasuredResults
 from srbench.reporting.results import read_run
 from srbench.reporting.table import Cell, table_of_runs
@@ -326,13 +327,13 @@ def evaluate(
     )
     objects = {text: (label, model) for text, label, model in named if not isinstance(model, str)}
     dataset = None if isinstance(data, str | Path) else data
-    bench = open_bench(spec, open_dataset(spec.checked("evaluate"), dataset), objects)
+    request = open_request(spec, open_dataset(spec.checked("evaluate"), dataset), objects)
     call = _call(spec, data) if objects or dataset is not None else None
     with progress_of(progress) as shown:
-        outcome = run(bench, shown, workers, command=call)
+        outcome = run(request, shown, workers, command=call)
     if not outcome.usable:
         raise EvaluationError(f"nothing could be measured: {'; '.join(outcome.failures) or 'there are no images'}")
-    results = Results(outcome.folder, outcome.failures, bench.models)
+    results = Results(outcome.folder, outcome.failures, request.loaded_models)
     results._temporary = temporary
     return results
 

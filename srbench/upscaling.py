@@ -28,9 +28,10 @@ from srbench.images.tiling import pixels_in_tiles
 from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.machine.memory import free_bytes
 from srbench.metrics import lr_psnr
+from srbench.models import LoadedModel
 from srbench.models.inference import SamplingParameters, choose_device, iterate_samples, require_memory
 from srbench.models.inference import upscale as upscale_image
-from srbench.models.loading import LoadedModel, load_model
+from srbench.models.loading import load_model
 from srbench.models.names import ModelSpec
 from srbench.plugins.registry import is_ours
 from srbench.run_folder.protocol import exactly

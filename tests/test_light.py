@@ -64,6 +64,7 @@ WITHOUT_TORCH = (
     "srbench.benchmark.dataset",
     "srbench.explaining.claims",
     "srbench.benchmark.measure",
+    "srbench.benchmark.run",
     "srbench.reporting.report",
     "srbench.reporting.page.view",
     "srbench.matrix.folder",
@@ -77,7 +78,7 @@ COMMANDS = (
 )
 """``show run`` looks at a folder without a run as at one with a run."""
 MODELS = ("bicubic", "rrdb", "esrgan@0.5", "x=srflow", "srflow+consistent", "srflow-perceptual")
-WITH_TORCH = ("srbench.benchmark.run", "srbench.metrics.cost", "srbench.models.loading", "srbench.benchmark.bench")
+WITH_TORCH = ("srbench.benchmark.scorer", "srbench.metrics.cost", "srbench.models.loading")
 PROGRAM = f"""
 import sys
 from importlib import import_module

@@ -9,9 +9,3 @@ class BenchmarkError(SRBenchError):
 
 class RequestError(BenchmarkError):
     """Raised for a request that lacks something, or whose options exclude each other: a usage error."""
-
-
-def in_one_line(error: BaseException) -> str:
-    """Return the message of an error in one line, preceded by its class unless it is an SRBenchError."""
-    name = "" if isinstance(error, SRBenchError) else f"{type(error).__name__}: "
-    return name + " ".join(str(error).split())

@@ -12,27 +12,16 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
-from srbench.benchmark import BenchmarkError, in_one_line
-from srbench.benchmark.dataset import open_dataset
+from srbench.benchmark import BenchmarkError
 from srbench.benchmark.plan import Task
-from srbench.benchmark.sampler import Sampler
-from srbench.benchmark.scorer import Scorer
-from srbench.benchmark.work import TaskResult, Worker
-from srbench.interfaces import Dataset
+from srbench.benchmark.worker import TaskResult, Worker, WorkerSetup, open_worker
+from srbench.interfaces import SRBenchError
 from srbench.machine.facts import hardware
 from srbench.machine.processes import suitable_workers
 from srbench.machine.workers import ONE_THREAD, TRIES, WorkerDied, for_workers, map_items
-from srbench.metrics.loading import reopened
-from srbench.models.loading import LoadedModel
-from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.protocol import Manifest
-from srbench.run_folder.request import RunSpec
 from srbench.words import one_line
 
 if TYPE_CHECKING:
@@ -48,51 +37,6 @@ DASK_SILENCE = "1 hour"
 """Time after which the scheduler gives up a worker that sends no heartbeat; a busy worker may send none for long."""
 DASK_TIMEOUT = 10.0
 """Timeout for the connection to a scheduler, in seconds."""
-
-
-@dataclass(frozen=True)
-class Opening:
-    """What a worker process has to open, in a form that can be pickled."""
-
-    folder: Path
-    manifest: Manifest
-    metrics: tuple[str, ...]
-    data: RunSpec | Dataset | None
-    """The request, from which the dataset is opened, or the dataset itself; None if no image has to be read."""
-    models: dict[str, LoadedModel]
-    """Models that were passed as objects and have no name to load them by, by label."""
-    device: str
-    invocation: int
-
-    def packed(self) -> bytes:
-        """Pickle. Raises BenchmarkError for objects that cannot be pickled."""
-        try:
-            return pickle.dumps(self)
-        except Exception as error:  # pickling calls foreign code
-            raise BenchmarkError(
-                f"a model or dataset cannot be sent to other processes ({in_one_line(error)}); name it as "
-                "file.py:Name, or leave out workers"
-            ) from None
-
-
-def open_worker(packed: bytes) -> Worker:
-    """Open a packed ``Opening``; models are loaded on first use. Raises SRBenchError."""
-    opening: Opening = pickle.loads(packed)
-    protocol = opening.manifest.protocol
-    metrics = []
-    for name in opening.metrics:
-        facts = opening.manifest.metric(name)
-        metric = reopened(facts, protocol.quantize, protocol.samples)
-        if metric.facts.digest != facts.digest:
-            raise BenchmarkError(f"{facts.title}: its code changed during the run; run the same command again")
-        metrics.append(metric)
-    return Worker(
-        RunFolder(opening.folder, opening.manifest),
-        Sampler(opening.manifest, opening.device, dict(opening.models)),
-        Scorer(metrics, opening.device),
-        open_dataset(opening.data) if isinstance(opening.data, RunSpec) else opening.data,
-        opening.invocation,
-    )
 
 
 @dataclass(frozen=True)
@@ -118,28 +62,35 @@ class Engine:
             return hardware(device) | {"engine": f"dask, {self.workers} workers"}
         return hardware(device) | ({} if self.is_here else {"processes": f"{self.workers}, one thread each"})
 
-    def do(self, tasks: Sequence[Task], here: Worker, opening: Callable[[], Opening]) -> Done:
-        """Do tasks: in this process with the worker ``here``, or in worker processes that open ``opening()``.
+    def do(self, tasks: Sequence[Task], worker: Worker, setup: WorkerSetup) -> Done:
+        """Do tasks: in this process with ``worker``, or in processes that open a worker with ``setup``.
 
-        Raises BenchmarkError if worker processes cannot open the run, or the scheduler does not answer.
+        Raises BenchmarkError if the setup cannot be sent to other processes, if these cannot open it, or if the
+        scheduler does not answer.
         """
-        if self.dask is not None:
-            yield from _dask(tasks, opening().packed(), self.dask, self.workers)
-        elif self.is_here:
+        if self.is_here:
             for task in tasks:
-                yield task, here.do(task)
+                yield task, worker.do(task)
+            return
+        try:
+            packed = pickle.dumps(setup)
+        except Exception as error:  # pickling calls foreign code
+            raise BenchmarkError(
+                f"a model or dataset cannot be sent to other processes ({_reason(error)}); name it as "
+                "file.py:Name, or leave out workers"
+            ) from None
+        if self.dask is None:
+            yield from self._processes(tasks, packed)
         else:
-            yield from self._processes(tasks, opening().packed())
+            yield from _dask(tasks, packed, self.dask, self.workers)
 
     def _processes(self, tasks: Sequence[Task], packed: bytes) -> Done:
-        done = map_items(
-            _process_worker, tasks, workers=self.workers, arguments=(packed,), environments=self.environments
-        )
+        done = map_items(_opened, tasks, workers=self.workers, arguments=(packed,), environments=self.environments)
         for task, made in done:
             if isinstance(made, WorkerDied) or not isinstance(made, Exception):
                 yield task, made
             else:
-                raise BenchmarkError(f"a worker process cannot work: {in_one_line(made)}") from made
+                raise BenchmarkError(f"a worker process cannot work: {_reason(made)}") from made
 
 
 def choose_engine(name: str | None, workers: WorkerCount, device: str, tasks: int) -> Engine:
@@ -159,6 +110,8 @@ def choose_engine(name: str | None, workers: WorkerCount, device: str, tasks: in
 
 def gpus(device: str) -> tuple[str, ...]:
     """Return the visible GPUs as CUDA_VISIBLE_DEVICES names them. Raises BenchmarkError if there are none."""
+    import torch
+
     count = torch.cuda.device_count() if device == "cuda" else 0
     if count == 0:
         raise BenchmarkError(f"--workers gpus: no NVIDIA GPU is used here (device {device}); give a number instead")
@@ -167,9 +120,10 @@ def gpus(device: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names[:count])
 
 
-def _process_worker(packed: bytes) -> Callable[[Task], list[TaskResult]]:
-    worker = open_worker(packed)
-    return lambda task: [TaskResult.joined(worker.do(task))]
+def _opened(packed: bytes) -> Callable[[Task], list[TaskResult]]:
+    """Open the worker of a process, and return the function that does a task."""
+    _worker(packed)
+    return partial(_do, packed)
 
 
 def _dask(tasks: Sequence[Task], packed: bytes, address: str, workers: int) -> Done:
@@ -182,8 +136,8 @@ def _dask(tasks: Sequence[Task], packed: bytes, address: str, workers: int) -> D
         from distributed import CancelledError, KilledWorker, as_completed
         from distributed.comm import CommClosedError
 
-        opening = client.submit(bytes, packed, pure=False)  # recomputed by Dask if its worker is lost
-        running = {client.submit(_do, opening, task, retries=DASK_RETRIES, pure=False): task for task in tasks}
+        setup = client.submit(bytes, packed, pure=False)  # recomputed by Dask if its worker is lost
+        running = {client.submit(_do, setup, task, retries=DASK_RETRIES, pure=False): task for task in tasks}
         for future in as_completed(list(running), loop=client.loop):
             task = running.pop(future)
             try:
@@ -195,7 +149,7 @@ def _dask(tasks: Sequence[Task], packed: bytes, address: str, workers: int) -> D
                     "the Dask scheduler is gone; finished work is kept. Rerun the same command to resume."
                 ) from None
             except Exception as error:  # foreign code, outside an item
-                raise BenchmarkError(f"a Dask worker cannot work: {in_one_line(error)}") from None
+                raise BenchmarkError(f"a Dask worker cannot work: {_reason(error)}") from None
 
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -204,12 +158,20 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def _do(packed: bytes, task: Task) -> list[TaskResult]:
     with _ONE_AT_A_TIME:
-        return [TaskResult.joined(_dask_worker(packed).do(task))]
+        return [TaskResult.joined(_worker(packed).do(task))]
 
 
 @lru_cache(maxsize=1)
-def _dask_worker(packed: bytes) -> Worker:
-    return open_worker(packed)
+def _worker(packed: bytes) -> Worker:
+    """Return the worker of this process, opened for the first task."""
+    setup: WorkerSetup = pickle.loads(packed)
+    return open_worker(setup)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the message of an error in one line, preceded by its class unless it is an SRBenchError."""
+    name = "" if isinstance(error, SRBenchError) else f"{type(error).__name__}: "
+    return name + " ".join(str(error).split())
 
 
 @contextmanager

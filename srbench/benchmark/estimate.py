@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
-from srbench.benchmark.bench import Bench, open_bench
+from srbench.benchmark.opened import OpenedRequest, open_request
 from srbench.benchmark.plan import Task, plan
-from srbench.benchmark.run import extended
+from srbench.benchmark.run import extended, measurable
 from srbench.benchmark.sampler import Sampler, read_pair
 from srbench.benchmark.scorer import Scorer
-from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor
+from srbench.benchmark.worker import reopened_metrics
+from srbench.images.io import encode_png, quantize
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.metrics.loading import LoadedMetric, image_and_folder_metrics
+from srbench.metrics.loading import LoadedMetric
+from srbench.models.inference import choose_device
 from srbench.run_folder.folder import check_folder
 from srbench.run_folder.location import folder_of
 from srbench.run_folder.protocol import Setting
@@ -32,16 +34,17 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     Every model with work left upscales one image, which is then measured; time and size are scaled by the number of
     pixels. Writes nothing. Raises SRBenchError if the run could not start.
     """
-    bench = open_bench(spec)
-    path = folder_of(spec, tuple(bench.models), bench.manifest())
+    request = open_request(spec)
+    path = folder_of(spec, tuple(request.models), request.manifest())
     check_folder(path)
-    folder, metrics = extended(bench, path)
-    metrics, _ = image_and_folder_metrics(metrics)
-    tasks = plan(folder, [metric.facts for metric in metrics], bench.digests)
+    folder = extended(request, path)
+    loaded = {metric.facts.name: metric for metric in request.loaded_metrics}
+    metrics = [metric.name for metric in measurable(folder.manifest, request.metrics, loaded) if metric.per != "folder"]
+    tasks = plan(folder, [folder.manifest.metric(name) for name in metrics], request)
     yield f"folder: {path}{'' if path.exists() else ' (new)'}"
     yield (
-        f"The command asks for {number_of(len(bench.settings), 'setting')} on "
-        f"{number_of(len(bench.images), 'image')}: {number_of(bench.items, 'item')}."
+        f"The command asks for {number_of(len(request.settings), 'setting')} on "
+        f"{number_of(len(request.images), 'image')}: {number_of(request.items, 'item')}."
     )
     yield from (f"cannot be read: {task.fault}" for task in tasks if task.fault)
     to_sample = Counter(item.setting for task in tasks for item in task.items if item.key)
@@ -51,8 +54,12 @@ def estimate(spec: RunSpec) -> Iterator[str]:
         return
     yield f"Left: {to_sample.total()} to sample and measure, {to_measure} sampled but not fully measured."
     try:
-        pairs = _pairs(bench, tasks)
-        cost = _SettingCost(bench, metrics, pairs[0])
+        pairs = _pairs(request, tasks)
+        reopened = reopened_metrics(folder.manifest, [name for name in metrics if name not in loaded])
+        opened = [metric for name, metric in loaded.items() if name in metrics] + reopened
+        cost = _SettingCost(
+            Sampler(folder.manifest, choose_device(spec.device), request.loaded_models), opened, pairs[0]
+        )
         scale = fmean(pair.lr[0].numel() for pair in pairs) / pairs[0].lr[0].numel()
         minutes = megabytes = 0.0
         for setting, count in to_sample.items():
@@ -66,13 +73,13 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     yield f"estimated: {minutes:.1f} minutes in one process and {megabytes:.0f} MB, without the report"
 
 
-def _pairs(bench: Bench, tasks: Sequence[Task]) -> list[ImagePair]:
+def _pairs(request: OpenedRequest, tasks: Sequence[Task]) -> list[ImagePair]:
     """Read up to about PROBED pairs with work left. Raises SRBenchError if none can be read."""
     pairs = []
-    error = SRBenchError(f"none of the images is in {bench.dataset.name}")
+    error = SRBenchError(f"none of the images is in {request.dataset.name}")
     for task in tasks[:: max(len(tasks) // PROBED, 1)]:
         try:
-            pairs.append(read_pair(bench.dataset, task.image))
+            pairs.append(read_pair(request.dataset, task.image))
         except SRBenchError as fault:
             error = fault
     if not pairs:
@@ -83,19 +90,15 @@ def _pairs(bench: Bench, tasks: Sequence[Task]) -> list[ImagePair]:
 class _SettingCost:
     """Measures seconds and bytes that a setting takes for one pair."""
 
-    def __init__(self, bench: Bench, metrics: Sequence[LoadedMetric], pair: ImagePair) -> None:
-        self.pair = pair
-        self.manifest = bench.manifest()
-        self.sampler = Sampler(self.manifest, bench.device, dict(bench.models))
-        self.scorer = Scorer(metrics, bench.device)
+    def __init__(self, sampler: Sampler, metrics: Sequence[LoadedMetric], pair: ImagePair) -> None:
+        self.pair, self.sampler, self.scorer = pair, sampler, Scorer(metrics, sampler.device)
 
     def of(self, setting: Setting) -> tuple[float, float]:
         """Return seconds to sample and measure, and bytes of the saved outputs. Raises SRBenchError."""
-        start = time.perf_counter()
+        start, protocol = time.perf_counter(), self.sampler.manifest.protocol
         model = self.sampler.model(setting.model).model
-        lr_pixels = pixels_sha256(quantize_floor(self.pair.lr))
-        output = self.sampler.sample(model, self.pair, lr_pixels, setting.temperature)
-        images = quantize(output.images, self.manifest.protocol.quantize)
+        output = self.sampler.sample(model, self.pair, setting.temperature)
+        images = quantize(output.images, protocol.quantize)
         record = SampleRecord(
             key="",
             image=self.pair.name,
@@ -111,5 +114,5 @@ class _SettingCost:
         names = [metric.facts.name for metric in self.scorer.metrics]
         for _ in self.scorer.score(record, self.pair, images, output.images, names, lambda: model):
             pass
-        saved = min(len(images), self.manifest.protocol.kept)
+        saved = min(len(images), protocol.kept)
         return time.perf_counter() - start, saved * len(encode_png(images[0]))

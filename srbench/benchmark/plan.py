@@ -5,28 +5,14 @@ A task is one image with all its settings, so that what a metric computes from t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from srbench.benchmark.opened import OpenedRequest
 from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import PairRecord, SampleRecord
-
-
-@dataclass(frozen=True)
-class RequestDigests:
-    """A request in terms of digests: settings and images, and how to compute their keys."""
-
-    settings: tuple[Setting, ...]
-    images: tuple[str, ...]
-    pair_key: Callable[[str], str]
-    """Maps an image to the key of its pair. Raises SRBenchError if its files cannot be read."""
-    source: Callable[[str, str], str]
-    """Maps a model's label and an image to the digest of a precomputed result, or to "" for a model that runs. Raises
-    SRBenchError if the result is missing."""
-    again: tuple[str, ...] = ()
-    """Labels of models to run again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +57,21 @@ class Task:
         return [*pair, *(replace(self, items=(item,)) for item in self.items)]
 
 
-def plan(folder: RunFolder, metrics: Sequence[MetricFacts], request: RequestDigests | None = None) -> list[Task]:
+def plan(folder: RunFolder, metrics: Sequence[MetricFacts], request: OpenedRequest | None = None) -> list[Task]:
     """Return the tasks left until the request is sampled and every sample in the folder is measured.
 
     Args:
         folder: The run folder, with the manifest that it will have.
-        metrics: Metrics of single images that can be measured.
+        metrics: Metrics that can be measured; ``lacking_of_folder`` finds what those of all images lack.
         request: The request; None: measure only, sample nothing.
     """
+    metrics = [metric for metric in metrics if metric.per != "folder"]
     asked = set() if request is None else set(request.images)
     tasks = [_task(folder, image, metrics, request if image in asked else None) for image in folder.manifest.images]
     return [task for task in tasks if task.fault or task.items or (task.pair is None and task.image in asked)]
 
 
-def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request: RequestDigests | None) -> Task:
+def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request: OpenedRequest | None) -> Task:
     pair = folder.of(image).pair
     key = "" if pair is None else pair.key
     was_read = pair is not None and not pair.failed
@@ -110,7 +97,7 @@ def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request
 
 
 def _samplings(
-    folder: RunFolder, request: RequestDigests, image: str, pair_key: str, metrics: Sequence[MetricFacts]
+    folder: RunFolder, request: OpenedRequest, image: str, pair_key: str, metrics: Sequence[MetricFacts]
 ) -> Iterator[Item]:
     """Yield the items to sample: items that are new, failed before or have lost their files."""
     for setting in request.settings:
@@ -121,7 +108,7 @@ def _samplings(
             fault = str(error)
         key = folder.sample_key(setting, pair_key, source)
         record = folder.of(image).samples.get(setting)
-        if record is None or record.key != key or record.failed or fault or setting.model in request.again:
+        if record is None or record.key != key or record.failed or fault or setting.model in request.spec.again:
             yield Item(setting, key, source, fault)
         elif folder.lacks_outputs(record):
             yield Item(setting, key, source, record=record, metrics=lacking(folder, record, metrics))
@@ -131,3 +118,13 @@ def lacking(folder: RunFolder, record: SampleRecord, metrics: Sequence[MetricFac
     """Return the names of the metrics without a value in a record."""
     scores = zip(metrics, folder.scores_of(record, metrics), strict=True)
     return tuple(metric.name for metric, score in scores if score is None or score.failed)
+
+
+def lacking_of_folder(folder: RunFolder, metrics: Sequence[MetricFacts]) -> dict[Setting, list[MetricFacts]]:
+    """Return the metrics of all images together without a value for the present images, by setting."""
+    missing = {}
+    of_all = [metric for metric in metrics if metric.per == "folder"]
+    for setting in folder.manifest.settings if of_all else ():
+        scores = [(metric, folder.folder_score(setting, metric)) for metric in of_all]
+        missing[setting] = [metric for metric, score in scores if score is None or score.failed]
+    return {setting: names for setting, names in missing.items() if names and folder.sampled(setting)}

@@ -1,29 +1,26 @@
-"""``srbench run`` and ``srbench score``: do the work that a run folder lacks."""
+"""``srbench run`` and ``srbench score``: do the work that a run folder lacks. Torch is not imported without work."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from srbench.benchmark.bench import Bench, open_bench, without_hr, without_samples
 from srbench.benchmark.dataset import with_absolute_paths
-from srbench.benchmark.engines import Engine, Opening, WorkerCount, choose_engine
-from srbench.benchmark.outcome import Outcome
-from srbench.benchmark.plan import Task, plan
-from srbench.benchmark.sampler import Sampler, source_of
-from srbench.benchmark.scorer import Scorer
-from srbench.benchmark.work import TaskResult, Worker
-from srbench.interfaces import Dataset, SRBenchError
+from srbench.benchmark.engines import Done, Engine, WorkerCount, choose_engine
+from srbench.benchmark.opened import OpenedRequest, open_request, without_hr, without_samples
+from srbench.benchmark.plan import Task, lacking_of_folder, plan
+from srbench.benchmark.sampler import Sampler
+from srbench.benchmark.worker import TaskResult, Worker, WorkerSetup, open_worker, reopened_metrics
+from srbench.interfaces import Dataset, MetricFacts, SRBenchError
 from srbench.machine.facts import software
 from srbench.machine.workers import WorkerDied
-from srbench.metrics.loading import LoadedMetric, image_and_folder_metrics, reopened
+from srbench.metrics.loading import LoadedMetric, metric_digest, reopened
 from srbench.metrics.suite import open_metrics
-from srbench.models.inference import choose_device
-from srbench.models.loading import LoadedModel
+from srbench.models import LoadedModel
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import SUMS, RunFolder
 from srbench.run_folder.journal import Journal, writing
@@ -36,8 +33,25 @@ from srbench.run_folder.request import RunSpec
 from srbench.terminal.progress import Progress, Step, silent
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did in a run folder."""
+
+    folder: Path
+    items: int
+    """Number of items (setting and image) requested."""
+    sampled: int
+    """Number of items sampled by this command."""
+    scored: int
+    """Number of values measured by this command."""
+    usable: bool
+    """True if the folder has a result that a report can show."""
+    failures: tuple[str, ...]
+    """One line for each pair, item or value that failed in this command."""
+
+
 def run(
-    request: RunSpec | Bench,
+    request: RunSpec | OpenedRequest,
     progress: Progress = silent,
     workers: WorkerCount = 1,
     engine: str | None = None,
@@ -61,37 +75,38 @@ def run(
         SRBenchError: The run cannot start: unknown names, unusable weights or folders, or a run folder that has another
             protocol or is in use.
     """
-    bench = request if isinstance(request, Bench) else open_bench(request)
-    path = folder_of(bench.spec, tuple(bench.models), bench.manifest())
+    opened = request if isinstance(request, OpenedRequest) else open_request(request)
+    spec = opened.spec
+    path = folder_of(spec, tuple(opened.models), opened.manifest())
     with writing(path):
-        folder, metrics = extended(bench, path)
-        image_metrics, folder_metrics = image_and_folder_metrics(metrics)
-        if bench.spec.shard is not None:
-            folder_metrics = ()  # measured on all images, after merging
-        worker = Worker(
-            folder,
-            Sampler(folder.manifest, bench.device, dict(bench.models)),
-            Scorer(image_metrics, bench.device),
-            bench.dataset,
-            len(folder.manifest.invocations),
-        )
+        folder = extended(opened, path)
+        loaded = {metric.facts.name: metric for metric in opened.loaded_metrics}
+        metrics = measurable(folder.manifest, opened.metrics, loaded)
         invocation = Invocation(
-            command=command or bench.spec.command(),
-            settings=bench.settings,
-            images=bench.images,
-            metrics=tuple(metric.facts.name for metric in metrics),
+            command=command or spec.command(),
+            settings=opened.settings,
+            images=opened.images,
+            metrics=tuple(metric.name for metric in metrics),
             started=now(),
             finished=None,
-            device=bench.device,
+            device=spec.device,
             software={},
             hardware={},
-            request=with_absolute_paths(bench.spec) if bench.spec.names_data else None,
+            request=with_absolute_paths(spec) if spec.names_data else None,
         )
-        tasks = plan(folder, [metric.facts for metric in image_metrics], bench.digests)
-        data = bench.spec if bench.spec.names_data else bench.dataset
-        chosen = choose_engine(engine, workers, bench.device, len(tasks))
-        execution = _Execution(worker, invocation, tasks, chosen, data, progress, folder_metrics)
-        return execution.do(bench.items)
+        if spec.shard is not None:  # metrics of all images are measured after merging
+            metrics = [metric for metric in metrics if metric.per != "folder"]
+        tasks = plan(folder, metrics, opened)
+
+        def sampler() -> Sampler:
+            loading = Sampler(folder.manifest, _device(spec.device), opened.loaded_models)
+            for label in {item.setting.model: None for task in tasks for item in task.items if item.key}:
+                loading.model(label)  # if a model cannot be loaded, the command ends before it is recorded
+            return loading
+
+        named = spec if spec.names_data else None
+        execution = _Execution(folder, invocation, metrics, tasks, progress, sampler, loaded, opened.dataset, named)
+        return execution.do(opened.items, workers, engine)
 
 
 def score_run(
@@ -121,72 +136,92 @@ def score_run(
     added = open_metrics(tuple(names), protocol.columns, protocol.quantize, samples=protocol.samples)
     if protocol.samples == 1:
         added = without_samples(added, None)
-    device = choose_device(device)
+    device = _device(device)
     with writing(path):
         folder = RunFolder.read(path)
         if not folder.has_hr:
             added = without_hr(added, None, f"{path} has none")
-        known = folder.manifest
-        folder.manifest = joined(path, known, replace(known, metrics=tuple(metric.facts for metric in added)))
-        metrics = _with_known(added, folder.manifest)
-        image_metrics, folder_metrics = image_and_folder_metrics(metrics)
-        worker = Worker(
-            folder,
-            Sampler(folder.manifest, device, dict(models or {})),
-            Scorer(image_metrics, device),
-            None,
-            len(folder.manifest.invocations),
-        )
+        loaded = {metric.facts.name: metric for metric in added}
+        facts = tuple(metric.facts for metric in added)
+        folder.manifest = joined(path, folder.manifest, replace(folder.manifest, metrics=facts))
+        metrics = measurable(folder.manifest, facts, loaded)
         invocation = Invocation(
             command=shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)]),
             settings=(),
             images=(),
-            metrics=tuple(metric.facts.name for metric in metrics),
+            metrics=tuple(metric.name for metric in metrics),
             started=now(),
             finished=None,
             device=device,
             software={},
             hardware={},
         )
-        tasks = plan(folder, [metric.facts for metric in image_metrics])
-        chosen = choose_engine(engine, workers, device, len(tasks))
-        execution = _Execution(worker, invocation, tasks, chosen, None, progress, folder_metrics)
-        return execution.do(sum(task.size for task in tasks))
+        tasks = plan(folder, metrics)
+
+        def sampler() -> Sampler:
+            return Sampler(folder.manifest, device, dict(models or {}))
+
+        execution = _Execution(folder, invocation, metrics, tasks, progress, sampler, loaded)
+        return execution.do(sum(task.size for task in tasks), workers, engine)
+
+
+@dataclass(frozen=True)
+class _Team:
+    """The engine of a command, and the worker of its process."""
+
+    engine: Engine
+    worker: Worker
+    setup: WorkerSetup
+    """Opens a worker in another process."""
+    folder_metrics: Mapping[str, LoadedMetric]
+    """Metrics of all images together, by name, which this process measures."""
+
+    def do(self, tasks: Sequence[Task]) -> Done:
+        return self.engine.do(tasks, self.worker, self.setup)
 
 
 @dataclass
 class _Execution:
     """The tasks of a command: an engine does them, the journal writes their results."""
 
-    worker: Worker
+    folder: RunFolder
     invocation: Invocation
+    metrics: Sequence[MetricFacts]
+    """Metrics to measure."""
     tasks: Sequence[Task]
-    engine: Engine
-    data: RunSpec | Dataset | None
-    """Source of pairs for worker processes: the request, the dataset, or None if all pairs are saved."""
     progress: Progress
-    folder_metrics: Sequence[LoadedMetric]
-    """Metrics of all images together, which are measured after all tasks."""
+    sampler: Callable[[], Sampler]
+    """Opens the models, if there is work."""
+    loaded: Mapping[str, LoadedMetric]
+    """Metrics that are loaded already, by name."""
+    dataset: Dataset | None = None
+    """Dataset of the pairs; None if all pairs are saved."""
+    request: RunSpec | None = None
+    """The request that names the dataset to other processes; None if they get the dataset itself."""
     done: int = 0
     sampled: set[tuple[str, float | None, str]] = field(default_factory=set)
     scored: set[tuple[str, float | None, str, str]] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
 
-    def do(self, items: int) -> Outcome:
-        """Do all tasks. If there are none and the manifest on disk is current, the command is not recorded."""
-        folder = self.worker.folder
-        manifest = folder.manifest
+    def do(self, items: int, workers: WorkerCount, engine: str | None) -> Outcome:
+        """Do all tasks. If there are none and the manifest on disk is current, nothing is loaded or recorded."""
+        folder, manifest = self.folder, self.folder.manifest
         journal = Journal(folder)
-        requested = self.invocation
         # A command that was killed after its last record is marked finished by one that requests at least as much.
-        was_killed = any(map(requested.covers, manifest.unfinished()))
+        was_killed = any(map(self.invocation.covers, manifest.unfinished()))
         if self.tasks or was_killed or self._lacking() or not is_written(folder.path, manifest):
-            invocation = replace(requested, software=software(), hardware=self.engine.facts(self.worker.sampler.device))
+            sampler = self.sampler()
+            missing = [metric.name for metric in self.metrics if metric.name not in self.loaded]
+            reopened_now = {metric.facts.name: metric for metric in reopened_metrics(manifest, missing)}
+            chosen = choose_engine(engine, workers, sampler.device, len(self.tasks))
+            hardware = chosen.facts(sampler.device)
+            invocation = replace(self.invocation, device=sampler.device, software=software(), hardware=hardware)
             if not manifest.invocations:
                 journal.clear()
             journal.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
-            self._work(journal)
-            self._measure_folder(journal)
+            team = self._team(chosen, sampler, {**self.loaded, **reopened_now})
+            self._work(team, journal)
+            self._measure_folder(team, journal)
             self.progress(Step(self.done, self._total, ""))
             manifest = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
             journal.finish(manifest)
@@ -200,33 +235,52 @@ class _Execution:
     def _total(self) -> int:
         return sum(task.size for task in self.tasks)
 
-    def _work(self, journal: Journal) -> None:
-        here = replace(self.worker, begin=lambda item: self.progress(Step(self.done, self._total, item)))
+    def _team(self, engine: Engine, sampler: Sampler, metrics: Mapping[str, LoadedMetric]) -> _Team:
+        """Open the worker of this process, with what is loaded here, and describe those of other processes."""
+        folder, manifest = self.folder, self.folder.manifest
+        of_images = [metrics[metric.name] for metric in self.metrics if metric.per != "folder"]
+        names = [metric.facts.name for metric in of_images]
+        setup = WorkerSetup(
+            folder=folder.path.resolve(),
+            sampler=Sampler(
+                manifest, sampler.device, {label: model for label, model in sampler.models.items() if model.given}
+            ),
+            metrics=partial(reopened_metrics, manifest, names),
+            data=self.request or self.dataset,
+            invocation=len(manifest.invocations) - 1,
+        )
+        here = replace(
+            setup,
+            folder=folder.path,
+            sampler=replace(sampler, manifest=manifest),
+            metrics=lambda: of_images,
+            data=self.dataset,
+        )
+        worker = replace(open_worker(here), begin=lambda item: self.progress(Step(self.done, self._total, item)))
+        return _Team(engine, worker, setup, metrics)
+
+    def _work(self, team: _Team, journal: Journal) -> None:
         dead: list[tuple[Task, WorkerDied]] = []
-        for task, made in self.engine.do(self.tasks, here, self._opening):
+        for task, made in team.do(self.tasks):
             if isinstance(made, WorkerDied):
                 dead.append((task, made))
                 continue
             self._take(task.image, made, journal, self.done + task.size)
         for task, death in dead:
-            self._again(task, death, journal)
+            self._again(task, death, team, journal)
 
-    def _lacking(self) -> dict[Setting, list[LoadedMetric]]:
-        """Return the metrics of all images together without a value for the present images, by setting."""
-        folder, lacking = self.worker.folder, {}
-        for setting in folder.manifest.settings if self.folder_metrics else ():
-            scores = [(metric, folder.folder_score(setting, metric.facts)) for metric in self.folder_metrics]
-            lacking[setting] = [metric for metric, score in scores if score is None or score.failed]
-        return {setting: metrics for setting, metrics in lacking.items() if metrics and folder.sampled(setting)}
+    def _lacking(self) -> dict[Setting, list[MetricFacts]]:
+        return lacking_of_folder(self.folder, self.metrics)
 
-    def _measure_folder(self, journal: Journal) -> None:
-        """Measure what ``_lacking`` returns."""
+    def _measure_folder(self, team: _Team, journal: Journal) -> None:
+        """Measure the metrics of all images together, now that all images are sampled."""
         references: dict[tuple[object, ...], Any] = {}
-        for setting, metrics in self._lacking().items():
-            what = f"{', '.join(metric.facts.title for metric in metrics)} of {setting.label}"
+        for setting, facts in self._lacking().items():
+            what = f"{', '.join(metric.title for metric in facts)} of {setting.label}"
             self.progress(Step(self.done, self._total, what))
+            metrics = [team.folder_metrics[metric.name] for metric in facts]
             self._take(
-                what, [self.worker.score_folder(journal.folder, setting, metrics, references)], journal, self.done
+                what, [team.worker.score_folder(journal.folder, setting, metrics, references)], journal, self.done
             )
 
     def _take(self, what: str, made: Iterable[TaskResult], journal: Journal, done: int) -> None:
@@ -244,7 +298,7 @@ class _Execution:
         self.done = done
         self.progress(Step(self.done, self._total, what))
 
-    def _again(self, task: Task, death: WorkerDied, journal: Journal) -> None:
+    def _again(self, task: Task, death: WorkerDied, team: _Team, journal: Journal) -> None:
         """Redo a task that killed its workers part by part, so that only the part at fault is recorded as failed."""
         parts = task.parts()
         end = self.done + task.size
@@ -253,7 +307,7 @@ class _Execution:
             if part.pair is None and part.items:
                 part = replace(part, pair=journal.folder.of(part.image).pair)
             if len(task.parts()) > 1:
-                [(_, made)] = self.engine.do([part], self.worker, self._opening)
+                [(_, made)] = team.do([part])
             else:
                 made = death
             done = end - sum(len(later.items) for later in parts)
@@ -262,9 +316,9 @@ class _Execution:
                 continue
             error = f"{task.image}: {made}; if memory is short, use fewer --workers"
             if part.items:
-                self._take(task.image, [self.worker.failed_item(part.items[0], task.image, error)], journal, done)
+                self._take(task.image, [team.worker.failed_item(part.items[0], task.image, error)], journal, done)
             else:
-                self._take(task.image, [self.worker.failed_pair(task, error)], journal, end)
+                self._take(task.image, [team.worker.failed_pair(task, error)], journal, end)
                 return
 
     def _fail(self, faults: Iterable[str]) -> None:
@@ -272,25 +326,13 @@ class _Execution:
             self.failures.append(fault)
             self.progress(Step(self.done, self._total, "", fault))
 
-    def _opening(self) -> Opening:
-        folder = self.worker.folder
-        return Opening(
-            folder=folder.path.resolve(),
-            manifest=folder.manifest,
-            metrics=tuple(metric.facts.name for metric in self.worker.scorer.metrics),
-            data=self.data,
-            models={label: model for label, model in self.worker.sampler.models.items() if model.given},
-            device=self.worker.sampler.device,
-            invocation=self.worker.invocation,
-        )
 
-
-def extended(bench: Bench, path: Path) -> tuple[RunFolder, tuple[LoadedMetric, ...]]:
-    """Return the run folder with its manifest extended by a request, in memory only, and the metrics to measure.
+def extended(request: OpenedRequest, path: Path) -> RunFolder:
+    """Return the run folder with its manifest extended by a request, in memory only.
 
     Raises RunFolderError if the folder has outputs and another protocol, or another model or metric of the same name.
     """
-    requested = bench.manifest()
+    requested = request.manifest()
     folder = RunFolder.read(path) if is_run(path) else RunFolder(path, requested)
     try:
         folder.manifest = joined(path, folder.manifest, requested)
@@ -298,22 +340,22 @@ def extended(bench: Bench, path: Path) -> tuple[RunFolder, tuple[LoadedMetric, .
         if folder.has_outputs:
             raise
         folder = RunFolder(path, joined(path, requested, requested))  # everything failed there: begin anew
-    _require_one_source(folder, bench)
-    return folder, _with_known(bench.metrics, folder.manifest)
+    _require_one_source(folder, request)
+    return folder
 
 
-def _require_one_source(folder: RunFolder, bench: Bench) -> None:
+def _require_one_source(folder: RunFolder, request: OpenedRequest) -> None:
     """Refuse precomputed results if the folder keeps results of the same label from other files."""
-    requested = set(bench.images)
-    for setting in bench.settings:
-        if setting.model not in bench.elsewhere:
+    requested = set(request.images)
+    for setting in request.settings:
+        if setting.model not in request.precomputed:
             continue
         for image in folder.manifest.planned(setting):
             record = None if image in requested else folder.sample(setting, image)
             if record is None or record.failed:
                 continue
             try:
-                same = source_of(bench.models[setting.model].model, image) == record.source
+                same = request.source(setting.model, image) == record.source
             except SRBenchError:
                 same = False
             if not same:
@@ -323,15 +365,29 @@ def _require_one_source(folder: RunFolder, bench: Bench) -> None:
                 )
 
 
-def _with_known(metrics: Sequence[LoadedMetric], manifest: Manifest) -> tuple[LoadedMetric, ...]:
-    """Return the metrics, plus all metrics of the manifest that can still be loaded and are unchanged."""
-    known = {metric.facts.name: metric for metric in metrics}
+def measurable(
+    manifest: Manifest, requested: Iterable[MetricFacts], loaded: dict[str, LoadedMetric]
+) -> list[MetricFacts]:
+    """Return the requested metrics of a manifest, and those that can still be loaded and are unchanged.
+
+    Metrics that have to be loaded to find out are added to ``loaded``, by name.
+    """
+    names = {metric.name for metric in requested}
+    metrics = []
     for facts in manifest.metrics:
-        if facts.name not in known:
+        digest = facts.digest if facts.name in names else metric_digest(facts.spec, manifest.protocol.quantize)
+        if digest is None:
             try:
                 metric = reopened(facts, manifest.protocol.quantize, manifest.protocol.samples)
             except SRBenchError:
                 continue  # a plug-in that is not installed: its values stay, but none are added
-            if metric.facts.digest == facts.digest:
-                known[facts.name] = metric
-    return tuple(known[facts.name] for facts in manifest.metrics if facts.name in known)
+            loaded[facts.name], digest = metric, metric.facts.digest
+        if digest == facts.digest:
+            metrics.append(facts)
+    return metrics
+
+
+def _device(name: str) -> str:
+    from srbench.models.inference import choose_device  # imports torch
+
+    return choose_device(name)

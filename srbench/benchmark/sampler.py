@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from srbench.benchmark import BenchmarkError
+from srbench.images.io import pixels_sha256, quantize_floor
 from srbench.interfaces import Dataset, ImagePair, Model, PrecomputedResults, SRBenchError, StochasticSRModel
-from srbench.models.inference import Output, SamplingParameters, upscale
-from srbench.models.loading import LoadedModel, load_model
+from srbench.models import LoadedModel
 from srbench.models.names import ModelSpec
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import call
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.records import digest
+
+if TYPE_CHECKING:  # imported where they are used, because these import torch
+    from torch import Tensor
+
+    from srbench.models.inference import Output
 
 RUNAWAY = 0.5
 """A sample is a runaway if a value lies further than this outside the range [0, 1]."""
@@ -67,6 +71,8 @@ class Sampler:
         return self.models[label]
 
     def _loaded(self, label: str) -> LoadedModel:
+        from srbench.models.loading import load_model
+
         facts = self.manifest.model(label)
         requests = [invocation.request for invocation in self.manifest.invocations if invocation.request]
         absolute = {ModelSpec.parse(text).label: text for request in requests for text in request.models}
@@ -93,15 +99,17 @@ class Sampler:
             raise BenchmarkError(f"the code or weights of {label} are not those of the run; run its command again")
         return loaded
 
-    def sample(self, model: Model, pair: ImagePair, lr_pixels: str, temperature: float | None) -> Output:
+    def sample(self, model: Model, pair: ImagePair, temperature: float | None) -> Output:
         """Upscale the LR image of a pair under the protocol of the folder. Raises ModelError.
 
-        The generator is seeded with the run's seed, the scale and ``lr_pixels``, the digest of the LR pixels, so that
-        samples depend neither on order, labels and other models nor on the number of processes.
+        The generator is seeded with the run's seed, the scale and the digest of the LR pixels, so that samples depend
+        neither on order, labels and other models nor on the number of processes.
         """
+        from srbench.models.inference import SamplingParameters, upscale
+
         protocol = self.manifest.protocol
+        lr_pixels = pixels_sha256(quantize_floor(pair.lr))
         seed = int(digest("seed", protocol.seed, protocol.scale, lr_pixels)[:15], 16)
         count = protocol.samples if isinstance(model, StochasticSRModel) else 1
-        return upscale(
-            model, pair.name, pair.lr, SamplingParameters(temperature or 0.0, count, seed, protocol.tile), self.device
-        )
+        sampling = SamplingParameters(temperature or 0.0, count, seed, protocol.tile)
+        return upscale(model, pair.name, pair.lr, sampling, self.device)

@@ -145,7 +145,6 @@ def run(
     with shown_progress(f"opening {named}" if named else "") as progress:
         from srbench.benchmark.bench_file import requested_runs
         from srbench.benchmark.dataset import same_name_as_a_folder
-        from srbench.benchmark.repeat import nothing_left
 
         specs = requested_runs(bench, {name: value for name, value in values.items() if value is not None})
         for data in dict.fromkeys(spec.data for spec in specs):
@@ -158,21 +157,22 @@ def run(
             if len(specs) > 1 or values["shard"] is not None:
                 raise click.UsageError("--claims goes with a single run, without --shard.")
             published = read_claims(claims, specs[0].metrics, specs[0].suite)
-        outcome = nothing_left(specs[0]) if len(specs) == 1 and not dry_run else None
-        if outcome is None:  # only now is torch needed
+        if dry_run:
             from srbench.benchmark.estimate import estimate
-            from srbench.benchmark.run import run as run_spec
-            from srbench.matrix.run import estimate_matrix, run_matrix
+            from srbench.matrix.run import estimate_matrix
 
-            if dry_run:
-                for line in estimate(specs[0]) if len(specs) == 1 else estimate_matrix(specs):
-                    show(line)
-                return
+            for line in estimate(specs[0]) if len(specs) == 1 else estimate_matrix(specs):
+                show(line)
+            return
+        if len(specs) == 1:
+            from srbench.benchmark.run import run as run_spec
+
+            outcome = run_spec(specs[0], progress, workers, engine)
+        else:
+            from srbench.matrix.run import run_matrix
+
             report_finished = partial(report_cell, shard=values["shard"])
-            if len(specs) == 1:
-                outcome = run_spec(specs[0], progress, workers, engine)
-            else:
-                outcome = run_matrix(specs, progress, workers, engine, report_finished)
+            outcome = run_matrix(specs, progress, workers, engine, report_finished)
         written = None
         if outcome.usable and values["shard"] is None:
             written = written_report([outcome.folder], progress, runs_code=True)

@@ -19,7 +19,7 @@ from srbench.words import number_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from srbench.benchmark.outcome import Outcome
+    from srbench.benchmark.run import Outcome
     from srbench.explaining.claims import Judgement
 
 SHOWN = 3

@@ -13,8 +13,7 @@ from tempfile import TemporaryDirectory
 from srbench.benchmark.bench_file import SPANNED
 from srbench.benchmark.engines import WorkerCount
 from srbench.benchmark.estimate import estimate
-from srbench.benchmark.outcome import Outcome
-from srbench.benchmark.run import run, score_run
+from srbench.benchmark.run import Outcome, run, score_run
 from srbench.data.degradations import DEFAULT as BICUBIC
 from srbench.data.degradations.read import read_degradation
 from srbench.files.paths import occupied

@@ -8,7 +8,6 @@ psnr+channels=Y+border=4                    any of these with parameters
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,14 +81,6 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
 def is_folder_metric(text: str) -> bool:
     """True for a metric of all images together, such as ``fid+mode=legacy``; determined without importing it."""
     return parse_metric(text)[0] in registered(FOLDER_METRICS)
-
-
-def image_and_folder_metrics(
-    metrics: Sequence[LoadedMetric],
-) -> tuple[tuple[LoadedMetric, ...], tuple[LoadedMetric, ...]]:
-    """Split metrics into those of single images and those of all images together."""
-    of_folders = tuple(metric for metric in metrics if metric.facts.per == "folder")
-    return tuple(metric for metric in metrics if metric.facts.per != "folder"), of_folders
 
 
 def _find_metric(name: str) -> Plugin:

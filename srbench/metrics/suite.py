@@ -77,6 +77,16 @@ def meanings(columns: Sequence[str]) -> dict[str, str]:
     return {parse_metric(column)[0]: column for column in reversed(columns)} | {column: column for column in columns}
 
 
+def full_names(names: Sequence[str] | None, columns: Sequence[str]) -> list[str]:
+    """Return metrics as a suite computes them: its columns, or the named metrics with its parameters.
+
+    A name of BUNDLES stands for several metrics.
+    """
+    known = meanings(columns)
+    chosen = columns if names is None else [known.get(name, name) for name in names]
+    return [member for name in chosen for member in BUNDLES.get(name, (name,))]
+
+
 def of_several_samples(columns: Iterable[str]) -> list[MetricFacts]:
     """Return the registered metrics among columns that say nothing about a single sample per image. Imports torch."""
     ours = (column for column in columns if parse_metric(column)[0] in registered("metrics"))
@@ -108,8 +118,7 @@ def open_metrics(
     """
     known = meanings(columns)
     metrics: dict[str, LoadedMetric] = {}
-    chosen = columns if names is None else [known.get(name, name) for name in names]
-    for text in (member for name in chosen for member in BUNDLES.get(name, (name,))):
+    for text in full_names(names, columns):
         try:
             metric = open_metric(text, quantize, samples)
         except SRBenchError as error:

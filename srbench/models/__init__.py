@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
-from srbench.interfaces import TEMPERATURE, SRBenchError, WeightsInfo
+from srbench.interfaces import TEMPERATURE, Model, SRBenchError, WeightsInfo
 
 SMALLEST_TILE = 16
 """Smallest side of a tile in LR pixels."""
@@ -35,3 +35,16 @@ class ModelFacts:
         """Temperature of its samples unless the user names another: that stated in its weights, else TEMPERATURE."""
         stated = None if self.weights is None else self.weights.temperature
         return TEMPERATURE if stated is None else stated
+
+    def facts(self) -> ModelFacts:
+        """The facts without the model, if it is loaded."""
+        return ModelFacts(**{fact.name: getattr(self, fact.name) for fact in fields(ModelFacts)})
+
+
+@dataclass(frozen=True)
+class LoadedModel(ModelFacts):
+    """A model that is ready to run."""
+
+    model: Model
+    given: bool = False
+    """True for an object of this process, which cannot be loaded by its ``spec``."""

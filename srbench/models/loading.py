@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,13 @@ from torch import nn
 
 from srbench.images.lr_projection import Consistent, ConsistentSamples
 from srbench.interfaces import (
-    Model,
     PrecomputedResults,
     SRBenchError,
     StochasticSRModel,
     TiledSRModel,
     WeightsInfo,
 )
-from srbench.models import ModelFacts
+from srbench.models import LoadedModel
 from srbench.models.digest import digest_by_files, harness_digest, model_digest
 from srbench.models.half_precision import Half, HalfSamples, HalfTiledSamples, require_bfloat16
 from srbench.models.names import NETWORKS, ModelSpec, as_label
@@ -36,19 +35,6 @@ from srbench.words import one_line, unknown
 
 SCALES = (2, 3, 4, 8)
 """Scales of the literature, which are tried when a registered model is described."""
-
-
-@dataclass(frozen=True)
-class LoadedModel(ModelFacts):
-    """A model that is ready to run."""
-
-    model: Model
-    given: bool = False
-    """True for an object of this process, which cannot be loaded by its ``spec``."""
-
-    def facts(self) -> ModelFacts:
-        """The facts without the model."""
-        return ModelFacts(**{fact.name: getattr(self, fact.name) for fact in fields(ModelFacts)})
 
 
 def load_model(text: str, scale: int, device: str) -> LoadedModel:

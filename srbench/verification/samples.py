@@ -56,14 +56,11 @@ class Resampling:
             return None
         if loaded is None:
             return None
-        pair_record = self.folder.of(record.image).pair
-        assert pair_record is not None
-        assert pair_record.lr is not None
         try:
             if source_of(loaded.model, record.image) != record.source:
                 self.findings.add("not-sampled", where, "the result files have changed since they were measured")
                 return None
-            output = self.sampler.sample(loaded.model, pair, pair_record.lr.pixels, record.temperature)
+            output = self.sampler.sample(loaded.model, pair, record.temperature)
         except SRBenchError as error:
             self.findings.add("not-sampled", where, f"could not be sampled again: {error}")
             return None

@@ -9,8 +9,8 @@ from typing import Literal
 
 from srbench.benchmark.sampler import Sampler
 from srbench.interfaces import ImagePair
+from srbench.models import LoadedModel
 from srbench.models.inference import choose_device
-from srbench.models.loading import LoadedModel
 from srbench.reporting.check import report_findings
 from srbench.reporting.files import FOLDER
 from srbench.run_folder.folder import RunFolder

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pytest
 from builders import drawn, metric, model_facts, protocol
 from msgspec import structs
 
-from srbench.benchmark.plan import RequestDigests, plan
+from srbench.benchmark.plan import plan
 from srbench.files.hashes import sha256_bytes
 from srbench.images.io import encode_png, pixels_sha256
 from srbench.interfaces import SRBenchError
@@ -16,12 +17,29 @@ from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.journal import Journal
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord
+from srbench.run_folder.request import RunSpec
 
 PLAIN = Setting("plain", None)
 NOISY = Setting("noisy", 0.8)
 PSNR = metric("psnr")
 SSIM = metric("ssim")
-REQUEST = RequestDigests((PLAIN, NOISY), ("a", "b"), lambda image: f"pair {image}", lambda label, image: "")
+
+
+NOTHING_AGAIN = RunSpec((), 4)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the plan reads of an opened request."""
+
+    settings: tuple = (PLAIN, NOISY)
+    images: tuple = ("a", "b")
+    spec: RunSpec = NOTHING_AGAIN
+    pair_key: Callable = "pair {}".format
+    source: Callable = "".format
+
+
+REQUEST = Request()
 
 
 @pytest.fixture
@@ -161,9 +179,16 @@ def test_more_samples_are_to_be_saved(folder):
 
 
 def test_again(folder):
-    assert left(folder, replace(REQUEST, again=("noisy",))) == [("a", "noisy", "sample"), ("b", "noisy", "sample")]
-    assert left(folder, replace(REQUEST, again=("noisy",), images=("b",))) == [("b", "noisy", "sample")]
-    assert left(folder, replace(REQUEST, again=("plain",), settings=(NOISY,))) == [], "only what is asked for"
+    assert left(folder, replace(REQUEST, spec=replace(NOTHING_AGAIN, again=("noisy",)))) == [
+        ("a", "noisy", "sample"),
+        ("b", "noisy", "sample"),
+    ]
+    assert left(folder, replace(REQUEST, spec=replace(NOTHING_AGAIN, again=("noisy",)), images=("b",))) == [
+        ("b", "noisy", "sample")
+    ]
+    assert left(folder, replace(REQUEST, spec=replace(NOTHING_AGAIN, again=("plain",)), settings=(NOISY,))) == [], (
+        "only what is asked for"
+    )
 
 
 def test_faults_are_named_where_they_belong(folder):
@@ -184,7 +209,7 @@ def test_faults_are_named_where_they_belong(folder):
 
 
 def test_a_task_in_parts(folder):
-    request = replace(REQUEST, images=("a", "c"), again=("plain", "noisy"))
+    request = replace(REQUEST, images=("a", "c"), spec=replace(NOTHING_AGAIN, again=("plain", "noisy")))
     known, new = plan(folder, (PSNR,), request)
     assert [len(part.items) for part in known.parts()] == [1, 1]
     assert [len(part.items) for part in new.parts()] == [0, 1, 1], "a pair that has to be read is a part"

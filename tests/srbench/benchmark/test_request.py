@@ -8,10 +8,9 @@ from builders import metric, model_facts, protocol
 from msgspec import structs
 
 import srbench.benchmark.run
-import srbench.benchmark.sampler
-from srbench.benchmark.bench import open_bench
+import srbench.models.inference
+from srbench.benchmark.opened import open_request
 from srbench.benchmark.sampler import Sampler
-from srbench.images.io import pixels_sha256, quantize_floor
 from srbench.interfaces import ImagePair
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.protocol import FORMAT, Manifest, Setting
@@ -70,14 +69,13 @@ class Draws:
 @pytest.fixture
 def seed_of(monkeypatch):
     """The seed of the generator for the samples of an image."""
-    monkeypatch.setattr(srbench.benchmark.sampler, "upscale", lambda model, name, lr, draw, device: draw)
+    monkeypatch.setattr(srbench.models.inference, "upscale", lambda model, name, lr, sampling, device: sampling)
 
     def call(lr_level=10, image="a", hr_level=20, temperature=0.8, **protocol):
         changed = replace(PROTOCOL, **protocol)
         pair = ImagePair(image, torch.full((3, 6, 6), lr_level / 255), torch.full((3, 24, 24), hr_level / 255))
         sampler = Sampler(Manifest(FORMAT, changed, (image,), (), (), (), ()), "cpu")
-        lr_pixels = pixels_sha256(quantize_floor(pair.lr))
-        return sampler.sample(Draws(changed.scale), pair, lr_pixels, temperature).seed
+        return sampler.sample(Draws(changed.scale), pair, temperature).seed
 
     return call
 
@@ -111,7 +109,7 @@ def test_the_command_makes_the_same_spec(command, monkeypatch):
         specs.append(spec)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(srbench.benchmark.run, "open_bench", record)
+    monkeypatch.setattr(srbench.benchmark.run, "open_request", record)
     full = RunSpec(
         models=("bicubic", "mine=a folder"),
         scale=8,
@@ -141,4 +139,4 @@ def test_results_that_belong_to_no_image_are_named(photos, tmp_path):
     with pytest.warns(
         UserWarning, match=r"results: B, c_x4, e in it belong to no image of photos, and are not measured"
     ):
-        open_bench(spec)
+        open_request(spec)

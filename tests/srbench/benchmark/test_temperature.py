@@ -7,11 +7,8 @@ from pathlib import Path
 import pytest
 
 from srbench.api import evaluate
-from srbench.benchmark.repeat import nothing_left
-from srbench.benchmark.run import run
 from srbench.images.io import read_recipe
 from srbench.run_folder.manifest import read_manifest
-from srbench.run_folder.request import RunSpec
 
 STATING = """
 import torch
@@ -70,15 +67,6 @@ def test_a_file_and_python(command, photos, stating):
     table = evaluate(stating, photos, **options).table
     assert [*table.index] == [("Unstated", 0.8), ("Stated", 0.45), ("Zero", 0.0)]
     assert [*evaluate(stating[1], photos, temperature=0.6, **options).table.index] == [("Stated", 0.6)]
-
-
-def test_a_finished_command_of_packaged_weights_is_recognised_without_loading_them(photos, tmp_path):
-    spec = RunSpec(("srflow", "bicubic"), 8, str(photos), limit=1, metrics=("psnr",), out=str(tmp_path / "run"))
-    outcome = run(spec)
-    assert labels(outcome.folder) == ["srflow τ=0.85", "bicubic"]
-    again = nothing_left(spec)
-    assert again is not None
-    assert (again.sampled, again.scored) == (0, 0)
 
 
 def test_upscaling(command, photos, stating):

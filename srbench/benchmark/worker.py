@@ -7,23 +7,22 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
-from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
+from srbench.benchmark.dataset import open_dataset
 from srbench.benchmark.plan import Item, Task
 from srbench.benchmark.sampler import Sampler, read_pair, runaways, source_of
-from srbench.benchmark.scorer import Scorer, measure_folder
 from srbench.files.hashes import sha256_bytes
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor
 from srbench.interfaces import Dataset, ImagePair, MetricFacts, Model, SRBenchError
 from srbench.machine.facts import environment
-from srbench.metrics.loading import LoadedMetric
+from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.kept_images import kept_outputs, kept_pair, same_outputs
-from srbench.run_folder.protocol import Setting
+from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import (
     EnvironmentRecord,
     ImageDigest,
@@ -34,6 +33,12 @@ from srbench.run_folder.records import (
     Value,
     digest,
 )
+from srbench.run_folder.request import RunSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from srbench.benchmark.scorer import Scorer
 
 Files = list[tuple[Path, bytes]]
 """Contents of image files, each with its path in the run folder."""
@@ -60,6 +65,46 @@ class TaskResult:
 
 
 @dataclass(frozen=True)
+class WorkerSetup:
+    """What a worker needs. It can be pickled if the models and the dataset can."""
+
+    folder: Path | None
+    """The run folder; None if nothing is saved."""
+    sampler: Sampler
+    metrics: Callable[[], Sequence[LoadedMetric]]
+    """Opens the metrics of single images, in the process of the worker."""
+    data: RunSpec | Dataset | None
+    """The dataset of the pairs, or the request that names it; None if all pairs are saved."""
+    invocation: int = 0
+    """Index of the command in the manifest."""
+
+
+def open_worker(setup: WorkerSetup) -> Worker:
+    """Open a worker. Its models are loaded on first use. Raises SRBenchError for a dataset or metric that is gone."""
+    from srbench.benchmark.scorer import Scorer  # imports torch
+
+    return Worker(
+        RunFolder(setup.folder or Path(), setup.sampler.manifest),
+        setup.sampler,
+        Scorer(setup.metrics(), setup.sampler.device),
+        open_dataset(setup.data) if isinstance(setup.data, RunSpec) else setup.data,
+        setup.invocation,
+        setup.folder is not None,
+    )
+
+
+def reopened_metrics(manifest: Manifest, names: Sequence[str]) -> list[LoadedMetric]:
+    """Open metrics of a run again. Raises SRBenchError if one cannot be loaded, or its code has changed."""
+    protocol, metrics = manifest.protocol, []
+    for facts in map(manifest.metric, names):
+        metric = reopened(facts, protocol.quantize, protocol.samples)
+        if metric.facts.digest != facts.digest:
+            raise BenchmarkError(f"{facts.title}: its code changed during the run; run the same command again")
+        metrics.append(metric)
+    return metrics
+
+
+@dataclass(frozen=True)
 class Worker:
     """A sampler, a scorer and a dataset that work for one command on a run folder."""
 
@@ -71,6 +116,8 @@ class Worker:
     """Dataset of the pairs; None if all pairs are saved."""
     invocation: int
     """Index of the command in the manifest."""
+    saves: bool = True
+    """True if images are saved in the folder."""
     begin: Callable[[str], None] = field(default=lambda item: None)
     """Called before an item is sampled or measured, with its words such as ``srflow-t0.8 dog``."""
 
@@ -152,7 +199,7 @@ class Worker:
         try:
             if item.fault:
                 raise BenchmarkError(item.fault)
-            outputs, seconds, memory = self._outputs(item, pair, folder)
+            outputs, seconds, memory = self._outputs(item, pair)
         except SRBenchError as error:
             return self.failed_item(item, pair.name, str(error))
         images = quantize(outputs, folder.manifest.protocol.quantize)
@@ -182,7 +229,7 @@ class Worker:
         try:
             if source_of(self.sampler.model(record.model).model, pair.name) != record.source:
                 raise BenchmarkError(f"{pair.name}: its result files have changed; run its command again")
-            outputs, _, _ = self._outputs(item, pair, folder)
+            outputs, _, _ = self._outputs(item, pair)
         except SRBenchError as error:
             return TaskResult(faults=(f"{item.setting.folder}: {error}",))
         images = quantize(outputs, folder.manifest.protocol.quantize)
@@ -198,13 +245,10 @@ class Worker:
         )
         return self._made(record, self._all_metrics, pair, images, outputs, folder)
 
-    def _outputs(self, item: Item, pair: ImagePair, folder: RunFolder) -> tuple[Tensor, float, float | None]:
+    def _outputs(self, item: Item, pair: ImagePair) -> tuple[Tensor, float, float | None]:
         """Return outputs (n, 3, H, W) of a setting, seconds and peak memory in MB. Raises SRBenchError."""
-        record = folder.of(pair.name).pair
-        assert record is not None
-        assert record.lr is not None
         model = self.sampler.model(item.setting.model).model
-        output = self.sampler.sample(model, pair, record.lr.pixels, item.setting.temperature)
+        output = self.sampler.sample(model, pair, item.setting.temperature)
         return output.images, output.seconds, output.peak_memory_mb
 
     def _made(
@@ -251,6 +295,8 @@ class Worker:
         references: dict[tuple[object, ...], Any],
     ) -> TaskResult:
         """Measure the saved images of a setting together, and return their records; arguments of ``measure_folder``."""
+        from srbench.benchmark.scorer import measure_folder
+
         start, error = time.perf_counter(), ""
         values: dict[str, float] = {}
         try:
@@ -314,6 +360,8 @@ class Worker:
 
     def _keep(self, image: Tensor, path: Path, files: Files) -> ImageDigest:
         """Encode an image (3, H, W) uint8, add it to ``files`` and return its digest."""
+        if not self.saves:
+            return ImageDigest(pixels_sha256(image), None)
         content = encode_png(image)
         files.append((path.relative_to(self.folder.path), content))
         return ImageDigest(pixels_sha256(image), sha256_bytes(content))

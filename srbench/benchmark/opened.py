@@ -1,0 +1,235 @@
+"""An opened request: dataset, suite, models and metrics. What its run folder knows is not loaded, and needs no torch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from srbench.benchmark import BenchmarkError, RequestError
+from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
+from srbench.benchmark.sampler import source_of
+from srbench.data.datasets import has_hr
+from srbench.interfaces import Dataset, MetricFacts, PrecomputedResults, SRBenchError, StochasticSRModel
+from srbench.metrics.loading import LoadedMetric, metric_digest
+from srbench.metrics.suite import Suite, full_names, open_metrics, read_suite
+from srbench.models import LoadedModel, ModelFacts
+from srbench.models.digest import digest_by_files
+from srbench.models.names import ModelSpec
+from srbench.models.precomputed import ResultFolder
+from srbench.run_folder.location import folder_of
+from srbench.run_folder.manifest import is_run, read_manifest
+from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, Protocol, Setting, drawn_settings
+from srbench.run_folder.request import RunSpec
+from srbench.words import is_file_name, unknown
+
+
+@dataclass(frozen=True)
+class OpenedRequest:
+    """A request with its dataset and suite, and the facts of its models and metrics.
+
+    A model or metric whose code and weights are those of the run folder is not loaded before it is used.
+    """
+
+    spec: RunSpec
+    dataset: Dataset
+    suite: Suite
+    models: Mapping[str, ModelFacts]
+    """Models by label: a ``LoadedModel``, or the facts in the run folder."""
+    settings: tuple[Setting, ...]
+    """Requested settings, in the order of the table."""
+    metrics: tuple[MetricFacts, ...]
+    loaded_metrics: tuple[LoadedMetric, ...] = ()
+    """The metrics, unless the run folder has the facts of all."""
+
+    @property
+    def items(self) -> int:
+        """Number of items requested: settings times images."""
+        return len(self.settings) * len(self.images)
+
+    @cached_property
+    def images(self) -> tuple[str, ...]:
+        """Names of the requested images."""
+        return self.spec.chosen(tuple(self.dataset))
+
+    @cached_property
+    def pair_key(self) -> Callable[[str], str]:
+        """Maps an image to the key of its pair. Raises SRBenchError if its files cannot be read."""
+        return pair_key_of(self.dataset)
+
+    @property
+    def loaded_models(self) -> dict[str, LoadedModel]:
+        """The models that are loaded, by label."""
+        return {label: model for label, model in self.models.items() if isinstance(model, LoadedModel)}
+
+    @property
+    def precomputed(self) -> frozenset[str]:
+        """Labels of the models whose results are precomputed."""
+        loaded = self.loaded_models.items()
+        return frozenset(label for label, model in loaded if isinstance(model.model, PrecomputedResults))
+
+    def source(self, label: str, image: str) -> str:
+        """Return the digest of a precomputed result, or "" for a model that runs.
+
+        Raises SRBenchError if the result is missing.
+        """
+        model = self.models[label]  # precomputed results are always loaded
+        return source_of(model.model, image) if isinstance(model, LoadedModel) else ""
+
+    def manifest(self) -> Manifest:
+        """Return the manifest that a new run folder of this request would have."""
+        protocol = protocol_of(self.spec, self.suite, self.dataset)
+        models = tuple(model.facts() for model in self.models.values())
+        return Manifest(FORMAT, protocol, tuple(self.dataset), self.metrics, models, self.settings, ())
+
+
+def open_request(
+    spec: RunSpec,
+    dataset: Dataset | None = None,
+    objects: Mapping[str, tuple[str | None, object]] | None = None,
+) -> OpenedRequest:
+    """Open suite, dataset, metrics and models, in this order. Raises SRBenchError at the first failure.
+
+    Args:
+        spec: The request.
+        dataset: Dataset of the request, if already open.
+        objects: Models passed as objects: their name in the request -> (label or None, object).
+    """
+    suite = read_suite(spec.suite)
+    dataset = open_dataset(spec) if dataset is None else dataset
+    known = None if objects else _known_manifest(spec, protocol_of(spec, suite, dataset))
+    loaded_metrics: tuple[LoadedMetric, ...] = ()
+    metrics = _known_metrics(spec, suite, known)
+    if metrics is None:
+        loaded_metrics = _open_metrics(spec, suite, dataset)
+        metrics = tuple(metric.facts for metric in loaded_metrics)
+    models: dict[str, ModelFacts] = {}
+    settings: list[Setting] = []
+    for text in spec.models:
+        model = _known_model(text, spec, known) or _load_model(text, spec, objects or {})
+        _add_model(models, model)
+        if isinstance(model, LoadedModel):
+            samples = isinstance(model.model, StochasticSRModel)
+            if isinstance(model.model, ResultFolder):
+                _pair(model.spec, model.model, dataset)
+        else:
+            samples = known is not None and Setting(model.label, None) not in known.settings
+        settings += drawn_settings(spec, model) if samples else [Setting(model.label, None)]
+    for label in spec.again:
+        if label not in models:
+            raise BenchmarkError(f"--again: {unknown('model', label, models)}")
+    return OpenedRequest(spec, dataset, suite, models, tuple(settings), metrics, loaded_metrics)
+
+
+def _known_manifest(spec: RunSpec, protocol: Protocol) -> Manifest | None:
+    """Return the manifest of the run folder that a request continues; None if it has none, or another protocol."""
+    try:
+        path = folder_of(spec, [ModelSpec.parse(text).label for text in spec.models])
+        manifest = read_manifest(path) if is_run(path) else None
+    except SRBenchError:  # raised again when the models are loaded, or the folder is read
+        return None
+    return manifest if manifest is not None and manifest.protocol == protocol else None
+
+
+def _known_metrics(spec: RunSpec, suite: Suite, known: Manifest | None) -> tuple[MetricFacts, ...] | None:
+    """Return the facts of the requested metrics in a manifest; None unless it has all, and their code is unchanged."""
+    by_name = {} if known is None else {metric.spec: metric for metric in known.metrics}
+    names = full_names(spec.metrics, suite.columns)
+    metrics = tuple(by_name[name] for name in names if name in by_name)
+    if len(set(names)) < len(names) or len(metrics) < len(names):
+        return None
+    is_current = all(metric_digest(metric.spec, suite.quantize) == metric.digest for metric in metrics)
+    return metrics if is_current else None
+
+
+def _known_model(text: str, spec: RunSpec, known: Manifest | None) -> ModelFacts | None:
+    """Return the facts of a model in a manifest; None if it lacks the model, or its code or weights may be others.
+
+    Raises SRBenchError for an invalid name and for missing weights.
+    """
+    if known is None:
+        return None
+    named = ModelSpec.parse(text)
+    facts = {model.label: model for model in known.models}.get(named.label)
+    if facts is None or named.is_folder or named.label in spec.again:
+        return None
+    has_settings = any(setting.model == named.label for setting in known.settings)
+    return replace(facts, spec=text) if has_settings and digest_by_files(named, spec.scale) == facts.digest else None
+
+
+def _load_model(text: str, spec: RunSpec, objects: Mapping[str, tuple[str | None, object]]) -> LoadedModel:
+    """Load a model by name, or wrap an object. Raises SRBenchError."""
+    from srbench.models.inference import choose_device  # imports torch
+    from srbench.models.loading import load_model, wrap_model
+
+    device = choose_device(spec.device)
+    if text not in objects:
+        return load_model(text, spec.scale, device)
+    label, model = objects[text]
+    return wrap_model(model, spec.scale, device, label)
+
+
+def _open_metrics(spec: RunSpec, suite: Suite, dataset: Dataset) -> tuple[LoadedMetric, ...]:
+    """Load the requested metrics, without those of the suite that these images or a single sample do not permit."""
+    metrics = open_metrics(spec.metrics, suite.columns, suite.quantize, suite.optional, spec.samples)
+    label = None if spec.metrics else suite.label
+    if not has_hr(dataset):
+        metrics = without_hr(metrics, label, f"{dataset.name} has none")
+    return without_samples(metrics, label) if spec.samples == 1 else metrics
+
+
+def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str) -> tuple[LoadedMetric, ...]:
+    """Return the metrics that need no HR images.
+
+    ``suite`` is None if the user named the metrics; otherwise metrics that need HR are dropped. ``reason`` completes
+    the error message. Raises BenchmarkError if no metric is left, or if a metric that the user named needs HR.
+    """
+    usable = tuple(metric for metric in metrics if "HR" not in metric.facts.needs)
+    if suite is None and len(usable) < len(metrics):
+        titles = [metric.facts.title for metric in metrics if metric not in usable]
+        need, them = ("needs", "it") if len(titles) == 1 else ("need", "them")
+        raise BenchmarkError(f"{', '.join(titles)} {need} HR images, and {reason}; leave {them} out of --metrics")
+    if not usable:
+        raise BenchmarkError(f"all metrics of {suite} need HR images, and {reason}; choose metrics with --metrics")
+    return usable
+
+
+def without_samples(metrics: tuple[LoadedMetric, ...], suite: str | None) -> tuple[LoadedMetric, ...]:
+    """Return the metrics that can measure a single sample per image.
+
+    ``suite`` is None if the user named the metrics. Raises RequestError if no metric is left, or if a metric that the
+    user named needs several samples.
+    """
+    usable = tuple(metric for metric in metrics if "samples" not in metric.facts.needs)
+    if (suite is None and len(usable) < len(metrics)) or not usable:
+        titles = [metric.facts.title for metric in metrics if metric not in usable]
+        need, them = ("needs", "it") if len(titles) == 1 else ("need", "them")
+        raise RequestError(
+            f"{', '.join(titles)} {need} two or more samples per image; raise --samples, or leave {them} out of "
+            "--metrics"
+        )
+    return usable
+
+
+def _pair(spec: str, results: ResultFolder, dataset: Dataset) -> None:
+    """Pair precomputed results with the images of a dataset; warn of those that match none, perhaps misspelt."""
+    results.pair_with(list(dataset), results.scale)
+    unpaired = results.unpaired(list(dataset))
+    if unpaired:
+        shown = ", ".join(unpaired[:3]) + (f" and {len(unpaired) - 3} more" if len(unpaired) > 3 else "")
+        warnings.warn(f"{spec}: {shown} in it belong to no image of {dataset.name}, and are not measured", stacklevel=3)
+
+
+def _add_model(models: dict[str, ModelFacts], model: ModelFacts) -> None:
+    """Add a model under its label. Raises BenchmarkError if the label is taken, reserved or too long."""
+    reason = ""
+    if model.label in models:
+        reason = f"taken by {models[model.label].spec}"
+    elif model.label.casefold() in RESERVED:
+        reason = "reserved"
+    elif not is_file_name(model.label):
+        reason = "too long"
+    if reason:
+        raise BenchmarkError(f"{model.spec}: the label {model.label} is {reason}; give another: LABEL={model.spec}")
+    models[model.label] = model
