@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from srbench.interfaces import SRBenchError
 
 Result = TypeVar("Result")
+SingularMatrix = torch.linalg.LinAlgError  # type: ignore[attr-defined]
+METHODS = ("forward", "inverse", "condition")
+"""Methods by which layers compute."""
 
 
 class NumericsError(SRBenchError):
@@ -30,8 +32,8 @@ def finite(
         result = compute()
         if _is_finite(result):
             return result
-    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
-        layer = _innermost_layer(network, error)
+    except SingularMatrix as error:
+        layer = first_fault(network, again)
         raise NumericsError(f"{layer} holds a singular matrix, which has no inverse; use other weights") from error
     for name, value in inputs.items():
         if not _is_finite(value):
@@ -46,27 +48,43 @@ def finite(
 
 
 def first_fault(network: nn.Module, compute: Callable[[], object]) -> str:
-    """The layer with the first non-finite output during ``compute()``; empty if all outputs are finite."""
+    """The layer that first turns finite values into non-finite values during ``compute()``, or inverts a singular matrix.
+
+    "the network" if no layer does, but the result is not finite; empty if it is finite.
+    """
     network.train(network.training)  # clears cached constants
+    faults: list[str] = []
+
+    def watched(name: str, method: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **kwargs: object) -> object:
+            finite_before = _is_finite([*args, *kwargs.values()])
+            try:
+                result = method(*args, **kwargs)
+            except SingularMatrix:
+                faults.append(name)
+                raise
+            if finite_before and not _is_finite(result):
+                faults.append(name)
+            return result
+
+        return call
+
+    layers = [(name, layer) for name, layer in network.named_modules() if name]
+    for name, layer in layers:
+        for method in METHODS:
+            if hasattr(layer, method):
+                setattr(layer, method, watched(name, getattr(layer, method)))
     try:
-        with torch.no_grad(), _StopAtFault():
-            compute()
-    except (ArithmeticError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
-        return _innermost_layer(network, error)
-    return ""
-
-
-class _StopAtFault(TorchFunctionMode):
-    """Raises ArithmeticError after the first operation that turns finite values into non-finite values."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
-        kwargs = kwargs or {}
-        inputs_finite = _is_finite([args, *kwargs.values()])
-        result = func(*args, **kwargs)
-        is_uninitialised = "empty" in getattr(func, "__name__", "")  # new memory holds arbitrary values
-        if inputs_finite and not is_uninitialised and not _is_finite(result):
-            raise ArithmeticError
-        return result
+        with torch.no_grad():
+            if not _is_finite(compute()):
+                faults.append("the network")
+    except SingularMatrix:
+        pass
+    finally:
+        for _, layer in layers:
+            for method in METHODS:
+                layer.__dict__.pop(method, None)
+    return faults[0] if faults else ""
 
 
 def _is_finite(value: object) -> bool:
@@ -80,14 +98,3 @@ def _tensors(value: object) -> Iterator[Tensor]:
     elif isinstance(value, (tuple, list)):
         for part in value:
             yield from _tensors(part)
-
-
-def _innermost_layer(network: nn.Module, error: BaseException) -> str:
-    """The innermost module of the network whose method appears in the error's traceback."""
-    names = {id(module): name for name, module in network.named_modules() if name}
-    layer = "the network"
-    entry = error.__traceback__
-    while entry is not None:
-        layer = names.get(id(entry.tb_frame.f_locals.get("self")), layer)
-        entry = entry.tb_next
-    return layer
