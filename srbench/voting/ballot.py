@@ -52,9 +52,9 @@ def open_candidates(path: Path, models: Sequence[str] = (), reference: Literal["
     """
     run = RunFolder.read(path)
     settings = run.manifest.settings
-    known = {name for setting in settings for name in (setting.folder, setting.model)}
-    if missing := [name for name in models if name not in known]:
-        raise VotingError(unknown("model", missing[0], known))
+    available = {name for setting in settings for name in (setting.folder, setting.model)}
+    if missing := [name for name in models if name not in available]:
+        raise VotingError(unknown("model", missing[0], available))
     if models:
         settings = tuple(setting for setting in settings if {setting.folder, setting.model} & set(models))
     if len(settings) < 2:
@@ -63,7 +63,7 @@ def open_candidates(path: Path, models: Sequence[str] = (), reference: Literal["
         raise VotingError(f"{path}: has no HR images; use --reference lr")
     reference = reference or ("hr" if run.has_hr else "lr")
     names = [reference, *(setting.folder for setting in settings)]
-    images = tuple(image for image in run.manifest.images if all(_is_here(run, image, name) for name in names))
+    images = tuple(image for image in run.manifest.images if all(_is_saved(run, image, name) for name in names))
     if not images:
         raise VotingError(f"{path}: no image has unchanged files of {', '.join(names)}; run its command again")
     return Candidates(run, settings, reference, images)
@@ -72,7 +72,7 @@ def open_candidates(path: Path, models: Sequence[str] = (), reference: Literal["
 def ballot(candidates: Candidates, rater: str, votes: int, seed: int) -> list[Question]:
     """Return the first ``votes`` questions of a rater, or all if there are fewer.
 
-    Every pair of models is asked equally often, as far as possible, each time on a different image. Pairs of equal
+    Every pair of models is compared equally often, as far as possible, each time on a different image. Pairs of equal
     outputs are left out. The same arguments give the same ballot. Raises VotingError if all outputs are equal.
     """
     questions = list(islice(_questions(candidates, np.random.default_rng([seed, *rater.encode()])), votes))
@@ -85,9 +85,9 @@ def _questions(candidates: Candidates, random: np.random.Generator) -> Iterator[
     pairs = list(combinations((setting.folder for setting in candidates.settings), 2))
     orders = [random.permutation(candidates.images).tolist() for _ in pairs]
     for turn in range(len(candidates.images)):
-        for place in random.permutation(len(pairs)):
-            image = orders[place][turn]
-            left, right = (candidates.shown(image, name) for name in random.permutation(pairs[place]).tolist())
+        for index in random.permutation(len(pairs)):
+            image = orders[index][turn]
+            left, right = (candidates.shown(image, name) for name in random.permutation(pairs[index]).tolist())
             if left.pixels != right.pixels:
                 reference = candidates.shown(image, candidates.reference)
                 yield Question(image, _window(candidates, image, random), reference, left, right)
@@ -104,6 +104,6 @@ def _window(candidates: Candidates, image: str, random: np.random.Generator) -> 
     return x * scale, y * scale, width * scale, height * scale
 
 
-def _is_here(run: RunFolder, image: str, name: str) -> bool:
+def _is_saved(run: RunFolder, image: str, name: str) -> bool:
     file = image_file(run, image, name)
     return file is not None and is_kept(*file)

@@ -42,50 +42,50 @@ class Poll:
         questions = self.ballot(rater)
         answered = self._answered(rater)
         unanswered = [question for question in questions if question not in answered]
-        facts = {"rater": rater, "done": len(questions) - len(unanswered), "of": len(questions)}
+        content = {"rater": rater, "done": len(questions) - len(unanswered), "of": len(questions)}
         if unanswered:
             _, _, width, height = unanswered[0].window
-            facts |= {"id": unanswered[0].id, "reference": unanswered[0].reference.name}
-            facts |= {"width": width, "height": height}
-        return facts
+            content |= {"id": unanswered[0].id, "reference": unanswered[0].reference.name}
+            content |= {"width": width, "height": height}
+        return content
 
-    def answer(self, rater: str, question: str, choice: str) -> None:
+    def answer(self, rater: str, question_id: str, choice: str) -> None:
         """Record an answer, unless the question has been answered before.
 
-        Raises VotingError for an unknown choice, and for the id of a question that is not the rater's.
+        Raises VotingError for an unknown choice, and if the rater has no question with this id.
         """
         if choice not in get_args(Choice):
             raise VotingError(f"{choice!r} is not a choice; choose from {', '.join(get_args(Choice))}")
         rater = rater_name(rater)
-        asked = self._question(rater, question)
+        question = self._question(rater, question_id)
         with self._lock:
-            if asked not in self._answered(rater):
-                append(self._path, [Vote(rater, now(), asked, choice)])  # type: ignore[arg-type]  # checked above
+            if question not in self._answered(rater):
+                append(self._path, [Vote(rater, now(), question, choice)])  # type: ignore[arg-type]  # checked above
 
-    def image(self, rater: str, question: str, side: str) -> bytes:
+    def image(self, rater: str, question_id: str, side: str) -> bytes:
         """Return the ``left``, ``right`` or ``reference`` image of a question as PNG.
 
         Raises VotingError for another side, and if the file was changed.
         """
-        asked = self._question(rater_name(rater), question)
-        shown = {"left": asked.left, "right": asked.right, "reference": asked.reference}.get(side)
+        question = self._question(rater_name(rater), question_id)
+        shown = {"left": question.left, "right": question.right, "reference": question.reference}.get(side)
         if shown is None:
             raise VotingError(f"{side!r} is not a side; choose from left, right, reference")
-        path, digest = self._candidates.file(asked.image, shown.name)
+        path, digest = self._candidates.file(question.image, shown.name)
         content = path.read_bytes()
         if sha256_bytes(content) != digest.sha256:
             raise VotingError(f"{path}: does not match its record; run srbench vote again")
         scale = self._candidates.run.manifest.protocol.scale if shown.name == LR else 1
-        x, y, width, height = (number // scale for number in asked.window)
+        x, y, width, height = (number // scale for number in question.window)
         png = BytesIO()
         with Image.open(BytesIO(content), formats=["PNG"]) as image:
             image.convert("RGB").crop((x, y, x + width, y + height)).save(png, "PNG", compress_level=1)
         return png.getvalue()
 
-    def _question(self, rater: str, question: str) -> Question:
-        for candidate in self.ballot(rater):
-            if candidate.id == question:
-                return candidate
+    def _question(self, rater: str, question_id: str) -> Question:
+        for question in self.ballot(rater):
+            if question.id == question_id:
+                return question
         raise VotingError("the question does not belong to this rater and run; reload the page")
 
     def _answered(self, rater: str) -> set[Question]:

@@ -90,8 +90,8 @@ def image_file(run: RunFolder, image: str, name: str) -> tuple[Path, ImageDigest
 
 def is_current(run: RunFolder, question: Question) -> bool:
     """Return whether the run still has all images of a question."""
-    for shown in (question.reference, question.left, question.right):
-        file = image_file(run, question.image, shown.name)
-        if file is None or file[1].pixels != shown.pixels:
+    for image in (question.reference, question.left, question.right):
+        file = image_file(run, question.image, image.name)
+        if file is None or file[1].pixels != image.pixels:
             return False
     return True

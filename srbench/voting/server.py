@@ -34,8 +34,8 @@ class _VoteHandler(PageRequestHandler):
 
     def do_GET(self) -> None:  # noqa: N802 - the name http.server requires
         """Serve the page and its files, the next question of a rater, and the images of a question."""
-        path, given = self.address()
-        rater, question, side = (given.get(name, "") for name in ("rater", "question", "side"))
+        path, query = self.address()
+        rater, question, side = (query.get(name, "") for name in ("rater", "question", "side"))
         if path in _FILES:
             name, kind = _FILES[path]
             content = (files("srbench.voting") / "templates" / name).read_bytes()
@@ -57,7 +57,7 @@ class _VoteHandler(PageRequestHandler):
             self.send_missing()
 
     def _vote(self) -> None:
-        given = self.json_body(LARGEST_ANSWER)
-        rater, question, choice = (str(given.get(name, "")) for name in ("rater", "question", "choice"))
+        body = self.json_body(LARGEST_ANSWER)
+        rater, question, choice = (str(body.get(name, "")) for name in ("rater", "question", "choice"))
         self.poll.answer(rater, question, choice)
         self.send_json(self.poll.next(rater))

@@ -42,8 +42,8 @@ class Agreement:
     """Agreement of a metric with people."""
 
     metric: MetricFacts
-    share: float
-    """Share of votes for the image that the metric rates higher, 0 to 1; a tie of the metric counts one half."""
+    fraction: float
+    """Fraction of votes for the image that the metric rates higher, 0 to 1; a tie of the metric counts one half."""
     votes: int
     """Number of votes, without "cannot tell" and images without a value."""
     tau: float
@@ -59,7 +59,7 @@ class Tally:
     is_ahead: bool
     """True if the interval of the difference between the first two models excludes 0."""
     agreements: tuple[Agreement, ...]
-    """Metrics with a direction, the highest share first."""
+    """Metrics with a direction, the highest fraction first."""
     votes: int
     undecided: int
     """Number of votes for "cannot tell"."""
@@ -76,29 +76,29 @@ def tally(path: Path) -> Tally:
     current = [vote for vote in votes if is_current(run, vote.question)]
     if not current:
         raise VotingError(f"{path}: no votes on its current images; collect votes with srbench vote {path}")
-    asked = {shown.name for vote in current for shown in (vote.question.left, vote.question.right)}
-    settings = [setting for setting in run.manifest.settings if setting.folder in asked]
+    compared = {image.name for vote in current for image in (vote.question.left, vote.question.right)}
+    settings = [setting for setting in run.manifest.settings if setting.folder in compared]
     images = sorted({vote.question.image for vote in current})
-    counted = _counted(current, [setting.folder for setting in settings], images)
-    preferred = counted.preferred()
+    arrays = _vote_arrays(current, [setting.folder for setting in settings], images)
+    preferred = arrays.preferred()
     order = np.argsort(-preferred, kind="stable")
-    low, high, is_ahead = _intervals(counted, order)
+    low, high, is_ahead = _intervals(arrays, order)
     strengths = tuple(
         Strength(
             settings[model].label,
             float(preferred[model]),
             float(low[model]),
             float(high[model]),
-            int(((counted.left == model) | (counted.right == model)).sum()),
+            int(((arrays.left == model) | (arrays.right == model)).sum()),
         )
         for model in order
     )
     return Tally(
         strengths=strengths,
         is_ahead=is_ahead,
-        agreements=_agreements(run, settings, images, counted),
+        agreements=_agreements(run, settings, images, arrays),
         votes=len(current),
-        undecided=int((counted.choice == 0).sum()),
+        undecided=int((arrays.choice == 0).sum()),
         raters=len({vote.rater for vote in current}),
         images=len(images),
         outdated=len(votes) - len(current),
@@ -106,7 +106,7 @@ def tally(path: Path) -> Tally:
 
 
 @dataclass(frozen=True)
-class Counted:
+class VoteArrays:
     """Votes as arrays (votes,), with models and images as indices."""
 
     models: int
@@ -140,14 +140,13 @@ class Counted:
             weights=np.append(np.ones(len(self.choice)) if weights is None else weights, np.ones(len(pairs))),
         )
         scores = result.scores.sort_index().to_numpy()
-        shares = evalica.pairwise_scores(np.asarray(scores, np.float64))
-        preferred: Floats = (shares.sum(axis=1) - 0.5) / (
-            self.models - 1
-        )  # without a model against itself, which is 0.5
+        probabilities = evalica.pairwise_scores(np.asarray(scores, np.float64))
+        # without the probability of 0.5 of a model against itself
+        preferred: Floats = (probabilities.sum(axis=1) - 0.5) / (self.models - 1)
         return preferred
 
 
-def _counted(votes: Sequence[Vote], models: Sequence[str], images: Sequence[str]) -> Counted:
+def _vote_arrays(votes: Sequence[Vote], models: Sequence[str], images: Sequence[str]) -> VoteArrays:
     sign = {"left": 1, "right": -1, "neither": 0}
     columns = [
         (
@@ -158,10 +157,10 @@ def _counted(votes: Sequence[Vote], models: Sequence[str], images: Sequence[str]
         )
         for vote in votes
     ]
-    return Counted(len(models), *np.array(columns).T)
+    return VoteArrays(len(models), *np.array(columns).T)
 
 
-def _intervals(votes: Counted, order: Integers) -> tuple[Floats, Floats, bool]:
+def _intervals(votes: VoteArrays, order: Integers) -> tuple[Floats, Floats, bool]:
     """Return 95 % intervals of the preferences (bootstrap over images), and whether the first model is ahead.
 
     With a single image, the intervals are NaN.
@@ -170,11 +169,11 @@ def _intervals(votes: Counted, order: Integers) -> tuple[Floats, Floats, bool]:
 
     images = int(votes.image.max()) + 1
     if images < 2:
-        unknown = np.full(votes.models, np.nan)
-        return unknown, unknown, False
+        missing = np.full(votes.models, np.nan)
+        return missing, missing, False
 
-    def statistic(drawn: Integers) -> Floats:
-        preferred = votes.preferred(np.bincount(drawn, minlength=images)[votes.image].astype(np.float64))
+    def statistic(resample: Integers) -> Floats:
+        preferred = votes.preferred(np.bincount(resample, minlength=images)[votes.image].astype(np.float64))
         return np.append(preferred, preferred[order[0]] - preferred[order[1]])
 
     resampled = bootstrap(
@@ -186,9 +185,9 @@ def _intervals(votes: Counted, order: Integers) -> tuple[Floats, Floats, bool]:
 
 
 def _agreements(
-    run: RunFolder, settings: Sequence[Setting], images: Sequence[str], votes: Counted
+    run: RunFolder, settings: Sequence[Setting], images: Sequence[str], votes: VoteArrays
 ) -> tuple[Agreement, ...]:
-    """Return the agreement of every metric that has a direction, the highest share first."""
+    """Return the agreement of every metric that has a direction, the highest fraction first."""
     preferred = votes.preferred()
     agreements = []
     for metric in run.manifest.image_metrics:
@@ -200,9 +199,9 @@ def _agreements(
         usable = (votes.choice != 0) & ~np.isnan(left) & ~np.isnan(right)
         if usable.any():
             signs = (left > right).astype(int) - (left < right)
-            share = float((1 + signs * votes.choice)[usable].mean() / 2)
-            agreements.append(Agreement(metric, share, int(usable.sum()), _tau(merits, preferred)))
-    return tuple(sorted(agreements, key=lambda agreement: -agreement.share))
+            fraction = float((1 + signs * votes.choice)[usable].mean() / 2)
+            agreements.append(Agreement(metric, fraction, int(usable.sum()), _tau(merits, preferred)))
+    return tuple(sorted(agreements, key=lambda agreement: -agreement.fraction))
 
 
 def _tau(merits: Floats, preferred: Floats) -> float:

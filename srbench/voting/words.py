@@ -40,10 +40,10 @@ def strength_table(tally: Tally) -> list[list[str]]:
     """Return header and rows of the models, the most preferred first."""
     rows = [["model", "preferred", "95 % interval", "votes"]]
     for strength in tally.strengths:
-        shown = [_percent(strength.preferred), _interval(strength.low, strength.high)]
+        cells = [_percent(strength.preferred), _interval(strength.low, strength.high)]
         if strength.votes < FEWEST:
-            shown = ["too few", "–"]
-        rows.append([strength.label, *shown, str(strength.votes)])
+            cells = ["too few", "–"]
+        rows.append([strength.label, *cells, str(strength.votes)])
     return rows
 
 
@@ -51,10 +51,10 @@ def agreement_table(tally: Tally) -> list[list[str]]:
     """Return header and rows of the metrics, the highest agreement first."""
     rows = [["metric", "agrees with people", "votes", "Kendall's τ"]]
     for agreement in tally.agreements:
-        shown = [_percent(agreement.share), "–" if math.isnan(agreement.tau) else f"{agreement.tau:.2f}"]
+        fraction, tau = _percent(agreement.fraction), "–" if math.isnan(agreement.tau) else f"{agreement.tau:.2f}"
         if agreement.votes < FEWEST:
-            shown = ["too few", "–"]
-        rows.append([agreement.metric.title, shown[0], str(agreement.votes), shown[1]])
+            fraction, tau = "too few", "–"
+        rows.append([agreement.metric.title, fraction, str(agreement.votes), tau])
     return rows
 
 
@@ -72,8 +72,8 @@ def remarks(tally: Tally) -> list[str]:
     return lines
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.0f} %"
 
 
 def _interval(low: float, high: float) -> str:

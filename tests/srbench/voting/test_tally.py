@@ -14,7 +14,7 @@ from scipy.stats import kendalltau
 from srbench.run_folder import RunFolderError
 from srbench.voting import VotingError
 from srbench.voting.records import Vote, read_votes
-from srbench.voting.tally import Counted, tally
+from srbench.voting.tally import VoteArrays, tally
 from srbench.voting.words import FEWEST, agreement_table, remarks, sentence, strength_table
 
 
@@ -38,7 +38,7 @@ def test_strengths_maximize_the_likelihood(models):
         return (weight * (won * np.logaddexp(0, -gaps) + (1 - won) * np.logaddexp(0, gaps))).sum() + logs.mean() ** 2
 
     expected = shares(minimize(loss, np.zeros(models), tol=1e-10).x)
-    found = Counted(models, left, right, np.zeros(200, int), choice).preferred(weights)
+    found = VoteArrays(models, left, right, np.zeros(200, int), choice).preferred(weights)
     assert found == pytest.approx(expected, abs=1e-5)
 
 
@@ -76,10 +76,10 @@ def test_agreement_of_metrics(run, add_votes):
         run, 2, lambda asked, _: "left" if order.index(asked.left.name) < order.index(asked.right.name) else "right"
     )
     lpips, psnr = tally(run).agreements
-    assert (lpips.metric.name, lpips.share, lpips.votes, lpips.tau) == ("lpips", 1, 72, pytest.approx(1))
+    assert (lpips.metric.name, lpips.fraction, lpips.votes, lpips.tau) == ("lpips", 1, 72, pytest.approx(1))
     values = np.array([[25.0 + (7 * n + 3 * place) % 5 for n in range(12)] for place in range(3)])
     agreed = [values[a, n] > values[b, n] for a, b in combinations(range(3), 2) for n in range(12)]
-    assert psnr.share == pytest.approx(np.mean(agreed))
+    assert psnr.fraction == pytest.approx(np.mean(agreed))
     assert psnr.tau == pytest.approx(kendalltau(values.mean(axis=1), [3, 2, 1]).statistic)
 
 
@@ -88,7 +88,7 @@ def test_the_first_sample_counts_which_was_shown(make_run, add_votes):
     run = make_run("run", values)
     add_votes(run, 1, lambda asked, _: "left" if asked.left.name == "one-t0.5" else "right")
     result = tally(run)
-    assert [agreement.share for agreement in result.agreements] == [1, 1]
+    assert [agreement.fraction for agreement in result.agreements] == [1, 1]
     assert all(math.isnan(agreement.tau) for agreement in result.agreements), "two models"
     assert math.isnan(result.strengths[0].low)
     assert "One image" in " ".join(remarks(result))
