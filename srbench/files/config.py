@@ -6,8 +6,8 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -29,8 +29,8 @@ def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = (
     """Read a TOML file as an instance of the dataclass ``cls``.
 
     ``changes`` replace values of the file and are given as typed: ``training.steps=100``.
-    Raises ConfigError naming a missing key or a value of the wrong type with its path (``training.steps: missing``), or
-    all unknown keys. An integer is accepted for a float; nothing else is converted.
+    Raises ConfigError naming the first fault with its path (``training.steps: missing``): an unknown or missing key, or a
+    value of the wrong type. An integer is accepted for a float; nothing else is converted.
     """
     table = read_toml(path)
     for change in changes:
@@ -104,35 +104,33 @@ def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
     """Convert nested tables to ``cls``, a dataclass or a dictionary of dataclasses.
 
     Fields of another class are read by its class method ``read``, which raises ValueError for invalid values.
-    Raises ConfigError that begins with ``source`` and names the first fault, or all unknown keys, with their paths.
+    Raises ConfigError that begins with ``source`` and names the first fault with its path.
     """
     try:
-        value = msgspec.convert(table, cls, dec_hook=lambda kind, value: kind.read(value))
+        converted = msgspec.convert(table, cls, dec_hook=lambda kind, value: kind.read(value))
+        value: T = _constructed(table, converted, "$")
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {_fault(str(error), cls)}") from None
-    if faults := list(_unknown_keys(table, value, "")):
-        raise ConfigError(f"{source}: {'; '.join(faults)}")
-    _store_defaults(value)
     return value
 
 
-def _store_defaults(value: Any) -> None:  # noqa: ANN401 - any type
-    """Store the defaults in every dataclass, in the order of its fields, as its constructor does.
+def _constructed(table: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - any type
+    """Return what msgspec made of ``table``, with every dataclass made by its constructor, which stores its defaults.
 
-    msgspec leaves them to the class, and ``vars`` and ``to_builtins`` would not see them.
+    msgspec leaves them to the class, so ``vars`` and files would lack them; and it ignores unknown keys.
+    Raises ValidationError for an unknown key.
     """
-    inner: Iterable[Any] = ()
-    if is_dataclass(value):
-        stored = {field.name: getattr(value, field.name) for field in fields(value)} | vars(value)
-        vars(value).clear()
-        vars(value).update(stored)
-        inner = stored.values()
-    elif isinstance(value, dict):
-        inner = value.values()
-    elif isinstance(value, tuple | list):
-        inner = value
-    for part in inner:
-        _store_defaults(part)
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in fields(value)]
+        for key in table:
+            if key not in names:
+                raise msgspec.ValidationError(f"{unknown('key', key, names)} - at `{path}`")
+        return replace(value, **{key: _constructed(table[key], getattr(value, key), f"{path}.{key}") for key in table})
+    if isinstance(value, dict):
+        return {key: _constructed(table[key], inner, f"{path}.{key}") for key, inner in value.items()}
+    if isinstance(value, tuple | list) and isinstance(table, tuple | list):
+        return type(value)(_constructed(table[index], inner, f"{path}[{index}]") for index, inner in enumerate(value))
+    return value
 
 
 def _fault(message: str, cls: Any) -> str:  # noqa: ANN401 - any type
@@ -145,7 +143,8 @@ def _fault(message: str, cls: Any) -> str:  # noqa: ANN401 - any type
     elif text.startswith("Expected "):
         for theirs, ours in {" | null": "", " | ": " or ", "object": "a table", "array": "a list"}.items():
             text = text.replace(theirs, ours)
-    return _at(path, text[0].lower() + text[1:])
+    text = text[0].lower() + text[1:]
+    return f"{path.removeprefix('.')}: {text}" if path else text
 
 
 def _choices(kind: Any, path: str) -> tuple[object, ...]:  # noqa: ANN401 - any type
@@ -153,27 +152,6 @@ def _choices(kind: Any, path: str) -> tuple[object, ...]:  # noqa: ANN401 - any 
     for name in re.findall(r"\.(\w+)", path):
         kind = get_type_hints(next((inner for inner in get_args(kind) if is_dataclass(inner)), kind))[name]
     return get_args(kind if get_origin(kind) is Literal else get_args(kind)[0])
-
-
-def _unknown_keys(table: Any, value: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - any type
-    """Yield the keys that msgspec ignored when it converted ``table`` to ``value``."""
-    if is_dataclass(value):
-        known = [field.name for field in fields(value)]
-        for key in table:
-            if key in known:
-                yield from _unknown_keys(table[key], getattr(value, key), f"{path}.{key}")
-            else:
-                yield _at(path, unknown("key", key, known))
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _unknown_keys(table[key], inner, f"{path}.{key}")
-    elif isinstance(value, tuple | list) and isinstance(table, tuple | list):
-        for index, inner in enumerate(value):
-            yield from _unknown_keys(table[index], inner, f"{path}[{index}]")
-
-
-def _at(path: str, fault: str) -> str:
-    return f"{path.removeprefix('.')}: {fault}" if path else fault
 
 
 def read_toml(path: Path | Traversable) -> dict[str, Any]:

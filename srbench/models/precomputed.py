@@ -173,7 +173,7 @@ class ResultFacts:
 def stated_facts(folder: Path) -> dict[str, str]:
     """Facts that a folder of results states, by name; empty without a ``facts.toml``.
 
-    Raises ConfigError naming a value of the wrong type, or all unknown keys.
+    Raises ConfigError naming an unknown key or a value of the wrong type.
     """
     path = folder / "facts.toml"
     facts = asdict(load_toml(path, ResultFacts)) if path.exists() else {}

@@ -130,7 +130,7 @@ def _load_training_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsMet
 def read_metadata(text: Mapping[str, str], path: Path) -> WeightsMetadata:
     """Parse the metadata of the weights file ``path``.
 
-    Raises WeightsError naming a missing key, a value of the wrong type, or all unknown keys.
+    Raises WeightsError naming an unknown or missing key, or a value of the wrong type.
     """
     table: dict[str, Any] = {}
     for name, value in text.items():
