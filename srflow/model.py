@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from srbench.images.box import Box
 from srbench.images.resize import downscale
-from srbench.interfaces import TEMPERATURE, WeightsInfo
+from srbench.interfaces import TEMPERATURE, Weighted, WeightsInfo
 from srbench.weights.pretrained import PretrainedModel, load_pretrained
 from srflow import editing
 from srflow.checkpoints.convert import convert_srflow
@@ -27,10 +27,13 @@ from srflow.given import Given
 class SRFlow(nn.Module):
     """The conditional normalizing flow. Images are RGB in [0, 1]; latents are standard normal.
 
-    ``given(lr)`` is the distribution of HR images; ``sample`` and the edits are shortcuts for a single LR image.
+    ``model(lr)`` draws one HR image for every LR image of a batch, as other networks are called. ``given(lr)`` is the
+    distribution of HR images; ``sample`` and the edits are shortcuts for a single LR image, ``nll`` is the loss.
 
     Examples:
         >>> model = SRFlow.from_pretrained(scale=8)
+        >>> model(torch.rand(1, 3, 20, 20)).shape
+        torch.Size([1, 3, 160, 160])
         >>> given = model.given(torch.rand(3, 20, 20))
         >>> given.sample(2, temperature=0.8, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([2, 3, 160, 160])
@@ -119,8 +122,28 @@ class SRFlow(nn.Module):
         """Yield the images of ``sample``, (3, s*h, s*w) each; see ``Given.samples``."""
         return self.given(lr).samples(n, temperature=temperature, generator=generator, tile=tile, progress=progress)
 
-    def forward(self, hr: Tensor, lr: Tensor) -> Tensor:
+    def forward(self, lr: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw one HR image for every LR image, at the temperature stated in the weights, else at TEMPERATURE.
+
+        Args:
+            lr: (b, 3, h, w) in [0, 1].
+            generator: CPU generator for the latents; by default a new one seeded with 0, so that equal batches give
+                equal images.
+
+        Returns:
+            (b, 3, s*h, s*w), not clamped, without gradients.
+        """
+        stated = self.weights.temperature if isinstance(self, Weighted) else None
+        temperature = TEMPERATURE if stated is None else stated
+        generator = torch.Generator().manual_seed(0) if generator is None else generator
+        return self.given(lr).sample(1, temperature=temperature, generator=generator)[0]
+
+    def nll(self, hr: Tensor, lr: Tensor) -> Tensor:
         """Training loss: ``Given.nll`` with gradients, (b,).
+
+        Args:
+            hr: (b, 3, s*h, s*w).
+            lr: (b, 3, h, w) in [0, 1].
 
         ``reversible`` makes its memory independent of the number of flow steps, at the cost of time.
         """

@@ -68,7 +68,7 @@ def train_srflow(request: TrainingRequest) -> Path:
     optimizer = adam([network.flow.parameters(), encoder], settings.training)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        nll = network(noisy(batch), batch.lr).mean()
+        nll = network.nll(noisy(batch), batch.lr).mean()
         return nll, {"bits_per_dim": nll + math.log2(LEVELS)}
 
     def release_encoder(step: int) -> None:

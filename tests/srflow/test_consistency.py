@@ -39,7 +39,7 @@ def test_the_flow_sees_the_residual():
     torch.testing.assert_close(latents, expected)
     torch.testing.assert_close(log_det, expected_log_det)
     torch.testing.assert_close(residual.given(lr).nll(hr), whole.given(lr).nll(rest))
-    torch.testing.assert_close(residual(hr, lr), residual.given(lr).nll(hr))
+    torch.testing.assert_close(residual.nll(hr, lr), residual.given(lr).nll(hr))
 
 
 def test_the_actnorms_are_set_from_the_residual():

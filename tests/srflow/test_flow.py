@@ -49,7 +49,7 @@ def test_log_prob_is_the_change_of_variables():
     expected = log_det + sum(normal.log_prob(z).flatten(1).sum(1) for z in latents)
     torch.testing.assert_close(model.given(lr).log_prob(hr), expected)
     torch.testing.assert_close(model.given(lr).nll(hr), -expected / math.log(2) / hr[0].numel())
-    torch.testing.assert_close(model(hr, lr), model.given(lr).nll(hr))
+    torch.testing.assert_close(model.nll(hr, lr), model.given(lr).nll(hr))
 
 
 def test_sizes_that_do_not_belong_together_are_refused():

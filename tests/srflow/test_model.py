@@ -51,6 +51,22 @@ def test_latents_are_drawn_finest_first(temperature):
     assert torch.equal(torch.random.get_rng_state(), before), "torch's own generator is left alone"
 
 
+def test_called_as_a_network_it_draws_one_sample_of_each_image(tmp_path):
+    """At .8, or at the temperature that the weights state; without a generator, from one seeded with 0."""
+    model, (_, lr) = small_flow(8), pair(8, 4, 2, dtype=torch.float32)
+    stated = load_srflow(8, write(tmp_path / "w.safetensors", model, temperature="0.0"))
+    before = torch.random.get_rng_state()
+    for network, temperature in ((model, 0.8), (stated, 0.0)):
+        [expected] = network.given(lr).sample(1, temperature=temperature, generator=seeded(3))
+        assert torch.equal(network(lr, generator=seeded(3)), expected)
+        assert torch.equal(network(lr), network(lr, generator=seeded(0)))
+        assert expected.shape == (2, 3, 32, 16)
+        assert not network(lr).requires_grad
+    assert torch.equal(torch.random.get_rng_state(), before), "torch's own generator is left alone"
+    with pytest.raises(TypeError):
+        model(lr, lr)
+
+
 def test_relative_temperatures():
     """Each latent has its own share of the temperature, also in stripes; the density does not change."""
     model, (hr, lr) = small_flow(8, relative_temperatures=(0.25, 1.0, 1.5)), pair(8, 4, 2, dtype=torch.float32)
@@ -123,7 +139,7 @@ def test_an_initialised_flow_draws_finite_images(scale):
 def test_gradients_reach_every_number_of_flow_and_encoder():
     model = small_flow().train()
     hr, lr = pair(4, 4, 4, dtype=torch.float32)
-    model(hr, lr).mean().backward()
+    model.nll(hr, lr).mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name

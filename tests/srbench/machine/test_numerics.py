@@ -141,4 +141,4 @@ def test_a_fine_result_is_computed_once(model):
 def test_training_passes_over_a_loss_that_is_not_finite(model):
     """It skips such a step (``fit`` counts them) instead of ending."""
     set_values(model.flow.levels[0].steps[0].mixing.norm.log_scale, 100.0)
-    assert not model(HR, LR).isfinite().any()
+    assert not model.nll(HR, LR).isfinite().any()

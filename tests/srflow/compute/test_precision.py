@@ -64,7 +64,7 @@ def test_two_threads_leave_the_settings_as_they_were(case, work, monkeypatch):
     works = {
         "sample": lambda: case.model.sample(case.lr[0], generator=torch.Generator().manual_seed(0)),
         "encode": lambda: case.model.given(case.lr).encode(case.hr),
-        "train": lambda: case.model(case.hr, case.lr).sum().backward(),
+        "train": lambda: case.model.nll(case.hr, case.lr).sum().backward(),
     }
     case.model.reversible = True
     with ThreadPoolExecutor(2) as pool:
