@@ -131,5 +131,5 @@ def measure_folder(
 def measure_model(loaded: LoadedMetric, model: Model, device: str, record: SampleRecord) -> Value:
     """Measure the model behind a sample record, such as its cost; NaN if unknown. Raises like ``measure``."""
     metric: Any = loaded.metric
-    model_call = ModelCall(model, record.temperature, device, record.seconds / len(record.outputs))
+    model_call = ModelCall(model, record.temperature, device)
     return float(call(f"{record.image}: {loaded.facts.name}", metric.of, model_call))

@@ -1,17 +1,23 @@
-"""Costs of a model: parameters, operations, memory and time. ``--metrics cost`` selects all four.
+"""Costs of a model: parameters, and multiply-adds, memory and time for an image of a stated size. ``--metrics cost``: all.
 
-Operations and memory are counted once, while the model upscales a probe image, so they do not depend on the machine;
-time is measured in the run.
+multiply_adds               of an output of 256x256 pixels
+runtime+lr=640x480          for an LR image of 640x480
+memory+out=1280x720         for an output of 1280x720, as tables of lightweight networks have it
 """
 
 from __future__ import annotations
 
+import copy
 import math
+import re
+import statistics
+import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, ClassVar, TypeGuard
 from weakref import WeakKeyDictionary
 
 import torch
@@ -31,136 +37,178 @@ from srbench.interfaces import (
 )
 from srbench.metrics import MetricError
 
-PROBE = 256
-"""Side of the output for the probe image in pixels, or as near to it as the scale permits."""
+OUTPUT = "256x256"
+"""Default size of the output."""
+_RUNS = 5
+"""Largest number of runtimes of which the median is taken."""
+_MOST_SECONDS = 10.0
+"""Total time after which a runtime is not measured again."""
 
 
 @dataclass(frozen=True)
 class ModelCall:
-    """How an output was made."""
+    """A model as a run calls it."""
 
     model: Model
     temperature: float | None
     device: str
-    seconds: float
-    """Time of the model for one output."""
 
 
 @dataclass(frozen=True)
-class Probe:
-    """Cost of one output of a model."""
+class Size:
+    """Size of an image as typed: ``256x256`` of LR, or ``1280x720`` of the output."""
 
-    operations: float
-    """Floating point operations (a multiply-add is two); NaN if they bypass torch."""
-    tensors: float
-    """Peak bytes of the tensors that it made; NaN if they bypass torch."""
-    pixels: int
-    """Number of pixels of the output."""
+    width: int
+    height: int
+    is_output: bool
 
+    @classmethod
+    def read(cls, lr: str | int, out: str | int) -> Size:
+        """Parse the size of LR, or else of the output. Raises MetricError for an invalid size, and if both are given."""
+        if lr and out:
+            raise MetricError("lr and out are given; state the size of LR or of the output")
+        text = str(lr or out or OUTPUT)
+        match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+        if match is None or not int(match[1]) or not int(match[2]):
+            raise MetricError(f"size is {text!r}; give width x height in pixels, such as 256x256")
+        return cls(int(match[1]), int(match[2]), not lr)
 
-class Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of live tensors that operations made."""
+    def of_lr(self, scale: int) -> tuple[int, int]:
+        """Return height and width of LR, rounded to whole pixels."""
+        sides = (self.height, self.width)
+        height, width = (max(round(side / scale), 1) for side in sides) if self.is_output else sides
+        return height, width
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.now, self.most, self.made = 0, 0, False
-        self._known: set[int] = set()
+    def __str__(self) -> str:
+        """Format as in a signature: ``lr256x256``."""
+        return f"{'out' if self.is_output else 'lr'}{self.width}x{self.height}"
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
-        result = func(*args, **(kwargs or {}))
-        arguments = (leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
-        given = {tensor.untyped_storage()._cdata for tensor in arguments}
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                self._add(tensor.untyped_storage(), given)
-        return result
-
-    def _add(self, storage: torch.UntypedStorage, given: set[int]) -> None:
-        place = storage._cdata
-        if place in self._known or place in given:  # a view, or the output argument of an in-place operation
-            return
-        self._known.add(place)
-        self.made = True
-        self.now += (size := storage.nbytes())
-        self.most = max(self.most, self.now)
-        weakref.finalize(storage, self._remove, place, size)
-
-    def _remove(self, place: int, size: int) -> None:
-        self._known.discard(place)
-        self.now -= size
+    @property
+    def sentence(self) -> str:
+        """The size in words, for a protocol."""
+        image = "an output" if self.is_output else "the output of an LR image"
+        return f"{image} of {self.width}x{self.height} pixels"
 
 
-def _convolution(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:  # noqa: ANN401
-    """Count the operations of oneDNN's convolution, which torch's counter does not know."""
-    operations: int = 2 * math.prod(out_shape) * math.prod(weight[1:])
-    return operations
+class CostMetric(ABC):
+    """Base of the costs; a subclass defines ``facts`` and ``cost``."""
+
+    facts: MetricFacts
+    depends_on_machine: ClassVar[bool] = False
+    """True for values that another machine, or the same machine at another time, does not reproduce."""
+
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """Raise MetricError: a cost is not measured on images."""
+        raise MetricError(f"{pair.name}: {self.facts.title} measures models, not images; use srbench run")
+
+    def of(self, call: ModelCall) -> float:
+        """Return the cost of an output; NaN if unknown, as for precomputed results."""
+        return math.nan if isinstance(call.model, PrecomputedResults) else self.cost(call.model, call)
+
+    @abstractmethod
+    def cost(self, model: SRModel | StochasticSRModel, call: ModelCall) -> float:
+        """Return the cost of an output of a model that runs; NaN if unknown."""
 
 
-CONVOLUTIONS = {torch.ops.aten.mkldnn_convolution: _convolution}
-"""Formulas for operations that torch's counter does not know."""
-Result = TypeVar("Result")
-_KNOWN: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
+FACTS = MetricFacts(name="", title="", protocol="", direction=0, group="Cost", sees="model", needs=(), per="image")
+"""Facts that all costs share. They have no direction, because a cost says nothing about the quality of images."""
 
 
-def probe(model: SRModel | StochasticSRModel, temperature: float | None, device: str) -> Probe:
-    """Count the cost of one output of about PROBE x PROBE pixels, once per model and temperature."""
-    return once(model, ("probe", temperature), lambda: _probe(model, temperature, device))
+class Parameters(CostMetric):
+    """Learned parameters of a model, in millions."""
+
+    facts = replace(
+        FACTS,
+        name="parameters",
+        title="params, M",
+        unit="millions",
+        digits=3,
+        signature="v1",
+        protocol="number of learned parameters, as stated by the weights or counted in the networks",
+    )
+
+    def cost(self, model: SRModel | StochasticSRModel, call: ModelCall) -> float:
+        """Return millions of parameters."""
+        return parameters_of(model) / 1e6
 
 
-def once(model: object, key: Hashable, compute: Callable[[], Result]) -> Result:
-    """Return ``compute()``, cached by model and key; not cached for a model that is not hashable."""
-    known = _KNOWN.setdefault(model, {}) if type(model).__hash__ is not None else {}
-    if key not in known:
-        known[key] = compute()
-    result: Result = known[key]
-    return result
+class _SizedCost(CostMetric):
+    """Base of the costs of an image of a stated size."""
+
+    def __init__(self, lr: str | int = "", out: str | int = "") -> None:
+        self._size = Size.read(lr, out)
+        self.facts = self._facts()
+
+    @abstractmethod
+    def _facts(self) -> MetricFacts: ...
 
 
-def _probe(model: SRModel | StochasticSRModel, temperature: float | None, device: str) -> Probe:
-    side = max(PROBE // model.scale, 8)
-    operations, tensors = counted(model, (side, side), temperature, device, CONVOLUTIONS)
-    return Probe(operations, tensors, (side * model.scale) ** 2)
+class MultiplyAdds(_SizedCost):
+    """Multiply-adds of one output in billions."""
+
+    def _facts(self) -> MetricFacts:
+        return replace(
+            FACTS,
+            name="multiply_adds",
+            title="multiply-adds, G",
+            unit="10^9",
+            signature=f"{self._size}|v2",
+            protocol=(
+                f"for {self._size.sentence}, by torch's counter (torch.utils.flop_counter): convolutions, matrix products "
+                "and attention; a multiplication with its addition counts as one"
+            ),
+        )
+
+    def cost(self, model: SRModel | StochasticSRModel, call: ModelCall) -> float:
+        """Return billions of multiply-adds; NaN if they bypass torch."""
+        return multiply_adds(model, call.temperature, call.device, self._size) / 1e9
 
 
-def counted(
-    model: SRModel | StochasticSRModel,
-    size: tuple[int, int],
-    temperature: float | None,
-    device: str,
-    counts: dict[Any, Any],
-) -> tuple[float, float]:
-    """Count operations and peak bytes of one output for an LR image of ``size``; NaN if they bypass torch.
+class Memory(_SizedCost):
+    """Peak memory of a model besides its parameters, in megabytes."""
 
-    ``counts`` are formulas for operations that torch's counter does not know.
-    """
-    # Imported here: it loads Triton, if installed, which prints warnings when a process ends.
-    from torch.utils.flop_counter import FlopCounterMode
+    depends_on_machine = True  # a GPU allocates for an operation what a CPU does not
 
-    counter, alive = FlopCounterMode(display=False, custom_mapping=counts), Alive()
-    upscale_probe(model, size, temperature, device, alive, counter)
-    return (float(counter.get_total_flops()), float(alive.most)) if alive.made else (math.nan, math.nan)
+    def _facts(self) -> MetricFacts:
+        return replace(
+            FACTS,
+            name="memory",
+            title="memory, MB",
+            unit="10^6 bytes",
+            digits=0,
+            signature=f"{self._size}|v2",
+            protocol=(
+                f"peak memory for {self._size.sentence}, without the parameters: on a GPU, what torch allocates; on a "
+                "CPU, the bytes of the live tensors that torch makes, without memory inside an operation"
+            ),
+        )
+
+    def cost(self, model: SRModel | StochasticSRModel, call: ModelCall) -> float:
+        """Return megabytes; NaN if the tensors bypass torch."""
+        return peak_bytes(model, call.temperature, call.device, self._size) / 1e6
 
 
-def upscale_probe(
-    model: SRModel | StochasticSRModel,
-    size: tuple[int, int],
-    temperature: float | None,
-    device: str,
-    *counters: AbstractContextManager[object],
-) -> None:
-    """Let a model upscale a random LR image of ``size`` (height, width) with the counters active.
+class Runtime(_SizedCost):
+    """Runtime of one output in milliseconds."""
 
-    Counters see the work of this Python thread and of the torch threads that it uses.
-    """
-    lr = torch.rand((3, *size), generator=torch.Generator().manual_seed(0)).to(device)
-    generator = torch.Generator().manual_seed(0)
-    with ExitStack() as stack:
-        for context in (torch.no_grad(), *counters):
-            stack.enter_context(context)
-        if isinstance(model, StochasticSRModel):
-            model.sample(lr, 1, temperature=temperature or 0.0, generator=generator)
-        else:
-            model(lr[None])
+    depends_on_machine = True
+
+    def _facts(self) -> MetricFacts:
+        return replace(
+            FACTS,
+            name="runtime",
+            title="runtime, ms",
+            unit="ms",
+            signature=f"{self._size}|v2",
+            protocol=(
+                f"wall-clock time of the model for {self._size.sentence} on the machine of the run, median of five "
+                "after a warm-up; on a CPU with the threads of the process"
+            ),
+        )
+
+    def cost(self, model: SRModel | StochasticSRModel, call: ModelCall) -> float:
+        """Return milliseconds."""
+        return milliseconds(model, call.temperature, call.device, self._size)
 
 
 def parameters_of(model: object) -> float:
@@ -191,100 +239,151 @@ def _parts(values: Iterable[object]) -> Iterator[Any]:
             yield from _parts(value.values())
 
 
-class CostMetric:
-    """Base of the costs; a subclass defines ``facts`` and ``_of``."""
+def multiply_adds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
+    """Count the multiply-adds of one output, once per model, temperature and size; NaN if they bypass torch."""
 
-    facts: MetricFacts
+    def count() -> float:
+        lr = size.of_lr(model.scale)
+        with suppress(Exception):  # meta tensors fail if a network reads values or names its device
+            return _counted(_on_meta_device(model), temperature, "meta", lr)
+        return _counted(model, temperature, device, lr)
 
-    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """Raise MetricError: a cost is not measured on images."""
-        raise MetricError(f"{pair.name}: {self.facts.title} measures models, not images; use srbench run")
-
-    def of(self, model_call: ModelCall) -> float:
-        """Return the cost of an output; NaN if unknown, as for precomputed results."""
-        return math.nan if isinstance(model_call.model, PrecomputedResults) else self._of(model_call, model_call.model)
-
-    def _of(self, model_call: ModelCall, model: SRModel | StochasticSRModel) -> float:
-        raise NotImplementedError
+    return _cached(model, ("multiply-adds", temperature, size), count)
 
 
-FACTS = MetricFacts(name="", title="", protocol="", direction=0, group="Cost", sees="model", needs=(), per="image")
-"""Facts that all costs share. They have no direction, because a cost says nothing about the quality of images."""
+def _counted(model: SRModel | StochasticSRModel, temperature: float | None, device: str, lr: tuple[int, int]) -> float:
+    # Imported here: it loads Triton, if installed, which prints warnings when a process ends.
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter, live = FlopCounterMode(display=False, custom_mapping=CONVOLUTIONS), LiveTensors()
+    _upscale(model, lr, temperature, device, live, counter)
+    return counter.get_total_flops() / 2 if live.made else math.nan
 
 
-class Parameters(CostMetric):
-    """Learned parameters of a model, in millions."""
-
-    facts = replace(
-        FACTS,
-        name="parameters",
-        title="params, M",
-        unit="millions",
-        digits=3,
-        signature="v1",
-        protocol="number of learned parameters, as stated by the weights or counted in the networks",
-    )
-
-    def _of(self, model_call: ModelCall, model: SRModel | StochasticSRModel) -> float:
-        return parameters_of(model) / 1e6
+def _convolution(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:  # noqa: ANN401
+    """Count the operations of oneDNN's convolution, which torch's counter does not know."""
+    operations: int = 2 * math.prod(out_shape) * math.prod(weight[1:])
+    return operations
 
 
-class Operations(CostMetric):
-    """Billions of floating point operations per million output pixels."""
-
-    facts = replace(
-        FACTS,
-        name="gflops",
-        title="GFLOP/MP",
-        unit="10^9 operations per 10^6 pixels",
-        digits=0,
-        signature=f"probe{PROBE}|v1",
-        protocol=(
-            "operations that torch's counter (torch.utils.flop_counter) sees while the model makes one output of "
-            f"{PROBE} pixels a side, over its pixels: matrix products, convolutions and attention; a multiply-add counts "
-            "as two operations"
-        ),
-    )
-
-    def _of(self, model_call: ModelCall, model: SRModel | StochasticSRModel) -> float:
-        counts = probe(model, model_call.temperature, model_call.device)
-        return counts.operations / counts.pixels / 1e3
+CONVOLUTIONS = {torch.ops.aten.mkldnn_convolution: _convolution}
+"""Formulas for operations that torch's counter does not know."""
 
 
-class Memory(CostMetric):
-    """Peak memory of a model besides its parameters, in megabytes per million output pixels."""
-
-    facts = replace(
-        FACTS,
-        name="memory",
-        title="memory, MB/MP",
-        unit="10^6 bytes per 10^6 pixels",
-        digits=0,
-        signature=f"probe{PROBE}|v1",
-        protocol=(
-            "peak bytes of the live tensors that torch makes while the model makes one output of "
-            f"{PROBE} pixels a side, over its pixels; parameters and memory inside an operation are not counted"
-        ),
-    )
-
-    def _of(self, model_call: ModelCall, model: SRModel | StochasticSRModel) -> float:
-        counts = probe(model, model_call.temperature, model_call.device)
-        return counts.tensors / counts.pixels
+def _on_meta_device(model: SRModel | StochasticSRModel) -> SRModel | StochasticSRModel:
+    """Copy a model with its networks on the meta device, where computing takes neither time nor memory."""
+    networks = [part for part in (model, *vars(model).values()) if isinstance(part, nn.Module)]
+    parameters = {
+        id(parameter): nn.Parameter(parameter.to("meta")) for network in networks for parameter in network.parameters()
+    }
+    buffers = {id(buffer): buffer.to("meta") for network in networks for buffer in network.buffers()}
+    return copy.deepcopy(model, {**parameters, **buffers})
 
 
-class Seconds(CostMetric):
-    """Seconds of a model per output."""
+def peak_bytes(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
+    """Return the peak memory of one output besides the parameters, in bytes; NaN if the tensors bypass torch."""
 
-    facts = replace(
-        FACTS,
-        name="seconds",
-        title="seconds",
-        unit="s",
-        signature="v1",
-        protocol=(
-            "wall-clock time of the model per output, on the machine of the run: time of all samples over their number"
-        ),
-    )
+    def peak() -> float:
+        lr = size.of_lr(model.scale)
+        if device.startswith("cuda"):
+            torch.cuda.reset_peak_memory_stats(device)
+            before = torch.cuda.memory_allocated(device)
+            _upscale(model, lr, temperature, device)
+            return float(torch.cuda.max_memory_allocated(device) - before)
+        live = LiveTensors()
+        _upscale(model, lr, temperature, device, live)
+        return float(live.most) if live.made else math.nan
 
-    def _of(self, model_call: ModelCall, model: SRModel | StochasticSRModel) -> float:
-        return model_call.seconds
+    return _cached(model, ("memory", temperature, device, size), peak)
+
+
+class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of live tensors that operations made."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now, self.most, self.made = 0, 0, False
+        self._storages: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        result = func(*args, **(kwargs or {}))
+        arguments = (leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
+        passed = {tensor.untyped_storage()._cdata for tensor in arguments}
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._add(tensor.untyped_storage(), passed)
+        return result
+
+    def _add(self, storage: torch.UntypedStorage, passed: set[int]) -> None:
+        address = storage._cdata
+        if address in self._storages or address in passed:  # a view, or the output argument of an in-place operation
+            return
+        self._storages.add(address)
+        self.made = True
+        self.now += (size := storage.nbytes())
+        self.most = max(self.most, self.now)
+        weakref.finalize(storage, self._remove, address, size)
+
+    def _remove(self, address: int, size: int) -> None:
+        self._storages.discard(address)
+        self.now -= size
+
+
+def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
+    """Return the median time of five outputs after a warm-up, or of fewer if they take more than 10 s."""
+
+    def elapsed() -> float:
+        _finish(device)
+        start = time.perf_counter()
+        _upscale(model, size.of_lr(model.scale), temperature, device)
+        _finish(device)
+        return time.perf_counter() - start
+
+    def median() -> float:
+        elapsed()
+        times = [elapsed()]
+        while len(times) < _RUNS and sum(times) < _MOST_SECONDS:
+            times.append(elapsed())
+        return 1e3 * statistics.median(times)
+
+    return _cached(model, ("milliseconds", temperature, device, size), median)
+
+
+def _finish(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    elif device.startswith("mps"):
+        torch.mps.synchronize()
+
+
+def _upscale(
+    model: SRModel | StochasticSRModel,
+    size: tuple[int, int],
+    temperature: float | None,
+    device: str,
+    *counters: AbstractContextManager[object],
+) -> None:
+    """Let a model upscale a random LR image of ``size`` (height, width) with the counters active.
+
+    Counters see the work of this Python thread and of the torch threads that it uses.
+    """
+    lr = torch.rand((3, *size), generator=torch.Generator().manual_seed(0)).to(device)
+    generator = torch.Generator().manual_seed(0)
+    with ExitStack() as stack:
+        for context in (torch.no_grad(), *counters):
+            stack.enter_context(context)
+        if isinstance(model, StochasticSRModel):
+            model.sample(lr, 1, temperature=temperature or 0.0, generator=generator)
+        else:
+            model(lr[None])
+
+
+_COSTS: WeakKeyDictionary[Any, dict[Hashable, float]] = WeakKeyDictionary()
+
+
+def _cached(model: object, key: Hashable, compute: Callable[[], float]) -> float:
+    """Return ``compute()``, cached by model and key; not cached for a model that is not hashable."""
+    costs = _COSTS.setdefault(model, {}) if type(model).__hash__ is not None else {}
+    if key not in costs:
+        costs[key] = compute()
+    return costs[key]

@@ -19,7 +19,7 @@ from srbench.metrics import MetricError
 from srbench.metrics.loading import LoadedMetric, load_metric, open_metric, parse_metric
 from srbench.plugins.registry import is_ours, registered
 
-BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
+BUNDLES = {"cost": ("parameters", "multiply_adds", "memory", "runtime")}
 """Names that stand for several metrics."""
 _FOLDER = files("srbench.metrics") / "suites"
 

@@ -132,7 +132,7 @@ def test_the_use_of_a_metric_is_what_it_needs(command, monkeypatch):
         "psnr": "srbench measure DIR --hr DIR --metrics psnr; ",
         "lr_psnr": "srbench measure DIR --lr DIR --metrics lr_psnr; ",
         "niqe": "srbench measure DIR --metrics niqe; ",
-        "gflops": "",
+        "multiply_adds": "",
     }
     for name, measure in uses.items():
         use = f"  use         srbench run --metrics {name}; {measure}srbench score RUN --metrics {name}"

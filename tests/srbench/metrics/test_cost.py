@@ -1,27 +1,44 @@
-"""Parameters, operations, memory and time of models."""
+"""Parameters, multiply-adds, memory and runtime of models."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from builders import NETWORK
 from torch import nn
 
+from baselines.rrdb import RRDBConfig, RRDBNet
+from baselines.zoo import load_rrdb
 from srbench.images.lr_projection import Consistent
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.metrics.cost import Memory, ModelCall, Operations, Parameters, Seconds, parameters_of, probe
+from srbench.metrics.cost import (
+    Memory,
+    ModelCall,
+    MultiplyAdds,
+    Parameters,
+    Runtime,
+    Size,
+    _counted,
+    multiply_adds,
+    parameters_of,
+    peak_bytes,
+)
 from srbench.metrics.loading import load_metric
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.measurements import measurements_of
 
+COSTS = ("parameters", "multiply_adds", "memory", "runtime")
+
 
 class Network(nn.Module):
-    """The same, with two convolutions and the first result no longer held when the second is made."""
+    """Two convolutions; the result of the first is no longer held when pixels are sorted."""
 
     scale = 4
 
@@ -40,23 +57,120 @@ def one_dnn(x, weight, padding):
     return torch.mkldnn_convolution(x, weight, None, (padding,) * 2, (1, 1), (1, 1), 1)
 
 
-def test_operations_are_those_of_the_convolutions():
-    found = probe(Network(), None, "cpu")
-    assert found.pixels == 256 * 256
-    assert found.operations == 2 * 64 * 64 * 27 * (3 + 48)
-    assert Operations().of(ModelCall(Network(), None, "cpu", 1.0)) == pytest.approx(2 * 27 * 51 / 16 / 1e3)
+class Span(nn.Module):
+    """Plain convolutions of SPAN (Wan et al., 2024) with the 28 channels of NTIRE 2026, merged as for inference."""
+
+    scale = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        def convolution(before: int, after: int, side: int = 3) -> nn.Conv2d:
+            return nn.Conv2d(before, after, side, padding=side // 2)
+
+        self.first, self.second = convolution(3, 28), convolution(28, 28)
+        self.blocks = nn.ModuleList(nn.ModuleList(convolution(28, 28) for _ in range(3)) for _ in range(6))
+        self.joined, self.last = convolution(4 * 28, 28, 1), convolution(28, 48)
+
+    def forward(self, lr):
+        first = features = self.first(lr)
+        found = []
+        for one, two, three in self.blocks:
+            begun = one(features)
+            ended = three(F.silu(two(F.silu(begun))))
+            features = (ended + features) * (torch.sigmoid(ended) - 0.5)
+            found.append((features, begun))
+        parts = [first, self.second(features), found[0][0], found[5][1]]
+        return F.pixel_shuffle(self.last(self.joined(torch.cat(parts, 1))), 4)
+
+
+class Looking(nn.Module):
+    """A network that looks at its numbers, so that it has to compute."""
+
+    scale = 4
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 48, 3, padding=1)
+
+    def forward(self, lr):
+        return F.pixel_shuffle(self.convolution(lr) if lr.mean().item() > 0 else lr, 4)
+
+
+def counted(model: nn.Module, width: int, height: int) -> float:
+    return multiply_adds(model.eval(), None, "cpu", Size(width, height, is_output=False))
+
+
+def test_multiply_adds_are_those_of_the_convolutions():
+    assert counted(Network(), 64, 48) == 64 * 48 * 27 * (3 + 48)
+    assert MultiplyAdds().of(ModelCall(Network(), None, "cpu")) == 64 * 64 * 27 * (3 + 48) / 1e9, "an output of 256x256"
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")
 def test_operations_of_one_dnn_count_alike():
-    assert probe(Network(one_dnn), None, "cpu").operations == probe(Network(), None, "cpu").operations
+    assert counted(Network(one_dnn), 32, 32) == counted(Network(), 32, 32)
+
+
+def test_span_has_the_multiply_adds_and_parameters_of_the_challenge():
+    """9.833807872 G and 0.150688 M by results.json of github.com/Amazingren/NTIRE2026_ESR, and the same by fvcore."""
+    assert counted(Span(), 256, 256) == 9_833_807_872
+    assert sum(one.numel() for one in Span().parameters()) == 150_688
+    assert MultiplyAdds(lr="256x256").of(ModelCall(Span(), None, "cpu")) == 9.833807872
+    assert MultiplyAdds(out="1280x720").of(ModelCall(Span(), None, "cpu")) == pytest.approx(
+        9.833807872 * 180 * 320 / 256**2
+    )
+
+
+@pytest.mark.parametrize(("scale", "by_fvcore"), [(4, 1_101_766_656), (8, 1_927_913_472)])
+def test_packaged_rrdb_against_fvcore(scale, by_fvcore):
+    """fvcore also counts the values that nearest upscaling copies: 32 channels at every scale from 2 on."""
+    network = load_rrdb(scale)
+    channels = network.state_dict()["first.weight"].shape[0] if "first.weight" in network.state_dict() else 32
+    copied = sum(channels * 24 * 32 * factor**2 for factor in (2, 4, 8) if factor <= scale)
+    assert counted(network, 32, 24) == by_fvcore - copied
+    assert _counted(network, None, "cpu", (24, 32)) == by_fvcore - copied, "with numbers"
+
+
+def test_counting_needs_no_numbers():
+    with torch.device("meta"):
+        network = RRDBNet(RRDBConfig(scale=4, features=64, growth=32, blocks=23))
+    assert _counted(network, None, "meta", (256, 256)) == 64 * _counted(network, None, "meta", (32, 32))
+
+
+def test_a_network_that_looks_at_its_numbers():
+    assert counted(Looking(), 16, 8) == 27 * 48 * 16 * 8
 
 
 def test_memory_is_what_lives_at_once():
     """The input is the caller's; what the first convolution makes lives as long as the second works."""
     floats = 64 * 64 * (3 + 48) + 64 * 64 * 48  # both results, and the sorted pixels
-    assert probe(Network(), None, "cpu").tensors == 4 * floats
-    assert Memory().of(ModelCall(Network(), None, "cpu", 1.0)) == pytest.approx(4 * floats / 256**2)
+    size = Size(64, 64, is_output=False)
+    assert peak_bytes(Network(), None, "cpu", size) == 4 * floats
+    assert Memory(lr="64x64").of(ModelCall(Network(), None, "cpu")) == 4 * floats / 1e6
+
+
+def test_sizes():
+    assert Size.read("", "1280x720").of_lr(4) == (180, 320)
+    assert Size.read("", "1280x720").of_lr(3) == (240, 427)
+    assert Size.read("640x480", "").of_lr(3) == (480, 640)
+    assert MultiplyAdds(out="1280x720").facts.signature == "out1280x720|v2"
+    assert Runtime(lr="640x480").facts.signature == "lr640x480|v2"
+    assert Memory().facts.signature == "out256x256|v2"
+
+
+@pytest.mark.parametrize("name", COSTS[1:])
+def test_unusable_sizes(name):
+    for size in ("256", "0x256", "axb"):
+        with pytest.raises(SRBenchError, match=f"size is '{size}'; give width x height in pixels"):
+            load_metric(f"{name}+lr={size}")
+    with pytest.raises(SRBenchError, match="lr and out are given; state the size of LR or of the output"):
+        load_metric(f"{name}+lr=8x8+out=32x32")
+
+
+def test_runtime_is_in_milliseconds(monkeypatch):
+    clock = itertools.count(0.0, 0.25)  # every call is a quarter of a second later
+    monkeypatch.setattr("srbench.metrics.cost.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    assert Runtime(lr="8x8").of(ModelCall(Span(), None, "cpu")) == 250.0
 
 
 class Sampler:
@@ -73,8 +187,9 @@ class Sampler:
 
 def test_a_model_that_samples_is_asked_once_a_temperature():
     sampler = Sampler()
+    size = Size(8, 8, is_output=False)
     for temperature in (0.5, 0.8, 0.5):
-        assert probe(sampler, temperature, "cpu").operations == 0
+        assert peak_bytes(sampler, temperature, "cpu", size) > 0
     assert sampler.asked == [(1, 0.5), (1, 0.8)]
 
 
@@ -83,17 +198,17 @@ def test_parameters():
     assert parameters_of(Sampler()) == 27 * 51, "of a network that is an attribute"
     assert parameters_of(lambda lr: lr) == 0
     assert parameters_of(Consistent(Network(), 4)) == 27 * 51
-    assert Parameters().of(ModelCall(Network(), None, "cpu", 1.0)) == 27 * 51 / 1e6
+    assert Parameters().of(ModelCall(Network(), None, "cpu")) == 27 * 51 / 1e6
 
 
 def test_results_made_elsewhere_cost_nothing_that_is_known(photos):
-    model_call = ModelCall(ResultFolder(photos, 4), None, "cpu", 1.0)
-    assert all(math.isnan(metric().of(model_call)) for metric in (Parameters, Operations, Memory, Seconds))
+    model_call = ModelCall(ResultFolder(photos, 4), None, "cpu")
+    assert all(math.isnan(metric().of(model_call)) for metric in (Parameters, MultiplyAdds, Memory, Runtime))
 
 
 def test_images_do_not_tell():
     image = torch.zeros(3, 8, 8)
-    for name in ("parameters", "gflops", "memory", "seconds"):
+    for name in COSTS:
         with pytest.raises(SRBenchError, match="measures models, not images; use srbench run"):
             load_metric(name)(image[None], ImagePair("a", image, image))
 
@@ -105,19 +220,18 @@ def test_cost_in_a_run(command, photos, models, tmp_path):
     common = ("run", "--models", named, "--data", photos, "--scale", 4, "--limit", 1, "--samples", 2, "--workers", 1)
     found = command(*common, "--metrics", "psnr,cost", "--out", "run")
     assert found.code == 0, found.err
-    of_model = {row.setting.model: row for row in measurements_of(RunFolder.read(Path("run")))}
-    rows = {model: row.values for model, row in of_model.items()}
+    rows = {row.setting.model: row.values for row in measurements_of(RunFolder.read(Path("run")))}
     assert rows["Network"]["parameters"] == pytest.approx(1344 / 1e6)
-    assert rows["Network"]["gflops"] == pytest.approx(2 * 27 * 48 / 16 / 1e3)
-    assert rows["Noisy"]["gflops"] == 0
-    assert rows["Noisy"]["seconds"] == pytest.approx(of_model["Noisy"].sample.seconds / 2), "of one output of two"
-    assert all(math.isnan(rows["theirs"][name]) for name in ("parameters", "gflops", "memory", "seconds"))
-    assert "GFLOP/MP" in Path("run/report/report.md").read_text()
+    assert rows["Network"]["multiply_adds"] == pytest.approx(27 * 48 * 64**2 / 1e9)
+    assert rows["Noisy"]["multiply_adds"] == 0
+    assert rows["Noisy"]["runtime"] > 0
+    assert all(math.isnan(rows["theirs"][name]) for name in COSTS)
+    assert "multiply-adds, G" in Path("run/report/report.md").read_text()
     assert "nothing to do" in command(*common, "--metrics", "psnr,cost", "--out", "run").err
     found = command("verify", "run", "--resample", 3)
     assert found.code == 3
-    assert "unverified (not-measured): seconds (2 values): it is a time, which cannot be measured again\n" in found.out
-    assert "unverified, nothing contradicted: 13 of 15 values reproduced from their images" in found.out
+    assert "it depends on the machine, so it cannot be measured again" in found.out
+    assert "unverified, nothing contradicted: 9 of 15 values reproduced from their images" in found.out
     assert command(*common, "--metrics", "psnr", "--out", "later").code == 0
     found = command("score", "later", "--metrics", "cost", "--workers", 1)
     assert found.code == 0, found.err
