@@ -399,7 +399,7 @@ def measure(
         if judgement:
             for label in facts:
                 own = [verdict for verdict in judgement.verdicts if verdict.row in (label, "")]
-                facts[label]["claims"] = [verdict.facts() for verdict in own]
+                facts[label]["claims"] = [verdict.as_json() for verdict in own]
         show(to_json_text(facts if len(facts) > 1 else facts[measured[0].label]))
     elif len(measured) == 1 and form in ("table", "csv"):
         folder = measured[0]

@@ -47,7 +47,7 @@ class Claim:
     """A published value of a metric, for a measured row."""
 
     row: str
-    """Measurement of the table: the label of a folder, a setting or a model; empty for the only row."""
+    """Row of the table: the label of a folder, a setting or a model; empty for the only row."""
     metric: str
     """Name as in ``--metrics``."""
     spec: str
@@ -76,14 +76,14 @@ class Claims:
     def other_data(self, measured: Mapping[str, str | int | None]) -> str:
         """Return a line on how the measured data differ from the stated data; empty if they do not.
 
-        ``measured`` are images, data, scale, lr and crop; what is unknown is left out. Claims that state ``data`` are
-        about whole images.
+        ``measured`` are images, data, scale, lr and crop, as far as known. Claims that state ``data`` are about whole
+        images.
         """
         stated: dict[str, str | int] = {"data": self.data, "images": self.images, "scale": self.scale, "lr": self.lr}
         different = [
-            f"{name} {theirs}, measured {measured[name]}"
-            for name, theirs in stated.items()
-            if theirs and name in measured and measured[name] != theirs
+            f"{name} {value}, measured {measured[name]}"
+            for name, value in stated.items()
+            if value and name in measured and measured[name] != value
         ]
         if self.data and measured.get("crop") is not None:
             different.append(f"whole images, measured their central {measured['crop']} pixels")
@@ -156,7 +156,7 @@ class Verdict:
         hint = {"consistent": ", no evidence by itself", "cannot tell": " without more digits, or a second metric"}
         return f"{self.verdict}{hint.get(self.verdict, '')}: {self.explained.summary(self.evidence)}"
 
-    def facts(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, object]:
         """Return claim, measured value, verdict, and the protocols that print the value or else come nearest."""
         protocols = () if self.explained is None else self.explained.matches or self.explained.nearest
         return {
@@ -260,7 +260,7 @@ def judged(
     Args:
         claims: The claims. None is judged if they are about other data.
         rows: Measured rows by name; a row may have two names.
-        data: What is known about the measured images: images, data, scale, lr and crop.
+        data: Images, data, scale, lr and crop of the measured images, as far as known.
         hr: Folder of HR images.
         lr: Folder of LR images.
         scale: Upscaling factor.
@@ -273,7 +273,7 @@ def judged(
     verdicts: list[Verdict] = []
     remarks: dict[str, None] = {}
     search = _Search(hr, lr, scale, progress, workers, device, remarks)
-    row_places = defaultdict[tuple[MeasuredRow, str], list[int]](list)
+    row_indices = defaultdict[tuple[MeasuredRow, str], list[int]](list)
     for claim in claims.claims:
         row, name = _row(claim, rows)
         if row is None:
@@ -287,13 +287,13 @@ def judged(
             continue
         if remark:
             remarks[f"{name}, {claim.metric}: {remark}"] = None
-        row_places[row, claim.source].append(len(verdicts))
+        row_indices[row, claim.source].append(len(verdicts))
         explained = search.explained(claim, measured, name, row.images)
         verdicts.append(Verdict(claim, name, measured, explained=explained))
-    for places in row_places.values():
-        numbers = tuple(each for place in places if (each := verdicts[place].explained))
-        for place, evidence in zip(places, Explanation(numbers).evidence, strict=True):
-            verdicts[place] = replace(verdicts[place], evidence=evidence)
+    for indices in row_indices.values():
+        numbers = tuple(each for index in indices if (each := verdicts[index].explained))
+        for index, evidence in zip(indices, Explanation(numbers).evidence, strict=True):
+            verdicts[index] = replace(verdicts[index], evidence=evidence)
     return Judgement(tuple(verdicts), tuple(remarks))
 
 

@@ -27,7 +27,7 @@ from srbench.words import number_of
 
 @dataclass(frozen=True)
 class Evidence:
-    """The protocol that best explains a published number, and the chance that such a plain one prints any number."""
+    """The protocol that best explains a published number, and the chance that an equally plain one prints any number."""
 
     match: Match
     chance: float
@@ -60,7 +60,7 @@ class Explained:
     """The protocols tried, in words."""
     not_tried: tuple[str, ...] = ()
     """One line for each protocol that could not be tried."""
-    own: Candidate | None = field(default=None, repr=False)
+    default: Candidate | None = field(default=None, repr=False)
     """The default protocol of ``srbench measure``; None if outputs and HR differ in size."""
     measured: Printed | None = None
     """The user's own number, if given."""
@@ -83,8 +83,8 @@ class Explained:
     @property
     def evidence(self) -> Evidence | None:
         """The user's protocol if it prints the number, or else the plainest that does; None if none does."""
-        found = [match for match in self.matches if match.candidate.is_default] or self.matches
-        return Evidence(found[0], self.neighbours.chance(found[0].rank)) if found else None
+        best = next((match for match in self.matches if match.candidate.is_default), next(iter(self.matches), None))
+        return None if best is None else Evidence(best, self.neighbours.chance(best.rank))
 
     def lines(self, evidence: Evidence | None, most: int | None = 8) -> Iterator[str]:
         """Yield the explanation in words, listing at most ``most`` matching protocols (None: all)."""
@@ -102,7 +102,7 @@ class Explained:
         else:
             yield from self._none_fits()
         yield from (f"  not tried: {line}" for line in self.not_tried)
-        yield from self._own()
+        yield from self._measured()
 
     def _sentence(self, evidence: Evidence) -> str:
         protocol = f"{self.title} on {described(evidence.match)}"
@@ -151,10 +151,10 @@ class Explained:
     def _digits(self) -> int:
         return max(self.printed.digits, 2)
 
-    def _own(self) -> Iterator[str]:
+    def _measured(self) -> Iterator[str]:
         if self.measured is None:
-            if self.own is not None:
-                yield f"srbench measure gives {self.own.value:.4f}: {self.own.protocol.words}"
+            if self.default is not None:
+                yield f"srbench measure gives {self.default.value:.4f}: {self.default.protocol.words}"
             return
         if fitting := matches(self.measured, self.candidates):
             window = self.measured.window(self.metric)
@@ -207,13 +207,13 @@ class Common:
     matches: dict[int, Match]
     """Protocols of the setting, by index of the number."""
     chance: float
-    """Share of such rows of numbers that protocols of one setting, at least as plain, print."""
+    """Fraction of such rows of numbers that protocols of one setting, at least as plain, print."""
     chances: dict[int, float]
     """By index of the number, its chance if the other numbers, and so the setting, are right."""
 
-    def evidence(self, place: int) -> Evidence:
+    def evidence(self, index: int) -> Evidence:
         """Return the evidence for a number: the whole row and the number beside the others must both be unlikely."""
-        return Evidence(self.matches[place], max(self.chance, self.chances[place]), is_common=True)
+        return Evidence(self.matches[index], max(self.chance, self.chances[index]), is_common=True)
 
 
 @dataclass(frozen=True)
@@ -229,8 +229,8 @@ class Explanation:
     remarks: tuple[str, ...] = ()
     """Lines about sizes, scales and images that could not be read."""
 
-    def __getitem__(self, place: int) -> Explained:
-        return self.numbers[place]
+    def __getitem__(self, index: int) -> Explained:
+        return self.numbers[index]
 
     @cached_property
     def common(self) -> Common | None:
@@ -242,11 +242,11 @@ class Explanation:
         best_key = -2, LEAST_PLAIN + 1, 0  # at least two numbers
         for match in (match for explained in self.numbers for match in explained.matches):
             partners: dict[str, tuple[int, Match]] = {}
-            for place, explained in enumerate(self.numbers):
+            for index, explained in enumerate(self.numbers):
                 sharing = [other for other in explained.matches if other.protocol.setting == match.protocol.setting]
                 equal = (other for other in sharing if other.protocol.channels == match.protocol.channels)
                 if sharing:
-                    partners.setdefault(explained.metric, (place, next(equal, sharing[0])))
+                    partners.setdefault(explained.metric, (index, next(equal, sharing[0])))
             row = dict(partners.values())
             channels = [partner.protocol.channels for partner in row.values()]
             key = -len(row), max(partner.rank for partner in row.values()), -channels.count(match.protocol.channels)
@@ -264,21 +264,21 @@ class Explanation:
         ]
         joint = sum(joint_chance([explained.neighbours for explained in choice], rank) for choice in choices)
         chances = {}
-        for place in row:
-            others = [self.numbers[other] for other in row if other != place]
-            chances[place] = self.numbers[place].neighbours.chance(rank, _settings(others, rank))
+        for index in row:
+            others = [self.numbers[other] for other in row if other != index]
+            chances[index] = self.numbers[index].neighbours.chance(rank, _settings(others, rank))
         return Common(row, joint, chances)
 
     @cached_property
     def evidence(self) -> tuple[Evidence | None, ...]:
         """The evidence for each number: alone or in common, whichever is less likely by chance."""
-        found = [explained.evidence for explained in self.numbers]
+        evidence = [explained.evidence for explained in self.numbers]
         if self.common:
-            for place in self.common.matches:
-                common, alone = self.common.evidence(place), found[place]
+            for index in self.common.matches:
+                common, alone = self.common.evidence(index), evidence[index]
                 if alone is None or common.chance < alone.chance:
-                    found[place] = common
-        return tuple(found)
+                    evidence[index] = common
+        return tuple(evidence)
 
     @property
     def suites(self) -> tuple[str, ...]:
@@ -304,7 +304,7 @@ class Explanation:
             is_same = all(protocol.channels == first.channels for protocol in rest)
             channels = first.channels if is_same else first.colour
             crop = f"crop {first.border}" if first.border else "no crop"
-            titles = [self.numbers[place].title for place in self.common.matches]
+            titles = [self.numbers[index].title for index in self.common.matches]
             words = [channels, crop, first.placement, first.levels]
             yield f"{' and '.join(titles)} have in common: {', '.join(filter(None, words))}"
             yield (

@@ -108,21 +108,23 @@ def _values(output: Tensor, hr: Tensor, images: Images) -> ProtocolValues:
     """Yield protocols and values of an output; images of more than 8 bits are quantised in every way."""
 
     def values(metric: str, output: Tensor, hr: Tensor) -> list[tuple[MetricProtocol, Any]]:
-        known = family(metric)
-        device = images.device if known.gpu else "cpu"
-        return computed_on(device, lambda place: [*known.values(output.to(place), hr.to(place), images.scales)])
+        protocols = family(metric)
+        return computed_on(
+            images.device if protocols.gpu else "cpu",
+            lambda device: [*protocols.values(output.to(device), hr.to(device), images.scales)],
+        )
 
     if not output.is_floating_point() and not hr.is_floating_point():
         for metric in images.metrics:
             yield from values(metric, output, hr)
         return
-    for place, (how, words) in enumerate(LEVELS.items()):
-        seen = _quantised(output, how)
-        seen_hr = _quantised(hr, "round" if how == "floor" else how)
+    for index, (how, words) in enumerate(LEVELS.items()):
+        quantised_output = _quantised(output, how)
+        quantised_hr = _quantised(hr, "round" if how == "floor" else how)
         for metric in images.metrics:
-            for protocol, value in values(metric, seen, seen_hr):
+            for protocol, value in values(metric, quantised_output, quantised_hr):
                 parameters = None if how == "none" else protocol.parameters
-                yield replace(protocol, levels=words, parameters=parameters, order=(*protocol.order, place)), value
+                yield replace(protocol, levels=words, parameters=parameters, order=(*protocol.order, index)), value
 
 
 def _quantised(image: Tensor, how: str) -> Tensor:

@@ -1,7 +1,7 @@
-"""Protocols that print a published number, and the chance that such plain ones print any number near it.
+"""Protocols that print a published number, and the chance that equally plain ones print an arbitrary number near it.
 
-A number with few digits is printed by some protocol whatever the images are. So every match has a chance: the share of
-the numbers near the published one, with as many digits, that a protocol at least as plain prints. It is counted.
+A number with few digits is printed by some protocol whatever the images are. So every match has a chance: the fraction
+of the numbers near the published one, with as many digits, that a protocol at least as plain prints. It is counted.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ WINDOWS = {
 }
 """Windows by metric."""
 OTHER_WINDOW = Decimal("0.05")
-"""Half of the window of any other metric, as a share of the published number."""
+"""Half of the window of any other metric, as a fraction of the published number."""
 Setting = tuple[str, int | None, str, str]
 """Colour, border, placement and levels of a protocol (``MetricProtocol.setting``)."""
 
@@ -185,7 +185,7 @@ class Neighbours:
         return {number for setting in chosen for number, each in self.ranks[setting].items() if each <= rank}
 
     def chance(self, rank: int, settings: Iterable[Setting] | None = None) -> float:
-        """Return the share of the numbers that a protocol of this rank or plainer prints."""
+        """Return the fraction of the numbers that a protocol of this rank or plainer prints."""
         return len(self.of_rank(rank, settings)) / self.count
 
 
@@ -204,10 +204,10 @@ def neighbours(printed: Printed, candidates: Sequence[Candidate], window: Window
 
 
 def joint_chance(numbers: Sequence[Neighbours], rank: int) -> float:
-    """Return the share of the rows of numbers, one from each window, that one common setting of this rank prints.
+    """Return the fraction of the rows of numbers, one from each window, that one common setting of this rank prints.
 
-    A row that several settings print, unless they print all the same numbers, counts several times: the share is never
-    too small, and needs no list of all rows.
+    A row that several settings print, unless they print all the same numbers, counts several times: the fraction is
+    never too small, and needs no list of all rows.
     """
     common = set.intersection(*({*number.ranks} for number in numbers))
     printed = {tuple(frozenset(number.of_rank(rank, [setting])) for number in numbers) for setting in common}

@@ -78,23 +78,23 @@ def explain(
         'RGB, no crop'
     """
     texts, names = _listed(values), _listed(metrics)
-    own_texts = [] if measured is None else _listed(measured)
+    measured_texts = [] if measured is None else _listed(measured)
     if len(names) == 1:
         names *= max(len(texts), 1)
-    if len(texts) != len(names) or len(own_texts) not in (0, len(texts)):
+    if len(texts) != len(names) or len(measured_texts) not in (0, len(texts)):
         raise ExplainError(
             f"{len(texts)} values, {len(names)} metrics"
-            f"{f' and {len(own_texts)} measured' if own_texts else ''}; give one value for each metric, in the same "
+            f"{f' and {len(measured_texts)} measured' if measured_texts else ''}; give one value for each metric, in the same "
             "order"
         )
     printed = [Printed(text) for text in texts]
-    own_printed = [Printed(text) for text in own_texts]
+    measured_numbers = [Printed(text) for text in measured_texts]
     tried = try_protocols(names, sr=sr, hr=hr, lr=lr, scale=scale, progress=progress, workers=workers, device=device)
     numbers = []
-    for name, number, own_number in zip_longest(names, printed, own_printed):
+    for name, number, measured_number in zip_longest(names, printed, measured_numbers):
         default = next((candidate for candidate in tried.candidates[name] if candidate.is_default), None)
-        own = None if tried.sizes_differ else default
-        numbers.append(replace(tried.explained(name, number), own=own, measured=own_number))
+        default = None if tried.sizes_differ else default
+        numbers.append(replace(tried.explained(name, number), default=default, measured=measured_number))
     return Explanation(tuple(numbers), tried.images, tried.scale, tried.remarks)
 
 
@@ -172,11 +172,11 @@ def _pair(
     ending = ""
     if isinstance(outputs, ResultFolder):
         outputs.pair_with(hr_images, scale)
-        ending, others = outputs.ending, outputs.unpaired(hr_images)
+        ending, without_hr = outputs.ending, outputs.unpaired(hr_images)
     else:
-        others = [name for name in outputs if name not in hr_images]
-    missing = [name for name in hr_images if name not in outputs]
-    require_partners(unpaired(hr_images, hr, missing, sr, others, ending))
+        without_hr = [name for name in outputs if name not in hr_images]
+    without_output = [name for name in hr_images if name not in outputs]
+    require_partners(unpaired(hr_images, hr, without_output, sr, without_hr, ending))
 
 
 def _scale(lr: str | Path, hr_images: Mapping[str, Path | Tensor], hr: object) -> int | None:

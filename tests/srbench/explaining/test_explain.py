@@ -121,7 +121,7 @@ def test_samples_are_averaged(explain, folders, pairs, tmp_path):
     found = explain("9", "psnr", sr=tmp_path / "sr")
     measured = srbench.metrics.psnr
     values = [(measured(output, hr) + measured(255 - output, hr)) / 2 for output, hr in pairs.values()]
-    assert found[0].own.value == pytest.approx(sum(values) / len(values))
+    assert found[0].default.value == pytest.approx(sum(values) / len(values))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_the_variant_of_a_metric_of_pyiqa_is_named(explain, pairs):
     assert [match.protocol.text for match in found[0].matches] == ["pyiqa:psnry"]
     assert {each.protocol.text for each in found[0].candidates} == {"pyiqa:psnr", "pyiqa:psnry"}
     assert found.text().startswith(f"{value:.4f} is psnr of pyiqa on RGB, pyiqa:psnry, no crop (")
-    assert found[0].own.protocol.text == "pyiqa:psnr"
+    assert found[0].default.protocol.text == "pyiqa:psnr"
 
 
 def test_a_metric_of_pyiqa_without_its_weights(explain, monkeypatch, tmp_path):
