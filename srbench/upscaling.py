@@ -93,7 +93,7 @@ class _Task:
         return map(self._file, range(self.count or 1))
 
     def is_done(self) -> bool:
-        """True if the last output exists."""
+        """Return whether the last output exists."""
         return self._file((self.count or 1) - 1).exists()
 
     def _file(self, number: int) -> Path:
@@ -133,7 +133,7 @@ def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled
     all_pixels = max(sum(pixels), 1)
     finished = 0
     for done, task in enumerate(tasks):
-        step = Step(done, total, str(task.path), share=finished / all_pixels)
+        step = Step(done, total, str(task.path), fraction=finished / all_pixels)
         progress(step)
         try:
             yield _upscale_task(spec, task, device, _within(step, pixels[done] / all_pixels, progress))
@@ -149,12 +149,12 @@ def _within(step: Step, weight: float, progress: Progress) -> Callable[[float], 
 
     The returned function is called with the fraction of the image done since the last call.
     """
-    share = step.share or 0.0
+    total = step.fraction or 0.0
 
     def advance(fraction: float) -> None:
-        nonlocal share
-        share += fraction * weight
-        progress(replace(step, share=share))
+        nonlocal total
+        total += fraction * weight
+        progress(replace(step, fraction=total))
 
     return advance
 

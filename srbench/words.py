@@ -33,7 +33,7 @@ def one_line(error: object) -> str:
 
 
 def is_file_name(name: str) -> bool:
-    """True if a file of this name stays inside its folder and takes a single line in a list."""
+    """Return whether a file of this name stays inside its folder and takes a single line in a list."""
     if name in ("", ".", "..") or "/" in name or "\\" in name or printable(name) != name:
         return False
     return len(name.encode()) <= LONGEST

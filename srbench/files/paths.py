@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def occupied(path: Path) -> bool:
-    """True for a file or a non-empty folder."""
+    """Return whether a path is a file or a non-empty folder."""
     return path.exists() and (not path.is_dir() or any(path.iterdir()))
 
 

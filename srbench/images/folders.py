@@ -16,7 +16,7 @@ _EMPTY = f"{{}}: contains no images; supported are {', '.join(ENDINGS)}"
 
 
 def is_image(path: PurePath) -> bool:
-    """True if the file name has the extension of an image and is not hidden."""
+    """Return whether the file name has the extension of an image and is not hidden."""
     return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
 
 

@@ -18,7 +18,7 @@ _MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "STA
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """True if the error means that the device or the machine ran out of memory."""
+    """Return whether an error means that the device or the machine ran out of memory."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)

@@ -41,7 +41,7 @@ def suitable_workers(device: str, tasks: int) -> int:
 
 
 def may_have_gpu() -> bool:
-    """Return False on Linux without a device file of a GPU: then torch need not be loaded, a second, to look for it."""
+    """Return whether torch has to be loaded, for a second, to look for a GPU: not on Linux without a device file of one."""
     files = ("nvidia*", "nvhost*", "kfd", "dxg")  # NVIDIA, its Tegra, AMD, Windows Subsystem for Linux
     return sys.platform != "linux" or any(any(Path("/dev").glob(name)) for name in files)
 

@@ -188,7 +188,7 @@ class _Worker:
             return broken
 
     def is_open(self) -> bool:
-        """True if the opener has returned, False if the process died before. Raises any exception of the opener."""
+        """Return whether the opener has returned, not died with its process. Raises any exception of the opener."""
         error = self._opening.exception()
         if error is not None and not isinstance(error, BrokenProcessPool):
             raise error

@@ -79,7 +79,7 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
 
 
 def is_folder_metric(text: str) -> bool:
-    """True for a metric of all images together, such as ``fid+mode=legacy``; determined without importing it."""
+    """Return whether a name, such as ``fid+mode=legacy``, is a metric of all images together, without importing it."""
     return parse_metric(text)[0] in registered(FOLDER_METRICS)
 
 
@@ -173,7 +173,7 @@ def counted(facts: MetricFacts, samples: str) -> MetricFacts:
 
 
 def is_third_party(metric: Metric) -> bool:
-    """True for a metric whose class is not in this distribution: it may change its arguments in place."""
+    """Return whether the class of a metric is not in this distribution: it may change its arguments in place."""
     return type(metric).__module__.partition(".")[0] not in our_packages()
 
 

@@ -99,12 +99,12 @@ class ModelSpec:
 
     @property
     def is_folder(self) -> bool:
-        """True for a folder of results made elsewhere."""
+        """True if the name is a folder of precomputed results."""
         return self.name not in registered("models") and Path(self.name).is_dir()
 
     @property
     def is_network(self) -> bool:
-        """True for a file that is a complete network."""
+        """True if the name is a file with a complete network."""
         return is_network(self.name)
 
     @property
@@ -163,7 +163,7 @@ def absolute(path: str) -> str:
 
 
 def is_network(text: str) -> bool:
-    """True for a file that is a complete network. A colon separates weights, unless a file has that very name."""
+    """Return whether a name is a file with a complete network. A colon separates weights, unless a file has that very name."""
     path = Path(text)
     return path.suffix.lower() in NETWORKS and (":" not in text or path.is_file()) and not path.is_dir()
 

@@ -59,7 +59,7 @@ class ResultFolder:
         self.ending = ending_of(self.stems, names, scale)
 
     def __contains__(self, name: str) -> bool:
-        """True if the folder has a result for the image of this name."""
+        """Return whether the folder has a result for the image of this name."""
         return name + self.ending in self.stems
 
     @cached_property

@@ -47,7 +47,7 @@ def load_file(path: Path, device: str = "cpu") -> SpandrelModel | TorchScriptMod
 
 
 def is_torchscript(path: Path) -> bool:
-    """True for an archive written by ``torch.jit.save``, with any extension; False for a missing file."""
+    """Return whether a file, with any extension, is an archive written by ``torch.jit.save``."""
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
     try:

@@ -37,7 +37,7 @@ def our_packages() -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def is_library(path: str) -> bool:
-    """True for a file of the standard library, an installed package, or srbench's distribution."""
+    """Return whether a file is of the standard library, an installed package, or srbench's distribution."""
     real = os.path.realpath(path)
     installed = {"site-packages", "dist-packages"} & set(Path(real).parts)
     return bool(installed) or path.startswith("<frozen ") or real.startswith(_library_folders())

@@ -205,7 +205,7 @@ def _held(instance: object) -> Iterator[tuple[str, Any]]:
 
 
 def _is_foreign(value: object) -> bool:
-    """True for an object of a library, except containers, functions and network modules."""
+    """Return whether an object is of a library, except containers, functions and network modules."""
     if isinstance(value, (*_CONTAINERS, FunctionType)) or hasattr(value, "named_buffers"):
         return False
     file = getattr(sys.modules.get(type(value).__module__), "__file__", None)

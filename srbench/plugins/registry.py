@@ -50,7 +50,7 @@ class Plugin:
     """Name of the class or function in the module."""
 
     def takes(self, argument: str) -> bool:
-        """True if the factory has a parameter of that name."""
+        """Return whether the factory has a parameter of that name."""
         return argument in self.arguments()
 
     def arguments(self) -> tuple[str, ...]:
@@ -168,7 +168,7 @@ def _require_own_modules(name: str, path: Path) -> None:
 
 
 def is_ours(kind: str, text: str) -> bool:
-    """True for a plug-in of srbench's distribution; determined without importing it."""
+    """Return whether a plug-in is in srbench's distribution, without importing it."""
     points = registered(kind)
     module = points[text].module if text in points else text.rpartition(":")[0]
     return not module.endswith(".py") and module.partition(".")[0] in our_packages()

@@ -45,7 +45,7 @@ class Step:
     """The next item, such as ``srflow-t0.8 dog``; empty at the end."""
     fault: str = ""
     """A failure that just happened, in one line."""
-    share: float | None = None
+    fraction: float | None = None
     """Finished fraction of the work, for the time left; None: ``done / total``."""
 
 
@@ -130,13 +130,15 @@ def shown_progress(begun: str = "") -> Iterator[Progress]:
         if step.done < bar.tasks[0].fields.get("done", 0):  # a new round, which takes its own time
             bar.reset(task)
         description = printable(step.what) if step.what else None
-        bar.update(task, completed=_share(step) * step.total, total=step.total, done=step.done, description=description)
+        bar.update(
+            task, completed=_fraction(step) * step.total, total=step.total, done=step.done, description=description
+        )
         bar.start()  # no effect if already started
         if not STDERR.is_terminal and time.monotonic() - said > SECONDS:
             said = time.monotonic()
             shown = bar.tasks[0]
             item = f"{step.what}: " if step.what else ""
-            say(f"{item}{_share(step):.0%}, {_times(shown.elapsed or 0.0, shown.time_remaining)}")
+            say(f"{item}{_fraction(step):.0%}, {_times(shown.elapsed or 0.0, shown.time_remaining)}")
 
     try:
         yield update
@@ -172,17 +174,17 @@ def _shown_in_cell() -> Iterator[Progress]:
         now = time.monotonic()
         if step.total > 0 and (step.done == step.total or step.fault or now - sent > _SECONDS_IN_CELL):
             sent = now
-            share = _share(step)
-            left = (now - began) * (1 - share) / share if 0 < share < 1 else None
+            fraction = _fraction(step)
+            left = (now - began) * (1 - fraction) / fraction if 0 < fraction < 1 else None
             text = f"{step.done}/{step.total} {printable(step.what)} {_times(now - began, left)}"
-            bar = f'<progress value="{share:.3f}"></progress>'
+            bar = f'<progress value="{fraction:.3f}"></progress>'
             handle.update(HTML(f"<div>{bar} {escape(text)}</div>{faults}"))
 
     yield update
 
 
-def _share(step: Step) -> float:
-    return step.done / step.total if step.share is None else step.share
+def _fraction(step: Step) -> float:
+    return step.done / step.total if step.fraction is None else step.fraction
 
 
 def _times(elapsed: float, left: float | None) -> str:

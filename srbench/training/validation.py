@@ -103,7 +103,7 @@ class BestValidation(Counts):
     metrics: dict[str, float] = field(default_factory=dict)
 
     def record(self, step: int, metrics: dict[str, float], by: Metric) -> bool:
-        """Record a validation; returns True if it is the best so far by the metric ``by`` (NaN never is)."""
+        """Record a validation; return whether it is the best so far by the metric ``by`` (NaN never is)."""
         self.last = metrics
         value = metrics[by.facts.name]
         before = self.metrics.get(by.facts.name, math.nan)

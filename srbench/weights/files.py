@@ -75,7 +75,7 @@ def weights_in(path: Path, *, unfinished: bool = False) -> Path:
 
 
 def is_training_checkpoint(path: Path) -> bool:
-    """True for the checkpoint of a training folder."""
+    """Return whether a file is the checkpoint of a training folder."""
     return path.name == CHECKPOINT and path.is_file() and (path.parent / TRAINING).is_file()
 
 

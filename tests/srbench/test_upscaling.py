@@ -117,7 +117,7 @@ def test_the_time_left_is_weighed_by_pixels(photos, tmp_path):
     steps = []
     assert len([*upscale(spec, steps.append)]) == 5
     areas = [Image.open(path).width * Image.open(path).height for path in sorted(photos.iterdir())]
-    assert [step.share for step in steps[:5]] == pytest.approx([sum(areas[:n]) / sum(areas) for n in range(5)])
+    assert [step.fraction for step in steps[:5]] == pytest.approx([sum(areas[:n]) / sum(areas) for n in range(5)])
     assert (steps[-1].done, steps[-1].total) == (5, 5)
 
 
@@ -241,6 +241,6 @@ def test_a_line_now_and_then_without_a_terminal(capfd, monkeypatch):
 
     monkeypatch.setattr(shown, "SECONDS", -1)
     with shown.shown_progress() as progress:
-        progress(Step(0, 2, "a.png", share=0.0))
-        progress(Step(0, 2, "a.png", share=0.25))
+        progress(Step(0, 2, "a.png", fraction=0.0))
+        progress(Step(0, 2, "a.png", fraction=0.25))
     assert "a.png: 25%, 0 s elapsed" in capfd.readouterr().err

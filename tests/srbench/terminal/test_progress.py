@@ -55,7 +55,7 @@ def test_a_bar_ends_as_one_line_on_stderr(capsys, monkeypatch):
     """The share of the bar may differ from the count, and the numbers stay whole where a description is shortened."""
     monkeypatch.setenv("COLUMNS", "60")
     with module.shown_progress() as progress:
-        progress(Step(3, 4, "[a] folder/" * 20 + "photo.png", share=0.5))
+        progress(Step(3, 4, "[a] folder/" * 20 + "photo.png", fraction=0.5))
     out, err = capsys.readouterr()
     assert out == ""
     (line,) = err.splitlines()
