@@ -67,8 +67,7 @@ WITHOUT_TORCH = (
     "srbench.benchmark.run",
     "srbench.reporting.report",
     "srbench.reporting.page.view",
-    "srbench.matrix.folder",
-    "srbench.index.page",
+    "srbench.reporting.stack",
 )
 LISTS = ("datasets", "suites", "presets", "weights", "runs run")
 COMMANDS = (

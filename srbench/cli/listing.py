@@ -37,7 +37,7 @@ def list_command(kind: str, folder: Path | None) -> None:
     degradations  ways to make LR from HR
     presets       network sizes and schedules for srbench train
     weights       released by the authors; whether they are on this machine
-    runs          run folders in DIR: images done, date [default: runs]
+    runs          run folders below DIR: images done, date [default: runs]
 
     srbench show NAME describes any of them.
     """  # noqa: D301 - click's mark
@@ -58,32 +58,20 @@ def _rows(group: str) -> Iterator[tuple[str, ...]]:
 
 
 def _runs(folder: Path) -> Iterator[tuple[str, ...]]:
-    """Yield path, models, dataset, scale, images done and requested, samples and start of every run.
+    """Yield path, models, dataset, scale, images done and requested, samples and start of every run below a folder.
 
     Names damaged runs on stderr. Raises SRBenchError if the folder has no run.
     """
-    from srbench.matrix.folder import runs_in
-    from srbench.run_folder.manifest import is_run
+    from srbench.run_folder.location import runs_below
     from srbench.run_folder.overview import overview
 
     if not folder.is_dir():
         raise SRBenchError(f"{folder}: no such folder; name the folder of your runs: srbench list runs DIR")
-    is_empty = True
-    for path in [folder, *sorted(folder.iterdir())]:
+    for run in runs_below(folder):
         try:
-            runs = runs_in(path)
-        except (SRBenchError, OSError) as error:  # a damaged matrix, or a matrix without runs
+            yield str(run), *_facts_of_run(overview(run))
+        except (SRBenchError, OSError) as error:
             say(str(error))
-            continue
-        for run in runs:
-            try:
-                if is_run(run):
-                    is_empty = False
-                    yield str(run), *_facts_of_run(overview(run))
-            except (SRBenchError, OSError) as error:
-                say(str(error))
-    if is_empty:
-        raise SRBenchError(f"{folder}: no runs in it; srbench run makes one")
 
 
 def _facts_of_run(run: Overview) -> tuple[str, ...]:
@@ -95,21 +83,21 @@ def _facts_of_run(run: Overview) -> tuple[str, ...]:
 
 
 @click.command("show", epilog=options.examples("srbench show psnr", "srbench show runs/mine"))
-@click.argument("name", metavar="NAME|RUN")
+@click.argument("name", metavar="NAME|RUN|DIR")
 def show_command(name: str) -> None:
     """Describe a model, metric, dataset or suite, or a run.
 
-    NAME is anything that srbench list shows. Of a RUN, the head of report.md is printed, as Markdown for a README:
-    conclusions, tables and notes.
+    NAME is anything that srbench list shows. Of a RUN, or of each run below a DIR, the head of report.md is printed, as
+    Markdown for a README: conclusions, tables and notes.
     """
     from srbench.cli.catalogue import CATALOGUE
 
     kinds = [kind for kind in CATALOGUE if name in kind.names()]
     if not kinds and Path(name).is_dir():
-        from srbench.matrix.folder import runs_in
         from srbench.reporting.report import head
+        from srbench.run_folder.location import runs_below
 
-        click.echo("\n\n".join(head(run) for run in runs_in(Path(name))))
+        click.echo("\n\n".join(map(head, runs_below(Path(name)))))
         return
     if not kinds:
         raise SRBenchError(unknown("name", name, {known for kind in CATALOGUE for known in kind.names()}))

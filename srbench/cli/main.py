@@ -20,7 +20,6 @@ from srbench.cli.doctor import doctor
 from srbench.cli.editing import edit, explore, upscale
 from srbench.cli.explaining import explain
 from srbench.cli.exporting import export
-from srbench.cli.index import index
 from srbench.cli.interruption import twice_at_once
 from srbench.cli.listing import list_command, show_command
 from srbench.cli.measuring import measure, merge, run, score, verify
@@ -35,7 +34,7 @@ from srbench.words import one_line, printable
 
 SECTIONS = {
     "Benchmark": (run, merge, score, verify, measure, explain),
-    "Results": (report, compare, view, vote, index, list_command, show_command),
+    "Results": (report, compare, view, vote, list_command, show_command),
     "Your images": (upscale, edit, explore),
     "Train": (train, export, convert),
     "Files": (data, weights, doctor),

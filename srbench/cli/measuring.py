@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from srbench.cli import options
-from srbench.cli.reporting import end_of_claims, reading, report_cell, show_outcome, written_report
+from srbench.cli.reporting import end_of_claims, folders_of_runs, reading, report_cell, show_outcome, written_report
 from srbench.interfaces import TEMPERATURE, SRBenchError
 from srbench.run_folder.request import SAMPLES, SUITE
 from srbench.terminal.output import say, show
@@ -138,8 +138,8 @@ def run(
     Options come from BENCH.TOML, the command line, or both. If interrupted, rerun the same command
     to resume. A run folder can be extended with more models, temperatures, metrics or images.
 
-    Several datasets, scales, suites or degradations make a matrix: a run folder for every combination, and one table
-    of them all.
+    Several datasets, scales, suites or degradations make a run folder for every combination, and one table of them
+    all.
     """
     named = ", ".join(values["models"] or ([] if bench is None else [str(bench)]))
     with shown_progress(f"opening {named}" if named else "") as progress:
@@ -159,7 +159,7 @@ def run(
             published = read_claims(claims, specs[0].metrics, specs[0].suite)
         if dry_run:
             from srbench.benchmark.estimate import estimate
-            from srbench.matrix.run import estimate_matrix
+            from srbench.benchmark.matrix import estimate_matrix
 
             for line in estimate(specs[0]) if len(specs) == 1 else estimate_matrix(specs):
                 show(line)
@@ -169,7 +169,7 @@ def run(
 
             outcome = run_spec(specs[0], progress, workers, engine)
         else:
-            from srbench.matrix.run import run_matrix
+            from srbench.benchmark.matrix import run_matrix
 
             report_finished = partial(report_cell, shard=values["shard"])
             outcome = run_matrix(specs, progress, workers, engine, report_finished)
@@ -189,7 +189,7 @@ def run(
 
 
 @click.command(epilog=options.examples("srbench score runs/mine --metrics niqe,psnr+channels=Y"))
-@click.argument("folder", metavar="RUN", type=options.PATH)
+@click.argument("folder", metavar="RUN|DIR", type=options.PATH)
 @options.metrics(required=True, help="Metrics to add: NAME (srbench list metrics), pyiqa:NAME or file.py:Name.")
 @options.device(
     help="Device of learned metrics, and of models for outputs that were not saved; auto takes a GPU if there is one."
@@ -197,17 +197,17 @@ def run(
 @options.workers
 @options.engine
 def score(folder: Path, metrics: tuple[str, ...], device: str, workers: WorkerCount, engine: str | None) -> None:
-    """Add metrics to a run, from its saved images.
+    """Add metrics to a run, or to a folder of runs.
 
-    Models run again only for outputs that were not saved.
+    They are measured on the saved images; models run again only for outputs that were not saved.
     """
     with shown_progress(f"reading {folder}") as progress:
+        from srbench.benchmark.matrix import score_runs
         from srbench.benchmark.run import score_run
-        from srbench.matrix.folder import is_matrix
-        from srbench.matrix.run import score_matrix
+        from srbench.run_folder.location import is_folder_of_runs
 
-        if is_matrix(folder):
-            outcome = score_matrix(folder, metrics, device, progress, workers, engine, report_cell)
+        if is_folder_of_runs(folder):
+            outcome = score_runs(folder, metrics, device, progress, workers, engine, report_cell)
         else:
             outcome = score_run(folder, metrics, device, progress, workers=workers, engine=engine)
         written = written_report([outcome.folder], progress, runs_code=True) if outcome.usable else None
@@ -215,7 +215,7 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: WorkerCo
 
 
 @click.command(epilog=options.examples("srbench verify runs/mine", "srbench verify runs/mine --resample all"))
-@click.argument("folder", metavar="RUN", type=options.PATH)
+@click.argument("folder", metavar="RUN|DIR", type=options.PATH)
 @click.option(
     "--resample",
     default="0",
@@ -241,26 +241,33 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
     """Check that a run's files, values and report are genuine.
 
     Compares records and images with their hashes, the manifest with requests and code, pairs with the dataset, and the
-    report with the records, and measures the saved images again. The result is saved in verified.json, which srbench
-    index shows.
+    report with the records, and measures the saved images again. The result is saved in verified.json.
+
+    Of a DIR, all runs below it are checked, then DIR/report, which gets their new verdicts.
+
     Exit codes: 0 if every value is verified, 1 if anything is contradicted, 3 if something could not be verified.
     docs/verify.md lists all findings.
     """
     import json
 
     with shown_progress(f"reading {folder}"):
-        from srbench.matrix.folder import is_matrix, runs_in
+        from srbench.reporting.stack import renew_stack
+        from srbench.run_folder.location import is_folder_of_runs, runs_below
         from srbench.verification.findings import EXIT_CODES, write_verified
         from srbench.verification.verify import verify as verify_run
+        from srbench.verification.verify import verify_stack
 
+        is_folder = is_folder_of_runs(folder)
+        runs = runs_below(folder) if is_folder else [folder]
+        stack = verify_stack(folder) if is_folder else None  # before the verdicts that it shows change
     checks = []
     damaged = []
-    for run_folder in runs_in(folder):
+    for run_folder in runs:
         try:
             with shown_progress(f"reading {run_folder}") as progress:
                 findings = verify_run(run_folder, resample=resample, device=device, progress=progress)
         except SRBenchError as error:
-            if not is_matrix(folder):
+            if not is_folder:
                 raise
             damaged.append(str(error))
             continue
@@ -271,9 +278,16 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
         if form == "text":
             show(findings.text())
         checks.append(findings)
+    if stack is not None and stack.has_report:
+        if form == "text":
+            show(stack.text())
+        checks.append(stack)
+        if stack.proven:
+            with shown_progress(f"reading {folder}") as progress:
+                renew_stack(folder, progress)
     if form == "json":
         facts = [findings.as_json() for findings in checks]
-        show(json.dumps(facts if is_matrix(folder) else facts[0], indent=1))
+        show(json.dumps(facts if is_folder else facts[0], indent=1))
     if damaged:
         raise SRBenchError("; ".join(damaged))
     codes = {findings.exit_code for findings in checks}
@@ -283,25 +297,26 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
 
 
 @click.command(epilog=options.examples("srbench merge runs/part1 runs/part2 --out runs/all"))
-@click.argument("folders", metavar="RUN...", type=options.PATH, nargs=-1, required=True)
-@options.folder("--out", help="New run folder. [default: runs/DATE-merged]")
+@click.argument("folders", metavar="RUN|DIR...", type=options.PATH, nargs=-1, required=True)
+@options.folder("--out", help="New folder. [default: runs/DATE-merged]")
 def merge(folders: tuple[Path, ...], out: Path | None) -> None:
     """Merge runs of one protocol, such as shards.
 
-    Copies them into a new run folder and writes its report.
+    Copies them into a new run folder and writes its report. Of several DIRs, the runs of equal names are merged, such as
+    the shards of several datasets.
     """
     from datetime import date
 
+    are_folders = bool(folders_of_runs(folders))
     out = out or Path("runs") / f"{date.today().isoformat()}-merged"
     with shown_progress(reading(folders)) as progress:
-        from srbench.matrix.folder import is_matrix
         from srbench.reporting.report import write_report
         from srbench.run_folder.merge import merge as merge_runs
 
-        if all(map(is_matrix, folders)):
-            from srbench.matrix.run import merge_matrices
+        if are_folders:
+            from srbench.benchmark.matrix import merge_folders
 
-            for run_folder in merge_matrices(folders, out):
+            for run_folder in merge_folders(folders, out):
                 write_report([run_folder])
         else:
             merge_runs(folders, out)

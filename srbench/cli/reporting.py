@@ -28,10 +28,12 @@ SHOWN = 3
 
 @click.command(
     epilog=options.examples(
-        "srbench report runs/mine", "srbench report runs/mine runs/other --format tex,csv --out tables"
+        "srbench report runs/mine",
+        "srbench report runs/mine runs/other --format tex,csv --out tables",
+        "srbench report runs --out site",
     )
 )
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=options.PATH)
+@click.argument("runs", nargs=-1, required=True, metavar="RUN|DIR...", type=options.PATH)
 @options.names("--format", "formats", metavar="md|html|tex|csv,...", help="Formats to write. [default: all]")
 @click.option("--single-file", is_flag=True, help="Embed the images in report.html: one file of at most 8 MB, to mail.")
 @click.option(
@@ -41,7 +43,7 @@ SHOWN = 3
     metavar="N",
     help="With --single-file, embed only the N images where the leading models differ most. [default: as many as fit]",
 )
-@options.folder("--out", help="Folder of the report. [default: RUN/report; runs/report for several runs]")
+@options.folder("--out", help="Folder of the report. [default: RUN/report or DIR/report; runs/report for several RUNs]")
 @click.option(
     "--baseline",
     metavar="SETTING",
@@ -49,14 +51,20 @@ SHOWN = 3
 )
 @click.option("--intervals", is_flag=True, help="Print 95 % intervals below the means of table.tex.")
 def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - click's
-    """Write the report of one or several runs.
+    """Write the report of one or several runs, or of a folder of runs.
 
-    Runs need not be finished. Several runs are merged into one table if they share a protocol. An existing report
-    folder is replaced as a whole, unless a file in it was added or changed since srbench wrote it.
+    Several RUNs are merged into one table if they share a protocol. The runs below a DIR, which is no run itself, are
+    stacked: they share a table if their images, scale and protocol are equal. Runs need not be finished. An existing
+    report folder is replaced as a whole, unless a file in it was added or changed since srbench wrote it.
     """
     if values["most"] is not None and not values["single_file"]:
         raise click.UsageError("--images goes with --single-file.")
+    folders = folders_of_runs(runs)
+    if folders and (option := next((name for name in ("single_file", "baseline") if values[name]), None)):
+        raise click.UsageError(f"--{option.replace('_', '-')} goes with runs; {folders[0]} is a folder of runs.")
     if len(runs) > 1 and values["out"] is None:
+        if folders:
+            raise click.UsageError("the report of several folders needs --out.")
         values["out"] = Path("runs/report")
     with shown_progress(reading(runs)) as progress:
         written = written_report(runs, progress, **values)
@@ -102,29 +110,45 @@ def compare(a: str, b: str, run: Path | None) -> None:
 
 
 @click.command(epilog=options.examples("srbench view runs/mine"))
-@click.argument("run", type=options.PATH)
+@click.argument("run", metavar="RUN|DIR", type=options.PATH)
 @options.page
 def view(run: Path, port: int, no_browser: bool) -> None:
-    """Open the report of a run in a browser.
+    """Open the report of a run, or of a folder of runs, in a browser.
 
-    The report is written first if it is missing or older than the records. The page is only reachable from this
+    Reports are written first if they are missing or older than the records. The page is only reachable from this
     machine; press Ctrl-C to stop.
     """
     with shown_progress(reading([run])) as progress:
-        from srbench.matrix.folder import is_matrix, runs_in
         from srbench.reporting.page.view import view as view_folder
         from srbench.reporting.report import renew_report
+        from srbench.run_folder.location import is_folder_of_runs, runs_below
 
-        for folder in runs_in(run):
-            try:
-                renew_report(folder, progress)
-            except SRBenchError as error:
-                if not is_matrix(run):
-                    raise
-                say(str(error))
-        if is_matrix(run):
+        if is_folder_of_runs(run):
+            for each in runs_below(run):
+                try:
+                    renew_report(each, progress)
+                except SRBenchError as error:
+                    say(str(error))
             written_report([run], progress)
+        else:
+            renew_report(run, progress)
     view_folder(run, port=port, browser=not no_browser)
+
+
+def folders_of_runs(paths: Sequence[Path]) -> list[Path]:
+    """Return these paths if they are folders of runs, and nothing if they are runs.
+
+    Raises click.UsageError for runs beside folders, RunFolderError for a folder without runs.
+    """
+    from srbench.run_folder.location import is_folder_of_runs, runs_below
+
+    folders = [path for path in paths if is_folder_of_runs(path)]
+    for folder in folders:
+        runs_below(folder)
+    if folders and len(folders) < len(paths):
+        run = next(path for path in paths if path not in folders)
+        raise click.UsageError(f"{run} is a run, and {folders[0]} a folder of runs; give either runs or folders.")
+    return folders
 
 
 def reading(folders: Sequence[str | Path]) -> str:
@@ -139,7 +163,7 @@ class Written:
     lines: list[str | Table]
     """Lines for the terminal: the tables, their conclusions, and the files to open, the page first."""
     damaged: Sequence[str] = ()
-    """Unreadable runs of a matrix, with the reason."""
+    """Runs of a folder that cannot be read, with the reason."""
 
     def show(self) -> None:
         """Print the lines."""
@@ -154,25 +178,25 @@ def written_report(
     out: Path | None = None,
     **settings: Any,  # noqa: ANN401 - those of write_report
 ) -> Written:
-    """Write the report of runs that share a protocol, or of a matrix."""
-    from srbench.matrix.folder import is_matrix
-    from srbench.matrix.table import terminal_table as matrix_table
-    from srbench.matrix.table import write_matrix_report
-    from srbench.reporting import report as run_report
+    """Write the report of runs that share a protocol, or of all runs below some folders."""
+    from srbench.reporting.report import FORMATS, write_report
+    from srbench.reporting.stack import write_stack
     from srbench.reporting.text import terminal_table
+    from srbench.run_folder.location import is_folder_of_runs
     from srbench.run_folder.protocol import protocol_line
 
-    formats = formats or tuple(run_report.FORMATS)
+    formats = formats or tuple(FORMATS)
     lines: list[str | Table]
     damaged: Sequence[str] = ()
-    if len(runs) == 1 and is_matrix(runs[0]):
-        matrix = write_matrix_report(runs[0], formats, out)
-        files, damaged = matrix.files, matrix.damaged
-        missing = [f"{name}: nothing is measured yet" for name in matrix.not_measured]
-        protocols = [protocol_line(table.suite, table.metrics) for table in matrix.tables]
-        lines = [*map(matrix_table, matrix.tables), *missing, *protocols]
+    if is_folder_of_runs(runs[0]):
+        written = write_stack(runs, formats, out, progress, intervals=settings.get("intervals", False))
+        files, damaged = written.files, written.stack.damaged
+        stacks = written.stack.stacks
+        left_out = [f"left out: {text}" for text in written.stack.left_out]
+        lines = [*map(terminal_table, stacks), *left_out]
+        lines += [protocol_line(stack.title, stack.columns) for stack in stacks]
     else:
-        report = run_report.write_report(runs, formats, out, progress=progress, **settings)
+        report = write_report(runs, formats, out, progress=progress, **settings)
         files = report.files
         table = report.table
         remarks = [*filter(None, [table.left_out]), *report.outdated]
@@ -186,7 +210,7 @@ def written_report(
 
 
 def report_cell(outcome: Outcome, shard: str | None = None) -> None:
-    """Print what the command did in a run of a matrix, and write the report of that run; for a shard, do nothing."""
+    """Print what the command did in one of several runs, and write the report of that run; for a shard, do nothing."""
     from srbench.reporting.report import write_report
 
     if shard is not None:

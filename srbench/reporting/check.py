@@ -1,4 +1,4 @@
-"""Check a written report against the report that follows from the records of its run."""
+"""Check a written report against the report that follows from the records of its run, or of the runs of its folder."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Literal, NamedTuple
 
 from srbench.interfaces import SRBenchError
 from srbench.plugins.code_digest import package_digest
-from srbench.reporting.files import FILE, FOLDER, changed_files, read_listing, records_of
+from srbench.reporting.files import FILE, FOLDER, Listing, changed_files, read_listing, records_of
 from srbench.reporting.report import TEXTS, images_of, texts_again
 from srbench.reporting.results import read_results
+from srbench.reporting.stack import read_stack, stack_texts
+from srbench.run_folder.location import is_folder_of_runs
 
 Kind = Literal["differs", "not compared"]
 """``differs``: a file differs from report.json, or a text from the text made again; ``not compared``: a file is gone,
 or the report was written by other code, or before the last records."""
 _NUMBER = re.compile(r"(-?\d+\.\d+(?:e[-+]?\d+)?)")
+_OTHER_CODE = "by another version of srbench or of a library"
 _TOLERANCE = 1e-9
 """Tolerance for numbers in texts, which covers the last bits of another processor."""
 
@@ -30,35 +33,52 @@ class ReportFinding(NamedTuple):
     text: str
 
 
-def report_findings(run: Path) -> list[ReportFinding]:
+def report_findings(path: Path) -> list[ReportFinding]:
     """Compare the report of a run with its listing report.json, and its texts with the texts made again.
 
-    Plots and images are compared with their hashes alone. Returns an empty list if there is no report.
+    Plots and images are compared with their hashes alone. ``path`` may also be a folder of runs. Returns an empty
+    list if there is no report.
     """
-    folder = run / FOLDER
+    folder = path / FOLDER
     if not folder.is_dir():
         return []
     listing = read_listing(folder)
     if listing is None:
         return [ReportFinding("not compared", f"{FOLDER}/{FILE}", "missing or damaged; run srbench report")]
-    changed = [path.relative_to(run).as_posix() for path in changed_files(folder, listing)]
+    changed = [file.relative_to(path).as_posix() for file in changed_files(folder, listing)]
     findings = [ReportFinding("differs", name, f"does not match its SHA-256 in {FILE}") for name in changed]
     missing = [f"{FOLDER}/{name}" for name in listing.files if not (folder / name).is_file()]
     findings += [ReportFinding("not compared", name, "is not here; run srbench report") for name in missing]
     try:
-        results = read_results([run])
-        if (listing.records, listing.images) != (records_of(run), images_of(results)):
-            text = "was written before the last records, or with other images; run srbench report"
-        elif listing.code != package_digest("srbench.reporting.report"):
-            text = "was written by another version of srbench or of a library; run srbench report"
-        else:
-            texts = texts_again(results, listing)
-            added = [name for name in listing.files if Path(name).suffix in TEXTS and name not in texts]
-            findings += [ReportFinding("differs", f"{FOLDER}/{name}", "is no part of a report") for name in added]
-            return [*findings, *_differing(folder, texts)]
+        reason, texts = (_stack_again if is_folder_of_runs(path) else _run_again)(path, listing)
     except SRBenchError as error:
-        text = f"cannot be made again: {error}"
-    return [*findings, ReportFinding("not compared", FOLDER, text)]
+        return [*findings, ReportFinding("not compared", FOLDER, f"cannot be made again: {error}")]
+    if reason:
+        return [*findings, ReportFinding("not compared", FOLDER, f"was written {reason}; run srbench report")]
+    added = [name for name in listing.files if Path(name).suffix in TEXTS and name not in texts]
+    findings += [ReportFinding("differs", f"{FOLDER}/{name}", "is no part of a report") for name in added]
+    return [*findings, *_differing(folder, texts)]
+
+
+def _run_again(run: Path, listing: Listing) -> tuple[str, dict[str, str]]:
+    """Return the texts of the report of a run, made again; or when the report was written, if that keeps it from it."""
+    results = read_results([run])
+    if (listing.records, listing.images) != (records_of(run), images_of(results)):
+        return "before the last records, or with other images", {}
+    if listing.code != package_digest("srbench.reporting.report"):
+        return _OTHER_CODE, {}
+    return "", texts_again(results, listing)
+
+
+def _stack_again(folder: Path, listing: Listing) -> tuple[str, dict[str, str]]:
+    """Return the same of a folder of runs."""
+    stack = read_stack([folder])
+    if listing.records != stack.made_from:
+        return "before the last records, checks or reports of its runs", {}
+    if listing.code != package_digest("srbench.reporting.stack"):
+        return _OTHER_CODE, {}
+    texts = stack_texts(stack, folder / FOLDER, intervals=listing.choices.intervals)
+    return "", {name: text for name, text in texts.items() if name in listing.files}
 
 
 def _differing(folder: Path, texts: dict[str, str]) -> Iterator[ReportFinding]:

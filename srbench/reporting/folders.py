@@ -44,7 +44,7 @@ def folders_text(folders: Sequence[Measured], form: str, hr: str | None) -> list
         rendered(
             "folders.md.jinja",
             answer=answer(table),
-            score_table=markdown_table(table, table.models),
+            score_table=markdown_table(table),
             interval_table=interval_table(table),
             left_out=table.left_out,
             metrics=table.columns,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting.rendering import rendered
-from srbench.reporting.table import Cell, Line, Table
+from srbench.reporting.table import Block, Cell, Line, Stack, Table, as_stack
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.words import joined, number_of
@@ -83,42 +83,71 @@ def captioned_table(table: Table, subject: str, label: str, *, intervals: bool) 
     The caption begins with ``subject``, in LaTeX. Comments above the table name the LaTeX packages that it needs and
     the signatures of its columns. The number of images is a column only if rows differ in it.
     """
-    name = re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
-    counts = {line.images for line in table.models}
-    last = ["$n$"] if len(counts) > 1 else []
-    lines = [text for line in table.models for text in _lines(line, table.cells(line), bool(last), intervals=intervals)]
-    if intervals:
-        lines.pop()  # the space below the last row
-    tabular = {
-        "columns": "l" + "r" * (len(table.columns) + len(last)),
-        "head": [row(["model", *map(title, table.columns), *last])],
-        "blocks": [lines],
-    }
-    over = "$n$ images" if last else "images"
-    of_folders = joined([metric.title for metric in table.folder_columns])
-    untested = f"; {escape(of_folders)} of all images together, untested" if of_folders else ""
-    best = f", {BEST}" if any(cell.is_best for line in table.models for cell in table.cells(line)) else ""
-    beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_IMAGES} images on)" if intervals else ""
-    filled = {
-        "signatures": [metric.signature for metric in table.columns],
-        "is_wide": _width(table, intervals=intervals) > COLUMN,
-        "caption": f"{subject}: means over {over}{beneath}{best}{untested}.",
-        "label": name,
-        "tabulars": [tabular],
-    }
     comments = [*filter(None, [table.left_out])]
+    filled = _filled(as_stack(table), subject, label, intervals=intervals)
     return rendered("table.tex.jinja", comments=comments, tables=[filled])
 
 
-def _lines(line: Line, cells: Sequence[Cell], has_count: bool, *, intervals: bool) -> Iterator[str]:
+def latex_stacks(stacks: Iterable[tuple[Stack[Block], str]], *, intervals: bool) -> str:
+    """Return the tables of some stacks, each given with the origin of its images, for its caption."""
+    tables = [
+        _filled(
+            stack,
+            f"Super-resolution, protocol {escape(stack.title)} ({escape(origin)})",
+            stack.title,
+            intervals=intervals,
+        )
+        for stack, origin in stacks
+    ]
+    return rendered("table.tex.jinja", comments=[], tables=tables)
+
+
+def _filled(stack: Stack[Block], subject: str, label: str, *, intervals: bool) -> dict[str, object]:
+    """Return the values of a table for ``table.tex.jinja``."""
+    lines = [(block, line) for block in stack.blocks for line in block.table.models]
+    last = ["$n$"] if len({line.images for _, line in lines}) > 1 else []
+    places = ["dataset", "scale"] if stack.title else []
+    blocks = []
+    for block in stack.blocks:
+        place = [escape(block.dataset), rf"${block.scale}\times$"] if places else []
+        rows: list[str] = []
+        for line in block.table.models:
+            rows += _lines(place, line, stack.cells(block, line), bool(last), intervals=intervals)
+            place = ["" for _ in places]
+        if intervals:
+            rows.pop()  # the space below the last row
+        blocks.append(rows)
+    tabular = {
+        "columns": "l" * (len(places) + 1) + "r" * (len(stack.columns) + len(last)),
+        "head": [row([*places, "model", *map(title, stack.columns), *last])],
+        "blocks": blocks,
+    }
+    over = "$n$ images" if last else "images"
+    of_folders = joined([metric.title for metric in stack.columns if metric.per == "folder"])
+    untested = f"; {escape(of_folders)} of all images together, untested" if of_folders else ""
+    separately = ", separately for every dataset and scale" if places else ""
+    best = f", {BEST}{separately}" if stack.has_best else ""
+    beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_IMAGES} images on)" if intervals else ""
+    return {
+        "signatures": [metric.signature for metric in stack.columns],
+        "is_wide": _width(stack, intervals=intervals) > COLUMN,
+        "caption": f"{subject}: means over {over}{beneath}{best}{untested}.",
+        "label": re.sub("[^a-z0-9]+", "-", label.lower()).strip("-"),
+        "tabulars": [tabular],
+    }
+
+
+def _lines(
+    place: Sequence[str], line: Line, cells: Sequence[Cell], has_count: bool, *, intervals: bool
+) -> Iterator[str]:
     """Yield the lines of a row: its means and, with ``intervals``, its intervals and a space."""
     means = [bold(escape(cell.text), is_best=cell.is_best) for cell in cells]
     count = [str(line.images)] if has_count else []
-    yield row([escape(display_name(line.label)), *means, *count])
+    yield row([*place, escape(display_name(line.label)), *means, *count])
     if intervals:
         ends = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in cells]
         if any(ends):
-            yield row(["", *ends, *("" for _ in count)])
+            yield row([*("" for _ in place), "", *ends, *("" for _ in count)])
         yield r"\addlinespace[2pt]"
 
 
@@ -145,11 +174,14 @@ def display_name(label: str) -> str:
     return re.sub(r"^[a-z-]+(?=$| |\+)", lambda match: NAMES.get(match[0], match[0]), label)
 
 
-def _width(table: Table, *, intervals: bool) -> float:
-    """Estimate the width of the table in points; intervals are set at font size 7."""
-    columns = [max(len(line.label) for line in table.models) * LETTER, 2 * LETTER]
-    for metric in table.columns:
-        cells = [line.cells[metric.name] for line in table.models]
+def _width(stack: Stack[Block], *, intervals: bool) -> float:
+    """Estimate the width of a table in points; intervals are set at font size 7."""
+    lines = [(block, line) for block in stack.blocks for line in block.table.models]
+    texts = zip(*((*block.place, line.label) for block, line in lines), strict=True)
+    names = [max(map(len, column)) * LETTER for column in texts]
+    columns = [*names, 2 * LETTER]
+    rows = [stack.cells(block, line) for block, line in lines]
+    for metric, cells in zip(stack.columns, zip(*rows, strict=True), strict=True):
         beneath = max(len(cell.interval) for cell in cells) if intervals else 0
         columns.append(max(column_width(metric, (cell.text for cell in cells)), 0.88 * beneath * LETTER))
     return sum(columns) + 6 * (len(columns) - 1)

@@ -207,7 +207,7 @@ def _make_report(
     for name, text in texts.items():
         draft.write(name, text.encode())
     if "html" in formats:  # last, because it links to the other files
-        copies = {"LaTeX": latex, "Markdown": markdown_table(table, table.models), "CSV": csv["table.csv"]}
+        copies = {"LaTeX": latex, "Markdown": markdown_table(table), "CSV": csv["table.csv"]}
         text = page(results, table, draft, plots, facts, choices, copies)
         draft.write("report.html", text.encode())
 
@@ -246,8 +246,8 @@ def head(run: Path) -> str:
 
 def _tables(table: Table) -> dict[str, str]:
     return {
-        "score_table": markdown_table(table, table.models),
-        "variants_table": markdown_table(table, table.variants) if table.variants else "",
+        "score_table": markdown_table(table),
+        "variants_table": markdown_table(table, "variants") if table.variants else "",
         "interval_table": interval_table(table),
     }
 

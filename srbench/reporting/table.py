@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from srbench.interfaces import MetricFacts
 from srbench.metrics.suite import of_several_samples
@@ -37,6 +38,10 @@ class Cell:
     """The mean, rounded to the digits of the metric."""
     interval: str
     """``21.43–24.05`` or ``-1.3 to 8.9``; empty if there is no interval, or its width is 0."""
+
+
+NO_CELL = Cell(math.nan, math.nan, math.nan, is_best=False, text="–", interval="")
+"""Cell of a metric that was not measured."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,56 @@ class Table:
     def column(self, metric: str) -> list[Cell]:
         """Return the cells of a metric, one per line. Raises KeyError if it was not measured."""
         return [line.cells[metric] for line in self.lines]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A table in a stack."""
+
+    table: Table
+    dataset: str
+    """Name of the dataset; empty for a table that stands alone, whose caption names it."""
+    scale: int
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Cells before the model: dataset and scale; none in a table that stands alone."""
+        return (self.dataset, f"{self.scale}x") if self.dataset else ()
+
+
+BlockT_co = TypeVar("BlockT_co", bound=Block, covariant=True)
+
+
+@dataclass(frozen=True)
+class Stack(Generic[BlockT_co]):
+    """Tables of one protocol, printed as one: a block for each dataset and scale."""
+
+    title: str
+    """Name and version of the protocol; empty for a table that stands alone."""
+    blocks: tuple[BlockT_co, ...]
+
+    @cached_property
+    def columns(self) -> list[MetricFacts]:
+        """Columns of all blocks; those of all images together are last."""
+        metrics = {_column(metric): metric for block in self.blocks for metric in block.table.columns}
+        return sorted(distinct(list(metrics.values())), key=lambda metric: metric.per == "folder")
+
+    def cells(self, block: Block, line: Line) -> list[Cell]:
+        """Return the cells of a line in the order of the columns; a dash for a column that the block lacks."""
+        names = {_column(metric): metric.name for metric in block.table.columns}
+        return [line.cells[names[column]] if column in names else NO_CELL for column in map(_column, self.columns)]
+
+    @property
+    def has_best(self) -> bool:
+        """True if the line of a model has a cell in bold."""
+        return any(
+            cell.is_best for block in self.blocks for line in block.table.models for cell in self.cells(block, line)
+        )
+
+
+def as_stack(tables: Table | Stack[Block]) -> Stack[Block]:
+    """Return a stack, or a table as a stack of one."""
+    return tables if isinstance(tables, Stack) else Stack("", (Block(tables, "", 0),))
 
 
 def table_of(values: Values, metrics: Sequence[MetricFacts], models: Sequence[ModelFacts] = ()) -> Table:
@@ -216,6 +271,11 @@ def printed(value: float, metric: MetricFacts) -> str:
 def p_text(value: float) -> str:
     """Format a p value: ``0.031`` or ``< 0.001``."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _column(metric: MetricFacts) -> tuple[str, str]:
+    """Return what two tables must agree in to share a column."""
+    return metric.name, metric.signature
 
 
 def _intervals(by_metric: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[tuple[str, int], tuple[float, float]]:

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table as TerminalTable
@@ -15,7 +16,18 @@ from srbench.interfaces import MetricFacts
 from srbench.metrics.loading import parse_metric
 from srbench.metrics.suite import of_several_samples
 from srbench.pages import markdown
-from srbench.reporting.table import Line, Table, distinct, header, informative, printed
+from srbench.reporting.table import (
+    Block,
+    Cell,
+    Line,
+    Stack,
+    Table,
+    as_stack,
+    distinct,
+    header,
+    informative,
+    printed,
+)
 from srbench.run_folder.measured import Measured
 from srbench.run_folder.protocol import Protocol
 from srbench.run_folder.values import COLUMNS, Values
@@ -71,31 +83,50 @@ def measured_table(measured: Measured) -> TerminalTable:
     return table
 
 
-def terminal_table(table: Table) -> TerminalTable:
-    """Return the table for the terminal, without intervals: one row per model, then the variants."""
-    shown = empty_table(["model"], table.columns)
+def terminal_table(tables: Table | Stack[Block]) -> TerminalTable:
+    """Return a table, or a stack of tables, for the terminal, without intervals: one row per model.
+
+    The variants follow in a table that stands alone. Only the first row of a block names dataset and scale.
+    """
+    stack = as_stack(tables)
+    names = ("dataset", "scale", "model") if stack.title else ("model",)
+    shown = empty_table(names, stack.columns, title=stack.title)
     shown.add_column("n", justify="right", no_wrap=True)
-    for title, lines in (("", table.models), ("variants", table.variants)):
-        if title and lines:
+    for number, block in enumerate(stack.blocks):
+        if number:
             shown.add_section()
-            shown.add_row(Text(title, "dim"))
-        for line in lines:
-            cells = [Text(cell.text, "bold" if cell.is_best else "") for cell in table.cells(line)]
-            shown.add_row(Text(line.label), *cells, str(line.images))
+        place = block.place
+        for line in block.table.models:
+            shown.add_row(*map(Text, place), *_terminal_cells(line, stack.cells(block, line)))
+            place = tuple("" for _ in place)
+        if block.table.variants and not stack.title:
+            shown.add_section()
+            shown.add_row(Text("variants", "dim"))
+            for line in block.table.variants:
+                shown.add_row(*_terminal_cells(line, stack.cells(block, line)))
     return shown
 
 
-def markdown_table(table: Table, lines: Sequence[Line]) -> str:
-    """Return a Markdown table of the means of some lines, the best in bold."""
+def _terminal_cells(line: Line, cells: Sequence[Cell]) -> list[Text]:
+    means = [Text(cell.text, "bold" if cell.is_best else "") for cell in cells]
+    return [Text(line.label), *means, Text(str(line.images))]
+
+
+def markdown_table(tables: Table | Stack[Block], part: Literal["models", "variants"] = "models") -> str:
+    """Return a Markdown table of the means of the models, or of the variants, the best in bold."""
+    stack = as_stack(tables)
+    names = ("dataset", "scale", "model") if stack.title else ("model",)
     rows = [
         [
-            markdown.escape(line.label),
-            *(f"**{cell.text}**" if cell.is_best else cell.text for cell in table.cells(line)),
+            *map(markdown.escape, (*block.place, line.label)),
+            *(f"**{cell.text}**" if cell.is_best else cell.text for cell in stack.cells(block, line)),
             str(line.images),
         ]
-        for line in lines
+        for block in stack.blocks
+        for line in (block.table.models if part == "models" else block.table.variants)
     ]
-    return markdown.table(["model", *(markdown.escape(header(metric)) for metric in table.columns), "n"], rows)
+    columns = [markdown.escape(header(metric)) for metric in stack.columns]
+    return markdown.table([*names, *columns, "n"], rows, texts=len(names))
 
 
 def interval_table(table: Table) -> str:

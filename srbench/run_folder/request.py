@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from srbench.interfaces import LARGEST_SEED
@@ -58,14 +58,11 @@ class RunSpec:
         """False if the dataset was passed as a Python object."""
         return self.data is not None or self.lr is not None
 
-    def command(self, spans: Mapping[str, tuple[object, ...]] | None = None) -> str:
-        """Return the command that makes this run, without ``--again`` and options at their defaults.
-
-        ``spans`` are options with several values each, for the command of a matrix.
-        """
+    def command(self) -> str:
+        """Return the command that makes this run, without ``--again`` and options at their defaults."""
         words = ["srbench", "run"]
         default = RunSpec(models=(), scale=0)
-        for name, value in (asdict(self) | dict(spans or {})).items():
+        for name, value in asdict(self).items():
             if value == getattr(default, name) or value is None or name == "again":
                 continue
             words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
@@ -109,3 +106,27 @@ def parse_shard(text: str | None) -> tuple[int, int]:
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise ValueError(f"{text!r} is not a shard; give 1/4 to 4/4 for a run in four parts")
     return int(match[1]), int(match[2])
+
+
+def dataset_titles(data: Sequence[str]) -> dict[str, str]:
+    """Return the shortest unique ends of paths as names of datasets: ``set5``, ``a-images`` and ``b-images``.
+
+    A folder called HR or GT is named after its parent, unless two datasets would then have the same path.
+    """
+    parts = {text: re.sub("[^A-Za-z0-9._/+-]", "-", text).removesuffix("/").split("/") for text in data}
+    around = {text: _without_hr(own) for text, own in parts.items()}
+    if len(set(map(tuple, around.values()))) == len(around):
+        parts = around
+    titles = {}
+    for text, own in parts.items():
+        length = 1
+        while length < len(own) and sum(own[-length:] == other[-length:] for other in parts.values()) > 1:
+            length += 1
+        titles[text] = "-".join(own[-length:]).lstrip(".-") or "data"
+    return titles
+
+
+def _without_hr(parts: list[str]) -> list[str]:
+    *around, last = parts
+    is_named = bool(around) and around[-1] not in ("", ".", "..")
+    return around if is_named and last.upper() in ("HR", "GT") else parts

@@ -138,6 +138,9 @@ class Findings:
     def text(self) -> str:
         """Return the findings as text; its first line is the verdict, with what was reproduced and what ``--resample`` adds."""
         values = self.verified + self.unverified + self.contradicted
+        if not values and not self.items:  # of a report alone
+            followed = "" if self.findings else ": its texts follow from the records and verdicts of its runs"
+            return "\n".join([f"{self.folder}: {self._verdict}{followed}", *self._lines()])
         proven = [f"{self.verified} of {number_of(values, 'value')} reproduced from their images"]
         if self.sampled:
             proven.append(f"{self.sampled} of {number_of(self.items, 'item')} by their models")
@@ -146,15 +149,24 @@ class Findings:
         counts = {"value": self.take_resampling, "item": self.items - self.tried}
         left = " and ".join(number_of(count, noun) for noun, count in counts.items() if count)
         take = "takes" if sum(counts.values()) == 1 else "take"
-        verdict = "unverified, nothing contradicted" if self.verdict == "unverified" else self.verdict
-        first = f"{self.folder}: {verdict}: {', '.join(proven)}"
-        lines = [f"{first}; {left} {take} --resample all" if left else first]
-        for severity in SEVERITIES:
-            lines += _shortened(_grouped(each for each in self.findings if each.severity == severity))
+        first = f"{self.folder}: {self._verdict}: {', '.join(proven)}"
+        lines = [f"{first}; {left} {take} --resample all" if left else first, *self._lines()]
         unchanged = f"{self.images} of {number_of(self.images_kept, 'image')} unchanged"
         report = ["plots and images of the report compared with their hashes alone"] if self.has_report else []
         lines.append("; ".join([unchanged, *report]))
         return "\n".join(lines)
+
+    @property
+    def _verdict(self) -> str:
+        return "unverified, nothing contradicted" if self.verdict == "unverified" else self.verdict
+
+    def _lines(self) -> list[str]:
+        """Return the findings, contradictions first."""
+        return [
+            line
+            for severity in SEVERITIES
+            for line in _shortened(_grouped(each for each in self.findings if each.severity == severity))
+        ]
 
 
 def differences(stated: Mapping[str, object], actual: Mapping[str, object]) -> str:

@@ -82,9 +82,20 @@ def verify(
         done += 1
     progress(Step(len(records), len(records), ""))
     check_folder_values(folder, findings, metrics, choose_device(device))
-    findings.has_report = (path / FOLDER).is_dir()
-    for kind, where, text in report_findings(path):
-        findings.add("report-differs" if kind == "differs" else "not-compared", where, text)
+    _check_report(path, findings)
     if not findings.verified and not findings.contradicted:
         findings.add("not-measured", path.name, "none of its values could be measured again")
     return findings
+
+
+def verify_stack(folder: Path) -> Findings:
+    """Check the report of a folder of runs against their records and verdicts, as far as there is a report."""
+    findings = Findings(folder / FOLDER)
+    _check_report(folder, findings)
+    return findings
+
+
+def _check_report(path: Path, findings: Findings) -> None:
+    findings.has_report = (path / FOLDER).is_dir()
+    for kind, where, text in report_findings(path):
+        findings.add("report-differs" if kind == "differs" else "not-compared", where, text)

@@ -159,7 +159,7 @@ def test_commands_that_keep_nothing_do_not_claim_it(command, photos, monkeypatch
     for name, words in {
         "srbench.benchmark.measure.measure_folders": ("measure", photos),
         "srbench.explaining.search.explain": ("explain", "20.1", "--metrics", "psnr", "--sr", "a", "--hr", "b"),
-        "srbench.matrix.folder.runs_in": ("verify", "run"),
+        "srbench.verification.verify.verify": ("verify", "run"),
         "srbench.reporting.compare.compare_runs": ("compare", "a", "b"),
     }.items():
         monkeypatch.setattr(name, Mock(side_effect=KeyboardInterrupt))

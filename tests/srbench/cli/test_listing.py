@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -46,32 +47,33 @@ def test_damaged_runs_are_named_and_the_others_listed(command, make_run):
     Path("runs/line/rows.jsonl").write_text("{\n")
     for file in Path("runs/manifest").glob("*manifest.json"):
         file.write_text("{")
-    Path("runs/grid").mkdir()
-    Path("runs/grid/matrix.json").write_text("{")
     found = command("list", "runs")
     assert found.code == 0
     assert [cells(line)[0] for line in found.out.splitlines()] == ["runs/good"]
     faults = [line.partition(":")[0] for line in found.err.splitlines()]
-    assert faults == ["runs/grid/matrix.json", "runs/line/rows.jsonl", "runs/manifest/manifest.json"]
+    assert faults == ["runs/line/rows.jsonl", "runs/manifest/manifest.json"]
 
 
 def test_a_folder_that_cannot_be_entered_is_named_and_the_others_listed(command, make_run, monkeypatch):
     make_run("runs/good", {("m", None): {"a": (20.0, 0.1)}})
     make_run("runs/private", {("m", None): {"a": (20.0, 0.1)}})
-    known = is_run
 
-    def refused(path):
-        if path.name == "private":
-            raise PermissionError(13, "Permission denied", str(path))
-        return known(path)
+    def refuse(function):
+        def call(path, *more):
+            if Path(path).name == "private":
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path, *more)
 
-    monkeypatch.setattr("srbench.run_folder.manifest.is_run", refused)
+        return call
+
+    monkeypatch.setattr(os, "scandir", refuse(os.scandir))
+    monkeypatch.setattr("srbench.run_folder.folder.is_run", refuse(is_run))
     found = command("list", "runs")
     assert [cells(line)[0] for line in found.out.splitlines()] == ["runs/good"]
     assert "runs/private" in found.err
 
 
-def test_a_matrix_is_a_line_per_run_that_has_begun(command, photos):
+def test_a_folder_of_runs_is_a_line_per_run_that_has_begun(command, photos):
     words = ["--models", "bicubic", "--data", photos, "--metrics", "psnr", "--limit", 1, "--out", "runs/grid"]
     assert command("run", *words, "--scale", "2,4").code == 0
     assert len(command("list", "runs").out.splitlines()) == 2
@@ -80,7 +82,7 @@ def test_a_matrix_is_a_line_per_run_that_has_begun(command, photos):
 
 def test_nothing_to_list(command, photos):
     assert "no such folder; name the folder of your runs" in command("list", "runs").err
-    assert "no runs in it; srbench run makes one" in command("list", "runs", photos).err
+    assert "no run in it; name a folder that srbench run made" in command("list", "runs", photos).err
     assert "DIR goes with srbench list runs" in command("list", "models", photos).err
 
 

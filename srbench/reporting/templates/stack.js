@@ -1,0 +1,18 @@
+// The tables of a stack: sorted by a click on a header, block by block, and filtered by dataset, scale, model and run.
+for (const table of document.querySelectorAll(".stack table")) makeSortable(table);
+
+const filter = document.getElementById("filter");
+filter.addEventListener("input", () => {
+  const sought = filter.value.trim().toLowerCase();
+  const matches = (shown) => shown.dataset.names.toLowerCase().includes(sought);
+  for (const shown of document.querySelectorAll("[data-names]")) shown.hidden = !matches(shown);
+  for (const heading of document.querySelectorAll(".heading")) {
+    let body = heading.nextElementSibling;
+    let isEmpty = true;
+    for (; body && isEmpty && !body.matches(".place"); body = body.nextElementSibling) {
+      isEmpty = ![...body.querySelectorAll("[data-names]")].some((row) => !row.hidden);
+    }
+    heading.hidden = isEmpty;
+  }
+});
+filter.closest("label").hidden = false;
