@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srbench.data.benchmark_sets.table import benchmark_sets, find_set, is_here, set_folder
+from srbench.data.benchmark_sets.table import benchmark_sets, find_set, is_downloaded, set_folder
 from srbench.data.datasets import has_hr
 from srbench.files.config import preset_names
 from srbench.interfaces import SRBenchError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Row = tuple[str, ...]
 """Cells of a line of ``srbench list``."""
-Fact = tuple[str, str]
+Detail = tuple[str, str]
 """Name and value of a line of ``srbench show``."""
 
 
@@ -47,7 +47,7 @@ class Kind:
     names: Callable[[], Collection[str]]
     rows: Callable[[], Iterable[Row]]
     """Yields the lines of the list, in the order of the names."""
-    facts: Callable[[str], Iterator[Fact]]
+    details: Callable[[str], Iterator[Detail]]
     """Yields what is shown of a name. Raises SRBenchError for a broken plug-in or file."""
 
 
@@ -81,7 +81,7 @@ def _models() -> Iterator[Row]:
         yield name, scales, parameters, ", ".join(sorted(licences)), _about("models", name)
 
 
-def _model_facts(name: str) -> Iterator[Fact]:
+def _model_details(name: str) -> Iterator[Detail]:
     from srbench.editing.edit import EditableSRModel
     from srbench.interfaces import StochasticSRModel
     from srbench.models.loading import ready_models
@@ -114,7 +114,7 @@ def _metrics() -> Iterator[Row]:
             yield pattern.format(name), _about(group, name)
 
 
-def _metric_facts(name: str) -> Iterator[Fact]:
+def _metric_details(name: str) -> Iterator[Detail]:
     from srbench.metrics.pyiqa_variants import weights_origin
 
     group = FOLDER_METRICS if is_folder_metric(name) else "metrics"
@@ -152,12 +152,12 @@ def _direction(metric: MetricFacts) -> str:
 
 
 def _datasets() -> Iterator[Row]:
-    """Yield name, presence, contents (empty), check, and description of every registered dataset."""
+    """Yield name, state, contents and check (both empty), and description of every registered dataset."""
     for name in registered("datasets"):
-        yield name, "here", "", "installed", _about("datasets", name)
+        yield name, "installed", "", "", _about("datasets", name)
 
 
-def _dataset_facts(name: str) -> Iterator[Fact]:
+def _dataset_details(name: str) -> Iterator[Detail]:
     from srbench.models.loading import SCALES
 
     dataset = load_dataset(name, SCALES[0])
@@ -169,15 +169,15 @@ def _dataset_facts(name: str) -> Iterator[Fact]:
 
 
 def _sets() -> Iterator[Row]:
-    """Yield name, presence, contents, check, and source with licence of every benchmark set."""
+    """Yield name, state, contents, check, and source with licence of every benchmark set."""
     for name, entry in benchmark_sets().items():
         count = len(entry.addresses)
         source = number_of(count, "address", "addresses") if count else f"by hand from {entry.page}"
-        presence = "here" if is_here(name) else "not here"
-        yield name, presence, entry.contents, f"checked by {entry.known_by}", f"{source}; licence: {entry.licence}"
+        state = "downloaded" if is_downloaded(name) else "not downloaded"
+        yield name, state, entry.contents, f"checked by {entry.known_by}", f"{source}; licence: {entry.licence}"
 
 
-def _set_facts(name: str) -> Iterator[Fact]:
+def _set_details(name: str) -> Iterator[Detail]:
     entry = find_set(name)
     yield "title", entry.title
     yield "contents", entry.contents
@@ -185,7 +185,7 @@ def _set_facts(name: str) -> Iterator[Fact]:
         yield "scale", f"{entry.scale}x"
     yield "checked by", entry.known_by
     yield "licence", entry.licence
-    yield "here", f"yes, {set_folder(name)}" if is_here(name) else f"no; srbench data fetch {name}"
+    yield "downloaded", f"yes, {set_folder(name)}" if is_downloaded(name) else f"no; srbench data fetch {name}"
     yield "page", entry.page
     for address in entry.addresses:
         yield "address", address
@@ -197,7 +197,7 @@ def _suites() -> Iterator[Row]:
         yield suite.label, suite.about
 
 
-def _suite_facts(name: str) -> Iterator[Fact]:
+def _suite_details(name: str) -> Iterator[Detail]:
     from srbench.metrics.pyiqa_variants import weights_origin
 
     suite = read_suite(name)
@@ -231,7 +231,7 @@ def _degradations() -> Iterator[Row]:
         yield degradation.name, degradation.about, degradation.words
 
 
-def _degradation_facts(name: str) -> Iterator[Fact]:
+def _degradation_details(name: str) -> Iterator[Detail]:
     from srbench.data.degradations.read import read_degradation
 
     degradation = read_degradation(name)
@@ -271,7 +271,7 @@ def _presets() -> Iterator[Row]:
         yield model, name, f"{tomllib.loads(text)['training']['steps']:,} steps", _first_comment(text)
 
 
-def _preset_facts(name: str) -> Iterator[Fact]:
+def _preset_details(name: str) -> Iterator[Detail]:
     for model, text in [(model, text) for model, preset, text in _preset_files() if preset == name]:
         preset = tomllib.loads(text)
         training = preset["training"]
@@ -285,34 +285,34 @@ def _preset_facts(name: str) -> Iterator[Fact]:
 
 
 def _weights() -> Iterator[Row]:
-    """Yield name, presence, file, addresses, and licence with training data of all released weights."""
+    """Yield name, state, file, addresses, and licence with training data of all released weights."""
     for name, entry in released_weights().items():
-        presence = "here" if cached_path(name).is_file() else "not here"
+        state = "downloaded" if cached_path(name).is_file() else "not downloaded"
         source = number_of(len(entry.addresses), "address", "addresses")
-        yield name, presence, entry.file, source, f"licence: {entry.licence}; trained on {entry.trained_on}"
+        yield name, state, entry.file, source, f"licence: {entry.licence}; trained on {entry.trained_on}"
 
 
-def _weights_facts(name: str) -> Iterator[Fact]:
+def _weights_details(name: str) -> Iterator[Detail]:
     entry, path = find_released(name), cached_path(name)
     yield "model", f"{entry.model}, preset {entry.preset}"
     yield "file", entry.file
     yield "licence", entry.licence
     yield "trained on", entry.trained_on
     yield "sha256", entry.sha256 or "unknown"
-    yield "here", f"yes, {path}" if path.is_file() else f"no; srbench weights fetch {name}"
+    yield "downloaded", f"yes, {path}" if path.is_file() else f"no; srbench weights fetch {name}"
     for address in entry.addresses:
         yield "address", address
     yield "use", f"srbench run --models {entry.model}:{name}"
 
 
 CATALOGUE = (
-    Kind("model", "models", lambda: registered("models"), _models, _model_facts),
-    Kind("metric", "metrics", lambda: [*registered("metrics"), *registered(FOLDER_METRICS)], _metrics, _metric_facts),
-    Kind("dataset", "datasets", lambda: registered("datasets"), _datasets, _dataset_facts),
-    Kind("benchmark set", "datasets", benchmark_sets, _sets, _set_facts),
-    Kind("suite", "suites", suite_names, _suites, _suite_facts),
-    Kind("degradation", "degradations", _degradation_names, _degradations, _degradation_facts),
-    Kind("preset", "presets", lambda: {name for _, name, _ in _preset_files()}, _presets, _preset_facts),
-    Kind("weights", "weights", released_weights, _weights, _weights_facts),
+    Kind("model", "models", lambda: registered("models"), _models, _model_details),
+    Kind("metric", "metrics", lambda: [*registered("metrics"), *registered(FOLDER_METRICS)], _metrics, _metric_details),
+    Kind("dataset", "datasets", lambda: registered("datasets"), _datasets, _dataset_details),
+    Kind("benchmark set", "datasets", benchmark_sets, _sets, _set_details),
+    Kind("suite", "suites", suite_names, _suites, _suite_details),
+    Kind("degradation", "degradations", _degradation_names, _degradations, _degradation_details),
+    Kind("preset", "presets", lambda: {name for _, name, _ in _preset_files()}, _presets, _preset_details),
+    Kind("weights", "weights", released_weights, _weights, _weights_details),
 )
 """All kinds, in the order of the lists."""

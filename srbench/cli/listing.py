@@ -100,19 +100,19 @@ def show_command(name: str) -> None:
         click.echo("\n\n".join(map(head, runs_below(Path(name)))))
         return
     if not kinds:
-        raise SRBenchError(unknown("name", name, {known for kind in CATALOGUE for known in kind.names()}))
+        raise SRBenchError(unknown("name", name, set().union(*(kind.names() for kind in CATALOGUE))))
     for number, kind in enumerate(kinds):
         show(f"{'' if number == 0 else chr(10)}{kind.title} {name}")
-        for fact, value in kind.facts(name):
-            show(_wrapped(fact, value))
+        for label, value in kind.details(name):
+            show(_wrapped(label, value))
 
 
-def _wrapped(fact: str, value: str) -> str:
-    """Wrap a fact to the width of the terminal, but never inside a word, such as an address."""
+def _wrapped(label: str, value: str) -> str:
+    """Wrap a labelled value to the width of the terminal, but never inside a word, such as an address."""
     return textwrap.fill(
         value,
         max(shutil.get_terminal_size().columns, 2 * _INDENT),
-        initial_indent=f"  {fact:{_INDENT - 3}} ",
+        initial_indent=f"  {label:{_INDENT - 3}} ",
         subsequent_indent=" " * _INDENT,
         break_long_words=False,
         break_on_hyphens=False,

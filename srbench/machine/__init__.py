@@ -1,1 +1,1 @@
-"""The machine: facts about it, memory, threads and worker processes."""
+"""The machine: its hardware and software, memory, threads and worker processes."""

@@ -58,7 +58,7 @@ def _parts(table: Table, width: int) -> list[Table]:
 
 def _with_columns(table: Table, columns: Sequence[Column]) -> Table:
     part = copy(table)
-    part.columns = [replace(column, _index=place) for place, column in enumerate(columns)]
+    part.columns = [replace(column, _index=index) for index, column in enumerate(columns)]
     return part
 
 

@@ -7,7 +7,7 @@ from itertools import product
 
 from srbench.benchmark.dataset import open_dataset, protocol_of
 from srbench.benchmark.sampler import read_pair
-from srbench.data.benchmark_sets.table import benchmark_sets, is_here
+from srbench.data.benchmark_sets.table import benchmark_sets, is_downloaded
 from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, quantize_floor
 from srbench.interfaces import Dataset, MetricFacts, SRBenchError
@@ -143,7 +143,7 @@ def check_request(folder: RunFolder, findings: Findings) -> None:
     datasets: dict[str, Dataset] = {}
     requested: dict[Setting, set[str]] = {setting: set() for setting in manifest.settings}
     for command, request in commands:
-        if request.data in benchmark_sets() and not is_here(str(request.data)):
+        if request.data in benchmark_sets() and not is_downloaded(str(request.data)):
             text = f"it is not on this machine; run srbench data fetch {request.data}"
             findings.add("request-unknown", protocol.dataset, text)
             return

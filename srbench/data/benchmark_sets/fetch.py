@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 
 from srbench.data import DataError
-from srbench.data.benchmark_sets.table import BenchmarkSet, find_set, is_here, open_set, opened, set_folder
+from srbench.data.benchmark_sets.table import BenchmarkSet, find_set, is_downloaded, open_set, opened, set_folder
 from srbench.files.archives import opened_archive
 from srbench.images.folders import is_image
 from srbench.interfaces import Dataset, SRBenchError
@@ -20,7 +20,7 @@ _ANY = 4
 
 def fetched_set(name: str, scale: int) -> Dataset:
     """Open a set by its name, downloading it if necessary. Raises DataError as ``fetch_set`` does."""
-    if not is_here(name):
+    if not is_downloaded(name):
         fetch_set(name)
     return open_set(name, scale)
 
@@ -31,7 +31,7 @@ def fetch_set(name: str) -> Path:
     Raises DataError, which lists the addresses tried, what to download by hand and where to put it.
     """
     entry, folder = find_set(name), set_folder(name)
-    if is_here(name):
+    if is_downloaded(name):
         opened(name, entry, folder, entry.scale or _ANY)
         return folder
     say(f"{name}: {entry.licence}")
@@ -42,9 +42,11 @@ def fetch_set(name: str) -> Path:
             _images(entry, address, part)
             opened(name, entry, part, entry.scale or _ANY)
         except OfflineError:
-            raise DataError(f"{name} is not here, and SRBENCH_OFFLINE is set; {entry.wanted(name)}") from None
+            raise DataError(
+                f"{name} is not on this machine, and SRBENCH_OFFLINE is set; {entry.wanted(name)}"
+            ) from None
         except NoNetworkError:
-            raise DataError(f"no network, and {name} is not here; {entry.wanted(name)}") from None
+            raise DataError(f"no network, and {name} is not on this machine; {entry.wanted(name)}") from None
         except DownloadError as error:
             tried.append(f"{address} {error}")
         except SRBenchError as error:
@@ -52,7 +54,7 @@ def fetch_set(name: str) -> Path:
             shutil.rmtree(part, ignore_errors=True)
         else:
             if folder.is_dir():
-                folder.rmdir()  # it is empty, see is_here
+                folder.rmdir()  # it is empty, see is_downloaded
             part.replace(folder)
             return folder
     reason = f"could not be fetched ({'; '.join(tried)})" if tried else "has no direct download"

@@ -93,7 +93,7 @@ def set_folder(name: str) -> Path:
     return cache_folder("data") / name
 
 
-def is_here(name: str) -> bool:
+def is_downloaded(name: str) -> bool:
     """Return whether the folder of a set has files; they are verified when the set is opened."""
     folder = set_folder(name)
     return folder.is_dir() and any(folder.iterdir())

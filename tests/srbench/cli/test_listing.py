@@ -97,12 +97,12 @@ SHOWN = {
         "inception-2015",
     ],
     "dataset photos": ["images      22"],
-    "benchmark set set5": ["contents    5 HR images", "here        no; srbench data fetch set5"],
+    "benchmark set set5": ["contents    5 HR images", "downloaded  no; srbench data fetch set5"],
     "suite classic-y": ["PSNR (Y)    higher is better, in dB; PSNR|Y|round|crop(scale)|v1", "outputs     8 bits, by r"],
     "suite blind": ["pyiqa:musiq pretrained=koniq10k", "fetch       srbench weights fetch --suite blind"],
     "degradation bicubic-opencv": ["steps"],
     "preset mini-x8": ["training    3,200 steps of 16 patches of 128 HR pixels", "model       srflow"],
-    "weights esrgan-x4": ["file        RRDB_ESRGAN_x4.pth", "here        no; srbench weights fetch esrgan-x4"],
+    "weights esrgan-x4": ["file        RRDB_ESRGAN_x4.pth", "downloaded  no; srbench weights fetch esrgan-x4"],
 }
 
 

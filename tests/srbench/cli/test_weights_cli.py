@@ -43,7 +43,7 @@ def test_weights(command, tmp_path, monkeypatch):
     monkeypatch.setenv("SRBENCH_OFFLINE", "1")
     found = command("list", "weights")
     assert found.code == 0
-    assert found.out.count("  not here  ") == len(released_weights()) == len(found.out.splitlines())
+    assert found.out.count("  not downloaded  ") == len(released_weights()) == len(found.out.splitlines())
     assert "srflow-celeba-x8" in found.out
     assert "CC-BY-NC-SA-4.0" in found.out
     for name, one in released_weights().items():
@@ -55,7 +55,7 @@ def test_weights(command, tmp_path, monkeypatch):
     options = ("--models", "esrgan:esrgan-x4", "--scale", "4")
     assert "esrgan-x4: not downloaded yet; run srbench weights fetch esrgan-x4" in one_line(command("run", *options))
     (tmp_path / "srbench" / "weights" / "esrgan-x4.safetensors").write_bytes(b"")
-    assert re.search("^esrgan-x4 +here ", command("list", "weights").out, re.MULTILINE)
+    assert re.search("^esrgan-x4 +downloaded ", command("list", "weights").out, re.MULTILINE)
 
 
 def test_weights_of_a_suite(command, tmp_path, monkeypatch):

@@ -88,7 +88,7 @@ def test_one_by_one_from_the_second_address(tiny, served, cache, tmp_path):
     assert list(open_set("tiny", 4)) == ["a", "b"]
     assert open_set("tiny", 4).lr_origin == MATLAB_BICUBIC
     assert fetch_set("tiny") == cache / "tiny"
-    assert len(asked) == 3, "what is here is not fetched again"
+    assert len(asked) == 3, "a set on this machine is not fetched again"
 
 
 def test_a_broken_download_goes_on(tiny, served, cache):
@@ -213,7 +213,7 @@ def test_offline_is_one_line(command, monkeypatch, cache):
     done = command("run", "--models", "bicubic", "--scale", 4, "--data", "set5")
     assert done.code == 1
     assert done.err.splitlines()[-1] == (
-        "srbench: set5 is not here, and SRBENCH_OFFLINE is set; get it from "
+        "srbench: set5 is not on this machine, and SRBENCH_OFFLINE is set; get it from "
         f"{benchmark_sets()['set5'].page} and put its 5 HR images into {set_folder('set5')}"
     )
     assert not (cache / "set5").exists()
