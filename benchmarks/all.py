@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from srbench.machine.facts import hardware, software
+from srbench.machine.environment import hardware, software
 
 HERE = Path(__file__).parent
 

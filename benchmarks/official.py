@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from speed import Work, rrdb, training_step
 
-from srbench.machine.facts import hardware
+from srbench.machine.environment import hardware
 from srflow import SRFlow
 
 HR = 160

@@ -19,7 +19,7 @@ from srbench.benchmark import BenchmarkError
 from srbench.benchmark.plan import Task
 from srbench.benchmark.worker import TaskResult, Worker, WorkerSetup, open_worker
 from srbench.interfaces import SRBenchError
-from srbench.machine.facts import hardware
+from srbench.machine.environment import hardware
 from srbench.machine.processes import suitable_workers
 from srbench.machine.workers import ONE_THREAD, TRIES, WorkerDied, for_workers, map_items
 from srbench.words import one_line

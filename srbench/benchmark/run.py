@@ -16,7 +16,7 @@ from srbench.benchmark.plan import Task, lacking_of_folder, plan
 from srbench.benchmark.sampler import Sampler
 from srbench.benchmark.worker import TaskResult, Worker, WorkerSetup, open_worker, reopened_metrics
 from srbench.interfaces import Dataset, MetricFacts, SRBenchError
-from srbench.machine.facts import software
+from srbench.machine.environment import software
 from srbench.machine.workers import WorkerDied
 from srbench.metrics.loading import LoadedMetric, metric_digest, reopened
 from srbench.metrics.suite import open_metrics

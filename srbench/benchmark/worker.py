@@ -18,7 +18,7 @@ from srbench.benchmark.sampler import Sampler, read_pair, runaways, source_of
 from srbench.files.hashes import sha256_bytes
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor
 from srbench.interfaces import Dataset, ImagePair, MetricFacts, Model, SRBenchError
-from srbench.machine.facts import environment
+from srbench.machine.environment import environment
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.kept_images import kept_outputs, kept_pair, same_outputs

@@ -29,7 +29,7 @@ def findings() -> Iterator[tuple[str, str]]:
 
     from srbench.cli.catalogue import weights_of
     from srbench.images.folders import images_in
-    from srbench.machine.facts import hardware, software
+    from srbench.machine.environment import hardware, software
     from srbench.plugins.registry import registered
 
     for name, version in software().items():

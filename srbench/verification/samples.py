@@ -10,7 +10,7 @@ from torch import Tensor
 from srbench.benchmark.sampler import Sampler, source_of
 from srbench.images.io import quantize
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.machine.facts import environment
+from srbench.machine.environment import environment
 from srbench.models import ModelFacts
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.kept_images import kept_outputs, same_outputs

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from srbench.machine.facts import hardware, software
+from srbench.machine.environment import hardware, software
 
 
 def test_torch_is_named_with_its_build(monkeypatch):
@@ -28,7 +28,7 @@ def test_versions_and_hardware():
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_the_commit_is_that_of_srbench_or_none(tmp_path, monkeypatch):
     """A package that lies in somebody else's checkout, as a virtual environment does, takes no commit from it."""
-    import srbench.machine.facts
+    import srbench.machine.environment
 
     def git(*arguments):
         identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
@@ -37,12 +37,12 @@ def test_the_commit_is_that_of_srbench_or_none(tmp_path, monkeypatch):
         )
 
     package = tmp_path / "srbench"
-    machine = package / "machine" / "facts.py"
+    machine = package / "machine" / "environment.py"
     machine.parent.mkdir(parents=True)
     for file in (machine, package / "__init__.py"):
         file.touch()
     (tmp_path / "own.txt").touch()
-    monkeypatch.setattr(srbench.machine.facts, "__file__", str(machine))
+    monkeypatch.setattr(srbench.machine.environment, "__file__", str(machine))
     git("init")
     git("add", "own.txt")
     git("commit", "-m", "somebody else's")

@@ -5,7 +5,7 @@ import pytest
 from builders import metric, model_facts, protocol
 
 from srbench.interfaces import WeightsInfo
-from srbench.machine.facts import hardware, software
+from srbench.machine.environment import hardware, software
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.manifest import now, read_manifest, write_manifest
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting

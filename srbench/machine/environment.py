@@ -1,4 +1,4 @@
-"""Facts of this machine and its software, for the manifest of a run and for ``srbench doctor``."""
+"""Hardware and software of this machine, for the manifest of a run and for ``srbench doctor``."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ def software() -> dict[str, str]:
 
 
 def environment(device: str) -> dict[str, str]:
-    """Facts of this process that may affect the last bits of its numbers, by name.
+    """Everything about this process that may affect the last bits of its numbers, by name.
 
-    They are device and processor, threads, TF32 on a GPU (unless a model sets it), versions, and those of a list of
+    That is device and processor, threads, TF32 on a GPU (unless a model sets it), versions, and those of a list of
     environment variables that are set.
     """
     import torch
 
-    facts = {
+    values = {
         "device": device,
         "cpu": _cpu(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
     }
     if device == "cuda":
-        facts["gpu"] = torch.cuda.get_device_name()
-        facts["TF32 in products"] = str(torch.backends.cuda.matmul.allow_tf32)
-        facts["TF32 in convolutions"] = str(torch.backends.cudnn.allow_tf32)
-    return facts | _versions() | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+        values["gpu"] = torch.cuda.get_device_name()
+        values["TF32 in products"] = str(torch.backends.cuda.matmul.allow_tf32)
+        values["TF32 in convolutions"] = str(torch.backends.cudnn.allow_tf32)
+    return values | _versions() | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 
 def _versions() -> dict[str, str]:
@@ -88,17 +88,17 @@ def _installed() -> dict[str, str]:
 
 
 def hardware(device: str) -> dict[str, str]:
-    """Facts of this machine and of the models' device (``cpu``, ``cuda``, ``mps``)."""
+    """This machine and the models' device (``cpu``, ``cuda``, ``mps``), by name."""
     import torch
 
-    facts = {
+    values = {
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cpus": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
         "device": device,
     }
-    return facts | {"gpu": torch.cuda.get_device_name()} if device == "cuda" else facts
+    return values | {"gpu": torch.cuda.get_device_name()} if device == "cuda" else values
 
 
 @cache
