@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,20 +11,20 @@ from itertools import takewhile
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from srbench.files.hashes import sha256_file
 from srbench.images.folders import images_below
 from srbench.images.io import (
     header_size,
     quantize_floor,
-    read_image,
     read_recipe,
     read_uint8,
     require_readable_size,
     write_png,
 )
 from srbench.images.tiling import pixels_in_tiles
-from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
+from srbench.interfaces import PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.machine.memory import free_bytes
 from srbench.metrics import lr_psnr
 from srbench.models import LoadedModel
@@ -45,10 +44,8 @@ TILE = 256
 """Default side of tiles in LR pixels, for deterministic models."""
 SAMPLE_TILE = 128
 """Default side of tiles in LR pixels, for stochastic models; as fast as the whole image at once."""
-PROBE = 128
-"""Side of the LR image timed to estimate the run time."""
-PROBE_SAMPLES = 5
-"""Largest number of samples of the timed image."""
+TIMED_SIDE, TIMED_SAMPLES = 128, 5
+"""Largest side in LR pixels, and number of samples, of what is timed for a dry run."""
 COPIES_IN_TILES = 4
 """Memory for a sample in tiles, in float32 copies of HR: latents, image, LR features, and a channel being projected."""
 FINISHED_COPIES = 1 / 4
@@ -83,22 +80,15 @@ class _Task:
     path: Path
     loaded: LoadedModel
     sampling: SamplingParameters
+    """One sample for a deterministic model."""
     name: Path
     """Path of the output without ``_sampleN`` and extension."""
-    count: int | None
-    """Number of samples, whose file names are numbered; None for a single output."""
 
     def files(self) -> Iterator[Path]:
         """Yield the paths of the outputs, one per sample; --samples may be too large for a list."""
-        return map(self._file, range(self.count or 1))
-
-    def is_done(self) -> bool:
-        """Return whether the last output exists."""
-        return self._file((self.count or 1) - 1).exists()
-
-    def _file(self, number: int) -> Path:
-        sample = "" if self.count is None else f"_sample{number}"
-        return self.name.with_name(f"{self.name.name}{sample}.png")
+        for number in range(self.sampling.samples):
+            sample = f"_sample{number}" if self.sampling.samples > 1 else ""
+            yield self.name.with_name(f"{self.name.name}{sample}.png")
 
 
 @dataclass(frozen=True)
@@ -122,9 +112,7 @@ def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled
     ``a_t0.4.png``. ``progress`` is called for every image and every tile, with the finished fraction of all pixels.
     Raises SRBenchError if a model is unknown or has another scale.
     """
-    device, models = _load_models(spec)
-    sources, faults = _sources(spec)
-    tasks = _tasks(spec, models, sources)
+    device, tasks, faults = _planned(spec)
     total = len(tasks)
     for fault in faults:
         progress(Step(0, total, "", fault))
@@ -136,7 +124,7 @@ def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled
         step = Step(done, total, str(task.path), fraction=finished / all_pixels)
         progress(step)
         try:
-            yield _upscale_task(spec, task, device, _within(step, pixels[done] / all_pixels, progress))
+            yield _upscaled(task, device, _within(step, pixels[done] / all_pixels, progress))
         except SRBenchError as error:
             progress(replace(step, what="", fault=str(error)))
             yield Upscaled(fault=str(error))
@@ -160,96 +148,91 @@ def _within(step: Step, weight: float, progress: Progress) -> Callable[[float], 
 
 
 def estimate(spec: UpscaleSpec) -> Iterator[str]:
-    """Yield lines that describe what would be upscaled, the memory for each image and the total time.
+    """Yield lines that describe what would be upscaled, and the total time.
 
-    Writes nothing. Raises SRBenchError as ``upscale`` does.
+    The time is the number of pixels (overlaps of tiles included) times a rate, which is measured for each model on the
+    first tile of its first image. Writes nothing. Raises SRBenchError as ``upscale`` does, or if a model fails.
     """
-    device, models = _load_models(spec)
-    sources, faults = _sources(spec)
-    tasks = _tasks(spec, models, sources)
-    existing = sum(1 for task in tasks for _ in takewhile(Path.exists, task.files()))
-    outputs = sum(task.count or 1 for task in tasks)
-    yield f"{number_of(len(sources), 'image')}, {number_of(outputs, 'output')}, {existing} already made"
+    device, tasks, faults = _planned(spec)
+    made = [sum(1 for _ in takewhile(Path.exists, task.files())) for task in tasks]
+    images, outputs = len({task.path for task in tasks}), sum(task.sampling.samples for task in tasks)
+    yield f"{number_of(images, 'image')}, {number_of(outputs, 'output')}, {sum(made)} already made"
     yield from (f"cannot be upscaled: {fault}" for fault in faults)
-    for loaded in models:
-        todo = Counter(task.path for task in tasks if task.loaded is loaded and not task.is_done())
-        if todo and len(models) > 1:
-            yield f"{loaded.label}:"
-        yield from _estimated(loaded.model, _sampling(spec, loaded.temperature), device, todo)
-
-
-def _estimated(model: Model, sampling: SamplingParameters, device: str, todo: Counter[Path]) -> Iterator[str]:
-    """Yield the tile and memory of each image, and the total time: pixels (overlaps of tiles included) times a rate.
-
-    The rate is measured on a small image. An image counts once for each temperature. Raises ModelError if the model
-    fails.
-    """
-    pixels = 0
-    for path, times in todo.items():
+    seconds = 0.0
+    rates: dict[str, float] = {}
+    for task, number in zip(tasks, made, strict=True):
+        if number == task.sampling.samples:
+            continue
+        label = task.loaded.label
         try:
-            tile = chosen_tile(model, sampling, device, path)
+            tile = _tile(task, device)
+            width, height = header_size(task.path)
+            if label not in rates or not width:
+                image = read_uint8(task.path)
         except SRBenchError as error:
             yield f"cannot be upscaled: {error}"
             continue
-        width, height = header_size(path)
-        input_pixels = width * height if tile is None else pixels_in_tiles(height, width, tile)
-        pixels += times * _samples(model, sampling) * input_pixels
-        tiling = "at once"
-        if tile is not None:
-            tiling = f"in tiles of {tile}"
-            if isinstance(model, TiledSRModel):
-                tiling += f", {_bytes_in_tiles(model, height, width) / 2**30:.1f} GB besides the program"
-        yield f"{path}: {width}x{height} {tiling}"
-    if pixels:
-        yield f"estimated: {duration(pixels * _seconds_per_pixel(model, sampling, device))} on this machine"
+        if label not in rates:
+            rates[label] = _seconds_per_pixel(task, image[:, :tile, :tile], device)
+        pixels = width * height if tile is None else pixels_in_tiles(height, width, tile)
+        seconds += task.sampling.samples * pixels * rates[label]
+        yield f"{task.name}: LR of {width}x{height} {'at once' if tile is None else f'in tiles of {tile}'}"
+    if seconds:
+        yield f"estimated: {duration(seconds)} on this machine"
 
 
-def _seconds_per_pixel(model: Model, sampling: SamplingParameters, device: str) -> float:
-    """Seconds per LR pixel and sample, measured on a small image."""
-    sampling = SamplingParameters(sampling.temperature, min(sampling.samples, PROBE_SAMPLES), sampling.seed)
-    lr = torch.rand((3, PROBE, PROBE), generator=torch.Generator().manual_seed(0))
-    upscale_image(model, "the timed image", lr[:, :16, :16], sampling, device)  # the first call loads kernels
-    start = time.perf_counter()
-    upscale_image(model, "the timed image", lr, sampling, device)
-    return (time.perf_counter() - start) / (_samples(model, sampling) * PROBE * PROBE)
+def _seconds_per_pixel(task: _Task, lr: Tensor, device: str) -> float:
+    """Seconds per pixel of LR (3, h, w) uint8 and sample."""
+    samples = min(task.sampling.samples, TIMED_SAMPLES)
+    sampling = replace(task.sampling, samples=samples, tile=None)
+    lr = lr[:, :TIMED_SIDE, :TIMED_SIDE].float() / 255
+    upscale_image(task.loaded.model, str(task.path), lr[:, :16, :16], sampling, device)  # the first call loads kernels
+    output = upscale_image(task.loaded.model, str(task.path), lr, sampling, device)
+    return output.seconds / (samples * lr[0].numel())
 
 
-def _samples(model: Model, sampling: SamplingParameters) -> int:
-    return sampling.samples if isinstance(model, StochasticSRModel) else 1
-
-
-def chosen_tile(model: Model, sampling: SamplingParameters, device: str, path: Path) -> int | None:
+def _tile(task: _Task, device: str) -> int | None:
     """The requested tile, else the default tile for an image of more than MAX_UNTILED pixels on a CPU, else None.
 
     Only the header of the image is read. Raises UpscaleError or ModelError if the image needs more memory than
     available even so, and ImageError for an image with too many pixels.
     """
-    width, height = header_size(path)
-    samples = _samples(model, sampling)
-    size = [model.scale * height, model.scale * width]
-    needs_tiles = sampling.tile is None and device == "cpu" and height * width > MAX_UNTILED
-    if not isinstance(model, TiledSRModel) or device != "cpu":
-        require_memory(str(path), samples, size)
-        require_readable_size(path)
-        return TILE if needs_tiles and not isinstance(model, StochasticSRModel) else sampling.tile
-    if samples > 1:
-        require_memory(str(path), samples, size, FINISHED_COPIES)
-    tile = SAMPLE_TILE if needs_tiles else sampling.tile
-    needed = _bytes_in_tiles(model, height, width)
-    free = free_bytes()
-    if free is not None and needed > free:
-        raise UpscaleError(
-            f"{path}: LR of {width}x{height} needs {needed / 2**30:.1f} GB, but only "
-            f"{free / 2**30:.1f} GB are free; cut it into parts"
-        )
+    model, path, samples = task.loaded.model, task.path, task.sampling.samples
     require_readable_size(path)
-    return tile
+    width, height = header_size(path)
+    size = [model.scale * height, model.scale * width]
+    in_tiles = isinstance(model, TiledSRModel)
+    if device != "cpu" or not in_tiles:
+        require_memory(str(path), samples, size)
+    else:
+        require_memory(str(path), samples, size, FINISHED_COPIES)
+        needed, free = COPIES_IN_TILES * 4 * 3 * math.prod(size), free_bytes()
+        if free is not None and needed > free:
+            raise UpscaleError(
+                f"{path}: LR of {width}x{height} needs {needed / 2**30:.1f} GB, but only "
+                f"{free / 2**30:.1f} GB are free; cut it into parts"
+            )
+    if task.sampling.tile is not None or device != "cpu" or width * height <= MAX_UNTILED:
+        return task.sampling.tile
+    return SAMPLE_TILE if in_tiles else None if isinstance(model, StochasticSRModel) else TILE
 
 
-def _bytes_in_tiles(model: Model, height: int, width: int) -> int:
-    """Memory for a sample of LR of height x width in tiles, in bytes."""
-    float32 = 4
-    return COPIES_IN_TILES * float32 * 3 * model.scale**2 * height * width
+def _planned(spec: UpscaleSpec) -> tuple[str, list[_Task], list[str]]:
+    """Device, tasks and a line for each fault: every image with every model, at every temperature if the model samples."""
+    device, models = _load_models(spec)
+    sources, faults = _sources(spec)
+    tasks = []
+    for loaded in models:
+        out = spec.out / loaded.label if len(models) > 1 else spec.out
+        is_stochastic = isinstance(loaded.model, StochasticSRModel)
+        temperatures = spec.temperature if is_stochastic and spec.temperature else (loaded.temperature,)
+        for name, path in sources.items():
+            for temperature in temperatures:
+                suffix = f"_t{exactly(temperature)}" if len(temperatures) > 1 else ""
+                samples = spec.samples if is_stochastic else 1
+                sampling = SamplingParameters(temperature, samples, spec.seed, spec.tile)
+                tasks.append(_Task(path, loaded, sampling, out / name.with_name(f"{name.name}{suffix}")))
+    return device, tasks, faults
 
 
 def _load_models(spec: UpscaleSpec) -> tuple[str, list[LoadedModel]]:
@@ -276,26 +259,6 @@ def _load_models(spec: UpscaleSpec) -> tuple[str, list[LoadedModel]]:
 def _has_packaged_weights(loaded: LoadedModel) -> bool:
     model = ModelSpec.parse(loaded.spec)
     return loaded.weights is not None and not model.weights and is_ours("models", model.name)
-
-
-def _sampling(spec: UpscaleSpec, temperature: float) -> SamplingParameters:
-    return SamplingParameters(temperature, spec.samples, spec.seed, spec.tile)
-
-
-def _tasks(spec: UpscaleSpec, models: list[LoadedModel], sources: dict[Path, Path]) -> list[_Task]:
-    """Every image with every model, at every temperature if the model is stochastic."""
-    tasks = []
-    for loaded in models:
-        out = spec.out / loaded.label if len(models) > 1 else spec.out
-        samples = isinstance(loaded.model, StochasticSRModel)
-        count = spec.samples if samples and spec.samples > 1 else None
-        for name, path in sources.items():
-            temperatures = spec.temperature if samples and spec.temperature else (loaded.temperature,)
-            for temperature in temperatures:
-                suffix = f"_t{exactly(temperature)}" if len(temperatures) > 1 else ""
-                output = out / name.with_name(f"{name.name}{suffix}")
-                tasks.append(_Task(path, loaded, _sampling(spec, temperature), output, count))
-    return tasks
 
 
 def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
@@ -326,34 +289,33 @@ def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
     return sources, faults
 
 
-def _upscale_task(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float], None]) -> Upscaled:
-    path, loaded = task.path, task.loaded
-    tile = chosen_tile(loaded.model, task.sampling, device, path)
+def _upscaled(task: _Task, device: str, progress: Callable[[float], None]) -> Upscaled:
+    path, loaded, sampling = task.path, task.loaded, task.sampling
+    tile = _tile(task, device)
     files = tuple(task.files())
-    lr = read_uint8(path).float() / 255
+    lr = read_uint8(path)
     if not is_file_name(path.stem):
         raise UpscaleError(f"{path}: its name cannot be {FILE_NAME}; rename it")
-    facts = {"model": loaded.spec, "digest": loaded.digest, "scale": spec.scale, "lr": sha256_file(path)}
+    facts = {"model": loaded.spec, "digest": loaded.digest, "scale": loaded.model.scale, "lr": sha256_file(path)}
     if isinstance(loaded.model, StochasticSRModel):
-        facts |= {"temperature": task.sampling.temperature, "samples": spec.samples, "seed": spec.seed}
-    recipe = json.dumps(facts | ({} if spec.tile is None else {"tile": spec.tile}))
+        facts |= {"temperature": sampling.temperature, "samples": sampling.samples, "seed": sampling.seed}
+    recipe = json.dumps(facts | ({} if sampling.tile is None else {"tile": sampling.tile}))
     existing = [file for file in files if file.exists()]
     for file in existing:
         if read_recipe(file) != recipe:
             raise UpscaleError(f"{file}: exists and was made differently; choose another --out")
-    if kept := len(existing) == len(files):
-        samples = [read_image(file) for file in files]
+    if len(existing) == len(files):
+        return Upscaled(files, tuple(float(lr_psnr(read_uint8(file), lr)) for file in files), kept=True)
+    model, arguments = loaded.model, (path.stem, lr.float() / 255, replace(sampling, tile=tile), device, progress)
+    if isinstance(model, TiledSRModel) and device == "cpu":
+        images = iterate_samples(model, *arguments)
     else:
-        sampling = replace(task.sampling, tile=tile)
-        if isinstance(loaded.model, TiledSRModel) and device == "cpu":
-            images = iterate_samples(loaded.model, path.stem, lr, sampling, device, progress)
-        else:
-            images = iter(upscale_image(loaded.model, path.stem, lr, sampling, device, progress).images)
-        samples = []
-        for file in files:
-            image = next(images)
-            samples.append(torch.stack([quantize_floor(channel) for channel in image]))
-            del image
-            write_png(file, samples[-1], recipe)
-        lr = quantize_floor(lr)
-    return Upscaled(files, tuple(float(lr_psnr(sample, lr)) for sample in samples), kept)
+        images = iter(upscale_image(model, *arguments).images)
+    fits = []
+    for file in files:
+        image = next(images)
+        sample = torch.stack([quantize_floor(channel) for channel in image])
+        del image
+        write_png(file, sample, recipe)
+        fits.append(float(lr_psnr(sample, lr)))
+    return Upscaled(files, tuple(fits))

@@ -71,6 +71,7 @@ def test_finished_work_is_kept_and_other_work_is_not_overwritten(up, photos):
 
 def test_a_broken_image_is_named_and_the_others_are_made(up, photos):
     (photos / "b.png").write_text("text")
+    assert f"cannot be upscaled: {photos}/b.png: not an image" in up(photos, "--dry-run").out
     (photos / "empty").mkdir()
     (photos / "other").mkdir()
     write_png(photos / "other" / "c.png", read_uint8(photos / "c.png"))
@@ -134,7 +135,7 @@ def test_several_models_have_a_folder_each_and_temperatures_are_in_the_names(up,
     one = up(temperature=0.4, out="one")
     found = up("--dry-run", photos, model=f"bicubic,mine={models}:Noisy", temperature="0.4,0.8", samples=2)
     assert found.out.splitlines()[0] == "4 images, 20 outputs, 0 already made"
-    assert {"bicubic:", "mine:"} < set(found.out.splitlines())
+    assert {"out/bicubic/b: LR of 42x33 at once", "out/mine/b_t0.4: LR of 42x33 at once"} < set(found.out.splitlines())
     assert not Path("out").exists()
     found = up(model=f"bicubic,mine={models}:Noisy", temperature="0.4,0.8")
     assert found.code == 0, found.err
@@ -186,7 +187,7 @@ def test_large_images_are_tiled_by_every_network(up, photos, monkeypatch, tmp_pa
     assert (whole - tiled).abs().max() <= 1
     assert (whole != tiled).float().mean() < 1e-3
     assert len(re.findall(r"c\.png: \d+%", found.err)) > 2, "progress inside the image"
-    assert "c.png: 32x40 in tiles of 16" in up(photos / "c.png", "--dry-run", model="esrgan", out="dry").out
+    assert "dry/c: LR of 32x40 in tiles of 16" in up(photos / "c.png", "--dry-run", model="esrgan", out="dry").out
 
 
 def test_packaged_models_are_not_for_photographs(up, photos, models):
@@ -229,8 +230,8 @@ def test_a_dry_run_says_what_it_would_take(up, photos):
     assert up(photos / "a.png", model="srflow").code == 0
     found = up(photos / "a.png", photos / "b.png", "large.png", "--dry-run", model="srflow")
     assert found.out.splitlines()[0] == "3 images, 3 outputs, 1 already made"
-    assert "b.png: 42x33 at once\n" in found.out
-    assert "large.png: 500x400 in tiles of 128, 0.1 GB besides the program" in found.out
+    assert "out/b: LR of 42x33 at once\n" in found.out
+    assert "out/large: LR of 500x400 in tiles of 128" in found.out
     assert found.out.splitlines()[-1].startswith("estimated: ")
     assert not Path("out/b.png").exists()
 
