@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import warnings
 from dataclasses import dataclass, replace
 
 import pytest
@@ -168,18 +167,13 @@ class Finished:
 
 
 @pytest.fixture
-def command(capsys, monkeypatch, tmp_path):
+def command(srbench, monkeypatch, tmp_path):
     """The command line, run in this process and in a folder of its own."""
-    from srbench.cli.main import main
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
     def call(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments], prog_name="srbench")
-        return Finished(left.value.code, *capsys.readouterr())
+        found = srbench(*arguments)
+        return Finished(found.exit_code, found.stdout, found.stderr)
 
     return call
 

@@ -4,9 +4,11 @@ import os
 import re
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from unittest.mock import Mock
+
+import pytest
+from PIL import Image
 
 from srbench.images.io import write_png
 
@@ -94,12 +96,13 @@ def test_a_wrong_command_line(command, photos):
     assert not Path("run").exists()
 
 
-def test_warnings_are_one_line(command, capsys):
-    command("--version")
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.warn("images: images with transparent pixels are put on white", stacklevel=1)
-    assert capsys.readouterr() == ("", "warning: images: images with transparent pixels are put on white\n")
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_warnings_are_one_line(command):
+    Path("clear").mkdir()
+    Image.new("RGBA", (8, 8), (9, 9, 9, 99)).save("clear/a.png")
+    found = command("measure", "clear", "--hr", "clear", "--metrics", "psnr")
+    line = "warning: clear/a.png: transparent pixels are composited over white, here and in other images of the folder"
+    assert line in found.err.splitlines()
 
 
 def test_nothing_printed_is_a_command_to_the_terminal_or_beyond_its_encoding(command, draw_image):
