@@ -69,12 +69,12 @@ def _runs(folder: Path) -> Iterator[tuple[str, ...]]:
         raise SRBenchError(f"{folder}: no such folder; name the folder of your runs: srbench list runs DIR")
     for run in runs_below(folder):
         try:
-            yield str(run), *_facts_of_run(overview(run))
+            yield str(run), *_run_cells(overview(run))
         except (SRBenchError, OSError) as error:
             say(str(error))
 
 
-def _facts_of_run(run: Overview) -> tuple[str, ...]:
+def _run_cells(run: Overview) -> tuple[str, ...]:
     protocol = run.manifest.protocol
     models = ",".join(model.label for model in run.manifest.models)
     samples = number_of(protocol.samples, "sample")
