@@ -114,9 +114,14 @@ def with_absolute_paths(spec: RunSpec) -> RunSpec:
         data=data,
         hr=spec.hr and names.absolute(spec.hr),
         lr=spec.lr and names.absolute(spec.lr),
-        degrade=names.absolute(spec.degrade) if spec.degrade and spec.degrade.endswith(".toml") else spec.degrade,
+        degrade=_absolute_degradation(spec.degrade),
         suite=names.absolute(spec.suite) if spec.suite.endswith(".toml") else spec.suite,
     )
+
+
+def _absolute_degradation(text: str | None) -> str | None:
+    file, plus, seed = (text or "").partition("+seed=")
+    return names.absolute(file) + plus + seed if file.endswith(".toml") else text
 
 
 def _check_names(dataset: Dataset) -> None:

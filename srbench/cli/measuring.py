@@ -80,7 +80,9 @@ def _write_template(context: click.Context, option: click.Parameter, file: Path 
     help="Use only the central PX x PX pixels of HR. [default: whole images]",
 )
 @options.names(
-    "--degrade", metavar="NAME|FILE,...", help="How LR is made from HR (srbench list degradations). [default: bicubic]"
+    "--degrade",
+    metavar="NAME|FILE,...",
+    help="How LR is made from HR (srbench list degradations); NAME+seed=1 draws other random numbers. [default: bicubic]",
 )
 @options.names(
     "--suite",

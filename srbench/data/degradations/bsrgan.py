@@ -18,15 +18,8 @@ from scipy.ndimage import shift
 from torch import Tensor
 
 from srbench.data import DataError
-from srbench.data.degradations.real_esrgan import (
-    blur_kernel,
-    filtered,
-    happens,
-    place_in,
-    require_probabilities,
-    with_sum_1,
-)
-from srbench.data.degradations.steps import Jpeg, Range, Size
+from srbench.data.degradations.draws import Range, bernoulli, choice, require_probabilities, uniform
+from srbench.data.degradations.steps import Jpeg, Size, Step, blur_kernel, filtered, normal, normalised
 from srbench.images.resize import downscale
 
 SIDES = range(7, 26, 2)
@@ -36,7 +29,7 @@ METHODS = ("bilinear", "bicubic", "area")
 
 
 @dataclass(frozen=True)
-class Shuffle:
+class Shuffle(Step):
     """Two blurs, two downscalings, noise and JPEG in random order; the last downscaling always gives the size of LR.
 
     An image four times as large as LR is first halved with probability ``halved``. The first downscaling blurs the
@@ -45,6 +38,7 @@ class Shuffle:
     ``compressed``. s is the size of the image before the first downscaling, in sizes of LR; kernels grow with s.
     """
 
+    downscales = True
     halved: float
     sampled: float
     noise: Range
@@ -55,36 +49,35 @@ class Shuffle:
         require_probabilities(halved=self.halved, sampled=self.sampled, compressed=self.compressed)
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
-        """Apply the steps. Raises DataError if a side would be 0."""
         image = image.double()
         scale = round(image.shape[-2] / lr[0])
-        if scale == 4 and happens(self.halved, generator):
+        if scale == 4 and bernoulli(self.halved, generator):
             image, scale = _halved(image, generator), 2
         order = torch.randperm(6, generator=generator).tolist()
         first, second = order.index(2), order.index(3)
         if first > second:
             order[first], order[second] = 3, 2
-        for place in order:
-            if place < 2:
+        for step in order:
+            if step < 2:
                 image = _blurred(image, scale, generator)
-            elif place == 2:
+            elif step == 2:
                 image = self._downscaled(image, scale, generator)
-            elif place == 3:
+            elif step == 3:
                 image = _resized(image, lr, generator)
-            elif place == 4:
+            elif step == 4:
                 image = self._noisy(image, generator)
-            elif happens(self.compressed, generator):
+            elif bernoulli(self.compressed, generator):
                 image = Jpeg(self.quality)(image, lr, generator).double()
         return image
 
     def _downscaled(self, image: Tensor, scale: int, generator: torch.Generator) -> Tensor:
-        if happens(self.sampled, generator):
-            sigma = Range((0.1, 0.6 * scale)).draw(generator)
+        if bernoulli(self.sampled, generator):
+            sigma = uniform((0.1, 0.6 * scale), generator)
             kernel = blur_kernel(25, sigma, sigma, 0, 1, plateau=False)
             # the centre of the s x s pixels that the sample stands for
             kernel = shift(kernel, (scale - 1) / 2, order=1, mode="nearest")
-            return filtered(image, with_sum_1(kernel))[:, ::scale, ::scale]
-        factor = Range((1, 2 * scale)).draw(generator)
+            return filtered(image, normalised(kernel))[:, ::scale, ::scale]
+        factor = uniform((1, 2 * scale), generator)
         height, width = image.shape[-2:]
         size = int(1 / factor * height), int(1 / factor * width)
         if 0 in size:
@@ -94,15 +87,15 @@ class Shuffle:
     def _noisy(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """Add noise of all channels alike, of each channel alone, or correlated, and clamp to 0..255."""
         low, high = self.noise
-        sigma = math.floor(Range((low, high + 1)).draw(generator))
-        kind = Range((0, 1)).draw(generator)
+        sigma = math.floor(uniform((low, high + 1), generator))
+        kind = uniform((0, 1), generator)
         if 0.4 <= kind <= 0.6:
             strengths = torch.rand(3, generator=generator, dtype=torch.float64)
             directions = torch.rand((3, 3), generator=generator, dtype=torch.float64)
             mixing = high * mixed(strengths.numpy(), directions.numpy())
-            noise = torch.einsum("ij,jhw->ihw", mixing, _normal(3, image, generator))
+            noise = torch.einsum("ij,jhw->ihw", mixing, normal(3, image, generator))
         else:
-            noise = sigma * _normal(1 if kind < 0.4 else 3, image, generator)
+            noise = sigma * normal(1 if kind < 0.4 else 3, image, generator)
         return (image + noise).clamp(0, 255)
 
 
@@ -122,7 +115,7 @@ def mixed(strengths: NDArray[np.float64], directions: NDArray[np.float64]) -> Te
 
 
 def _halved(image: Tensor, generator: torch.Generator) -> Tensor:
-    if happens(0.5, generator):
+    if bernoulli(0.5, generator):
         height, width = image.shape[-2:]
         return _resized(image, (height // 2, width // 2), generator)
     return downscale(image, 2).clamp(0, 255)
@@ -130,27 +123,21 @@ def _halved(image: Tensor, generator: torch.Generator) -> Tensor:
 
 def _blurred(image: Tensor, scale: int, generator: torch.Generator) -> Tensor:
     angle = 0.0
-    if happens(0.5, generator):
-        variances = Range((0, 4 + scale))
-        sigma, other_sigma = math.sqrt(variances.draw(generator)), math.sqrt(variances.draw(generator))
-        side = SIDES[place_in([1 / len(SIDES)] * len(SIDES), generator)]
-        angle = Range((0, math.pi)).draw(generator)
+    if bernoulli(0.5, generator):
+        sigma, other_sigma = (math.sqrt(uniform((0, 4 + scale), generator)) for _ in range(2))
+        side = choice(SIDES, generator)
+        angle = uniform((0, math.pi), generator)
     else:
-        side = SIDES[place_in([1 / len(SIDES)] * len(SIDES), generator)]
-        sigma = other_sigma = Range((0, 2 + 0.2 * scale)).draw(generator)
-    kernel = blur_kernel(side, max(sigma, 1e-6), max(other_sigma, 1e-6), angle, 1, plateau=False)
-    return filtered(image, kernel)
+        side = choice(SIDES, generator)
+        sigma = other_sigma = uniform((0, 2 + 0.2 * scale), generator)
+    return filtered(image, blur_kernel(side, max(sigma, 1e-6), max(other_sigma, 1e-6), angle, 1, plateau=False))
 
 
 def _resized(image: Tensor, size: Size, generator: torch.Generator) -> Tensor:
-    method = METHODS[place_in([1 / 3] * 3, generator)]
+    method = choice(METHODS, generator)
     if method == "area":
         rows, columns = (area(old, new) for old, new in zip(image.shape[-2:], size, strict=True))
         image = rows @ image @ columns.T
     else:
         image = F.interpolate(image[None], size=size, mode=method)[0]
     return image.clamp(0, 255)
-
-
-def _normal(channels: int, image: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn((channels, *image.shape[-2:]), generator=generator, dtype=torch.float64)

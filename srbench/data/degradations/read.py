@@ -2,19 +2,20 @@
 
 bicubic                     a packaged degradation (``srbench list degradations``)
 path/to/mine.toml           your own file
+real-esrgan+seed=1          other random numbers
 
-The generator of an image is seeded by the degradation, the scale and the pixels of HR, so an LR image depends neither
-on the order of images nor on other images.
+The generator of an image is seeded by the degradation, its seed, the scale and the pixels of HR, so an LR image depends
+neither on the order of images nor on other images.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,16 +23,27 @@ from torch import Tensor
 from srbench.data import DataError
 from srbench.data.datasets import Derived
 from srbench.data.degradations.bsrgan import Shuffle
-from srbench.data.degradations.real_esrgan import Finish, Grain, Kernel, Rescale, Sharpen
-from srbench.data.degradations.steps import Blur, Downscale, Jpeg, Noise, Range, Resize, rounded
+from srbench.data.degradations.steps import (
+    Blur,
+    Downscale,
+    Finish,
+    Grain,
+    Jpeg,
+    Kernel,
+    Noise,
+    Rescale,
+    Sharpen,
+    Step,
+    rounded,
+)
 from srbench.files.config import ConfigError, load_preset, preset_names, structure
 from srbench.images.io import quantize_round
 from srbench.interfaces import Dataset, ImagePair
 from srbench.words import unknown
 
-Step = Blur | Noise | Jpeg | Resize | Downscale | Sharpen | Kernel | Rescale | Grain | Finish | Shuffle
-"""Maps grey levels (3, h, w), uint8 or float64, the size of LR and a generator to (3, h', w')."""
-STEPS: dict[str, type[Step]] = {step.__name__.lower(): step for step in get_args(Step)}
+_KINDS = Blur, Noise, Jpeg, Downscale, Sharpen, Kernel, Rescale, Grain, Finish, Shuffle
+STEPS: dict[str, type[Step]] = {kind.__name__.lower(): kind for kind in _KINDS}
+"""Steps by the kind that a file names."""
 
 _FOLDER = files("srbench.data.degradations")
 
@@ -62,7 +74,7 @@ class Degradation:
     @property
     def words(self) -> str:
         """All steps in one line: ``mine@1: blur sigma 0.2..2 | downscale by matlab (seed 0)``."""
-        steps = " | ".join(step_words(step) for step in self.steps)
+        steps = " | ".join(step.words for step in self.steps)
         return f"{self.name}@{self.version}: {steps} (seed {self.seed})"
 
     def __call__(self, hr: Tensor, scale: int) -> Tensor:
@@ -77,39 +89,32 @@ class Degradation:
         return rounded(image)
 
 
-def step_words(step: Step) -> str:
-    """Return kind and values of a step: ``noise sigma 1..10``."""
-    given = [f"{name.replace('_', ' ')} {_short(value)}" for name, value in asdict(step).items() if value is not None]
-    return " ".join([type(step).__name__.lower(), *given])
-
-
-def _short(value: Any) -> str:  # noqa: ANN401 - any value of a step
-    if isinstance(value, Range):
-        return f"{value[0]:g}..{value[1]:g}" if value[0] != value[1] else f"{value[0]:g}"
-    return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
 def degradation_names() -> list[str]:
     """Return the names of the packaged degradations, sorted."""
     return preset_names(_FOLDER)
 
 
 def read_degradation(text: str) -> Degradation:
-    """Read a packaged degradation by name, or a TOML file.
+    """Read a packaged degradation by name, or a TOML file; ``+seed=N`` replaces its seed and becomes part of its name.
 
-    Raises DataError for a file with the name of a packaged degradation, and unless exactly one step downscales;
-    ConfigError for an unknown name or an invalid file.
+    Raises DataError for a file with the name of a packaged degradation, unless exactly one step downscales, and for a
+    seed that is no whole number; ConfigError for an unknown name or an invalid file.
     """
+    text, plus, seed = text.partition("+seed=")
     file = load_preset(_FOLDER, text, _File, kind="degradation")
     steps = tuple(_step(table, f"{text}: steps[{index}]") for index, table in enumerate(file.steps))
     degradation = Degradation(file.name, file.version, steps, file.seed, file.about)
     if text.endswith(".toml") and degradation.name in degradation_names():
         raise DataError(f"{text}: {degradation.name} is a packaged degradation; rename yours")
-    if not degradation.name or set(degradation.name) & set("@:|/\\\n"):
-        raise DataError(f"{text}: a degradation needs a name without @, :, | and /")
-    if sum(isinstance(step, Downscale | Finish | Shuffle) for step in degradation.steps) != 1:
+    if not degradation.name or set(degradation.name) & set("+@:|/\\\n"):
+        raise DataError(f"{text}: a degradation needs a name without +, @, :, | and /")
+    if sum(step.downscales for step in degradation.steps) != 1:
         raise DataError(f"{text}: needs exactly one step of kind downscale, finish or shuffle")
-    return degradation
+    if not plus:
+        return degradation
+    if not seed.isdecimal():
+        raise DataError(f"{text}{plus}{seed}: the seed is no whole number from 0; write {text}+seed=1")
+    return replace(degradation, name=f"{degradation.name}+seed={int(seed)}", seed=int(seed))
 
 
 def degraded(whole: Dataset, scale: int, degradation: Degradation) -> Dataset:

@@ -9,7 +9,7 @@ import torch
 
 from srbench.data import DataError
 from srbench.data.degradations.bsrgan import Shuffle, area, mixed
-from srbench.data.degradations.steps import Range
+from srbench.data.degradations.draws import Range
 
 QUALITY = Range((30, 95))
 

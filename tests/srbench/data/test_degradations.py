@@ -13,7 +13,6 @@ from srbench.benchmark.dataset import open_dataset
 from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.datasets import Folder
 from srbench.data.degradations.read import degradation_names, degraded, read_degradation
-from srbench.data.degradations.steps import Blur, Downscale, Noise, Range, Resize, gaussian
 from srbench.files.config import ConfigError
 from srbench.images.resize import downscale_uint8
 from srbench.run_folder.manifest import read_manifest
@@ -25,10 +24,6 @@ MINE = 'name = "mine"\nversion = 1\n[[steps]]\nkind = "downscale"\nby = "area"\n
 @pytest.fixture
 def image(draw_image):
     return draw_image(0, 32, 40)
-
-
-def fixed(number):
-    return Range((number, number))
 
 
 def test_the_default_is_matlabs(image):
@@ -45,19 +40,18 @@ def test_all_give_8_bit_lr_always_the_same(name, image):
     assert (lr.double() - downscale_uint8(image, 4)).abs().mean() < 60
 
 
-@pytest.mark.parametrize("name", ["blur-noise-jpeg", "second-order"])
-def test_another_seed_or_image_draws_otherwise(name, image, tmp_path):
+def test_the_seed_and_the_image_determine_the_random_numbers(image, tmp_path):
     text = 'name = "mine"\nversion = 1\nseed = 1\n[[steps]]\nkind = "downscale"\nby = "matlab"\n'
     text += '[[steps]]\nkind = "noise"\nsigma = 20\n'
     (tmp_path / "mine.toml").write_text(text)
-    one = read_degradation(str(tmp_path / "mine.toml"))
-    (tmp_path / "mine.toml").write_text(text.replace("seed = 1", "seed = 2"))
-    other = read_degradation(str(tmp_path / "mine.toml"))
-    assert not torch.equal(one(image, 4), other(image, 4))
+    first, second = (read_degradation(f"{tmp_path}/mine.toml{seed}") for seed in ("", "+seed=2"))
+    assert not torch.equal(first(image, 4), second(image, 4))
+    assert torch.equal(second(image, 4), second(image, 4))
+    assert first.words == "mine@1: downscale by matlab | noise sigma 20 grey False (seed 1)"
+    assert second.words == "mine+seed=2@1: downscale by matlab | noise sigma 20 grey False (seed 2)"
     flat = torch.full_like(image, 100)
     brighter = flat + 1
-    assert not torch.equal(one(flat, 4) + 1, one(brighter, 4)), "each image has its own noise"
-    assert read_degradation(name).words.startswith(f"{name}@1: blur sigma 0.2..")
+    assert not torch.equal(first(flat, 4) + 1, first(brighter, 4)), "each image has its own noise"
 
 
 def test_pillow_and_opencv_are_called_as_they_are(image):
@@ -68,27 +62,11 @@ def test_pillow_and_opencv_are_called_as_they_are(image):
     assert np.array_equal(read_degradation("bicubic-opencv")(image, 4).permute(1, 2, 0).numpy(), by_opencv)
 
 
-def test_steps(image):
-    generator = torch.Generator().manual_seed(0)
-    kernel = gaussian(1.0, 2.0, 0.3)
-    assert kernel.sum().item() == pytest.approx(1)
-    assert torch.allclose(kernel, kernel.flip(0, 1)), "symmetric about its centre"
-    flat = torch.full_like(image, 77)
-    assert torch.equal(Blur(fixed(2.0))(flat, (8, 10), generator), flat)
-    assert Blur(fixed(2.0))(image, (8, 10), generator).double().var() < image.double().var()
-    assert torch.equal(Noise(fixed(0.0))(image, (8, 10), generator), image)
-    grey = Noise(fixed(10.0), grey=True)(flat, (8, 10), generator)
-    assert torch.equal(grey[0], grey[2])
-    assert grey.double().std().item() == pytest.approx(10, rel=0.1)
-    assert Resize(fixed(0.01), ("area",))(image, (8, 10), generator).shape == (3, 8, 10), "never below LR"
-    with pytest.raises(DataError, match="only by integer factors"):
-        Downscale("matlab")(image[:, :30], (8, 10), generator)
-
-
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
         (MINE.replace('"mine"', '"bicubic"'), "bicubic is a packaged degradation"),
+        (MINE.replace('"mine"', '"mine+seed=1"'), "needs a name without"),
         (MINE.replace("area", "aera"), "steps.0.: downscale: by 'aera'; choose from matlab, pillow"),
         (MINE.replace('"downscale"', '"downskale"'), "unknown kind of step 'downskale'; did you mean downscale"),
         (MINE + '[[steps]]\nkind = "noise"\nsigma = [5, 1]\n', "not a range of numbers from 0 up"),
@@ -106,6 +84,9 @@ def test_faults_are_named(tmp_path, text, fault):
         read_degradation(str(tmp_path / "mine.toml"))
     with pytest.raises(ConfigError, match="unknown degradation 'bicubik'; did you mean bicubic"):
         read_degradation("bicubik")
+    for seed in ("", "-1", "one"):
+        with pytest.raises(DataError, match=r"the seed is no whole number from 0; write bicubic\+seed=1"):
+            read_degradation(f"bicubic+seed={seed}")
 
 
 def test_a_data_set_degraded(photos):
@@ -116,7 +97,11 @@ def test_a_data_set_degraded(photos):
     assert torch.equal(noisy.read("b").lr, noisy.read("b").lr)
     assert not torch.equal(noisy.read("b").lr, whole.read("b").lr)
     assert noisy.lr_origin.startswith("made from HR by blur-noise-jpeg@1: blur sigma 0.2..2 | downscale by matlab")
-    digests = {whole.digest("b"), noisy.digest("b"), degraded(whole, 4, read_degradation("second-order")).digest("b")}
+    digests = {
+        whole.digest("b"),
+        noisy.digest("b"),
+        degraded(whole, 4, read_degradation("blur-noise-jpeg+seed=1")).digest("b"),
+    }
     assert len(digests) == 3
 
 
@@ -129,7 +114,7 @@ def test_by_name_cropped_and_by_default(photos):
     plain, named = open_dataset(RunSpec(**spec)), open_dataset(RunSpec(**spec, degrade="bicubic"))
     assert (named.lr_origin, named.digest("a")) == (MATLAB_BICUBIC, plain.digest("a"))
     with pytest.raises(BenchmarkError, match="has LR images; give only its HR folder"):
-        open_dataset(RunSpec((), 1, None, str(photos), str(photos), degrade="second-order"))
+        open_dataset(RunSpec((), 1, None, str(photos), str(photos), degrade="stablesr"))
 
 
 def test_two_never_mix_in_one_folder(command, photos, models, tmp_path):
@@ -139,7 +124,7 @@ def test_two_never_mix_in_one_folder(command, photos, models, tmp_path):
     manifest = read_manifest(tmp_path / "run")
     assert manifest.protocol.lr.endswith("noise sigma 1..10 grey False | jpeg quality 50..95 (seed 0)")
     assert "--degrade blur-noise-jpeg" in manifest.invocations[0].command
-    for other in (("--degrade", "second-order"), ()):
+    for other in (("--degrade", "stablesr"), ("--degrade", "blur-noise-jpeg+seed=1"), ()):
         refused = command(*run, *other)
         assert refused.code == 1
         assert "holds results of lr made from HR by blur-noise-jpeg@1" in refused.err

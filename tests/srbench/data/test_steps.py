@@ -1,4 +1,4 @@
-"""Steps of Real-ESRGAN: kernels, filters and noise against numbers computed with BasicSR 1.4.2, and their choices."""
+"""Steps of degradations; kernels, filters and noise of Real-ESRGAN against numbers computed with BasicSR 1.4.2."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ import pytest
 import torch
 
 from srbench.data import DataError
-from srbench.data.degradations.real_esrgan import (
+from srbench.data.degradations.draws import Range
+from srbench.data.degradations.steps import (
+    Blur,
+    Downscale,
     Finish,
     Grain,
     Kernel,
+    Noise,
     Rescale,
     Sharpen,
     blur_kernel,
     filtered,
+    gaussian,
     poisson_noise,
     sinc_kernel,
 )
-from srbench.data.degradations.steps import Range
 from srbench.images.io import read_uint8
 
 ELLIPTIC = partial(blur_kernel, 7, 1.3, 0.6, 0.7)
@@ -37,6 +41,23 @@ def edge():
     """A diagonal edge on a ramp."""
     y, x = torch.meshgrid(torch.arange(40.0), torch.arange(48.0), indexing="ij")
     return (torch.where(x + y > 44, 200.0, 60.0) + x).expand(3, 40, 48).double()
+
+
+def test_plain_steps(draw_image):
+    image, lr = draw_image(0, 32, 40), (8, 10)
+    kernel = gaussian(1.3)
+    assert kernel.sum().item() == pytest.approx(1)
+    assert torch.allclose(kernel, kernel.T)
+    flat = torch.full_like(image, 77)
+    blur, noise = Blur(Range((2, 2))), Noise(Range((10, 10)), grey=True)
+    assert torch.equal(blur(flat, lr, generator()), flat)
+    assert blur(image, lr, generator()).double().var() < image.double().var()
+    assert torch.equal(Noise(Range((0, 0)))(image, lr, generator()), image)
+    grey = noise(flat, lr, generator())
+    assert torch.equal(grey[0], grey[2])
+    assert grey.double().std().item() == pytest.approx(10, rel=0.1)
+    with pytest.raises(DataError, match="only by integer factors"):
+        Downscale("matlab")(image[:, :30], lr, generator())
 
 
 @pytest.mark.parametrize(
@@ -138,6 +159,7 @@ def test_lr_images_as_files(command, photos, tmp_path, monkeypatch):
     (tmp_path / "lr" / "b.png").unlink()
     assert command(*degrade, "stablesr").code == 0, "completes the folder"
     assert np.array_equal(read_uint8(tmp_path / "lr" / "b.png"), first)
-    refused = command(*degrade, "real-esrgan")
-    assert refused.code == 1
-    assert "exists with different contents" in refused.err
+    for other in ("real-esrgan", "stablesr+seed=1"):
+        refused = command(*degrade, other)
+        assert refused.code == 1
+        assert "exists with different contents" in refused.err
