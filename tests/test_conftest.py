@@ -41,22 +41,20 @@ def test_expected(): assert False
 """
 
 
-@pytest.mark.parametrize("forbidden", [True, False])
-def test_a_skip_for_another_reason_fails_where_all_is_installed(tmp_path, forbidden):
+def test_a_skip_for_another_reason_fails_where_all_is_installed(tmp_path):
     (tmp_path / "test_some.py").write_text(SKIPS)
     (tmp_path / "test_module.py").write_text("import pytest; pytest.importorskip('nothing_of_this_name')")
     (tmp_path / "conftest.py").write_text((Path(__file__).parent / "conftest.py").read_text())
     (tmp_path / "pytest.ini").write_text("[pytest]")
-    environment = os.environ | ({"SRBENCH_FAIL_ON_SKIPS": "1"} if forbidden else {})
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rA", "--continue-on-collection-errors", tmp_path],
-        env=environment,
+        env=os.environ | {"SRBENCH_FAIL_ON_SKIPS": "1"},
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=600,
     )
-    assert ("1 failed, 1 skipped, 1 xfailed, 2 errors" if forbidden else "4 skipped, 1 xfailed") in done.stdout
-    assert (done.returncode != 0) == forbidden
+    assert "1 failed, 1 skipped, 1 xfailed, 2 errors" in done.stdout
+    assert done.returncode != 0
     for name in ("test_some.py::test_other", "test_some.py::test_marked", "test_module.py"):
-        assert (f"{name}: may not be skipped here" in done.stdout) == forbidden
+        assert f"{name}: may not be skipped here" in done.stdout

@@ -233,6 +233,7 @@ def same_but_for_digits(found: str, shown: str) -> None:
     assert numbers[0] == pytest.approx(numbers[1], abs=2)
 
 
+@pytest.mark.slow
 def test_explain(typed, capsys):
     names, _ = worked_through("docs/explain.md", typed)
     best, text = names["best"], (DOCS / "explain.md").read_text()
