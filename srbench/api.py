@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -328,6 +329,13 @@ def evaluate(
     objects = {text: (label, model) for text, label, model in named if not isinstance(model, str)}
     dataset = None if isinstance(data, str | Path) else data
     request = open_request(spec, open_dataset(spec.checked("evaluate"), dataset), objects)
+    new = [label for label, loaded in request.loaded_models.items() if not loaded.is_identified]
+    if out is not None and new:
+        warnings.warn(
+            f"outputs of {', '.join(new)} are made again in every call, because changes of a function, of code without "
+            "a file, or of an object that cannot be pickled cannot be detected; add a method digest() to keep them",
+            stacklevel=2,
+        )
     call = _call(spec, data) if objects or dataset is not None else None
     with progress_of(progress) as shown:
         outcome = run(request, shown, workers, command=call)

@@ -80,7 +80,7 @@ class Sampler:
         faults: list[SRBenchError] = []
         for text in dict.fromkeys([facts.spec, absolute.get(label, facts.spec)]):
             try:
-                loaded = load_model(text, self.manifest.protocol.scale, self.device)
+                loaded = load_model(text, self.manifest.protocol.scale, self.device, is_recorded=True)
             except SRBenchError as error:
                 faults.append(error)
                 continue

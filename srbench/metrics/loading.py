@@ -8,6 +8,7 @@ psnr+channels=Y+border=4                    any of these with parameters
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from srbench.files.hashes import sha256_file
 from srbench.interfaces import GROUPS, MapFacts, MappedMetric, Metric, MetricFacts
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import our_packages, package_digest, reachable, source_of, texts_digest
-from srbench.plugins.identity import Loading
+from srbench.plugins.identity import plugin_digest
 from srbench.plugins.registry import Plugin, call, find_plugin, is_ours, registered
 
 MOST_DIGITS = 12
@@ -59,21 +60,21 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
     name, parameters = parse_metric(text)
     family, colon, variant = name.partition(":")
     is_variant = bool(colon) and family in registered(FAMILIES)
-    with Loading() as loading:
-        plugin = find_plugin(FAMILIES, family) if is_variant else _find_metric(name)
-        # a family checks the arguments of its metrics itself
-        refused = [key for key in parameters if (key == "variant" if is_variant else not plugin.takes(key))]
-        if refused:
-            known = () if is_variant else plugin.arguments()
-            advice = f"it takes {', '.join(known)}" if known else "leave it out"
-            raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; {advice}")
-        arguments = parameters | ({"variant": variant} if is_variant else {})
-        metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
+    plugin = find_plugin(FAMILIES, family) if is_variant else _find_metric(name)
+    # a family checks the arguments of its metrics itself
+    refused = [key for key in parameters if (key == "variant" if is_variant else not plugin.takes(key))]
+    if refused:
+        known = () if is_variant else plugin.arguments()
+        advice = f"it takes {', '.join(known)}" if known else "leave it out"
+        raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; {advice}")
+    arguments = parameters | ({"variant": variant} if is_variant else {})
+    metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
     facts = _checked_facts(metric, f"metric {text}")
     digest = metric_digest(text, quantize)
     if digest is None:
-        code = call(f"digest of metric {text}", loading.digest, plugin.module, plugin.member, metric)
-        digest = texts_digest(code, repr(sorted(arguments.items())), quantize)
+        code = call(f"digest of metric {text}", plugin_digest, plugin.module, plugin.member, metric)
+        sums = [sha256_file(file) for file in _files(parameters)]
+        digest = texts_digest(code, repr(sorted(arguments.items())), quantize, *sums)
     facts = completed(facts, located(text), digest, quantize)
     return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
 
@@ -121,11 +122,15 @@ def metric_digest(text: str, quantize: str) -> str | None:
     if name not in registered("metrics") or not is_ours("metrics", name):
         return None
     point = registered("metrics")[name]
-    files = [Path(value) for value in parameters.values() if isinstance(value, str) and Path(value).is_file()]
     source = reachable(point.module, source_of(point.module))[0].get(_PARAMETERS)
-    files += sorted(source.with_suffix("").glob("*.safetensors")) if source else []
+    files = [*_files(parameters), *(sorted(source.with_suffix("").glob("*.safetensors")) if source else [])]
     sums = [sha256_file(file) for file in files]
     return texts_digest(package_digest(point.module), point.attr, repr(sorted(parameters.items())), quantize, *sums)
+
+
+def _files(parameters: Mapping[str, str | int]) -> list[Path]:
+    """The files that the parameters of a metric name, whose content counts."""
+    return [Path(value) for value in parameters.values() if isinstance(value, str) and Path(value).is_file()]
 
 
 def _checked_facts(metric: Metric, what: str) -> MetricFacts:

@@ -48,3 +48,5 @@ class LoadedModel(ModelFacts):
     model: Model
     given: bool = False
     """True for an object of this process, which cannot be loaded by its ``spec``."""
+    is_identified: bool = True
+    """False for an object whose changes cannot be detected, so that it counts as new in every call."""

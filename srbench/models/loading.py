@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from torch import nn
@@ -26,7 +27,7 @@ from srbench.models.precomputed import ResultFolder, stated_facts
 from srbench.models.third_party import load_file, weights_info
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import texts_digest
-from srbench.plugins.identity import Loading, object_digest
+from srbench.plugins.identity import object_digest, plugin_digest
 from srbench.plugins.registry import Plugin, call, find_plugin, registered
 from srbench.weights.metadata import stated_metadata
 from srbench.weights.pretrained import load_checkpoint
@@ -37,8 +38,11 @@ SCALES = (2, 3, 4, 8)
 """Scales of the literature, which are tried when a registered model is described."""
 
 
-def load_model(text: str, scale: int, device: str) -> LoadedModel:
+def load_model(text: str, scale: int, device: str, *, is_recorded: bool = False) -> LoadedModel:
     """Load the model named ``text`` onto a device, ready to run.
+
+    A network that draws random numbers while it is created is created twice, to see whether its weights are random;
+    not if ``is_recorded``, for a model of a run, whose command has done so.
 
     Raises PluginError for an unknown name or a model that fails to load, and any SRBenchError of the model itself, such
     as WeightsError.
@@ -64,21 +68,20 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
     if spec.typed_label and re.fullmatch(r"[\w-]+", spec.name) and spec.name not in models:
         raise PluginError(f"{spec.name}: no folder of that name, and {unknown('model', spec.name, models)}")
     weights = spec.weights_file()
-    with Loading() as loading:
-        plugin = find_plugin("models", spec.name)
-        arguments = _arguments(plugin, spec, weights, scale)
-        created = call(text, plugin.factory, **arguments)
-        info = None
-        if weights is not None and "weights" not in arguments:
-            info = _load_weights(created, plugin, weights, text)
-        elif weights is None and not digest:
-            _require_weights(created, call(text, plugin.factory, **arguments), spec.name)
+    plugin = find_plugin("models", spec.name)
+    arguments = _arguments(plugin, spec, weights, scale)
+    random_state = torch.get_rng_state()
+    created = call(text, plugin.factory, **arguments)
+    info = None
+    if weights is not None and "weights" not in arguments:
+        info = _load_weights(created, plugin, weights, text)
+    elif weights is None and not digest and not is_recorded and not torch.equal(random_state, torch.get_rng_state()):
+        _require_weights(created, call(text, plugin.factory, **arguments), spec.name)
     model = _with_scale(created, text, scale)
     if digest and weights and digest_by_files(spec, scale) != digest:
         raise PluginError(f"{weights}: changed while it was read, perhaps by a training; run the command again")
     if not digest:
-        code = call(f"digest of {text}", loading.digest, plugin.module, plugin.member, created)
-        # The weights file counts explicitly, because a library may have opened it unseen by the audit hook.
+        code = call(f"digest of {text}", plugin_digest, plugin.module, plugin.member, created)
         digest = model_digest(spec, scale, code, [weights] if weights else [])
     return _ready(model, spec.label, text, digest, device, spec, weights=info)
 
@@ -86,9 +89,7 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
 def wrap_model(model: object, scale: int, device: str, label: str | None = None) -> LoadedModel:
     """Wrap an object of this process as a model: a callable, or an object with ``sample`` or ``read``.
 
-    If it has a method ``digest()``, that has to return a text that changes with its outputs. Otherwise the object is
-    identified by the source file of its class and the parameters, buffers, numbers and texts that it holds. Raises
-    PluginError for any other object.
+    ``plugins.identity`` says what identifies it. Raises PluginError for any other object.
     """
     if isinstance(model, type):
         raise PluginError(f"{model.__qualname__} is a class; give an instance: {model.__qualname__}()")
@@ -98,7 +99,8 @@ def wrap_model(model: object, scale: int, device: str, label: str | None = None)
     loaded = _ready(_with_scale(model, name, scale), label or name, text, "", device)
     # after ``_ready``, because evaluation mode may change the network's state
     code = call(f"digest of {name}", object_digest, model)
-    return replace(loaded, given=True, digest=texts_digest(code, harness_digest(False), str(scale)))
+    digest = texts_digest(code or uuid4().hex, harness_digest(False), str(scale))
+    return replace(loaded, given=True, is_identified=code is not None, digest=digest)
 
 
 def scale_of(text: str) -> int | None:

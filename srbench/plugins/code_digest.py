@@ -2,7 +2,8 @@
 
 Nothing is imported. A digest covers a module, the sources that it imports directly or indirectly, and the versions of
 the installed packages that these import. From a module of srbench's distribution, imports are followed within the
-distribution; from a third-party module, to everything that is not installed, such as files beside it.
+distribution; from a third-party module, within the folder that holds it (of a package, the folder that holds the
+package).
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-import os
 import re
 import sys
-import sysconfig
 from collections.abc import Iterator, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
+from types import ModuleType
 
 _DISTRIBUTION = "sr-bench"
-_ROOTS: dict[str, tuple[Path, ...]] = {}
+_FOLDER = Path(__file__).parents[2]
+"""Folder of the packages of this distribution."""
 _AS_IMPORTED: dict[Path, str] = {}
 """SHA-256 of sources when first read. Later changes do not count, because Python imports a module only once."""
 
@@ -35,21 +36,6 @@ def our_packages() -> tuple[str, ...]:
     return tuple(sorted({"srbench", *(point.module.partition(".")[0] for point in points)}))
 
 
-@lru_cache(maxsize=4096)
-def is_library(path: str) -> bool:
-    """Return whether a file is of the standard library, an installed package, or srbench's distribution."""
-    real = os.path.realpath(path)
-    installed = {"site-packages", "dist-packages"} & set(Path(real).parts)
-    return bool(installed) or path.startswith("<frozen ") or real.startswith(_library_folders())
-
-
-@cache
-def _library_folders() -> tuple[str, ...]:
-    ours = [str(root) for package in our_packages() for root in source_roots(package)]
-    folders = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), str(Path(os.__file__).parent), *ours]
-    return tuple(os.path.realpath(folder) + os.sep for folder in folders)
-
-
 @cache
 def package_digest(module: str) -> str:
     """SHA-256 of the code that a module of this distribution runs, such as ``srbench.models.inference``."""
@@ -58,9 +44,22 @@ def package_digest(module: str) -> str:
 
 def source_of(module: str) -> Path:
     """The source file of a module of this distribution."""
-    path = _find(module)
+    path = _find(module, _FOLDER)
     assert path is not None, module
     return path
+
+
+def module_digest(module: ModuleType) -> str:
+    """SHA-256 of the code of an imported module, or the version of its distribution if it is installed."""
+    top, file = module.__name__.partition(".")[0], getattr(module, "__file__", None)
+    if file is None or (not _is_ours(top) and (top in sys.stdlib_module_names or is_installed(Path(file)))):
+        return f"{top} {version_of(top)}"
+    return code_digest(module.__name__, Path(file))
+
+
+def is_installed(file: Path) -> bool:
+    """Return whether a file is of an installed package."""
+    return bool({"site-packages", "dist-packages"} & set(file.resolve().parts))
 
 
 def code_digest(module: str, file: Path) -> str:
@@ -76,9 +75,9 @@ def reachable(module: str, file: Path) -> tuple[dict[str, Path], set[str]]:
 
     The packages that contain a module count as well, because Python executes their ``__init__.py`` first.
     """
-    is_followed = _is_ours if _is_ours(module) else _is_not_installed
+    folder = file.parents[module.count(".") + (file.name == "__init__.py")]
     sources: dict[str, Path] = {}
-    libraries: set[str] = set()
+    packages: set[str] = set()
     waiting = [(module, file)]
     while waiting:
         name, path = waiting.pop()
@@ -89,11 +88,10 @@ def reachable(module: str, file: Path) -> tuple[dict[str, Path], set[str]]:
         imports = [".".join(parts[:end]) for end in range(1, len(parts))]
         imports += _imports(name, path.name == "__init__.py", path.read_bytes())
         for imported in imports:
-            if not is_followed(imported):
-                libraries.add(imported.partition(".")[0])
-            elif (source := _find(imported)) is not None:
+            packages.add(imported.partition(".")[0])
+            if _is_ours(imported) == _is_ours(module) and (source := _find(imported, folder)) is not None:
                 waiting.append((imported, source))
-    return sources, libraries - set(sys.stdlib_module_names)
+    return sources, packages - {name.partition(".")[0] for name in sources} - set(sys.stdlib_module_names)
 
 
 @cache
@@ -124,37 +122,15 @@ def _executed(statements: Sequence[ast.AST]) -> Iterator[ast.AST]:
             yield from _executed(inner if isinstance(inner, list) else ())
 
 
+def _find(name: str, folder: Path) -> Path | None:
+    """The source of a module, located by its path below a folder; None if there is none."""
+    path = folder.joinpath(*name.split("."))
+    candidates = (path / "__init__.py", path.with_name(f"{path.name}.py"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
 def _is_ours(name: str) -> bool:
     return name.partition(".")[0] in our_packages()
-
-
-def _is_not_installed(name: str) -> bool:
-    return not _is_ours(name) and not all(is_library(str(root)) for root in source_roots(name.partition(".")[0]))
-
-
-def _find(name: str) -> Path | None:
-    """The source of a module, located by its path below the top-level package; None if there is none."""
-    top, *rest = name.split(".")
-    for root in source_roots(top) if top else ():
-        path = root.joinpath(*rest)  # the file itself for a module without a package
-        for candidate in (path / "__init__.py", path.with_name(f"{path.name}.py") if rest else path):
-            if candidate.is_file():
-                return candidate
-    return None
-
-
-def source_roots(package: str) -> tuple[Path, ...]:
-    """Folders of a top-level package, or the file of a top-level module; empty for an unknown name."""
-    if package not in _ROOTS:
-        try:
-            spec = importlib.util.find_spec(package)
-        except ValueError:  # a module in ``sys.modules`` without a spec
-            spec = None
-        if spec is None:
-            return ()  # not cached, because plug-ins add folders to the path
-        single = [spec.origin] if spec.has_location and spec.origin else []
-        _ROOTS[package] = tuple(map(Path, spec.submodule_search_locations or single))
-    return _ROOTS[package]
 
 
 @cache
@@ -183,13 +159,18 @@ def _distributions() -> dict[str, list[Distribution]]:
 def source_sha256(path: Path) -> str:
     """SHA-256 of a source at the time of its import, independent of line endings."""
     if path not in _AS_IMPORTED:
-        _AS_IMPORTED[path] = hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+        _AS_IMPORTED[path] = _sha256(path)
     return _AS_IMPORTED[path]
 
 
-def forget_source(path: Path) -> None:
-    """Forget the hash of a source that is about to be executed again."""
-    _AS_IMPORTED.pop(path, None)
+def has_changed(path: Path) -> bool:
+    """Return whether a source is new to this process, or has changed since; its present content counts from now on."""
+    before, _AS_IMPORTED[path] = _AS_IMPORTED.get(path), _sha256(path)
+    return _AS_IMPORTED[path] != before
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
 
 
 def texts_digest(*parts: str) -> str:

@@ -30,8 +30,7 @@ from typing import Any
 
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.plugins import PluginError
-from srbench.plugins.code_digest import forget_source, our_packages, reachable
-from srbench.plugins.identity import Loading
+from srbench.plugins.code_digest import has_changed, our_packages, reachable
 from srbench.words import one_line, unknown
 
 _FILE_MODULE = "srbench_user_"
@@ -83,17 +82,16 @@ def find_plugin(kind: str, text: str) -> Plugin:
     """Import the plug-in named ``text`` of a kind, such as ``models``. Raises PluginError if that fails."""
     points = registered(kind)
     before, colon, name = text.rpartition(":")
-    with Loading():  # files opened during an import also count for later plug-ins that use the imported module
-        if text in points:
-            point = points[text]
-            factory = call(f"{kind.removesuffix('s')} {text} ({point.value})", point.load)
-            return Plugin(factory, text, sys.modules[point.module], point.attr)
-        if colon and before.endswith(".py"):
-            return _member(module_of_file(Path(before)), name, text, kind)
-        if text.endswith(".py"):
-            return _member(module_of_file(Path(text)), "", text, kind)
-        if colon and re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
-            return _member(call(f"module {before}", importlib.import_module, before), name, text, kind)
+    if text in points:
+        point = points[text]
+        factory = call(f"{kind.removesuffix('s')} {text} ({point.value})", point.load)
+        return Plugin(factory, text, sys.modules[point.module], point.attr)
+    if colon and before.endswith(".py"):
+        return _member(module_of_file(Path(before)), name, text, kind)
+    if text.endswith(".py"):
+        return _member(module_of_file(Path(text)), "", text, kind)
+    if colon and re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
+        return _member(call(f"module {before}", importlib.import_module, before), name, text, kind)
     families = [f"{family}:NAME" for family in registered(f"{kind.removesuffix('s')}_families")]  # such as pyiqa:NAME
     ways = [*points, *families, "package.module:Name", "file.py:Name"]
     raise PluginError(unknown(kind.removesuffix("s"), text if text.isidentifier() else before or text, ways))
@@ -136,35 +134,50 @@ class _SourceLoader(SourceFileLoader):
 
 
 def module_of_file(path: Path) -> ModuleType:
-    """Import a file, which may import modules beside it. Raises PluginError if it is missing or fails."""
+    """Import a file, which may import modules beside it; a second time only if it has changed.
+
+    Raises PluginError if the file is missing or fails.
+    """
     if not path.is_file():
         raise PluginError(f"{path}: no such file; name a plug-in as path/to/file.py:Name")
+    file = path.absolute()
+    name = f"{_FILE_MODULE}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    if not has_changed(file) and name in sys.modules:
+        return sys.modules[name]
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)  # last, so that a file cannot shadow an installed package
-    name = f"{_FILE_MODULE}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-    loader = _SourceLoader(name, str(path.absolute()))
-    spec = importlib.util.spec_from_file_location(name, path.absolute(), loader=loader)
+    loader = _SourceLoader(name, str(file))
+    spec = importlib.util.spec_from_file_location(name, file, loader=loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look up their module
-    forget_source(Path(str(module.__file__)))
-    call(str(path), loader.exec_module, module)
-    _require_own_modules(name, path.resolve())
+    try:
+        call(str(path), loader.exec_module, module)
+        _require_own_modules(name, file)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
-def _require_own_modules(name: str, path: Path) -> None:
-    """Raise PluginError if the file imports a module beside it, but Python has loaded another of the same name."""
-    for imported, source in reachable(name, path)[0].items():
-        own = path.parent.joinpath(*imported.split("."))
-        for candidate in (own / "__init__.py", own.with_name(f"{own.name}.py")):
-            # identical copies are harmless
-            if candidate.is_file() and not filecmp.cmp(candidate, source, shallow=False):
-                raise PluginError(
-                    f"{path}: imports {imported}, but this command has already loaded {source} by that name; rename "
-                    "either file, or run the plug-ins separately"
-                )
+def _require_own_modules(module: str, file: Path) -> None:
+    """Raise PluginError if a file imports a module beside or below it, but Python has another module of that name."""
+    for name, source in reachable(module, file)[0].items():
+        try:
+            spec = importlib.util.find_spec(name.partition(".")[0])
+        except ValueError:  # a module in ``sys.modules`` without a spec
+            spec = None
+        if name == module or spec is None:
+            continue
+        places = [Path(place) for place in spec.submodule_search_locations or [str(spec.origin)]]
+        found = [place.parent / source.relative_to(file.parent) for place in places]
+        # identical copies are harmless
+        if not any(path.is_file() and filecmp.cmp(path, source, shallow=False) for path in found):
+            raise PluginError(
+                f"{file}: imports {name}, but Python has already found {places[0]} by that name; rename {source.name}, "
+                "or run the plug-ins separately"
+            )
 
 
 def is_ours(kind: str, text: str) -> bool:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from srbench.plugins import code_digest, identity
+from srbench.plugins import code_digest
 
 
 @pytest.fixture
@@ -21,8 +21,7 @@ def new_process(tmp_path, monkeypatch):
             if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
                 del sys.modules[name]
         sys.path_importer_cache.clear()
-        for known in (code_digest._AS_IMPORTED, code_digest._ROOTS, identity._OPENED):
-            known.clear()
+        code_digest._AS_IMPORTED.clear()
         code_digest.version_of.cache_clear()
         code_digest._distributions.cache_clear()
 

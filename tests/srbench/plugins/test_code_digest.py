@@ -17,6 +17,7 @@ from srbench.plugins.code_digest import code_digest, reachable, source_of
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.measurements import measurements_of
+from srbench.verification.verify import verify
 
 PACKAGE = Path(srbench.__file__).parent
 
@@ -83,6 +84,60 @@ def test_a_changed_metric(mine, edit):
     assert value(folder, "mine")[0] == pytest.approx(before[0] + 1)
 
 
+def test_a_metric_that_reads_a_variable(mine, edit, monkeypatch):
+    """Not seen by the same command; ``verify`` tells, and ``--again`` measures again."""
+    monkeypatch.setenv("SRTEST_SHIFT", "0")
+    edit(metric="import os\n" + METRIC.replace("+ SHIFT", "+ float(os.environ['SRTEST_SHIFT'])"))
+    folder = run(mine).folder
+    before = value(folder, "mine")
+    monkeypatch.setenv("SRTEST_SHIFT", "1")
+    edit()
+    assert (run(mine).scored, value(folder, "mine")) == (0, before)
+    assert "value-differs" in {finding.rule for finding in verify(folder).findings}
+    run(replace(mine, again=("mine",)))
+    assert value(folder, "mine")[0] == pytest.approx(before[0] + 1)
+    assert "value-differs" not in {finding.rule for finding in verify(folder).findings}
+
+
+DATA = """
+import torch
+from srbench.images.resize import downscale_uint8
+from srbench.interfaces import ImagePair
+
+
+class Stripes:
+    name = "stripes"
+
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __len__(self):
+        return 1
+
+    def __iter__(self):
+        return iter(["a"])
+
+    def digest(self, name):
+        return "version 1"
+
+    def read(self, name):
+        hr = torch.full((3, 16, 16), 100, dtype=torch.uint8)
+        return ImagePair(name, downscale_uint8(hr, self.scale) / 255, hr / 255)
+"""
+
+
+def test_a_changed_dataset(edit, changed, tmp_path):
+    edit(data=DATA)
+    spec = changed(
+        models=("bicubic",), metrics=("psnr",), data=f"{tmp_path / 'data.py'}:Stripes", limit=None, crop=None
+    )
+    assert run(spec).sampled == 1
+    edit()
+    assert run(spec).sampled == 0
+    edit(data=DATA.replace("100", "200"))
+    assert run(spec).sampled == 1
+
+
 @pytest.mark.parametrize(
     ("edited", "affected"),
     [
@@ -96,7 +151,7 @@ def test_a_changed_metric(mine, edit):
 def test_what_a_change_in_srbench_affects(tmp_path, monkeypatch, edited, affected):
     copy = tmp_path / "srbench"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("photos", "*.safetensors", "__pycache__"))
-    monkeypatch.setattr(code, "source_roots", lambda package: (copy,) if package == "srbench" else ())
+    monkeypatch.setattr(code, "_FOLDER", tmp_path)
     names = ["data.datasets", "models.inference", "metrics.pixel", "metrics.consistency"]
 
     def digests():
@@ -110,10 +165,10 @@ def test_what_a_change_in_srbench_affects(tmp_path, monkeypatch, edited, affecte
     assert {name for name in before if before[name] != after[name]} == affected
 
 
-def test_what_is_followed(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
+def test_what_is_followed(tmp_path):
     (tmp_path / "start.py").write_text(
         "from typing import TYPE_CHECKING\nimport numpy as np, json\nfrom srtest_package import deep\n"
+        "from srtest_folder import below\n"
         "if TYPE_CHECKING:\n    import pandas\n"
         "def late():\n    from srtest_package.other import name\n    import torch.nn.functional\n"
     )
@@ -124,9 +179,11 @@ def test_what_is_followed(tmp_path, monkeypatch):
     (package / "sibling.py").write_text("x = 1\n")
     (package / "other.py").write_text("import start\nname = 2\n")
     (package / "unused.py").write_text("import scipy\n")
+    (tmp_path / "srtest_folder").mkdir()
+    (tmp_path / "srtest_folder" / "below.py").write_text("")
     sources, libraries = reachable("start", tmp_path / "start.py")
     names = ["srtest_package", *(f"srtest_package.{name}" for name in ("deep", "other", "sibling"))]
-    assert sorted(sources) == [*names, "start"]
+    assert sorted(sources) == ["srtest_folder.below", *names, "start"]
     assert libraries == {"numpy", "torch"}
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-import torch
+import sys
 
-from srbench.models.loading import load_model, wrap_model
+import pytest
+
+from srbench.models.loading import load_model
 from srbench.plugins import PluginError
 
 MODEL = """
@@ -30,12 +31,6 @@ class Model:
 
 def model(top="", init="pass"):
     return MODEL.format(top=top, init=init)
-
-
-NUMBER = 'float((HERE / "gain.txt").read_text())'
-FILES = {
-    "srtest_reader.py": f"from pathlib import Path\nHERE = Path(__file__).parent\nGAIN = {NUMBER}\n",
-}
 
 
 def write(folder, files):
@@ -66,22 +61,84 @@ def test_an_installed_package_is_its_version(tmp_path, new_process, monkeypatch)
 
 
 def test_plugins_of_a_folder_do_not_count_for_each_other(tmp_path, new_process):
-    """One opens a file that the other does not, and both share a module that opens a third."""
-    write(tmp_path, FILES | {"gain.txt": "1.0", "other.txt": "2.0"})
-    write(tmp_path, {"my.py": model("import srtest_reader")})
-    write(tmp_path, {"other.py": model("import srtest_reader", init='(HERE / "other.txt").read_text()')})
+    """Both share a module, and the second imports another one, whichever is loaded first."""
+    write(tmp_path, {"srtest_shared.py": "", "srtest_second.py": "", "my.py": model("import srtest_shared")})
+    write(tmp_path, {"other.py": model("import srtest_shared, srtest_second")})
     names = [f"{tmp_path / name}:Model" for name in ("my.py", "other.py")]
+
+    def digests(order):
+        new_process()
+        return {name: load_model(name, 2, "cpu").digest for name in order}
+
+    before = digests(names)
+    assert digests(reversed(names)) == before
+    write(tmp_path, {"srtest_second.py": "GAIN = 1\n"})
+    after = digests(names)
+    assert [after[name] == before[name] for name in names] == [True, False]
+
+
+@pytest.mark.parametrize("place", ["src", "site-packages"])
+def test_a_package_that_is_not_installed_counts_by_its_sources(tmp_path, new_process, monkeypatch, place):
+    """As after ``pip install -e``."""
+    folder = tmp_path / place
+
+    def loaded(gain):
+        write(folder, {"srtest_nets/__init__.py": "", "srtest_nets/gain.py": f"GAIN = {gain}\n"})
+        write(folder, {"srtest_nets/net.py": model("from srtest_nets.gain import GAIN")})
+        new_process()
+        monkeypatch.syspath_prepend(folder)
+        return load_model("srtest_nets.net:Model", 2, "cpu").digest
+
+    assert (loaded(1.0) == loaded(0.5)) == (place == "site-packages")
+
+
+def test_a_file_runs_once_until_it_changes(tmp_path, new_process):
+    """Two models of a file, and a network that is created twice."""
+    source = model("with (HERE / 'log.txt').open('a') as log: log.write('x')")
+    write(tmp_path, {"my.py": source + "\n\nclass Other(Model): ...\n"})
     new_process()
-    forward = [load_model(name, 2, "cpu").digest for name in names]
+    for name in ("Model", "Other", "Model"):
+        load_model(f"{tmp_path / 'my.py'}:{name}", 2, "cpu")
+    assert (tmp_path / "log.txt").read_text() == "x"
+    write(tmp_path, {"my.py": source + "\n# changed\n"})
+    load_model(f"{tmp_path / 'my.py'}:Model", 2, "cpu")
+    assert (tmp_path / "log.txt").read_text() == "xx"
+
+
+NETWORK = """
+import torch
+
+COUNT = []
+
+class Fixed(torch.nn.Module):
+    scale = 1
+
+    def __init__(self):
+        super().__init__()
+        COUNT.append(0)
+
+class Seeded(Fixed):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.convolution = torch.nn.Conv2d(3, 3, 1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "is_recorded", "times"), [("Seeded", False, 2), ("Seeded", True, 1), ("Fixed", False, 1)]
+)
+def test_a_network_is_created_twice_if_it_draws_random_numbers(tmp_path, new_process, name, is_recorded, times):
+    write(tmp_path, {"net.py": NETWORK})
     new_process()
-    backward = [load_model(name, 2, "cpu").digest for name in reversed(names)]
-    assert forward == backward[::-1]
+    created = load_model(f"{tmp_path / 'net.py'}:{name}", 1, "cpu", is_recorded=is_recorded).model
+    assert len(sys.modules[type(created).__module__].COUNT) == times
 
 
 def test_a_folder_that_was_moved(tmp_path, new_process):
     found = []
     for folder in (tmp_path / "here", tmp_path / "there"):
-        write(folder, FILES | {"my.py": model("import srtest_reader", f"self.gain = {NUMBER}"), "gain.txt": "1.0"})
+        write(folder, {"my.py": model("import srtest_beside"), "srtest_beside.py": ""})
         new_process()
         found.append(load_model(f"{folder / 'my.py'}:Model", 2, "cpu").digest)
     assert found[0] == found[1]
@@ -93,23 +150,6 @@ def test_two_files_that_import_modules_of_one_name(tmp_path, new_process):
     new_process()
     load_model(f"{tmp_path}/old/my.py:Model", 2, "cpu")
     with pytest.raises(
-        PluginError, match=r"imports srtest_blocks, but this command has already loaded .*old.* by that name; rename"
+        PluginError, match=r"imports srtest_blocks, but Python has already found .*old.* by that name; rename"
     ):
         load_model(f"{tmp_path}/new/my.py:Model", 2, "cpu")
-
-
-def test_values_that_cannot_be_read_need_a_digest():
-    class Sparse:
-        scale = 2
-        table = torch.eye(2).to_sparse()
-
-        def __init__(self):
-            self.held = self.table
-
-        def __call__(self, lr):
-            return lr
-
-    with pytest.raises(PluginError, match=r"holds a tensor \(2, 2\) whose values cannot be read .* method digest\(\)"):
-        wrap_model(Sparse(), 2, "cpu")
-    Sparse.digest = lambda self: "version 1"
-    assert wrap_model(Sparse(), 2, "cpu").digest
