@@ -190,6 +190,6 @@ def _placed(specs: Sequence[RunSpec]) -> tuple[Path, Mapping[Path, RunSpec]]:
 
 
 def _is_content(entry: Path) -> bool:
-    """False for hidden files, and for the folder of a run that another command is beginning, which only has a lock."""
+    """Return whether an entry is content: no hidden file, nor a run that another command begins, which has only a lock."""
     is_beginning = entry.is_dir() and all(inside.name.startswith(".") for inside in entry.iterdir())
     return not (is_beginning or entry.name.startswith("."))

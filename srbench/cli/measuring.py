@@ -285,8 +285,11 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
             show(stack.text())
         checks.append(stack)
         if stack.proven:
-            with shown_progress(f"reading {folder}") as progress:
-                renew_stack(folder, progress)
+            try:
+                with shown_progress(f"reading {folder}") as progress:
+                    renew_stack(folder, progress)
+            except SRBenchError as error:
+                say(f"{stack.folder} keeps its earlier verdicts: {error}")
     if form == "json":
         facts = [findings.as_json() for findings in checks]
         show(json.dumps(facts if is_folder else facts[0], indent=1))

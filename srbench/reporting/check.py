@@ -72,6 +72,8 @@ def _run_again(run: Path, listing: Listing) -> tuple[str, dict[str, str]]:
 
 def _stack_again(folder: Path, listing: Listing) -> tuple[str, dict[str, str]]:
     """Return the same of a folder of runs."""
+    if not listing.records:
+        return "for several runs in one table, not for this folder", {}
     stack = read_stack([folder])
     if listing.records != stack.made_from:
         return "before the last records, checks or reports of its runs", {}

@@ -25,7 +25,7 @@ from srbench.run_folder.records import KINDS, digest
 from srbench.voting.records import Vote
 
 FOLDER = "report"
-"""Name of the report folder in a run or matrix."""
+"""Name of the report folder in a run or a folder of runs."""
 FILE = "report.json"
 """Listing of the files in a generated folder."""
 WAIT = 10

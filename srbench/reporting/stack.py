@@ -56,7 +56,7 @@ class Entry:
 
     model: ModelFacts
     setting: Setting
-    draw: tuple[int, int] | None
+    sampling: tuple[int, int] | None
     """Number of samples and seed; None for a model that does not sample."""
     sources: tuple[str, ...]
     """SHA-256 of the files of precomputed results, which the model's digest does not cover."""
@@ -68,7 +68,12 @@ class Entry:
     @property
     def outputs(self) -> tuple[object, ...]:
         """Everything that determines the outputs, besides data, scale and tiles."""
-        return self.model.digest, self.setting.temperature, self.draw, self.sources
+        return self.model.digest, self.setting.temperature, self.sampling, self.sources
+
+    @property
+    def is_whole(self) -> bool:
+        """True if a metric was measured on all images of the run."""
+        return bool(self.values or self.of_all)
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class RunsBlock(Block):
     """Names of the images."""
     runs: dict[Setting, tuple[StackedRun, ...]]
     """Runs that measured a line, verified runs first."""
-    draws: dict[Setting, tuple[int, int] | None]
+    sampling: dict[Setting, tuple[int, int] | None]
     """Number of samples and seed of a line; None for a model that does not sample."""
     names: dict[str, str]
     """Names of metrics in their runs, by name in the table, which is longer for metrics of the same name."""
@@ -149,12 +154,10 @@ class StackOfRuns:
     @cached_property
     def made_from(self) -> str:
         """Digest of everything that the report shows."""
-        shown = [
-            (run.name, run.state, run.reason, str(run.page("html", "md")), str(run.page("md", "html")))
-            for run in self.runs
-        ]
-        strips = [str(block.strip) for stack in self.stacks for block in stack.blocks]
-        return digest("stack", list(self.records.values()), shown, strips, self.left_out)
+        shown = [(run.name, run.state, run.reason) for run in self.runs]
+        pages = [page and page.name for run in self.runs for page in (run.page("html", "md"), run.page("md", "html"))]
+        strips = [block.strip and block.strip.parts[-4:] for stack in self.stacks for block in stack.blocks]
+        return digest("stack", list(self.records.values()), shown, pages, strips, self.left_out)
 
 
 @dataclass(frozen=True)
@@ -177,10 +180,11 @@ def write_stack(
     """Write report.md, report.html, table.tex and table.csv of all runs below some folders.
 
     They are written into ``report`` in the first folder, or into ``out``; with ``intervals``, table.tex has intervals on
-    a line below each row. Damaged and contradicted runs, and models that
-    were not measured on all images of their run, are in no table; the report names them. Raises ReportError for an
-    unknown format, if no run has results, or if the folder of the report is a run, or has files that srbench did not
-    write or that were changed; RunFolderError if there is no run.
+    a line below each row. Damaged and contradicted runs, and models that were not measured on all images of their run,
+    are in no table; the report names them.
+
+    Raises ReportError for an unknown format, if no run has results, or if the folder of the report is a run, or has
+    files that srbench did not write or that were changed; RunFolderError if there is no run.
     """
     if unknown_formats := [name for name in formats if name not in FORMATS]:
         raise ReportError(f"unknown format {unknown_formats[0]!r}; choose from {', '.join(FORMATS)}")
@@ -190,7 +194,7 @@ def write_stack(
             raise ReportError(f"{folder}: is a run, and its report shows that run alone; choose another --out")
     stack = read_stack(folders, progress)
     with replacing(place) as draft:
-        if stack.records != {path: records_of(path) for path in _paths(folders)}:
+        if stack.records != {path: _records(path) for path in _paths(folders)}:
             stack = read_stack(folders, progress)  # another command has written since
         draft.listing.records, draft.listing.code = stack.made_from, package_digest(__name__)
         draft.listing.choices = Choices(intervals=intervals)
@@ -243,7 +247,7 @@ def _csv_lines(stack: StackOfRuns) -> list[list[object]]:
         for block in each.blocks:
             for line in block.table.lines:
                 runs = block.runs[line.setting]
-                setting = (line.setting.model, line.setting.temperature, *(block.draws[line.setting] or ("", "")))
+                setting = (line.setting.model, line.setting.temperature, *(block.sampling[line.setting] or ("", "")))
                 measured_by = (runs[0].state, " ".join(run.name for run in runs))
                 for metric, cell in zip(block.table.columns, block.table.cells(line), strict=True):
                     if math.isnan(cell.mean):
@@ -269,9 +273,8 @@ def read_stack(folders: Sequence[Path], progress: Progress = silent) -> StackOfR
     for done, path in enumerate(paths):
         name = printable(path.resolve().relative_to(above).as_posix())
         progress(Step(done, len(paths), name))
-        records[path] = ""
+        records[path] = _records(path)
         try:
-            records[path] = records_of(path)
             run = _read(path, name)
         except NothingMeasuredError:
             left_out.append(f"{name}: nothing is measured yet")
@@ -284,14 +287,10 @@ def read_stack(folders: Sequence[Path], progress: Progress = silent) -> StackOfR
         if run.state == "contradicted":
             left_out.append(f"{name}: contradicted, {run.reason}")
             continue
-        whole = tuple(entry for entry in run.entries if entry.values or entry.of_all)
         images = number_of(len(run.pairs), "image")
-        left_out += [
-            f"{name}, {entry.setting.label}: not measured on all of {images}"
-            for entry in run.entries
-            if entry not in whole
-        ]
-        runs.append(replace(run, entries=whole))
+        partial = [entry.setting.label for entry in run.entries if not entry.is_whole]
+        left_out += [f"{name}, {label}: not measured on all of {images}" for label in partial]
+        runs.append(replace(run, entries=tuple(entry for entry in run.entries if entry.is_whole)))
     progress(Step(len(paths), len(paths), "tables"))
     blocks = _blocks(runs)
     if not blocks:
@@ -304,6 +303,14 @@ def read_stack(folders: Sequence[Path], progress: Progress = silent) -> StackOfR
 def _paths(folders: Iterable[Path]) -> list[Path]:
     """Return all runs below some folders, each once."""
     return sorted({run.resolve(): run for folder in folders for run in runs_below(folder)}.values())
+
+
+def _records(path: Path) -> str:
+    """Return the digest of the records of a run; empty if they cannot be read."""
+    try:
+        return records_of(path)
+    except OSError:
+        return ""
 
 
 def _read(path: Path, name: str) -> StackedRun:
@@ -326,7 +333,7 @@ def _read(path: Path, name: str) -> StackedRun:
         by_setting.setdefault(measurement.setting, {})[measurement.image] = measurement
     entries = []
     for setting, by_image in by_setting.items():
-        measured = by_image if by_image.keys() >= pairs.keys() else {}
+        measured = by_image if by_image.keys() == pairs.keys() else {}
         values: dict[str, dict[str, Value]] = {}
         of_folder: dict[str, float] = {}
         for column, metric in metrics.items() if measured else ():
@@ -336,9 +343,9 @@ def _read(path: Path, name: str) -> StackedRun:
             elif all(metric.name in measured[image].values for image in pairs):
                 values[column] = {image: measured[image].values[metric.name] for image in pairs}
         is_drawn = any(measurement.sample.drawn for measurement in by_image.values())
-        draw = (manifest.protocol.samples, manifest.protocol.seed) if is_drawn else None
+        sampling = (manifest.protocol.samples, manifest.protocol.seed) if is_drawn else None
         sources = tuple(each.sample.source for each in by_image.values() if each.sample.source)
-        entries.append(Entry(manifest.model(setting.model), setting, draw, sources, values, of_folder))
+        entries.append(Entry(manifest.model(setting.model), setting, sampling, sources, values, of_folder))
     state, reason = _state(folder)
     return StackedRun(
         path,
@@ -451,7 +458,7 @@ def _is_close(value: float, other: float) -> bool:
 
 
 def _rows(group: Sequence[StackedRun]) -> list[_Row]:
-    """Return the rows of comparable runs; a label with several models, draws or values gets the name of the run."""
+    """Return the rows of comparable runs; a label with several models, seeds or values gets the name of the run."""
     rows: list[_Row] = []
     for run in group:
         for entry in run.entries:
@@ -461,7 +468,7 @@ def _rows(group: Sequence[StackedRun]) -> list[_Row]:
             else:
                 row.join(entry, run)
     repeated = {setting.model for setting, count in Counter(row.setting for row in rows).items() if count > 1}
-    models = {(row.setting.model, row.model.digest, row.entry.draw) for row in rows}
+    models = {(row.setting.model, row.model.digest, row.entry.sampling) for row in rows}
     repeated |= {label for label, count in Counter(label for label, _, _ in models).items() if count > 1}
     for row in rows:
         if row.setting.model in repeated:
@@ -488,7 +495,7 @@ def _block(group: Sequence[StackedRun], dataset: str) -> RunsBlock:
     of_folders = {row.setting: {metrics[column].name: value for column, value in row.of_all.items()} for row in rows}
     table = table_of(Values(by_setting, of_folders), list(metrics.values()), [row.model for row in rows])
     runs = {row.setting: tuple(row.runs) for row in rows}
-    draws = {row.setting: row.entry.draw for row in rows}
+    sampling = {row.setting: row.entry.sampling for row in rows}
     names = {
         metric.name: run.metrics[column].name
         for run in group
@@ -496,7 +503,7 @@ def _block(group: Sequence[StackedRun], dataset: str) -> RunsBlock:
         if column in run.metrics
     }
     strip = next(filter(None, map(_strip, group)), None)
-    return RunsBlock(table, dataset, protocol.scale, protocol, images, runs, draws, names, strip)
+    return RunsBlock(table, dataset, protocol.scale, protocol, images, runs, sampling, names, strip)
 
 
 def _metrics(group: Sequence[StackedRun], rows: Sequence[_Row]) -> dict[str, MetricFacts]:
@@ -505,7 +512,7 @@ def _metrics(group: Sequence[StackedRun], rows: Sequence[_Row]) -> dict[str, Met
     A metric of diversity that was only measured of models that do not sample is left out, unless it is the only metric.
     """
     measured = {column for row in rows for column in (*row.values, *row.of_all)}
-    sampled = {column for row in rows for column in (*row.values, *row.of_all) if row.entry.draw}
+    sampled = {column for row in rows for column in (*row.values, *row.of_all) if row.entry.sampling}
     metrics = {column: metric for run in group for column, metric in run.metrics.items() if column in measured}
     metrics = {
         column: metric for column, metric in metrics.items() if metric.group != "Diversity" or column in sampled

@@ -15,7 +15,7 @@ PAGE = f"/{FOLDER}/report.html"
 
 
 def view(folder: Path, *, port: int = 0, browser: bool = True) -> None:
-    """Serve a run or matrix, which has a report, until Ctrl-C. Port 0 takes any free port.
+    """Serve a run or a folder of runs, which has a report, until Ctrl-C. Port 0 takes any free port.
 
     Raises SRBenchError if the port is taken.
     """

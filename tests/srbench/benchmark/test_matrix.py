@@ -112,9 +112,9 @@ def names(paths):
 
 def interrupt_in(monkeypatch, place):
     """Ctrl-C when so many outputs have been made."""
-    from srbench.benchmark import sampler as sampling
+    from srbench.models import inference
 
-    upscale, made = sampling.upscale, []
+    upscale, made = inference.upscale, []
 
     def counted(*arguments, **named):
         made.append(arguments)
@@ -122,7 +122,7 @@ def interrupt_in(monkeypatch, place):
             raise KeyboardInterrupt
         return upscale(*arguments, **named)
 
-    monkeypatch.setattr(sampling, "upscale", counted)
+    monkeypatch.setattr(inference, "upscale", counted)
     return made
 
 

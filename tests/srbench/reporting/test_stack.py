@@ -475,6 +475,20 @@ def test_a_report_that_is_out_of_date_is_not_compared(command, measured):
     assert command("verify", measured, "--resample", "all").code == 0
 
 
+def test_the_address_of_the_folder_does_not_count(command, measured, monkeypatch):
+    monkeypatch.chdir(measured)
+    assert "report: proven: " in command("verify", ".", "--resample", "all").out
+    assert "report: proven: " in command("verify", Path.cwd(), "--resample", "all").out
+
+
+def test_a_joint_table_in_the_place_of_the_report_is_not_compared(command, measured):
+    shutil.copytree(measured / "two-x4", measured / "again")
+    assert command("report", measured / "two-x4", measured / "again", "--out", measured / "report").code == 0
+    found = command("verify", measured, "--resample", "all")
+    assert found.code == 3
+    assert "report: was written for several runs in one table, not for this folder; run srbench report" in found.out
+
+
 @pytest.mark.parametrize(("file", "content"), [("manifest.json", None), ("rows.jsonl", "{}\n")])
 def test_a_damaged_run_is_an_error_and_the_others_are_shown(command, measured, file, content):
     shutil.copytree(measured / "one-x4", measured / "third")
