@@ -71,7 +71,7 @@ WITHOUT_TORCH = (
 )
 LISTS = ("datasets", "suites", "presets", "weights", "runs run")
 COMMANDS = (
-    *("--help", "run --help", "data prepare --help", "--version", "run --scale x", "run --write-template bench.toml"),
+    *("--help", "run --help", "data degrade --help", "--version", "run --scale x", "run --write-template bench.toml"),
     *(f"list {kind}" for kind in LISTS),
     *("show run", "report run"),
 )

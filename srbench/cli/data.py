@@ -1,4 +1,4 @@
-"""Commands that fetch benchmark sets, prepare training data and write LR images. They import torch inside."""
+"""Commands that fetch benchmark sets and write LR images. They import torch inside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from srbench.terminal.progress import Step, shown_progress
 
 @click.group()
 def data() -> None:
-    """Fetch benchmark sets, prepare training data, degrade images.
+    """Fetch benchmark sets, degrade images.
 
     srbench list datasets shows the sets.
     """
@@ -30,33 +30,6 @@ def fetch_sets(names: tuple[str, ...]) -> None:
 
     for name in names:
         show(fetch_set(name))
-
-
-@data.command(epilog=options.examples("srbench data prepare div2k downloads --out data/div2k"))
-@click.argument("dataset", metavar="DATASET", type=click.Choice(["celeba", "celeba-aligned", "div2k", "flickr2k"]))
-@click.argument("source", type=options.PATH)
-@options.folder("--out", help="Folder to write. [default: data/DATASET]")
-def prepare(dataset: str, source: Path, out: Path | None) -> None:
-    """Convert a published dataset to folders of HR images.
-
-    SOURCE is the folder with the downloaded files (docs/data.md says which). Existing images are kept. DATASET is
-
-    \b
-    celeba          faces, 160x160, upright, as cropped by SRFlow's authors
-    celeba-aligned  faces, 160x160, the centres of CelebA's aligned images
-    div2k           800 training and 100 validation images
-    flickr2k        2650 training images
-    """  # noqa: D301 - click's mark
-    from srbench.data.prepare.archives import prepare_div2k, prepare_flickr2k
-    from srbench.data.prepare.celeba import prepare_celeba, prepare_celeba_aligned
-
-    datasets = {
-        "celeba": prepare_celeba,
-        "celeba-aligned": prepare_celeba_aligned,
-        "div2k": prepare_div2k,
-        "flickr2k": prepare_flickr2k,
-    }
-    datasets[dataset](source, out or Path("data") / dataset)
 
 
 @data.command(epilog=options.examples("srbench data degrade photographs --degrade real-esrgan --scale 4 --out LR"))

@@ -1,4 +1,9 @@
-"""CelebA as in SRFlow's training: faces aligned by landmarks, cropped and downscaled to 160x160.
+"""Make CelebA as in SRFlow's training: faces aligned by landmarks, cropped and downscaled to 160x160.
+
+python tools/celeba.py downloads data/celeba    # train (162,770), val (19,867) and test (19,962) in data/celeba
+
+The first folder has ``img_celeba``, unpacked from img_celeba.7z.001 to .014 of CelebA's page, and annotations.zip from
+the links of HD-CelebA-Cropper. Existing images are kept.
 
 Follows SRFlow's README: HD-CelebA-Cropper on the original ("in the wild") images with crops of 640, bicubic
 interpolation, face factor 0.6 and JPEG files of quality 95 (its default); then MATLAB's bicubic by a factor of 4. The
@@ -7,19 +12,19 @@ splits are CelebA's own (list_eval_partition.txt), three ranges of numbers.
 
 from __future__ import annotations
 
+import argparse
 import zipfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.data import DataError
-from srbench.images.io import crop_centre, read_uint8, write_png
+from srbench.images import ImageError
+from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import downscale_uint8
 from srbench.terminal.progress import progress
 
@@ -34,26 +39,32 @@ _MOVED = (0.0, 0.25)
 _JPEG_QUALITY = 95
 
 
-def prepare_celeba(source: Path, out: Path) -> None:
-    """Make PNG images of 160x160 in out/train, out/val and out/test from the original images and their landmarks.
-
-    ``source`` has the folder ``img_celeba`` (unpacked from img_celeba.7z.001 to .014) and HD-CelebA-Cropper's
-    annotations.zip. Existing images are kept. Raises DataError for missing or damaged files.
-    """
-    folder = _unpacked(source / "img_celeba", f"get img_celeba.7z from {WHERE} and run 7z x img_celeba.7z.001 there")
+def make_celeba(source: Path, out: Path) -> None:
+    """Make PNG images of 160x160 in out/train, out/val and out/test. Exits with a message for missing or damaged files."""
+    folder = source / "img_celeba"
+    if not folder.is_dir():
+        raise SystemExit(
+            f"{folder}: no such folder; get img_celeba.7z from {WHERE} and run 7z x img_celeba.7z.001 there"
+        )
     landmarks, standard = _landmarks(source / "annotations.zip")
-    _each(folder, list(landmarks), out, lambda name: aligned(read_uint8(folder / name), landmarks[name], standard))
+    missing = [name for name in landmarks if not (folder / name).is_file()]
+    if missing:
+        lacks = f"lacks {len(missing)} of {len(landmarks)} images, first {missing[0]}"
+        raise SystemExit(f"{folder}: {lacks}; unpack it again")
 
+    def make(name: str) -> None:
+        number = int(Path(name).stem)
+        (split,) = (split for split, numbers in SPLITS.items() if number in numbers)
+        target = out / split / f"{number:06}.png"
+        if not target.exists():
+            write_png(target, aligned(read_uint8(folder / name), landmarks[name], standard))
 
-def prepare_celeba_aligned(source: Path, out: Path) -> None:
-    """Make PNG images in out/train, out/val and out/test from the central 160x160 of CelebA's aligned images (178x218).
-
-    They are easier to obtain than the images of ``prepare_celeba``, but SRFlow was not trained on them: faces are
-    larger and less sharp. ``source`` has the folder ``img_align_celeba`` (from img_align_celeba.zip).
-    """
-    folder = _unpacked(source / "img_align_celeba", f"get img_align_celeba.zip from {WHERE} and unpack it there")
-    names = [f"{number:06}.jpg" for numbers in SPLITS.values() for number in numbers]
-    _each(folder, names, out, lambda name: crop_centre(read_uint8(folder / name), 160))
+    try:
+        with progress() as bar, ThreadPoolExecutor() as pool:
+            for _ in bar.track(pool.map(make, landmarks), len(landmarks), description="CelebA"):
+                pass
+    except ImageError as error:
+        raise SystemExit(str(error)) from None
 
 
 def aligned(image: Tensor, landmarks: NDArray[np.float64], standard: NDArray[np.float64]) -> Tensor:
@@ -61,8 +72,6 @@ def aligned(image: Tensor, landmarks: NDArray[np.float64], standard: NDArray[np.
 
     Both are (68, 2), x and y: the face's landmarks in pixels, the standard landmarks in units of the face.
     """
-    import cv2
-
     target = (standard + _MOVED) * _SIDE * _FACE_FACTOR + _SIDE // 2
     turned = cv2.warpAffine(
         image.permute(1, 2, 0).numpy(),
@@ -87,12 +96,6 @@ def similarity(points: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
 
-def _unpacked(folder: Path, otherwise: str) -> Path:
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; {otherwise}")
-    return folder
-
-
 def _landmarks(archive: Path) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
     """Read the 68 landmarks of every image by name, and those of the standard face."""
     try:
@@ -104,21 +107,12 @@ def _landmarks(archive: Path) -> tuple[dict[str, NDArray[np.float64]], NDArray[n
         return rows, np.array(standard, np.float64).reshape(68, 2)
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"not the expected file ({error})"
-        raise DataError(f"{archive}: {reason}; download it from the links of {CROPPER}") from None
+        raise SystemExit(f"{archive}: {reason}; download it from the links of {CROPPER}") from None
 
 
-def _each(folder: Path, names: list[str], out: Path, make: Callable[[str], Tensor]) -> None:
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise DataError(f"{folder}: lacks {len(missing)} of {len(names)} images, first {missing[0]}; unpack it again")
-    with progress() as bar, ThreadPoolExecutor() as pool:
-        for _ in bar.track(pool.map(partial(_write, out, make), names), len(names), description="CelebA"):
-            pass
-
-
-def _write(out: Path, make: Callable[[str], Tensor], name: str) -> None:
-    number = int(Path(name).stem)
-    (split,) = (split for split, numbers in SPLITS.items() if number in numbers)
-    target = out / split / f"{number:06}.png"
-    if not target.exists():
-        write_png(target, make(name))
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, help="folder with img_celeba and annotations.zip")
+    parser.add_argument("out", type=Path, help="folder for train, val and test")
+    arguments = parser.parse_args()
+    make_celeba(arguments.source, arguments.out)

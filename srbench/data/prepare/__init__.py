@@ -1,1 +1,0 @@
-"""Training folders, made from the archives of public datasets."""
