@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImageMetric, ImagePair, MetricFacts
 
 
-class MyMetric:
+class MyMetric(ImageMetric):
     """Mean absolute error: samples (n, 3, H, W) in [0, 1] and their pair -> (n,), one value per sample."""
 
     facts = MetricFacts(

@@ -6,8 +6,9 @@ of the low-resolution (LR) image, and ``H, W = s*h, s*w`` the size of the high-r
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 if TYPE_CHECKING:  # the command line imports this module without torch
@@ -151,7 +152,7 @@ class MapFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricFacts:
-    """Facts of a metric, which is a column of the table."""
+    """Facts of a metric as a column of the table; they are stored with its values."""
 
     name: str
     """Key in files: ``lr_psnr``."""
@@ -172,53 +173,85 @@ class MetricFacts:
     """True for the metric that represents its group wherever a report shows a single metric per group."""
     map: MapFacts | None = None
     """Facts of the error map, for a metric with the method ``map`` (``MappedMetric``)."""
-    sees: Literal["uint8", "float", "returned", "model"] = field(default="float", compare=False)
-    """Input of the metric: 8-bit outputs as uint8, 8-bit outputs as float32 in [0, 1], the outputs as returned by the
-    model, or the model itself."""
-    needs: tuple[Literal["HR", "LR", "scale", "samples"], ...] = field(default=("HR",), compare=False)
-    """Images that the metric uses, the scale if it derives the scale from LR, and ``samples`` if it says nothing about
-    a single sample. Metrics that need HR are left out of runs without HR, those that need samples of runs with one."""
-    gpu: bool = field(default=False, compare=False)
-    """True if the metric runs on its inputs' device; it then receives tensors on the command's GPU."""
-    per: Literal["sample", "image", "folder"] = "sample"
+    per: Literal["sample", "image", "model", "folder"] = "sample"
     """``sample``: a value per sample; ``image``: a value per image, computed from all its samples and comparable only
-    for equal numbers of samples; ``folder``: a value for all images together, FID and KID only."""
+    for equal numbers of samples. The harness fills in ``model`` and ``folder``, for metrics of the model, and for FID and
+    KID, which have a value for all images together."""
     spec: str = ""
     """The name that the user typed, with absolute paths. The harness fills in this field and ``digest``."""
     digest: str = ""
     """SHA-256 of everything that determines the values: code, arguments and parameters."""
 
     def stored(self) -> dict[str, Any]:
-        """The facts stored in a manifest, which still matter once the values are measured."""
-        stored = {fact.name: getattr(self, fact.name) for fact in fields(self) if fact.compare}
-        error_map = stored.pop("map")
-        return stored if error_map is None else stored | {"map": asdict(error_map)}
+        """The facts as JSON; without ``map`` if there is none."""
+        stored = asdict(self)
+        return stored if self.map else {name: value for name, value in stored.items() if name != "map"}
 
 
-class Metric(Protocol):
-    """A column of the table.
+Need = Literal["HR", "LR", "scale", "samples"]
 
-    The class, or the function that creates the metric, may have parameters with defaults, which a suite can set:
-    ``psnr+channels=Y``.
+
+class ImageMetric(ABC):
+    """A column that measures single images; a subclass defines ``facts`` and ``__call__``.
+
+    The class may have parameters with defaults, which a suite or the command line can set: ``psnr+channels=Y``.
     """
 
-    @property
-    def facts(self) -> MetricFacts:
-        """Facts of the metric. A plain attribute suffices."""
+    facts: MetricFacts
+    sees: Literal["uint8", "float", "returned"] = "float"
+    """Input of the metric: 8-bit outputs as uint8, 8-bit outputs as float32 in [0, 1], or the outputs as returned by the
+    model."""
+    needs: tuple[Need, ...] = ("HR",)
+    """Images that the metric uses, ``scale`` if it derives the scale from LR, and ``samples`` if it says nothing about a
+    single sample. Metrics that need HR are left out of runs without HR, those that need samples of runs with one."""
+    gpu: bool = False
+    """True if the metric runs on its inputs' device; it then receives tensors on the command's GPU."""
 
+    @abstractmethod
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) values, or () if ``facts.per`` is ``image``.
 
-        Samples are multiples of 1/255 in [0, 1], unless ``facts.sees`` states otherwise.
+        Samples are multiples of 1/255 in [0, 1], unless ``sees`` states otherwise.
         """
 
 
-@runtime_checkable
-class MappedMetric(Metric, Protocol):
-    """A metric with an error map, described by its ``facts.map``."""
+class MappedMetric(ImageMetric):
+    """A metric of images with an error map, described by its ``facts.map``."""
 
+    @abstractmethod
     def map(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """Error map of the first sample, (H, W) float32, for the same arguments as ``__call__``."""
+
+
+@dataclass(frozen=True)
+class ModelCall:
+    """A model as a run calls it."""
+
+    model: Model
+    temperature: float | None
+    device: str
+
+
+class ModelMetric(ABC):
+    """A column that measures the model itself, such as its cost; a subclass defines ``facts`` and ``of``."""
+
+    facts: MetricFacts
+    depends_on_machine: bool = False
+    """True for values that another machine, or the same machine at another time, does not reproduce."""
+
+    @abstractmethod
+    def of(self, call: ModelCall) -> float:
+        """Return the value for a model at a temperature on a device; NaN if it is unknown."""
+
+
+class FolderMetric(ABC):
+    """A column that compares all outputs with all HR images: FID and KID. Other distributions cannot add one."""
+
+    facts: MetricFacts
+    needs: tuple[Need, ...] = ("HR",)
+
+
+Metric = ImageMetric | ModelMetric | FolderMetric
 
 
 class Dataset(Protocol):

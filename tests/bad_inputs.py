@@ -112,7 +112,7 @@ MODELS = """
 import sys
 import torch.nn.functional as F
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import ImageMetric, MetricFacts
 
 
 class Half:
@@ -137,7 +137,7 @@ class Recursive(Half):
         return self(lr)
 
 
-class Ending:
+class Ending(ImageMetric):
     facts = MetricFacts(name="mine", title="Mine", direction=1, protocol="mine")
 
     def __call__(self, samples, pair):

@@ -52,10 +52,10 @@ class OwnLR:
 """
 """A dataset whose LR is flipped, over the folder ``photos``."""
 GAP = '''
-from srbench.interfaces import MapFacts, MetricFacts
+from srbench.interfaces import MapFacts, MappedMetric, MetricFacts
 
 
-class Gap:
+class Gap(MappedMetric):
     """Mean absolute difference."""
 
     facts = MetricFacts(

@@ -88,7 +88,7 @@ def test_what_reads_a_run_runs_no_code_of_it(srbench, tmp_path, command):
 
 
 CODE = """
-from srbench.interfaces import MapFacts, MetricFacts
+from srbench.interfaces import MapFacts, MappedMetric, MetricFacts
 
 
 class Half:
@@ -98,7 +98,7 @@ class Half:
         return lr.repeat(1, 1, 4, 4)
 
 
-class Gap:
+class Gap(MappedMetric):
     facts = MetricFacts(
         name="gap", title="Gap", direction=-1, protocol="mean absolute difference", map=MapFacts("difference", upper=1)
     )

@@ -23,7 +23,7 @@ from srbench.images.pairing import (
     unpaired,
     without_partner,
 )
-from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
+from srbench.interfaces import ImageMetric, ImagePair, MetricFacts, SRBenchError
 from srbench.machine.processes import may_have_gpu, suitable_workers
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.loading import LoadedMetric, counted, is_folder_metric
@@ -241,7 +241,9 @@ class _FolderWork:
         if several > 1 and self.device != "cpu" and may_have_gpu():
             from srbench.models.inference import choose_device
 
-            if choose_device(self.device) == "cuda" and any(metric.facts.gpu for metric in self.metrics()):
+            if choose_device(self.device) == "cuda" and any(
+                isinstance(metric.metric, ImageMetric) and metric.metric.gpu for metric in self.metrics()
+            ):
                 return 1
         return several
 
@@ -257,9 +259,7 @@ class _FolderWork:
             return ()
         metrics = open_metrics(self.names, self.suite.columns, self.suite.quantize, self.suite.optional)
         if self.names is None:
-            metrics = tuple(
-                metric for metric in metrics if metric.facts.sees != "model" and metric.facts.per != "folder"
-            )
+            metrics = tuple(metric for metric in metrics if metric.facts.per not in ("model", "folder"))
         single = all(self.results.count(name) == 1 for name in self.images)
         lacking = {
             "HR": "HR images; name their folder with --hr" if self.hr is None else "",
@@ -267,7 +267,7 @@ class _FolderWork:
             "scale": "the scale; give --scale, or LR images with --lr" if self.lr is None and not self.scale else "",
             "samples": "two or more samples of an image, NAME_sample0.png and NAME_sample1.png" if single else "",
         }
-        needs = [(metric, next(filter(None, (lacking[need] for need in metric.facts.needs)), "")) for metric in metrics]
+        needs = [(metric, next(filter(None, (lacking[need] for need in metric.needs)), "")) for metric in metrics]
         usable = tuple(metric for metric, need in needs if not need)
         faults = [f"{metric.facts.title} needs {need}" for metric, need in needs if need]
         if self.names is not None and faults:
@@ -289,7 +289,9 @@ class _FolderWork:
             return _Values({}, [str(error)], facts)
         images = quantize(outputs, self.suite.quantize)
         for metric in metrics:
-            seen = outputs if metric.facts.sees == "returned" else images
+            if not isinstance(metric.metric, ImageMetric):
+                raise BenchmarkError(f"{metric.facts.title} measures models, not images; use srbench run")
+            seen = outputs if metric.metric.sees == "returned" else images
             try:
                 values[metric.facts.name] = measure(metric.metric, seen, pair, device)
             except SRBenchError as error:

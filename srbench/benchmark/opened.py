@@ -185,7 +185,7 @@ def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str
     ``suite`` is None if the user named the metrics; otherwise metrics that need HR are dropped. ``reason`` completes
     the error message. Raises BenchmarkError if no metric is left, or if a metric that the user named needs HR.
     """
-    usable = tuple(metric for metric in metrics if "HR" not in metric.facts.needs)
+    usable = tuple(metric for metric in metrics if "HR" not in metric.needs)
     if suite is None and len(usable) < len(metrics):
         titles = [metric.facts.title for metric in metrics if metric not in usable]
         need, them = ("needs", "it") if len(titles) == 1 else ("need", "them")
@@ -201,7 +201,7 @@ def without_samples(metrics: tuple[LoadedMetric, ...], suite: str | None) -> tup
     ``suite`` is None if the user named the metrics. Raises RequestError if no metric is left, or if a metric that the
     user named needs several samples.
     """
-    usable = tuple(metric for metric in metrics if "samples" not in metric.facts.needs)
+    usable = tuple(metric for metric in metrics if "samples" not in metric.needs)
     if (suite is None and len(usable) < len(metrics)) or not usable:
         titles = [metric.facts.title for metric in metrics if metric not in usable]
         need, them = ("needs", "it") if len(titles) == 1 else ("need", "them")

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
 from srbench.images.io import read_uint8
-from srbench.interfaces import ImagePair, Metric, MetricFacts, Model, SRBenchError
+from srbench.interfaces import ImageMetric, ImagePair, MetricFacts, Model, ModelCall, ModelMetric, SRBenchError
 from srbench.machine.memory import computed_on
-from srbench.metrics.cost import ModelCall
 from srbench.metrics.loading import LoadedMetric, is_third_party
 from srbench.plugins.registry import call
 from srbench.run_folder.folder import RunFolder
@@ -56,24 +55,25 @@ class Scorer:
             if metric.facts.name not in names:
                 continue
             start = time.perf_counter()
-            value, error = None, ""
+            value: Value | None = None
+            error = ""
             try:
-                if metric.facts.sees == "model":
-                    value = measure_model(metric, model(), self.device, record)
-                else:
-                    seen = exact if metric.facts.sees == "returned" else images
+                if isinstance(metric.metric, ModelMetric):
+                    value = measure_model(metric.metric, model(), self.device, record)
+                elif isinstance(metric.metric, ImageMetric):
+                    seen = exact if metric.metric.sees == "returned" else images
                     value = measure(metric.metric, seen, pair, self.device)
             except SRBenchError as fault:
                 error = str(fault)
             yield metric.facts, value, error, time.perf_counter() - start
 
 
-def as_seen(facts: MetricFacts, images: Tensor) -> Tensor:
+def as_seen(metric: ImageMetric, images: Tensor) -> Tensor:
     """Convert outputs (n, 3, H, W), uint8 or float in [0, 1], to the dtype that a metric takes."""
-    return images if images.is_floating_point() or facts.sees == "uint8" else images.float().div_(255)
+    return images if images.is_floating_point() or metric.sees == "uint8" else images.float().div_(255)
 
 
-def measure(metric: Metric, images: Tensor, pair: ImagePair, device: str = "cpu") -> Value:
+def measure(metric: ImageMetric, images: Tensor, pair: ImagePair, device: str = "cpu") -> Value:
     """Measure outputs (n, 3, H, W), uint8 or float in [0, 1]; returns a value per sample, or one for all samples.
 
     A metric that can use ``device`` runs there, or on the CPU if the device lacks the memory. A third-party metric gets
@@ -83,12 +83,12 @@ def measure(metric: Metric, images: Tensor, pair: ImagePair, device: str = "cpu"
 
     def value_on(place: str) -> Value:
         copies = place != "cpu" or is_third_party(metric)
-        seen = as_seen(metric.facts, images).to(place, copy=copies)
+        seen = as_seen(metric, images).to(place, copy=copies)
         value: Value = metric(seen, pair.copied(place) if copies else pair).double().tolist()
         return value
 
     what = f"{pair.name}: {metric.facts.name}"
-    value: Value = call(what, computed_on, device if metric.facts.gpu else "cpu", value_on)
+    value: Value = call(what, computed_on, device if metric.gpu else "cpu", value_on)
     if metric.facts.per == "sample" and not isinstance(value, list):
         raise BenchmarkError(f'{what} returned one value for {len(images)} samples; return (n,), or state per="image"')
     if isinstance(value, list) and len(value) != len(images):
@@ -128,8 +128,7 @@ def measure_folder(
     return distances(metrics, features(metrics, map(read_uint8, output_files), device), references[key])
 
 
-def measure_model(loaded: LoadedMetric, model: Model, device: str, record: SampleRecord) -> Value:
+def measure_model(metric: ModelMetric, model: Model, device: str, record: SampleRecord) -> float:
     """Measure the model behind a sample record, such as its cost; NaN if unknown. Raises like ``measure``."""
-    metric: Any = loaded.metric
     model_call = ModelCall(model, record.temperature, device)
-    return float(call(f"{record.image}: {loaded.facts.name}", metric.of, model_call))
+    return float(call(f"{record.image}: {metric.facts.name}", metric.of, model_call))

@@ -17,7 +17,7 @@ from srbench.benchmark.plan import Item, Task
 from srbench.benchmark.sampler import Sampler, read_pair, runaways, source_of
 from srbench.files.hashes import sha256_bytes
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor
-from srbench.interfaces import Dataset, ImagePair, MetricFacts, Model, SRBenchError
+from srbench.interfaces import Dataset, ImageMetric, ImagePair, MetricFacts, Model, SRBenchError
 from srbench.machine.environment import environment
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder, score_key
@@ -222,8 +222,9 @@ class Worker:
         """Measure the missing values of a sampled item: from its files if they suffice, else by sampling again."""
         record = item.record
         assert record is not None
-        lacking = [metric.facts for metric in self.scorer.metrics if metric.facts.name in item.metrics]
-        images = None if any(metric.sees == "returned" for metric in lacking) else kept_outputs(folder, record)
+        lacking = [metric.metric for metric in self.scorer.metrics if metric.facts.name in item.metrics]
+        needs_returned = any(isinstance(metric, ImageMetric) and metric.sees == "returned" for metric in lacking)
+        images = None if needs_returned else kept_outputs(folder, record)
         if images is not None:
             return self._measured(record, item.metrics, pair, images, images)
         try:

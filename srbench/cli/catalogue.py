@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from srbench.data.benchmark_sets.table import benchmark_sets, find_set, is_downloaded, set_folder
 from srbench.data.datasets import has_hr
 from srbench.files.config import preset_names
-from srbench.interfaces import SRBenchError
-from srbench.metrics.loading import FAMILIES, FOLDER_METRICS, completed, is_folder_metric, open_metric
+from srbench.interfaces import ImageMetric, ModelMetric, SRBenchError
+from srbench.metrics.loading import FAMILIES, FOLDER_METRICS, LoadedMetric, completed, is_folder_metric, open_metric
 from srbench.metrics.suite import open_metrics, read_suite, suite_names
 from srbench.plugins import PluginError
 from srbench.plugins.registry import find_plugin, load_dataset, registered
@@ -120,19 +120,31 @@ def _metric_details(name: str) -> Iterator[Detail]:
     group = FOLDER_METRICS if is_folder_metric(name) else "metrics"
     yield "about", _about(group, name)
     if group == FOLDER_METRICS:  # open_metric needs the weights
-        metric = completed(find_plugin(group, name).factory().facts, name, "", "floor")
+        distance = find_plugin(group, name).factory()
+        loaded = LoadedMetric(distance, completed(distance, distance.facts, name, "", "floor"))
     else:
-        metric = open_metric(name).facts
-    inputs = {"uint8": "8-bit outputs", "float": "8-bit outputs", "returned": "outputs as returned"}
-    needs = [need for need in metric.needs if need != "samples"]
-    per = {"sample": "one per sample", "image": "one per image, of all its samples", "folder": "one of all images"}
+        loaded = open_metric(name)
+    metric = loaded.facts
+    if isinstance(loaded.metric, ModelMetric):
+        inputs = "the model"
+    elif isinstance(loaded.metric, ImageMetric) and loaded.metric.sees == "returned":
+        inputs = "outputs as returned"
+    else:
+        inputs = "8-bit outputs"
+    needs = [need for need in loaded.needs if need != "samples"]
+    per = {
+        "sample": "one per sample",
+        "image": "one per image, of all its samples",
+        "folder": "one of all images",
+        "model": "one per model",
+    }
     yield "title", metric.title
     yield "direction", _direction(metric)
     yield "unit", metric.unit or "none"
     yield "digits", str(metric.digits)
     yield "measures", metric.group
-    yield "looks at", ", ".join([inputs.get(metric.sees, "the model"), *needs])
-    yield "values", per[metric.per] + (", two or more" if "samples" in metric.needs else "")
+    yield "looks at", ", ".join([inputs, *needs])
+    yield "values", per[metric.per] + (", two or more" if "samples" in loaded.needs else "")
     yield "protocol", metric.protocol
     yield "signature", metric.signature
     if group == FOLDER_METRICS:
@@ -141,8 +153,8 @@ def _metric_details(name: str) -> Iterator[Detail]:
     else:
         yield "code", registered(group)[name].value
     uses = [f"srbench run --metrics {name}", f"srbench score RUN --metrics {name}"]
-    if metric.sees != "model":
-        folders = "".join(f" --{need.lower()} DIR" for need in ("HR", "LR") if need in metric.needs)
+    if not isinstance(loaded.metric, ModelMetric):
+        folders = "".join(f" --{need.lower()} DIR" for need in ("HR", "LR") if need in needs)
         uses.insert(1, f"srbench measure DIR{folders} --metrics {name}")
     yield "use", "; ".join(uses)
 

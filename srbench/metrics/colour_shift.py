@@ -9,12 +9,13 @@ from torch import Tensor
 
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics.consistency import downscaled_to_lr
-from srbench.metrics.samples import ImageMetric, as_uint8
+from srbench.metrics.samples import EightBitMetric, as_uint8
 
 
-class ColourShift(ImageMetric):
+class ColourShift(EightBitMetric):
     """Mean CIEDE2000 colour difference between the downscaled output and the LR image."""
 
+    needs = ("LR",)
     facts = MetricFacts(
         name="colour_shift",
         title="colour shift",
@@ -22,8 +23,6 @@ class ColourShift(ImageMetric):
         direction=-1,
         unit="CIEDE2000",
         signature="Lab|matlab-bicubic|ciede2000|v1",
-        sees="uint8",
-        needs=("LR",),
         protocol=(
             "uint8 RGB by {quantize}, downscaled by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
             "two passes; it and the uint8 LR image as sRGB to CIELAB (D65, 2 degrees), CIEDE2000 with all weights 1 "

@@ -9,7 +9,7 @@ from srbench.images.resize import downscale_uint8
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
 from srbench.metrics.pixel import decibels, mean_squared_errors
-from srbench.metrics.samples import ImageMetric, as_uint8
+from srbench.metrics.samples import EightBitMetric, as_uint8
 
 
 def downscaled(images: Tensor, scale: int) -> Tensor:
@@ -29,9 +29,10 @@ def downscaled_to_lr(images: Tensor, pair: ImagePair) -> Tensor:
     return downscaled(images, scale)
 
 
-class LRPSNR(ImageMetric):
+class LRPSNR(EightBitMetric):
     """Peak signal-to-noise ratio between the downscaled output and the LR image."""
 
+    needs = ("LR",)
     facts = MetricFacts(
         name="lr_psnr",
         title="LR-PSNR",
@@ -40,8 +41,6 @@ class LRPSNR(ImageMetric):
         direction=1,
         unit="dB",
         signature="RGB|matlab-bicubic|v1",
-        sees="uint8",
-        needs=("LR",),
         protocol=(
             "uint8 RGB by {quantize}, downscaled by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
             "two passes, PSNR to the uint8 LR image"

@@ -13,11 +13,11 @@ import re
 import statistics
 import time
 import weakref
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeGuard
+from typing import Any, TypeGuard
 from weakref import WeakKeyDictionary
 
 import torch
@@ -26,9 +26,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from srbench.interfaces import (
-    ImagePair,
     MetricFacts,
-    Model,
+    ModelCall,
+    ModelMetric,
     PrecomputedResults,
     SRModel,
     StochasticSRModel,
@@ -43,15 +43,6 @@ _RUNS = 5
 """Largest number of runtimes of which the median is taken."""
 _MOST_SECONDS = 10.0
 """Total time after which a runtime is not measured again."""
-
-
-@dataclass(frozen=True)
-class ModelCall:
-    """A model as a run calls it."""
-
-    model: Model
-    temperature: float | None
-    device: str
 
 
 @dataclass(frozen=True)
@@ -90,16 +81,8 @@ class Size:
         return f"{image} of {self.width}x{self.height} pixels"
 
 
-class CostMetric(ABC):
+class CostMetric(ModelMetric):
     """Base of the costs; a subclass defines ``facts`` and ``cost``."""
-
-    facts: MetricFacts
-    depends_on_machine: ClassVar[bool] = False
-    """True for values that another machine, or the same machine at another time, does not reproduce."""
-
-    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """Raise MetricError: a cost is not measured on images."""
-        raise MetricError(f"{pair.name}: {self.facts.title} measures models, not images; use srbench run")
 
     def of(self, call: ModelCall) -> float:
         """Return the cost of an output; NaN if unknown, as for precomputed results."""
@@ -110,7 +93,7 @@ class CostMetric(ABC):
         """Return the cost of an output of a model that runs; NaN if unknown."""
 
 
-FACTS = MetricFacts(name="", title="", protocol="", direction=0, group="Cost", sees="model", needs=(), per="image")
+FACTS = MetricFacts(name="", title="", protocol="", direction=0, group="Cost")
 """Facts that all costs share. They have no direction, because a cost says nothing about the quality of images."""
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImageMetric, ImagePair, MetricFacts
 from srbench.metrics.samples import checked
 
 
@@ -26,12 +26,14 @@ _ROWS = 16
 """Number of image rows per pass."""
 
 
-class Sigma:
+class Sigma(ImageMetric):
     """Standard deviation of pixels over samples, as in the code of the follow-up paper (HCFlow).
 
     It has no direction, because a higher temperature always adds diversity.
     """
 
+    sees = "returned"
+    needs = ("samples",)
     facts = MetricFacts(
         name="sigma",
         title="sigma",
@@ -39,8 +41,6 @@ class Sigma:
         direction=0,
         unit="grey levels",
         signature="RGB|ddof1|v1",
-        sees="returned",
-        needs=("samples",),
         per="image",
         protocol=(
             "standard deviation (ddof 1) over the samples of an image as returned (not clamped, not rounded) "

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srbench.images.io import write_png
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import FolderMetric, MetricFacts
 from srbench.machine.memory import computed_on
 from srbench.metrics import MetricError
 from srbench.metrics.from_pyiqa import created, measuring, quiet, version_and_licence
@@ -58,7 +58,7 @@ Features = Mapping[Seen, "NDArray[np.float32]"]
 """Features (n, 2048) of the n images or patches of a folder."""
 
 
-class _Distance:
+class _Distance(FolderMetric):
     """A distance between all outputs and all HR images."""
 
     def __init__(self, name: str, mode: str, patch: int) -> None:
@@ -78,7 +78,6 @@ class _Distance:
             digits=2 if name == "fid" else 5,
             group="Perception",
             signature="|".join(["RGB", mode, *of_patches, f"pyiqa{version}", "v1"]),
-            sees="uint8",
             per="folder",
             protocol=(
                 f"{name.upper()} of pyiqa {version}, 8-bit RGB by {{quantize}}, {pieces} resized to 299x299 "

@@ -29,7 +29,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImageMetric, ImagePair, MetricFacts
 from srbench.machine.precision import products
 from srbench.metrics import MetricError
 from srbench.weights.download import OFFLINE
@@ -43,8 +43,10 @@ _LONGEST_NAME = 100
 """Largest number of characters of a metric's name."""
 
 
-class PyIQA:
+class PyIQA(ImageMetric):
     """A metric of pyiqa: pyiqa:NAME, or pyiqa:NAME+ARGUMENT=VALUE. pyiqa states its direction and range."""
+
+    gpu = True
 
     def __init__(self, variant: str, **typed: str | int) -> None:
         if variant in OF_FOLDERS:
@@ -57,14 +59,13 @@ class PyIQA:
         self._with_hr = self._metric.metric_mode == "FR"
         version, licence = version_and_licence()
         words = [f"{name}={_word(value)}" for name, value in arguments.items()]
+        self.needs = ("HR",) if self._with_hr else ()
         self.facts = MetricFacts(
             name=_name(variant, words),
             title=f"{variant} ({', '.join(['pyiqa', *_short(arguments)])})",
             direction=-1 if self._metric.lower_better else 1,
             digits=4,
             signature="|".join(["RGB", f"pyiqa{version}", *words, "v1"]),
-            needs=("HR",) if self._with_hr else (),
-            gpu=True,
             protocol=(
                 f"{variant} of pyiqa {version} with {' and '.join(words) or 'its defaults'}, 8-bit RGB "
                 f"by {{quantize}} over 255, {'compared with HR' if self._with_hr else 'of the output alone'}, range "

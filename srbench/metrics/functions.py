@@ -26,7 +26,7 @@ from srbench.metrics.diversity import deviation
 from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR, SSIM
-from srbench.metrics.samples import ImageMetric, as_uint8
+from srbench.metrics.samples import EightBitMetric, as_uint8
 from srbench.words import size_of
 
 Images = Tensor | NDArray[Any]
@@ -235,9 +235,9 @@ def _require_range(tensor: Tensor, name: str) -> None:
         )
 
 
-def measured(metric: ImageMetric, sr: Images, *, hr: Images | None = None, lr: Images | None = None) -> Values:
+def measured(metric: EightBitMetric, sr: Images, *, hr: Images | None = None, lr: Images | None = None) -> Values:
     """Measure images, alone or against HR or LR images (one for all images, or one each). Raises MetricError."""
-    if "scale" in metric.facts.needs:
+    if "scale" in metric.needs:
         raise MetricError("two images do not state their scale; give border as a number of pixels")
     images = as_uint8(image_tensor(sr, "sr"))
     name, given = ("hr", hr) if lr is None else ("lr", lr)

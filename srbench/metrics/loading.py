@@ -13,7 +13,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from srbench.files.hashes import sha256_file
-from srbench.interfaces import GROUPS, MapFacts, MappedMetric, Metric, MetricFacts
+from srbench.interfaces import (
+    GROUPS,
+    FolderMetric,
+    ImageMetric,
+    MapFacts,
+    MappedMetric,
+    Metric,
+    MetricFacts,
+    ModelMetric,
+    Need,
+)
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import our_packages, package_digest, reachable, source_of, texts_digest
 from srbench.plugins.identity import plugin_digest
@@ -37,7 +47,12 @@ class LoadedMetric:
 
     metric: Metric
     facts: MetricFacts
-    """The metric's own facts, completed for the run."""
+    """The facts of the metric, completed for the run."""
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What the metric needs of an image; nothing for a metric of the model."""
+        return () if isinstance(self.metric, ModelMetric) else self.metric.needs
 
 
 def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
@@ -75,7 +90,7 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
         code = call(f"digest of metric {text}", plugin_digest, plugin.module, plugin.member, metric)
         sums = [sha256_file(file) for file in _files(parameters)]
         digest = texts_digest(code, repr(sorted(arguments.items())), quantize, *sums)
-    facts = completed(facts, located(text), digest, quantize)
+    facts = completed(metric, facts, located(text), digest, quantize)
     return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
 
 
@@ -134,10 +149,12 @@ def _files(parameters: Mapping[str, str | int]) -> list[Path]:
 
 
 def _checked_facts(metric: Metric, what: str) -> MetricFacts:
-    """Return the facts of a metric. Raises PluginError for invalid facts."""
+    """Return the facts of a metric. Raises PluginError for an object that is no metric, and for invalid facts."""
     facts = getattr(metric, "facts", None)
-    if not isinstance(facts, MetricFacts) or not callable(metric):
-        raise PluginError(f"{what} needs facts (srbench.interfaces.MetricFacts) and has to be callable")
+    if not isinstance(metric, Metric):
+        raise PluginError(f"{what}: make its class a subclass of srbench.interfaces.ImageMetric or ModelMetric")
+    if not isinstance(facts, MetricFacts):
+        raise PluginError(f"{what} needs facts (srbench.interfaces.MetricFacts)")
     if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", facts.name):
         raise PluginError(f"{what}: its name {facts.name!r} may contain only letters, digits and _")
     if not (str(facts.title).strip() and type(facts.digits) is int and 0 <= facts.digits <= MOST_DIGITS):
@@ -145,21 +162,27 @@ def _checked_facts(metric: Metric, what: str) -> MetricFacts:
     if facts.map is not None and not isinstance(facts.map, MapFacts):
         raise PluginError(f'{what}: its fact map is {facts.map!r}; make it MapFacts(unit="...", upper=255)')
     if (facts.map is not None) != isinstance(metric, MappedMetric):
-        raise PluginError(f"{what}: the fact map and a method map go together; add the missing one, or drop both")
-    if facts.per == "folder" and is_third_party(metric):
-        raise PluginError(f'{what}: only FID and KID have the fact per="folder"; state "sample" or "image"')
+        raise PluginError(
+            f"{what}: the fact map goes with the base class MappedMetric and its method map; add what is missing, or drop both"
+        )
+    if (facts.per == "folder" or isinstance(metric, FolderMetric)) and is_third_party(metric):
+        raise PluginError(f'{what}: only FID and KID compare folders; state per="sample" or "image"')
     if facts.group not in GROUPS or facts.direction not in (-1, 0, 1):
         raise PluginError(f"{what}: its group must be one of {', '.join(GROUPS)}, and its direction -1, 0 or 1")
-    return facts
+    return replace(facts, per="model") if isinstance(metric, ModelMetric) else facts
 
 
-def completed(facts: MetricFacts, spec: str, digest: str, quantize: str) -> MetricFacts:
+def completed(metric: Metric, facts: MetricFacts, spec: str, digest: str, quantize: str) -> MetricFacts:
     """Complete the facts of a metric for a run: the name as typed, the full signature and protocol.
 
     A signature is the name, the channels, the quantisation of the outputs that the metric sees (``floor``, ``round`` or
     ``float``), and the rest. If the metric states no signature, it has a digest of the code and the parameters instead.
     """
-    name, seen = facts.name.upper().replace("_", "-"), {"returned": "float", "model": ""}.get(facts.sees, quantize)
+    name, seen = facts.name.upper().replace("_", "-"), quantize
+    if facts.per == "model":
+        seen = ""
+    elif isinstance(metric, ImageMetric) and metric.sees == "returned":
+        seen = "float"
     if facts.signature:
         first, *rest = facts.signature.split("|")
         parts = [name, first, seen, *rest]
@@ -172,9 +195,7 @@ def completed(facts: MetricFacts, spec: str, digest: str, quantize: str) -> Metr
 
 def counted(facts: MetricFacts, samples: str) -> MetricFacts:
     """Append the number of samples to the signature of a metric that computes one value from all samples."""
-    if facts.per != "image" or facts.sees == "model":
-        return facts
-    return replace(facts, signature=f"{facts.signature}|n{samples}")
+    return replace(facts, signature=f"{facts.signature}|n{samples}") if facts.per == "image" else facts
 
 
 def is_third_party(metric: Metric) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
 from srbench.metrics.parameters import packaged
-from srbench.metrics.samples import ImageMetric
+from srbench.metrics.samples import EightBitMetric
 from srbench.metrics.scene_statistics import (
     Array,
     contrast_normalised,
@@ -27,7 +27,7 @@ _NIQE_BLOCK = 96
 _PIQUE_BLOCK = 16
 
 
-class _Naturalness(ImageMetric):
+class _Naturalness(EightBitMetric):
     """Base of the three metrics, which score grey images one by one."""
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
@@ -46,14 +46,13 @@ class NIQE(_Naturalness):
     comparable.
     """
 
+    needs = ()
     facts = MetricFacts(
         name="niqe",
         title="NIQE (LIVE)",
         group="Perception",
         direction=-1,
         signature="grey|LIVE|block96|mirror|snap|v1",
-        sees="uint8",
-        needs=(),
         protocol=(
             "LIVE release model, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, 96x96 blocks from the top left "
             "at 2 scales, an image with fewer than 2 complete blocks mirrored to 2x2 first, "
@@ -116,6 +115,7 @@ class BRISQUE(_Naturalness):
     values are not comparable.
     """
 
+    needs = ()
     facts = MetricFacts(
         name="brisque",
         title="BRISQUE (LIVE)",
@@ -123,8 +123,6 @@ class BRISQUE(_Naturalness):
         direction=-1,
         digits=1,
         signature="grey|LIVE|pad0|snap|v1",
-        sees="uint8",
-        needs=(),
         protocol=(
             "LIVE release support vectors and feature ranges, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, "
             "whole image at 2 scales, zeros outside it, |MSCN| < 1e-9 set to 0, float64; "
@@ -163,6 +161,7 @@ def _brisque_features(image: Array) -> Array:
 class PIQUE(_Naturalness):
     """Perception-based image quality evaluator: how distorted the active blocks are. It has no learned parameters."""
 
+    needs = ()
     facts = MetricFacts(
         name="pique",
         title="PIQUE",
@@ -170,8 +169,6 @@ class PIQUE(_Naturalness):
         direction=-1,
         digits=1,
         signature="grey|block16|mirror|snap|v1",
-        sees="uint8",
-        needs=(),
         protocol=(
             "uint8 RGB by {quantize}, MATLAB rgb2gray rounded, scaled to maximum 255 and rounded, mirrored to whole "
             "16x16 blocks, thresholds 0.1, float64; 0..100, 100 where no block is active"

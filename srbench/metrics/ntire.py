@@ -14,7 +14,7 @@ from srbench.metrics import MetricError
 from srbench.metrics.consistency import downscaled
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import decibels, mean_squared_errors
-from srbench.metrics.samples import ImageMetric, as_uint8, require_side
+from srbench.metrics.samples import EightBitMetric, as_uint8, require_side
 
 _GRID = 8
 
@@ -31,17 +31,16 @@ def _maps(samples: Tensor, pair: ImagePair) -> Tensor:
     return lpips.maps(images, hr).cpu().double()
 
 
-class SpatialLPIPS(ImageMetric):
+class SpatialLPIPS(EightBitMetric):
     """Mean of the LPIPS map over pixels, which is close to LPIPS but not equal to it."""
 
+    gpu = True
     facts = MetricFacts(
         name="lpips_spatial",
         title="LPIPS (spatial)",
         direction=-1,
         digits=3,
         signature="RGB|alex0.1|spatial|grid8|v1",
-        sees="uint8",
-        gpu=True,
         protocol=(
             "version 0.1, AlexNet, uint8 RGB by {quantize}, cropped to multiples of 8, map at every pixel, its mean"
         ),
@@ -52,18 +51,17 @@ class SpatialLPIPS(ImageMetric):
         return _maps(images, pair).mean(dim=(1, 2))
 
 
-class Diversity(ImageMetric):
+class Diversity(EightBitMetric):
     """Gain of choosing the best sample at every pixel over the best single sample, in percent; 0 for one sample."""
 
+    needs = ("HR", "samples")
+    gpu = True
     facts = MetricFacts(
         name="diversity",
         title="diversity",
         direction=1,
         unit="%",
         signature="RGB|alex0.1|spatial|grid8|v1",
-        sees="uint8",
-        needs=("HR", "samples"),
-        gpu=True,
         per="image",
         protocol=(
             "uint8 RGB by {quantize}, cropped to multiples of 8, 100 (min_i mean d_i - mean min_i d_i) / "
@@ -80,18 +78,17 @@ class Diversity(ImageMetric):
         return 100 * (best - maps.amin(dim=0).mean()) / best
 
 
-class WorstLRPSNR(ImageMetric):
+class WorstLRPSNR(EightBitMetric):
     """Lowest LR-PSNR of all samples. The challenge required 45 dB."""
 
     smallest_side = _GRID
+    needs = ("HR", "LR")
     facts = MetricFacts(
         name="lr_psnr_worst",
         title="LR-PSNR worst",
         direction=1,
         unit="dB",
         signature="RGB|matlab-bicubic|grid8|worst|v1",
-        sees="uint8",
-        needs=("HR", "LR"),
         per="image",
         protocol=(
             "uint8 RGB by {quantize}, output and HR cropped to multiples of 8 and downscaled by MATLAB's antialiased "

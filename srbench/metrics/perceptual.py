@@ -6,22 +6,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImagePair, MappedMetric, MetricFacts
 from srbench.machine.precision import products
 from srbench.metrics.default_map import LPIPS_MAP
 from srbench.metrics.lpips_network import NETS, Network, load_network, parts_of
-from srbench.metrics.samples import ImageMetric, as_uint8
+from srbench.metrics.samples import EightBitMetric, as_uint8
 
 _ALEXNET = parts_of("alex")
 
 
-class LPIPS(ImageMetric):
+class LPIPS(EightBitMetric, MappedMetric):
     """Learned perceptual image patch similarity to the HR image, version 0.1.
 
     The default network is AlexNet, whose weights come with srbench. ``net=vgg`` and ``net=squeeze`` use torchvision's
     weights files, or the file ``trunk``. Computed in float32 on the device of the samples.
     """
 
+    gpu = True
     smallest_side = LPIPS_MAP.smallest_side  # else the deepest feature map has fewer than 3x3 values
 
     def __init__(self, net: str = "alex", trunk: str = "") -> None:
@@ -37,8 +38,6 @@ class LPIPS(ImageMetric):
             digits=3,
             signature=f"RGB|{net}0.1|v1",
             map=LPIPS_MAP,
-            sees="uint8",
-            gpu=True,
             protocol=(
                 f"version 0.1, {NETS[net]}, uint8 RGB by {{quantize}}, scaled to -1..1, whole image, spatial mean"
             ),

@@ -15,7 +15,7 @@ from torch import Tensor
 from srbench.images.io import luma
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
-from srbench.metrics.samples import ImageMetric, as_uint8, require_side
+from srbench.metrics.samples import EightBitMetric, as_uint8, require_side
 
 Array = NDArray[Any]
 
@@ -211,11 +211,12 @@ class ComparedRegion:
         return ((9798 * red + 19235 * green + 3735 * blue + 2**14) >> 15).byte()
 
 
-class PSNR(ImageMetric):
+class PSNR(EightBitMetric):
     """Peak signal-to-noise ratio to the HR image."""
 
     def __init__(self, channels: str = "RGB", border: int | str = 0, round: str = "yes", colour: str = "bt601") -> None:
         self._region = ComparedRegion(channels, border, round, colour)
+        self.needs = self._region.needs
         self.facts = MetricFacts(
             name="psnr",
             title=f"PSNR {self._region.heading}",
@@ -224,8 +225,6 @@ class PSNR(ImageMetric):
             direction=1,
             unit="dB",
             signature=f"{self._region.signature}|{self._region.cropped()}|v1",
-            sees="uint8",
-            needs=self._region.needs,
             protocol=(
                 f"{self._region.sentence}, one mean squared error over all pixels and channels, peak 255; "
                 "identical images: inf"
@@ -238,7 +237,7 @@ class PSNR(ImageMetric):
         return decibels(mean_squared_errors(self._region.of(images, pair), hr))
 
 
-class SSIM(ImageMetric):
+class SSIM(EightBitMetric):
     """Structural similarity to the HR image.
 
     The official SRFlow test code uses window ``uniform7``; the SSIM paper and most tables use ``gaussian11``.
@@ -267,6 +266,7 @@ class SSIM(ImageMetric):
         seen = "uint8 RGB by {quantize}" if self._region == ComparedRegion("RGB", 0) else self._region.sentence
         zero, clipped = ("negative0", ", factors of covariance below 0 set to 0") if negative == "zero" else ("", "")
         parts = [self._region.signature, window, zero, self._region.cropped(left_out), "v1"]
+        self.needs = self._region.needs
         self.facts = MetricFacts(
             name="ssim",
             title=f"SSIM {self._region.heading}",
@@ -274,8 +274,6 @@ class SSIM(ImageMetric):
             direction=1,
             digits=3,
             signature="|".join(filter(None, parts)),
-            sees="uint8",
-            needs=self._region.needs,
             protocol=(
                 f"{seen}, {self._window.sentence}, K1 .01, K2 .03, "
                 f"range 255{clipped}, {left_out} border pixels left out, mean over channels"

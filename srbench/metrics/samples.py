@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
 from srbench.images.io import quantize_floor
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImageMetric, ImagePair
 from srbench.metrics import MetricError
 
 
-class ImageMetric(ABC):
-    """Base of the metrics of 8-bit images; a subclass defines ``facts``, ``smallest_side`` and ``values``."""
+class EightBitMetric(ImageMetric):
+    """Base of our metrics of 8-bit images; a subclass defines ``facts``, ``smallest_side`` and ``values``."""
 
-    facts: MetricFacts
+    sees = "uint8"
     smallest_side = 1
     """Smallest side of an image in pixels."""
 

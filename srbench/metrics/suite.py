@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Literal
 
 from srbench.files.config import load_preset, preset_names
-from srbench.interfaces import GROUPS, Metric, MetricFacts, SRBenchError
+from srbench.interfaces import GROUPS, ImageMetric, MetricFacts, SRBenchError
 from srbench.metrics import MetricError
 from srbench.metrics.loading import LoadedMetric, load_metric, open_metric, parse_metric
 from srbench.plugins.registry import is_ours, registered
@@ -90,7 +90,7 @@ def full_names(names: Sequence[str] | None, columns: Sequence[str]) -> list[str]
 def of_several_samples(columns: Iterable[str]) -> list[MetricFacts]:
     """Return the registered metrics among columns that say nothing about a single sample per image. Imports torch."""
     ours = (column for column in columns if parse_metric(column)[0] in registered("metrics"))
-    return [facts for facts in (open_metric(column).facts for column in ours) if "samples" in facts.needs]
+    return [metric.facts for metric in map(open_metric, ours) if "samples" in metric.needs]
 
 
 def open_metrics(
@@ -146,7 +146,7 @@ def fetch_weights(columns: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield column, fault
 
 
-def leading_metrics() -> tuple[Metric, ...]:
+def leading_metrics() -> tuple[ImageMetric, ...]:
     """Return the registered metrics that lead their groups, for validation in training.
 
     Broken metrics of other distributions are left out with a warning. Raises the error of a broken packaged metric.
@@ -159,5 +159,5 @@ def leading_metrics() -> tuple[Metric, ...]:
             if is_ours("metrics", name):
                 raise
             warnings.warn(f"left out of validation: {error}", stacklevel=2)
-    leading = (metric for metric in metrics if metric.facts.leads)
+    leading = (metric for metric in metrics if isinstance(metric, ImageMetric) and metric.facts.leads)
     return tuple(sorted(leading, key=lambda metric: (-metric.facts.direction, GROUPS.index(metric.facts.group))))

@@ -19,7 +19,7 @@ from msgspec import to_builtins
 
 from srbench.files.atomic import disk_faults_named, replaced_whole, write_whole
 from srbench.files.config import to_toml
-from srbench.interfaces import Metric
+from srbench.interfaces import ImageMetric
 from srbench.training import TrainingError
 from srbench.training.config import TrainingPreset
 from srbench.training.request import TrainingRequest
@@ -198,7 +198,7 @@ class TrainingFolder:
         save_weights(self.path / name, tensors, metadata.text())
 
 
-def resumed(run: Path, device: str, metrics: tuple[Metric, ...]) -> tuple[str, TrainingRequest]:
+def resumed(run: Path, device: str, metrics: tuple[ImageMetric, ...]) -> tuple[str, TrainingRequest]:
     """The model of the training in the folder ``run``, and the request that resumes it.
 
     The preset is the copy in the folder, so that presets may change between versions of srbench.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from srbench.interfaces import Metric
+from srbench.interfaces import ImageMetric
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TrainingRequest:
     start: Path | None = None
     device: str = "cpu"
     """``cpu``, ``cuda``, ``mps``, or a single GPU such as ``cuda:1``."""
-    metrics: tuple[Metric, ...] = ()
+    metrics: tuple[ImageMetric, ...] = ()
     """Validation metrics; the preset names the metric that selects the best weights."""
     dry_run: bool = False
     """Only estimate the cost: nothing is written, and neither images nor initial weights are needed."""

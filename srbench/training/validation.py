@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from srbench.images.io import quantize_round
-from srbench.interfaces import TEMPERATURE, ImagePair, Metric, SRBenchError, StochasticSRModel
+from srbench.interfaces import TEMPERATURE, ImageMetric, ImagePair, SRBenchError, StochasticSRModel
 from srbench.training import TrainingError
 from srbench.training.folder import Counts
 from srbench.words import unknown
@@ -36,7 +36,7 @@ class Validation:
     Raises TrainingError if there are metrics but ``best`` is not among them.
     """
 
-    def __init__(self, pairs: Sequence[ImagePair], metrics: Iterable[Metric], best: str) -> None:
+    def __init__(self, pairs: Sequence[ImagePair], metrics: Iterable[ImageMetric], best: str) -> None:
         self.pairs = pairs
         self.metrics = {metric.facts.name: metric for metric in metrics}
         if self.metrics and best not in self.metrics:
@@ -44,7 +44,7 @@ class Validation:
         self._best = best
 
     @property
-    def best(self) -> Metric:
+    def best(self) -> ImageMetric:
         """The metric that selects the best weights."""
         return self.metrics[self._best]
 
@@ -102,7 +102,7 @@ class BestValidation(Counts):
     last: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
-    def record(self, step: int, metrics: dict[str, float], by: Metric) -> bool:
+    def record(self, step: int, metrics: dict[str, float], by: ImageMetric) -> bool:
         """Record a validation; return whether it is the best so far by the metric ``by`` (NaN never is)."""
         self.last = metrics
         value = metrics[by.facts.name]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from srbench.benchmark.scorer import measure, measure_folder, measure_model
 from srbench.images.io import quantize
-from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
+from srbench.interfaces import ImageMetric, ImagePair, MetricFacts, ModelMetric, SRBenchError
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import SampleRecord, Value
@@ -78,7 +78,7 @@ def check_folder_values(
             if _equal(values[name], stated[name], FOLDER_TOLERANCE):
                 findings.verified += 1
             else:
-                _contradict(findings, setting.folder, metric, values[name], stated[name])
+                _contradict(findings, setting.folder, metric.facts, values[name], stated[name])
 
 
 @dataclass(frozen=True)
@@ -102,29 +102,31 @@ class Remeasuring:
             title = recorded.title
             if metric is None:
                 self.findings.leave(title, _NOT_LOADED)
-            elif metric.facts.sees == "model":
-                self._measure_model_again(record, metric, score.value)
-            elif pair is None or ("HR" in metric.facts.needs and not pair.has_hr):
+            elif isinstance(metric.metric, ModelMetric):
+                self._measure_model_again(record, metric.metric, recorded, score.value)
+            elif pair is None or ("HR" in metric.needs and not pair.has_hr):
                 self.findings.leave(title, "LR or HR is missing or has changed")
-            elif metric.facts.sees == "returned" and exact is None:
-                self.findings.leave_to_resampling(title, "it needs outputs as the model returned them")
-            else:
-                inputs = exact if metric.facts.sees == "returned" else images
+            elif isinstance(metric.metric, ImageMetric):
+                inputs = exact if metric.metric.sees == "returned" else images
+                if metric.metric.sees == "returned" and exact is None:
+                    self.findings.leave_to_resampling(title, "it needs outputs as the model returned them")
+                    continue
                 environment = self.folder.environments.get(score.environment)
                 device = None if environment is None else environment.facts.get("device")
-                self._measure_again(record, metric, inputs, pair, score.value, device)
+                self._measure_again(record, metric.metric, recorded, inputs, pair, score.value, device)
 
     def _measure_again(
         self,
         record: SampleRecord,
-        metric: LoadedMetric,
+        metric: ImageMetric,
+        recorded: MetricFacts,
         images: Tensor | None,
         pair: ImagePair,
         stated: Value,
         device: str | None,
     ) -> None:
         """Measure a value again; ``device`` is where it was measured, None if unknown."""
-        title = metric.facts.title
+        title = recorded.title
         where = f"{record.setting.folder} {record.image}"
         count = len(record.outputs)
         if images is None:
@@ -135,31 +137,29 @@ class Remeasuring:
             self.findings.leave_to_resampling(title, only_some)
             return
         try:
-            value = measure(metric.metric, images, pair, self.resampling.sampler.device)
+            value = measure(metric, images, pair, self.resampling.sampler.device)
         except SRBenchError as error:
             self.findings.leave(f"{where}: {title}", f"could not be measured again: {error}")
             return
         compared = stated[: len(images)] if isinstance(stated, list) else stated
         if not _equal(value, compared):
-            if (
-                metric.facts.gpu
-                and device != self.resampling.sampler.device
-                and _equal(value, compared, ACROSS_DEVICES)
-            ):
+            if metric.gpu and device != self.resampling.sampler.device and _equal(value, compared, ACROSS_DEVICES):
                 self.findings.leave(
                     title, f"it was measured on {device}, and differs on this machine by up to {ACROSS_DEVICES:g}"
                 )
             else:
-                _contradict(self.findings, where, metric, value, compared)
+                _contradict(self.findings, where, recorded, value, compared)
         elif len(images) < count:
             self.findings.leave_to_resampling(title, only_some)
         else:
             self.findings.verified += 1
 
-    def _measure_model_again(self, record: SampleRecord, metric: LoadedMetric, stated: Value) -> None:
+    def _measure_model_again(
+        self, record: SampleRecord, metric: ModelMetric, recorded: MetricFacts, stated: Value
+    ) -> None:
         """Measure a metric of the model again, unless it depends on the machine, as a runtime does."""
-        title = metric.facts.title
-        if getattr(metric.metric, "depends_on_machine", False):
+        title = recorded.title
+        if metric.depends_on_machine:
             self.findings.leave(title, "it depends on the machine, so it cannot be measured again")
             return
         model = self.resampling.sampler.models.get(record.model)
@@ -174,13 +174,13 @@ class Remeasuring:
             self.findings.leave(title, f"could not be measured again: {error}")
             return
         if not _equal(value, stated):
-            _contradict(self.findings, f"{record.setting.folder} {record.image}", metric, value, stated)
+            _contradict(self.findings, f"{record.setting.folder} {record.image}", recorded, value, stated)
         else:
             self.findings.verified += 1
 
 
-def _contradict(findings: Findings, where: str, metric: LoadedMetric, value: Value, stated: Value) -> None:
-    findings.contradict(where, f"{metric.facts.title} is {_short(value)}, and the table has {_short(stated)}")
+def _contradict(findings: Findings, where: str, metric: MetricFacts, value: Value, stated: Value) -> None:
+    findings.contradict(where, f"{metric.title} is {_short(value)}, and the table has {_short(stated)}")
 
 
 def _equal(value: Value, stated: Value, tolerance: float = TOLERANCE) -> bool:

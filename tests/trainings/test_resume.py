@@ -8,7 +8,7 @@ import signal
 import pytest
 import torch
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import ImageMetric, MetricFacts
 from srbench.training import TrainingError, loop
 from srbench.training.folder import TrainingFolder, TrainingLog
 from srbench.weights.files import load_weights
@@ -145,7 +145,7 @@ def test_another_validation_is_another_training(trainings):
         trainings.train("rrdb", "validated", "training.steps=2", start=None)
 
 
-class NeedsWeights:
+class NeedsWeights(ImageMetric):
     """A metric that loads its weights at its first call."""
 
     facts = MetricFacts(name="mine", title="Mine", direction=1, protocol="a test")

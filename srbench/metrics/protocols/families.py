@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from srbench.interfaces import SRBenchError
+from srbench.interfaces import ImageMetric, SRBenchError
 from srbench.metrics import MetricError
 from srbench.metrics.loading import FOLDER_METRICS, open_metric, parse_metric
 from srbench.metrics.protocols.table import MetricProtocol
@@ -104,7 +104,9 @@ def _of_pyiqa(name: str) -> ProtocolFamily:
     metrics, missing = {}, []
     for variant in names:
         try:
-            metrics[PYIQA + variant] = open_metric(PYIQA + variant).metric
+            metric = open_metric(PYIQA + variant).metric
+            assert isinstance(metric, ImageMetric)
+            metrics[PYIQA + variant] = metric
         except SRBenchError as error:
             missing.append(str(error))
     if not metrics:

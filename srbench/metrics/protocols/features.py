@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from srbench.interfaces import ImagePair, Metric, SRBenchError
+from srbench.interfaces import ImageMetric, ImagePair, SRBenchError
 from srbench.metrics import MetricError
 from srbench.metrics.fid import MODES, RESIZING, Inception, Seen, distance
 from srbench.metrics.lpips_network import NETS
@@ -83,14 +83,14 @@ def naturalness(output: Tensor, scales: Sequence[int]) -> Iterator[tuple[MetricP
                     yield protocol, metric.score(inner, "")
 
 
-def scores(output: Tensor, hr: Tensor, metrics: dict[str, Metric]) -> Iterator[tuple[MetricProtocol, float]]:
+def scores(output: Tensor, hr: Tensor, metrics: dict[str, ImageMetric]) -> Iterator[tuple[MetricProtocol, float]]:
     """Yield protocols and values of metrics of pyiqa, by ``pyiqa:NAME``, for two images as for ``distances``.
 
     Metrics that compare with HR are left out if sizes differ. Raises MetricError if a metric fails.
     """
     sample, reference = (image.float() / 255 for image in (output, hr))
     for number, (name, metric) in enumerate(metrics.items()):
-        if output.shape == hr.shape or "HR" not in metric.facts.needs:
+        if output.shape == hr.shape or "HR" not in metric.needs:
             protocol = MetricProtocol(name, RGB.words, name, parameters=(), order=(number,))
             try:
                 value = metric(sample[None], ImagePair("", reference, reference)).item()

@@ -95,7 +95,7 @@ def metric_maps(metric: MetricFacts, images: Sequence[Pixels], lr: Pixels, hr: P
     whole = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in (lr, hr, *images) if image is not None]
     given = whole[: -len(images)]
     pair = ImagePair("", *(image / 255 for image in given))
-    outputs = [image if loaded.facts.sees == "uint8" else image / 255 for image in whole[len(given) :]]
+    outputs = [image if loaded.sees == "uint8" else image / 255 for image in whole[len(given) :]]
     return [call(f"map of {metric.name}", partial(_map, loaded, output, pair)) for output in outputs]
 
 

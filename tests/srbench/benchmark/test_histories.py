@@ -57,10 +57,10 @@ class Noisy:
         return up + 0.1 * temperature * torch.randn((n, *up.shape[1:]), generator=generator)
 """
 METRIC = """
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import ImageMetric, MetricFacts
 
 
-class Mine:
+class Mine(ImageMetric):
     facts = MetricFacts(name="mine", title="Mine", direction=1, protocol="a test", signature="RGB|v1")
 
     def __call__(self, samples, pair):

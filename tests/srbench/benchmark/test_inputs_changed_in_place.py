@@ -59,15 +59,16 @@ class Polite:
         return F.interpolate(lr - 0.5, scale_factor=8)
 '''
 METRIC = '''
-from srbench.interfaces import MapFacts, MetricFacts
+from srbench.interfaces import MapFacts, MappedMetric, MetricFacts
 
 
-class Rude:
+class Rude(MappedMetric):
     """Mean absolute difference, by arithmetic in place."""
 
+    sees = "SEES"
+    needs = ("HR", "LR")
     facts = MetricFacts(
-        name="rude", title="Rude", direction=-1, protocol="mean absolute difference", needs=("HR", "LR"),
-        sees="SEES", map=MapFacts("difference", upper=1),
+        name="rude", title="Rude", direction=-1, protocol="mean absolute difference", map=MapFacts("difference", upper=1),
     )
 
     def __call__(self, samples, pair):

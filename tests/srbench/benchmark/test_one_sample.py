@@ -75,7 +75,7 @@ def test_from_python(photos, models):
 
 
 def test_metrics_that_are_zero_for_one_sample_state_it():
-    assert {name for name in registered("metrics") if "samples" in open_metric(name).facts.needs} == {
+    assert {name for name in registered("metrics") if "samples" in open_metric(name).needs} == {
         "sigma",
         "diversity",
     }

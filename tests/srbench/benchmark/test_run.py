@@ -276,10 +276,10 @@ def test_equal_images_and_two_labels_of_one_model_have_values_of_their_own(spec,
 METRIC = """
 import torch
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import ImageMetric, MetricFacts
 
 
-class Odd:
+class Odd(ImageMetric):
     facts = MetricFacts(name="m", title="M", direction=1, digits=1, protocol="none")
 
     def __call__(self, samples, pair):

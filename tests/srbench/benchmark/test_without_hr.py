@@ -24,13 +24,14 @@ from srbench.verification.verify import verify
 
 METRICS = ("lr_psnr", "pique", "sigma")
 METRIC = '''
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import ImageMetric, MetricFacts
 
 
-class Grey:
+class Grey(ImageMetric):
     """Mean level of the output, which needs no reference."""
 
-    facts = MetricFacts(name="grey", title="Grey", direction=0, protocol="mean level", needs=())
+    needs = ()
+    facts = MetricFacts(name="grey", title="Grey", direction=0, protocol="mean level")
 
     def __call__(self, samples, pair):
         assert not pair.has_hr

@@ -121,7 +121,7 @@ from pathlib import Path
 
 import torch.nn.functional as F
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import ImageMetric, MetricFacts
 
 HERE = Path(__file__).parent
 os.chdir(HERE)
@@ -138,7 +138,7 @@ class Net:
         return F.interpolate(lr, scale_factor=4)
 
 
-class Zero:
+class Zero(ImageMetric):
     facts = MetricFacts(name="zero", title="Zero", direction=1, protocol="a test")
 
     def __call__(self, samples, pair):

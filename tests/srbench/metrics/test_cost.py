@@ -16,7 +16,7 @@ from torch import nn
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.zoo import load_rrdb
 from srbench.images.lr_projection import Consistent
-from srbench.interfaces import ImagePair, SRBenchError
+from srbench.interfaces import SRBenchError
 from srbench.metrics.cost import (
     Memory,
     ModelCall,
@@ -206,11 +206,10 @@ def test_results_made_elsewhere_cost_nothing_that_is_known(photos):
     assert all(math.isnan(metric().of(model_call)) for metric in (Parameters, MultiplyAdds, Memory, Runtime))
 
 
-def test_images_do_not_tell():
-    image = torch.zeros(3, 8, 8)
-    for name in COSTS:
-        with pytest.raises(SRBenchError, match="measures models, not images; use srbench run"):
-            load_metric(name)(image[None], ImagePair("a", image, image))
+def test_a_folder_of_images_has_no_costs(command, photos):
+    found = command("measure", photos, "--hr", photos, "--metrics", "psnr,memory")
+    assert found.code == 1
+    assert "memory, MB measures models, not images; use srbench run" in found.err
 
 
 def test_cost_in_a_run(command, photos, models, tmp_path):

@@ -212,11 +212,11 @@ def test_it_may_be_a_column_of_a_suite(small_inception, few, srbench):
 
 def test_no_other_metric_is_of_all_images(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from srbench.interfaces import MetricFacts\n\n\nclass Mine:\n"
+        "from srbench.interfaces import ImageMetric, MetricFacts\n\n\nclass Mine(ImageMetric):\n"
         "    facts = MetricFacts(name='mine', title='Mine', direction=1, protocol='mine', per='folder')\n\n"
         "    def __call__(self, samples, pair):\n        return samples.mean()\n"
     )
-    with pytest.raises(SRBenchError, match="only FID and KID have the fact"):
+    with pytest.raises(SRBenchError, match="only FID and KID compare folders"):
         open_metric(f"{tmp_path}/mine.py:Mine")
 
 

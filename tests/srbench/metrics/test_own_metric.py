@@ -10,10 +10,10 @@ from srbench.metrics.loading import load_metric
 from srbench.plugins import PluginError
 
 METRIC = """
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import ImageMetric, MetricFacts
 
 
-class Mean:
+class Mean(ImageMetric):
     facts = MetricFacts(name="mean", title="Mean", direction=0, protocol="mean", map={map})
 
     def __call__(self, samples, pair):
@@ -66,7 +66,8 @@ def test_a_gpu_is_for_metrics_that_state_it_and_as_far_as_its_memory_suffices(gp
             raise torch.OutOfMemoryError
         return samples.mean((1, 2, 3))
 
-    metric.facts = MetricFacts(name="mean", title="Mean", direction=0, protocol="mean", gpu=gpu)
+    metric.facts = MetricFacts(name="mean", title="Mean", direction=0, protocol="mean")
+    metric.gpu, metric.sees = gpu, "float"
     images = torch.full((2, 3, 4, 4), 51, dtype=torch.uint8)
     pair = ImagePair("a", images[0, :, :2, :2] / 255, images[0] / 255)
     assert measure(metric, images, pair, "meta") == pytest.approx([0.2, 0.2])
@@ -77,6 +78,7 @@ def test_any_other_fault_on_a_gpu_is_an_error():
     def metric(samples, pair):
         assert not samples.is_meta, "no kernel"
 
-    metric.facts = MetricFacts(name="mean", title="Mean", direction=0, protocol="mean", gpu=True)
+    metric.facts = MetricFacts(name="mean", title="Mean", direction=0, protocol="mean")
+    metric.gpu, metric.sees = True, "float"
     with pytest.raises(PluginError, match="a: mean failed: AssertionError: no kernel"):
         measure(metric, torch.zeros(1, 3, 4, 4), ImagePair("a", torch.zeros(3, 2, 2)), "meta")

@@ -337,10 +337,10 @@ metrics = ["psnr"]
 optional = ["here.py:Here", "ssim"]
 """
 HERE = """
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import ImageMetric, MetricFacts
 
 
-class Here:
+class Here(ImageMetric):
     facts = MetricFacts(name="here", title="here", direction=1, digits=1, protocol="nothing")
 
     def __call__(self, samples, pair):

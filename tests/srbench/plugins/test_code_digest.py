@@ -34,10 +34,10 @@ class Near:
         return F.interpolate(lr, scale_factor=self.scale) * GAIN
 """
 METRIC = """
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import ImageMetric, MetricFacts
 
 
-class Mine:
+class Mine(ImageMetric):
     facts = MetricFacts(name="mine", title="mine", direction=1, protocol="a test")
 
     def __call__(self, samples, pair):
