@@ -82,7 +82,7 @@ class _Contents(pickle.Pickler):
         self.arrays: list[str] = []
         """SHA-256 of every tensor and array."""
         self.modules: set[str] = set()
-        """Names of the modules of all classes and functions."""
+        """Names of the modules of all classes, their bases, and functions."""
         self.is_complete = True
         """False if anything cannot be pickled; the rest has been visited nevertheless."""
         try:
@@ -101,11 +101,11 @@ class _Contents(pickle.Pickler):
         if isinstance(value, set | frozenset):
             return sorted(map(repr, value))
         if isinstance(value, type):
-            self.modules.add(value.__module__)
+            self.modules.update(str(base.__module__) for base in value.__mro__)
             self.is_complete &= "<locals>" not in value.__qualname__
             return value.__qualname__
         if isinstance(value, FunctionType):
-            self.modules.add(value.__module__)
+            self.modules.add(str(value.__module__))
             self.is_complete &= value.__closure__ is None  # variables around it
             return value.__qualname__, value.__code__.co_firstlineno
         return None

@@ -140,13 +140,12 @@ def module_of_file(path: Path) -> ModuleType:
     """
     if not path.is_file():
         raise PluginError(f"{path}: no such file; name a plug-in as path/to/file.py:Name")
-    file = path.absolute()
-    name = f"{_FILE_MODULE}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    file = path.resolve()
+    name = f"{_FILE_MODULE}{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     if not has_changed(file) and name in sys.modules:
         return sys.modules[name]
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)  # last, so that a file cannot shadow an installed package
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))  # last, so that a file cannot shadow an installed package
     loader = _SourceLoader(name, str(file))
     spec = importlib.util.spec_from_file_location(name, file, loader=loader)
     assert spec is not None
@@ -176,7 +175,7 @@ def _require_own_modules(module: str, file: Path) -> None:
         if not any(path.is_file() and filecmp.cmp(path, source, shallow=False) for path in found):
             raise PluginError(
                 f"{file}: imports {name}, but Python has already found {places[0]} by that name; rename {source.name}, "
-                "or run the plug-ins separately"
+                f"run the plug-ins separately, or move {file.name} to another folder"
             )
 
 

@@ -83,6 +83,9 @@ class Half(EDSR):
         self.load_state_dict(torch.load(weights, weights_only=True)["mine"])
 
 
+class Plain(EDSR): ...
+
+
 def wide(scale):
     return EDSR(scale, features=16)
 
@@ -269,7 +272,9 @@ def asked(net, made, tmp_path):
     for seed, name in enumerate("ab"):
         write_png(tmp_path / "photos" / f"{name}.png", drawn(seed))
     torch.save(made("EDSR", 2).state_dict(), tmp_path / "mynet.pth")
-    models, photos = (f"mine={net}:EDSR:{tmp_path}/mynet.pth", "bicubic"), str(tmp_path / "photos")
+    torch.save(made("EDSR", 2).state_dict(), tmp_path / "yours.pth")
+    models = (f"mine={net}:EDSR:{tmp_path}/mynet.pth", f"yours={net}:Plain:{tmp_path}/yours.pth", "bicubic")
+    photos = str(tmp_path / "photos")
     return RunSpec(models, 2, photos, metrics=("psnr",), out=str(tmp_path / "run"))
 
 
@@ -282,7 +287,8 @@ def test_a_changed_checkpoint_is_measured_again(asked, made, tmp_path):
     assert run(asked).sampled == 0
     torch.save(made("EDSR", 2, seed=1).state_dict(), tmp_path / "mynet.pth")
     second = run(asked)
-    assert verify(second.folder, resample=4).proven
+    assert second.sampled == 2, "no other model of the file, with another checkpoint"
+    assert verify(second.folder, resample=6).proven
     changed = {model for (model, image), outputs in digests(second.folder).items() if outputs != first[model, image]}
     assert changed == {"mine"}
     torch.save({"params": made("EDSR", 2, seed=1).state_dict()}, tmp_path / "mynet.pth")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import pytest
 
-from srbench.models.loading import load_model
+from srbench.models.loading import load_model, wrap_model
 from srbench.plugins import PluginError
 
 MODEL = """
@@ -142,6 +143,30 @@ def test_a_folder_that_was_moved(tmp_path, new_process):
         new_process()
         found.append(load_model(f"{folder / 'my.py'}:Model", 2, "cpu").digest)
     assert found[0] == found[1]
+
+
+def test_a_link_to_a_file(tmp_path, new_process):
+    """Modules beside the file count, not those beside the link."""
+    write(tmp_path, {"real/my.py": model("import srtest_beside"), "linked/srtest_beside.py": ""})
+    (tmp_path / "linked" / "my.py").symlink_to(tmp_path / "real" / "my.py")
+    found = []
+    for content in ("", "GAIN = 1\n"):
+        write(tmp_path / "real", {"srtest_beside.py": content})
+        new_process()
+        found.append(load_model(f"{tmp_path / 'linked' / 'my.py'}:Model", 2, "cpu").digest)
+    assert found[0] != found[1]
+
+
+def test_a_base_class_of_another_folder_counts_for_an_object(tmp_path, new_process, monkeypatch):
+    write(tmp_path / "nets", {"srtest_net.py": "from srtest_base import Base\nclass Net(Base): ...\n"})
+    found = []
+    for gain in (1.0, 0.5):
+        write(tmp_path / "bases", {"srtest_base.py": f"class Base:\n    def __call__(self, lr): return {gain} * lr\n"})
+        new_process()
+        monkeypatch.syspath_prepend(tmp_path / "nets")
+        monkeypatch.syspath_prepend(tmp_path / "bases")
+        found.append(wrap_model(importlib.import_module("srtest_net").Net(), 1, "cpu").digest)
+    assert found[0] != found[1]
 
 
 def test_two_files_that_import_modules_of_one_name(tmp_path, new_process):
