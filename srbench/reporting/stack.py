@@ -76,7 +76,7 @@ class Entry:
         return bool(self.values or self.of_all)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StackedRun:
     """A run of a stack."""
 
@@ -492,7 +492,10 @@ def _block(group: Sequence[StackedRun], dataset: str) -> RunsBlock:
         }
         for row in rows
     }
-    of_folders = {row.setting: {metrics[column].name: value for column, value in row.of_all.items()} for row in rows}
+    of_folders = {
+        row.setting: {metrics[column].name: value for column, value in row.of_all.items() if column in metrics}
+        for row in rows
+    }
     table = table_of(Values(by_setting, of_folders), list(metrics.values()), [row.model for row in rows])
     runs = {row.setting: tuple(row.runs) for row in rows}
     sampling = {row.setting: row.entry.sampling for row in rows}

@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import subprocess
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from record_runs import Made, forge_list, write_run
 
 from srbench.files.hashes import sha256_file
 from srbench.images.io import write_png
-from srbench.reporting.stack import read_stack
-from srbench.run_folder.location import runs_below
+from srbench.reporting.files import replacing
+from srbench.reporting.stack import read_stack, write_stack
 
 IMAGES = tuple(f"i{number}" for number in range(9))
 EASE = [float(number % 4) for number in range(9)]
@@ -292,6 +293,21 @@ def test_folders_without_runs_and_files_of_the_user_are_refused(site, command):
     assert (done.code, "is a run, and its report shows that run alone" in done.err) == (1, True)
 
 
+def test_what_another_command_writes_meanwhile_is_shown(tmp_path, monkeypatch):
+    """Before this command may write the report: the other command wrote its own report before, without this one's."""
+    write_run(tmp_path / "x", made(a=1))
+
+    @contextmanager
+    def late(folder):
+        with replacing(folder) as draft:
+            write_run(tmp_path / "y", made(b=2))
+            yield draft
+
+    monkeypatch.setattr("srbench.reporting.stack.replacing", late)
+    write_stack([tmp_path])
+    assert {line["model"] for line in means(tmp_path / "report")} == {"a", "b"}
+
+
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
@@ -524,20 +540,6 @@ def test_fid_is_a_column_only_beside_values_of_the_same_images(command, measured
     assert ("near", "fid") not in lines
     assert "few" not in {model for model, _ in lines}, "nor its FID of two images"
     assert "- fid, few: not measured on all of 3 images" in (measured / "report/report.md").read_text()
-
-
-def test_runs_below_a_folder(tmp_path):
-    """Hidden folders, links, reports and subfolders of runs are not searched; a run is itself."""
-    for name in ("b", "a/x", ".hidden/y", "b/inside"):
-        if name == "b/inside":
-            (tmp_path / name).mkdir()
-            (tmp_path / name / "manifest.json").touch()
-        else:
-            write_run(tmp_path / name, made(a=1))
-    (tmp_path / "report").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "a")
-    assert runs_below(tmp_path) == [tmp_path / "a/x", tmp_path / "b"]
-    assert runs_below(tmp_path / "b") == [tmp_path / "b"]
 
 
 @pytest.mark.slow
