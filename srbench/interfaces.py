@@ -34,8 +34,8 @@ class ImagePair:
 
     name: str
     """File name without extension, by which results and images are paired."""
-    lr: Tensor
-    """(3, h, w) in [0, 1], multiples of 1/255."""
+    lr: Tensor = None  # type: ignore[assignment]  # metrics that need LR are never called without it
+    """(3, h, w) in [0, 1], multiples of 1/255; None in ``srbench measure`` without LR."""
     hr: Tensor = None  # type: ignore[assignment]  # metrics that need HR are never called without it
     """(3, s*h, s*w) in [0, 1], multiples of 1/255; None in a dataset without HR."""
     uncropped: tuple[int, int] | None = field(default=None, kw_only=True)
@@ -46,10 +46,15 @@ class ImagePair:
         """True if there is an HR image."""
         return self.hr is not None
 
+    @property
+    def has_lr(self) -> bool:
+        """True if there is an LR image."""
+        return self.lr is not None
+
     def copied(self, device: str = "cpu") -> ImagePair:
         """The pair with copies of its images on a device, for code that may change its input in place."""
-        hr = self.hr.to(device, copy=True) if self.has_hr else self.hr
-        return replace(self, lr=self.lr.to(device, copy=True), hr=hr)
+        lr, hr = (None if image is None else image.to(device, copy=True) for image in (self.lr, self.hr))
+        return replace(self, lr=lr, hr=hr)
 
 
 class SRModel(Protocol):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from socketserver import BaseServer
@@ -18,6 +19,7 @@ from srbench.benchmark.measure import measure_folders
 from srbench.interfaces import MetricFacts
 from srbench.models import ModelFacts
 from srbench.run_folder.protocol import Protocol
+from srbench.run_folder.values import mean, mean_of_images
 
 PACKAGED = {
     model: Path(str(files(package))) / "weights" / f"{model}-mini-x8.safetensors"
@@ -161,6 +163,21 @@ def serving(server: BaseServer) -> Iterator[Any]:
             server.shutdown()
 
 
+@dataclass(frozen=True)
+class MeasuredFolder:
+    """What ``measure_folders`` returns of a single folder."""
+
+    values: dict
+    metrics: tuple
+    failures: tuple
+
+    def mean(self, metric):
+        """The mean over images."""
+        return mean_of_images({image: mean(values.get(metric)) for image, values in self.values.items()})
+
+
 def measure_folder(images, hr=None, lr=None, **options):
     """``measure_folders`` of a single folder."""
-    return measure_folders({images.resolve().name: images}, hr, lr, **options)[0]
+    measured = measure_folders({images.resolve().name: images}, hr, lr, **options)
+    [setting] = measured.values.settings
+    return MeasuredFolder(measured.values.by_setting[setting], measured.metrics[setting], measured.failures[setting])

@@ -1,18 +1,25 @@
 """``srbench measure``: metrics of folders of images, with or without references. No model runs, nothing is written.
 
-Values are computed as in a run. With several workers, this process does not load torch.
+The worker of a run computes the values. With several worker processes, this process does not load torch.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from srbench.benchmark import BenchmarkError
+from srbench.benchmark.plan import Item, Task
+from srbench.benchmark.sampler import Sampler
+from srbench.benchmark.worker import TaskResult, WorkerSetup, open_worker
+from srbench.files.hashes import sha256_bytes
 from srbench.images.folders import images_in
 from srbench.images.io import header_size, quantize, read_uint8
 from srbench.images.pairing import (
@@ -23,23 +30,65 @@ from srbench.images.pairing import (
     unpaired,
     without_partner,
 )
-from srbench.interfaces import ImageMetric, ImagePair, MetricFacts, SRBenchError
+from srbench.interfaces import ImageMetric, ImagePair, MetricFacts, Model
 from srbench.machine.processes import may_have_gpu, suitable_workers
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.loading import LoadedMetric, counted, is_folder_metric
 from srbench.metrics.suite import Suite, open_metrics, read_suite
+from srbench.models import LoadedModel
 from srbench.models.precomputed import ResultFolder
-from srbench.run_folder.measured import Measured
-from srbench.run_folder.records import Value, to_json
+from srbench.run_folder.protocol import FORMAT, Manifest, Protocol, Setting
+from srbench.run_folder.records import EnvironmentRecord, SampleRecord, ScoreRecord, Value, to_json
 from srbench.run_folder.request import SUITE
+from srbench.run_folder.values import Values, mean_of_images
 from srbench.terminal.progress import Progress, Step, silent
-from srbench.words import printable, size_of
+from srbench.words import is_file_name, printable, size_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-IMAGES_EACH = 8
-"""Number of images per worker: measuring one takes about an eighth of running a model on it."""
+    from srbench.models.inference import Output
+
+PIXELS = 200_000
+"""Number of pixels of outputs that count as an item of ``srbench run`` in the default number of processes."""
+PROBED = 5
+"""Number of images whose mean size is taken as the mean size of all."""
+_WITHOUT = {
+    "HR": "HR images; name their folder with --hr",
+    "LR": "LR images; name their folder with --lr",
+    "scale": "the scale; give --scale, or LR images with --lr",
+    "samples": "two or more samples of an image, NAME_sample0.png and NAME_sample1.png",
+}
+"""What a metric lacks, by ``MetricFacts.needs``, for error messages."""
+
+
+@dataclass(frozen=True)
+class FolderValues:
+    """Values of folders with outputs for the same images. Each folder is a setting of its label."""
+
+    suite: str
+    """``name@version``."""
+    values: Values
+    """Values of metrics of all images together are missing for a folder with failures."""
+    metrics: Mapping[Setting, tuple[MetricFacts, ...]]
+    """Metrics of single images, then those of all images together."""
+    failures: Mapping[Setting, tuple[str, ...]]
+
+    def facts(self, setting: Setting) -> dict[str, object]:
+        """Return signatures, means, counts of finite values and all values of a folder, for JSON."""
+        metrics = self.metrics[setting]
+        columns = {
+            metric.name: self.values.of_images(setting, metric.name) for metric in metrics if metric.per != "folder"
+        }
+        return {
+            "suite": self.suite,
+            "signatures": {metric.name: metric.signature for metric in metrics},
+            "folder": dict(self.values.of_folders[setting]),
+            "mean": {name: mean_of_images(column) for name, column in columns.items()},
+            "finite": {name: sum(map(math.isfinite, column.values())) for name, column in columns.items()},
+            "images": self.values.by_setting[setting],
+            "failures": self.failures[setting],
+        }
 
 
 def labelled(texts: Sequence[str]) -> dict[str, Path]:
@@ -74,7 +123,7 @@ def measure_folders(
     workers: int | None = 1,
     scale: int | None = None,
     device: str = "auto",
-) -> list[Measured]:
+) -> FolderValues:
     """Measure folders that hold outputs for the same images, with or without HR and LR images of the same names.
 
     At scale 4, names in a folder of outputs or LR images may all end in ``x4`` or ``_x4``.
@@ -94,7 +143,7 @@ def measure_folders(
         device: Device of the metrics that can use it: cpu, cuda or mps; ``auto`` takes a GPU if there is one.
 
     Returns:
-        Values of each folder. Metrics of all samples of an image have the same signature in all folders.
+        Values of the folders. Metrics of all samples of an image have the same signature in all folders.
 
     Raises:
         SRBenchError: Images lack a partner (the error names them all), the folders have different images, sizes give
@@ -103,42 +152,47 @@ def measure_folders(
     protocol = read_suite(suite)
     high, low = (None if path is None else images_in(path) for path in (hr, lr))
     of_images = None if names is None else tuple(name for name in names if not is_folder_metric(name))
-    of_folders = tuple(filter(is_folder_metric, protocol.columns if names is None else names))
+    of_all = tuple(filter(is_folder_metric, protocol.columns if names is None else names))
     folder_metrics: tuple[LoadedMetric, ...] = ()
-    if of_folders and high is None and names is not None:
-        raise BenchmarkError(f"{of_folders[0]} compares two folders of images; name the second with --hr")
-    if of_folders and high is not None:  # this process loads torch only for these metrics
+    if of_all and high is None and names is not None:
+        raise BenchmarkError(f"{of_all[0]} compares two folders of images; name the second with --hr")
+    if of_all and high is not None:  # this process loads torch only for these metrics
         from srbench.metrics.fid import distances, features
         from srbench.models.inference import choose_device
 
-        folder_metrics = open_metrics(of_folders, protocol.columns, protocol.quantize)
+        folder_metrics = open_metrics(of_all, protocol.columns, protocol.quantize)
         # before anything is measured, because images may be smaller than patches
         references = features(folder_metrics, map(read_uint8, high.values()), choose_device(device))
-    measured: list[Measured] = []
+    by_setting: dict[Setting, dict[str, dict[str, Value]]] = {}
+    of_folders: dict[Setting, dict[str, float]] = {}
+    metrics: dict[Setting, tuple[MetricFacts, ...]] = {}
+    failures: dict[Setting, tuple[str, ...]] = {}
     counts: set[int] = set()
     for label, folder in folders.items():
-        results = ResultFolder(folder, 1)
-        images, lr_images, scale_here = _paired(results, hr, high, lr, low, scale)
-        if measured and (differing := sorted(set(map(printable, images)) ^ measured[0].values.keys())):
-            raise BenchmarkError(
-                f"{label} and {measured[0].label} have different images, such as {differing[0]}; give --hr"
-            )
-        work = _FolderWork(results, images, high, lr_images, scale_here, protocol, of_images, device)
-        values = _values(work, workers, progress)
-        counts |= {image.samples for image in values if image.samples}
-        failures = tuple(fault for image in values for fault in image.faults)
-        facts = max((image.facts for image in values), key=len, default=())
+        setting, results = Setting(label, None), ResultFolder(folder, 1)
+        images, lr_images, folder_scale = _paired(results, hr, high, lr, low, scale)
+        for first, others in by_setting.items():
+            if differing := sorted(set(map(printable, images)) ^ others.keys()):
+                raise BenchmarkError(
+                    f"{label} and {first.label} have different images, such as {differing[0]}; give --hr"
+                )
+        pairs = _Pairs("outputs", _file_names(images), results, high, lr_images, folder_scale)
+        opener = partial(_usable_metrics, of_images, protocol, pairs.lacking)
+        measured = _measured(pairs, _setup(pairs, protocol, opener, device), workers, progress)
+        counts |= {image.samples for image in measured if image.samples}
+        failures[setting] = tuple(fault for image in measured for fault in image.faults)
+        facts = max((image.metrics for image in measured), key=len, default=())
+        metrics[setting] = facts + tuple(metric.facts for metric in folder_metrics)
         # tables and JSON cannot hold names that are not UTF-8
-        by_image = {printable(name): image.values for name, image in zip(images, values, strict=True)}
-        facts += tuple(metric.facts for metric in folder_metrics)
-        whole = Measured(label, protocol.label, facts, by_image, failures)
-        if folder_metrics and not failures:
-            first = (quantize(results.read(name)[0], protocol.quantize) for name in images)
-            outputs = features(folder_metrics, first, choose_device(device))
-            whole = replace(whole, folder_values=distances(folder_metrics, outputs, references))
-        measured.append(whole)
+        by_setting[setting] = {printable(name): image.values for name, image in zip(images, measured, strict=True)}
+        of_folders[setting] = {}
+        if folder_metrics and not failures[setting]:
+            first_samples = (quantize(results.read(name)[0], protocol.quantize) for name in images)
+            outputs = features(folder_metrics, first_samples, choose_device(device))
+            of_folders[setting] = distances(folder_metrics, outputs, references)
     number = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
-    return [replace(whole, metrics=tuple(counted(metric, number) for metric in whole.metrics)) for whole in measured]
+    signed = {setting: tuple(counted(metric, number) for metric in each) for setting, each in metrics.items()}
+    return FolderValues(protocol.label, Values(by_setting, of_folders), signed, failures)
 
 
 def _paired(
@@ -189,137 +243,221 @@ def _without_ending(low: Mapping[str, Path], results: ResultFolder, scale: int |
     return names if len(names) == len(low) and names.keys() <= results.stems else low
 
 
-@dataclass(frozen=True)
-class _Values:
-    """Values of an image by metric, and its failures."""
-
-    values: dict[str, Value]
-    faults: list[str]
-    """One line per failure."""
-    facts: tuple[MetricFacts, ...] = ()
-    """Facts of the metrics; empty if the worker process died."""
-    samples: int = 0
-    """Number of samples measured; 0 if none could be read."""
+def _file_names(names: Sequence[str]) -> dict[str, str]:
+    """Map names that can be in a record, which are file names, to the names of images: almost always the same."""
+    return {name if is_file_name(name) else sha256_bytes(os.fsencode(name)): name for name in names}
 
 
-def _values(work: _FolderWork, workers: int | None, progress: Progress) -> list[_Values]:
-    """Measure all images and return their values in order."""
-    total = len(work.images)
-    workers = work.processes() if workers is None else min(workers, total)
-    values: dict[str, _Values] = {}
-    for image, result in map_items(_FolderWork.opened, work.images, workers=workers, arguments=[work]):
-        match result:
-            case WorkerDied():
-                values[image] = _Values({}, [f"{image}: {result}; if memory is short, use fewer --workers"])
-            case Exception():
-                raise result
-            case _:
-                values[image] = result
-        for fault in values[image].faults:
-            progress(Step(len(values), total, "", fault))
-        progress(Step(len(values), total, image))
-    progress(Step(total, total, ""))
-    return [values[image] for image in work.images]
+@dataclass
+class _Pairs:
+    """A dataset of the HR and LR images that outputs are compared with, as far as they are given."""
 
-
-@dataclass(frozen=True)
-class _FolderWork:
-    """Images of a folder and the requested metrics, in a form that can be pickled for worker processes."""
-
+    name: str
+    images: Mapping[str, str]
+    """Names of the images, by the name of their pair."""
     results: ResultFolder
-    images: tuple[str, ...]
+    """The outputs."""
     hr: Mapping[str, Path] | None
     lr: Mapping[str, Path] | None
     scale: int | None
-    suite: Suite
-    names: tuple[str, ...] | None
-    device: str
 
-    def processes(self) -> int:
-        """Return the default number of worker processes: one per core, but 1 if a metric runs on a GPU."""
-        several = suitable_workers("cpu", len(self.images) // IMAGES_EACH)
-        if several > 1 and self.device != "cpu" and may_have_gpu():
-            from srbench.models.inference import choose_device
+    def __len__(self) -> int:
+        return len(self.images)
 
-            if choose_device(self.device) == "cuda" and any(
-                isinstance(metric.metric, ImageMetric) and metric.metric.gpu for metric in self.metrics()
-            ):
-                return 1
-        return several
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.images)
 
-    def opened(self) -> Callable[[str], _Values]:
-        """Open the metrics and return the function that measures an image, given its name."""
-        from srbench.models.inference import choose_device
+    def read(self, name: str) -> ImagePair:
+        """Read a pair, quantised to 8 bits as in a run. Raises ImageError for a damaged file.
 
-        return partial(self.measure, self.metrics(), choose_device(self.device))
+        Without LR images, black LR of the right size states the scale, if that is known; no metric in use sees it.
+        """
+        import torch
 
-    def metrics(self) -> tuple[LoadedMetric, ...]:
-        """Open the metrics. Raises SRBenchError for unknown metrics, and if one needs images or a scale not given."""
-        if self.names == ():
-            return ()
-        metrics = open_metrics(self.names, self.suite.columns, self.suite.quantize, self.suite.optional)
-        if self.names is None:
-            metrics = tuple(metric for metric in metrics if metric.facts.per not in ("model", "folder"))
-        single = all(self.results.count(name) == 1 for name in self.images)
-        lacking = {
-            "HR": "HR images; name their folder with --hr" if self.hr is None else "",
-            "LR": "LR images; name their folder with --lr" if self.lr is None else "",
-            "scale": "the scale; give --scale, or LR images with --lr" if self.lr is None and not self.scale else "",
-            "samples": "two or more samples of an image, NAME_sample0.png and NAME_sample1.png" if single else "",
+        image = self.images[name]
+        hr, lr = (None if files is None else read_uint8(files[image]).float() / 255 for files in (self.hr, self.lr))
+        if lr is None and self.scale is not None:
+            size = header_size(self.results.paths(image)[0])[::-1] if hr is None else hr.shape[-2:]
+            lr = torch.zeros(3, *(math.ceil(side / self.scale) for side in size))
+        return ImagePair(name, lr, hr)  # type: ignore[arg-type]  # None for an image that is not given
+
+    def digest(self, name: str) -> str:
+        """Return an empty text: nothing is saved, so nothing is identified."""
+        return ""
+
+    @property
+    def pixels(self) -> float:
+        """Number of pixels of all outputs, estimated from the sizes of a few."""
+        images = list(self.images.values())
+        probed = images[:: max(len(images) // PROBED, 1)]
+        mean = fmean(math.prod(header_size(self.results.paths(image)[0])) for image in probed)
+        return mean * sum(map(self.results.count, images))
+
+    @property
+    def lacking(self) -> frozenset[str]:
+        """What metrics may need that is not given."""
+        given = {
+            "HR": self.hr is not None,
+            "LR": self.lr is not None,
+            "scale": self.lr is not None or bool(self.scale),
+            "samples": any(self.results.count(image) > 1 for image in self.images.values()),
         }
-        needs = [(metric, next(filter(None, (lacking[need] for need in metric.needs)), "")) for metric in metrics]
-        usable = tuple(metric for metric, need in needs if not need)
-        faults = [f"{metric.facts.title} needs {need}" for metric, need in needs if need]
-        if self.names is not None and faults:
-            raise BenchmarkError(faults[0])
-        if not usable:
-            raise BenchmarkError(f"all metrics of {self.suite.label} need {needs[0][1]}")
-        return usable
+        return frozenset(need for need, is_given in given.items() if not is_given)
 
-    def measure(self, metrics: Sequence[LoadedMetric], device: str, name: str) -> _Values:
-        """Measure an image; failures are part of the result."""
-        from srbench.benchmark.scorer import measure
 
-        values: dict[str, Value] = {}
-        faults: list[str] = []
-        facts = tuple(metric.facts for metric in metrics)
-        try:
-            pair, outputs = self.read(name)
-        except SRBenchError as error:
-            return _Values({}, [str(error)], facts)
-        images = quantize(outputs, self.suite.quantize)
-        for metric in metrics:
-            if not isinstance(metric.metric, ImageMetric):
-                raise BenchmarkError(f"{metric.facts.title} measures models, not images; use srbench run")
-            seen = outputs if metric.metric.sees == "returned" else images
-            try:
-                values[metric.facts.name] = measure(metric.metric, seen, pair, device)
-            except SRBenchError as error:
-                faults.append(str(error))
-        return _Values(values, faults, facts, len(outputs))
+@dataclass
+class _OutputReader(Sampler):
+    """Reads outputs from a folder instead of sampling them."""
 
-    def read(self, name: str) -> tuple[ImagePair, Tensor]:
-        """Read a pair, quantised to 8 bits as in a run, and the outputs (n, 3, H, W) to measure."""
-        hr, lr = (None if files is None else read_uint8(files[name]).float() / 255 for files in (self.hr, self.lr))
-        outputs = self.results.read(name)
-        if hr is not None and outputs.shape[-2:] != hr.shape[-2:]:
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Names of the images, by the name of their pair."""
+    scale: int | None = None
+    has_lr: bool = False
+    """True if the LR images of pairs are real."""
+
+    def sample(self, model: Model, pair: ImagePair, temperature: float | None) -> Output:
+        """Read the outputs for a pair. Raises SRBenchError for a damaged file, and for sizes that do not fit."""
+        from srbench.models.inference import Output
+
+        assert isinstance(model, ResultFolder)
+        outputs = model.read(self.names[pair.name])
+        if pair.has_hr and outputs.shape[-2:] != pair.hr.shape[-2:]:
             raise BenchmarkError(
-                f"{name}: the image is {size_of(outputs.shape)} and the reference {size_of(hr.shape)}; make them the "
-                "same size"
+                f"{pair.name}: the image is {size_of(outputs.shape)} and the reference {size_of(pair.hr.shape)}; make "
+                "them the same size"
             )
-        if lr is None:  # no metric in use needs LR, but ImagePair has one, whose size states the scale
-            lr = outputs[0, :, :: self.scale, :: self.scale]
-        self._check_scale(name, outputs, lr)
-        return (ImagePair(name, lr) if hr is None else ImagePair(name, lr, hr)), outputs
+        if pair.has_lr:
+            self._check_scale(pair.name, outputs, pair.lr)
+        return Output(outputs, 0.0, None)
 
     def _check_scale(self, name: str, outputs: Tensor, lr: Tensor) -> None:
         """Raise BenchmarkError unless outputs are ``--scale`` (by default any whole number) times as large as LR."""
         (height, width), (low_height, low_width) = outputs.shape[-2:], lr.shape[-2:]
         scale = self.scale or height // low_height
-        if (self.lr and scale < 2) or (height, width) != (scale * low_height, scale * low_width):
+        if (self.has_lr and scale < 2) or (height, width) != (scale * low_height, scale * low_width):
             times = f"{self.scale} times" if self.scale else "2, 3 or more times"
-            low = f"LR of {size_of(lr.shape)}" if self.lr else "whole pixels of LR"
+            low = f"LR of {size_of(lr.shape)}" if self.has_lr else "whole pixels of LR"
             raise BenchmarkError(
                 f"{name}: the image of {size_of(outputs.shape)} is not {times} as large as {low}; crop it, or give the "
                 "scale it was made with"
             )
+
+
+_OUTPUTS = Setting("outputs", None)
+"""The setting of all outputs in a worker, which measures one folder."""
+
+
+def _setup(pairs: _Pairs, suite: Suite, metrics: Callable[[], Sequence[LoadedMetric]], device: str) -> WorkerSetup:
+    """Return the setup of workers that measure a folder of outputs."""
+    protocol = Protocol(
+        suite=suite.label,
+        dataset=pairs.name,
+        lr="",
+        scale=pairs.scale or 1,
+        crop=None,
+        samples=1,
+        seed=0,
+        tile=None,
+        quantize=suite.quantize,
+        columns=suite.columns,
+        kept=0,
+    )
+    model = LoadedModel(_OUTPUTS.model, str(pairs.results.folder), "", False, None, pairs.results)
+    manifest = Manifest(FORMAT, protocol, tuple(pairs.images), (), (model,), (_OUTPUTS,), ())
+    reader = _OutputReader(manifest, device, {model.label: model}, pairs.images, pairs.scale, pairs.lr is not None)
+    return WorkerSetup(None, reader, metrics, pairs)
+
+
+def _usable_metrics(names: tuple[str, ...] | None, suite: Suite, lacking: Collection[str]) -> tuple[LoadedMetric, ...]:
+    """Open the metrics of single images that need nothing that is ``lacking``.
+
+    Raises SRBenchError if none is left, for unknown metrics, and if a metric that the user named cannot be used.
+    """
+    if names == ():
+        return ()
+    metrics = open_metrics(names, suite.columns, suite.quantize, suite.optional)
+    if names is None:
+        metrics = tuple(metric for metric in metrics if metric.facts.per not in ("model", "folder"))
+    needs = [(metric, next((_WITHOUT[need] for need in metric.needs if need in lacking), "")) for metric in metrics]
+    usable = tuple(metric for metric, need in needs if not need)
+    faults = [f"{metric.facts.title} needs {need}" for metric, need in needs if need]
+    faults += [
+        f"{metric.facts.title} measures models, not images; use srbench run"
+        for metric in metrics
+        if metric.facts.per == "model"
+    ]
+    if names is not None and faults:
+        raise BenchmarkError(faults[0])
+    if not usable:
+        raise BenchmarkError(f"all metrics of {suite.label} need {needs[0][1]}")
+    return usable
+
+
+@dataclass
+class _MeasuredImage:
+    """Values of an image by metric, and its failures."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    """One line per failure."""
+    metrics: tuple[MetricFacts, ...] = ()
+    """Facts of the metrics; empty if the worker process died."""
+    samples: int = 0
+    """Number of samples measured; 0 if none could be read."""
+
+
+def _measured(pairs: _Pairs, setup: WorkerSetup, workers: int | None, progress: Progress) -> list[_MeasuredImage]:
+    """Measure all images and return their values in order."""
+    total = len(pairs.images)
+    workers = _processes(pairs, setup) if workers is None else min(workers, total)
+    tasks = [Task(image, "", None, (Item(_OUTPUTS, key=image),)) for image in pairs.images]
+    measured: dict[str, _MeasuredImage] = {}
+    for task, made in map_items(_measuring, tasks, workers=workers, arguments=[setup]):
+        name = pairs.images[task.image]
+        match made:
+            case WorkerDied():
+                image = _MeasuredImage(faults=[f"{name}: {made}; if memory is short, use fewer --workers"])
+            case Exception():
+                raise made
+            case metrics, result:
+                image = _measured_image(result, metrics)
+                image.faults = [fault.replace(task.image, name) for fault in image.faults]
+        measured[task.image] = image
+        for fault in image.faults:
+            progress(Step(len(measured), total, "", fault))
+        progress(Step(len(measured), total, name))
+    progress(Step(total, total, ""))
+    return [measured[image] for image in pairs.images]
+
+
+def _measured_image(result: TaskResult, metrics: tuple[MetricFacts, ...]) -> _MeasuredImage:
+    image = _MeasuredImage(metrics=metrics)
+    for line in result.lines:
+        if not isinstance(line, EnvironmentRecord) and line.error:
+            image.faults.append(line.error)
+        elif isinstance(line, SampleRecord):
+            image.samples = len(line.outputs)
+        elif isinstance(line, ScoreRecord) and line.value is not None:
+            image.values[line.metric] = line.value
+    return image
+
+
+def _measuring(setup: WorkerSetup) -> Callable[[Task], tuple[tuple[MetricFacts, ...], TaskResult]]:
+    """Open the worker of a process, and return the function that measures an image."""
+    worker = open_worker(setup)
+    metrics = tuple(metric.facts for metric in worker.scorer.metrics)
+    return lambda task: (metrics, TaskResult.joined(worker.do(task)))
+
+
+def _processes(pairs: _Pairs, setup: WorkerSetup) -> int:
+    """Return the default number of worker processes: one per core, but 1 for few pixels or if a metric runs on a GPU."""
+    device = setup.sampler.device
+    several = suitable_workers("cpu", int(pairs.pixels / PIXELS))
+    if several > 1 and device != "cpu" and may_have_gpu():
+        from srbench.models.inference import choose_device
+
+        if choose_device(device) == "cuda" and any(
+            isinstance(metric.metric, ImageMetric) and metric.metric.gpu for metric in setup.metrics()
+        ):
+            return 1
+    return several

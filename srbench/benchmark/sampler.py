@@ -31,8 +31,7 @@ def read_pair(dataset: Dataset, image: str) -> ImagePair:
         raise BenchmarkError(
             f"{image}: dataset {dataset.name} returned no pair of that name; return ImagePair(name, lr, hr)"
         )
-    images = [pair.lr, pair.hr] if pair.has_hr else [pair.lr]
-    if not all(image.is_floating_point() for image in images):
+    if not all(image is None or image.is_floating_point() for image in (pair.lr, pair.hr)):
         raise BenchmarkError(f"{image}: dataset {dataset.name} returned integers; divide by 255, images are in [0, 1]")
     return pair
 

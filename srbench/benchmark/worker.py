@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,11 +83,13 @@ class WorkerSetup:
 def open_worker(setup: WorkerSetup) -> Worker:
     """Open a worker. Its models are loaded on first use. Raises SRBenchError for a dataset or metric that is gone."""
     from srbench.benchmark.scorer import Scorer  # imports torch
+    from srbench.models.inference import choose_device
 
+    sampler = replace_fields(setup.sampler, device=choose_device(setup.sampler.device))
     return Worker(
-        RunFolder(setup.folder or Path(), setup.sampler.manifest),
-        setup.sampler,
-        Scorer(setup.metrics(), setup.sampler.device),
+        RunFolder(setup.folder or Path(), sampler.manifest),
+        sampler,
+        Scorer(setup.metrics(), sampler.device),
         open_dataset(setup.data) if isinstance(setup.data, RunSpec) else setup.data,
         setup.invocation,
         setup.folder is not None,
@@ -117,7 +120,7 @@ class Worker:
     invocation: int
     """Index of the command in the manifest."""
     saves: bool = True
-    """True if images are saved in the folder."""
+    """False if there is no folder; pairs then have no records."""
     begin: Callable[[str], None] = field(default=lambda item: None)
     """Called before an item is sampled or measured, with its words such as ``srflow-t0.8 dog``."""
 
@@ -186,6 +189,8 @@ class Worker:
                 f"{task.image}: LR or HR is no longer in {folder.path}; run its command again, with the data"
             )
         pair = read_pair(self.dataset, task.image)
+        if not self.saves:
+            return pair, TaskResult()
         files: Files = []
         lr_file, hr_file = folder.pair_files(task.image)
         lr = self._keep(quantize_floor(pair.lr), lr_file, files)
@@ -361,8 +366,6 @@ class Worker:
 
     def _keep(self, image: Tensor, path: Path, files: Files) -> ImageDigest:
         """Encode an image (3, H, W) uint8, add it to ``files`` and return its digest."""
-        if not self.saves:
-            return ImageDigest(pixels_sha256(image), None)
         content = encode_png(image)
         files.append((path.relative_to(self.folder.path), content))
         return ImageDigest(pixels_sha256(image), sha256_bytes(content))

@@ -373,8 +373,8 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
 )
 @options.device(help="Device of learned metrics; auto takes a GPU if there is one.")
 @options.measuring_workers(
-    help="Worker processes, one thread each. [default: one per core, at most 8 and one per 32 images; 1 if a metric "
-    "runs on a GPU]"
+    help="Worker processes, one thread each. [default: one per core, at most 8 and one per 0.8 megapixels of outputs; 1 "
+    "if a metric runs on a GPU]"
 )
 @click.pass_context
 def measure(
@@ -399,9 +399,8 @@ def measure(
         raise click.UsageError("--claims is printed with --format table or json.")
     with shown_progress(reading(folders)) as progress:
         from srbench.benchmark.measure import labelled, measure_folders, to_json_text
-        from srbench.explaining.claims import judged, read_claims, row_of_folder
+        from srbench.explaining.claims import judged, measured_row, read_claims
         from srbench.reporting.claims import verdict_lines
-        from srbench.reporting.text import measured_table, rows_csv
         from srbench.run_folder.protocol import protocol_line
 
         by_label = labelled(folders)
@@ -409,33 +408,41 @@ def measure(
         measured = measure_folders(
             by_label, hr, lr, names=metrics, progress=progress, suite=suite, workers=workers, scale=scale, device=device
         )
+        settings = measured.values.settings
         judgement = None
         if published is not None:
-            rows = {folder.label: row_of_folder(folder, by_label[folder.label]) for folder in measured}
-            data = {"images": len(measured[0].values)} | ({} if scale is None else {"scale": scale})
+            values, images = measured.values, len(measured.values.by_setting[settings[0]])
+            rows = {
+                setting.label: measured_row(
+                    values,
+                    setting,
+                    measured.metrics[setting],
+                    by_label[setting.label],
+                    images,
+                    len(measured.failures[setting]),
+                )
+                for setting in settings
+            }
+            data = {"images": images} | ({} if scale is None else {"scale": scale})
             judgement = judged(published, rows, data, hr, lr, scale, progress, workers, device)
     if form == "json":
-        facts = {folder.label: folder.facts() for folder in measured}
+        facts = {setting.label: measured.facts(setting) for setting in settings}
         if judgement:
             for label in facts:
                 own = [verdict for verdict in judgement.verdicts if verdict.row in (label, "")]
                 facts[label]["claims"] = [verdict.as_json() for verdict in own]
-        show(to_json_text(facts if len(facts) > 1 else facts[measured[0].label]))
-    elif len(measured) == 1 and form in ("table", "csv"):
-        folder = measured[0]
-        csv = rows_csv(folder.as_values, folder.metrics, folder.suite).rstrip("\n")
-        show(measured_table(folder) if form == "table" else csv)
+        show(to_json_text(facts if len(facts) > 1 else facts[settings[0].label]))
     else:
-        from srbench.reporting.folders import folders_text
+        from srbench.reporting.folders import measured_text
 
-        for text in folders_text(measured, form, None if hr is None else hr.resolve().name):
+        for text in measured_text(measured, form, None if hr is None else hr.resolve().name):
             show(text)
-    if form == "table" and measured[0].metrics:
-        show(protocol_line(measured[0].suite, measured[0].metrics))
+    if form == "table" and measured.metrics[settings[0]]:
+        show(protocol_line(measured.suite, measured.metrics[settings[0]]))
     if judgement and form == "table":
         for line in verdict_lines(judgement):
             show(line)
-    if failures := sum(len(folder.failures) for folder in measured):
+    if failures := sum(map(len, measured.failures.values())):
         click.echo(f"srbench: {number_of(failures, 'result')} could not be measured, see above", err=True)
         context.exit(1)
     if judgement is not None:

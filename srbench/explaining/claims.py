@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,11 @@ from srbench.explaining import ExplainError
 from srbench.explaining.explanation import Evidence, Explained, Explanation
 from srbench.explaining.matching import Candidate, Printed
 from srbench.files.config import load_toml
-from srbench.interfaces import SRBenchError
+from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.metrics.loading import located, parse_metric
 from srbench.metrics.suite import meanings, read_suite
-from srbench.run_folder.measured import Measured
+from srbench.run_folder.protocol import Setting
+from srbench.run_folder.values import Values, averaged_images, mean_of_images
 from srbench.terminal.progress import Progress, silent
 from srbench.words import number_of, unknown
 
@@ -103,16 +104,31 @@ class MeasuredRow:
     """By ``MetricFacts.spec``, what a reader should know about a mean, or why there is none."""
 
 
-def row_of_folder(measured: Measured, images: Path) -> MeasuredRow:
-    """Return the means of a folder that was measured."""
-    means, remarks, total = {}, {}, len(measured.values)
-    for metric in measured.metrics:
-        means[metric.spec] = measured.mean(metric.name)
-        if metric.per != "folder" and (count := measured.averaged(metric.name)) < total:
+def measured_row(
+    values: Values, setting: Setting, metrics: Iterable[MetricFacts], images: Path, total: int, failures: int = 0
+) -> MeasuredRow:
+    """Return the means of a setting.
+
+    Args:
+        values: Values of the setting.
+        setting: The setting; for a folder of outputs, it has the folder's label.
+        metrics: Metrics of the row.
+        images: Folder of the outputs.
+        total: Number of images to measure.
+        failures: Number of results that could not be measured.
+    """
+    means, remarks = {}, {}
+    for metric in metrics:
+        if metric.per == "folder":
+            means[metric.spec] = values.of_folders[setting].get(metric.name, math.nan)
+            if failures:
+                failed = number_of(failures, "result")
+                remarks[metric.spec] = f"it compares all images, and {failed} could not be measured"
+            continue
+        column = values.of_images(setting, metric.name)
+        means[metric.spec] = mean_of_images(column)
+        if (count := averaged_images(column)) < total:
             remarks[metric.spec] = f"mean of {count} of {total} images" if count else "all images failed"
-        elif metric.per == "folder" and measured.failures:
-            failed = number_of(len(measured.failures), "result")
-            remarks[metric.spec] = f"it compares all images, and {failed} could not be measured"
     return MeasuredRow(means, images, remarks)
 
 

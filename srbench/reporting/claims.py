@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
-from srbench.explaining.claims import Claims, Judgement, judged, row_of_folder
-from srbench.reporting.results import Results, read_results
+from srbench.explaining.claims import Claims, Judgement, judged, measured_row
+from srbench.reporting.results import read_results
 from srbench.reporting.text import empty_table
 from srbench.run_folder.folder import IMAGES
-from srbench.run_folder.measured import Measured
-from srbench.run_folder.records import Value
 from srbench.terminal.progress import Progress, silent
 from srbench.words import printable
 
@@ -56,25 +53,15 @@ def judged_run(
         "crop": protocol.crop,
     }
     hr = run / IMAGES / "hr"
-    rows = {folder.label: row_of_folder(folder, run / IMAGES / folder.label) for folder in _folders(results)}
+    rows = {
+        setting.folder: measured_row(
+            results.values, setting, results.metrics, run / IMAGES / setting.folder, len(results.images)
+        )
+        for setting in results.settings
+    }
     models = [setting.model for setting in results.settings]
     for setting in results.settings:
         if models.count(setting.model) == 1:
             rows.setdefault(setting.model, rows[setting.folder])
     saved = hr if hr.is_dir() else None
     return judged(claims, rows, data, saved, None, protocol.scale, progress, workers, device)
-
-
-def _folders(results: Results) -> Iterator[Measured]:
-    """Yield the values of each setting, like those of a folder of images."""
-    for setting in results.settings:
-        values: dict[str, dict[str, Value]] = {image: {} for image in results.images}
-        values |= {row.image: row.values for row in results.measurements if row.setting == setting}
-        yield Measured(
-            setting.folder,
-            results.protocol.suite,
-            results.manifest.metrics,
-            values,
-            failures=(),
-            folder_values=results.values.of_folders.get(setting, {}),
-        )

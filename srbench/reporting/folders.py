@@ -1,42 +1,34 @@
-"""The table of ``srbench measure`` for several folders: means, intervals and paired tests, as for a run."""
+"""What ``srbench measure`` prints: rows per image for one folder; for several, the table of a run, with paired tests."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.table import Table as TerminalTable
 
+from srbench.benchmark.measure import FolderValues
 from srbench.reporting.answer import answer
 from srbench.reporting.latex import captioned_table, escape
 from srbench.reporting.rendering import rendered
 from srbench.reporting.table import table_of
-from srbench.reporting.text import interval_table, markdown_table, table_csv, terminal_table
-from srbench.run_folder.measured import Measured
-from srbench.run_folder.protocol import Setting
-from srbench.run_folder.values import Values
+from srbench.reporting.text import image_table, interval_table, markdown_table, rows_csv, table_csv, terminal_table
 from srbench.words import joined, number_of
 
 
-def folders_text(folders: Sequence[Measured], form: str, hr: str | None) -> list[str | TerminalTable]:
-    """Format the table of folders with outputs for the same images; ``form`` is ``table``, ``md``, ``tex`` or ``csv``.
+def measured_text(measured: FolderValues, form: str, hr: str | None) -> list[str | TerminalTable]:
+    """Format measured folders as ``table``, ``md``, ``tex`` or ``csv``.
 
     ``hr`` is the name of the folder of HR images; None: there are none.
     """
-    metrics = tuple({metric.name: metric for folder in folders for metric in folder.metrics}.values())
-    values = Values(
-        {Setting(folder.label, None): folder.values for folder in folders},
-        {
-            Setting(folder.label, None): {metric.name: folder.mean(metric.name) for metric in folder.folder_metrics}
-            for folder in folders
-        },
-    )
+    metrics = tuple({metric.name: metric for each in measured.metrics.values() for metric in each}.values())
+    values, suite = measured.values, measured.suite
+    if len(values.settings) == 1 and form in ("table", "csv"):
+        return [image_table(values, metrics) if form == "table" else rows_csv(values, metrics, suite).rstrip("\n")]
     table = table_of(values, metrics)
     if form == "csv":
-        return [table_csv(table, folders[0].suite).rstrip("\n")]
-    images = len(folders[0].values)
+        return [table_csv(table, suite).rstrip("\n")]
     if form == "tex":
+        images = number_of(len(values.by_setting[values.settings[0]]), "image")
         against = "without references" if hr is None else f"compared with {escape(hr)}"
-        subject = f"{number_of(images, 'image')} {against}, protocol {escape(folders[0].suite)}"
+        subject = f"{images} {against}, protocol {escape(suite)}"
         return [captioned_table(table, subject, hr or "measured", intervals=False).rstrip("\n")]
     if form == "table":
         return [terminal_table(table), *filter(None, [table.left_out]), *answer(table)]
@@ -49,7 +41,7 @@ def folders_text(folders: Sequence[Measured], form: str, hr: str | None) -> list
             left_out=table.left_out,
             metrics=table.columns,
             of_all=joined([metric.title for metric in table.folder_columns]),
-            suite=folders[0].suite,
+            suite=suite,
             hr=hr,
         ).rstrip("\n")
     ]

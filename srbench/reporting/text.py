@@ -28,9 +28,8 @@ from srbench.reporting.table import (
     informative,
     printed,
 )
-from srbench.run_folder.measured import Measured
 from srbench.run_folder.protocol import Protocol
-from srbench.run_folder.values import COLUMNS, Values
+from srbench.run_folder.values import COLUMNS, Values, averaged_images, mean_of_images
 from srbench.words import printable
 
 
@@ -58,26 +57,28 @@ def empty_table(
     return table
 
 
-def measured_table(measured: Measured) -> TerminalTable:
-    """Return the table of ``srbench measure`` for the terminal: a row per image, and the means."""
-    of_all = [f"{header(metric)} {printed(measured.mean(metric.name), metric)}" for metric in measured.folder_metrics]
-    values = {
-        metric.name: [measured.of_image(image, metric.name) for image in measured.values]
-        for metric in measured.image_metrics
-    }
-    metrics, left_out = informative(measured.image_metrics, values)
-    metrics = distinct(metrics)
-    table = empty_table(["image"], metrics, caption="\n".join(filter(None, ["   ".join(of_all), left_out])))
-    for image in measured.values:
-        cells = [printed(measured.of_image(image, metric.name), metric) for metric in metrics]
-        table.add_row(Text(printable(image)), *cells)
+def image_table(values: Values, metrics: Sequence[MetricFacts]) -> TerminalTable:
+    """Return the table of a single setting for the terminal: a row per image, and the means."""
+    [setting] = values.settings
+    of_all = [
+        f"{header(metric)} {printed(values.of_folders[setting].get(metric.name, math.nan), metric)}"
+        for metric in metrics
+        if metric.per == "folder"
+    ]
+    of_images = [metric for metric in metrics if metric.per != "folder"]
+    columns = {metric.name: values.of_images(setting, metric.name) for metric in of_images}
+    shown, left_out = informative(of_images, {name: column.values() for name, column in columns.items()})
+    shown = distinct(shown)
+    table = empty_table(["image"], shown, caption="\n".join(filter(None, ["   ".join(of_all), left_out])))
+    images = list(values.by_setting[setting])
+    for image in images:
+        table.add_row(Text(printable(image)), *(printed(columns[metric.name][image], metric) for metric in shown))
     table.add_section()
-    means = [printed(measured.mean(metric.name), metric) for metric in metrics]
-    total = len(measured.values)
-    numbers = sorted({measured.averaged(metric.name) for metric in metrics}) or [total]
+    means = [printed(mean_of_images(columns[metric.name]), metric) for metric in shown]
+    numbers = sorted({averaged_images(columns[metric.name]) for metric in shown}) or [len(images)]
     averaged = "–".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
-    table.add_row(f"mean of {averaged}" + (f" of {total}" if numbers[0] < total else ""), *means)
-    counts = [measured.count(metric.name) for metric in metrics]
+    table.add_row(f"mean of {averaged}" + (f" of {len(images)}" if numbers[0] < len(images) else ""), *means)
+    counts = [sum(map(math.isfinite, columns[metric.name].values())) for metric in shown]
     if len(numbers) > 1 or 0 in counts:
         table.add_row("finite values", *map(str, counts))
     return table

@@ -77,6 +77,11 @@ def mean_of_images(values: Mapping[str, float]) -> float:
     return next((value for value in values.values() if not math.isnan(value)), math.nan)
 
 
+def averaged_images(values: Mapping[str, float]) -> int:
+    """Return the number of images in the mean: those with a finite value, or with any value if none is finite."""
+    return sum(map(math.isfinite, values.values())) or sum(not math.isnan(value) for value in values.values())
+
+
 def _mean(numbers: Sequence[float]) -> float:
     """Return the mean of some numbers; infinite or NaN like a sum of floats, where ``fmean`` would raise."""
     return fmean(numbers) if all(map(math.isfinite, numbers)) else sum(numbers) / len(numbers)

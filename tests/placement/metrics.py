@@ -56,8 +56,9 @@ def score(images):
 
 
 def measure(images):
-    (measured,) = measure_folders({"sr": images}, images, names=NAMES)
-    assert (list(measured.values), measured.failures) == (["a", "b"], ())
+    measured = measure_folders({"sr": images}, images, names=NAMES)
+    [by_image], [failures] = measured.values.by_setting.values(), measured.failures.values()
+    assert ([*by_image], failures) == (["a", "b"], ())
 
 
 def explain(images):

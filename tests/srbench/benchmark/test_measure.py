@@ -196,7 +196,7 @@ def test_several_folders_without_references(seven, command):
 )
 def test_a_metric_on_a_gpu_takes_one_process(folders, monkeypatch, metric, device, workers):
     chosen = []
-    monkeypatch.setattr(measure, "IMAGES_EACH", 1)
+    monkeypatch.setattr(measure, "PIXELS", 96 * 100)
     monkeypatch.setattr(measure, "suitable_workers", lambda device, tasks: tasks)
     monkeypatch.setattr(measure, "may_have_gpu", lambda: True)
     monkeypatch.setattr(inference, "choose_device", {"auto": "cuda", "cpu": "cpu"}.get)

@@ -18,7 +18,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from srbench.api import evaluate
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.measure import to_json_text
+from srbench.benchmark.measure import measure_folders, to_json_text
 from srbench.benchmark.run import run, score_run
 from srbench.files.config import ConfigError
 from srbench.images.io import read_image
@@ -32,7 +32,7 @@ from srbench.reporting.table import table_of_runs
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
-from srbench.run_folder.protocol import protocol_line
+from srbench.run_folder.protocol import Setting, protocol_line
 from srbench.run_folder.request import RunSpec
 from srbench.verification.verify import verify
 
@@ -371,9 +371,9 @@ def test_optional_columns_are_those_that_can_be_loaded(command, photos, tmp_path
 
 
 def test_measure_by_a_suite(photos, tmp_path):
-    found = measure_folder(photos, photos, suite="srflow-round", names=("psnr",))
+    found = measure_folders({"photos": photos}, photos, suite="srflow-round", names=("psnr",))
     assert found.suite == "srflow-round@1"
-    assert '"suite": "srflow-round@1"' in to_json_text(found.facts())
+    assert '"suite": "srflow-round@1"' in to_json_text(found.facts(Setting("photos", None)))
     with pytest.raises(BenchmarkError, match="classic-y@1 need the scale; give --scale, or LR images with --lr"):
         measure_folder(photos, photos, suite="classic-y")
 
