@@ -74,7 +74,7 @@ class FolderValues:
     """Metrics of single images, then those of all images together."""
     failures: Mapping[Setting, tuple[str, ...]]
 
-    def facts(self, setting: Setting) -> dict[str, object]:
+    def as_json(self, setting: Setting) -> dict[str, object]:
         """Return signatures, means, counts of finite values and all values of a folder, for JSON."""
         metrics = self.metrics[setting]
         columns = {

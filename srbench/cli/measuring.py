@@ -426,7 +426,7 @@ def measure(
             data = {"images": images} | ({} if scale is None else {"scale": scale})
             judgement = judged(published, rows, data, hr, lr, scale, progress, workers, device)
     if form == "json":
-        facts = {setting.label: measured.facts(setting) for setting in settings}
+        facts = {setting.label: measured.as_json(setting) for setting in settings}
         if judgement:
             for label in facts:
                 own = [verdict for verdict in judgement.verdicts if verdict.row in (label, "")]

@@ -373,7 +373,7 @@ def test_optional_columns_are_those_that_can_be_loaded(command, photos, tmp_path
 def test_measure_by_a_suite(photos, tmp_path):
     found = measure_folders({"photos": photos}, photos, suite="srflow-round", names=("psnr",))
     assert found.suite == "srflow-round@1"
-    assert '"suite": "srflow-round@1"' in to_json_text(found.facts(Setting("photos", None)))
+    assert '"suite": "srflow-round@1"' in to_json_text(found.as_json(Setting("photos", None)))
     with pytest.raises(BenchmarkError, match="classic-y@1 need the scale; give --scale, or LR images with --lr"):
         measure_folder(photos, photos, suite="classic-y")
 
