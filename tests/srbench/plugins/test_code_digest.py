@@ -12,6 +12,7 @@ import pytest
 
 import srbench
 from srbench.benchmark.run import run
+from srbench.metrics.loading import open_metric
 from srbench.plugins import code_digest as code
 from srbench.plugins.code_digest import code_digest, reachable, source_of
 from srbench.run_folder import RunFolderError
@@ -82,6 +83,15 @@ def test_a_changed_metric(mine, edit):
     outcome = run(mine)
     assert (outcome.sampled, outcome.scored) == (0, 3), "measured again from the images"
     assert value(folder, "mine")[0] == pytest.approx(before[0] + 1)
+
+
+def test_a_file_that_a_parameter_of_a_metric_names(edit, tmp_path):
+    edit(metric=METRIC + "\n    def __init__(self, table=None): ...\n")
+    found = []
+    for content in ("1", "2"):
+        (tmp_path / "table.txt").write_text(content)
+        found.append(open_metric(f"{tmp_path / 'metric.py'}:Mine+table={tmp_path / 'table.txt'}").facts.digest)
+    assert found[0] != found[1]
 
 
 def test_a_metric_that_reads_a_variable(mine, edit, monkeypatch):
