@@ -63,7 +63,7 @@ def test_only_what_is_new_is_loaded(finished_srflow):
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_command_before_it_is_recorded(finished_srflow, monkeypatch):
-    def load_model(text, scale, device):
+    def load_model(text, *_, **__):
         raise SRBenchError(f"{text} cannot be loaded")
 
     monkeypatch.setattr("srbench.models.loading.load_model", load_model)
