@@ -59,7 +59,9 @@ _WITHOUT = {
     "scale": "the scale; give --scale, or LR images with --lr",
     "samples": "two or more samples of an image, NAME_sample0.png and NAME_sample1.png",
 }
-"""What a metric lacks, by ``MetricFacts.needs``, for error messages."""
+"""What a metric needs and was not given, for error messages."""
+_OUTPUTS = Setting("outputs", None)
+"""The setting of all outputs in a worker, which measures one folder."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +178,10 @@ def measure_folders(
                 raise BenchmarkError(
                     f"{label} and {first.label} have different images, such as {differing[0]}; give --hr"
                 )
-        pairs = _Pairs("outputs", _file_names(images), results, high, lr_images, folder_scale)
+        pairs = _Pairs(label, _file_names(images), results, high, lr_images, folder_scale)
+        reader = _OutputReader(pairs, protocol, device)
         opener = partial(_usable_metrics, of_images, protocol, pairs.lacking)
-        measured = _measured(pairs, _setup(pairs, protocol, opener, device), workers, progress)
+        measured = _measured(pairs, WorkerSetup(None, reader, opener, pairs), workers, progress)
         counts |= {image.samples for image in measured if image.samples}
         failures[setting] = tuple(fault for image in measured for fault in image.faults)
         facts = max((image.metrics for image in measured), key=len, default=())
@@ -305,22 +308,22 @@ class _Pairs:
         return frozenset(need for need, is_given in given.items() if not is_given)
 
 
-@dataclass
 class _OutputReader(Sampler):
-    """Reads outputs from a folder instead of sampling them."""
+    """Reads the outputs of a folder instead of sampling them."""
 
-    names: Mapping[str, str] = field(default_factory=dict)
-    """Names of the images, by the name of their pair."""
-    scale: int | None = None
-    has_lr: bool = False
-    """True if the LR images of pairs are real."""
+    def __init__(self, pairs: _Pairs, suite: Suite, device: str) -> None:
+        self.pairs = pairs
+        scale = pairs.scale or 1  # any, as no model is loaded
+        protocol = Protocol(suite.label, pairs.name, "", scale, None, 1, 0, None, suite.quantize, suite.columns, kept=0)
+        model = LoadedModel(_OUTPUTS.model, str(pairs.results.folder), "", False, None, pairs.results)
+        manifest = Manifest(FORMAT, protocol, tuple(pairs.images), (), (model,), (_OUTPUTS,), ())
+        super().__init__(manifest, device, {model.label: model})
 
     def sample(self, model: Model, pair: ImagePair, temperature: float | None) -> Output:
         """Read the outputs for a pair. Raises SRBenchError for a damaged file, and for sizes that do not fit."""
         from srbench.models.inference import Output
 
-        assert isinstance(model, ResultFolder)
-        outputs = model.read(self.names[pair.name])
+        outputs = self.pairs.results.read(self.pairs.images[pair.name])
         if pair.has_hr and outputs.shape[-2:] != pair.hr.shape[-2:]:
             raise BenchmarkError(
                 f"{pair.name}: the image is {size_of(outputs.shape)} and the reference {size_of(pair.hr.shape)}; make "
@@ -332,40 +335,16 @@ class _OutputReader(Sampler):
 
     def _check_scale(self, name: str, outputs: Tensor, lr: Tensor) -> None:
         """Raise BenchmarkError unless outputs are ``--scale`` (by default any whole number) times as large as LR."""
+        stated, has_lr = self.pairs.scale, self.pairs.lr is not None
         (height, width), (low_height, low_width) = outputs.shape[-2:], lr.shape[-2:]
-        scale = self.scale or height // low_height
-        if (self.has_lr and scale < 2) or (height, width) != (scale * low_height, scale * low_width):
-            times = f"{self.scale} times" if self.scale else "2, 3 or more times"
-            low = f"LR of {size_of(lr.shape)}" if self.has_lr else "whole pixels of LR"
+        scale = stated or height // low_height
+        if (has_lr and scale < 2) or (height, width) != (scale * low_height, scale * low_width):
+            times = f"{stated} times" if stated else "2, 3 or more times"
+            low = f"LR of {size_of(lr.shape)}" if has_lr else "whole pixels of LR"
             raise BenchmarkError(
                 f"{name}: the image of {size_of(outputs.shape)} is not {times} as large as {low}; crop it, or give the "
                 "scale it was made with"
             )
-
-
-_OUTPUTS = Setting("outputs", None)
-"""The setting of all outputs in a worker, which measures one folder."""
-
-
-def _setup(pairs: _Pairs, suite: Suite, metrics: Callable[[], Sequence[LoadedMetric]], device: str) -> WorkerSetup:
-    """Return the setup of workers that measure a folder of outputs."""
-    protocol = Protocol(
-        suite=suite.label,
-        dataset=pairs.name,
-        lr="",
-        scale=pairs.scale or 1,
-        crop=None,
-        samples=1,
-        seed=0,
-        tile=None,
-        quantize=suite.quantize,
-        columns=suite.columns,
-        kept=0,
-    )
-    model = LoadedModel(_OUTPUTS.model, str(pairs.results.folder), "", False, None, pairs.results)
-    manifest = Manifest(FORMAT, protocol, tuple(pairs.images), (), (model,), (_OUTPUTS,), ())
-    reader = _OutputReader(manifest, device, {model.label: model}, pairs.images, pairs.scale, pairs.lr is not None)
-    return WorkerSetup(None, reader, metrics, pairs)
 
 
 def _usable_metrics(names: tuple[str, ...] | None, suite: Suite, lacking: Collection[str]) -> tuple[LoadedMetric, ...]:

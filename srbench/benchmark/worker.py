@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from dataclasses import replace as replace_fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +84,8 @@ def open_worker(setup: WorkerSetup) -> Worker:
     from srbench.benchmark.scorer import Scorer  # imports torch
     from srbench.models.inference import choose_device
 
-    sampler = replace_fields(setup.sampler, device=choose_device(setup.sampler.device))
+    sampler = setup.sampler
+    sampler.device = choose_device(sampler.device)
     return Worker(
         RunFolder(setup.folder or Path(), sampler.manifest),
         sampler,
