@@ -35,12 +35,12 @@ BenchFile = make_dataclass(
 """Keys of a bench.toml: all options of ``srbench run`` except ``shard`` and ``again``."""
 
 
-def requested_runs(path: Path | None, given: Mapping[str, Any]) -> list[RunSpec]:
+def requested_runs(path: Path | None, typed: Mapping[str, Any]) -> list[RunSpec]:
     """Return the runs that a file and the command line request: one per combination of the SPANNED values.
 
     Args:
         path: A bench.toml, or None.
-        given: Options of the command line by their names in RunSpec; values of SPANNED options may be tuples.
+        typed: Options of the command line by their names in RunSpec; values of SPANNED options may be tuples.
 
     Raises:
         RequestError: The command line lacks models, scale or data.
@@ -54,39 +54,43 @@ def requested_runs(path: Path | None, given: Mapping[str, Any]) -> list[RunSpec]
         raise BenchmarkError(f"{path}: missing, not a TOML file; check the path, and separate several names by commas")
     where = "the command line" if path is None else str(path)
     file = {} if path is None else vars(load_toml(path, BenchFile))
-    asked = {name: value for name, value in file.items() if value is not None}
-    if "data" in given:
-        asked.pop("hr", None)
-        asked.pop("lr", None)
-    if "hr" in given or ("lr" in given and "hr" not in asked):
-        asked.pop("data", None)
-    asked |= given
-    if "models" not in asked:
+    options = {name: value for name, value in file.items() if value is not None}
+    if "data" in typed:
+        options.pop("hr", None)
+        options.pop("lr", None)
+    if "hr" in typed or ("lr" in typed and "hr" not in options):
+        options.pop("data", None)
+    options |= typed
+    if "models" not in options:
         raise RequestError(f"{where}: models is missing; give --models, or write it into a file")
     for name in ("models", *SPANNED):
-        if asked.get(name) == ():
+        if options.get(name) == ():
             raise BenchmarkError(f"{where}: {name} is empty; name at least one")
-    if "hr" in asked or "lr" in asked:
-        if "data" in asked or "lr" not in asked:
+    if "hr" in options or "lr" in options:
+        if "data" in options or "lr" not in options:
             kind = RequestError if path is None else BenchmarkError
             raise kind(f"{where}: give data, or hr and lr together, or lr alone")
-        asked["data"] = (None,)
-    if "scale" not in asked and "hr" in asked and (scale := scale_of_folders(Path(asked["hr"]), Path(asked["lr"]))):
-        asked["scale"] = scale
-    if "scale" not in asked:
+        options["data"] = (None,)
+    if (
+        "scale" not in options
+        and "hr" in options
+        and (scale := scale_of_folders(Path(options["hr"]), Path(options["lr"])))
+    ):
+        options["scale"] = scale
+    if "scale" not in options:
         from srbench.models.loading import scale_of
 
-        asked["scale"] = agreed_scale({model: scale_of(model) for model in asked["models"]}, where)
-    values = {name: asked.pop(name) for name in SPANNED if name in asked}
+        options["scale"] = agreed_scale({model: scale_of(model) for model in options["models"]}, where)
+    values = {name: options.pop(name) for name in SPANNED if name in options}
     combinations = itertools.product(*(value if isinstance(value, tuple) else (value,) for value in values.values()))
-    return [_run(asked | dict(zip(values, combination, strict=True)), where) for combination in combinations]
+    return [_run(options | dict(zip(values, combination, strict=True)), where) for combination in combinations]
 
 
-def _run(asked: dict[str, Any], where: str) -> RunSpec:
+def _run(options: dict[str, Any], where: str) -> RunSpec:
     """Return one run; the number of samples defaults to what its suite states."""
-    if "samples" not in asked and (samples := read_suite(asked.get("suite", SUITE)).samples) is not None:
-        asked["samples"] = samples
-    return RunSpec(**asked).checked(where)
+    if "samples" not in options and (samples := read_suite(options.get("suite", SUITE)).samples) is not None:
+        options["samples"] = samples
+    return RunSpec(**options).checked(where)
 
 
 def agreed_scale(stated: Mapping[str, int | None], where: str, option: str = "--scale") -> int:

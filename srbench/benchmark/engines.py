@@ -50,7 +50,7 @@ class Engine:
     """Address of a Dask scheduler; "" for a temporary cluster on this machine, None for no Dask."""
 
     @property
-    def is_here(self) -> bool:
+    def is_single(self) -> bool:
         """True if this process does all the work itself."""
         return self.dask is None and self.workers == 1 and not any(self.environments)
 
@@ -60,7 +60,7 @@ class Engine:
             return {"engine": f"dask:{self.dask}"}
         if self.dask is not None:
             return hardware(device) | {"engine": f"dask, {self.workers} workers"}
-        return hardware(device) | ({} if self.is_here else {"processes": f"{self.workers}, one thread each"})
+        return hardware(device) | ({} if self.is_single else {"processes": f"{self.workers}, one thread each"})
 
     def do(self, tasks: Sequence[Task], worker: Worker, setup: WorkerSetup) -> Done:
         """Do tasks: in this process with ``worker``, or in processes that open a worker with ``setup``.
@@ -68,7 +68,7 @@ class Engine:
         Raises BenchmarkError if the setup cannot be sent to other processes, if these cannot open it, or if the
         scheduler does not answer.
         """
-        if self.is_here:
+        if self.is_single:
             for task in tasks:
                 yield task, worker.do(task)
             return
@@ -114,7 +114,7 @@ def gpus(device: str) -> tuple[str, ...]:
 
     count = torch.cuda.device_count() if device == "cuda" else 0
     if count == 0:
-        raise BenchmarkError(f"--workers gpus: no NVIDIA GPU is used here (device {device}); give a number instead")
+        raise BenchmarkError(f"--workers gpus: no NVIDIA GPU is used (device {device}); give a number instead")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [str(number) for number in range(count)] if visible is None else visible.split(",")
     return tuple(name.strip() for name in names[:count])
@@ -191,7 +191,7 @@ def _client(address: str, workers: int) -> Iterator[Client]:
             try:
                 client = Client(address, timeout=DASK_TIMEOUT, set_as_default=False)
             except (OSError, ValueError, RuntimeError) as error:
-                raise BenchmarkError(f"dask:{address}: no scheduler answers there ({one_line(error)})") from None
+                raise BenchmarkError(f"dask:{address}: no scheduler answers ({one_line(error)})") from None
             with client:
                 yield client
             return

@@ -98,23 +98,23 @@ def open_request(
     """
     suite = read_suite(spec.suite)
     dataset = open_dataset(spec) if dataset is None else dataset
-    known = None if objects else _known_manifest(spec, protocol_of(spec, suite, dataset))
+    recorded = None if objects else _recorded_manifest(spec, protocol_of(spec, suite, dataset))
     loaded_metrics: tuple[LoadedMetric, ...] = ()
-    metrics = _known_metrics(spec, suite, known)
+    metrics = _recorded_metrics(spec, suite, recorded)
     if metrics is None:
         loaded_metrics = _open_metrics(spec, suite, dataset)
         metrics = tuple(metric.facts for metric in loaded_metrics)
     models: dict[str, ModelFacts] = {}
     settings: list[Setting] = []
     for text in spec.models:
-        model = _known_model(text, spec, known) or _load_model(text, spec, objects or {})
+        model = _recorded_model(text, spec, recorded) or _load_model(text, spec, objects or {})
         _add_model(models, model)
         if isinstance(model, LoadedModel):
             samples = isinstance(model.model, StochasticSRModel)
             if isinstance(model.model, ResultFolder):
                 _pair(model.spec, model.model, dataset)
         else:
-            samples = known is not None and Setting(model.label, None) not in known.settings
+            samples = recorded is not None and Setting(model.label, None) not in recorded.settings
         settings += drawn_settings(spec, model) if samples else [Setting(model.label, None)]
     for label in spec.again:
         if label not in models:
@@ -122,7 +122,7 @@ def open_request(
     return OpenedRequest(spec, dataset, suite, models, tuple(settings), metrics, loaded_metrics)
 
 
-def _known_manifest(spec: RunSpec, protocol: Protocol) -> Manifest | None:
+def _recorded_manifest(spec: RunSpec, protocol: Protocol) -> Manifest | None:
     """Return the manifest of the run folder that a request continues; None if it has none, or another protocol."""
     try:
         path = folder_of(spec, [ModelSpec.parse(text).label for text in spec.models])
@@ -132,9 +132,9 @@ def _known_manifest(spec: RunSpec, protocol: Protocol) -> Manifest | None:
     return manifest if manifest is not None and manifest.protocol == protocol else None
 
 
-def _known_metrics(spec: RunSpec, suite: Suite, known: Manifest | None) -> tuple[MetricFacts, ...] | None:
+def _recorded_metrics(spec: RunSpec, suite: Suite, recorded: Manifest | None) -> tuple[MetricFacts, ...] | None:
     """Return the facts of the requested metrics in a manifest; None unless it has all, and their code is unchanged."""
-    by_name = {} if known is None else {metric.spec: metric for metric in known.metrics}
+    by_name = {} if recorded is None else {metric.spec: metric for metric in recorded.metrics}
     names = full_names(spec.metrics, suite.columns)
     metrics = tuple(by_name[name] for name in names if name in by_name)
     if len(set(names)) < len(names) or len(metrics) < len(names):
@@ -143,18 +143,18 @@ def _known_metrics(spec: RunSpec, suite: Suite, known: Manifest | None) -> tuple
     return metrics if is_current else None
 
 
-def _known_model(text: str, spec: RunSpec, known: Manifest | None) -> ModelFacts | None:
+def _recorded_model(text: str, spec: RunSpec, recorded: Manifest | None) -> ModelFacts | None:
     """Return the facts of a model in a manifest; None if it lacks the model, or its code or weights may be others.
 
     Raises SRBenchError for an invalid name and for missing weights.
     """
-    if known is None:
+    if recorded is None:
         return None
     named = ModelSpec.parse(text)
-    facts = {model.label: model for model in known.models}.get(named.label)
+    facts = {model.label: model for model in recorded.models}.get(named.label)
     if facts is None or named.is_folder or named.label in spec.again:
         return None
-    has_settings = any(setting.model == named.label for setting in known.settings)
+    has_settings = any(setting.model == named.label for setting in recorded.settings)
     return replace(facts, spec=text) if has_settings and digest_by_files(named, spec.scale) == facts.digest else None
 
 

@@ -62,13 +62,13 @@ def plan(folder: RunFolder, metrics: Sequence[MetricFacts], request: OpenedReque
 
     Args:
         folder: The run folder, with the manifest that it will have.
-        metrics: Metrics that can be measured; ``lacking_of_folder`` finds what those of all images lack.
+        metrics: Metrics that can be measured; ``missing_folder_values`` finds what those of all images lack.
         request: The request; None: measure only, sample nothing.
     """
     metrics = [metric for metric in metrics if metric.per != "folder"]
-    asked = set() if request is None else set(request.images)
-    tasks = [_task(folder, image, metrics, request if image in asked else None) for image in folder.manifest.images]
-    return [task for task in tasks if task.fault or task.items or (task.pair is None and task.image in asked)]
+    requested = set() if request is None else set(request.images)
+    tasks = [_task(folder, image, metrics, request if image in requested else None) for image in folder.manifest.images]
+    return [task for task in tasks if task.fault or task.items or (task.pair is None and task.image in requested)]
 
 
 def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request: OpenedRequest | None) -> Task:
@@ -91,7 +91,7 @@ def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request
         record = folder.sample(setting, image, key)
         if record is None or record.failed or any(item.setting == setting for item in sampled):
             continue
-        if names := lacking(folder, record, metrics):
+        if names := missing_values(folder, record, metrics):
             measured.append(Item(setting, record=record, metrics=names))
     return Task(image, key, pair, (*sampled, *measured), was_read=was_read)
 
@@ -111,16 +111,16 @@ def _samplings(
         if record is None or record.key != key or record.failed or fault or setting.model in request.spec.again:
             yield Item(setting, key, source, fault)
         elif folder.lacks_outputs(record):
-            yield Item(setting, key, source, record=record, metrics=lacking(folder, record, metrics))
+            yield Item(setting, key, source, record=record, metrics=missing_values(folder, record, metrics))
 
 
-def lacking(folder: RunFolder, record: SampleRecord, metrics: Sequence[MetricFacts]) -> tuple[str, ...]:
+def missing_values(folder: RunFolder, record: SampleRecord, metrics: Sequence[MetricFacts]) -> tuple[str, ...]:
     """Return the names of the metrics without a value in a record."""
     scores = zip(metrics, folder.scores_of(record, metrics), strict=True)
     return tuple(metric.name for metric, score in scores if score is None or score.failed)
 
 
-def lacking_of_folder(folder: RunFolder, metrics: Sequence[MetricFacts]) -> dict[Setting, list[MetricFacts]]:
+def missing_folder_values(folder: RunFolder, metrics: Sequence[MetricFacts]) -> dict[Setting, list[MetricFacts]]:
     """Return the metrics of all images together without a value for the present images, by setting."""
     missing = {}
     of_all = [metric for metric in metrics if metric.per == "folder"]

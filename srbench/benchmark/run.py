@@ -12,7 +12,7 @@ from typing import Any
 from srbench.benchmark.dataset import with_absolute_paths
 from srbench.benchmark.engines import Done, Engine, WorkerCount, choose_engine
 from srbench.benchmark.opened import OpenedRequest, open_request, without_hr, without_samples
-from srbench.benchmark.plan import Task, lacking_of_folder, plan
+from srbench.benchmark.plan import Task, missing_folder_values, plan
 from srbench.benchmark.sampler import Sampler
 from srbench.benchmark.worker import TaskResult, Worker, WorkerSetup, open_worker, reopened_metrics
 from srbench.interfaces import Dataset, MetricFacts, SRBenchError
@@ -209,7 +209,7 @@ class _Execution:
         journal = Journal(folder)
         # A command that was killed after its last record is marked finished by one that requests at least as much.
         was_killed = any(map(self.invocation.covers, manifest.unfinished()))
-        if self.tasks or was_killed or self._lacking() or not is_written(folder.path, manifest):
+        if self.tasks or was_killed or self._missing() or not is_written(folder.path, manifest):
             sampler = self.sampler()
             missing = [metric.name for metric in self.metrics if metric.name not in self.loaded]
             reopened_now = {metric.facts.name: metric for metric in reopened_metrics(manifest, missing)}
@@ -236,27 +236,27 @@ class _Execution:
         return sum(task.size for task in self.tasks)
 
     def _team(self, engine: Engine, sampler: Sampler, metrics: Mapping[str, LoadedMetric]) -> _Team:
-        """Open the worker of this process, with what is loaded here, and describe those of other processes."""
+        """Open the worker of this process, with what this process has loaded, and describe those of other processes."""
         folder, manifest = self.folder, self.folder.manifest
         of_images = [metrics[metric.name] for metric in self.metrics if metric.per != "folder"]
         names = [metric.facts.name for metric in of_images]
         setup = WorkerSetup(
             folder=folder.path.resolve(),
             sampler=Sampler(
-                manifest, sampler.device, {label: model for label, model in sampler.models.items() if model.given}
+                manifest, sampler.device, {label: model for label, model in sampler.models.items() if model.is_object}
             ),
             metrics=partial(reopened_metrics, manifest, names),
             data=self.request or self.dataset,
             invocation=len(manifest.invocations) - 1,
         )
-        here = replace(
+        local = replace(
             setup,
             folder=folder.path,
             sampler=replace(sampler, manifest=manifest),
             metrics=lambda: of_images,
             data=self.dataset,
         )
-        worker = replace(open_worker(here), begin=lambda item: self.progress(Step(self.done, self._total, item)))
+        worker = replace(open_worker(local), begin=lambda item: self.progress(Step(self.done, self._total, item)))
         return _Team(engine, worker, setup, metrics)
 
     def _work(self, team: _Team, journal: Journal) -> None:
@@ -269,13 +269,13 @@ class _Execution:
         for task, death in dead:
             self._again(task, death, team, journal)
 
-    def _lacking(self) -> dict[Setting, list[MetricFacts]]:
-        return lacking_of_folder(self.folder, self.metrics)
+    def _missing(self) -> dict[Setting, list[MetricFacts]]:
+        return missing_folder_values(self.folder, self.metrics)
 
     def _measure_folder(self, team: _Team, journal: Journal) -> None:
         """Measure the metrics of all images together, now that all images are sampled."""
         references: dict[tuple[object, ...], Any] = {}
-        for setting, facts in self._lacking().items():
+        for setting, facts in self._missing().items():
             what = f"{', '.join(metric.title for metric in facts)} of {setting.label}"
             self.progress(Step(self.done, self._total, what))
             metrics = [team.folder_metrics[metric.name] for metric in facts]
@@ -339,7 +339,7 @@ def extended(request: OpenedRequest, path: Path) -> RunFolder:
     except RunFolderError:
         if folder.has_outputs:
             raise
-        folder = RunFolder(path, joined(path, requested, requested))  # everything failed there: begin anew
+        folder = RunFolder(path, joined(path, requested, requested))  # everything failed in it: begin anew
     _require_one_source(folder, request)
     return folder
 

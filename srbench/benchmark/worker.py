@@ -156,10 +156,10 @@ class Worker:
         """
         if task.was_read:
             return TaskResult(faults=(error,))
-        here = self.environment
+        environment = self.environment
         key = task.pair_key or digest("unreadable", task.image)
-        record = PairRecord(key, task.image, self.invocation, error, None, None, here.key)
-        return TaskResult((here, record), faults=(error,))
+        record = PairRecord(key, task.image, self.invocation, error, None, None, environment.key)
+        return TaskResult((environment, record), faults=(error,))
 
     def failed_item(self, item: Item, image: str, error: str) -> TaskResult:
         """Return the records of an item that failed.
@@ -168,10 +168,10 @@ class Worker:
         for each missing value.
         """
         fault = f"{item.setting.folder}: {error}"
-        here = self.environment
+        environment = self.environment
         if item.key:
             record = self._record(item.key, item, image)
-            return TaskResult((here, replace(record, error=error)), faults=(fault,))
+            return TaskResult((environment, replace(record, error=error)), faults=(fault,))
         assert item.record is not None
         metrics = [metric.facts for metric in self.scorer.metrics if metric.facts.name in item.metrics]
         scores = (
@@ -180,7 +180,7 @@ class Worker:
             )
             for metric in metrics
         )
-        return TaskResult((here, *scores), faults=(fault,))
+        return TaskResult((environment, *scores), faults=(fault,))
 
     def _read(self, task: Task, folder: RunFolder) -> tuple[ImagePair, TaskResult]:
         """Read a pair from the dataset; return it with its record and image files. Raises SRBenchError."""
@@ -195,9 +195,9 @@ class Worker:
         lr_file, hr_file = folder.pair_files(task.image)
         lr = self._keep(quantize_floor(pair.lr), lr_file, files)
         hr = self._keep(quantize_floor(pair.hr), hr_file, files) if pair.has_hr else None
-        here = self.environment
-        record = PairRecord(task.pair_key, task.image, self.invocation, "", lr, hr, here.key, pair.uncropped)
-        return pair, TaskResult((here, record), tuple(files))
+        environment = self.environment
+        record = PairRecord(task.pair_key, task.image, self.invocation, "", lr, hr, environment.key, pair.uncropped)
+        return pair, TaskResult((environment, record), tuple(files))
 
     def _sample(self, item: Item, pair: ImagePair, folder: RunFolder) -> TaskResult:
         """Sample an item and measure it."""
@@ -272,8 +272,8 @@ class Worker:
         kept = [self._keep(image, path, files) for image, path in zip(images, paths, strict=False)]
         record = replace(record, outputs=(*kept, *record.outputs[len(kept) :]))
         values = self._measured(record, names, pair, images, exact)
-        here, *scores = values.lines
-        return TaskResult((here, record, *scores), tuple(files), values.faults)
+        environment, *scores = values.lines
+        return TaskResult((environment, record, *scores), tuple(files), values.faults)
 
     def _measured(
         self, record: SampleRecord, names: Collection[str], pair: ImagePair, images: Tensor, exact: Tensor
@@ -283,7 +283,7 @@ class Worker:
         def model() -> Model:
             return self.sampler.model(record.model).model
 
-        here = self.environment
+        environment = self.environment
         scores, faults = [], []
         for metric, value, error, seconds in self.scorer.score(record, pair, images, exact, names, model):
             key = score_key(record, metric)
@@ -291,7 +291,7 @@ class Worker:
             scores.append(self._score_record(metric, key, *of_image, value, error, seconds))
             if error:
                 faults.append(f"{record.setting.folder}: {error}")
-        return TaskResult((here, *scores), faults=tuple(faults))
+        return TaskResult((environment, *scores), faults=tuple(faults))
 
     def score_folder(
         self,

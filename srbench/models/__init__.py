@@ -46,7 +46,7 @@ class LoadedModel(ModelFacts):
     """A model that is ready to run."""
 
     model: Model
-    given: bool = False
+    is_object: bool = False
     """True for an object of this process, which cannot be loaded by its ``spec``."""
     is_identified: bool = True
     """False for an object whose changes cannot be detected, so that it counts as new in every call."""

@@ -100,7 +100,7 @@ def wrap_model(model: object, scale: int, device: str, label: str | None = None)
     # after ``_ready``, because evaluation mode may change the network's state
     code = call(f"digest of {name}", object_digest, model)
     digest = texts_digest(code or uuid4().hex, harness_digest(False), str(scale))
-    return replace(loaded, given=True, is_identified=code is not None, digest=digest)
+    return replace(loaded, is_object=True, is_identified=code is not None, digest=digest)
 
 
 def scale_of(text: str) -> int | None:

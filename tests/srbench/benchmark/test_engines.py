@@ -259,16 +259,16 @@ def test_a_process_for_every_gpu(monkeypatch):
     engine = choose_engine(None, "gpus", "cuda", 100)
     assert engine.workers == 2
     assert [environment["CUDA_VISIBLE_DEVICES"] for environment in engine.environments] == ["3", "5"]
-    with pytest.raises(BenchmarkError, match=r"--workers gpus: no NVIDIA GPU is used here \(device cpu\)"):
+    with pytest.raises(BenchmarkError, match=r"--workers gpus: no NVIDIA GPU is used \(device cpu\)"):
         choose_engine(None, "gpus", "cpu", 100)
 
 
 @pytest.mark.parametrize(
     ("engine", "workers", "error"),
     [
-        ("dask:tcp://127.0.0.1:9", None, r"^dask:tcp://127.0.0.1:9: no scheduler answers there \("),
+        ("dask:tcp://127.0.0.1:9", None, r"^dask:tcp://127.0.0.1:9: no scheduler answers \("),
         ("dask:tcp://127.0.0.1:9", 2, r"does not take --workers 2; set the number of workers on the cluster$"),
-        ("dask:nowhere://", None, r"^dask:nowhere://: no scheduler answers there \("),
+        ("dask:nowhere://", None, r"^dask:nowhere://: no scheduler answers \("),
         ("ray", None, r"^no engine 'ray'; give dask or dask:ADDRESS, or leave it out$"),
     ],
 )
