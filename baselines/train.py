@@ -18,6 +18,7 @@ from baselines.zoo import load_rrdb
 from srbench.files.config import ConfigError, load_preset
 from srbench.files.hashes import sha256_file
 from srbench.training import TrainingError
+from srbench.training.folder import Start
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
@@ -35,23 +36,27 @@ def train_rrdb(request: TrainingRequest) -> Path:
     settings = load_preset(RRDB, request.preset, RRDBPreset, request.changes)
     training = Training("rrdb", settings.network.scale, settings, request)
     torch.manual_seed(settings.training.seed)
-    network = RRDBNet(settings.network)
-    digest = ""
-    if request.start is not None:
-        initial = network.state_dict()
-        start, _ = load_weights(request.start)
-        # A network of another scale has more or fewer upscaling convolutions.
-        upscalings = {name: value for name, value in initial.items() if name.startswith("conv_up.")}
-        shared = {name: value for name, value in start.items() if name in initial or not name.startswith("conv_up.")}
-        fill(network, upscalings | shared, request.start)
-        digest = sha256_file(request.start)
-    network.to(training.device)
+    network = RRDBNet(settings.network).to(training.device)
+    start = training.start
+    if start is None:
+        start = Start() if request.start is None else _load_shared(network, request.start)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         l1 = F.l1_loss(network(batch.lr), batch.hr)
         return l1, {"l1": l1}
 
-    return training.fit([Learner("network", network, adam([network.parameters()], settings.training), loss)], digest)
+    learner = Learner("network", network, adam([network.parameters()], settings.training), loss)
+    return training.fit([learner], start)
+
+
+def _load_shared(network: RRDBNet, path: Path) -> Start:
+    """Load the layers that the network shares with RRDB weights; with another scale, fewer or more upscale."""
+    initial = network.state_dict()
+    tensors, _ = load_weights(path)
+    upscalings = {name: value for name, value in initial.items() if name.startswith("conv_up.")}
+    shared = {name: value for name, value in tensors.items() if name in initial or not name.startswith("conv_up.")}
+    fill(network, upscalings | shared, path)
+    return Start("rrdb", sha256_file(path))
 
 
 def train_esrgan(request: TrainingRequest) -> Path:
@@ -63,17 +68,16 @@ def train_esrgan(request: TrainingRequest) -> Path:
     """
     settings = load_preset(ESRGAN, request.preset, ESRGANPreset, request.changes)
     training = Training("esrgan", settings.network.scale, settings, request)
-    if request.dry_run:
-        network = RRDBNet(settings.network)
-        digest = ""
-        vgg = untrained_vgg(settings.losses.perceptual_network)
-    else:
+    start = training.start
+    if start is None:
         network = _generator(settings.network, request.start).train()
-        digest = network.weights.sha256
-        vgg = load_vgg(settings.losses.perceptual_network)
+        start = Start("rrdb", network.weights.sha256)
+    else:
+        network = RRDBNet(settings.network)
     network.to(training.device)
     torch.manual_seed(settings.training.seed)
-    return training.fit(adversaries(network, settings, training.device, vgg), digest)
+    vgg = (untrained_vgg if request.dry_run else load_vgg)(settings.losses.perceptual_network)
+    return training.fit(adversaries(network, settings, training.device, vgg), start)
 
 
 def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:

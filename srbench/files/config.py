@@ -50,12 +50,20 @@ def load_network(folder: Traversable, name: str, cls: type[T]) -> T:
     return structure(table["network"], cls, f"{path}: network")
 
 
-def load_preset(folder: Traversable, name: str, cls: type[T], changes: Sequence[str] = (), kind: str = "preset") -> T:
-    """Read ``<name>.toml`` in a folder of presets, or the file ``name`` if it ends in ``.toml``.
+def load_preset(
+    folder: Traversable,
+    name: str | Mapping[str, Any],
+    cls: type[T],
+    changes: Sequence[str] = (),
+    kind: str = "preset",
+) -> T:
+    """Read ``<name>.toml`` in a folder of presets, the file ``name`` if it ends in ``.toml``, or tables.
 
     Raises ConfigError as ``load_toml`` does, and for an unknown name, listing the presets; ``kind`` is what the message
     calls them.
     """
+    if isinstance(name, Mapping):
+        return structure(name, cls, kind)
     return load_toml(_preset_path(folder, name, kind), cls, changes)
 
 

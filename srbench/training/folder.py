@@ -6,9 +6,10 @@ import csv
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,14 +17,18 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from msgspec import to_builtins
+from torch import Tensor
 
 from srbench.files.atomic import disk_faults_named, replaced_whole, write_whole
 from srbench.files.config import to_toml
+from srbench.files.hashes import sha256_file
+from srbench.images.io import encode_png
 from srbench.interfaces import ImageMetric
 from srbench.training import TrainingError
 from srbench.training.config import TrainingPreset
+from srbench.training.curves import curves
 from srbench.training.request import TrainingRequest
-from srbench.weights.files import CHECKPOINT, TRAINING, save_weights
+from srbench.weights.files import CHECKPOINT, TRAINING, is_training_checkpoint, save_weights
 from srbench.weights.metadata import WeightsMetadata, read_training
 from srbench.words import one_line
 
@@ -46,6 +51,15 @@ class Counts:
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Restore all attributes."""
         vars(self).update(state)
+
+
+@dataclass(frozen=True)
+class Start:
+    """The initial weights of a training."""
+
+    model: str = ""
+    """Model of their weights file; empty for random weights."""
+    sha256: str = ""
 
 
 State = dict[str, torch.nn.Module | torch.optim.Optimizer | Counts]
@@ -127,32 +141,69 @@ class TrainingFolder:
         with lock, disk_faults_named(self.path):
             yield
 
-    def open(self, metadata: WeightsMetadata, preset: TrainingPreset, request: TrainingRequest) -> None:
+    @property
+    def start(self) -> Start | None:
+        """The initial weights of a training that has a checkpoint, and so does not need them; else None.
+
+        Raises TrainingError, WeightsError.
+        """
+        if not is_training_checkpoint(self.path / CHECKPOINT):
+            return None
+        metadata, request = read_training(self.path)
+        if "start_model" not in request:
+            raise TrainingError(
+                f"{self.path}: an earlier version of srbench began this training; resume it with that version, or choose "
+                "another --out"
+            )
+        return Start(request["start_model"], metadata.start or "")
+
+    def open(self, metadata: WeightsMetadata, preset: TrainingPreset, request: TrainingRequest, start: Start) -> None:
         """Begin a training, unless the folder already holds it: a training of equal metadata, settings and validation.
 
         Raises TrainingError if the folder holds another training.
         """
-        self._metadata = replace(metadata, settings=to_builtins(preset))
-        if not (self.path / TRAINING).exists():
-            stored_request = {
-                "data": [str(folder.resolve()) for folder in request.data],
-                "lr": [str(folder.resolve()) for folder in request.lr],
-                "validation": request.validation and str(request.validation.resolve()),
-                "start": request.start and str(request.start.resolve()),
-                "log_with": request.log_with,
-            }
-            description = {"facts": self._metadata.text(), "request": stored_request}
-            write_whole(self.path / PRESET, to_toml(preset).encode())
-            write_whole(self.path / TRAINING, json.dumps(description, indent=1).encode())
+        self._metadata = replace(metadata, start=start.sha256, settings=to_builtins(preset))
+        stored_request = {
+            "data": [str(folder.resolve()) for folder in request.data],
+            "lr": [str(folder.resolve()) for folder in request.lr],
+            "validation": request.validation and str(request.validation.resolve()),
+            "start": request.start and str(request.start.resolve()),
+            "start_model": start.model,
+            "log_with": request.log_with,
+        }
+        if (self.path / TRAINING).exists():
+            self._require_equal(request, stored_request)
             return
+        description = {"facts": self._metadata.text(), "request": stored_request}
+        write_whole(self.path / PRESET, to_toml(preset).encode())
+        write_whole(self.path / TRAINING, json.dumps(description, indent=1).encode())
+
+    def _require_equal(self, request: TrainingRequest, stored_request: Mapping[str, Any]) -> None:
+        """Raise TrainingError if the folder holds another training; warn if its initial weights have changed since."""
         existing, existing_request = read_training(self.path)
         self._metadata = replace(self._metadata, preset=existing.preset)
-        ours = _compared(self._metadata) | {"validation": request.validation and str(request.validation.resolve())}
+        ours = _compared(self._metadata) | {"validation": stored_request["validation"]}
         theirs = _compared(existing) | {"validation": existing_request["validation"]}
-        if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
+        sha256 = sha256_file(request.start) if request.start is not None and request.start.is_file() else None
+        if stored_request["start"] != existing_request["start"]:
+            ours["start"] = sha256
+        elif self.start is not None and sha256 not in (None, existing.start):
+            warnings.warn(
+                f"{request.start}: has changed since the training in {self.path} started from it, which continues from "
+                "its checkpoint; to start from the new file, choose another --out",
+                stacklevel=2,
+            )
+        differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+        if differing == ["data"]:
+            raise TrainingError(
+                f"{', '.join(map(str, request.data))}: not the images that the training in {self.path} began with "
+                f"({existing.trained_on}); restore them, or train on these in another --out"
+            )
+        if differing:
+            resume = f", or resume the existing training: srbench train --resume {self.path}"
             raise TrainingError(
                 f"{self.path}: holds a training with other settings or data ({', '.join(differing)}); choose another "
-                f"--out, or resume the existing training: srbench train --resume {self.path}"
+                f"--out{resume if self.start else ''}"
             )
 
     def save(self, state: State, step: int) -> None:
@@ -187,6 +238,17 @@ class TrainingFolder:
         self.losses.cut(step)
         self.metrics.cut(step + 1)
 
+    def add_validation(self, step: int, metrics: Mapping[str, float], grid: Tensor, units: Mapping[str, str]) -> None:
+        """Record the metrics and outputs after ``step`` steps, (3, H, W) uint8, and draw the curves."""
+        self.metrics.append(step, metrics)
+        write_whole(self.path / "validation.png", encode_png(grid))
+        self.draw_curves(units)
+
+    def draw_curves(self, units: Mapping[str, str]) -> None:
+        """Draw the curves of all losses and metrics; ``units`` are the metrics' units by name."""
+        if losses := self.losses.read():
+            write_whole(self.path / "loss.svg", curves(losses, self.metrics.read(), units))
+
     def save_weights(
         self, name: str, network: torch.nn.Module, storage: str, metrics: dict[str, float], step: int | None = None
     ) -> None:
@@ -199,14 +261,22 @@ class TrainingFolder:
 
 
 def resumed(run: Path, device: str, metrics: tuple[ImageMetric, ...]) -> tuple[str, TrainingRequest]:
-    """The model of the training in the folder ``run``, and the request that resumes it.
+    """The model of the training in the folder ``run``, and the request that resumes it with its settings.
 
-    The preset is the copy in the folder, so that presets may change between versions of srbench.
-    Raises WeightsError if the folder holds no training.
+    Warns if ``preset.toml`` was edited. Raises WeightsError if the folder holds no training, TrainingError if the
+    folders of images are gone.
     """
     metadata, stored = read_training(run)
+    settings = metadata.settings or {}
+    copy = run / PRESET
+    if copy.is_file() and copy.read_bytes() != to_toml(settings).encode():
+        warnings.warn(
+            f"{copy}: was edited, but a training keeps the settings that it began with; to use the edited ones, "
+            f"srbench train {metadata.model} --preset {copy} --out ANOTHER",
+            stacklevel=2,
+        )
     request = TrainingRequest(
-        preset=str(run / PRESET),
+        preset=settings,
         data=tuple(map(Path, stored["data"])),
         out=run,
         lr=tuple(map(Path, stored["lr"])),
@@ -216,6 +286,12 @@ def resumed(run: Path, device: str, metrics: tuple[ImageMetric, ...]) -> tuple[s
         metrics=metrics,
         log_with=stored.get("log_with"),
     )
+    for folder in (*request.data, *request.lr, *([request.validation] if request.validation else [])):
+        if not folder.is_dir():
+            raise TrainingError(
+                f"{folder}: no such folder, and the training in {run} needs its images; restore it or, if it was moved, "
+                "repeat the command that began the training, with the new folder"
+            )
     return metadata.model, request
 
 

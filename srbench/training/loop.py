@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import replace
+from functools import cached_property
 from itertools import compress
 from pathlib import Path
 
 import torch
+from accelerate.utils import broadcast
 from torch import Tensor
 
-from srbench.files.atomic import write_whole
-from srbench.images.io import encode_png
 from srbench.machine.processes import STOPPING, Interrupted
-from srbench.terminal.output import show
+from srbench.training import TrainingError
 from srbench.training.accelerator import accelerator_on
-from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
+from srbench.training.breakdown import PATIENCE, breakdown
 from srbench.training.config import TrainingConfig, TrainingPreset
-from srbench.training.curves import curves
-from srbench.training.dry_run import FEW, described, measured_cost, noise
-from srbench.training.folder import BEST, State, TrainingFolder
+from srbench.training.dry_run import show_cost
+from srbench.training.folder import BEST, Start, TrainingFolder
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
 from srbench.training.request import TrainingRequest
+from srbench.training.step import TrainingState, take_step
 from srbench.training.stopping import stop_requests
-from srbench.training.validation import MAX_IMAGES, SIDE, BestValidation, Validation
+from srbench.training.validation import MAX_IMAGES, SIDE, Validation
 from srbench.training.view import View
 from srbench.weights.files import TRAINED
 from srbench.weights.metadata import WeightsMetadata
@@ -39,217 +37,172 @@ CHECKPOINT_SHARE = 0.02
 
 
 class Training:
-    """A training: build the networks with ``patches``, ``device`` and ``first_batch``, then call ``fit``.
+    """A training: build the networks with ``start``, ``device`` and ``first_batch``, then call ``fit``.
 
     Raises TrainingError for unusable settings or data.
     """
 
     def __init__(self, model: str, scale: int, preset: TrainingPreset, request: TrainingRequest) -> None:
         self.config: TrainingConfig = preset.training
+        self._model = model
+        self._scale = scale
         self._preset = preset
         self._request = request
         self._accelerator, self.device = accelerator_on(request.device, request.log_with, request.out)
         self.config.check(self._accelerator.num_processes)
-        self._model = model
-        self._scale = scale
-        if request.dry_run:
-            self.config = replace(self.config, accumulate=1)
-            return
-        # The main process decodes the images and warns; the other processes read them from the cache.
+        self._folder = TrainingFolder(request.out)
+        self.start = Start() if request.dry_run else self._folder.start
+        """The initial weights, if they are not needed: the training is resumed, or only its cost is measured."""
+
+    @cached_property
+    def _images(self) -> tuple[Patches, Validation]:
+        """The images. The main process decodes them and warns; the other processes read them from the cache."""
+        request = self._request
         with self._accelerator.main_process_first(), warnings.catch_warnings():
             if not self._accelerator.is_main_process:
                 warnings.simplefilter("ignore")
-            self.patches = Patches(request.data, scale, self.config, request.lr)
+            patches = Patches(request.data, self._scale, self.config, request.lr)
             if request.validation is None:
-                pairs = self.patches.hold_out(MAX_IMAGES, SIDE) or self.patches.centres(MAX_IMAGES, SIDE)
+                pairs = patches.hold_out(MAX_IMAGES, SIDE) or patches.centres(MAX_IMAGES, SIDE)
             else:
-                pairs = Patches([request.validation], scale, self.config).centres(MAX_IMAGES, SIDE)
-        self._validation = Validation(pairs, request.metrics, self.config.best)
-        self._validation.require_working_metrics()
-        self._folder = TrainingFolder(request.out)
-        size = f"{self.config.steps} steps of {self.config.batch} patches of {self.config.patch} pixels"
-        self._metadata = WeightsMetadata(
-            model=model,
-            scale=scale,
-            preset=Path(request.preset).name.removesuffix(".toml"),
-            licence="not stated",
-            trained_on=f"{self.patches.origin}, {size}",
-            data=self.patches.fingerprint,
-        )
+                pairs = Patches([request.validation], self._scale, self.config).centres(MAX_IMAGES, SIDE)
+        validation = Validation(pairs, request.metrics, self.config.best)
+        validation.require_working_metrics()
+        return patches, validation
 
     def first_batch(self) -> Batch:
-        """All patches of step 0, equal on all processes; a few patches of noise in a dry run."""
-        if self._request.dry_run:
-            return noise(FEW, self._scale, self.config, self.device)
-        return self._on_device(0, 0, *self.patches.batch(0))
+        """All patches of step 0, equal on all processes."""
+        patches, _ = self._images
+        return self._on_device(0, 0, *patches.batch(0))
 
     def fit(
-        self, learners: Sequence[Learner], start: str = "", before_step: Callable[[int], None] = lambda step: None
+        self, learners: Sequence[Learner], start: Start, before_step: Callable[[int], None] = lambda step: None
     ) -> Path:
         """Take all remaining steps; returns the weights file of the first learner's network.
 
-        ``start`` is the SHA-256 of the initial weights. ``before_step`` is called with the number of every step. After
-        a kill at any moment, the same call resumes from the last checkpoint. Raises Interrupted after SIGINT, SIGTERM
-        or SIGHUP, once the step in progress is finished and saved; TrainingError after PATIENCE broken steps in a row,
-        naming the layer, or if another process trains in the folder. A dry run only prints the cost and returns the
-        path of the training folder.
+        ``before_step`` is called with the number of every step. After a kill at any moment, the same call resumes from
+        the last checkpoint. Raises Interrupted after SIGINT, SIGTERM or SIGHUP, once the step in progress is finished
+        and saved; TrainingError after PATIENCE broken steps in a row, naming the layer, or if another process trains in
+        the folder. A dry run only prints the cost and returns the path of the training folder.
         """
+        state = TrainingState(learners, moving_average(learners[0].network, self.config.average))
         if self._request.dry_run:
-            self._show_cost(learners, before_step)
+            before_step(self.config.steps - 1)  # all parts of the networks are trained
+            show_cost(self._model, self._scale, self._request, self.config, state, self._accelerator, self.device)
             return self._request.out
+        patches, validation = self._images
+        with self._folder.writing() if self._accelerator.is_main_process else nullcontext():
+            done = self._set_up(state, patches, start)
+            self._train(done, state, patches, validation, before_step)
+            self._finish(state, validation)
+        return self._folder.path / TRAINED
+
+    def _set_up(self, state: TrainingState, patches: Patches, start: Start) -> int:
+        """Begin the training or restore its checkpoint, equally in all processes; returns the number of steps done."""
         config = self.config
-        folder = self._folder
+        accelerator = self._accelerator
+        preset = self._request.preset
+        size = f"{config.steps} steps of {config.batch} patches of {config.patch} pixels"
+        metadata = WeightsMetadata(
+            model=self._model,
+            scale=self._scale,
+            preset=None if isinstance(preset, Mapping) else Path(preset).name.removesuffix(".toml"),
+            licence="not stated",
+            trained_on=f"{patches.origin}, {size}",
+            data=patches.fingerprint,
+        )
+        with accelerator.main_process_first():
+            self._folder.open(metadata, self._preset, self._request, start)
+        done = self._folder.restore(state.parts(), config.steps)
+        if accelerator.num_processes > 1:
+            steps = accelerator.gather(torch.tensor([done], device=self.device)).tolist()
+            if len({*steps}) > 1:
+                raise TrainingError(
+                    f"{self._folder.path}: the processes have checkpoints of different steps ({steps}); choose an --out "
+                    "that they share"
+                )
+            for learner in state.learners:
+                for tensor in learner.network.state_dict().values():
+                    tensor.copy_(broadcast(tensor.contiguous()))
+        if accelerator.is_main_process:
+            self._folder.forget_after(done)
+            name = {"name": self._folder.path.resolve().name}
+            trackers = {"tensorboard": {"purge_step": done}, "wandb": name, "trackio": name}
+            accelerator.init_trackers("srbench", init_kwargs=trackers)
+        return done
+
+    def _train(
+        self,
+        start: int,
+        state: TrainingState,
+        patches: Patches,
+        validation: Validation,
+        before_step: Callable[[int], None],
+    ) -> None:
+        """Take the steps from ``start`` on."""
+        config = self.config
         accelerator = self._accelerator
         main = accelerator.is_main_process
         rank = accelerator.process_index
+        kept = start
+        saved_at = time.monotonic()
+        interval = CHECKPOINT_SECONDS
+        with (
+            stop_requests() as stop,
+            View(config, start, stop, enabled=main) as view,
+            closing(patches.batches(start, rank, accelerator.num_processes)) as batches,
+        ):
+            for step in range(start, config.steps):
+                before_step(step)
+                lr, hr = next(batches)
+                batch = self._on_device(step, rank * len(hr), lr, hr)
+                values, broken = take_step(batch, state, config, accelerator)
+                if state.breakdowns.in_a_row == PATIENCE:
+                    raise breakdown(broken, batch.parts(config.accumulate)[0], kept)
+                done = step + 1
+                if main:
+                    self._folder.losses.append(step, values)
+                    view.show(done, values)
+                    accelerator.log({f"training/{name}": value for name, value in values.items()}, step)
+                    if validation.metrics and (done % config.validate_every == 0 or done == config.steps):
+                        metrics, grid = validation.measure(state.network), validation.grid(state.network)
+                        is_best = state.best.record(done, metrics, validation.best)
+                        self._folder.add_validation(done, metrics, grid, validation.units)
+                        if is_best:
+                            self._folder.save_weights(BEST, state.network, self._preset.storage, metrics, done)
+                        view.show(done, {f"validation {name}": value for name, value in metrics.items()})
+                        self._track_validation(done, metrics, grid)
 
-        # Everything that changes during the training and is saved in a checkpoint.
-        breakdowns = Breakdowns()
-        best = BestValidation()
-        network = learners[0].network
-        state: State = {"breakdowns": breakdowns, "best": best, "network": network}
-        for learner in learners:
-            state |= {f"{learner.name} optimizer": learner.optimizer}
-        for learner in learners[1:]:
-            state |= {learner.name: learner.network}
-        average = moving_average(network, config.average)
-        if average is not None:
-            state["average"] = average
-            network = average.module  # the network that is validated and saved
-
-        with folder.writing() if main else nullcontext():
-            with accelerator.main_process_first():
-                folder.open(replace(self._metadata, start=start), self._preset, self._request)
-            kept = folder.restore(state, config.steps)
-            accelerator.wait_for_everyone()
-            if main:
-                folder.forget_after(kept)
-                name = {"name": folder.path.resolve().name}
-                trackers = {"tensorboard": {"purge_step": kept}, "wandb": name, "trackio": name}
-                accelerator.init_trackers("srbench", init_kwargs=trackers)
-            saved_at = time.monotonic()
-            interval = CHECKPOINT_SECONDS
-            with (
-                stop_requests() as stop,
-                View(config, kept, stop, enabled=main) as view,
-                closing(self.patches.batches(kept, rank, accelerator.num_processes)) as batches,
-            ):
-                for step in range(kept, config.steps):
-                    before_step(step)
-                    lr, hr = next(batches)
-                    batch = self._on_device(step, rank * len(hr), lr, hr)
-                    values, broken = self._take_step(batch, learners, breakdowns)
-                    if average is not None:
-                        average.update_parameters(learners[0].network)
-                    if breakdowns.in_a_row == PATIENCE:
-                        raise breakdown(broken, batch.parts(config.accumulate)[0], kept)
-                    done = step + 1
+                late = main and time.monotonic() - saved_at >= interval
+                stop_signal, late = self._agreed(stop.signal, late)
+                due = stop_signal or late or done % config.checkpoint_every == 0 or done == config.steps
+                if due and not state.breakdowns.in_a_row:
                     if main:
-                        folder.losses.append(step, values)
-                        view.show(done, values)
-                        accelerator.log({f"training/{name}": value for name, value in values.items()}, step)
-                        if done % config.validate_every == 0 or done == config.steps:
-                            self._validate(done, network, best, view)
+                        save_start = time.monotonic()
+                        self._folder.save(state.parts(), done)
+                        saved_at = time.monotonic()
+                        interval = max(CHECKPOINT_SECONDS, (saved_at - save_start) / CHECKPOINT_SHARE)
+                    kept = done
+                if stop_signal and done < config.steps:
+                    accelerator.wait_for_everyone()
+                    saved = f"the training is saved up to step {kept} of {config.steps}"
+                    raise Interrupted(saved if kept else "no step is finished", stop_signal)
 
-                    late = main and time.monotonic() - saved_at >= interval
-                    stop_signal, late = self._agreed(stop.signal, late)
-                    due = stop_signal or late or done % config.checkpoint_every == 0 or done == config.steps
-                    if due and not breakdowns.in_a_row:
-                        if main:
-                            save_start = time.monotonic()
-                            folder.save(state, done)
-                            saved_at = time.monotonic()
-                            interval = max(CHECKPOINT_SECONDS, (saved_at - save_start) / CHECKPOINT_SHARE)
-                        kept = done
-                    if stop_signal and done < config.steps:
-                        accelerator.wait_for_everyone()
-                        saved = f"the training is saved up to step {kept} of {config.steps}"
-                        raise Interrupted(saved if kept else "no step is finished", stop_signal)
-            if main:
-                folder.save_weights(TRAINED, network, self._preset.storage, best.last)
-                self._draw_curves()
-                for tracker in accelerator.trackers:
-                    tracker.finish()
-            accelerator.wait_for_everyone()
-        return folder.path / TRAINED
-
-    def _show_cost(self, learners: Sequence[Learner], before_step: Callable[[int], None]) -> None:
-        """Measure and print the cost of the last step, in which all parts of the networks are being trained."""
-        config = self._preset.training
-        before_step(config.steps - 1)
-        breakdowns = Breakdowns()
-
-        def take_step(patches: int) -> None:
-            self._take_step(noise(patches, self._scale, config, self.device), learners, breakdowns)
-
-        cost = measured_cost(take_step, learners, config)
+    def _finish(self, state: TrainingState, validation: Validation) -> None:
+        """Write the weights file and the curves."""
         if self._accelerator.is_main_process:
-            processes = self._accelerator.num_processes
-            show(described(cost, self._model, self._request, config, self.device, processes))
+            self._folder.save_weights(TRAINED, state.network, self._preset.storage, state.best.last)
+            self._folder.draw_curves(validation.units)
+            for tracker in self._accelerator.trackers:
+                tracker.finish()
+        self._accelerator.wait_for_everyone()
 
-    def _take_step(
-        self, batch: Batch, learners: Sequence[Learner], breakdowns: Breakdowns
-    ) -> tuple[dict[str, float], Learner]:
-        """Update all networks; returns values for the log, and the first learner without an update (or the first)."""
-        losses: dict[str, float] = {}
-        norms: dict[str, float] = {}
-        rate = self.config.learning_rate_at(batch.step)
-        for learner in learners:
-            for group in learner.optimizer.param_groups:
-                group["lr"] = rate * learner.rate
-            losses |= self._gradients(learner, batch)
-            norm = float(self._accelerator.clip_grad_norm_(learner.parameters(), self.config.max_grad_norm))
-            if math.isfinite(norm):
-                learner.optimizer.step()
-            learner.optimizer.zero_grad(set_to_none=True)
-            norms[learner.name] = norm
-        skipped = [learner for learner in learners if not math.isfinite(norms[learner.name])]
-        breakdowns.count(losses, skipped=bool(skipped))
-        names = {f"gradient of {name}" if len(norms) > 1 else "gradient": norm for name, norm in norms.items()}
-        return {**losses, **names, "learning_rate": rate}, (skipped or learners)[0]
-
-    def _gradients(self, learner: Learner, batch: Batch) -> dict[str, float]:
-        """Compute the gradient of the mean loss over the whole step; returns the means of the named values."""
-        sums: dict[str, Tensor] = {}
-        parts = batch.parts(self.config.accumulate)
-        for part in parts:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-                loss, named = learner.loss(part)
-            self._accelerator.backward(loss / len(parts))
-            for name, value in named.items():
-                sums[name] = sums.get(name, 0) + value.detach() / len(parts)
-        means = torch.stack([*sums.values()])
-        if self._accelerator.num_processes > 1:
-            # A reduction is bit-identical on all processes, so their networks stay equal.
-            means = self._accelerator.reduce(means, "mean")
-            gradients = [p.grad for p in learner.parameters() if p.grad is not None]
-            flat = self._accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
-            shares = torch.split(flat, [gradient.numel() for gradient in gradients])
-            for gradient, mean in zip(gradients, shares, strict=True):
-                gradient.copy_(mean.view(gradient.shape))
-        return dict(zip(sums, means.tolist(), strict=True))
-
-    def _validate(self, done: int, network: torch.nn.Module, best: BestValidation, view: View) -> None:
-        """Measure the network after ``done`` steps, and save its weights if they are the best so far."""
-        metrics = self._validation.measure(network)
-        if not metrics:
-            return
-        self._folder.metrics.append(done, metrics)
-        grid = self._validation.grid(network)
-        write_whole(self._folder.path / "validation.png", encode_png(grid))
-        view.show(done, {f"validation {name}": value for name, value in metrics.items()})
+    def _track_validation(self, done: int, metrics: Mapping[str, float], grid: Tensor) -> None:
+        """Send metrics and outputs after ``done`` steps to the tracker."""
         self._accelerator.log({f"validation/{name}": value for name, value in metrics.items()}, done)
         for tracker in self._accelerator.trackers:
             if hasattr(tracker, "log_images"):  # trackio accepts only numbers
                 tracker.log_images({"validation": grid[None]}, done)
-        if best.record(done, metrics, self._validation.best):
-            self._folder.save_weights(BEST, network, self._preset.storage, best.metrics, best.step)
-        self._draw_curves()
-
-    def _draw_curves(self) -> None:
-        if losses := self._folder.losses.read():
-            image = curves(losses, self._folder.metrics.read(), self._validation.units)
-            write_whole(self._folder.path / "loss.svg", image)
 
     def _agreed(self, stop: int, late: bool) -> tuple[int, bool]:
         """Agree among processes on the stop signal (0: none) and on whether the main process wants a checkpoint."""

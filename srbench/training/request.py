@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from srbench.interfaces import ImageMetric
 
@@ -13,8 +14,8 @@ from srbench.interfaces import ImageMetric
 class TrainingRequest:
     """The options of ``srbench train NAME``."""
 
-    preset: str
-    """Name of a preset of the model, or a TOML file."""
+    preset: str | Mapping[str, Any]
+    """Name of a preset of the model, a TOML file, or the settings of a training that is resumed."""
     data: tuple[Path, ...]
     out: Path
     """Training folder; an existing training in it is resumed."""
@@ -30,7 +31,8 @@ class TrainingRequest:
     metrics: tuple[ImageMetric, ...] = ()
     """Validation metrics; the preset names the metric that selects the best weights."""
     dry_run: bool = False
-    """Only estimate the cost: nothing is written, and neither images nor initial weights are needed."""
+    """Only take steps on noise and print their cost: nothing is written, and neither images nor initial weights are
+    needed."""
     log_with: str | None = None
     """Tracker that also receives losses and metrics: ``tensorboard``, ``wandb`` or ``trackio``, if installed."""
 

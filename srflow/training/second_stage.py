@@ -18,7 +18,6 @@ from torch import Tensor
 
 from baselines.vgg import PerceptualLoss, load_vgg, untrained_vgg
 from srbench.files.config import ConfigError, load_preset
-from srbench.files.hashes import sha256_file
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
@@ -54,20 +53,18 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
         )
     training = Training(NAME, settings.network.encoder.scale, settings, request)
     network = SRFlow(settings.network).to(training.device)
-    if request.dry_run:
-        return training.fit([_learner(network, settings, training.device, untrained_vgg("vgg16"))])
-    start = request.start or packaged_weights("srflow").get(("srflow", settings.network.encoder.scale))
+    start = training.start
     if start is None:
-        raise WeightsError(
-            "no srflow weights are packaged for this scale; train srflow and name its weights with --start"
-        )
-    load_start(network, start, ("srflow", NAME))
-    return training.fit([_learner(network, settings, training.device, load_vgg("vgg16"))], sha256_file(start))
-
-
-def _learner(network: SRFlow, settings: SecondStagePreset, device: torch.device, vgg: Mapping[str, Tensor]) -> Learner:
-    losses = Losses(network, settings, device, vgg)
-    return Learner("network", network, adam([network.parameters()], settings.training), losses)
+        path = request.start or packaged_weights("srflow").get(("srflow", network.scale))
+        if path is None:
+            raise WeightsError(
+                "no srflow weights are packaged for this scale; train srflow and name its weights with --start"
+            )
+        start = load_start(network, path, ("srflow", NAME))
+    vgg = (untrained_vgg if request.dry_run else load_vgg)("vgg16")
+    losses = Losses(network, settings, training.device, vgg)
+    learner = Learner("network", network, adam([network.parameters()], settings.training), losses)
+    return training.fit([learner], start)
 
 
 class Losses:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from baselines.rrdb import RRDBConfig
 from srbench.files.config import load_preset, structure
 from srbench.files.hashes import sha256_file
 from srbench.training import TrainingError
+from srbench.training.folder import Start
 from srbench.training.learner import Batch, Learner, adam
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
@@ -42,28 +44,15 @@ def train_srflow(request: TrainingRequest) -> Path:
     require_margin(settings.network)
     training = Training("srflow", settings.network.encoder.scale, settings, request)
     torch.manual_seed(settings.training.seed)
-    network = SRFlow(settings.network)
-    start = request.start or packaged_weights("baselines").get(("rrdb", settings.network.encoder.scale))
-    start_model = ""
-    try:
-        if start is not None:
-            start_model = load_start(network, start, ("rrdb", "srflow"))
-    except TrainingError:  # the packaged RRDB has another size
-        if request.start is not None:
-            raise
-    if not start_model:
-        warnings.warn(
-            "no RRDB weights of the encoder's size are packaged, so the encoder starts from random weights and trains "
-            "from the first step; to train as published, train rrdb with the preset of the same name and name its "
-            "weights with --start",
-            stacklevel=2,
-        )
-    network.to(training.device)
-    if start_model != "srflow":
-        first = training.first_batch()
-        network.initialize(noisy(first), first.lr)
-    frozen_steps = settings.frozen * settings.training.steps if start_model == "rrdb" else 0.0
+    network = SRFlow(settings.network).to(training.device)
+    start = training.start
+    if start is None:
+        start = _start(network, request.start)
+        if start.model != "srflow":
+            first = training.first_batch()
+            network.initialize(noisy(first), first.lr)
     network.reversible = settings.reversible
+    frozen_steps = settings.frozen * settings.training.steps if start.model == "rrdb" else 0.0
     encoder = list(network.encoder.parameters())
     optimizer = adam([network.flow.parameters(), encoder], settings.training)
 
@@ -75,8 +64,24 @@ def train_srflow(request: TrainingRequest) -> Path:
         for parameter in encoder:
             parameter.requires_grad_(step >= frozen_steps)
 
-    digest = sha256_file(start) if start is not None and start_model else ""
-    return training.fit([Learner("network", network, optimizer, loss)], digest, release_encoder)
+    return training.fit([Learner("network", network, optimizer, loss)], start, release_encoder)
+
+
+def _start(network: SRFlow, path: Path | None) -> Start:
+    """Load the named weights, or else the packaged RRDB if it has the encoder's size."""
+    if path is not None:
+        return load_start(network, path, ("rrdb", "srflow"))
+    packaged = packaged_weights("baselines").get(("rrdb", network.scale))
+    if packaged is not None:
+        with suppress(TrainingError):  # it has another size
+            return load_start(network, packaged, ("rrdb",))
+    warnings.warn(
+        "no RRDB weights of the encoder's size are packaged, so the encoder starts from random weights and trains "
+        "from the first step; to train as published, train rrdb with the preset of the same name and name its "
+        "weights with --start",
+        stacklevel=3,
+    )
+    return Start()
 
 
 def noisy(batch: Batch) -> Tensor:
@@ -93,11 +98,11 @@ def require_margin(config: SRFlowConfig) -> None:
         )
 
 
-def load_start(network: SRFlow, path: Path, models: Sequence[str]) -> str:
+def load_start(network: SRFlow, path: Path, models: Sequence[str]) -> Start:
     """Load weights to continue training from: into the encoder if they are RRDB's, else into the whole network.
 
-    Returns the name of the model in the file, which has to be among ``models``. The network keeps its own
-    ``range_margin``, which does not depend on the weights.
+    The model of the file has to be among ``models``. The network keeps its own ``range_margin``, which does not depend
+    on the weights.
     Raises TrainingError if another part of the configuration differs from the file's, WeightsError.
     """
     if path.suffix.lower() in ENDINGS:
@@ -120,4 +125,4 @@ def load_start(network: SRFlow, path: Path, models: Sequence[str]) -> str:
             "the preset"
         )
     fill(module, tensors, path)
-    return metadata.model
+    return Start(metadata.model, sha256_file(path))

@@ -77,7 +77,7 @@ def test_learns(reversible, flow, gpu, backward):
     learner = SRFlow(flow.config).to(gpu.device)
     learner.reversible = reversible
     lr, hr = gpu.pair(flow.scale, 2)
-    loss = learner(hr, lr)
+    loss = learner.nll(hr, lr)
     loss.mean().backward()
     assert gpu.holds(loss, [parameter.grad for parameter in learner.parameters()])
 

@@ -12,10 +12,11 @@ from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.interfaces import ImagePair, WeightsInfo
 from srbench.metrics.loading import load_metric
 from srbench.plugins.registry import find_plugin
-from srbench.training.breakdown import Breakdowns
+from srbench.training.folder import Start
 from srbench.training.learner import moving_average
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
+from srbench.training.step import TrainingState, take_step
 from srbench.training.validation import Validation
 
 STEP = ("training.steps=2", "training.batch=4", "training.accumulate=2", "training.average=0.9")
@@ -32,7 +33,7 @@ TRAININGS = {
 
 def begin(self, model, scale, preset, request):
     """A training on a GPU, of patches that no image gave, and by one process."""
-    self.config, self.device, self._scale = preset.training, torch.device(request.device), scale
+    self.config, self.device, self._scale, self.start = preset.training, torch.device(request.device), scale, None
     self._accelerator = SimpleNamespace(
         num_processes=1, backward=lambda loss: loss.backward(), clip_grad_norm_=torch.nn.utils.clip_grad_norm_
     )
@@ -43,13 +44,12 @@ def first_batch(self):
     return self._on_device(0, 0, torch.rand(*shape, small, small), torch.rand(*shape, *[self.config.patch] * 2))
 
 
-def fit(self, learners, start="", before_step=lambda step: None):
+def fit(self, learners, start, before_step=lambda step: None):
     """One step, and the validation after it; the learners and the average."""
     average = moving_average(learners[0].network, self.config.average)
     before_step(0)
-    losses, _ = self._take_step(self.first_batch(), learners, Breakdowns())
+    losses, _ = take_step(self.first_batch(), TrainingState(learners, average), self.config, self._accelerator)
     assert losses
-    average.update_parameters(learners[0].network)
     pair = ImagePair("a", torch.rand(3, 8, 8), torch.rand(3, 8 * self._scale, 8 * self._scale))
     validation = Validation([pair], [load_metric("psnr")], "psnr")
     assert validation.measure(average.module)["psnr"] == 1
@@ -71,7 +71,7 @@ def test_training(name, gpu, backward, tmp_path, monkeypatch):
         monkeypatch.setattr(Training, method, replaced)
     monkeypatch.setattr("baselines.train.load_rrdb", start)
     vgg = {"features.0.weight": torch.rand(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}
-    monkeypatch.setattr("srflow.training.second_stage.load_start", lambda network, path, models: "srflow")
+    monkeypatch.setattr("srflow.training.second_stage.load_start", lambda network, path, models: Start("srflow"))
     for module in ("baselines.train", "srflow.training.second_stage"):
         monkeypatch.setattr(f"{module}.load_vgg", lambda network: vgg)
     monkeypatch.setattr("srflow.training.second_stage.channel_weights", lambda: [torch.rand(1, 64, 1, 1)])

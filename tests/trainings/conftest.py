@@ -164,7 +164,7 @@ def trainings(tmp_path_factory, own_cache):
 def until(trainings, monkeypatch):
     """Trains up to the checkpoint of a step, and returns the folder."""
 
-    def train(model, out, step, *changes):
+    def train(model, out, step, *changes, **others):
         save = TrainingFolder.save
 
         def stopping(self, state, done):
@@ -175,7 +175,7 @@ def until(trainings, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(TrainingFolder, "save", stopping)
             with pytest.raises(KeyboardInterrupt):
-                trainings.train(model, out, *changes)
+                trainings.train(model, out, *changes, **others)
         return trainings.path / out
 
     return train

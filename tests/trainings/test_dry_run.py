@@ -1,65 +1,44 @@
-"""srbench train --dry-run: what it counts, and that it writes nothing."""
+"""srbench train --dry-run: what it measures, and that it writes nothing."""
 
 import re
-import tomllib
 
 import pytest
 import torch
-from small_presets import PRESETS
 from torch import nn
 
-from srbench.training.config import TrainingConfig
+from srbench.machine.memory import peak_memory_mb
+from srbench.training import TrainingError
 from srbench.training.dry_run import measured_cost
-from srbench.training.learner import Learner, adam
-
-SETTINGS = tomllib.loads(PRESETS["esrgan"])["training"] | {"batch": 8, "accumulate": 2, "patch": 16}
-CONFIG = TrainingConfig(**SETTINGS)
 
 
-def cost_of(network):
-    """The cost of the mean of the squared output for patches of 16x16 pixels."""
-    learner = Learner("network", network, adam([network.parameters()], CONFIG), lambda batch: None)
+def test_three_steps_are_taken_and_measured(monkeypatch):
+    """Of a convolution, forwards and for the gradient of its weights: 2 * 27 * 8 operations per pixel each.
 
-    def take_step(patches):
-        network(torch.rand(patches, 3, 16, 16)).square().mean().backward()
-        learner.optimizer.step()
-        learner.optimizer.zero_grad()
+    The first step takes 5 s of a clock that the others advance by 1 s and 2 s.
+    """
+    network, seconds, steps = nn.Conv2d(3, 8, 3, padding=1), [5, 1, 2], []
+    monkeypatch.setattr("srbench.training.dry_run.time.perf_counter", lambda: float(sum(seconds[: len(steps)])))
 
-    return measured_cost(take_step, [learner], CONFIG)
+    def take_step():
+        network(torch.rand(2, 3, 16, 16)).square().mean().backward()
+        steps.append(1)
 
-
-def test_a_convolution_by_hand():
-    """Forwards and for the gradient of its weights: 2 * 27 * 8 operations per pixel each; kept are input and output."""
-    pixels, floats = 16 * 16, 4
-    parameters = 8 * 27 + 8
-    cost = cost_of(nn.Conv2d(3, 8, 3, padding=1))
-    assert cost.operations == (0, 2 * 2 * 27 * 8 * pixels)
-    assert cost.bytes[1] == (3 + 8) * pixels * floats
-    assert cost.parameters == parameters
-    # weights, average, gradients and two moments; and the step counters of Adam
-    assert cost.state_bytes == 5 * parameters * floats + 2 * floats
-    assert cost.operations_of(8, 2) == 8 * cost.operations[1]
-    assert cost.memory(4) == cost.state_bytes + cost.bytes[0] + 4 * cost.bytes[1]
+    cost = measured_cost(take_step, torch.device("cpu"))
+    assert len(steps) == 3
+    assert cost.operations == 2 * 2 * 27 * 8 * 2 * 16 * 16
+    assert cost.seconds == 1.5
+    assert 0 < cost.memory_mb <= peak_memory_mb("cpu")
 
 
-def test_what_is_freed_before_the_end_is_no_peak():
-    """Two steps one after another keep no more than one."""
-    network = nn.Conv2d(3, 8, 3, padding=1)
-    once = cost_of(network).bytes
+def test_a_step_for_which_the_memory_does_not_suffice():
+    def take_step():
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
 
-    class Twice(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.network = network
-
-        def forward(self, images):
-            self.network(images).square().mean().backward()
-            return self.network(images)
-
-    assert cost_of(Twice()).bytes == once
+    with pytest.raises(TrainingError, match=r"more memory than cpu has; make training\.batch smaller or training\.acc"):
+        measured_cost(take_step, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("model", ["rrdb", "srflow-perceptual", "esrgan"])
+@pytest.mark.parametrize("model", ["rrdb", "srflow", "srflow-perceptual", "esrgan"])
 def test_it_writes_nothing_and_needs_nothing(trainings, model, monkeypatch, capsys, tmp_path):
     """Neither images, initial weights nor VGG are there; folder, cache and random trainings stay as they are."""
 
@@ -69,35 +48,34 @@ def test_it_writes_nothing_and_needs_nothing(trainings, model, monkeypatch, caps
     for trainer in ("baselines.train", "srflow.training.second_stage"):
         monkeypatch.setattr(f"{trainer}.load_vgg", absent)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    out = trainings.train(model, f"dry-{model}", data=(), start=None, dry_run=True)
+    changes = ("training.batch=4", "training.accumulate=2")
+    out = trainings.train(model, f"dry-{model}", *changes, data=(), start=None, dry_run=True)
     assert out == trainings.path / f"dry-{model}"
     assert not out.exists()
     assert not any(tmp_path.iterdir())
     printed = capsys.readouterr().out
-    assert "steps       20 of 2 patches, 32x32 HR pixels" in printed
+    assert "steps       20 of 4 patches, 32x32 HR pixels\n            2 patches at a time: 1 process" in printed
     assert "none named; add --data DIR" in printed
-    for unit in (
-        r"about [\d.]+ [kM]B for each process",
-        r"about [\d.]+ [MG]FLOP for a step",
-        r"about .* s here \(cpu, 1 thread",
+    for line in (
+        r"a step      [\d.]+ s here \(cpu, 1 thread\), [\d.]+ [MG]FLOP",
+        r"memory      [\d.]+ [MG]B at the peak of each process",
+        r"all steps   about [\d.]+ \w+ here, [\d.]+ [MGT]FLOP",
     ):
-        assert re.search(unit, printed), printed
+        assert re.search(line, printed), printed
     assert "Nothing was written" in printed
 
 
-def test_reversible_training_keeps_less_and_computes_more(trainings, capsys):
-    def figures(*changes):
-        trainings.train("srflow", "dry", "network.steps=6", *changes, start=None, dry_run=True)
-        found = re.search(
-            r"optimiser [\d.]+ \w+, a patch ([\d.]+) (\w)B\n.*about ([\d.]+) (\w)FLOP", capsys.readouterr().out
-        )
-        scale = {"k": 1e3, "M": 1e6, "G": 1e9}
-        return float(found[1]) * scale[found[2]], float(found[3]) * scale[found[4]]
+def test_a_dry_run_counts_the_whole_step(trainings, capsys):
+    """Twice the batch has twice the operations, however it is split; a reversible training recomputes activations."""
 
-    memory, operations = figures()
-    less, more = figures("reversible=true")
-    assert less < 0.6 * memory
-    assert 1.1 * operations < more < 2 * operations
+    def operations(*changes):
+        trainings.train("srflow", "dry", "network.steps=6", *changes, start=None, dry_run=True)
+        found = re.search(r"thread\), ([\d.]+) (\w)FLOP", capsys.readouterr().out)
+        return float(found[1]) * {"M": 1e6, "G": 1e9}[found[2]]
+
+    plain = operations("training.batch=4")
+    assert operations("training.batch=8", "training.accumulate=2") == pytest.approx(2 * plain, rel=0.02)
+    assert 1.1 * plain < operations("training.batch=4", "reversible=true") < 2 * plain
 
 
 def test_the_command(trainings, srbench, tmp_path, monkeypatch):

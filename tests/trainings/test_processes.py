@@ -1,7 +1,11 @@
 """However a step is shared by processes or taken in parts, it is the same step."""
 
+import os
+
 import pytest
 import torch
+
+from srbench.training.folder import TrainingFolder
 
 STEPS = "training.steps=6"
 
@@ -44,3 +48,38 @@ def test_adversaries_in_two_processes_stay_equal(trainings):
     for ours, theirs in zip(*ranks, strict=True):
         trained = [name for name in ours if "running" not in name]
         assert all(torch.equal(ours[name], theirs[name]) for name in trained)
+
+
+def other_weights():
+    """Let the second process draw other random weights."""
+    if os.environ["RANK"] == "1":
+        seed = torch.manual_seed
+        torch.manual_seed = lambda number: seed(number + 1)
+
+
+@pytest.mark.slow
+def test_all_processes_start_from_the_weights_of_the_first(trainings):
+    settings = ("training.steps=2", "training.batch=4")
+    for name, before in (("drawn-alike", None), ("drawn-apart", other_weights)):
+        assert trainings.ended(trainings.fork("rrdb", name, *settings, ranks=2, before=before)) == [0, 0]
+    states = [
+        torch.load(trainings.path / f"{name}-rank{rank}.pt", weights_only=True)[0]
+        for name in ("drawn-alike", "drawn-apart")
+        for rank in (0, 1)
+    ]
+    assert all(torch.equal(state[name], states[0][name]) for state in states for name in state)
+
+
+def no_checkpoint():
+    """Let the second process find no checkpoint."""
+    if os.environ["RANK"] == "1":
+        TrainingFolder.restore = lambda self, state, steps: 0
+
+
+@pytest.mark.slow
+def test_processes_that_read_different_checkpoints_end(trainings):
+    settings = ("training.steps=2", "training.batch=4", "training.checkpoint_every=1")
+    assert trainings.ended(trainings.fork("rrdb", "apart", *settings, ranks=2)) == [0, 0]
+    log = (trainings.path / "apart" / "train.csv").read_bytes()
+    assert trainings.ended(trainings.fork("rrdb", "apart", *settings, ranks=2, before=no_checkpoint)) == [1, 1]
+    assert (trainings.path / "apart" / "train.csv").read_bytes() == log

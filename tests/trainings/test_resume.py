@@ -1,8 +1,10 @@
 """A training that was killed and taken up again is the uninterrupted one, bit for bit."""
 
+import json
 import math
 import os
 import random
+import shutil
 import signal
 
 import pytest
@@ -11,7 +13,7 @@ import torch
 from srbench.interfaces import ImageMetric, MetricFacts
 from srbench.training import TrainingError, loop
 from srbench.training.folder import TrainingFolder, TrainingLog
-from srbench.weights.files import load_weights
+from srbench.weights.files import WeightsError, load_weights
 
 FILES = ("train.csv", "validation.csv", "weights.safetensors", "best.safetensors")
 
@@ -32,6 +34,100 @@ def test_an_interrupted_training_resumes_exactly(trainings, until, model):
     until(model, stopped, 10, "training.steps=12")
     trainings.go_on(stopped)
     assert same_files(trainings, whole, stopped) == list(FILES)
+
+
+@pytest.mark.parametrize("model", ["rrdb", "esrgan", "srflow", "srflow-perceptual"])
+def test_a_training_resumes_without_its_initial_weights(trainings, until, tmp_path, model):
+    """Deleted or changed; SRFlow's encoder, frozen up to step 6, stays so after step 5, and then is trained."""
+    start, steps = tmp_path / "start.safetensors", "training.steps=12"
+    first = "first-stage" if model == "srflow-perceptual" else "start"
+    content = (trainings.path / first / "weights.safetensors").read_bytes()
+    start.write_bytes(content)
+    whole, stopped = f"{model}-with-start", f"{model}-without-start"
+    trainings.train(model, whole, steps, start=start)
+    until(model, stopped, 5, steps, start=start)
+    start.unlink()
+    with pytest.raises(TrainingError, match=r"other settings or data \(start\).*resume the existing training"):
+        trainings.train(model, stopped, steps, start=tmp_path / "another.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingFolder, "forget_after", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trainings.go_on(stopped)
+    start.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.warns(
+        UserWarning, match=r"start\.safetensors: has changed since the training in .* choose another --out"
+    ):
+        trainings.go_on(stopped)
+    assert same_files(trainings, whole, stopped) == list(FILES)
+
+
+def interrupted(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_a_training_without_a_checkpoint_needs_its_initial_weights(trainings, tmp_path):
+    start = tmp_path / "start.safetensors"
+    start.write_bytes((trainings.path / "start" / "weights.safetensors").read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingFolder, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trainings.train("srflow", "no-checkpoint", start=start)
+    start.write_bytes((trainings.path / "first-stage" / "weights.safetensors").read_bytes())
+    with pytest.raises(TrainingError, match=r"other settings or data \(start\); choose another --out$"):
+        trainings.go_on("no-checkpoint")
+    start.unlink()
+    with pytest.raises(WeightsError, match=r"start\.safetensors: no such weights file"):
+        trainings.go_on("no-checkpoint")
+
+
+def test_a_training_whose_images_changed_says_what_to_do(trainings, until, tmp_path):
+    """And resumes exactly when they are restored, elsewhere too."""
+    data, steps = tmp_path / "data", "training.steps=12"
+    shutil.copytree(trainings.path / "data", data)
+    trainings.train("rrdb", "all-images", steps, data=(data,))
+    until("rrdb", "fewer-images", 10, steps, data=(data,))
+    photograph = (data / "1.png").read_bytes()
+    (data / "1.png").unlink()
+    fault = (
+        r"data: not the images that the training in .*fewer-images began with \(3 images of the folder data, 12 steps.*"
+    )
+    for resume in (
+        lambda: trainings.go_on("fewer-images"),
+        lambda: trainings.train("rrdb", "fewer-images", steps, data=(data,)),
+    ):
+        with pytest.raises(TrainingError, match=rf"{fault}restore them, or train on these in another --out"):
+            resume()
+    (data / "1.png").write_bytes(photograph)
+    data.rename(tmp_path / "moved")
+    with pytest.raises(
+        TrainingError, match=r"data: no such folder.*repeat the command that began the training, with the new"
+    ):
+        trainings.go_on("fewer-images")
+    trainings.train("rrdb", "fewer-images", steps, data=(tmp_path / "moved",))
+    assert (trainings.path / "fewer-images" / "train.csv").read_bytes() == (
+        trainings.path / "all-images" / "train.csv"
+    ).read_bytes()
+
+
+def test_a_training_keeps_the_settings_that_it_began_with(trainings, until):
+    trainings.train("rrdb", "as-begun", "training.steps=12")
+    folder = until("rrdb", "edited", 10, "training.steps=12")
+    preset = folder / "preset.toml"
+    preset.write_text(preset.read_text().replace("steps = 12", "steps = 30"))
+    with pytest.warns(UserWarning, match=r"preset\.toml: was edited, .* srbench train rrdb --preset .* --out ANOTHER"):
+        trainings.go_on("edited")
+    assert same_files(trainings, "as-begun", "edited") == list(FILES)
+    preset.unlink()
+    trainings.go_on("edited")
+
+
+def test_a_training_of_an_earlier_version_is_refused(trainings, until):
+    folder = until("srflow", "earlier", 5)
+    description = json.loads((folder / "training.json").read_text())
+    del description["request"]["start_model"]
+    (folder / "training.json").write_text(json.dumps(description))
+    with pytest.raises(TrainingError, match="an earlier version of srbench began this training; resume it with that"):
+        trainings.go_on("earlier")
 
 
 @pytest.mark.slow
@@ -96,13 +192,13 @@ def test_a_slow_checkpoint_takes_two_percent_of_the_time(trainings, monkeypatch)
     monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 10.0)
     monkeypatch.setattr(TrainingFolder, "save", slow)
-    take = loop.Training._take_step
+    take = loop.take_step
 
-    def timed(self, batch, *rest):
+    def timed(*arguments):
         now[0] += 10
-        return take(self, batch, *rest)
+        return take(*arguments)
 
-    monkeypatch.setattr(loop.Training, "_take_step", timed)
+    monkeypatch.setattr(loop, "take_step", timed)
     trainings.train("rrdb", "slow", "training.steps=12", "training.checkpoint_every=1000")
     assert saved == [1, 6, 11, 12]
 
@@ -113,16 +209,14 @@ def full_after(steps):
     def before():
         import resource
 
-        from srbench.training.loop import Training
+        take = loop.take_step
 
-        take = Training._take_step
-
-        def step(self, batch, *rest):
+        def step(batch, *rest):
             if batch.step == steps:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
-            return take(self, batch, *rest)
+            return take(batch, *rest)
 
-        Training._take_step = step
+        loop.take_step = step
 
     return before
 
