@@ -23,14 +23,12 @@ Imaging, 1982).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from srbench.images.resize import downscale, upscale
-from srbench.interfaces import StochasticSRModel
 
 BACK_PROJECTIONS = 6
 """Number of iterations. After 2, 4 and 6, the LR error of an upscaled photograph is 0.43, 0.16 and 0.07 grey levels;
@@ -71,29 +69,6 @@ def make_consistent(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
     for _ in range(ALTERNATIONS):
         exact = project(exact.lerp(exact.clamp(0, 1), RELAXATION), lr, scale)
     return exact.to(hr.dtype)
-
-
-class Consistent:
-    """Wrap a deterministic model to make its outputs consistent with LR."""
-
-    def __init__(self, model: Callable[[Tensor], Tensor], scale: int) -> None:
-        self.scale, self._model = scale, model
-
-    def __call__(self, lr: Tensor) -> Tensor:
-        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped."""
-        return make_consistent(self._model(lr.clone()), lr, self.scale)
-
-
-class ConsistentSamples:
-    """Wrap a stochastic model to make its samples consistent with LR."""
-
-    def __init__(self, model: StochasticSRModel) -> None:
-        self.scale, self._model = model.scale, model
-
-    def sample(self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator) -> Tensor:
-        """(3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped. ``generator`` is a CPU generator."""
-        samples = self._model.sample(lr.clone(), n, temperature=temperature, generator=generator)
-        return make_consistent(samples, lr, self.scale)
 
 
 def _filter(lr: Tensor, scale: int) -> Tensor:

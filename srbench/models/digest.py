@@ -50,7 +50,7 @@ def model_digest(spec: ModelSpec, scale: int, code: str, files: Sequence[Path]) 
 def harness_digest(consistent: bool) -> str:
     """Digest of srbench's code that runs a model."""
     inference = package_digest("srbench.models.inference")
-    return f"{inference} {package_digest('srbench.images.lr_projection')}" if consistent else inference
+    return f"{inference} {package_digest('srbench.models.wrapped')}" if consistent else inference
 
 
 def _packaged(spec: ModelSpec, package: str, scale: int) -> list[Path]:

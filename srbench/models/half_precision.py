@@ -7,13 +7,13 @@ log-determinants and the projection onto LR.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from srbench.interfaces import StochasticSRModel, TiledSRModel
+from srbench.models.wrapped import Wrapped
 from srbench.plugins import PluginError
 
 _INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -34,53 +34,10 @@ def _cpu_flags() -> list[str]:
     return Path("/proc/cpuinfo").read_text().split()
 
 
-class Half:
-    """Wrap a deterministic model to compute in bfloat16."""
+class Half(Wrapped):
+    """A model that computes in bfloat16; its outputs or samples are float32."""
 
-    def __init__(self, model: Callable[[Tensor], Tensor], scale: int) -> None:
-        self.scale, self._model = scale, model
-
-    def __call__(self, lr: Tensor) -> Tensor:
-        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w) in float32, not clamped."""
-        with _half(lr):
-            return self._model(lr).float()
-
-
-class HalfSamples:
-    """Wrap a stochastic model to compute in bfloat16."""
-
-    def __init__(self, model: StochasticSRModel) -> None:
-        self.scale, self._model = model.scale, model
-
-    def sample(self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator) -> Tensor:
-        """(3, h, w) in [0, 1] -> (n, 3, s*h, s*w) in float32, not clamped. ``generator`` is a CPU generator."""
-        with _half(lr):
-            return self._model.sample(lr, n, temperature=temperature, generator=generator).float()
-
-
-class HalfTiledSamples(HalfSamples):
-    """Like ``HalfSamples``, for a model that can sample in tiles."""
-
-    _model: TiledSRModel
-
-    def samples(
-        self,
-        lr: Tensor,
-        n: int,
-        *,
-        temperature: float,
-        generator: torch.Generator,
-        tile: int | None,
-        progress: Callable[[float], None] = lambda share: None,
-    ) -> Iterator[Tensor]:
-        """Yield n samples, (3, s*h, s*w) each; see ``TiledSRModel.samples``."""
-        samples = self._model.samples(lr, n, temperature=temperature, generator=generator, tile=tile, progress=progress)
-        for _ in range(n):
-            with _half(lr):  # closed before each yield, because autocast is a setting of the thread
-                image = next(samples).float()
-            yield image
-            del image
-
-
-def _half(lr: Tensor) -> torch.autocast:
-    return torch.autocast(lr.device.type, torch.bfloat16)
+    def around(self, upscale: Callable[[Tensor], Tensor], lr: Tensor) -> Tensor:
+        """Return what ``upscale`` computes in bfloat16, as float32."""
+        with torch.autocast(lr.device.type, torch.bfloat16):  # a setting of the thread, so not around a yield
+            return upscale(lr).float()

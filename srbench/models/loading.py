@@ -11,20 +11,14 @@ from uuid import uuid4
 import torch
 from torch import nn
 
-from srbench.images.lr_projection import Consistent, ConsistentSamples
-from srbench.interfaces import (
-    PrecomputedResults,
-    SRBenchError,
-    StochasticSRModel,
-    TiledSRModel,
-    WeightsInfo,
-)
+from srbench.interfaces import PrecomputedResults, SRBenchError, WeightsInfo
 from srbench.models import LoadedModel
 from srbench.models.digest import digest_by_files, harness_digest, model_digest
-from srbench.models.half_precision import Half, HalfSamples, HalfTiledSamples, require_bfloat16
+from srbench.models.half_precision import Half, require_bfloat16
 from srbench.models.names import NETWORKS, ModelSpec, as_label
 from srbench.models.precomputed import ResultFolder, stated_facts
 from srbench.models.third_party import load_file, weights_info
+from srbench.models.wrapped import Consistent, Wrapped
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import texts_digest
 from srbench.plugins.identity import object_digest, plugin_digest
@@ -136,17 +130,6 @@ def ready_models(name: str) -> dict[int, LoadedModel]:
     return ready
 
 
-class _Scaled:
-    """A callable without a scale, given the scale of the run; inference checks the size of its outputs."""
-
-    def __init__(self, function: Any, scale: int) -> None:  # noqa: ANN401 - any callable
-        self.scale, self.function = scale, function
-
-    def __call__(self, lr: torch.Tensor) -> torch.Tensor:
-        output: torch.Tensor = self.function(lr)
-        return output
-
-
 def _with_scale(model: Any, name: str, scale: int) -> Any:  # noqa: ANN401 - a plug-in may return anything
     """Return the model with the attribute ``scale``. Raises PluginError if it is no model or has another scale."""
     samples = hasattr(model, "sample")
@@ -159,7 +142,7 @@ def _with_scale(model: Any, name: str, scale: int) -> Any:  # noqa: ANN401 - a p
     if stated is None and samples:
         raise PluginError(f"{name} has no attribute scale, which a stochastic model needs: add scale = {scale}")
     if stated is None:
-        return _Scaled(model, scale)
+        return Wrapped(model, scale)
     advice = (
         f"use scale {stated}, or a model of scale {scale}"
         if type(stated) is int
@@ -220,26 +203,18 @@ def _ready(
     weights: WeightsInfo | None = None,
 ) -> LoadedModel:
     """Move the model to its device, in evaluation mode, and gather its facts."""
-    network = model.function if isinstance(model, _Scaled) else model
+    network = model.network if isinstance(model, Wrapped) else model
     if isinstance(network, nn.Module):
         network.to(device).eval()
     stated = getattr(network, "weights", None)
     weights = stated if isinstance(stated, WeightsInfo) else weights
     projected = bool(getattr(network, "projected", False))
     if spec and spec.bfloat16:
-        model = _in_half_precision(model, network, text, device)
+        if not isinstance(network, nn.Module):
+            raise PluginError(f"{text}: only a torch.nn.Module can run in bfloat16; omit +bf16")
+        require_bfloat16(device, text)
+        model = Half(model, model.scale)
     if spec and spec.consistent:
         projected = True
-        is_random = isinstance(model, StochasticSRModel)
-        model = ConsistentSamples(model) if is_random else Consistent(model, model.scale)
+        model = Consistent(model, model.scale)
     return LoadedModel(label, text, digest, projected, weights, model)
-
-
-def _in_half_precision(model: Any, network: object, text: str, device: str) -> Half | HalfSamples:  # noqa: ANN401
-    """The model in bfloat16. Raises PluginError if it is not a torch.nn.Module, or the device lacks bfloat16."""
-    if not isinstance(network, nn.Module):
-        raise PluginError(f"{text}: only a torch.nn.Module can run in bfloat16; omit +bf16")
-    require_bfloat16(device, text)
-    if isinstance(model, TiledSRModel):
-        return HalfTiledSamples(model)
-    return HalfSamples(model) if isinstance(model, StochasticSRModel) else Half(model, model.scale)

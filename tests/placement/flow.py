@@ -7,8 +7,8 @@ import torch
 
 from baselines.rrdb import RRDBConfig
 from srbench.images.box import Box
-from srbench.images.lr_projection import ConsistentSamples
 from srbench.models.inference import SamplingParameters, upscale
+from srbench.models.wrapped import Consistent
 from srflow import SRFlow, SRFlowConfig
 
 SMALL = {"steps": 1, "width": 8}
@@ -44,7 +44,7 @@ PROGRAMS = {
     "sample": lambda flow, lr, hr, generator: flow.sample(lr, 2, temperature=0.8, generator=generator),
     "tiles": lambda flow, lr, hr, generator: flow.sample(lr, 2, temperature=0.8, generator=generator, tile=4),
     "batch": lambda flow, lr, hr, generator: flow.given(lr[None]).sample(2, temperature=0.8, generator=generator),
-    "consistent": lambda flow, lr, hr, generator: ConsistentSamples(flow).sample(
+    "consistent": lambda flow, lr, hr, generator: Consistent(flow, flow.scale).sample(
         lr, 2, temperature=0.8, generator=generator
     ),
     "both directions": both_directions,

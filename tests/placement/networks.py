@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from baselines.bicubic import Bicubic
 from baselines.esrgan import Discriminator
 from baselines.rrdb import RRDBConfig, RRDBNet
-from srbench.images.lr_projection import Consistent, make_consistent, upscale_consistently
+from srbench.images.lr_projection import make_consistent, upscale_consistently
 from srbench.images.resize import downscale, downscale_uint8, upscale_uint8
 from srbench.images.resize import upscale as resized_up
 from srbench.images.tiling import upscale_in_tiles
 from srbench.models.inference import SamplingParameters, upscale
+from srbench.models.wrapped import Consistent
 
 CONFIGS = {"x4": RRDBConfig(4, 8, 4, 1), "x8": RRDBConfig(8, 8, 4, 2, "trunk")}
 """Sizes of RRDB networks, which ESRGAN's generators are too."""

@@ -15,7 +15,6 @@ from torch import nn
 
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.zoo import load_rrdb
-from srbench.images.lr_projection import Consistent
 from srbench.interfaces import SRBenchError
 from srbench.metrics.cost import (
     Memory,
@@ -30,7 +29,9 @@ from srbench.metrics.cost import (
     peak_bytes,
 )
 from srbench.metrics.loading import load_metric
+from srbench.models.half_precision import Half
 from srbench.models.precomputed import ResultFolder
+from srbench.models.wrapped import Consistent
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.measurements import measurements_of
 
@@ -198,6 +199,7 @@ def test_parameters():
     assert parameters_of(Sampler()) == 27 * 51, "of a network that is an attribute"
     assert parameters_of(lambda lr: lr) == 0
     assert parameters_of(Consistent(Network(), 4)) == 27 * 51
+    assert parameters_of(Consistent(Half(Network(), 4), 4)) == 27 * 51
     assert Parameters().of(ModelCall(Network(), None, "cpu")) == 27 * 51 / 1e6
 
 
