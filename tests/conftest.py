@@ -199,6 +199,24 @@ def bad(tmp_path_factory):
     return folder
 
 
+class HangsError(BaseException):
+    """No Exception, and above all no OSError: those are caught on the way."""
+
+
+@pytest.fixture
+def no_hang():
+    """A test that has not ended after five minutes, because it waits for a pipe, fails."""
+
+    def late(*_):
+        raise HangsError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(300)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 def _state(folder):
     """Kinds, links and contents of everything in a folder."""
     found = {}
@@ -209,7 +227,7 @@ def _state(folder):
 
 
 @pytest.fixture
-def refused(srbench, bad, tmp_path, monkeypatch):
+def refused(srbench, bad, tmp_path, monkeypatch, no_hang):
     """refused("run --data {bad}/x", "what it says"): the command ends with one line, an exit code, and nothing changed.
 
     ``kept`` are folders in tmp_path that stay as they are, as ``bad`` does. Returns what the command printed.

@@ -12,6 +12,7 @@ from msgspec import to_builtins
 
 from srbench.files.atomic import write_synced
 from srbench.files.config import ConfigError, structure
+from srbench.files.paths import no_file
 from srbench.metrics.loading import MOST_DIGITS
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest
@@ -65,6 +66,8 @@ def read_manifest(run: Path) -> Manifest:
     Raises RunFolderError if it is missing, damaged, inconsistent, or of a format that this version does not read.
     """
     path = run / FILE
+    if kind := no_file(path):  # reading a pipe would block forever
+        raise RunFolderError(f"{path}: {kind}, not a file of srbench; remove it")
     try:
         facts = strict_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):

@@ -196,6 +196,7 @@ def test_a_folder_of_images_that_is_a_link(refused, finished, tmp_path, folder):
     refused(command, rf"run/{folder}: a link, and runs are only", kept=["outside"])
 
 
+@pytest.mark.usefixtures("no_hang")
 @pytest.mark.parametrize("file", ["images/hr/a.png", "images/near/b.png"])
 def test_an_image_that_is_a_pipe_is_missed_and_not_waited_for(srbench, finished, file):
     in_place_of(finished / file, "pipe")
