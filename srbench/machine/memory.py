@@ -36,9 +36,9 @@ def computed_on(device: str, compute: Callable[[str], Result]) -> Result:
 
 
 def peak_memory_mb(device: str) -> float | None:
-    """Peak memory in MB: for ``cuda`` that of the GPU since its last reset, else of this process; None on Windows."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
+    """Peak memory in MB: of a GPU since its last reset, else of this process; None on Windows."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device) / 2**20
     if sys.platform == "win32":
         return None
     import resource

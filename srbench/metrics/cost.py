@@ -11,7 +11,6 @@ import copy
 import math
 import re
 import statistics
-import time
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -35,6 +34,7 @@ from srbench.interfaces import (
     Weighted,
     WeightsInfo,
 )
+from srbench.machine.usage import usage_on
 from srbench.metrics import MetricError
 
 OUTPUT = "256x256"
@@ -269,10 +269,9 @@ def peak_bytes(model: SRModel | StochasticSRModel, temperature: float | None, de
     def peak() -> float:
         lr = size.of_lr(model.scale)
         if device.startswith("cuda"):
-            torch.cuda.reset_peak_memory_stats(device)
-            before = torch.cuda.memory_allocated(device)
-            _upscale(model, lr, temperature, device)
-            return float(torch.cuda.max_memory_allocated(device) - before)
+            with usage_on(device) as usage:
+                _upscale(model, lr, temperature, device)
+            return float(usage.allocated_bytes)
         live = LiveTensors()
         _upscale(model, lr, temperature, device, live)
         return float(live.most) if live.made else math.nan
@@ -316,11 +315,9 @@ def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, 
     """Return the median time of five outputs after a warm-up, or of fewer if they take more than 10 s."""
 
     def elapsed() -> float:
-        _finish(device)
-        start = time.perf_counter()
-        _upscale(model, size.of_lr(model.scale), temperature, device)
-        _finish(device)
-        return time.perf_counter() - start
+        with usage_on(device) as usage:
+            _upscale(model, size.of_lr(model.scale), temperature, device)
+        return usage.seconds
 
     def median() -> float:
         elapsed()
@@ -330,13 +327,6 @@ def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, 
         return 1e3 * statistics.median(times)
 
     return _cached(model, ("milliseconds", temperature, device, size), median)
-
-
-def _finish(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-    elif device.startswith("mps"):
-        torch.mps.synchronize()
 
 
 def _upscale(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from torch import Tensor
 
 from srbench.images.tiling import upscale_in_tiles
 from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
-from srbench.machine.memory import memory_bytes, out_of_memory, peak_memory_mb
+from srbench.machine.memory import memory_bytes, out_of_memory
+from srbench.machine.usage import usage_on
 from srbench.models import SMALLEST_TILE, ModelError
 from srbench.words import one_line, size_of
 
@@ -73,14 +73,10 @@ def upscale(
     of the work done since the last call. Raises ModelError naming the image if the model fails, returns a wrong size or
     non-finite values, or if a precomputed result is missing or damaged.
     """
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    start = time.perf_counter()
-    with torch.no_grad(), _errors_named(model, name, lr, sampling, device):
+    with torch.no_grad(), usage_on(device) as usage, _errors_named(model, name, lr, sampling, device):
         images = _outputs(model, name, lr, sampling, device, progress)
-    seconds = time.perf_counter() - start
     _check(images, name, lr, model.scale)
-    return Output(images, seconds, peak_memory_mb(device))
+    return Output(images, usage.seconds, usage.peak_memory_mb)
 
 
 def iterate_samples(
@@ -147,7 +143,7 @@ def _outputs(
         images = upscale_in_tiles(model, lr, sampling.tile, progress)
     else:
         images = model(lr[None])
-    return _floating_point(images, name).to("cpu", torch.float32)  # synchronises, so that the time is complete
+    return _floating_point(images, name).to("cpu", torch.float32)
 
 
 def _floating_point(images: object, name: str) -> Tensor:

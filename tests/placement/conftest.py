@@ -137,8 +137,8 @@ def imagination(request):
         patch.setattr(nn.Module, "_apply", applied)
         for module, name in READERS:
             patch.setattr(module, name, imagined(getattr(module, name)))
-        patch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
-        patch.setattr(torch.cuda, "max_memory_allocated", lambda: 0)
+        for name in ("synchronize", "reset_peak_memory_stats", "memory_allocated", "max_memory_allocated"):
+            patch.setattr(torch.cuda, name, lambda device: 0)
         yield mode
 
 

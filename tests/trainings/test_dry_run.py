@@ -17,7 +17,7 @@ def test_three_steps_are_taken_and_measured(monkeypatch):
     The first step takes 5 s of a clock that the others advance by 1 s and 2 s.
     """
     network, seconds, steps = nn.Conv2d(3, 8, 3, padding=1), [5, 1, 2], []
-    monkeypatch.setattr("srbench.training.dry_run.time.perf_counter", lambda: float(sum(seconds[: len(steps)])))
+    monkeypatch.setattr("srbench.machine.usage.time.perf_counter", lambda: float(sum(seconds[: len(steps)])))
 
     def take_step():
         network(torch.rand(2, 3, 16, 16)).square().mean().backward()

@@ -170,7 +170,7 @@ def test_unusable_sizes(name):
 
 def test_runtime_is_in_milliseconds(monkeypatch):
     clock = itertools.count(0.0, 0.25)  # every call is a quarter of a second later
-    monkeypatch.setattr("srbench.metrics.cost.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr("srbench.machine.usage.time", SimpleNamespace(perf_counter=lambda: next(clock)))
     assert Runtime(lr="8x8").of(ModelCall(Span(), None, "cpu")) == 250.0
 
 
