@@ -49,8 +49,9 @@ if TYPE_CHECKING:
 
     from srbench.models.inference import Output
 
-PIXELS = 200_000
-"""Number of pixels of outputs that count as an item of ``srbench run`` in the default number of processes."""
+PIXELS = 512 * 512
+"""Number of pixels of outputs that count as an item of ``srbench run`` in the default number of processes: a second
+process pays from about 8 images of 512x512 on."""
 PROBED = 5
 """Number of images whose mean size is taken as the mean size of all."""
 _WITHOUT = {

@@ -373,7 +373,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
 )
 @options.device(help="Device of learned metrics; auto takes a GPU if there is one.")
 @options.measuring_workers(
-    help="Worker processes, one thread each. [default: one per core, at most 8 and one per 0.8 megapixels of outputs; 1 "
+    help="Worker processes, one thread each. [default: one per core, at most 8 and one per megapixel of outputs; 1 "
     "if a metric runs on a GPU]"
 )
 @click.pass_context
