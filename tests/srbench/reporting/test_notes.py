@@ -35,12 +35,9 @@ def measured(names=NAMES):
 
 
 def changed(setting, image, values):
-    """The same, but for one image of a setting; without it if ``values`` is None."""
+    """The same, but for one image of a setting."""
     rows = measured()
-    rows[setting] = rows[setting] | {image: values}
-    if values is None:
-        del rows[setting][image]
-    return rows
+    return rows | {setting: rows[setting] | {image: values}}
 
 
 def notes(*runs, out=None):
