@@ -26,7 +26,7 @@ from srbench.run_folder.folder import SUMS, RunFolder
 from srbench.run_folder.journal import Journal, writing
 from srbench.run_folder.location import folder_of
 from srbench.run_folder.manifest import is_run, is_written, now, read_manifest
-from srbench.run_folder.merge import joined
+from srbench.run_folder.merge import with_request
 from srbench.run_folder.protocol import Invocation, Manifest, Setting
 from srbench.run_folder.records import SampleRecord, ScoreRecord
 from srbench.run_folder.request import RunSpec
@@ -143,7 +143,7 @@ def score_run(
             added = without_hr(added, None, f"{path} has none")
         loaded = {metric.facts.name: metric for metric in added}
         facts = tuple(metric.facts for metric in added)
-        folder.manifest = joined(path, folder.manifest, replace(folder.manifest, metrics=facts))
+        folder.manifest = with_request(path, folder.manifest, replace(folder.manifest, metrics=facts))
         metrics = measurable(folder.manifest, facts, loaded)
         invocation = Invocation(
             command=shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)]),
@@ -335,11 +335,11 @@ def extended(request: OpenedRequest, path: Path) -> RunFolder:
     requested = request.manifest()
     folder = RunFolder.read(path) if is_run(path) else RunFolder(path, requested)
     try:
-        folder.manifest = joined(path, folder.manifest, requested)
+        folder.manifest = with_request(path, folder.manifest, requested)
     except RunFolderError:
         if folder.has_outputs:
             raise
-        folder = RunFolder(path, joined(path, requested, requested))  # everything failed in it: begin anew
+        folder = RunFolder(path, with_request(path, requested, requested))  # everything failed in it: begin anew
     _require_one_source(folder, request)
     return folder
 

@@ -78,7 +78,7 @@ def _run_cells(run: Overview) -> tuple[str, ...]:
     protocol = run.manifest.protocol
     models = ",".join(model.label for model in run.manifest.models)
     samples = number_of(protocol.samples, "sample")
-    done = f"{run.done}/{run.asked} images" + (f" without {listed(run.lacking)}" if run.lacking else "")
+    done = f"{run.done}/{run.requested} images" + (f" without {listed(run.missing)}" if run.missing else "")
     return models, protocol.dataset, f"x{protocol.scale}", done, samples, run.begun
 
 

@@ -85,7 +85,7 @@ def _coverage(results: Results) -> Iterator[str]:
 def outdated(results: Results) -> Iterator[str]:
     """Note outputs of earlier code, weights or images, which are left out of all means."""
     for run in results.runs:
-        samples = ((setting, image) for image, known in run.folder.known.items() for setting in known.samples)
+        samples = ((setting, image) for image, known in run.folder.by_image.items() for setting in known.samples)
         counts = Counter(run.label(setting) for setting, image in samples if run.folder.sample(setting, image) is None)
         if counts:
             listed = ", ".join(f"{count} of {label}" for label, count in counts.items())

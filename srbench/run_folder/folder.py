@@ -34,7 +34,7 @@ VOTES = "votes.jsonl"
 """File of the answers of people, which ``srbench vote`` appends to."""
 LOCK = ".lock"
 REPORT_LOCK = ".report.lock"
-"""Lock of the process that writes the report; records have a lock of their own."""
+"""Lock of the process that writes the report; records have another lock."""
 
 
 def score_key(sample: SampleRecord, metric: MetricFacts) -> str:
@@ -57,10 +57,10 @@ def folder_key(metric: MetricFacts, samples: Iterable[SampleRecord], hr_pixels: 
     return digest("folder", metric.digest, images)
 
 
-def is_kept(file: Path, known: ImageDigest | None) -> bool:
+def is_kept(file: Path, recorded: ImageDigest | None) -> bool:
     """Return whether a file exists, is no link, and has the SHA-256 of its record."""
     try:
-        return known is not None and not file.is_symlink() and sha256_file(file) == known.sha256
+        return recorded is not None and not file.is_symlink() and sha256_file(file) == recorded.sha256
     except OSError:
         return False
 
@@ -75,7 +75,7 @@ class RunFolder:
 
     path: Path
     manifest: Manifest
-    known: dict[str, ImageRecords] = field(default_factory=dict)
+    by_image: dict[str, ImageRecords] = field(default_factory=dict)
     """Latest records by image, including those of earlier code, weights and data."""
     environments: dict[str, EnvironmentRecord] = field(default_factory=dict)
     """Environments of the records, by key."""
@@ -106,11 +106,11 @@ class RunFolder:
             elif isinstance(record, ScoreRecord) and not record.image:
                 self.folder_scores[record.key, record.setting] = record
             else:
-                self.known.setdefault(record.image, ImageRecords()).take(record)
+                self.by_image.setdefault(record.image, ImageRecords()).take(record)
 
     def of(self, image: str) -> ImageRecords:
         """Return the current records of an image, empty if it has none."""
-        return self.known.get(image, ImageRecords())
+        return self.by_image.get(image, ImageRecords())
 
     def sample_key(self, setting: Setting, pair_key: str, source: str) -> str:
         """Return the key of a model's outputs for a pair: a digest of everything that determines the images.
@@ -128,9 +128,9 @@ class RunFolder:
 
         ``pair_key`` is the key of a pair that will replace the current pair.
         """
-        known = self.of(image)
-        record = known.samples.get(setting)
-        key = pair_key or (known.pair.key if known.pair else "")
+        current = self.of(image)
+        record = current.samples.get(setting)
+        key = pair_key or (current.pair.key if current.pair else "")
         if record is None or setting.model not in {model.label for model in self.manifest.models}:
             return None
         return record if record.key == self.sample_key(setting, key, record.source) else None
@@ -147,9 +147,9 @@ class RunFolder:
 
     def scores_of(self, sample: SampleRecord, metrics: Sequence[MetricFacts]) -> list[ScoreRecord | None]:
         """Return the records of the values of some metrics, failed or not; None for a missing record."""
-        known = self.of(sample.image).scores
+        scores = self.of(sample.image).scores
         keys = zip(score_keys(sample, metrics), metrics, strict=True)
-        return [known.get((key, sample.model, metric.name)) for key, metric in keys]
+        return [scores.get((key, sample.model, metric.name)) for key, metric in keys]
 
     def scores(self, sample: SampleRecord) -> list[ScoreRecord]:
         """Return the existing records of all values of an item, failed or not."""
@@ -195,7 +195,7 @@ class RunFolder:
     @property
     def has_hr(self) -> bool:
         """False for a run on a dataset without HR images."""
-        pairs = [known.pair for known in self.known.values() if known.pair is not None and not known.pair.failed]
+        pairs = [each.pair for each in self.by_image.values() if each.pair is not None and not each.pair.failed]
         return not pairs or any(pair.hr is not None for pair in pairs)
 
     def outputs(self, sample: SampleRecord, is_kept: IsKept = is_kept) -> list[Path]:
@@ -210,21 +210,21 @@ class RunFolder:
 
     def kept_images(self) -> Iterator[tuple[Path, ImageDigest]]:
         """Yield path and digest of every image that was saved."""
-        for image, known in self.known.items():
-            if known.pair is not None:
-                pair = zip(self.pair_files(image), (known.pair.lr, known.pair.hr), strict=True)
+        for image, current in self.by_image.items():
+            if current.pair is not None:
+                pair = zip(self.pair_files(image), (current.pair.lr, current.pair.hr), strict=True)
                 yield from ((file, digest) for file, digest in pair if digest is not None)
-            for sample in known.samples.values():
+            for sample in current.samples.values():
                 yield from zip(self.output_files(sample), sample.outputs, strict=False)
 
     @property
     def has_outputs(self) -> bool:
         """True if any output was sampled; False for a folder in which everything failed."""
-        return any(not sample.failed for known in self.known.values() for sample in known.samples.values())
+        return any(not sample.failed for each in self.by_image.values() for sample in each.samples.values())
 
     def foreign_images(self, is_kept: IsKept = is_kept) -> list[Path]:
         """Return the image files that do not match their records."""
-        return [file for file, known in self.kept_images() if not is_kept(file, known) and file.exists()]
+        return [file for file, recorded in self.kept_images() if not is_kept(file, recorded) and file.exists()]
 
 
 def read_sums(path: Path) -> dict[str, str] | None:
@@ -274,8 +274,8 @@ def check_files(path: Path) -> None:
 
     Reading a pipe would block forever, and writing would follow a link out of the folder.
     """
-    own = (LOCK, REPORT_LOCK, FILE, VOTES, *(kind.FILE for kind in records.KINDS))
-    for file in [*(path / name for name in own), *pipes_in(path)]:
+    names = (LOCK, REPORT_LOCK, FILE, VOTES, *(kind.FILE for kind in records.KINDS))
+    for file in [*(path / name for name in names), *pipes_in(path)]:
         kind_of_entry = "a link" if file.is_symlink() else no_file(file)
         if kind_of_entry:
             raise RunFolderError(f"{file}: {kind_of_entry}, not a file of srbench; remove it")

@@ -33,8 +33,8 @@ class Journal:
         """Remove the records of earlier commands that all failed, and the images of their pairs."""
         path = self.folder.path
         if is_run(path):
-            for file, known in RunFolder.read(path).kept_images():
-                if is_kept(file, known):
+            for file, recorded in RunFolder.read(path).kept_images():
+                if is_kept(file, recorded):
                     file.unlink()
             for name in (SUMS, *(kind.FILE for kind in records.KINDS)):
                 (path / name).unlink(missing_ok=True)
@@ -70,7 +70,7 @@ class Journal:
         names = [kind.FILE for kind in records.KINDS if (folder.path / kind.FILE).exists()]
         sums = {name: sha256_file(folder.path / name) for name in names}
         sums[FILE] = sha256_bytes(content_of(manifest))
-        sums |= {file.relative_to(folder.path).as_posix(): str(known.sha256) for file, known in folder.kept_images()}
+        sums |= {file.relative_to(folder.path).as_posix(): str(image.sha256) for file, image in folder.kept_images()}
         text = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
         path = folder.path / SUMS
         if not (path.exists() and path.read_bytes() == text):

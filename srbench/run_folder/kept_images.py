@@ -39,4 +39,4 @@ def kept_outputs(folder: RunFolder, record: SampleRecord) -> Tensor | None:
 
 def same_outputs(record: SampleRecord, images: Iterable[Tensor]) -> bool:
     """Return whether images (3, H, W) uint8 equal those of a record, pixel for pixel."""
-    return [pixels_sha256(image) for image in images] == [known.pixels for known in record.outputs]
+    return [pixels_sha256(image) for image in images] == [output.pixels for output in record.outputs]

@@ -12,7 +12,7 @@ from pathlib import Path
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.manifest import is_run, read_manifest
-from srbench.run_folder.merge import joined
+from srbench.run_folder.merge import with_request
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.records import KINDS
 from srbench.run_folder.request import RunSpec
@@ -91,7 +91,7 @@ def dated_folder(name: str, is_same: Callable[[Path], bool], is_usable: Callable
 
 def _can_be_added(requested: Manifest, path: Path) -> bool:
     try:
-        joined(path, read_manifest(path), requested)
+        with_request(path, read_manifest(path), requested)
     except RunFolderError:
         return False
     return True

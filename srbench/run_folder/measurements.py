@@ -109,13 +109,13 @@ def is_of_samples(metric: MetricFacts, samples: int) -> bool:
 def failures_of(folder: RunFolder, label: Callable[[Setting], str]) -> list[str]:
     """Return one line for each pair, item or value whose last attempt failed; ``label`` names a setting."""
     faults = []
-    for image, known in folder.known.items():
-        if known.pair is not None and known.pair.failed:
-            faults.append(known.pair.error)
-        for setting, sample in known.samples.items():
+    for image, current in folder.by_image.items():
+        if current.pair is not None and current.pair.failed:
+            faults.append(current.pair.error)
+        for setting, sample in current.samples.items():
             if sample.failed:
                 faults.append(f"{label(setting)}: {sample.error}")
-            elif any(score.failed for score in known.scores.values()) and folder.sample(setting, image) is sample:
+            elif any(score.failed for score in current.scores.values()) and folder.sample(setting, image) is sample:
                 faults += [f"{label(setting)}: {score.error}" for score in folder.scores(sample) if score.failed]
     for setting, metric in product(folder.manifest.settings, folder.manifest.folder_metrics):
         folder_score = folder.folder_score(setting, metric)

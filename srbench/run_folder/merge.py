@@ -29,29 +29,29 @@ Part = tuple[RunFolder, int]
 """A folder to merge, and the number of invocations in the folders before it."""
 
 
-def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
+def with_request(path: Path, existing: Manifest, requested: Manifest) -> Manifest:
     """Add the models, temperatures, metrics and images of a request to the manifest of the folder ``path``.
 
     Raises RunFolderError, which names the difference, if protocols or images of the datasets differ, or if a label or a
     folder of images would have two meanings.
     """
-    _check_protocol(path, known.protocol, asked.protocol)
-    images = _joined_images(path, known.images, asked.images)
-    models = {model.label: model for model in known.models}
-    for model in asked.models:
+    _check_protocol(path, existing.protocol, requested.protocol)
+    images = _joined_images(path, existing.images, requested.images)
+    models = {model.label: model for model in existing.models}
+    for model in requested.models:
         spec = model.spec.removeprefix(f"{model.label}=")
         _check_same(path, model.label, models.get(model.label, model), model, f"give another label: NAME={spec}")
         models[model.label] = model
-    metrics = {metric.name: metric for metric in known.metrics}
-    for metric in asked.metrics:
+    metrics = {metric.name: metric for metric in existing.metrics}
+    for metric in requested.metrics:
         _check_same(path, metric.name, metrics.get(metric.name, metric), metric, "give the metric another name")
         metrics[metric.name] = metric
-    order, settings = list(models), dict.fromkeys((*known.settings, *asked.settings))
-    suite = {located(column): place for place, column in enumerate(known.protocol.columns)}
+    order, settings = list(models), dict.fromkeys((*existing.settings, *requested.settings))
+    suite = {located(column): index for index, column in enumerate(existing.protocol.columns)}
     _check_folders(path, settings)
     return replace(
-        known,
-        protocol=replace(known.protocol, kept=max(known.protocol.kept, asked.protocol.kept)),
+        existing,
+        protocol=replace(existing.protocol, kept=max(existing.protocol.kept, requested.protocol.kept)),
         images=images,
         models=tuple(models.values()),
         settings=tuple(sorted(settings, key=lambda each: (order.index(each.model), each.temperature or 0.0))),
@@ -59,9 +59,9 @@ def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
     )
 
 
-def _check_same(path: Path, name: str, known: _Named, asked: _Named, advice: str) -> None:
-    if known.spec != asked.spec and known.digest != asked.digest:
-        raise RunFolderError(f"{path}: {name} stands for {known.spec} there, not for {asked.spec}; {advice}")
+def _check_same(path: Path, name: str, existing: _Named, requested: _Named, advice: str) -> None:
+    if existing.spec != requested.spec and existing.digest != requested.digest:
+        raise RunFolderError(f"{path}: {name} stands for {existing.spec} in it, not for {requested.spec}; {advice}")
 
 
 def _check_folders(path: Path, settings: Iterable[Setting]) -> None:
@@ -76,21 +76,21 @@ def _check_folders(path: Path, settings: Iterable[Setting]) -> None:
             )
 
 
-def _check_protocol(path: Path, known: Protocol, asked: Protocol) -> None:
+def _check_protocol(path: Path, existing: Protocol, requested: Protocol) -> None:
     """Refuse a different protocol, except for the number of saved samples, which changes no value."""
-    differing = [name for name, value in vars(known).items() if name != "kept" and value != getattr(asked, name)]
+    differing = [name for name, value in vars(existing).items() if name != "kept" and value != getattr(requested, name)]
     if differing:
-        there, here = (", ".join(f"{name} {getattr(each, name)}" for name in differing) for each in (known, asked))
-        raise RunFolderError(f"{path}: holds results of {there}, not of {here}; choose another --out")
+        values = [", ".join(f"{name} {getattr(each, name)}" for name in differing) for each in (existing, requested)]
+        raise RunFolderError(f"{path}: holds results of {values[0]}, not of {values[1]}; choose another --out")
 
 
-def _joined_images(path: Path, known: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
-    if set(asked) <= set(known):
-        return known
-    if set(known) <= set(asked):
-        return asked
-    missing = next(name for name in asked if name not in known)
-    gone = next(name for name in known if name not in asked)
+def _joined_images(path: Path, existing: tuple[str, ...], requested: tuple[str, ...]) -> tuple[str, ...]:
+    if set(requested) <= set(existing):
+        return existing
+    if set(existing) <= set(requested):
+        return requested
+    missing = next(name for name in requested if name not in existing)
+    gone = next(name for name in existing if name not in requested)
     raise RunFolderError(
         f"{path}: holds results of other images ({gone}, which is not in the dataset; {missing} is not in the "
         "folder); choose another --out"
@@ -154,15 +154,15 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
                     f"{folder.path}: its {metric.title} was measured with other code than in {first.path}; run one of "
                     "them again"
                 )
-        known = {model.label: model.digest for model in merged.models}
+        digests = {model.label: model.digest for model in merged.models}
         for model in manifest.models:
-            if known.get(model.label, model.digest) != model.digest:
+            if digests.get(model.label, model.digest) != model.digest:
                 raise RunFolderError(
                     f"{folder.path}: {model.label} has different code or weights than in {first.path}; run one of "
                     "them again"
                 )
         try:
-            merged = joined(first.path, merged, manifest)
+            merged = with_request(first.path, merged, manifest)
         except RunFolderError as error:
             reason = str(error).removeprefix(f"{first.path}: ").removesuffix("; choose another --out")
             raise RunFolderError(f"{folder.path}: cannot be merged with {first.path}, which {reason}") from None
@@ -215,16 +215,16 @@ def _folder_lines(parts: Sequence[Part], merged: RunFolder) -> Iterator[ScoreRec
 
 def _first_value(scores: Iterable[tuple[ScoreRecord | None, int]]) -> Iterator[ScoreRecord]:
     """Yield the first record that did not fail, or else the first, if there is any, for the merged folder."""
-    found = [(score, before) for score, before in scores if score is not None]
-    for score, before in [min(found, key=lambda item: item[0].failed)] if found else []:
+    existing = [(score, before) for score, before in scores if score is not None]
+    for score, before in [min(existing, key=lambda item: item[0].failed)] if existing else []:
         yield structs.replace(score, invocation=score.invocation + before)
 
 
 def _copy(files: Iterable[Path], targets: Iterable[Path], digests: Iterable[ImageDigest | None]) -> None:
-    for file, target, known in zip(files, targets, digests, strict=False):
-        if known is None:
+    for file, target, recorded in zip(files, targets, digests, strict=False):
+        if recorded is None:
             continue
-        if not is_kept(file, known):
+        if not is_kept(file, recorded):
             raise RunFolderError(
                 f"{file}: is missing, or does not match its record; see srbench verify, then run again"
             )

@@ -15,11 +15,11 @@ class Overview:
     """Manifest and progress of a run folder."""
 
     manifest: Manifest
-    asked: int
+    requested: int
     """Number of images requested."""
     done: int
     """Number of requested images with all values of all settings."""
-    lacking: tuple[str, ...]
+    missing: tuple[str, ...]
     """Titles of the metrics of all images together that some setting lacks."""
 
     @property
@@ -35,13 +35,13 @@ def overview(run: Path) -> Overview:
     manifest = folder.manifest
     items = [(setting, image) for setting in manifest.settings for image in manifest.planned(setting)]
     undone = {image for setting, image in items if not _is_done(folder, setting, image)}
-    lacking = [
+    missing = [
         metric.title
         for metric in manifest.folder_metrics
         if not all(_has_value(folder.folder_score(setting, metric)) for setting in manifest.settings)
     ]
     done = sum(image not in undone for image in manifest.scope)
-    return Overview(manifest, len(manifest.scope), done, tuple(lacking))
+    return Overview(manifest, len(manifest.scope), done, tuple(missing))
 
 
 def _is_done(folder: RunFolder, setting: Setting, image: str) -> bool:

@@ -102,7 +102,7 @@ def _check_lines(folder: RunFolder, findings: Findings) -> None:
     """Find records that refer to something outside the manifest."""
     manifest = folder.manifest
     metrics, images = {metric.name for metric in manifest.metrics}, set(manifest.images)
-    lines = [(image, records.lines()) for image, records in folder.known.items()]
+    lines = [(image, records.lines()) for image, records in folder.by_image.items()]
     for image, records in (*lines, ("", tuple(folder.folder_scores.values()))):
         where = image or "a value of all images"
         for record in records:
@@ -205,7 +205,7 @@ def _check_protocol(stated: Protocol, requested: Protocol, request: RunSpec, fin
 def _check_pairs(folder: RunFolder, datasets: Mapping[str, Dataset], findings: Findings) -> None:
     """Compare all pairs pixel by pixel with the datasets that have their images."""
     name = folder.manifest.protocol.dataset
-    for image, records in folder.known.items():
+    for image, records in folder.by_image.items():
         record = records.pair
         if record is None or record.failed or not datasets:
             continue

@@ -50,7 +50,7 @@ def verify(
     check_request(folder, findings)
     records = [
         record
-        for records in folder.known.values()
+        for records in folder.by_image.values()
         for record in records.samples.values()
         if not record.failed and folder.sample(record.setting, record.image) is record
     ]

@@ -188,7 +188,7 @@ def test_a_model_that_ends_the_only_process_ends_the_command(spec, killers, code
 
 
 def sample_records(path):
-    return [record for known in RunFolder.read(path).known.values() for record in known.samples.values()]
+    return [record for known in RunFolder.read(path).by_image.values() for record in known.samples.values()]
 
 
 def children(parent):

@@ -120,7 +120,7 @@ def test_images_models_and_temperatures_that_are_new(folder):
         ("a", "noisy", "sample"),
         ("b", "noisy", "sample"),
     ]
-    folder.known.clear()
+    folder.by_image.clear()
     assert len(left(folder)) == 6, "nothing is known of an empty folder"
     assert left(folder, None) == [], "and there is nothing to measure"
 

@@ -250,7 +250,7 @@ def test_a_folder_in_which_everything_failed_takes_any_request(spec, models, pho
 
 def test_a_folder_with_one_result_keeps_it(spec, models):
     run(replace(spec, models=(f"near={models}:Raises", spec.models[1])))
-    with pytest.raises(RunFolderError, match=r"near stands for .*Raises there, not for .*Nearest; give another label"):
+    with pytest.raises(RunFolderError, match=r"near stands for .*Raises in it, not for .*Nearest; give another label"):
         run(replace(spec, models=(f"near={models}:Nearest",)))
 
 

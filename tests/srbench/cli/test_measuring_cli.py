@@ -89,7 +89,7 @@ def test_run_reads_the_file_and_the_command_line_comes_before_it(command, bench,
     assert manifest.protocol.samples == 2
     assert command("run", bench).code == 0  # adds temperatures and images
     folder = RunFolder.read(Path("run"))
-    assert sum(len(known.samples) for known in folder.known.values()) == 3 * 3 + 1
+    assert sum(len(known.samples) for known in folder.by_image.values()) == 3 * 3 + 1
     assert "nothing to do: all 9 items are measured in run" in command("run", bench).err
 
 
@@ -319,13 +319,13 @@ def test_measure_goes_on_after_a_fault(command, folders, draw_image):
 
 def test_score_adds_metrics_without_models(command, run, models):
     models.unlink()
-    before = RunFolder.read(run).known
+    before = RunFolder.read(run).by_image
     found = command("score", run, "--metrics", "ssim")
     assert found.code == 0, found.err
     assert "SSIM" in found.out
     assert "Report: run/report/report.md" in found.out
     after = RunFolder.read(run)
-    for image, known in after.known.items():
+    for image, known in after.by_image.items():
         assert known.samples == before[image].samples
         assert len(known.scores) == 2 * len(before[image].scores)
     assert after.manifest.invocations[-1].command == "srbench score run --metrics ssim"

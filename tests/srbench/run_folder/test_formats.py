@@ -40,7 +40,7 @@ def test_every_line_names_its_environment(finished):
     assert record.key == digest("environment", record.facts)
     assert record.facts["device"] == "cpu"
     assert {"cpu", "threads", "torch", "numpy"} <= set(record.facts)
-    every = [line for known in RunFolder.read(finished).known.values() for line in known.lines()]
+    every = [line for known in RunFolder.read(finished).by_image.values() for line in known.lines()]
     assert {line.environment for line in every} == {record.key}
     assert "environments.jsonl" in (finished / "SHA256SUMS").read_text()
 

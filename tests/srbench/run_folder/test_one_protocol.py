@@ -67,7 +67,7 @@ def test_a_label_that_would_share_a_folder(changed, models, label):
 
 def test_a_label_stands_for_one_model(finished, changed, models):
     with pytest.raises(
-        RunFolderError, match=r"near stands for near=.*:Nearest there, not for near=bicubic; give another"
+        RunFolderError, match=r"near stands for near=.*:Nearest in it, not for near=bicubic; give another"
     ):
         run(changed(models=("near=bicubic",)))
     assert verify(finished).holds

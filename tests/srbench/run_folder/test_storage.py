@@ -52,7 +52,7 @@ def test_a_disk_that_fails(spec, changed, timeless, monkeypatch, number, what):
     assert name.endswith(".jsonl" if what == "lines" else ".png")
     assert reason == f"{os.strerror(number)}; finished work is kept"
     kept = RunFolder.read(Path(spec.out))
-    assert any(known.samples for known in kept.known.values())
+    assert any(known.samples for known in kept.by_image.values())
     left = [file.name for file in Path(spec.out).rglob(".*") if file.name not in (".lock",)]
     assert not left, "nothing half done is left"
     before = (Path(spec.out) / "rows.jsonl").read_bytes()
