@@ -132,7 +132,7 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     cls=CommandLine,
     invoke_without_command=True,
     subcommand_metavar="COMMAND ...",
-    epilog="srbench COMMAND --help shows its options, --version the version.",
+    epilog="srbench COMMAND --help shows options and examples, --version the version.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
 )
 @click.version_option(package_name="sr-bench", prog_name="srbench")
