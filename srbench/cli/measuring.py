@@ -82,7 +82,7 @@ def _write_template(context: click.Context, option: click.Parameter, file: Path 
 @options.names(
     "--degrade",
     metavar="NAME|FILE,...",
-    help="How LR is made from HR (srbench list degradations); NAME+seed=1 draws other random numbers. [default: bicubic]",
+    help="How LR is made from HR (srbench list degradations); NAME+seed=1 takes other random numbers. [default: bicubic]",
 )
 @options.names(
     "--suite",
