@@ -72,3 +72,14 @@ def test_the_rooms_are_the_folders():
 def test_every_room_is_in_the_architecture():
     text = (ROOT / "docs" / "architecture.md").read_text()
     assert [room for room in floors() if not re.search(rf"^\| `{room}(\.py|/)?` \|", text, re.M)] == []
+
+
+def test_files_of_the_architecture_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    first = text.partition("## Rooms and floors")[0]
+    read = re.findall(r"^\| `(\S+\.py)` \|", first, re.M)
+    assert len(read) == 8
+    path = re.search(r"## The life of a number.*?```text\n(.*?)```", text, re.S)[1]
+    named = [f"srbench/{file}.py" for file in re.findall(r"\b([a-z_]+/[a-z_]+)\b", path)]
+    assert len(named) > 10
+    assert [file for file in (*read, *named) if not (ROOT / file).is_file()] == []
