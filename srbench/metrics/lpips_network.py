@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from srbench.metrics import MetricError
 from srbench.metrics.parameters import parameter_file
-from srbench.weights.checkpoints import read_checkpoint
-from srbench.weights.files import load_weights
+from srbench.weights.reading import read_tensors
 
 _FILES = {"vgg": "vgg16-397923af.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
 """File names of torchvision's ImageNet weights; AlexNet's weights are packaged."""
@@ -71,7 +70,7 @@ class Network:
         layout: Any = {"memory_format": torch.channels_last}  # an eighth faster on a CPU
         trunk.to(device, **layout)
         self._trunk = trunk.eval().requires_grad_(requires_grad=False)
-        self._heads = [head.to(device).flatten() for _, head in sorted(read_checkpoint(parts.heads).items())]
+        self._heads = [head.to(device).flatten() for _, head in sorted(read_tensors(parts.heads).items())]
         self._mean, self._scale = _MEAN.to(device), _SCALE.to(device)
 
     def features(self, image: Tensor) -> list[Tensor]:
@@ -132,8 +131,7 @@ def _trunk_of_the_package(net: str) -> Any:  # noqa: ANN401 - lpips has no types
 
 def _trunk(parts: Parts, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     """Read the tensors of a trunk by the network's names: ``slice2.3.weight`` is ``features.3.weight`` in the file."""
-    is_safe = parts.trunk.suffix == ".safetensors"
-    tensors = load_weights(parts.trunk)[0] if is_safe else read_checkpoint(parts.trunk)
+    tensors = read_tensors(parts.trunk)
     names = {name: f"features.{name.partition('.')[2]}" for name in wanted}
     for name, key in names.items():
         if key not in tensors or tensors[key].shape != wanted[name].shape:

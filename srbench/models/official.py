@@ -6,7 +6,6 @@ import hashlib
 import shutil
 import tempfile
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 from srbench.files.archives import ArchiveError, opened_archive
@@ -16,11 +15,12 @@ from srbench.files.paths import cache_folder
 from srbench.interfaces import SRBenchError
 from srbench.plugins.registry import find_plugin, registered
 from srbench.terminal.output import say
-from srbench.weights.checkpoints import read_checkpoint
 from srbench.weights.download import MAX_BYTES, DownloadError, download
-from srbench.weights.files import WeightsError, errors_naming, load_metadata, weights_content
+from srbench.weights.files import WeightsError, load_metadata, weights_content
 from srbench.weights.metadata import read_metadata
-from srbench.weights.table import ReleasedWeights, cached_path, credited, find_released
+from srbench.weights.pretrained import converted
+from srbench.weights.reading import read_tensors
+from srbench.weights.table import ReleasedWeights, cached_path, find_released
 
 
 def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, *, address: str | None = None) -> str:
@@ -30,14 +30,13 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
     from. Raises WeightsError if no model or several models recognise it, or its tensors do not fit the preset;
     ImageError if ``out`` exists with other content; PluginError; ConfigError.
     """
-    tensors = read_checkpoint(checkpoint)
+    tensors = read_tensors(checkpoint)
     names = [model] if model else list(registered("converters"))
     candidates = {}
     for name in names:
-        with errors_naming(checkpoint):
-            converted = find_plugin("converters", name).factory(tensors, preset)
-        if converted is not None:
-            candidates[name] = converted
+        converter = find_plugin("converters", name).factory
+        if official := converted(converter, name, tensors, checkpoint, preset, address):
+            candidates[name] = official
     if not candidates:
         raise WeightsError(
             f"{checkpoint}: not a checkpoint of {' or '.join(names)} with the preset {preset}; name another preset"
@@ -47,10 +46,8 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
             f"{checkpoint}: could belong to {' or '.join(candidates)}, which give different outputs with the same "
             f"weights; choose with --models {' or --models '.join(candidates)}"
         )
-    [(name, (weights, text))] = candidates.items()
-    digest = sha256_file(checkpoint)
-    metadata = credited(read_metadata(text, checkpoint), name, digest, address)
-    write_new(out, weights_content(weights, replace(metadata, converted_from_sha256=digest).text()))
+    [(name, (weights, metadata))] = candidates.items()
+    write_new(out, weights_content(weights, metadata.text()))
     return name
 
 

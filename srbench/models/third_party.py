@@ -27,7 +27,7 @@ from srbench.files.hashes import sha256_file
 from srbench.images.tiling import upscale_in_windows
 from srbench.interfaces import WeightsInfo
 from srbench.models import ModelError
-from srbench.weights.files import WeightsError, load_metadata, require_finite
+from srbench.weights.files import is_safetensors, load_metadata, require_file, require_finite
 from srbench.words import listed, one_line
 
 ONNX = ".onnx"
@@ -39,8 +39,7 @@ _LONGEST = 200
 
 def load_file(path: Path, device: str = "cpu") -> SpandrelModel | TorchScriptModel | OnnxModel:
     """Load the network in a file; ``device`` matters only for TorchScript. Raises ModelError, WeightsError."""
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file; check the path")
+    require_file(path)
     if is_torchscript(path):
         return TorchScriptModel(path, device)
     return OnnxModel(path) if path.suffix.lower() == ONNX else SpandrelModel(path)
@@ -68,7 +67,7 @@ class SpandrelModel(nn.Module):
         self.scale: int = self.descriptor.scale
         require_finite(dict(self.network.named_parameters()), path)
         architecture = " ".join([self.descriptor.architecture.name, *self.descriptor.tags])
-        stated = load_metadata(path) if path.suffix.lower() == ".safetensors" else {}
+        stated = load_metadata(path) if is_safetensors(path) else {}
         licence = stated.get("license") or stated.get("modelspec.license")
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         self.weights = weights_info(path, f"architecture {architecture}", parameters, licence)
@@ -86,7 +85,7 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
             f"{path}: needs spandrel; install it: pip install 'sr-bench[zoo]', or also name the network's code: "
             f"net.py:Net:{path}"
         ) from None
-    if path.suffix.lower() == ".safetensors" and (model := load_metadata(path).get("model")):
+    if is_safetensors(path) and (model := load_metadata(path).get("model")):
         raise ModelError(f"{path}: weights of srbench's model {model}; name them {model}:{path}")
     state_dict = _read_by_spandrel(path)
     try:

@@ -90,6 +90,19 @@ def packaged_weights(package: str) -> dict[tuple[str, int], Path]:
     return {(match[1], int(match[2])): path for path, match in matches.items() if match}
 
 
+def is_safetensors(path: Path) -> bool:
+    """Return whether a name is that of a safetensors file."""
+    return path.suffix.lower() == ".safetensors"
+
+
+def require_file(path: Path) -> None:
+    """Raise WeightsError if a weights file is missing, or is a folder or pipe."""
+    if kind := no_file(path):
+        raise WeightsError(f"{path}: {kind}, not a weights file; name the file")
+    if not path.exists():
+        raise WeightsError(f"{path}: no such weights file; check the path")
+
+
 def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Raise WeightsError naming the first tensor with a non-finite value."""
     for name, tensor in tensors.items():
@@ -133,10 +146,7 @@ def errors_naming(path: Path) -> Iterator[None]:
 @contextmanager
 def _opened(path: Path, framework: Literal["pt", "np"] = "pt") -> Iterator[Any]:
     """Open a weights file; ``np`` avoids importing torch. Raises WeightsError."""
-    if kind := no_file(path):
-        raise WeightsError(f"{path}: {kind}, not a weights file; name the .safetensors file")
-    if not path.exists():
-        raise WeightsError(f"{path}: no such weights file; check the path")
+    require_file(path)
     try:
         with safe_open(path, framework=framework) as file:
             yield file

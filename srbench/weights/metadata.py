@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 from srbench.files.config import ConfigError, structure
-from srbench.weights.files import (
-    TRAINING,
-    WeightsError,
-    is_training_checkpoint,
-    load_metadata,
-    load_weights,
-    require_finite,
-)
-from srbench.words import one_line
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from srbench.weights.files import TRAINING, WeightsError, is_safetensors, is_training_checkpoint, load_metadata
 
 
 @dataclass(frozen=True)
@@ -70,17 +59,6 @@ class WeightsMetadata:
 _JSON = {name for name, kind in get_type_hints(WeightsMetadata).items() if kind not in (str, str | None)}
 
 
-def load_described(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
-    """Load tensors and metadata from a weights file or a training checkpoint.
-
-    Raises WeightsError as ``load_weights`` and ``read_metadata`` do.
-    """
-    if is_training_checkpoint(path):
-        return _load_training_checkpoint(path)
-    tensors, text = load_weights(path)
-    return tensors, read_metadata(text, path)
-
-
 def stated_metadata(path: Path) -> WeightsMetadata | None:
     """Read the metadata of a weights file, or of a training checkpoint (without its step), without importing torch.
 
@@ -88,7 +66,7 @@ def stated_metadata(path: Path) -> WeightsMetadata | None:
     """
     if is_training_checkpoint(path):
         return read_training(path.parent)[0]
-    return read_metadata(load_metadata(path), path) if path.suffix == ".safetensors" else None
+    return read_metadata(load_metadata(path), path) if is_safetensors(path) else None
 
 
 def read_training(folder: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
@@ -104,27 +82,6 @@ def read_training(folder: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
         raise WeightsError(f"{folder}: not a training folder; name a folder made by srbench train") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightsError):
         raise WeightsError(f"{path}: not written by srbench train; name another folder") from None
-
-
-def _load_training_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
-    """Load the moving average of the weights if there is one, else the weights, in the preset's storage type."""
-    import torch
-
-    metadata, _ = read_training(path.parent)
-    settings = metadata.settings or {}
-    try:
-        # Memory-mapped, so that the state of the optimisers is never read from disk.
-        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        step = int(saved["step"])
-        average = {name: value for name, value in saved.get("average", {}).items() if name.startswith("module.")}
-        weights = {name.removeprefix("module."): value for name, value in average.items()} or saved["network"]
-        storage = getattr(torch, settings.get("storage", "float32"))
-        tensors = {name: value.to(storage) for name, value in weights.items()}
-    except Exception as error:  # on a damaged file torch may raise anything
-        reason = one_line(error)[:100]
-        raise WeightsError(f"{path}: damaged, or not a checkpoint of this training ({reason}); resume it") from None
-    require_finite(tensors, path)
-    return tensors, replace(metadata, config=settings.get("network"), step=step)
 
 
 def read_metadata(text: Mapping[str, str], path: Path) -> WeightsMetadata:

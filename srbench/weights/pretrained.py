@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -14,9 +14,9 @@ from torch.overrides import TorchFunctionMode
 from srbench.files.config import structure
 from srbench.files.hashes import sha256_file
 from srbench.interfaces import WeightsInfo
-from srbench.weights.checkpoints import ENDINGS, read_checkpoint, read_state_dict
-from srbench.weights.files import WeightsError, errors_naming, is_training_checkpoint, load_weights, packaged_weights
-from srbench.weights.metadata import WeightsMetadata, load_described, read_metadata
+from srbench.weights.files import WeightsError, errors_naming, packaged_weights
+from srbench.weights.metadata import WeightsMetadata, read_metadata
+from srbench.weights.reading import read_tensors, read_weights
 from srbench.weights.table import credited
 from srbench.words import listed
 
@@ -64,7 +64,12 @@ def load_pretrained(model: PretrainedModel[Network], scale: int, path: Path | No
     """
     if path is None:
         return _load_packaged(model, scale)
-    tensors, metadata = _read(model, path)
+    tensors, metadata = read_weights(path)
+    if metadata is None:
+        official = converted(model.convert, model.name, tensors, path)
+        if official is None:
+            raise WeightsError(f"{path}: not a checkpoint of {model.name}; choose another file or another model")
+        tensors, metadata = official
     if metadata.model != model.name:
         raise WeightsError(f"{path}: weights of {metadata.model}, not of {model.name}; choose weights of {model.name}")
     if metadata.scale != scale:
@@ -124,10 +129,10 @@ def fill(network: nn.Module, tensors: dict[str, Any], path: Path) -> None:
 def load_checkpoint(network: nn.Module, path: Path) -> None:
     """Load a state dict of any project into the network that it was saved from, strictly.
 
-    The file is safetensors, or a checkpoint that ``read_state_dict`` reads. A prefix shared by all names is removed,
+    The file is any that ``read_tensors`` reads. A prefix shared by all names is removed,
     unless fewer names would then match the network's. Raises WeightsError if the file cannot be read or does not fit.
     """
-    tensors = load_weights(path)[0] if path.suffix.lower() == ".safetensors" else read_state_dict(path)
+    tensors = read_tensors(path)
     own = network.state_dict().keys()
     for prefix in 2 * _PREFIXES:  # twice, because prefixes may be nested: module.model.
         bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
@@ -166,16 +171,27 @@ def require_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Siz
         raise WeightsError(f"{count} {fit} the network: {'; '.join(faults)}")
 
 
-def _read(model: PretrainedModel[Network], path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
-    if path.suffix.lower() not in ENDINGS or is_training_checkpoint(path):
-        return load_described(path)
-    checkpoint = read_checkpoint(path)
+def converted(
+    convert: Converter,
+    model: str,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    preset: str | None = None,
+    address: str | None = None,
+) -> tuple[dict[str, Tensor], WeightsMetadata] | None:
+    """Convert the tensors of an official checkpoint of ``model``; returns tensors and metadata with their provenance.
+
+    ``address`` is the URL that the file ``path`` was downloaded from. Returns None as ``Converter`` does, and raises its
+    errors, which name the path.
+    """
+    bare = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     with errors_naming(path):
-        converted = model.convert(checkpoint, None)
-    if converted is None:
-        raise WeightsError(f"{path}: not a checkpoint of {model.name}; choose another file or another model")
-    tensors, text = converted
-    return tensors, credited(read_metadata(text, path), model.name, sha256_file(path))
+        result = convert(bare, preset)
+    if result is None:
+        return None
+    digest = sha256_file(path)
+    metadata = credited(read_metadata(result[1], path), model, digest, address)
+    return result[0], replace(metadata, converted_from_sha256=digest)
 
 
 def _load_packaged(model: PretrainedModel[Network], scale: int) -> Network:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.weights.checkpoints import read_checkpoint
+from srbench.weights.reading import read_tensors
 
 WINDOW = 32
 """Side, in HR pixels, of the windows in which textures are compared."""
@@ -22,7 +22,7 @@ _ROUNDING = 1 / 255**2 / 12
 
 def channel_weights() -> list[Tensor]:
     """LPIPS's learned weights of VGG16's channels, (1, c, 1, 1) for each of five stages, from the ``lpips`` package."""
-    heads = read_checkpoint(Path(str(distribution("lpips").locate_file("lpips/weights/v0.1/vgg.pth"))))
+    heads = read_tensors(Path(str(distribution("lpips").locate_file("lpips/weights/v0.1/vgg.pth"))))
     return [head for _, head in sorted(heads.items())]
 
 

@@ -20,10 +20,9 @@ from srbench.training.folder import Start
 from srbench.training.learner import Batch, Learner, adam
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
-from srbench.weights.checkpoints import ENDINGS
 from srbench.weights.files import WeightsError, packaged_weights
-from srbench.weights.metadata import load_described
 from srbench.weights.pretrained import fill
+from srbench.weights.reading import read_weights
 from srflow.config import SRFlowConfig
 from srflow.model import SRFlow
 from srflow.presets import FOLDER, SRFlowPreset
@@ -105,9 +104,9 @@ def load_start(network: SRFlow, path: Path, models: Sequence[str]) -> Start:
     on the weights.
     Raises TrainingError if another part of the configuration differs from the file's, WeightsError.
     """
-    if path.suffix.lower() in ENDINGS:
+    tensors, metadata = read_weights(path)
+    if metadata is None:
         raise WeightsError(f"{path}: an official checkpoint; convert it to a weights file first (srbench convert)")
-    tensors, metadata = load_described(path)
     if metadata.model not in models:
         raise WeightsError(f"{path}: weights of {metadata.model}, not of {' or '.join(models)}; choose another --start")
     module: nn.Module = network

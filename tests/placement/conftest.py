@@ -24,7 +24,7 @@ from srbench.metrics import lpips_network, parameters
 ATEN = torch.ops.aten
 ANSWERS = {torch.bool: True, torch.int64: 0}
 """To the question for a value: yes, it is finite; no pixel is broken. Other numbers are 1."""
-READERS = ((parameters, "load_file"), (lpips_network, "load_weights"), (lpips_network, "read_checkpoint"))
+READERS = ((parameters, "load_file"), (lpips_network, "read_tensors"))
 """Readers of files with numbers, from a path; they work outside of the mode."""
 
 

@@ -296,6 +296,6 @@ def test_a_changed_checkpoint_is_measured_again(asked, made, tmp_path):
     assert digest != RunFolder.read(second.folder).manifest.model("mine").digest, "the same tensors, other bytes"
     torch.save(made("EDSR", 2, seed=2).state_dict(), tmp_path / "other.pth")
     with pytest.raises(
-        SRBenchError, match=r"mine stands for .*mynet.pth there, not for .*other.pth; give another label"
+        SRBenchError, match=r"mine stands for .*mynet.pth in it, not for .*other.pth; give another label"
     ):
         run(replace(asked, models=(asked.models[0].replace("mynet", "other"),)))

@@ -238,5 +238,5 @@ def test_two_classes_of_one_file_are_two_models(edit, changed, tmp_path):
     edit(two=TWO)
     spec = changed(models=(f"x={tmp_path / 'two.py'}:Near",), metrics=("psnr",))
     run(spec)
-    with pytest.raises(RunFolderError, match=r"x stands for x=.*:Near there, not for x=.*:Half"):
+    with pytest.raises(RunFolderError, match=r"x stands for x=.*:Near in it, not for x=.*:Half"):
         run(replace(spec, models=(f"x={tmp_path / 'two.py'}:Half",)))

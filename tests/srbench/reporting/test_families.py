@@ -11,7 +11,7 @@ from srbench.interfaces import WeightsInfo
 from srbench.models.names import ModelSpec
 from srbench.reporting.families import families_of, one_each
 from srbench.run_folder.protocol import Setting
-from srbench.weights.metadata import load_described
+from srbench.weights.metadata import stated_metadata
 
 ROOT = Path(__file__).parents[3]
 
@@ -92,5 +92,5 @@ def test_strengths_and_projections_are_what_a_name_says(text):
 def test_packaged_models_that_sample_have_a_temperature_and_the_documentation_says_so():
     text = (ROOT / "docs/zoo.md").read_text()
     for path in (ROOT / "srflow/weights").glob("*.safetensors"):
-        metadata = load_described(path)[1]
+        metadata = stated_metadata(path)
         assert f"| {metadata.scale} | {metadata.model}, {metadata.temperature:g} |" in text

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from srbench.weights.checkpoints import read_checkpoint
-from srbench.weights.files import WeightsError
+from srbench.weights.files import WeightsError, save_weights
+from srbench.weights.metadata import WeightsMetadata
+from srbench.weights.reading import read_tensors, read_weights
 
 TENSORS = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.ones(2, dtype=torch.float16)}
 
@@ -29,7 +30,7 @@ def path(tmp_path):
 
 def fault(path):
     with pytest.raises(WeightsError) as caught:
-        read_checkpoint(path)
+        read_tensors(path)
     text = str(caught.value)
     assert "\n" not in text
     assert text.startswith(f"{path}: ")
@@ -39,7 +40,7 @@ def fault(path):
 @pytest.mark.parametrize("modern", [True, False])
 def test_tensors_in_float32(path, modern):
     torch.save(TENSORS, path, _use_new_zipfile_serialization=modern)
-    found = read_checkpoint(path)
+    found = read_tensors(path)
     assert list(found) == ["a.weight", "b"]
     assert all(tensor.dtype == torch.float32 for tensor in found.values())
     assert torch.equal(found["a.weight"], TENSORS["a.weight"])
@@ -48,9 +49,9 @@ def test_tensors_in_float32(path, modern):
 @pytest.mark.parametrize(
     "wrap", [lambda t: {"params": t}, lambda t: {"params_ema": t, "params": {"a": torch.zeros(1)}}]
 )
-def test_wrapped_and_prefixed(path, wrap):
-    torch.save(wrap({f"module.{name}": tensor for name, tensor in TENSORS.items()}), path)
-    assert list(read_checkpoint(path)) == ["a.weight", "b"]
+def test_wrapped(path, wrap):
+    torch.save(wrap(TENSORS), path)
+    assert list(read_tensors(path)) == ["a.weight", "b"]
 
 
 @pytest.mark.parametrize("modern", [True, False])
@@ -89,8 +90,8 @@ def test_a_truncated_file(path, modern):
 
 
 def test_what_is_no_checkpoint(path, tmp_path):
-    assert "no such checkpoint" in fault(path)
-    assert "a folder, not a checkpoint" in fault(tmp_path)
+    assert "no such weights file" in fault(path)
+    assert "a folder, not a weights file" in fault(tmp_path)
     path.write_text("<html>404</html>")
     assert "not a checkpoint" in fault(path)
     with zipfile.ZipFile(path, "w") as archive:
@@ -122,3 +123,16 @@ def test_a_tensor_that_no_network_has(path, tensor, says):
 def test_the_first_tensor_that_is_not_finite_is_named(path, value):
     torch.save(TENSORS | {"c.bias": torch.tensor([0, value]), "d": torch.tensor(value)}, path)
     assert "c.bias has values that are not finite" in fault(path)
+
+
+def test_metadata_of_a_weights_file_and_none_of_a_checkpoint(path):
+    torch.save(TENSORS, path)
+    tensors, metadata = read_weights(path)
+    assert metadata is None
+    assert tensors.keys() == TENSORS.keys()
+    stated, path = WeightsMetadata("rrdb", "mini-x4"), path.with_name("net.SafeTensors")
+    save_weights(path, TENSORS, stated.text())
+    tensors, metadata = read_weights(path)
+    assert metadata == stated
+    assert {name: tensor.dtype for name, tensor in tensors.items()} == {name: t.dtype for name, t in TENSORS.items()}
+    assert read_tensors(path).keys() == TENSORS.keys()
