@@ -239,15 +239,15 @@ class TrainingFolder:
         self.metrics.cut(step + 1)
 
     def add_validation(self, step: int, metrics: Mapping[str, float], grid: Tensor, units: Mapping[str, str]) -> None:
-        """Record the metrics and outputs after ``step`` steps, (3, H, W) uint8, and draw the curves."""
-        self.metrics.append(step, metrics)
-        write_whole(self.path / "validation.png", encode_png(grid))
-        self.draw_curves(units)
+        """Record the metrics and outputs after ``step`` steps, (3, H, W) uint8, and draw the curves so far.
 
-    def draw_curves(self, units: Mapping[str, str]) -> None:
-        """Draw the curves of all losses and metrics; ``units`` are the metrics' units by name."""
-        if losses := self.losses.read():
-            write_whole(self.path / "loss.svg", curves(losses, self.metrics.read(), units))
+        ``units`` are the metrics' units by name.
+        """
+        if metrics:
+            self.metrics.append(step, metrics)
+        plot = curves(self.losses.read(), self.metrics.read(), units)
+        write_whole(self.path / "validation.png", encode_png(grid))
+        write_whole(self.path / "loss.svg", plot)
 
     def save_weights(
         self, name: str, network: torch.nn.Module, storage: str, metrics: dict[str, float], step: int | None = None

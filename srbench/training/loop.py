@@ -94,7 +94,7 @@ class Training:
         with self._folder.writing() if self._accelerator.is_main_process else nullcontext():
             done = self._set_up(state, patches, start)
             self._train(done, state, patches, validation, before_step)
-            self._finish(state, validation)
+            self._finish(state)
         return self._folder.path / TRAINED
 
     def _set_up(self, state: TrainingState, patches: Patches, start: Start) -> int:
@@ -164,14 +164,8 @@ class Training:
                     self._folder.losses.append(step, values)
                     view.show(done, values)
                     accelerator.log({f"training/{name}": value for name, value in values.items()}, step)
-                    if validation.metrics and (done % config.validate_every == 0 or done == config.steps):
-                        metrics, grid = validation.measure(state.network), validation.grid(state.network)
-                        is_best = state.best.record(done, metrics, validation.best)
-                        self._folder.add_validation(done, metrics, grid, validation.units)
-                        if is_best:
-                            self._folder.save_weights(BEST, state.network, self._preset.storage, metrics, done)
-                        view.show(done, {f"validation {name}": value for name, value in metrics.items()})
-                        self._track_validation(done, metrics, grid)
+                    if done % config.validate_every == 0 or done == config.steps:
+                        view.show(done, self._validate(done, state, validation))
 
                 late = main and time.monotonic() - saved_at >= interval
                 stop_signal, late = self._agreed(stop.signal, late)
@@ -188,21 +182,29 @@ class Training:
                     saved = f"the training is saved up to step {kept} of {config.steps}"
                     raise Interrupted(saved if kept else "no step is finished", stop_signal)
 
-    def _finish(self, state: TrainingState, validation: Validation) -> None:
-        """Write the weights file and the curves."""
+    def _finish(self, state: TrainingState) -> None:
+        """Write the weights file."""
         if self._accelerator.is_main_process:
             self._folder.save_weights(TRAINED, state.network, self._preset.storage, state.best.last)
-            self._folder.draw_curves(validation.units)
             for tracker in self._accelerator.trackers:
                 tracker.finish()
         self._accelerator.wait_for_everyone()
 
-    def _track_validation(self, done: int, metrics: Mapping[str, float], grid: Tensor) -> None:
-        """Send metrics and outputs after ``done`` steps to the tracker."""
+    def _validate(self, done: int, state: TrainingState, validation: Validation) -> dict[str, float]:
+        """Measure the network after ``done`` steps, and save its weights if they are the best so far.
+
+        Returns the metrics by the names under which they are shown.
+        """
+        metrics = validation.measure(state.network)
+        grid = validation.grid(state.network)
+        self._folder.add_validation(done, metrics, grid, validation.units)
+        if metrics and state.best.record(done, metrics, validation.best):
+            self._folder.save_weights(BEST, state.network, self._preset.storage, metrics, done)
         self._accelerator.log({f"validation/{name}": value for name, value in metrics.items()}, done)
         for tracker in self._accelerator.trackers:
             if hasattr(tracker, "log_images"):  # trackio accepts only numbers
                 tracker.log_images({"validation": grid[None]}, done)
+        return {f"validation {name}": value for name, value in metrics.items()}
 
     def _agreed(self, stop: int, late: bool) -> tuple[int, bool]:
         """Agree among processes on the stop signal (0: none) and on whether the main process wants a checkpoint."""
