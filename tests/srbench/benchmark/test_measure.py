@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -211,3 +213,22 @@ def test_single_outputs_have_no_deviation(folders):
     assert "sigma" not in names(measure_folder(sr, hr))
     with pytest.raises(SRBenchError, match="sigma needs two or more samples of an image"):
         measure_folder(sr, hr, names=["sigma"])
+
+
+LOADED = """
+import sys
+from srbench.cli.main import main
+
+try:
+    main(sys.argv[1:], prog_name="srbench")
+finally:
+    print([name for name in ("torch", "pandas") if name in sys.modules], file=sys.stderr)
+"""
+
+
+@pytest.mark.usefixtures("folders")
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_with_worker_processes_the_process_of_the_command_loads_no_torch(form):
+    words = ["measure", "sr", "--hr", "hr", "--metrics", "psnr", "--workers", "2", "--device", "cpu", "--format", form]
+    done = subprocess.run([sys.executable, "-c", LOADED, *words], capture_output=True, text=True, timeout=600)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "[]")
