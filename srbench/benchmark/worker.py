@@ -66,7 +66,7 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker needs. It can be pickled if the models and the dataset can."""
+    """What a worker works with. It can be sent to another process if all that it holds can be pickled."""
 
     folder: Path | None
     """The run folder; None if nothing is saved."""
