@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from srbench.training.learner import Batch, Learner, adam
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
 from srbench.weights.files import WeightsError, packaged_weights
+from srbench.weights.metadata import stated_metadata
 from srbench.weights.pretrained import fill
 from srbench.weights.reading import read_weights
 from srflow.config import SRFlowConfig
@@ -46,7 +46,8 @@ def train_srflow(request: TrainingRequest) -> Path:
     network = SRFlow(settings.network).to(training.device)
     start = training.start
     if start is None:
-        start = _start(network, request.start)
+        path = request.start or _packaged_encoder(settings.network.encoder)
+        start = Start() if path is None else load_start(network, path, ("rrdb", "srflow"))
         if start.model != "srflow":
             first = training.first_batch()
             network.initialize(noisy(first), first.lr)
@@ -66,21 +67,19 @@ def train_srflow(request: TrainingRequest) -> Path:
     return training.fit([Learner("network", network, optimizer, loss)], start, release_encoder)
 
 
-def _start(network: SRFlow, path: Path | None) -> Start:
-    """Load the named weights, or else the packaged RRDB if it has the encoder's size."""
-    if path is not None:
-        return load_start(network, path, ("rrdb", "srflow"))
-    packaged = packaged_weights("baselines").get(("rrdb", network.scale))
-    if packaged is not None:
-        with suppress(TrainingError):  # it has another size
-            return load_start(network, packaged, ("rrdb",))
+def _packaged_encoder(config: RRDBConfig) -> Path | None:
+    """Find the packaged RRDB weights of an encoder's size; warn if there are none."""
+    path = packaged_weights("baselines").get(("rrdb", config.scale))
+    metadata = None if path is None else stated_metadata(path)
+    if metadata is not None and structure(metadata.config or {}, RRDBConfig, f"{path}: config") == config:
+        return path
     warnings.warn(
         "no RRDB weights of the encoder's size are packaged, so the encoder starts from random weights and trains "
         "from the first step; to train as published, train rrdb with the preset of the same name and name its "
         "weights with --start",
         stacklevel=3,
     )
-    return Start()
+    return None
 
 
 def noisy(batch: Batch) -> Tensor:
