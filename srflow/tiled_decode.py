@@ -8,14 +8,14 @@ image and the encoder's features at LR size are held as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srbench.images.tiling import Region, crop
 from srbench.machine.precision import products
 from srflow.compute.convolution import channels_last
 from srflow.encoder import Encoder
@@ -28,37 +28,10 @@ UPSCALE_HALO = 2
 """Halo of a tile, in LR pixels, for all upscalings by two."""
 
 
-class Region(NamedTuple):
-    """A rectangle of an image, in LR pixels; all four numbers are even."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    @property
-    def area(self) -> int:
-        """Number of LR pixels."""
-        return (self.bottom - self.top) * (self.right - self.left)
-
-    def grown(self, halo: int, whole: Region) -> Region:
-        """The region extended by ``halo`` pixels on each side, but not beyond ``whole``."""
-        return Region(
-            max(self.top - halo, whole.top),
-            min(self.bottom + halo, whole.bottom),
-            max(self.left - halo, whole.left),
-            min(self.right + halo, whole.right),
-        )
-
-    def tiles(self, side: int) -> Iterator[Region]:
-        """Yield tiles of at most ``side`` x ``side`` pixels that cover the region."""
-        for top in range(self.top, self.bottom, side):
-            for left in range(self.left, self.right, side):
-                yield Region(top, min(top + side, self.bottom), left, min(left + side, self.right))
-
-
 class TiledDecoder:
     """Decode latents given LR (b, 3, h, w) with even sides, without gradients. The constructor encodes LR.
+
+    All regions are in LR pixels, and their sides are even.
 
     ``progress`` is called after every tile of an encoder block or of a level, with that tile's share of the
     multiplications that ``multiplications`` counts.
@@ -88,7 +61,7 @@ class TiledDecoder:
             if not out.numel():
                 scale = pixels.shape[-1] // (tile.right - tile.left)
                 out = pixels.new_empty((*pixels.shape[:2], self._whole.bottom * scale, self._whole.right * scale))
-            _crop(out, tile, self._whole).copy_(pixels)
+            crop(out, tile, self._whole).copy_(pixels)
         return out
 
     def _share(self, tile: Region) -> float:
@@ -106,8 +79,8 @@ class TiledDecoder:
             out = _empty(lr, width)
             for tile in self._whole.tiles(self._side):
                 padded = tile.grown(BLOCK_HALO, self._whole)
-                output = block(channels_last(_crop(x, padded, self._whole)))
-                _crop(out, tile, self._whole).copy_(_crop(output, tile, padded))
+                output = block(channels_last(crop(x, padded, self._whole)))
+                crop(out, tile, self._whole).copy_(crop(output, tile, padded))
                 self._progress(_parameters(block) * self._share(tile))
             x = out
             for position, stacked_block in enumerate(encoder.stacked):
@@ -121,29 +94,29 @@ class TiledDecoder:
         levels = zip(self._flow.levels, regions, strict=True)
         latent_regions = [region for level, region in levels if level.latent_channels]
         latent_regions.append(regions[-1])
-        crops = [_crop(z, region, self._whole) for z, region in zip(latents, latent_regions, strict=True)]
+        latent_crops = [crop(z, region, self._whole) for z, region in zip(latents, latent_regions, strict=True)]
 
         def inverse(level: Level, z: Tensor, index: int) -> Tensor:
             with products(self._device, tf32=True):
                 own = self._own(regions[index], _doublings(self._flow, index))
-                features = Features(own, channels_last(_crop(self._stacked, regions[index], self._whole)))
+                features = Features(own, channels_last(crop(self._stacked, regions[index], self._whole)))
             z = z.contiguous()
             for layer in reversed(level.layers()):
                 z = layer.inverse(z, condition(layer, features))
             self._progress(_level_multiplications(self._flow, index) * self._share(tile))
-            return _crop(z, regions[index - 1] if index else tile, regions[index]).contiguous()
+            return crop(z, regions[index - 1] if index else tile, regions[index]).contiguous()
 
-        return self._flow.decode(crops, range(len(regions)), inverse)
+        return self._flow.decode(latent_crops, range(len(regions)), inverse)
 
     def _own(self, region: Region, doublings: int) -> Tensor:
         """A region of the features of the level that is 2**doublings times as large as LR."""
         if doublings < 0:
-            return F.avg_pool2d(channels_last(_crop(self._trunk, region, self._whole)), 2)
+            return F.avg_pool2d(channels_last(crop(self._trunk, region, self._whole)), 2)
         padded = region.grown(UPSCALE_HALO if doublings else 0, self._whole)
-        features = channels_last(_crop(self._trunk, padded, self._whole))
+        features = channels_last(crop(self._trunk, padded, self._whole))
         for step in range(doublings):
             features = self._encoder.upscale(features, step)
-        return channels_last(_crop(features, region, padded))
+        return channels_last(crop(features, region, padded))
 
 
 def multiplications(flow: ConditionalFlow, encoder: Encoder) -> tuple[float, float]:
@@ -173,14 +146,6 @@ def halos(flow: ConditionalFlow) -> list[int]:
 def _doublings(flow: ConditionalFlow, index: int) -> int:
     """Log2 of the size of a level over the LR size; -1 for the deepest level."""
     return len(flow.levels) - 2 - index
-
-
-def _crop(maps: Tensor, region: Region, extent: Region) -> Tensor:
-    """Crop maps that cover ``extent`` to ``region``; a view."""
-    (rows, columns), (height, width) = (extent.bottom - extent.top, extent.right - extent.left), maps.shape[-2:]
-    top, bottom = ((row - extent.top) * height // rows for row in region[:2])
-    left, right = ((column - extent.left) * width // columns for column in region[2:])
-    return maps[..., top:bottom, left:right]
 
 
 def _empty(lr: Tensor, channels: int) -> Tensor:

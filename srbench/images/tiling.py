@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import product
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from srbench.images import ImageError
 from srbench.interfaces import SRModel
 
 OVERLAP = 16
@@ -15,8 +16,42 @@ OVERLAP = 16
 seams; for the packaged RRDB networks, whose receptive field extends 93 pixels, the difference is at most 3e-6, and 1e-6
 with an overlap of 48 (docs/command-line.md)."""
 
-Span = tuple[int, int, int, int]
-"""Start and end of a window along an axis, and start and end of the part whose output is kept."""
+
+class Region(NamedTuple):
+    """A rectangle of an image in pixels: the first row, the row after the last, and the same of its columns."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    def grown(self, halo: int, whole: Region) -> Region:
+        """The region extended by ``halo`` pixels on each side, but not beyond ``whole``."""
+        return Region(
+            max(self.top - halo, whole.top),
+            min(self.bottom + halo, whole.bottom),
+            max(self.left - halo, whole.left),
+            min(self.right + halo, whole.right),
+        )
+
+    def tiles(self, side: int) -> Iterator[Region]:
+        """Yield tiles of at most ``side`` x ``side`` pixels that cover the region."""
+        for top in range(self.top, self.bottom, side):
+            for left in range(self.left, self.right, side):
+                yield Region(top, min(top + side, self.bottom), left, min(left + side, self.right))
+
+
+def crop(maps: Tensor, region: Region, extent: Region) -> Tensor:
+    """Crop maps (..., H, W) that cover ``extent``, at any scale, to ``region``; a view."""
+    (rows, columns), (height, width) = (extent.bottom - extent.top, extent.right - extent.left), maps.shape[-2:]
+    top, bottom = ((row - extent.top) * height // rows for row in region[:2])
+    left, right = ((column - extent.left) * width // columns for column in region[2:])
+    return maps[..., top:bottom, left:right]
 
 
 def upscale_in_tiles(
@@ -27,22 +62,15 @@ def upscale_in_tiles(
     Exact if the model's receptive field extends at most OVERLAP pixels, as for bicubic interpolation. ``progress`` is
     called after every tile with its fraction of the image.
     """
-    rows, columns = (_tiles(size, tile) for size in lr.shape[-2:])
-    return _assembled(model, lr[None], model.scale, rows, columns, progress)
+    whole = Region(0, lr.shape[-2], 0, lr.shape[-1])
+    tiles = [(part.grown(OVERLAP, whole), part) for part in whole.tiles(tile)]
+    return _assembled(model, lr[None], model.scale, tiles, progress)
 
 
 def pixels_in_tiles(height: int, width: int, tile: int) -> int:
     """Total number of LR pixels that a model upscales for an image in tiles, overlaps included."""
-    rows, columns = (sum(min(end, size) - start for start, end, *_ in _tiles(size, tile)) for size in (height, width))
-    return rows * columns
-
-
-def _tiles(size: int, tile: int) -> list[Span]:
-    """Windows whose kept parts cover an axis in steps of ``tile``; the last window may extend beyond the axis."""
-    return [
-        (max(start - OVERLAP, 0), start + tile + OVERLAP, start, min(start + tile, size))
-        for start in range(0, size, tile)
-    ]
+    whole = Region(0, height, 0, width)
+    return sum(part.grown(OVERLAP, whole).area for part in whole.tiles(tile))
 
 
 def upscale_in_windows(run: Callable[[Tensor], Tensor], lr: Tensor, scale: int, window: tuple[int, int]) -> Tensor:
@@ -55,18 +83,19 @@ def upscale_in_windows(run: Callable[[Tensor], Tensor], lr: Tensor, scale: int, 
     missing = [max(side - available, 0) for side, available in zip(window, (height, width), strict=True)]
     whole = F.pad(lr[None], (0, missing[1], 0, missing[0]), mode="replicate")
     rows, columns = (_windows(size, side) for size, side in zip(whole.shape[-2:], window, strict=True))
-    return _assembled(run, whole, scale, rows, columns)[..., : height * scale, : width * scale]
+    windows = [(Region(*row, *column), Region(*kept, *across)) for row, kept in rows for column, across in columns]
+    return _assembled(run, whole, scale, windows)[..., : height * scale, : width * scale]
 
 
-def _windows(size: int, side: int) -> list[Span]:
-    """Windows of length ``side`` whose kept parts cover an axis."""
+def _windows(size: int, side: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Start and end of windows of length ``side``, and of their parts that are kept, which cover an axis."""
     overlap = min(OVERLAP, side // 4)
     done = 0
-    windows: list[Span] = []
+    windows = []
     while done < size:
         start = max(min(done - overlap, size - side), 0)
         end = size if start + side >= size else start + side - overlap
-        windows.append((start, start + side, done, end))
+        windows.append(((start, start + side), (done, end)))
         done = end
     return windows
 
@@ -75,22 +104,25 @@ def _assembled(
     run: Callable[[Tensor], Tensor],
     lr: Tensor,
     scale: int,
-    rows: list[Span],
-    columns: list[Span],
+    windows: Sequence[tuple[Region, Region]],
     progress: Callable[[float], None] = lambda share: None,
 ) -> Tensor:
+    """Upscale LR (1, 3, h, w) in windows, each with the part of it that is kept. Raises ImageError for a wrong size."""
     height, width = lr.shape[-2:]
+    whole = Region(0, height, 0, width)
     out: Tensor | None = None
-    for (top, bottom, *kept_rows), (left, right, *kept_columns) in product(rows, columns):
-        part = run(lr[..., top:bottom, left:right].clone())  # tiles overlap, and a model may change its input in place
+    for window, kept in windows:
+        tile = crop(lr, window, whole).clone()  # windows overlap, and a model may change its input in place
+        size = [scale * side for side in tile.shape[-2:]]
+        part = run(tile)
+        if list(part.shape) != [1, 3, *size]:
+            raise ImageError(
+                f"the result for a tile of {size[1] // scale}x{size[0] // scale} has shape {tuple(part.shape)}; it must "
+                f"be (1, 3, {size[0]}, {size[1]}), {scale} times the tile"
+            )
         if out is None:
             out = part.new_empty((1, 3, height * scale, width * scale))
-        inside = part[..., _scaled(kept_rows, top, scale), _scaled(kept_columns, left, scale)]
-        out[..., _scaled(kept_rows, 0, scale), _scaled(kept_columns, 0, scale)] = inside
-        progress((kept_rows[1] - kept_rows[0]) * (kept_columns[1] - kept_columns[0]) / (height * width))
+        crop(out, kept, whole).copy_(crop(part, kept, window))
+        progress(kept.area / whole.area)
     assert out is not None
     return out
-
-
-def _scaled(kept: list[int], origin: int, scale: int) -> slice:
-    return slice((kept[0] - origin) * scale, (kept[1] - origin) * scale)

@@ -88,6 +88,19 @@ def test_the_harness_hands_the_tile_to_a_model_that_draws():
     assert torch.equal(tiled.images, upscale(model, "a", item.lr, SamplingParameters(1.0, 2, 7), "cpu").images)
 
 
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_model_of_another_scale_is_refused(scale):
+    class Other:
+        def __call__(self, lr):
+            return F.interpolate(lr, scale_factor=scale)
+
+    other = Other()
+    other.scale = 2
+    said = rf"a: the result for a tile of 32x32 has shape \(1, 3, {32 * scale}, {32 * scale}\); it must be \(1, 3, 64, 64\)"
+    with pytest.raises(ModelError, match=said):
+        upscale(other, "a", pair().lr, SamplingParameters(0.0, 1, 0, 16), "cpu")
+
+
 def test_a_model_that_cannot_share_its_latent_is_refused():
     with pytest.raises(ModelError, match="Draws cannot sample in tiles; omit --tile"):
         upscale(Draws(), "a", pair().lr, SamplingParameters(1.0, 2, 7, 16), "cpu")
