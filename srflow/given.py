@@ -107,11 +107,13 @@ class Given:
         remaining = n
         while remaining:
             drawn = [self._draw(temperature, generator) for _ in range(min(batch, remaining))]
+            images: Tensor | None = None
             try:
                 images = self._images([torch.cat(latents) for latents in zip(*drawn, strict=True)])
             except (RuntimeError, MemoryError) as error:
                 if len(drawn) == 1 or not out_of_memory(error):
                     raise
+            if images is None:  # after the block, as the error holds on to what the attempt has allocated
                 warnings.warn("out of memory: samples are decoded one at a time", stacklevel=2)
                 batch = 1
                 images = torch.cat([self._images(latents) for latents in drawn])

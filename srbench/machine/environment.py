@@ -56,6 +56,8 @@ def environment(device: str) -> dict[str, str]:
     """
     import torch
 
+    from srbench.machine.precision import allows_tf32
+
     values = {
         "device": device,
         "cpu": _cpu(),
@@ -64,8 +66,8 @@ def environment(device: str) -> dict[str, str]:
     }
     if device == "cuda":
         values["gpu"] = torch.cuda.get_device_name()
-        values["TF32 in products"] = str(torch.backends.cuda.matmul.allow_tf32)
-        values["TF32 in convolutions"] = str(torch.backends.cudnn.allow_tf32)
+        convolutions, products = allows_tf32()
+        values |= {"TF32 in products": str(products), "TF32 in convolutions": str(convolutions)}
     return values | _versions() | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 

@@ -13,8 +13,17 @@ import torch
 
 Result = TypeVar("Result")
 
-_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
-"""Messages of CUDA and MPS, of torch on a CPU (Linux, Windows), of cuDNN and cuBLAS. No exception class covers all."""
+_MESSAGES = (
+    *("out of memory", "can't allocate memory", "not enough memory"),
+    *(
+        "ALLOC_FAILED",
+        "CUBLAS_STATUS_NOT_INITIALIZED",
+        "unable to find an engine",
+        "Unable to find a valid cuDNN algorithm",
+    ),
+)
+"""Messages of CUDA and MPS, and of torch on a CPU (Linux, Windows); of cuDNN, cuBLAS and cuFFT, which need memory of their
+own. No exception class covers all."""
 
 
 def out_of_memory(error: BaseException) -> bool:

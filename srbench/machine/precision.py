@@ -38,6 +38,12 @@ def products(device: torch.device, *, tf32: bool) -> Iterator[None]:
                 setattr(owner, name, value)
 
 
+def allows_tf32() -> tuple[bool, bool]:
+    """Return whether TF32 is allowed in convolutions, and in matrix products."""
+    convolutions, matrices = (getattr(owner, name) in (True, "tf32") for owner, name in _settings())
+    return convolutions, matrices
+
+
 def _settings() -> list[tuple[Any, str]]:
     """Owner and name of the settings for convolutions and products: torch 2.9's if the older ones are refused."""
     convolutions: Any = torch.backends.cudnn

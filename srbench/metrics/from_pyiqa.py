@@ -19,7 +19,6 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from functools import partial
 from importlib.metadata import metadata
 from traceback import walk_tb
 from types import MappingProxyType
@@ -199,9 +198,21 @@ def _remedy(error: BaseException) -> str:
 @contextlib.contextmanager
 def measuring(device: torch.device) -> Iterator[None]:
     """Silence pyiqa and forbid TF32, which pyiqa's own call of ``flags`` would allow again in convolutions."""
-    flags = partial(torch.backends.cudnn.flags, allow_tf32=False)
-    with quiet(), products(device, tf32=False), patch("torch.backends.cudnn.flags", flags):
+    with quiet(), products(device, tf32=False), patch("torch.backends.cudnn.flags", _flags):
         yield
+
+
+@contextlib.contextmanager
+def _flags(**values: bool) -> Iterator[None]:
+    """Set some of cuDNN's flags as torch's ``flags`` does, but leave alone those that allow TF32."""
+    before = {name: getattr(torch.backends.cudnn, name) for name in values}
+    for name, value in values.items():
+        setattr(torch.backends.cudnn, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(torch.backends.cudnn, name, value)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """Samples decoded a few at a time, and one at a time where memory is short: the same samples."""
 
+import weakref
+
 import pytest
 import torch
 from flows import small_flow
@@ -30,6 +32,23 @@ def test_samples_stay_what_they_are_where_memory_is_short(monkeypatch):
     with pytest.warns(UserWarning, match="one at a time") as warned:
         torch.testing.assert_close(draw(model, lr), whole, rtol=0, atol=1e-10)
     assert len(warned) == 1
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_the_memory_of_a_failed_attempt_is_free_before_the_next(monkeypatch):
+    inverse, failed, held = Squeeze.inverse, [], []
+
+    def inverse_or_raise(layer, z, condition):
+        if len(z) > 2:
+            failed.append(weakref.ref(z))
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        held.extend(each() is not None for each in failed)
+        return inverse(layer, z, condition)
+
+    monkeypatch.setattr(Squeeze, "inverse", inverse_or_raise)
+    draw(small_flow(), torch.rand(3, 6, 8))
+    assert failed
+    assert not any(held)
 
 
 @pytest.mark.filterwarnings("ignore:out of memory")

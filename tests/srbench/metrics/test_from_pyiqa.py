@@ -156,6 +156,18 @@ def test_tf32_is_forbidden(images, monkeypatch):
     assert allowed == [(False, False)]
 
 
+def test_settings_of_tf32_by_the_newer_names(images):
+    """As a notebook may set them, after which torch refuses to read the older names."""
+    metric, hr = open_metric("pyiqa:gmsd").metric, read_image(images / "hr.png")
+    convolutions = torch.backends.cudnn.conv
+    before, convolutions.fp32_precision = convolutions.fp32_precision, "tf32"
+    try:
+        assert metric(hr[None], ImagePair("a", hr, hr)).item() == pytest.approx(0, abs=1e-6)
+        assert convolutions.fp32_precision == "tf32"
+    finally:
+        convolutions.fp32_precision = before
+
+
 @pytest.mark.cuda
 def test_gpu_equals_cpu(images):
     hr, sr = (read_image(images / f"{kind}.png") for kind in ("hr", "sr"))

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch.overrides import TorchFunctionMode
 
 from srbench.machine import precision
+from srbench.machine.environment import environment
 from srbench.machine.precision import products
 from srflow import encoder, features, flow, layers, load_official, tiled_decode
 
@@ -149,6 +150,18 @@ def test_the_error_on_a_gpu(case):
     assert allowed() == before
     generator = torch.Generator().manual_seed(0)
     assert case.model.sample(case.lr[0], 2, temperature=0.9, generator=generator).isfinite().all()
+
+
+def test_facts_by_the_newer_names(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
+    matrices = torch.backends.cuda.matmul
+    before, matrices.fp32_precision = matrices.fp32_precision, "tf32"
+    try:
+        assert environment("cuda")["TF32 in products"] == "True"
+        matrices.fp32_precision = "ieee"
+        assert environment("cuda")["TF32 in products"] == "False"
+    finally:
+        matrices.fp32_precision = before
 
 
 def test_settings_by_the_newer_names():
