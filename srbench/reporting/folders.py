@@ -20,8 +20,10 @@ def measured_text(measured: FolderValues, form: str, hr: str | None) -> list[str
     """
     metrics = tuple({metric.name: metric for each in measured.metrics.values() for metric in each}.values())
     values, suite = measured.values, measured.suite
-    if len(values.settings) == 1 and form in ("table", "csv"):
-        return [image_table(values, metrics) if form == "table" else rows_csv(values, metrics, suite).rstrip("\n")]
+    if len(values.settings) == 1 and form == "table":
+        return [image_table(values, metrics)]
+    if len(values.settings) == 1 and form == "csv":
+        return [rows_csv(values, metrics, suite, missing=False).rstrip("\n")]
     table = table_of(values, metrics)
     if form == "csv":
         return [table_csv(table, suite).rstrip("\n")]

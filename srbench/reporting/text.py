@@ -184,16 +184,18 @@ def _suite_columns(protocol: Protocol) -> list[str]:
     return [name for name in names if name not in {metric.name for metric in unusable}]
 
 
-def rows_csv(values: Values, metrics: Sequence[MetricFacts], suite: str) -> str:
+def rows_csv(values: Values, metrics: Sequence[MetricFacts], suite: str, *, missing: bool = True) -> str:
     """Return the CSV of all values, one line per number, with signature and suite.
 
-    ``sample`` is empty for a value of all samples, and ``image`` for a value of all images.
+    ``sample`` is empty for a value of all samples, and ``image`` for a value of all images. A value that is missing is
+    an empty cell, or no line if ``missing`` is false.
     """
     signatures = {metric.name: metric.signature for metric in metrics}
     numbers = values.numbers([metric.name for metric in metrics if metric.per != "folder"])
     lines = [
         [model, temperature, image, "" if sample < 0 else sample, metric, _number(value), signatures[metric], suite]
         for model, temperature, image, sample, metric, value in numbers
+        if missing or not math.isnan(value)
     ]
     return csv_text([[*COLUMNS, "signature", "suite"], *lines])
 

@@ -256,7 +256,7 @@ def test_all_unusable_entries_of_a_folder_are_named_at_once_and_the_rest_is_used
         return
     assert "twice.jpg and twice.png share a name, by which images are paired" in found.stderr
     if command.startswith("measure"):
-        assert sum(",psnr,inf," in line for line in found.stdout.splitlines()) == 4, "odd names can be measured"
+        assert sum(",psnr," in line for line in found.stdout.splitlines()) == 4, "odd names can be measured"
         return
     assert found.stderr.count("the name cannot be a file name") == (1 if "--data {bad}/odd" in command else 2)
     for name in ("b" * 240, "line\\nbreak", r"bytes\udcff"):
