@@ -65,7 +65,7 @@ def environment(device: str) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
     }
     if device == "cuda":
-        values["gpu"] = torch.cuda.get_device_name()
+        values |= {"gpu": torch.cuda.get_device_name(), "cuDNN": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
         convolutions, products = allows_tf32()
         values |= {"TF32 in products": str(products), "TF32 in convolutions": str(convolutions)}
     return values | _versions() | {name: os.environ[name] for name in _VARIABLES if name in os.environ}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from srbench.benchmark.scorer import measure, measure_folder, measure_model
 from srbench.images.io import quantize
 from srbench.interfaces import ImageMetric, ImagePair, MetricFacts, ModelMetric, SRBenchError
+from srbench.machine.environment import environment
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import SampleRecord, Value
@@ -112,8 +113,8 @@ class Remeasuring:
                     self.findings.leave_to_resampling(title, "it needs outputs as the model returned them")
                     continue
                 environment = self.folder.environments.get(score.environment)
-                device = None if environment is None else environment.facts.get("device")
-                self._measure_again(record, metric.metric, recorded, inputs, pair, score.value, device)
+                facts = {} if environment is None else environment.facts
+                self._measure_again(record, metric.metric, recorded, inputs, pair, score.value, facts)
 
     def _measure_again(
         self,
@@ -123,9 +124,9 @@ class Remeasuring:
         images: Tensor | None,
         pair: ImagePair,
         stated: Value,
-        device: str | None,
+        facts: Mapping[str, str],
     ) -> None:
-        """Measure a value again; ``device`` is where it was measured, None if unknown."""
+        """Measure a value again; ``facts`` are those of the environment in which it was measured."""
         title = recorded.title
         where = f"{record.setting.folder} {record.image}"
         count = len(record.outputs)
@@ -143,9 +144,11 @@ class Remeasuring:
             return
         compared = stated[: len(images)] if isinstance(stated, list) else stated
         if not _equal(value, compared):
-            if metric.gpu and device != self.resampling.sampler.device and _equal(value, compared, ACROSS_DEVICES):
+            if metric.gpu and self._is_elsewhere(facts) and _equal(value, compared, ACROSS_DEVICES):
                 self.findings.leave(
-                    title, f"it was measured on {device}, and differs on this machine by up to {ACROSS_DEVICES:g}"
+                    title,
+                    f"it was measured on {facts.get('gpu', facts.get('device'))}, and differs on this machine by up to "
+                    f"{ACROSS_DEVICES:g}",
                 )
             else:
                 _contradict(self.findings, where, recorded, value, compared)
@@ -153,6 +156,11 @@ class Remeasuring:
             self.findings.leave_to_resampling(title, only_some)
         else:
             self.findings.verified += 1
+
+    def _is_elsewhere(self, facts: Mapping[str, str]) -> bool:
+        """Return whether a value was measured on another device or card than this, or with another torch or cuDNN."""
+        present = environment(self.resampling.sampler.device)
+        return any(facts.get(name) != present.get(name) for name in ("device", "gpu", "torch", "cuDNN"))
 
     def _measure_model_again(
         self, record: SampleRecord, metric: ModelMetric, recorded: MetricFacts, stated: Value

@@ -15,6 +15,7 @@ from record_runs import forge_list, forge_sums
 from srbench.benchmark.run import run
 from srbench.files.hashes import sha256_file
 from srbench.images.io import encode_png, pixels_sha256, read_uint8, write_png
+from srbench.machine.environment import environment
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.request import RunSpec
 from srbench.verification.verify import verify
@@ -280,6 +281,17 @@ def test_rounding_of_another_device_is_no_contradiction(photos, models, tmp_path
         monkeypatch.setenv("ERROR", error)
         verdicts.append(verify(done.folder).verdict)
     assert verdicts == ["values proven from their images", "unverified", "contradicted"]
+
+
+@pytest.mark.parametrize(("difference", "verdict"), [({}, "contradicted"), ({"gpu": "another card"}, "unverified")])
+def test_rounding_of_another_card_is_no_contradiction(photos, models, tmp_path, monkeypatch, difference, verdict):
+    (tmp_path / "half.py").write_text(METRIC.replace("samples.is_meta", "1"))
+    monkeypatch.setenv("ERROR", "0")
+    metrics = (f"{tmp_path / 'half.py'}:Half",)
+    done = run(RunSpec((f"{models}:Nearest",), 4, str(photos), metrics=metrics, limit=1, out=str(tmp_path / "run")))
+    monkeypatch.setenv("ERROR", "1e-4")
+    monkeypatch.setattr("srbench.verification.values.environment", lambda device: environment(device) | difference)
+    assert verify(done.folder).verdict == verdict
 
 
 RUDE = """
