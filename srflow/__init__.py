@@ -2,6 +2,5 @@
 
 from srflow.config import SRFlowConfig
 from srflow.model import SRFlow
-from srflow.zoo import load_official
 
-__all__ = ["SRFlow", "SRFlowConfig", "load_official"]
+__all__ = ["SRFlow", "SRFlowConfig"]

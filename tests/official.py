@@ -2,11 +2,15 @@
 
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
+
+from srflow import SRFlow
+from srflow.checkpoints.convert import converted, size_of
 
 GOLDEN = Path(__file__).parent / "golden" / "srflow"
 
@@ -23,3 +27,12 @@ def checkpoint(case):
         numbers = np.random.RandomState(zlib.crc32(name.encode())).uniform(-bound, bound, shape)
         tensors[name] = torch.from_numpy(numbers.astype(np.float16))
     return tensors
+
+
+def load_official(tensors, *, blocks):
+    """Return the network of any size that a checkpoint holds, in float32; ``blocks`` are the stacked encoder blocks."""
+    source = {name: tensor.float() for name, tensor in tensors.items()}
+    config = replace(size_of(source), stacked=blocks)
+    network = SRFlow(config)
+    network.load_state_dict(converted(source, config))
+    return network.eval()

@@ -43,7 +43,7 @@ def convert_srflow(tensors: Mapping[str, Tensor], preset: str | None) -> Weights
     if not any(name.startswith("flowUpsamplerNet.") for name in tensors):
         return None
     if preset is None:
-        preset = _preset_of(size_of(tensors, ()))
+        preset = _preset_of(size_of(tensors))
     config = SRFlowConfig.from_preset(preset)
     require_scale([name.removeprefix("RRDB.") for name in tensors], preset, config.encoder.scale)
     return converted(tensors, config), describe("srflow", config, config.encoder.scale, preset)
@@ -135,8 +135,11 @@ def _zero_conv_names(theirs: str, ours: str) -> Iterator[tuple[str, list[str]]]:
     yield from _act_norm_names(theirs, ours)
 
 
-def size_of(source: Mapping[str, Tensor], blocks: tuple[int, ...]) -> SRFlowConfig:
-    """Infer the size of a network from names and shapes. Raises WeightsError if they are not SRFlow's."""
+def size_of(source: Mapping[str, Tensor]) -> SRFlowConfig:
+    """Infer the size of a network from names and shapes, but for the stacked blocks, which a checkpoint does not state.
+
+    Raises WeightsError if the tensors are not SRFlow's.
+    """
     matches = [re.match(rf"{re.escape(FLOW)}(\d+)\.", name) for name in source]
     indices = sorted({int(match[1]) for match in matches if match})
     if not indices or "RRDB.conv_first.weight" not in source:
@@ -156,7 +159,7 @@ def size_of(source: Mapping[str, Tensor], blocks: tuple[int, ...]) -> SRFlowConf
     encoder = config_of({name.removeprefix("RRDB."): t for name, t in source.items() if name.startswith("RRDB.")})
     encoder = replace(encoder, scale=scales[len(starts)], long_skip="trunk")
     transitions = sum(f"{FLOW}{index}.invconv.weight" in source for index in first) - len(steps)
-    return SRFlowConfig(encoder, blocks, len(steps), steps[0].shape[0], transitions=transitions)
+    return SRFlowConfig(encoder, (), len(steps), steps[0].shape[0], transitions=transitions)
 
 
 def _preset_of(size: SRFlowConfig) -> str:

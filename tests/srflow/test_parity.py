@@ -5,12 +5,12 @@ import math
 
 import pytest
 import torch
-from official import GOLDEN, checkpoint
+from official import GOLDEN, checkpoint, load_official
 from safetensors.torch import load_file
 
 from baselines.convert import rrdb_from_official
 from baselines.rrdb import RRDBConfig, RRDBNet
-from srflow import SRFlow, load_official
+from srflow import SRFlow
 
 
 class Case:

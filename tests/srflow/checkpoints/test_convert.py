@@ -4,13 +4,13 @@ import json
 
 import pytest
 import torch
-from official import GOLDEN, checkpoint
+from official import GOLDEN, checkpoint, load_official
 from small_presets import resized
 
 from srbench.files.hashes import sha256_file
 from srbench.models.official import convert
 from srbench.weights.files import WeightsError, load_weights
-from srflow import SRFlow, load_official
+from srflow import SRFlow
 from srflow.checkpoints.convert import convert_srflow, official_shapes
 from srflow.config import SRFlowConfig
 from srflow.zoo import load_srflow

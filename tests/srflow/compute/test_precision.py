@@ -8,14 +8,14 @@ from contextlib import contextmanager
 import pytest
 import torch
 import torch.nn.functional as F
-from official import GOLDEN, checkpoint
+from official import GOLDEN, checkpoint, load_official
 from safetensors.torch import load_file
 from torch.overrides import TorchFunctionMode
 
 from srbench.machine import precision
 from srbench.machine.environment import environment
 from srbench.machine.precision import products
-from srflow import encoder, features, flow, layers, load_official, tiled_decode
+from srflow import encoder, features, flow, layers, tiled_decode
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
