@@ -98,8 +98,8 @@ def test_every_reader_of_a_run_has_it(bench, command):
     table = csv.DictReader(Path("run/report/rows.csv").read_text().splitlines())
     (row,) = [row for row in table if row["metric"] == "fid" and row["model"] == "Nearest"]
     assert (row["image"], row["sample"], float(row["value"])) == ("", "", pytest.approx(wanted))
-    command("index", ".", "--out", "index")
-    table = list(csv.DictReader(Path("index/index.csv").read_text().splitlines()))
+    assert command("report", ".").code == 0
+    table = list(csv.DictReader(Path("report/table.csv").read_text().splitlines()))
     (row,) = [row for row in table if row["metric"] == "fid" and row["model"] == "Nearest"]
     assert (float(row["mean"]), row["best"]) == (pytest.approx(wanted), "False")
 
