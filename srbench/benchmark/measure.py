@@ -5,7 +5,6 @@ The worker of a run computes the values. With several worker processes, this pro
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -38,7 +37,7 @@ from srbench.metrics.suite import Suite, open_metrics, read_suite
 from srbench.models import LoadedModel
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.protocol import FORMAT, Manifest, Protocol, Setting
-from srbench.run_folder.records import EnvironmentRecord, SampleRecord, ScoreRecord, Value, to_json
+from srbench.run_folder.records import EnvironmentRecord, SampleRecord, ScoreRecord, Value
 from srbench.run_folder.request import SUITE
 from srbench.run_folder.values import Values, mean_of_images
 from srbench.terminal.progress import Progress, Step, silent
@@ -108,11 +107,6 @@ def labelled(texts: Sequence[str]) -> dict[str, Path]:
             raise BenchmarkError(f"{folders[label]} and {path} are both called {label}; give a label: LABEL={path}")
         folders[label] = path
     return folders
-
-
-def to_json_text(facts: object) -> str:
-    """Format facts as JSON, with non-finite numbers as strings."""
-    return json.dumps(to_json(facts), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def measure_folders(

@@ -398,7 +398,7 @@ def measure(
     if claims is not None and form not in ("table", "json"):
         raise click.UsageError("--claims is printed with --format table or json.")
     with shown_progress(reading(folders)) as progress:
-        from srbench.benchmark.measure import labelled, measure_folders, to_json_text
+        from srbench.benchmark.measure import labelled, measure_folders
         from srbench.explaining.claims import judged, measured_row, read_claims
         from srbench.reporting.claims import verdict_lines
         from srbench.run_folder.protocol import protocol_line
@@ -426,12 +426,17 @@ def measure(
             data = {"images": images} | ({} if scale is None else {"scale": scale})
             judgement = judged(published, rows, data, hr, lr, scale, progress, workers, device)
     if form == "json":
+        import json
+
+        from srbench.run_folder.records import to_json
+
         facts = {setting.label: measured.as_json(setting) for setting in settings}
         if judgement:
             for label in facts:
                 own = [verdict for verdict in judgement.verdicts if verdict.row in (label, "")]
                 facts[label]["claims"] = [verdict.as_json() for verdict in own]
-        show(to_json_text(facts if len(facts) > 1 else facts[settings[0].label]))
+        shown = to_json(facts if len(facts) > 1 else facts[settings[0].label])
+        show(json.dumps(shown, indent=1, ensure_ascii=False, allow_nan=False))
     else:
         from srbench.reporting.folders import measured_text
 
