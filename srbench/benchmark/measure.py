@@ -26,7 +26,6 @@ from srbench.images.pairing import (
     require_larger_hr,
     require_partners,
     scale_of_sizes,
-    unpaired,
     without_partner,
 )
 from srbench.interfaces import ImageMetric, ImagePair, MetricFacts, Model
@@ -213,8 +212,7 @@ def _paired(
     by_name = _without_ending(low, results, scale) if high is None and low is not None else low
     names = tuple(high or by_name or results.names())
     results.pair_with(names, scale)
-    missing = [name for name in names if name not in results]
-    lacking = unpaired(names, hr or lr, missing, results.folder, results.unpaired(names), results.ending)
+    lacking = results.without_partner(names, hr or lr)
     ending = ""
     if by_name is not None:
         ending = ending_of(by_name, names, scale)

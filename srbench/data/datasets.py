@@ -15,7 +15,7 @@ from srbench.data.toolkit_layouts import Layout, find_layout
 from srbench.files.hashes import sha256_file
 from srbench.images.folders import images_in
 from srbench.images.io import crop_centre, crop_to_multiple, header_size, read_uint8
-from srbench.images.pairing import partners, require_larger_hr, scale_of_sizes
+from srbench.images.pairing import partners, require_larger_hr, scale_of_pairs
 from srbench.interfaces import Dataset, ImagePair
 from srbench.words import FILE_NAME, is_file_name, size_of
 
@@ -115,9 +115,8 @@ def scale_of_folders(hr: Path, lr: Path) -> int | None:
 
     Raises ImageError if images lack a partner, a scale is not an integer, or the scales of pairs differ.
     """
-    hr_files = images_in(hr)
-    pairs = partners(hr_files, hr, images_in(lr), lr)
-    return scale_of_sizes((name, header_size(hr_files[name]), header_size(path)) for name, path in pairs.items())
+    sizes = {name: header_size(path) for name, path in images_in(hr).items()}
+    return scale_of_pairs(sizes, hr, images_in(lr), lr)
 
 
 class LRFolder(_Names):

@@ -16,7 +16,7 @@ from srbench.explaining.images import LEVELS, Images, ImageValues
 from srbench.explaining.matching import Candidate, Printed
 from srbench.images.folders import images_in
 from srbench.images.io import header_size
-from srbench.images.pairing import partners, require_partners, scale_of_sizes, unpaired
+from srbench.images.pairing import require_partners, scale_of_pairs, without_partner
 from srbench.interfaces import SRBenchError
 from srbench.machine.processes import suitable_workers
 from srbench.metrics.loading import open_metric
@@ -169,14 +169,12 @@ def _pair(
 
     Raises ImageError, which names every image without a partner.
     """
-    ending = ""
     if isinstance(outputs, ResultFolder):
         outputs.pair_with(hr_images, scale)
-        ending, without_hr = outputs.ending, outputs.unpaired(hr_images)
+        lacking = outputs.without_partner(hr_images, hr)
     else:
-        without_hr = [name for name in outputs if name not in hr_images]
-    without_output = [name for name in hr_images if name not in outputs]
-    require_partners(unpaired(hr_images, hr, without_output, sr, without_hr, ending))
+        lacking = without_partner(hr_images, hr, outputs, sr, "")
+    require_partners(lacking)
 
 
 def _scale(lr: str | Path, hr_images: Mapping[str, Path | Tensor], hr: object) -> int | None:
@@ -184,16 +182,11 @@ def _scale(lr: str | Path, hr_images: Mapping[str, Path | Tensor], hr: object) -
 
     Raises ImageError if images lack a partner or pairs have no common scale.
     """
-    low = images_in(Path(lr))
-    pairs = partners(hr_images, hr, low, lr)
     sizes = {
         name: header_size(image) if isinstance(image, Path) else (image.shape[-1], image.shape[-2])
         for name, image in hr_images.items()
     }
-    scale = scale_of_sizes((name, sizes[name], header_size(path)) for name, path in pairs.items())
-    if scale is not None:
-        partners(hr_images, hr, low, lr, scale)  # refuses names that state another scale
-    return scale
+    return scale_of_pairs(sizes, hr, images_in(Path(lr)), lr)
 
 
 def _measured(images: Images, workers: int | None, progress: Progress) -> list[ImageValues]:

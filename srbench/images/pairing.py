@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from srbench.images import ImageError
+from srbench.images.io import header_size
 
 SUGGESTED = 3
 """Number of missing images for which the nearest name is suggested; the search takes time in large folders."""
@@ -114,6 +115,19 @@ def scale_of_sizes(pairs: Iterable[tuple[str, Size, Size]]) -> int | None:
         listed = ", ".join(f"{name} {scale} times" for scale, name in scales.items())
         raise ImageError(f"pairs differ in scale ({listed} as large as LR); give images of one scale")
     return next(iter(scales), None)
+
+
+def scale_of_pairs(hr_sizes: Mapping[str, Size], hr: object, lr_files: Mapping[str, Path], lr: object) -> int | None:
+    """The scale of HR images, given by name, and LR files, paired as in ``partners``; None if no size is known.
+
+    Raises ImageError if images lack a partner, which names that state another scale do not have, and as
+    ``scale_of_sizes`` does.
+    """
+    pairs = partners(hr_sizes, hr, lr_files, lr)
+    scale = scale_of_sizes((name, hr_sizes[name], header_size(path)) for name, path in pairs.items())
+    if scale is not None:
+        partners(hr_sizes, hr, lr_files, lr, scale)
+    return scale
 
 
 def require_larger_hr(pairs: Iterable[tuple[str, Size, Size]]) -> None:

@@ -15,7 +15,7 @@ from srbench.files.config import load_toml
 from srbench.files.hashes import sha256_file
 from srbench.images.folders import images_in
 from srbench.images.io import ENDINGS, read_image
-from srbench.images.pairing import ending_of
+from srbench.images.pairing import Unpaired, ending_of, unpaired
 from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
@@ -105,6 +105,11 @@ class ResultFolder:
         used |= {self.files[name] for name in names if name in self.files}
         paths = chain(self.files.values(), self._in_folders)
         return [str(path.relative_to(self.folder).with_suffix("")) for path in paths if path not in used]
+
+    def without_partner(self, names: Collection[str], hr: object) -> list[Unpaired]:
+        """Unpaired images of the folder and of ``hr``, the folder of these names. Raises errors as ``unpaired`` does."""
+        missing = [name for name in names if name not in self]
+        return unpaired(names, hr, missing, self.folder, self.unpaired(names), self.ending)
 
     def read(self, name: str) -> Tensor:
         """Read the results for an image: (n, 3, s*h, s*w) in [0, 1], samples ordered by number.

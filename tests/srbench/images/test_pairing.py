@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from srbench.images import ImageError
-from srbench.images.pairing import partners, scale_of_sizes
+from srbench.images.folders import images_in
+from srbench.images.pairing import partners, scale_of_pairs, scale_of_sizes
 
 
 def paired(hr: str, lr: str, scale: int | None = 4) -> str:
@@ -77,6 +79,20 @@ def test_the_scale_of_sizes():
     assert scale_of_sizes([("a", (100, 96), (25, 24)), ("b", (103, 99), (25, 24)), ("c", (101, 97), (26, 25))]) == 4
     assert scale_of_sizes([("a", (100, 96), (0, 0)), ("b", (48, 48), (16, 16))]) == 3
     assert scale_of_sizes([("a", (0, 0), (4, 4))]) is None
+
+
+@pytest.mark.parametrize(("name", "scale"), [("a", 4), ("ax4", 4), ("a_x4", 4), ("ax2", None)])
+def test_the_scale_of_pairs_is_that_of_sizes_and_names(tmp_path, name, scale):
+    Image.new("RGB", (25, 24)).save(tmp_path / f"{name}.png")
+
+    def found():
+        return scale_of_pairs({"a": (100, 96)}, "hr", images_in(tmp_path), "lr")
+
+    if scale is None:
+        with pytest.raises(ImageError, match=r"lr lacks a \(nearest: ax2\)"):
+            found()
+    else:
+        assert found() == scale
 
 
 @pytest.mark.parametrize(
