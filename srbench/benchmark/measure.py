@@ -56,6 +56,7 @@ _WITHOUT = {
     "HR": "HR images; name their folder with --hr",
     "LR": "LR images; name their folder with --lr",
     "scale": "the scale; give --scale, or LR images with --lr",
+    "model": "a model; use srbench run",
     "samples": "two or more samples of an image, NAME_sample0.png and NAME_sample1.png",
 }
 """What a metric needs and was not given, for error messages."""
@@ -293,6 +294,7 @@ class _Pairs:
     def lacking(self) -> frozenset[str]:
         """What metrics may need that is not given."""
         given = {
+            "model": False,
             "HR": self.hr is not None,
             "LR": self.lr is not None,
             "scale": self.lr is not None or bool(self.scale),
@@ -348,16 +350,13 @@ def _usable_metrics(names: tuple[str, ...] | None, suite: Suite, lacking: Collec
     if names == ():
         return ()
     metrics = open_metrics(names, suite.columns, suite.quantize, suite.optional)
-    if names is None:
-        metrics = tuple(metric for metric in metrics if metric.facts.per not in ("model", "folder"))
-    needs = [(metric, next((_WITHOUT[need] for need in metric.needs if need in lacking), "")) for metric in metrics]
+    metrics = tuple(metric for metric in metrics if metric.facts.per != "folder")
+    needs = [
+        (metric, next((_WITHOUT[need] for need in (metric.facts.per, *metric.needs) if need in lacking), ""))
+        for metric in metrics
+    ]
     usable = tuple(metric for metric, need in needs if not need)
     faults = [f"{metric.facts.title} needs {need}" for metric, need in needs if need]
-    faults += [
-        f"{metric.facts.title} measures models, not images; use srbench run"
-        for metric in metrics
-        if metric.facts.per == "model"
-    ]
     if names is not None and faults:
         raise BenchmarkError(faults[0])
     if not usable:

@@ -211,7 +211,7 @@ def test_results_made_elsewhere_cost_nothing_that_is_known(photos):
 def test_a_folder_of_images_has_no_costs(command, photos):
     found = command("measure", photos, "--hr", photos, "--metrics", "psnr,memory")
     assert found.code == 1
-    assert "memory, MB measures models, not images; use srbench run" in found.err
+    assert "memory, MB needs a model; use srbench run" in found.err
 
 
 def test_cost_in_a_run(command, photos, models, tmp_path):
