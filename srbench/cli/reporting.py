@@ -43,7 +43,9 @@ SHOWN = 3
     metavar="N",
     help="With --single-file, embed only the N images where the leading models differ most. [default: as many as fit]",
 )
-@options.folder("--out", help="Folder of the report. [default: RUN/report or DIR/report; runs/report for several RUNs]")
+@options.folder(
+    "--out", help="Folder of the report. [default: RUN/report or DIR/report; runs/joint-report for several RUNs]"
+)
 @click.option(
     "--baseline",
     metavar="SETTING",
@@ -65,7 +67,7 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
     if len(runs) > 1 and values["out"] is None:
         if folders:
             raise click.UsageError("the report of several folders needs --out.")
-        values["out"] = Path("runs/report")
+        values["out"] = Path("runs/joint-report")
     with shown_progress(reading(runs)) as progress:
         written = written_report(runs, progress, **values)
     written.show()
