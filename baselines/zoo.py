@@ -8,7 +8,7 @@ from pathlib import Path
 
 from baselines.convert import convert_esrgan, convert_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
-from srbench.files.hashes import sha256_bytes
+from srbench.files.hashes import sha256_texts
 from srbench.weights.files import TRAINING, WeightsError
 from srbench.weights.metadata import stated_metadata
 from srbench.weights.pretrained import PretrainedModel, load_pretrained
@@ -41,7 +41,7 @@ def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) 
     network.load_state_dict({name: initial[name].lerp(value, strength) for name, value in network.state_dict().items()})
     network.weights = replace(
         trained,
-        sha256=sha256_bytes(f"{trained.sha256} {strength} {start.weights.sha256}".encode()),
+        sha256=sha256_texts(f"{trained.sha256} {strength} {start.weights.sha256}"),
         trained_on=f"{trained.trained_on}; interpolated: {strength:g} of these weights, the rest the initial RRDB's",
         losses={},
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.toolkit_layouts import Layout, find_layout
-from srbench.files.hashes import sha256_file
+from srbench.files.hashes import sha256_file, sha256_texts
 from srbench.images.folders import images_in
 from srbench.images.io import crop_centre, crop_to_multiple, header_size, read_uint8
 from srbench.images.pairing import partners, require_larger_hr, scale_of_pairs
@@ -183,7 +183,7 @@ class Derived(_Names):
 
     def digest(self, name: str) -> str:
         """Return the SHA-256 of the pair's digest in the whole dataset and of ``made``."""
-        return hashlib.sha256(f"{self.whole.digest(name)} {self.made}".encode()).hexdigest()
+        return sha256_texts(f"{self.whole.digest(name)} {self.made}")
 
 
 def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:

@@ -1,4 +1,4 @@
-"""SHA-256 of files and bytes."""
+"""SHA-256 of files, bytes and texts."""
 
 from __future__ import annotations
 
@@ -20,3 +20,8 @@ def sha256_file(path: Path) -> str:
 def sha256_bytes(content: bytes) -> str:
     """Hexadecimal SHA-256 of bytes."""
     return hashlib.sha256(content).hexdigest()
+
+
+def sha256_texts(*texts: str) -> str:
+    """Hexadecimal SHA-256 of texts, joined by line feeds."""
+    return sha256_bytes("\n".join(texts).encode(errors="surrogateescape"))

@@ -10,7 +10,6 @@ their own licences.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import inspect
 import io
 import logging
@@ -28,6 +27,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from srbench.files.hashes import sha256_texts
 from srbench.interfaces import ImageMetric, ImagePair, MetricFacts
 from srbench.machine.precision import products
 from srbench.metrics import MetricError
@@ -117,7 +117,7 @@ def _name(variant: str, words: list[str]) -> str:
     name = "pyiqa_" + re.sub(r"\W", "_", "_".join([variant.replace("+", "_plus"), *words]))
     if not words or (len(name) <= _LONGEST_NAME and all(re.fullmatch(r"[\w=]+", word) for word in words)):
         return name
-    digest = hashlib.sha256("|".join(words).encode()).hexdigest()[:8]
+    digest = sha256_texts("|".join(words))[:8]
     return f"{name[: _LONGEST_NAME - 9]}_{digest}"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from srbench.files.hashes import sha256_file
+from srbench.files.hashes import sha256_file, sha256_texts
 from srbench.interfaces import (
     GROUPS,
     FolderMetric,
@@ -25,7 +25,7 @@ from srbench.interfaces import (
     Need,
 )
 from srbench.plugins import PluginError
-from srbench.plugins.code_digest import our_packages, package_digest, reachable, source_of, texts_digest
+from srbench.plugins.code_digest import our_packages, package_digest, reachable, source_of
 from srbench.plugins.identity import plugin_digest
 from srbench.plugins.registry import Plugin, call, find_plugin, is_ours, registered
 
@@ -89,7 +89,7 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
     if digest is None:
         code = call(f"digest of metric {text}", plugin_digest, plugin.module, plugin.member, metric)
         sums = [sha256_file(file) for file in _files(parameters)]
-        digest = texts_digest(code, repr(sorted(arguments.items())), quantize, *sums)
+        digest = sha256_texts(code, repr(sorted(arguments.items())), quantize, *sums)
     facts = completed(metric, facts, located(text), digest, quantize)
     return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
 
@@ -140,7 +140,7 @@ def metric_digest(text: str, quantize: str) -> str | None:
     source = reachable(point.module, source_of(point.module))[0].get(_PARAMETERS)
     files = [*_files(parameters), *(sorted(source.with_suffix("").glob("*.safetensors")) if source else [])]
     sums = [sha256_file(file) for file in files]
-    return texts_digest(package_digest(point.module), point.attr, repr(sorted(parameters.items())), quantize, *sums)
+    return sha256_texts(package_digest(point.module), point.attr, repr(sorted(parameters.items())), quantize, *sums)
 
 
 def _files(parameters: Mapping[str, str | int]) -> list[Path]:

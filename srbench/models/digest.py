@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from srbench.files.hashes import sha256_file
+from srbench.files.hashes import sha256_file, sha256_texts
 from srbench.models.names import ModelSpec
-from srbench.plugins.code_digest import package_digest, texts_digest
+from srbench.plugins.code_digest import package_digest
 from srbench.plugins.registry import is_ours, registered
 from srbench.weights.files import packaged_weights
 
@@ -24,7 +24,7 @@ def digest_by_files(spec: ModelSpec, scale: int) -> str:
     with other weights. Raises WeightsError for missing weights.
     """
     if spec.is_folder:  # every output has its own digest
-        return texts_digest("results", str(scale), package_digest("srbench.models.precomputed"))
+        return sha256_texts("results", str(scale), package_digest("srbench.models.precomputed"))
     if spec.is_network:
         path = Path(spec.name)
         files = [path, *external_data(path)] if path.is_file() else []
@@ -44,7 +44,7 @@ def model_digest(spec: ModelSpec, scale: int, code: str, files: Sequence[Path]) 
     sums = [sha256_file(file) for file in files]
     if spec.bfloat16:
         code = f"{code} {package_digest('srbench.models.half_precision')}"
-    return texts_digest(code, harness_digest(spec.consistent), str(scale), str(spec.strength), *sums)
+    return sha256_texts(code, harness_digest(spec.consistent), str(scale), str(spec.strength), *sums)
 
 
 def harness_digest(consistent: bool) -> str:

@@ -11,6 +11,7 @@ from uuid import uuid4
 import torch
 from torch import nn
 
+from srbench.files.hashes import sha256_texts
 from srbench.interfaces import PrecomputedResults, SRBenchError, WeightsInfo
 from srbench.models import LoadedModel
 from srbench.models.digest import digest_by_files, harness_digest, model_digest
@@ -20,7 +21,6 @@ from srbench.models.precomputed import ResultFolder, stated_facts
 from srbench.models.third_party import load_file, weights_info
 from srbench.models.wrapped import Consistent, Wrapped
 from srbench.plugins import PluginError
-from srbench.plugins.code_digest import texts_digest
 from srbench.plugins.identity import object_digest, plugin_digest
 from srbench.plugins.registry import Plugin, call, find_plugin, registered
 from srbench.weights.metadata import stated_metadata
@@ -93,7 +93,7 @@ def wrap_model(model: object, scale: int, device: str, label: str | None = None)
     loaded = _ready(_with_scale(model, name, scale), label or name, text, "", device)
     # after ``_ready``, because evaluation mode may change the network's state
     code = call(f"digest of {name}", object_digest, model)
-    digest = texts_digest(code or uuid4().hex, harness_digest(False), str(scale))
+    digest = sha256_texts(code or uuid4().hex, harness_digest(False), str(scale))
     return replace(loaded, is_object=True, is_identified=code is not None, digest=digest)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 import zipfile
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from srbench.files.archives import ArchiveError, opened_archive
 from srbench.files.atomic import write_new
-from srbench.files.hashes import sha256_file
+from srbench.files.hashes import sha256_file, sha256_texts
 from srbench.files.paths import cache_folder
 from srbench.interfaces import SRBenchError
 from srbench.plugins.registry import find_plugin, registered
@@ -88,7 +87,7 @@ def add(name: str, source: str, sha256: str | None = None) -> Path:
 
 
 def _downloaded(name: str, entry: ReleasedWeights, address: str, sha256: str | None) -> Path:
-    part = cache_folder("weights") / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}.part"
+    part = cache_folder("weights") / f"{name}-{sha256_texts(address)[:12]}.part"
     download(address, part, entry.file)
     try:
         return _keep(name, entry, part, sha256, address)

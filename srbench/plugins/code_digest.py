@@ -9,7 +9,6 @@ package).
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib.util
 import re
 import sys
@@ -18,6 +17,8 @@ from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 from types import ModuleType
+
+from srbench.files.hashes import sha256_bytes, sha256_texts
 
 _DISTRIBUTION = "sr-bench"
 _FOLDER = Path(__file__).parents[2]
@@ -67,7 +68,7 @@ def code_digest(module: str, file: Path) -> str:
     sources, libraries = reachable(module, file)
     lines = [f"{'' if path == file else name} {source_sha256(path)}" for name, path in sources.items()]
     lines += [f"{name} {version_of(name)}" for name in libraries]
-    return texts_digest(*sorted(lines))
+    return sha256_texts(*sorted(lines))
 
 
 def reachable(module: str, file: Path) -> tuple[dict[str, Path], set[str]]:
@@ -170,9 +171,4 @@ def has_changed(path: Path) -> bool:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
-
-
-def texts_digest(*parts: str) -> str:
-    """SHA-256 of texts, joined by line feeds."""
-    return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
+    return sha256_bytes(path.read_bytes().replace(b"\r\n", b"\n"))

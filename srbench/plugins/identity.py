@@ -15,17 +15,18 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from srbench.files.hashes import sha256_bytes, sha256_texts
 from srbench.interfaces import PrecomputedResults
-from srbench.plugins.code_digest import module_digest, texts_digest
+from srbench.plugins.code_digest import module_digest
 
 
 def plugin_digest(module: ModuleType, member: str, plugin: object) -> str:
     """SHA-256 of a plug-in, created by the class or function ``member`` of a module."""
     if (stated := _stated(plugin)) is not None:
-        return texts_digest(member, stated)
+        return sha256_texts(member, stated)
     # precomputed results have a digest for each image instead
     held = "" if isinstance(plugin, PrecomputedResults) else held_digest(plugin)
-    return texts_digest(member, module_digest(module), held)
+    return sha256_texts(member, module_digest(module), held)
 
 
 def object_digest(instance: object) -> str | None:
@@ -35,7 +36,7 @@ def object_digest(instance: object) -> str | None:
     and if it holds anything that cannot be pickled.
     """
     if (stated := _stated(instance)) is not None:
-        return texts_digest(stated)
+        return sha256_texts(stated)
     if isinstance(instance, PrecomputedResults):  # precomputed results have a digest for each image instead
         return source_digest(instance)
     contents = _Contents(instance)
@@ -43,19 +44,19 @@ def object_digest(instance: object) -> str | None:
     code = [module_digest(module) for module in modules if module is not None and _has_source(module)]
     if isinstance(instance, FunctionType) or not contents.is_complete or len(code) < len(modules):
         return None
-    return texts_digest(contents.sha256, *code)
+    return sha256_texts(contents.sha256, *code)
 
 
 def source_digest(instance: object) -> str | None:
     """SHA-256 of the code of an object's class; None without a source file."""
     kind = type(instance)
     module = sys.modules.get(kind.__module__)
-    return None if module is None or not _has_source(module) else texts_digest(module_digest(module), kind.__qualname__)
+    return None if module is None or not _has_source(module) else sha256_texts(module_digest(module), kind.__qualname__)
 
 
 def held_digest(instance: object) -> str:
     """SHA-256 of the tensors and arrays that an object holds, such as the parameters and buffers of its networks."""
-    return texts_digest(*_Contents(instance).arrays)
+    return sha256_texts(*_Contents(instance).arrays)
 
 
 def _has_source(module: ModuleType) -> bool:
@@ -89,7 +90,7 @@ class _Contents(pickle.Pickler):
             self.dump(instance)
         except Exception:  # too deep, or an object that describes itself wrongly
             self.is_complete = False
-        self.sha256 = hashlib.sha256(stream.getvalue()).hexdigest()
+        self.sha256 = sha256_bytes(stream.getvalue())
 
     def persistent_id(self, value: Any) -> object:  # noqa: ANN401 - any object
         """Describe arrays by digests, sets in an order that does not change, and code by its name."""

@@ -11,7 +11,6 @@ Only the named plug-in is imported, so a broken plug-in does not affect the rest
 from __future__ import annotations
 
 import filecmp
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -28,6 +27,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from srbench.files.hashes import sha256_texts
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import has_changed, our_packages, reachable
@@ -141,7 +141,7 @@ def module_of_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise PluginError(f"{path}: no such file; name a plug-in as path/to/file.py:Name")
     file = path.resolve()
-    name = f"{_FILE_MODULE}{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    name = f"{_FILE_MODULE}{sha256_texts(str(file))[:12]}"
     if not has_changed(file) and name in sys.modules:
         return sys.modules[name]
     if str(file.parent) not in sys.path:

@@ -19,6 +19,7 @@ from msgspec import Struct, convert, field, to_builtins
 from msgspec.json import Decoder
 
 from srbench.files.atomic import disk_faults_named
+from srbench.files.hashes import sha256_texts
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import Setting
 from srbench.words import is_file_name, one_line
@@ -211,7 +212,7 @@ _sorted_json = json.JSONEncoder(sort_keys=True).encode
 
 def digest(*facts: object) -> str:
     """Return the SHA-256 of facts, encoded as JSON."""
-    return hashlib.sha256(_sorted_json(facts).encode()).hexdigest()
+    return sha256_texts(_sorted_json(facts))
 
 
 def digests(facts: Sequence[object], last: Iterable[str]) -> list[str]:

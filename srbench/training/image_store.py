@@ -8,7 +8,6 @@ names, sizes and times of the source files, so a folder that has changed is deco
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srbench.files.hashes import sha256_texts
 from srbench.files.paths import cache_folder
 from srbench.images import ImageError
 from srbench.images.folders import images_below
@@ -133,7 +133,7 @@ def ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -
 
 
 def _short_hash(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:24]
+    return sha256_texts(json.dumps(value))[:24]
 
 
 def _open_or_build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], title: str) -> ImageStore:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srbench.files.hashes import sha256_texts
 from srbench.images.pairing import ending_of, require_larger_hr
 from srbench.interfaces import ImagePair
 from srbench.training import TrainingError
@@ -91,7 +92,7 @@ class Patches:
     def fingerprint(self) -> str:
         """SHA-256 of the names, sizes and pixels of all HR and LR images in use."""
         used = [(self._hr.names[hr], self._hr.sha256[hr], self._lr.sha256[lr]) for hr, lr in self._pairs]
-        return hashlib.sha256(repr(used).encode()).hexdigest()
+        return sha256_texts(repr(used))
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> tuple[Tensor, Tensor]:
         """Draw the share of process ``rank`` of ``world`` in a step: b = batch / world patches, channels last.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +13,7 @@ from srbench.data import DataError
 from srbench.data.toolkit_layouts import STABLESR, find_layout
 from srbench.files.atomic import write_whole
 from srbench.files.config import load_toml
-from srbench.files.hashes import sha256_file
+from srbench.files.hashes import sha256_file, sha256_texts
 from srbench.files.paths import cache_folder
 from srbench.images.folders import images_in
 from srbench.images.io import pixels_sha256, read_uint8
@@ -168,9 +167,9 @@ def pixels_digest(files: Mapping[str, Path], lr: Mapping[str, Path] | None = Non
     """
     pairs = [(path, *(() if lr is None else (lr[name],))) for name, path in files.items()]
     lines = sorted(" ".join(pixels_sha256(read_uint8(path)) for path in pair) for pair in pairs)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return sha256_texts(*lines)
 
 
 def files_digest(files: Mapping[str, Path]) -> str:
     """Return the SHA-256 of the sorted SHA-256 of every file, one per line. It does not depend on file names."""
-    return hashlib.sha256("\n".join(sorted(map(sha256_file, files.values()))).encode()).hexdigest()
+    return sha256_texts(*sorted(map(sha256_file, files.values())))

@@ -37,6 +37,7 @@ from srbench.data.degradations.steps import (
     rounded,
 )
 from srbench.files.config import ConfigError, load_preset, preset_names, structure
+from srbench.files.hashes import sha256_bytes
 from srbench.images.io import quantize_round
 from srbench.interfaces import Dataset, ImagePair
 from srbench.words import unknown
@@ -80,7 +81,7 @@ class Degradation:
     def __call__(self, hr: Tensor, scale: int) -> Tensor:
         """Map HR (3, s*h, s*w) uint8 to LR (3, h, w) uint8. Raises DataError for sizes that a step cannot take."""
         size = hr.shape[-2] // scale, hr.shape[-1] // scale
-        pixels = hashlib.sha256(hr.contiguous().numpy().tobytes()).hexdigest()
+        pixels = sha256_bytes(hr.contiguous().numpy().tobytes())
         start = hashlib.sha256(f"{self.words} x{scale} {pixels}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(start[:8], "big") >> 1)
         image = hr
