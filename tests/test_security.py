@@ -61,7 +61,7 @@ def test_where_pickles_are_read_and_processes_are_started(calls):
     unpickled = {file for file, name, _ in calls if name.endswith("pickle.loads")}
     assert unpickled <= {"engines.py", "workers.py"}
     started = {file for file, name, _ in calls if name in ("subprocess.run", "subprocess.Popen")}
-    assert started <= {"facts.py", "doctor.py"}
+    assert started <= {"environment.py", "doctor.py"}
     assert not [file for file, name, call in calls if name in ("os.system", "eval", "exec") or "shell=True" in call]
 
 
