@@ -89,9 +89,9 @@ def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
                 "name other weights with --start"
             )
         return network
-    for place in (None, cached_path("rrdb-psnr-x4")):
+    for path in (None, cached_path("rrdb-psnr-x4")):
         with suppress(WeightsError):
-            network = load_rrdb(config.scale, place)
+            network = load_rrdb(config.scale, path)
             if network.config == config:
                 return network
     raise TrainingError(

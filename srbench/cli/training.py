@@ -68,14 +68,14 @@ from srbench.terminal.output import show
     metavar="TRAINING",
     help="Resume the training in this folder, with its original options.",
 )
-def train(name: str | None, device: str, resume: Path | None, **given: object) -> None:
+def train(name: str | None, device: str, resume: Path | None, **typed: object) -> None:
     """Train a model on folders of images.
 
     MODEL is a model with presets (srbench list presets), such as srflow. If interrupted, rerun the same command to
     resume.
     """
-    asked = {option: value for option, value in given.items() if value}
-    _check(name, resume, asked)
+    requested = {option: value for option, value in typed.items() if value}
+    _check(name, resume, requested)
 
     import warnings
 
@@ -88,33 +88,33 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
 
     if os.environ.get("RANK", "0") != "0":
         warnings.simplefilter("ignore")  # process 0 shows them
-    if "start" in asked:
-        asked["start"] = weights_in(Path(str(asked["start"])))
-    metrics = () if "dry_run" in asked else leading_metrics()
+    if "start" in requested:
+        requested["start"] = weights_in(Path(str(requested["start"])))
+    metrics = () if "dry_run" in requested else leading_metrics()
     if resume is not None:
         name, request = resumed(resume, choose_device(device), metrics)
     else:
-        asked["data"] = asked.pop("hr", None) or asked.get("data", ())
-        asked.setdefault("out", Path("runs") / f"{name}-{Path(str(asked['preset'])).stem}")
-        request = TrainingRequest(**asked, device=choose_device(device), metrics=metrics)  # type: ignore[arg-type]
+        requested["data"] = requested.pop("hr", None) or requested.get("data", ())
+        requested.setdefault("out", Path("runs") / f"{name}-{Path(str(requested['preset'])).stem}")
+        request = TrainingRequest(**requested, device=choose_device(device), metrics=metrics)  # type: ignore[arg-type]
     trainer: Trainer = find_plugin("trainers", str(name)).factory
     weights = trainer(request)
-    if os.environ.get("RANK", "0") == "0" and "dry_run" not in asked:
+    if os.environ.get("RANK", "0") == "0" and "dry_run" not in requested:
         show(weights)
 
 
-def _check(name: str | None, resume: Path | None, asked: Mapping[str, object]) -> None:
+def _check(name: str | None, resume: Path | None, requested: Mapping[str, object]) -> None:
     """Raise UsageError for missing options, and for options that exclude each other."""
-    images = asked.keys() & {"data", "hr", "lr"}
-    allowed = [{"data"}, {"hr", "lr"}, *([set()] if "dry_run" in asked else [])]
+    images = requested.keys() & {"data", "hr", "lr"}
+    allowed = [{"data"}, {"hr", "lr"}, *([set()] if "dry_run" in requested else [])]
     if resume is not None:
-        if name or asked:
+        if name or requested:
             raise click.UsageError("--resume takes everything else from the training folder; leave other options out.")
-    elif not (name and "preset" in asked and (images or "dry_run" in asked)):
+    elif not (name and "preset" in requested and (images or "dry_run" in requested)):
         raise click.UsageError("Give a model, --preset, and --data or --hr and --lr; or --resume TRAINING.")
     elif images not in allowed:
         raise click.UsageError("Give --data DIR, from which LR is made, or --hr DIR and --lr DIR, paired by file name.")
-    elif "lr" in asked and "validation" in asked:
+    elif "lr" in requested and "validation" in requested:
         raise click.UsageError(
             "--lr and --validation exclude each other: with --lr, some pairs are held out for validation."
         )

@@ -10,7 +10,7 @@ import torch
 
 from srbench.machine.numerics import first_fault
 from srbench.training import TrainingError
-from srbench.training.folder import Counts
+from srbench.training.folder import SavedState
 from srbench.training.learner import Batch, Learner
 
 PATIENCE = 10
@@ -20,7 +20,7 @@ EXPLODED = 100.0
 
 
 @dataclass
-class Breakdowns(Counts):
+class Breakdowns(SavedState):
     """Number of consecutive broken steps, and the losses of the first step of the training."""
 
     in_a_row: int = 0

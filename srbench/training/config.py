@@ -56,7 +56,7 @@ class TrainingConfig:
         require_range(self, ["warm_up"], 0)
         if not (0 < self.learning_rate < math.inf and self.max_grad_norm > 0):
             raise ValueError("learning_rate and max_grad_norm have to be above 0")
-        if not all(0 <= share < 1 for share in (*self.betas, self.average)):
+        if not all(0 <= decay < 1 for decay in (*self.betas, self.average)):
             raise ValueError(f"betas are {list(self.betas)} and average is {self.average}; they have to be in [0, 1)")
         if not all(0 <= before < after < 1 for before, after in pairwise((0.0, *self.milestones))):
             raise ValueError(f"milestones are {list(self.milestones)}; they have to increase between 0 and 1")
@@ -69,8 +69,8 @@ class TrainingConfig:
         if self.schedule == "step":
             return float(self.learning_rate * 0.5**passed) * warm_up
         end = [*starts, self.steps][passed + 1]
-        share = (step - starts[passed]) / (end - starts[passed])
-        return (LOWEST_RATE + (self.learning_rate - LOWEST_RATE) * (1 + math.cos(math.pi * share)) / 2) * warm_up
+        fraction = (step - starts[passed]) / (end - starts[passed])
+        return (LOWEST_RATE + (self.learning_rate - LOWEST_RATE) * (1 + math.cos(math.pi * fraction)) / 2) * warm_up
 
     def check(self, processes: int) -> None:
         """Raise TrainingError if the processes cannot share a batch."""

@@ -88,7 +88,7 @@ def _lines(
 ) -> Iterator[str]:
     batch = number_of(config.batch, "patch", "patches")
     part = number_of(config.batch // processes // config.accumulate, "patch", "patches")
-    place = f"{device}, {number_of(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device)
+    processor = f"{device}, {number_of(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device)
     memory = "unknown" if cost.memory_mb is None else _amount(cost.memory_mb * 2**20, "B")
     operations = cost.operations * processes
     elsewhere = _time(cost.operations * config.steps / ASSUMED_SPEED)
@@ -100,7 +100,7 @@ def _lines(
         yield "data        none named; add --data DIR"
     yield f"steps       {config.steps:,} of {batch}, {config.patch}x{config.patch} HR pixels"
     yield f"            {part} at a time: {number_of(processes, 'process', 'processes')}, accumulate {config.accumulate}"
-    yield f"a step      {_time(cost.seconds)} here ({place}), {_amount(operations, 'FLOP')}"
+    yield f"a step      {_time(cost.seconds)} here ({processor}), {_amount(operations, 'FLOP')}"
     yield f"memory      {memory} at the peak of each process"
     yield f"all steps   about {_time(cost.seconds * config.steps)} here, {_amount(operations * config.steps, 'FLOP')}"
     yield f"            about {elsewhere} at {_amount(ASSUMED_SPEED, 'FLOP/s')}, assumed for a GPU"

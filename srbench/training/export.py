@@ -85,7 +85,7 @@ def write_model_card(weights: Path, tensors: Mapping[str, Tensor], metadata: Wei
     stored = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}))
     numbers = sum(tensor.numel() for tensor in tensors.values())
     training = _settings(metadata)
-    facts = {
+    lines = {
         "Model": metadata.model,
         "Scale": f"{metadata.scale}x",
         "Licence": str(metadata.licence),
@@ -99,11 +99,11 @@ def write_model_card(weights: Path, tensors: Mapping[str, Tensor], metadata: Wei
         "sha256": sha256_file(weights),
     }
     if metadata.start:
-        facts["Started from"] = f"weights with sha256 {metadata.start}"
+        lines["Started from"] = f"weights with sha256 {metadata.start}"
     model = quote(f"{metadata.model}:{weights.name}")
     parts = [
         f"# {markdown.escape(weights.stem)}",
-        "\n".join(f"- {name}: {markdown.escape(text)}" for name, text in facts.items()),
+        "\n".join(f"- {name}: {markdown.escape(text)}" for name, text in lines.items()),
         "## Use",
         markdown.block(f"srbench run --models {model} --scale {metadata.scale}", "sh"),
         "## Validation",

@@ -41,7 +41,7 @@ CURVE_POINTS = 40
 """Largest number of points of a loss curve in the metadata of weights."""
 
 
-class Counts:
+class SavedState:
     """Plain attributes that a checkpoint saves."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Start:
     sha256: str = ""
 
 
-State = dict[str, torch.nn.Module | torch.optim.Optimizer | Counts]
+State = dict[str, torch.nn.Module | torch.optim.Optimizer | SavedState]
 """Everything that a checkpoint saves, by name."""
 
 
@@ -308,10 +308,10 @@ def _curves(rows: list[dict[str, float]]) -> dict[str, list[float]]:
 
 def _compared(metadata: WeightsMetadata) -> dict[str, Any]:
     """Metadata and settings by name; settings are named as in ``--set``."""
-    facts = metadata.text()
-    facts.pop("trained_on", None)  # follows from the rest
-    settings = json.loads(facts.pop("settings", "{}"))
-    return facts | _flat(settings)
+    stated = metadata.text()
+    stated.pop("trained_on", None)  # follows from the rest
+    settings = json.loads(stated.pop("settings", "{}"))
+    return stated | _flat(settings)
 
 
 def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:

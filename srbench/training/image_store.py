@@ -78,8 +78,8 @@ def decoded(folders: Sequence[Path]) -> ImageStore:
         prefix = f"{number}/" if len(folders) > 1 else ""
         below = {path.relative_to(folder).as_posix(): path for path in images_below(folder)}
         files |= {f"{prefix}{name}": below[name] for name in sorted(below)}
-    facts = {name: path.stat() if path.exists() else path.lstat() for name, path in files.items()}
-    state = [(name, fact.st_size, fact.st_mtime_ns) for name, fact in facts.items()]
+    stats = {name: path.stat() if path.exists() else path.lstat() for name, path in files.items()}
+    state = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()]
     source = _short_hash([str(folder.resolve()) for folder in folders])
     target = cache_folder("images") / source / _short_hash([_FORMAT, state])
     return _open_or_build(target, list(files), lambda name: read_uint8(files[name]), "decoding images")

@@ -32,8 +32,8 @@ from srbench.weights.files import TRAINED
 from srbench.weights.metadata import WeightsMetadata
 
 CHECKPOINT_SECONDS = 120.0
-"""Longest time between checkpoints, unless saving them would take more than CHECKPOINT_SHARE of the time."""
-CHECKPOINT_SHARE = 0.02
+"""Longest time between checkpoints, unless saving them would take more than CHECKPOINT_FRACTION of the time."""
+CHECKPOINT_FRACTION = 0.02
 
 
 class Training:
@@ -175,7 +175,7 @@ class Training:
                         save_start = time.monotonic()
                         self._folder.save(state.parts(), done)
                         saved_at = time.monotonic()
-                        interval = max(CHECKPOINT_SECONDS, (saved_at - save_start) / CHECKPOINT_SHARE)
+                        interval = max(CHECKPOINT_SECONDS, (saved_at - save_start) / CHECKPOINT_FRACTION)
                     kept = done
                 if stop_signal and done < config.steps:
                     accelerator.wait_for_everyone()
@@ -210,8 +210,8 @@ class Training:
         """Agree among processes on the stop signal (0: none) and on whether the main process wants a checkpoint."""
         if self._accelerator.num_processes == 1:
             return stop, late
-        own = torch.tensor([*(stop == number for number in STOPPING), late], dtype=torch.float32)
-        *stops, late = (self._accelerator.reduce(own.to(self.device), "sum") > 0).tolist()
+        flags = torch.tensor([*(stop == number for number in STOPPING), late], dtype=torch.float32)
+        *stops, late = (self._accelerator.reduce(flags.to(self.device), "sum") > 0).tolist()
         return int(max(compress(STOPPING, stops), default=0)), late
 
     def _on_device(self, step: int, first: int, lr: Tensor, hr: Tensor) -> Batch:

@@ -99,12 +99,12 @@ class Patches:
 
         Returns LR (b, 3, p/s, p/s) and HR (b, 3, p, p) in [0, 1].
         """
-        share = self.config.batch // world
+        number = self.config.batch // world
         side = self.config.patch
-        lr = np.empty((share, side // self.scale, side // self.scale, 3), np.uint8)
-        hr = np.empty((share, side, side, 3), np.uint8)
-        for row in range(share):
-            lr[row], hr[row] = self._patch(generator_at(self.config.seed, step, rank * share + row))
+        lr = np.empty((number, side // self.scale, side // self.scale, 3), np.uint8)
+        hr = np.empty((number, side, side, 3), np.uint8)
+        for row in range(number):
+            lr[row], hr[row] = self._patch(generator_at(self.config.seed, step, rank * number + row))
         return _unit(lr), _unit(hr)
 
     def batches(self, start: int, rank: int = 0, world: int = 1) -> Generator[tuple[Tensor, Tensor], None, None]:

@@ -87,7 +87,7 @@ def _compute_gradients(
         means = accelerator.reduce(means, "mean")
         gradients = [p.grad for p in learner.parameters() if p.grad is not None]
         flat = accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
-        shares = torch.split(flat, [gradient.numel() for gradient in gradients])
-        for gradient, mean in zip(gradients, shares, strict=True):
+        mean_gradients = torch.split(flat, [gradient.numel() for gradient in gradients])
+        for gradient, mean in zip(gradients, mean_gradients, strict=True):
             gradient.copy_(mean.view(gradient.shape))
     return dict(zip(sums, means.tolist(), strict=True))

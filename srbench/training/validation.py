@@ -17,7 +17,7 @@ from torch import Tensor
 from srbench.images.io import quantize_round
 from srbench.interfaces import TEMPERATURE, ImageMetric, ImagePair, SRBenchError, StochasticSRModel
 from srbench.training import TrainingError
-from srbench.training.folder import Counts
+from srbench.training.folder import SavedState
 from srbench.words import unknown
 
 MAX_IMAGES = 8
@@ -94,7 +94,7 @@ class Validation:
 
 
 @dataclass
-class BestValidation(Counts):
+class BestValidation(SavedState):
     """Metrics of the best and of the last validation."""
 
     step: int = 0

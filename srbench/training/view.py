@@ -68,17 +68,17 @@ class View(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         """Render the bar, and the values below it."""
         yield from super().get_renderables()
-        yield Text(self._facts())
+        yield Text(self._summary())
 
     def _say(self) -> None:
         self._said = time.monotonic()
-        say(f"step {self._step} of {self._config.steps}: {self._facts()}")
+        say(f"step {self._step} of {self._config.steps}: {self._summary()}")
 
-    def _facts(self) -> str:
-        facts = [f"{name} {value:.4g}" for name, value in self._values.items()]
+    def _summary(self) -> str:
+        parts = [f"{name} {value:.4g}" for name, value in self._values.items()]
         seconds = max(time.monotonic() - self._began, 1e-9)
-        facts.append(f"patches/s {(self._step - self._start) * self._config.batch / seconds:.3g}")
+        parts.append(f"patches/s {(self._step - self._start) * self._config.batch / seconds:.3g}")
         if self._stop.signal:
-            facts.insert(0, "stopping after this step; repeat to stop at once")
+            parts.insert(0, "stopping after this step; repeat to stop at once")
         memory = peak_memory_mb("cuda" if torch.cuda.is_initialized() else "cpu")  # type: ignore[no-untyped-call]
-        return ", ".join(facts if memory is None else [*facts, f"memory {memory:.0f} MB"])
+        return ", ".join(parts if memory is None else [*parts, f"memory {memory:.0f} MB"])

@@ -27,7 +27,7 @@ def edges_on_grid(images: Tensor, period: int) -> Tensor:
     for along, across in ((3, 2), (2, 3)):
         edges = luma.diff(dim=along).abs()
         around = F.avg_pool2d(edges, 2 * period + 1, 1, period, count_include_pad=False)
-        places = (edges / (around + 1 / 255)).mean((0, 1, across))
-        places = places[: len(places) // period * period].view(-1, period).mean(0)
-        strengths.append(places / places.mean().clamp(min=1e-3))
+        phases = (edges / (around + 1 / 255)).mean((0, 1, across))
+        phases = phases[: len(phases) // period * period].view(-1, period).mean(0)
+        strengths.append(phases / phases.mean().clamp(min=1e-3))
     return torch.stack(strengths)

@@ -174,7 +174,7 @@ def test_a_signal_saves_the_step_in_progress(trainings, number, ranks):
 def test_a_long_time_without_a_checkpoint(trainings, monkeypatch):
     saved, save = [], TrainingFolder.save
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(loop, "CHECKPOINT_FRACTION", 1e9)
     monkeypatch.setattr(TrainingFolder, "save", lambda self, state, step: (saved.append(step), save(self, state, step)))
     trainings.train("rrdb", "by-time", "training.steps=4", "training.checkpoint_every=1000")
     assert saved == [1, 2, 3, 4]
