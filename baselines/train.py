@@ -22,8 +22,9 @@ from srbench.training.folder import Start
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
-from srbench.weights.files import WeightsError, load_weights
+from srbench.weights.files import WeightsError
 from srbench.weights.pretrained import fill
+from srbench.weights.reading import read_weights
 from srbench.weights.table import cached_path
 
 
@@ -52,7 +53,7 @@ def train_rrdb(request: TrainingRequest) -> Path:
 def _load_shared(network: RRDBNet, path: Path) -> Start:
     """Load the layers that the network shares with RRDB weights; with another scale, fewer or more upscale."""
     initial = network.state_dict()
-    tensors, _ = load_weights(path)
+    tensors, _ = read_weights(path)
     upscalings = {name: value for name, value in initial.items() if name.startswith("conv_up.")}
     shared = {name: value for name, value in tensors.items() if name in initial or not name.startswith("conv_up.")}
     fill(network, upscalings | shared, path)

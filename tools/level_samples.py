@@ -22,8 +22,8 @@ from torch import Tensor
 from srbench.data.datasets import cropped, open_folder
 from srbench.files.atomic import write_new
 from srbench.terminal.progress import progress
-from srbench.weights.files import load_weights, weights_content
-from srbench.weights.metadata import read_metadata
+from srbench.weights.files import weights_content
+from srbench.weights.reading import read_weights
 from srflow import SRFlow
 from srflow.layers import Squeeze
 
@@ -55,8 +55,7 @@ def level(network: SRFlow, images: Iterable[Tensor], temperature: float) -> None
 
 def main(weights: Path, folder: Path, temperature: float, out: Path) -> None:
     """Write the levelled weights with their temperature and all other metadata of the file."""
-    tensors, text = load_weights(weights)
-    metadata = read_metadata(text, weights)
+    tensors, metadata = read_weights(weights)
     network = SRFlow.from_pretrained(int(metadata.scale or 0), weights, metadata.model)
     network.config = replace(network.config, range_margin=MARGIN)
     photographs = cropped(open_folder(folder, network.scale), network.scale, SIDE)

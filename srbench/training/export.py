@@ -19,8 +19,9 @@ from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
 from srbench.training.folder import BEST
 from srbench.training.validation import MAX_IMAGES, SIDE
-from srbench.weights.files import TRAINED, load_weights, weights_content, weights_in
-from srbench.weights.metadata import WeightsMetadata, read_metadata, read_training
+from srbench.weights.files import TRAINED, weights_content, weights_in
+from srbench.weights.metadata import WeightsMetadata, read_training
+from srbench.weights.reading import read_weights
 
 
 def export(
@@ -35,9 +36,7 @@ def export(
     or damaged files.
     """
     _, request = read_training(run)
-    weights = weights_in(run)
-    tensors, text = load_weights(weights)
-    metadata = read_metadata(text, weights)
+    tensors, metadata = read_weights(weights_in(run))
     out = out or Path(f"{metadata.model}-{metadata.preset}.safetensors")
     if out.suffix != ".safetensors":
         raise TrainingError(f"{out}: the name of a weights file has to end in .safetensors; rename --out")
@@ -46,8 +45,7 @@ def export(
     metadata = replace(metadata, step=_settings(metadata).steps)
     validation = {} if metadata.metrics is None else {"last": _validated(metadata)}
     if (run / BEST).is_file():
-        best_tensors, best_text = load_weights(run / BEST)
-        best_metadata = read_metadata(best_text, run / BEST)
+        best_tensors, best_metadata = read_weights(run / BEST)
         validation["best"] = _validated(best_metadata)
         if best:
             tensors = best_tensors

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from srbench.files.config import structure
 from srbench.files.hashes import sha256_file
 from srbench.interfaces import WeightsInfo
-from srbench.weights.files import WeightsError, errors_naming, packaged_weights
+from srbench.weights.files import WeightsError, errors_naming, is_safetensors, is_training_checkpoint, packaged_weights
 from srbench.weights.metadata import WeightsMetadata, read_metadata
 from srbench.weights.reading import read_tensors, read_weights
 from srbench.weights.table import credited
@@ -64,12 +64,12 @@ def load_pretrained(model: PretrainedModel[Network], scale: int, path: Path | No
     """
     if path is None:
         return _load_packaged(model, scale)
-    tensors, metadata = read_weights(path)
-    if metadata is None:
-        official = converted(model.convert, model.name, tensors, path)
-        if official is None:
-            raise WeightsError(f"{path}: not a checkpoint of {model.name}; choose another file or another model")
+    if is_safetensors(path) or is_training_checkpoint(path):
+        tensors, metadata = read_weights(path)
+    elif official := converted(model.convert, model.name, read_tensors(path), path):
         tensors, metadata = official
+    else:
+        raise WeightsError(f"{path}: not a checkpoint of {model.name}; choose another file or another model")
     if metadata.model != model.name:
         raise WeightsError(f"{path}: weights of {metadata.model}, not of {model.name}; choose weights of {model.name}")
     if metadata.scale != scale:

@@ -32,18 +32,18 @@ _MAX_NESTING = 3
 """Largest nesting depth of such keys; a dictionary in a file may contain itself."""
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata | None]:
-    """Read tensors by name, on the CPU, and the metadata; None for a checkpoint of another project, which has none.
+def read_weights(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
+    """Read tensors by name, on the CPU, and metadata from a weights file, or from the last checkpoint of a training.
 
-    Of a training in progress, these are the weights of its last checkpoint. Raises WeightsError as ``read_tensors`` and
-    ``read_metadata`` do.
+    Raises WeightsError as ``load_weights`` and ``read_metadata`` do, and for a checkpoint of another project.
     """
     if is_training_checkpoint(path):
         return _read_training_checkpoint(path)
-    if is_safetensors(path):
-        tensors, text = load_weights(path)
-        return tensors, read_metadata(text, path)
-    return read_tensors(path), None
+    require_file(path)
+    if not is_safetensors(path):
+        raise WeightsError(f"{path}: an official checkpoint; convert it to a weights file first (srbench convert)")
+    tensors, text = load_weights(path)
+    return tensors, read_metadata(text, path)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

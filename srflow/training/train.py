@@ -104,8 +104,6 @@ def load_start(network: SRFlow, path: Path, models: Sequence[str]) -> Start:
     Raises TrainingError if another part of the configuration differs from the file's, WeightsError.
     """
     tensors, metadata = read_weights(path)
-    if metadata is None:
-        raise WeightsError(f"{path}: an official checkpoint; convert it to a weights file first (srbench convert)")
     if metadata.model not in models:
         raise WeightsError(f"{path}: weights of {metadata.model}, not of {' or '.join(models)}; choose another --start")
     module: nn.Module = network

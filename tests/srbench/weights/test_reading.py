@@ -125,11 +125,14 @@ def test_the_first_tensor_that_is_not_finite_is_named(path, value):
     assert "c.bias has values that are not finite" in fault(path)
 
 
-def test_metadata_of_a_weights_file_and_none_of_a_checkpoint(path):
+def test_a_weights_file_has_metadata_and_a_checkpoint_has_none(path, tmp_path):
     torch.save(TENSORS, path)
-    tensors, metadata = read_weights(path)
-    assert metadata is None
-    assert tensors.keys() == TENSORS.keys()
+    for absent, fault in (
+        (path, "an official checkpoint; convert it to a weights file first"),
+        (tmp_path / "absent.pth", "no such weights file"),
+    ):
+        with pytest.raises(WeightsError, match=fault):
+            read_weights(absent)
     stated, path = WeightsMetadata("rrdb", "mini-x4"), path.with_name("net.SafeTensors")
     save_weights(path, TENSORS, stated.text())
     tensors, metadata = read_weights(path)
