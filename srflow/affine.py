@@ -88,7 +88,7 @@ class AffineNetwork(CachedConstants):
     """Predict an affine map of ``channels`` channels from the LR features and, in couplings, the ``kept`` channels.
 
     3x3 convolution, ActNorm, ReLU, 1x1 convolution, ActNorm, ReLU, 3x3 convolution that starts at zero (SRFlow, section
-    3.3). The first convolution is linear in its input channels, so ``share`` computes the LR features' contribution
+    3.3). The first convolution is linear in its input channels, so ``lr_term`` computes the LR features' contribution
     once for all samples and both directions. Both ActNorms are folded into the convolutions before them. The scale of
     the map is at least ``floor``, because the inverse divides by it.
     """
@@ -115,18 +115,17 @@ class AffineNetwork(CachedConstants):
         self.norm_first.initialize(hidden)
         self.norm_mix.initialize(self.mix(F.relu(self.norm_first(hidden))))
 
-    def share(self, features: Features) -> Tensor:
+    def lr_term(self, features: Features) -> Tensor:
         """The LR features' contribution to the first convolution, normalised: (b, width, h, w), channels last."""
         return self.features.convolve(features, *self.constant("features", self._feature_weights))
 
-    def affine(self, share: Tensor, kept: Tensor | None = None) -> Affine:
-        """The affine map, from ``share`` (1 or b, width, h, w) and ``kept`` (b, kept, h, w).
+    def affine(self, lr_term: Tensor, kept: Tensor | None = None) -> Affine:
+        """The affine map, from ``lr_term`` (1 or b, width, h, w) and ``kept`` (b, kept, h, w).
 
-        Without ``kept``, ``share`` is overwritten. Activations are computed in place because allocating memory is slow:
-        without that, ten samples of CelebA 8x take 1.6 times as long on two threads.
+        Without ``kept``, ``lr_term`` is overwritten. Activations are computed in place because allocating memory is slow.
         """
         first, mix, mix_bias, last, last_bias = self.constant("network", self._network_weights)
-        hidden = share if kept is None or first is None else convolve(kept, first).add_(share)
+        hidden = lr_term if kept is None or first is None else convolve(kept, first).add_(lr_term)
         hidden = convolve(hidden.relu_(), mix, mix_bias)
         hidden = F.relu(hidden, inplace=not torch.is_grad_enabled())  # in place, autograd would copy the map
         output = convolve(hidden, last, last_bias).to(last.dtype).contiguous()

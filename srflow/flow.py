@@ -119,8 +119,8 @@ class ConditionalFlow(nn.Module):
         latents, log_det = [], x.new_zeros(x.shape[0])
         with products(x.device, tf32=False):
             for level, condition in zip(self.levels, conditions, strict=True):
-                x, share = forward(level, x, condition)
-                log_det = log_det + share
+                x, level_log_det = forward(level, x, condition)
+                log_det = log_det + level_log_det
                 x, latent = level.factor_out(x)
                 latents += latent
         return [*latents, x], log_det

@@ -107,8 +107,8 @@ class Chain(nn.Sequential, FlowLayer):
     def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         log_det = x.new_zeros(x.shape[0])
         for layer, own in zip(self, condition, strict=True):
-            x, share = layer(x, own)
-            log_det = log_det + share
+            x, layer_log_det = layer(x, own)
+            log_det = log_det + layer_log_det
         return x, log_det
 
     def inverse(self, z: Tensor, condition: Condition) -> Tensor:
@@ -191,7 +191,7 @@ class AffineInjector(FlowLayer):
 
     def condition(self, features: Features) -> Condition:
         """The affine map."""
-        return self.network.affine(self.network.share(features))
+        return self.network.affine(self.network.lr_term(features))
 
     def initialize(self, x: Tensor, features: Features) -> Tensor:
         """Set the ActNorms of the network."""
@@ -218,7 +218,7 @@ class AffineCoupling(FlowLayer):
 
     def condition(self, features: Features) -> Condition:
         """The LR features' contribution to the network's first convolution."""
-        return (self.network.share(features),)
+        return (self.network.lr_term(features),)
 
     def initialize(self, x: Tensor, features: Features) -> Tensor:
         """Set the ActNorms of the network."""

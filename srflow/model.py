@@ -117,7 +117,7 @@ class SRFlow(nn.Module):
         temperature: float = TEMPERATURE,
         generator: torch.Generator | None = None,
         tile: int | None = None,
-        progress: Callable[[float], None] = lambda share: None,
+        progress: Callable[[float], None] = lambda fraction: None,
     ) -> Iterator[Tensor]:
         """Yield the images of ``sample``, (3, s*h, s*w) each; see ``Given.samples``."""
         return self.given(lr).samples(n, temperature=temperature, generator=generator, tile=tile, progress=progress)

@@ -42,8 +42,8 @@ class _Layers(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         log_det = x.new_zeros(x.shape[0])
         for layer in layers:
-            x, share = layer(x, condition(layer, Features(own, stacked)))
-            log_det = log_det + share
+            x, layer_log_det = layer(x, condition(layer, Features(own, stacked)))
+            log_det = log_det + layer_log_det
         ctx.layers, ctx.is_half = layers, torch.is_autocast_enabled(x.device.type)
         ctx.save_for_backward(own, stacked, x)
         return x, log_det

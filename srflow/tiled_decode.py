@@ -33,7 +33,7 @@ class TiledDecoder:
 
     All regions are in LR pixels, and their sides are even.
 
-    ``progress`` is called after every tile of an encoder block or of a level, with that tile's share of the
+    ``progress`` is called after every tile of an encoder block or of a level, with that tile's fraction of the
     multiplications that ``multiplications`` counts.
     """
 
@@ -64,7 +64,7 @@ class TiledDecoder:
             crop(out, tile, self._whole).copy_(pixels)
         return out
 
-    def _share(self, tile: Region) -> float:
+    def _fraction(self, tile: Region) -> float:
         """The tile's fraction of the pixels of LR."""
         return tile.area / self._whole.area
 
@@ -81,7 +81,7 @@ class TiledDecoder:
                 padded = tile.grown(BLOCK_HALO, self._whole)
                 output = block(channels_last(crop(x, padded, self._whole)))
                 crop(out, tile, self._whole).copy_(crop(output, tile, padded))
-                self._progress(_parameters(block) * self._share(tile))
+                self._progress(_parameters(block) * self._fraction(tile))
             x = out
             for position, stacked_block in enumerate(encoder.stacked):
                 if index == stacked_block:
@@ -103,7 +103,7 @@ class TiledDecoder:
             z = z.contiguous()
             for layer in reversed(level.layers()):
                 z = layer.inverse(z, condition(layer, features))
-            self._progress(_level_multiplications(self._flow, index) * self._share(tile))
+            self._progress(_level_multiplications(self._flow, index) * self._fraction(tile))
             return crop(z, regions[index - 1] if index else tile, regions[index]).contiguous()
 
         return self._flow.decode(latent_crops, range(len(regions)), inverse)

@@ -27,6 +27,6 @@ def unbounded(values: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     Values at or beyond the ends of the range are clamped to just inside it.
     """
     within = values.clamp(0, 1)
-    share = ((values - within) / margin).clamp(-_NEAREST, _NEAREST)
-    log_det = -torch.log1p(-share.square()).flatten(1).sum(1)
-    return within + margin * torch.atanh(share), log_det
+    fraction = ((values - within) / margin).clamp(-_NEAREST, _NEAREST)
+    log_det = -torch.log1p(-fraction.square()).flatten(1).sum(1)
+    return within + margin * torch.atanh(fraction), log_det

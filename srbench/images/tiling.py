@@ -55,7 +55,7 @@ def crop(maps: Tensor, region: Region, extent: Region) -> Tensor:
 
 
 def upscale_in_tiles(
-    model: SRModel, lr: Tensor, tile: int, progress: Callable[[float], None] = lambda share: None
+    model: SRModel, lr: Tensor, tile: int, progress: Callable[[float], None] = lambda fraction: None
 ) -> Tensor:
     """Upscale LR (3, h, w) to (1, 3, s*h, s*w) in overlapping tiles of at most ``tile`` x ``tile`` LR pixels each.
 
@@ -105,7 +105,7 @@ def _assembled(
     lr: Tensor,
     scale: int,
     windows: Sequence[tuple[Region, Region]],
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> Tensor:
     """Upscale LR (1, 3, h, w) in windows, each with the part of it that is kept. Raises ImageError for a wrong size."""
     height, width = lr.shape[-2:]

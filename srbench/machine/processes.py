@@ -63,8 +63,8 @@ def wait_briefly() -> None:
 def keep_freed_memory() -> None:
     """Let glibc reuse freed memory for the next feature maps instead of returning it to the system.
 
-    The system clears every page on first access: without this, a sample of CelebA 8x takes 1.1 times as long. Does
-    nothing with another C library, or if the user has set any of glibc's variables.
+    The system clears every page on first access, which makes sampling slower. Does nothing with another C library, or if
+    the user has set any of glibc's variables.
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return

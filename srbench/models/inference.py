@@ -65,7 +65,7 @@ def upscale(
     lr: Tensor,
     sampling: SamplingParameters,
     device: str,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> Output:
     """Upscale the LR image (3, h, w) called ``name`` with a model.
 
@@ -182,7 +182,7 @@ def _samples(
     model: TiledSRModel,
     lr: Tensor,
     sampling: SamplingParameters,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> Iterator[Tensor]:
     return model.samples(
         lr,

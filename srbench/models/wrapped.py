@@ -55,7 +55,7 @@ class Wrapped:
         temperature: float,
         generator: torch.Generator,
         tile: int | None,
-        progress: Callable[[float], None] = lambda share: None,
+        progress: Callable[[float], None] = lambda fraction: None,
     ) -> Iterator[Tensor]:
         """See ``TiledSRModel.samples``."""
         samples = self._model.samples(lr, n, temperature=temperature, generator=generator, tile=tile, progress=progress)

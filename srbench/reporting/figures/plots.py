@@ -318,7 +318,7 @@ def _name_rows(axes: Axes, labels: Sequence[str], panel: int) -> None:
 
 
 def _bar(axes: Axes, row: int, ends: tuple[float, float, float], **style: Any) -> None:  # noqa: ANN401 - matplotlib's
-    """Draw a mean with its interval, if it has one: (low, mean, high). ``errorbar`` takes three times as long."""
+    """Draw a mean with its interval, if it has one: (low, mean, high). ``errorbar`` is slower."""
     axes.plot(ends, [row] * 3, linewidth=1.2, markevery=[1], solid_capstyle="butt", **style)
 
 
