@@ -45,7 +45,7 @@ FILES = [
     ("train --resume {bad}/fine", r"fine: not a training folder"),
     ("run --write-template {bad}/key.toml", r"key\.toml: already exists"),
     (f"convert {{bad}}/pipe.pth {CONVERT}", r"pipe\.pth: "),
-    (f"convert {{bad}} {CONVERT}", r"a folder, not a checkpoint"),
+    (f"convert {{bad}} {CONVERT}", r"a folder, not a weights file; name the file"),
     (f"convert {{bad}}/evil.pth {CONVERT}", r"evil\.pth: .*would run code"),
     (f"{RUN} --models srflow:{{bad}}/evil.pth", r"evil\.pth: .*would run code"),
     (f"{RUN} --models {{bad}}/evil.pth", r"evil\.pth: contains "),
