@@ -196,7 +196,7 @@ def stages(root: Path, side: int, images: int, repeats: int) -> None:
     names_of = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma")
     opened = {name: open_metric(name) for name in names_of}
     for name, loaded in opened.items():
-        seen = floats if loaded.facts.sees == "returned" else outputs
+        seen = floats if loaded.info.sees == "returned" else outputs
         work[name] = partial(lambda metric, seen, k: measure(metric, seen[k], pairs[k]), loaded.metric, seen)
         work[f"{name}, again on one HR"] = partial(
             lambda metric, seen, k: measure(metric, seen[0], pairs[0]), loaded.metric, seen

@@ -2,13 +2,13 @@
 
 from torch import Tensor
 
-from srbench.interfaces import ImageMetric, ImagePair, MetricFacts
+from srbench.interfaces import ImageMetric, ImagePair, MetricInfo
 
 
 class MyMetric(ImageMetric):
     """Mean absolute error: samples (n, 3, H, W) in [0, 1] and their pair -> (n,), one value per sample."""
 
-    facts = MetricFacts(
+    info = MetricInfo(
         name="mae",
         title="MAE",
         direction=-1,  # lower is better

@@ -17,11 +17,11 @@ settings = {setting.folder: setting for setting in candidates.settings}
 
 def merit(image: str, name: str) -> float:
     """The metric's value for an output, negated if lower is better."""
-    facts = folder.manifest.metric(metric)
+    info = folder.manifest.metric(metric)
     sample = folder.sample(settings[name], image)
-    score = folder.score(sample, facts)
+    score = folder.score(sample, info)
     value = score.value[0] if isinstance(score.value, list) else score.value  # voters see the first sample
-    return facts.direction * value
+    return info.direction * value
 
 
 rater = f"script that prefers {metric}"

@@ -144,7 +144,7 @@ GROUPS: tuple[Group, ...] = get_args(Group)
 
 
 @dataclass(frozen=True)
-class MapFacts:
+class MapInfo:
     """The error map of a metric: its value at every pixel of an output."""
 
     unit: str
@@ -156,8 +156,8 @@ class MapFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricFacts:
-    """Facts of a metric as a column of the table; they are stored with its values."""
+class MetricInfo:
+    """A metric as a column of the table; stored with its values."""
 
     name: str
     """Key in files: ``lr_psnr``."""
@@ -176,8 +176,8 @@ class MetricFacts:
     group: Group = "Other"
     leads: bool = False
     """True for the metric that represents its group wherever a report shows a single metric per group."""
-    map: MapFacts | None = None
-    """Facts of the error map, for a metric with the method ``map`` (``MappedMetric``)."""
+    map: MapInfo | None = None
+    """The error map of a ``MappedMetric``; None for other metrics."""
     per: Literal["sample", "image", "model", "folder"] = "sample"
     """``sample``: a value per sample; ``image``: a value per image, computed from all its samples and comparable only
     for equal numbers of samples. The harness fills in ``model`` and ``folder``, for metrics of the model, and for FID and
@@ -188,7 +188,7 @@ class MetricFacts:
     """SHA-256 of everything that determines the values: code, arguments and parameters."""
 
     def stored(self) -> dict[str, Any]:
-        """The facts as JSON; without ``map`` if there is none."""
+        """The information as JSON; without ``map`` if there is none."""
         stored = asdict(self)
         return stored if self.map else {name: value for name, value in stored.items() if name != "map"}
 
@@ -197,12 +197,12 @@ Need = Literal["HR", "LR", "scale", "samples"]
 
 
 class ImageMetric(ABC):
-    """A column that measures single images; a subclass defines ``facts`` and ``__call__``.
+    """A column that measures single images; a subclass defines ``info`` and ``__call__``.
 
     The class may have parameters with defaults, which a suite or the command line can set: ``psnr+channels=Y``.
     """
 
-    facts: MetricFacts
+    info: MetricInfo
     sees: Literal["uint8", "float", "returned"] = "float"
     """Input of the metric: 8-bit outputs as uint8, 8-bit outputs as float32 in [0, 1], or the outputs as returned by the
     model."""
@@ -214,14 +214,14 @@ class ImageMetric(ABC):
 
     @abstractmethod
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) values, or () if ``facts.per`` is ``image``.
+        """(n, 3, H, W) and the pair -> (n,) values, or () if ``info.per`` is ``image``.
 
         Samples are multiples of 1/255 in [0, 1], unless ``sees`` states otherwise.
         """
 
 
 class MappedMetric(ImageMetric):
-    """A metric of images with an error map, described by its ``facts.map``."""
+    """A metric of images with an error map, described by its ``info.map``."""
 
     @abstractmethod
     def map(self, samples: Tensor, pair: ImagePair) -> Tensor:
@@ -238,9 +238,9 @@ class ModelCall:
 
 
 class ModelMetric(ABC):
-    """A column that measures the model itself, such as its cost; a subclass defines ``facts`` and ``of``."""
+    """A column that measures the model itself, such as its cost; a subclass defines ``info`` and ``of``."""
 
-    facts: MetricFacts
+    info: MetricInfo
     depends_on_machine: bool = False
     """True for values that another machine, or the same machine at another time, does not reproduce."""
 
@@ -252,7 +252,7 @@ class ModelMetric(ABC):
 class FolderMetric(ABC):
     """A column that compares all outputs with all HR images: FID and KID. Other distributions cannot add one."""
 
-    facts: MetricFacts
+    info: MetricInfo
     needs: tuple[Need, ...] = ("HR",)
 
 

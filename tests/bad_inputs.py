@@ -112,7 +112,7 @@ MODELS = """
 import sys
 import torch.nn.functional as F
 
-from srbench.interfaces import ImageMetric, MetricFacts
+from srbench.interfaces import ImageMetric, MetricInfo
 
 
 class Half:
@@ -138,7 +138,7 @@ class Recursive(Half):
 
 
 class Ending(ImageMetric):
-    facts = MetricFacts(name="mine", title="Mine", direction=1, protocol="mine")
+    info = MetricInfo(name="mine", title="Mine", direction=1, protocol="mine")
 
     def __call__(self, samples, pair):
         sys.exit(0)

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from srbench.benchmark.measure import measure_folders
-from srbench.interfaces import MetricFacts
-from srbench.models import ModelFacts
+from srbench.interfaces import MetricInfo
+from srbench.models import ModelInfo
 from srbench.run_folder.protocol import Protocol
 from srbench.run_folder.values import mean, mean_of_images
 
@@ -54,15 +54,15 @@ class OwnLR:
 """
 """A dataset whose LR is flipped, over the folder ``photos``."""
 GAP = '''
-from srbench.interfaces import MapFacts, MappedMetric, MetricFacts
+from srbench.interfaces import MapInfo, MappedMetric, MetricInfo
 
 
 class Gap(MappedMetric):
     """Mean absolute difference."""
 
-    facts = MetricFacts(
+    info = MetricInfo(
         name="gap", title="Gap", group="Perception", leads=True, direction=-1, unit="levels", signature="RGB|v1",
-        protocol="uint8 RGB by {quantize}, mean absolute difference", map=MapFacts("difference in levels", upper=64),
+        protocol="uint8 RGB by {quantize}, mean absolute difference", map=MapInfo("difference in levels", upper=64),
     )
 
     def __call__(self, samples, pair):
@@ -119,11 +119,11 @@ def flat(level: int, side: int = 8) -> torch.Tensor:
     return torch.full((3, side, side), level, dtype=torch.uint8)
 
 
-def metric(name: str, **changes: Any) -> MetricFacts:
+def metric(name: str, **changes: Any) -> MetricInfo:
     """Facts of a metric, some of them changed; one that is not known here is of direction 1."""
     known = _KNOWN.get(name, {"title": name.upper(), "direction": 1})
     facts = {"protocol": "", "signature": known["title"], "spec": name, "digest": f"digest of {name}"}
-    return MetricFacts(**{"name": name} | facts | known | changes)
+    return MetricInfo(**{"name": name} | facts | known | changes)
 
 
 def protocol(**changes: Any) -> Protocol:
@@ -132,10 +132,10 @@ def protocol(**changes: Any) -> Protocol:
     return Protocol(**facts | {"seed": 0, "tile": None} | changes)
 
 
-def model_facts(label: str, **changes: Any) -> ModelFacts:
+def model_facts(label: str, **changes: Any) -> ModelInfo:
     """Facts of a model without weights, some of them changed."""
     facts = {"spec": label, "digest": f"digest of {label}", "projected": False, "weights": None}
-    return ModelFacts(label, **facts | changes)
+    return ModelInfo(label, **facts | changes)
 
 
 def everything(folder: Path) -> dict[str, bytes]:

@@ -32,7 +32,7 @@ from srbench.cli.main import main
 from srbench.data.benchmark_sets import table as sets_table
 from srbench.data.benchmark_sets.table import find_set, pixels_digest
 from srbench.files.hashes import sha256_file
-from srbench.interfaces import ImageMetric, MetricFacts
+from srbench.interfaces import ImageMetric, MetricInfo
 from srbench.run_folder.manifest import read_manifest
 from srbench.weights import table as weights_table
 from srbench.weights.table import find_released
@@ -286,7 +286,7 @@ def test_add_your_own(typed, clone):
         "MAE|RGB|round|crop4|v1",
     ]
     text = (DOCS / "add-your-own.md").read_text()
-    values = [*get_args(get_type_hints(ImageMetric)["sees"]), *get_args(get_type_hints(MetricFacts)["per"])]
+    values = [*get_args(get_type_hints(ImageMetric)["sees"]), *get_args(get_type_hints(MetricInfo)["per"])]
     assert all(f'`"{value}"`' in text for value in values if value not in ("model", "folder"))
 
 

@@ -88,7 +88,7 @@ def test_what_reads_a_run_runs_no_code_of_it(srbench, tmp_path, command):
 
 
 CODE = """
-from srbench.interfaces import MapFacts, MappedMetric, MetricFacts
+from srbench.interfaces import MapInfo, MappedMetric, MetricInfo
 
 
 class Half:
@@ -99,8 +99,8 @@ class Half:
 
 
 class Gap(MappedMetric):
-    facts = MetricFacts(
-        name="gap", title="Gap", direction=-1, protocol="mean absolute difference", map=MapFacts("difference", upper=1)
+    info = MetricInfo(
+        name="gap", title="Gap", direction=-1, protocol="mean absolute difference", map=MapInfo("difference", upper=1)
     )
 
     def __call__(self, samples, pair):

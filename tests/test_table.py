@@ -99,7 +99,7 @@ def test_the_table_holds_means_over_samples_then_images(whole):
 
 def test_the_report_prints_the_table(whole):
     header, *body = markdown_cells((whole / "report" / "report.md").read_text())
-    metrics = [open_metric(name).facts for name in METRICS]
+    metrics = [open_metric(name).info for name in METRICS]
     arrows = ["", " ↑", " ↓"]
     assert header == ["model", *(f"{m.title}{arrows[m.direction]}" for m in metrics), "n"]
     assert [cells[0] for cells in body] == ["bicubic", "rrdb", "esrgan", "srflow τ=0.85"]
@@ -109,7 +109,7 @@ def test_the_report_prints_the_table(whole):
 
 def test_the_report_says_how_data_weights_and_seed(whole):
     report = (whole / "report" / "report.md").read_text()
-    assert all(escape(open_metric(name).facts.protocol) in report for name in METRICS)
+    assert all(escape(open_metric(name).info.protocol) in report for name in METRICS)
     assert "Data: `photos`, 2 images, **the first of 22**, **the central 96 x 96 of each**" in report
     assert "LR: made from HR by MATLAB-exact bicubic" in report
     assert "Seed: 0" in report

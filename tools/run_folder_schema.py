@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.run_folder.protocol import FORMAT, Manifest
 from srbench.run_folder.records import KINDS
 from srbench.voting.records import Vote
@@ -30,8 +30,8 @@ def schema() -> dict[str, Any]:
         "description": "One number per sample, one for all samples, or null for a failure.",
         "anyOf": [{"type": "array", "items": _NUMBER}, *_NUMBER["anyOf"], {"type": "null"}],
     }
-    metric = definitions["MetricFacts"]["properties"]
-    for name in [field.name for field in fields(MetricFacts) if not field.compare]:
+    metric = definitions["MetricInfo"]["properties"]
+    for name in [field.name for field in fields(MetricInfo) if not field.compare]:
         del metric[name]  # facts that are not stored
     for definition in definitions.values():
         if "properties" in definition:

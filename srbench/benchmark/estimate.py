@@ -38,7 +38,7 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     path = folder_of(spec, tuple(request.models), request.manifest())
     check_folder(path)
     folder = extended(request, path)
-    loaded = {metric.facts.name: metric for metric in request.loaded_metrics}
+    loaded = {metric.info.name: metric for metric in request.loaded_metrics}
     metrics = [metric.name for metric in measurable(folder.manifest, request.metrics, loaded) if metric.per != "folder"]
     tasks = plan(folder, [folder.manifest.metric(name) for name in metrics], request)
     yield f"folder: {path}{'' if path.exists() else ' (new)'}"
@@ -111,7 +111,7 @@ class _SettingCost:
             seconds=output.seconds,
             peak_memory_mb=None,
         )
-        names = [metric.facts.name for metric in self.scorer.metrics]
+        names = [metric.info.name for metric in self.scorer.metrics]
         for _ in self.scorer.score(record, self.pair, images, output.images, names, lambda: model):
             pass
         saved = min(len(images), protocol.kept)

@@ -28,7 +28,7 @@ from srbench.images.pairing import (
     scale_of_sizes,
     without_partner,
 )
-from srbench.interfaces import ImageMetric, ImagePair, MetricFacts, Model
+from srbench.interfaces import ImageMetric, ImagePair, MetricInfo, Model
 from srbench.machine.processes import may_have_gpu, suitable_workers
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.loading import LoadedMetric, counted, is_folder_metric
@@ -72,7 +72,7 @@ class FolderValues:
     """``name@version``."""
     values: Values
     """Values of metrics of all images together are missing for a folder with failures."""
-    metrics: Mapping[Setting, tuple[MetricFacts, ...]]
+    metrics: Mapping[Setting, tuple[MetricInfo, ...]]
     """Metrics of single images, then those of all images together."""
     failures: Mapping[Setting, tuple[str, ...]]
 
@@ -162,7 +162,7 @@ def measure_folders(
         references = features(folder_metrics, map(read_uint8, high.values()), choose_device(device))
     by_setting: dict[Setting, dict[str, dict[str, Value]]] = {}
     of_folders: dict[Setting, dict[str, float]] = {}
-    metrics: dict[Setting, tuple[MetricFacts, ...]] = {}
+    metrics: dict[Setting, tuple[MetricInfo, ...]] = {}
     failures: dict[Setting, tuple[str, ...]] = {}
     counts: set[int] = set()
     for label, folder in folders.items():
@@ -180,7 +180,7 @@ def measure_folders(
         counts |= {image.samples for image in measured if image.samples}
         failures[setting] = tuple(fault for image in measured for fault in image.faults)
         facts = max((image.metrics for image in measured), key=len, default=())
-        metrics[setting] = facts + tuple(metric.facts for metric in folder_metrics)
+        metrics[setting] = facts + tuple(metric.info for metric in folder_metrics)
         # tables and JSON cannot hold names that are not UTF-8
         by_setting[setting] = {printable(name): image.values for name, image in zip(images, measured, strict=True)}
         of_folders[setting] = {}
@@ -350,13 +350,13 @@ def _usable_metrics(names: tuple[str, ...] | None, suite: Suite, lacking: Collec
     if names == ():
         return ()
     metrics = open_metrics(names, suite.columns, suite.quantize, suite.optional)
-    metrics = tuple(metric for metric in metrics if metric.facts.per != "folder")
+    metrics = tuple(metric for metric in metrics if metric.info.per != "folder")
     needs = [
-        (metric, next((_WITHOUT[need] for need in (metric.facts.per, *metric.needs) if need in lacking), ""))
+        (metric, next((_WITHOUT[need] for need in (metric.info.per, *metric.needs) if need in lacking), ""))
         for metric in metrics
     ]
     usable = tuple(metric for metric, need in needs if not need)
-    faults = [f"{metric.facts.title} needs {need}" for metric, need in needs if need]
+    faults = [f"{metric.info.title} needs {need}" for metric, need in needs if need]
     if names is not None and faults:
         raise BenchmarkError(faults[0])
     if not usable:
@@ -371,7 +371,7 @@ class _MeasuredImage:
     values: dict[str, Value] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     """One line per failure."""
-    metrics: tuple[MetricFacts, ...] = ()
+    metrics: tuple[MetricInfo, ...] = ()
     """Facts of the metrics; empty if the worker process died."""
     samples: int = 0
     """Number of samples measured; 0 if none could be read."""
@@ -401,7 +401,7 @@ def _measured(pairs: _Pairs, setup: WorkerSetup, workers: int | None, progress: 
     return [measured[image] for image in pairs.images]
 
 
-def _measured_image(result: TaskResult, metrics: tuple[MetricFacts, ...]) -> _MeasuredImage:
+def _measured_image(result: TaskResult, metrics: tuple[MetricInfo, ...]) -> _MeasuredImage:
     image = _MeasuredImage(metrics=metrics)
     for line in result.lines:
         if not isinstance(line, EnvironmentRecord) and line.error:
@@ -413,10 +413,10 @@ def _measured_image(result: TaskResult, metrics: tuple[MetricFacts, ...]) -> _Me
     return image
 
 
-def _measuring(setup: WorkerSetup) -> Callable[[Task], tuple[tuple[MetricFacts, ...], TaskResult]]:
+def _measuring(setup: WorkerSetup) -> Callable[[Task], tuple[tuple[MetricInfo, ...], TaskResult]]:
     """Open the worker of a process, and return the function that measures an image."""
     worker = open_worker(setup)
-    metrics = tuple(metric.facts for metric in worker.scorer.metrics)
+    metrics = tuple(metric.info for metric in worker.scorer.metrics)
     return lambda task: (metrics, TaskResult.joined(worker.do(task)))
 
 

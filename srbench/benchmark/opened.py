@@ -11,10 +11,10 @@ from srbench.benchmark import BenchmarkError, RequestError
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.sampler import source_of
 from srbench.data.datasets import has_hr
-from srbench.interfaces import Dataset, MetricFacts, PrecomputedResults, SRBenchError, StochasticSRModel
+from srbench.interfaces import Dataset, MetricInfo, PrecomputedResults, SRBenchError, StochasticSRModel
 from srbench.metrics.loading import LoadedMetric, metric_digest
 from srbench.metrics.suite import Suite, full_names, open_metrics, read_suite
-from srbench.models import LoadedModel, ModelFacts
+from srbench.models import LoadedModel, ModelInfo
 from srbench.models.digest import digest_by_files
 from srbench.models.names import ModelSpec
 from srbench.models.precomputed import ResultFolder
@@ -35,11 +35,11 @@ class OpenedRequest:
     spec: RunSpec
     dataset: Dataset
     suite: Suite
-    models: Mapping[str, ModelFacts]
+    models: Mapping[str, ModelInfo]
     """Models by label: a ``LoadedModel``, or the facts in the run folder."""
     settings: tuple[Setting, ...]
     """Requested settings, in the order of the table."""
-    metrics: tuple[MetricFacts, ...]
+    metrics: tuple[MetricInfo, ...]
     loaded_metrics: tuple[LoadedMetric, ...] = ()
     """The metrics, unless the run folder has the facts of all."""
 
@@ -103,8 +103,8 @@ def open_request(
     metrics = _recorded_metrics(spec, suite, recorded)
     if metrics is None:
         loaded_metrics = _open_metrics(spec, suite, dataset)
-        metrics = tuple(metric.facts for metric in loaded_metrics)
-    models: dict[str, ModelFacts] = {}
+        metrics = tuple(metric.info for metric in loaded_metrics)
+    models: dict[str, ModelInfo] = {}
     settings: list[Setting] = []
     for text in spec.models:
         model = _recorded_model(text, spec, recorded) or _load_model(text, spec, objects or {})
@@ -132,7 +132,7 @@ def _recorded_manifest(spec: RunSpec, protocol: Protocol) -> Manifest | None:
     return manifest if manifest is not None and manifest.protocol == protocol else None
 
 
-def _recorded_metrics(spec: RunSpec, suite: Suite, recorded: Manifest | None) -> tuple[MetricFacts, ...] | None:
+def _recorded_metrics(spec: RunSpec, suite: Suite, recorded: Manifest | None) -> tuple[MetricInfo, ...] | None:
     """Return the facts of the requested metrics in a manifest; None unless it has all, and their code is unchanged."""
     by_name = {} if recorded is None else {metric.spec: metric for metric in recorded.metrics}
     names = full_names(spec.metrics, suite.columns)
@@ -143,7 +143,7 @@ def _recorded_metrics(spec: RunSpec, suite: Suite, recorded: Manifest | None) ->
     return metrics if is_current else None
 
 
-def _recorded_model(text: str, spec: RunSpec, recorded: Manifest | None) -> ModelFacts | None:
+def _recorded_model(text: str, spec: RunSpec, recorded: Manifest | None) -> ModelInfo | None:
     """Return the facts of a model in a manifest; None if it lacks the model, or its code or weights may be others.
 
     Raises SRBenchError for an invalid name and for missing weights.
@@ -187,7 +187,7 @@ def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str
     """
     usable = tuple(metric for metric in metrics if "HR" not in metric.needs)
     if suite is None and len(usable) < len(metrics):
-        titles = [metric.facts.title for metric in metrics if metric not in usable]
+        titles = [metric.info.title for metric in metrics if metric not in usable]
         need, them = ("needs", "it") if len(titles) == 1 else ("need", "them")
         raise BenchmarkError(f"{', '.join(titles)} {need} HR images, and {reason}; leave {them} out of --metrics")
     if not usable:
@@ -203,7 +203,7 @@ def without_samples(metrics: tuple[LoadedMetric, ...], suite: str | None) -> tup
     """
     usable = tuple(metric for metric in metrics if "samples" not in metric.needs)
     if (suite is None and len(usable) < len(metrics)) or not usable:
-        titles = [metric.facts.title for metric in metrics if metric not in usable]
+        titles = [metric.info.title for metric in metrics if metric not in usable]
         need, them = ("needs", "it") if len(titles) == 1 else ("need", "them")
         raise RequestError(
             f"{', '.join(titles)} {need} two or more samples per image; raise --samples, or leave {them} out of "
@@ -221,7 +221,7 @@ def _pair(spec: str, results: ResultFolder, dataset: Dataset) -> None:
         warnings.warn(f"{spec}: {shown} in it belong to no image of {dataset.name}, and are not measured", stacklevel=3)
 
 
-def _add_model(models: dict[str, ModelFacts], model: ModelFacts) -> None:
+def _add_model(models: dict[str, ModelInfo], model: ModelInfo) -> None:
     """Add a model under its label. Raises BenchmarkError if the label is taken, reserved or too long."""
     reason = ""
     if model.label in models:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from srbench.benchmark.opened import OpenedRequest
-from srbench.interfaces import MetricFacts, SRBenchError
+from srbench.interfaces import MetricInfo, SRBenchError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import PairRecord, SampleRecord
@@ -57,7 +57,7 @@ class Task:
         return [*pair, *(replace(self, items=(item,)) for item in self.items)]
 
 
-def plan(folder: RunFolder, metrics: Sequence[MetricFacts], request: OpenedRequest | None = None) -> list[Task]:
+def plan(folder: RunFolder, metrics: Sequence[MetricInfo], request: OpenedRequest | None = None) -> list[Task]:
     """Return the tasks left until the request is sampled and every sample in the folder is measured.
 
     Args:
@@ -71,7 +71,7 @@ def plan(folder: RunFolder, metrics: Sequence[MetricFacts], request: OpenedReque
     return [task for task in tasks if task.fault or task.items or (task.pair is None and task.image in requested)]
 
 
-def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request: OpenedRequest | None) -> Task:
+def _task(folder: RunFolder, image: str, metrics: Sequence[MetricInfo], request: OpenedRequest | None) -> Task:
     pair = folder.of(image).pair
     key = "" if pair is None else pair.key
     was_read = pair is not None and not pair.failed
@@ -97,7 +97,7 @@ def _task(folder: RunFolder, image: str, metrics: Sequence[MetricFacts], request
 
 
 def _samplings(
-    folder: RunFolder, request: OpenedRequest, image: str, pair_key: str, metrics: Sequence[MetricFacts]
+    folder: RunFolder, request: OpenedRequest, image: str, pair_key: str, metrics: Sequence[MetricInfo]
 ) -> Iterator[Item]:
     """Yield the items to sample: items that are new, failed before or have lost their files."""
     for setting in request.settings:
@@ -114,13 +114,13 @@ def _samplings(
             yield Item(setting, key, source, record=record, metrics=missing_values(folder, record, metrics))
 
 
-def missing_values(folder: RunFolder, record: SampleRecord, metrics: Sequence[MetricFacts]) -> tuple[str, ...]:
+def missing_values(folder: RunFolder, record: SampleRecord, metrics: Sequence[MetricInfo]) -> tuple[str, ...]:
     """Return the names of the metrics without a value in a record."""
     scores = zip(metrics, folder.scores_of(record, metrics), strict=True)
     return tuple(metric.name for metric, score in scores if score is None or score.failed)
 
 
-def missing_folder_values(folder: RunFolder, metrics: Sequence[MetricFacts]) -> dict[Setting, list[MetricFacts]]:
+def missing_folder_values(folder: RunFolder, metrics: Sequence[MetricInfo]) -> dict[Setting, list[MetricInfo]]:
     """Return the metrics of all images together without a value for the present images, by setting."""
     missing = {}
     of_all = [metric for metric in metrics if metric.per == "folder"]

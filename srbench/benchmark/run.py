@@ -15,7 +15,7 @@ from srbench.benchmark.opened import OpenedRequest, open_request, without_hr, wi
 from srbench.benchmark.plan import Task, missing_folder_values, plan
 from srbench.benchmark.sampler import Sampler
 from srbench.benchmark.worker import TaskResult, Worker, WorkerSetup, open_worker, reopened_metrics
-from srbench.interfaces import Dataset, MetricFacts, SRBenchError
+from srbench.interfaces import Dataset, MetricInfo, SRBenchError
 from srbench.machine.environment import software
 from srbench.machine.workers import WorkerDied
 from srbench.metrics.loading import LoadedMetric, metric_digest, reopened
@@ -80,7 +80,7 @@ def run(
     path = folder_of(spec, tuple(opened.models), opened.manifest())
     with writing(path):
         folder = extended(opened, path)
-        loaded = {metric.facts.name: metric for metric in opened.loaded_metrics}
+        loaded = {metric.info.name: metric for metric in opened.loaded_metrics}
         metrics = measurable(folder.manifest, opened.metrics, loaded)
         invocation = Invocation(
             command=command or spec.command(),
@@ -141,8 +141,8 @@ def score_run(
         folder = RunFolder.read(path)
         if not folder.has_hr:
             added = without_hr(added, None, f"{path} has none")
-        loaded = {metric.facts.name: metric for metric in added}
-        facts = tuple(metric.facts for metric in added)
+        loaded = {metric.info.name: metric for metric in added}
+        facts = tuple(metric.info for metric in added)
         folder.manifest = with_request(path, folder.manifest, replace(folder.manifest, metrics=facts))
         metrics = measurable(folder.manifest, facts, loaded)
         invocation = Invocation(
@@ -186,7 +186,7 @@ class _Execution:
 
     folder: RunFolder
     invocation: Invocation
-    metrics: Sequence[MetricFacts]
+    metrics: Sequence[MetricInfo]
     """Metrics to measure."""
     tasks: Sequence[Task]
     progress: Progress
@@ -212,7 +212,7 @@ class _Execution:
         if self.tasks or was_killed or self._missing() or not is_written(folder.path, manifest):
             sampler = self.sampler()
             missing = [metric.name for metric in self.metrics if metric.name not in self.loaded]
-            reopened_now = {metric.facts.name: metric for metric in reopened_metrics(manifest, missing)}
+            reopened_now = {metric.info.name: metric for metric in reopened_metrics(manifest, missing)}
             chosen = choose_engine(engine, workers, sampler.device, len(self.tasks))
             hardware = chosen.facts(sampler.device)
             invocation = replace(self.invocation, device=sampler.device, software=software(), hardware=hardware)
@@ -239,7 +239,7 @@ class _Execution:
         """Open the worker of this process, with what this process has loaded, and describe those of other processes."""
         folder, manifest = self.folder, self.folder.manifest
         of_images = [metrics[metric.name] for metric in self.metrics if metric.per != "folder"]
-        names = [metric.facts.name for metric in of_images]
+        names = [metric.info.name for metric in of_images]
         setup = WorkerSetup(
             folder=folder.path.resolve(),
             sampler=Sampler(
@@ -269,7 +269,7 @@ class _Execution:
         for task, death in dead:
             self._again(task, death, team, journal)
 
-    def _missing(self) -> dict[Setting, list[MetricFacts]]:
+    def _missing(self) -> dict[Setting, list[MetricInfo]]:
         return missing_folder_values(self.folder, self.metrics)
 
     def _measure_folder(self, team: _Team, journal: Journal) -> None:
@@ -366,8 +366,8 @@ def _require_one_source(folder: RunFolder, request: OpenedRequest) -> None:
 
 
 def measurable(
-    manifest: Manifest, requested: Iterable[MetricFacts], loaded: dict[str, LoadedMetric]
-) -> list[MetricFacts]:
+    manifest: Manifest, requested: Iterable[MetricInfo], loaded: dict[str, LoadedMetric]
+) -> list[MetricInfo]:
     """Return the requested metrics of a manifest, and those that can still be loaded and are unchanged.
 
     Metrics that have to be loaded to find out are added to ``loaded``, by name.
@@ -381,7 +381,7 @@ def measurable(
                 metric = reopened(facts, manifest.protocol.quantize, manifest.protocol.samples)
             except SRBenchError:
                 continue  # a plug-in that is not installed: its values stay, but none are added
-            loaded[facts.name], digest = metric, metric.facts.digest
+            loaded[facts.name], digest = metric, metric.info.digest
         if digest == facts.digest:
             metrics.append(facts)
     return metrics

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
 from srbench.images.io import read_uint8
-from srbench.interfaces import ImageMetric, ImagePair, MetricFacts, Model, ModelCall, ModelMetric, SRBenchError
+from srbench.interfaces import ImageMetric, ImagePair, MetricInfo, Model, ModelCall, ModelMetric, SRBenchError
 from srbench.machine.memory import computed_on
 from srbench.metrics.loading import LoadedMetric, is_third_party
 from srbench.plugins.registry import call
@@ -20,7 +20,7 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import SampleRecord, Value
 
-Scored = tuple[MetricFacts, Value | None, str, float]
+Scored = tuple[MetricInfo, Value | None, str, float]
 """A metric, its value or None, the error of a failure or "", and the seconds it took."""
 
 
@@ -52,7 +52,7 @@ class Scorer:
             model: Returns the model, for metrics of the model itself; may raise SRBenchError.
         """
         for metric in self.metrics:
-            if metric.facts.name not in names:
+            if metric.info.name not in names:
                 continue
             start = time.perf_counter()
             value: Value | None = None
@@ -65,7 +65,7 @@ class Scorer:
                     value = measure(metric.metric, seen, pair, self.device)
             except SRBenchError as fault:
                 error = str(fault)
-            yield metric.facts, value, error, time.perf_counter() - start
+            yield metric.info, value, error, time.perf_counter() - start
 
 
 def as_seen(metric: ImageMetric, images: Tensor) -> Tensor:
@@ -87,9 +87,9 @@ def measure(metric: ImageMetric, images: Tensor, pair: ImagePair, device: str = 
         value: Value = metric(seen, pair.copied(place) if copies else pair).double().tolist()
         return value
 
-    what = f"{pair.name}: {metric.facts.name}"
+    what = f"{pair.name}: {metric.info.name}"
     value: Value = call(what, computed_on, device if metric.gpu else "cpu", value_on)
-    if metric.facts.per == "sample" and not isinstance(value, list):
+    if metric.info.per == "sample" and not isinstance(value, list):
         raise BenchmarkError(f'{what} returned one value for {len(images)} samples; return (n,), or state per="image"')
     if isinstance(value, list) and len(value) != len(images):
         raise BenchmarkError(f"{what} returned {len(value)} values for {len(images)} samples; return one per sample")
@@ -122,7 +122,7 @@ def measure_folder(
             )
         output_files.append(outputs[0])
         hr_files.append(pair[1])
-    key = (*(metric.facts.name for metric in metrics), *hr_files)
+    key = (*(metric.info.name for metric in metrics), *hr_files)
     if key not in references:
         references[key] = features(metrics, map(read_uint8, hr_files), device)
     return distances(metrics, features(metrics, map(read_uint8, output_files), device), references[key])
@@ -131,4 +131,4 @@ def measure_folder(
 def measure_model(metric: ModelMetric, model: Model, device: str, record: SampleRecord) -> float:
     """Measure the model behind a sample record, such as its cost; NaN if unknown. Raises like ``measure``."""
     model_call = ModelCall(model, record.temperature, device)
-    return float(call(f"{record.image}: {metric.facts.name}", metric.of, model_call))
+    return float(call(f"{record.image}: {metric.info.name}", metric.of, model_call))

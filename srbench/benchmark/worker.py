@@ -17,7 +17,7 @@ from srbench.benchmark.plan import Item, Task
 from srbench.benchmark.sampler import Sampler, read_pair, runaways, source_of
 from srbench.files.hashes import sha256_bytes
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor
-from srbench.interfaces import Dataset, ImageMetric, ImagePair, MetricFacts, Model, SRBenchError
+from srbench.interfaces import Dataset, ImageMetric, ImagePair, MetricInfo, Model, SRBenchError
 from srbench.machine.environment import environment
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder, score_key
@@ -101,7 +101,7 @@ def reopened_metrics(manifest: Manifest, names: Sequence[str]) -> list[LoadedMet
     protocol, metrics = manifest.protocol, []
     for facts in map(manifest.metric, names):
         metric = reopened(facts, protocol.quantize, protocol.samples)
-        if metric.facts.digest != facts.digest:
+        if metric.info.digest != facts.digest:
             raise BenchmarkError(f"{facts.title}: its code changed during the run; run the same command again")
         metrics.append(metric)
     return metrics
@@ -173,7 +173,7 @@ class Worker:
             record = self._record(item.key, item, image)
             return TaskResult((environment, replace(record, error=error)), faults=(fault,))
         assert item.record is not None
-        metrics = [metric.facts for metric in self.scorer.metrics if metric.facts.name in item.metrics]
+        metrics = [metric.info for metric in self.scorer.metrics if metric.info.name in item.metrics]
         scores = (
             self._score_record(
                 metric, score_key(item.record, metric), item.setting, image, item.record.key, None, error
@@ -227,7 +227,7 @@ class Worker:
         """Measure the missing values of a sampled item: from its files if they suffice, else by sampling again."""
         record = item.record
         assert record is not None
-        lacking = [metric.metric for metric in self.scorer.metrics if metric.facts.name in item.metrics]
+        lacking = [metric.metric for metric in self.scorer.metrics if metric.info.name in item.metrics]
         needs_returned = any(isinstance(metric, ImageMetric) and metric.sees == "returned" for metric in lacking)
         images = None if needs_returned else kept_outputs(folder, record)
         if images is not None:
@@ -308,19 +308,19 @@ class Worker:
         try:
             values = measure_folder(folder, setting, metrics, self.sampler.device, references)
         except SRBenchError as fault:
-            error = f"{', '.join(metric.facts.title for metric in metrics)}: {fault}"
+            error = f"{', '.join(metric.info.title for metric in metrics)}: {fault}"
         seconds = (time.perf_counter() - start) / len(metrics)
         scores = [
             self._score_record(
                 facts, folder.folder_key(setting, facts), setting, "", "", values.get(facts.name), error, seconds
             )
-            for facts in (metric.facts for metric in metrics)
+            for facts in (metric.info for metric in metrics)
         ]
         return TaskResult((self.environment, *scores), faults=(f"{setting.folder}: {error}",) if error else ())
 
     def _score_record(
         self,
-        metric: MetricFacts,
+        metric: MetricInfo,
         key: str,
         setting: Setting,
         image: str,
@@ -346,7 +346,7 @@ class Worker:
 
     @cached_property
     def _all_metrics(self) -> frozenset[str]:
-        return frozenset(metric.facts.name for metric in self.scorer.metrics)
+        return frozenset(metric.info.name for metric in self.scorer.metrics)
 
     def _record(self, key: str, item: Item, image: str) -> SampleRecord:
         """Return a sample record without outputs."""

@@ -28,7 +28,7 @@ from srbench.weights.table import cached_path, find_released, released_weights
 from srbench.words import number_of
 
 if TYPE_CHECKING:
-    from srbench.interfaces import MetricFacts
+    from srbench.interfaces import MetricInfo
 
 Row = tuple[str, ...]
 """Cells of a line of ``srbench list``."""
@@ -121,10 +121,10 @@ def _metric_details(name: str) -> Iterator[Detail]:
     yield "about", _about(group, name)
     if group == FOLDER_METRICS:  # open_metric needs the weights
         distance = find_plugin(group, name).factory()
-        loaded = LoadedMetric(distance, completed(distance, distance.facts, name, "", "floor"))
+        loaded = LoadedMetric(distance, completed(distance, distance.info, name, "", "floor"))
     else:
         loaded = open_metric(name)
-    metric = loaded.facts
+    metric = loaded.info
     if isinstance(loaded.metric, ModelMetric):
         inputs = "the model"
     elif isinstance(loaded.metric, ImageMetric) and loaded.metric.sees == "returned":
@@ -159,7 +159,7 @@ def _metric_details(name: str) -> Iterator[Detail]:
     yield "use", "; ".join(uses)
 
 
-def _direction(metric: MetricFacts) -> str:
+def _direction(metric: MetricInfo) -> str:
     return ("neither higher nor lower", "higher", "lower")[metric.direction] + " is better"
 
 
@@ -220,8 +220,8 @@ def _suite_details(name: str) -> Iterator[Detail]:
     by_pyiqa = [column for column in suite.columns if column.startswith("pyiqa:")]
     rest = tuple(column for column in suite.metrics if column not in by_pyiqa)
     for metric in open_metrics(None, rest, suite.quantize, optional=rest):
-        unit = f", in {metric.facts.unit}" if metric.facts.unit else ""
-        yield metric.facts.title, f"{_direction(metric.facts)}{unit}; {metric.facts.signature}"
+        unit = f", in {metric.info.unit}" if metric.info.unit else ""
+        yield metric.info.title, f"{_direction(metric.info)}{unit}; {metric.info.signature}"
     if suite.optional:
         yield "optional", ", ".join(suite.optional)
     for column in by_pyiqa:

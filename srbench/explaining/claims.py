@@ -13,7 +13,7 @@ from srbench.explaining import ExplainError
 from srbench.explaining.explanation import Evidence, Explained, Explanation
 from srbench.explaining.matching import Candidate, Printed
 from srbench.files.config import load_toml
-from srbench.interfaces import MetricFacts, SRBenchError
+from srbench.interfaces import MetricInfo, SRBenchError
 from srbench.metrics.loading import located, parse_metric
 from srbench.metrics.suite import meanings, read_suite
 from srbench.run_folder.protocol import Setting
@@ -52,7 +52,7 @@ class Claim:
     metric: str
     """Name as in ``--metrics``."""
     spec: str
-    """Name with the parameters of the suite, as in ``MetricFacts.spec``."""
+    """Name with the parameters of the suite, as in ``MetricInfo.spec``."""
     value: Printed
     """The value as printed; its digits decide what reproduces it."""
     source: str
@@ -97,15 +97,15 @@ class MeasuredRow:
     """Measured means of a row of a table, which claims are compared with, and its images."""
 
     means: Mapping[str, float]
-    """Means by ``MetricFacts.spec``; NaN if all images failed."""
+    """Means by ``MetricInfo.spec``; NaN if all images failed."""
     images: Path | None = None
     """Folder of the outputs; None if there is none."""
     remarks: Mapping[str, str] = field(default_factory=dict)
-    """By ``MetricFacts.spec``, what a reader should know about a mean, or why there is none."""
+    """By ``MetricInfo.spec``, what a reader should know about a mean, or why there is none."""
 
 
 def measured_row(
-    values: Values, setting: Setting, metrics: Iterable[MetricFacts], images: Path, total: int, failures: int = 0
+    values: Values, setting: Setting, metrics: Iterable[MetricInfo], images: Path, total: int, failures: int = 0
 ) -> MeasuredRow:
     """Return the means of a setting.
 

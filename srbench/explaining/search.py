@@ -252,6 +252,6 @@ def _signature(text: str | None, quantize: str) -> str | None:
     if text is None:
         return None
     try:
-        return open_metric(text, quantize).facts.signature
+        return open_metric(text, quantize).info.signature
     except SRBenchError:
         return None

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImagePair, MetricInfo
 from srbench.metrics.consistency import downscaled_to_lr
 from srbench.metrics.samples import EightBitMetric, as_uint8
 
@@ -16,7 +16,7 @@ class ColourShift(EightBitMetric):
     """Mean CIEDE2000 colour difference between the downscaled output and the LR image."""
 
     needs = ("LR",)
-    facts = MetricFacts(
+    info = MetricInfo(
         name="colour_shift",
         title="colour shift",
         group="Consistency",

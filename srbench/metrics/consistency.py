@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from srbench.images.resize import downscale_uint8
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImagePair, MetricInfo
 from srbench.metrics import MetricError
 from srbench.metrics.pixel import decibels, mean_squared_errors
 from srbench.metrics.samples import EightBitMetric, as_uint8
@@ -33,7 +33,7 @@ class LRPSNR(EightBitMetric):
     """Peak signal-to-noise ratio between the downscaled output and the LR image."""
 
     needs = ("LR",)
-    facts = MetricFacts(
+    info = MetricInfo(
         name="lr_psnr",
         title="LR-PSNR",
         group="Consistency",

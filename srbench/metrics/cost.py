@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from srbench.interfaces import (
-    MetricFacts,
+    MetricInfo,
     ModelCall,
     ModelMetric,
     PrecomputedResults,
@@ -82,7 +82,7 @@ class Size:
 
 
 class CostMetric(ModelMetric):
-    """Base of the costs; a subclass defines ``facts`` and ``cost``."""
+    """Base of the costs; a subclass defines ``info`` and ``cost``."""
 
     def of(self, call: ModelCall) -> float:
         """Return the cost of an output; NaN if unknown, as for precomputed results."""
@@ -93,15 +93,15 @@ class CostMetric(ModelMetric):
         """Return the cost of an output of a model that runs; NaN if unknown."""
 
 
-FACTS = MetricFacts(name="", title="", protocol="", direction=0, group="Cost")
-"""Facts that all costs share. They have no direction, because a cost says nothing about the quality of images."""
+INFO = MetricInfo(name="", title="", protocol="", direction=0, group="Cost")
+"""What all costs share. They have no direction, because a cost says nothing about the quality of images."""
 
 
 class Parameters(CostMetric):
     """Learned parameters of a model, in millions."""
 
-    facts = replace(
-        FACTS,
+    info = replace(
+        INFO,
         name="parameters",
         title="params, M",
         unit="millions",
@@ -120,18 +120,18 @@ class _SizedCost(CostMetric):
 
     def __init__(self, lr: str | int = "", out: str | int = "") -> None:
         self._size = Size.read(lr, out)
-        self.facts = self._facts()
+        self.info = self._info()
 
     @abstractmethod
-    def _facts(self) -> MetricFacts: ...
+    def _info(self) -> MetricInfo: ...
 
 
 class MultiplyAdds(_SizedCost):
     """Multiply-adds of one output in billions."""
 
-    def _facts(self) -> MetricFacts:
+    def _info(self) -> MetricInfo:
         return replace(
-            FACTS,
+            INFO,
             name="multiply_adds",
             title="multiply-adds, G",
             unit="10^9",
@@ -152,9 +152,9 @@ class Memory(_SizedCost):
 
     depends_on_machine = True  # a GPU allocates for an operation what a CPU does not
 
-    def _facts(self) -> MetricFacts:
+    def _info(self) -> MetricInfo:
         return replace(
-            FACTS,
+            INFO,
             name="memory",
             title="memory, MB",
             unit="10^6 bytes",
@@ -176,9 +176,9 @@ class Runtime(_SizedCost):
 
     depends_on_machine = True
 
-    def _facts(self) -> MetricFacts:
+    def _info(self) -> MetricInfo:
         return replace(
-            FACTS,
+            INFO,
             name="runtime",
             title="runtime, ms",
             unit="ms",

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srbench.interfaces import ImageMetric, ImagePair, MetricFacts
+from srbench.interfaces import ImageMetric, ImagePair, MetricInfo
 from srbench.metrics.samples import checked
 
 
@@ -34,7 +34,7 @@ class Sigma(ImageMetric):
 
     sees = "returned"
     needs = ("samples",)
-    facts = MetricFacts(
+    info = MetricInfo(
         name="sigma",
         title="sigma",
         group="Diversity",

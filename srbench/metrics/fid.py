@@ -7,7 +7,7 @@ kid+mode=legacy+patch=256    patches of 256x256 pixels instead of whole images
 
 Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", 2017; Binkowski et
 al., "Demystifying MMD GANs", 2018; on modes, Parmar et al., "On aliased resizing and surprising subtleties in GAN
-evaluation", 2022. They compare all outputs with all HR images: their ``facts.per`` is ``folder``.
+evaluation", 2022. They compare all outputs with all HR images: their ``info.per`` is ``folder``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srbench.images.io import write_png
-from srbench.interfaces import FolderMetric, MetricFacts
+from srbench.interfaces import FolderMetric, MetricInfo
 from srbench.machine.memory import computed_on
 from srbench.metrics import MetricError
 from srbench.metrics.from_pyiqa import created, measuring, quiet, version_and_licence
@@ -71,7 +71,7 @@ class _Distance(FolderMetric):
         of_patches = [f"patch{patch}"] if patch else []
         words = ", ".join([mode, *of_patches] if mode != "clean" else of_patches)
         pieces = f"{patch}x{patch} patches in two grids" if patch else "whole images"
-        self.facts = MetricFacts(
+        self.info = MetricInfo(
             name=name,
             title=f"{name.upper()} ({words})" if words else name.upper(),
             direction=-1,
@@ -88,11 +88,11 @@ class _Distance(FolderMetric):
 
     def digest(self) -> str:
         """Text of everything that determines the values. Raises MetricError, as ``inception`` does."""
-        return f"{inception().digest} {self.facts.signature}"
+        return f"{inception().digest} {self.info.signature}"
 
     def __call__(self, outputs: Features, references: Features) -> float:
         """Return the distance between outputs and HR images, given their ``features``. Raises as ``distance``."""
-        return distance(self.facts.name, outputs[self.seen], references[self.seen])
+        return distance(self.info.name, outputs[self.seen], references[self.seen])
 
 
 class FID(_Distance):
@@ -117,7 +117,7 @@ def features(metrics: Iterable[LoadedMetric], images: Iterable[Tensor], device: 
 
 def distances(metrics: Iterable[LoadedMetric], outputs: Features, references: Features) -> dict[str, float]:
     """Return FID and KID by name, given the ``features`` of outputs and of HR. Raises MetricError, as ``distance``."""
-    loaded: list[tuple[str, Any]] = [(metric.facts.name, metric.metric) for metric in metrics]
+    loaded: list[tuple[str, Any]] = [(metric.info.name, metric.metric) for metric in metrics]
     return {name: metric(outputs, references) for name, metric in loaded}
 
 

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from srbench.files.hashes import sha256_texts
-from srbench.interfaces import ImageMetric, ImagePair, MetricFacts
+from srbench.interfaces import ImageMetric, ImagePair, MetricInfo
 from srbench.machine.precision import products
 from srbench.metrics import MetricError
 from srbench.weights.download import OFFLINE
@@ -59,7 +59,7 @@ class PyIQA(ImageMetric):
         version, licence = version_and_licence()
         words = [f"{name}={_word(value)}" for name, value in arguments.items()]
         self.needs = ("HR",) if self._with_hr else ()
-        self.facts = MetricFacts(
+        self.info = MetricInfo(
             name=_name(variant, words),
             title=f"{variant} ({', '.join(['pyiqa', *_short(arguments)])})",
             direction=-1 if self._metric.lower_better else 1,

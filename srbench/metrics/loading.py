@@ -1,4 +1,4 @@
-"""Open metrics by the names that users type, and complete their facts for a run.
+"""Open metrics by the names that users type, and complete what tables need of them.
 
 psnr, file.py:Name, package.module:Name     like all plug-ins
 pyiqa:dists                                 a metric of a registered family
@@ -17,10 +17,10 @@ from srbench.interfaces import (
     GROUPS,
     FolderMetric,
     ImageMetric,
-    MapFacts,
+    MapInfo,
     MappedMetric,
     Metric,
-    MetricFacts,
+    MetricInfo,
     ModelMetric,
     Need,
 )
@@ -46,8 +46,8 @@ class LoadedMetric:
     """A metric of a run."""
 
     metric: Metric
-    facts: MetricFacts
-    """The facts of the metric, completed for the run."""
+    info: MetricInfo
+    """The information on the metric, completed for the run."""
 
     @property
     def needs(self) -> tuple[Need, ...]:
@@ -84,14 +84,14 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
         raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; {advice}")
     arguments = parameters | ({"variant": variant} if is_variant else {})
     metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
-    facts = _checked_facts(metric, f"metric {text}")
+    info = _checked_info(metric, f"metric {text}")
     digest = metric_digest(text, quantize)
     if digest is None:
         code = call(f"digest of metric {text}", plugin_digest, plugin.module, plugin.member, metric)
         sums = [sha256_file(file) for file in _files(parameters)]
         digest = sha256_texts(code, repr(sorted(arguments.items())), quantize, *sums)
-    facts = completed(metric, facts, located(text), digest, quantize)
-    return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
+    info = completed(metric, info, located(text), digest, quantize)
+    return LoadedMetric(metric, info if samples is None else counted(info, str(samples)))
 
 
 def is_folder_metric(text: str) -> bool:
@@ -115,10 +115,10 @@ def _find_metric(name: str) -> Plugin:
         raise
 
 
-def reopened(facts: MetricFacts, quantize: str, samples: int) -> LoadedMetric:
+def reopened(info: MetricInfo, quantize: str, samples: int) -> LoadedMetric:
     """Open a metric of a run again, under its name in the run. Raises as ``open_metric`` does."""
-    loaded = open_metric(facts.spec, quantize, samples)
-    return replace(loaded, facts=replace(loaded.facts, name=facts.name))
+    loaded = open_metric(info.spec, quantize, samples)
+    return replace(loaded, info=replace(loaded.info, name=info.name))
 
 
 def located(text: str) -> str:
@@ -148,54 +148,54 @@ def _files(parameters: Mapping[str, str | int]) -> list[Path]:
     return [Path(value) for value in parameters.values() if isinstance(value, str) and Path(value).is_file()]
 
 
-def _checked_facts(metric: Metric, what: str) -> MetricFacts:
-    """Return the facts of a metric. Raises PluginError for an object that is no metric, and for invalid facts."""
-    facts = getattr(metric, "facts", None)
+def _checked_info(metric: Metric, what: str) -> MetricInfo:
+    """Return the information on a metric. Raises PluginError for an object that is no metric, and for invalid information."""
+    info = getattr(metric, "info", None)
     if not isinstance(metric, Metric):
         raise PluginError(f"{what}: make its class a subclass of srbench.interfaces.ImageMetric or ModelMetric")
-    if not isinstance(facts, MetricFacts):
-        raise PluginError(f"{what} needs facts (srbench.interfaces.MetricFacts)")
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", facts.name):
-        raise PluginError(f"{what}: its name {facts.name!r} may contain only letters, digits and _")
-    if not (str(facts.title).strip() and type(facts.digits) is int and 0 <= facts.digits <= MOST_DIGITS):
+    if not isinstance(info, MetricInfo):
+        raise PluginError(f"{what} needs an attribute info (srbench.interfaces.MetricInfo)")
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", info.name):
+        raise PluginError(f"{what}: its name {info.name!r} may contain only letters, digits and _")
+    if not (str(info.title).strip() and type(info.digits) is int and 0 <= info.digits <= MOST_DIGITS):
         raise PluginError(f"{what}: needs a title, and 0 to {MOST_DIGITS} digits after the point")
-    if facts.map is not None and not isinstance(facts.map, MapFacts):
-        raise PluginError(f'{what}: its fact map is {facts.map!r}; make it MapFacts(unit="...", upper=255)')
-    if (facts.map is not None) != isinstance(metric, MappedMetric):
+    if info.map is not None and not isinstance(info.map, MapInfo):
+        raise PluginError(f'{what}: its map is {info.map!r}; make it MapInfo(unit="...", upper=255)')
+    if (info.map is not None) != isinstance(metric, MappedMetric):
         raise PluginError(
-            f"{what}: the fact map goes with the base class MappedMetric and its method map; add what is missing, or drop both"
+            f"{what}: map in its info goes with the base class MappedMetric and its method map; add what is missing, or drop both"
         )
-    if (facts.per == "folder" or isinstance(metric, FolderMetric)) and is_third_party(metric):
+    if (info.per == "folder" or isinstance(metric, FolderMetric)) and is_third_party(metric):
         raise PluginError(f'{what}: only FID and KID compare folders; state per="sample" or "image"')
-    if facts.group not in GROUPS or facts.direction not in (-1, 0, 1):
+    if info.group not in GROUPS or info.direction not in (-1, 0, 1):
         raise PluginError(f"{what}: its group must be one of {', '.join(GROUPS)}, and its direction -1, 0 or 1")
-    return replace(facts, per="model") if isinstance(metric, ModelMetric) else facts
+    return replace(info, per="model") if isinstance(metric, ModelMetric) else info
 
 
-def completed(metric: Metric, facts: MetricFacts, spec: str, digest: str, quantize: str) -> MetricFacts:
-    """Complete the facts of a metric for a run: the name as typed, the full signature and protocol.
+def completed(metric: Metric, info: MetricInfo, spec: str, digest: str, quantize: str) -> MetricInfo:
+    """Complete the information on a metric for a run: the name as typed, the full signature and protocol.
 
     A signature is the name, the channels, the quantisation of the outputs that the metric sees (``floor``, ``round`` or
     ``float``), and the rest. If the metric states no signature, it has a digest of the code and the parameters instead.
     """
-    name, seen = facts.name.upper().replace("_", "-"), quantize
-    if facts.per == "model":
+    name, seen = info.name.upper().replace("_", "-"), quantize
+    if info.per == "model":
         seen = ""
     elif isinstance(metric, ImageMetric) and metric.sees == "returned":
         seen = "float"
-    if facts.signature:
-        first, *rest = facts.signature.split("|")
+    if info.signature:
+        first, *rest = info.signature.split("|")
         parts = [name, first, seen, *rest]
     else:
         own = "".join(f"+{key}={value}" for key, value in parse_metric(spec)[1].items())
         parts = [name, f"code {digest[:8]}{own}", "" if seen in ("float", "floor") else seen]
-    protocol = facts.protocol.replace("{quantize}", quantize)
-    return replace(facts, spec=spec, digest=digest, protocol=protocol, signature="|".join(filter(None, parts)))
+    protocol = info.protocol.replace("{quantize}", quantize)
+    return replace(info, spec=spec, digest=digest, protocol=protocol, signature="|".join(filter(None, parts)))
 
 
-def counted(facts: MetricFacts, samples: str) -> MetricFacts:
+def counted(info: MetricInfo, samples: str) -> MetricInfo:
     """Append the number of samples to the signature of a metric that computes one value from all samples."""
-    return replace(facts, signature=f"{facts.signature}|n{samples}") if facts.per == "image" else facts
+    return replace(info, signature=f"{info.signature}|n{samples}") if info.per == "image" else info
 
 
 def is_third_party(metric: Metric) -> bool:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImagePair, MetricInfo
 from srbench.metrics import MetricError
 from srbench.metrics.parameters import packaged
 from srbench.metrics.samples import EightBitMetric
@@ -47,7 +47,7 @@ class NIQE(_Naturalness):
     """
 
     needs = ()
-    facts = MetricFacts(
+    info = MetricInfo(
         name="niqe",
         title="NIQE (LIVE)",
         group="Perception",
@@ -67,8 +67,8 @@ class NIQE(_Naturalness):
         complete = features[~np.isnan(features).any(axis=1)]
         if len(complete) < 2:
             raise MetricError(
-                f"{name}: {self.facts.title} needs two 96x96 blocks with texture, but the output has "
-                f"{len(complete)} of {len(features)}; leave the image or {self.facts.title} out"
+                f"{name}: {self.info.title} needs two 96x96 blocks with texture, but the output has "
+                f"{len(complete)} of {len(features)}; leave the image or {self.info.title} out"
             )
         model = packaged("niqe_live_fp64")
         difference = model["mu_prisparam"].numpy() - np.nanmean(features, axis=0)
@@ -116,7 +116,7 @@ class BRISQUE(_Naturalness):
     """
 
     needs = ()
-    facts = MetricFacts(
+    info = MetricInfo(
         name="brisque",
         title="BRISQUE (LIVE)",
         group="Perception",
@@ -136,7 +136,7 @@ class BRISQUE(_Naturalness):
         features = _brisque_features(image)
         if np.isnan(features).any():
             raise MetricError(
-                f"{name}: {self.facts.title} is undefined for a flat output; leave the image or {self.facts.title} out"
+                f"{name}: {self.info.title} is undefined for a flat output; leave the image or {self.info.title} out"
             )
         model = {key: value.numpy() for key, value in packaged("brisque_live_fp64").items()}
         low, high = model["feature_minimum"], model["feature_maximum"]
@@ -162,7 +162,7 @@ class PIQUE(_Naturalness):
     """Perception-based image quality evaluator: how distorted the active blocks are. It has no learned parameters."""
 
     needs = ()
-    facts = MetricFacts(
+    info = MetricInfo(
         name="pique",
         title="PIQUE",
         group="Perception",

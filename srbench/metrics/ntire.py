@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from srbench.images.io import crop_to_multiple
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImagePair, MetricInfo
 from srbench.metrics import MetricError
 from srbench.metrics.consistency import downscaled
 from srbench.metrics.perceptual import LPIPS
@@ -35,7 +35,7 @@ class SpatialLPIPS(EightBitMetric):
     """Mean of the LPIPS map over pixels, which is close to LPIPS but not equal to it."""
 
     gpu = True
-    facts = MetricFacts(
+    info = MetricInfo(
         name="lpips_spatial",
         title="LPIPS (spatial)",
         direction=-1,
@@ -56,7 +56,7 @@ class Diversity(EightBitMetric):
 
     needs = ("HR", "samples")
     gpu = True
-    facts = MetricFacts(
+    info = MetricInfo(
         name="diversity",
         title="diversity",
         direction=1,
@@ -83,7 +83,7 @@ class WorstLRPSNR(EightBitMetric):
 
     smallest_side = _GRID
     needs = ("HR", "LR")
-    facts = MetricFacts(
+    info = MetricInfo(
         name="lr_psnr_worst",
         title="LR-PSNR worst",
         direction=1,
@@ -100,7 +100,7 @@ class WorstLRPSNR(EightBitMetric):
         """Return () in dB. Raises MetricError for a scale that does not divide 8."""
         scale = pair.hr.shape[-2] // pair.lr.shape[-2]
         if _GRID % scale:
-            title = self.facts.title
+            title = self.info.title
             raise MetricError(f"{pair.name}: scale {scale} does not divide {_GRID}; {title} is for 2, 4 and 8")
         cropped, hr = _cropped(images, pair)
         return decibels(mean_squared_errors(downscaled(cropped, scale), downscaled(hr[None], scale))).min()

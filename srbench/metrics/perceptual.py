@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.interfaces import ImagePair, MappedMetric, MetricFacts
+from srbench.interfaces import ImagePair, MappedMetric, MetricInfo
 from srbench.machine.precision import products
 from srbench.metrics.default_map import LPIPS_MAP
 from srbench.metrics.lpips_network import NETS, Network, load_network, parts_of
@@ -29,7 +29,7 @@ class LPIPS(EightBitMetric, MappedMetric):
         self._parts = parts_of(net, trunk)
         self._last: tuple[Tensor, list[Tensor]] | None = None
         is_default = self._parts == _ALEXNET
-        self.facts = MetricFacts(
+        self.info = MetricInfo(
             name="lpips" if is_default else f"lpips_{net}",
             title="LPIPS" if is_default else f"LPIPS {net.upper()}",
             group="Perception",

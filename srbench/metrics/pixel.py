@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srbench.images.io import luma
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImagePair, MetricInfo
 from srbench.metrics import MetricError
 from srbench.metrics.samples import EightBitMetric, as_uint8, require_side
 
@@ -217,7 +217,7 @@ class PSNR(EightBitMetric):
     def __init__(self, channels: str = "RGB", border: int | str = 0, round: str = "yes", colour: str = "bt601") -> None:
         self._region = ComparedRegion(channels, border, round, colour)
         self.needs = self._region.needs
-        self.facts = MetricFacts(
+        self.info = MetricInfo(
             name="psnr",
             title=f"PSNR {self._region.heading}",
             group="Distortion",
@@ -267,7 +267,7 @@ class SSIM(EightBitMetric):
         zero, clipped = ("negative0", ", factors of covariance below 0 set to 0") if negative == "zero" else ("", "")
         parts = [self._region.signature, window, zero, self._region.cropped(left_out), "v1"]
         self.needs = self._region.needs
-        self.facts = MetricFacts(
+        self.info = MetricInfo(
             name="ssim",
             title=f"SSIM {self._region.heading}",
             group="Distortion",

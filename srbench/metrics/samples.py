@@ -13,7 +13,7 @@ from srbench.metrics import MetricError
 
 
 class EightBitMetric(ImageMetric):
-    """Base of our metrics of 8-bit images; a subclass defines ``facts``, ``smallest_side`` and ``values``."""
+    """Base of our metrics of 8-bit images; a subclass defines ``info``, ``smallest_side`` and ``values``."""
 
     sees = "uint8"
     smallest_side = 1
@@ -26,7 +26,7 @@ class EightBitMetric(ImageMetric):
         MetricError, which names the image, for output that cannot be measured.
         """
         images = as_uint8(checked(samples, pair))
-        require_side(images, self.smallest_side, self.facts.title, pair.name)
+        require_side(images, self.smallest_side, self.info.title, pair.name)
         return self.values(images, pair)
 
     @abstractmethod

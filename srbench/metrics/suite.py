@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Literal
 
 from srbench.files.config import load_preset, preset_names
-from srbench.interfaces import GROUPS, ImageMetric, MetricFacts, SRBenchError
+from srbench.interfaces import GROUPS, ImageMetric, MetricInfo, SRBenchError
 from srbench.metrics import MetricError
 from srbench.metrics.loading import LoadedMetric, load_metric, open_metric, parse_metric
 from srbench.plugins.registry import is_ours, registered
@@ -87,10 +87,10 @@ def full_names(names: Sequence[str] | None, columns: Sequence[str]) -> list[str]
     return [member for name in chosen for member in BUNDLES.get(name, (name,))]
 
 
-def of_several_samples(columns: Iterable[str]) -> list[MetricFacts]:
+def of_several_samples(columns: Iterable[str]) -> list[MetricInfo]:
     """Return the registered metrics among columns that say nothing about a single sample per image. Imports torch."""
     ours = (column for column in columns if parse_metric(column)[0] in registered("metrics"))
-    return [metric.facts for metric in map(open_metric, ours) if "samples" in metric.needs]
+    return [metric.info for metric in map(open_metric, ours) if "samples" in metric.needs]
 
 
 def open_metrics(
@@ -126,12 +126,12 @@ def open_metrics(
                 raise
             warnings.warn(f"left out of the table: {error}", stacklevel=2)
             continue
-        if metric.facts.name == parse_metric(text)[0] != text and known.get(metric.facts.name) != text:
-            metric = replace(metric, facts=replace(metric.facts, name=re.sub(r"\W", "_", text, flags=re.ASCII)))
-        if metric.facts.name in metrics:
-            other = metrics[metric.facts.name].facts.spec
-            raise MetricError(f"{text} and {other} share the name {metric.facts.name}; leave one of them out")
-        metrics[metric.facts.name] = metric
+        if metric.info.name == parse_metric(text)[0] != text and known.get(metric.info.name) != text:
+            metric = replace(metric, info=replace(metric.info, name=re.sub(r"\W", "_", text, flags=re.ASCII)))
+        if metric.info.name in metrics:
+            other = metrics[metric.info.name].info.spec
+            raise MetricError(f"{text} and {other} share the name {metric.info.name}; leave one of them out")
+        metrics[metric.info.name] = metric
     return tuple(metrics.values())
 
 
@@ -159,5 +159,5 @@ def leading_metrics() -> tuple[ImageMetric, ...]:
             if is_ours("metrics", name):
                 raise
             warnings.warn(f"left out of validation: {error}", stacklevel=2)
-    leading = (metric for metric in metrics if isinstance(metric, ImageMetric) and metric.facts.leads)
-    return tuple(sorted(leading, key=lambda metric: (-metric.facts.direction, GROUPS.index(metric.facts.group))))
+    leading = (metric for metric in metrics if isinstance(metric, ImageMetric) and metric.info.leads)
+    return tuple(sorted(leading, key=lambda metric: (-metric.info.direction, GROUPS.index(metric.info.group))))

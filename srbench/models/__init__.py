@@ -15,7 +15,7 @@ class ModelError(SRBenchError):
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class ModelInfo:
     """Facts of a model, which has one row of the table for each temperature."""
 
     label: str
@@ -36,13 +36,13 @@ class ModelFacts:
         stated = None if self.weights is None else self.weights.temperature
         return TEMPERATURE if stated is None else stated
 
-    def facts(self) -> ModelFacts:
+    def facts(self) -> ModelInfo:
         """The facts without the model, if it is loaded."""
-        return ModelFacts(**{fact.name: getattr(self, fact.name) for fact in fields(ModelFacts)})
+        return ModelInfo(**{fact.name: getattr(self, fact.name) for fact in fields(ModelInfo)})
 
 
 @dataclass(frozen=True)
-class LoadedModel(ModelFacts):
+class LoadedModel(ModelInfo):
     """A model that is ready to run."""
 
     model: Model

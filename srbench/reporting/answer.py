@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.reporting.table import Line, Table, p_text, printed
 from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.words import joined
@@ -31,7 +31,7 @@ def answer(table: Table) -> list[str]:
     return [*(_best(table, metric) for metric in decisive), *_diversity(table)]
 
 
-def _best(table: Table, metric: MetricFacts) -> str:
+def _best(table: Table, metric: MetricInfo) -> str:
     best = table.best[metric.name]
     one_each = ", comparing one row per model" if table.variants else ""
     subject = f"{'Highest' if metric.direction > 0 else 'Lowest'} {metric.title}{one_each}"
@@ -87,6 +87,6 @@ def _consistency(table: Table, line: Line) -> str:
     )
 
 
-def _with_unit(value: float, metric: MetricFacts) -> str:
+def _with_unit(value: float, metric: MetricInfo) -> str:
     text = printed(value, metric)
     return f"{text} {metric.unit}" if metric.unit == "dB" else text

@@ -13,7 +13,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.pages import markdown
 from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import Example
@@ -44,7 +44,7 @@ COLUMNS = (
 class Difference:
     """Differences A minus B in one metric, image by image."""
 
-    metric: MetricFacts
+    metric: MetricInfo
     mean_a: float
     mean_b: float
     by_image: dict[str, float]
@@ -278,7 +278,7 @@ def _compare(results: Results, a: list[Measurement], b: list[Measurement]) -> Co
     return Comparison(results, a, b, differences)
 
 
-def _difference(a: Sequence[Measurement], b: Sequence[Measurement], metric: MetricFacts) -> Difference:
+def _difference(a: Sequence[Measurement], b: Sequence[Measurement], metric: MetricInfo) -> Difference:
     values_a, values_b = ({row.image: mean_of(row, metric) for row in rows} for rows in (a, b))
     common = [name for name in values_a if name in values_b]
     finite = [name for name in common if math.isfinite(values_a[name]) and math.isfinite(values_b[name])]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from srbench.interfaces import TEMPERATURE
-from srbench.models import ModelFacts
+from srbench.models import ModelInfo
 from srbench.run_folder.protocol import Setting
 
 RULE = (
@@ -34,7 +34,7 @@ class Families:
         return tuple(sorted(rows, key=lambda row: self.model_of[row]))
 
 
-def families_of(settings: Sequence[Setting], models: Iterable[ModelFacts] = ()) -> Families:
+def families_of(settings: Sequence[Setting], models: Iterable[ModelInfo] = ()) -> Families:
     """Group the rows of a table, given by their settings, into families.
 
     A model is represented by the row at the temperature stated in its weights, or else nearest to 0.8. Strengths
@@ -55,7 +55,7 @@ def families_of(settings: Sequence[Setting], models: Iterable[ModelFacts] = ()) 
     return Families(model_of, tuple(_chosen(settings, rows, facts.get(owner)) for owner, rows in rows_of.items()))
 
 
-def one_each(settings: Sequence[Setting], models: Iterable[ModelFacts]) -> list[int]:
+def one_each(settings: Sequence[Setting], models: Iterable[ModelInfo]) -> list[int]:
     """Return the indices of one setting per label, chosen by temperature as for the rows of a table."""
     facts = {model.label: model for model in models}
     places: dict[str, list[int]] = {}
@@ -83,7 +83,7 @@ def _owner(label: str, specs: dict[str, str]) -> str:
     return label
 
 
-def _chosen(settings: Sequence[Setting], rows: Sequence[int], facts: ModelFacts | None) -> int:
+def _chosen(settings: Sequence[Setting], rows: Sequence[int], facts: ModelInfo | None) -> int:
     """Return the row whose temperature is nearest to the one stated in the model's weights, or else to the default."""
     preferred = facts.temperature if facts else TEMPERATURE
     return min(rows, key=lambda row: abs((settings[row].temperature or 0.0) - preferred))

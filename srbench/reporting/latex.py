@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.reporting.rendering import rendered
 from srbench.reporting.table import Block, Cell, Line, Stack, Table, as_stack
 from srbench.run_folder.protocol import Manifest
@@ -156,13 +156,13 @@ def bold(text: str, *, is_best: bool) -> str:
     return rf"\textbf{{{text}}}" if is_best else text
 
 
-def column_width(metric: MetricFacts, texts: Iterable[str]) -> float:
+def column_width(metric: MetricInfo, texts: Iterable[str]) -> float:
     """Estimate the width of a column in points, from its header and its cells."""
     *words, last = metric.title.split()
     return max(map(len, [*words, f"{last} ↑", *texts])) * LETTER
 
 
-def title(metric: MetricFacts) -> str:
+def title(metric: MetricInfo) -> str:
     """Format the title and arrow of a column, one word per line."""
     words = [escape(word) for word in metric.title.split()]
     words[-1] += ("", " $\\uparrow$", " $\\downarrow$")[metric.direction]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.run_folder.statistics import LEVEL, pair_p_values
 
 RULE = (
@@ -42,7 +42,7 @@ class BestRows:
         return [] if self.leader is None or len(self.alike) == len(self.p) else sorted([self.leader, *self.alike])
 
 
-def best_rows(columns: Mapping[int, Mapping[str, float]], metric: MetricFacts) -> BestRows:
+def best_rows(columns: Mapping[int, Mapping[str, float]], metric: MetricInfo) -> BestRows:
     """Find the best rows of a column, given the values (means over samples) of each row by image.
 
     A row is worse than the leader if p < 0.05 in a paired sign-flip test over the images. p is adjusted for all pairs

@@ -12,8 +12,8 @@ from functools import cache, cached_property
 from itertools import combinations
 from pathlib import Path
 
-from srbench.interfaces import MetricFacts
-from srbench.models import ModelFacts
+from srbench.interfaces import MetricInfo
+from srbench.models import ModelInfo
 from srbench.reporting import ReportError
 from srbench.reporting.figures.error_maps import MapKind, kinds_of
 from srbench.run_folder.folder import IsKept, RunFolder, is_kept
@@ -40,7 +40,7 @@ class Run:
     """A run folder in memory; labels of models may differ from those in the folder."""
 
     folder: RunFolder
-    models: tuple[ModelFacts, ...]
+    models: tuple[ModelInfo, ...]
     measurements: list[Measurement]
     renamed: dict[str, str] = field(default_factory=dict)
     """Labels in the folder -> labels in the table, for labels that differ."""
@@ -65,7 +65,7 @@ class Run:
 class Results:
     """Runs of one table: their protocols agree, and every label has one meaning."""
 
-    def __init__(self, runs: Sequence[Run], metrics: tuple[MetricFacts, ...], left_out: str = "") -> None:
+    def __init__(self, runs: Sequence[Run], metrics: tuple[MetricInfo, ...], left_out: str = "") -> None:
         self.runs = runs
         self.left_out = left_out
         """Sentence on the metrics that only some runs have, else empty."""
@@ -77,7 +77,7 @@ class Results:
         self.protocol = self.manifest.protocol
         self.images = self.manifest.scope
         """Names of the requested images."""
-        models: dict[str, ModelFacts] = {}
+        models: dict[str, ModelInfo] = {}
         self._sources: dict[_Place, list[tuple[RunFolder, Measurement]]] = {}
         for run in runs:
             for model in run.models:
@@ -198,7 +198,7 @@ def _with_columns(run: Run, names: set[str]) -> Run:
     return replace(run, measurements=measurements)
 
 
-def mean_of(measurement: Measurement, metric: MetricFacts) -> float:
+def mean_of(measurement: Measurement, metric: MetricInfo) -> float:
     """Return the mean of a metric over the samples of an image; NaN if the value is missing."""
     return mean(measurement.values.get(metric.name))
 

@@ -17,9 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
-from srbench.interfaces import MetricFacts, SRBenchError
+from srbench.interfaces import MetricInfo, SRBenchError
 from srbench.metrics.loading import located
-from srbench.models import ModelFacts
+from srbench.models import ModelInfo
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
@@ -54,7 +54,7 @@ _CSV = (
 class Entry:
     """A model at one temperature in one run."""
 
-    model: ModelFacts
+    model: ModelInfo
     setting: Setting
     sampling: tuple[int, int] | None
     """Number of samples and seed; None for a model that does not sample."""
@@ -91,7 +91,7 @@ class StackedRun:
     """Name of the dataset, or of the folder of a dataset whose images lie in a folder HR or GT."""
     pairs: tuple[tuple[str, str, str], ...]
     """Name, SHA-256 of LR pixels and SHA-256 of HR pixels ("" without HR) of every image, sorted."""
-    metrics: dict[str, MetricFacts]
+    metrics: dict[str, MetricInfo]
     """Metrics by column; values are comparable if their columns are equal."""
     entries: tuple[Entry, ...]
 
@@ -425,7 +425,7 @@ class _Row:
 
     entry: Entry
     """Entry of the first run."""
-    model: ModelFacts
+    model: ModelInfo
     setting: Setting
     """Label of the line and temperature."""
     values: dict[str, Mapping[str, Value]]
@@ -509,7 +509,7 @@ def _block(group: Sequence[StackedRun], dataset: str) -> RunsBlock:
     return RunsBlock(table, dataset, protocol.scale, protocol, images, runs, sampling, names, strip)
 
 
-def _metrics(group: Sequence[StackedRun], rows: Sequence[_Row]) -> dict[str, MetricFacts]:
+def _metrics(group: Sequence[StackedRun], rows: Sequence[_Row]) -> dict[str, MetricInfo]:
     """Return the metrics of some rows by column, in the order of the suite; metrics of one name get longer names.
 
     A metric of diversity that was only measured of models that do not sample is left out, unless it is the only metric.

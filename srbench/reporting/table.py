@@ -9,9 +9,9 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.metrics.suite import of_several_samples
-from srbench.models import ModelFacts
+from srbench.models import ModelInfo
 from srbench.reporting.families import families_of
 from srbench.reporting.ranking import BestRows, best_rows
 from srbench.run_folder.protocol import Setting
@@ -71,9 +71,9 @@ class Line:
 class Table:
     """Means of models that were measured on the same images under one protocol."""
 
-    metrics: tuple[MetricFacts, ...]
+    metrics: tuple[MetricInfo, ...]
     """All metrics; those of all images together are last. Their titles differ."""
-    columns: tuple[MetricFacts, ...]
+    columns: tuple[MetricInfo, ...]
     """Metrics to show: a metric of diversity that is 0 in every row is left out."""
     lines: tuple[Line, ...]
     best: dict[str, BestRows]
@@ -84,12 +84,12 @@ class Table:
     """Sentence on measured but uninformative columns, which are not shown; else empty."""
 
     @property
-    def image_columns(self) -> tuple[MetricFacts, ...]:
+    def image_columns(self) -> tuple[MetricInfo, ...]:
         """Columns of metrics of single images."""
         return tuple(metric for metric in self.columns if metric.per != "folder")
 
     @property
-    def folder_columns(self) -> tuple[MetricFacts, ...]:
+    def folder_columns(self) -> tuple[MetricInfo, ...]:
         """Columns of metrics of all images together: one value per row, without interval and test."""
         return tuple(metric for metric in self.columns if metric.per == "folder")
 
@@ -140,7 +140,7 @@ class Stack(Generic[BlockT_co]):
     blocks: tuple[BlockT_co, ...]
 
     @cached_property
-    def columns(self) -> list[MetricFacts]:
+    def columns(self) -> list[MetricInfo]:
         """Columns of all blocks; those of all images together are last."""
         metrics = {_column(metric): metric for block in self.blocks for metric in block.table.columns}
         return sorted(distinct(list(metrics.values())), key=lambda metric: metric.per == "folder")
@@ -163,7 +163,7 @@ def as_stack(tables: Table | Stack[Block]) -> Stack[Block]:
     return tables if isinstance(tables, Stack) else Stack("", (Block(tables, "", 0),))
 
 
-def table_of(values: Values, metrics: Sequence[MetricFacts], models: Sequence[ModelFacts] = ()) -> Table:
+def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[ModelInfo] = ()) -> Table:
     """Compute the table of some values.
 
     Args:
@@ -232,8 +232,8 @@ def _not_of_one_sample(results: Results) -> str:
 
 
 def informative(
-    metrics: Sequence[MetricFacts], values: Mapping[str, Iterable[float]]
-) -> tuple[Sequence[MetricFacts], str]:
+    metrics: Sequence[MetricInfo], values: Mapping[str, Iterable[float]]
+) -> tuple[Sequence[MetricInfo], str]:
     """Drop metrics of diversity whose ``values`` are all 0; return the remaining metrics and a sentence on the dropped.
 
     If no metric would remain, all do.
@@ -248,7 +248,7 @@ def informative(
     )
 
 
-def distinct(metrics: Sequence[MetricFacts]) -> list[MetricFacts]:
+def distinct(metrics: Sequence[MetricInfo]) -> list[MetricInfo]:
     """Make titles unique by appending the parts in which signatures differ, as in ``PSNR (Y) crop4``."""
     titled = []
     for metric in metrics:
@@ -258,12 +258,12 @@ def distinct(metrics: Sequence[MetricFacts]) -> list[MetricFacts]:
     return titled
 
 
-def header(metric: MetricFacts) -> str:
+def header(metric: MetricInfo) -> str:
     """Return title and direction of a metric: ``LPIPS ↓``, or ``sigma``, which has no direction."""
     return f"{metric.title} {('', '↑', '↓')[metric.direction]}".rstrip()
 
 
-def printed(value: float, metric: MetricFacts) -> str:
+def printed(value: float, metric: MetricInfo) -> str:
     """Format a value with the digits of its metric; NaN is a dash."""
     return "–" if math.isnan(value) else f"{value:.{metric.digits}f}"
 
@@ -273,7 +273,7 @@ def p_text(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _column(metric: MetricFacts) -> tuple[str, str]:
+def _column(metric: MetricInfo) -> tuple[str, str]:
     """Return what two tables must agree in to share a column."""
     return metric.name, metric.signature
 
@@ -285,7 +285,7 @@ def _intervals(by_metric: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[t
     return dict(zip(keys, mean_intervals(columns), strict=True))
 
 
-def _cell(mean: float, low: float, high: float, is_best: bool, metric: MetricFacts) -> Cell:
+def _cell(mean: float, low: float, high: float, is_best: bool, metric: MetricInfo) -> Cell:
     between = "–" if low >= 0 else " to "
     interval = "" if math.isnan(low) or low == high else f"{printed(low, metric)}{between}{printed(high, metric)}"
     return Cell(mean, low, high, is_best, printed(mean, metric), interval)

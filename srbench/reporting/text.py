@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.metrics.loading import parse_metric
 from srbench.metrics.suite import of_several_samples
 from srbench.pages import markdown
@@ -34,7 +34,7 @@ from srbench.words import printable
 
 
 def empty_table(
-    names: Sequence[str], metrics: Sequence[MetricFacts], title: str = "", caption: str = ""
+    names: Sequence[str], metrics: Sequence[MetricInfo], title: str = "", caption: str = ""
 ) -> TerminalTable:
     """Return a table for the terminal without rows: columns ``names``, then a column per metric."""
     table = TerminalTable(
@@ -57,7 +57,7 @@ def empty_table(
     return table
 
 
-def image_table(values: Values, metrics: Sequence[MetricFacts]) -> TerminalTable:
+def image_table(values: Values, metrics: Sequence[MetricInfo]) -> TerminalTable:
     """Return the table of a single setting for the terminal: a row per image, and the means."""
     [setting] = values.settings
     of_all = [
@@ -184,7 +184,7 @@ def _suite_columns(protocol: Protocol) -> list[str]:
     return [name for name in names if name not in {metric.name for metric in unusable}]
 
 
-def rows_csv(values: Values, metrics: Sequence[MetricFacts], suite: str, *, missing: bool = True) -> str:
+def rows_csv(values: Values, metrics: Sequence[MetricInfo], suite: str, *, missing: bool = True) -> str:
     """Return the CSV of all values, one line per number, with signature and suite.
 
     ``sample`` is empty for a value of all samples, and ``image`` for a value of all images. A value that is missing is

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from srbench.files.hashes import sha256_file
 from srbench.files.paths import no_file, pipes_in
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.run_folder import RunFolderError, records
 from srbench.run_folder.manifest import FILE, is_run, read_manifest
 from srbench.run_folder.protocol import Manifest, Setting
@@ -37,18 +37,18 @@ REPORT_LOCK = ".report.lock"
 """Lock of the process that writes the report; records have another lock."""
 
 
-def score_key(sample: SampleRecord, metric: MetricFacts) -> str:
+def score_key(sample: SampleRecord, metric: MetricInfo) -> str:
     """Return the key of a value: a digest of everything that determines it."""
     return score_keys(sample, [metric])[0]
 
 
-def score_keys(sample: SampleRecord, metrics: Iterable[MetricFacts]) -> list[str]:
+def score_keys(sample: SampleRecord, metrics: Iterable[MetricInfo]) -> list[str]:
     """Return the keys of several metrics' values; faster than ``score_key`` for each."""
     facts = ("score", sample.key, [output.pixels for output in sample.outputs])
     return digests(facts, (metric.digest for metric in metrics))
 
 
-def folder_key(metric: MetricFacts, samples: Iterable[SampleRecord], hr_pixels: Callable[[str], str]) -> str:
+def folder_key(metric: MetricInfo, samples: Iterable[SampleRecord], hr_pixels: Callable[[str], str]) -> str:
     """Return the key of a value of all images: a digest of the metric, and of the first outputs and HR images.
 
     ``hr_pixels`` maps an image to the SHA-256 of its HR pixels.
@@ -141,11 +141,11 @@ class RunFolder:
             records = (self.sample(setting, image) for image in self.manifest.planned(setting))
             yield from (record for record in records if record is not None)
 
-    def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:
+    def score(self, sample: SampleRecord, metric: MetricInfo) -> ScoreRecord | None:
         """Return the record of a value, even if it failed."""
         return self.scores_of(sample, [metric])[0]
 
-    def scores_of(self, sample: SampleRecord, metrics: Sequence[MetricFacts]) -> list[ScoreRecord | None]:
+    def scores_of(self, sample: SampleRecord, metrics: Sequence[MetricInfo]) -> list[ScoreRecord | None]:
         """Return the records of the values of some metrics, failed or not; None for a missing record."""
         scores = self.of(sample.image).scores
         keys = zip(score_keys(sample, metrics), metrics, strict=True)
@@ -155,11 +155,11 @@ class RunFolder:
         """Return the existing records of all values of an item, failed or not."""
         return [score for score in self.scores_of(sample, self.manifest.image_metrics) if score is not None]
 
-    def folder_score(self, setting: Setting, metric: MetricFacts) -> ScoreRecord | None:
+    def folder_score(self, setting: Setting, metric: MetricInfo) -> ScoreRecord | None:
         """Return the record of a metric of all images together, even if it failed; None unless it has these images."""
         return self.folder_scores.get((self.folder_key(setting, metric), setting))
 
-    def folder_key(self, setting: Setting, metric: MetricFacts) -> str:
+    def folder_key(self, setting: Setting, metric: MetricInfo) -> str:
         """Return the key of the value of a metric for all images of a setting together."""
         return folder_key(metric, self.sampled(setting), self.hr_pixels)
 

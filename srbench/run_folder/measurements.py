@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.run_folder import NothingMeasuredError, RunFolderError
 from srbench.run_folder.folder import RunFolder, folder_key
 from srbench.run_folder.protocol import Setting
@@ -81,7 +81,7 @@ def values_of(measurements: Iterable[Measurement], of_folders: Mapping[Setting, 
 
 def folder_values(
     measurements: Iterable[Measurement],
-    metrics: Sequence[MetricFacts],
+    metrics: Sequence[MetricInfo],
     scores: Mapping[tuple[str, Setting], ScoreRecord],
     hr_pixels: Callable[[str], str],
 ) -> dict[Setting, dict[str, float]]:
@@ -101,7 +101,7 @@ def folder_values(
     return values
 
 
-def is_of_samples(metric: MetricFacts, samples: int) -> bool:
+def is_of_samples(metric: MetricInfo, samples: int) -> bool:
     """Return whether a metric computes one value from ``samples`` samples, according to its signature."""
     return metric.signature.endswith(f"|n{samples}")
 

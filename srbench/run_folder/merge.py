@@ -14,9 +14,9 @@ from msgspec import structs
 
 from srbench.files.atomic import write_synced
 from srbench.files.paths import occupied
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.metrics.loading import located
-from srbench.models import ModelFacts
+from srbench.models import ModelInfo
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import VOTES, RunFolder, is_kept
 from srbench.run_folder.journal import Journal
@@ -24,7 +24,7 @@ from srbench.run_folder.manifest import is_written
 from srbench.run_folder.protocol import Manifest, Protocol, Setting
 from srbench.run_folder.records import AnyRecord, ImageDigest, ScoreRecord
 
-_Named = ModelFacts | MetricFacts
+_Named = ModelInfo | MetricInfo
 Part = tuple[RunFolder, int]
 """A folder to merge, and the number of invocations in the folders before it."""
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.metrics.suite import read_suite, suite_names
-from srbench.models import ModelFacts
+from srbench.models import ModelInfo
 from srbench.run_folder.request import SUITE, RunSpec
 
 FORMAT = 5
@@ -62,7 +62,7 @@ class Setting:
         return self.model if self.temperature is None else f"{self.model} τ={exactly(self.temperature)}"
 
 
-def drawn_settings(request: RunSpec, model: ModelFacts) -> list[Setting]:
+def drawn_settings(request: RunSpec, model: ModelInfo) -> list[Setting]:
     """Return the settings of a model that samples: at the requested temperatures, by default at its own."""
     temperatures = [model.temperature] if request.temperature is None else sorted(request.temperature)
     return [Setting(model.label, temperature) for temperature in temperatures]
@@ -103,26 +103,26 @@ class Manifest:
     protocol: Protocol
     images: tuple[str, ...]
     """Names of all images of the dataset, in its order."""
-    metrics: tuple[MetricFacts, ...]
-    models: tuple[ModelFacts, ...]
+    metrics: tuple[MetricInfo, ...]
+    models: tuple[ModelInfo, ...]
     settings: tuple[Setting, ...]
     invocations: tuple[Invocation, ...]
 
     @cached_property
-    def image_metrics(self) -> tuple[MetricFacts, ...]:
+    def image_metrics(self) -> tuple[MetricInfo, ...]:
         """Metrics of single images."""
         return tuple(metric for metric in self.metrics if metric.per != "folder")
 
     @cached_property
-    def folder_metrics(self) -> tuple[MetricFacts, ...]:
+    def folder_metrics(self) -> tuple[MetricInfo, ...]:
         """Metrics of all images together: FID and KID."""
         return tuple(metric for metric in self.metrics if metric.per == "folder")
 
-    def model(self, label: str) -> ModelFacts:
+    def model(self, label: str) -> ModelInfo:
         """Return the model with a label. Raises KeyError."""
         return {model.label: model for model in self.models}[label]
 
-    def metric(self, name: str) -> MetricFacts:
+    def metric(self, name: str) -> MetricInfo:
         """Return the metric with a name. Raises KeyError."""
         return {metric.name: metric for metric in self.metrics}[name]
 
@@ -149,7 +149,7 @@ class Manifest:
         return tuple(image for image in self.images if image in wanted)
 
 
-def protocol_line(label: str, metrics: Sequence[MetricFacts]) -> str:
+def protocol_line(label: str, metrics: Sequence[MetricInfo]) -> str:
     """Describe the protocol of a table in one line: the words of its suite, or else the signatures of its columns."""
     name = label.partition("@")[0]
     suite = read_suite(name) if name in suite_names() else None

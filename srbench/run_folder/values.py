@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import Value
 
@@ -34,7 +34,7 @@ class Values:
         """Return the mean over samples by image; NaN for a missing value. A NaN sample makes the mean NaN."""
         return {image: mean(values.get(metric)) for image, values in self.by_setting[setting].items()}
 
-    def worst(self, setting: Setting, metric: MetricFacts) -> dict[str, float]:
+    def worst(self, setting: Setting, metric: MetricInfo) -> dict[str, float]:
         """Return the value of the worst sample by image, without images that have no number."""
         worst = {}
         for image, values in self.by_setting[setting].items():

@@ -38,7 +38,7 @@ class Validation:
 
     def __init__(self, pairs: Sequence[ImagePair], metrics: Iterable[ImageMetric], best: str) -> None:
         self.pairs = pairs
-        self.metrics = {metric.facts.name: metric for metric in metrics}
+        self.metrics = {metric.info.name: metric for metric in metrics}
         if self.metrics and best not in self.metrics:
             raise TrainingError(f"training.best: {unknown('metric', best, self.metrics)}")
         self._best = best
@@ -60,7 +60,7 @@ class Validation:
             try:
                 metric(hr, ImagePair("noise", lr, hr[0]))
             except (SRBenchError, OSError) as error:
-                raise TrainingError(f"validation by {metric.facts.title}: {error}") from error
+                raise TrainingError(f"validation by {metric.info.title}: {error}") from error
 
     def measure(self, network: torch.nn.Module) -> dict[str, float]:
         """Mean of every metric over the images; NaN if an image has no value. Stochastic networks draw one sample."""
@@ -77,7 +77,7 @@ class Validation:
     @property
     def units(self) -> dict[str, str]:
         """Units of the metrics by name; the title of a metric without a unit."""
-        return {name: metric.facts.unit or metric.facts.title for name, metric in self.metrics.items()}
+        return {name: metric.info.unit or metric.info.title for name, metric in self.metrics.items()}
 
     def grid(self, network: torch.nn.Module) -> Tensor:
         """Draw labels and a row per image: LR, output (or samples at increasing temperatures), HR; (3, H, W) uint8."""
@@ -105,9 +105,9 @@ class BestValidation(SavedState):
     def record(self, step: int, metrics: dict[str, float], by: ImageMetric) -> bool:
         """Record a validation; return whether it is the best so far by the metric ``by`` (NaN never is)."""
         self.last = metrics
-        value = metrics[by.facts.name]
-        before = self.metrics.get(by.facts.name, math.nan)
-        better = by.facts.direction * (value - before) > 0
+        value = metrics[by.info.name]
+        before = self.metrics.get(by.info.name, math.nan)
+        better = by.info.direction * (value - before) > 0
         if math.isnan(value) or not (better or math.isnan(before)):
             return False
         self.step = step

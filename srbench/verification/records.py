@@ -10,7 +10,7 @@ from srbench.benchmark.sampler import read_pair
 from srbench.data.benchmark_sets.table import benchmark_sets, is_downloaded
 from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, quantize_floor
-from srbench.interfaces import Dataset, MetricFacts, SRBenchError
+from srbench.interfaces import Dataset, MetricInfo, SRBenchError
 from srbench.metrics.suite import BUNDLES, Suite, meanings, read_suite
 from srbench.run_folder.folder import SUMS, RunFolder, is_kept, read_sums
 from srbench.run_folder.manifest import FILE
@@ -86,7 +86,7 @@ def _check_scores(folder: RunFolder, record: SampleRecord, findings: Findings) -
 
 
 def _check_score(
-    where: str, metric: MetricFacts, score: ScoreRecord | None, missing: tuple[str, str], findings: Findings
+    where: str, metric: MetricInfo, score: ScoreRecord | None, missing: tuple[str, str], findings: Findings
 ) -> None:
     """Find a value that failed or has another protocol; ``missing`` are rule and text if there is none."""
     if score is None:

@@ -11,7 +11,7 @@ from srbench.benchmark.sampler import Sampler, source_of
 from srbench.images.io import quantize
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.machine.environment import environment
-from srbench.models import ModelFacts
+from srbench.models import ModelInfo
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.kept_images import kept_outputs, same_outputs
 from srbench.run_folder.records import SampleRecord
@@ -31,7 +31,7 @@ class Resampling:
     findings: Findings
     sampler: Sampler
 
-    def open(self, recorded: ModelFacts) -> None:
+    def open(self, recorded: ModelInfo) -> None:
         """Load a model of the manifest, and compare it with what the manifest states."""
         label = recorded.label
         try:
@@ -94,7 +94,7 @@ class Resampling:
         return self.sampler.models[record.model].digest == self.folder.manifest.model(record.model).digest
 
 
-def _stated(model: ModelFacts) -> dict[str, object]:
+def _stated(model: ModelInfo) -> dict[str, object]:
     """Return the attributes of a model that a report shows; ``code-changed`` is about the digest."""
     weights = {} if model.weights is None else asdict(model.weights)
     return {"label": model.label, "projected": model.projected, **model.stated, **weights}

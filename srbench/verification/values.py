@@ -12,7 +12,7 @@ from torch import Tensor
 
 from srbench.benchmark.scorer import measure, measure_folder, measure_model
 from srbench.images.io import quantize
-from srbench.interfaces import ImageMetric, ImagePair, MetricFacts, ModelMetric, SRBenchError
+from srbench.interfaces import ImageMetric, ImagePair, MetricInfo, ModelMetric, SRBenchError
 from srbench.machine.environment import environment
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder
@@ -30,33 +30,33 @@ FOLDER_TOLERANCE = 1e-3
 _NOT_LOADED = "the metric cannot be loaded, or its protocol has changed"
 
 
-def _stated(metric: MetricFacts) -> dict[str, Any]:
+def _stated(metric: MetricInfo) -> dict[str, Any]:
     """Return the attributes of a metric that a report shows; ``code-changed`` is about the digest."""
     return {name: value for name, value in metric.stored().items() if name not in ("spec", "digest")}
 
 
-def open_metrics(folder: RunFolder, findings: Findings) -> list[tuple[MetricFacts, LoadedMetric | None]]:
+def open_metrics(folder: RunFolder, findings: Findings) -> list[tuple[MetricInfo, LoadedMetric | None]]:
     """Return the metrics of the manifest as recorded and as loaded; None if not installed, or with other attributes."""
     protocol = folder.manifest.protocol
-    metrics: list[tuple[MetricFacts, LoadedMetric | None]] = []
+    metrics: list[tuple[MetricInfo, LoadedMetric | None]] = []
     for recorded in folder.manifest.metrics:
         loaded = None
         try:
             loaded = reopened(recorded, protocol.quantize, protocol.samples)
         except SRBenchError as error:
             findings.add("not-measured", recorded.title, f"the metric cannot be loaded: {error}")
-        if loaded is not None and (differing := differences(_stated(recorded), _stated(loaded.facts))):
-            rule = "manifest-differs" if loaded.facts.digest == recorded.digest else "not-measured"
+        if loaded is not None and (differing := differences(_stated(recorded), _stated(loaded.info))):
+            rule = "manifest-differs" if loaded.info.digest == recorded.digest else "not-measured"
             findings.add(rule, recorded.title, differing)
             loaded = None
-        elif loaded is not None and loaded.facts.digest != recorded.digest:
+        elif loaded is not None and loaded.info.digest != recorded.digest:
             findings.add("code-changed", recorded.title, "its code has changed since it was measured")
         metrics.append((recorded, loaded))
     return metrics
 
 
 def check_folder_values(
-    folder: RunFolder, findings: Findings, metrics: Sequence[tuple[MetricFacts, LoadedMetric | None]], device: str
+    folder: RunFolder, findings: Findings, metrics: Sequence[tuple[MetricInfo, LoadedMetric | None]], device: str
 ) -> None:
     """Measure the metrics of all images together again, from the saved images."""
     references: dict[tuple[object, ...], Any] = {}
@@ -67,19 +67,19 @@ def check_folder_values(
         for recorded, loaded in of_folders:
             if loaded is None and recorded.name in stated:
                 findings.leave(recorded.title, _NOT_LOADED)
-        loaded_metrics = [metric for _, metric in of_folders if metric is not None and metric.facts.name in stated]
+        loaded_metrics = [metric for _, metric in of_folders if metric is not None and metric.info.name in stated]
         try:
             values = measure_folder(folder, setting, loaded_metrics, device, references) if loaded_metrics else {}
         except SRBenchError as error:
             for metric in loaded_metrics:
-                findings.leave(f"{setting.label}: {metric.facts.title}", f"could not be measured again: {error}")
+                findings.leave(f"{setting.label}: {metric.info.title}", f"could not be measured again: {error}")
             continue
         for metric in loaded_metrics:
-            name = metric.facts.name
+            name = metric.info.name
             if _equal(values[name], stated[name], FOLDER_TOLERANCE):
                 findings.verified += 1
             else:
-                _contradict(findings, setting.folder, metric.facts, values[name], stated[name])
+                _contradict(findings, setting.folder, metric.info, values[name], stated[name])
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Remeasuring:
 
     folder: RunFolder
     findings: Findings
-    metrics: list[tuple[MetricFacts, LoadedMetric | None]]
+    metrics: list[tuple[MetricInfo, LoadedMetric | None]]
     resampling: Resampling
 
     def check(self, record: SampleRecord, pair: ImagePair | None, exact: Tensor | None) -> None:
@@ -120,7 +120,7 @@ class Remeasuring:
         self,
         record: SampleRecord,
         metric: ImageMetric,
-        recorded: MetricFacts,
+        recorded: MetricInfo,
         images: Tensor | None,
         pair: ImagePair,
         stated: Value,
@@ -163,7 +163,7 @@ class Remeasuring:
         return any(facts.get(name) != present.get(name) for name in ("device", "gpu", "torch", "cuDNN"))
 
     def _measure_model_again(
-        self, record: SampleRecord, metric: ModelMetric, recorded: MetricFacts, stated: Value
+        self, record: SampleRecord, metric: ModelMetric, recorded: MetricInfo, stated: Value
     ) -> None:
         """Measure a metric of the model again, unless it depends on the machine, as a runtime does."""
         title = recorded.title
@@ -187,7 +187,7 @@ class Remeasuring:
             self.findings.verified += 1
 
 
-def _contradict(findings: Findings, where: str, metric: MetricFacts, value: Value, stated: Value) -> None:
+def _contradict(findings: Findings, where: str, metric: MetricInfo, value: Value, stated: Value) -> None:
     findings.contradict(where, f"{metric.title} is {_short(value)}, and the table has {_short(stated)}")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.voting import VotingError
@@ -41,7 +41,7 @@ class Strength:
 class Agreement:
     """Agreement of a metric with people."""
 
-    metric: MetricFacts
+    metric: MetricInfo
     fraction: float
     """Fraction of votes for the image that the metric rates higher, 0 to 1; a tie of the metric counts one half."""
     votes: int
@@ -217,7 +217,7 @@ def _tau(merits: Floats, preferred: Floats) -> float:
     return float(kendalltau(merits[:, usable].mean(axis=1), preferred).statistic)
 
 
-def _values(run: RunFolder, metric: MetricFacts, settings: Sequence[Setting], images: Sequence[str]) -> Floats:
+def _values(run: RunFolder, metric: MetricInfo, settings: Sequence[Setting], images: Sequence[str]) -> Floats:
     """Return the values (models, images) of the images that raters saw, NaN for a missing value."""
     values = np.full((len(settings), len(images)), np.nan)
     for row, setting in enumerate(settings):

@@ -10,7 +10,7 @@ import signal
 import pytest
 import torch
 
-from srbench.interfaces import ImageMetric, MetricFacts
+from srbench.interfaces import ImageMetric, MetricInfo
 from srbench.training import TrainingError, loop
 from srbench.training.folder import TrainingFolder, TrainingLog
 from srbench.weights.files import WeightsError, load_weights
@@ -242,7 +242,7 @@ def test_another_validation_is_another_training(trainings):
 class NeedsWeights(ImageMetric):
     """A metric that loads its weights at its first call."""
 
-    facts = MetricFacts(name="mine", title="Mine", direction=1, protocol="a test")
+    info = MetricInfo(name="mine", title="Mine", direction=1, protocol="a test")
 
     def __init__(self, path):
         self.path = path

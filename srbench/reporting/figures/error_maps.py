@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from srbench.interfaces import ImagePair, MapFacts, MappedMetric, MetricFacts, SRBenchError
+from srbench.interfaces import ImagePair, MapInfo, MappedMetric, MetricInfo, SRBenchError
 from srbench.metrics.default_map import mapped
 from srbench.metrics.loading import load_metric
 from srbench.plugins.registry import call
@@ -31,16 +31,16 @@ Values = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MapKind(MapFacts):
+class MapKind(MapInfo):
     """A kind of map. All maps of a kind share a colour scale."""
 
     name: str
     """Last part of the file names of its maps."""
     title: str
-    metric: MetricFacts | None = None
+    metric: MetricInfo | None = None
 
     @classmethod
-    def of(cls, metric: MetricFacts) -> MapKind:
+    def of(cls, metric: MetricInfo) -> MapKind:
         """Return the kind of a metric's maps."""
         assert metric.map is not None
         return cls(**vars(metric.map), name=metric.name, title=metric.title, metric=metric)
@@ -51,7 +51,7 @@ ERROR = MapKind("absolute, in grey levels", 64, name="error", title="error")
 DEVIATION = MapKind("deviation in grey levels", 32, name="deviation", title="spread of samples")
 
 
-def kinds_of(metrics: Iterable[MetricFacts], *, has_hr: bool) -> list[MapKind]:
+def kinds_of(metrics: Iterable[MetricInfo], *, has_hr: bool) -> list[MapKind]:
     """Return the kinds of maps for a report with these metrics; without HR, only maps that do not need HR."""
     if not has_hr:
         return [*(MapKind.of(metric) for metric in metrics if metric.map), DEVIATION]
@@ -85,7 +85,7 @@ def _mean_of_channels(values: NDArray[np.generic]) -> Values:
     return mean
 
 
-def metric_maps(metric: MetricFacts, images: Sequence[Pixels], lr: Pixels, hr: Pixels | None) -> list[Values]:
+def metric_maps(metric: MetricInfo, images: Sequence[Pixels], lr: Pixels, hr: Pixels | None) -> list[Values]:
     """Compute the map of a metric for each image. Raises PluginError if the metric is not installed or fails."""
     import torch
 

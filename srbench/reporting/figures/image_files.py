@@ -15,8 +15,8 @@ from PIL import Image
 
 from srbench.files.hashes import sha256_file
 from srbench.images.decoding import FORMATS
-from srbench.interfaces import MetricFacts
-from srbench.models import ModelFacts
+from srbench.interfaces import MetricInfo
+from srbench.models import ModelInfo
 from srbench.reporting import ReportError
 from srbench.reporting.families import one_each
 from srbench.reporting.figures.error_maps import (
@@ -81,7 +81,7 @@ class Example:
         """Return the output of a row, or all its saved samples."""
         return [self.image(row, sample) for sample in range(len(self._files[row.setting]))]
 
-    def strip_png(self, rows: Sequence[Measurement], metric: MetricFacts) -> bytes:
+    def strip_png(self, rows: Sequence[Measurement], metric: MetricInfo) -> bytes:
         """Draw a strip: LR, up to two samples of each row with their values of a metric, and HR if there is one.
 
         The zoomed window is where the outputs differ most or, for a single output, where it differs most from HR (or
@@ -90,7 +90,7 @@ class Example:
         first = [self.image(row) for row in rows]
         return self._png(rows, metric, first if len(first) > 1 else [*first, self.reference()], STRIP_SAMPLES)
 
-    def grid_png(self, row: Measurement, metric: MetricFacts) -> bytes:
+    def grid_png(self, row: Measurement, metric: MetricInfo) -> bytes:
         """Draw a grid: LR, all saved samples of a row, and HR if there is one."""
         return self._png([row], metric, self.images(row), None)
 
@@ -100,9 +100,7 @@ class Example:
             return self.hr
         return np.asarray(Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.BICUBIC))
 
-    def _png(
-        self, rows: Sequence[Measurement], metric: MetricFacts, differing: list[Pixels], most: int | None
-    ) -> bytes:
+    def _png(self, rows: Sequence[Measurement], metric: MetricInfo, differing: list[Pixels], most: int | None) -> bytes:
         lr_height, lr_width = self.lr.shape[:2]
         lr = Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.NEAREST)
         panels = [
@@ -113,7 +111,7 @@ class Example:
             panels.append(Panel("HR", f"{self.width} x {self.height}", Image.fromarray(self.hr)))
         return strip_png(panels, difference_window(differing, self.scale))
 
-    def _panels(self, row: Measurement, metric: MetricFacts, most: int | None) -> list[Panel]:
+    def _panels(self, row: Measurement, metric: MetricInfo, most: int | None) -> list[Panel]:
         values, panels = row.values.get(metric.name), []
         for sample in range(len(self._files[row.setting]))[:most]:
             title = f"{row.setting.model} #{sample + 1}" if row.sample.drawn else row.setting.model
@@ -130,7 +128,7 @@ def strip_of(results: Results, name: str) -> bytes:
     return Example(results, name, rows).strip_png(shown, results.metrics[0])
 
 
-def _one_per_model(rows: Sequence[Measurement], models: Sequence[ModelFacts]) -> list[Measurement]:
+def _one_per_model(rows: Sequence[Measurement], models: Sequence[ModelInfo]) -> list[Measurement]:
     """Choose one row per label from the rows of an image."""
     return [rows[place] for place in one_each([row.setting for row in rows], models)]
 
@@ -260,7 +258,7 @@ def _write_maps(
             out.write(map_file(*place, name), map_png(values, place[0]), keys[place])
 
 
-def _facts(row: Measurement, metric: MetricFacts) -> list[object]:
+def _facts(row: Measurement, metric: MetricInfo) -> list[object]:
     """Return everything that a panel of a row shows, for the key of a strip or grid."""
     text = [metric.title, metric.digits, str(row.values.get(metric.name))]
     return [*astuple(row.setting), row.sample.drawn, _pixels(row), *text]

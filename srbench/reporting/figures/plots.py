@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srbench.interfaces import MetricFacts
-from srbench.models import ModelFacts
+from srbench.interfaces import MetricInfo
+from srbench.models import ModelInfo
 from srbench.pages.plot_style import COLOURS, GRID, GRID_WIDTH, INK, PALE, SOFT, arrange, new_figure, plot_style, svg
 from srbench.reporting.files import Draft
 from srbench.reporting.table import Cell, Line, Table, header
@@ -49,7 +49,7 @@ class Plot:
     """True for a plot of minor interest, which is shown on request."""
 
 
-def write_plots(table: Table, models: Sequence[ModelFacts], out: Draft, baseline: int = 0) -> list[Plot]:
+def write_plots(table: Table, models: Sequence[ModelInfo], out: Draft, baseline: int = 0) -> list[Plot]:
     """Write all plots that have values to show into the folder ``plots`` of a report.
 
     ``baseline`` is the row that the plot of differences subtracts from every row.
@@ -126,7 +126,7 @@ def _planes(table: Table) -> Iterator[Plot]:
             yield Plot(title, file, f"{text}{bars}", partial(_plane, table, across, up))
 
 
-def _plane(table: Table, across: MetricFacts, up: MetricFacts) -> Figure:
+def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
     figure = new_figure(6.4, 3.8)
     axes = figure.add_axes((0, 0, 1, 1))
     xs, ys = table.column(across.name), table.column(up.name)
@@ -262,7 +262,7 @@ def _distributions(table: Table) -> Plot | None:
     return _small_plots("All images", "distributions.svg", caption, list(map(header, metrics)), height, draw)
 
 
-def _losses(models: Sequence[ModelFacts]) -> Plot | None:
+def _losses(models: Sequence[ModelInfo]) -> Plot | None:
     """Plot the training losses stored in the models' weights; weights that two models share are plotted once."""
     weights = {model.weights.sha256: (model.label, model.weights) for model in reversed(models) if model.weights}
     curves = [
@@ -362,7 +362,7 @@ def _with_interval(table: Table) -> str:
     )
 
 
-def _axis(metric: MetricFacts) -> str:
+def _axis(metric: MetricInfo) -> str:
     unit = f" in {metric.unit}" if metric.unit else ""
     return f"{metric.title}{unit} ({'higher' if metric.direction > 0 else 'lower'} is better)"
 

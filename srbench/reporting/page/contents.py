@@ -13,7 +13,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from srbench.images.decoding import FORMATS
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricInfo
 from srbench.reporting.figures.error_maps import map_file
 from srbench.reporting.files import Draft
 from srbench.reporting.page.images import LR, Column, exact
@@ -25,7 +25,7 @@ from srbench.run_folder.records import Value
 
 def image_contents(
     results: Results,
-    metrics: Sequence[MetricFacts],
+    metrics: Sequence[MetricInfo],
     files: Mapping[str, Mapping[Column, Path]],
     columns: Sequence[Column],
     rows: Mapping[str, Mapping[int, Measurement]],
@@ -125,7 +125,7 @@ def _by_pattern(names: Sequence[str], addresses: Sequence[str | None]) -> dict[s
     return {"pattern": pattern, "others": others}
 
 
-def _values(rows: Sequence[Measurement | None], metric: MetricFacts) -> list[Any] | None:
+def _values(rows: Sequence[Measurement | None], metric: MetricInfo) -> list[Any] | None:
     """Return the values of a metric by image: a number for all samples, or a list of numbers, one per sample.
 
     An image without a value has None; a metric without values is None. Numbers have two digits more than are printed,

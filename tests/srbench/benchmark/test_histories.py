@@ -57,11 +57,11 @@ class Noisy:
         return up + 0.1 * temperature * torch.randn((n, *up.shape[1:]), generator=generator)
 """
 METRIC = """
-from srbench.interfaces import ImageMetric, MetricFacts
+from srbench.interfaces import ImageMetric, MetricInfo
 
 
 class Mine(ImageMetric):
-    facts = MetricFacts(name="mine", title="Mine", direction=1, protocol="a test", signature="RGB|v1")
+    info = MetricInfo(name="mine", title="Mine", direction=1, protocol="a test", signature="RGB|v1")
 
     def __call__(self, samples, pair):
         return 0.9 * samples.mean(dim=(1, 2, 3))

@@ -59,7 +59,7 @@ class Polite:
         return F.interpolate(lr - 0.5, scale_factor=8)
 '''
 METRIC = '''
-from srbench.interfaces import MapFacts, MappedMetric, MetricFacts
+from srbench.interfaces import MapInfo, MappedMetric, MetricInfo
 
 
 class Rude(MappedMetric):
@@ -67,8 +67,8 @@ class Rude(MappedMetric):
 
     sees = "SEES"
     needs = ("HR", "LR")
-    facts = MetricFacts(
-        name="rude", title="Rude", direction=-1, protocol="mean absolute difference", map=MapFacts("difference", upper=1),
+    info = MetricInfo(
+        name="rude", title="Rude", direction=-1, protocol="mean absolute difference", map=MapInfo("difference", upper=1),
     )
 
     def __call__(self, samples, pair):
@@ -136,7 +136,7 @@ def test_a_metric_of_pyiqa_gets_copies(monkeypatch):
 
 def test_the_map_of_a_metric_changes_no_later_map(tmp_path):
     (tmp_path / "rude.py").write_text(METRIC.replace("SEES", "float"))
-    rude = open_metric(f"{tmp_path / 'rude.py'}:Rude").facts
+    rude = open_metric(f"{tmp_path / 'rude.py'}:Rude").info
     output, lr, hr = (drawn(seed, side, side).permute(1, 2, 0).numpy() for seed, side in ((0, 32), (1, 8), (2, 32)))
     first, second = metric_maps(rude, [output, output], lr, hr)
     assert (first == second).all()

@@ -36,7 +36,7 @@ def finished_srflow(photos, tmp_path):
 
 def loaded(spec):
     request = open_request(spec)
-    return [*request.loaded_models], [metric.facts.name for metric in request.loaded_metrics]
+    return [*request.loaded_models], [metric.info.name for metric in request.loaded_metrics]
 
 
 def test_what_is_opened_is_what_is_loaded(finished_srflow):

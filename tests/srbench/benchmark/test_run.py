@@ -276,11 +276,11 @@ def test_equal_images_and_two_labels_of_one_model_have_values_of_their_own(spec,
 METRIC = """
 import torch
 
-from srbench.interfaces import ImageMetric, MetricFacts
+from srbench.interfaces import ImageMetric, MetricInfo
 
 
 class Odd(ImageMetric):
-    facts = MetricFacts(name="m", title="M", direction=1, digits=1, protocol="none")
+    info = MetricInfo(name="m", title="M", direction=1, digits=1, protocol="none")
 
     def __call__(self, samples, pair):
         if pair.name == "b":

@@ -24,14 +24,14 @@ from srbench.verification.verify import verify
 
 METRICS = ("lr_psnr", "pique", "sigma")
 METRIC = '''
-from srbench.interfaces import ImageMetric, MetricFacts
+from srbench.interfaces import ImageMetric, MetricInfo
 
 
 class Grey(ImageMetric):
     """Mean level of the output, which needs no reference."""
 
     needs = ()
-    facts = MetricFacts(name="grey", title="Grey", direction=0, protocol="mean level")
+    info = MetricInfo(name="grey", title="Grey", direction=0, protocol="mean level")
 
     def __call__(self, samples, pair):
         assert not pair.has_hr

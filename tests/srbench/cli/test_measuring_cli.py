@@ -121,7 +121,7 @@ from pathlib import Path
 
 import torch.nn.functional as F
 
-from srbench.interfaces import ImageMetric, MetricFacts
+from srbench.interfaces import ImageMetric, MetricInfo
 
 HERE = Path(__file__).parent
 os.chdir(HERE)
@@ -139,7 +139,7 @@ class Net:
 
 
 class Zero(ImageMetric):
-    facts = MetricFacts(name="zero", title="Zero", direction=1, protocol="a test")
+    info = MetricInfo(name="zero", title="Zero", direction=1, protocol="a test")
 
     def __call__(self, samples, pair):
         os.chdir(HERE)

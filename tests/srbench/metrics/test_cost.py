@@ -154,9 +154,9 @@ def test_sizes():
     assert Size.read("", "1280x720").of_lr(4) == (180, 320)
     assert Size.read("", "1280x720").of_lr(3) == (240, 427)
     assert Size.read("640x480", "").of_lr(3) == (480, 640)
-    assert MultiplyAdds(out="1280x720").facts.signature == "out1280x720|v2"
-    assert Runtime(lr="640x480").facts.signature == "lr640x480|v2"
-    assert Memory().facts.signature == "out256x256|v2"
+    assert MultiplyAdds(out="1280x720").info.signature == "out1280x720|v2"
+    assert Runtime(lr="640x480").info.signature == "lr640x480|v2"
+    assert Memory().info.signature == "out256x256|v2"
 
 
 @pytest.mark.parametrize("name", COSTS[1:])

@@ -47,13 +47,13 @@ def test_golden_full_reference(golden, metric, key):
 def test_golden_no_reference(golden, metric):
     pair, result, values = golden
     measured = metric()(torch.cat([result, pair.hr[None]]), pair)
-    wanted = [expected(values, metric.facts.name, which) for which in ("sr", "hr")]
+    wanted = [expected(values, metric.info.name, which) for which in ("sr", "hr")]
     assert measured.tolist() == pytest.approx(wanted, abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", ALL)
 def test_facts(metric):
-    facts = metric().facts
+    facts = metric().info
     assert "\n" not in facts.protocol
     assert facts.unit == {"psnr": "dB", "lr_psnr": "dB", "sigma": "grey levels"}.get(facts.name, "")
     assert metric().sees == ("returned" if facts.name == "sigma" else "uint8")
@@ -64,7 +64,7 @@ def test_facts(metric):
 @pytest.mark.parametrize("metric", ALL)
 def test_signatures(metric):
     """Channels, what is seen of the output, what distinguishes, version; and the table of the documentation."""
-    facts = open_metric(metric().facts.name).facts
+    facts = open_metric(metric().info.name).info
     name, signature = facts.signature.split("|", 1)
     assert name == facts.name.upper().replace("_", "-")
     assert re.fullmatch(r"(RGB|grey)\|(floor|float)(\|[A-Za-z0-9.-]+)+\|v[1-9]", signature)
@@ -75,10 +75,10 @@ def test_signatures(metric):
 
 def test_signatures_state_the_number_of_samples_where_it_matters():
     counted = {
-        name for name in registered("metrics") if open_metric(name, "round", 7).facts.signature.endswith("|v1|n7")
+        name for name in registered("metrics") if open_metric(name, "round", 7).info.signature.endswith("|v1|n7")
     }
     assert counted == {"sigma", "diversity", "lr_psnr_worst"}
-    assert open_metric("sigma", "round").facts.signature == "SIGMA|RGB|float|ddof1|v1"
+    assert open_metric("sigma", "round").info.signature == "SIGMA|RGB|float|ddof1|v1"
 
 
 @pytest.mark.parametrize("metric", ALL)
@@ -94,13 +94,13 @@ def test_parameter_files_belong_to_the_digest(metric, coffee, samples, monkeypat
 
 
 def test_names_are_the_columns_and_the_entry_points():
-    assert [metric().facts.name for metric in ALL] == COLUMNS
+    assert [metric().info.name for metric in ALL] == COLUMNS
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     entries = project["entry-points"]["srbench.metrics"]
     assert [name for name in entries if name in COLUMNS] == COLUMNS
     for name, target in entries.items():
         module, attribute = target.split(":")
-        assert getattr(import_module(module), attribute)().facts.name == name
+        assert getattr(import_module(module), attribute)().info.name == name
 
 
 @pytest.mark.parametrize("metric", PER_SAMPLE)
@@ -108,7 +108,7 @@ def test_direction(coffee, metric):
     """The true image is better than a bicubic one, by the direction the metric states."""
     from_lr = torch.nn.functional.interpolate(coffee.lr[None], scale_factor=4, mode="bilinear")
     true, blurred = metric()(torch.cat([coffee.hr[None], from_lr]), coffee).tolist()
-    assert (true > blurred) == (metric().facts.direction > 0)
+    assert (true > blurred) == (metric().info.direction > 0)
     assert true != blurred
 
 
@@ -161,7 +161,7 @@ def test_smallest_image(metric, minimum):
         assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", [name for name in registered("metrics") if open_metric(name).facts.per != "model"])
+@pytest.mark.parametrize("name", [name for name in registered("metrics") if open_metric(name).info.per != "model"])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_inputs_are_left_alone(name, dtype, coffee, samples):
     metric = open_metric(name).metric

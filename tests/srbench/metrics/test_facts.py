@@ -49,7 +49,7 @@ def test_a_metric_from_outside_finds_every_place(outside, spec, photos, command,
     assert re.search(r"<span>Distortion</span></th><th[^>]*><span>Perception</span>", page)
     assert "Gap in levels (lower is better)" in (run / "report" / "plots" / "plane.svg").read_text()
     assert len(list(run.glob("report/maps/*/*_gap.png"))) == 12, "of four images, one for each setting"
-    assert "gap" in [metric.facts.name for metric in leading_metrics()]
+    assert "gap" in [metric.info.name for metric in leading_metrics()]
 
 
 def test_a_packaged_metric_without_its_weights_is_no_gap_in_validation(monkeypatch, tmp_path):

@@ -152,7 +152,7 @@ def test_modes_differ(small_inception, folders):
     texts = [f"fid+mode={mode}" for mode in MODES]
     images = [map(read_uint8, sorted((folders / name).glob("*"))) for name in ("sr", "hr")]
     assert len({round(value, 9) for value in measured(texts, *images).values()}) == len(MODES)
-    facts = [metric.facts for metric in open_metrics(tuple(texts), (), "round")]
+    facts = [metric.info for metric in open_metrics(tuple(texts), (), "round")]
     assert [metric.title for metric in facts] == ["FID", "FID (legacy)", "FID (tensorflow)"]
     assert len({metric.digest for metric in facts}) == len(MODES)
 
@@ -212,8 +212,8 @@ def test_it_may_be_a_column_of_a_suite(small_inception, few, srbench):
 
 def test_no_other_metric_is_of_all_images(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from srbench.interfaces import ImageMetric, MetricFacts\n\n\nclass Mine(ImageMetric):\n"
-        "    facts = MetricFacts(name='mine', title='Mine', direction=1, protocol='mine', per='folder')\n\n"
+        "from srbench.interfaces import ImageMetric, MetricInfo\n\n\nclass Mine(ImageMetric):\n"
+        "    info = MetricInfo(name='mine', title='Mine', direction=1, protocol='mine', per='folder')\n\n"
         "    def __call__(self, samples, pair):\n        return samples.mean()\n"
     )
     with pytest.raises(SRBenchError, match="only FID and KID compare folders"):
@@ -230,7 +230,7 @@ def test_the_mode_behind_a_number(explained, few, srbench):
     for text, number in zip(texts, found.numbers, strict=True):
         (match,) = number.matches
         assert match.protocol.text == text.replace("+mode=clean", "")
-        assert match.candidate.signature == open_metric(text).facts.signature
+        assert match.candidate.signature == open_metric(text).info.signature
     value = values[2]
     done = srbench("explain", value, "--metrics", "fid", "--sr", few / "sr", "--hr", few / "hr")
     assert f"{value} is FID on legacy: bilinear without antialiasing, as pytorch-fid (" in done.stdout

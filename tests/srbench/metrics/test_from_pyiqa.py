@@ -67,7 +67,7 @@ def test_numbers_and_facts_are_pyiqas(images, name):
     wanted = theirs(sr[None], hr[None]) if theirs.metric_mode == "FR" else theirs(sr[None])
     assert values.dtype == torch.float64
     assert values.tolist() == pytest.approx([wanted.item()] * 2, rel=1e-6)
-    facts = found.facts
+    facts = found.info
     assert (facts.direction < 0) == theirs.lower_better
     assert (facts.name, facts.title) == (f"pyiqa_{name}", f"{name} (pyiqa)")
     assert facts.signature == f"PYIQA-{name.upper().replace('_', '-')}|RGB|floor|pyiqa{version('pyiqa')}|v1"
@@ -134,7 +134,7 @@ def test_other_weights_are_another_metric(monkeypatch):
         network.weight.data.fill_(number)
         network.lower_better, network.metric_mode, network.score_range = False, "NR", "0, 1"
         monkeypatch.setattr(pyiqa, "create_metric", lambda *arguments, **named: network)
-        return open_metric("pyiqa:musiq").facts.digest
+        return open_metric("pyiqa:musiq").info.digest
 
     assert digest(0.0) == digest(0.0)
     assert digest(0.0) != digest(1.0)
@@ -201,23 +201,23 @@ def test_arguments_are_pyiqas(photos, tmp_path):
     loaded = open_metric(LUMA, "round")
     wanted = pyiqa.create_metric("psnr", device="cpu", test_y_channel=True, color_space="ycbcr")(sample, hr[None])
     assert loaded.metric(sample, pair).item() == pytest.approx(wanted.item(), abs=1e-6)
-    facts, plain = loaded.facts, open_metric("pyiqa:psnr", "round").facts
+    facts, plain = loaded.info, open_metric("pyiqa:psnr", "round").info
     assert facts.name == "pyiqa_psnr_color_space_ycbcr_test_y_channel_true"
     assert facts.title == "psnr (pyiqa, ycbcr, test_y_channel)"
     assert "|color_space=ycbcr|test_y_channel=true|v1" in facts.signature
     assert "with color_space=ycbcr and test_y_channel=true" in facts.protocol
     assert facts.digest != plain.digest
     assert (plain.name, plain.title) == ("pyiqa_psnr", "psnr (pyiqa)")
-    other = open_metric("pyiqa:psnr+color_space=ycbcr+test_y_channel=true", "round").facts
+    other = open_metric("pyiqa:psnr+color_space=ycbcr+test_y_channel=true", "round").info
     assert (other.name, other.signature, other.digest) == (facts.name, facts.signature, facts.digest), "in any order"
 
 
 def test_names_of_arguments_that_are_no_words():
     """Characters that no name can have, and names that are too long, are told apart by a digest."""
-    small = [open_metric(f"pyiqa:psnr+eps={text}").facts.name for text in ("1e-8", "1e-9")]
+    small = [open_metric(f"pyiqa:psnr+eps={text}").info.name for text in ("1e-8", "1e-9")]
     assert len(set(small)) == 2
     assert all(re.fullmatch(r"\w{1,100}", name) for name in small)
-    long = open_metric("pyiqa:psnr+eps=0.000001+color_space=ycbcr+data_range=1+crop_border=4+test_y_channel=true").facts
+    long = open_metric("pyiqa:psnr+eps=0.000001+color_space=ycbcr+data_range=1+crop_border=4+test_y_channel=true").info
     assert len(long.name) <= 100
     assert len(open_metrics(("pyiqa:psnr", LUMA), (), "round")) == 2, "in one table"
 

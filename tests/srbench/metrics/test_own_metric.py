@@ -5,16 +5,16 @@ import torch
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.scorer import measure
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImagePair, MetricInfo
 from srbench.metrics.loading import load_metric
 from srbench.plugins import PluginError
 
 METRIC = """
-from srbench.interfaces import ImageMetric, MetricFacts
+from srbench.interfaces import ImageMetric, MetricInfo
 
 
 class Mean(ImageMetric):
-    facts = MetricFacts(name="mean", title="Mean", direction=0, protocol="mean", map={map})
+    info = MetricInfo(name="mean", title="Mean", direction=0, protocol="mean", map={map})
 
     def __call__(self, samples, pair):
         return {value}
@@ -35,7 +35,7 @@ def metric(tmp_path):
 
 
 def test_a_map_that_is_no_map_facts(metric):
-    with pytest.raises(PluginError, match=r'its fact map is True; make it MapFacts\(unit="...", upper=255\)'):
+    with pytest.raises(PluginError, match=r'its map is True; make it MapInfo\(unit="...", upper=255\)'):
         metric(map="True")
 
 
@@ -66,7 +66,7 @@ def test_a_gpu_is_for_metrics_that_state_it_and_as_far_as_its_memory_suffices(gp
             raise torch.OutOfMemoryError
         return samples.mean((1, 2, 3))
 
-    metric.facts = MetricFacts(name="mean", title="Mean", direction=0, protocol="mean")
+    metric.info = MetricInfo(name="mean", title="Mean", direction=0, protocol="mean")
     metric.gpu, metric.sees = gpu, "float"
     images = torch.full((2, 3, 4, 4), 51, dtype=torch.uint8)
     pair = ImagePair("a", images[0, :, :2, :2] / 255, images[0] / 255)
@@ -78,7 +78,7 @@ def test_any_other_fault_on_a_gpu_is_an_error():
     def metric(samples, pair):
         assert not samples.is_meta, "no kernel"
 
-    metric.facts = MetricFacts(name="mean", title="Mean", direction=0, protocol="mean")
+    metric.info = MetricInfo(name="mean", title="Mean", direction=0, protocol="mean")
     metric.gpu, metric.sees = True, "float"
     with pytest.raises(PluginError, match="a: mean failed: AssertionError: no kernel"):
         measure(metric, torch.zeros(1, 3, 4, 4), ImagePair("a", torch.zeros(3, 2, 2)), "meta")

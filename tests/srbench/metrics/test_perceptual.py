@@ -67,7 +67,7 @@ def test_other_networks_are_those_of_the_lpips_package(coffee, samples, tmp_path
     with torch.no_grad():
         wanted = theirs(as_input(samples), as_input(coffee.hr[None]).expand(3, -1, -1, -1)).flatten()
     torch.testing.assert_close(metric(samples, coffee), wanted.to(torch.float64), atol=1e-6, rtol=1e-5)
-    assert (metric.facts.name, metric.facts.signature) == (f"lpips_{net}", f"RGB|{net}0.1|v1")
+    assert (metric.info.name, metric.info.signature) == (f"lpips_{net}", f"RGB|{net}0.1|v1")
 
 
 def test_weights_that_are_not_here_are_named(tmp_path, monkeypatch):

@@ -136,11 +136,11 @@ def test_full_range_luma_against_opencv(coffee, rounded):
 
 
 def test_defaults_have_the_signatures_they_had():
-    assert PSNR("Y", 4).facts.signature == "Y|crop4|v1"
-    assert SSIM("Y", "scale", "gaussian11").facts.signature == "Y|gaussian11|crop(scale+5)|v1"
-    assert PSNR("Y", 0, "no").facts.signature == "Y|unrounded|crop0|v1"
-    assert (PSNR("Y", 0, "no", "yiq").facts.title, PSNR("Y").facts.title) == ("PSNR (Y of YIQ)", "PSNR (Y)")
-    assert SSIM("Y", 0, "gaussian11", "yes", "full", "zero").facts.signature == "Y|full|gaussian11|negative0|crop5|v1"
+    assert PSNR("Y", 4).info.signature == "Y|crop4|v1"
+    assert SSIM("Y", "scale", "gaussian11").info.signature == "Y|gaussian11|crop(scale+5)|v1"
+    assert PSNR("Y", 0, "no").info.signature == "Y|unrounded|crop0|v1"
+    assert (PSNR("Y", 0, "no", "yiq").info.title, PSNR("Y").info.title) == ("PSNR (Y of YIQ)", "PSNR (Y)")
+    assert SSIM("Y", 0, "gaussian11", "yes", "full", "zero").info.signature == "Y|full|gaussian11|negative0|crop5|v1"
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def bicubic(name: str, scale: int) -> tuple[ImagePair, torch.Tensor]:
 def columns(suite: str, pair: ImagePair, output: torch.Tensor) -> dict[str, float]:
     found = read_suite(suite)
     metrics = open_metrics(None, found.metrics, found.quantize)
-    return {one.facts.name: one.metric(output[None].float() / 255, pair).item() for one in metrics}
+    return {one.info.name: one.metric(output[None].float() / 255, pair).item() for one in metrics}
 
 
 def luma(image: torch.Tensor, border: int) -> np.ndarray:
@@ -148,7 +148,7 @@ def test_a_run_folder_is_of_one_suite(classic):
 def test_the_protocol_in_one_line(suite, names, line):
     opened = read_suite(suite)
     metrics = open_metrics(names, opened.columns, opened.quantize)
-    assert protocol_line(opened.label, [metric.facts for metric in metrics]) == line
+    assert protocol_line(opened.label, [metric.info for metric in metrics]) == line
 
 
 def test_a_metric_with_other_parameters_is_another_column(classic):
@@ -173,9 +173,9 @@ def test_the_keys_of_a_suite_with_two_columns_of_one_metric():
         (("psnr+channels=Y", "psnr+border=4"), ["psnr", "psnr_border_4"]),
         (("psnr+channels=Y", "psnr"), ["psnr_channels_Y", "psnr"]),
     ):
-        assert [metric.facts.name for metric in open_metrics(None, columns, "round")] == keys
+        assert [metric.info.name for metric in open_metrics(None, columns, "round")] == keys
         [meant] = open_metrics(("psnr",), columns, "round")
-        assert (meant.facts.name, meant.facts.spec) == ("psnr", columns[keys.index("psnr")])
+        assert (meant.info.name, meant.info.spec) == ("psnr", columns[keys.index("psnr")])
 
 
 def test_a_metric_added_later_means_what_the_suite_says(classic):
@@ -337,11 +337,11 @@ metrics = ["psnr"]
 optional = ["here.py:Here", "ssim"]
 """
 HERE = """
-from srbench.interfaces import ImageMetric, MetricFacts
+from srbench.interfaces import ImageMetric, MetricInfo
 
 
 class Here(ImageMetric):
-    facts = MetricFacts(name="here", title="here", direction=1, digits=1, protocol="nothing")
+    info = MetricInfo(name="here", title="here", direction=1, digits=1, protocol="nothing")
 
     def __call__(self, samples, pair):
         return samples.mean(dim=(1, 2, 3))

@@ -35,11 +35,11 @@ class Near:
         return F.interpolate(lr, scale_factor=self.scale) * GAIN
 """
 METRIC = """
-from srbench.interfaces import ImageMetric, MetricFacts
+from srbench.interfaces import ImageMetric, MetricInfo
 
 
 class Mine(ImageMetric):
-    facts = MetricFacts(name="mine", title="mine", direction=1, protocol="a test")
+    info = MetricInfo(name="mine", title="mine", direction=1, protocol="a test")
 
     def __call__(self, samples, pair):
         from srbench_test_helper import SHIFT
@@ -90,7 +90,7 @@ def test_a_file_that_a_parameter_of_a_metric_names(edit, tmp_path):
     found = []
     for content in ("1", "2"):
         (tmp_path / "table.txt").write_text(content)
-        found.append(open_metric(f"{tmp_path / 'metric.py'}:Mine+table={tmp_path / 'table.txt'}").facts.digest)
+        found.append(open_metric(f"{tmp_path / 'metric.py'}:Mine+table={tmp_path / 'table.txt'}").info.digest)
     assert found[0] != found[1]
 
 

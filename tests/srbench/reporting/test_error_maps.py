@@ -11,7 +11,7 @@ from PIL import Image
 
 from srbench.benchmark.run import run
 from srbench.images.io import encode_png, read_uint8
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImagePair, MetricInfo
 from srbench.metrics.default_map import mapped
 from srbench.metrics.loading import load_metric
 from srbench.plugins import PluginError
@@ -51,8 +51,8 @@ def test_a_metric_that_is_gone_is_looked_for_once(monkeypatch):
 
     monkeypatch.setattr("srbench.reporting.figures.error_maps.load_metric", load)
     pixels = np.zeros((64, 64, 3), np.uint8)
-    facts = MetricFacts(name="gone", title="Gone", direction=1, protocol="a test", spec="gone_once.py:Gone")
-    kind = MapKind("distance", 1.0, name="gone", title="Gone", metric=facts)
+    info = MetricInfo(name="gone", title="Gone", direction=1, protocol="a test", spec="gone_once.py:Gone")
+    kind = MapKind("distance", 1.0, name="gone", title="Gone", metric=info)
     for _ in range(2):
         with pytest.warns(UserWarning, match="no maps of Gone: gone_once.py:Gone: no such file"):
             assert not maps_of({"a": [pixels]}, pixels, pixels, [(kind, "a")])

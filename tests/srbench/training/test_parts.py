@@ -9,7 +9,7 @@ import torch
 from small_presets import PRESETS
 
 from srbench.images.io import write_png
-from srbench.interfaces import ImageMetric, ImagePair, MetricFacts
+from srbench.interfaces import ImageMetric, ImagePair, MetricInfo
 from srbench.training import TrainingError
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import LOWEST_RATE, TrainingConfig
@@ -109,7 +109,7 @@ def test_an_average_is_the_exponential_one():
 
 class Named(ImageMetric):
     def __init__(self, name, direction, values):
-        self.facts = MetricFacts(name=name, title=name, direction=direction, protocol="a test")
+        self.info = MetricInfo(name=name, title=name, direction=direction, protocol="a test")
         self.values = iter(values)
 
     def __call__(self, samples, pair):

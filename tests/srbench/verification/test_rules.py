@@ -118,12 +118,12 @@ class Net(torch.nn.Module):
         return self.weight * interpolate(lr, scale_factor=4)
 """
 METRIC = """
-from srbench.interfaces import ImageMetric, MetricFacts
+from srbench.interfaces import ImageMetric, MetricInfo
 
 
 class Brightness(ImageMetric):
     needs = ()
-    facts = MetricFacts(name="brightness", title="brightness", direction=0, protocol="mean")
+    info = MetricInfo(name="brightness", title="brightness", direction=0, protocol="mean")
 
     def __call__(self, samples, pair):
         return samples.mean(dim=(1, 2, 3))

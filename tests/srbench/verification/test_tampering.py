@@ -257,12 +257,12 @@ def test_a_relative_folder_of_images_is_found_from_anywhere(tmp_path, monkeypatc
 METRIC = """
 import os
 import torch
-from srbench.interfaces import ImageMetric, MetricFacts
+from srbench.interfaces import ImageMetric, MetricInfo
 
 
 class Half(ImageMetric):
     gpu = True
-    facts = MetricFacts(name="half", title="Half", direction=0, protocol="0.5")
+    info = MetricInfo(name="half", title="Half", direction=0, protocol="0.5")
 
     def __call__(self, samples, pair):
         return torch.full((len(samples),), 0.5 * (1 + samples.is_meta * float(os.environ["ERROR"])))
