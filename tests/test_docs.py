@@ -170,7 +170,8 @@ def typed(srbench, clone, monkeypatch, heeded_interrupts):
 def serves(arguments: list[str]) -> str:
     """The command prints an address, answers there, and ends by Ctrl-C."""
     code = "from srbench.cli.main import main; main(prog_name='srbench')"
-    command = [sys.executable, "-c", code, *arguments, "--no-browser"]
+    # -I: the working folder holds a copy of the sources, which is read, not run
+    command = [sys.executable, "-I", "-c", code, *arguments, "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         late = threading.Timer(600, process.kill)
         late.start()
