@@ -12,9 +12,9 @@ from torch import Tensor
 
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.presets import ESRGAN, RRDB, ESRGANPreset, RRDBPreset
+from baselines.pretrained import load_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import PerceptualLoss, load_vgg, untrained_vgg
-from baselines.zoo import load_rrdb
 from srbench.files.config import ConfigError, load_preset
 from srbench.files.hashes import sha256_file
 from srbench.training import TrainingError

@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from scipy.fft import dctn
 
 from baselines.presets import ESRGANPreset, RRDBPreset
+from baselines.pretrained import load_rrdb
 from baselines.rrdb import RRDBNet
-from baselines.zoo import load_rrdb
 from srbench.data.datasets import cropped
 from srbench.files.config import load_toml
 from srbench.files.hashes import sha256_file

@@ -13,8 +13,8 @@ from baselines.convert import (
     rrdb_from_official,
     rrdb_shapes,
 )
+from baselines.pretrained import load_esrgan, load_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
-from baselines.zoo import load_esrgan, load_rrdb
 from srbench.interfaces import SRBenchError
 from srbench.models.official import convert
 from srbench.weights.files import WeightsError, load_weights

@@ -11,10 +11,10 @@ from torchvision.models import get_model
 
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.presets import ESRGANPreset
+from baselines.pretrained import load_esrgan
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.train import adversaries
 from baselines.vgg import LAYERS, PerceptualLoss, load_vgg
-from baselines.zoo import load_esrgan
 from srbench.files.config import ConfigError, load_preset
 from srbench.files.hashes import sha256_file
 from srbench.models.loading import load_model

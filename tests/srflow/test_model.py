@@ -15,7 +15,7 @@ from srbench.files.config import ConfigError
 from srbench.interfaces import StochasticSRModel, Weighted
 from srbench.weights.files import WeightsError, save_weights
 from srflow import SRFlow
-from srflow.zoo import load_srflow
+from srflow.pretrained import load_srflow
 
 
 @pytest.mark.parametrize("bound", [None, 3.0])

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from baselines.zoo import load_rrdb
+from baselines.pretrained import load_rrdb
 from srbench.files.config import ConfigError
 from srbench.files.hashes import sha256_file
 from srbench.images.io import read_image
@@ -13,7 +13,7 @@ from srbench.images.resize import downscale
 from srbench.training import TrainingError
 from srbench.training.folder import TrainingLog, resumed
 from srbench.weights.files import WeightsError, load_weights
-from srflow.zoo import load_srflow, load_srflow_perceptual
+from srflow.pretrained import load_srflow, load_srflow_perceptual
 
 
 def test_rrdb_learns(trainings):

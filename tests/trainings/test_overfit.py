@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from baselines.zoo import load_esrgan, load_rrdb
+from baselines.pretrained import load_esrgan, load_rrdb
 from srbench.data.datasets import Folder, packaged_photos
 from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import upscale
 from srbench.metrics.loading import load_metric
-from srflow.zoo import load_srflow
+from srflow.pretrained import load_srflow
 
 pytestmark = pytest.mark.slow
 SHORT = ("training.patch=32", "training.checkpoint_every=1000", "training.validate_every=1000")

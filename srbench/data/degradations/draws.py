@@ -60,7 +60,7 @@ def require_probabilities(**probabilities: float) -> None:
             raise ValueError(f"{name} is {probability}; it has to be a probability from 0 to 1")
 
 
-def require_shares(shares: Sequence[float], number: int) -> None:
+def require_distribution(probabilities: Sequence[float], number: int) -> None:
     """Raise ValueError unless these are so many probabilities with sum 1."""
-    if len(shares) != number or min(shares) < 0 or not math.isclose(sum(shares), 1):
-        raise ValueError(f"shares are {list(shares)}; they have to be {number} probabilities with sum 1")
+    if len(probabilities) != number or min(probabilities) < 0 or not math.isclose(sum(probabilities), 1):
+        raise ValueError(f"probabilities are {list(probabilities)}; they have to be {number} with sum 1")

@@ -31,8 +31,8 @@ from srbench.data.degradations.draws import (
     bernoulli,
     categorical,
     choice,
+    require_distribution,
     require_probabilities,
-    require_shares,
     uniform,
 )
 from srbench.images.resize import downscale_uint8
@@ -92,8 +92,8 @@ def gaussian(sigma: float) -> Tensor:
 class Kernel(Step):
     """Blur by a random kernel, with probability ``chance``.
 
-    The kernel is a sinc filter with probability ``sinc``, and otherwise of a kind drawn with the probabilities
-    ``shares``: round and elliptic Gaussian, round and elliptic generalized Gaussian, round and elliptic plateau.
+    The kernel is a sinc filter with probability ``sinc``, and otherwise of a kind drawn with
+    ``probabilities``: round and elliptic Gaussian, round and elliptic generalized Gaussian, round and elliptic plateau.
     ``generalized`` and ``plateau`` are the ranges of their exponents; an exponent is above or below 1 with equal
     probability.
     """
@@ -101,12 +101,12 @@ class Kernel(Step):
     sigma: Range
     generalized: Range
     plateau: Range
-    shares: tuple[float, ...]
+    probabilities: tuple[float, ...]
     sinc: float
     chance: float = 1.0
 
     def __post_init__(self) -> None:
-        require_shares(self.shares, 6)
+        require_distribution(self.probabilities, 6)
         require_probabilities(sinc=self.sinc, chance=self.chance)
         if (
             not self.sigma[0]
@@ -122,7 +122,7 @@ class Kernel(Step):
         if bernoulli(self.sinc, generator):
             cutoff = uniform((math.pi / (3 if side < 13 else 5), math.pi), generator)
             return filtered(image, sinc_kernel(cutoff, side))
-        family, elliptic = divmod(categorical(self.shares, generator), 2)
+        family, elliptic = divmod(categorical(self.probabilities, generator), 2)
         sigma = other_sigma = self.sigma.draw(generator)
         angle = 0.0
         if elliptic:
@@ -269,24 +269,24 @@ class Jpeg(Step):
 
 @dataclass(frozen=True)
 class Rescale(Step):
-    """Upscale, downscale or keep the size, with the probabilities ``shares``, by a random method.
+    """Upscale, downscale or keep the size, with ``probabilities``, by a random method.
 
     The factor is drawn from 1 to the upper or the lower end of ``factor``. It refers to the size of the image, or with
     ``of_lr`` to the size of LR. Sides are rounded down.
     """
 
     factor: Range
-    shares: tuple[float, ...]
+    probabilities: tuple[float, ...]
     of_lr: bool = False
 
     def __post_init__(self) -> None:
-        require_shares(self.shares, 3)
+        require_distribution(self.probabilities, 3)
         if not 0 < self.factor[0] <= 1 <= self.factor[1]:
             raise ValueError("factor has to be a range above 0 that contains 1")
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
         low, high = self.factor
-        factor = uniform(((1, high), (low, 1), (1, 1))[categorical(self.shares, generator)], generator)
+        factor = uniform(((1, high), (low, 1), (1, 1))[categorical(self.probabilities, generator)], generator)
         sides = lr if self.of_lr else image.shape[-2:]
         if min(sides) * factor < 1:
             raise DataError(

@@ -136,7 +136,7 @@ def test_chances(edge):
 @pytest.mark.parametrize(
     ("step", "fault"),
     [
-        (lambda: Kernel(Range((1, 3)), Range((0.5, 4)), Range((1, 2)), (0.5, 0.5), 0.1), "6 probabilities with sum 1"),
+        (lambda: Kernel(Range((1, 3)), Range((0.5, 4)), Range((1, 2)), (0.5, 0.5), 0.1), "6 with sum 1"),
         (lambda: Kernel(Range((1, 3)), Range((2, 4)), Range((1, 2)), SHARES, 0.1), "have to contain 1"),
         (lambda: Rescale(Range((1.5, 2)), (0.2, 0.7, 0.1)), "contains 1"),
         (lambda: Finish(1.5, Range((30, 95))), "sinc is 1.5; it has to be a probability"),

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from builders import NETWORK
 from torch import nn
 
+from baselines.pretrained import load_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
-from baselines.zoo import load_rrdb
 from srbench.interfaces import SRBenchError
 from srbench.metrics.cost import (
     Memory,

@@ -110,7 +110,7 @@ def test_a_training_is_a_model(plugins, tmp_path):
     ],
 )
 def test_what_cannot_be_interpolated(spec, fault, monkeypatch):
-    names = {"mine": "baselines.bicubic:Bicubic", "esrgan": "baselines.zoo:load_esrgan"}
+    names = {"mine": "baselines.bicubic:Bicubic", "esrgan": "baselines.pretrained:load_esrgan"}
     points = [EntryPoint(name, value, "srbench.models") for name, value in names.items()]
     monkeypatch.setattr(registry, "entry_points", lambda group: points)
     with pytest.raises(PluginError, match=fault):

@@ -4,8 +4,8 @@ from dataclasses import asdict
 import pytest
 import torch
 
+from baselines.pretrained import load_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
-from baselines.zoo import load_rrdb
 from srbench.files.hashes import sha256_file
 from srbench.interfaces import SRBenchError, Weighted
 from srbench.weights.files import WeightsError, save_weights

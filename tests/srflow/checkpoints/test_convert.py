@@ -13,7 +13,7 @@ from srbench.weights.files import WeightsError, load_weights
 from srflow import SRFlow
 from srflow.checkpoints.convert import convert_srflow, official_shapes
 from srflow.config import SRFlowConfig
-from srflow.zoo import load_srflow
+from srflow.pretrained import load_srflow
 
 OFFICIAL_TENSORS = {"celeba-x8": 1630, "df2k-x4": 1733, "df2k-x8": 2080}
 
