@@ -175,6 +175,7 @@ def stages(root: Path, side: int, images: int, repeats: int) -> None:
     from srbench.data.datasets import Folder
     from srbench.images.io import encode_png, pixels_sha256, quantize, read_uint8
     from srbench.images.resize import upscale
+    from srbench.interfaces import ImageMetric
     from srbench.metrics.loading import open_metric
 
     torch.set_num_threads(1)
@@ -196,7 +197,8 @@ def stages(root: Path, side: int, images: int, repeats: int) -> None:
     names_of = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma")
     opened = {name: open_metric(name) for name in names_of}
     for name, loaded in opened.items():
-        seen = floats if loaded.info.sees == "returned" else outputs
+        assert isinstance(loaded.metric, ImageMetric), name
+        seen = floats if loaded.metric.sees == "returned" else outputs
         work[name] = partial(lambda metric, seen, k: measure(metric, seen[k], pairs[k]), loaded.metric, seen)
         work[f"{name}, again on one HR"] = partial(
             lambda metric, seen, k: measure(metric, seen[0], pairs[0]), loaded.metric, seen

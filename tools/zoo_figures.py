@@ -27,7 +27,7 @@ from srbench.api import load_model
 from srbench.data.datasets import packaged_photos
 from srbench.files.atomic import write_whole
 from srbench.interfaces import ImagePair
-from srbench.metrics.loading import load_metric
+from srbench.metrics.consistency import LRPSNR
 from srbench.pages.plot_style import COLOURS, arrange, new_figure, plot_style, svg
 from srflow.training.grid_loss import edges_on_grid
 from srflow.training.sample_losses import stripes
@@ -92,7 +92,7 @@ def patterns(scale: int) -> None:
     """Print stripes, edges on the LR grid and the worst LR-PSNR of all packaged photographs, in a row per model."""
     print("| | vertical stripes | horizontal | edges on the LR grid | in one photograph | worst LR-PSNR |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    lr_psnr = load_metric("lr_psnr")
+    lr_psnr = LRPSNR()
     for name in ("HR", *SHOWN):
         measured, places, worst = [], [], math.inf
         for pair in map(packaged_photos(scale).read, packaged_photos(scale)):
