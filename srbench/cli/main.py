@@ -28,6 +28,7 @@ from srbench.cli.training import train
 from srbench.cli.voting import vote
 from srbench.cli.weights import convert, weights
 from srbench.interfaces import SRBenchError
+from srbench.machine.memory import out_of_memory
 from srbench.machine.processes import Interrupted, collect_seldom, keep_freed_memory, wait_briefly
 from srbench.terminal.output import say
 from srbench.words import one_line, printable
@@ -103,6 +104,9 @@ class CommandLine(click.Group):
             place = "" if error.filename is None else f"{error.filename}: "
             _fail(f"{place}{text}{'; finished work is kept' if keeps else ''}", 1)
         except Exception as error:
+            if out_of_memory(error):
+                reason, kept = one_line(error).partition(". ")[0], "; finished work is kept" if keeps else ""
+                _fail(f"out of memory ({reason}){kept}; use --device cpu, or smaller images", 1)
             if not _installed_since(started):
                 raise
             kept = "; finished work is kept. Rerun the same command to resume." if keeps else "; run it again"

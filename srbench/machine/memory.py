@@ -9,8 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 Result = TypeVar("Result")
 
 _MESSAGES = (
@@ -28,7 +26,7 @@ own. No exception class covers all."""
 
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that the device or the machine ran out of memory."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing it
         return True
     return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
 
@@ -47,6 +45,8 @@ def computed_on(device: str, compute: Callable[[str], Result]) -> Result:
 def peak_memory_mb(device: str) -> float | None:
     """Peak memory in MB: of a GPU since its last reset, else of this process; None on Windows."""
     if device.startswith("cuda"):
+        import torch
+
         return torch.cuda.max_memory_allocated(device) / 2**20
     if sys.platform == "win32":
         return None

@@ -70,4 +70,4 @@ class Consistent(Wrapped):
 
     def around(self, upscale: Callable[[Tensor], Tensor], lr: Tensor) -> Tensor:
         """Project what ``upscale`` returns onto the images that downscale to LR."""
-        return make_consistent(upscale(lr.clone()), lr, self.scale)
+        return make_consistent(upscale(lr.clone()).to(lr.device), lr, self.scale)

@@ -29,6 +29,7 @@ from typing import Any
 
 from srbench.files.hashes import sha256_texts
 from srbench.interfaces import Dataset, SRBenchError
+from srbench.machine.memory import out_of_memory
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import has_changed, our_packages, reachable
 from srbench.words import one_line, unknown
@@ -117,7 +118,8 @@ def call(action: str, function: Callable[..., Any], /, *arguments: Any, **named:
     except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name} line {frame.lineno}"
-        raise PluginError(f"{action} failed: {type(error).__name__}: {one_line(error)} ({place})") from error
+        advice = "; use --device cpu" if out_of_memory(error) else ""
+        raise PluginError(f"{action} failed: {type(error).__name__}: {one_line(error)} ({place}){advice}") from error
 
 
 class _SourceLoader(SourceFileLoader):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 
 from srbench.training import TrainingError
 from srbench.words import one_line
+
+LONGEST_WAIT = timedelta(hours=12)
+"""Longest wait of a process for another: the first start decodes all images in one process, while the others wait."""
 
 
 def accelerator_on(device: str, log_with: str | None, folder: Path) -> tuple[Accelerator, torch.device]:
@@ -27,7 +32,12 @@ def accelerator_on(device: str, log_with: str | None, folder: Path) -> tuple[Acc
         raise TrainingError(
             f"device {device!r} is unknown; use cpu, cuda, mps, or a single GPU such as cuda:1"
         ) from None
-    accelerator = Accelerator(cpu=requested.type == "cpu", log_with=log_with, project_dir=folder / "tensorboard")
+    accelerator = Accelerator(
+        cpu=requested.type == "cpu",
+        log_with=log_with,
+        project_dir=folder / "tensorboard",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
+    )
     default: torch.device = accelerator.device
     if default.type != requested.type:
         raise TrainingError(

@@ -10,10 +10,8 @@ from accelerate import Accelerator
 from torch.utils.flop_counter import FlopCounterMode
 
 from srbench.images.folders import images_below
-from srbench.machine.memory import out_of_memory
 from srbench.machine.usage import usage_on
 from srbench.terminal.output import show
-from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
 from srbench.training.learner import Batch
 from srbench.training.request import TrainingRequest
@@ -65,21 +63,14 @@ def noise(patches: int, scale: int, config: TrainingConfig, device: torch.device
 
 
 def measured_cost(take_step: Callable[[], object], device: torch.device) -> StepCost:
-    """Take three steps and measure them. Raises TrainingError if the memory does not suffice."""
-    try:
-        with FlopCounterMode(display=False) as counter:
-            # Counts by module are not needed, and their hooks fail if a backward pass calls modules.
-            counter.mod_tracker.__exit__()
+    """Take three steps and measure them. Raises as the steps do."""
+    with FlopCounterMode(display=False) as counter:
+        # Counts by module are not needed, and their hooks fail if a backward pass calls modules.
+        counter.mod_tracker.__exit__()
+        take_step()
+    with usage_on(str(device)) as usage:
+        for _ in range(TIMED):
             take_step()
-        with usage_on(str(device)) as usage:
-            for _ in range(TIMED):
-                take_step()
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        raise TrainingError(
-            f"a step needs more memory than {device} has; make training.batch smaller or training.accumulate larger"
-        ) from None
     return StepCost(usage.seconds / TIMED, counter.get_total_flops(), usage.peak_memory_mb)
 
 

@@ -24,6 +24,7 @@ from srbench.files.config import to_toml
 from srbench.files.hashes import sha256_file
 from srbench.images.io import encode_png
 from srbench.interfaces import ImageMetric
+from srbench.machine.memory import out_of_memory
 from srbench.training import TrainingError
 from srbench.training.config import TrainingPreset
 from srbench.training.curves import curves
@@ -230,6 +231,10 @@ class TrainingFolder:
                 part.load_state_dict(saved[name])
         except Exception as error:  # on a damaged file torch may raise anything
             reason = one_line(error)[:100]
+            if out_of_memory(error):
+                raise TrainingError(
+                    f"{path}: more than the memory holds ({reason}); free memory, then resume"
+                ) from None
             raise TrainingError(f"{path}: not a checkpoint of this training ({reason}); choose another --out") from None
         return step
 

@@ -11,6 +11,8 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from srbench.machine.memory import out_of_memory
+from srbench.training import TrainingError
 from srbench.training.breakdown import Breakdowns
 from srbench.training.config import TrainingConfig
 from srbench.training.folder import State
@@ -47,8 +49,23 @@ def take_step(
 ) -> tuple[dict[str, float], Learner]:
     """Update all networks and the average by this process's share of a step.
 
-    Returns values for the log, and the first learner without an update (or the first).
+    Returns values for the log, and the first learner without an update (or the first). Raises TrainingError if the
+    memory does not suffice.
     """
+    try:
+        return _take_step(batch, state, config, accelerator)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        advice = "make training.batch smaller or training.accumulate larger"
+        if getattr(state.learners[0].network, "reversible", True) is False:
+            advice += ", or set reversible=true"
+        raise TrainingError(f"a step needs more memory than {batch.hr.device} has; {advice}") from None
+
+
+def _take_step(
+    batch: Batch, state: TrainingState, config: TrainingConfig, accelerator: Accelerator
+) -> tuple[dict[str, float], Learner]:
     losses: dict[str, float] = {}
     norms: dict[str, float] = {}
     rate = config.learning_rate_at(batch.step)

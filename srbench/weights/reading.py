@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from srbench.machine.memory import out_of_memory
 from srbench.weights.files import (
     WeightsError,
     is_safetensors,
@@ -87,6 +88,8 @@ def _read_training_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsMet
         tensors = {name: value.to(storage) for name, value in weights.items()}
     except Exception as error:  # on a damaged file torch may raise anything
         reason = one_line(error)[:100]
+        if out_of_memory(error):
+            raise WeightsError(f"{path}: more than the memory holds ({reason}); free memory") from None
         raise WeightsError(f"{path}: damaged, or not a checkpoint of this training ({reason}); resume it") from None
     require_finite(tensors, path)
     return tensors, replace(metadata, config=settings.get("network"), step=step)
@@ -116,4 +119,6 @@ def _unpickled(path: Path) -> object:
                 "file or, if you made it, save only tensors: torch.save(network.state_dict(), FILE)"
             ) from None
         reason = re.split(r"[.\n]", str(error).strip())[0] or type(error).__name__
+        if out_of_memory(error):
+            raise WeightsError(f"{path}: more than the memory holds ({reason}); free memory") from None
         raise WeightsError(f"{path}: truncated, or not a checkpoint ({reason}); get another copy of the file") from None

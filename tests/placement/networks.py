@@ -81,6 +81,19 @@ def test_run(tile, network, gpu):
         assert (found.images.device.type, found.images.dtype) == ("cpu", torch.float32)
 
 
+@pytest.mark.parametrize("tile", [None, 4])
+def test_outputs_may_come_back_on_the_cpu(tile, gpu):
+    """As those of ONNX files do."""
+
+    def on_cpu(lr):
+        return resized_up(lr.cpu(), 4)
+
+    found = upscale(
+        Consistent(on_cpu, 4), "a", torch.rand(3, 6, 5), SamplingParameters(0.8, 2, 0, tile), gpu.device.type
+    )
+    assert found.images.shape == (1, 3, 24, 20)
+
+
 def test_every_parameter_left_behind_is_found(network, gpu, left_behind):
     lr, _ = gpu.pair(network.scale, 1)
     for name, _ in network.named_parameters():

@@ -9,7 +9,10 @@ import os
 import re
 
 import pytest
+import torch
 from builders import PACKAGED
+
+from srflow.model import SRFlow
 
 RUN = "run --models bicubic --scale 4 --metrics psnr --data {bad}/fine --out {here}/run"
 PAIRS = "run --models bicubic --scale 4 --metrics psnr --out {here}/run"
@@ -280,3 +283,14 @@ def test_a_path_that_is_not_utf_8(refused, tmp_path, command):
     odd = os.fsdecode(b"b\xffd")
     refused(command.replace("ODD", odd), r"b\\udcffd.* is not UTF-8, .* rename")
     assert not list(tmp_path.iterdir()), "nothing is begun"
+
+
+def test_a_gpu_without_memory(refused, monkeypatch):
+    def short(*arguments, **named):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 8 GiB in all.")
+
+    monkeypatch.setattr(SRFlow, "restore", short)
+    restore = f"edit restore {{bad}}/fine/a.png {EDIT}"
+    refused(restore, r"out of memory \(CUDA out of memory\); use --device cpu, or smaller images$")
+    monkeypatch.setattr(torch.nn.Module, "to", short)
+    refused(restore, r"srflow failed: OutOfMemoryError: CUDA out of memory.*; use --device cpu$")
