@@ -147,15 +147,15 @@ def typed(srbench, clone, monkeypatch, heeded_interrupts):
 
     def call(command, shorten=False):
         name, *arguments = shlex.split(command)
+        if command.startswith("python -m pytest"):
+            process = [sys.executable, *arguments]
+            done = subprocess.run(process, capture_output=True, text=True, timeout=600)
+            assert done.returncode == 0, done.stdout
+            return done.stdout
         if name == "python":
             monkeypatch.setattr(sys, "argv", arguments)
             runpy.run_path(arguments[0], run_name="__main__")
             return ""
-        if name == "pytest":
-            process = [sys.executable, "-m", name, *arguments]
-            done = subprocess.run(process, capture_output=True, text=True, timeout=600)
-            assert done.returncode == 0, done.stdout
-            return done.stdout
         assert name == "srbench", command
         if arguments[0] in ("view", "explore"):
             return serves(arguments)

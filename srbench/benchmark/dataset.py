@@ -36,6 +36,8 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
 
         degradation = read_degradation(str(spec.degrade))
     dataset = _named_dataset(spec) if given is None else given
+    if missing := [name for name in ("name", "__len__", "__iter__", "read", "digest") if not hasattr(dataset, name)]:
+        raise BenchmarkError(f"dataset {type(dataset).__name__} has no {' and no '.join(missing)}; add what is missing")
     if not has_hr(dataset) and (option := next((name for name in ("degrade", "crop") if getattr(spec, name)), None)):
         does = {"degrade": "makes LR from HR", "crop": "is a size in HR pixels"}[option]
         raise BenchmarkError(f"{option} {does}, but {dataset.name} has only LR images; leave out --{option}")

@@ -14,6 +14,7 @@ from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import call
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.records import digest
+from srbench.words import size_of
 
 if TYPE_CHECKING:  # imported where they are used, because these import torch
     from torch import Tensor
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # imported where they are used, because these import torch
 
 RUNAWAY = 0.5
 """A sample is a runaway if a value lies further than this outside the range [0, 1]."""
+EIGHT_BIT = 1e-3
+"""Largest distance of a value from an 8-bit level, in levels."""
 
 
 def read_pair(dataset: Dataset, image: str) -> ImagePair:
@@ -33,6 +36,23 @@ def read_pair(dataset: Dataset, image: str) -> ImagePair:
         )
     if not all(image is None or image.is_floating_point() for image in (pair.lr, pair.hr)):
         raise BenchmarkError(f"{image}: dataset {dataset.name} returned integers; divide by 255, images are in [0, 1]")
+    for kind, pixels in (("LR", pair.lr), ("HR", pair.hr)):
+        if pixels is not None:
+            levels = 255 * pixels
+            if (
+                not (levels - levels.round()).abs().max() < EIGHT_BIT
+                or levels.min() < -EIGHT_BIT
+                or levels.max() > 255.5
+            ):
+                raise BenchmarkError(
+                    f"{image}: {kind} of dataset {dataset.name} has values between 8-bit levels or outside [0, 1]; round "
+                    "them: (image * 255).round() / 255"
+                )
+    if pair.hr is not None and any(high % low for high, low in zip(pair.hr.shape[1:], pair.lr.shape[1:], strict=True)):
+        raise BenchmarkError(
+            f"{image}: dataset {dataset.name} returned HR of {size_of(pair.hr.shape)} and LR of {size_of(pair.lr.shape)}; "
+            "crop HR to a multiple of LR"
+        )
     return pair
 
 

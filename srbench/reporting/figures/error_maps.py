@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from srbench.interfaces import ImagePair, MapInfo, MappedMetric, MetricInfo, SRBenchError
 from srbench.metrics.default_map import mapped
 from srbench.metrics.loading import load_metric
+from srbench.plugins import PluginError
 from srbench.plugins.registry import call
 from srbench.reporting.figures.strips import sums
 
@@ -101,6 +102,8 @@ def metric_maps(metric: MetricInfo, images: Sequence[Pixels], lr: Pixels, hr: Pi
 
 def _map(metric: MappedMetric, output: Tensor, pair: ImagePair) -> Values:
     values: Values = metric.map(output[None].clone(), pair.copied()).numpy()
+    if values.shape != output.shape[1:]:
+        raise PluginError(f"a map of {metric.info.name} has shape {values.shape}; it must be {tuple(output.shape[1:])}")
     return values
 
 

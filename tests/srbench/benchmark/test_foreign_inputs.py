@@ -62,6 +62,9 @@ def test_scoring_takes_no_other_results(elsewhere, tmp_path):
         ("raise KeyError(name)", "a: dataset own failed: KeyError: 'a' (own.py line 23)"),
         ("return ImagePair('../b', pair.lr, pair.hr)", "a: dataset own returned no pair of that name"),
         ("return ImagePair(name, pair.lr, (255 * pair.hr).byte())", "a: dataset own returned integers; divide by 255"),
+        ("return ImagePair(name, pair.lr + 0.001, pair.hr)", "a: LR of dataset own has values between 8-bit levels or"),
+        ("return ImagePair(name, pair.lr, 2 * pair.hr)", "a: HR of dataset own has values between 8-bit levels or"),
+        ("return ImagePair(name, pair.lr, pair.hr[..., 1:])", "crop HR to a multiple of LR"),
     ],
 )
 def test_a_dataset_that_fails_on_one_image(command, photos, fault, said):
@@ -70,6 +73,17 @@ def test_a_dataset_that_fails_on_one_image(command, photos, fault, said):
     assert (done.code, said in done.err) == (1, True), done.err
     assert "1 result could not be measured" in done.err
     assert len(measurements_of(RunFolder.read(Path("run")))) == len(list(photos.iterdir())) - 1
+
+
+def test_a_dataset_that_lacks_what_it_needs(command, photos):
+    Path("own.py").write_text(
+        "class Own:\n    def __init__(self, scale):\n        self.name = self.read = self.digest = str\n"
+    )
+    done = measured(command, "own.py:Own")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        1,
+        "srbench: dataset Own has no __len__ and no __iter__; add what is missing",
+    )
 
 
 def test_a_digest_that_fails_is_one_line(command, photos):

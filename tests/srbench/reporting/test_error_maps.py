@@ -11,7 +11,7 @@ from PIL import Image
 
 from srbench.benchmark.run import run
 from srbench.images.io import encode_png, read_uint8
-from srbench.interfaces import ImagePair, MetricInfo
+from srbench.interfaces import ImagePair, MappedMetric, MetricInfo
 from srbench.metrics.default_map import mapped
 from srbench.metrics.loading import load_metric
 from srbench.plugins import PluginError
@@ -40,6 +40,24 @@ def test_a_report_has_a_map_of_lpips_of_every_output(changed, photos, draw_image
 def test_the_colours_are_matplotlibs():
     colours = matplotlib.colormaps["inferno"](np.arange(256), bytes=True)[:, :3]
     assert (files("srbench.reporting.figures") / "inferno.palette").read_bytes() == colours.tobytes()
+
+
+def test_a_map_of_another_shape_is_left_out(monkeypatch):
+    class Batch(MappedMetric):
+        info = MetricInfo(name="batch", title="Batch", direction=1, protocol="a test", spec="batch_of_maps")
+
+        def __call__(self, samples, pair):
+            return samples.mean((1, 2, 3))
+
+        def map(self, samples, pair):
+            return samples.mean(1)
+
+    monkeypatch.setattr("srbench.reporting.figures.error_maps.load_metric", lambda spec: Batch())
+    pixels = np.zeros((64, 48, 3), np.uint8)
+    kind = MapKind("distance", 1.0, name="batch", title="Batch", metric=Batch.info)
+    says = r"no maps of Batch: a map of batch has shape \(1, 64, 48\); it must be \(64, 48\)"
+    with pytest.warns(UserWarning, match=says):
+        assert not maps_of({"a": [pixels]}, pixels, pixels, [(kind, "a")])
 
 
 def test_a_metric_that_is_gone_is_looked_for_once(monkeypatch):
