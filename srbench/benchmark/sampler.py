@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,10 @@ class Sampler:
 
         facts = self.manifest.model(label)
         requests = [invocation.request for invocation in self.manifest.invocations if invocation.request]
-        absolute = {ModelSpec.parse(text).label: text for request in requests for text in request.models}
+        absolute: dict[str, str] = {}
+        for text in (text for request in requests for text in request.models):
+            with suppress(SRBenchError):  # the label of a model object may be any text
+                absolute[ModelSpec.parse(text).label] = text
         loaded: LoadedModel | None = None
         faults: list[SRBenchError] = []
         for text in dict.fromkeys([facts.spec, absolute.get(label, facts.spec)]):
