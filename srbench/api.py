@@ -145,6 +145,7 @@ class Results(MeasuredResults):
 
         Raises:
             EvaluationError: The folder is not empty.
+            ReportError: A format is unknown, or none is given.
         """
         from srbench.reporting.report import write_report
 

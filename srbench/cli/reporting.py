@@ -123,6 +123,7 @@ def view(run: Path, port: int, no_browser: bool) -> None:
     with shown_progress(reading([run])) as progress:
         from srbench.reporting.page.view import view as view_folder
         from srbench.reporting.report import renew_report
+        from srbench.reporting.stack import renew_stack
         from srbench.run_folder.location import is_folder_of_runs, runs_below
 
         if is_folder_of_runs(run):
@@ -131,7 +132,7 @@ def view(run: Path, port: int, no_browser: bool) -> None:
                     renew_report(each, progress)
                 except SRBenchError as error:
                     say(str(error))
-            written_report([run], progress)
+            renew_stack(run, progress)
         else:
             renew_report(run, progress)
     view_folder(run, port=port, browser=not no_browser)

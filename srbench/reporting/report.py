@@ -93,12 +93,11 @@ def write_report(
         progress: Called for every image whose strips, grids and maps are made.
 
     Raises:
-        ReportError: A format or baseline is unknown, several runs are given without ``out`` or with different
+        ReportError: A format or baseline is unknown, no format is given, several runs are given without ``out`` or with different
             protocols, or ``out`` has files that srbench did not write or that were changed.
         SRBenchError: A folder is no run, or has no results yet.
     """
-    if unknown_formats := [name for name in formats if name not in FORMATS]:
-        raise ReportError(f"unknown format {unknown_formats[0]!r}; choose from {', '.join(FORMATS)}")
+    require_formats(formats)
     records = records_of(folders[0]) if len(folders) == 1 else ""
     results = read_results(folders)
     for run in results.runs:
@@ -126,6 +125,15 @@ def write_report(
         report = _report(results, files)
         _make_report(results, report, draft, choices, formats, baseline_row, progress, runs_code=runs_code)
     return report
+
+
+def require_formats(formats: Sequence[str]) -> None:
+    """Raise ReportError for an unknown format, or for none at all."""
+    choices = ", ".join(FORMATS)
+    if not formats:
+        raise ReportError(f"no format of the report is given; choose from {choices}")
+    if unknown_formats := [name for name in formats if name not in FORMATS]:
+        raise ReportError(f"unknown format {unknown_formats[0]!r}; choose from {choices}")
 
 
 def texts_again(results: Results, listing: Listing) -> dict[str, str]:

@@ -26,7 +26,7 @@ from srbench.reporting.answer import answer
 from srbench.reporting.files import FOLDER, Choices, changed_files, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_stacks
 from srbench.reporting.rendering import rendered, style_and_script
-from srbench.reporting.report import FORMATS, images_of
+from srbench.reporting.report import FORMATS, images_of, require_formats
 from srbench.reporting.results import read_results
 from srbench.reporting.table import Block, Stack, table_of
 from srbench.reporting.text import csv_text, markdown_table
@@ -183,11 +183,10 @@ def write_stack(
     a line below each row. Damaged and contradicted runs, and models that were not measured on all images of their run,
     are in no table; the report names them.
 
-    Raises ReportError for an unknown format, if no run has results, or if the folder of the report is a run, or has
+    Raises ReportError for an unknown format or none, if no run has results, or if the folder of the report is a run, or has
     files that srbench did not write or that were changed; RunFolderError if there is no run.
     """
-    if unknown_formats := [name for name in formats if name not in FORMATS]:
-        raise ReportError(f"unknown format {unknown_formats[0]!r}; choose from {', '.join(FORMATS)}")
+    require_formats(formats)
     place = folders[0] / FOLDER if out is None else out
     for folder in (place, place.parent):
         if is_begun(folder):
@@ -205,11 +204,13 @@ def write_stack(
 
 
 def renew_stack(folder: Path, progress: Progress = silent) -> None:
-    """Write the report of a folder of runs again, in its previous formats. Raises ReportError as ``write_stack``."""
+    """Write the report of a folder of runs again, with its previous choices. Raises SRBenchError as ``write_stack``."""
     listing = read_listing(folder / FOLDER)
-    if listing is not None:
-        formats = [name for name, file in FORMATS.items() if file in listing.files]
-        write_stack([folder], formats, progress=progress, intervals=listing.choices.intervals)
+    if listing is None:
+        write_stack([folder], progress=progress)
+        return
+    formats = [name for name, file in FORMATS.items() if name == "html" or file in listing.files]
+    write_stack([folder], formats, progress=progress, intervals=listing.choices.intervals)
 
 
 def stack_texts(stack: StackOfRuns, place: Path, *, intervals: bool = False) -> dict[str, str]:

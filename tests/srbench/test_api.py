@@ -9,9 +9,11 @@ import torch
 
 import srbench
 from srbench.api import EvaluationError
+from srbench.benchmark.sampler import Sampler
 from srbench.data.datasets import Folder, PairedFolders
 from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import downscale_uint8
+from srbench.reporting import ReportError
 from srbench.verification.findings import Findings
 
 
@@ -239,3 +241,20 @@ def test_a_model_file_that_is_edited_meanwhile(photos, tmp_path):
         )
         tables.append(evaluated([f"{path}:Mine"], photos, out=tmp_path / "run").table["psnr"].iloc[0])
     assert tables[1] < tables[0]
+
+
+def test_a_label_that_no_name_of_a_model_may_have_leaves_the_other_models_loadable(photos):
+    results = evaluated({"my net[v2]": nearest, "bicubic": "bicubic"}, photos)
+    findings = results.verify(resample="all")
+    assert findings.tried == 4
+    assert [str(finding) for finding in findings.findings if "bicubic cannot be loaded" in str(finding)] == []
+    sampler = Sampler(results.manifest, "cpu")
+    assert sampler.load("bicubic").label == "bicubic"
+
+
+def test_a_report_without_formats_is_refused_and_the_present_one_stays(photos):
+    results = evaluated("bicubic", photos)
+    page = results.report(formats=["md"])
+    with pytest.raises(ReportError, match="no format of the report is given; choose from md, html, tex, csv"):
+        results.report(formats=[])
+    assert page.is_file()

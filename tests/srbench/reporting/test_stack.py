@@ -20,8 +20,9 @@ from record_runs import Made, forge_list, write_run
 
 from srbench.files.hashes import sha256_file
 from srbench.images.io import write_png
-from srbench.reporting.files import replacing
-from srbench.reporting.stack import read_stack, write_stack
+from srbench.reporting.files import read_listing, replacing
+from srbench.reporting.report import FORMATS
+from srbench.reporting.stack import read_stack, renew_stack, write_stack
 
 IMAGES = tuple(f"i{number}" for number in range(9))
 EASE = [float(number % 4) for number in range(9)]
@@ -591,3 +592,27 @@ def test_latex_compiles(measured):
         ["pdflatex", "-halt-on-error", "paper.tex"], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_report_is_renewed_with_its_choices(measured, command):
+    shutil.rmtree(measured / "report")
+    renew_stack(measured)
+    assert {file.name for file in (measured / "report").iterdir()} >= {*FORMATS.values()}, "there was none: all formats"
+    write_stack([measured], ["csv"], intervals=True)
+    renew_stack(measured)
+    listing = read_listing(measured / "report")
+    assert sorted(listing.files) == ["report.html", "table.csv"], "and the page to view"
+    assert listing.choices.intervals
+
+
+def test_viewing_a_folder_of_runs_keeps_the_choices_of_its_report(measured, command, monkeypatch):
+    monkeypatch.setattr("srbench.reporting.page.view.view", lambda folder, **options: None)
+    assert command("report", measured, "--format", "html,tex", "--intervals").code == 0
+    assert command("view", measured, "--no-browser").code == 0
+    listing = read_listing(measured / "report")
+    assert (sorted(listing.files), listing.choices.intervals) == (["report.html", "table.tex"], True)
+
+
+def test_a_title_with_brackets_is_printed_as_it_is(tmp_path, command):
+    write_run(tmp_path / "runs" / "x", replace(made(a=1), protocol={"suite": "my[x]@1"}))
+    assert "my[x]@1" in command("report", "runs").out.splitlines()[0]
