@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from srbench.pages.markdown import table
 from srbench.run_folder import statistics
-from srbench.run_folder.statistics import LEVEL, mean_intervals, pair_p_values
+from srbench.run_folder.statistics import ALPHA, mean_intervals, pair_p_values
 
 Draw = Callable[[Generator, int, int], NDArray[np.float64]]
 """Draws the values (images, rows) of a table from a generator, a number of images and a number of rows."""
@@ -54,7 +54,7 @@ VALUES: dict[str, tuple[Callable[[Generator, tuple[int, int]], NDArray[np.float6
 
 def called_worse(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which rows are significantly worse than the leader, as ``reporting.ranking.best_rows`` decides."""
-    worse: NDArray[np.bool_] = pair_p_values(values)[np.argmax(values.mean(axis=0))] < 1 - LEVEL
+    worse: NDArray[np.bool_] = pair_p_values(values)[np.argmax(values.mean(axis=0))] < ALPHA
     return worse
 
 

@@ -24,7 +24,7 @@ from srbench.reporting.table import header, p_text, printed
 from srbench.reporting.text import empty_table
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import digest
-from srbench.run_folder.statistics import FEWEST_IMAGES, LEVEL, mean_interval, pair_p_values
+from srbench.run_folder.statistics import ALPHA, FEWEST_IMAGES, mean_interval, pair_p_values
 from srbench.words import joined, unknown
 
 UNDECIDED = "undecided"
@@ -82,7 +82,7 @@ class Difference:
     @property
     def better(self) -> int:
         """1 if A is significantly better, -1 if B is, 0 if undecided or the metric has no direction."""
-        return int(self.metric.direction * np.sign(self.mean)) if self.p < 1 - LEVEL else 0
+        return int(self.metric.direction * np.sign(self.mean)) if self.p < ALPHA else 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from srbench.interfaces import MetricInfo
-from srbench.run_folder.statistics import LEVEL, pair_p_values
+from srbench.run_folder.statistics import ALPHA, pair_p_values
 
 RULE = (
     "{bold}: the best mean and every mean that is not significantly worse (paired sign-flip test over the images, "
@@ -34,7 +34,7 @@ class BestRows:
     @property
     def alike(self) -> list[int]:
         """Rows that are not significantly worse than the leader."""
-        return [row for row, p in self.p.items() if p >= 1 - LEVEL]
+        return [row for row, p in self.p.items() if p >= ALPHA]
 
     @property
     def rows(self) -> list[int]:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-LEVEL = 0.95
-"""Confidence level of intervals; a difference is significant if p < 1 - LEVEL."""
+ALPHA = 0.05
+"""A difference is significant if p < ALPHA; intervals have the confidence level 1 - ALPHA."""
 FEWEST_IMAGES = 6
 """Fewest images with which a difference can be significant, for any number of rows: 2 / 2^6 < 0.05 < 2 / 2^5."""
 FLIPS = 9999
@@ -66,7 +66,7 @@ def _intervals(values: NDArray[np.float64]) -> NDArray[np.float64]:
             means.append(subsets @ around / subsets.sum(axis=1, keepdims=True))
     ordered = np.sort(np.concatenate(means), axis=0)
     empty = 2 * flips - len(ordered)  # of flips of nothing, which support every mean
-    outside = math.ceil(round((1 - LEVEL) * flips, 6)) - empty
+    outside = math.ceil(round(ALPHA * flips, 6)) - empty
     ends: NDArray[np.float64] = values[0] + ordered[[outside - 1, -outside]]
     return ends
 

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from builders import metric
 from PIL import Image
 from rich.console import Console
 
@@ -216,3 +217,8 @@ def test_nothing_in_common(make_run):
     runs = [make_run(name, {(f"{name}1", None): values(), (f"{name}2", None): values()}) for name in ("a", "b")]
     with pytest.raises(ReportError, match="no model is in both runs: a1, a2 against b1, b2"):
         compare_runs(*runs)
+
+
+@pytest.mark.parametrize(("p", "better"), [(0.0499, 1), (0.05, 0)])
+def test_p_of_exactly_5_percent_decides_nothing(p, better):
+    assert Difference(metric("psnr"), 2.0, 1.0, {"a": 1.0}, 0, 0.0, 2.0, p).better == better

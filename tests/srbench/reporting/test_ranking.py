@@ -10,7 +10,7 @@ import pytest
 from builders import metric
 from scipy.stats import binom
 
-from srbench.reporting.ranking import best_rows
+from srbench.reporting.ranking import BestRows, best_rows
 
 UP, DOWN = metric("m"), metric("m", direction=-1)
 SIGMA = metric("sigma")
@@ -70,3 +70,8 @@ def test_a_row_as_good_as_the_best_is_called_worse_in_at_most_one_table_of_twent
         best = best_rows({row: pd.Series(ease + random.standard_t(3, 10)) for row in range(16)}, UP)
         worse += bool(best.rows)
     assert 0 < worse <= binom.ppf(0.999, tried, 0.05)
+
+
+def test_p_of_exactly_5_percent_is_not_significant():
+    assert BestRows(0, {0: 2.0, 1: 1.0}, {1: 0.05}, 20).alike == [1]
+    assert BestRows(0, {0: 2.0, 1: 1.0}, {1: 0.0499}, 20).alike == []
