@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import time
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from builders import everything
 
+import srbench.models.loading
 from srbench import metrics
 from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import downscale_uint8
@@ -342,3 +344,17 @@ def test_the_scale_of_weights_and_classes_may_be_left_out(command, photos, model
     several = command("run", "--models", f"rrdb:{weights},esrgan:{other}", *options)
     assert several.code == 1
     assert "the models are made for several scales" in several.err
+
+
+def test_a_dry_run_does_not_count_the_loading_of_a_model_for_every_image(command, photos, monkeypatch):
+    words = ("run", "--models", "bicubic", "--scale", 4, "--data", photos, "--metrics", "psnr", "--out", "run")
+    assert command(*words, "--limit", 1).code == 0
+
+    def load_slowly(*given, **options):
+        time.sleep(2)
+        return load_model(*given, **options)
+
+    load_model = srbench.models.loading.load_model
+    monkeypatch.setattr(srbench.models.loading, "load_model", load_slowly)
+    [seconds] = re.findall(r"  bicubic: 3 x (\d+\.\d) s", command(*words, "--dry-run").out)
+    assert float(seconds) < 1.5
