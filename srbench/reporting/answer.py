@@ -69,8 +69,7 @@ def _diversity(table: Table) -> Iterator[str]:
 
 def _consistency(table: Table, line: Line) -> str:
     """Return a clause on whether all samples of a row are consistent with LR; empty if that was not measured."""
-    metrics = (metric for metric in table.image_columns if metric.leads and metric.group == "Consistency")
-    metric = next((metric for metric in metrics if metric.direction), None)
+    metric = next((metric for metric in table.image_columns if metric.name == "lr_psnr"), None)
     if metric is None:
         return ""
     worst = table.values.worst(line.setting, metric)

@@ -97,3 +97,12 @@ def test_rows_of_unlike_images_are_compared_on_the_common_ones(make_row):
         f"({bad[:8].mean():.2f} dB, p = 0.008)."
     ]
     assert [line.cells["psnr"].is_best for line in scores.lines] == [True, False]
+
+
+def test_no_other_metric_of_consistency_is_judged_by_the_limit_of_lr_psnr(make_row):
+    shift = metric("shift", group="Consistency", leads=True, direction=-1, unit="CIEDE2000")
+    rows = [make_row("flow", 0.5, str(k), {"sigma": [3.0, 3.0], "shift": [0.1, 0.2]}) for k in range(12)]
+    rows += [make_row("m", None, str(k), {"sigma": 0.0, "shift": 0.1}) for k in range(12)]
+    assert answer(table_of(values_of(rows, {}), [shift, FACTS["sigma"]]))[1:] == [
+        "Samples of flow τ=0.5 vary (sigma 3.00)."
+    ]
