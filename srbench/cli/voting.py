@@ -70,13 +70,14 @@ def _show_tally(run: Path) -> None:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from rich.text import Text
 
-    header, *lines = rows
-    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="")
-    for place, name in enumerate(header):
-        table.add_column(name, justify="right" if place else "left", no_wrap=True)
+    from srbench.reporting.text import empty_table
+
+    (first, *others), *lines = rows
+    table = empty_table([first], [])
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
-        table.add_row(*line)
+        table.add_row(*map(Text, line))
     return table

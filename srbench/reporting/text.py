@@ -42,10 +42,10 @@ def empty_table(
         collapse_padding=True,
         pad_edge=False,
         header_style="",
-        title=title,
+        title=Text(title),
         title_style="",
         title_justify="left",
-        caption=caption,
+        caption=Text(caption),
         caption_style="",
         caption_justify="left",
     )

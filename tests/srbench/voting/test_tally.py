@@ -11,7 +11,9 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import kendalltau
 
+from srbench.cli.voting import _table
 from srbench.run_folder import RunFolderError
+from srbench.terminal.output import show
 from srbench.voting import VotingError
 from srbench.voting.records import Vote, read_votes
 from srbench.voting.tally import VoteArrays, tally
@@ -134,3 +136,8 @@ def test_merged_torn_and_damaged_records(run, add_votes):
     file.unlink()
     with pytest.raises(VotingError, match="no votes"):
         tally(run)
+
+
+def test_labels_with_brackets_are_printed_as_they_are(capsys):
+    show(_table([["model", "preferred"], ["net[v2]", "60 %"]]))
+    assert "net[v2]" in capsys.readouterr().out
