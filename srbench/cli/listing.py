@@ -94,10 +94,7 @@ def show_command(name: str) -> None:
 
     kinds = [kind for kind in CATALOGUE if name in kind.names()]
     if not kinds and Path(name).is_dir():
-        from srbench.reporting.report import head
-        from srbench.run_folder.location import runs_below
-
-        click.echo("\n\n".join(map(head, runs_below(Path(name)))))
+        _show_runs(Path(name))
         return
     if not kinds:
         raise SRBenchError(unknown("name", name, set().union(*(kind.names() for kind in CATALOGUE))))
@@ -105,6 +102,28 @@ def show_command(name: str) -> None:
         show(f"{'' if number == 0 else chr(10)}{kind.title} {name}")
         for label, value in kind.details(name):
             show(_wrapped(label, value))
+
+
+def _show_runs(folder: Path) -> None:
+    """Print the head of the report of every run below a folder, or of the run that it is.
+
+    Names runs that cannot be shown on stderr. Raises SRBenchError if none can.
+    """
+    from srbench.reporting.report import head
+    from srbench.run_folder.location import runs_below
+
+    heads: list[str] = []
+    faults: list[str] = []
+    for run in runs_below(folder):
+        try:
+            heads.append(head(run))
+        except (SRBenchError, OSError) as error:
+            faults.append(str(error))
+    if not heads:
+        raise SRBenchError("; ".join(faults))
+    for fault in faults:
+        say(fault)
+    click.echo("\n\n".join(heads))
 
 
 def _wrapped(label: str, value: str) -> str:

@@ -145,3 +145,17 @@ def test_a_name_of_nothing(command):
     found = command("show", "bicubik")
     assert (found.code, "did you mean bicubic?" in found.err) == (1, True)
     assert command("show", suite_names()[0]).code == command("show", degradation_names()[0]).code == 0
+
+
+def test_runs_that_cannot_be_shown_are_named_and_the_others_shown(command, make_run):
+    make_run("runs/good", {("m", None): {"a": (20.0, 0.1)}})
+    make_run("runs/torn", {("m", None): {"a": (20.0, 0.1)}})
+    Path("runs/torn/rows.jsonl").write_text("{\n")
+    make_run("runs/begun", {("m", None): {}}, images=["a"])
+    found = command("show", "runs")
+    assert found.code == 0
+    assert "| m" in found.out
+    assert [line.partition(":")[0] for line in found.err.splitlines()] == ["runs/begun", "runs/torn/rows.jsonl"]
+    found = command("show", "runs/begun")
+    assert (found.code, found.out) == (1, "")
+    assert "nothing is measured yet" in found.err
