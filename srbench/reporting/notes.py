@@ -139,7 +139,10 @@ def _folder_metrics(table: Table) -> Iterator[str]:
 def _hardware(results: Results) -> Iterator[str]:
     hardware = [invocation.hardware for run in results.runs for invocation in run.invocations]
     parts = ("cpu", "gpu", "device")
-    machines = sorted({", ".join(facts[part] for part in parts if facts.get(part)) for facts in hardware})
+    named = {
+        ", ".join(facts[part] for part in parts if facts.get(part)) or facts.get("engine", "") for facts in hardware
+    }
+    machines = sorted(filter(None, named))
     if len(machines) > 1:
         yield f"Measured on different machines, so times and memory cannot be compared: {'; '.join(machines)}."
 

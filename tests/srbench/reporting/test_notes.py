@@ -176,3 +176,13 @@ def test_images_that_are_not_those_that_were_measured_are_named(make_run, snapsh
     Image.new("RGB", (24, 24), (1, 2, 3)).save(run / "images" / "bicubic" / "daisy.png")
     (run / "images" / "hr" / "elm.png").write_bytes((run / "images" / "bicubic" / "elm.png").read_bytes())
     assert notes(run) == snapshot
+
+
+def test_machines_of_a_dask_cluster_are_named_by_its_engine(make_run, tmp_path):
+    values = {("m", None): dict.fromkeys(NAMES[:3], (20.0, 0.4))}
+    runs = [
+        make_run(name, values, invocation={"hardware": hardware})
+        for name, hardware in {"one": {"engine": "dask:tcp://10.0.0.1:8786"}, "two": {"cpu": "abacus"}}.items()
+    ]
+    [note] = [note for note in notes(*runs, out=tmp_path / "both") if "different machines" in note]
+    assert note.endswith(": abacus; dask:tcp://10.0.0.1:8786.")
