@@ -171,6 +171,8 @@ class TorchScriptModel(nn.Module):
 class OnnxModel:
     """A network in an ONNX file: (n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), float32 or float16."""
 
+    outside_torch = True  # so its multiply-adds and memory are unknown (``srbench.metrics.cost``)
+
     def __init__(self, path: Path) -> None:
         try:
             import onnxruntime
@@ -184,7 +186,6 @@ class OnnxModel:
         except Exception as error:
             reason = shorten(one_line(error), _LONGEST)
             raise ModelError(f"{path}: damaged, or not an ONNX file ({reason}); get another copy of it") from None
-        self.path = path
         self.input, shape = _rgb_input(self.session, path)
         self.dtype = torch.float16 if "float16" in self.session.get_inputs()[0].type else torch.float32
         self.window = tuple(side if isinstance(side, int) else None for side in shape[2:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
 import sys
 import warnings
 from collections.abc import Callable
@@ -21,7 +22,8 @@ from srbench.benchmark.bench_file import requested_runs
 from srbench.benchmark.run import run
 from srbench.files.hashes import sha256_file
 from srbench.images.tiling import OVERLAP, upscale_in_windows
-from srbench.interfaces import SRBenchError
+from srbench.interfaces import ModelCall, SRBenchError
+from srbench.metrics.cost import Memory, MultiplyAdds, Runtime
 from srbench.models import ModelError
 from srbench.models import third_party as foreign
 from srbench.models.digest import external_data
@@ -288,6 +290,17 @@ def test_the_scale_is_that_of_the_output(tmp_path, scale, fixed):
     for size in ((24, 32), (10, 70), (65, 40), (1, 1)):
         lr = torch.rand(1, 3, *size)
         assert torch.equal(model(lr), Repeated(scale)(lr))
+
+
+@needs_onnx
+@pytest.mark.parametrize("suffix", ["", "+consistent"])
+def test_only_the_runtime_of_an_onnx_file_is_known(tmp_path, suffix):
+    """Its outputs pass through torch, but torch does not compute them."""
+    path = exported(Repeated(2), tmp_path / "net.onnx", (8, 8))
+    call = ModelCall(load_model(f"{path}{suffix}", 2, "cpu").model, None, "cpu")
+    assert math.isnan(MultiplyAdds(out="16x16").of(call))
+    assert math.isnan(Memory(out="16x16").of(call))
+    assert Runtime(out="16x16").of(call) > 0
 
 
 @needs_onnx
