@@ -159,10 +159,10 @@ class Memory(_SizedCost):
             title="memory, MB",
             unit="10^6 bytes",
             digits=0,
-            signature=f"{self._size}|v2",
+            signature=f"{self._size}|v3",
             protocol=(
                 f"peak memory for {self._size.sentence}, without the parameters: on a GPU, what torch allocates; on a "
-                "CPU, the bytes of the live tensors that torch makes, without memory inside an operation"
+                "CPU, the bytes of the live tensors that torch makes, without memory inside an operation; after a warm-up"
             ),
         )
 
@@ -226,12 +226,19 @@ def multiply_adds(model: SRModel | StochasticSRModel, temperature: float | None,
     """Count the multiply-adds of one output, once per model, temperature and size; NaN if they bypass torch."""
 
     def count() -> float:
+        if _outside_torch(model):
+            return math.nan
         lr = size.of_lr(model.scale)
         with suppress(Exception):  # meta tensors fail if a network reads values or names its device
             return _counted(_on_meta_device(model), temperature, "meta", lr)
         return _counted(model, temperature, device, lr)
 
     return _cached(model, ("multiply-adds", temperature, size), count)
+
+
+def _outside_torch(model: SRModel | StochasticSRModel) -> bool:
+    """Return whether another library computes the model, as for ONNX files."""
+    return bool(getattr(getattr(model, "network", model), "outside_torch", False))
 
 
 def _counted(model: SRModel | StochasticSRModel, temperature: float | None, device: str, lr: tuple[int, int]) -> float:
@@ -267,7 +274,10 @@ def peak_bytes(model: SRModel | StochasticSRModel, temperature: float | None, de
     """Return the peak memory of one output besides the parameters, in bytes; NaN if the tensors bypass torch."""
 
     def peak() -> float:
+        if _outside_torch(model):
+            return math.nan
         lr = size.of_lr(model.scale)
+        _upscale(model, lr, temperature, device)  # what a model keeps from its first output is no memory of an output
         if device.startswith("cuda"):
             with usage_on(device) as usage:
                 _upscale(model, lr, temperature, device)

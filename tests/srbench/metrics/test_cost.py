@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,6 +32,7 @@ from srbench.metrics.cost import (
 )
 from srbench.metrics.loading import load_metric
 from srbench.models.half_precision import Half
+from srbench.models.loading import load_model
 from srbench.models.precomputed import ResultFolder
 from srbench.models.wrapped import Consistent
 from srbench.run_folder.folder import RunFolder
@@ -156,7 +159,7 @@ def test_sizes():
     assert Size.read("640x480", "").of_lr(3) == (480, 640)
     assert MultiplyAdds(out="1280x720").info.signature == "out1280x720|v2"
     assert Runtime(lr="640x480").info.signature == "lr640x480|v2"
-    assert Memory().info.signature == "out256x256|v2"
+    assert Memory().info.signature == "out256x256|v3"
 
 
 @pytest.mark.parametrize("name", COSTS[1:])
@@ -186,12 +189,29 @@ class Sampler:
         return torch.randn((n, 3, 8 * lr.shape[-2], 8 * lr.shape[-1]), generator=generator)
 
 
-def test_a_model_that_samples_is_asked_once_a_temperature():
+def test_a_model_that_samples_is_asked_for_a_warm_up_and_once_a_temperature():
     sampler = Sampler()
     size = Size(8, 8, is_output=False)
     for temperature in (0.5, 0.8, 0.5):
         assert peak_bytes(sampler, temperature, "cpu", size) > 0
-    assert sampler.asked == [(1, 0.5), (1, 0.8)]
+    assert sampler.asked == [(1, 0.5), (1, 0.5), (1, 0.8), (1, 0.8)]
+
+
+MEMORY_OF_SRFLOW = """
+from srbench.interfaces import ModelCall
+from srbench.metrics.cost import Memory
+from srbench.models.loading import load_model
+
+print(Memory().of(ModelCall(load_model("srflow", 4, "cpu").model, 0.8, "cpu")))
+"""
+
+
+def test_memory_does_not_depend_on_what_ran_before():
+    """SRFlow keeps what downscales LR from its first output."""
+    cold = subprocess.run([sys.executable, "-c", MEMORY_OF_SRFLOW], capture_output=True, text=True, check=True)
+    model = load_model("srflow", 4, "cpu").model
+    model.sample(torch.rand(3, 64, 64), 1, temperature=0.8, generator=torch.Generator().manual_seed(0))
+    assert float(cold.stdout) == Memory().of(ModelCall(model, 0.8, "cpu"))
 
 
 def test_parameters():
