@@ -15,9 +15,14 @@ Step = Mapping[str, float]
 """A line of a training log: the step, and values by name."""
 
 
+def loss_names(row: Step) -> list[str]:
+    """Return the names of the losses in a line, which also holds the learning rate and the norms of gradients."""
+    return [name for name in row if name != "step" and not name.startswith(("learning_rate", "gradient"))]
+
+
 def curves(losses: Sequence[Step], metrics: Sequence[Step], units: Mapping[str, str]) -> bytes:
     """Plot the curves as SVG; equal trainings give equal bytes. ``units`` are the metrics' units by name."""
-    names = [name for name in losses[0] if name != "step" and not name.startswith(("learning_rate", "gradient"))]
+    names = loss_names(losses[0])
     panels = {name: _thinned([(row["step"], row[name]) for row in losses]) for name in names}
     labels = dict.fromkeys(names, "loss") | {"bits_per_dim": "bits per dimension"}
     for name, unit in units.items():

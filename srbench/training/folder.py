@@ -27,7 +27,7 @@ from srbench.interfaces import ImageMetric
 from srbench.machine.memory import out_of_memory
 from srbench.training import TrainingError
 from srbench.training.config import TrainingPreset
-from srbench.training.curves import curves
+from srbench.training.curves import curves, loss_names
 from srbench.training.request import TrainingRequest
 from srbench.weights.files import CHECKPOINT, TRAINING, is_training_checkpoint, save_weights
 from srbench.weights.metadata import WeightsMetadata, read_training
@@ -303,7 +303,7 @@ def resumed(run: Path, device: str, metrics: tuple[ImageMetric, ...]) -> tuple[s
 def _curves(rows: list[dict[str, float]]) -> dict[str, list[float]]:
     """Loss curves by name: means over equal intervals of the steps with finite losses, to 4 significant digits."""
     curves: dict[str, list[float]] = {}
-    for name in (name for name in (rows[0] if rows else {}) if name not in ("step", "learning_rate")):
+    for name in loss_names(rows[0] if rows else {}):
         values = [row[name] for row in rows if math.isfinite(row[name])]
         parts = min(len(values), CURVE_POINTS)
         pieces = [values[k * len(values) // parts : (k + 1) * len(values) // parts] for k in range(parts)]

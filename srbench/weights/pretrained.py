@@ -94,7 +94,11 @@ def load_pretrained(model: PretrainedModel[Network], scale: int, path: Path | No
         licence=metadata.licence or "unknown",
         trained_on=metadata.origin or "unknown",
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        losses=metadata.losses or {},
+        losses={
+            name: values
+            for name, values in (metadata.losses or {}).items()
+            if not name.startswith("gradient")  # the packaged weights also hold the norms of gradients
+        },
         temperature=metadata.temperature,
     )
     return network.eval()

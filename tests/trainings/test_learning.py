@@ -158,7 +158,7 @@ def test_rrdb_starts_from_one_of_another_scale(trainings):
 def test_weights_carry_the_curves_of_the_losses(trainings):
     _, facts = load_weights(trainings.path / "start" / "weights.safetensors")
     curves, values = json.loads(facts["losses"]), trainings.losses("start", "l1")
-    assert curves.keys() == {"l1", "gradient"}
+    assert curves.keys() == {"l1"}
     assert len(curves["l1"]) == 40
     assert curves["l1"][:3] == pytest.approx([values[0], sum(values[1:3]) / 2, values[3]], rel=1e-3)
 

@@ -35,6 +35,12 @@ def test_file_to_network(weights):
     assert torch.equal(model(lr), network(lr))
 
 
+@pytest.mark.parametrize("scale", [4, 8])
+def test_losses_of_packaged_weights_are_losses(scale):
+    """Their files also hold the norms of gradients."""
+    assert load_rrdb(scale).weights.losses.keys() == {"l1"}
+
+
 def test_faults_are_listed_and_counted(tmp_path):
     network = RRDBNet(CONFIG)
     tensors = network.state_dict()
