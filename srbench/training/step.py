@@ -29,6 +29,8 @@ class TrainingState:
     """Moving average of the first learner's network."""
     breakdowns: Breakdowns = field(default_factory=Breakdowns)
     best: BestValidation = field(default_factory=BestValidation)
+    memory_advice: str = "make training.batch smaller or training.accumulate larger"
+    """What to do if a step needs more memory than there is."""
 
     @property
     def network(self) -> torch.nn.Module:
@@ -57,10 +59,7 @@ def take_step(
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        advice = "make training.batch smaller or training.accumulate larger"
-        if getattr(state.learners[0].network, "reversible", True) is False:
-            advice += ", or set reversible=true"
-        raise TrainingError(f"a step needs more memory than {batch.hr.device} has; {advice}") from None
+        raise TrainingError(f"a step needs more memory than {batch.hr.device} has; {state.memory_advice}") from None
 
 
 def _take_step(

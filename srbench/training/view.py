@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-import torch
 from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
@@ -20,14 +19,15 @@ SECONDS = 30
 
 
 class View(Progress):
-    """Context manager that shows losses, metrics, speed and memory.
+    """Context manager that shows losses, metrics, speed, and the memory of the device.
 
     In a terminal they appear below a progress bar, elsewhere as a line every 30 seconds. Shows nothing unless
     ``enabled``.
     """
 
-    def __init__(self, config: TrainingConfig, start: int, stop: StopRequest, *, enabled: bool) -> None:
+    def __init__(self, config: TrainingConfig, start: int, stop: StopRequest, device: str, *, enabled: bool) -> None:
         self._config = config
+        self._device = device
         self._start = start
         self._step = start
         self._stop = stop
@@ -80,5 +80,5 @@ class View(Progress):
         parts.append(f"patches/s {(self._step - self._start) * self._config.batch / seconds:.3g}")
         if self._stop.signal:
             parts.insert(0, "stopping after this step; repeat to stop at once")
-        memory = peak_memory_mb("cuda" if torch.cuda.is_initialized() else "cpu")  # type: ignore[no-untyped-call]
+        memory = peak_memory_mb(self._device)
         return ", ".join(parts if memory is None else [*parts, f"memory {memory:.0f} MB"])

@@ -19,7 +19,11 @@ def short(*arguments, **named):
 @pytest.mark.parametrize("dry_run", [True, False])
 @pytest.mark.parametrize(
     ("model", "network", "call", "advice"),
-    [("rrdb", RRDBNet, "forward", ""), ("srflow", SRFlow, "nll", ", or set reversible=true")],
+    [
+        ("rrdb", RRDBNet, "forward", ""),
+        ("srflow", SRFlow, "nll", ", or set reversible=true"),
+        ("srflow-perceptual", SRFlow, "given", ""),
+    ],
 )
 def test_a_step_for_which_the_memory_does_not_suffice(trainings, model, network, call, advice, dry_run, monkeypatch):
     monkeypatch.setattr(network, call, short)

@@ -223,10 +223,11 @@ def test_broken_steps_are_counted():
     assert other.in_a_row == 1
 
 
-def test_the_view_shows_the_latest_values_and_that_the_training_will_stop(capsys):
-    """Where stderr is no terminal, as a line at the end."""
+def test_the_view_shows_the_latest_values_and_that_the_training_will_stop(capsys, monkeypatch):
+    """Where stderr is no terminal, as a line at the end. The memory is that of the training's device."""
+    monkeypatch.setattr("srbench.training.view.peak_memory_mb", {"cuda:1": 7.0}.get)
     stop = StopRequest()
-    with View(config(), 4, stop, enabled=True) as view:
+    with View(config(), 4, stop, "cuda:1", enabled=True) as view:
         view.show(5, {"l1": 0.5, "gradient": 1.0})
         view.show(6, {"l1": 0.25, "validation psnr": 20.0})
         assert "stopping" not in [*view.get_renderables()][-1].plain
@@ -235,6 +236,7 @@ def test_the_view_shows_the_latest_values_and_that_the_training_will_stop(capsys
     assert first.startswith("20 steps of 3 patches, 16x16 pixels.")
     facts = "stopping after this step; repeat to stop at once, l1 0.25, gradient 1, validation psnr 20, patches/s"
     assert last.startswith(f"step 6 of 20: {facts}")
+    assert last.endswith("memory 7 MB")
 
 
 def test_curves_of_a_training(tmp_path):
