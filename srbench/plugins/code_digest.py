@@ -113,14 +113,20 @@ def _imports(name: str, is_package: bool, source: bytes) -> tuple[str, ...]:
 
 
 def _executed(statements: Sequence[ast.AST]) -> Iterator[ast.AST]:
-    """Yield all statements, nested ones included, except blocks for type checkers."""
+    """Yield all statements, nested ones included, except those for type checkers alone."""
     for statement in statements:
-        if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):
+        if isinstance(statement, ast.If) and _is_type_checking(statement.test):
+            yield from _executed(statement.orelse)
             continue
         yield statement
         for field in ("body", "handlers", "cases", "orelse", "finalbody"):
             inner = getattr(statement, field, ())
             yield from _executed(inner if isinstance(inner, list) else ())
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    """Return whether a condition is ``TYPE_CHECKING`` or ``typing.TYPE_CHECKING``."""
+    return "TYPE_CHECKING" in (getattr(test, "id", None), getattr(test, "attr", None))
 
 
 def _find(name: str, folder: Path) -> Path | None:

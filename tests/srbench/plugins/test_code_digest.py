@@ -179,7 +179,9 @@ def test_what_is_followed(tmp_path):
     (tmp_path / "start.py").write_text(
         "from typing import TYPE_CHECKING\nimport numpy as np, json\nfrom srtest_package import deep\n"
         "from srtest_folder import below\n"
-        "if TYPE_CHECKING:\n    import pandas\n"
+        "if TYPE_CHECKING:\n    import pandas\nelse:\n    import srtest_folder.run\n"
+        "if not typing.TYPE_CHECKING:\n    import srtest_folder.run_too\n"
+        "if typing.TYPE_CHECKING:\n    import scipy\n"
         "def late():\n    from srtest_package.other import name\n    import torch.nn.functional\n"
     )
     package = tmp_path / "srtest_package"
@@ -190,10 +192,12 @@ def test_what_is_followed(tmp_path):
     (package / "other.py").write_text("import start\nname = 2\n")
     (package / "unused.py").write_text("import scipy\n")
     (tmp_path / "srtest_folder").mkdir()
-    (tmp_path / "srtest_folder" / "below.py").write_text("")
+    for name in ("below", "run", "run_too"):
+        (tmp_path / "srtest_folder" / f"{name}.py").write_text("")
     sources, libraries = reachable("start", tmp_path / "start.py")
     names = ["srtest_package", *(f"srtest_package.{name}" for name in ("deep", "other", "sibling"))]
-    assert sorted(sources) == ["srtest_folder.below", *names, "start"]
+    folder = [f"srtest_folder.{name}" for name in ("below", "run", "run_too")]
+    assert sorted(sources) == [*folder, *names, "start"]
     assert libraries == {"numpy", "torch"}
 
 
