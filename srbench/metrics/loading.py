@@ -8,7 +8,7 @@ psnr+channels=Y+border=4                    any of these with parameters
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from srbench.interfaces import (
     MetricInfo,
     ModelMetric,
     Need,
+    SRBenchError,
 )
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import our_packages, package_digest, reachable, source_of
@@ -109,10 +110,19 @@ def _find_metric(name: str) -> Plugin:
         if name in registered("metrics") or ":" in name or name.endswith(".py"):
             raise
         for family in registered(FAMILIES):
-            variants = getattr(find_plugin(FAMILIES, family).factory, "variants", list)
-            if name in variants():
+            if name in _variants(family):
                 raise PluginError(f"unknown metric {name!r}; {family} has it: write {family}:{name}") from None
         raise
+
+
+def _variants(family: str) -> Collection[str]:
+    """Return the names of a family's metrics; none for a family that is broken or does not list them."""
+    try:
+        factory = find_plugin(FAMILIES, family).factory
+        names: list[str] = call(f"metric family {family}", lambda: list(getattr(factory, "variants", list)()))
+    except SRBenchError:  # a broken plug-in does not affect the rest
+        return ()
+    return names
 
 
 def reopened(info: MetricInfo, quantize: str, samples: int) -> LoadedMetric:
@@ -167,6 +177,8 @@ def _checked_info(metric: Metric, what: str) -> MetricInfo:
         )
     if (info.per == "folder" or isinstance(metric, FolderMetric)) and is_third_party(metric):
         raise PluginError(f'{what}: only FID and KID compare folders; state per="sample" or "image"')
+    if isinstance(metric, ImageMetric) and info.per not in ("sample", "image"):
+        raise PluginError(f'{what}: per in its info is {info.per!r}; state "sample" or "image"')
     if info.group not in GROUPS or info.direction not in (-1, 0, 1):
         raise PluginError(f"{what}: its group must be one of {', '.join(GROUPS)}, and its direction -1, 0 or 1")
     return replace(info, per="model") if isinstance(metric, ModelMetric) else info

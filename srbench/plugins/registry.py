@@ -36,6 +36,8 @@ from srbench.words import one_line, unknown
 
 _FILE_MODULE = "srbench_user_"
 """Prefix of module names for files that users name."""
+_NAMES = {"metric_families": "metric family", "folder_metrics": "metric"}
+"""Kinds of plug-ins in messages; other kinds lose their last letter."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,11 @@ def registered(kind: str) -> dict[str, EntryPoint]:
 
 def find_plugin(kind: str, text: str) -> Plugin:
     """Import the plug-in named ``text`` of a kind, such as ``models``. Raises PluginError if that fails."""
-    points = registered(kind)
+    points, what = registered(kind), _NAMES.get(kind, kind.removesuffix("s"))
     before, colon, name = text.rpartition(":")
     if text in points:
         point = points[text]
-        factory = call(f"{kind.removesuffix('s')} {text} ({point.value})", point.load)
+        factory = call(f"{what} {text} ({point.value})", point.load)
         return Plugin(factory, text, sys.modules[point.module], point.attr)
     if colon and before.endswith(".py"):
         return _member(module_of_file(Path(before)), name, text, kind)
@@ -93,9 +95,9 @@ def find_plugin(kind: str, text: str) -> Plugin:
         return _member(module_of_file(Path(text)), "", text, kind)
     if colon and re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
         return _member(call(f"module {before}", importlib.import_module, before), name, text, kind)
-    families = [f"{family}:NAME" for family in registered(f"{kind.removesuffix('s')}_families")]  # such as pyiqa:NAME
+    families = [f"{family}:NAME" for family in registered(f"{what}_families")]  # such as pyiqa:NAME
     ways = [*points, *families, "package.module:Name", "file.py:Name"]
-    raise PluginError(unknown(kind.removesuffix("s"), text if text.isidentifier() else before or text, ways))
+    raise PluginError(unknown(what, text if text.isidentifier() else before or text, ways))
 
 
 def load_dataset(text: str, scale: int) -> Dataset:

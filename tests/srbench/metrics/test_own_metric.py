@@ -1,5 +1,8 @@
 """Common slips in a metric of one's own: refused in one line that says what to change."""
 
+import sys
+from importlib.metadata import EntryPoint
+
 import pytest
 import torch
 
@@ -7,7 +10,7 @@ from srbench.benchmark import BenchmarkError
 from srbench.benchmark.scorer import measure
 from srbench.interfaces import ImagePair, MetricInfo
 from srbench.metrics.loading import load_metric
-from srbench.plugins import PluginError
+from srbench.plugins import PluginError, registry
 
 METRIC = """
 from srbench.interfaces import ImageMetric, MetricInfo
@@ -37,6 +40,30 @@ def metric(tmp_path):
 def test_a_map_that_is_no_map_facts(metric):
     with pytest.raises(PluginError, match=r'its map is True; make it MapInfo\(unit="...", upper=255\)'):
         metric(map="True")
+
+
+def test_an_image_metric_of_the_model(tmp_path):
+    text = METRIC.format(value="samples.mean((1, 2, 3))", map="None").replace("def map", "def _map")
+    (tmp_path / "mine.py").write_text(text.replace("map=None", 'per="model"'))
+    with pytest.raises(PluginError, match='per in its info is \'model\'; state "sample" or "image"'):
+        load_metric(f"{tmp_path / 'mine.py'}:Mean")
+
+
+@pytest.mark.parametrize("line", ["import a_package_that_is_not_there", "class Family:\n    variants = int"])
+def test_a_broken_family_hides_no_message(tmp_path, monkeypatch, line):
+    (tmp_path / "family_of_test.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    points = [
+        EntryPoint("psnr", "srbench.metrics.pixel:PSNR", "srbench.metrics"),
+        EntryPoint("theirs", "family_of_test:Family", "srbench.metric_families"),
+    ]
+    monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in points if p.group == group])
+    monkeypatch.delitem(sys.modules, "family_of_test", raising=False)
+    with pytest.raises(PluginError, match=r"unknown metric 'psmr'; did you mean psnr\?"):
+        load_metric("psmr")
+    if line.startswith("import"):
+        with pytest.raises(PluginError, match=r"^metric family theirs \(family_of_test:Family\) failed"):
+            load_metric("theirs:any")
 
 
 @pytest.mark.parametrize(
