@@ -26,6 +26,8 @@ from srbench.interfaces import ImagePair, StochasticSRModel
 from srbench.metrics import lr_psnr as measured_lr_psnr
 from srbench.models.inference import SamplingParameters, choose_device, upscale
 from srbench.models.loading import load_model
+from srbench.models.names import BFLOAT16, CONSISTENT, ModelSpec
+from srbench.models.wrapped import Wrapped
 from srbench.reporting.figures.strips import Colour, Panel, difference_window, strip_png
 from srbench.run_folder.protocol import exactly
 
@@ -77,12 +79,17 @@ class EditableSRModel(StochasticSRModel, Protocol):
 class Editor:
     """A model that can edit, on a device.
 
-    Raises EditError for a model without latents, PluginError for an unknown model.
+    Raises EditError for a model without latents or with an option such as ``+consistent``, PluginError for an unknown
+    model.
     """
 
     def __init__(self, model: str, scale: int, device: str) -> None:
         self.device = choose_device(device)
         loaded = load_model(model, scale, self.device)
+        if isinstance(loaded.model, Wrapped) and isinstance(loaded.model.network, EditableSRModel):
+            spec = ModelSpec.parse(model)
+            suffix = BFLOAT16 * spec.bfloat16 + CONSISTENT * spec.consistent
+            raise EditError(f"{model} cannot edit: omit {suffix}; edits use the model itself")
         if not isinstance(loaded.model, EditableSRModel):
             raise EditError(f"{model} cannot edit: it has no latents; name a model with latents, such as srflow")
         self.scale = scale

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from srbench.data.datasets import packaged_photos, pair_of_hr
+from srbench.editing import EditError
 from srbench.editing.edit import SOURCE, TARGET, Editor, figure_panel, lr_psnr, write_figure
 from srbench.editing.measures import LR_FIT_LIMIT, cut, fit_to_lr
 from srbench.images.box import Box
@@ -20,6 +21,13 @@ from srbench.images.lr_projection import make_consistent
 @pytest.fixture(scope="module")
 def editor():
     return Editor("srflow", 8, "cpu")
+
+
+@pytest.mark.parametrize("suffix", ["+consistent", "+bf16", "+bf16+consistent"])
+def test_options_of_a_model_that_edits_are_refused(suffix, monkeypatch):
+    monkeypatch.setattr("srbench.models.loading.require_bfloat16", lambda device, text: None)
+    with pytest.raises(EditError, match=re.escape(f"omit {suffix}; edits use the model itself")):
+        Editor(f"srflow{suffix}", 8, "cpu")
 
 
 @pytest.fixture
