@@ -180,8 +180,8 @@ class MetricInfo:
     """The error map of a ``MappedMetric``; None for other metrics."""
     per: Literal["sample", "image", "model", "folder"] = "sample"
     """``sample``: a value per sample; ``image``: a value per image, computed from all its samples and comparable only
-    for equal numbers of samples. The harness fills in ``model`` and ``folder``, for metrics of the model, and for FID and
-    KID, which have a value for all images together."""
+    for equal numbers of samples. The harness fills in ``model`` for metrics of the model. FID and KID state ``folder``: a
+    value for all images together."""
     spec: str = ""
     """The name that the user typed, with absolute paths. The harness fills in this field and ``digest``."""
     digest: str = ""

@@ -27,7 +27,7 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
 
     ``model`` is needed only if several models recognise the checkpoint; ``address`` is the URL that it was downloaded
     from. Raises WeightsError if no model or several models recognise it, or its tensors do not fit the preset;
-    ImageError if ``out`` exists with other content; PluginError; ConfigError.
+    SRBenchError if ``out`` exists with other content; PluginError; ConfigError.
     """
     tensors = read_tensors(checkpoint)
     names = [model] if model else list(registered("converters"))

@@ -23,7 +23,7 @@ def export_onnx(text: str, out: Path | None = None, scale: int | None = None) ->
 
     ``scale`` is optional if the weights state it. Returns the path: ``out``, by default ``MODEL-xSCALE.onnx`` in the
     current folder. The file states the licence of the weights. Raises ModelError for anything but a deterministic
-    network, SRBenchError if the model cannot be loaded, ImageError if ``out`` exists with other content.
+    network, SRBenchError if the model cannot be loaded or ``out`` exists with other content.
     """
     try:
         import onnx

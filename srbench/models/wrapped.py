@@ -21,7 +21,7 @@ class Wrapped:
     def __init__(self, model: Any, scale: int) -> None:  # noqa: ANN401 - any callable
         self.scale = scale
         self.network: Any = model.network if isinstance(model, Wrapped) else model
-        """The innermost model, on which costs are measured."""
+        """The innermost model, which is moved to the device."""
         self._model = model
         if isinstance(model, StochasticSRModel):
             self.sample = self._sample
