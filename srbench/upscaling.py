@@ -24,7 +24,7 @@ from srbench.images.io import (
     write_png,
 )
 from srbench.images.tiling import pixels_in_tiles
-from srbench.interfaces import PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
+from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.machine.memory import free_bytes
 from srbench.metrics import lr_psnr
 from srbench.models import LoadedModel
@@ -40,6 +40,9 @@ from srbench.words import FILE_NAME, is_file_name, number_of
 
 MAX_UNTILED = 256 * 256
 """LR pixels above which images are upscaled in tiles on a CPU, unless a stochastic model cannot sample in tiles."""
+BYTES_PER_PIXEL, BYTES_PER_SAMPLED_PIXEL = 10_000, 40_000
+"""Memory per LR pixel of the largest networks on a GPU: of RRDB, and of SRFlow with the stacked features of DF2K. An image
+for which a GPU has less is upscaled in tiles."""
 TILE = 256
 """Default side of tiles in LR pixels, for deterministic models."""
 SAMPLE_TILE = 128
@@ -192,7 +195,7 @@ def _seconds_per_pixel(task: _Task, lr: Tensor, device: str) -> float:
 
 
 def _tile(task: _Task, device: str) -> int | None:
-    """The requested tile, else the default tile for an image of more than MAX_UNTILED pixels on a CPU, else None.
+    """The requested tile, else the default tile for an image that is too large to upscale whole, else None.
 
     Only the header of the image is read. Raises UpscaleError or ModelError if the image needs more memory than
     available even so, and ImageError for an image with too many pixels.
@@ -202,7 +205,10 @@ def _tile(task: _Task, device: str) -> int | None:
     width, height = header_size(path)
     size = [model.scale * height, model.scale * width]
     in_tiles = isinstance(model, TiledSRModel)
-    if device != "cpu" or not in_tiles:
+    tile = task.sampling.tile
+    if tile is None and width * height > _largest_whole(device, sampled=in_tiles):
+        tile = SAMPLE_TILE if in_tiles else None if isinstance(model, StochasticSRModel) else TILE
+    if not _is_one_by_one(model, device, tile):
         require_memory(str(path), samples, size)
     else:
         require_memory(str(path), samples, size, FINISHED_COPIES)
@@ -212,9 +218,20 @@ def _tile(task: _Task, device: str) -> int | None:
                 f"{path}: LR of {width}x{height} needs {needed / 2**30:.1f} GB, but only "
                 f"{free / 2**30:.1f} GB are free; cut it into parts"
             )
-    if task.sampling.tile is not None or device != "cpu" or width * height <= MAX_UNTILED:
-        return task.sampling.tile
-    return SAMPLE_TILE if in_tiles else None if isinstance(model, StochasticSRModel) else TILE
+    return tile
+
+
+def _largest_whole(device: str, *, sampled: bool) -> float:
+    """Number of LR pixels up to which an image is upscaled whole."""
+    free = free_bytes(device)
+    if device == "cpu" or free is None:
+        return MAX_UNTILED
+    return free / (BYTES_PER_SAMPLED_PIXEL if sampled else BYTES_PER_PIXEL)
+
+
+def _is_one_by_one(model: Model, device: str, tile: int | None) -> bool:
+    """Return whether samples are drawn and written one by one, in the memory of one: on a CPU, and in tiles."""
+    return isinstance(model, TiledSRModel) and (device == "cpu" or tile is not None)
 
 
 def _planned(spec: UpscaleSpec) -> tuple[str, list[_Task], list[str]]:
@@ -307,7 +324,7 @@ def _upscaled(task: _Task, device: str, progress: Callable[[float], None]) -> Up
     if len(existing) == len(files):
         return Upscaled(files, tuple(float(lr_psnr(read_uint8(file), lr)) for file in files), kept=True)
     model, arguments = loaded.model, (path.stem, lr.float() / 255, replace(sampling, tile=tile), device, progress)
-    if isinstance(model, TiledSRModel) and device == "cpu":
+    if isinstance(model, TiledSRModel) and _is_one_by_one(model, device, tile):
         images = iterate_samples(model, *arguments)
     else:
         images = iter(upscale_image(model, *arguments).images)

@@ -64,8 +64,13 @@ def memory_bytes() -> int | None:
         return None
 
 
-def free_bytes() -> int | None:
-    """Memory that this process may still allocate, on the machine and in its container; None if unknown."""
+def free_bytes(device: str = "cpu") -> int | None:
+    """Memory that this process may still allocate: of a GPU, or of the machine and its container; None if unknown."""
+    if device.startswith("cuda"):
+        import torch
+
+        kept_by_torch = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept_by_torch
     limits = []
     with suppress(OSError, ValueError, IndexError):
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())

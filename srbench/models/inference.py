@@ -69,8 +69,8 @@ def upscale(
 ) -> Output:
     """Upscale the LR image (3, h, w) called ``name`` with a model.
 
-    A deterministic model uses only the tile of ``sampling``; ``progress`` is then called after every tile with the fraction
-    of the work done since the last call. Raises ModelError naming the image if the model fails, returns a wrong size or
+    A deterministic model uses only the tile of ``sampling``. With a tile, ``progress`` is called after every tile with the
+    fraction of the work done since the last call. Raises ModelError naming the image if the model fails, returns a wrong size or
     non-finite values, or if a precomputed result is missing or damaged.
     """
     with torch.no_grad(), usage_on(device) as usage, _errors_named(model, name, lr, sampling, device):
@@ -136,7 +136,7 @@ def _outputs(
         images = model.read(name)
     elif isinstance(model, StochasticSRModel):
         require_memory(name, sampling.samples, [model.scale * side for side in lr.shape[-2:]])
-        images = _sample(model, lr, sampling)
+        images = _sample(model, lr, sampling, progress)
         if len(_floating_point(images, name)) != sampling.samples:
             raise ModelError(f"{name}: the model returned {len(images)} samples, not {sampling.samples}; correct it")
     elif sampling.tile is not None:
@@ -169,20 +169,20 @@ def _too_large(model: Model, lr: Tensor, sampling: SamplingParameters, device: s
     return f"the model ran out of memory ({device}, LR of {width}x{height}{tiles}); {advice}"
 
 
-def _sample(model: StochasticSRModel, lr: Tensor, sampling: SamplingParameters) -> Tensor:
+def _sample(
+    model: StochasticSRModel, lr: Tensor, sampling: SamplingParameters, progress: Callable[[float], None]
+) -> Tensor:
     if sampling.tile is None:
         generator = torch.Generator().manual_seed(sampling.seed)
         return model.sample(lr, sampling.samples, temperature=sampling.temperature, generator=generator)
     if not isinstance(model, TiledSRModel):
         raise ModelError(f"{type(model).__name__} cannot sample in tiles; omit --tile")
-    return torch.stack([*_samples(model, lr, sampling)])
+    # one by one to the CPU: tiles are for images that a GPU cannot hold
+    return torch.stack([image.cpu() for image in _samples(model, lr, sampling, progress)])
 
 
 def _samples(
-    model: TiledSRModel,
-    lr: Tensor,
-    sampling: SamplingParameters,
-    progress: Callable[[float], None] = lambda fraction: None,
+    model: TiledSRModel, lr: Tensor, sampling: SamplingParameters, progress: Callable[[float], None]
 ) -> Iterator[Tensor]:
     return model.samples(
         lr,

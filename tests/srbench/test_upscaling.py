@@ -170,7 +170,7 @@ def test_large_images_are_tiled_and_samples_made_one_by_one(up, photos, monkeypa
         whole, tiled = (read_uint8(Path(out, name)).int() for out in ("out", "tiled"))
         assert (whole - tiled).abs().max() <= 1
         assert (whole != tiled).float().mean() < 1e-3
-    monkeypatch.setattr(upscaling, "free_bytes", lambda: 1000)
+    monkeypatch.setattr(upscaling, "free_bytes", lambda device="cpu": 1000)
     assert "0.0 GB are free; cut it into parts" in up(photos / "a.png", model="srflow", out="none").err
 
 
@@ -190,6 +190,30 @@ def test_large_images_are_tiled_by_every_network(up, photos, monkeypatch, tmp_pa
     assert "dry/c: LR of 32x40 in tiles of 16" in up(photos / "c.png", "--dry-run", model="esrgan", out="dry").out
 
 
+@pytest.mark.parametrize(
+    ("model", "free", "tile"),
+    [
+        ("srflow", 40_000 * 300 * 200, None),
+        ("srflow", 40_000 * 300 * 200 - 1, 128),
+        ("rrdb", 10_000 * 300 * 200, None),
+        ("rrdb", 10_000 * 300 * 200 - 1, 256),
+        ("noisy", 0, None),
+    ],
+)
+def test_a_gpu_with_too_little_memory_for_an_image_takes_tiles(model, free, tile, models, tmp_path, monkeypatch):
+    """Samples in tiles are written one by one there, as on a CPU."""
+    from srbench import upscaling
+    from srbench.models.inference import SamplingParameters
+    from srbench.models.loading import load_model
+
+    write_png(tmp_path / "a.png", torch.zeros((3, 200, 300), dtype=torch.uint8))
+    monkeypatch.setattr(upscaling, "free_bytes", lambda device="cpu": free if device == "cuda" else 2**40)
+    loaded = load_model(f"{models}:Noisy" if model == "noisy" else model, 4, "cpu")
+    task = upscaling._Task(tmp_path / "a.png", loaded, SamplingParameters(0.8, 3, 0), Path("a"))
+    assert upscaling._tile(task, "cuda") == tile
+    assert upscaling._is_one_by_one(loaded.model, "cuda", tile) == (model == "srflow" and tile is not None)
+
+
 def test_packaged_models_are_not_for_photographs(up, photos, models):
     from srbench.weights.files import packaged_weights
 
@@ -207,7 +231,7 @@ def test_an_image_that_cannot_fit_is_refused_before_it_is_read(up, monkeypatch):
 
     Image.new("1", (14000, 12000)).save("large.png")
     with monkeypatch.context() as patch:
-        patch.setattr(upscaling, "free_bytes", lambda: 20 * 2**30)
+        patch.setattr(upscaling, "free_bytes", lambda device="cpu": 20 * 2**30)
         patch.setattr(upscaling, "read_uint8", lambda path: pytest.fail("read"))
         found = up("large.png", model="srflow")
     assert (found.code, "LR of 14000x12000 needs 1" in found.err, "20.0 GB are free" in found.err) == (1, True, True)
