@@ -1,7 +1,7 @@
 """The stack: tables of all runs below some folders, one for each set of images, scale and protocol.
 
-Runs share a table if the pixels of all their images, scale, crop, tiles and protocol are equal, even if the names of
-their datasets differ. A model that several runs measured with equal values is one line. Nothing is compared across
+Runs share a table if the names and pixels of all their images, scale, crop, tiles and protocol are equal, even if the
+names of their datasets differ. A model that several runs measured with equal values is one line. Nothing is compared across
 tables.
 """
 
@@ -37,13 +37,11 @@ from srbench.run_folder.measurements import Measurement, folder_values, measurem
 from srbench.run_folder.protocol import Manifest, Protocol, Setting
 from srbench.run_folder.records import Value, digest
 from srbench.run_folder.request import dataset_titles
-from srbench.run_folder.values import Values, mean
+from srbench.run_folder.values import Values, is_close, mean
 from srbench.run_folder.verified import VERDICTS, Verdict, read_verified
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import number_of, one_line, printable
 
-TOLERANCE = 1e-5
-"""Relative difference up to which values of a model in two runs count as equal, across processors and libraries."""
 _CSV = (
     *("suite", "data", "scale", "model", "temperature", "samples", "seed", "metric", "mean", "low", "high", "n"),
     *("best", "signature", "state", "runs"),
@@ -439,11 +437,11 @@ class _Row:
         return (
             entry.outputs == self.entry.outputs
             and all(
-                _is_close(mean(value), mean(self.values[column][image]))
+                is_close(mean(value), mean(self.values[column][image]))
                 for column in entry.values.keys() & self.values.keys()
                 for image, value in entry.values[column].items()
             )
-            and all(_is_close(entry.of_all[each], self.of_all[each]) for each in entry.of_all.keys() & self.of_all)
+            and all(is_close(entry.of_all[each], self.of_all[each]) for each in entry.of_all.keys() & self.of_all)
         )
 
     def join(self, entry: Entry, run: StackedRun) -> None:
@@ -451,11 +449,6 @@ class _Row:
         self.values = {**entry.values, **self.values}
         self.of_all = {**entry.of_all, **self.of_all}
         self.runs.append(run)
-
-
-def _is_close(value: float, other: float) -> bool:
-    both_nan = math.isnan(value) and math.isnan(other)
-    return both_nan or math.isclose(value, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
 def _rows(group: Sequence[StackedRun]) -> list[_Row]:

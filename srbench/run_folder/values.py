@@ -13,6 +13,8 @@ from srbench.run_folder.records import Value
 
 COLUMNS = ("model", "temperature", "image", "sample", "metric", "value")
 """Columns of tidy values: one row per number."""
+TOLERANCE = 1e-5
+"""Relative difference up to which two values count as equal, across processors and library versions."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,12 @@ def mean(value: Value | None) -> float:
     if value is None:
         return math.nan
     return _mean(value) if isinstance(value, list) else value
+
+
+def is_close(value: float, other: float, tolerance: float = TOLERANCE) -> bool:
+    """Return whether two values are equal up to a relative difference, or an absolute one near 0; NaN equals NaN."""
+    both_nan = math.isnan(value) and math.isnan(other)
+    return both_nan or math.isclose(value, other, rel_tol=tolerance, abs_tol=tolerance)
 
 
 def mean_of_images(values: Mapping[str, float]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,16 +16,15 @@ from srbench.machine.environment import environment
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import SampleRecord, Value
+from srbench.run_folder.values import TOLERANCE, is_close
 from srbench.verification.findings import Findings, differences
 from srbench.verification.samples import Resampling
 
-TOLERANCE = 1e-5
-"""Relative difference up to which two values count as equal, across processors and library versions."""
 ACROSS_DEVICES = 1e-3
-"""The same for a metric that was measured on a GPU and is now measured on a CPU, or the reverse: larger differences
+"""Like ``TOLERANCE``, for a metric that was measured on a GPU and is now measured on a CPU, or the reverse: larger differences
 are contradictions, smaller ones are unverified."""
 FOLDER_TOLERANCE = 1e-3
-"""The same for FID and KID; FID needs the root of a matrix that is singular for fewer images than features."""
+"""Like ``TOLERANCE``, for FID and KID; FID needs the root of a matrix that is singular for fewer images than features."""
 _NOT_LOADED = "the metric cannot be loaded, or its protocol has changed"
 
 
@@ -193,10 +191,7 @@ def _contradict(findings: Findings, where: str, metric: MetricInfo, value: Value
 
 def _equal(value: Value, stated: Value, tolerance: float = TOLERANCE) -> bool:
     same_shape = np.shape(value) == np.shape(stated)
-    return same_shape and all(
-        math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance) or (math.isnan(a) and math.isnan(b))
-        for a, b in zip(np.ravel(value), np.ravel(stated), strict=True)
-    )
+    return same_shape and all(is_close(a, b, tolerance) for a, b in zip(np.ravel(value), np.ravel(stated), strict=True))
 
 
 def _short(value: Value) -> str:
