@@ -135,12 +135,6 @@ class RunFolder:
             return None
         return record if record.key == self.sample_key(setting, key, record.source) else None
 
-    def planned_samples(self) -> Iterator[SampleRecord]:
-        """Yield the records of all requested items, failed or not, setting by setting in the order of the manifest."""
-        for setting in self.manifest.settings:
-            records = (self.sample(setting, image) for image in self.manifest.planned(setting))
-            yield from (record for record in records if record is not None)
-
     def score(self, sample: SampleRecord, metric: MetricInfo) -> ScoreRecord | None:
         """Return the record of a value, even if it failed."""
         return self.scores_of(sample, [metric])[0]

@@ -46,7 +46,9 @@ def measurements_of(folder: RunFolder) -> list[Measurement]:
     Missing and failed values are left out, as are values of precomputed results whose signature states a different
     number of samples than they have. Raises NothingMeasuredError if there are none.
     """
-    measurements = [_measurement(folder, sample) for sample in folder.planned_samples() if not sample.failed]
+    measurements = [
+        _measurement(folder, sample) for setting in folder.manifest.settings for sample in folder.sampled(setting)
+    ]
     if not measurements:
         raise NothingMeasuredError(f"{folder.path}: nothing is measured yet; run its command again")
     return measurements
