@@ -117,11 +117,6 @@ def _filled(stack: Stack[Block], subject: str, label: str, *, intervals: bool) -
         if intervals:
             rows.pop()  # the space below the last row
         blocks.append(rows)
-    tabular = {
-        "columns": "l" * (len(places) + 1) + "r" * (len(stack.columns) + len(last)),
-        "head": [row([*places, "model", *map(title, stack.columns), *last])],
-        "blocks": blocks,
-    }
     over = "$n$ images" if last else "images"
     of_folders = joined([metric.title for metric in stack.columns if metric.per == "folder"])
     untested = f"; {escape(of_folders)} of all images together, untested" if of_folders else ""
@@ -133,7 +128,9 @@ def _filled(stack: Stack[Block], subject: str, label: str, *, intervals: bool) -
         "is_wide": _width(stack, intervals=intervals) > COLUMN,
         "caption": f"{subject}: means over {over}{beneath}{best}{untested}.",
         "label": re.sub("[^a-z0-9]+", "-", label.lower()).strip("-"),
-        "tabulars": [tabular],
+        "columns": "l" * (len(places) + 1) + "r" * (len(stack.columns) + len(last)),
+        "head": row([*places, "model", *map(title, stack.columns), *last]),
+        "blocks": blocks,
     }
 
 
