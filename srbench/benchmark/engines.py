@@ -170,8 +170,8 @@ def _worker(packed: bytes) -> Worker:
 
 def _reason(error: BaseException) -> str:
     """Return the message of an error in one line, preceded by its class unless it is an SRBenchError."""
-    name = "" if isinstance(error, SRBenchError) else f"{type(error).__name__}: "
-    return name + " ".join(str(error).split())
+    name, text = type(error).__name__, one_line(error)
+    return text if isinstance(error, SRBenchError) or text == name else f"{name}: {text}"
 
 
 @contextmanager

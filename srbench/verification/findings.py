@@ -17,7 +17,7 @@ from srbench.run_folder.folder import SUMS
 from srbench.run_folder.manifest import now
 from srbench.run_folder.verified import FILE, Verdict, Verified, read_verified
 from srbench.verification.rules import RULES, SEVERITIES, Severity
-from srbench.words import number_of
+from srbench.words import listed, number_of
 
 EXIT_CODES: dict[Verdict, int] = {
     "contradicted": 1,
@@ -27,8 +27,6 @@ EXIT_CODES: dict[Verdict, int] = {
 }
 _LINES = 20
 """Largest number of lines printed of each severity; the JSON has all."""
-_LOCATIONS = 3
-"""Largest number of locations named in a line."""
 _WIDTH = 60
 """Largest number of characters printed of a value."""
 
@@ -196,9 +194,7 @@ def _line(rule: str, where: str, text: str) -> str:
 
 
 def _named(locations: Sequence[str], count: int) -> str:
-    names = ", ".join(locations[:_LOCATIONS])
-    if len(locations) > _LOCATIONS:
-        names += f" and {len(locations) - _LOCATIONS} more"
+    names = listed(locations)
     return f"{names} ({count} values)" if count > len(locations) else names
 
 
