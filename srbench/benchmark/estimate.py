@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from srbench.benchmark.opened import OpenedRequest, open_request
-from srbench.benchmark.plan import Task, plan
+from srbench.benchmark.plan import Task, plan, probed
 from srbench.benchmark.run import extended, measurable
 from srbench.benchmark.sampler import Sampler, read_pair
 from srbench.benchmark.scorer import Scorer
@@ -23,9 +23,6 @@ from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import ImageDigest, SampleRecord
 from srbench.run_folder.request import RunSpec
 from srbench.words import number_of
-
-PROBED = 5
-"""Number of images whose mean size is taken as the mean size of all."""
 
 
 def estimate(spec: RunSpec) -> Iterator[str]:
@@ -74,10 +71,10 @@ def estimate(spec: RunSpec) -> Iterator[str]:
 
 
 def _pairs(request: OpenedRequest, tasks: Sequence[Task]) -> list[ImagePair]:
-    """Read up to about PROBED pairs with work left. Raises SRBenchError if none can be read."""
+    """Read a few pairs with work left. Raises SRBenchError if none can be read."""
     pairs = []
     error = SRBenchError(f"none of the images is in {request.dataset.name}")
-    for task in tasks[:: max(len(tasks) // PROBED, 1)]:
+    for task in probed(tasks):
         try:
             pairs.append(read_pair(request.dataset, task.image))
         except SRBenchError as fault:

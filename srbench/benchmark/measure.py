@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.plan import Item, Task
+from srbench.benchmark.plan import Item, Task, probed
 from srbench.benchmark.sampler import Sampler
 from srbench.benchmark.worker import TaskResult, WorkerSetup, open_worker
 from srbench.files.hashes import sha256_bytes
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 PIXELS = 512 * 512
 """Number of pixels of outputs that count as an item of ``srbench run`` in the default number of processes: a second
 process pays from about 8 images of 512x512 on."""
-PROBED = 5
-"""Number of images whose mean size is taken as the mean size of all."""
 _WITHOUT = {
     "HR": "HR images; name their folder with --hr",
     "LR": "LR images; name their folder with --lr",
@@ -179,8 +177,8 @@ def measure_folders(
         measured = _measured(pairs, WorkerSetup(None, reader, opener, pairs), workers, progress)
         counts |= {image.samples for image in measured if image.samples}
         failures[setting] = tuple(fault for image in measured for fault in image.faults)
-        facts = max((image.metrics for image in measured), key=len, default=())
-        metrics[setting] = facts + tuple(metric.info for metric in folder_metrics)
+        measured_metrics = max((image.metrics for image in measured), key=len, default=())
+        metrics[setting] = measured_metrics + tuple(metric.info for metric in folder_metrics)
         # tables and JSON cannot hold names that are not UTF-8
         by_setting[setting] = {printable(name): image.values for name, image in zip(images, measured, strict=True)}
         of_folders[setting] = {}
@@ -286,8 +284,7 @@ class _Pairs:
     def pixels(self) -> float:
         """Number of pixels of all outputs, estimated from the sizes of a few."""
         images = list(self.images.values())
-        probed = images[:: max(len(images) // PROBED, 1)]
-        mean = fmean(math.prod(header_size(self.results.paths(image)[0])) for image in probed)
+        mean = fmean(math.prod(header_size(self.results.paths(image)[0])) for image in probed(images))
         return mean * sum(map(self.results.count, images))
 
     @property
@@ -372,7 +369,7 @@ class _MeasuredImage:
     faults: list[str] = field(default_factory=list)
     """One line per failure."""
     metrics: tuple[MetricInfo, ...] = ()
-    """Facts of the metrics; empty if the worker process died."""
+    """Info of the metrics; empty if the worker process died."""
     samples: int = 0
     """Number of samples measured; 0 if none could be read."""
 

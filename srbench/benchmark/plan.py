@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from srbench.benchmark.opened import OpenedRequest
 from srbench.interfaces import MetricInfo, SRBenchError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import PairRecord, SampleRecord
+
+PROBED = 5
+"""Number of images whose mean size is taken as the mean size of all."""
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,11 @@ class Task:
         """Split the task into its pair, if that has to be read, and its single items."""
         pair = [] if self.pair is not None else [replace(self, items=())]
         return [*pair, *(replace(self, items=(item,)) for item in self.items)]
+
+
+def probed(items: Sequence[_T]) -> Sequence[_T]:
+    """Return about PROBED of some images or tasks, spread evenly over them."""
+    return items[:: max(len(items) // PROBED, 1)]
 
 
 def plan(folder: RunFolder, metrics: Sequence[MetricInfo], request: OpenedRequest | None = None) -> list[Task]:
