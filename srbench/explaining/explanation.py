@@ -14,7 +14,7 @@ from srbench.explaining.matching import (
     Match,
     Neighbours,
     Printed,
-    Setting,
+    ProtocolSetting,
     chance_text,
     joint_chance,
     matches,
@@ -320,7 +320,7 @@ class Explanation:
             yield f"--suite {', '.join(self.suites)} prints all of them"
 
 
-def _settings(numbers: Sequence[Explained], rank: int) -> set[Setting]:
+def _settings(numbers: Sequence[Explained], rank: int) -> set[ProtocolSetting]:
     """Return the settings in which protocols of this rank or plainer print all of the numbers."""
     printing = [{match.protocol.setting for match in explained.matches if match.rank <= rank} for explained in numbers]
     return set.intersection(*printing)

@@ -52,7 +52,7 @@ WINDOWS = {
 """Windows by metric."""
 OTHER_WINDOW = Decimal("0.05")
 """Half of the window of any other metric, as a fraction of the published number."""
-Setting = tuple[str, int | None, str, str]
+ProtocolSetting = tuple[str, int | None, str, str]
 """Colour, border, placement and levels of a protocol (``MetricProtocol.setting``)."""
 
 
@@ -176,15 +176,15 @@ class Neighbours:
 
     count: int
     """Number of numbers in the window."""
-    ranks: Mapping[Setting, Mapping[Decimal, int]]
+    ranks: Mapping[ProtocolSetting, Mapping[Decimal, int]]
     """By the setting of the protocols, the numbers that are printed, each with the rank of the plainest protocol."""
 
-    def of_rank(self, rank: int, settings: Iterable[Setting] | None = None) -> set[Decimal]:
+    def of_rank(self, rank: int, settings: Iterable[ProtocolSetting] | None = None) -> set[Decimal]:
         """Return the numbers that a protocol of this rank or plainer prints, in any of the settings (None: in all)."""
         chosen = self.ranks if settings is None else settings
         return {number for setting in chosen for number, each in self.ranks[setting].items() if each <= rank}
 
-    def chance(self, rank: int, settings: Iterable[Setting] | None = None) -> float:
+    def chance(self, rank: int, settings: Iterable[ProtocolSetting] | None = None) -> float:
         """Return the fraction of the numbers that a protocol of this rank or plainer prints."""
         return len(self.of_rank(rank, settings)) / self.count
 
@@ -194,7 +194,7 @@ def neighbours(printed: Printed, candidates: Sequence[Candidate], window: Window
     number, unit = Decimal(printed.text), Decimal(1).scaleb(-printed.digits)
     highest = max(number, min(number + window.half, window.highest))
     count = 1 + int(window.half / unit) + int((highest - number) / unit)
-    ranks: dict[Setting, dict[Decimal, int]] = defaultdict(dict)
+    ranks: dict[ProtocolSetting, dict[Decimal, int]] = defaultdict(dict)
     for candidate in candidates:
         numbers = ranks[candidate.protocol.setting]
         for text, how in texts_of(candidate.value, printed.digits).items():
