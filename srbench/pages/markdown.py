@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePath
 from urllib.parse import quote
 
 _SPECIAL = re.compile(r"[\\`*\[\]<>#|~$&!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -26,11 +25,6 @@ def block(text: str, language: str) -> str:
     """Format text as a fenced code block."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}{language}\n{text}\n{fence}"
-
-
-def link(path: PurePath) -> str:
-    """Quote a path as the target of a link."""
-    return quote(path.as_posix())
 
 
 def image(title: str, *folders_and_file: str) -> str:

@@ -27,12 +27,6 @@ class Families:
     models: tuple[int, ...]
     """Rows that represent their models, one per model; all rows in a table of a single model."""
 
-    @property
-    def variants(self) -> tuple[int, ...]:
-        """All other rows, model by model."""
-        rows = [row for row in range(len(self.model_of)) if row not in self.models]
-        return tuple(sorted(rows, key=lambda row: self.model_of[row]))
-
 
 def families_of(settings: Sequence[Setting], models: Iterable[ModelInfo] = ()) -> Families:
     """Group the rows of a table, given by their settings, into families.
@@ -42,9 +36,9 @@ def families_of(settings: Sequence[Setting], models: Iterable[ModelInfo] = ()) -
     has the plain model. If all rows belong to one model, all are compared. A label that is not in ``models`` is taken
     as the model's name.
     """
-    facts = {model.label: model for model in models}
+    by_label = {model.label: model for model in models}
     labels = list(dict.fromkeys(setting.model for setting in settings))
-    specs = {label: _spec(facts[label].spec if label in facts else label) for label in labels}
+    specs = {label: _spec(by_label[label].spec if label in by_label else label) for label in labels}
     owners = {label: _owner(label, specs) for label in labels}
     model_of = tuple(labels.index(owners[setting.model]) for setting in settings)
     if len(set(model_of)) <= 1:
@@ -52,16 +46,16 @@ def families_of(settings: Sequence[Setting], models: Iterable[ModelInfo] = ()) -
     rows_of = {
         owner: [row for row, setting in enumerate(settings) if setting.model == owner] for owner in owners.values()
     }
-    return Families(model_of, tuple(_chosen(settings, rows, facts.get(owner)) for owner, rows in rows_of.items()))
+    return Families(model_of, tuple(_chosen(settings, rows, by_label.get(owner)) for owner, rows in rows_of.items()))
 
 
 def one_each(settings: Sequence[Setting], models: Iterable[ModelInfo]) -> list[int]:
     """Return the indices of one setting per label, chosen by temperature as for the rows of a table."""
-    facts = {model.label: model for model in models}
+    by_label = {model.label: model for model in models}
     places: dict[str, list[int]] = {}
     for place, setting in enumerate(settings):
         places.setdefault(setting.model, []).append(place)
-    return [_chosen(settings, of_label, facts.get(label)) for label, of_label in places.items()]
+    return [_chosen(settings, of_label, by_label.get(label)) for label, of_label in places.items()]
 
 
 def _spec(typed: str) -> str:
@@ -83,7 +77,7 @@ def _owner(label: str, specs: dict[str, str]) -> str:
     return label
 
 
-def _chosen(settings: Sequence[Setting], rows: Sequence[int], facts: ModelInfo | None) -> int:
+def _chosen(settings: Sequence[Setting], rows: Sequence[int], model: ModelInfo | None) -> int:
     """Return the row whose temperature is nearest to the one stated in the model's weights, or else to the default."""
-    preferred = facts.temperature if facts else TEMPERATURE
+    preferred = model.temperature if model else TEMPERATURE
     return min(rows, key=lambda row: abs((settings[row].temperature or 0.0) - preferred))
