@@ -87,7 +87,7 @@ def write_report(
         out: Folder of the report; by default ``report`` in the folder of a single run.
         single_file: Embed images in report.html, which stays below 8 MB, instead of linking to them.
         most: Embed at most this many images of the run.
-        baseline: Measurement that plots subtract from every row, such as ``bicubic`` or ``srflow-t0.8``; by default the first.
+        baseline: Row that plots subtract from every row, such as ``bicubic`` or ``srflow-t0.8``; by default the first.
         intervals: Print intervals in table.tex, on a line below each row.
         runs_code: Permit loading code that the run names: metrics in files, for their maps.
         progress: Called for every image whose strips, grids and maps are made.

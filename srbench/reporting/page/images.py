@@ -39,7 +39,7 @@ class Column:
     sample: int | None
     """Index from 0; None for a model with a single output."""
     setting: int | None
-    """Measurement of the table; None for LR and HR."""
+    """Index of the row in the table; None for LR and HR."""
 
 
 LR = Column("lr", "LR", "", None, None, None)
