@@ -22,12 +22,12 @@ from srbench.run_folder.location import folder_of
 from srbench.run_folder.manifest import is_run, read_manifest
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, Protocol, Setting, drawn_settings
 from srbench.run_folder.request import RunSpec
-from srbench.words import is_file_name, unknown
+from srbench.words import is_file_name, listed, unknown
 
 
 @dataclass(frozen=True)
 class OpenedRequest:
-    """A request with its dataset and suite, and the facts of its models and metrics.
+    """A request with its dataset and suite, and the info of its models and metrics.
 
     A model or metric whose code and weights are those of the run folder is not loaded before it is used.
     """
@@ -36,12 +36,12 @@ class OpenedRequest:
     dataset: Dataset
     suite: Suite
     models: Mapping[str, ModelInfo]
-    """Models by label: a ``LoadedModel``, or the facts in the run folder."""
+    """Models by label: a ``LoadedModel``, or the info in the run folder."""
     settings: tuple[Setting, ...]
     """Requested settings, in the order of the table."""
     metrics: tuple[MetricInfo, ...]
     loaded_metrics: tuple[LoadedMetric, ...] = ()
-    """The metrics, unless the run folder has the facts of all."""
+    """The metrics, unless the run folder has the info of all."""
 
     @property
     def items(self) -> int:
@@ -80,7 +80,7 @@ class OpenedRequest:
     def manifest(self) -> Manifest:
         """Return the manifest that a new run folder of this request would have."""
         protocol = protocol_of(self.spec, self.suite, self.dataset)
-        models = tuple(model.facts() for model in self.models.values())
+        models = tuple(model.unloaded() for model in self.models.values())
         return Manifest(FORMAT, protocol, tuple(self.dataset), self.metrics, models, self.settings, ())
 
 
@@ -133,7 +133,7 @@ def _recorded_manifest(spec: RunSpec, protocol: Protocol) -> Manifest | None:
 
 
 def _recorded_metrics(spec: RunSpec, suite: Suite, recorded: Manifest | None) -> tuple[MetricInfo, ...] | None:
-    """Return the facts of the requested metrics in a manifest; None unless it has all, and their code is unchanged."""
+    """Return the info of the requested metrics in a manifest; None unless it has all, and their code is unchanged."""
     by_name = {} if recorded is None else {metric.spec: metric for metric in recorded.metrics}
     names = full_names(spec.metrics, suite.columns)
     metrics = tuple(by_name[name] for name in names if name in by_name)
@@ -144,18 +144,18 @@ def _recorded_metrics(spec: RunSpec, suite: Suite, recorded: Manifest | None) ->
 
 
 def _recorded_model(text: str, spec: RunSpec, recorded: Manifest | None) -> ModelInfo | None:
-    """Return the facts of a model in a manifest; None if it lacks the model, or its code or weights may be others.
+    """Return the info of a model in a manifest; None if it lacks the model, or its code or weights may be others.
 
     Raises SRBenchError for an invalid name and for missing weights.
     """
     if recorded is None:
         return None
     named = ModelSpec.parse(text)
-    facts = {model.label: model for model in recorded.models}.get(named.label)
-    if facts is None or named.is_folder or named.label in spec.again:
+    model = {each.label: each for each in recorded.models}.get(named.label)
+    if model is None or named.is_folder or named.label in spec.again:
         return None
     has_settings = any(setting.model == named.label for setting in recorded.settings)
-    return replace(facts, spec=text) if has_settings and digest_by_files(named, spec.scale) == facts.digest else None
+    return replace(model, spec=text) if has_settings and digest_by_files(named, spec.scale) == model.digest else None
 
 
 def _load_model(text: str, spec: RunSpec, objects: Mapping[str, tuple[str | None, object]]) -> LoadedModel:
@@ -217,8 +217,10 @@ def _pair(spec: str, results: ResultFolder, dataset: Dataset) -> None:
     results.pair_with(list(dataset), results.scale)
     unpaired = results.unpaired(list(dataset))
     if unpaired:
-        shown = ", ".join(unpaired[:3]) + (f" and {len(unpaired) - 3} more" if len(unpaired) > 3 else "")
-        warnings.warn(f"{spec}: {shown} in it belong to no image of {dataset.name}, and are not measured", stacklevel=3)
+        warnings.warn(
+            f"{spec}: {listed(unpaired)} in it belong to no image of {dataset.name}, and are not measured",
+            stacklevel=3,
+        )
 
 
 def _add_model(models: dict[str, ModelInfo], model: ModelInfo) -> None:

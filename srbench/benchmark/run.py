@@ -142,9 +142,9 @@ def score_run(
         if not folder.has_hr:
             added = without_hr(added, None, f"{path} has none")
         loaded = {metric.info.name: metric for metric in added}
-        facts = tuple(metric.info for metric in added)
-        folder.manifest = with_request(path, folder.manifest, replace(folder.manifest, metrics=facts))
-        metrics = measurable(folder.manifest, facts, loaded)
+        requested = tuple(metric.info for metric in added)
+        folder.manifest = with_request(path, folder.manifest, replace(folder.manifest, metrics=requested))
+        metrics = measurable(folder.manifest, requested, loaded)
         invocation = Invocation(
             command=shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)]),
             settings=(),
@@ -275,10 +275,10 @@ class _Execution:
     def _measure_folder(self, team: _Team, journal: Journal) -> None:
         """Measure the metrics of all images together, now that all images are sampled."""
         references: dict[tuple[object, ...], Any] = {}
-        for setting, facts in self._missing().items():
-            what = f"{', '.join(metric.title for metric in facts)} of {setting.label}"
+        for setting, missing in self._missing().items():
+            what = f"{', '.join(metric.title for metric in missing)} of {setting.label}"
             self.progress(Step(self.done, self._total, what))
-            metrics = [team.folder_metrics[metric.name] for metric in facts]
+            metrics = [team.folder_metrics[metric.name] for metric in missing]
             self._take(
                 what, [team.worker.score_folder(journal.folder, setting, metrics, references)], journal, self.done
             )
@@ -374,16 +374,16 @@ def measurable(
     """
     names = {metric.name for metric in requested}
     metrics = []
-    for facts in manifest.metrics:
-        digest = facts.digest if facts.name in names else metric_digest(facts.spec, manifest.protocol.quantize)
+    for recorded in manifest.metrics:
+        digest = recorded.digest if recorded.name in names else metric_digest(recorded.spec, manifest.protocol.quantize)
         if digest is None:
             try:
-                metric = reopened(facts, manifest.protocol.quantize, manifest.protocol.samples)
+                metric = reopened(recorded, manifest.protocol.quantize, manifest.protocol.samples)
             except SRBenchError:
                 continue  # a plug-in that is not installed: its values stay, but none are added
-            loaded[facts.name], digest = metric, metric.info.digest
-        if digest == facts.digest:
-            metrics.append(facts)
+            loaded[recorded.name], digest = metric, metric.info.digest
+        if digest == recorded.digest:
+            metrics.append(recorded)
     return metrics
 
 

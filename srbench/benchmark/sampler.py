@@ -93,7 +93,7 @@ class Sampler:
     def _loaded(self, label: str) -> LoadedModel:
         from srbench.models.loading import load_model
 
-        facts = self.manifest.model(label)
+        recorded = self.manifest.model(label)
         requests = [invocation.request for invocation in self.manifest.invocations if invocation.request]
         absolute: dict[str, str] = {}
         for text in (text for request in requests for text in request.models):
@@ -101,13 +101,13 @@ class Sampler:
                 absolute[ModelSpec.parse(text).label] = text
         loaded: LoadedModel | None = None
         faults: list[SRBenchError] = []
-        for text in dict.fromkeys([facts.spec, absolute.get(label, facts.spec)]):
+        for text in dict.fromkeys([recorded.spec, absolute.get(label, recorded.spec)]):
             try:
                 loaded = load_model(text, self.manifest.protocol.scale, self.device, is_recorded=True)
             except SRBenchError as error:
                 faults.append(error)
                 continue
-            if loaded.digest == facts.digest:
+            if loaded.digest == recorded.digest:
                 break
         if loaded is None:
             raise faults[0]

@@ -99,10 +99,10 @@ def open_worker(setup: WorkerSetup) -> Worker:
 def reopened_metrics(manifest: Manifest, names: Sequence[str]) -> list[LoadedMetric]:
     """Open metrics of a run again. Raises SRBenchError if one cannot be loaded, or its code has changed."""
     protocol, metrics = manifest.protocol, []
-    for facts in map(manifest.metric, names):
-        metric = reopened(facts, protocol.quantize, protocol.samples)
-        if metric.info.digest != facts.digest:
-            raise BenchmarkError(f"{facts.title}: its code changed during the run; run the same command again")
+    for recorded in map(manifest.metric, names):
+        metric = reopened(recorded, protocol.quantize, protocol.samples)
+        if metric.info.digest != recorded.digest:
+            raise BenchmarkError(f"{recorded.title}: its code changed during the run; run the same command again")
         metrics.append(metric)
     return metrics
 
@@ -312,9 +312,9 @@ class Worker:
         seconds = (time.perf_counter() - start) / len(metrics)
         scores = [
             self._score_record(
-                facts, folder.folder_key(setting, facts), setting, "", "", values.get(facts.name), error, seconds
+                info, folder.folder_key(setting, info), setting, "", "", values.get(info.name), error, seconds
             )
-            for facts in (metric.info for metric in metrics)
+            for info in (metric.info for metric in metrics)
         ]
         return TaskResult((self.environment, *scores), faults=(f"{setting.folder}: {error}",) if error else ())
 

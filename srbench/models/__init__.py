@@ -16,7 +16,7 @@ class ModelError(SRBenchError):
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Facts of a model, which has one row of the table for each temperature."""
+    """Info of a model, which has one row of the table for each temperature."""
 
     label: str
     """Name in the table and in file names."""
@@ -36,9 +36,9 @@ class ModelInfo:
         stated = None if self.weights is None else self.weights.temperature
         return TEMPERATURE if stated is None else stated
 
-    def facts(self) -> ModelInfo:
-        """The facts without the model, if it is loaded."""
-        return ModelInfo(**{fact.name: getattr(self, fact.name) for fact in fields(ModelInfo)})
+    def unloaded(self) -> ModelInfo:
+        """Return the info without the model, if it is loaded."""
+        return ModelInfo(**{each.name: getattr(self, each.name) for each in fields(ModelInfo)})
 
 
 @dataclass(frozen=True)

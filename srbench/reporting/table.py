@@ -169,7 +169,7 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
     Args:
         values: Values by setting; each setting is a line.
         metrics: All metrics measured.
-        models: Facts of the models, by which lines are grouped into models and their variants; optional.
+        models: Info of the models, by which lines are grouped into models and their variants; optional.
     """
     metrics = sorted(distinct(metrics), key=lambda metric: metric.per == "folder")
     settings = values.settings
