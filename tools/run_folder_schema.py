@@ -6,13 +6,11 @@ python tools/run_folder_schema.py    writes srbench/run_folder/schema.json; a te
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from srbench.interfaces import MetricInfo
 from srbench.run_folder.protocol import FORMAT, Manifest
 from srbench.run_folder.records import KINDS
 from srbench.voting.records import Vote
@@ -30,9 +28,6 @@ def schema() -> dict[str, Any]:
         "description": "One number per sample, one for all samples, or null for a failure.",
         "anyOf": [{"type": "array", "items": _NUMBER}, *_NUMBER["anyOf"], {"type": "null"}],
     }
-    metric = definitions["MetricInfo"]["properties"]
-    for name in [field.name for field in fields(MetricInfo) if not field.compare]:
-        del metric[name]  # facts that are not stored
     for definition in definitions.values():
         if "properties" in definition:
             definition["additionalProperties"] = False

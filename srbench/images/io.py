@@ -146,11 +146,11 @@ def _stated_size(path: Path) -> tuple[int, int]:
         return 0, 0
 
 
-def read_recipe(path: Path, chunk: str = "srbench") -> str | None:
-    """Read the recipe that ``write_png`` stored in a file, or another text chunk; None without such a chunk."""
+def read_recipe(path: Path) -> str | None:
+    """Read the recipe that ``write_png`` stored in a file; None if there is none."""
     try:
         with PngImageFile(path) as file:  # ``Image.open`` refuses large images, even though no pixels are read here
-            text = file.info.get(chunk)
+            text = file.info.get("srbench")
     except (OSError, SyntaxError, ValueError):
         return None
     return None if text is None else str(text)

@@ -201,7 +201,7 @@ class Training:
         metrics = validation.measure(state.network)
         grid = validation.grid(state.network)
         self._folder.add_validation(done, metrics, grid, validation.units)
-        if metrics and state.best.record(done, metrics, validation.best):
+        if metrics and state.best.record(metrics, validation.best):
             self._folder.save_weights(BEST, state.network, self._preset.storage, metrics, done)
         self._accelerator.log({f"validation/{name}": value for name, value in metrics.items()}, done)
         for tracker in self._accelerator.trackers:
