@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 from baselines.convert import convert_esrgan, convert_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.files.hashes import sha256_texts
-from srbench.weights.files import TRAINING, WeightsError
-from srbench.weights.metadata import stated_metadata
+from srbench.weights.files import WeightsError
+from srbench.weights.metadata import read_training, stated_metadata
 from srbench.weights.pretrained import PretrainedModel, load_pretrained
 from srbench.weights.table import cached_path, find_released
 
@@ -76,7 +75,7 @@ def _initial_rrdb(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet
 def _start_of_training(folder: Path) -> list[Path]:
     """The RRDB weights that a training folder names as its start; empty for any other folder."""
     try:
-        start = json.loads((folder / TRAINING).read_text())["request"]["start"]
-    except (OSError, ValueError, KeyError, TypeError):
+        start = read_training(folder)[1].get("start")
+    except WeightsError:
         return []
     return [] if start is None else [Path(start)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.toolkit_layouts import Layout, find_layout
-from srbench.files.hashes import sha256_file, sha256_texts
+from srbench.files.hashes import sha256_files, sha256_texts
 from srbench.images.folders import images_in
 from srbench.images.io import crop_centre, crop_to_multiple, header_size, read_uint8
 from srbench.images.pairing import partners, require_larger_hr, scale_of_pairs
@@ -64,8 +63,8 @@ class Folder(_Names):
         return replace(pair_of_hr(self.files[name], self.scale, self.crop), name=name)
 
     def digest(self, name: str) -> str:
-        """Return the SHA-256 of the file, the scale and the crop. Raises DataError if the file cannot be read."""
-        return _digest([self.files[name]], f"bicubic x{self.scale} crop {self.crop}")
+        """Return the SHA-256 of the file, the scale and the crop. Raises SRBenchError if the file cannot be read."""
+        return sha256_files([self.files[name]], f"bicubic x{self.scale} crop {self.crop}")
 
 
 class PairedFolders(_Names):
@@ -106,8 +105,8 @@ class PairedFolders(_Names):
         return ImagePair(name, _unit(lr), _unit(hr), uncropped=_uncropped(whole, hr))
 
     def digest(self, name: str) -> str:
-        """Return the SHA-256 of both files and the scale. Raises DataError if a file cannot be read."""
-        return _digest([self.hr[name], self.lr[name]], f"paired x{self.scale}")
+        """Return the SHA-256 of both files and the scale. Raises SRBenchError if a file cannot be read."""
+        return sha256_files([self.hr[name], self.lr[name]], f"paired x{self.scale}")
 
 
 def scale_of_folders(hr: Path, lr: Path) -> int | None:
@@ -137,8 +136,8 @@ class LRFolder(_Names):
         return ImagePair(name, _unit(read_uint8(self.files[name])))
 
     def digest(self, name: str) -> str:
-        """Return the SHA-256 of the file and the scale. Raises DataError if the file cannot be read."""
-        return _digest([self.files[name]], f"LR alone x{self.scale}")
+        """Return the SHA-256 of the file and the scale. Raises SRBenchError if the file cannot be read."""
+        return sha256_files([self.files[name]], f"LR alone x{self.scale}")
 
 
 def _usable(images: Mapping[str, Path]) -> dict[str, Path]:
@@ -248,16 +247,6 @@ def _centre(scale: int, side: int, pair: ImagePair) -> ImagePair:
 def _check_crop(crop: int | None, scale: int) -> None:
     if crop is not None and crop < scale:
         raise DataError(f"a crop of {crop} leaves no LR pixel at scale {scale}; crop at least {scale} pixels")
-
-
-def _digest(paths: list[Path], made: str) -> str:
-    digest = hashlib.sha256(made.encode())
-    for path in paths:
-        try:
-            digest.update(bytes.fromhex(sha256_file(path)))
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}); restore it and run again") from None
-    return digest.hexdigest()
 
 
 def _unit(image: Tensor) -> Tensor:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from srbench.files.paths import no_file
+from srbench.interfaces import SRBenchError
 
 
 def sha256_file(path: Path) -> str:
@@ -15,6 +17,17 @@ def sha256_file(path: Path) -> str:
         raise OSError(errno.EINVAL, f"{kind}, not a file", str(path))
     with path.open("rb", buffering=0) as file:  # file_digest has a buffer of its own
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_files(paths: Iterable[Path], made: str = "") -> str:
+    """Hexadecimal SHA-256 of a text and the hashes of files, in their order. Raises SRBenchError for an unreadable file."""
+    digest = hashlib.sha256(made.encode())
+    for path in paths:
+        try:
+            digest.update(bytes.fromhex(sha256_file(path)))
+        except OSError as error:
+            raise SRBenchError(f"{path}: cannot be read ({error.strerror}); restore it and run again") from None
+    return digest.hexdigest()
 
 
 def sha256_bytes(content: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srbench.files.config import load_toml
-from srbench.files.hashes import sha256_file
+from srbench.files.hashes import sha256_files
 from srbench.images.folders import images_in
 from srbench.images.io import ENDINGS, read_image
 from srbench.images.pairing import Unpaired, ending_of, unpaired
@@ -125,13 +124,7 @@ class ResultFolder:
 
     def digest(self, name: str) -> str:
         """SHA-256 of the files for an image. Raises SRBenchError if there are none or a file cannot be read."""
-        digest = hashlib.sha256()
-        for path in self.paths(name):
-            try:
-                digest.update(bytes.fromhex(sha256_file(path)))
-            except OSError as error:
-                raise SRBenchError(f"{path}: cannot be read ({error.strerror}); restore it and run again") from None
-        return digest.hexdigest()
+        return sha256_files(self.paths(name))
 
     def paths(self, name: str) -> list[Path]:
         """Files for an image, samples ordered by number. Raises SRBenchError if there are none."""

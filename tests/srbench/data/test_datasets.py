@@ -8,6 +8,7 @@ from srbench.data.datasets import Folder, PairedFolders, cropped, scale_of_folde
 from srbench.images import ImageError
 from srbench.images.io import quantize_floor, read_image, write_png
 from srbench.images.resize import downscale_uint8
+from srbench.interfaces import SRBenchError
 
 
 def levels(image):
@@ -139,7 +140,7 @@ def test_damage_harms_one_image_only(photos):
     assert dataset.digest("b")
     assert dataset.read("a").hr.shape == (3, 32, 32)
     (photos / "b.png").unlink()
-    with pytest.raises(DataError, match=r"b\.png: cannot be read"):
+    with pytest.raises(SRBenchError, match=r"b\.png: cannot be read"):
         dataset.digest("b")
 
 
