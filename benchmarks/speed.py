@@ -17,9 +17,10 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.rrdb import RRDBConfig, RRDBNet
+from srbench.metrics.cost import CONVOLUTIONS
 from srflow import SRFlow
 
 Work = Callable[[], object]
@@ -113,15 +114,10 @@ def arithmetic(name: str) -> float:
     """Count the GFLOP of a case, without what the reversible step recomputes."""
     torch.set_num_threads(1)  # the counter only sees its own thread
     work = CASES[name.removesuffix(", reversible")]()
-    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_convolution: convolution_flop})
+    counter = FlopCounterMode(display=False, custom_mapping=CONVOLUTIONS)
     with counter:
         work()
     return counter.get_total_flops() / 1e9
-
-
-def convolution_flop(x: torch.Size, weight: torch.Size, *_: object, out_shape: torch.Size) -> int:
-    """Count the operations of a oneDNN convolution with one group, which torch's counter does not know."""
-    return conv_flop_count(list(x), list(weight), list(out_shape))
 
 
 def main() -> None:

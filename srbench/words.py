@@ -51,10 +51,10 @@ def printable(text: str, but: str = "") -> str:
     )
 
 
-def listed(names: Iterable[str], most: int = 3) -> str:
+def listed(names: Iterable[str], most: int = 3, separator: str = ", ") -> str:
     """List at most ``most`` names: ``a, b, c and 4 more``."""
     names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return separator.join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def joined(names: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from srbench.images.io import read_uint8
 from srbench.interfaces import ImageMetric, ImagePair, MetricInfo, Model, ModelCall, ModelMetric, SRBenchError
 from srbench.machine.memory import computed_on
 from srbench.metrics.loading import LoadedMetric, is_third_party
+from srbench.metrics.samples import as_seen
 from srbench.plugins.registry import call
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
@@ -66,11 +67,6 @@ class Scorer:
             except SRBenchError as fault:
                 error = str(fault)
             yield metric.info, value, error, time.perf_counter() - start
-
-
-def as_seen(metric: ImageMetric, images: Tensor) -> Tensor:
-    """Convert outputs (n, 3, H, W), uint8 or float in [0, 1], to the dtype that a metric takes."""
-    return images if images.is_floating_point() or metric.sees == "uint8" else images.float().div_(255)
 
 
 def measure(metric: ImageMetric, images: Tensor, pair: ImagePair, device: str = "cpu") -> Value:

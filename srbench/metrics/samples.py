@@ -34,6 +34,11 @@ class EightBitMetric(ImageMetric):
         """Measure contiguous uint8 (n, 3, H, W) samples of the size of HR; returns what the call returns."""
 
 
+def as_seen(metric: ImageMetric, images: Tensor) -> Tensor:
+    """Convert outputs (..., 3, H, W), uint8 or float in [0, 1], to the dtype that a metric takes."""
+    return images if images.is_floating_point() or metric.sees == "uint8" else images.float().div_(255)
+
+
 def checked(samples: Tensor, pair: ImagePair) -> Tensor:
     """Return ``samples`` if they are (n, 3, H, W) with n > 0, of the size of HR if there is HR, and finite or uint8.
 

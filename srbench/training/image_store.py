@@ -32,7 +32,7 @@ from srbench.images.io import crop_to_multiple, pixels_sha256, read_uint8
 from srbench.images.resize import downscale_uint8
 from srbench.terminal.progress import progress
 from srbench.training import TrainingError
-from srbench.words import size_of
+from srbench.words import listed, size_of
 
 _FORMAT = 3
 _THREADS = min(4, os.cpu_count() or 1)
@@ -105,16 +105,15 @@ def downscaled(store: ImageStore, scale: int) -> ImageStore:
     return _open_or_build(target, store.names, make, f"downscaling images {scale} times")
 
 
-def listed(faults: Sequence[str]) -> str:
+def faults_in_line(faults: Sequence[str]) -> str:
     """Join the first faults in one line, followed by the number of the rest."""
-    more = f"; and {len(faults) - _MAX_NAMED} more" if len(faults) > _MAX_NAMED else ""
-    return "; ".join(faults[:_MAX_NAMED]) + more
+    return listed(faults, _MAX_NAMED, "; ")
 
 
 def warn_of_left_out(faults: Sequence[str]) -> None:
     """Warn once of all images that a training leaves out."""
     if faults:
-        warnings.warn(f"images left out: {listed(faults)}", stacklevel=3)
+        warnings.warn(f"images left out: {faults_in_line(faults)}", stacklevel=3)
 
 
 def ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Generator[Result, None, None]:
@@ -188,7 +187,7 @@ def _build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], ti
                 hashes.append(pixels_sha256(image))
                 file.write(image.permute(1, 2, 0).contiguous().numpy().tobytes())
         if not kept:
-            raise TrainingError(f"none of {len(names)} images can be used: {listed([*faults.values()])}")
+            raise TrainingError(f"none of {len(names)} images can be used: {faults_in_line([*faults.values()])}")
         index = {"names": kept, "sizes": sizes, "sha256": hashes, "faults": faults}
         (part / "index.json").write_text(json.dumps(index))
         part.replace(target)

@@ -17,7 +17,7 @@ from srbench.images.pairing import ending_of, require_larger_hr
 from srbench.interfaces import ImagePair
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
-from srbench.training.image_store import ImageStore, ahead, decoded, downscaled, listed, warn_of_left_out
+from srbench.training.image_store import ImageStore, ahead, decoded, downscaled, faults_in_line, warn_of_left_out
 from srbench.words import size_of
 
 _THREADS = 2
@@ -130,7 +130,7 @@ class Patches:
         reasons = [fault for fault in faults.values() if fault]
         if not usable:
             raise TrainingError(
-                f"none of {len(pairs)} images gives patches of {self.config.patch}: {listed(reasons)}; "
+                f"none of {len(pairs)} images gives patches of {self.config.patch}: {faults_in_line(reasons)}; "
                 "give larger images or choose a preset with smaller patches"
             )
         warn_of_left_out(reasons)
@@ -158,7 +158,7 @@ def _partners(hr: ImageStore, lr: ImageStore, scale: int) -> dict[str, str]:
     ending = ending_of(lr_names, hr_names, scale)
     if unpaired := sorted({stem + ending for stem in hr_names} ^ set(lr_names)):
         raise TrainingError(
-            f"HR and LR are paired by name, but these are unpaired: {listed(unpaired)}; add or remove images"
+            f"HR and LR are paired by name, but these are unpaired: {faults_in_line(unpaired)}; add or remove images"
         )
     return {name: lr_names[stem + ending] for stem, name in hr_names.items()}
 

@@ -90,13 +90,15 @@ def metric_maps(metric: MetricInfo, images: Sequence[Pixels], lr: Pixels, hr: Pi
     """Compute the map of a metric for each image. Raises PluginError if the metric is not installed or fails."""
     import torch
 
+    from srbench.metrics.samples import as_seen
+
     loaded = _with_map(metric.spec)
     if isinstance(loaded, SRBenchError):
         raise loaded
     whole = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in (lr, hr, *images) if image is not None]
     given = whole[: -len(images)]
     pair = ImagePair("", *(image / 255 for image in given))
-    outputs = [image if loaded.sees == "uint8" else image / 255 for image in whole[len(given) :]]
+    outputs = [as_seen(loaded, image) for image in whole[len(given) :]]
     return [call(f"map of {metric.name}", partial(_map, loaded, output, pair)) for output in outputs]
 
 
