@@ -40,7 +40,7 @@ FINER = 4
 """Images are drawn this many times as large, and averaged."""
 KINDS = ("shapes", "lines", "lettering")
 Colour = tuple[int, int, int]
-_load = cache(load_model)
+loaded = cache(load_model)
 """Loads every model only once."""
 
 
@@ -137,21 +137,21 @@ def measure(scale: int) -> None:
     print("| | " + " | ".join(f"{name}, mean | largest" for name in sets) + " |\n| --- |" + " ---: |" * 2 * len(sets))
     for name in ("rrdb", "esrgan", "srflow", "srflow-perceptual"):
         counts = [
-            torch.stack([scattered(outputs(name, scale, pair.lr), pair.hr, scale) for pair in pairs])
+            torch.stack([scattered(outputs(name, scale, pair.lr, SAMPLES), pair.hr, scale) for pair in pairs])
             for pairs in sets.values()
         ]
         print(f"| {name} |" + "".join(f" {count.mean():.2f} | {count.max():.1f} |" for count in counts), flush=True)
 
 
 @torch.no_grad()
-def outputs(name: str, scale: int, lr: Tensor) -> Tensor:
-    """Return the output of a packaged model, or SAMPLES samples at the temperature that its weights state."""
-    model = _load(name, scale, "cpu")
+def outputs(name: str, scale: int, lr: Tensor, n: int) -> Tensor:
+    """Return the output of a packaged model, or ``n`` samples at the temperature that its weights state."""
+    model = loaded(name, scale, "cpu")
     if model.weights is None or model.weights.temperature is None:
         output: Tensor = model(lr[None])
         return output
     generator = torch.Generator().manual_seed(0)
-    samples: Tensor = model.sample(lr, SAMPLES, temperature=model.weights.temperature, generator=generator)
+    samples: Tensor = model.sample(lr, n, temperature=model.weights.temperature, generator=generator)
     return samples
 
 

@@ -15,15 +15,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from drawn_images import loaded, outputs
 from PIL import Image
 from torch import Tensor
 
-from srbench.api import load_model
 from srbench.data.datasets import packaged_photos
 from srbench.files.atomic import write_whole
 from srbench.interfaces import ImagePair
@@ -47,15 +46,13 @@ DETAILS: dict[str, Box] = {
     "seeding-by-clements-engelhardt": (128, 128, 128, 128),
 }
 """An eye, fur, lettering, a facade, foliage."""
-_load = cache(load_model)
-"""Loads every model only once."""
 
 
 def grid(model: str, scale: int, name: str, box: Box, out: Path) -> None:
     """Write the grid of a detail, every image at twice its size without interpolation."""
     pair = packaged_photos(scale).read(name)
-    images = [_repeated(pair, scale), *(_outputs(other, scale, pair, 1)[0] for other in ("rrdb", "esrgan"))]
-    tiles = [_tile(image, box) for image in (*images, pair.hr, *_outputs(model, scale, pair, SAMPLES))]
+    images = [_repeated(pair, scale), *(outputs(other, scale, pair.lr, 1)[0] for other in ("rrdb", "esrgan"))]
+    tiles = [_tile(image, box) for image in (*images, pair.hr, *outputs(model, scale, pair.lr, SAMPLES))]
     rows = [tiles[at : at + COLUMNS] for at in range(0, len(tiles), COLUMNS)]
     _write_sheet(rows, out, quality=90, below_first=2 * GAP)
 
@@ -80,8 +77,8 @@ def _write_sheet(rows: Sequence[Sequence[Image.Image]], out: Path, *, quality: i
 def _detail(scale: int, name: str, box: Box) -> list[Image.Image]:
     """Return a row of tiles, cut from upscaled photographs, so that models see the surroundings of the detail."""
     pair = packaged_photos(scale).read(name)
-    outputs = [image for model in SHOWN for image in _outputs(model, scale, pair, 2)]
-    return [_tile(image, box) for image in (_repeated(pair, scale), *outputs, pair.hr)]
+    images = [image for model in SHOWN for image in outputs(model, scale, pair.lr, 2)]
+    return [_tile(image, box) for image in (_repeated(pair, scale), *images, pair.hr)]
 
 
 def _repeated(pair: ImagePair, scale: int) -> Tensor:
@@ -96,7 +93,7 @@ def patterns(scale: int) -> None:
     for name in ("HR", *SHOWN):
         measured, places, worst = [], [], math.inf
         for pair in map(packaged_photos(scale).read, packaged_photos(scale)):
-            images = (pair.hr[None] if name == "HR" else _outputs(name, scale, pair, DRAWN)).clamp(0, 1)
+            images = (pair.hr[None] if name == "HR" else outputs(name, scale, pair.lr, DRAWN)).clamp(0, 1)
             measured.append(stripes(images).mean(0))
             places.append(edges_on_grid(images, scale))
             worst = min(worst, float(lr_psnr(images, pair).min()))
@@ -106,21 +103,9 @@ def patterns(scale: int) -> None:
         print(f"| {name} | {vertical:.2f} | {horizontal:.2f} | {edges} | {worst:.1f} |")
 
 
-def _outputs(name: str, scale: int, pair: ImagePair, n: int) -> Tensor:
-    """Return the output of a packaged model, or ``n`` samples at the temperature that its weights state."""
-    model = _load(name, scale, "cpu")
-    with torch.no_grad():
-        if model.weights is None or model.weights.temperature is None:
-            output: Tensor = model(pair.lr[None])
-            return output
-        generator = torch.Generator().manual_seed(0)
-        samples: Tensor = model.sample(pair.lr, n, temperature=model.weights.temperature, generator=generator)
-        return samples
-
-
 def losses(out: Path) -> None:
     """Plot the training losses stored in the weights of the packaged models, one panel per model and row per scale."""
-    trained = {f"{model} {scale}x": _load(model, scale, "cpu").weights for scale in (4, 8) for model in SHOWN}
+    trained = {f"{model} {scale}x": loaded(model, scale, "cpu").weights for scale in (4, 8) for model in SHOWN}
     curves = {name: weights.losses for name, weights in trained.items() if weights is not None}
     with plot_style():
         figure = new_figure(3 * len(SHOWN), 4.8)
