@@ -84,7 +84,12 @@ def full_names(names: Sequence[str] | None, columns: Sequence[str]) -> list[str]
     """
     known = meanings(columns)
     chosen = columns if names is None else [known.get(name, name) for name in names]
-    return [member for name in chosen for member in BUNDLES.get(name, (name,))]
+    return _members(chosen)
+
+
+def _members(names: Iterable[str]) -> list[str]:
+    """Replace the names of BUNDLES by the metrics that they stand for."""
+    return [member for name in names for member in BUNDLES.get(name, (name,))]
 
 
 def of_several_samples(columns: Iterable[str]) -> list[MetricInfo]:
@@ -137,7 +142,7 @@ def open_metrics(
 
 def fetch_weights(columns: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Load every metric once, so that missing weights are downloaded; yield its name and failure, empty if ready."""
-    for column in (member for name in columns for member in BUNDLES.get(name, (name,))):
+    for column in _members(columns):
         fault = ""
         try:
             open_metric(column)

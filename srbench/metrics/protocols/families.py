@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from inspect import signature
 from statistics import fmean
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import Tensor
 from srbench.interfaces import ImageMetric, SRBenchError
 from srbench.metrics import MetricError
 from srbench.metrics.loading import FOLDER_METRICS, open_metric, parse_metric
+from srbench.metrics.perceptual import LPIPS
+from srbench.metrics.pixel import PSNR, SSIM
 from srbench.metrics.protocols.table import MetricProtocol
 from srbench.metrics.suite import Suite, read_suite, suite_names
 from srbench.plugins.registry import registered
@@ -175,13 +178,9 @@ def column_key(column: str, scale: int | None) -> tuple[str, frozenset[tuple[str
 
 
 _DEFAULTS = {
-    ("channels", "RGB"),
-    ("border", "0"),
-    ("round", "yes"),
-    ("colour", "bt601"),
-    ("window", "uniform7"),
-    ("negative", "kept"),
-    ("net", "alex"),
+    (parameter.name, str(parameter.default))
+    for metric in (PSNR, SSIM, LPIPS)
+    for parameter in signature(metric).parameters.values()
 }
 
 
