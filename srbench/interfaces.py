@@ -51,6 +51,11 @@ class ImagePair:
         """True if there is an LR image."""
         return self.lr is not None
 
+    @property
+    def scale(self) -> int:
+        """The scale; the pair has to have HR and LR."""
+        return int(self.hr.shape[-2] // self.lr.shape[-2])
+
     def copied(self, device: str = "cpu") -> ImagePair:
         """The pair with copies of its images on a device, for code that may change its input in place."""
         lr, hr = (None if image is None else image.to(device, copy=True) for image in (self.lr, self.hr))

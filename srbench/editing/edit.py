@@ -287,9 +287,8 @@ def _placed(source: Path, where: Box | Path, pair: ImagePair) -> Tensor:
 def _cropped(image: Tensor, pair: ImagePair) -> Tensor | None:
     """Crop an image to a multiple of the scale, like the target; None if its size is not the target's."""
     height, width = pair.hr.shape[-2:]
-    scale = height // pair.lr.shape[-2]
     down, right = image.shape[-2] - height, image.shape[-1] - width
-    return image[:, :height, :width] if 0 <= down < scale and 0 <= right < scale else None
+    return image[:, :height, :width] if 0 <= down < pair.scale and 0 <= right < pair.scale else None
 
 
 def _bounds(mask: Tensor) -> Box:

@@ -98,7 +98,7 @@ class WorstLRPSNR(EightBitMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """Return () in dB. Raises MetricError for a scale that does not divide 8."""
-        scale = pair.hr.shape[-2] // pair.lr.shape[-2]
+        scale = pair.scale
         if _GRID % scale:
             title = self.info.title
             raise MetricError(f"{pair.name}: scale {scale} does not divide {_GRID}; {title} is for 2, 4 and 8")

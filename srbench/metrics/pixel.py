@@ -187,7 +187,7 @@ class ComparedRegion:
 
         Raises MetricError if the border leaves nothing.
         """
-        width = pair.hr.shape[-2] // pair.lr.shape[-2] if isinstance(self.border, str) else self.border
+        width = pair.scale if isinstance(self.border, str) else self.border
         height_left, width_left = (side - 2 * width for side in images.shape[-2:])
         if min(height_left, width_left) < 1:
             raise MetricError(f"{pair.name}: a border of {width} pixels leaves nothing; use larger images")

@@ -53,7 +53,7 @@ class Validation:
 
         Raises TrainingError, which names a metric without a value, for instance because its weights file is missing.
         """
-        scale = self.pairs[0].hr.shape[-1] // self.pairs[0].lr.shape[-1]
+        scale = self.pairs[0].scale
         lr = torch.rand(3, SIDE // scale, SIDE // scale, generator=torch.Generator().manual_seed(0))
         hr = F.interpolate(lr[None], scale_factor=scale)
         for metric in self.metrics.values():
@@ -97,12 +97,10 @@ class Validation:
 class BestValidation(SavedState):
     """Metrics of the best and of the last validation."""
 
-    step: int = 0
-    """Steps done at the best validation."""
     last: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
-    def record(self, step: int, metrics: dict[str, float], by: ImageMetric) -> bool:
+    def record(self, metrics: dict[str, float], by: ImageMetric) -> bool:
         """Record a validation; return whether it is the best so far by the metric ``by`` (NaN never is)."""
         self.last = metrics
         value = metrics[by.info.name]
@@ -110,7 +108,6 @@ class BestValidation(SavedState):
         better = by.info.direction * (value - before) > 0
         if math.isnan(value) or not (better or math.isnan(before)):
             return False
-        self.step = step
         self.metrics = metrics
         return True
 
