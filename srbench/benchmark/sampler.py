@@ -12,6 +12,7 @@ from srbench.interfaces import Dataset, ImagePair, Model, PrecomputedResults, SR
 from srbench.models import LoadedModel
 from srbench.models.names import ModelSpec
 from srbench.models.precomputed import ResultFolder
+from srbench.plugins.code_digest import our_packages
 from srbench.plugins.registry import call
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.records import digest
@@ -37,24 +38,34 @@ def read_pair(dataset: Dataset, image: str) -> ImagePair:
         )
     if not all(image is None or image.is_floating_point() for image in (pair.lr, pair.hr)):
         raise BenchmarkError(f"{image}: dataset {dataset.name} returned integers; divide by 255, images are in [0, 1]")
+    if _is_third_party(dataset):
+        _require_8_bits(pair, dataset.name)
+    return pair
+
+
+def _is_third_party(dataset: Dataset) -> bool:
+    """Return whether a dataset, or the dataset that it crops or degrades, is not of this distribution."""
+    whole = getattr(dataset, "whole", None)
+    is_ours = type(dataset).__module__.partition(".")[0] in our_packages()
+    return not is_ours or (whole is not None and _is_third_party(whole))
+
+
+def _require_8_bits(pair: ImagePair, dataset: str) -> None:
+    """Raise BenchmarkError unless images have 8-bit levels and fit together: LR is saved as an 8-bit image."""
     for kind, pixels in (("LR", pair.lr), ("HR", pair.hr)):
         if pixels is not None:
             levels = 255 * pixels
-            if (
-                not (levels - levels.round()).abs().max() < EIGHT_BIT
-                or levels.min() < -EIGHT_BIT
-                or levels.max() > 255.5
-            ):
+            rounded = levels.round().clamp(0, 255)
+            if not (levels - rounded).abs().max() < EIGHT_BIT:
                 raise BenchmarkError(
-                    f"{image}: {kind} of dataset {dataset.name} has values between 8-bit levels or outside [0, 1]; round "
-                    "them: (image * 255).round() / 255"
+                    f"{pair.name}: {kind} of dataset {dataset} has values between 8-bit levels or outside [0, 1]; round "
+                    "them: (image * 255).round().clamp(0, 255) / 255"
                 )
     if pair.hr is not None and any(high % low for high, low in zip(pair.hr.shape[1:], pair.lr.shape[1:], strict=True)):
         raise BenchmarkError(
-            f"{image}: dataset {dataset.name} returned HR of {size_of(pair.hr.shape)} and LR of {size_of(pair.lr.shape)}; "
+            f"{pair.name}: dataset {dataset} returned HR of {size_of(pair.hr.shape)} and LR of {size_of(pair.lr.shape)}; "
             "crop HR to a multiple of LR"
         )
-    return pair
 
 
 def source_of(model: Model, image: str) -> str:
