@@ -186,6 +186,13 @@ def test_maps_and_sample_grids(run):
     assert grid[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist() == [10, 90, 120, 250]
 
 
+def test_grids_are_named_only_if_there_are_any(run, make_run):
+    assert "and `grids/` has the saved samples of models that sample.\n" in report(run)
+    alone = make_run("alone", {("bicubic", None): {"daisy": (20.0, 0.1)}})
+    assert "`strips/` has 1 strip.\n" in report(alone)
+    assert not (alone / "report" / "grids").exists()
+
+
 HOSTILE = "<img src=x onerror=alert(1)>", "a|b_c*d`e$f$", "[x](y) & # 100%"
 
 
