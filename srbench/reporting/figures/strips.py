@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,8 +102,8 @@ def _tile(panel: Panel, zoomed: Box | None, side: int) -> Image.Image:
     detail = None if zoomed is None else _detail(panel.image, zoomed, side)
     tile = Image.new("RGB", (side, _LABEL + whole.height + (_GAP // 2 + detail.height if detail else 0)), "white")
     draw = ImageDraw.Draw(tile)
-    draw.text((0, 0), _fitting(panel.title, 20, side), fill=_INK, font=_font(20))
-    draw.text((0, 24), _fitting(panel.note, 13, side), fill=_GREY, font=_font(13))
+    for text, top, size, colour in ((panel.title, 0, 20, _INK), (panel.note, 24, 13, _GREY)):
+        draw.text((0, top), _fitting(text, size, side), fill=colour, font=_font(size, is_ascii=text.isascii()))
     left = (side - whole.width) // 2
     tile.paste(whole, (left, _LABEL))
     boxes = {**panel.boxes} if zoomed is None or zoomed in panel.boxes.values() else {**panel.boxes, _ZOOMED: zoomed}
@@ -152,14 +153,19 @@ def _fitted(image: Image.Image, side: int) -> tuple[Image.Image, float]:
 
 
 @cache
-def _font(size: int) -> Any:  # noqa: ANN401 - the type depends on Pillow's features
-    return ImageFont.load_default(size)
+def _font(size: int, *, is_ascii: bool) -> Any:  # noqa: ANN401 - the type depends on Pillow's features
+    """Return the font of a text: Pillow's, which lacks signs such as ², or else DejaVu Sans, which matplotlib brings."""
+    if is_ascii:
+        return ImageFont.load_default(size)
+    import matplotlib as mpl
+
+    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
 @cache
 def _fitting(text: str, size: int, width: int) -> str:
     """Shorten text with an ellipsis to fit ``width`` pixels."""
-    font = _font(size)
+    font = _font(size, is_ascii=text.isascii())
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "...") > width:

@@ -88,6 +88,11 @@ def test_labels_are_drawn_and_cut_to_their_panel():
     assert ImageFont.load_default(20).getlength(cut) <= PANEL
 
 
+def test_units_have_signs_that_the_font_of_pillow_lacks():
+    square, cube = (sheet_png([[Panel("map", f"grey levels{sign}", noise(24, 24))]]) for sign in "²³")
+    assert square != cube, "not the box of a missing sign"
+
+
 def test_sheets_show_whole_images_in_rows():
     rows = [[Panel("a", "", noise(40, 40, k)) for k in range(3)], [Panel("b", "", noise(40, 40, 3))]]
     sheet = opened(sheet_png(rows))
