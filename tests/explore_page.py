@@ -17,7 +17,7 @@ def ask(address, method, path, body=None, **headers):
 class Editor:
     """Every sample is LR with larger pixels."""
 
-    scale, temperature, model_facts = 4, 0.8, {}
+    scale, temperature, identity = 4, 0.8, {}
 
     def sample(self, pair, temperature, samples, seed):
         larger = pair.lr.repeat_interleave(self.scale, -2).repeat_interleave(self.scale, -1)

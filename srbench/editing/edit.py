@@ -96,7 +96,7 @@ class Editor:
         self.model = loaded.model
         self.temperature = loaded.temperature
         """Temperature stated in the model's weights, else TEMPERATURE."""
-        self.model_facts = {"model": loaded.spec, "digest": loaded.digest}
+        self.identity = {"model": loaded.spec, "digest": loaded.digest}
         """Identification of the model in the recipe of a saved image."""
 
     def sample(self, pair: ImagePair, temperature: float, samples: int, seed: int) -> Tensor:

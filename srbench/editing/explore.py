@@ -155,7 +155,7 @@ class Explorer:
         """Answer a request. Raises SRBenchError if it is invalid, or its part does not fit the photograph."""
         request = _request(body)
         pair = self._pair(request.image, request.part, request.part_is)
-        recipe = json.dumps(self.editor.model_facts | asdict(request) | {"name": pair.name, "scale": self.editor.scale})
+        recipe = json.dumps(self.editor.identity | asdict(request) | {"name": pair.name, "scale": self.editor.scale})
         with self._lock:
             if request.kind == "spread":
                 pixels, caption = self._spread(request, pair)

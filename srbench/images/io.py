@@ -113,9 +113,9 @@ def png_of(pixels: NDArray[np.uint8], recipe: str | None = None) -> bytes:
     content = cv2.imencode(".png", pixels[:, :, ::-1], [*filtering, *compression])[1].tobytes()
     if recipe is None:
         return content
-    facts, chunk = PngInfo(), BytesIO()
-    facts.add_itxt("srbench", recipe)
-    for name, data, _ in facts.chunks:
+    info, chunk = PngInfo(), BytesIO()
+    info.add_itxt("srbench", recipe)
+    for name, data, _ in info.chunks:
         putchunk(chunk, name, data)
     return content[:_PNG_HEAD] + chunk.getvalue() + content[_PNG_HEAD:]
 

@@ -252,7 +252,7 @@ def test_a_saved_image_of_something_else_is_not_overwritten(tmp_path, monkeypatc
     with pytest.raises(EditError, match="exists and was made differently; move it away"):
         explorer.save(request_of(explorer))
     explorer.open("a.png", encode_png(torch.full((3, 64, 64), 9, dtype=torch.uint8)))
-    monkeypatch.setattr(explorer.editor, "model_facts", {"model": "srflow-perceptual", "digest": "another"})
+    monkeypatch.setattr(explorer.editor, "identity", {"model": "srflow-perceptual", "digest": "another"})
     with pytest.raises(EditError, match="exists and was made differently; move it away"):
         explorer.save(asked)
     assert path.read_bytes() == before
