@@ -40,9 +40,9 @@ from srbench.words import FILE_NAME, is_file_name, number_of
 
 MAX_UNTILED = 256 * 256
 """LR pixels above which images are upscaled in tiles on a CPU, unless a stochastic model cannot sample in tiles."""
-BYTES_PER_PIXEL, BYTES_PER_SAMPLED_PIXEL = 10_000, 40_000
-"""Memory per LR pixel of the largest networks on a GPU: of RRDB, and of SRFlow with the stacked features of DF2K. An image
-for which a GPU has less is upscaled in tiles."""
+BYTES_PER_PIXEL, BYTES_PER_SAMPLED_PIXEL = 12_000, 50_000
+"""An image for which a GPU has less free memory per LR pixel is upscaled in tiles. The tensors of the largest networks,
+RRDB and SRFlow of DF2K, take 9,216 and 43,040 bytes per LR pixel; the rest is for the libraries."""
 TILE = 256
 """Default side of tiles in LR pixels, for deterministic models."""
 SAMPLE_TILE = 128

@@ -97,8 +97,6 @@ class CommandLine(click.Group):
             _fail(f"interrupted{remark}", cause.code if isinstance(cause, Interrupted) else 128 + signal.SIGINT)
         except BrokenPipeError:
             sys.exit(1)
-        except MemoryError as error:
-            _fail(f"too little memory ({error or 'none was left'}); ask for fewer or smaller images", 1)
         except OSError as error:
             text = error.strerror or one_line(error)  # many libraries raise an OSError with only a message
             place = "" if error.filename is None else f"{error.filename}: "
@@ -106,7 +104,8 @@ class CommandLine(click.Group):
         except Exception as error:
             if out_of_memory(error):
                 reason, kept = one_line(error).partition(". ")[0], "; finished work is kept" if keeps else ""
-                _fail(f"out of memory ({reason}){kept}; use --device cpu, or smaller images", 1)
+                remedy = "ask for fewer or smaller images, or use another --device"
+                _fail(f"too little memory ({reason}){kept}; {remedy}", 1)
             if not _installed_since(started):
                 raise
             kept = "; finished work is kept. Rerun the same command to resume." if keeps else "; run it again"

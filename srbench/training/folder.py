@@ -230,11 +230,9 @@ class TrainingFolder:
             for name, part in state.items():
                 part.load_state_dict(saved[name])
         except Exception as error:  # on a damaged file torch may raise anything
-            reason = one_line(error)[:100]
             if out_of_memory(error):
-                raise TrainingError(
-                    f"{path}: more than the memory holds ({reason}); free memory, then resume"
-                ) from None
+                raise
+            reason = one_line(error)[:100]
             raise TrainingError(f"{path}: not a checkpoint of this training ({reason}); choose another --out") from None
         return step
 

@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
@@ -87,8 +86,6 @@ class Training:
         the folder. A dry run only prints the cost and returns the path of the training folder.
         """
         state = TrainingState(learners, moving_average(learners[0].network, self.config.average))
-        if getattr(self._preset, "reversible", None) is False:
-            state = replace(state, memory_advice=f"{state.memory_advice}, or set reversible=true")
         if self._request.dry_run:
             before_step(self.config.steps - 1)  # all parts of the networks are trained
             show_cost(self._model, self._scale, self._request, self.config, state, self._accelerator, self.device)

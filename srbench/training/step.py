@@ -29,8 +29,6 @@ class TrainingState:
     """Moving average of the first learner's network."""
     breakdowns: Breakdowns = field(default_factory=Breakdowns)
     best: BestValidation = field(default_factory=BestValidation)
-    memory_advice: str = "make training.batch smaller or training.accumulate larger"
-    """What to do if a step needs more memory than there is."""
 
     @property
     def network(self) -> torch.nn.Module:
@@ -59,7 +57,10 @@ def take_step(
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        raise TrainingError(f"a step needs more memory than {batch.hr.device} has; {state.memory_advice}") from None
+        raise TrainingError(
+            f"a step needs more memory than {batch.hr.device} has; make training.batch smaller or training.accumulate "
+            "larger, or set reversible=true for srflow"
+        ) from None
 
 
 def _take_step(

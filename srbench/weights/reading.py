@@ -87,9 +87,9 @@ def _read_training_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsMet
         storage = getattr(torch, settings.get("storage", "float32"))
         tensors = {name: value.to(storage) for name, value in weights.items()}
     except Exception as error:  # on a damaged file torch may raise anything
-        reason = one_line(error)[:100]
         if out_of_memory(error):
-            raise WeightsError(f"{path}: more than the memory holds ({reason}); free memory") from None
+            raise
+        reason = one_line(error)[:100]
         raise WeightsError(f"{path}: damaged, or not a checkpoint of this training ({reason}); resume it") from None
     require_finite(tensors, path)
     return tensors, replace(metadata, config=settings.get("network"), step=step)
@@ -113,12 +113,12 @@ def _unpickled(path: Path) -> object:
             warnings.simplefilter("ignore")  # an unusual pickle either loads or is refused below
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on an arbitrary file the parser may raise anything
+        if out_of_memory(error):
+            raise
         if code := re.search(r"GLOBAL (\S+)", str(error)):
             raise WeightsError(
                 f"{path}: would run code ({code[1]}) when loaded, and only tensors are accepted; do not trust this "
                 "file or, if you made it, save only tensors: torch.save(network.state_dict(), FILE)"
             ) from None
         reason = re.split(r"[.\n]", str(error).strip())[0] or type(error).__name__
-        if out_of_memory(error):
-            raise WeightsError(f"{path}: more than the memory holds ({reason}); free memory") from None
         raise WeightsError(f"{path}: truncated, or not a checkpoint ({reason}); get another copy of the file") from None

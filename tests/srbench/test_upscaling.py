@@ -193,10 +193,10 @@ def test_large_images_are_tiled_by_every_network(up, photos, monkeypatch, tmp_pa
 @pytest.mark.parametrize(
     ("model", "free", "tile"),
     [
-        ("srflow", 40_000 * 300 * 200, None),
-        ("srflow", 40_000 * 300 * 200 - 1, 128),
-        ("rrdb", 10_000 * 300 * 200, None),
-        ("rrdb", 10_000 * 300 * 200 - 1, 256),
+        ("srflow", 50_000 * 300 * 200, None),
+        ("srflow", 50_000 * 300 * 200 - 1, 128),
+        ("rrdb", 12_000 * 300 * 200, None),
+        ("rrdb", 12_000 * 300 * 200 - 1, 256),
         ("noisy", 0, None),
     ],
 )
@@ -212,6 +212,22 @@ def test_a_gpu_with_too_little_memory_for_an_image_takes_tiles(model, free, tile
     task = upscaling._Task(tmp_path / "a.png", loaded, SamplingParameters(0.8, 3, 0), Path("a"))
     assert upscaling._tile(task, "cuda") == tile
     assert upscaling._is_one_by_one(loaded.model, "cuda", tile) == (model == "srflow" and tile is not None)
+
+
+def test_the_largest_networks_fit_what_is_counted_for_a_pixel():
+    from baselines.rrdb import RRDBConfig, RRDBNet
+    from srbench import upscaling
+    from srbench.metrics.cost import Size, peak_bytes
+    from srflow import SRFlow
+
+    rrdb = RRDBNet(RRDBConfig.from_preset("df2k-x4")).eval()
+    counted = (
+        (rrdb, upscaling.BYTES_PER_PIXEL),
+        (SRFlow.from_preset("df2k-x4").eval(), upscaling.BYTES_PER_SAMPLED_PIXEL),
+    )
+    for network, most in counted:
+        small, large = (peak_bytes(network, 0.8, "cpu", Size(side, side, False)) for side in (16, 32))
+        assert 0.7 * most < (large - small) / (32**2 - 16**2) < 0.9 * most
 
 
 def test_packaged_models_are_not_for_photographs(up, photos, models):

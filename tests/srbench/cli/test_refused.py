@@ -291,6 +291,8 @@ def test_a_gpu_without_memory(refused, monkeypatch):
 
     monkeypatch.setattr(SRFlow, "restore", short)
     restore = f"edit restore {{bad}}/fine/a.png {EDIT}"
-    refused(restore, r"out of memory \(CUDA out of memory\); use --device cpu, or smaller images$")
+    refused(
+        restore, r"too little memory \(CUDA out of memory\); ask for fewer or smaller images, or use another --device$"
+    )
     monkeypatch.setattr(torch.nn.Module, "to", short)
     refused(restore, r"srflow failed: OutOfMemoryError: CUDA out of memory.*; use --device cpu$")
