@@ -32,6 +32,8 @@ class Made:
     weights: dict = field(default_factory=dict)
     source: str = ""
     """Digest of the files of results made elsewhere."""
+    outputs: str = ""
+    """What stands for the pixels of the outputs, where they do not follow from model and source."""
 
 
 def write_run(path: Path, made: Made) -> Path:
@@ -53,7 +55,8 @@ def write_run(path: Path, made: Made) -> Path:
         key = digest("pair", image, pixels)
         lines.append(PairRecord(key, image, 0, "", ImageDigest(f"lr {pixels}", None), ImageDigest(pixels, None)))
         for setting in settings:
-            outputs = (ImageDigest(digest(setting.model, pixels), None),)
+            made_by = made.outputs or (setting.model, made.digests.get(setting.model), made.source)
+            outputs = (ImageDigest(digest(made_by, pixels), None),)
             sample_key = folder.sample_key(setting, key, made.source)
             sample = SampleRecord(sample_key, image, 0, "", setting.model, None, made.source, outputs, 0.5, None)
             lines.append(sample)

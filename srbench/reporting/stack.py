@@ -58,15 +58,21 @@ class Entry:
     """Number of samples and seed; None for a model that does not sample."""
     sources: tuple[str, ...]
     """SHA-256 of the files of precomputed results, which the model's digest does not cover."""
+    pixels: str
+    """SHA-256 of the pixels of all outputs."""
     values: Mapping[str, Mapping[str, Value]]
     """Values by column and image, for metrics measured on all images of the run."""
     of_all: Mapping[str, float]
     """Values of metrics of all images together, such as FID, by column."""
 
-    @property
-    def outputs(self) -> tuple[object, ...]:
-        """Everything that determines the outputs, besides data, scale and tiles."""
-        return self.model.digest, self.setting.temperature, self.sampling, self.sources
+    def has_outputs_of(self, other: Entry) -> bool:
+        """Return whether two entries have the same outputs, given equal data, scale and tiles.
+
+        They do if everything that determines outputs is equal, up to rounding on different machines; or, of a model of
+        the same label whose code changed, if all pixels are equal.
+        """
+        made_by = [(each.model.digest, each.setting.temperature, each.sampling, each.sources) for each in (self, other)]
+        return made_by[0] == made_by[1] or (self.setting, self.pixels) == (other.setting, other.pixels)
 
     @property
     def is_whole(self) -> bool:
@@ -344,7 +350,9 @@ def _read(path: Path, name: str) -> StackedRun:
         is_drawn = any(measurement.sample.drawn for measurement in by_image.values())
         sampling = (manifest.protocol.samples, manifest.protocol.seed) if is_drawn else None
         sources = tuple(each.sample.source for each in by_image.values() if each.sample.source)
-        entries.append(Entry(manifest.model(setting.model), setting, sampling, sources, values, of_folder))
+        outputs = [[image, *(each.pixels for each in by_image[image].sample.outputs)] for image in sorted(by_image)]
+        model = manifest.model(setting.model)
+        entries.append(Entry(model, setting, sampling, sources, digest("outputs", outputs), values, of_folder))
     state, reason = _state(folder)
     return StackedRun(
         path,
@@ -422,8 +430,8 @@ def _datasets(groups: Sequence[Sequence[StackedRun]]) -> list[str]:
 class _Row:
     """A model at one temperature, and the runs that measured it, verified runs first."""
 
-    entry: Entry
-    """Entry of the first run."""
+    entries: list[Entry]
+    """Entries of the runs, which have the same outputs."""
     model: ModelInfo
     setting: Setting
     """Label of the line and temperature."""
@@ -435,7 +443,7 @@ class _Row:
     def agrees(self, entry: Entry) -> bool:
         """Return whether an entry has the same outputs, and no value that differs from the row's."""
         return (
-            entry.outputs == self.entry.outputs
+            any(map(entry.has_outputs_of, self.entries))
             and all(
                 is_close(mean(value), mean(self.values[column][image]))
                 for column in entry.values.keys() & self.values.keys()
@@ -448,6 +456,7 @@ class _Row:
         """Add a run that agrees, and the values of metrics that earlier runs lack."""
         self.values = {**entry.values, **self.values}
         self.of_all = {**entry.of_all, **self.of_all}
+        self.entries.append(entry)
         self.runs.append(run)
 
 
@@ -458,11 +467,11 @@ def _rows(group: Sequence[StackedRun]) -> list[_Row]:
         for entry in run.entries:
             row = next((row for row in rows if run not in row.runs and row.agrees(entry)), None)
             if row is None:
-                rows.append(_Row(entry, entry.model, entry.setting, {**entry.values}, {**entry.of_all}, [run]))
+                rows.append(_Row([entry], entry.model, entry.setting, {**entry.values}, {**entry.of_all}, [run]))
             else:
                 row.join(entry, run)
     repeated = {setting.model for setting, count in Counter(row.setting for row in rows).items() if count > 1}
-    models = {(row.setting.model, row.model.digest, row.entry.sampling) for row in rows}
+    models = {(row.setting.model, row.model.digest, row.entries[0].sampling) for row in rows}
     repeated |= {label for label, count in Counter(label for label, _, _ in models).items() if count > 1}
     for row in rows:
         if row.setting.model in repeated:
@@ -492,7 +501,7 @@ def _block(group: Sequence[StackedRun], dataset: str) -> RunsBlock:
     }
     table = table_of(Values(by_setting, of_folders), list(metrics.values()), [row.model for row in rows])
     runs = {row.setting: tuple(row.runs) for row in rows}
-    sampling = {row.setting: row.entry.sampling for row in rows}
+    sampling = {row.setting: row.entries[0].sampling for row in rows}
     names = {
         metric.name: run.metrics[column].name
         for run in group
@@ -509,7 +518,7 @@ def _metrics(group: Sequence[StackedRun], rows: Sequence[_Row]) -> dict[str, Met
     A metric of diversity that was only measured of models that do not sample is left out, unless it is the only metric.
     """
     measured = {column for row in rows for column in (*row.values, *row.of_all)}
-    sampled = {column for row in rows for column in (*row.values, *row.of_all) if row.entry.sampling}
+    sampled = {column for row in rows for column in (*row.values, *row.of_all) if row.entries[0].sampling}
     metrics = {column: metric for run in group for column, metric in run.metrics.items() if column in measured}
     metrics = {
         column: metric for column, metric in metrics.items() if metric.group != "Diversity" or column in sampled

@@ -14,7 +14,7 @@ from srbench.files.hashes import sha256_file
 from srbench.files.paths import no_file, pipes_in
 from srbench.interfaces import MetricInfo
 from srbench.run_folder import RunFolderError, records
-from srbench.run_folder.manifest import FILE, is_run, read_manifest
+from srbench.run_folder.manifest import FILE, read_manifest
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import (
     EnvironmentRecord,
@@ -86,11 +86,11 @@ class RunFolder:
     def read(cls, path: Path) -> RunFolder:
         """Read a run folder, while another process may be writing into it.
 
-        Raises RunFolderError if there is no run, a line is damaged, or a link, pipe or folder has the name of a file.
+        Raises RunFolderError if there is no run, or of another format, a line is damaged, or a link, pipe or folder has
+        the name of a file.
         """
         check_files(path)
-        if not is_run(path):
-            read_manifest(path)  # raises: there is no run
+        read_manifest(path)  # the lines of another format would be called damaged
         # Read in reverse write order, so that a score's sample is always found.
         files = [list(records.read(path, kind)) for kind in reversed(records.KINDS)]
         folder = cls(path, read_manifest(path))

@@ -149,6 +149,16 @@ def test_equal_labels_of_unlike_models_name_their_runs(tmp_path):
     assert [*runs_of(block)] == ["a @ x", "a @ y"]
 
 
+def test_a_model_whose_code_changed_is_one_line_if_all_pixels_are_equal(tmp_path):
+    old, new = replace(made(a=1), outputs="same"), replace(made(a=1), outputs="same", digests={"a": "new"})
+    write_run(tmp_path / "x", old)
+    write_run(tmp_path / "y", new)
+    write_run(tmp_path / "y2", replace(new, outputs="the same but for rounding on another machine"))
+    write_run(tmp_path / "z", replace(new, outputs="others", digests={"a": "newer"}))
+    [block] = blocks_below(tmp_path)
+    assert [*runs_of(block).values()] == [["x", "y", "y2"], ["z"]]
+
+
 def test_results_made_elsewhere_are_one_line_only_if_their_files_are_equal(tmp_path):
     """The digest of a folder of results is that of any other."""
     for name, (metric_name, source) in {"x": ("psnr", "1"), "y": ("ssim", "2"), "z": ("lpips", "1")}.items():

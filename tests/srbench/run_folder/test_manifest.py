@@ -7,6 +7,7 @@ from builders import metric, model_facts, protocol
 from srbench.interfaces import WeightsInfo
 from srbench.machine.environment import hardware, software
 from srbench.run_folder import RunFolderError
+from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import now, read_manifest, write_manifest
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 
@@ -107,3 +108,10 @@ def test_what_no_run_would_have_written(tmp_path, change, fault):
         read_manifest(tmp_path)
     assert str(caught.value).endswith("restore it, or run again with another --out")
     assert "\n" not in str(caught.value)
+
+
+def test_the_records_of_another_format_are_not_called_damaged(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"format": 4}')
+    (tmp_path / "rows.jsonl").write_text('{"tries": 1}\n')
+    with pytest.raises(RunFolderError, match="has format 4, and this srbench reads 5"):
+        RunFolder.read(tmp_path)
