@@ -9,7 +9,7 @@ from pathlib import Path
 from srbench.cli.catalogue import CATALOGUE
 from srbench.data.degradations.read import degradation_names
 from srbench.metrics.suite import suite_names
-from srbench.run_folder.manifest import is_run
+from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.overview import overview
 
 
@@ -67,7 +67,7 @@ def test_a_folder_that_cannot_be_entered_is_named_and_the_others_listed(command,
         return call
 
     monkeypatch.setattr(os, "scandir", refuse(os.scandir))
-    monkeypatch.setattr("srbench.run_folder.folder.is_run", refuse(is_run))
+    monkeypatch.setattr("srbench.run_folder.folder.read_manifest", refuse(read_manifest))
     found = command("list", "runs")
     assert [cells(line)[0] for line in found.out.splitlines()] == ["runs/good"]
     assert "runs/private" in found.err
