@@ -137,14 +137,8 @@ def _folder_metrics(table: Table) -> Iterator[str]:
 
 
 def _hardware(results: Results) -> Iterator[str]:
-    hardware = [invocation.hardware for run in results.runs for invocation in run.invocations]
-    parts = ("cpu", "gpu", "device")
-    named = {
-        ", ".join(facts[part] for part in parts if facts.get(part)) or facts.get("engine", "") for facts in hardware
-    }
-    machines = sorted(filter(None, named))
-    if len(machines) > 1:
-        yield f"Measured on different machines, so times and memory cannot be compared: {'; '.join(machines)}."
+    if len(results.machines) > 1:
+        yield f"Measured on different machines, so times and memory cannot be compared: {'; '.join(results.machines)}."
 
 
 def _environments(results: Results) -> Iterator[str]:

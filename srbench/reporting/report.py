@@ -197,7 +197,7 @@ def _make_report(
     shown: list[str] = []
     if {"md", "html"} & set(formats):
         shown = write_images(results, draft, progress, runs_code=runs_code)
-        plots = write_plots(table, results.models, draft, baseline)
+        plots = write_plots(table, results.models, draft, baseline, results.machines)
     texts = {}
     latex = latex_table(table, results.manifest, intervals=choices.intervals)
     protocol = results.protocol

@@ -111,6 +111,16 @@ class Results:
         """False for runs on a dataset without HR images."""
         return any(run.folder.has_hr for run in self.runs)
 
+    @cached_property
+    def machines(self) -> list[str]:
+        """Processor, GPU and device of the commands that made the results, or the address of a Dask cluster."""
+        parts = ("cpu", "gpu", "device")
+        named = {
+            ", ".join(facts[part] for part in parts if facts.get(part)) or facts.get("engine", "")
+            for facts in (invocation.hardware for run in self.runs for invocation in run.invocations)
+        }
+        return sorted(filter(None, named))
+
     @property
     def map_kinds(self) -> list[MapKind]:
         """Kinds of maps in a report."""

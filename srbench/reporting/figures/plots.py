@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from srbench.interfaces import MetricInfo
 from srbench.models import ModelInfo
 from srbench.pages.plot_style import COLOURS, GRID, GRID_WIDTH, INK, PALE, SOFT, arrange, new_figure, plot_style, svg
+from srbench.reporting.answer import ASKED
 from srbench.reporting.files import Draft
 from srbench.reporting.table import Cell, Line, Table, header
 from srbench.run_folder.statistics import FEWEST_IMAGES, mean_interval
+from srbench.words import joined
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,12 +51,15 @@ class Plot:
     """True for a plot of minor interest, which is shown on request."""
 
 
-def write_plots(table: Table, models: Sequence[ModelInfo], out: Draft, baseline: int = 0) -> list[Plot]:
+def write_plots(
+    table: Table, models: Sequence[ModelInfo], out: Draft, baseline: int = 0, machines: Sequence[str] = ()
+) -> list[Plot]:
     """Write all plots that have values to show into the folder ``plots`` of a report.
 
-    ``baseline`` is the row that the plot of differences subtracts from every row.
+    ``baseline`` is the row that the plot of differences subtracts from every row; ``machines`` names the machines that
+    measured.
     """
-    possible = [_differences(table, baseline), *_planes(table), _temperatures(table)]
+    possible = [_differences(table, baseline), *_planes(table), _costs(table, machines), _temperatures(table)]
     possible += [_distributions(table), _losses(models)]
     plots = [plot for plot in possible if plot is not None]
     with plot_style():
@@ -118,19 +123,42 @@ def _planes(table: Table) -> Iterator[Plot]:
             "Consistency with the LR image against perception: {across} against {up}.",
         ),
     )
-    bars = " Bars are 95 % intervals of the means, not of differences." if _has_intervals(table) else ""
     for group, file, title, caption in planes:
         if group in leading and "Perception" in leading and len(table.lines) > 1:
             across, up = leading[group], leading["Perception"]
             text = caption.format(across=across.title, up=up.title)
-            yield Plot(title, file, f"{text}{bars}", partial(_plane, table, across, up))
+            yield Plot(title, file, f"{text}{_bars(table)}", partial(_plane, table, across, up))
+
+
+def _costs(table: Table, machines: Sequence[str]) -> Plot | None:
+    """Plot the leading metric against the first cost; None for results of different machines, which may differ in cost."""
+    directed = [metric for metric in table.image_columns if metric.direction]
+    leading = [metric for group in ASKED for metric in directed if metric.leads and metric.group == group]
+    costs = [metric for metric in table.image_columns if metric.group == "Cost"]
+    if not costs or not directed or len(machines) > 1:
+        return None
+    cost, up = costs[0], (leading or directed)[0]
+    means = {line.label: line.cells[cost.name].mean for line in table.lines}
+    if len({mean for mean in means.values() if mean > 0}) < 2:
+        return None
+    free = joined([label for label, mean in means.items() if mean == 0])
+    caption = (
+        f"{up.title} against {cost.title}: {cost.protocol}. Networks run in float32 unless their name ends in +bf16, "
+        f"on {' and '.join(machines) or 'an unknown machine'}; lines join the temperatures of a model."
+        f"{f' Not drawn, because the axis is logarithmic and the cost is 0: {free}.' if free else ''}{_bars(table)}"
+    )
+    return Plot("Quality and cost", "cost.svg", caption, partial(_plane, table, cost, up))
 
 
 def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
+    """Draw a point per row. The axis of a cost is logarithmic, and lacks costs of 0."""
+    is_cost = across.group == "Cost"
     figure = new_figure(6.4, 3.8)
     axes = figure.add_axes((0, 0, 1, 1))
     xs, ys = table.column(across.name), table.column(up.name)
     finite = [place for place in range(len(xs)) if math.isfinite(xs[place].mean) and math.isfinite(ys[place].mean)]
+    if is_cost:
+        finite = [place for place in finite if xs[place].mean > 0]
     for model, places in _by_model(table.lines).items():
         if places := [place for place in places if place in finite]:
             colour, marker = _looks(table.lines)[places[0]]
@@ -147,7 +175,9 @@ def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
             )
             axes.plot(x, y, label=model, color=colour, marker=marker, markersize=7, linewidth=1)
     axes.margins(0.12)
-    axes.set(xlabel=_axis(across), ylabel=_axis(up))
+    axes.set(xlabel=f"{across.title} (logarithmic)" if is_cost else _axis(across), ylabel=_axis(up))
+    if is_cost:
+        _logarithmic(axes)
     arrange(figure)
     corner = 0.97 if across.direction > 0 else 0.03, 0.95 if up.direction > 0 else 0.05
     axes.text(
@@ -162,6 +192,16 @@ def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
     )
     _label(figure, axes, [(xs[place].mean, ys[place].mean, _short(table.lines, place)) for place in finite])
     return figure
+
+
+def _logarithmic(axes: Axes) -> None:
+    """Make the horizontal axis logarithmic, with ticks in numbers at 1, 2 and 5 of every decade."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
 
 
 def _short(lines: Sequence[Line], place: int) -> str:
@@ -199,7 +239,7 @@ def _temperatures(table: Table) -> Plot | None:
     metrics = [
         metric
         for metric in table.image_columns
-        if any(_differ(means[metric.name][places]) for places in models.values())
+        if metric.group != "Cost" and any(_differ(means[metric.name][places]) for places in models.values())
     ]
 
     def draw(axes: Axes, panel: int) -> None:
@@ -360,6 +400,11 @@ def _with_interval(table: Table) -> str:
     return (
         ", with its 95 % interval" if _has_intervals(table) else f" ({FEWEST_IMAGES} images are needed for an interval)"
     )
+
+
+def _bars(table: Table) -> str:
+    """Return the sentence of a caption on the bars of means, if there are any."""
+    return " Bars are 95 % intervals of the means, not of differences." if _has_intervals(table) else ""
 
 
 def _axis(metric: MetricInfo) -> str:

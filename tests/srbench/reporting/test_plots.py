@@ -127,6 +127,46 @@ def test_the_same_bytes_whatever_the_users_settings(written, rows):
     assert not re.search(r"\d{4}-\d\d-\d\d", first["plane.svg"]), "no date"
 
 
+COSTS = {"free": 0.0, "small": 1.0, "large": 40.0}
+PARAMETERS = metric("parameters", group="Cost", direction=0, protocol="number of learned parameters")
+RUNTIME = metric("runtime", group="Cost", direction=0)
+
+
+def plots_with_costs(make_row, folder, names=COSTS, machines=("abacus, cpu",), images=6):
+    measured = [
+        make_row(name, None, str(k), {"psnr": [20.0 + place + k], "parameters": [COSTS[name]]})
+        for place, name in enumerate(names)
+        for k in range(images)
+    ]
+    table = table_of(values_of(measured, {}), [metric("psnr"), PARAMETERS])
+    with replacing(folder) as draft:
+        return {plot.file: plot for plot in write_plots(table, [], draft, machines=machines)}
+
+
+def test_quality_is_plotted_against_the_first_cost(make_row, tmp_path):
+    plot = plots_with_costs(make_row, tmp_path / "run")["cost.svg"]
+    assert "number of learned parameters" in plot.caption
+    assert "on abacus, cpu" in plot.caption
+    assert "float32" in plot.caption
+    assert plot.caption.count("95 %") == 1
+    assert "because the axis is logarithmic and the cost is 0: free." in plot.caption
+    axes = plot.draw().axes[0]
+    assert axes.get_xscale() == "log"
+    assert [list(line.get_xdata()) for line in axes.lines if line.get_label() in COSTS] == [[1.0], [40.0]]
+    assert [text.get_text() for text in axes.texts] == ["better", "small", "large"]
+
+
+def test_a_cost_without_two_models_or_of_two_machines_is_not_plotted(make_row, tmp_path):
+    assert "cost.svg" not in plots_with_costs(make_row, tmp_path / "one", ["free", "small"])
+    assert "cost.svg" not in plots_with_costs(make_row, tmp_path / "two", machines=("abacus, cpu", "card, cuda"))
+
+
+def test_costs_are_no_panel_of_the_temperature(written, rows):
+    measured = rows(("flow", 0.0), ("flow", 0.8))
+    with_cost = [replace(row, values=row.values | {"runtime": [row.setting.temperature + 1.0] * 2}) for row in measured]
+    assert axes_of(written(with_cost, [*METRICS, RUNTIME])["temperature.svg"]) == 2
+
+
 def test_values_that_are_not_finite_leave_no_mark(written, rows):
     good = rows(("m", None), ("flow", 0.0), ("flow", 0.8))
     bad = rows(("equal", None), psnr=math.inf)
