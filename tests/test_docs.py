@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import doctest
 import math
+import os
 import re
 import runpy
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +44,7 @@ DOCS = ROOT / "docs"
 QUICK = ("README.md", "docs/data.md", "docs/weights.md")
 SLOW = ("docs/command-line.md", "docs/latents.md", "docs/many-runs.md", "docs/reviewers.md", "docs/training.md")
 """Pages whose commands only have to succeed."""
-CHECKED = ("docs/add-your-own.md", "docs/explain.md", "docs/python.md", "docs/votes.md")
+CHECKED = ("docs/add-your-own.md", "docs/explain.md", "docs/gate.md", "docs/python.md", "docs/votes.md")
 """Pages with a test of their own below."""
 PAGES_LEFT_OUT = {
     "docs/index.md": "repeats the README",
@@ -248,6 +250,59 @@ def test_explain(typed, capsys):
 def test_votes(typed, capsys):
     worked_through("docs/votes.md", typed)
     assert "60 answers by a script" in capsys.readouterr().out
+
+
+NET = """
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.up = torch.nn.Upsample(scale_factor=scale, mode="bicubic")
+        self.blur = torch.nn.Conv2d(3, 3, 3, padding=1, padding_mode="replicate", groups=3, bias=False)
+
+    def forward(self, lr):
+        return self.blur(self.up(lr))
+"""
+
+
+@pytest.mark.slow
+def test_gate(clone):
+    """The workflow as a shell script, without its installation and on eight images, after a change of the weights."""
+
+    def save(centre):
+        kernel = torch.full((3, 1, 3, 3), (1 - centre) / 8)
+        kernel[:, :, 1, 1] = centre
+        torch.save({"blur.weight": kernel}, "my_net.pth")
+
+    def shell(*lines):
+        script = re.sub("(srbench run .*)", r"\1 --limit 8 --crop 96", "\n".join(lines))
+        paths = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        return subprocess.run(["bash", "-ec", script], capture_output=True, text=True, env=os.environ | paths)
+
+    ((_, steps),) = (block for block in blocks("docs/gate.md") if block[0] == "yaml")
+    ((_, shown),) = (block for block in blocks("docs/gate.md") if block[0] == "text")
+    pip, *workflow = re.findall("- run: (.*)", steps)
+    assert pip.startswith("pip install sr-bench ")
+    assert len(workflow) == 2
+    Path("my_net.py").write_text(NET)
+    save(1)
+    assert shell(*commands("docs/gate.md")).returncode == 0
+    for name in ("images", "report"):
+        shutil.rmtree(Path("baseline") / name)
+    same = shell(*workflow)
+    assert same.returncode == 0, same.stderr
+    passed = "B (net) is not significantly worse than A (net) in PSNR (RGB), LPIPS (p < 0.05, corrected for 2 tests)."
+    assert same.stdout.splitlines()[-1] == passed
+    shutil.rmtree("runs")
+    save(0.5)
+    worse = shell(*workflow)
+    assert worse.returncode == 1, worse.stderr
+    same_but_for_digits(worse.stdout.splitlines()[-1], shown)
+    typing_error = shell(workflow[0], workflow[1].replace("lpips", "lpip"))
+    assert typing_error.returncode == 2
+    assert "--fail-if-worse: unknown metric 'lpip'; did you mean lpips?" in typing_error.stderr.splitlines()[-1]
 
 
 def test_python(typed, capsys):

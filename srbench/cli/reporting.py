@@ -77,7 +77,9 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
 
 @click.command(
     epilog=options.examples(
-        "srbench compare srflow-t0.85 esrgan --run runs/mine", "srbench compare runs/mine runs/other"
+        "srbench compare srflow-t0.85 esrgan --run runs/mine",
+        "srbench compare runs/mine runs/other",
+        "srbench compare runs/released runs/new --fail-if-worse psnr,lpips",
     )
 )
 @click.argument("a")
@@ -88,11 +90,18 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
     metavar="RUN",
     help="Run that contains the models A and B. Without it, A and B are runs.",
 )
-def compare(a: str, b: str, run: Path | None) -> None:
+@options.names(
+    "--fail-if-worse",
+    "guarded",
+    metavar="METRIC,...",
+    help="End with exit code 1 if B is significantly worse than A in one of these metrics (docs/gate.md). [default: none]",
+)
+def compare(a: str, b: str, run: Path | None, guarded: tuple[str, ...] | None) -> None:
     """Compare two models or two runs, image by image.
 
     Append the temperature to the name of a model that samples: srflow-t0.8. The result is written into RUN, or into A.
     """
+    verdict = None
     with shown_progress(reading([run] if run else [a, b])):
         from srbench.reporting import compare as comparing
         from srbench.reporting.results import read_results
@@ -101,6 +110,13 @@ def compare(a: str, b: str, run: Path | None) -> None:
             comparisons = [comparing.compare_models(read_results([run]), a, b)]
         else:
             comparisons = comparing.compare_runs(Path(a), Path(b))
+        if guarded:
+            from srbench.reporting.gate import gate
+
+            try:
+                verdict = gate(comparisons, guarded)
+            except ValueError as error:
+                raise click.UsageError(f"--fail-if-worse: {error}.") from None
     for comparison in comparisons:
         path = comparing.write_comparison(comparison)
         show(f"A = {comparison.labels[0]}, B = {comparison.labels[1]}")
@@ -109,6 +125,10 @@ def compare(a: str, b: str, run: Path | None) -> None:
             show(comparison.explanation)
         show(comparing.verdict_sentences(comparison))
         show(path)
+    if verdict is not None:
+        show(verdict.text)
+        if verdict.fails:
+            raise click.exceptions.Exit(1)
 
 
 @click.command(epilog=options.examples("srbench view runs/mine"))

@@ -1,0 +1,116 @@
+"""The gate of ``srbench compare --fail-if-worse``: whether B is significantly worse than A in some metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from srbench.interfaces import MetricInfo
+from srbench.reporting import ReportError
+from srbench.reporting.compare import Comparison, Difference
+from srbench.reporting.results import mean_of
+from srbench.reporting.table import printed
+from srbench.run_folder.statistics import ALPHA
+from srbench.run_folder.values import is_close
+from srbench.words import joined, listed, number_of, unknown
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The result of a gate."""
+
+    fails: bool
+    """True if a B is significantly worse than its A."""
+    text: str
+    """The losses with their intervals, or that there is none, in one line."""
+
+
+def gate(comparisons: Sequence[Comparison], names: Sequence[str]) -> Gate:
+    """Judge the metrics of these names, as in rows.csv or as in ``--metrics``, in all comparisons together.
+
+    Raises ValueError for a metric that is unknown or permits no verdict, and ReportError if values of B are missing, or
+    if there are too few images for any verdict.
+    """
+    metrics = _named(comparisons[0].results.metrics, names)
+    tests = len(metrics) * len(comparisons)
+    needed = fewest_images(tests)
+    losses = []
+    for comparison in comparisons:
+        a, b = (f"{side} ({label})" for side, label in zip("AB", comparison.labels, strict=True))
+        differences = [each for each in comparison.differences if each.metric in metrics]
+        for difference in differences:
+            title, images = difference.metric.title, len(difference.by_image)
+            if missing := _missing(comparison, difference.metric):
+                raise ReportError(
+                    f"{b} has no finite {title} on {number_of(len(missing), 'image')} on which {a} has one "
+                    f"({listed(missing)}); without them it cannot pass"
+                )
+            if images < needed:
+                raise ReportError(
+                    f"{a} and {b} have {title} on {number_of(images, 'image')}; a verdict in "
+                    f"{number_of(tests, 'test')} needs at least {needed}"
+                )
+        if worse := worse_metrics(differences, tests):
+            losses.append(f"{b} is significantly worse than {a} in {'; '.join(map(_loss, worse))}")
+    correction = "" if tests == 1 else f", corrected for {tests} tests"
+    if losses:
+        return Gate(True, f"{'. '.join(losses)} (p < {ALPHA:g}{correction}).")
+    models = joined(
+        [f"B ({b}) is not significantly worse than A ({a})" for a, b in (each.labels for each in comparisons)]
+    )
+    titles = ", ".join(metric.title for metric in metrics)
+    return Gate(False, f"{models} in {titles} (p < {ALPHA:g}{correction}).")
+
+
+def worse_metrics(differences: Sequence[Difference], tests: int) -> list[Difference]:
+    """Return the differences in which B is significantly worse, if p is corrected for a number of tests (Bonferroni).
+
+    Means that are equal up to the rounding of another processor are no difference, however regular it is.
+    """
+    return [
+        each
+        for each in differences
+        if each.p * tests < ALPHA and each.metric.direction * each.mean > 0 and not is_close(each.mean_a, each.mean_b)
+    ]
+
+
+def fewest_images(tests: int) -> int:
+    """Return the fewest images n with which a difference can be significant: the smallest p of a test is 2 / 2^n."""
+    return math.floor(math.log2(2 * tests / ALPHA)) + 1
+
+
+def _named(metrics: Sequence[MetricInfo], names: Sequence[str]) -> list[MetricInfo]:
+    """Return the metrics of these names. Raises ValueError as ``gate`` does."""
+    by_name = {metric.spec: metric for metric in metrics} | {metric.name: metric for metric in metrics}
+    named = []
+    for name in names:
+        if name not in by_name:
+            raise ValueError(unknown("metric", name, (metric.name for metric in metrics)))
+        metric = by_name[name]
+        if metric.direction == 0:
+            raise ValueError(f"{metric.title} has no better and worse; name a metric that has")
+        if metric.per in ("folder", "model"):
+            whole = "all images together" if metric.per == "folder" else "the model"
+            raise ValueError(f"{metric.title} is one value of {whole}, without a test; name a metric of single images")
+        named.append(metric)
+    return list(dict.fromkeys(named))
+
+
+def _missing(comparison: Comparison, metric: MetricInfo) -> list[str]:
+    """Return the images on which A has a finite value, and B has none that is finite or infinitely good."""
+    a, b = ({row.image: mean_of(row, metric) for row in rows} for rows in (comparison.a, comparison.b))
+    return [
+        image
+        for image, value in a.items()
+        if math.isfinite(value)
+        and not math.isfinite(b.get(image, math.nan))
+        and b.get(image) != metric.direction * math.inf
+    ]
+
+
+def _loss(difference: Difference) -> str:
+    mean, low, high = (
+        printed(value, difference.metric) for value in (difference.mean, difference.low, difference.high)
+    )
+    return f"{difference.metric.title}: A - B = {mean}, 95 % interval {low} to {high}"

@@ -1,0 +1,232 @@
+"""``srbench compare --fail-if-worse``: what fails, what passes, and how often equal models fail."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import metric
+
+from srbench.reporting.compare import Difference
+from srbench.reporting.gate import fewest_images, worse_metrics
+from srbench.run_folder import statistics
+from srbench.run_folder.statistics import ALPHA, pair_p_values
+
+RANDOM = np.random.default_rng(3)
+NAMES = [f"{k:02}" for k in range(12)]
+NOISE = RANDOM.normal(0, 1, (12, 2))
+NOISE -= NOISE.mean(axis=0)
+PAGE = Path(__file__).parents[3] / "docs" / "gate.md"
+
+
+def values(psnr=0.0, lpips=0.0, names=NAMES):
+    """Shifted by so much on average, with scatter: a psnr of -0.5 and an lpips of 0.05 are significant."""
+    scatter = NOISE * (psnr != 0, lpips != 0)
+    rows = zip(names, scatter, strict=False)
+    return {name: (25 + psnr + 0.1 * float(p), 0.4 + lpips + 0.01 * float(q)) for name, (p, q) in rows}
+
+
+@pytest.fixture
+def runs(make_run):
+    """runs(psnr=..., lpips=...): folders of a released model, and of a new one that differs by so much."""
+
+    def call(psnr=0.0, lpips=0.0, **changes):
+        released = make_run("released", {("net", None): values()})
+        return released, make_run("new", {("net", None): values(psnr, lpips)}, **changes)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("change", "named", "code", "says"),
+    [
+        (
+            {"psnr": -0.5},
+            "lpips",
+            0,
+            "B (net @ new) is not significantly worse than A (net @ released) in LPIPS (p < 0.05).",
+        ),
+        (
+            {"psnr": 0.5},
+            "psnr",
+            0,
+            "B (net @ new) is not significantly worse than A (net @ released) in PSNR (p < 0.05).",
+        ),
+        (
+            {"lpips": -0.05},
+            "lpips",
+            0,
+            "B (net @ new) is not significantly worse than A (net @ released) in LPIPS (p < 0.05).",
+        ),
+        (
+            {},
+            "psnr,lpips",
+            0,
+            "B (net) is not significantly worse than A (net) in PSNR, LPIPS (p < 0.05, corrected for 2 tests).",
+        ),
+        (
+            {"psnr": -0.5},
+            "psnr",
+            1,
+            r"B \(net @ new\) is significantly worse than A \(net @ released\) in PSNR: A - B = 0\.50, 95 % interval 0\.4\d to "
+            r"0\.5\d \(p < 0\.05\)\.",
+        ),
+        (
+            {"psnr": -0.5, "lpips": 0.05},
+            "lpips,psnr",
+            1,
+            r"B \(net @ new\) is significantly worse than A \(net @ released\) in PSNR: A - B = 0\.50, 95 % interval "
+            r"0\.4\d to 0\.5\d; LPIPS: A - B = -0\.050, 95 % interval -0\.05\d to -0\.04\d \(p < 0\.05, corrected for 2 "
+            r"tests\)\.",
+        ),
+    ],
+)
+def test_the_last_line_and_the_exit_code(runs, srbench, change, named, code, says):
+    found = srbench("compare", *runs(**change), "--fail-if-worse", named)
+    assert found.exit_code == code, found.output
+    last = found.stdout.splitlines()[-1]
+    assert re.fullmatch(says if code else re.escape(says), last), last
+    assert (runs()[0] / "compare").is_dir(), "the comparison is written as without a gate"
+
+
+def test_a_is_the_reference(runs, srbench):
+    released, new = runs(psnr=-0.5)
+    assert srbench("compare", new, released, "--fail-if-worse", "psnr").exit_code == 0
+
+
+def test_two_models_of_a_run(make_run, srbench):
+    run = make_run("run", {("old", None): values(), ("new", None): values(-0.5)})
+    assert srbench("compare", "old", "new", "--run", run, "--fail-if-worse", "psnr").exit_code == 1
+    assert srbench("compare", "new", "old", "--run", run, "--fail-if-worse", "psnr").exit_code == 0
+
+
+def test_every_model_of_two_runs_is_judged(make_run, srbench):
+    """Tests are counted over models, too."""
+    runs = [make_run("a", {("m", None): values(), ("n", None): values()})]
+    runs.append(make_run("b", {("m", None): values(), ("n", None): values(-0.5)}))
+    found = srbench("compare", *runs, "--fail-if-worse", "psnr")
+    assert found.exit_code == 1
+    last = found.stdout.splitlines()[-1]
+    assert last.startswith("B (n @ b) is significantly worse than A (n @ a) in PSNR")
+    assert last.endswith("corrected for 2 tests).")
+    found = srbench("compare", *runs, "--fail-if-worse", "lpips")
+    assert found.exit_code == 0
+    last = (
+        "B (m) is not significantly worse than A (m) and B (n @ b) is not significantly worse than A (n @ a) in LPIPS "
+    )
+    assert found.stdout.splitlines()[-1].startswith(last)
+
+
+def test_metrics_are_also_named_as_when_they_were_measured(make_run, srbench):
+    luma = metric("psnr_channels_Y", spec="psnr+channels=Y")
+    run = make_run("run", {("m", None): values(), ("n", None): values(-0.5)}, metrics=(luma, metric("lpips")))
+    for name in ("psnr_channels_Y", "psnr+channels=Y", "psnr+channels=Y,psnr_channels_Y"):
+        found = srbench("compare", "m", "n", "--run", run, "--fail-if-worse", name)
+        assert found.exit_code == 1, found.output
+        assert found.stdout.endswith("(p < 0.05).\n"), "named twice, tested once"
+
+
+def test_more_metrics_need_a_smaller_p(make_run, srbench):
+    """Nine images of twelve are worse by as much as the others are better: p = .046 without correction."""
+    gains = np.array([-1, -1, -1, -1, -1, -1, -1, -1, -0.2, 0.9, 0.9, 0.1]) / 10
+    new = {name: (25.0 + float(gain), 0.4) for name, gain in zip(NAMES, gains, strict=True)}
+    run = make_run("run", {("m", None): {name: (25.0, 0.4) for name in NAMES}, ("n", None): new})
+    p = pair_p_values(np.stack([gains, np.zeros(12)], axis=1))[0, 1]
+    assert ALPHA / 2 < p < ALPHA
+    for named, code in (("psnr", 1), ("psnr,lpips", 0)):
+        found = srbench("compare", "m", "n", "--run", run, "--fail-if-worse", named)
+        assert found.exit_code == code, found.output
+
+
+def test_rounding_of_another_processor_is_no_loss(make_run, srbench):
+    """However regular it is."""
+    run = make_run(
+        "run", {("m", None): values(), ("n", None): {name: (p - 5e-5, q) for name, (p, q) in values().items()}}
+    )
+    found = srbench("compare", "m", "n", "--run", run, "--fail-if-worse", "psnr")
+    assert "m is better in PSNR" in found.stdout
+    assert found.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ("psnr,lpip", "--fail-if-worse: unknown metric 'lpip'; did you mean lpips? available: fid, lpips, parameters, psnr, sigma."),
+        ("sigma", "--fail-if-worse: sigma has no better and worse; name a metric that has."),
+        ("fid", "--fail-if-worse: FID is one value of all images together, without a test; name a metric of single images."),
+        ("parameters", "--fail-if-worse: PARAMETERS is one value of the model, without a test; name a metric of single images."),
+        ("", "Invalid value for '--fail-if-worse': a name is empty; separate names by single commas."),
+    ],
+)  # fmt: skip
+def test_metrics_that_cannot_be_judged_are_usage_errors(make_run, srbench, named, says):
+    metrics = [metric(name) for name in ("psnr", "lpips", "sigma")]
+    metrics += [metric("fid", title="FID", direction=-1, per="folder"), metric("parameters", direction=-1, per="model")]
+    rows = {name: {"psnr": [20.0], "lpips": [0.5], "sigma": 1.0, "parameters": 5.0} for name in NAMES}
+    run = make_run("run", {("m", None): rows, ("n", None): rows}, metrics=tuple(metrics))
+    found = srbench("compare", "m", "n", "--run", run, "--fail-if-worse", named)
+    assert found.exit_code == 2, found.output
+    assert found.stderr.splitlines()[-1] == f"srbench: {says} See srbench compare --help."
+    assert not (run / "compare").exists()
+
+
+@pytest.mark.parametrize("lost", [math.nan, -math.inf, None])
+def test_a_new_model_without_values_does_not_pass(make_run, srbench, lost):
+    new = values(-0.5) | {NAMES[3]: "out of memory" if lost is None else (lost, 0.4)}
+    run = make_run("run", {("m", None): values(), ("n", None): new})
+    found = srbench("compare", "m", "n", "--run", run, "--fail-if-worse", "psnr")
+    assert found.exit_code == 1
+    says = "srbench: B (n) has no finite PSNR on 1 image on which A (m) has one (03); without them it cannot pass"
+    assert found.stderr.splitlines()[-1] == says
+    assert srbench("compare", "n", "m", "--run", run, "--fail-if-worse", "psnr").exit_code == 0, "the old one's fault"
+
+
+def test_a_perfect_output_is_no_missing_value(make_run, srbench):
+    run = make_run("run", {("m", None): values(), ("n", None): values(0.5) | {NAMES[3]: (math.inf, 0.4)}})
+    assert srbench("compare", "m", "n", "--run", run, "--fail-if-worse", "psnr").exit_code == 0
+
+
+def test_a_gate_that_could_never_fail_is_refused(make_run, srbench):
+    """Six images allow a p of 2 / 2^6 = .031: enough for one metric, too much for two."""
+    old, new = values(names=NAMES[:6]), {name: (p - 9, q + 0.3) for name, (p, q) in values(names=NAMES[:6]).items()}
+    run = make_run("run", {("m", None): old, ("n", None): new})
+    found = srbench("compare", "m", "n", "--run", run, "--fail-if-worse", "psnr,lpips")
+    assert found.exit_code == 1
+    says = "srbench: A (m) and B (n) have PSNR on 6 images; a verdict in 2 tests needs at least 7"
+    assert found.stderr.splitlines()[-1] == says
+    assert " is significantly worse" in srbench("compare", "m", "n", "--run", run, "--fail-if-worse", "psnr").stdout
+
+
+@pytest.mark.parametrize("tests", [1, 2, 3, 6, 20])
+def test_the_fewest_images_are_those_of_which_all_have_one_sign(tests):
+    for images, enough in ((fewest_images(tests) - 1, False), (fewest_images(tests), True)):
+        p = pair_p_values(np.stack([np.arange(1, images + 1), np.zeros(images)], axis=1))[0, 1]
+        assert (p * tests < ALPHA) == enough
+
+
+def share_of_alarms(images: int, draws: int = 400) -> float:
+    """How often a gate of three metrics fails two equally good models, whose metrics correlate (r = .5)."""
+    random, alarms = np.random.default_rng(images), 0
+    metrics = [metric("psnr"), metric("ssim"), metric("lpips")]
+    for _ in range(draws):
+        common = random.normal(0, 1, images)
+        differences = []
+        for each in metrics:
+            change = each.direction * (common + random.normal(0, 1, images)) / math.sqrt(2)
+            by_image = dict(zip(map(str, range(images)), change.tolist(), strict=True))
+            p = pair_p_values(np.stack([change, np.zeros(images)], axis=1))[0, 1]
+            differences.append(Difference(each, change.mean(), 0.0, by_image, 0, math.nan, math.nan, p))
+        alarms += bool(worse_metrics(differences, len(metrics)))
+    return alarms / draws
+
+
+@pytest.mark.parametrize("images", [8, 22, 100])
+def test_equal_models_seldom_fail(images, monkeypatch):
+    monkeypatch.setattr(statistics, "FLIPS", 999)
+    share = share_of_alarms(images)
+    assert share <= 0.07
+    documented = re.search(r"fail (\S+) % with 8\s+images, (\S+) % with 22 and (\S+) % with 100", PAGE.read_text())
+    stated = dict(zip((8, 22, 100), map(float, documented.groups()), strict=True))
+    assert 100 * share == pytest.approx(stated[images], abs=0.3)
