@@ -1,11 +1,15 @@
-"""Folders of images. An image's name is its file name without the extension."""
+"""Folders of images. An image's name is its file name without the extension; in a clip, after the name of its folder.
+
+``HR/000/00000.png`` is the image ``000-00000`` of the folder ``HR``, if no image lies in ``HR`` itself.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 import warnings
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path, PurePath
 
@@ -20,37 +24,68 @@ def is_image(path: PurePath) -> bool:
     return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
 
 
+_HR_OR_LR = re.compile(r"(.*[^a-z])?(hr|lr|gt)([^a-z].*|(mod|bic|x[0-9]).*)?", re.IGNORECASE | re.DOTALL)
+"""Names of folders of HR or LR images, such as ``GTmod12`` and ``DIV2K_train_HR``, which are no clips."""
+
+
 def images_in(folder: Path) -> dict[str, Path]:
-    """The images of a folder by name, sorted. Hidden files and files with other extensions are ignored.
+    """The images of a folder by name, sorted: those in it, or if there are none, those of its subfolders, the clips.
 
-    Pipes, folders and broken links with the name of an image are included: reading them raises ImageError, so they fail
-    like damaged images and the rest is measured. Images that share a name (``a.png``, ``a.jpg``) are left out with a
-    single warning.
+    Hidden files and files with other extensions are ignored. Pipes, folders and broken links with the name of an image
+    are included: reading them raises ImageError, so they fail like damaged images and the rest is measured. Images that
+    share a name (``a.png``, ``a.jpg``) are left out with a single warning.
 
-    Raises ImageError for a missing folder or a folder without images.
+    Raises ImageError for a missing folder, a folder without images, or subfolders of HR and LR images.
     """
     _require_folder(folder)
+    for clip in [] if image_files(folder) else _subfolders(folder):
+        if _HR_OR_LR.fullmatch(clip.name) and image_files(clip):
+            raise ImageError(f"{_EMPTY.format(folder)}; {clip} contains some: name that folder")
+    return images_by_name(folder)
+
+
+def images_by_name(folder: Path) -> dict[str, Path]:
+    """The same as ``images_in``, whatever the subfolders are called."""
+    _require_folder(folder)
     paths = defaultdict(list)
-    for path in image_files(folder):
-        paths[path.stem].append(path)
+    for name, path in _named(folder):
+        paths[name].append(path)
     images = {name: files[0] for name, files in sorted(paths.items()) if len(files) == 1}
-    if shared := [" and ".join(path.name for path in files) for files in paths.values() if len(files) > 1]:
+    shared = [
+        " and ".join(path.relative_to(folder).as_posix() for path in files)
+        for files in paths.values()
+        if len(files) > 1
+    ]
+    if shared:
         fault = f"{folder}: {'; '.join(shared)} share a name, by which images are paired; move one of them away"
         if not images:
             raise ImageError(fault)
         warnings.warn(f"left out of {fault}", stacklevel=3)
     if not images:
-        raise ImageError(_EMPTY.format(folder) + _subfolder_with_images(folder))
+        raise ImageError(_EMPTY.format(folder))
     return images
 
 
-def _subfolder_with_images(folder: Path) -> str:
-    """Advice to name the first subfolder with images; empty if there is none."""
-    for path in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        with contextlib.suppress(ImageError):
-            if image_files(path):
-                return f"; {path} contains some: name that folder"
-    return ""
+def _named(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield names and paths of the images in a folder, or else in its subfolders."""
+    if files := image_files(folder):
+        yield from ((path.stem, path) for path in files)
+        return
+    for clip in _subfolders(folder):
+        yield from ((_in_clip(path), path) for path in image_files(clip))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _in_clip(path: Path) -> str:
+    return f"{path.parent.name}-{path.stem}"
+
+
+def folders_of(images: Mapping[str, Path]) -> dict[str, str]:
+    """The folder of every image in a clip, by the image's name; empty for images of ``images_in`` without clips."""
+    return {name: path.parent.name for name, path in images.items() if name == _in_clip(path)}
 
 
 def images_below(folder: Path) -> list[Path]:

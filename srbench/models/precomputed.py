@@ -6,14 +6,13 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srbench.files.config import load_toml
 from srbench.files.hashes import sha256_files
-from srbench.images.folders import images_in
-from srbench.images.io import ENDINGS, read_image
+from srbench.images.folders import images_by_name
+from srbench.images.io import read_image
 from srbench.images.pairing import Unpaired, ending_of, unpaired
 from srbench.interfaces import SRBenchError
 
@@ -27,31 +26,38 @@ _NUMBERED = re.compile(r".*?(\d+)", re.DOTALL)
 class ResultFolder:
     """A folder with one result per image, ``NAME.png``, or several samples, ``NAME_sample0.png`` and so on.
 
-    Samples may also lie in folders, ``NAME/0.png`` or ``0/NAME.png``, with any text before the number, if the folder
-    itself holds no images. ``ending``, such as ``_x4``, is a suffix of every NAME in the folder. Raises ImageError for
-    a folder without images, and SRBenchError if two files are the same sample, such as ``a_sample0`` and
-    ``a_sample00``.
+    If the folder itself holds no images, those of its subfolders are results for the images of clips, as ``images_in``
+    names them (``CLIP/NAME.png`` is ``CLIP-NAME``), or samples: ``NAME/0.png`` or ``0/NAME.png``, with any text before
+    the number. The names of the images with which they are paired decide. ``ending``, such as ``_x4``, is a suffix of
+    every NAME in the folder. Raises ImageError for a folder without images.
     """
 
     def __init__(self, folder: Path, scale: int) -> None:
         self.folder, self.scale, self.ending = folder, scale, ""
-        self._in_folders = _images_in_folders(folder)
-        self.files: Mapping[str, Path] = {} if self._in_folders else images_in(folder)
-        self._samples: dict[str, dict[int, Path]] = {}
+        self.files: Mapping[str, Path] = images_by_name(folder)
+        self._has_subfolders = any(path.parent != folder for path in self.files.values())
+        self._samples: dict[str, dict[int, list[Path]]] = {}
+        """Files by name and number; two files of one number are a fault if the name is that of an image."""
         for stem, path in self.files.items():
             if match := _SAMPLE.fullmatch(stem):
                 self._add(match[1], match[2], path)
-        for path in self._in_folders:
-            if match := _NUMBERED.fullmatch(path.stem):
-                self._add(path.parent.name, match[1], path)
-            if match := _NUMBERED.fullmatch(path.parent.name):
-                self._add(path.stem, match[1], path)
+            if self._has_subfolders:
+                if match := _NUMBERED.fullmatch(path.stem):
+                    self._add(path.parent.name, match[1], path)
+                if match := _NUMBERED.fullmatch(path.parent.name):
+                    self._add(path.stem, match[1], path)
 
     def _add(self, name: str, number: str, path: Path) -> None:
-        existing = self._samples.setdefault(name, {}).setdefault(int(number), path)
-        if existing is not path:
-            names = " and ".join(str(file.relative_to(self.folder)) for file in (existing, path))
-            raise SRBenchError(f"{self.folder}: {names} are the same sample of {name}; move one of them away")
+        self._samples.setdefault(name, {}).setdefault(int(number), []).append(path)
+
+    def _numbered(self, stem: str) -> list[Path]:
+        """Files of the samples of a name, ordered by number. Raises SRBenchError if two are the same sample."""
+        numbered = self._samples.get(stem, {})
+        for files in numbered.values():
+            if len(files) > 1:
+                names = " and ".join(str(file.relative_to(self.folder)) for file in files[:2])
+                raise SRBenchError(f"{self.folder}: {names} are the same sample of {stem}; move one of them away")
+        return [numbered[number][0] for number in sorted(numbered)]
 
     def pair_with(self, names: Collection[str], scale: int | None) -> None:
         """Set the ending that fits these names of images best; only that of ``scale`` if it is known."""
@@ -69,14 +75,18 @@ class ResultFolder:
     def names(self) -> tuple[str, ...]:
         """Names of the images, inferred from the files alone; samples of an image share its name.
 
-        Raises SRBenchError if the files leave the names ambiguous: in folders of samples, or if a name has both a
-        single result and samples.
+        Raises SRBenchError if the files leave the names ambiguous: in subfolders, or if a name has both a single result
+        and samples.
         """
-        if self._in_folders:
+        if self._has_subfolders:
             raise SRBenchError(
-                f"{self.folder}: folders of samples are paired by the names of HR or LR images; give those images, or "
-                "name the samples NAME_sample0.png"
+                f"{self.folder}: its subfolders may be clips or samples, which the names of HR or LR images tell; give "
+                "those images, or name samples NAME_sample0.png"
             )
+        return self.names_in_clips()
+
+    def names_in_clips(self) -> tuple[str, ...]:
+        """The same if subfolders, if there are any, are clips."""
         names = {match[1] if (match := _SAMPLE.fullmatch(stem)) else stem for stem in self.files}
         self.unpaired(names)
         return tuple(sorted(names))
@@ -93,17 +103,17 @@ class ResultFolder:
         result for another of these names.
         """
         names = dict.fromkeys(name + self.ending for name in names)
+        stems = {path: stem for stem, path in self.files.items()}
         for name in names:
-            samples = [path for path in self._samples.get(name, {}).values() if path.stem not in names]
+            samples = [path for path in self._numbered(name) if stems[path] not in names]
             if name in self.files and samples:
                 raise SRBenchError(
                     f"{self.folder}: {name} has both a single result, {self.files[name].name}, and a sample, "
                     f"{samples[0].name}; move one of them away"
                 )
-        used = {path for name in names for path in self._samples.get(name, {}).values()}
+        used = {path for name in names for path in self._numbered(name)}
         used |= {self.files[name] for name in names if name in self.files}
-        paths = chain(self.files.values(), self._in_folders)
-        return [str(path.relative_to(self.folder).with_suffix("")) for path in paths if path not in used]
+        return [str(path.relative_to(self.folder).with_suffix("")) for path in stems if path not in used]
 
     def without_partner(self, names: Collection[str], hr: object) -> list[Unpaired]:
         """Unpaired images of the folder and of ``hr``, the folder of these names. Raises errors as ``unpaired`` does."""
@@ -131,25 +141,9 @@ class ResultFolder:
         stem = name + self.ending
         if stem in self.files:
             return [self.files[stem]]
-        numbered = self._samples.get(stem)
-        if not numbered:
+        if not (numbered := self._numbered(stem)):
             raise SRBenchError(f"{self.folder}: no result named {stem}; add {stem}.png")
-        return [numbered[number] for number in sorted(numbered)]
-
-
-def _images_in_folders(folder: Path) -> list[Path]:
-    """Images in the subfolders of a folder; empty if the folder itself holds images."""
-    try:
-        if _holds_images(folder):
-            return []
-        folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-        return [path for inner in folders if _holds_images(inner) for path in images_in(inner).values()]
-    except OSError:
-        return []  # ``images_in`` names the folder that cannot be listed
-
-
-def _holds_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in ENDINGS for path in folder.iterdir())
+        return numbered
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,9 @@ def test_the_scale_stands_for_lr_where_a_border_needs_it(folders):
 def test_names_that_files_cannot_tell(folders):
     for name in "xy":
         write_png(Path("samples") / name / "0.png", read_uint8(Path("sr/a.png")))
-    with pytest.raises(SRBenchError, match="folders of samples are paired by the names of HR or LR images"):
+    with pytest.raises(
+        SRBenchError, match="its subfolders may be clips or samples, which the names of HR or LR images tell"
+    ):
         measure_folder(Path("samples"))
     write_png(Path("sr/a_sample0.png"), read_uint8(Path("sr/a.png")))
     with pytest.raises(SRBenchError, match=r"a has both a single result, a\.png, and a sample, a_sample0\.png"):

@@ -150,7 +150,7 @@ IMAGES = [
     (f"{RUN} --metrics psnr+border=999999999999", r"border"),
     (f"{RUN} --crop 2", r"a crop of 2 leaves no LR pixel"),
     (f"{RUN} --tile 3", r"--tile", 2),
-    (f"{RUN} --data {{bad}}", r"contains no images; .*; \S+/cut contains some: name that folder$"),
+    (f"{RUN} --data {{bad}}", r"contains no images; .*; \S+/lr contains some: name that folder$"),
     (
         f"{RUN} --scale 100 --data {{bad}}/five",
         r"5 results could not .* others\): (\S+: 32x32 is [^;]*; use[^;]*; ){3}2 more above$",

@@ -1,7 +1,7 @@
 import pytest
 
 from srbench.images import ImageError
-from srbench.images.folders import images_in
+from srbench.images.folders import folders_of, images_in
 
 
 def test_names_are_sorted_and_other_files_passed_over(tmp_path):
@@ -31,3 +31,41 @@ def test_no_images(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ImageError, match="a file, not a folder"):
         images_in(tmp_path / "file")
+
+
+def test_images_in_subfolders_are_those_of_clips(tmp_path):
+    """An image is called after its clip; images beside the clips, if there are any, are the only ones."""
+    for name in ("001/00000.png", "000/00001.png", "000/00000.JPG", "000/notes.txt", "000/deep/0.png", ".hidden/0.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    images = images_in(tmp_path)
+    assert list(images) == ["000-00000", "000-00001", "001-00000"]
+    assert images["000-00000"] == tmp_path / "000" / "00000.JPG"
+    assert folders_of(images) == {"000-00000": "000", "000-00001": "000", "001-00000": "001"}
+    (tmp_path / "a.png").touch()
+    assert list(images_in(tmp_path)) == ["a"]
+    assert folders_of(images_in(tmp_path)) == {}
+
+
+def test_images_of_clips_that_share_a_name_are_left_out(tmp_path):
+    for name in ("a/b-0.png", "a-b/0.png", "a/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.warns(UserWarning, match=r"a/b-0\.png and a-b/0\.png share a name"):
+        assert list(images_in(tmp_path)) == ["a-1"]
+
+
+@pytest.mark.parametrize("name", ["HR", "test_LR", "GTmod12", "LRbicx4", "DIV2K_train_HR", "lr-x4", "LRx4"])
+def test_folders_of_hr_and_lr_are_no_clips(tmp_path, name):
+    for clip in (name, "walrus"):
+        (tmp_path / clip).mkdir()
+        (tmp_path / clip / "0.png").touch()
+    with pytest.raises(ImageError, match=rf"contains no images; .*/{name} contains some: name that folder$"):
+        images_in(tmp_path)
+
+
+def test_clips_may_have_hr_or_lr_inside_their_names(tmp_path):
+    for clip in ("three", "gtx", "chrome", "hrvatska", "train", "lrs"):
+        (tmp_path / clip).mkdir()
+        (tmp_path / clip / "0.png").touch()
+    assert len(images_in(tmp_path)) == 6

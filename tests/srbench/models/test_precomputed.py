@@ -40,7 +40,7 @@ def test_numbers_may_have_zeros_before_them(tmp_path):
     assert ResultFolder(tmp_path, 4).read("000001")[:, 0, 0, 0].mul(255).tolist() == [9, 10]
     write_png(tmp_path / "000001_sample9.png", flat(9))
     with pytest.raises(SRBenchError, match=r"000001_sample00009\.png and 000001_sample9\.png are the same sample"):
-        ResultFolder(tmp_path, 4)
+        ResultFolder(tmp_path, 4).read("000001")
 
 
 def test_the_last_number_is_that_of_the_sample(tmp_path):
@@ -94,9 +94,36 @@ def test_folders_of_one_sample_each_and_beside_images(tmp_path):
     for name in "0", "00":
         write_png(tmp_path / "a" / f"{name}.png", flat(0))
     with pytest.raises(SRBenchError, match=r"a/0.png and a/00.png are the same sample of a"):
-        ResultFolder(tmp_path, 4)
+        ResultFolder(tmp_path, 4).unpaired(["a"])
     write_png(tmp_path / "a.png", flat(51))
     assert len(ResultFolder(tmp_path, 4).read("a")) == 1, "folders beside images are passed over"
+
+
+def test_results_for_clips(tmp_path):
+    """Names of images in clips decide that subfolders are clips, and not samples, even if numbers look like those."""
+    for level, clip in enumerate(("clip-1", "take-1")):
+        for frame in range(3):
+            write_png(tmp_path / clip / f"{frame:04d}x4.png", flat(100 * level + frame))
+    names = [f"{clip}-{frame:04d}" for clip in ("clip-1", "take-1") for frame in range(3)]
+    results = ResultFolder(tmp_path, 4)
+    results.pair_with(names, 4)
+    assert [round(255 * results.read(name)[0, 0, 0, 0].item()) for name in names] == [0, 1, 2, 100, 101, 102]
+    assert results.unpaired(names) == []
+    assert results.unpaired(names[1:]) == ["clip-1/0000x4"]
+    with pytest.raises(SRBenchError, match=r"may be clips or samples, which the names of HR or LR images tell"):
+        results.names()
+
+
+def test_samples_of_the_images_of_clips(tmp_path):
+    for number in (10, 2):
+        write_png(tmp_path / "000" / f"00000_sample{number}.png", flat(number))
+    results = ResultFolder(tmp_path, 4)
+    assert results.read("000-00000")[:, 0, 0, 0].mul(255).round().tolist() == [2, 10]
+    assert results.unpaired(["000-00000"]) == []
+    assert results.names_in_clips() == ("000-00000",)
+    write_png(tmp_path / "000" / "00000.png", flat(0))
+    with pytest.raises(SRBenchError, match=r"000-00000 has both a single result, 00000\.png, and a sample"):
+        ResultFolder(tmp_path, 4).unpaired(["000-00000"])
 
 
 def test_one_alone_and_one_of_several_are_a_duplicate(tmp_path):
