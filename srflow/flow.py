@@ -32,6 +32,16 @@ class FlowStep(Chain):
 class Level(Chain):
     """A squeeze, flow layers and an optional split that factors out half of the channels as a latent."""
 
+    def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """As of any layer, without TF32 (``condition`` says why)."""
+        with products(x.device, tf32=False):
+            return super().forward(x, condition)
+
+    def inverse(self, z: Tensor, condition: Condition) -> Tensor:
+        """Undo ``forward``, without TF32."""
+        with products(z.device, tf32=False):
+            return super().inverse(z, condition)
+
     @property
     def latent_channels(self) -> int:
         """Channels factored out; 0 without a split, as in the two deepest levels of the released networks."""
@@ -117,23 +127,22 @@ class ConditionalFlow(nn.Module):
         ``forward`` applies a level, given its entry in ``conditions``.
         """
         latents, log_det = [], x.new_zeros(x.shape[0])
-        with products(x.device, tf32=False):
-            for level, condition in zip(self.levels, conditions, strict=True):
-                x, level_log_det = forward(level, x, condition)
-                log_det = log_det + level_log_det
-                x, latent = level.factor_out(x)
-                latents += latent
+        for level, condition in zip(self.levels, conditions, strict=True):
+            x, level_log_det = forward(level, x, condition)
+            log_det = log_det + level_log_det
+            x, latent = level.factor_out(x)
+            latents += latent
         return [*latents, x], log_det
 
     def decode(self, latents: Sequence[Tensor], conditions: Sequence[Any], inverse: Inverse = Level.inverse) -> Tensor:
         """Undo ``encode``: latents -> x (b, 3, H, W). Conditions with batch size 1 apply to any batch of latents."""
         *factored_out, x = latents
-        with products(x.device, tf32=False):
-            for level, condition in zip(reversed(self.levels), reversed(conditions), strict=True):
-                x = inverse(level, level.join(x, factored_out), condition)
+        for level, condition in zip(reversed(self.levels), reversed(conditions), strict=True):
+            x = inverse(level, level.join(x, factored_out), condition)
         return x
 
     @torch.no_grad()
     def initialize(self, x: Tensor, features: Sequence[Features]) -> None:
         """Initialise every layer from a first batch x (b, 3, H, W)."""
-        self.encode(x, features, lambda level, x, own: (level.initialize(x, own), x.new_zeros(())))
+        with products(x.device, tf32=False):
+            self.encode(x, features, lambda level, x, own: (level.initialize(x, own), x.new_zeros(())))

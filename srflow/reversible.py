@@ -25,7 +25,8 @@ def encode_reversibly(flow: ConditionalFlow, x: Tensor, features: Sequence[Featu
 
 
 def _forward(level: Level, x: Tensor, features: Features) -> tuple[Tensor, Tensor]:
-    return _Layers.apply(level.layers(), *features, x, *level.parameters())  # type: ignore[no-any-return, no-untyped-call]
+    with products(x.device, tf32=False):  # conditions included: those of the backward pass have to be the same
+        return _Layers.apply(level.layers(), *features, x, *level.parameters())  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Layers(torch.autograd.Function):

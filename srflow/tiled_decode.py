@@ -102,7 +102,9 @@ class TiledDecoder:
                 features = Features(own, channels_last(crop(self._stacked, regions[index], self._whole)))
             z = z.contiguous()
             for layer in reversed(level.layers()):
-                z = layer.inverse(z, condition(layer, features))
+                own_condition = condition(layer, features)
+                with products(self._device, tf32=False):
+                    z = layer.inverse(z, own_condition)
             self._progress(_level_multiplications(self._flow, index) * self._fraction(tile))
             return crop(z, regions[index - 1] if index else tile, regions[index]).contiguous()
 

@@ -9,7 +9,9 @@ from typing import Literal, Protocol
 
 from srbench.files.config import require_range
 from srbench.interfaces import LARGEST_SEED
+from srbench.machine.precision import has_bfloat16
 from srbench.training import TrainingError
+from srbench.words import number_of
 
 LOWEST_RATE = 1e-7
 """Final learning rate of a cosine schedule, as in the released configurations of RRDB."""
@@ -45,7 +47,9 @@ class TrainingConfig:
     checkpoint_every: int
     seed: int
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Type of the factors of convolutions and matrix products in the networks; weights and losses stay in float32."""
+    """Type of the factors of convolutions and matrix products, in forward and backward passes. ``float32`` is that of
+    IEEE, on a GPU too: nothing is rounded to TF32. ``bfloat16`` is the faster option; weights and losses stay in
+    float32, and so do the parts of a flow that have to be invertible."""
     warm_up: int = 0
     """Linear warm-up steps. Adam's first steps have the same length for small and large gradients, and at the full
     learning rate they make a flow diverge."""
@@ -72,12 +76,22 @@ class TrainingConfig:
         fraction = (step - starts[passed]) / (end - starts[passed])
         return (LOWEST_RATE + (self.learning_rate - LOWEST_RATE) * (1 + math.cos(math.pi * fraction)) / 2) * warm_up
 
-    def check(self, processes: int) -> None:
-        """Raise TrainingError if the processes cannot share a batch."""
-        if self.batch % (processes * self.accumulate):
+    def check(self, processes: int, device: str) -> None:
+        """Raise TrainingError if the processes cannot share a batch, or their device lacks the precision."""
+        parts = processes * self.accumulate
+        if self.batch % parts:
+            suitable = [
+                str(number) for number in range(1, self.batch + 1) if self.batch % (number * self.accumulate) == 0
+            ]
+            use = f"use {', '.join(suitable)} processes, " if suitable else ""
             raise TrainingError(
-                f"training.batch {self.batch} cannot be split among {processes} processes in {self.accumulate} parts "
-                f"each; make it a multiple of {processes * self.accumulate}, or change training.accumulate"
+                f"training.batch {self.batch} cannot be split equally among {number_of(processes, 'process', 'processes')} "
+                f"in {number_of(self.accumulate, 'part')} each; {use}make it a multiple of {parts}, or change "
+                "training.accumulate"
+            )
+        if self.precision == "bfloat16" and not has_bfloat16(device):
+            raise TrainingError(
+                f"training.precision is bfloat16: this machine has no bfloat16 instructions ({device}); use float32"
             )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from srbench.machine.memory import out_of_memory
+from srbench.machine.precision import products
 from srbench.training import TrainingError
 from srbench.training.breakdown import Breakdowns
 from srbench.training.config import TrainingConfig
@@ -53,7 +54,9 @@ def take_step(
     memory does not suffice.
     """
     try:
-        return _take_step(batch, state, config, accelerator)
+        # No TF32, in the backward pass and in SRFlow's conditions either. bfloat16 is the faster option.
+        with products(batch.hr.device, tf32=False):
+            return _take_step(batch, state, config, accelerator)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise

@@ -174,7 +174,10 @@ def test_unknown_names_have_a_near_miss(model, trainings):
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ("training.batch=3", "batch 3 cannot be split among 1 processes in 2 parts"),
+        (
+            "training.batch=3",
+            "batch 3 cannot be split equally among 1 process in 2 parts each; make it a multiple of 2",
+        ),
         ("training.milestones=[0.5, 0.5]", "have to increase"),
         ("training.steps=0", "training: steps is 0; it has to be 1 or more"),
         ("training.average=1.0", r"average is 1.0; they have to be in \[0, 1\)"),
@@ -228,8 +231,12 @@ def test_a_tracker_gets_losses_metrics_and_the_image(trainings):
 
 
 @pytest.mark.parametrize("model", ["rrdb", "esrgan", "srflow", "srflow-perceptual"])
-def test_losses_in_bfloat16_are_near(trainings, model):
-    """In all steps; the weights stay in float32, but for the storage that a preset asks for."""
+def test_losses_in_bfloat16_are_near(trainings, model, monkeypatch):
+    """In all steps; the weights stay in float32, but for the storage that a preset asks for.
+
+    torch computes in bfloat16 on any processor, slowly where it has no instructions for it.
+    """
+    monkeypatch.setattr("srbench.machine.precision._cpu_flags", lambda: ["avx512_bf16"])
     for precision in ("float32", "bfloat16"):
         trainings.train(model, f"{model}-{precision}", "training.steps=4", f"training.precision={precision}")
     exact, half = (trainings.losses(f"{model}-{precision}") for precision in ("float32", "bfloat16"))
@@ -237,3 +244,11 @@ def test_losses_in_bfloat16_are_near(trainings, model):
     for before, after in zip(exact, half, strict=True):
         names = [name for name in before if "gradient" not in name and name not in ("step", "learning_rate")]
         assert [after[name] for name in names] == pytest.approx([before[name] for name in names], rel=0.1, abs=0.01)
+
+
+def test_a_processor_without_bfloat16_is_refused(trainings, monkeypatch):
+    monkeypatch.setattr("srbench.machine.precision._cpu_flags", lambda: ["avx2"])
+    said = r"training\.precision is bfloat16: this machine has no bfloat16 instructions \(cpu\); use float32"
+    with pytest.raises(TrainingError, match=said):
+        trainings.train("rrdb", "no", "training.precision=bfloat16")
+    trainings.train("rrdb", "no", dry_run=True)

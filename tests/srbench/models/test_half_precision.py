@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from srbench.data.datasets import packaged_photos
-from srbench.models import half_precision
+from srbench.machine import precision
 from srbench.models.digest import digest_by_files
 from srbench.models.inference import SamplingParameters, iterate_samples, upscale
 from srbench.models.loading import load_model
@@ -21,7 +21,7 @@ SIDE = 24
 @pytest.fixture(autouse=True)
 def with_instructions(monkeypatch):
     """torch computes in bfloat16 on any processor, slowly where it has no instructions for it."""
-    monkeypatch.setattr(half_precision, "_cpu_flags", lambda: ["avx512_bf16"])
+    monkeypatch.setattr(precision, "_cpu_flags", lambda: ["avx512_bf16"])
 
 
 def lr_image(scale=8):
@@ -95,7 +95,7 @@ def test_what_cannot_run_in_bfloat16_is_refused(text, message, tmp_path):
 
 
 def test_a_processor_without_instructions_is_refused(monkeypatch):
-    monkeypatch.setattr(half_precision, "_cpu_flags", lambda: ["avx2"])
+    monkeypatch.setattr(precision, "_cpu_flags", lambda: ["avx2"])
     with pytest.raises(
         PluginError, match=r"srflow\+bf16: this machine has no bfloat16 instructions \(cpu\); omit \+bf"
     ):
