@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from srbench.interfaces import SRBenchError
-from srbench.plugins.code_digest import package_digest
 from srbench.reporting.files import FILE, FOLDER, Listing, changed_files, read_listing, records_of
+from srbench.reporting.rendering import code_of_report
 from srbench.reporting.report import TEXTS, images_of, texts_again
 from srbench.reporting.results import read_results
 from srbench.reporting.stack import read_stack, stack_texts
@@ -65,7 +65,7 @@ def _run_again(run: Path, listing: Listing) -> tuple[str, dict[str, str]]:
     results = read_results([run])
     if (listing.records, listing.images) != (records_of(run), images_of(results)):
         return "before the last records, or with other images", {}
-    if listing.code != package_digest("srbench.reporting.report"):
+    if listing.code != code_of_report("srbench.reporting.report"):
         return _OTHER_CODE, {}
     return "", texts_again(results, listing)
 
@@ -77,7 +77,7 @@ def _stack_again(folder: Path, listing: Listing) -> tuple[str, dict[str, str]]:
     stack = read_stack([folder])
     if listing.records != stack.made_from:
         return "before the last records, checks or reports of its runs", {}
-    if listing.code != package_digest("srbench.reporting.stack"):
+    if listing.code != code_of_report("srbench.reporting.stack"):
         return _OTHER_CODE, {}
     texts = stack_texts(stack, folder / FOLDER, intervals=listing.choices.intervals)
     return "", {name: text for name, text in texts.items() if name in listing.files}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
@@ -11,6 +13,7 @@ from markupsafe import Markup
 
 from srbench.pages import markdown
 from srbench.pages.fragments import hashes
+from srbench.plugins.code_digest import package_digest
 from srbench.reporting.families import RULE as ONE_ROW
 from srbench.reporting.ranking import RULE
 from srbench.reporting.table import header
@@ -64,6 +67,13 @@ def rendered(template: str, **facts: object) -> str:
 def source(name: str) -> str:
     """Return the text of a style sheet or script in the templates folder."""
     return (files("srbench.reporting") / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def code_of_report(module: str) -> str:
+    """Return the SHA-256 of the code and the templates of a report that a module of this distribution writes."""
+    texts = [source(file.name) for file in sorted((files("srbench.reporting") / "templates").iterdir(), key=str)]
+    return sha256("\0".join([package_digest(module), *texts]).encode()).hexdigest()
 
 
 def style_and_script(styles: Sequence[str], scripts: Sequence[str]) -> dict[str, object]:

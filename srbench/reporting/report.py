@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from srbench.pages import markdown
-from srbench.plugins.code_digest import package_digest
 from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
 from srbench.reporting.figures.image_files import evenly, write_images
@@ -24,7 +23,7 @@ from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_fil
 from srbench.reporting.latex import latex_table
 from srbench.reporting.notes import notes_of, outdated
 from srbench.reporting.page.page import page
-from srbench.reporting.rendering import rendered
+from srbench.reporting.rendering import code_of_report, rendered
 from srbench.reporting.results import Results, read_results
 from srbench.reporting.table import Table, table_of_runs
 from srbench.reporting.text import interval_table, markdown_table, rows_csv, table_csv
@@ -110,7 +109,7 @@ def write_report(
     baseline_row = _baseline(results, baseline)
     place = results.runs[0].folder.path / FOLDER if out is None else out
     files = [place / file for name, file in FORMATS.items() if name in formats]
-    made_from = (records, images_of(results), choices, package_digest(__name__))
+    made_from = (records, images_of(results), choices, code_of_report(__name__))
     listing = read_listing(place)
     if (
         listing is not None

@@ -20,15 +20,15 @@ from urllib.parse import quote
 from srbench.interfaces import MetricInfo, SRBenchError
 from srbench.metrics.loading import located
 from srbench.models import ModelInfo
-from srbench.plugins.code_digest import package_digest
 from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
-from srbench.reporting.files import FOLDER, Choices, changed_files, read_listing, records_of, replacing
+from srbench.reporting.files import FOLDER, Choices, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_stacks
-from srbench.reporting.rendering import rendered, style_and_script
-from srbench.reporting.report import FORMATS, images_of, require_formats
+from srbench.reporting.page.opening import Strip, strip_of_run
+from srbench.reporting.rendering import code_of_report, rendered, style_and_script
+from srbench.reporting.report import FORMATS, require_formats
 from srbench.reporting.results import read_results
-from srbench.reporting.table import Block, Stack, table_of
+from srbench.reporting.table import Block, Stack, table_of, table_of_runs
 from srbench.reporting.text import csv_text, markdown_table
 from srbench.run_folder import NothingMeasuredError
 from srbench.run_folder.folder import RunFolder, edited_records
@@ -118,13 +118,28 @@ class RunsBlock(Block):
     """Number of samples and seed of a line; None for a model that does not sample."""
     names: dict[str, str]
     """Names of metrics in their runs, by name in the table, which is longer for metrics of the same name."""
-    strip: Path | None
-    """A strip in the report of a run; None if there is none, or every report with a strip is out of date."""
+
+    @cached_property
+    def strip(self) -> tuple[StackedRun, Strip] | None:
+        """One image by the models of a run that saved its images; None without such a run."""
+        for run in self.all_runs:
+            results = read_results([run.path])
+            if strip := strip_of_run(results, table_of_runs(results)):
+                return run, strip
+        return None
 
     @property
     def all_runs(self) -> list[StackedRun]:
         """All runs of the table, verified runs first."""
         return list({run.path: run for runs in self.runs.values() for run in runs}.values())
+
+    @property
+    def verdicts(self) -> dict[str, list[StackedRun]]:
+        """Runs by verdict and reason, verified runs first."""
+        by_words: dict[str, list[StackedRun]] = {}
+        for run in self.all_runs:
+            by_words.setdefault(f"{run.state}, {run.reason}", []).append(run)
+        return by_words
 
     @property
     def findings(self) -> list[str]:
@@ -160,7 +175,11 @@ class StackOfRuns:
         """Digest of everything that the report shows."""
         shown = [(run.name, run.state, run.reason) for run in self.runs]
         pages = [page and page.name for run in self.runs for page in (run.page("html", "md"), run.page("md", "html"))]
-        strips = [block.strip and block.strip.parts[-4:] for stack in self.stacks for block in stack.blocks]
+        strips = [
+            block.strip and [path.parts[-3:] for _, path, _ in block.strip[1].panels]
+            for stack in self.stacks
+            for block in stack.blocks
+        ]
         return digest("stack", list(self.records.values()), shown, pages, strips, self.left_out)
 
 
@@ -199,7 +218,7 @@ def write_stack(
     with replacing(place) as draft:
         if stack.records != {path: _records(path) for path in _paths(folders)}:
             stack = read_stack(folders, progress)  # another command has written since
-        draft.listing.records, draft.listing.code = stack.made_from, package_digest(__name__)
+        draft.listing.records, draft.listing.code = stack.made_from, code_of_report(__name__)
         draft.listing.choices = Choices(intervals=intervals)
         for name, text in stack_texts(stack, place, intervals=intervals).items():
             if name in {FORMATS[kind] for kind in formats}:
@@ -508,8 +527,7 @@ def _block(group: Sequence[StackedRun], dataset: str) -> RunsBlock:
         for column, metric in metrics.items()
         if column in run.metrics
     }
-    strip = next(filter(None, map(_strip, group)), None)
-    return RunsBlock(table, dataset, protocol.scale, protocol, images, runs, sampling, names, strip)
+    return RunsBlock(table, dataset, protocol.scale, protocol, images, runs, sampling, names)
 
 
 def _metrics(group: Sequence[StackedRun], rows: Sequence[_Row]) -> dict[str, MetricInfo]:
@@ -529,15 +547,3 @@ def _metrics(group: Sequence[StackedRun], rows: Sequence[_Row]) -> dict[str, Met
         column: metric if names[metric.name] == 1 else replace(metric, name=column)
         for column, metric in sorted(metrics.items(), key=lambda item: [*suite, item[1].spec].index(item[1].spec))
     }
-
-
-def _strip(run: StackedRun) -> Path | None:
-    """Return the first strip in the report of a run; None if there is none, or the report is out of date or changed."""
-    folder = run.path / FOLDER
-    listing = read_listing(folder)
-    if listing is None or listing.records != records_of(run.path):
-        return None
-    strips = [f"strips/{image}.png" for image, _, _ in run.pairs if f"strips/{image}.png" in listing.files]
-    if not strips or listing.images != images_of(read_results([run.path])) or any(changed_files(folder, listing)):
-        return None
-    return folder / strips[0]

@@ -47,6 +47,8 @@ class Plot:
     """File name in the folder of plots."""
     caption: str
     draw: Callable[[], Figure]
+    is_wide: bool = False
+    """True for a plot as wide as the text, beside which there is room for its caption only."""
     is_folded: bool = False
     """True for a plot of minor interest, which is shown on request."""
 
@@ -343,7 +345,7 @@ def _small_plots(
         arrange(figure, _COLUMNS, below=0.1 + 0.2 * legend_lines if legend_lines else 0.0)
         return figure
 
-    return Plot(title, file, caption, draw_all) if titles else None
+    return Plot(title, file, caption, draw_all, is_wide=True) if titles else None
 
 
 def _name_rows(axes: Axes, labels: Sequence[str], panel: int) -> None:

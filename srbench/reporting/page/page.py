@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -19,15 +18,13 @@ from markupsafe import Markup
 
 from srbench.interfaces import GROUPS
 from srbench.pages.fragments import in_script
-from srbench.reporting import ReportError
-from srbench.reporting.figures.image_files import Example
 from srbench.reporting.figures.plots import FOLDER, Plot
-from srbench.reporting.figures.strips import difference_window
 from srbench.reporting.files import Choices, Draft
 from srbench.reporting.page.contents import image_contents
 from srbench.reporting.page.images import MAILABLE, Carried, Column, carry, columns_of, kept_files
+from srbench.reporting.page.opening import leaders, opening_of
 from srbench.reporting.rendering import rendered, style_and_script
-from srbench.reporting.results import Results, mean_of
+from srbench.reporting.results import Results
 from srbench.reporting.table import Table
 from srbench.run_folder.measurements import Measurement
 
@@ -73,8 +70,8 @@ def page(
     rows = _rows(results)
     files = {name: kept_files(results, name, lines) for name, lines in rows.items()}
     kept = {name: by_column for name, by_column in files.items() if by_column}
-    lines, leading = _leaders(results, table)
-    start = _opening(results, leading)
+    lines, leading = leaders(results, table)
+    opening = opening_of(results, leading)
     columns = columns_of(files, has_hr=results.has_hr)
     kinds = results.map_kinds
     contents = {
@@ -89,12 +86,12 @@ def page(
         "columns": [asdict(column) for column in columns],
         "images": image_contents(results, table.image_columns, files, columns, rows, None if embedded else draft),
     }
-    if start is not None:
-        image = str(start.pop("image"))
-        there = {place: column for place, column in enumerate(columns) if not column.sample and column in kept[image]}
+    if opening is not None:
+        image = kept[opening.image]
+        there = {place: column for place, column in enumerate(columns) if not column.sample and column in image}
         first = {column.setting: place for place, column in there.items()}  # the key None is HR
         a, b = (first[line] for line in (None, *lines)[-2:])
-        contents["opening"] = {"image": image, "a": a, "b": b, **start}
+        contents["opening"] = {"image": opening.image, "a": a, "b": b, **opening.view}
     metrics = sorted(table.columns, key=lambda metric: GROUPS.index(metric.group))
     manifests = [asdict(run.folder.manifest) for run in results.runs]
     facts = {
@@ -161,57 +158,3 @@ def _sentences(carried: Carried, kept: int) -> str:
 
 def _svg(content: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
-
-
-def _leaders(results: Results, table: Table) -> tuple[list[int], dict[str, list[Measurement]]]:
-    """Find the runner-up and the leader in perception, or else in the first metric with a direction.
-
-    Returns their indices in the table, and their rows by image for the images that both saved, the largest difference
-    first. Of a single model, the worst image comes first; without any model, both are empty.
-    """
-    directed = [metric for metric in table.image_columns if metric.direction]
-    leading = [metric for metric in directed if metric.leads and metric.group == "Perception"]
-    kept = [
-        {row.image: row for row in rows if results.pair(row.image) and results.outputs(row)}
-        for _, rows in groupby(results.measurements, key=lambda row: row.setting)
-    ]
-    lines: list[int] = []
-    for metric in (leading + directed)[:1]:
-        cells = table.column(metric.name)
-        models = [index for index, line in enumerate(table.lines) if not line.is_variant]
-        ranked = [line for line in models if math.isfinite(cells[line].mean) and kept[line]]
-        lines = sorted(ranked, key=lambda line: -metric.direction * cells[line].mean)[1::-1]
-    if not lines:
-        return [], {}
-    rows = {
-        image: [kept[line][image] for line in lines]
-        for image in kept[lines[0]]
-        if all(image in kept[line] for line in lines)
-    }
-    means = {image: [mean_of(row, metric) for row in leaders] for image, leaders in rows.items()}
-    gaps = {
-        image: abs(values[0] - values[1]) if len(values) > 1 else -metric.direction * values[0]
-        for image, values in means.items()
-    }
-    order = sorted((image for image in gaps if math.isfinite(gaps[image])), key=lambda image: -gaps[image])
-    return lines, {image: rows[image] for image in order}
-
-
-def _opening(results: Results, leading: Mapping[str, Sequence[Measurement]]) -> dict[str, object] | None:
-    """Return the first view of a page: where the leaders differ most, or a single model from HR.
-
-    The view is an image, the centre of the window as fractions of width and height, and the zoom; None if no image is
-    saved.
-    """
-    if not leading:
-        return None
-    image, rows = next(iter(leading.items()))
-    try:
-        example = Example(results, image, rows)
-    except ReportError:
-        return None  # sizes of the images contradict each other
-    shown = [example.image(row) for row in rows]
-    window = difference_window(shown if len(shown) > 1 else [*shown, example.reference()], example.scale)
-    height, width = example.height, example.width
-    x, y = (window.x + window.width / 2) / width, (window.y + window.height / 2) / height
-    return {"image": image, "x": x, "y": y, "zoom": min(width, height) / window.width}

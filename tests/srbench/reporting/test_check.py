@@ -10,9 +10,9 @@ import pytest
 from record_runs import forge_list
 
 from srbench.benchmark.run import score_run
-from srbench.plugins.code_digest import package_digest
 from srbench.reporting.check import report_findings
 from srbench.reporting.files import FILE
+from srbench.reporting.rendering import code_of_report
 from srbench.reporting.report import write_report
 
 pytestmark = pytest.mark.usefixtures("with_plots")
@@ -95,8 +95,16 @@ def test_a_report_older_than_its_records(reported):
 
 def test_a_report_of_another_version_is_not_compared(reported):
     listing = reported / "report" / FILE
-    code = package_digest("srbench.reporting.report")
+    code = code_of_report("srbench.reporting.report")
     listing.write_text(listing.read_text().replace(code, "0" * 64))
     [found] = report_findings(reported)
     assert (found.kind, found.where) == ("not compared", "report")
     assert "another version of srbench" in found.text
+
+
+def test_templates_are_code_of_a_report(monkeypatch):
+    before = code_of_report("srbench.reporting.report")
+    monkeypatch.setattr("srbench.reporting.rendering.source", lambda name: f"another {name}")
+    code_of_report.cache_clear()
+    assert code_of_report("srbench.reporting.report") != before
+    code_of_report.cache_clear()

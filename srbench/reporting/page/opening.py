@@ -1,0 +1,142 @@
+"""The first view of a page: the image and the window in which the two leading models differ most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from srbench.images.box import Box
+from srbench.interfaces import MetricInfo
+from srbench.reporting import ReportError
+from srbench.reporting.figures.image_files import Example
+from srbench.reporting.figures.strips import difference_window
+from srbench.reporting.page.images import HR, LR, Column, kept_files
+from srbench.reporting.results import Results, mean_of
+from srbench.reporting.table import Table, printed
+from srbench.run_folder.measurements import Measurement
+
+_BENEATH = ("psnr", "lpips")
+"""Metrics beneath the outputs of a strip."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A square window of an image."""
+
+    image: str
+    width: int
+    """Size of the image, HR or an output, in pixels."""
+    height: int
+    window: Box
+
+    @property
+    def view(self) -> dict[str, float]:
+        """The window as the page addresses it: its centre as shares of the image, and the zoom."""
+        box = self.window
+        x, y = (box.x + box.width / 2) / self.width, (box.y + box.height / 2) / self.height
+        return {"x": x, "y": y, "zoom": min(self.width, self.height) / box.width}
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The sides of the window as shares of the image, and the aspect of the image, as its style needs them."""
+        box = self.window
+        left, wide = box.x / self.width, box.width / self.width
+        top, tall = box.y / self.height, box.height / self.height
+        return {"left": left, "top": top, "wide": wide, "tall": tall, "whole": self.width / self.height}
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One image by all models, in the window where the leading models differ most."""
+
+    opening: Opening
+    whole: Path
+    """HR, or the output of the leader without HR."""
+    panels: tuple[tuple[Column, Path, str], ...]
+    """LR, the first output of every model and HR, with the values beneath."""
+    caption: str
+
+
+def leaders(results: Results, table: Table) -> tuple[list[int], dict[str, list[Measurement]]]:
+    """Find the runner-up and the leader in perception, or else in the first metric with a direction.
+
+    Returns their indices in the table, and their rows by image for the images that both saved, the largest difference
+    first. Of a single model, the worst image comes first; without any model, both are empty.
+    """
+    directed = [metric for metric in table.image_columns if metric.direction]
+    leading = [metric for metric in directed if metric.leads and metric.group == "Perception"]
+    kept = [
+        {row.image: row for row in rows if results.pair(row.image) and results.outputs(row)}
+        for _, rows in groupby(results.measurements, key=lambda row: row.setting)
+    ]
+    lines: list[int] = []
+    for metric in (leading + directed)[:1]:
+        cells = table.column(metric.name)
+        models = [index for index, line in enumerate(table.lines) if not line.is_variant]
+        ranked = [line for line in models if math.isfinite(cells[line].mean) and kept[line]]
+        lines = sorted(ranked, key=lambda line: -metric.direction * cells[line].mean)[1::-1]
+    if not lines:
+        return [], {}
+    rows = {
+        image: [kept[line][image] for line in lines]
+        for image in kept[lines[0]]
+        if all(image in kept[line] for line in lines)
+    }
+    means = {image: [mean_of(row, metric) for row in leaders] for image, leaders in rows.items()}
+    gaps = {
+        image: abs(values[0] - values[1]) if len(values) > 1 else -metric.direction * values[0]
+        for image, values in means.items()
+    }
+    order = sorted((image for image in gaps if math.isfinite(gaps[image])), key=lambda image: -gaps[image])
+    return lines, {image: rows[image] for image in order}
+
+
+def opening_of(results: Results, leading: Mapping[str, Sequence[Measurement]]) -> Opening | None:
+    """Return the first view of a page: where the leaders differ most, or a single model from HR.
+
+    ``leading`` are the rows by image of ``leaders``. None if no image is saved.
+    """
+    if not leading:
+        return None
+    image, rows = next(iter(leading.items()))
+    try:
+        example = Example(results, image, rows)
+    except ReportError:
+        return None  # sizes of the images contradict each other
+    shown = [example.image(row) for row in rows]
+    window = difference_window(shown if len(shown) > 1 else [*shown, example.reference()], example.scale)
+    return Opening(image, example.width, example.height, window)
+
+
+def strip_of_run(results: Results, table: Table) -> Strip | None:
+    """Return the strip of a run, one row per model; None if no image is saved."""
+    lines, leading = leaders(results, table)
+    opening = opening_of(results, leading)
+    if opening is None:
+        return None
+    order = {setting: line for line, setting in enumerate(results.settings)}
+    rows = {order[row.setting]: row for row in results.measurements if row.image == opening.image}
+    competing = [line for line, each in enumerate(table.lines) if not each.is_variant]
+    files = kept_files(results, opening.image, {line: rows[line] for line in competing if line in rows})
+    outputs = [column for column in files if column.setting is not None and not column.sample]
+    shown = [column for column in (LR, *outputs, HR) if column in files]
+    panels = [
+        (column, files[column], "" if column.setting is None else _values(rows[column.setting], table.image_columns))
+        for column in shown
+    ]
+    leader = next(column for column in outputs if column.setting == lines[-1])
+    labels = [table.lines[line].label for line in lines]
+    differing = f"{' and '.join(labels)} differ" if len(labels) > 1 else f"{labels[0]} differs"
+    caption = f"{opening.image}, where {differing} most{'' if len(labels) > 1 else ' from HR'}."
+    return Strip(opening, files.get(HR, files[leader]), tuple(panels), caption)
+
+
+def _values(row: Measurement, metrics: Sequence[MetricInfo]) -> str:
+    """Return the values of a row's first output: ``PSNR (RGB) 23.10, LPIPS 0.432``."""
+    shown = [metric for metric in metrics if metric.name in _BENEATH and metric.name in row.values]
+    values = [(metric, row.values[metric.name]) for metric in shown]
+    first = [(metric, value[0] if isinstance(value, list) else value) for metric, value in values]
+    return ", ".join(f"{metric.title} {printed(value, metric)}" for metric, value in first)
