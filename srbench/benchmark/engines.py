@@ -120,6 +120,18 @@ def gpus(device: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names[:count])
 
 
+def take_gpu(number: int) -> None:
+    """Let this process, and those that it starts, see only one of the visible GPUs: that of a number, counted round.
+
+    Has an effect only before CUDA is used, and none without GPUs.
+    """
+    import torch
+
+    if torch.cuda.device_count():
+        names = gpus("cuda")
+        os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]
+
+
 def _opened(packed: bytes) -> Callable[[Task], list[TaskResult]]:
     """Open the worker of a process, and return the function that does a task."""
     _worker(packed)

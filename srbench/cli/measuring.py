@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +20,7 @@ from srbench.words import number_of
 
 if TYPE_CHECKING:
     from srbench.benchmark.engines import WorkerCount
+    from srbench.machine.launchers import Rank
 
 
 ADVANCED = ("--degrade", "--seed", "--tile", "--workers", "--engine", "--shard", "--again", "--claims")
@@ -37,6 +40,25 @@ def _write_template(context: click.Context, option: click.Parameter, file: Path 
     write_whole(file, (files("srbench.benchmark") / "bench.toml").read_bytes())
     show(f"{file}: edit it, then srbench run {file}")
     context.exit()
+
+
+def _take_rank(workers: WorkerCount) -> Rank:
+    """Return the rank that a launcher gave this process, and take the GPU of that number, unless workers take all.
+
+    Raises click.UsageError if no launcher did.
+    """
+    from srbench.machine.launchers import launched_rank
+    from srbench.machine.processes import may_have_gpu
+
+    try:
+        rank = launched_rank(os.environ)
+    except ValueError as error:
+        raise click.UsageError(f"--shard {options.FROM_LAUNCHER}: {error}.") from None
+    if workers != "gpus" and may_have_gpu():
+        from srbench.benchmark.engines import take_gpu
+
+        take_gpu(rank.on_machine)
+    return rank
 
 
 @click.command(
@@ -107,9 +129,9 @@ def _write_template(context: click.Context, option: click.Parameter, file: Path 
 @click.option(
     "--shard",
     type=options.shard,
-    metavar="I/N",
-    help="Measure part I of N of the images, with an --out folder for each part; srbench "
-    "merge joins the parts. [default: all images]",
+    metavar="I/N|env",
+    help="Measure part I of N of the images, with an --out folder for each part; env: the part of this process of "
+    "torchrun or srun, in OUT/I-of-N. srbench merge joins the parts. [default: all images]",
 )
 @options.names("--again", help="Labels of models to run again. [default: sample only what the run folder lacks]")
 @options.file(
@@ -148,7 +170,13 @@ def run(
         from srbench.benchmark.bench_file import requested_runs
         from srbench.benchmark.dataset import same_name_as_a_folder
 
+        rank = _take_rank(workers) if values["shard"] == options.FROM_LAUNCHER else None
+        if rank is not None:
+            values["shard"] = f"{rank.number + 1}/{rank.world}"
         specs = requested_runs(bench, {name: value for name, value in values.items() if value is not None})
+        if rank is not None:
+            part = values["shard"].replace("/", "-of-")
+            specs = [replace(spec, out=str(Path(str(spec.out)) / part)) for spec in specs]
         for data in dict.fromkeys(spec.data for spec in specs):
             if message := same_name_as_a_folder(data):
                 say(message)

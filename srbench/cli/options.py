@@ -139,11 +139,11 @@ def data(text: str) -> tuple[str, ...]:
 
 
 def shard(text: str) -> str:
-    """Check ``--shard``."""
+    """Check ``--shard``: ``2/8``, or ``env``, which stays as it is."""
     try:
-        parse_shard(text)
+        parse_shard(None if text == FROM_LAUNCHER else text)
     except ValueError as error:
-        raise click.BadParameter(f"{error}.") from None
+        raise click.BadParameter(f"{error}, or {FROM_LAUNCHER} under torchrun or srun.") from None
     return text
 
 
@@ -153,6 +153,8 @@ def _engine(text: str) -> str:
     return text
 
 
+FROM_LAUNCHER = "env"
+"""Value of ``--shard`` for the shard that torchrun or Slurm gives this process."""
 PATH = click.Path(path_type=Path)
 COUNT = whole(1)
 NAMES = listed(_name)

@@ -21,7 +21,7 @@ from builders import wait_for_lines
 import srbench.benchmark.engines
 from srbench.api import evaluate
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.engines import choose_engine, gpus
+from srbench.benchmark.engines import choose_engine, gpus, take_gpu
 from srbench.benchmark.run import run, score_run
 from srbench.images.io import write_png
 from srbench.machine.processes import suitable_workers
@@ -261,6 +261,22 @@ def test_a_process_for_every_gpu(monkeypatch):
     assert [environment["CUDA_VISIBLE_DEVICES"] for environment in engine.environments] == ["3", "5"]
     with pytest.raises(BenchmarkError, match=r"--workers gpus: no NVIDIA GPU is used \(device cpu\)"):
         choose_engine(None, "gpus", "cpu", 100)
+
+
+def test_a_rank_takes_the_gpu_of_its_number(monkeypatch):
+    """Of those that are visible; Slurm may show each process only its own."""
+    count = [2]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count[0])
+    for visible, number, taken in ((None, 1, "1"), ("3, 5", 1, "5"), ("3,5", 2, "3"), ("GPU-a,GPU-b", 0, "GPU-a")):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "" if visible is None else visible)
+        if visible is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        take_gpu(number)
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == taken
+    count[0] = 0
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    take_gpu(1)
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
 
 @pytest.mark.parametrize(
