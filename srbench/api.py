@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import nn
 
 from srbench.benchmark.bench_file import agreed_scale
+from srbench.benchmark.checkpoints import stated_by
 from srbench.benchmark.dataset import open_dataset
 from srbench.benchmark.opened import open_request
 from srbench.benchmark.run import run, score_run
@@ -306,7 +307,10 @@ def evaluate(
     if scale is None and hr is not None and lr is not None:
         scale = scale_of_folders(Path(hr), Path(lr))
     if scale is None:
-        stated = {text: scale_of(model) if isinstance(model, str) else _stated_scale(model) for text, _, model in named}
+        stated = {
+            text: scale_of(stated_by(model)) if isinstance(model, str) else _stated_scale(model)
+            for text, _, model in named
+        }
         scale = agreed_scale(stated, "evaluate", "scale=4")
     temporary = TemporaryDirectory(prefix="srbench-") if out is None else None
     spec = RunSpec(

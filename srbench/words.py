@@ -70,3 +70,13 @@ def number_of(count: int, noun: str, plural: str = "") -> str:
 def size_of(shape: Sequence[int]) -> str:
     """Format the shape (..., height, width) of an image as ``WIDTHxHEIGHT``."""
     return f"{shape[-1]}x{shape[-2]}"
+
+
+def amount(value: float, unit: str) -> str:
+    """Format a number with two significant digits and a decimal prefix: ``1.3 GB``."""
+    prefixes = ["", "k", "M", "G", "T", "P", "E"]
+    while value >= 999.5 and len(prefixes) > 1:
+        value /= 1000
+        del prefixes[0]
+    digits = f"{value:.0f}" if value >= 99.5 else f"{value:.2g}"
+    return f"{digits} {prefixes[0]}{unit}"

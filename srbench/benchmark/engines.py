@@ -54,6 +54,10 @@ class Engine:
         """True if this process does all the work itself."""
         return self.dask is None and self.workers == 1 and not any(self.environments)
 
+    def shares_memory(self, device: str) -> bool:
+        """Return whether several processes hold their models in the memory of this machine, and not on GPUs."""
+        return not self.is_single and not self.dask and not device.startswith("cuda")
+
     def facts(self, device: str) -> dict[str, str]:
         """Return engine and hardware for the manifest. Records from a running Dask cluster name their own machines."""
         if self.dask:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
+from srbench.benchmark.checkpoints import weights_bytes
 from srbench.benchmark.opened import OpenedRequest, open_request
 from srbench.benchmark.plan import Task, plan, probed
 from srbench.benchmark.run import extended, measurable
@@ -22,7 +23,7 @@ from srbench.run_folder.location import folder_of
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import ImageDigest, SampleRecord
 from srbench.run_folder.request import RunSpec
-from srbench.words import number_of
+from srbench.words import amount, number_of
 
 
 def estimate(spec: RunSpec) -> Iterator[str]:
@@ -32,7 +33,7 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     pixels. Writes nothing. Raises SRBenchError if the run could not start.
     """
     request = open_request(spec)
-    path = folder_of(spec, tuple(request.models), request.manifest())
+    path = folder_of(spec, request.joint_labels, request.manifest())
     check_folder(path)
     folder = extended(request, path)
     loaded = {metric.info.name: metric for metric in request.loaded_metrics}
@@ -43,6 +44,9 @@ def estimate(spec: RunSpec) -> Iterator[str]:
         f"The command asks for {number_of(len(request.settings), 'setting')} on "
         f"{number_of(len(request.images), 'image')}: {number_of(request.items, 'item')}."
     )
+    if checkpoints := [model for model in request.models.values() if model.checkpoint]:
+        memory = amount(sum(map(weights_bytes, checkpoints)), "B")
+        yield f"weights of {number_of(len(checkpoints), 'checkpoint')}: {memory} of memory, in each process"
     yield from (f"cannot be read: {task.fault}" for task in tasks if task.fault)
     to_sample = Counter(item.setting for task in tasks for item in task.items if item.key)
     to_measure = sum(not item.key for task in tasks for item in task.items)

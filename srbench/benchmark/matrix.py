@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from srbench.benchmark import BenchmarkError
+from srbench.benchmark.checkpoints import stated_by
 from srbench.benchmark.engines import WorkerCount
 from srbench.benchmark.estimate import estimate
 from srbench.benchmark.run import Outcome, run, score_run
@@ -60,7 +61,7 @@ def cells_of(specs: Sequence[RunSpec]) -> dict[str, RunSpec]:
 def _fitting(spec: RunSpec, data: str) -> tuple[str, ...]:
     """Return the models of the scale of a request, with ``{data}`` and ``{scale}`` replaced."""
     models = [text.replace("{data}", data).replace("{scale}", str(spec.scale)) for text in spec.models]
-    fitting = tuple(text for text in models if scale_of(text) in (None, spec.scale))
+    fitting = tuple(text for text in models if scale_of(stated_by(text)) in (None, spec.scale))
     if not fitting:
         raise BenchmarkError(f"x{spec.scale}: no model has this scale; leave it out of --scale")
     for text in models:

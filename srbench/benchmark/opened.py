@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from srbench.benchmark import BenchmarkError, RequestError
+from srbench.benchmark.checkpoints import NamedModel, models_named, require_memory
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.sampler import source_of
 from srbench.data.datasets import has_hr
@@ -42,6 +43,8 @@ class OpenedRequest:
     metrics: tuple[MetricInfo, ...]
     loaded_metrics: tuple[LoadedMetric, ...] = ()
     """The metrics, unless the run folder has the info of all."""
+    names: tuple[str, ...] = ()
+    """Names of the models, one for each: the checkpoints of a pattern one by one."""
 
     @property
     def items(self) -> int:
@@ -57,6 +60,16 @@ class OpenedRequest:
     def pair_key(self) -> Callable[[str], str]:
         """Maps an image to the key of its pair. Raises SRBenchError if its files cannot be read."""
         return pair_key_of(self.dataset)
+
+    @property
+    def with_every_model(self) -> RunSpec:
+        """The request with a name for each model."""
+        return replace(self.spec, models=self.names)
+
+    @property
+    def joint_labels(self) -> tuple[str, ...]:
+        """Labels of the models, one for all checkpoints of a training: the name of a run folder without ``--out``."""
+        return tuple(dict.fromkeys(model.joint_label for model in self.models.values()))
 
     @property
     def loaded_models(self) -> dict[str, LoadedModel]:
@@ -98,7 +111,8 @@ def open_request(
     """
     suite = read_suite(spec.suite)
     dataset = open_dataset(spec) if dataset is None else dataset
-    recorded = None if objects else _recorded_manifest(spec, protocol_of(spec, suite, dataset))
+    named = [each for text in spec.models for each in _named(text, objects or {})]
+    recorded = None if objects else _recorded_manifest(spec, named, protocol_of(spec, suite, dataset))
     loaded_metrics: tuple[LoadedMetric, ...] = ()
     metrics = _recorded_metrics(spec, suite, recorded)
     if metrics is None:
@@ -106,10 +120,12 @@ def open_request(
         metrics = tuple(metric.info for metric in loaded_metrics)
     models: dict[str, ModelInfo] = {}
     settings: list[Setting] = []
-    for text in spec.models:
-        model = _recorded_model(text, spec, recorded) or _load_model(text, spec, objects or {})
+    for place, each in enumerate(named):
+        model = _recorded_model(each.text, spec, recorded) or _load_model(each.text, spec, objects or {})
+        model = replace(model, checkpoint=each.checkpoint)
         _add_model(models, model)
         if isinstance(model, LoadedModel):
+            _require_memory(model, named[place + 1 :], spec.device)
             samples = isinstance(model.model, StochasticSRModel)
             if isinstance(model.model, ResultFolder):
                 _pair(model.spec, model.model, dataset)
@@ -119,13 +135,19 @@ def open_request(
     for label in spec.again:
         if label not in models:
             raise BenchmarkError(f"--again: {unknown('model', label, models)}")
-    return OpenedRequest(spec, dataset, suite, models, tuple(settings), metrics, loaded_metrics)
+    names = tuple(each.text for each in named)
+    return OpenedRequest(spec, dataset, suite, models, tuple(settings), metrics, loaded_metrics, names)
 
 
-def _recorded_manifest(spec: RunSpec, protocol: Protocol) -> Manifest | None:
+def _named(text: str, objects: Collection[str]) -> list[NamedModel]:
+    """Return the models that a name stands for; an object, whose name may be any text, is one."""
+    return [NamedModel(text)] if text in objects else models_named(text)
+
+
+def _recorded_manifest(spec: RunSpec, named: Sequence[NamedModel], protocol: Protocol) -> Manifest | None:
     """Return the manifest of the run folder that a request continues; None if it has none, or another protocol."""
     try:
-        path = folder_of(spec, [ModelSpec.parse(text).label for text in spec.models])
+        path = folder_of(spec, list(dict.fromkeys(each.joint_label for each in named)))
         manifest = read_manifest(path) if is_run(path) else None
     except SRBenchError:  # raised again when the models are loaded, or the folder is read
         return None
@@ -168,6 +190,15 @@ def _load_model(text: str, spec: RunSpec, objects: Mapping[str, tuple[str | None
         return load_model(text, spec.scale, device)
     label, model = objects[text]
     return wrap_model(model, spec.scale, device, label)
+
+
+def _require_memory(loaded: LoadedModel, named: Sequence[NamedModel], device: str) -> None:
+    """Raise RequestError if the remaining checkpoints of a training do not fit into memory, each as large as ``loaded``."""
+    from srbench.models.inference import choose_device
+
+    of_training = [each for each in named if each.checkpoint and each.checkpoint.training == loaded.joint_label]
+    if loaded.checkpoint and of_training:
+        require_memory(len(of_training) * [loaded], choose_device(device))
 
 
 def _open_metrics(spec: RunSpec, suite: Suite, dataset: Dataset) -> tuple[LoadedMetric, ...]:

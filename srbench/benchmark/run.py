@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from srbench.benchmark.checkpoints import require_memory
 from srbench.benchmark.dataset import with_absolute_paths
 from srbench.benchmark.engines import Done, Engine, WorkerCount, choose_engine
 from srbench.benchmark.opened import OpenedRequest, open_request, without_hr, without_samples
@@ -20,7 +21,7 @@ from srbench.machine.environment import software
 from srbench.machine.workers import WorkerDied
 from srbench.metrics.loading import LoadedMetric, metric_digest, reopened
 from srbench.metrics.suite import open_metrics
-from srbench.models import LoadedModel
+from srbench.models import LoadedModel, ModelInfo
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import SUMS, RunFolder
 from srbench.run_folder.journal import Journal, writing
@@ -77,7 +78,7 @@ def run(
     """
     opened = request if isinstance(request, OpenedRequest) else open_request(request)
     spec = opened.spec
-    path = folder_of(spec, tuple(opened.models), opened.manifest())
+    path = folder_of(spec, opened.joint_labels, opened.manifest())
     with writing(path):
         folder = extended(opened, path)
         loaded = {metric.info.name: metric for metric in opened.loaded_metrics}
@@ -92,7 +93,7 @@ def run(
             device=spec.device,
             software={},
             hardware={},
-            request=with_absolute_paths(spec) if spec.names_data else None,
+            request=with_absolute_paths(opened.with_every_model) if spec.names_data else None,
         )
         if spec.shard is not None:  # metrics of all images are measured after merging
             metrics = [metric for metric in metrics if metric.per != "folder"]
@@ -100,6 +101,7 @@ def run(
 
         def sampler() -> Sampler:
             loading = Sampler(folder.manifest, _device(spec.device), opened.loaded_models)
+            require_memory(_checkpoints(folder.manifest, tasks, but=opened.loaded_models), loading.device)
             for label in {item.setting.model: None for task in tasks for item in task.items if item.key}:
                 loading.model(label)  # if a model cannot be loaded, the command ends before it is recorded
             return loading
@@ -214,6 +216,8 @@ class _Execution:
             missing = [metric.name for metric in self.metrics if metric.name not in self.loaded]
             reopened_now = {metric.info.name: metric for metric in reopened_metrics(manifest, missing)}
             chosen = choose_engine(engine, workers, sampler.device, len(self.tasks))
+            if chosen.shares_memory(sampler.device):
+                require_memory(_checkpoints(manifest, self.tasks), sampler.device, chosen.workers)
             hardware = chosen.facts(sampler.device)
             invocation = replace(self.invocation, device=sampler.device, software=software(), hardware=hardware)
             if not manifest.invocations:
@@ -363,6 +367,12 @@ def _require_one_source(folder: RunFolder, request: OpenedRequest) -> None:
                     f"{folder.path}: holds results of {setting.model} from other files, such as {image}; leave out "
                     "--limit and --shard, or give another label"
                 )
+
+
+def _checkpoints(manifest: Manifest, tasks: Sequence[Task], but: Collection[str] = ()) -> list[ModelInfo]:
+    """Return the checkpoints that tasks sample, except those of the labels ``but``."""
+    sampled = {item.setting.model for task in tasks for item in task.items if item.key}
+    return [model for model in manifest.models if model.checkpoint and model.label in sampled - set(but)]
 
 
 def measurable(

@@ -76,7 +76,7 @@ def _runs(folder: Path) -> Iterator[tuple[str, ...]]:
 
 def _run_cells(run: Overview) -> tuple[str, ...]:
     protocol = run.manifest.protocol
-    models = ",".join(model.label for model in run.manifest.models)
+    models = ",".join(dict.fromkeys(model.joint_label for model in run.manifest.models))
     samples = number_of(protocol.samples, "sample")
     done = f"{run.done}/{run.requested} images" + (f" without {listed(run.missing)}" if run.missing else "")
     return models, protocol.dataset, f"x{protocol.scale}", done, samples, run.begun

@@ -15,6 +15,15 @@ class ModelError(SRBenchError):
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """The place of a model among the checkpoints of a training."""
+
+    training: str
+    """Label of the training: ``mine`` for the models ``mine-50`` and ``mine-100``."""
+    step: int
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """Info of a model, which has one row of the table for each temperature."""
 
@@ -29,6 +38,13 @@ class ModelInfo:
     weights: WeightsInfo | None
     stated: dict[str, str] = field(default_factory=dict, kw_only=True)
     """Facts stated in a folder of results made elsewhere; no value depends on them."""
+    checkpoint: Checkpoint | None = field(default=None, kw_only=True)
+    """Training and step of one of several checkpoints that a single name requested; None for any other model."""
+
+    @property
+    def joint_label(self) -> str:
+        """Label of the training for a checkpoint, else the label."""
+        return self.label if self.checkpoint is None else self.checkpoint.training
 
     @property
     def temperature(self) -> float:

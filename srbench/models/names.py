@@ -17,6 +17,9 @@
     MODEL+consistent            any of the models above, with outputs projected onto the images that downscale to LR
     MODEL+bf16                  a network in bfloat16 (``half_precision``); also MODEL+bf16+consistent
 
+``srbench run`` and ``srbench.evaluate`` take a pattern as the path of a file, ``net.py:Net:net_g_*.pth``, for all
+checkpoints of a training (``srbench.benchmark.checkpoints``).
+
 A registered name takes precedence over a folder of that name (write ``./srflow`` for the folder).
 A class or function is called with ``scale=`` if it has that parameter. Named weights are passed as ``weights=`` if it
 has that parameter, and are otherwise loaded into the network that it creates.

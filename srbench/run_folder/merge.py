@@ -41,7 +41,9 @@ def with_request(path: Path, existing: Manifest, requested: Manifest) -> Manifes
     for model in requested.models:
         spec = model.spec.removeprefix(f"{model.label}=")
         _check_same(path, model.label, models.get(model.label, model), model, f"give another label: NAME={spec}")
-        models[model.label] = model
+        known = models.get(model.label, model).checkpoint  # also if this request names a checkpoint alone
+        models[model.label] = replace(model, checkpoint=model.checkpoint or known)
+    models = {model.label: model for model in _in_order(models.values())}
     metrics = {metric.name: metric for metric in existing.metrics}
     for metric in requested.metrics:
         _check_same(path, metric.name, metrics.get(metric.name, metric), metric, "give the metric another name")
@@ -56,6 +58,15 @@ def with_request(path: Path, existing: Manifest, requested: Manifest) -> Manifes
         models=tuple(models.values()),
         settings=tuple(sorted(settings, key=lambda each: (order.index(each.model), each.temperature or 0.0))),
         metrics=tuple(sorted(metrics.values(), key=lambda metric: suite.get(metric.spec, len(suite)))),
+    )
+
+
+def _in_order(models: Iterable[ModelInfo]) -> list[ModelInfo]:
+    """Put the checkpoints of each training in the order of their steps, at the place of the first."""
+    models = list(models)
+    labels = list(dict.fromkeys(model.joint_label for model in models))
+    return sorted(
+        models, key=lambda model: (labels.index(model.joint_label), model.checkpoint.step if model.checkpoint else 0)
     )
 
 

@@ -16,7 +16,7 @@ from srbench.training.config import TrainingConfig
 from srbench.training.learner import Batch
 from srbench.training.request import TrainingRequest
 from srbench.training.step import TrainingState, take_step
-from srbench.words import number_of
+from srbench.words import amount, number_of
 
 TIMED = 2
 """Steps that are timed, after a first step whose operations are counted."""
@@ -80,7 +80,7 @@ def _lines(
     batch = number_of(config.batch, "patch", "patches")
     part = number_of(config.batch // processes // config.accumulate, "patch", "patches")
     processor = f"{device}, {number_of(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device)
-    memory = "unknown" if cost.memory_mb is None else _amount(cost.memory_mb * 2**20, "B")
+    memory = "unknown" if cost.memory_mb is None else amount(cost.memory_mb * 2**20, "B")
     operations = cost.operations * processes
     elsewhere = _time(cost.operations * config.steps / ASSUMED_SPEED)
 
@@ -91,10 +91,10 @@ def _lines(
         yield "data        none named; add --data DIR"
     yield f"steps       {config.steps:,} of {batch}, {config.patch}x{config.patch} HR pixels"
     yield f"            {part} at a time: {number_of(processes, 'process', 'processes')}, accumulate {config.accumulate}"
-    yield f"a step      {_time(cost.seconds)} here ({processor}), {_amount(operations, 'FLOP')}"
+    yield f"a step      {_time(cost.seconds)} here ({processor}), {amount(operations, 'FLOP')}"
     yield f"memory      {memory} at the peak of each process"
-    yield f"all steps   about {_time(cost.seconds * config.steps)} here, {_amount(operations * config.steps, 'FLOP')}"
-    yield f"            about {elsewhere} at {_amount(ASSUMED_SPEED, 'FLOP/s')}, assumed for a GPU"
+    yield f"all steps   about {_time(cost.seconds * config.steps)} here, {amount(operations * config.steps, 'FLOP')}"
+    yield f"            about {elsewhere} at {amount(ASSUMED_SPEED, 'FLOP/s')}, assumed for a GPU"
     yield "            without validation and reading of images"
     yield f"Measured in {1 + TIMED} steps on noise, in which everything is trained. Nothing was written."
 
@@ -103,13 +103,3 @@ def _time(seconds: float) -> str:
     """Format with two significant digits: ``0.45 s``, ``8.2 min``, ``1,300 h``."""
     unit, size = next(((unit, size) for unit, size in (("h", 3600), ("min", 60)) if seconds >= size), ("s", 1))
     return f"{float(f'{seconds / size:.2g}'):,g} {unit}"
-
-
-def _amount(value: float, unit: str) -> str:
-    """Format with two significant digits and a decimal prefix: ``1.3 GB``."""
-    prefixes = ["", "k", "M", "G", "T", "P", "E"]
-    while value >= 999.5 and len(prefixes) > 1:
-        value /= 1000
-        del prefixes[0]
-    digits = f"{value:.0f}" if value >= 99.5 else f"{value:.2g}"
-    return f"{digits} {prefixes[0]}{unit}"

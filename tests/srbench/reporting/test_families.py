@@ -8,6 +8,7 @@ import pytest
 from builders import model_facts
 
 from srbench.interfaces import WeightsInfo
+from srbench.models import Checkpoint
 from srbench.models.names import ModelSpec
 from srbench.reporting.families import families_of, one_each
 from srbench.run_folder.protocol import Setting
@@ -56,6 +57,40 @@ def test_projections_and_strengths_are_variants_of_a_model_that_is_there():
     assert families("a", "b", **same).models == (0, 1), "objects of one class are models of their own"
     found = families("flow 0.5", "flow 0.8", "flow+consistent 0.8", "bicubic")
     assert (found.models, found.model_of) == ((1, 3), (0, 0, 0, 2))
+
+
+def checkpoint(step, training="mine", **changes):
+    label = f"{training}-{step}"
+    return {"spec": f"{label}=net.py:Net:net_g_{step}.pth", "checkpoint": Checkpoint(training, step)} | changes
+
+
+def test_a_training_is_represented_by_its_last_checkpoint():
+    mine = {f"mine-{step}": checkpoint(step) for step in (50, 300, 100)}
+    found = families("bicubic", *mine, "other", **mine)
+    assert found.models == (0, 2, 4)
+    assert found.model_of == (0, 2, 2, 2, 4)
+    other = {f"other-{step}": checkpoint(step, "other") for step in (1, 2)}
+    assert families(*mine, *other, **mine, **other).models == (1, 4), "a training of its own"
+    assert families(*mine, **mine).models == (0, 1, 2), "all rows of a single training compete"
+    assert families("bicubic", "mine-50", "mine-100", **mine).models == (0, 2), "the last that is measured"
+    sampled = families("bicubic", "mine-50 0.5", "mine-50 0.8", "mine-100 0.5", "mine-100 0.8", **mine)
+    assert sampled.models == (0, 4), "at its temperature"
+    half = {f"half-{step}": checkpoint(step, "half", spec=f"net.py:Net:net_g_{step}.pth+bf16") for step in (50, 300)}
+    plain = {label: facts | {"spec": facts["spec"].partition("=")[2]} for label, facts in mine.items()}
+    assert families("bicubic", *plain, *half, **plain, **half).models == (0, 2), "a precision of a checkpoint"
+
+
+def test_trainings_of_several_runs_are_represented_in_their_own_run():
+    both = {f"mine-{step}/@/{run}": checkpoint(step) for run in "AB" for step in (1, 2)}
+    assert families(*both, **both).models == (1, 3)
+    once = {"mine-1/@/A": checkpoint(1), "mine-1/@/B": checkpoint(1), "mine-2": checkpoint(2)}
+    assert families(*once, "bicubic", **once).models == (2, 3), "which both runs measured alike"
+
+
+def test_one_row_of_every_training_stands_for_it():
+    facts = [model_facts("bicubic"), *(model_facts(f"mine-{step}", **checkpoint(step)) for step in (3, 5, 4))]
+    rows = [("bicubic", None), ("mine-3", 0.8), ("mine-5", 0.5), ("mine-5", 0.8), ("mine-4", 0.8)]
+    assert one_each([Setting(*row) for row in rows], facts) == [0, 3]
 
 
 def test_one_row_of_every_label_stands_for_it_by_the_same_rule():

@@ -369,7 +369,7 @@ def test_one_table_in_four_formats(command, measured):
     lines = means(measured / "report")
     assert len(lines) == 2 * 3 * 3
     texts = {name: (measured / "report" / name).read_text() for name in ("report.md", "report.html", "table.tex")}
-    of_models, _, of_variants = texts["report.md"].partition("### Other temperatures")
+    of_models, _, of_variants = texts["report.md"].partition("### Other checkpoints, temperatures")
     for line in lines:
         with (measured / f"{line['data']}-x4" / "report" / "table.csv").open(newline="") as file:
             [own] = [

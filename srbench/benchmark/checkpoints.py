@@ -1,0 +1,107 @@
+"""All checkpoints of a training by one name, whose path of the weights is a pattern: ``mine=net.py:Net:net_g_*.pth``.
+
+Each file that matches is a model of its own, ``mine-50`` at step 50, the last number in the file's name. All models of a
+command stay in memory.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from srbench.benchmark import RequestError
+from srbench.machine.memory import free_bytes
+from srbench.models import Checkpoint, ModelInfo
+from srbench.models.names import ModelSpec
+from srbench.words import amount, number_of
+
+_WILD = re.compile(r"[*?]|\[[^\]]+\]")
+"""What matches several texts in a pattern: ``*``, ``?`` and ``[0-9]``."""
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """The name of a single model."""
+
+    text: str
+    """Name as in ``srbench.models.names``."""
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def joint_label(self) -> str:
+        """Label of the training for a checkpoint, else the label. Raises PluginError for an invalid name."""
+        return ModelSpec.parse(self.text).label if self.checkpoint is None else self.checkpoint.training
+
+
+def models_named(text: str) -> list[NamedModel]:
+    """Return the models that a name stands for: the checkpoints that match its pattern, by rising step, or the name itself.
+
+    Raises PluginError for an invalid name, RequestError if no file matches, a file's name has no number, or two files
+    have the same step.
+    """
+    spec = ModelSpec.parse(text)
+    pattern = spec.weights or spec.name
+    if not _WILD.search(pattern) or Path(pattern).exists():
+        return [NamedModel(text)]
+    found = glob.glob(pattern)  # noqa: PTH207 - Path.glob refuses absolute patterns
+    paths = sorted(path for path in found if Path(path).is_file())
+    if not paths:
+        raise RequestError(f"{text}: no file is called {pattern}; check the path")
+    by_step: dict[int, str] = {}
+    for path in paths:
+        numbers = re.findall("[0-9]+", Path(path).stem)
+        if not numbers:
+            only_numbered = "[0-9]*".join(pattern.rsplit("*", 1))
+            raise RequestError(f"{path}: no number in its name, which would be its step; leave it out: {only_numbered}")
+        other = by_step.setdefault(int(numbers[-1]), path)
+        if other != path:
+            raise RequestError(
+                f"{other} and {path}: both of step {int(numbers[-1])}, the last number in their names; name the "
+                "checkpoints of one training"
+            )
+    label, options = (spec.typed_label, "") if spec.typed_label else (_derived_label(spec, pattern), spec.suffix)
+    code = text.removeprefix(f"{spec.typed_label}=").removesuffix(f"{pattern}{spec.suffix}")
+    return [
+        NamedModel(f"{label}-{step}{options}={code}{path}{spec.suffix}", Checkpoint(f"{label}{options}", step))
+        for step, path in sorted(by_step.items())
+    ]
+
+
+def _derived_label(spec: ModelSpec, pattern: str) -> str:
+    """Return the label of a pattern without step and options: ``net_g`` for ``net_g_*.pth``."""
+    stem = _WILD.sub("", Path(pattern).stem).strip("._+-")
+    plain = replace(spec, consistent=False, bfloat16=False)
+    named = replace(plain, weights=stem) if spec.weights else replace(plain, name=f"{stem or 'network'}.pth")
+    return named.label
+
+
+def stated_by(text: str) -> str:
+    """Return the name of a single model that states the scale of a name: the first checkpoint of a pattern."""
+    return models_named(text)[0].text
+
+
+def weights_bytes(model: ModelInfo) -> int:
+    """Return the memory of a model's weights in float32; the size of its file if its parameters cannot be counted."""
+    if model.weights is not None and model.weights.parameters is not None:
+        return 4 * model.weights.parameters
+    spec = ModelSpec.parse(model.spec)
+    return (spec.weights_file() or Path(spec.name)).stat().st_size
+
+
+def require_memory(models: Sequence[ModelInfo], device: str, processes: int = 1) -> None:
+    """Raise RequestError if the weights of these checkpoints exceed the free memory, in each of several processes."""
+    if not models:
+        return
+    needed, free = processes * sum(map(weights_bytes, models)), free_bytes(device)
+    if free is None or needed <= free:
+        return
+    many = "" if processes == 1 else f" in {processes} processes"
+    fewer = "" if processes == 1 else ", or with fewer --workers"
+    raise RequestError(
+        f"{number_of(len(models), 'checkpoint')}, such as {models[0].label}: their weights take "
+        f"{amount(needed, 'B')}{many}, and {amount(free, 'B')} are free on {device}; measure them in several commands, "
+        f"with narrower patterns and the same --out{fewer}"
+    )
