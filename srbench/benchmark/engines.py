@@ -45,7 +45,7 @@ class Engine:
 
     workers: int = 1
     environments: tuple[Mapping[str, str], ...] = ({},)
-    """Environment variables that set a worker's GPU; workers take them in turn."""
+    """Environment variables that set a worker's GPU; the workers of this machine take them in turn."""
     dask: str | None = None
     """Address of a Dask scheduler; "" for a temporary cluster on this machine, None for no Dask."""
 
@@ -86,7 +86,7 @@ class Engine:
         if self.dask is None:
             yield from self._processes(tasks, packed)
         else:
-            yield from _dask(tasks, packed, self.dask, self.workers)
+            yield from _dask(tasks, packed, self.dask, self.workers, self.environments)
 
     def _processes(self, tasks: Sequence[Task], packed: bytes) -> Done:
         done = map_items(_opened, tasks, workers=self.workers, arguments=(packed,), environments=self.environments)
@@ -102,14 +102,18 @@ def choose_engine(name: str | None, workers: WorkerCount, device: str, tasks: in
     kind, _, address = (name or "").partition(":")
     if kind not in ("", "dask"):
         raise BenchmarkError(f"no engine {name!r}; give dask or dask:ADDRESS, or leave it out")
-    if kind == "dask":
-        if workers == "gpus" or (address and workers is not None):
-            raise BenchmarkError(f"{name}: does not take --workers {workers}; set the number of workers on the cluster")
-        return Engine(workers or suitable_workers("cpu", tasks), dask=address)
-    if workers == "gpus":
+    if address and workers is not None:
+        raise BenchmarkError(f"{name}: does not take --workers {workers}; set the number of workers on the cluster")
+    dask = address if kind == "dask" else None
+    if workers == "gpus" or (dask == "" and device == "cuda"):
         environments = tuple({"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus(device))
-        return Engine(len(environments), environments)
-    return Engine(workers or suitable_workers(device, tasks))
+        return Engine(workers if isinstance(workers, int) else len(environments), environments, dask)
+    return Engine(workers or suitable_workers(device if dask is None else "cpu", tasks), dask=dask)
+
+
+def runs_here(name: str | None, workers: WorkerCount) -> bool:
+    """Return whether the process of a command itself runs the models, if they run on a GPU."""
+    return name is None and workers in (None, 1)
 
 
 def gpus(device: str) -> tuple[str, ...]:
@@ -142,7 +146,9 @@ def _opened(packed: bytes) -> Callable[[Task], list[TaskResult]]:
     return partial(_do, packed)
 
 
-def _dask(tasks: Sequence[Task], packed: bytes, address: str, workers: int) -> Done:
+def _dask(
+    tasks: Sequence[Task], packed: bytes, address: str, workers: int, environments: Sequence[Mapping[str, str]]
+) -> Done:
     """Do tasks on the cluster of a scheduler, or with ``workers`` on this machine if ``address`` is empty.
 
     Dask reruns the tasks of a lost worker and counts the loss against each of them. A task with too many losses raises
@@ -153,7 +159,8 @@ def _dask(tasks: Sequence[Task], packed: bytes, address: str, workers: int) -> D
         from distributed.comm import CommClosedError
 
         setup = client.submit(bytes, packed, pure=False)  # recomputed by Dask if its worker is lost
-        running = {client.submit(_do, setup, task, retries=DASK_RETRIES, pure=False): task for task in tasks}
+        work = partial(_do_on_gpu, environments) if any(environments) else _do
+        running = {client.submit(work, setup, task, retries=DASK_RETRIES, pure=False): task for task in tasks}
         for future in as_completed(list(running), loop=client.loop):
             task = running.pop(future)
             try:
@@ -175,6 +182,14 @@ _ONE_AT_A_TIME = threading.Lock()
 def _do(packed: bytes, task: Task) -> list[TaskResult]:
     with _ONE_AT_A_TIME:
         return [TaskResult.joined(_worker(packed).do(task))]
+
+
+def _do_on_gpu(environments: Sequence[Mapping[str, str]], packed: bytes, task: Task) -> list[TaskResult]:
+    """Do a task on a Dask worker of this machine, whose name is its number; it keeps its GPU if it is restarted."""
+    from distributed import get_worker
+
+    os.environ.update(environments[get_worker().name % len(environments)])
+    return _do(packed, task)
 
 
 @lru_cache(maxsize=1)

@@ -101,6 +101,8 @@ def open_request(
     spec: RunSpec,
     dataset: Dataset | None = None,
     objects: Mapping[str, tuple[str | None, object]] | None = None,
+    *,
+    runs_here: bool = True,
 ) -> OpenedRequest:
     """Open suite, dataset, metrics and models, in this order. Raises SRBenchError at the first failure.
 
@@ -108,6 +110,7 @@ def open_request(
         spec: The request.
         dataset: Dataset of the request, if already open.
         objects: Models passed as objects: their name in the request -> (label or None, object).
+        runs_here: False if other processes run the models that are loaded here by name; see ``load_model``.
     """
     suite = read_suite(spec.suite)
     dataset = open_dataset(spec) if dataset is None else dataset
@@ -121,7 +124,7 @@ def open_request(
     models: dict[str, ModelInfo] = {}
     settings: list[Setting] = []
     for place, each in enumerate(named):
-        model = _recorded_model(each.text, spec, recorded) or _load_model(each.text, spec, objects or {})
+        model = _recorded_model(each.text, spec, recorded) or _load_model(each.text, spec, objects or {}, runs_here)
         model = replace(model, checkpoint=each.checkpoint)
         _add_model(models, model)
         if isinstance(model, LoadedModel):
@@ -180,14 +183,16 @@ def _recorded_model(text: str, spec: RunSpec, recorded: Manifest | None) -> Mode
     return replace(model, spec=text) if has_settings and digest_by_files(named, spec.scale) == model.digest else None
 
 
-def _load_model(text: str, spec: RunSpec, objects: Mapping[str, tuple[str | None, object]]) -> LoadedModel:
+def _load_model(
+    text: str, spec: RunSpec, objects: Mapping[str, tuple[str | None, object]], runs_here: bool
+) -> LoadedModel:
     """Load a model by name, or wrap an object. Raises SRBenchError."""
     from srbench.models.inference import choose_device  # imports torch
     from srbench.models.loading import load_model, wrap_model
 
     device = choose_device(spec.device)
     if text not in objects:
-        return load_model(text, spec.scale, device)
+        return load_model(text, spec.scale, device, runs_here=runs_here)
     label, model = objects[text]
     return wrap_model(model, spec.scale, device, label)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from srbench.benchmark.checkpoints import require_memory
 from srbench.benchmark.dataset import with_absolute_paths
-from srbench.benchmark.engines import Done, Engine, WorkerCount, choose_engine
+from srbench.benchmark.engines import Done, Engine, WorkerCount, choose_engine, runs_here
 from srbench.benchmark.opened import OpenedRequest, open_request, without_hr, without_samples
 from srbench.benchmark.plan import Task, missing_folder_values, plan
 from srbench.benchmark.sampler import Sampler
@@ -76,7 +76,8 @@ def run(
         SRBenchError: The run cannot start: unknown names, unusable weights or folders, or a run folder that has another
             protocol or is in use.
     """
-    opened = request if isinstance(request, OpenedRequest) else open_request(request)
+    is_here = runs_here(engine, workers)
+    opened = request if isinstance(request, OpenedRequest) else open_request(request, runs_here=is_here)
     spec = opened.spec
     path = folder_of(spec, opened.joint_labels, opened.manifest())
     with writing(path):
@@ -100,7 +101,7 @@ def run(
         tasks = plan(folder, metrics, opened)
 
         def sampler() -> Sampler:
-            loading = Sampler(folder.manifest, _device(spec.device), opened.loaded_models)
+            loading = Sampler(folder.manifest, _device(spec.device), opened.loaded_models, is_here)
             require_memory(_checkpoints(folder.manifest, tasks, but=opened.loaded_models), loading.device)
             for label in {item.setting.model: None for task in tasks for item in task.items if item.key}:
                 loading.model(label)  # if a model cannot be loaded, the command ends before it is recorded

@@ -90,6 +90,8 @@ class Sampler:
     device: str
     models: dict[str, LoadedModel] = field(default_factory=dict)
     """Loaded models by label; ``load`` adds models on first use."""
+    runs_here: bool = True
+    """False if other processes run the models that are loaded here; see ``load_model``."""
 
     def load(self, label: str) -> LoadedModel:
         """Return a model in its current state, changed or not. Raises SRBenchError if it cannot be loaded.
@@ -114,7 +116,9 @@ class Sampler:
         faults: list[SRBenchError] = []
         for text in dict.fromkeys([recorded.spec, absolute.get(label, recorded.spec)]):
             try:
-                loaded = load_model(text, self.manifest.protocol.scale, self.device, is_recorded=True)
+                loaded = load_model(
+                    text, self.manifest.protocol.scale, self.device, is_recorded=True, runs_here=self.runs_here
+                )
             except SRBenchError as error:
                 faults.append(error)
                 continue

@@ -32,8 +32,8 @@ SCALES = (2, 3, 4, 8)
 """Scales of the literature, which are tried when a registered model is described."""
 
 
-def load_model(text: str, scale: int, device: str, *, is_recorded: bool = False) -> LoadedModel:
-    """Load the model named ``text`` onto a device, ready to run.
+def load_model(text: str, scale: int, device: str, *, is_recorded: bool = False, runs_here: bool = True) -> LoadedModel:
+    """Load the model named ``text`` onto a device, ready to run; onto the CPU if other processes run it there.
 
     A network that draws random numbers while it is created is created twice, to see whether its weights are random;
     not if ``is_recorded``, for a model of a run, whose command has done so.
@@ -49,8 +49,8 @@ def load_model(text: str, scale: int, device: str, *, is_recorded: bool = False)
             spec.label, text, digest, False, None, ResultFolder(folder, scale), stated=stated_facts(folder)
         )
     if spec.is_network:
-        network = _with_scale(load_file(Path(spec.name), device), spec.name, scale)
-        return _ready(network, spec.label, text, digest, device, spec)
+        network = _with_scale(load_file(Path(spec.name), device if runs_here else "cpu"), spec.name, scale)
+        return _ready(network, spec.label, text, digest, device, spec, runs_here=runs_here)
     if spec.name not in registered("models") and Path(spec.name).is_file() and not spec.name.endswith(".py"):
         endings = ", ".join(NETWORKS)
         raise PluginError(f"{spec.name}: not a model; a file of a network ends in {endings}, and code is file.py:Name")
@@ -77,7 +77,7 @@ def load_model(text: str, scale: int, device: str, *, is_recorded: bool = False)
     if not digest:
         code = call(f"digest of {text}", plugin_digest, plugin.module, plugin.member, created)
         digest = model_digest(spec, scale, code, [weights] if weights else [])
-    return _ready(model, spec.label, text, digest, device, spec, weights=info)
+    return _ready(model, spec.label, text, digest, device, spec, weights=info, runs_here=runs_here)
 
 
 def wrap_model(model: object, scale: int, device: str, label: str | None = None) -> LoadedModel:
@@ -201,11 +201,12 @@ def _ready(
     spec: ModelSpec | None = None,
     *,
     weights: WeightsInfo | None = None,
+    runs_here: bool = True,
 ) -> LoadedModel:
-    """Move the model to its device, in evaluation mode, and gather its facts."""
+    """Move the model to its device, if it runs in this process, in evaluation mode, and gather its facts."""
     network = model.network if isinstance(model, Wrapped) else model
     if isinstance(network, nn.Module):
-        network.to(device).eval()
+        network.to(device if runs_here else "cpu").eval()
     stated = getattr(network, "weights", None)
     weights = stated if isinstance(stated, WeightsInfo) else weights
     projected = bool(getattr(network, "projected", False))

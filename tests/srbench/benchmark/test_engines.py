@@ -21,7 +21,7 @@ from builders import wait_for_lines
 import srbench.benchmark.engines
 from srbench.api import evaluate
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.engines import choose_engine, gpus, take_gpu
+from srbench.benchmark.engines import Engine, choose_engine, gpus, take_gpu
 from srbench.benchmark.run import run, score_run
 from srbench.images.io import write_png
 from srbench.machine.processes import suitable_workers
@@ -261,6 +261,80 @@ def test_a_process_for_every_gpu(monkeypatch):
     assert [environment["CUDA_VISIBLE_DEVICES"] for environment in engine.environments] == ["3", "5"]
     with pytest.raises(BenchmarkError, match=r"--workers gpus: no NVIDIA GPU is used \(device cpu\)"):
         choose_engine(None, "gpus", "cpu", 100)
+    assert (
+        choose_engine("dask", "gpus", "cuda", 100)
+        == choose_engine("dask", None, "cuda", 100)
+        == replace(engine, dask="")
+    )
+    assert choose_engine("dask", 8, "cuda", 100) == replace(engine, dask="", workers=8)
+    assert not any(choose_engine("dask", 2, "cpu", 100).environments)
+    assert not any(choose_engine("dask:ADDRESS", None, "cuda", 100).environments), "which may be another machine"
+
+
+CARD = """
+import os
+import time
+from pathlib import Path
+
+import torch.nn.functional as F
+
+
+class Card:
+    scale = 4
+
+    def __call__(self, lr):
+        Path(__file__).with_name(f"process {os.getpid()}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+        time.sleep(0.5)  # for the other worker
+        return F.interpolate(lr, scale_factor=4)
+"""
+
+
+@pytest.mark.slow
+def test_dask_workers_of_this_machine_have_a_gpu_each(spec, monkeypatch, tmp_path):
+    (tmp_path / "card.py").write_text(CARD)
+    engine = Engine(2, tuple({"CUDA_VISIBLE_DEVICES": gpu} for gpu in "35"), dask="")
+    monkeypatch.setattr("srbench.benchmark.run.choose_engine", lambda *request: engine)
+    outcome = run(replace(spec, models=(f"{tmp_path}/card.py:Card",), metrics=("psnr",)), workers=2, engine="dask")
+    assert outcome.sampled == 5
+    assert sorted(path.read_text() for path in tmp_path.glob("process *")) == ["3", "5"]
+
+
+class Cards:
+    """A machine with two GPUs, seen by the process of a command: where its networks are, and what its workers are told."""
+
+    def __init__(self, monkeypatch):
+        self.networks, self.workers, to = [], [], torch.nn.Module.to
+
+        def moved(network, *device, **layout):
+            self.networks += device
+            return to(network, **layout) if layout else network
+
+        def map_items(opener, tasks, *, workers, arguments, environments):
+            self.workers += [environments[number % len(environments)] for number in range(workers)]
+            return ((task, []) for task in tasks)
+
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
+        monkeypatch.setattr("srbench.models.inference.choose_device", lambda name: "cuda")
+        monkeypatch.setattr(torch.nn.Module, "to", moved)
+        monkeypatch.setattr(srbench.benchmark.engines, "map_items", map_items)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("workers", "environments"), [("gpus", [{"CUDA_VISIBLE_DEVICES": i} for i in "01"]), (2, [{}] * 2)]
+)
+def test_a_command_whose_workers_have_gpus_loads_no_model_onto_one(workers, environments, spec, monkeypatch):
+    """It loads them all the same, before it records them: from the request, and those of the run folder."""
+    cards = Cards(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    spec = replace(spec, models=("srflow", "rrdb+bf16"), metrics=("psnr",))
+    for limit in (1, 2):
+        run(replace(spec, limit=limit), workers=workers)
+        assert cards.networks == ["cpu", "cpu"]
+        assert cards.workers == environments
+        cards.networks.clear()
+        cards.workers.clear()
 
 
 def test_a_rank_takes_the_gpu_of_its_number(monkeypatch):
