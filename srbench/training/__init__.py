@@ -5,3 +5,7 @@ from srbench.interfaces import SRBenchError
 
 class TrainingError(SRBenchError):
     """A training that cannot start, resume or be exported."""
+
+
+class MemoryShortageError(TrainingError):
+    """A step that needs more memory than there is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from accelerate import Accelerator
@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from srbench.images.folders import images_below
 from srbench.machine.usage import usage_on
 from srbench.terminal.output import show
+from srbench.training import MemoryShortageError
 from srbench.training.config import TrainingConfig
 from srbench.training.learner import Batch
 from srbench.training.request import TrainingRequest
@@ -44,14 +45,37 @@ def show_cost(
     accelerator: Accelerator,
     device: torch.device,
 ) -> None:
-    """Take three steps on noise and print their cost, and the time of the training. Raises TrainingError."""
-    batch = noise(config.batch // accelerator.num_processes, scale, config, device)
-    cost = measured_cost(lambda: take_step(batch, state, config, accelerator), device)
+    """Take three steps on noise and print their cost, and the time of the training.
+
+    If the memory does not suffice, one process tries smaller parts of a step, and the largest that fit are measured.
+    Of several processes, which have to stay in step, each raises MemoryShortageError.
+    """
+    processes = accelerator.num_processes
+    batch = noise(config.batch // processes, scale, config, device)
+
+    def cost_in(parts: int) -> StepCost:
+        tried = replace(config, accumulate=parts)
+        return measured_cost(lambda: take_step(batch, state, tried, accelerator), device)
+
+    cost = None
+    for parts in _smaller_parts(config, processes):
+        try:
+            cost = cost_in(parts)
+            break
+        except MemoryShortageError:
+            if processes > 1:
+                raise
     parameters = sum(parameter.numel() for parameter in state.learners[0].network.parameters())
     network = f"{model}, preset {request.preset}, {parameters:,} parameters"
-    text = "\n".join(_lines(cost, network, request, config, device, accelerator.num_processes))
+    lines = [*_request_lines(network, request, config), *_cost_lines(cost, config, parts, device, processes)]
     if accelerator.is_main_process:
-        show(text)
+        show("\n".join(lines))
+
+
+def _smaller_parts(config: TrainingConfig, processes: int) -> list[int]:
+    """Numbers of parts into which a process can split its share of a step: the preset's, then all larger ones."""
+    share = config.batch // processes
+    return [parts for parts in range(config.accumulate, share + 1) if share % parts == 0]
 
 
 def noise(patches: int, scale: int, config: TrainingConfig, device: torch.device) -> Batch:
@@ -74,23 +98,36 @@ def measured_cost(take_step: Callable[[], object], device: torch.device) -> Step
     return StepCost(usage.seconds / TIMED, counter.get_total_flops(), usage.peak_memory_mb)
 
 
-def _lines(
-    cost: StepCost, network: str, request: TrainingRequest, config: TrainingConfig, device: torch.device, processes: int
-) -> Iterator[str]:
-    batch = number_of(config.batch, "patch", "patches")
-    part = number_of(config.batch // processes // config.accumulate, "patch", "patches")
-    processor = f"{device}, {number_of(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device)
-    memory = "unknown" if cost.memory_mb is None else amount(cost.memory_mb * 2**20, "B")
-    operations = cost.operations * processes
-    elsewhere = _time(cost.operations * config.steps / ASSUMED_SPEED)
-
+def _request_lines(network: str, request: TrainingRequest, config: TrainingConfig) -> Iterator[str]:
     yield f"model       {network}"
     for folder in (*request.data, *request.lr):
         yield f"data        {folder}, {number_of(len(images_below(folder)), 'image')}, not opened"
     if not request.data:
         yield "data        none named; add --data DIR"
+    batch = number_of(config.batch, "patch", "patches")
     yield f"steps       {config.steps:,} of {batch}, {config.patch}x{config.patch} HR pixels"
-    yield f"            {part} at a time: {number_of(processes, 'process', 'processes')}, accumulate {config.accumulate}"
+
+
+def _cost_lines(
+    cost: StepCost | None, config: TrainingConfig, parts: int, device: torch.device, processes: int
+) -> Iterator[str]:
+    """Lines on the cost of a step in so many parts; None if not even a step in these, the smallest, fits."""
+    share = config.batch // processes
+    part = number_of(share // parts, "patch", "patches")
+    if cost is None:
+        yield f"memory      not even {part} at a time fits into the memory of {device}; make training.patch smaller,"
+        yield "            set reversible=true for srflow, or use another --device"
+        yield "Nothing was written."
+        return
+    processor = f"{device}, {number_of(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device)
+    memory = "unknown" if cost.memory_mb is None else amount(cost.memory_mb * 2**20, "B")
+    operations = cost.operations * processes
+    elsewhere = _time(cost.operations * config.steps / ASSUMED_SPEED)
+
+    yield f"            {part} at a time: {number_of(processes, 'process', 'processes')}, accumulate {parts}"
+    if parts != config.accumulate:
+        wanted = number_of(share // config.accumulate, "patch", "patches")
+        yield f"            {wanted} at a time need more memory than {device} has; --set training.accumulate={parts}"
     yield f"a step      {_time(cost.seconds)} here ({processor}), {amount(operations, 'FLOP')}"
     yield f"memory      {memory} at the peak of each process"
     yield f"all steps   about {_time(cost.seconds * config.steps)} here, {amount(operations * config.steps, 'FLOP')}"

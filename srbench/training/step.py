@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from srbench.machine.memory import out_of_memory
 from srbench.machine.precision import products
-from srbench.training import TrainingError
+from srbench.training import MemoryShortageError
 from srbench.training.breakdown import Breakdowns
 from srbench.training.config import TrainingConfig
 from srbench.training.folder import State
@@ -50,8 +50,8 @@ def take_step(
 ) -> tuple[dict[str, float], Learner]:
     """Update all networks and the average by this process's share of a step.
 
-    Returns values for the log, and the first learner without an update (or the first). Raises TrainingError if the
-    memory does not suffice.
+    Returns values for the log, and the first learner without an update (or the first). Raises MemoryShortageError if
+    the memory does not suffice.
     """
     try:
         # No TF32, in the backward pass and in SRFlow's conditions either. bfloat16 is the faster option.
@@ -60,7 +60,7 @@ def take_step(
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        raise TrainingError(
+        raise MemoryShortageError(
             f"a step needs more memory than {batch.hr.device} has; make training.batch smaller or training.accumulate "
             "larger, or set reversible=true for srflow"
         ) from None
