@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srbench.machine.precision import autocast
 from srflow.affine import SCALE_FLOOR, ActNorm, Affine, AffineNetwork, ZeroConv
 from srflow.compute.constants import CachedConstants
 from srflow.features import Features, FeatureSize
@@ -146,13 +147,13 @@ class ChannelMixing(FlowLayer):
         return super().initialize(x, features)
 
     def forward(self, x: Tensor, condition: Condition = ()) -> tuple[Tensor, Tensor]:
-        with torch.autocast(x.device.type, enabled=False):
+        with autocast(x.device, enabled=False):
             weight, bias, log_det = self.constant("forward", self._forward)
             log_det = log_det.to(x) * (x.shape[-2] * x.shape[-1])
             return _mix(x, weight, bias), log_det.expand(x.shape[0])
 
     def inverse(self, z: Tensor, condition: Condition = ()) -> Tensor:
-        with torch.autocast(z.device.type, enabled=False):
+        with autocast(z.device, enabled=False):
             return _mix(z, *self.constant("inverse", self._inverse))
 
     def _forward(self) -> tuple[Tensor, Tensor, Tensor]:

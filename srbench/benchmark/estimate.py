@@ -9,7 +9,7 @@ from statistics import fmean
 
 from srbench.benchmark.checkpoints import weights_bytes
 from srbench.benchmark.opened import OpenedRequest, open_request
-from srbench.benchmark.plan import Task, plan, probed
+from srbench.benchmark.plan import Task, missing_folder_values, plan, probed
 from srbench.benchmark.run import extended, measurable
 from srbench.benchmark.sampler import Sampler, read_pair
 from srbench.benchmark.scorer import Scorer
@@ -25,6 +25,9 @@ from srbench.run_folder.records import ImageDigest, SampleRecord
 from srbench.run_folder.request import RunSpec
 from srbench.words import amount, number_of
 
+QUICK = 5.0
+"""Seconds for an image below which it is timed again."""
+
 
 def estimate(spec: RunSpec) -> Iterator[str]:
     """Yield lines that state the items requested, the items left, and the estimated time and disk space.
@@ -37,8 +40,10 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     check_folder(path)
     folder = extended(request, path)
     loaded = {metric.info.name: metric for metric in request.loaded_metrics}
-    metrics = [metric.name for metric in measurable(folder.manifest, request.metrics, loaded) if metric.per != "folder"]
-    tasks = plan(folder, [folder.manifest.metric(name) for name in metrics], request)
+    all_metrics = measurable(folder.manifest, request.metrics, loaded)
+    metrics = [metric.name for metric in all_metrics if metric.per != "folder"]
+    of_all = [metric for metric in all_metrics if metric.per == "folder" and spec.shard is None]
+    tasks = plan(folder, all_metrics, request)
     yield f"folder: {path}{'' if path.exists() else ' (new)'}"
     yield (
         f"The command asks for {number_of(len(request.settings), 'setting')} on "
@@ -50,10 +55,16 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     yield from (f"cannot be read: {task.fault}" for task in tasks if task.fault)
     to_sample = Counter(item.setting for task in tasks for item in task.items if item.key)
     to_measure = sum(not item.key for task in tasks for item in task.items)
-    if not tasks:
+    together = missing_folder_values(folder, of_all) | {setting: of_all for setting in to_sample if of_all}
+    if not tasks and not together:
         yield "Nothing is left to do."
         return
     yield f"Left: {to_sample.total()} to sample and measure, {to_measure} sampled but not fully measured."
+    if together:
+        titles = dict.fromkeys(metric.title for lacking in together.values() for metric in lacking)
+        yield f"  {', '.join(titles)} of {number_of(len(together), 'setting')}, whose time is not estimated"
+    if not tasks:
+        return
     try:
         pairs = _pairs(request, tasks)
         reopened = reopened_metrics(folder.manifest, [name for name in metrics if name not in loaded])
@@ -95,7 +106,14 @@ class _SettingCost:
         self.pair, self.sampler, self.scorer = pair, sampler, Scorer(metrics, sampler.device)
 
     def of(self, setting: Setting) -> tuple[float, float]:
-        """Return seconds to sample and measure, and bytes of the saved outputs. Raises SRBenchError."""
+        """Return seconds to sample and measure, and bytes of the saved outputs. Raises SRBenchError.
+
+        If that is quick, the second time counts: the first includes what torch loads and chooses.
+        """
+        seconds, size = self._timed(setting)
+        return self._timed(setting) if seconds < QUICK else (seconds, size)
+
+    def _timed(self, setting: Setting) -> tuple[float, float]:
         protocol = self.sampler.manifest.protocol
         model = self.sampler.model(setting.model).model  # loaded before the clock starts: once, not for every image
         start = time.perf_counter()

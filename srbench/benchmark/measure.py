@@ -29,7 +29,7 @@ from srbench.images.pairing import (
     without_partner,
 )
 from srbench.interfaces import ImageMetric, ImagePair, MetricInfo, Model
-from srbench.machine.processes import may_have_gpu, suitable_workers
+from srbench.machine.processes import may_have_gpu, measuring_workers
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.loading import LoadedMetric, counted, is_folder_metric
 from srbench.metrics.suite import Suite, open_metrics, read_suite
@@ -418,14 +418,11 @@ def _measuring(setup: WorkerSetup) -> Callable[[Task], tuple[tuple[MetricInfo, .
 
 
 def _processes(pairs: _Pairs, setup: WorkerSetup) -> int:
-    """Return the default number of worker processes: one per core, but 1 for few pixels or if a metric runs on a GPU."""
-    device = setup.sampler.device
-    several = suitable_workers("cpu", int(pairs.pixels / PIXELS))
-    if several > 1 and device != "cpu" and may_have_gpu():
+    """Return the default number of worker processes."""
+    device, tasks = setup.sampler.device, int(pairs.pixels / PIXELS)
+    if measuring_workers("cpu", tasks) > 1 and device != "cpu" and may_have_gpu():
         from srbench.models.inference import choose_device
 
-        if choose_device(device) == "cuda" and any(
-            isinstance(metric.metric, ImageMetric) and metric.metric.gpu for metric in setup.metrics()
-        ):
-            return 1
-    return several
+        if any(isinstance(metric.metric, ImageMetric) and metric.metric.gpu for metric in setup.metrics()):
+            return measuring_workers(choose_device(device), tasks)
+    return measuring_workers("cpu", tasks)

@@ -24,8 +24,8 @@ from srbench.terminal.progress import shown_progress
 @click.option("--all", "in_full", is_flag=True, help="List all protocols that print a VALUE, not only the first 8.")
 @options.device(help="Device of lpips, fid, kid and pyiqa:NAME; auto takes a GPU if there is one.")
 @options.measuring_workers(
-    help="Worker processes, one thread each. [default: one per core, at most 8 and one per 2 images; 1 if a metric "
-    "runs on a GPU]"
+    help="Worker processes, one thread each. [default: one per core, at most 8 and one per 2 images; if a metric "
+    "runs on a GPU, at most one per 2 GB of its free memory]"
 )
 def explain(
     values: str,

@@ -18,7 +18,7 @@ from srbench.images.folders import images_in
 from srbench.images.io import header_size
 from srbench.images.pairing import require_partners, scale_of_pairs, without_partner
 from srbench.interfaces import SRBenchError
-from srbench.machine.processes import suitable_workers
+from srbench.machine.processes import measuring_workers
 from srbench.metrics.loading import open_metric
 from srbench.metrics.protocols.families import family, suites_of
 from srbench.metrics.protocols.table import MetricProtocol
@@ -194,7 +194,7 @@ def _measured(images: Images, workers: int | None, progress: Progress) -> list[I
     count = len(images.hr)
     if workers is None:
         on_gpu = images.device == "cuda" and any(family(metric).gpu for metric in images.metrics)
-        workers = suitable_workers("cuda" if on_gpu else "cpu", 2 * count)
+        workers = measuring_workers("cuda" if on_gpu else "cpu", 2 * count)
     workers = min(workers, count)
     by_name: dict[str, ImageValues] = {}
     for image in images.measured(workers):

@@ -93,7 +93,8 @@ def _is_finite(value: object) -> bool:
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
-    if isinstance(value, Tensor) and value.is_floating_point():
+    """Yield the floating-point tensors in a value that have numbers: on the meta device, they have none."""
+    if isinstance(value, Tensor) and value.is_floating_point() and not value.is_meta:
         yield value.detach()
     elif isinstance(value, (tuple, list)):
         for part in value:

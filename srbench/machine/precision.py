@@ -37,6 +37,11 @@ _LAST_IS_CLOSED = threading.Condition()
 _THREAD = threading.local()
 
 
+def autocast(device: torch.device, *, enabled: bool = True) -> torch.autocast:
+    """Return torch's autocast to bfloat16 on a device, also on the meta device, where products have no precision."""
+    return torch.autocast("cpu" if device.type == "meta" else device.type, torch.bfloat16, enabled=enabled)
+
+
 @contextmanager
 def products(device: torch.device, *, tf32: bool) -> Iterator[None]:
     """Allow or forbid TF32 in float32 convolutions and matrix products on a GPU, while the context is open.

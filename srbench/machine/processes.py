@@ -11,10 +11,15 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from srbench.machine.memory import free_bytes
+
 MAX_WORKERS = 8
 """Largest default number of processes."""
 IMAGES_EACH = 4
 """Smallest default number of images per process, because starting a process takes time."""
+GPU_BYTES = 2 * 2**30
+"""GPU memory for each process that measures. LPIPS of an image of 2040x1356 makes 0.4 GB of tensors, by
+``srbench.metrics.cost.LiveTensors``; the rest is an estimate for CUDA's context and cuDNN."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # constants of malloc.h
 _KEPT = 2**26
 """Bytes of freed memory that a process keeps."""
@@ -38,6 +43,17 @@ def suitable_workers(device: str, tasks: int) -> int:
     """Default number of processes for this number of tasks: one per core, but 1 on a GPU or for few tasks."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(min(cores, MAX_WORKERS, tasks // IMAGES_EACH), 1) if device == "cpu" else 1
+
+
+def measuring_workers(device: str, tasks: int) -> int:
+    """Default number of processes that measure images: those of a CPU, which does most of the work, as a GPU has memory for.
+
+    A metric that runs out of GPU memory is computed on the CPU (``computed_on``).
+    """
+    workers = suitable_workers("cpu", tasks)
+    if workers > 1 and device == "cuda":
+        workers = max(min(workers, (free_bytes(device) or 0) // GPU_BYTES), 1)
+    return workers
 
 
 def may_have_gpu() -> bool:

@@ -14,13 +14,14 @@ import statistics
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -39,10 +40,13 @@ from srbench.metrics import MetricError
 
 OUTPUT = "256x256"
 """Default size of the output."""
+_WARM_UPS = 3
+"""Largest number of outputs before something is measured: the first loads and chooses kernels, and TorchScript compiles
+during the second."""
 _RUNS = 5
 """Largest number of runtimes of which the median is taken."""
 _MOST_SECONDS = 10.0
-"""Total time after which a runtime is not measured again."""
+"""Total time after which an output is not repeated."""
 
 
 @dataclass(frozen=True)
@@ -135,10 +139,11 @@ class MultiplyAdds(_SizedCost):
             name="multiply_adds",
             title="multiply-adds, G",
             unit="10^9",
-            signature=f"{self._size}|v2",
+            signature=f"{self._size}|v3",
             protocol=(
                 f"for {self._size.sentence}, by torch's counter (torch.utils.flop_counter): convolutions, matrix products "
-                "and attention; a multiplication with its addition counts as one"
+                "and attention; a multiplication with its addition counts as one; on torch's meta device if the model "
+                "runs there, so the same on every device"
             ),
         )
 
@@ -162,7 +167,8 @@ class Memory(_SizedCost):
             signature=f"{self._size}|v3",
             protocol=(
                 f"peak memory for {self._size.sentence}, without the parameters: on a GPU, what torch allocates; on a "
-                "CPU, the bytes of the live tensors that torch makes, without memory inside an operation; after a warm-up"
+                "CPU, the bytes of the live tensors that torch makes, without memory inside an operation; after up to "
+                "three warm-ups"
             ),
         )
 
@@ -182,10 +188,11 @@ class Runtime(_SizedCost):
             name="runtime",
             title="runtime, ms",
             unit="ms",
-            signature=f"{self._size}|v2",
+            signature=f"{self._size}|v3",
             protocol=(
-                f"wall-clock time of the model for {self._size.sentence} on the machine of the run, median of five "
-                "after a warm-up; on a CPU with the threads of the process"
+                f"wall-clock time of the model for {self._size.sentence} on the machine of the run, LR and output on its "
+                "device: median of up to five after up to three warm-ups, fewer of each after 10 s; on a CPU with the "
+                "threads of the process"
             ),
         )
 
@@ -246,8 +253,20 @@ def _counted(model: SRModel | StochasticSRModel, temperature: float | None, devi
     from torch.utils.flop_counter import FlopCounterMode
 
     counter, live = FlopCounterMode(display=False, custom_mapping=CONVOLUTIONS), LiveTensors()
-    _upscale(model, lr, temperature, device, live, counter)
+    _upscale(model, _lr_image(lr, device), temperature, _attention_as_products(), live, counter)
     return counter.get_total_flops() / 2 if live.made else math.nan
+
+
+@contextmanager
+def _attention_as_products() -> Iterator[None]:
+    """Let torch compute attention by matrix products, as on the meta device: its counter knows few of the fused kernels."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _convolution(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:  # noqa: ANN401
@@ -276,14 +295,14 @@ def peak_bytes(model: SRModel | StochasticSRModel, temperature: float | None, de
     def peak() -> float:
         if _outside_torch(model):
             return math.nan
-        lr = size.of_lr(model.scale)
-        _upscale(model, lr, temperature, device)  # what a model keeps from its first output is no memory of an output
+        _warm_up(model, temperature, device, size)  # what a model keeps from its first output is no memory of an output
+        lr = _lr_image(size.of_lr(model.scale), device)
         if device.startswith("cuda"):
             with usage_on(device) as usage:
-                _upscale(model, lr, temperature, device)
+                _upscale(model, lr, temperature)
             return float(usage.allocated_bytes)
         live = LiveTensors()
-        _upscale(model, lr, temperature, device, live)
+        _upscale(model, lr, temperature, live)
         return float(live.most) if live.made else math.nan
 
     return _cached(model, ("memory", temperature, device, size), peak)
@@ -324,33 +343,50 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
     """Return the median time of five outputs after a warm-up, or of fewer if they take more than 10 s."""
 
-    def elapsed() -> float:
-        with usage_on(device) as usage:
-            _upscale(model, size.of_lr(model.scale), temperature, device)
-        return usage.seconds
-
     def median() -> float:
-        elapsed()
-        times = [elapsed()]
-        while len(times) < _RUNS and sum(times) < _MOST_SECONDS:
-            times.append(elapsed())
-        return 1e3 * statistics.median(times)
+        _warm_up(model, temperature, device, size)
+        return 1e3 * statistics.median(_times(model, temperature, device, size, _RUNS))
 
     return _cached(model, ("milliseconds", temperature, device, size), median)
 
 
+def _warm_up(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> None:
+    """Let a model upscale up to three images, or fewer if they take more than 10 s; once for all costs of a size."""
+
+    def seconds() -> float:
+        return sum(_times(model, temperature, device, size, _WARM_UPS))
+
+    _cached(model, ("warm-up", temperature, device, size), seconds)
+
+
+def _times(
+    model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size, most: int
+) -> list[float]:
+    """Return the seconds of up to ``most`` outputs, of fewer if they take more than 10 s, without making LR."""
+    times: list[float] = []
+    while not times or (len(times) < most and sum(times) < _MOST_SECONDS):
+        lr = _lr_image(size.of_lr(model.scale), device)
+        with usage_on(device) as usage:
+            _upscale(model, lr, temperature)
+        times.append(usage.seconds)
+    return times
+
+
+def _lr_image(size: tuple[int, int], device: str) -> Tensor:
+    """Return a random LR image (3, height, width) in [0, 1] of ``size`` (height, width) on the device."""
+    return torch.rand((3, *size), generator=torch.Generator().manual_seed(0)).to(device)
+
+
 def _upscale(
     model: SRModel | StochasticSRModel,
-    size: tuple[int, int],
+    lr: Tensor,
     temperature: float | None,
-    device: str,
     *counters: AbstractContextManager[object],
 ) -> None:
-    """Let a model upscale a random LR image of ``size`` (height, width) with the counters active.
+    """Let a model upscale LR (3, h, w), which it may change, with the counters active.
 
     Counters see the work of this Python thread and of the torch threads that it uses.
     """
-    lr = torch.rand((3, *size), generator=torch.Generator().manual_seed(0)).to(device)
     generator = torch.Generator().manual_seed(0)
     with ExitStack() as stack:
         for context in (torch.no_grad(), *counters):

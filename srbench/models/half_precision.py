@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
-from srbench.machine.precision import has_bfloat16
+from srbench.machine.precision import autocast, has_bfloat16
 from srbench.models.wrapped import Wrapped
 from srbench.plugins import PluginError
 
@@ -27,5 +26,5 @@ class Half(Wrapped):
 
     def around(self, upscale: Callable[[Tensor], Tensor], lr: Tensor) -> Tensor:
         """Return what ``upscale`` computes in bfloat16, as float32."""
-        with torch.autocast(lr.device.type, torch.bfloat16):  # a setting of the thread, so not around a yield
+        with autocast(lr.device):  # a setting of the thread, so not around a yield
             return upscale(lr).float()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from statistics import fmean
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -274,12 +274,18 @@ def _markdown(table: Table, plots: Sequence[Plot], shown: Sequence[str], facts: 
 
 
 def _costs(rows: Sequence[Measurement]) -> list[list[str]]:
-    """Return the table of time and memory: headers, then a row per model and temperature."""
+    """Return the table of time and memory: headers, then a row per model and temperature.
+
+    The median leaves out the first image of a process, which includes what torch loads and chooses for it.
+    """
     lines = [["model", "samples", "seconds per image", "metrics, seconds", "peak memory, MB"]]
     for label, rows_of_setting in groupby(rows, key=lambda row: row.setting.label):
         group = list(rows_of_setting)
         memory = [row.sample.peak_memory_mb for row in group if row.sample.peak_memory_mb is not None]
-        seconds = fmean(row.sample.seconds / row.samples for row in group), fmean(row.metric_seconds for row in group)
+        seconds = [
+            median(row.sample.seconds / row.samples for row in group),
+            median(row.metric_seconds for row in group),
+        ]
         samples, peak = str(max(row.samples for row in group)), f"{max(memory):.0f}" if memory else "–"
-        lines.append([label, samples, *(f"{mean:.2f}" for mean in seconds), peak])
+        lines.append([label, samples, *(f"{each:.2f}" for each in seconds), peak])
     return lines

@@ -129,7 +129,8 @@ class SampleRecord(_SettingRecord, frozen=True):
     """SHA-256 of the files of a precomputed result; empty for a model that runs."""
     outputs: tuple[ImageDigest, ...]
     seconds: float
-    """Time that the model took for all samples together."""
+    """Time that the model took for all samples together, with copies to and from the device. With the first image of a
+    process, torch also loads and chooses what it needs."""
     peak_memory_mb: float | None
     """On a GPU, peak memory of torch during sampling, weights of all models and metrics included; on a CPU, peak memory
     of the process since it started."""

@@ -24,7 +24,8 @@ from srbench.benchmark import BenchmarkError
 from srbench.benchmark.engines import Engine, choose_engine, gpus, take_gpu
 from srbench.benchmark.run import run, score_run
 from srbench.images.io import write_png
-from srbench.machine.processes import suitable_workers
+from srbench.machine import processes
+from srbench.machine.processes import measuring_workers, suitable_workers
 from srbench.run_folder import records
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
@@ -249,6 +250,18 @@ def test_as_many_workers_as_suit_the_machine(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64))
     assert [suitable_workers("cpu", tasks) for tasks in (1, 7, 8, 30, 1000)] == [1, 1, 2, 7, 8]
     assert suitable_workers("cuda", 1000) == 1
+
+
+@pytest.mark.parametrize(("free", "workers"), [(80, 8), (16, 8), (15.9, 7), (3, 1), (0.5, 1), (None, 1)])
+def test_as_many_processes_measure_on_a_gpu_as_its_memory_allows(monkeypatch, free, workers):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(64)), raising=False)
+    asked = []
+    found = None if free is None else int(free * 2**30)
+    monkeypatch.setattr(processes, "free_bytes", lambda device: asked.append(device) or found)
+    assert measuring_workers("cuda", 1000) == workers
+    assert measuring_workers("cpu", 1000) == 8
+    assert measuring_workers("cuda", 7) == 1
+    assert asked == ["cuda"], "a single process need not ask"
 
 
 def test_a_process_for_every_gpu(monkeypatch):

@@ -62,6 +62,21 @@ def rewrite(change, out="run"):
     path.write_text("".join(json.dumps(line) + "\n" for line in changed if line is not None))
 
 
+def test_a_dry_run_names_it(bench, command):
+    def left(*options):
+        return [line for line in bench("--dry-run", *options).out.splitlines() if "is not estimated" in line]
+
+    assert left() == ["  FID of 2 settings, whose time is not estimated"]
+    assert left("--shard", "1/2") == []
+    bench()
+    assert "Nothing is left to do." in bench("--dry-run").out
+    found = bench("--dry-run", metrics="psnr,fid,kid").out.splitlines()
+    assert found[2:] == [
+        "Left: 0 to sample and measure, 0 sampled but not fully measured.",
+        "  KID of 2 settings, whose time is not estimated",
+    ]
+
+
 def test_it_is_a_column_of_the_first_outputs(bench, command, tmp_path):
     found = bench()
     wanted = {"Nearest": expected("Nearest"), "Noisy": expected("Noisy-t0.8", "_sample0")}

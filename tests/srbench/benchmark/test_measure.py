@@ -198,10 +198,10 @@ def test_several_folders_without_references(seven, command):
 @pytest.mark.parametrize(
     ("metric", "device", "workers"), [("lpips", "auto", 1), ("psnr", "auto", 2), ("lpips", "cpu", 2)]
 )
-def test_a_metric_on_a_gpu_takes_one_process(folders, monkeypatch, metric, device, workers):
+def test_a_metric_on_a_gpu_takes_the_processes_that_its_memory_allows(folders, monkeypatch, metric, device, workers):
     chosen = []
     monkeypatch.setattr(measure, "PIXELS", 96 * 100)
-    monkeypatch.setattr(measure, "suitable_workers", lambda device, tasks: tasks)
+    monkeypatch.setattr(measure, "measuring_workers", lambda device, tasks: 1 if device == "cuda" else tasks)
     monkeypatch.setattr(measure, "may_have_gpu", lambda: True)
     monkeypatch.setattr(inference, "choose_device", {"auto": "cuda", "cpu": "cpu"}.get)
     monkeypatch.setattr(measure, "map_items", lambda *_, workers, **__: chosen.append(workers) or iter(()))

@@ -10,6 +10,7 @@ import re
 import time
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,8 @@ from builders import everything
 
 import srbench.models.loading
 from srbench import metrics
+from srbench.benchmark import estimate
+from srbench.benchmark.sampler import Sampler
 from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import downscale_uint8
 from srbench.run_folder.folder import RunFolder
@@ -120,6 +123,7 @@ def test_what_is_missing_in_the_file(command):
 CHANGES_FOLDER = """
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch.nn.functional as F
 
@@ -201,6 +205,24 @@ def test_a_dry_run_says_what_is_left_and_writes_nothing(command, bench, models):
         "Nothing is left to do.",
     ]
     assert before.keys() <= everything(Path("run")).keys()
+
+
+@pytest.mark.parametrize(("first", "seconds"), [(4.0, 1.5), (20.0, 20.0)])
+def test_a_dry_run_times_what_is_loaded_with_the_first_image_only_if_that_is_slow(
+    command, bench, monkeypatch, first, seconds
+):
+    clock = [0.0]
+    monkeypatch.setattr(estimate, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    times = iter(3 * ([first] if first == seconds else [first, seconds]))
+    sample = Sampler.sample
+
+    def sampled(*arguments):
+        clock[0] += next(times)
+        return sample(*arguments)
+
+    monkeypatch.setattr(Sampler, "sample", sampled)
+    lines = command("run", bench, "--limit", 1, "--dry-run").out.splitlines()
+    assert [line.split(": ")[1] for line in lines[3:6]] == [f"1 x {seconds:.1f} s"] * 3
 
 
 def test_a_dry_run_counts_what_was_asked_for_and_estimates_without_images_that_are_gone(command, bench, models, photos):

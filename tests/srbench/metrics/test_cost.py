@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +18,7 @@ from torch import nn
 from baselines.pretrained import load_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.interfaces import SRBenchError
+from srbench.metrics import cost
 from srbench.metrics.cost import (
     Memory,
     ModelCall,
@@ -26,6 +27,7 @@ from srbench.metrics.cost import (
     Runtime,
     Size,
     _counted,
+    milliseconds,
     multiply_adds,
     parameters_of,
     peak_bytes,
@@ -101,6 +103,27 @@ class Looking(nn.Module):
         return F.pixel_shuffle(self.convolution(lr) if lr.mean().item() > 0 else lr, 4)
 
 
+class Attentive(nn.Module):
+    """Attention over the pixels, in both of torch's forms; ``reads`` makes it look at its numbers."""
+
+    scale = 4
+
+    def __init__(self, reads=False):
+        super().__init__()
+        self.reads = reads
+        self.first, self.last = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 48, 1)
+        self.layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+
+    def forward(self, lr):
+        if self.reads:
+            assert lr.mean().item() > 0
+        tokens = self.first(lr).flatten(2).mT
+        heads = tokens.unflatten(2, (2, 8)).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).flatten(2)
+        features = self.layer(mixed).mT.unflatten(2, lr.shape[-2:])
+        return F.pixel_shuffle(self.last(features), 4)
+
+
 def counted(model: nn.Module, width: int, height: int) -> float:
     return multiply_adds(model.eval(), None, "cpu", Size(width, height, is_output=False))
 
@@ -145,6 +168,24 @@ def test_a_network_that_looks_at_its_numbers():
     assert counted(Looking(), 16, 8) == 27 * 48 * 16 * 8
 
 
+def test_attention_counts_alike_with_and_without_numbers():
+    """On a CPU and a GPU torch has kernels of its own for it, which its counter does not know."""
+    pixels = 8 * 6
+    projections = 3 * 16 + 16 * 48 + 4 * 16 * 16 + 2 * 16 * 32
+    products = 2 * 2 * pixels * 16  # with keys and values, twice
+    assert counted(Attentive(), 8, 6) == pixels * (projections + products)
+    assert counted(Attentive(reads=True), 8, 6) == pixels * (projections + products)
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+@pytest.mark.parametrize("name", ["bicubic", "rrdb", "esrgan+consistent", "srflow", "srflow+bf16+consistent"])
+def test_packaged_models_are_counted_without_their_device(name):
+    """Without numbers: equal on every device, also on one that is not there. A CPU resizes by products, uncounted."""
+    model = load_model(name, 4, "cpu").model
+    count = multiply_adds(model, 0.8, "a GPU", Size(32, 24, is_output=False))
+    assert count <= _counted(model, 0.8, "cpu", (24, 32)) <= 1.02 * count
+
+
 def test_memory_is_what_lives_at_once():
     """The input is the caller's; what the first convolution makes lives as long as the second works."""
     floats = 64 * 64 * (3 + 48) + 64 * 64 * 48  # both results, and the sorted pixels
@@ -157,8 +198,8 @@ def test_sizes():
     assert Size.read("", "1280x720").of_lr(4) == (180, 320)
     assert Size.read("", "1280x720").of_lr(3) == (240, 427)
     assert Size.read("640x480", "").of_lr(3) == (480, 640)
-    assert MultiplyAdds(out="1280x720").info.signature == "out1280x720|v2"
-    assert Runtime(lr="640x480").info.signature == "lr640x480|v2"
+    assert MultiplyAdds(out="1280x720").info.signature == "out1280x720|v3"
+    assert Runtime(lr="640x480").info.signature == "lr640x480|v3"
     assert Memory().info.signature == "out256x256|v3"
 
 
@@ -171,30 +212,72 @@ def test_unusable_sizes(name):
         load_metric(f"{name}+lr=8x8+out=32x32")
 
 
-def test_runtime_is_in_milliseconds(monkeypatch):
-    clock = itertools.count(0.0, 0.25)  # every call is a quarter of a second later
-    monkeypatch.setattr("srbench.machine.usage.time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    assert Runtime(lr="8x8").of(ModelCall(Span(), None, "cpu")) == 250.0
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still: [seconds]."""
+    now = [0.0]
+    monkeypatch.setattr("srbench.machine.usage.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    return now
+
+
+def test_runtime_is_that_of_the_model_alone(clock, monkeypatch):
+    """LR is on the device before the clock starts."""
+
+    def made(size, device):
+        clock[0] += 100
+        return torch.zeros(3, *size)
+
+    monkeypatch.setattr(cost, "_lr_image", made)
+    assert Runtime(lr="8x8").of(ModelCall(Sampler(clock, 0.25), 0.8, "cpu")) == 250.0
 
 
 class Sampler:
+    """Notes how it is asked, and takes its time on the clock."""
+
     scale = 8
 
-    def __init__(self):
+    def __init__(self, clock=None, seconds=0.0):
         self.network = Network()
         self.asked = []
+        self.clock, self.seconds = clock or [0.0], seconds
 
     def sample(self, lr, n, *, temperature, generator):
         self.asked.append((n, temperature))
+        self.clock[0] += self.seconds
         return torch.randn((n, 3, 8 * lr.shape[-2], 8 * lr.shape[-1]), generator=generator)
 
 
-def test_a_model_that_samples_is_asked_for_a_warm_up_and_once_a_temperature():
+def test_three_warm_ups_serve_memory_and_runtime():
     sampler = Sampler()
     size = Size(8, 8, is_output=False)
     for temperature in (0.5, 0.8, 0.5):
         assert peak_bytes(sampler, temperature, "cpu", size) > 0
-    assert sampler.asked == [(1, 0.5), (1, 0.5), (1, 0.8), (1, 0.8)]
+    assert sampler.asked == [(1, 0.5)] * 4 + [(1, 0.8)] * 4
+    assert milliseconds(sampler, 0.5, "cpu", size) >= 0
+    assert sampler.asked[8:] == [(1, 0.5)] * 5
+
+
+@pytest.mark.parametrize(("seconds", "outputs"), [(1.0, 3 + 5), (3.0, 3 + 4), (6.0, 2 + 2), (11.0, 1 + 1)])
+def test_slow_models_are_timed_less_often(clock, seconds, outputs):
+    sampler = Sampler(clock, seconds)
+    assert milliseconds(sampler, 0.5, "cpu", Size(8, 8, is_output=False)) == 1000 * seconds
+    assert len(sampler.asked) == outputs
+
+
+def test_memory_on_a_gpu_is_that_of_one_warm_output_without_lr(monkeypatch):
+    """What torch has allocated before the output is no memory of it: weights, what is kept, and LR."""
+    events = []
+
+    @contextmanager
+    def usage_on(device):
+        events.append("begin")
+        yield SimpleNamespace(seconds=0.1, allocated_bytes=12345)
+        events.append("end")
+
+    monkeypatch.setattr(cost, "usage_on", usage_on)
+    monkeypatch.setattr(cost, "_lr_image", lambda size, device: events.append(device) or torch.zeros(3, *size))
+    assert peak_bytes(Sampler(), 0.5, "cuda:1", Size(8, 8, is_output=False)) == 12345
+    assert events == ["cuda:1", "begin", "end"] * 4
 
 
 MEMORY_OF_SRFLOW = """

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from srbench.benchmark.run import run as run_benchmark
 from srbench.interfaces import SRBenchError, WeightsInfo
-from srbench.reporting.report import write_report
+from srbench.reporting.report import _costs, write_report
 from srbench.reporting.table import printed
 from srbench.reporting.text import terminal_table
 from srbench.run_folder.protocol import Setting
@@ -33,6 +33,13 @@ SETTINGS = [("bicubic", None), ("flow", 0.5), ("flow", 0.9)]
 GOLDEN = Path(__file__).parents[2] / "golden" / "report"
 MANY = [*NAMES, "ginkgo", "hazel"]
 """Enough for a verdict on three rows."""
+
+
+def test_seconds_leave_out_the_first_image_of_a_process(make_row):
+    """Two processes: each loads what it needs with its first image."""
+    seconds = [9.0, 8.0, 0.5, 0.7, 0.6]
+    rows = [make_row("rrdb", None, str(image), {"psnr": [20.0]}, took) for image, took in enumerate(seconds)]
+    assert _costs(rows)[1] == ["rrdb", "1", "0.70", "0.25", "100"]
 
 
 def values(temperature, place):
