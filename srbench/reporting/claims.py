@@ -15,16 +15,21 @@ from srbench.run_folder.folder import IMAGES
 from srbench.terminal.progress import Progress, silent
 from srbench.words import printable
 
+_WIDEST = 72
+"""Width at which verdicts are broken into lines, so that a table in a file or an e-mail can be read."""
+
 
 def verdict_lines(judgement: Judgement) -> list[str | Table]:
     """Return the table of claims for the terminal, a row per published value, and what is said below it."""
     verdicts = judgement.verdicts
     if not verdicts:
         return []
-    has_sources = any(verdict.claim.source for verdict in verdicts)
+    sources = list(dict.fromkeys(verdict.claim.source for verdict in verdicts))
+    has_sources = len(sources) > 1
     has_rows = len({verdict.claim.row for verdict in verdicts}) > 1
-    table = empty_table(["claim", "measured", *(["source"] if has_sources else [])], ())
-    table.add_column("verdict")
+    columns = ["claim", "measured", *(["source"] if has_sources else [])]
+    table = empty_table(columns, (), "" if has_sources else printable(sources[0]))
+    table.add_column("verdict", max_width=_WIDEST)
     for verdict in verdicts:
         claim = verdict.claim
         cells = [f"{claim.row} " if has_rows else "", "–", *([claim.source] if has_sources else []), verdict.text]

@@ -56,11 +56,16 @@ def psnr(folder, protocol=""):
     return measured.mean(measured.metrics[0].name)
 
 
+def unbroken(out):
+    """Join the lines of a verdict, which continue below its first line."""
+    return re.sub(r" *\n {20,}(?=\S)", " ", out)
+
+
 def verdicts_of(done):
     """Verdicts by the text of their claims, from a table or from JSON."""
     if done.out.startswith("{"):
         return {f"{fact['metric']} {fact['published']}": fact["verdict"] for fact in json.loads(done.out)["claims"]}
-    lines = [line.strip() for line in done.out.splitlines() if re.match(r" [a-z]+ -?[\d.]+ ", line)]
+    lines = [line.strip() for line in unbroken(done.out).splitlines() if re.match(r" [a-z]+ -?[\d.]+ ", line)]
     cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
     return {line[0]: line[-1] for line in cells}
 
@@ -210,7 +215,7 @@ def test_keys_that_no_claim_has(measure):
 
 def test_columns_that_were_left_out_and_other_formats(measure):
     found = measure(claim("ssim", "0.7") + claim("niqe", "99.1"), "--suite", "srflow")
-    assert "not measured: left out of the suite; run with --metrics ssim to see the reason" in found.out
+    assert "not measured: left out of the suite; run with --metrics ssim to see the reason" in unbroken(found.out)
     found = measure(claim("psnr", "26.10"), "--hr", "hr", "--format", "csv")
     assert (found.code, "--claims is printed with --format table or json" in found.err) == (2, True)
 
