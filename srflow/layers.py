@@ -9,6 +9,7 @@ contract of ``FlowLayer``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -133,7 +134,8 @@ class ChannelMixing(FlowLayer):
 
     Both are computed as a single matrix product in either direction. The inverse and log-determinant of the matrix use
     float64, because the couplings amplify rounding errors. Without a coupling, this is the paper's transition step
-    (SRFlow, section 3.4). Inverting a singular matrix raises torch.linalg.LinAlgError.
+    (SRFlow, section 3.4). Inverting a singular matrix raises torch.linalg.LinAlgError; in training it gives NaN, because
+    to raise an error is to wait for the GPU at every layer.
     """
 
     def __init__(self, channels: int) -> None:
@@ -163,7 +165,10 @@ class ChannelMixing(FlowLayer):
 
     def _inverse(self) -> tuple[Tensor, Tensor]:
         scale = (-_exact(self.norm.log_scale)).exp().flatten(1)
-        weight = scale * torch.linalg.inv(_exact(self.weight))
+        inverse, fault = torch.linalg.inv_ex(_exact(self.weight), check_errors=not self.training)
+        if self.training:
+            inverse = inverse.masked_fill(fault != 0, math.nan)
+        weight = scale * inverse
         return weight.to(self.weight), -self.norm.bias.flatten(1)
 
 

@@ -75,8 +75,11 @@ def _take_step(
     for learner in state.learners:
         for group in learner.optimizer.param_groups:
             group["lr"] = rate * learner.rate
-        losses |= _compute_gradients(learner, batch, config, accelerator)
-        norm = float(accelerator.clip_grad_norm_(learner.parameters(), config.max_grad_norm))
+        means = _compute_gradients(learner, batch, config, accelerator)
+        gradient_norm = accelerator.clip_grad_norm_(learner.parameters(), config.max_grad_norm)
+        # The only wait for the GPU: the norm decides on the update, and the values for the log come with it.
+        *values, norm = torch.stack([*means.values(), gradient_norm]).cpu().tolist()
+        losses |= dict(zip(means, values, strict=True))
         if math.isfinite(norm):
             learner.optimizer.step()
         learner.optimizer.zero_grad(set_to_none=True)
@@ -91,8 +94,8 @@ def _take_step(
 
 def _compute_gradients(
     learner: Learner, batch: Batch, config: TrainingConfig, accelerator: Accelerator
-) -> dict[str, float]:
-    """Compute the gradient of the mean loss over the whole step; returns the means of the named values."""
+) -> dict[str, Tensor]:
+    """Compute the gradient of the mean loss over the whole step; returns the means of the named values, scalars."""
     sums: dict[str, Tensor] = {}
     parts = batch.parts(config.accumulate)
     for part in parts:
@@ -101,13 +104,13 @@ def _compute_gradients(
         accelerator.backward(loss / len(parts))
         for name, value in named.items():
             sums[name] = sums.get(name, 0) + value.detach() / len(parts)
-    means = torch.stack([*sums.values()])
     if accelerator.num_processes > 1:
         # A reduction is bit-identical on all processes, so their networks stay equal.
-        means = accelerator.reduce(means, "mean")
+        means = accelerator.reduce(torch.stack([*sums.values()]), "mean")
+        sums = dict(zip(sums, means, strict=True))
         gradients = [p.grad for p in learner.parameters() if p.grad is not None]
         flat = accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
         mean_gradients = torch.split(flat, [gradient.numel() for gradient in gradients])
         for gradient, mean in zip(gradients, mean_gradients, strict=True):
             gradient.copy_(mean.view(gradient.shape))
-    return dict(zip(sums, means.tolist(), strict=True))
+    return sums

@@ -19,9 +19,16 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake
 from torch.utils import backend_registration
 from torch.utils._pytree import tree_map_only
 
+from srbench.machine import precision
 from srbench.metrics import lpips_network, parameters
 
 ATEN = torch.ops.aten
+READING = (
+    *(ATEN._local_scalar_dense.default, ATEN.equal.default, ATEN.nonzero.default, ATEN.masked_select.default),
+    ATEN._linalg_check_errors.default,
+)
+"""Operations on a GPU whose results the CPU waits for."""
+COPYING = (ATEN._to_copy.default, ATEN.copy_.default)
 ANSWERS = {torch.bool: True, torch.int64: 0}
 """To the question for a value: yes, it is finite; no pixel is broken. Other numbers are 1."""
 READERS = ((parameters, "load_file"), (lpips_network, "read_tensors"))
@@ -33,9 +40,22 @@ class WrongDeviceError(RuntimeError):
 
 
 class Imagination(FakeTensorMode):
-    """FakeTensorMode for programs that look at values, copy networks, and may not mix devices in any operation."""
+    """FakeTensorMode for programs that look at values, copy networks, and may not mix devices in any operation.
+
+    ``waits`` has an entry each time the CPU waits for what a GPU has computed.
+    """
+
+    waits: list[str]
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = self.computed(func, types, args, kwargs)
+        places = [tensor.device.type for tensor in (*tensors_in(args), *tensors_in([made]))]
+        copied = func in COPYING and places[-1] == "cpu" != places[func is ATEN.copy_.default]
+        if copied or (func in READING and places[0] != "cpu"):
+            self.waits.append(str(func))
+        return made
+
+    def computed(self, func, types, args=(), kwargs=None):
         tensors = [*tensors_in([*args, *(kwargs or {}).values()])]
         # Single numbers may come from the CPU. torch's own check leaves out some operations, such as fused optimisers.
         devices = {tensor.device for tensor in tensors if tensor.dim()}
@@ -78,8 +98,14 @@ def tensors_in(values):
 class GPU:
     """What programs are given, and what is asked of their results."""
 
-    def __init__(self, name):
-        self.device = torch.device(name)
+    def __init__(self, name, mode):
+        self.device, self.mode = torch.device(name), mode
+
+    @contextmanager
+    def waits(self):
+        """What the CPU waits for in this context."""
+        self.mode.waits = []
+        yield self.mode.waits
 
     def pair(self, scale, *batch, height=6, width=5):
         """LR and HR."""
@@ -122,6 +148,7 @@ def imagination(request):
         backend_registration._setup_privateuseone_for_python_backend("imaginary")
         torch.imaginary.get_amp_supported_dtype = lambda: [torch.bfloat16, torch.float16]  # torch 2.15 asks for it
     mode = Imagination()
+    mode.waits = []
 
     def imagined(read):
         def from_file(path):
@@ -132,6 +159,7 @@ def imagination(request):
         return from_file
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "ROUNDING", request.config.getoption("--device"))
         patch.setattr(FakeTensor, "data_ptr", lambda tensor: 0)
         patch.setattr(FakeTensor, "numpy", as_array)
         patch.setattr(nn.Module, "_apply", applied)
@@ -145,7 +173,7 @@ def imagination(request):
 @pytest.fixture(autouse=True)
 def gpu(request, imagination):
     with imagination:
-        yield GPU(request.config.getoption("--device"))
+        yield GPU(request.config.getoption("--device"), imagination)
 
 
 @pytest.fixture

@@ -72,6 +72,40 @@ def test_program(name, flow, gpu, generator):
             assert gpu.holds(PROGRAMS[name](flow, lr, hr, generator))
 
 
+def test_decoding_waits_for_nothing_but_its_end(flow, gpu, generator):
+    """Once the constants of the network are known; at the end, the image is checked for values that are not finite."""
+    lr, hr = gpu.pair(flow.scale)
+    given = flow.given(lr[None])
+    latents, _ = given.encode(hr[None])
+    given.decode(latents)
+    with gpu.waits() as waits, torch.no_grad():
+        flow.flow.decode(latents, given._conditions)
+        assert waits == []
+        given.decode(latents)
+        assert len(waits) == 1
+        flow.sample(lr, 2, temperature=0.8, generator=generator)
+        assert len(waits) == 2
+
+
+def test_waits_are_seen(gpu):
+    there = torch.rand(4, 4, device=gpu.device)
+    for wait in (
+        lambda: float(there.sum()),
+        lambda: bool(there.isfinite().all()),
+        lambda: torch.equal(there, there),
+        lambda: there.cpu(),
+        lambda: torch.rand(4, 4).copy_(there),
+        lambda: torch.linalg.inv(there),
+    ):
+        with gpu.waits() as waits:
+            wait()
+        assert len(waits) == 1
+    with gpu.waits() as waits:
+        there.add_(torch.rand(4, 4).to(gpu.device)).clone().copy_(torch.rand(4, 4))
+        float(torch.rand(()))
+    assert waits == []
+
+
 @pytest.mark.parametrize("reversible", [False, True], ids=["stored", "reversible"])
 def test_learns(reversible, flow, gpu, backward):
     learner = SRFlow(flow.config).to(gpu.device)

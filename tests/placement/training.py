@@ -48,8 +48,11 @@ def fit(self, learners, start, before_step=lambda step: None):
     """One step, and the validation after it; the learners and the average."""
     average = moving_average(learners[0].network, self.config.average)
     before_step(0)
-    losses, _ = take_step(self.first_batch(), TrainingState(learners, average), self.config, self._accelerator)
+    batch = self.first_batch()
+    with self.gpu.waits() as waits:
+        losses, _ = take_step(batch, TrainingState(learners, average), self.config, self._accelerator)
     assert losses
+    assert len(waits) == len(learners), f"once for each, to read the norm and the values for the log, not {waits}"
     pair = ImagePair("a", torch.rand(3, 8, 8), torch.rand(3, 8 * self._scale, 8 * self._scale))
     validation = Validation([pair], [load_metric("psnr")], "psnr")
     assert validation.measure(average.module)["psnr"] == 1
@@ -69,6 +72,7 @@ def start(scale, weights):
 def test_training(name, gpu, backward, tmp_path, monkeypatch):
     for method, replaced in {"__init__": begin, "first_batch": first_batch, "fit": fit}.items():
         monkeypatch.setattr(Training, method, replaced)
+    monkeypatch.setattr(Training, "gpu", gpu, raising=False)
     monkeypatch.setattr("baselines.train.load_rrdb", start)
     vgg = {"features.0.weight": torch.rand(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}
     monkeypatch.setattr("srflow.training.second_stage.load_start", lambda network, path, models: Start("srflow"))

@@ -267,6 +267,16 @@ def test_a_mixing_is_an_actnorm_and_a_convolution():
     torch.testing.assert_close(layer(x)[0], F.conv2d(layer.norm(x), layer.weight[:, :, None, None]))
 
 
+def test_the_inverse_of_a_singular_mixing_is_an_error_and_in_training_nan():
+    layer, x = ChannelMixing(CHANNELS), image(2).float()
+    torch.nn.init.zeros_(layer.weight[0])
+    with torch.no_grad(), pytest.raises(torch.linalg.LinAlgError):
+        layer.eval().inverse(x)
+    for gradients in (True, False):
+        with torch.set_grad_enabled(gradients):
+            assert layer.train().inverse(x).isnan().all()
+
+
 def test_the_scale_floor_bounds_the_inverse():
     """However negative the network's output, the inverse multiplies by 1/floor at most."""
     layer, x = AffineCoupling(CHANNELS, SIZE, WIDTH, 0.2).double(), image(1)

@@ -1,4 +1,4 @@
-"""A step of every model is without TF32 from its first product to its last, in whatever thread its backward pass runs."""
+"""A step of every model on a GPU: without TF32 from its first product to its last, and waiting for nothing on the way."""
 
 import threading
 
@@ -17,21 +17,28 @@ PRODUCTS = (
     *(ATEN.mm.default, ATEN.addmm.default, ATEN.bmm.default, ATEN.baddbmm.default),
 )
 """The operations that TF32 would round."""
+READING = (
+    ATEN._local_scalar_dense.default,
+    ATEN._linalg_check_errors.default,
+    ATEN.equal.default,
+    ATEN.nonzero.default,
+)
+"""Operations whose results the CPU waits for; ``tests/placement/training.py`` knows more, and what lies on the GPU."""
 REVERSIBLE = ("reversible=true", "frozen=0.0")
 
 
-class Settings(TorchDispatchMode):
-    """What was allowed in the products of a thread: TF32 in convolutions, and in matrix products."""
+class Noting(TorchDispatchMode):
+    """The operations of a thread that matter: products, with what was allowed in them, and reading."""
 
-    found: set[tuple[str, str, bool, bool]]
-
-    def __init__(self, found, thread):
+    def __init__(self, products, reading, thread):
         super().__init__()
-        self.found, self.thread = found, thread
+        self.products, self.reading, self.thread = products, reading, thread
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if func in PRODUCTS:
-            self.found.add((self.thread, func.__name__, *allows_tf32()))
+            self.products.add((self.thread, func.__name__, *allows_tf32()))
+        elif func in READING:
+            self.reading.append(str(func))
         return func(*args, **(kwargs or {}))
 
 
@@ -39,18 +46,18 @@ class Settings(TorchDispatchMode):
     ("model", "changes"),
     [("rrdb", ()), ("esrgan", ()), ("srflow", ()), ("srflow", REVERSIBLE), ("srflow-perceptual", ())],
 )
-def test_no_product_of_a_step_is_rounded(trainings, model, changes, monkeypatch, tmp_path):
+def test_no_product_of_a_step_is_rounded_and_none_is_waited_for(trainings, model, changes, monkeypatch, tmp_path):
     """With the CPU in the part of the GPU, whose backward pass autograd takes in a thread of its own."""
-    found = set()
+    products, reading = set(), []
     take_step, backward = loop.take_step, Accelerator.backward
 
     def noted_step(*arguments):
-        with Settings(found, "of the step"):
+        with Noting(products, reading, "of the step"):
             return take_step(*arguments)
 
     def backward_elsewhere(self, loss):
         def noted():
-            with Settings(found, "of autograd"):
+            with Noting(products, reading, "of autograd"):
                 backward(self, loss)
 
         thread = threading.Thread(target=noted, daemon=True)
@@ -62,8 +69,9 @@ def test_no_product_of_a_step_is_rounded(trainings, model, changes, monkeypatch,
     monkeypatch.setattr(loop, "take_step", noted_step)
     monkeypatch.setattr(Accelerator, "backward", backward_elsewhere)
     before = allows_tf32()
-    trainings.train(model, tmp_path / "out", "training.steps=2", *changes)
-    assert {thread for thread, *_ in found} == {"of the step", "of autograd"}
-    assert [product for product in found if True in product] == []
+    trainings.train(model, tmp_path / "out", "training.steps=2", "training.average=0.0", *changes)
+    assert {thread for thread, *_ in products} == {"of the step", "of autograd"}
+    assert [product for product in products if True in product] == []
+    assert reading == []
     assert allows_tf32() == before
     assert True in before, "torch allows it in convolutions"
