@@ -64,6 +64,11 @@ def one_each(settings: Sequence[Setting], models: Iterable[ModelInfo]) -> list[i
     ]
 
 
+def run_of(label: str) -> str:
+    """Return the name of the run in a label of a table of several runs, else ""."""
+    return label.partition(" @ ")[2]
+
+
 def _spec(typed: str) -> str:
     """Strip the label from a model as typed: ``LABEL=NAME``."""
     return typed.partition("=")[2] or typed
@@ -71,13 +76,13 @@ def _spec(typed: str) -> str:
 
 def _owner(label: str, specs: Mapping[str, str], checkpoints: Mapping[str, Checkpoint | None]) -> str:
     """Return the label of the plain model of a variant, preferably of the same run, or of the last checkpoint."""
-    spec, run = specs[label], _run(label)
+    spec, run = specs[label], run_of(label)
     exact = spec.removesuffix("+consistent")
     full = exact.removesuffix("+bf16")
     in_float32 = full + spec.removeprefix(exact)
     for plainer in (exact, full, in_float32, _STRENGTH.sub("", spec), _STRENGTH.sub("", full)):
         owners = [other for other in specs if specs[other] == plainer != spec]
-        owners.sort(key=lambda other: _run(other) != run)
+        owners.sort(key=lambda other: run_of(other) != run)
         if owners:
             return _owner(owners[0], specs, checkpoints)
     return _last(label, checkpoints)
@@ -89,14 +94,9 @@ def _last(label: str, checkpoints: Mapping[str, Checkpoint | None]) -> str:
     if own is None:
         return label
     steps = {other: each.step for other, each in checkpoints.items() if each and each.training == own.training}
-    of_run = {other: step for other, step in steps.items() if _run(other) == _run(label)}
+    of_run = {other: step for other, step in steps.items() if run_of(other) == run_of(label)}
     steps = of_run if len(of_run) > 1 else steps
     return max(steps, key=steps.__getitem__)
-
-
-def _run(label: str) -> str:
-    """Return the name of the run in a label of a table of several runs, else ""."""
-    return label.partition(" @ ")[2]
 
 
 def _chosen(settings: Sequence[Setting], rows: Sequence[int], model: ModelInfo | None) -> int:

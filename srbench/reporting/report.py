@@ -39,6 +39,8 @@ FORMATS = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": 
 """File to open, by format."""
 TEXTS = (".md", ".html", ".tex", ".csv")
 """Endings of the files that ``texts_again`` makes."""
+MOST_LABELS = 9
+"""Largest number of models that a title lists."""
 EMBEDDED = 3
 """Number of images shown in report.md, spread evenly over the list."""
 
@@ -231,6 +233,7 @@ def _facts(results: Results, report: Report) -> dict[str, Any]:
     """Return the variables that the templates of Markdown and HTML share."""
     return {
         "results": results,
+        "subject": _subject(results),
         "protocol": results.protocol,
         "metrics": report.table.columns,
         "table": report.table,
@@ -239,6 +242,12 @@ def _facts(results: Results, report: Report) -> dict[str, Any]:
         "votes": report.votes,
         "costs": _costs(results.measurements),
     }
+
+
+def _subject(results: Results) -> str:
+    """Return the labels of the models, for the title; the names of the run folders if there are many."""
+    labels = [model.label for model in results.models]
+    return ", ".join(labels if len(labels) <= MOST_LABELS else [run.name for run in results.runs])
 
 
 def head(run: Path) -> str:

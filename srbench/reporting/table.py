@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from srbench.interfaces import MetricInfo
 from srbench.metrics.suite import of_several_samples
-from srbench.models import ModelInfo
-from srbench.reporting.families import families_of
+from srbench.models import Checkpoint, ModelInfo
+from srbench.reporting.families import families_of, run_of
 from srbench.reporting.ranking import BestRows, best_rows
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.statistics import mean_intervals
@@ -60,11 +60,18 @@ class Line:
     """True for a row that does not represent its model, which is shown below the models and not compared."""
     is_projected: bool = False
     """True if outputs are projected onto LR, so that they downscale to it."""
+    checkpoint: Checkpoint | None = None
+    """Training and step of a checkpoint; in a table of several runs, the training may be called ``mine @ monday``."""
 
     @property
     def label(self) -> str:
         """Model and temperature, such as ``srflow τ=0.8``."""
         return self.setting.label
+
+    @property
+    def joint_label(self) -> str:
+        """Label of the training for a checkpoint, else of the model."""
+        return self.setting.model if self.checkpoint is None else self.checkpoint.training
 
 
 @dataclass(frozen=True)
@@ -176,6 +183,7 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
     families = families_of(settings, models)
     labels = list(dict.fromkeys(setting.model for setting in settings))
     projected = {model.label for model in models if model.projected}
+    checkpoints = {model.label: _of_table(model) for model in models}
     by_metric = {
         metric.name: [values.of_images(setting, metric.name) for setting in settings]
         for metric in metrics
@@ -208,10 +216,18 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
             family=labels[families.model_of[row]],
             is_variant=row not in families.models,
             is_projected=setting.model in projected,
+            checkpoint=checkpoints.get(setting.model),
         )
         lines.append(line)
     columns, left_out = informative(metrics, {name: chain(*map(dict.values, rows)) for name, rows in by_metric.items()})
     return Table(tuple(metrics), tuple(columns), tuple(lines), best, values, left_out)
+
+
+def _of_table(model: ModelInfo) -> Checkpoint | None:
+    """Return the place of a checkpoint, with the name of the run after that of the training if the label has one."""
+    if model.checkpoint is None or not (run := run_of(model.label)):
+        return model.checkpoint
+    return replace(model.checkpoint, training=f"{model.checkpoint.training} @ {run}")
 
 
 def table_of_runs(results: Results) -> Table:

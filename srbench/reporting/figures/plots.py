@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from srbench.interfaces import MetricInfo
 from srbench.models import ModelInfo
+from srbench.pages import markdown
 from srbench.pages.plot_style import COLOURS, GRID, GRID_WIDTH, INK, PALE, SOFT, arrange, new_figure, plot_style, svg
 from srbench.reporting.answer import ASKED
+from srbench.reporting.families import run_of
 from srbench.reporting.files import Draft
 from srbench.reporting.table import Cell, Line, Table, header
+from srbench.reporting.trainings import COMPARED, SELECTION, best_steps, best_table, curves_of
 from srbench.run_folder.statistics import FEWEST_IMAGES, mean_interval
 from srbench.words import joined
 
@@ -51,6 +54,14 @@ class Plot:
     """True for a plot as wide as the text, beside which there is room for its caption only."""
     is_folded: bool = False
     """True for a plot of minor interest, which is shown on request."""
+    table: Sequence[Sequence[str]] = ()
+    """Rows of text below the plot, the header first; empty for no table."""
+
+    @property
+    def markdown_table(self) -> str:
+        """The table in Markdown; empty if there is none."""
+        escaped = [list(map(markdown.escape, row)) for row in self.table]
+        return markdown.table(escaped[0], escaped[1:]) if escaped else ""
 
 
 def write_plots(
@@ -61,13 +72,57 @@ def write_plots(
     ``baseline`` is the row that the plot of differences subtracts from every row; ``machines`` names the machines that
     measured.
     """
-    possible = [_differences(table, baseline), *_planes(table), _costs(table, machines), _temperatures(table)]
+    possible = [
+        _trainings(table),
+        _differences(table, baseline),
+        *_planes(table),
+        _costs(table, machines),
+        _temperatures(table),
+    ]
     possible += [_distributions(table), _losses(models)]
     plots = [plot for plot in possible if plot is not None]
     with plot_style():
         for plot in plots:
             out.write(f"{FOLDER}/{plot.file}", svg(plot.draw()))
     return plots
+
+
+def _trainings(table: Table) -> Plot | None:
+    """Plot every metric over the steps of trainings; a cost does not depend on the step."""
+    curves = curves_of(table)
+    metrics = [
+        metric
+        for metric in table.columns
+        if metric.group != "Cost"
+        and any(_differ(np.array([table.column(metric.name)[row].mean for row in curve.rows])) for curve in curves)
+    ]
+
+    best = [best_steps(table, curve, metrics) for curve in curves]
+
+    def draw(axes: Axes, panel: int) -> None:
+        from matplotlib.ticker import EngFormatter
+
+        cells = table.column(metrics[panel].name)
+        for place, curve in enumerate(curves):
+            looks = COLOURS[place % len(COLOURS)], "."
+            _band(axes, curve.steps, [cells[row] for row in curve.rows], curve.label, looks)
+            row = best[place][metrics[panel].name].row
+            if row is not None:
+                axes.plot(curve.step(row), cells[row].mean, "o", color=INK, markersize=9, markerfacecolor="none")
+        axes.set_xlabel("step")
+        axes.locator_params(axis="x", nbins=4, integer=True)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        if len(curves) > 1 and panel == len(metrics) - 1:
+            axes.figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=columns)
+
+    columns, legend_lines = _legend([curve.label for curve in curves])
+    bands = ", with 95 % intervals of the means, not of differences, as bands" if _has_intervals(table) else ""
+    caption = f"Means over the steps of a training{bands}; a ring marks the best step. {SELECTION} {COMPARED}"
+    titles = list(map(header, metrics))
+    plot = _small_plots(
+        "Checkpoints", "checkpoints.svg", caption, titles, 2.0, draw, legend_lines if len(curves) > 1 else 0
+    )
+    return plot and replace(plot, table=best_table(table, curves, metrics, best))
 
 
 def _differences(table: Table, baseline: int) -> Plot | None:
@@ -116,7 +171,7 @@ def _planes(table: Table) -> Iterator[Plot]:
             "plane.svg",
             "Perception and distortion",
             "Distortion against perception (Blau and Michaeli, 2018). A model that is better in both lies nearer to "
-            "the marked corner; lines join the temperatures of a model.",
+            "the marked corner; lines join {joined}.",
         ),
         (
             "Consistency",
@@ -128,7 +183,7 @@ def _planes(table: Table) -> Iterator[Plot]:
     for group, file, title, caption in planes:
         if group in leading and "Perception" in leading and len(table.lines) > 1:
             across, up = leading[group], leading["Perception"]
-            text = caption.format(across=across.title, up=up.title)
+            text = caption.format(across=across.title, up=up.title, joined=_what_is_joined(table))
             yield Plot(title, file, f"{text}{_bars(table)}", partial(_plane, table, across, up))
 
 
@@ -146,7 +201,7 @@ def _costs(table: Table, machines: Sequence[str]) -> Plot | None:
     free = joined([label for label, mean in means.items() if mean == 0])
     caption = (
         f"{up.title} against {cost.title}: {cost.protocol}. Networks run in float32 unless their name ends in +bf16, "
-        f"on {' and '.join(machines) or 'an unknown machine'}; lines join the temperatures of a model."
+        f"on {' and '.join(machines) or 'an unknown machine'}; lines join {_what_is_joined(table)}."
         f"{f' Not drawn, because the axis is logarithmic and the cost is 0: {free}.' if free else ''}{_bars(table)}"
     )
     return Plot("Quality and cost", "cost.svg", caption, partial(_plane, table, cost, up))
@@ -161,7 +216,8 @@ def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
     finite = [place for place in range(len(xs)) if math.isfinite(xs[place].mean) and math.isfinite(ys[place].mean)]
     if is_cost:
         finite = [place for place in finite if xs[place].mean > 0]
-    for model, places in _by_model(table.lines).items():
+    groups = _joined(table)
+    for places in groups:
         if places := [place for place in places if place in finite]:
             colour, marker = _looks(table.lines)[places[0]]
             (x, *x_ends), (y, *y_ends) = (_intervals([cells[place] for place in places]) for cells in (xs, ys))
@@ -175,7 +231,7 @@ def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
                 elinewidth=0.9,
                 alpha=0.5,
             )
-            axes.plot(x, y, label=model, color=colour, marker=marker, markersize=7, linewidth=1)
+            axes.plot(x, y, color=colour, marker=marker, markersize=7, linewidth=1)
     axes.margins(0.12)
     axes.set(xlabel=f"{across.title} (logarithmic)" if is_cost else _axis(across), ylabel=_axis(up))
     if is_cost:
@@ -192,7 +248,7 @@ def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
         style="italic",
         bbox={"boxstyle": "round", "fc": PALE, "ec": "none"},
     )
-    _label(figure, axes, [(xs[place].mean, ys[place].mean, _short(table.lines, place)) for place in finite])
+    _label(figure, axes, [(xs[place].mean, ys[place].mean, _short(table.lines, place, groups)) for place in finite])
     return figure
 
 
@@ -206,11 +262,24 @@ def _logarithmic(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
 
 
-def _short(lines: Sequence[Line], place: int) -> str:
-    """Return the label of a row; for further temperatures of a model, only the temperature."""
+def _joined(table: Table) -> list[list[int]]:
+    """Return the rows that a line joins in a plane: checkpoints by their steps, or a model's temperatures."""
+    curves = [list(curve.rows) for curve in curves_of(table)]
+    rows = {row for curve in curves for row in curve}
+    return [*curves, *(places for places in _by_model(table.lines).values() if rows.isdisjoint(places))]
+
+
+def _what_is_joined(table: Table) -> str:
+    return "the temperatures of a model" + (", and the steps of a training" if curves_of(table) else "")
+
+
+def _short(lines: Sequence[Line], place: int, groups: Sequence[Sequence[int]]) -> str:
+    """Return the label of a row; for further rows that a line joins to it, only the temperature or the step."""
     line = lines[place]
-    is_first = place == min(_by_model(lines)[line.setting.model])
-    return line.label if is_first or line.setting.temperature is None else f"{line.setting.temperature:g}"
+    [group] = [group for group in groups if place in group]
+    if line.checkpoint and len({lines[row].setting.model for row in group}) > 1:
+        return line.label if place == group[0] else str(line.checkpoint.step)
+    return line.label if place == min(group) or line.setting.temperature is None else f"{line.setting.temperature:g}"
 
 
 def _label(figure: Figure, axes: Axes, spots: Sequence[tuple[float, float, str]]) -> None:
@@ -246,28 +315,32 @@ def _temperatures(table: Table) -> Plot | None:
 
     def draw(axes: Axes, panel: int) -> None:
         for model, places in models.items():
-            mean, low, high = _intervals([table.column(metrics[panel].name)[place] for place in places])
-            colour, marker = _looks(table.lines)[places[0]]
+            cells = [table.column(metrics[panel].name)[place] for place in places]
             temperatures = [_temperature(table.lines[place]) for place in places]
-            axes.plot(
-                temperatures,
-                np.where(np.isfinite(mean), mean, np.nan),
-                color=colour,
-                marker=marker,
-                markersize=4,
-                linewidth=1,
-                label=model,
-            )
-            axes.fill_between(temperatures, low, high, color=colour, alpha=0.15, linewidth=0)
+            _band(axes, temperatures, cells, model, _looks(table.lines)[places[0]])
         axes.set_xlabel("temperature")
         if panel == len(metrics) - 1:
             axes.figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=columns)
 
-    columns = max(1, min(4, int(9 / (0.6 + 0.58 / 8 * max(map(len, models), default=0)))))  # text of 9 points
+    columns, legend_lines = _legend([*models])
     bands = ", and their 95 % intervals as bands" if _has_intervals(table) else ""
     caption = f"The trade-off set by the temperature: means{bands}."
-    titles, legend_lines = list(map(header, metrics)), -(-len(models) // columns)
-    return _small_plots("Temperature", "temperature.svg", caption, titles, 2.0, draw, legend_lines)
+    return _small_plots("Temperature", "temperature.svg", caption, list(map(header, metrics)), 2.0, draw, legend_lines)
+
+
+def _band(axes: Axes, places: Sequence[float], cells: Sequence[Cell], label: str, looks: tuple[str, str]) -> None:
+    """Draw means at some places of the horizontal axis, joined by a line, and their intervals as a band."""
+    colour, marker = looks
+    mean, low, high = _intervals(cells)
+    means = np.where(np.isfinite(mean), mean, np.nan)
+    axes.plot(places, means, label=label, color=colour, marker=marker, markersize=4, linewidth=1)
+    axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _legend(labels: Sequence[str]) -> tuple[int, int]:
+    """Return the numbers of columns and of lines of a legend below a plot, in text of 9 points."""
+    columns = max(1, min(4, int(9 / (0.6 + 0.58 / 8 * max(map(len, labels), default=0)))))
+    return columns, -(-len(labels) // columns)
 
 
 def _distributions(table: Table) -> Plot | None:
@@ -305,7 +378,11 @@ def _distributions(table: Table) -> Plot | None:
 
 
 def _losses(models: Sequence[ModelInfo]) -> Plot | None:
-    """Plot the training losses stored in the models' weights; weights that two models share are plotted once."""
+    """Plot the training losses stored in the models' weights, of a training in those of its last checkpoint.
+
+    Weights that two models share are plotted once.
+    """
+    models = [*{(model.joint_label, run_of(model.label)): model for model in models}.values()]
     weights = {model.weights.sha256: (model.label, model.weights) for model in reversed(models) if model.weights}
     curves = [
         (label, name, values) for label, facts in reversed(weights.values()) for name, values in facts.losses.items()
@@ -377,9 +454,9 @@ def _temperature(line: Line) -> float:
 
 
 def _looks(lines: Sequence[Line]) -> list[tuple[str, str]]:
-    """Return colour and marker of every row. Rows of a model share both; the first 70 combinations differ."""
-    models = list(dict.fromkeys(line.setting.model for line in lines))
-    places = [models.index(line.setting.model) for line in lines]
+    """Return colour and marker of every row. Rows of a model or training share both; the first 70 combinations differ."""
+    models = list(dict.fromkeys(line.joint_label for line in lines))
+    places = [models.index(line.joint_label) for line in lines]
     return [(COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]) for place in places]
 
 
