@@ -217,7 +217,8 @@ def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
     if is_cost:
         finite = [place for place in finite if xs[place].mean > 0]
     groups = _joined(table)
-    for places in groups:
+    rows = [places for _, places in groups]
+    for label, places in groups:
         if places := [place for place in places if place in finite]:
             colour, marker = _looks(table.lines)[places[0]]
             (x, *x_ends), (y, *y_ends) = (_intervals([cells[place] for place in places]) for cells in (xs, ys))
@@ -231,7 +232,7 @@ def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
                 elinewidth=0.9,
                 alpha=0.5,
             )
-            axes.plot(x, y, color=colour, marker=marker, markersize=7, linewidth=1)
+            axes.plot(x, y, label=label, color=colour, marker=marker, markersize=7, linewidth=1)
     axes.margins(0.12)
     axes.set(xlabel=f"{across.title} (logarithmic)" if is_cost else _axis(across), ylabel=_axis(up))
     if is_cost:
@@ -248,7 +249,11 @@ def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
         style="italic",
         bbox={"boxstyle": "round", "fc": PALE, "ec": "none"},
     )
-    _label(figure, axes, [(xs[place].mean, ys[place].mean, _short(table.lines, place, groups)) for place in finite])
+    _label(
+        figure,
+        axes,
+        [(xs[place].mean, ys[place].mean, _short(table.lines, place, rows)) for place in finite],
+    )
     return figure
 
 
@@ -262,11 +267,11 @@ def _logarithmic(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
 
 
-def _joined(table: Table) -> list[list[int]]:
-    """Return the rows that a line joins in a plane: checkpoints by their steps, or a model's temperatures."""
-    curves = [list(curve.rows) for curve in curves_of(table)]
-    rows = {row for curve in curves for row in curve}
-    return [*curves, *(places for places in _by_model(table.lines).values() if rows.isdisjoint(places))]
+def _joined(table: Table) -> list[tuple[str, list[int]]]:
+    """Return labels and rows that a line joins in a plane: the steps of each training, the temperatures of each model."""
+    curves = [(curve.label, list(curve.rows)) for curve in curves_of(table)]
+    rows = {row for _, curve in curves for row in curve}
+    return [*curves, *(group for group in _by_model(table.lines).items() if rows.isdisjoint(group[1]))]
 
 
 def _what_is_joined(table: Table) -> str:

@@ -54,7 +54,9 @@ def test_a_curve_has_the_checkpoints_of_a_training_by_rising_step(table):
     [curve] = curves_of(made)
     assert (curve.label, curve.steps) == ("mine", (50, 100, 150, 200))
     assert [made.lines[row].label for row in curve.rows] == ["mine-50", "mine-100", "mine-150", "mine-200"]
-    assert [made.lines[row].cells["psnr"].mean for row in curve.rows] == pytest.approx([29.5, 30.5, 31.5, 32.5], abs=0.1)
+    assert [made.lines[row].cells["psnr"].mean for row in curve.rows] == pytest.approx(
+        [29.5, 30.5, 31.5, 32.5], abs=0.1
+    )
     assert [line.label for line in made.models] == ["other", "mine-200", "two-2"]
 
 
