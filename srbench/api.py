@@ -29,7 +29,7 @@ from srbench.models.loading import scale_of
 from srbench.reporting.results import Results as MeasuredResults
 from srbench.reporting.results import read_run
 from srbench.reporting.table import Cell, table_of_runs
-from srbench.run_folder.request import PHOTOS, SAMPLES, SUITE, RunSpec
+from srbench.run_folder.request import IMAGES, PHOTOS, SAMPLES, SUITE, RunSpec
 from srbench.run_folder.values import COLUMNS
 from srbench.terminal.progress import Progress, progress_of
 from srbench.verification.findings import Findings
@@ -66,9 +66,10 @@ class Results(MeasuredResults):
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row per model and temperature: means over images, rounded as in the report, and the image count ``n``.
+        """One row per model and temperature: means over images, rounded as in the report, and their number ``n``.
 
-        Means leave out non-finite values; ``intervals`` counts them. FID and KID, if measured, come last.
+        If the run averages over folders, means are over folders, and ``n`` is the number of folders. Means leave out
+        non-finite values; ``intervals`` counts them. FID and KID, if measured, come last.
         """
         digits = {metric.name: metric.digits for metric in self.metrics}
         return self._means(lambda cell: (cell.mean,)).drop(columns="not_finite").round(digits)
@@ -77,7 +78,7 @@ class Results(MeasuredResults):
     def intervals(self) -> pd.DataFrame:
         """The unrounded table with 95 % intervals, in columns such as ``psnr_low`` and ``psnr_high``.
 
-        ``not_finite`` counts the images with a non-finite value. Fewer than six images give no interval.
+        ``not_finite`` counts the images with a non-finite value. Fewer than six images, or folders, give no interval.
         """
         return self._means(lambda cell: (cell.mean, cell.low, cell.high))
 
@@ -103,7 +104,8 @@ class Results(MeasuredResults):
         Returns:
             Columns: the means ``a`` and ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p``
             of the paired sign-flip test (reports adjust p for all pairs of their models), ``wins``, ``ties`` and
-            ``losses`` of a, and the ``verdict``: a, b or "undecided".
+            ``losses`` of a, and the ``verdict``: a, b or "undecided". All of them are over folders if the run averages
+            over folders.
 
         Raises:
             ReportError: A label is unknown or ambiguous.
@@ -200,7 +202,7 @@ class Results(MeasuredResults):
 
     def __repr__(self) -> str:
         lines = [setting.label for setting in self.manifest.settings]
-        return f"Results({str(self.folder)!r}: {', '.join(lines)}; {len(self.manifest.scope)} images)"
+        return f"Results({str(self.folder)!r}: {', '.join(lines)}; {self.manifest.extent})"
 
     def _repr_html_(self) -> str:
         """Show the answer, the table, a strip of the first image and the path in a notebook."""
@@ -223,7 +225,7 @@ class Results(MeasuredResults):
                         strict=False,
                     )
                 )
-            row |= {"n": line.images, "not_finite": line.not_finite}
+            row |= {"n": line.n, "not_finite": line.not_finite}
             rows.append(row | {metric.name: line.cells[metric.name].mean for metric in self.manifest.folder_metrics})
             index.append(
                 (line.setting.model, math.nan if line.setting.temperature is None else line.setting.temperature)
@@ -243,6 +245,7 @@ def evaluate(
     seed: int = 0,
     suite: str = SUITE,
     metrics: str | Iterable[str] | None = None,
+    average: str = IMAGES,
     limit: int | None = None,
     crop: int | None = None,
     degrade: str | None = None,
@@ -270,6 +273,7 @@ def evaluate(
         seed: Seed of all samples.
         suite: Name of a suite, or its TOML file.
         metrics: Names of metrics, instead of those of the suite.
+        average: What means, intervals and tests are over: "images", or "folders", whose images are averaged first.
         limit: Use only the first ``limit`` images.
         crop: Use only the central ``crop`` x ``crop`` pixels of HR.
         degrade: Name of the degradation that makes LR from HR; by default MATLAB's bicubic.
@@ -324,6 +328,7 @@ def evaluate(
         degrade=degrade,
         suite=suite,
         metrics=(metrics,) if isinstance(metrics, str) else None if metrics is None else tuple(metrics),
+        average=average,
         temperature=None if temperature is None else _floats(temperature),
         samples=read_suite(suite).samples or SAMPLES if samples is None else samples,
         seed=seed,

@@ -15,11 +15,12 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from srbench.benchmark import BenchmarkError
+from srbench.benchmark.dataset import require_folders
 from srbench.benchmark.plan import Item, Task, probed
 from srbench.benchmark.sampler import Sampler
 from srbench.benchmark.worker import TaskResult, WorkerSetup, open_worker
 from srbench.files.hashes import sha256_bytes
-from srbench.images.folders import images_in
+from srbench.images.folders import folders_of, images_in
 from srbench.images.io import header_size, quantize, read_uint8
 from srbench.images.pairing import (
     ending_of,
@@ -37,7 +38,7 @@ from srbench.models import LoadedModel
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.protocol import FORMAT, Manifest, Protocol, Setting
 from srbench.run_folder.records import EnvironmentRecord, SampleRecord, ScoreRecord, Value
-from srbench.run_folder.request import SUITE
+from srbench.run_folder.request import FOLDERS, IMAGES, SUITE
 from srbench.run_folder.values import Values, mean_of_images
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import is_file_name, printable, size_of
@@ -77,14 +78,15 @@ class FolderValues:
     def as_json(self, setting: Setting) -> dict[str, object]:
         """Return signatures, means, counts of finite values and all values of a folder, for JSON."""
         metrics = self.metrics[setting]
-        columns = {
-            metric.name: self.values.of_images(setting, metric.name) for metric in metrics if metric.per != "folder"
-        }
+        of_images = [metric.name for metric in metrics if metric.per != "folder"]
+        columns = {name: self.values.of_images(setting, name) for name in of_images}
+        units = {name: self.values.of_units(setting, name) for name in of_images}
         return {
             "suite": self.suite,
+            "average": FOLDERS if self.values.unit_of else IMAGES,
             "signatures": {metric.name: metric.signature for metric in metrics},
             "folder": dict(self.values.of_folders[setting]),
-            "mean": {name: mean_of_images(column) for name, column in columns.items()},
+            "mean": {name: mean_of_images(column) for name, column in units.items()},
             "finite": {name: sum(map(math.isfinite, column.values())) for name, column in columns.items()},
             "images": self.values.by_setting[setting],
             "failures": self.failures[setting],
@@ -118,6 +120,7 @@ def measure_folders(
     workers: int | None = 1,
     scale: int | None = None,
     device: str = "auto",
+    average: str = IMAGES,
 ) -> FolderValues:
     """Measure folders that hold outputs for the same images, with or without HR and LR images of the same names.
 
@@ -136,13 +139,16 @@ def measure_folders(
         scale: Upscaling factor, for protocols that crop borders of that width; by default computed from the sizes of
             LR and of HR, or of the outputs without HR.
         device: Device of the metrics that can use it: cpu, cuda or mps; ``auto`` takes a GPU if there is one.
+        average: What means, intervals and tests are over: ``images``, or ``folders``: the subfolders of HR images, or
+            without them of LR images or outputs.
 
     Returns:
         Values of the folders. Metrics of all samples of an image have the same signature in all folders.
 
     Raises:
         SRBenchError: Images lack a partner (the error names them all), the folders have different images, sizes give
-            no common scale, or a metric is unknown or needs images or a scale that are not given.
+            no common scale, or a metric is unknown or needs images or a scale that are not given; RequestError if means
+            are over folders and an image is in none.
     """
     protocol = read_suite(suite)
     high, low = (None if path is None else images_in(path) for path in (hr, lr))
@@ -163,9 +169,13 @@ def measure_folders(
     metrics: dict[Setting, tuple[MetricInfo, ...]] = {}
     failures: dict[Setting, tuple[str, ...]] = {}
     counts: set[int] = set()
+    unit_of: dict[str, str] = {}
     for label, folder in folders.items():
         setting, results = Setting(label, None), ResultFolder(folder, 1)
-        images, lr_images, folder_scale = _paired(results, hr, high, lr, low, scale)
+        images, lr_images, folder_scale = _paired(results, hr, high, lr, low, scale, average)
+        if average == FOLDERS:
+            unit_of = folders_of(high or lr_images or {name: results.paths(name)[0] for name in images})
+            require_folders(images, unit_of, hr or lr or folder)
         for first, others in by_setting.items():
             if differing := sorted(set(map(printable, images)) ^ others.keys()):
                 raise BenchmarkError(
@@ -188,7 +198,8 @@ def measure_folders(
             of_folders[setting] = distances(folder_metrics, outputs, references)
     number = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
     signed = {setting: tuple(counted(metric, number) for metric in each) for setting, each in metrics.items()}
-    return FolderValues(protocol.label, Values(by_setting, of_folders), signed, failures)
+    unit_of = {printable(name): printable(unit) for name, unit in unit_of.items()}
+    return FolderValues(protocol.label, Values(by_setting, of_folders, unit_of), signed, failures)
 
 
 def _paired(
@@ -198,6 +209,7 @@ def _paired(
     lr: Path | None,
     low: Mapping[str, Path] | None,
     scale: int | None,
+    average: str,
 ) -> tuple[tuple[str, ...], Mapping[str, Path] | None, int | None]:
     """Pair outputs with HR and LR images by name.
 
@@ -209,7 +221,8 @@ def _paired(
         ImageError: Images lack a partner, or pairs have no common scale.
     """
     by_name = _without_ending(low, results, scale) if high is None and low is not None else low
-    names = tuple(high or by_name or results.names())
+    own_names = results.names_in_clips if average == FOLDERS else results.names
+    names = tuple(high or by_name or own_names())
     results.pair_with(names, scale)
     lacking = results.without_partner(names, hr or lr)
     ending = ""
@@ -227,7 +240,7 @@ def _paired(
     else:
         scale = scale_of_sizes(sizes)
         if scale is not None:  # pair again: now names that state another scale are refused
-            return _paired(results, hr, high, lr, low, scale)
+            return _paired(results, hr, high, lr, low, scale, average)
     return names, by_name, scale
 
 

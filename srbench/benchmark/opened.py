@@ -11,7 +11,7 @@ from srbench.benchmark import BenchmarkError, RequestError
 from srbench.benchmark.checkpoints import NamedModel, models_named, require_memory
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.sampler import source_of
-from srbench.data.datasets import has_hr
+from srbench.data.datasets import folders, has_hr
 from srbench.interfaces import Dataset, MetricInfo, PrecomputedResults, SRBenchError, StochasticSRModel
 from srbench.metrics.loading import LoadedMetric, metric_digest
 from srbench.metrics.suite import Suite, full_names, open_metrics, read_suite
@@ -94,7 +94,8 @@ class OpenedRequest:
         """Return the manifest that a new run folder of this request would have."""
         protocol = protocol_of(self.spec, self.suite, self.dataset)
         models = tuple(model.unloaded() for model in self.models.values())
-        return Manifest(FORMAT, protocol, tuple(self.dataset), self.metrics, models, self.settings, ())
+        images, of_images = tuple(self.dataset), folders(self.dataset)
+        return Manifest(FORMAT, protocol, images, self.metrics, models, self.settings, (), of_images)
 
 
 def open_request(

@@ -13,7 +13,7 @@ import click
 from srbench.cli import options
 from srbench.cli.reporting import end_of_claims, folders_of_runs, reading, report_cell, show_outcome, written_report
 from srbench.interfaces import TEMPERATURE, SRBenchError
-from srbench.run_folder.request import SAMPLES, SUITE
+from srbench.run_folder.request import IMAGES, SAMPLES, SUITE
 from srbench.terminal.output import say, show
 from srbench.terminal.progress import shown_progress
 from srbench.words import number_of
@@ -115,6 +115,7 @@ def _take_rank(workers: WorkerCount) -> Rank:
     help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name; fid and kid, beside "
     "other metrics, compare all outputs with all HR images. [default: the suite's]"
 )
+@options.average
 @options.temperatures(
     help="Temperatures of models that sample: 0 gives the smoothest output, 1 the most varied. "
     f"[default: the one stated in each model's weights, else {TEMPERATURE:g}]"
@@ -399,6 +400,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
     help="Format of the result.",
     type=click.Choice(["table", "csv", "json", "md", "tex"]),
 )
+@options.average
 @options.device(help="Device of learned metrics; auto takes a GPU if there is one.")
 @options.measuring_workers(
     help="Worker processes, one thread each. [default: one per core, at most 8 and one per megapixel of outputs; "
@@ -415,13 +417,14 @@ def measure(
     metrics: tuple[str, ...] | None,
     claims: Path | None,
     form: str,
+    average: str | None,
     device: str,
     workers: int | None,
 ) -> None:
     """Measure folders of images, with or without HR images.
 
-    Prints one row per image and the mean; for several DIRs, one row per DIR, with intervals and paired tests.
-    Samples of an image are called NAME_sample0.png, NAME_sample1.png and so on.
+    Prints one row per image (with --average folders, one row per folder) and the mean; for several DIRs, one row per
+    DIR, with intervals and paired tests. Samples of an image are called NAME_sample0.png, NAME_sample1.png and so on.
     """
     if claims is not None and form not in ("table", "json"):
         raise click.UsageError("--claims is printed with --format table or json.")
@@ -434,7 +437,16 @@ def measure(
         by_label = labelled(folders)
         published = None if claims is None else read_claims(claims, metrics, suite)
         measured = measure_folders(
-            by_label, hr, lr, names=metrics, progress=progress, suite=suite, workers=workers, scale=scale, device=device
+            by_label,
+            hr,
+            lr,
+            names=metrics,
+            progress=progress,
+            suite=suite,
+            workers=workers,
+            scale=scale,
+            device=device,
+            average=average or IMAGES,
         )
         settings = measured.values.settings
         judgement = None

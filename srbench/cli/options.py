@@ -13,7 +13,7 @@ import click
 from srbench.images.box import Box
 from srbench.interfaces import LARGEST_SEED
 from srbench.models import SMALLEST_TILE
-from srbench.run_folder.request import DEVICES, parse_shard
+from srbench.run_folder.request import AVERAGES, DEVICES, IMAGES, parse_shard
 
 Value = TypeVar("Value")
 Command = Callable[..., Any]
@@ -193,6 +193,13 @@ names = partial(click.option, type=NAMES, metavar="NAME,...")
 folder = partial(click.option, type=PATH, metavar="DIR")
 preset = partial(click.option, "--preset", metavar="NAME|FILE")
 file = partial(click.option, type=PATH, metavar="FILE")
+average = click.option(
+    "--average",
+    type=click.Choice(AVERAGES),
+    metavar="|".join(AVERAGES),
+    help="What means, intervals and tests are over. Of folders, which hold the frames of a clip or the photographs of a "
+    f"person, the images of each are averaged first (docs/protocols.md). [default: {IMAGES}]",
+)
 workers = click.option(
     "--workers",
     type=_workers,

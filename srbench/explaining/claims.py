@@ -126,7 +126,7 @@ def measured_row(
                 remarks[metric.spec] = f"it compares all images, and {failed} could not be measured"
             continue
         column = values.of_images(setting, metric.name)
-        means[metric.spec] = mean_of_images(column)
+        means[metric.spec] = mean_of_images(values.of_units(setting, metric.name))
         if (count := averaged_images(column)) < total:
             remarks[metric.spec] = f"mean of {count} of {total} images" if count else "all images failed"
     return MeasuredRow(means, images, remarks)

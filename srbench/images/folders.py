@@ -72,20 +72,19 @@ def _named(folder: Path) -> Iterator[tuple[str, Path]]:
         yield from ((path.stem, path) for path in files)
         return
     for clip in _subfolders(folder):
-        yield from ((_in_clip(path), path) for path in image_files(clip))
+        yield from ((f"{clip.name}-{path.stem}", path) for path in image_files(clip))
 
 
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _in_clip(path: Path) -> str:
-    return f"{path.parent.name}-{path.stem}"
-
-
 def folders_of(images: Mapping[str, Path]) -> dict[str, str]:
-    """The folder of every image in a clip, by the image's name; empty for images of ``images_in`` without clips."""
-    return {name: path.parent.name for name, path in images.items() if name == _in_clip(path)}
+    """The folder of every image in a clip, by the image's name; empty without clips.
+
+    Names are those of ``images_in``, or without a suffix of the file, such as ``x4``.
+    """
+    return {name: path.parent.name for name, path in images.items() if not path.stem.startswith(name)}
 
 
 def images_below(folder: Path) -> list[Path]:

@@ -43,8 +43,9 @@ def _best(table: Table, metric: MetricInfo) -> str:
         mean += f" on the {best.images} images that all models share"
     if not best.p:
         return f"{subject}: {label} at {mean}; no other model has finite values."
-    if best.images < FEWEST_IMAGES:
-        return f"{subject}: {label} at {mean}, undecided: a verdict needs at least {FEWEST_IMAGES} images."
+    if best.n < FEWEST_IMAGES:
+        units = f"{FEWEST_IMAGES} {table.values.unit}s"
+        return f"{subject}: {label} at {mean}, undecided: a verdict needs at least {units}."
     others = sorted(best.p, key=lambda row: -metric.direction * best.means[row])
     alike = [row for row in others if row in best.alike]
     first = (alike or others)[0]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
@@ -25,6 +26,7 @@ from srbench.reporting.text import empty_table
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import digest
 from srbench.run_folder.statistics import ALPHA, FEWEST_IMAGES, mean_interval, pair_p_values
+from srbench.run_folder.values import by_unit
 from srbench.words import joined, unknown
 
 UNDECIDED = "undecided"
@@ -32,12 +34,12 @@ UNDECIDED = "undecided"
 SHOWN = 4
 """Number of strips: of the images with the largest differences in perception, or else in the first metric."""
 COLUMNS = (
-    "↑ higher is better, ↓ lower is better. A and B are means over the n images for which both have a value; A - B is "
+    "↑ higher is better, ↓ lower is better. A and B are means over the n {units} for which both have a value; A - B is "
     "the mean of the paired differences with its 95 % interval. Interval and two-sided p come from sign flips "
-    "of images; if p < 0.05, the verdict names the better model. Unlike the bold marks of a report, p is not adjusted "
-    "for the other models of the run. Wins, ties and losses count images for A."
+    "of {unit}s; if p < 0.05, the verdict names the better model. Unlike the bold marks of a report, p is not adjusted "
+    "for the other models of the run. Wins, ties and losses count {unit}s for A."
 )
-"""Explanation of the columns of the table."""
+"""Explanation of the columns of the table; a format string for ``Values.unit`` and ``Values.units``."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Difference:
     mean_a: float
     mean_b: float
     by_image: dict[str, float]
-    """Differences of the images with two finite values; means and test are over these images. A metric of all images
-    together has none: ``mean_a`` and ``mean_b`` are its values, without interval and test."""
+    """Differences of the images with two finite values. A metric of all images together has none: ``mean_a`` and
+    ``mean_b`` are its values, without interval and test."""
     left_out: int
     """Number of images with a non-finite value."""
     low: float
@@ -57,26 +59,33 @@ class Difference:
     high: float
     p: float
     """Two-sided p of the paired sign-flip test."""
+    unit_of: Mapping[str, str] = field(default_factory=dict)
+    """Folder of every image if means and test are over folders, else empty."""
+
+    @cached_property
+    def by_unit(self) -> dict[str, float]:
+        """Differences of the images, or their means by folder: the units of means and test."""
+        return by_unit(self.by_image, self.unit_of)
 
     @property
     def mean(self) -> float:
-        """Mean difference over images, or the difference of two values of all images."""
-        return fmean(self.by_image.values()) if self.by_image else self.mean_a - self.mean_b
+        """Mean difference over images or folders, or the difference of two values of all images."""
+        return fmean(self.by_unit.values()) if self.by_unit else self.mean_a - self.mean_b
 
     @property
     def is_judged(self) -> bool:
-        """True if the metric has a direction and permits a test over images."""
+        """True if the metric has a direction and permits a test."""
         return self.metric.direction != 0 and self.metric.per != "folder"
 
     @property
     def gains(self) -> dict[str, float]:
-        """Differences, negated if lower is better, so that positive means that A is better."""
+        """Differences of images, negated if lower is better, so that positive means that A is better."""
         return {name: (self.metric.direction or 1) * value for name, value in self.by_image.items()}
 
     @property
     def outcomes(self) -> tuple[int, int, int]:
-        """Numbers of images on which A is better, equal and worse."""
-        gains = list(self.gains.values())
+        """Numbers of images, or of folders, on which A is better, equal and worse."""
+        gains = [(self.metric.direction or 1) * value for value in self.by_unit.values()]
         return sum(gain > 0 for gain in gains), gains.count(0), sum(gain < 0 for gain in gains)
 
     @property
@@ -109,7 +118,9 @@ class Comparison:
     def explanation(self) -> str:
         """Explanation of the table."""
         titles = joined([each.metric.title for each in self.differences if each.metric.per == "folder"])
-        return f"{COLUMNS} {titles}: a value of all images together, without interval and test." if titles else COLUMNS
+        values = self.results.values
+        columns = COLUMNS.format(unit=values.unit, units=values.units)
+        return f"{columns} {titles}: a value of all images together, without interval and test." if titles else columns
 
     def verdict(self, difference: Difference) -> str:
         """Label of the better model, or "undecided"; empty if the metric has no direction, or permits no test."""
@@ -194,7 +205,7 @@ def _cells(comparison: Comparison) -> list[list[str]]:
         ends = [printed(value, metric) for value in (difference.low, difference.high)]
         interval = "" if math.isnan(difference.low) else " to ".join(ends)
         outcomes = map(str, difference.outcomes) if difference.is_judged else "–––"
-        p, images = ("–", "–") if metric.per == "folder" else (p_text(difference.p), str(len(difference.by_image)))
+        p, images = ("–", "–") if metric.per == "folder" else (p_text(difference.p), str(len(difference.by_unit)))
         lines.append([header(metric), *means, comparison.verdict(difference), interval, p, *outcomes, images])
     return lines
 
@@ -214,8 +225,8 @@ def verdict_sentences(comparison: Comparison) -> str:
     images_a, images_b = ({row.image for row in rows} for rows in (comparison.a, comparison.b))
     if parts and images_a != images_b:
         sentence = f"On the {len(images_a & images_b)} images that both have, {sentence}"
-    if any(len(difference.by_image) < FEWEST_IMAGES for difference in directed):
-        sentence += f" A verdict needs at least {FEWEST_IMAGES} images."
+    if any(len(difference.by_unit) < FEWEST_IMAGES for difference in directed):
+        sentence += f" A verdict needs at least {FEWEST_IMAGES} {comparison.results.values.unit}s."
     return sentence
 
 
@@ -264,7 +275,7 @@ def _compare(results: Results, a: list[Measurement], b: list[Measurement]) -> Co
         where, labels = results.runs[0].folder.path, (side[0].setting.label for side in (a, b))
         raise ReportError(f"{where}: {' and '.join(labels)} have no image in common; measure both on the same images")
     differences = [
-        _difference(a, b, metric)
+        _difference(a, b, metric, results.manifest.unit_of)
         for metric in results.manifest.image_metrics
         # a model with a single output has no diversity to compare
         if metric.direction or all(any(np.any(row.values.get(metric.name, 0.0)) for row in rows) for rows in (a, b))
@@ -278,13 +289,16 @@ def _compare(results: Results, a: list[Measurement], b: list[Measurement]) -> Co
     return Comparison(results, a, b, differences)
 
 
-def _difference(a: Sequence[Measurement], b: Sequence[Measurement], metric: MetricInfo) -> Difference:
+def _difference(
+    a: Sequence[Measurement], b: Sequence[Measurement], metric: MetricInfo, unit_of: Mapping[str, str]
+) -> Difference:
     values_a, values_b = ({row.image: mean_of(row, metric) for row in rows} for rows in (a, b))
     common = [name for name in values_a if name in values_b]
     finite = [name for name in common if math.isfinite(values_a[name]) and math.isfinite(values_b[name])]
-    mean_a, mean_b = (fmean(side[name] for name in finite) if finite else math.nan for side in (values_a, values_b))
+    units_a, units_b = (by_unit({name: side[name] for name in finite}, unit_of) for side in (values_a, values_b))
+    mean_a, mean_b = (fmean(side.values()) if finite else math.nan for side in (units_a, units_b))
     by_image = {name: values_a[name] - values_b[name] for name in finite}
-    ordered = sorted(finite)  # as for bold marks, so that the same images are flipped
-    low, high = mean_interval([by_image[name] for name in ordered])
-    p = pair_p_values(np.array([(values_a[name], values_b[name]) for name in ordered]).reshape(-1, 2))[0, 1]
-    return Difference(metric, mean_a, mean_b, by_image, len(common) - len(finite), low, high, float(p))
+    ordered = sorted(units_a)  # as for bold marks, so that the same units are flipped
+    low, high = mean_interval([units_a[name] - units_b[name] for name in ordered])
+    p = pair_p_values(np.array([(units_a[name], units_b[name]) for name in ordered]).reshape(-1, 2))[0, 1]
+    return Difference(metric, mean_a, mean_b, by_image, len(common) - len(finite), low, high, float(p), unit_of)

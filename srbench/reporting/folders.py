@@ -29,6 +29,8 @@ def measured_text(measured: FolderValues, form: str, hr: str | None) -> list[str
         return [table_csv(table, suite).rstrip("\n")]
     if form == "tex":
         images = number_of(len(values.by_setting[values.settings[0]]), "image")
+        if values.unit_of:
+            images += f" in {number_of(values.count(values.settings[0]), 'folder')}"
         against = "without references" if hr is None else f"compared with {escape(hr)}"
         subject = f"{images} {against}, protocol {escape(suite)}"
         return [captioned_table(table, subject, hr or "measured", intervals=False).rstrip("\n")]
@@ -37,6 +39,7 @@ def measured_text(measured: FolderValues, form: str, hr: str | None) -> list[str
     return [
         rendered(
             "folders.md.jinja",
+            table=table,
             answer=answer(table),
             score_table=markdown_table(table),
             interval_table=interval_table(table),

@@ -40,15 +40,16 @@ def gate(comparisons: Sequence[Comparison], names: Sequence[str]) -> Gate:
         a, b = (f"{side} ({label})" for side, label in zip("AB", comparison.labels, strict=True))
         differences = [each for each in comparison.differences if each.metric in metrics]
         for difference in differences:
-            title, images = difference.metric.title, len(difference.by_image)
+            title, n = difference.metric.title, len(difference.by_unit)
             if missing := _missing(comparison, difference.metric):
                 raise ReportError(
                     f"{b} has no finite {title} on {number_of(len(missing), 'image')} on which {a} has one "
                     f"({listed(missing)}); without them it cannot pass"
                 )
-            if images < needed:
+            if n < needed:
+                unit = comparison.results.values.unit
                 raise ReportError(
-                    f"{a} and {b} have {title} on {number_of(images, 'image')}; a verdict in "
+                    f"{a} and {b} have {title} on {number_of(n, unit)}; a verdict in "
                     f"{number_of(tests, 'test')} needs at least {needed}"
                 )
         if worse := worse_metrics(differences, tests):
@@ -76,7 +77,7 @@ def worse_metrics(differences: Sequence[Difference], tests: int) -> list[Differe
 
 
 def fewest_images(tests: int) -> int:
-    """Return the fewest images n with which a difference can be significant: the smallest p of a test is 2 / 2^n."""
+    """Return the fewest images, or folders, n with which a difference can be significant: the smallest p is 2 / 2^n."""
     return math.floor(math.log2(2 * tests / ALPHA)) + 1
 
 

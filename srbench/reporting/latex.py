@@ -11,7 +11,7 @@ from srbench.reporting.rendering import rendered
 from srbench.reporting.table import Block, Cell, Line, Stack, Table, as_stack
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import FEWEST_IMAGES
-from srbench.words import joined, number_of
+from srbench.words import joined
 
 COLUMN = 232.0
 """Width of one column of a two-column paper, in points."""
@@ -69,9 +69,8 @@ def latex_table(table: Table, manifest: Manifest, *, intervals: bool) -> str:
     """Return the table of a run, with ``intervals`` on a line below each row; the caption states the protocol."""
     protocol = manifest.protocol
     crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
-    images = number_of(len(manifest.scope), "image")
     subject = (
-        f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)} ({images}{crop}, LR "
+        f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)} ({manifest.extent}{crop}, LR "
         f"{escape(protocol.lr)}), protocol {escape(protocol.suite)}"
     )
     return captioned_table(table, subject, f"{protocol.dataset}-x{protocol.scale}", intervals=intervals)
@@ -105,7 +104,7 @@ def latex_stacks(stacks: Iterable[tuple[Stack[Block], str]], *, intervals: bool)
 def _filled(stack: Stack[Block], subject: str, label: str, *, intervals: bool) -> dict[str, object]:
     """Return the values of a table for ``table.tex.jinja``."""
     lines = [(block, line) for block in stack.blocks for line in block.table.models]
-    last = ["$n$"] if len({line.images for _, line in lines}) > 1 else []
+    last = ["$n$"] if len({line.n for _, line in lines}) > 1 else []
     places = ["dataset", "scale"] if stack.title else []
     blocks = []
     for block in stack.blocks:
@@ -117,7 +116,8 @@ def _filled(stack: Stack[Block], subject: str, label: str, *, intervals: bool) -
         if intervals:
             rows.pop()  # the space below the last row
         blocks.append(rows)
-    over = "$n$ images" if last else "images"
+    units = " or ".join(dict.fromkeys(block.table.values.units for block in stack.blocks))
+    over = f"$n$ {units}" if last else units
     of_folders = joined([metric.title for metric in stack.columns if metric.per == "folder"])
     untested = f"; {escape(of_folders)} of all images together, untested" if of_folders else ""
     separately = ", separately for every dataset and scale" if places else ""
@@ -139,7 +139,7 @@ def _lines(
 ) -> Iterator[str]:
     """Yield the lines of a row: its means and, with ``intervals``, its intervals and a space."""
     means = [bold(escape(cell.text), is_best=cell.is_best) for cell in cells]
-    count = [str(line.images)] if has_count else []
+    count = [str(line.n)] if has_count else []
     yield row([*place, escape(display_name(line.label)), *means, *count])
     if intervals:
         ends = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in cells]

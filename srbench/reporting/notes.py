@@ -10,6 +10,7 @@ from itertools import chain
 from srbench.reporting.results import Results, mean_of
 from srbench.reporting.table import Table, printed
 from srbench.run_folder.measurements import Measurement, failures_of, is_of_samples
+from srbench.run_folder.request import IMAGES
 from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.words import joined, number_of
 
@@ -28,6 +29,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *filter(None, [results.left_out, table.left_out]),
         *_without_hr(results),
         *_cropped(results),
+        *_in_folders(results),
         *_coverage(results),
         *outdated(results),
         *(f"Failed: {failure}" for run in results.runs for failure in failures_of(run.folder, run.label)),
@@ -61,6 +63,15 @@ def _cropped(results: Results) -> Iterator[str]:
             f"HR is cropped at the bottom and right to multiples of {scale} before anything is computed: {len(sizes)} of "
             f"{len(results.images)} images, such as {name}, from {width}x{height} to {width - width % scale}x"
             f"{height - height % scale} pixels."
+        )
+
+
+def _in_folders(results: Results) -> Iterator[str]:
+    """Note that images of a folder count separately, although they may be much alike."""
+    if results.manifest.folders and results.protocol.average == IMAGES:
+        yield (
+            f"The {results.manifest.extent} count one by one. If those of a folder are alike, as frames of a clip are, "
+            "intervals are too narrow and too many cells bold; --average folders makes the folder the unit."
         )
 
 
@@ -182,16 +193,17 @@ def _seeds(results: Results) -> Iterator[str]:
 
 
 def _too_few(table: Table) -> Iterator[str]:
-    """Note too few images for any significant difference, or for small ones among many rows."""
-    rows, images = len(table.models), max((best.images for best in table.best.values()), default=0)
+    """Note too few images or folders for any significant difference, or for small ones among many rows."""
+    rows, n = len(table.models), max((best.n for best in table.best.values()), default=0)
+    units = f"{table.values.unit}s"
     if not table.image_columns:
         return
-    if rows > 1 and images < FEWEST_IMAGES:
-        yield f"A significant difference needs at least {FEWEST_IMAGES} images: no cell is bold."
-    elif rows > _MANY_ROWS and images < _ENOUGH_IMAGES:
+    if rows > 1 and n < FEWEST_IMAGES:
+        yield f"A significant difference needs at least {FEWEST_IMAGES} {units}: no cell is bold."
+    elif rows > _MANY_ROWS and n < _ENOUGH_IMAGES:
         yield (
-            f"{rows} rows are compared on {images} images, so only large differences are significant; for more than "
-            f"{_MANY_ROWS} rows, at least {_ENOUGH_IMAGES} images are better."
+            f"{rows} rows are compared on {n} {units}, so only large differences are significant; for more than "
+            f"{_MANY_ROWS} rows, at least {_ENOUGH_IMAGES} {units} are better."
         )
 
 
@@ -217,9 +229,10 @@ def _saturated(results: Results) -> Iterator[str]:
 
 
 def _without_interval(table: Table) -> Iterator[str]:
-    few = [f"{line.label} {line.images}" for line in table.lines if line.images < FEWEST_IMAGES]
+    few = [f"{line.label} {line.n}" for line in table.lines if line.n < FEWEST_IMAGES]
     if few and table.image_columns:
-        yield f"No 95 % interval is given for the mean of fewer than {FEWEST_IMAGES} images: {', '.join(few)}."
+        units = f"{FEWEST_IMAGES} {table.values.unit}s"
+        yield f"No 95 % interval is given for the mean of fewer than {units}: {', '.join(few)}."
 
 
 def _other_samples(results: Results) -> Iterator[str]:

@@ -53,7 +53,10 @@ def rendered(template: str, **facts: object) -> str:
         **(_TEX if kind == "tex" else {}),
     )
     environment.filters |= _FILTERS[kind]
-    rule = (Markup(RULE) if kind == "html" else RULE).format(**_WORDS[kind])
+
+    def rule(units: str) -> str:
+        return (Markup(RULE) if kind == "html" else RULE).format(**_WORDS[kind], units=units)
+
     ours = {
         "header": header,
         "image": markdown.image,

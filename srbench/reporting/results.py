@@ -26,6 +26,7 @@ _PROTOCOL = {
     "suite": "protocol",
     "quantize": "quantisation",
     "columns": "metrics of the suite",
+    "average": "what means are over",
     "scale": "scale",
     "dataset": "dataset",
     "crop": "crop",
@@ -104,7 +105,7 @@ class Results:
         scores = {key: score for run in self.runs for key, score in run.folder.folder_scores.items()}
         metrics = self.manifest.folder_metrics
         of_folders = folder_values(self.measurements, metrics, scores, lambda image: self.pair_pixels(image)[1])
-        return values_of(self.measurements, of_folders)
+        return values_of(self.measurements, of_folders, self.manifest.unit_of)
 
     @cached_property
     def has_hr(self) -> bool:
@@ -231,6 +232,8 @@ def _difference(run: Run, other: Run) -> str:
     if unlike:
         return f"metrics: {_entries([ours[name] for name in unlike], [theirs[name] for name in unlike])}"
     for image in here.scope:
+        if here.unit_of.get(image) != there.unit_of.get(image):
+            return f"the folder of {image}: {here.unit_of.get(image)} against {there.unit_of.get(image)}"
         records = (side.folder.of(image).pair for side in (run, other))
         pairs = [pair for pair in records if pair is not None and not pair.failed]
         for kind in ("lr", "hr"):

@@ -1,7 +1,7 @@
 """The stack: tables of all runs below some folders, one for each set of images, scale and protocol.
 
-Runs share a table if the names and pixels of all their images, scale, crop, tiles and protocol are equal, even if the
-names of their datasets differ. A model that several runs measured with equal values is one line. Nothing is compared across
+Runs share a table if the names and pixels of all their images, scale, crop, tiles, protocol and what means are over are
+equal, even if the names of their datasets differ. A model that several runs measured with equal values is one line. Nothing is compared across
 tables.
 """
 
@@ -95,6 +95,8 @@ class StackedRun:
     """Name of the dataset, or of the folder of a dataset whose images lie in a folder HR or GT."""
     pairs: tuple[tuple[str, str, str], ...]
     """Name, SHA-256 of LR pixels and SHA-256 of HR pixels ("" without HR) of every image, sorted."""
+    unit_of: Mapping[str, str]
+    """Folder of every image if means are over folders, else empty."""
     metrics: dict[str, MetricInfo]
     """Metrics by column; values are comparable if their columns are equal."""
     entries: tuple[Entry, ...]
@@ -149,10 +151,11 @@ class RunsBlock(Block):
     @property
     def origin(self) -> str:
         """Number and origin of the images: ``5 images, LR made from HR by MATLAB-exact bicubic``."""
-        protocol = self.protocol
+        protocol, folders = self.protocol, len(set(self.table.values.unit_of.values()))
+        means = f", means over {number_of(folders, 'folder')}" if folders else ""
         crop = "" if protocol.crop is None else f", the central {protocol.crop} x {protocol.crop} of each"
         tiles = "" if protocol.tile is None else f", upscaled in tiles of {protocol.tile} x {protocol.tile} LR pixels"
-        return f"{number_of(len(self.images), 'image')}{crop}, LR {protocol.lr}{tiles}"
+        return f"{number_of(len(self.images), 'image')}{crop}{means}, LR {protocol.lr}{tiles}"
 
 
 @dataclass(frozen=True)
@@ -245,6 +248,9 @@ def stack_texts(stack: StackOfRuns, place: Path, *, intervals: bool = False) -> 
     facts = {
         "stack": stack,
         "address": address,
+        "units": " or ".join(
+            dict.fromkeys(f"{block.table.values.unit}s" for each in stack.stacks for block in each.blocks)
+        ),
         "has_variants": any(block.table.variants for stack in stack.stacks for block in stack.blocks),
     }
     style = style_and_script(["report.css", "stack.css"], ["theme.js", "tables.js", "stack.js"])
@@ -278,7 +284,7 @@ def _csv_lines(stack: StackOfRuns) -> list[list[object]]:
                         continue
                     place = (each.title, block.dataset, block.scale)
                     ends = ("" if math.isnan(end) else end for end in (cell.low, cell.high))
-                    mean = (cell.mean, *ends, line.images, cell.is_best)
+                    mean = (cell.mean, *ends, line.n, cell.is_best)
                     lines.append([*place, *setting, block.names[metric.name], *mean, metric.signature, *measured_by])
     return lines
 
@@ -381,6 +387,7 @@ def _read(path: Path, name: str) -> StackedRun:
         manifest.protocol,
         _dataset(manifest),
         tuple(sorted(pixels)),
+        {image: folder for image, folder in manifest.unit_of.items() if image in pairs},
         metrics,
         tuple(entries),
     )
@@ -415,7 +422,7 @@ def _blocks(runs: Iterable[StackedRun]) -> list[RunsBlock]:
     for run in sorted(runs, key=lambda run: (-VERDICTS.index(run.state), run.name)):
         protocol = run.protocol
         settings = (protocol.scale, protocol.crop, protocol.tile, protocol.suite, protocol.quantize, protocol.columns)
-        groups[run.pairs, *settings].append(run)
+        groups[run.pairs, *settings, tuple(sorted(run.unit_of.items()))].append(run)
     measured = [group for group in groups.values() if any(run.entries for run in group)]
     blocks = [_block(group, dataset) for group, dataset in zip(measured, _datasets(measured), strict=True)]
     return sorted(blocks, key=lambda block: (block.protocol.suite, block.dataset, block.scale))
@@ -432,6 +439,7 @@ def _datasets(groups: Sequence[Sequence[StackedRun]]) -> list[str]:
         lambda run: f"central {run.protocol.crop} px" if run.protocol.crop else "",
         lambda run: f"tiles of {run.protocol.tile} px" if run.protocol.tile else "",
         lambda run: number_of(len(run.pairs), "image"),
+        lambda run: f"means over {run.protocol.average}",
         lambda run: run.name,
     )
     for difference in differences:
@@ -518,7 +526,8 @@ def _block(group: Sequence[StackedRun], dataset: str) -> RunsBlock:
         row.setting: {metrics[column].name: value for column, value in row.of_all.items() if column in metrics}
         for row in rows
     }
-    table = table_of(Values(by_setting, of_folders), list(metrics.values()), [row.model for row in rows])
+    values = Values(by_setting, of_folders, group[0].unit_of)
+    table = table_of(values, list(metrics.values()), [row.model for row in rows])
     runs = {row.setting: tuple(row.runs) for row in rows}
     sampling = {row.setting: row.entries[0].sampling for row in rows}
     names = {

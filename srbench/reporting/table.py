@@ -16,7 +16,7 @@ from srbench.reporting.families import families_of, run_of
 from srbench.reporting.ranking import BestRows, best_rows
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.statistics import mean_intervals
-from srbench.run_folder.values import Values, mean_of_images
+from srbench.run_folder.values import Values, by_unit, mean_of_images
 from srbench.words import joined
 
 if TYPE_CHECKING:
@@ -28,9 +28,10 @@ class Cell:
     """The value of a metric in a line."""
 
     mean: float
-    """Mean over images with a finite value, or the value of a metric of all images together; NaN if it is missing."""
+    """Mean over images with a finite value, or over their folders; or the value of a metric of all images together; NaN
+    if it is missing."""
     low: float
-    """Lower end of the 95 % interval of the mean; NaN for too few images."""
+    """Lower end of the 95 % interval of the mean; NaN for too few images or folders."""
     high: float
     is_best: bool
     """True for the best mean among models, and for means not significantly worse; printed in bold."""
@@ -52,6 +53,8 @@ class Line:
     cells: dict[str, Cell]
     """Cells of all metrics, by name; a table may show fewer columns."""
     images: int
+    n: int
+    """Number of images, or of their folders if means are over folders."""
     not_finite: int
     """Number of images with a missing or non-finite value, which means leave out."""
     family: str
@@ -184,14 +187,12 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
     labels = list(dict.fromkeys(setting.model for setting in settings))
     projected = {model.label for model in models if model.projected}
     checkpoints = {model.label: _of_table(model) for model in models}
-    by_metric = {
-        metric.name: [values.of_images(setting, metric.name) for setting in settings]
-        for metric in metrics
-        if metric.per != "folder"
-    }
-    intervals = _intervals(by_metric)
+    of_images = [metric.name for metric in metrics if metric.per != "folder"]
+    by_metric = {name: [values.of_images(setting, name) for setting in settings] for name in of_images}
+    of_units = {name: [by_unit(row, values.unit_of) for row in rows] for name, rows in by_metric.items()}
+    intervals = _intervals(of_units)
     best = {
-        metric.name: best_rows({row: by_metric[metric.name][row] for row in families.models}, metric)
+        metric.name: best_rows({row: by_metric[metric.name][row] for row in families.models}, metric, values.unit_of)
         if metric.name in by_metric
         else BestRows()
         for metric in metrics
@@ -201,7 +202,7 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
         cells = {}
         for metric in metrics:
             if metric.name in by_metric:
-                mean, ends = mean_of_images(by_metric[metric.name][row]), intervals[metric.name, row]
+                mean, ends = mean_of_images(of_units[metric.name][row]), intervals[metric.name, row]
             else:
                 mean, ends = values.of_folders.get(setting, {}).get(metric.name, math.nan), (math.nan, math.nan)
             cells[metric.name] = _cell(mean, *ends, row in best[metric.name].rows, metric)
@@ -210,6 +211,7 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
             setting,
             cells,
             images=len(images),
+            n=values.count(setting),
             not_finite=sum(
                 any(not math.isfinite(column[row][image]) for column in by_metric.values()) for image in images
             ),
@@ -295,9 +297,9 @@ def _column(metric: MetricInfo) -> tuple[str, str]:
 
 
 def _intervals(by_metric: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[tuple[str, int], tuple[float, float]]:
-    """Return the 95 % interval of the mean of every metric and line. Images are sorted, so that tests flip the same."""
+    """Return the 95 % interval of the mean of every metric and line. Units are sorted, so that tests flip the same."""
     keys = [(name, row) for name, rows in by_metric.items() for row in range(len(rows))]
-    columns = [[by_metric[name][row][image] for image in sorted(by_metric[name][row])] for name, row in keys]
+    columns = [[by_metric[name][row][unit] for unit in sorted(by_metric[name][row])] for name, row in keys]
     return dict(zip(keys, mean_intervals(columns), strict=True))
 
 

@@ -29,7 +29,7 @@ from srbench.reporting.table import (
     printed,
 )
 from srbench.run_folder.protocol import Protocol
-from srbench.run_folder.values import COLUMNS, Values, averaged_images, mean_of_images
+from srbench.run_folder.values import COLUMNS, Values, averaged_images, by_unit, mean_of_images
 from srbench.words import printable
 
 
@@ -58,9 +58,9 @@ def empty_table(
 
 
 def image_table(values: Values, metrics: Sequence[MetricInfo]) -> TerminalTable:
-    """Return the table of a single setting for the terminal: a row per image, and the means."""
+    """Return the table of a single setting for the terminal: a row per image or folder, and the means."""
     [setting] = values.settings
-    of_all = [
+    together = [
         f"{header(metric)} {printed(values.of_folders[setting].get(metric.name, math.nan), metric)}"
         for metric in metrics
         if metric.per == "folder"
@@ -69,17 +69,20 @@ def image_table(values: Values, metrics: Sequence[MetricInfo]) -> TerminalTable:
     columns = {metric.name: values.of_images(setting, metric.name) for metric in of_images}
     shown, left_out = informative(of_images, {name: column.values() for name, column in columns.items()})
     shown = distinct(shown)
-    table = empty_table(["image"], shown, caption="\n".join(filter(None, ["   ".join(of_all), left_out])))
+    table = empty_table([values.unit], shown, caption="\n".join(filter(None, ["   ".join(together), left_out])))
+    units = {metric.name: by_unit(columns[metric.name], values.unit_of) for metric in shown}
     images = list(values.by_setting[setting])
-    for image in images:
-        table.add_row(Text(printable(image)), *(printed(columns[metric.name][image], metric) for metric in shown))
+    for unit in dict.fromkeys(values.unit_of.get(image, image) for image in images):
+        table.add_row(Text(printable(unit)), *(printed(units[metric.name][unit], metric) for metric in shown))
     table.add_section()
-    means = [printed(mean_of_images(columns[metric.name]), metric) for metric in shown]
-    numbers = sorted({averaged_images(columns[metric.name]) for metric in shown}) or [len(images)]
+    means = [printed(mean_of_images(units[metric.name]), metric) for metric in shown]
+    n = values.count(setting)
+    numbers = sorted({averaged_images(units[metric.name]) for metric in shown}) or [n]
     averaged = "–".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
-    table.add_row(f"mean of {averaged}" + (f" of {len(images)}" if numbers[0] < len(images) else ""), *means)
+    of_n = f" of {n}" if numbers[0] < n else ""
+    table.add_row(f"mean of {averaged}{of_n}" + (f" {values.units}" if values.unit_of else ""), *means)
     counts = [sum(map(math.isfinite, columns[metric.name].values())) for metric in shown]
-    if len(numbers) > 1 or 0 in counts:
+    if len(numbers) > 1 or 0 in counts or (values.unit_of and min(counts, default=len(images)) < len(images)):
         table.add_row("finite values", *map(str, counts))
     return table
 
@@ -110,7 +113,7 @@ def terminal_table(tables: Table | Stack[Block]) -> TerminalTable:
 
 def _terminal_cells(line: Line, cells: Sequence[Cell]) -> list[Text]:
     means = [Text(cell.text, "bold" if cell.is_best else "") for cell in cells]
-    return [Text(line.label), *means, Text(str(line.images))]
+    return [Text(line.label), *means, Text(str(line.n))]
 
 
 def markdown_table(tables: Table | Stack[Block], part: Literal["models", "variants"] = "models") -> str:
@@ -121,7 +124,7 @@ def markdown_table(tables: Table | Stack[Block], part: Literal["models", "varian
         [
             *map(markdown.escape, (*block.place, line.label)),
             *(f"**{cell.text}**" if cell.is_best else cell.text for cell in stack.cells(block, line)),
-            str(line.images),
+            str(line.n),
         ]
         for block in stack.blocks
         for line in (block.table.models if part == "models" else block.table.variants)
@@ -166,7 +169,7 @@ def table_csv(table: Table, suite: str, protocol: Protocol | None = None) -> str
                 line.setting.temperature,
                 *([] if protocol is None else [line.family, not line.is_variant]),
                 *(_number(cells[name].mean) if name in cells else "" for name in first),
-                line.images,
+                line.n,
                 *(_number(cells[name].mean) for name in means),
                 *(_number(end) for name in of_images for end in (cells[name].low, cells[name].high)),
                 line.not_finite,

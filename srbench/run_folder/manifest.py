@@ -17,6 +17,7 @@ from srbench.metrics.loading import MOST_DIGITS
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest
 from srbench.run_folder.records import strict_json
+from srbench.run_folder.request import AVERAGES, FOLDERS
 from srbench.words import is_file_name
 
 FILE = "manifest.json"
@@ -105,6 +106,10 @@ def _faults(manifest: Manifest) -> Iterator[str]:
         yield "scale, samples and kept samples have to be 1 or more"
     if any(not 0 <= metric.digits <= MOST_DIGITS for metric in manifest.metrics):
         yield f"a metric is printed with 0 to {MOST_DIGITS} decimals"
+    if manifest.protocol.average not in AVERAGES:
+        yield f"{manifest.protocol.average!r} is none of {', '.join(AVERAGES)}"
+    if manifest.protocol.average == FOLDERS and not set(manifest.images) <= manifest.folders.keys():
+        yield "means are over folders, and an image is in none"
     labels = [model.label for model in manifest.models]
     names = {"a model": labels, "an image": manifest.images, "a metric": [metric.name for metric in manifest.metrics]}
     for kind, values in names.items():

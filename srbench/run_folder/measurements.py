@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from types import MappingProxyType
 
 from srbench.interfaces import MetricInfo
 from srbench.run_folder import NothingMeasuredError, RunFolderError
@@ -73,12 +74,16 @@ def _measurement(folder: RunFolder, sample: SampleRecord) -> Measurement:
     return Measurement(sample, sample.setting, values, sum(score.seconds for score in scores), made_by, measured_in)
 
 
-def values_of(measurements: Iterable[Measurement], of_folders: Mapping[Setting, Mapping[str, float]]) -> Values:
-    """Return the values of measurements, setting by setting; ``of_folders`` as in ``Values``."""
+def values_of(
+    measurements: Iterable[Measurement],
+    of_folders: Mapping[Setting, Mapping[str, float]],
+    unit_of: Mapping[str, str] = MappingProxyType({}),
+) -> Values:
+    """Return the values of measurements, setting by setting; ``of_folders`` and ``unit_of`` as in ``Values``."""
     by_setting: dict[Setting, dict[str, dict[str, Value]]] = {}
     for measurement in measurements:
         by_setting.setdefault(measurement.setting, {})[measurement.image] = measurement.values
-    return Values(by_setting, of_folders)
+    return Values(by_setting, of_folders, unit_of)
 
 
 def folder_values(

@@ -55,6 +55,7 @@ def with_request(path: Path, existing: Manifest, requested: Manifest) -> Manifes
         existing,
         protocol=replace(existing.protocol, kept=max(existing.protocol.kept, requested.protocol.kept)),
         images=images,
+        folders=_joined_folders(path, existing, requested),
         models=tuple(models.values()),
         settings=tuple(sorted(settings, key=lambda each: (order.index(each.model), each.temperature or 0.0))),
         metrics=tuple(sorted(metrics.values(), key=lambda metric: suite.get(metric.spec, len(suite)))),
@@ -106,6 +107,16 @@ def _joined_images(path: Path, existing: tuple[str, ...], requested: tuple[str, 
         f"{path}: holds results of other images ({gone}, which is not in the dataset; {missing} is not in the "
         "folder); choose another --out"
     )
+
+
+def _joined_folders(path: Path, existing: Manifest, requested: Manifest) -> dict[str, str]:
+    for image in existing.folders.keys() & requested.folders.keys():
+        if existing.folders[image] != requested.folders[image]:
+            raise RunFolderError(
+                f"{path}: holds results of {image} in folder {existing.folders[image]}, not in "
+                f"{requested.folders[image]}; choose another --out"
+            )
+    return {**existing.folders, **requested.folders}
 
 
 def merge(paths: Sequence[Path], out: Path) -> Path:

@@ -9,7 +9,8 @@ from functools import cached_property
 from srbench.interfaces import MetricInfo
 from srbench.metrics.suite import read_suite, suite_names
 from srbench.models import ModelInfo
-from srbench.run_folder.request import SUITE, RunSpec
+from srbench.run_folder.request import FOLDERS, IMAGES, SUITE, RunSpec
+from srbench.words import number_of
 
 FORMAT = 5
 """Version of the format of run folders."""
@@ -41,6 +42,8 @@ class Protocol:
     """Metrics of the suite with their parameters, measured or not; by default those of the default suite."""
     kept: int = KEPT
     """Number of samples per image that are saved as files."""
+    average: str = IMAGES
+    """What means, intervals and tests are over: ``images``, or ``folders``, whose images are averaged first."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,20 @@ class Manifest:
     models: tuple[ModelInfo, ...]
     settings: tuple[Setting, ...]
     invocations: tuple[Invocation, ...]
+    folders: dict[str, str] = field(default_factory=dict)
+    """Folder of every image that is in one, such as a clip, by name of the image."""
+
+    @property
+    def extent(self) -> str:
+        """The images that any command requested, in words: ``60 images in 6 folders``."""
+        images = number_of(len(self.scope), "image")
+        folders = {self.folders[image] for image in self.scope if image in self.folders}
+        return f"{images} in {number_of(len(folders), 'folder')}" if folders else images
+
+    @property
+    def unit_of(self) -> dict[str, str]:
+        """Folder of every image, by its name, if means are over folders; empty if they are over images."""
+        return self.folders if self.protocol.average == FOLDERS else {}
 
     @cached_property
     def image_metrics(self) -> tuple[MetricInfo, ...]:

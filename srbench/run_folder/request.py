@@ -20,6 +20,8 @@ SAMPLES = 5
 """Samples per image, unless the command or the suite states a number."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Values of ``--device``."""
+IMAGES, FOLDERS = AVERAGES = ("images", "folders")
+"""Values of ``--average``: what means, intervals and tests are over."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class RunSpec:
     """Name of a suite, or its TOML file."""
     metrics: tuple[str, ...] | None = None
     """Names of metrics; None: those of the suite."""
+    average: str = IMAGES
+    """IMAGES, or FOLDERS to average the images of a folder first."""
     temperature: tuple[float, ...] | None = None
     """Temperatures of models that sample; None: the one stated in each model's weights, else TEMPERATURE."""
     samples: int = SAMPLES
@@ -81,6 +85,8 @@ class RunSpec:
                 raise RunFolderError(f"{where}: {temperature} is not a temperature; it has to be 0 or more")
         if self.device not in DEVICES:
             raise RunFolderError(f"{where}: device is {self.device!r}; choose one of {', '.join(DEVICES)}")
+        if self.average not in AVERAGES:
+            raise RunFolderError(f"{where}: average is {self.average!r}; choose one of {', '.join(AVERAGES)}")
         try:
             parse_shard(self.shard)
         except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -10,6 +11,7 @@ from statistics import fmean
 from srbench.interfaces import MetricInfo
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import Value
+from srbench.words import number_of
 
 COLUMNS = ("model", "temperature", "image", "sample", "metric", "value")
 """Columns of tidy values: one row per number."""
@@ -26,15 +28,40 @@ class Values:
     has no entry."""
     of_folders: Mapping[Setting, Mapping[str, float]] = field(default_factory=dict)
     """Values of metrics of all images together, such as FID, by setting and metric; NaN for a missing value."""
+    unit_of: Mapping[str, str] = field(default_factory=dict)
+    """Folder of every image, if means, intervals and tests are over folders; empty if they are over images."""
+
+    @property
+    def unit(self) -> str:
+        """What means, intervals and tests are over: ``image`` or ``folder``."""
+        return "folder" if self.unit_of else "image"
+
+    @property
+    def units(self) -> str:
+        """The same in the plural: ``images``, ``folders of 10 images``, ``folders of 7 to 10 images``."""
+        if not self.unit_of:
+            return "images"
+        images = {image for values in self.by_setting.values() for image in values}
+        sizes = Counter(self.unit_of[image] for image in images).values()
+        least, most = min(sizes, default=0), max(sizes, default=0)
+        return f"folders of {number_of(most, 'image') if least == most else f'{least} to {most} images'}"
 
     @property
     def settings(self) -> tuple[Setting, ...]:
         """Settings, in the order of the table."""
         return tuple(self.by_setting)
 
+    def count(self, setting: Setting) -> int:
+        """Return the number of images of a setting, or of their folders if means are over folders."""
+        return len({self.unit_of.get(image, image) for image in self.by_setting[setting]})
+
     def of_images(self, setting: Setting, metric: str) -> dict[str, float]:
         """Return the mean over samples by image; NaN for a missing value. A NaN sample makes the mean NaN."""
         return {image: mean(values.get(metric)) for image, values in self.by_setting[setting].items()}
+
+    def of_units(self, setting: Setting, metric: str) -> dict[str, float]:
+        """Return the values of ``of_images``, averaged by folder if means are over folders."""
+        return by_unit(self.of_images(setting, metric), self.unit_of)
 
     def worst(self, setting: Setting, metric: MetricInfo) -> dict[str, float]:
         """Return the value of the worst sample by image, without images that have no number."""
@@ -62,6 +89,16 @@ class Values:
         for setting, of_folder in self.of_folders.items():
             for metric, number in of_folder.items():
                 yield setting.model, setting.temperature, "", -1, metric, number
+
+
+def by_unit(values: Mapping[str, float], unit_of: Mapping[str, str]) -> dict[str, float]:
+    """Return the means of the values of each folder, as by ``mean_of_images``; the values if ``unit_of`` is empty."""
+    if not unit_of:
+        return dict(values)
+    folders: dict[str, dict[str, float]] = {}
+    for image, value in values.items():
+        folders.setdefault(unit_of[image], {})[image] = value
+    return {folder: mean_of_images(of_folder) for folder, of_folder in folders.items()}
 
 
 def mean(value: Value | None) -> float:

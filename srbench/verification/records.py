@@ -8,6 +8,7 @@ from itertools import product
 from srbench.benchmark.dataset import open_dataset, protocol_of
 from srbench.benchmark.sampler import read_pair
 from srbench.data.benchmark_sets.table import benchmark_sets, is_downloaded
+from srbench.data.datasets import folders
 from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, quantize_floor
 from srbench.interfaces import Dataset, MetricInfo, SRBenchError
@@ -156,6 +157,10 @@ def check_request(folder: RunFolder, findings: Findings) -> None:
         for metric in _requested_metrics(request, suite, has_hr=folder.has_hr) - measured:
             findings.add("incomplete", metric, "its command requests it, but the run has no such column")
         datasets = dict.fromkeys(dataset, dataset) | datasets
+        in_folders = folders(dataset)
+        if moved := [image for image in dataset if in_folders.get(image) != manifest.folders.get(image)]:
+            text = f"images are in other folders than in the run: {listed(moved)}"
+            findings.add("request-unknown", protocol.dataset, text)
         for setting in command.settings:
             requested[setting].update(request.chosen(tuple(dataset)))
         if not _are_requested(command.settings, request):

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from builders import drawn
 
+import srbench
 from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import downscale_uint8
+from srbench.reporting.table import table_of_runs
+from srbench.run_folder.statistics import mean_interval
 
 CLIPS, FRAMES = 6, 10
 NAMES = [f"{clip:03d}-{frame:05d}" for clip in range(CLIPS) for frame in range(FRAMES)]
@@ -90,3 +96,178 @@ def test_models_and_outputs_made_elsewhere_run_on_clips(clips, command):
     assert (out / "images" / "bicubic" / "000-00000.png").is_file()
     again = command("measure", out / "images" / "good", "--hr", "hr", "--metrics", "psnr", "--format", "csv")
     assert {row["image"] for row in rows_of(again.out)} == set(NAMES), "flat names are paired with those in clips"
+
+
+def by_clip(outputs: str) -> dict[str, float]:
+    """Mean PSNR of every clip, by numpy."""
+    values = {name: psnr(outputs, name) for name in NAMES}
+    clips = [f"{clip:03d}" for clip in range(CLIPS)]
+    return {clip: float(np.mean([value for name, value in values.items() if name[:3] == clip])) for clip in clips}
+
+
+def test_measured_means_of_clips(clips, command):
+    """The mean of one folder is that of its clips by numpy, and so are the means of several, with intervals and n."""
+    means = {outputs: float(np.mean(list(by_clip(outputs).values()))) for outputs in ("good", "poor")}
+    found = command(*MEASURE, "good", "--average", "folders")
+    assert found.code == 0, found.err
+    assert [line.split() for line in found.out.splitlines() if line.startswith(" 00")] == [
+        [clip, f"{mean:.2f}"] for clip, mean in by_clip("good").items()
+    ]
+    assert f"mean of 6 folders of 10 images {means['good']:.2f}" in " ".join(found.out.split())
+    facts = json.loads(command(*MEASURE, "good", "--average", "folders", "--format", "json").out)
+    assert (facts["average"], facts["finite"], len(facts["images"])) == ("folders", {"psnr": 60}, 60)
+    assert facts["mean"]["psnr"] == pytest.approx(means["good"])
+    table = rows_of(command(*MEASURE, "good", "poor", "--average", "folders", "--format", "csv").out)
+    assert {row["model"]: float(row["psnr"]) for row in table} == pytest.approx(means)
+    assert {row["n"] for row in table} == {"6"}
+    by_image = rows_of(command(*MEASURE, "good", "poor", "--format", "csv").out)
+    assert {row["n"] for row in by_image} == {"60"}
+    widths = [float(rows[0]["psnr_high"]) - float(rows[0]["psnr_low"]) for rows in (table, by_image)]
+    assert widths[0] > 2 * widths[1], "frames of a clip say nothing about other clips"
+    tex = command(*MEASURE, "good", "poor", "--average", "folders", "--format", "tex").out
+    assert (
+        r"\caption{60 images in 6 folders compared with hr, protocol srflow@1: means over folders of 10 images" in tex
+    )
+    text = command(*MEASURE, "good", "poor", "--average", "folders", "--format", "md").out
+    assert "Each cell is the mean over n folders of 10 images and over the samples of each image" in text
+    assert "paired sign-flip test over the folders" in text
+
+
+def test_clips_of_different_lengths_weigh_the_same(clips, command):
+    shutil.copytree("hr/000", "few/000")
+    for name in ("001/00000.png", "001/00001.png"):
+        write_png(Path("few") / name, read_uint8(Path("hr") / name))
+        write_png(Path("out") / name, read_uint8(Path("poor") / name))
+    shutil.copytree("poor/000", "out/000")
+    words = ("measure", "out", "--hr", "few", "--metrics", "psnr", "--average", "folders", "--workers", 1)
+    means = [np.mean([psnr("poor", f"{clip:03d}-{frame:05d}") for frame in range(n)]) for clip, n in ((0, 10), (1, 2))]
+    assert f"mean of 2 folders of 2 to 10 images {np.mean(means):.2f}" in " ".join(command(*words).out.split())
+
+
+def test_clips_without_references(clips, command):
+    """Outputs alone may be samples in folders, unless means are over folders."""
+    words = ("measure", "good", "--metrics", "pique", "--workers", 1)
+    assert "may be clips or samples" in command(*words).err
+    facts = json.loads(command(*words, "--average", "folders", "--format", "json").out)
+    assert list(facts["images"]) == NAMES
+    of_lr = command("measure", "good", "--lr", "lr", "--metrics", "lr_psnr", "--average", "folders", "--workers", 1)
+    assert "mean of 6 folders of 10 images" in of_lr.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("measure", "flat", "--hr", "flat", "--metrics", "psnr"),
+        ("run", "--models", "bicubic", "--data", "flat", "--scale", 4, "--metrics", "psnr", "--out", "run"),
+    ],
+)
+def test_images_without_folders_are_a_usage_error(clips, command, words):
+    shutil.copytree("hr/000", "flat")
+    refused = command(*words, "--average", "folders")
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1
+    assert "--average folders: 00000 of flat is in no folder; put the images of each clip" in refused.err
+    assert command(*words, "--average", "frames").code == 2
+
+
+RUN = ("run", "--models", "good=good,poor=poor", "--data", "hr", "--scale", 4, "--metrics", "psnr", "--workers", 1)
+
+
+@pytest.fixture
+def folders_run(clips, command):
+    """A run with means over folders."""
+    found = command(*RUN, "--average", "folders", "--out", "folders")
+    assert found.code == 0, found.err
+    return Path("folders")
+
+
+def test_a_run_over_folders(folders_run, command):
+    """Table, intervals, tests, captions, plots and the Python API are all over folders, and verify proves the run."""
+    results = srbench.Results(folders_run)
+    means = [round(float(np.mean(list(by_clip(outputs).values()))), 2) for outputs in ("good", "poor")]
+    assert results.table["psnr"].tolist() == means
+    assert set(results.table["n"]) == {6}
+    assert "60 images in 6 folders" in repr(results)
+    gaps = [good - poor for good, poor in zip(by_clip("good").values(), by_clip("poor").values(), strict=True)]
+    compared = results.compare("good", "poor").loc["psnr"]
+    assert [compared["difference"], compared["low"], compared["high"]] == pytest.approx(
+        [np.mean(gaps), *mean_interval(gaps)]
+    )
+    assert (compared["p"], compared["wins"]) == (2 / 2**6, 6)
+    best = table_of_runs(results).best["psnr"]
+    assert (best.n, best.images, best.p) == (6, 60, {1: 2 / 2**6})
+    report = (folders_run / "report" / "report.md").read_text()
+    assert "a cell is the mean over n folders of 10 images, and over the samples of each image" in report
+    assert "paired sign-flip test over the folders, adjusted" in report
+    assert "- Data: `hr`, 60 images in 6 folders" in report
+    assert "A stroke is the mean of a folder" in report
+    assert "count one by one" not in report
+    page = (folders_run / "report" / "report.html").read_text()
+    assert "a cell is the mean over 6 folders of 10 images" in page
+    assert "(60 images in 6 folders, LR" in (folders_run / "report" / "table.tex").read_text()
+    assert "means over folders of 10 images, in bold" in (folders_run / "report" / "table.tex").read_text()
+    assert "mean over n folders of 10 images" in command("show", folders_run).out
+    assert command("compare", "good", "poor", "--run", folders_run).code == 0
+    assert (
+        "A and B are means over the n folders of 10 images"
+        in (folders_run / "compare/good/poor/compare.md").read_text()
+    )
+    proven = command("verify", folders_run, "--resample", "all")
+    assert proven.code == 0, proven.out
+
+
+def test_a_moved_frame_is_seen(folders_run, command):
+    """The folders of a run, which change its means, are compared with those of the dataset."""
+    manifest = json.loads((folders_run / "manifest.json").read_text())
+    manifest["folders"]["000-00000"] = "001"
+    (folders_run / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    found = command("verify", folders_run)
+    assert found.code == 1
+    assert "images are in other folders than in the run: 000-00000" in found.out
+
+
+def test_runs_by_images_and_by_folders_are_not_joined(folders_run, command):
+    """Neither in one folder, nor by merge, nor in one table; the report of many runs has a table of each."""
+    assert command(*RUN, "--out", "runs/images").code == 0
+    note = "The 60 images in 6 folders count one by one. If those of a folder are alike"
+    assert note in Path("runs/images/report/report.md").read_text()
+    shutil.copytree(folders_run, "runs/folders")
+    assert "holds results of average folders, not of average images" in command(*RUN, "--out", "runs/folders").err
+    assert (
+        "average images, not of average folders" in command("merge", "runs/images", "runs/folders", "--out", "all").err
+    )
+    refused = command("report", "runs/images", "runs/folders", "--out", "joint")
+    assert "cannot share a table: what means are over: images against folders" in refused.err
+    assert command("report", "runs").code == 0
+    rows = rows_of(Path("runs/report/table.csv").read_text())
+    assert {(row["data"].partition(", ")[2], row["n"]) for row in rows} == {
+        ("means over images", "60"),
+        ("means over folders", "6"),
+    }
+    assert "60 images, means over 6 folders, LR" in Path("runs/report/report.md").read_text()
+    assert "A number is the mean over n folders or images" in Path("runs/report/report.md").read_text()
+
+
+def test_shards_of_a_run_over_folders_are_merged(folders_run, command):
+    for part in (1, 2):
+        assert command(*RUN, "--average", "folders", "--shard", f"{part}/2", "--out", f"part{part}").code == 0
+    assert command("merge", "part1", "part2", "--out", "merged").code == 0
+    whole, merged = (srbench.Results(folder).intervals for folder in (folders_run, "merged"))
+    pd.testing.assert_frame_equal(whole, merged)
+
+
+def test_an_image_without_error_is_left_out_of_the_test_for_all_models(clips, command):
+    """An identical frame has an infinite PSNR; the mean of its folder and the test are over the other frames."""
+    shutil.copytree(Path("poor").resolve(), "exact")
+    shutil.copy("hr/000/00000.png", "exact/000/00000.png")
+    words = (*RUN[:1], "--models", "good=good,exact=exact", *RUN[3:], "--average", "folders", "--out", "run")
+    assert command(*words).code == 0
+    results = srbench.Results("run")
+    others = np.mean([psnr("poor", f"000-{frame:05d}") for frame in range(1, FRAMES)])
+    of_clips = [others, *list(by_clip("poor").values())[1:]]
+    assert results.intervals["psnr"].iloc[1] == pytest.approx(np.mean(of_clips))
+    assert results.intervals[["n", "not_finite"]].iloc[1].tolist() == [6, 1]
+    of_good = np.mean([psnr("good", f"000-{frame:05d}") for frame in range(1, FRAMES)])
+    best = table_of_runs(results).best["psnr"]
+    assert (best.n, best.images) == (6, 59)
+    assert best.means[0] == pytest.approx(np.mean([of_good, *list(by_clip("good").values())[1:]]))

@@ -25,6 +25,7 @@ from srbench.reporting.files import Draft
 from srbench.reporting.table import Cell, Line, Table, header
 from srbench.reporting.trainings import COMPARED, SELECTION, best_steps, best_table, curves_of
 from srbench.run_folder.statistics import FEWEST_IMAGES, mean_interval
+from srbench.run_folder.values import by_unit
 from srbench.words import joined
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def _differences(table: Table, baseline: int) -> Plot | None:
     shown = []
     for metric in (metric for metric in table.image_columns if metric.direction):
         columns = [table.values.of_images(line.setting, metric.name) for line in table.lines]
-        differences = [_finite(_difference(columns[row], columns[baseline])) for row in others]
+        gaps = [_difference(columns[row], columns[baseline]) for row in others]
+        differences = [_finite(by_unit(gap, table.values.unit_of)) for gap in gaps]
         if any(map(np.any, differences)):
             shown.append((metric, differences))
 
@@ -154,7 +156,7 @@ def _differences(table: Table, baseline: int) -> Plot | None:
         if metric.direction < 0:
             axes.invert_xaxis()
 
-    name, dots = table.lines[baseline].label, "" if _has_intervals(table) else "; a dot is an image"
+    name, dots = table.lines[baseline].label, "" if _has_intervals(table) else f"; a dot is {_a_unit(table)}"
     caption = (
         f"Mean of the paired differences from {name}{_with_interval(table)}{dots}. Further right is better; a filled "
         "marker means that the interval excludes 0."
@@ -350,7 +352,7 @@ def _legend(labels: Sequence[str]) -> tuple[int, int]:
 
 def _distributions(table: Table) -> Plot | None:
     columns = {
-        metric.name: [_finite(table.values.of_images(line.setting, metric.name)) for line in table.lines]
+        metric.name: [_finite(table.values.of_units(line.setting, metric.name)) for line in table.lines]
         for metric in table.image_columns
     }
     metrics = [metric for metric in table.image_columns if any(map(_differ, columns[metric.name]))]
@@ -374,12 +376,18 @@ def _distributions(table: Table) -> Plot | None:
                 _bar(axes, place, ends, color=INK, marker=marker, markersize=4, markerfacecolor=colour)
         _name_rows(axes, [line.label for line in table.lines], panel)
 
-    most = max(line.images for line in table.lines)
+    most = max(line.n for line in table.lines)
     mark = "stroke" if most >= FEWEST_IMAGES else "dot"
-    strokes = f"The {_DOTS} strokes are quantiles over images" if most > _DOTS else f"A {mark} is an image"
+    strokes = (
+        f"The {_DOTS} strokes are quantiles over {table.values.unit}s"
+        if most > _DOTS
+        else f"A {mark} is {_a_unit(table)}"
+    )
     caption = f"{strokes}; the marker is the mean{_with_interval(table)}."
     height = 0.7 + 0.22 * len(table.lines)
-    return _small_plots("All images", "distributions.svg", caption, list(map(header, metrics)), height, draw)
+    return _small_plots(
+        f"All {table.values.unit}s", "distributions.svg", caption, list(map(header, metrics)), height, draw
+    )
 
 
 def _losses(models: Sequence[ModelInfo]) -> Plot | None:
@@ -476,13 +484,19 @@ def _reach(means: Sequence[float], lows: Sequence[float], highs: Sequence[float]
 
 
 def _has_intervals(table: Table) -> bool:
-    return any(line.images >= FEWEST_IMAGES for line in table.lines)
+    return any(line.n >= FEWEST_IMAGES for line in table.lines)
+
+
+def _a_unit(table: Table) -> str:
+    return "the mean of a folder" if table.values.unit_of else "an image"
 
 
 def _with_interval(table: Table) -> str:
     """Return the part of a caption that says whether intervals are drawn."""
     return (
-        ", with its 95 % interval" if _has_intervals(table) else f" ({FEWEST_IMAGES} images are needed for an interval)"
+        ", with its 95 % interval"
+        if _has_intervals(table)
+        else f" ({FEWEST_IMAGES} {table.values.unit}s are needed for an interval)"
     )
 
 
@@ -501,8 +515,8 @@ def _difference(values: Mapping[str, float], baseline: Mapping[str, float]) -> d
 
 
 def _finite(values: Mapping[str, float]) -> NDArray[np.float64]:
-    """Return the finite values, in the order of the images' names."""
-    return np.array([values[image] for image in sorted(values) if math.isfinite(values[image])])
+    """Return the finite values, in the order of the names of images or folders."""
+    return np.array([values[name] for name in sorted(values) if math.isfinite(values[name])])
 
 
 def _differ(values: NDArray[np.float64]) -> bool:

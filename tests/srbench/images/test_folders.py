@@ -42,9 +42,11 @@ def test_images_in_subfolders_are_those_of_clips(tmp_path):
     assert list(images) == ["000-00000", "000-00001", "001-00000"]
     assert images["000-00000"] == tmp_path / "000" / "00000.JPG"
     assert folders_of(images) == {"000-00000": "000", "000-00001": "000", "001-00000": "001"}
+    assert folders_of({"000-00000": tmp_path / "000" / "00000x4.png"}) == {"000-00000": "000"}
     (tmp_path / "a.png").touch()
     assert list(images_in(tmp_path)) == ["a"]
     assert folders_of(images_in(tmp_path)) == {}
+    assert folders_of({"baby": tmp_path / "baby_SRF_4_HR.png"}) == {}
 
 
 def test_images_of_clips_that_share_a_name_are_left_out(tmp_path):

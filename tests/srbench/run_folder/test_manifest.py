@@ -32,7 +32,8 @@ def test_what_is_written_is_read(tmp_path):
     write_manifest(tmp_path / "run", MANIFEST)
     assert read_manifest(tmp_path / "run") == MANIFEST
     facts = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    assert list(facts) == ["format", "protocol", "images", "metrics", "models", "settings", "invocations"]
+    names = ["format", "protocol", "images", "metrics", "models", "settings", "invocations", "folders"]
+    assert list(facts) == names
     assert facts["models"][0]["weights"] == {
         "sha256": "f00",
         "licence": "CC0-1.0",
