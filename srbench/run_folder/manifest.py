@@ -106,6 +106,8 @@ def _faults(manifest: Manifest) -> Iterator[str]:
         yield "scale, samples and kept samples have to be 1 or more"
     if any(not 0 <= metric.digits <= MOST_DIGITS for metric in manifest.metrics):
         yield f"a metric is printed with 0 to {MOST_DIGITS} decimals"
+    if not all(metric.title.strip() for metric in manifest.metrics):
+        yield "a metric has no title"
     if manifest.protocol.average not in AVERAGES:
         yield f"{manifest.protocol.average!r} is none of {', '.join(AVERAGES)}"
     if manifest.protocol.average == FOLDERS and not set(manifest.images) <= manifest.folders.keys():

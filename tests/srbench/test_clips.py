@@ -181,7 +181,7 @@ def folders_run(clips, command):
     return Path("folders")
 
 
-def test_a_run_over_folders(folders_run, command):
+def test_a_run_over_folders(with_plots, folders_run, command):
     """Table, intervals, tests, captions, plots and the Python API are all over folders, and verify proves the run."""
     results = srbench.Results(folders_run)
     means = [round(float(np.mean(list(by_clip(outputs).values()))), 2) for outputs in ("good", "poor")]
