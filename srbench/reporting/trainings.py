@@ -20,11 +20,11 @@ SELECTION = (
     "Choosing the best checkpoint on these images is selection on the test set: a number to publish needs other images."
 )
 COMPARED = (
-    "The table names the steps that are not significantly worse than the best (paired sign-flip test over the images, "
+    "The table names the steps that are not significantly worse than the best (paired sign-flip test over the {units}, "
     "adjusted for all pairs of steps), and for each metric the others that order the steps most and least like it, by "
     "Kendall's tau: 1 if both order them alike from worst to best, -1 if in reverse."
 )
-"""What the table of a plot of checkpoints shows."""
+"""What the table of a plot of checkpoints shows; a format string for ``images`` or ``folders``."""
 _NAMED = 8
 """Largest number of steps listed in a cell."""
 
@@ -66,7 +66,7 @@ class Best:
     row: int | None
     """Its line of the table; None if the metric has no direction, or no finite value."""
     alike: list[int] | None
-    """Lines that are not significantly worse; None if that cannot be tested, with too few images or a single value."""
+    """Lines that are not significantly worse; None if that cannot be tested: too few images or folders, or one value."""
 
 
 def best_steps(table: Table, curve: Curve, metrics: Iterable[MetricInfo]) -> dict[str, Best]:
@@ -80,8 +80,8 @@ def _best(table: Table, curve: Curve, metric: MetricInfo) -> Best:
         finite = {row: mean for row, mean in means.items() if math.isfinite(mean)}
         return Best(max(finite, key=finite.__getitem__) if finite and metric.direction else None, None)
     columns = {row: table.values.of_images(table.lines[row].setting, metric.name) for row in curve.rows}
-    best = best_rows(columns, metric)
-    return Best(best.leader, best.alike if best.images >= FEWEST_IMAGES else None)
+    best = best_rows(columns, metric, table.values.unit_of)
+    return Best(best.leader, best.alike if best.n >= FEWEST_IMAGES else None)
 
 
 def agreement(table: Table, curve: Curve, metric: MetricInfo, other: MetricInfo) -> float:

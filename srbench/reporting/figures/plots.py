@@ -118,7 +118,8 @@ def _trainings(table: Table) -> Plot | None:
 
     columns, legend_lines = _legend([curve.label for curve in curves])
     bands = ", with 95 % intervals of the means, not of differences, as bands" if _has_intervals(table) else ""
-    caption = f"Means over the steps of a training{bands}; a ring marks the best step. {SELECTION} {COMPARED}"
+    compared = COMPARED.format(units=f"{table.values.unit}s")
+    caption = f"Means over the steps of a training{bands}; a ring marks the best step. {SELECTION} {compared}"
     titles = list(map(header, metrics))
     plot = _small_plots(
         "Checkpoints", "checkpoints.svg", caption, titles, 2.0, draw, legend_lines if len(curves) > 1 else 0
