@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
-from srbench.benchmark.checkpoints import weights_bytes
+from srbench.benchmark.checkpoints import require_memory, weights_bytes
 from srbench.benchmark.opened import OpenedRequest, open_request
 from srbench.benchmark.plan import Task, missing_folder_values, plan, probed
-from srbench.benchmark.run import extended, measurable
+from srbench.benchmark.run import extended, measurable, sampled_checkpoints
 from srbench.benchmark.sampler import Sampler, read_pair
 from srbench.benchmark.scorer import Scorer
 from srbench.benchmark.worker import reopened_metrics
@@ -44,6 +44,8 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     metrics = [metric.name for metric in all_metrics if metric.per != "folder"]
     of_all = [metric for metric in all_metrics if metric.per == "folder" and spec.shard is None]
     tasks = plan(folder, all_metrics, request)
+    unloaded = sampled_checkpoints(folder.manifest, tasks, but=request.loaded_models)
+    require_memory(unloaded, choose_device(spec.device))
     yield f"folder: {path}{'' if path.exists() else ' (new)'}"
     yield (
         f"The command asks for {number_of(len(request.settings), 'setting')} on "

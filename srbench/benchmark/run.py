@@ -102,7 +102,7 @@ def run(
 
         def sampler() -> Sampler:
             loading = Sampler(folder.manifest, _device(spec.device), opened.loaded_models, is_here)
-            require_memory(_checkpoints(folder.manifest, tasks, but=opened.loaded_models), loading.device)
+            require_memory(sampled_checkpoints(folder.manifest, tasks, but=opened.loaded_models), loading.device)
             for label in {item.setting.model: None for task in tasks for item in task.items if item.key}:
                 loading.model(label)  # if a model cannot be loaded, the command ends before it is recorded
             return loading
@@ -218,7 +218,7 @@ class _Execution:
             reopened_now = {metric.info.name: metric for metric in reopened_metrics(manifest, missing)}
             chosen = choose_engine(engine, workers, sampler.device, len(self.tasks))
             if chosen.shares_memory(sampler.device):
-                require_memory(_checkpoints(manifest, self.tasks), sampler.device, chosen.workers)
+                require_memory(sampled_checkpoints(manifest, self.tasks), sampler.device, chosen.workers)
             hardware = chosen.facts(sampler.device)
             invocation = replace(self.invocation, device=sampler.device, software=software(), hardware=hardware)
             if not manifest.invocations:
@@ -370,7 +370,7 @@ def _require_one_source(folder: RunFolder, request: OpenedRequest) -> None:
                 )
 
 
-def _checkpoints(manifest: Manifest, tasks: Sequence[Task], but: Collection[str] = ()) -> list[ModelInfo]:
+def sampled_checkpoints(manifest: Manifest, tasks: Sequence[Task], but: Collection[str] = ()) -> list[ModelInfo]:
     """Return the checkpoints that tasks sample, except those of the labels ``but``."""
     sampled = {item.setting.model for task in tasks for item in task.items if item.key}
     return [model for model in manifest.models if model.checkpoint and model.label in sampled - set(but)]

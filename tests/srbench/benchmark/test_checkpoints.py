@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -190,6 +192,15 @@ def test_evaluate_takes_patterns(trained, photos):
     assert list(results.table.index.get_level_values(0)) == LABELS
 
 
+def test_a_matrix_takes_patterns(trained, photos, srbench, tmp_path):
+    shutil.copytree(photos, tmp_path / "second")
+    data = f"{photos},{tmp_path / 'second'}"
+    done = srbench("run", "--models", PATTERN, "--data", data, "--metrics", "psnr", "--out", "runs")
+    assert done.exit_code == 0, done.output
+    found = [[model.label for model in RunFolder.read(run).manifest.models] for run in Path("runs").glob("*-x4")]
+    assert found == [LABELS, LABELS]
+
+
 def test_the_dry_run_says_what_memory_the_weights_take(measured):
     assert "weights of 3 checkpoints: 16 kB of memory, in each process\n" in measured_dry(measured)
 
@@ -199,14 +210,19 @@ def measured_dry(measured):
     return measured("--dry-run")[0]
 
 
-@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
-@pytest.mark.usefixtures("trained")
-@pytest.mark.parametrize("pattern", [PATTERN.partition("=")[2], "ckpts/net_g_*.pt"])
-def test_more_weights_than_memory_are_a_usage_error(refused, photos, monkeypatch, pattern):
-    if pattern.endswith(".pt"):
-        network = find_plugin("models", "net.py:Network").factory().eval()
+@pytest.fixture
+def scripted(trained):
+    """The same checkpoints as TorchScript files, which a run that knows them need not load."""
+    network = find_plugin("models", "net.py:Network").factory().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
         for step in (2, 10, 100):
             torch.jit.save(torch.jit.freeze(torch.jit.script(network)), f"ckpts/net_g_{step}.pt")
+
+
+@pytest.mark.usefixtures("scripted")
+@pytest.mark.parametrize("pattern", [PATTERN.partition("=")[2], "ckpts/net_g_*.pt"])
+def test_more_weights_than_memory_are_a_usage_error(refused, photos, monkeypatch, pattern):
     monkeypatch.setattr("srbench.benchmark.checkpoints.free_bytes", lambda device: 9_000)
     says = r"srbench: 2 checkpoints, such as mine-2: their weights take \d+ kB, and 9 kB are free on cpu; measure them"
     command = f"run --models mine={pattern} --data {photos} --metrics psnr --out run --device cpu"
@@ -215,3 +231,13 @@ def test_more_weights_than_memory_are_a_usage_error(refused, photos, monkeypatch
     monkeypatch.setattr("srbench.benchmark.checkpoints.free_bytes", lambda device: 1e5)
     says = r"3 checkpoints.*take \d+ kB in 30 processes, and 100 kB are free.* and the same --out, or with fewer --work"
     refused(f"{command} --workers 30", says, 2)
+
+
+@pytest.mark.usefixtures("scripted")
+def test_checkpoints_that_the_run_knows_need_memory_only_for_new_images(refused, srbench, photos, monkeypatch):
+    command = f"run --models mine=ckpts/net_g_*.pt --data {photos} --metrics psnr --out run --device cpu"
+    assert srbench(*command.split(), "--limit", 1).exit_code == 0
+    monkeypatch.setattr("srbench.benchmark.checkpoints.free_bytes", lambda device: 9_000)
+    assert srbench(*command.split(), "--limit", 1).exit_code == 0
+    for more in ("", " --dry-run"):
+        refused(f"{command}{more}", "srbench: 3 checkpoints, such as mine-2: their weights take", 2)

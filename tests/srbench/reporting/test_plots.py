@@ -11,6 +11,7 @@ from builders import metric, model_facts
 from matplotlib.figure import Figure
 
 from srbench.interfaces import WeightsInfo
+from srbench.models import Checkpoint
 from srbench.reporting.figures.plots import write_plots
 from srbench.reporting.files import replacing
 from srbench.reporting.table import table_of
@@ -185,6 +186,14 @@ def test_losses_are_plotted_where_weights_carry_them(written, rows):
     assert with_curve != written(measured, models=[other])["training.svg"]
     projected = replace(trained, label="flow+consistent", projected=True)
     assert with_curve == written(measured, models=[bare, old, trained, projected])["training.svg"], "the same weights"
+
+
+def test_losses_of_a_training_are_those_of_its_last_checkpoint(written, rows):
+    first, last = model("mine-1", {"nll": [3.0, 1.0]}), model("mine-2", {"nll": [3.0, 1.0, 0.5]})
+    parts = [replace(each, checkpoint=Checkpoint("mine", step)) for step, each in enumerate((first, last), 1)]
+    measured = rows(("m", None))
+    assert axes_of(written(measured, models=[first, last])["training.svg"]) == 2
+    assert written(measured, models=parts)["training.svg"] == written(measured, models=[last])["training.svg"]
 
 
 def test_names_of_users_stay_text_and_plots_are_transparent_themed_and_legible(written, rows):

@@ -130,6 +130,11 @@ def test_the_plot_marks_the_best_step_of_every_metric_with_a_direction(table, pl
     assert "with 95 % intervals of the means, not of differences, as bands" in caption
     assert "lines join the temperatures of a model, and the steps of a training" in plots["plane.svg"].caption
     assert "temperature.svg" not in plots
+    [line] = [line for line in plots["plane.svg"].draw().axes[0].lines if line.get_label() == "mine"]
+    assert len(line.get_xdata()) == 4
+    for name in ("differences.svg", "distributions.svg"):
+        assert "#d55e00" in files[name]
+        assert "#009e73" not in files[name], "all checkpoints have one colour"
     assert next(iter(plots)) == "checkpoints.svg"
 
 
