@@ -1,4 +1,4 @@
-"""What holds for every test: one thread, no network, no command-line settings from outside."""
+"""What holds for every test: one thread, no GPU, no network, no command-line settings from outside."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ ALLOWED_SKIPS = (
     "each system has its own folder",
     "git is not installed",
     "looks for processes in /proc",
-    "needs an NVIDIA GPU",
     "needs dpkg-deb",
     "needs oneDNN",
     "needs pdflatex",
+    "needs pytest -m cuda and an NVIDIA GPU",
     "needs PyTorch's build for CUDA, and no GPU",
     "root may write everywhere",
     "seen on the imaginary device",
@@ -70,12 +70,27 @@ def _is_local(family: int, address: object) -> bool:
         return address[0] == "localhost"
 
 
+def pytest_configure(config):
+    """Only ``pytest -m cuda`` shows GPUs: ``auto`` is the CPU in all other tests, and in the processes that they start.
+
+    A process looks for GPUs once, so it is too late for this when a test begins.
+    """
+    if config.option.markexpr != "cuda":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request):
+    """The CPU, where every line of a test is tried; under ``pytest -m cuda`` a GPU."""
+    return request.param
+
+
 def pytest_collection_modifyitems(items):
-    """Tests marked cuda are skipped where there is no GPU."""
+    """Tests marked cuda are skipped where no GPU is seen."""
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("cuda"):
-                item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
+                item.add_marker(pytest.mark.skip(reason="needs pytest -m cuda and an NVIDIA GPU"))
 
 
 def _fail_if_skipped(report):

@@ -29,6 +29,27 @@ def test_one_thread():
     assert torch.get_num_threads() == 1
 
 
+def test_there_is_no_gpu():
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    assert not torch.cuda.is_available()
+
+
+@pytest.mark.parametrize(("marks", "seen"), [("cuda", "7"), ("not slow", ""), ("not cuda", ""), ("", "")])
+def test_only_tests_of_gpus_see_any(tmp_path, marks, seen):
+    (tmp_path / "test_some.py").write_text("import os\nprint('seen:', os.environ['CUDA_VISIBLE_DEVICES'])")
+    (tmp_path / "conftest.py").write_text((Path(__file__).parent / "conftest.py").read_text())
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = cuda\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-s", "-m", marks, tmp_path],
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "7"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert f"seen: {seen}\n" in done.stdout
+
+
 SKIPS = """
 import pytest
 
@@ -45,7 +66,7 @@ def test_a_skip_for_another_reason_fails_where_all_is_installed(tmp_path):
     (tmp_path / "test_some.py").write_text(SKIPS)
     (tmp_path / "test_module.py").write_text("import pytest; pytest.importorskip('nothing_of_this_name')")
     (tmp_path / "conftest.py").write_text((Path(__file__).parent / "conftest.py").read_text())
-    (tmp_path / "pytest.ini").write_text("[pytest]")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = cuda\n")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rA", "--continue-on-collection-errors", tmp_path],
         env=os.environ | {"SRBENCH_FAIL_ON_SKIPS": "1"},

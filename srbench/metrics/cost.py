@@ -41,8 +41,8 @@ from srbench.metrics import MetricError
 OUTPUT = "256x256"
 """Default size of the output."""
 _WARM_UPS = 3
-"""Largest number of outputs before something is measured: the first loads and chooses kernels, and TorchScript compiles
-during the second."""
+"""Largest number of outputs before something is measured: the first loads and chooses kernels, code that compiles
+itself may take another two, and the clock of a GPU rises with work."""
 _RUNS = 5
 """Largest number of runtimes of which the median is taken."""
 _MOST_SECONDS = 10.0

@@ -48,9 +48,9 @@ class Trainings:
         """The weights file. ``others`` are fields of the request; by default it starts from ``start``."""
         return TRAINERS[model](self.request(model, out, *changes, **others))
 
-    def go_on(self, out):
+    def go_on(self, out, device="cpu"):
         """As ``srbench train --resume``."""
-        model, request = resumed(self.path / out, "cpu", self.metrics)
+        model, request = resumed(self.path / out, device, self.metrics)
         return TRAINERS[model](request)
 
     def request(self, model, out, *changes, **others):

@@ -1,22 +1,15 @@
 """A step of every model on a GPU: without TF32 from its first product to its last, and waiting for nothing on the way."""
 
 import threading
-import tomllib
-from types import SimpleNamespace
 
 import pytest
 import torch
 from accelerate import Accelerator
-from flows import seeded, small_flow
-from small_presets import PRESETS
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from srbench.machine import precision
 from srbench.machine.precision import allows_tf32
 from srbench.training import loop
-from srbench.training.config import TrainingConfig
-from srbench.training.learner import Batch, Learner, adam
-from srbench.training.step import TrainingState
 
 ATEN = torch.ops.aten
 PRODUCTS = (
@@ -82,30 +75,3 @@ def test_no_product_of_a_step_is_rounded_and_none_is_waited_for(trainings, model
     assert reading == []
     assert allows_tf32() == before
     assert True in before, "torch allows it in convolutions"
-
-
-def step_on(device, *, reversible):
-    """Bits per dimension and gradient norm of the first step of a small flow."""
-    settings = tomllib.loads(PRESETS["srflow"])["training"]
-    config = TrainingConfig(**settings | {"milestones": (0.5,), "max_grad_norm": 1.0})
-    model = small_flow().to(device).train()
-    model.reversible = reversible
-
-    def loss(batch):
-        nll = model.nll(batch.hr, batch.lr).mean()
-        return nll, {"bits_per_dim": nll}
-
-    lr, hr = (torch.rand(2, 3, side, side, generator=seeded(side)).to(device) for side in (8, 32))
-    state = TrainingState([Learner("network", model, adam([model.parameters()], config), loss)], None)
-    accelerator = SimpleNamespace(
-        num_processes=1, backward=lambda loss: loss.backward(), clip_grad_norm_=torch.nn.utils.clip_grad_norm_
-    )
-    values, _ = loop.take_step(Batch(lr, hr, step=0, first=0, seed=0), state, config, accelerator)
-    return values["bits_per_dim"], values["gradient"]
-
-
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
-@pytest.mark.parametrize("reversible", [False, True])
-def test_a_step_is_the_same_reversible_or_not_and_on_a_gpu(reversible, device):
-    bits, gradient = step_on("cpu", reversible=False)
-    assert step_on(device, reversible=reversible) == (pytest.approx(bits, rel=1e-4), pytest.approx(gradient, rel=1e-3))

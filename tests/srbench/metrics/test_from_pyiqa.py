@@ -141,7 +141,7 @@ def test_other_weights_are_another_metric(monkeypatch):
 
 
 def test_tf32_is_forbidden(images, monkeypatch):
-    """pyiqa's own call of ``cudnn.flags`` would allow it, and so do settings of a model."""
+    """pyiqa's own call of ``cudnn.flags`` would allow it, and so may the settings of a process."""
     monkeypatch.setattr(precision, "ROUNDING", "cpu")
     allowed = []
 
@@ -151,8 +151,12 @@ def test_tf32_is_forbidden(images, monkeypatch):
 
     metric, hr = open_metric("pyiqa:gmsd").metric, read_image(images / "hr.png")
     metric._metric.net.forward = net
-    with precision.products(hr.device, tf32=True):
+    matrices = torch.backends.cuda.matmul
+    before, matrices.allow_tf32 = matrices.allow_tf32, True
+    try:
         metric(hr[None], ImagePair("a", hr, hr))
+    finally:
+        matrices.allow_tf32 = before
     assert allowed == [(False, False)]
 
 
@@ -168,11 +172,10 @@ def test_settings_of_tf32_by_the_newer_names(images):
         convolutions.fp32_precision = before
 
 
-@pytest.mark.cuda
-def test_gpu_equals_cpu(images):
+def test_gpu_equals_cpu(images, device):
     hr, sr = (read_image(images / f"{kind}.png") for kind in ("hr", "sr"))
     metric, pair = open_metric("pyiqa:vsi").metric, ImagePair("a", hr[:, ::4, ::4], hr)
-    on_cpu, on_gpu = (measure(metric, sr[None], pair, device) for device in ("cpu", "cuda"))
+    on_cpu, on_gpu = (measure(metric, sr[None], pair, place) for place in ("cpu", device))
     assert on_gpu == pytest.approx(on_cpu, rel=1e-5)
 
 

@@ -48,10 +48,9 @@ def test_another_hr_image_has_its_own_features(coffee, samples):
         assert torch.equal(values, fresh[index % 2])
 
 
-@pytest.mark.cuda
-def test_gpu_equals_cpu(coffee, samples):
+def test_gpu_equals_cpu(coffee, samples, device):
     metric = LPIPS()
-    on_gpu = metric(samples.cuda(), coffee)
+    on_gpu = metric(samples.to(device), coffee)
     assert on_gpu.device.type == "cpu"
     torch.testing.assert_close(on_gpu, metric(samples, coffee), atol=1e-5, rtol=0)
 

@@ -13,16 +13,16 @@ pytest.importorskip("onnx", reason="needs the extra onnx")
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 
-def test_the_file_is_the_model(command):
+def test_the_file_is_the_model(command, device):
     """Any size, and what the report says of weights."""
     model, scale = "rrdb", 8
     found = command("export", model, "--scale", scale, "--as", "onnx", "--out", "a.onnx")
     assert (found.code, found.out) == (0, "a.onnx\n"), found.err
-    ours, theirs = load_model(model, scale, "cpu"), load_model("a.onnx", scale, "cpu")
+    ours, theirs = load_model(model, scale, "cpu"), load_model("a.onnx", scale, device)
     for size in ((17, 23), (32, 8)):
         lr = torch.rand(1, 3, *size)
         with torch.no_grad():
-            torch.testing.assert_close(theirs.model(lr), ours.model(lr), atol=1e-4, rtol=0)
+            torch.testing.assert_close(theirs.model(lr.to(device)).cpu(), ours.model(lr), atol=1e-4, rtol=0)
     assert theirs.weights.licence == ours.weights.licence
 
 

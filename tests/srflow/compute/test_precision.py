@@ -199,10 +199,9 @@ def test_the_error_of_rounded_conditions(case, monkeypatch):
     assert round_trip_of_all > 20 * round_trip, "why the flow itself is left in float32"
 
 
-@pytest.mark.cuda
-def test_the_error_on_a_gpu(case):
-    case.model, case.lr, case.hr, case.drawn = (x.cuda() for x in (case.model, case.lr, case.hr, case.drawn))
-    case.latents = [z.cuda() for z in case.latents]
+def test_the_error_on_a_gpu(case, device):
+    case.model, case.lr, case.hr, case.drawn = (x.to(device) for x in (case.model, case.lr, case.hr, case.drawn))
+    case.latents = [z.to(device) for z in case.latents]
     before = allowed()
     made, round_trip = case.errors()
     assert made < 1 / 255 / 4
