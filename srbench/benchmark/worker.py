@@ -129,6 +129,11 @@ class Worker:
         """Record of this process: device, processor, threads, versions."""
         return EnvironmentRecord.of(environment(self.sampler.device))
 
+    def _sampled_in(self, label: str) -> EnvironmentRecord:
+        """Return the record of this process and of the library that computes a model, if it is not torch."""
+        facts = self.sampler.model(label).environment
+        return EnvironmentRecord.of(self.environment.facts | facts) if facts else self.environment
+
     def do(self, task: Task) -> Iterator[TaskResult]:
         """Read the pair of a task unless the folder has it, then sample and measure the items."""
         folder = RunFolder(self.folder.path, self.folder.manifest)
@@ -209,7 +214,8 @@ class Worker:
             return self.failed_item(item, pair.name, str(error))
         images = quantize(outputs, folder.manifest.protocol.quantize)
         if item.record is not None and same_outputs(item.record, images):  # same pixels: only files were lost
-            record = replace(item.record, invocation=self.invocation, environment=self.environment.key)
+            environment = self._sampled_in(item.setting.model)
+            record = replace(item.record, invocation=self.invocation, environment=environment.key)
             return self._made(record, item.metrics, pair, images, outputs, folder)
         record = self._record(item.key, item, pair.name)
         record = replace(
@@ -220,6 +226,7 @@ class Worker:
             seconds=round(seconds, 4),
             peak_memory_mb=None if memory is None else round(memory, 1),
             runaway=runaways(outputs),
+            environment=self._sampled_in(item.setting.model).key,
         )
         return self._made(record, self._all_metrics, pair, images, outputs, folder)
 
@@ -245,7 +252,7 @@ class Worker:
         record = replace(
             record,
             invocation=self.invocation,
-            environment=self.environment.key,
+            environment=self._sampled_in(record.model).key,
             outputs=tuple(ImageDigest(pixels_sha256(image), None) for image in images),
             runaway=runaways(outputs),
         )
@@ -273,7 +280,7 @@ class Worker:
         record = replace(record, outputs=(*kept, *record.outputs[len(kept) :]))
         values = self._measured(record, names, pair, images, exact)
         environment, *scores = values.lines
-        return TaskResult((environment, record, *scores), tuple(files), values.faults)
+        return TaskResult((environment, self._sampled_in(record.model), record, *scores), tuple(files), values.faults)
 
     def _measured(
         self, record: SampleRecord, names: Collection[str], pair: ImagePair, images: Tensor, exact: Tensor

@@ -8,6 +8,8 @@ from srbench.interfaces import TEMPERATURE, Model, SRBenchError, WeightsInfo
 
 SMALLEST_TILE = 16
 """Smallest side of a tile in LR pixels."""
+ONNX_RUNTIME = "ONNX Runtime"
+"""Name of a fact in the environment of outputs of ONNX files alone: its version and execution provider."""
 
 
 class ModelError(SRBenchError):
@@ -66,3 +68,5 @@ class LoadedModel(ModelInfo):
     """True for an object of this process, which cannot be loaded by its ``spec``."""
     is_identified: bool = True
     """False for an object whose changes cannot be detected, so that it counts as new in every call."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """What computes the model, if not torch: facts for the environment of its outputs."""

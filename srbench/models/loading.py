@@ -18,7 +18,7 @@ from srbench.models.digest import digest_by_files, harness_digest, model_digest
 from srbench.models.half_precision import Half, require_bfloat16
 from srbench.models.names import NETWORKS, ModelSpec, as_label
 from srbench.models.precomputed import ResultFolder, stated_facts
-from srbench.models.third_party import load_file, weights_info
+from srbench.models.third_party import OnnxModel, load_file, weights_info
 from srbench.models.wrapped import Consistent, Wrapped
 from srbench.plugins import PluginError
 from srbench.plugins.identity import object_digest, plugin_digest
@@ -218,4 +218,5 @@ def _ready(
     if spec and spec.consistent:
         projected = True
         model = Consistent(model, model.scale)
-    return LoadedModel(label, text, digest, projected, weights, model)
+    environment = network.environment if isinstance(network, OnnxModel) else {}
+    return LoadedModel(label, text, digest, projected, weights, model, environment=environment)

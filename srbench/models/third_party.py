@@ -4,7 +4,7 @@
                                 the extra ``zoo``
     4x-anything.pt              a TorchScript file written by ``torch.jit.save``, with any of these extensions; loading
                                 it runs the code inside
-    4x-anything.onnx            an ONNX graph; needs the extra ``onnx``; runs on the CPU
+    4x-anything.onnx            an ONNX graph; needs the extra ``onnx``, and on a GPU the package onnxruntime-gpu
 
 Scale, architecture and accepted image sizes are read from the file. Images are padded to an accepted size, and the
 outputs are cropped accordingly.
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from srbench.files.hashes import sha256_file
 from srbench.images.tiling import upscale_in_windows
 from srbench.interfaces import WeightsInfo
-from srbench.models import ModelError
+from srbench.models import ONNX_RUNTIME, ModelError
 from srbench.weights.files import is_safetensors, load_metadata, require_file, require_finite
 from srbench.words import listed, one_line
 
@@ -35,14 +35,18 @@ _SIDE = 64
 """Side of the LR image from which the scale of a network that accepts any size is determined."""
 _LONGEST = 200
 """Largest number of characters that an error message quotes of another library's."""
+_CPU = "CPUExecutionProvider"
+_PROVIDERS = {"cuda": ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})}
+"""ONNX Runtime's execution providers for devices other than the CPU, with options: float32 in full, as on the CPU, and no
+trials of convolutions against the clock, which are slow for every new size and may end differently every time."""
 
 
 def load_file(path: Path, device: str = "cpu") -> SpandrelModel | TorchScriptModel | OnnxModel:
-    """Load the network in a file; ``device`` matters only for TorchScript. Raises ModelError, WeightsError."""
+    """Load the network in a file; ``device`` matters only for TorchScript and ONNX. Raises ModelError, WeightsError."""
     require_file(path)
     if is_torchscript(path):
         return TorchScriptModel(path, device)
-    return OnnxModel(path) if path.suffix.lower() == ONNX else SpandrelModel(path)
+    return OnnxModel(path, device) if path.suffix.lower() == ONNX else SpandrelModel(path)
 
 
 def is_torchscript(path: Path) -> bool:
@@ -169,11 +173,15 @@ class TorchScriptModel(nn.Module):
 
 
 class OnnxModel:
-    """A network in an ONNX file: (n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), float32 or float16."""
+    """A network in an ONNX file: (n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), float32 or float16.
+
+    It is computed by ONNX Runtime's execution provider for the device, or by that of the CPU if ONNX Runtime was
+    installed without it or cannot load it. Outputs are on the CPU.
+    """
 
     outside_torch = True  # so its multiply-adds and memory are unknown (``srbench.metrics.cost``)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: str) -> None:
         try:
             import onnxruntime
         except ImportError:
@@ -182,10 +190,18 @@ class OnnxModel:
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
         try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            provider = _PROVIDERS.get(device)
+            is_available = provider is not None and provider[0] in onnxruntime.get_available_providers()
+            self.session = onnxruntime.InferenceSession(
+                str(path), options, providers=[provider, _CPU] if is_available else [_CPU]
+            )
         except Exception as error:
             reason = shorten(one_line(error), _LONGEST)
             raise ModelError(f"{path}: damaged, or not an ONNX file ({reason}); get another copy of it") from None
+        # Those that it could load: an available provider whose libraries are missing is left out without an error.
+        provider_used = self.session.get_providers()[0]
+        self.environment = {ONNX_RUNTIME: f"{onnxruntime.__version__}, {provider_used}"}
+        """What computes it, for the environment of its outputs."""
         self.input, shape = _rgb_input(self.session, path)
         self.dtype = torch.float16 if "float16" in self.session.get_inputs()[0].type else torch.float32
         self.window = tuple(side if isinstance(side, int) else None for side in shape[2:])

@@ -11,7 +11,7 @@ from srbench.benchmark.sampler import Sampler, source_of
 from srbench.images.io import quantize
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.machine.environment import environment
-from srbench.models import ModelInfo
+from srbench.models import ONNX_RUNTIME, ModelInfo
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.kept_images import kept_outputs, same_outputs
 from srbench.run_folder.records import SampleRecord
@@ -19,7 +19,7 @@ from srbench.verification.findings import Findings, differences
 
 ROUNDED = 0.01
 """Largest fraction of pixel values that may be one grey level off if an item is sampled on another processor."""
-_MACHINE = ("device", "cpu", "gpu", "instructions", "TF32 in products", "TF32 in convolutions", "torch")
+_MACHINE = ("device", "cpu", "gpu", "instructions", "TF32 in products", "TF32 in convolutions", "torch", ONNX_RUNTIME)
 """Values of an environment that may change an output by more than rounding."""
 
 
@@ -85,7 +85,7 @@ class Resampling:
 
     def is_unchanged(self, record: SampleRecord) -> bool:
         """Return whether the model has not changed since the run, and this machine is equivalent to the run's."""
-        current = environment(self.sampler.device)
+        current = environment(self.sampler.device) | self.sampler.models[record.model].environment
         recorded = self.folder.environments.get(record.environment)
         if recorded is None:
             return False

@@ -9,7 +9,9 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -31,6 +33,7 @@ from srbench.models.loading import load_model, scale_of
 from srbench.models.names import ModelSpec, is_network
 from srbench.models.third_party import OnnxModel, load_file
 from srbench.plugins import PluginError
+from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.measurements import measurements_of
 from srbench.verification.verify import verify
@@ -285,7 +288,7 @@ def test_an_onnx_graph_of_rrdb_is_rrdb(tmp_path, photos):
 @needs_onnx
 @pytest.mark.parametrize(("scale", "fixed"), [(2, False), (3, True), (8, False)])
 def test_the_scale_is_that_of_the_output(tmp_path, scale, fixed):
-    model = OnnxModel(exported(Repeated(scale), tmp_path / "a.onnx", (24, 32), fixed=fixed))
+    model = OnnxModel(exported(Repeated(scale), tmp_path / "a.onnx", (24, 32), fixed=fixed), "cpu")
     assert model.scale == scale
     assert model.window == ((24, 32) if fixed else (None, None))
     for size in ((24, 32), (10, 70), (65, 40), (1, 1)):
@@ -306,7 +309,7 @@ def test_only_the_runtime_of_an_onnx_file_is_known(tmp_path, suffix):
 
 @needs_onnx
 def test_half_precision(tmp_path):
-    model = OnnxModel(exported(Repeated(2).half(), tmp_path / "a.onnx", (8, 8)).rename(tmp_path / "b.onnx"))
+    model = OnnxModel(exported(Repeated(2).half(), tmp_path / "a.onnx", (8, 8)).rename(tmp_path / "b.onnx"), "cpu")
     lr = torch.rand(1, 3, 8, 8)
     assert torch.equal(model(lr), Repeated(2)(lr)), "the graph has no numbers of its own"
 
@@ -341,3 +344,105 @@ def test_windows_make_the_whole(size, window):
     )
     assert min(OVERLAP, *(side // 4 for side in window)) >= 7
     torch.testing.assert_close(upscale_in_windows(run_window, lr, 2, window), whole, atol=1e-5, rtol=1e-5)
+
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+class Runtime9:
+    """Stands in for ONNX Runtime 9.0: a session repeats pixels, and its brightness depends on what computes it."""
+
+    __version__ = "9.0"
+    SessionOptions = SimpleNamespace
+
+    def __init__(self, available: list[str], loadable: list[str]) -> None:
+        self.available, self.loadable = available, loadable
+        self.asked: list[object] = []
+        self.gains = {CUDA: 0.9, CPU: 1.0}
+
+    def get_available_providers(self) -> list[str]:
+        return self.available
+
+    def InferenceSession(self, path: str, options: object, providers: list[object]) -> SimpleNamespace:  # noqa: N802
+        self.asked = providers
+        named = [each if isinstance(each, str) else each[0] for each in providers]
+        used = [name for name in named if name in self.loadable]
+        gain = self.gains[used[0]]
+
+        def run(outputs: None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+            return [gain * inputs["lr"].repeat(4, axis=2).repeat(4, axis=3)]
+
+        return SimpleNamespace(
+            run=run,
+            get_providers=lambda: used,
+            get_inputs=lambda: [SimpleNamespace(name="lr", shape=["n", 3, "h", "w"], type="tensor(float)")],
+            get_modelmeta=lambda: SimpleNamespace(custom_metadata_map={}),
+        )
+
+
+@pytest.fixture
+def runtime(monkeypatch, tmp_path):
+    """Installs a stand-in for ONNX Runtime, with the file ``net.onnx`` for it."""
+    (tmp_path / "net.onnx").write_bytes(b"a graph")
+
+    def install(available, loadable):
+        fake = Runtime9(available, loadable)
+        monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+        return fake
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("device", "available", "loadable", "asked", "used"),
+    [
+        ("cuda", [CUDA, CPU], [CUDA, CPU], [CUDA, CPU], CUDA),
+        ("cuda", [CPU], [CPU], [CPU], CPU),
+        ("cuda", [CUDA, CPU], [CPU], [CUDA, CPU], CPU),
+        ("cpu", [CUDA, CPU], [CUDA, CPU], [CPU], CPU),
+        ("mps", ["CoreMLExecutionProvider", CPU], [CPU], [CPU], CPU),
+    ],
+    ids=["on a GPU", "installed without CUDA", "without CUDA's libraries", "on the CPU", "on another device"],
+)
+def test_an_onnx_file_runs_on_the_device_of_the_command(runtime, tmp_path, device, available, loadable, asked, used):
+    fake = runtime(available, loadable)
+    model = load_file(tmp_path / "net.onnx", device)
+    assert [each if isinstance(each, str) else each[0] for each in fake.asked] == asked
+    assert model.environment == {"ONNX Runtime": f"9.0, {used}"}
+    if CUDA in asked:
+        assert fake.asked[0][1]["use_tf32"] == "0", "float32 in full, as on the CPU"
+    lr = torch.rand(1, 3, 5, 6)
+    torch.testing.assert_close(model(lr), Repeated(4)(lr) * (0.9 if used == CUDA else 1))
+
+
+def test_records_and_report_say_what_computed_an_onnx_file(runtime, tmp_path, photos, monkeypatch):
+    """Also within +consistent; the records of other models do not."""
+    monkeypatch.setitem(foreign._PROVIDERS, "cpu", foreign._PROVIDERS["cuda"])
+    runtime([CUDA, CPU], [CUDA, CPU])
+    net = tmp_path / "net.onnx"
+    models = (str(net), f"near={net}+consistent", "bicubic")
+    request = {"models": models, "data": str(photos), "metrics": ("psnr",), "limit": 2, "scale": 4}
+    [spec] = requested_runs(None, request | {"out": str(tmp_path / "run")})
+    folder = RunFolder.read(run(spec).folder)
+    environments = {row.setting.model: folder.environments[row.sample.environment] for row in measurements_of(folder)}
+    said = {model: record.facts.get("ONNX Runtime") for model, record in environments.items()}
+    assert said == {"net": f"9.0, {CUDA}", "near": f"9.0, {CUDA}", "bicubic": None}
+    text = write_report([folder.path], ["md"]).files[0].read_text()
+    assert f"> ONNX Runtime 9.0, {CUDA}, computed net and near.\n" in text
+    assert "different environments" not in text
+    assert verify(folder.path, resample="all").proven
+
+
+def test_an_onnx_file_on_another_provider_contradicts_nothing(runtime, tmp_path, photos, monkeypatch):
+    """Its outputs may differ by more than rounding; on the same provider, the same difference is a contradiction."""
+    monkeypatch.setitem(foreign._PROVIDERS, "cpu", foreign._PROVIDERS["cuda"])
+    fake = runtime([CUDA, CPU], [CUDA, CPU])
+    request = {"models": (str(tmp_path / "net.onnx"),), "data": str(photos), "metrics": ("psnr",), "limit": 1}
+    [spec] = requested_runs(None, request | {"scale": 4, "out": str(tmp_path / "run")})
+    folder = run(spec).folder
+    fake.loadable = [CPU]
+    found = verify(folder, resample="all")
+    assert (found.holds, found.proven) == (True, False)
+    assert "not-sampled" in found.text()
+    fake.loadable, fake.gains[CUDA] = [CUDA, CPU], 0.5
+    assert not verify(folder, resample="all").holds

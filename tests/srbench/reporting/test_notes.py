@@ -127,6 +127,38 @@ def test_a_table_of_several_environments_says_in_what_they_differ(make_run, snap
     assert [one, notes(run)] == snapshot
 
 
+@pytest.mark.parametrize(
+    ("device", "provider", "remark"),
+    [
+        ("cpu", "CPUExecutionProvider", ""),
+        ("cuda", "CUDAExecutionProvider", ""),
+        (
+            "cuda",
+            "CPUExecutionProvider",
+            ", on the CPU and not on cuda, so times cannot be compared with those of other models",
+        ),
+    ],
+)
+def test_what_computed_an_onnx_file_is_said(make_run, device, provider, remark):
+    """Models of torch, which have no such fact, have no other environment."""
+    run = make_run("run", measured())
+    torch_alone = EnvironmentRecord.of({"device": device, "torch": "2.9"})
+    onnx = EnvironmentRecord.of(torch_alone.facts | {"ONNX Runtime": f"1.26.0, {provider}"})
+    Journal(RunFolder.read(run)).add([torch_alone, onnx])
+    changed_samples(run, lambda one: {"environment": (onnx if one.model == "flow" else torch_alone).key})
+    said = [note for note in notes(run) if "ONNX" in note or "environment" in note]
+    assert said == [f"> ONNX Runtime 1.26.0, {provider}, computed flow τ=0.5 and flow τ=0.9{remark}."]
+
+
+def test_two_providers_of_onnx_files_are_told(make_run):
+    run = make_run("run", measured())
+    both = [EnvironmentRecord.of({"device": "cpu", "ONNX Runtime": version}) for version in ("1.25, X", "1.26, X")]
+    Journal(RunFolder.read(run)).add(both)
+    changed_samples(run, lambda one: {"environment": both[one.temperature == 0.9].key})
+    told = "> Sampled in different environments, so last digits may differ: ONNX Runtime 1.25, X and 1.26, X."
+    assert told in notes(run)
+
+
 def test_values_of_several_environments_are_said(spec, monkeypatch):
     """The same command twice, the second time for more images and under another variable."""
     monkeypatch.delenv("MKL_CBWR", raising=False)
