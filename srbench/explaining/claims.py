@@ -102,6 +102,8 @@ class MeasuredRow:
     """Folder of the outputs; None if there is none."""
     remarks: Mapping[str, str] = field(default_factory=dict)
     """By ``MetricInfo.spec``, what a reader should know about a mean, or why there is none."""
+    over_folders: bool = False
+    """True if means are over folders, False if over images."""
 
 
 def measured_row(
@@ -129,7 +131,7 @@ def measured_row(
         means[metric.spec] = mean_of_images(values.of_units(setting, metric.name))
         if (count := averaged_images(column)) < total:
             remarks[metric.spec] = f"mean of {count} of {total} images" if count else "all images failed"
-    return MeasuredRow(means, images, remarks)
+    return MeasuredRow(means, images, remarks, bool(values.unit_of))
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,7 @@ def judged(
     progress: Progress = silent,
     workers: int | None = 1,
     device: str = "auto",
+    folders: Mapping[str, str] | None = None,
 ) -> Judgement:
     """Compare claims with measured means, and with values under other protocols.
 
@@ -283,12 +286,13 @@ def judged(
         progress: Called after every image.
         workers: Number of worker processes; None: chosen for the machine.
         device: Device of the metrics that can use it.
+        folders: Folder of every image, by name, such as a clip; by default the subfolders of ``hr``.
     """
     if refused := claims.other_data(data):
         return Judgement(refused=refused)
     verdicts: list[Verdict] = []
     remarks: dict[str, None] = {}
-    search = _Search(hr, lr, scale, progress, workers, device, remarks)
+    search = _Search(hr, lr, scale, progress, workers, device, remarks, folders)
     row_indices = defaultdict[tuple[MeasuredRow, str], list[int]](list)
     for claim in claims.claims:
         row, name = _row(claim, rows)
@@ -304,7 +308,7 @@ def judged(
         if remark:
             remarks[f"{name}, {claim.metric}: {remark}"] = None
         row_indices[row, claim.source].append(len(verdicts))
-        explained = search.explained(claim, measured, name, row.images)
+        explained = search.explained(claim, measured, name, row)
         verdicts.append(Verdict(claim, name, measured, explained=explained))
     for indices in row_indices.values():
         numbers = tuple(each for index in indices if (each := verdicts[index].explained))
@@ -336,26 +340,37 @@ class _Search:
     device: str
     remarks: dict[str, None]
     """Lines about images and protocols that were left out; grows."""
+    folders: Mapping[str, str] | None
     tried: dict[tuple[Path, str], Tried | None] = field(default_factory=dict)
 
-    def explained(self, claim: Claim, measured: float, row: str, images: Path | None) -> Explained:
+    def explained(self, claim: Claim, measured: float, name: str, row: MeasuredRow) -> Explained:
         """Return the protocols that print a claim; the measured protocol alone if no other can be tried."""
         from srbench.metrics.protocols.families import FAMILIES, column_key
         from srbench.metrics.protocols.table import MetricProtocol
 
-        metric = parse_metric(claim.spec)[0]
+        metric, images = parse_metric(claim.spec)[0], row.images
         explained = Explained(metric, metric, claim.value, ())
         if images is not None and self.hr is not None and (metric in FAMILIES or metric.startswith("pyiqa:")):
             if (images, metric) not in self.tried:
-                self.tried[images, metric] = self._try(metric, row, images)
+                self.tried[images, metric] = self._try(metric, name, images)
             if tried := self.tried[images, metric]:
                 explained = tried.explained(metric, claim.value)
                 key = column_key(claim.spec, tried.scale)
+                of_column = [
+                    each.protocol
+                    for each in explained.candidates
+                    if each.protocol.text
+                    and not each.protocol.frames
+                    and column_key(each.protocol.text, tried.scale) == key
+                ]
+                # a mean over clips that equals that over frames is not tried
+                own = [each for each in of_column if each.of_clips] if row.over_folders else []
+                own = own or [each for each in of_column if not each.of_clips]
                 explained = replace(
                     explained,
                     candidates=tuple(
                         replace(each, value=measured, is_default=True)
-                        if each.protocol.text and column_key(each.protocol.text, tried.scale) == key
+                        if each.protocol in own
                         else replace(each, is_default=False)
                         for each in explained.candidates
                     ),
@@ -380,6 +395,7 @@ class _Search:
                 progress=lambda step: self.progress(replace(step, what=f"other protocols of {metric}")),
                 workers=self.workers,
                 device=self.device,
+                folders=self.folders,
             )
         except SRBenchError as error:  # such as images of another size than HR
             self.remarks[f"{row}, {metric}: no other protocol was tried ({error})"] = None

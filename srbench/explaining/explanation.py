@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from srbench.explaining.matching import (
     A_SLIP,
@@ -14,7 +15,6 @@ from srbench.explaining.matching import (
     Match,
     Neighbours,
     Printed,
-    ProtocolSetting,
     chance_text,
     joint_chance,
     matches,
@@ -23,6 +23,9 @@ from srbench.explaining.matching import (
     verdict,
 )
 from srbench.words import number_of
+
+if TYPE_CHECKING:
+    from srbench.metrics.protocols.table import MetricProtocol, ProtocolSetting
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,12 @@ def described(match: Match) -> str:
 
 def _with_option(match: Match, chance: float | None = None) -> str:
     words = described(match) + ("" if chance is None else f", {chance_text(chance)}")
-    return words + (f"  --metrics {match.protocol.text}" if match.protocol.text else "")
+    return words + (f"  --metrics {_options(match.protocol, str(match.protocol.text))}" if match.protocol.text else "")
+
+
+def _options(protocol: MetricProtocol, option: str) -> str:
+    """Return an option with what else it takes to average as a protocol does."""
+    return f"{option} --average folders" if protocol.of_clips else option
 
 
 def _also_print(count: int) -> str:
@@ -195,9 +203,11 @@ def _how_to_measure(match: Match) -> Iterator[str]:
     by_signature: dict[str | None, list[str]] = {}
     for suite, signature in match.candidate.suites.items():
         by_signature.setdefault(signature, []).append(suite)
-    yield f"--metrics {match.protocol.text}  (signature {match.candidate.signature})"
+    yield f"--metrics {_options(match.protocol, match.protocol.text)}  (signature {match.candidate.signature})"
     for signature, suites in by_signature.items():
-        yield f"--suite {', '.join(suites)}  (signature {signature})"
+        yield f"--suite {_options(match.protocol, ', '.join(suites))}  (signature {signature})"
+    if match.protocol.frames:
+        yield "on copies of these frames: no option leaves the others out"
 
 
 @dataclass(frozen=True)
@@ -284,7 +294,13 @@ class Explanation:
     def suites(self) -> tuple[str, ...]:
         """Packaged suites that print every number."""
         by_number = [
-            {name for match in explained.matches for name in match.candidate.suites} for explained in self.numbers
+            {
+                name
+                for match in explained.matches
+                for name in match.candidate.suites
+                if not (match.protocol.frames or match.protocol.of_clips)
+            }
+            for explained in self.numbers
         ]
         return tuple(sorted(set.intersection(*by_number)))
 
@@ -305,7 +321,8 @@ class Explanation:
             channels = first.channels if is_same else first.colour
             crop = f"crop {first.border}" if first.border else "no crop"
             titles = [self.numbers[index].title for index in self.common.matches]
-            words = [channels, crop, first.placement, first.levels]
+            words = [channels, crop, first.placement, first.levels, first.frames]
+            words += ["mean over clips"] if first.of_clips else []
             yield f"{' and '.join(titles)} have in common: {', '.join(filter(None, words))}"
             yield (
                 "  a common setting this plain prints an arbitrary row of such numbers with a chance of "
@@ -313,7 +330,7 @@ class Explanation:
             )
             texts = [protocol.text for protocol in protocols]
             if all(texts):
-                yield f"  --metrics {','.join(filter(None, texts))}"
+                yield f"  --metrics {_options(first, ','.join(filter(None, texts)))}"
         else:
             yield "no two of these numbers share colour, crop and placement"
         if self.suites:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from srbench.explaining import ExplainError
 
 if TYPE_CHECKING:  # torch is not needed to compare numbers
-    from srbench.metrics.protocols.table import MetricProtocol
+    from srbench.metrics.protocols.table import MetricProtocol, ProtocolSetting
 
 MOST_DIGITS = 8
 TRUNCATED_DIGITS = 3
@@ -25,7 +25,9 @@ TRUNCATED_DIGITS = 3
 REPRODUCED, CONSISTENT = 0.05, 0.25
 """Largest chances of a match that is evidence, and of one that is consistent."""
 IN_A_SUITE, AN_OPTION, A_SLIP = range(3)
-"""Plainness of a protocol: in a packaged suite, computed by ``--metrics``, or neither, such as a shift by a pixel."""
+"""Plainness of a protocol: in a packaged suite, computed by ``--metrics``, or neither, such as a shift by a pixel.
+
+Of clips, a mean over clips is an option, and a choice of frames is one step less plain than all frames."""
 
 LEAST_PLAIN = 2 * A_SLIP + 1
 """Largest rank: that of a slip, truncated."""
@@ -52,8 +54,6 @@ WINDOWS = {
 """Windows by metric."""
 OTHER_WINDOW = Decimal("0.05")
 """Half of the window of any other metric, as a fraction of the published number."""
-ProtocolSetting = tuple[str, int | None, str, str]
-"""Colour, border, placement and levels of a protocol (``MetricProtocol.setting``)."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +110,19 @@ class Candidate:
     signature: str | None
     """Signature of srbench's metric for this protocol; None if there is none."""
     suites: Mapping[str, str | None] = field(default_factory=dict)
-    """Packaged suites with this protocol, each with the signature in its table."""
+    """Packaged suites with this protocol, over all frames or only some, each with the signature in its table."""
     is_default: bool = False
     """True for the protocol of the user: the name of the metric alone, or the column that was measured."""
 
     @property
     def plainness(self) -> int:
         """IN_A_SUITE (or the user's protocol), AN_OPTION or A_SLIP."""
-        if self.suites or self.is_default:
+        if self.is_default:
             return IN_A_SUITE
-        return AN_OPTION if self.protocol.text else A_SLIP
+        plain = IN_A_SUITE if self.suites else AN_OPTION if self.protocol.text else A_SLIP
+        if self.protocol.frames:
+            return min(plain + 1, A_SLIP)
+        return max(plain, AN_OPTION) if self.protocol.of_clips else plain
 
     @property
     def commonness(self) -> tuple[object, ...]:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from srbench.explaining import ExplainError
 from srbench.explaining.explanation import Explained, Explanation
 from srbench.explaining.images import LEVELS, Images, ImageValues
-from srbench.explaining.matching import Candidate, Printed
-from srbench.images.folders import images_in
+from srbench.explaining.matching import A_SLIP, Candidate, Printed
+from srbench.images.folders import folders_of, images_in
 from srbench.images.io import header_size
 from srbench.images.pairing import require_partners, scale_of_pairs, without_partner
 from srbench.interfaces import SRBenchError
 from srbench.machine.processes import measuring_workers
 from srbench.metrics.loading import open_metric
+from srbench.metrics.protocols.clips import TRIED, clips_of, gathered_by_clips
 from srbench.metrics.protocols.families import family, suites_of
 from srbench.metrics.protocols.table import MetricProtocol
 from srbench.models.inference import choose_device
@@ -110,11 +111,14 @@ class Tried:
     remarks: tuple[str, ...]
     """Lines about sizes, scales and images that could not be read."""
     sizes_differ: bool
+    clips: int = 0
+    """Number of clips; 0 if the images are in no folders."""
 
     def explained(self, metric: str, printed: Printed) -> Explained:
         """Return the explanation of a published number."""
-        tried = family(metric)
-        return Explained(metric, tried.title, printed, self.candidates[metric], tried.tried, tried.not_tried)
+        of_metric = family(metric)
+        tried = f"{of_metric.tried}; {TRIED}" if self.clips and of_metric.is_mean else of_metric.tried
+        return Explained(metric, of_metric.title, printed, self.candidates[metric], tried, of_metric.not_tried)
 
 
 def try_protocols(
@@ -127,11 +131,17 @@ def try_protocols(
     progress: Progress = silent,
     workers: int | None = 1,
     device: str = "auto",
+    folders: Mapping[str, str] | None = None,
 ) -> Tried:
-    """Compute metrics under every protocol. Arguments and errors are those of ``explain``."""
+    """Compute metrics under every protocol. Arguments and errors are those of ``explain``.
+
+    ``folders`` are the clips of the images by name, by default the subfolders of ``hr``.
+    """
     families = {name: family(name) for name in metrics}
     outputs = _tensors(sr) if isinstance(sr, Mapping) else ResultFolder(Path(sr), 1)
     hr_images: dict[str, Any] = {**(_tensors(hr) if isinstance(hr, Mapping) else images_in(Path(hr)))}
+    if folders is None:
+        folders = {} if isinstance(hr, Mapping) else folders_of(hr_images)
     hr_folder = "hr" if isinstance(hr, Mapping) else hr
     if scale is None and lr is not None:
         scale = _scale(lr, hr_images, hr_folder)
@@ -141,9 +151,10 @@ def try_protocols(
     usable = [image for image in compared if not image.fault]
     if not usable:
         raise ExplainError(f"no image could be compared: {compared[0].fault}")
-    candidates = {name: _candidates(name, usable, scale) for name in families}
+    clips = clips_of([image.image for image in usable], folders)
+    candidates = {name: _candidates(name, usable, scale, clips) for name in families}
     sizes_differ = any(image.sizes for image in usable)
-    return Tried(len(usable), scale, candidates, tuple(_remarks(compared, scale)), sizes_differ)
+    return Tried(len(usable), scale, candidates, tuple(_remarks(compared, scale)), sizes_differ, len(clips))
 
 
 def _listed(values: str | float | Sequence[str | float]) -> list[str]:
@@ -217,10 +228,13 @@ def _remarks(images: Sequence[ImageValues], scale: int | None) -> Iterator[str]:
         yield f"the scale is unknown, so the crops of scales {scales} are tried; state it with --scale"
 
 
-def _candidates(metric: str, images: Sequence[ImageValues], scale: int | None) -> tuple[Candidate, ...]:
+def _candidates(
+    metric: str, images: Sequence[ImageValues], scale: int | None, clips: Sequence[Sequence[int]]
+) -> tuple[Candidate, ...]:
     """Return the values of a metric under every protocol, the most common first.
 
-    Placements that change no image are left out.
+    Placements that change no image are left out. ``clips`` are the places of the frames of each clip; frames and means
+    of clips are chosen only for protocols that are no slips.
     """
     columns: dict[MetricProtocol, list[Sequence[Any]]] = defaultdict(list)
     for image in images:
@@ -242,7 +256,11 @@ def _candidates(metric: str, images: Sequence[ImageValues], scale: int | None) -
                 gathered = replace(gathered, parameters=None)
             columns_of = suites_of(gathered, scale).items()
             suites = {suite.name: _signature(column, suite.quantize) for suite, column in columns_of}
-            candidates.append(Candidate(gathered, value, signature, suites, gathered.text == metric))
+            candidate = Candidate(gathered, value, signature, suites, gathered.text == metric)
+            candidates.append(candidate)
+            if clips and family(metric).is_mean and candidate.plainness < A_SLIP:
+                of_clips = gathered_by_clips(family(metric), gathered, column, clips)
+                candidates += [Candidate(chosen, mean, signature, suites) for chosen, mean in of_clips]
     return tuple(sorted(candidates, key=lambda candidate: candidate.commonness))
 
 

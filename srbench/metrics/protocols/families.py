@@ -43,6 +43,8 @@ class ProtocolFamily:
     """One line for each protocol that cannot be tried, because its weights are missing."""
     variants: tuple[str, ...] = ()
     """Names of the metrics that are tried, if there are several."""
+    is_mean: bool = True
+    """False for a distance between all outputs and all HR images."""
     gpu: bool = False
     """True if values are computed where output and HR lie, which may be a GPU."""
 
@@ -136,6 +138,7 @@ def _of_folders(name: str) -> ProtocolFamily:
         tried,
         lambda output, hr, _: inception_features(name, output, hr, network),
         folder_distance,
+        is_mean=False,
         gpu=True,
     )
 

@@ -122,6 +122,10 @@ def borders(scales: Iterable[int]) -> tuple[int, ...]:
     return tuple(dict.fromkeys((0, *known, *(2 * scale for scale in known), *(scale + 6 for scale in known))))
 
 
+ProtocolSetting = tuple[str, int | None, str, str, str, bool]
+"""Colour, border, placement, levels, frames and mean over clips of a protocol."""
+
+
 @dataclass(frozen=True)
 class MetricProtocol:
     """A way to compute a metric over a set of images."""
@@ -138,6 +142,10 @@ class MetricProtocol:
     """Quantisation of files with more than 8 bits, in words."""
     mean: str = ""
     """The mean over images in words, unless it is the mean of the values."""
+    frames: str = ""
+    """In words, which frames of each clip count, unless all do."""
+    of_clips: bool = False
+    """True for the mean over clips of their means."""
     parameters: tuple[tuple[str, str], ...] | None = None
     """Parameters of our metric that compute it; None if none do."""
     order: tuple[int, ...] = field(default=(), compare=False)
@@ -147,7 +155,9 @@ class MetricProtocol:
     def words(self) -> str:
         """The protocol in words."""
         border = () if self.border is None else ("no crop" if self.border == 0 else f"crop {self.border}",)
-        return ", ".join(filter(None, (self.channels, self.way, *border, self.placement, self.levels, self.mean)))
+        clips = "mean over clips" if self.of_clips else ""
+        more = (self.placement, self.levels, self.mean, self.frames, clips)
+        return ", ".join(filter(None, (self.channels, self.way, *border, *more)))
 
     @property
     def text(self) -> str | None:
@@ -163,6 +173,6 @@ class MetricProtocol:
         return self.channels.partition(" (")[0]
 
     @property
-    def setting(self) -> tuple[str, int | None, str, str]:
-        """Choices that the metrics of a table usually share: colour, border, placement and levels."""
-        return self.colour, self.border, self.placement, self.levels
+    def setting(self) -> ProtocolSetting:
+        """Choices that the metrics of a table usually share."""
+        return self.colour, self.border, self.placement, self.levels, self.frames, self.of_clips

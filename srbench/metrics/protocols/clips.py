@@ -1,0 +1,68 @@
+"""Protocols of images in clips: which frames of a clip count, and whether means are over frames or over clips."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+from srbench.metrics.protocols.families import ProtocolFamily
+from srbench.metrics.protocols.table import MetricProtocol
+
+TRIED = (
+    "of clips, all frames, all but the first and last two, or the centre frame; means over frames and means over clips "
+    "of their means"
+)
+"""The protocols in words."""
+_FRAMES: Mapping[str, Callable[[Sequence[int]], Sequence[int]]] = {
+    "": lambda clip: clip,
+    "without the first and last two frames of each clip": lambda clip: clip[2:-2],
+    "the centre frame of each clip": lambda clip: clip[len(clip) // 2 :][:1],
+}
+"""Frames of a clip that count, by the words of their protocol."""
+
+
+def clips_of(images: Sequence[str], folders: Mapping[str, str]) -> list[list[int]]:
+    """Return the places of the frames of every clip, given the folder of every image; frame 10 comes after frame 9.
+
+    There are none unless every image is in a folder.
+    """
+    if not folders.keys() >= set(images):
+        return []
+    clips: dict[str, list[int]] = {}
+    for place in sorted(range(len(images)), key=lambda place: _by_numbers(images[place])):
+        clips.setdefault(folders[images[place]], []).append(place)
+    return list(clips.values())
+
+
+def _by_numbers(name: str) -> list[tuple[int, str]]:
+    """Return a sort key by which numbers in names count, however many zeros come before them."""
+    return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name)]
+
+
+def gathered_by_clips(
+    family: ProtocolFamily, protocol: MetricProtocol, images: Sequence[Sequence[Any]], clips: Sequence[Sequence[int]]
+) -> Iterator[tuple[MetricProtocol, float]]:
+    """Yield the protocols of clips besides the mean over all frames, with their means.
+
+    ``images`` are the values of a protocol by image and sample, and ``clips`` the places of the frames of each clip.
+    A mean over clips that equals the mean over the same frames is left out.
+    """
+
+    def mean(places: Sequence[int]) -> float:
+        return next(family.gathered(protocol, [images[place] for place in places]))[1]
+
+    for order, (words, frames_of) in enumerate(_FRAMES.items()):
+        frames = [frames_of(clip) for clip in clips]
+        if not all(frames):  # a clip is too short
+            continue
+        over_frames = mean([place for clip in frames for place in clip])
+        finite = [of_clip for of_clip in map(mean, frames) if math.isfinite(of_clip)]
+        over_clips = fmean(finite) if finite else math.nan
+        if words:
+            yield replace(protocol, frames=words, order=(*protocol.order, order)), over_frames
+        if abs(over_clips - over_frames) > 1e-9 * abs(over_frames):
+            yield replace(protocol, frames=words, of_clips=True, order=(*protocol.order, order, 1)), over_clips
