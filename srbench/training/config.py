@@ -76,8 +76,8 @@ class TrainingConfig:
         fraction = (step - starts[passed]) / (end - starts[passed])
         return (LOWEST_RATE + (self.learning_rate - LOWEST_RATE) * (1 + math.cos(math.pi * fraction)) / 2) * warm_up
 
-    def check(self, processes: int, device: str) -> None:
-        """Raise TrainingError if the processes cannot share a batch, or their device lacks the precision."""
+    def check(self, processes: int) -> None:
+        """Raise TrainingError if the processes cannot share a batch."""
         parts = processes * self.accumulate
         if self.batch % parts:
             suitable = [
@@ -89,6 +89,9 @@ class TrainingConfig:
                 f"in {number_of(self.accumulate, 'part')} each; {use}make it a multiple of {parts}, or change "
                 "training.accumulate"
             )
+
+    def check_precision(self, device: str) -> None:
+        """Raise TrainingError if a type of devices (``cpu``, ``cuda``, ``mps``) has no instructions for the precision."""
         if self.precision == "bfloat16" and not has_bfloat16(device):
             raise TrainingError(
                 f"training.precision is bfloat16: this machine has no bfloat16 instructions ({device}); use float32"

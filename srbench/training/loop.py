@@ -49,7 +49,8 @@ class Training:
         self._preset = preset
         self._request = request
         self._accelerator, self.device = accelerator_on(request.device, request.log_with, request.out)
-        self.config.check(self._accelerator.num_processes, self.device.type)
+        self.config.check(self._accelerator.num_processes)
+        self.config.check_precision(self.device.type)
         self._folder = TrainingFolder(request.out)
         self.start = Start() if request.dry_run else self._folder.start
         """The initial weights, if they are not needed: the training is resumed, or only its cost is measured."""
