@@ -1,8 +1,9 @@
 """Error, power and coverage of the tests and intervals of a table: python benchmarks/significance.py [--draws N].
 
 Simulates tables of rows (models) with values on images, and prints: how often some row is called worse although all
-rows are equally good; how often a row that is worse is called worse; how often a 95 % interval contains the mean. The
-tests and intervals are those of a report, with 999 random sign flips instead of 9999. Takes a minute and a half.
+rows are equally good; how often a row that is worse is called worse; how often a 95 % interval contains the mean; and the first
+and the last for frames of clips, counted one by one or averaged by clip. The tests and intervals are those of a report,
+with 999 random sign flips instead of 9999. Takes two minutes.
 """
 
 from __future__ import annotations
@@ -52,6 +53,23 @@ VALUES: dict[str, tuple[Callable[[Generator, tuple[int, int]], NDArray[np.float6
 """Distributions of values over images, and their means."""
 
 
+FRAMES = 10
+"""Number of frames of a clip."""
+FRAME_EFFECT = 0.3
+"""Standard deviation of a value over the frames of a clip; that over clips is 1 for a row, and 3 for all rows together."""
+
+
+def clips(random: Generator, count: int, rows: int, draws: int) -> NDArray[np.float64]:
+    """Draw normal values (draws, clips, frames, rows) of tables whose rows are all equally good, with mean 0."""
+    ease, effects = random.normal(0, 3, (draws, count, 1, 1)), random.normal(0, 1, (draws, count, 1, rows))
+    return ease + effects + random.normal(0, FRAME_EFFECT, (draws, count, FRAMES, rows))
+
+
+def units(values: NDArray[np.float64], by: str) -> NDArray[np.float64]:
+    """Map values of ``clips`` to (draws, units, rows): their ``frames``, or their ``folders``, averaged."""
+    return values.mean(axis=2) if by == "folders" else values.reshape(len(values), -1, values.shape[-1])
+
+
 def called_worse(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which rows are significantly worse than the leader, as ``reporting.ranking.best_rows`` decides."""
     worse: NDArray[np.bool_] = pair_p_values(values)[np.argmax(values.mean(axis=0))] < ALPHA
@@ -82,6 +100,19 @@ def coverage(values: str, images: int, draws: int) -> float:
     return float(np.mean([low <= mean <= high for part in parts for low, high in mean_intervals(part)]))
 
 
+def coverage_of_clips(by: str, count: int, draws: int) -> float:
+    """Return the share of 95 % intervals, by frames or by folders, that contain the mean of a row."""
+    columns = units(clips(np.random.default_rng(0), count, 1, draws), by)[..., 0]
+    parts = (columns[start : start + 500] for start in range(0, draws, 500))
+    return float(np.mean([low <= 0 <= high for part in parts for low, high in mean_intervals(part)]))
+
+
+def error_of_clips(by: str, count: int, draws: int) -> float:
+    """Return the share of tables of two equally good rows in which one is called worse, by frames or by folders."""
+    tables = units(clips(np.random.default_rng(0), count, 2, draws), by)
+    return float(np.mean([called_worse(values).any() for values in tables]))
+
+
 def lines(names: Iterable[str], rows: Iterable[Iterable[float]]) -> list[list[str]]:
     """Format rows of shares: ``.050``."""
     return [[name, *(f"{share:.3f}".lstrip("0") for share in row)] for name, row in zip(names, rows, strict=True)]
@@ -106,7 +137,15 @@ def main() -> None:
     print(table(header, lines(names, powers)), end="\n\n")
     header = ["95 % intervals: contain the mean", *(f"n = {images}" for images in (6, 8, 22, 100))]
     covered = [[coverage(name, images, draws) for images in (6, 8, 22, 100)] for name in VALUES]
-    print(table(header, lines(VALUES, covered)))
+    print(table(header, lines(VALUES, covered)), end="\n\n")
+    counts = (6, 12, 30)
+    header = [f"clips of {FRAMES} frames", *(f"{count} clips" for count in counts)]
+    measures = {"intervals: contain the mean": coverage_of_clips, "two equal rows: one called worse": error_of_clips}
+    names = [f"{name}, by {by}" for name in measures for by in ("frames", "folders")]
+    shares = [
+        [share(by, count, draws) for count in counts] for share in measures.values() for by in ("frames", "folders")
+    ]
+    print(table(header, lines(names, shares)))
 
 
 if __name__ == "__main__":

@@ -483,7 +483,7 @@ def measure(
         for text in measured_text(measured, form, None if hr is None else hr.resolve().name):
             show(text)
     if form == "table" and measured.metrics[settings[0]]:
-        show(protocol_line(measured.suite, measured.metrics[settings[0]]))
+        show(protocol_line(measured.suite, measured.metrics[settings[0]], measured.values.units))
     if judgement and form == "table":
         for line in verdict_lines(judgement):
             show(line)

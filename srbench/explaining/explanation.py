@@ -184,7 +184,9 @@ def described(match: Match) -> str:
 
 def _with_option(match: Match, chance: float | None = None) -> str:
     words = described(match) + ("" if chance is None else f", {chance_text(chance)}")
-    return words + (f"  --metrics {_options(match.protocol, str(match.protocol.text))}" if match.protocol.text else "")
+    protocol = match.protocol
+    has_option = protocol.text and not protocol.frames
+    return words + (f"  --metrics {_options(protocol, str(protocol.text))}" if has_option else "")
 
 
 def _options(protocol: MetricProtocol, option: str) -> str:

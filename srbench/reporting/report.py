@@ -157,7 +157,7 @@ def _report(results: Results, files: list[Path]) -> Report:
     table = table_of_runs(results)
     votes, unshown_votes = vote_section(results)
     sentences = [*answer(table), *([votes.sentence] if votes else [])]
-    protocol = protocol_line(results.protocol.suite, table.columns)
+    protocol = protocol_line(results.protocol.suite, table.columns, table.values.units)
     return Report(files, table, sentences, protocol, [*outdated(results)], votes, unshown_votes)
 
 

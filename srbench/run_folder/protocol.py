@@ -115,10 +115,14 @@ class Manifest:
 
     @property
     def extent(self) -> str:
-        """The images that any command requested, in words: ``60 images in 6 folders``."""
-        images = number_of(len(self.scope), "image")
-        folders = {self.folders[image] for image in self.scope if image in self.folders}
-        return f"{images} in {number_of(len(folders), 'folder')}" if folders else images
+        """The number of images that any command requested: ``60 images in 6 folders``."""
+        return self.extent_of(self.scope)
+
+    def extent_of(self, images: Sequence[str]) -> str:
+        """Return the number of some images, and of their folders if they are in some."""
+        number = number_of(len(images), "image")
+        folders = {self.folders[image] for image in images if image in self.folders}
+        return f"{number} in {number_of(len(folders), 'folder')}" if folders else number
 
     @property
     def unit_of(self) -> dict[str, str]:
@@ -166,16 +170,20 @@ class Manifest:
         return tuple(image for image in self.images if image in wanted)
 
 
-def protocol_line(label: str, metrics: Sequence[MetricInfo]) -> str:
-    """Describe the protocol of a table in one line: the words of its suite, or else the signatures of its columns."""
+def protocol_line(label: str, metrics: Sequence[MetricInfo], units: str = IMAGES) -> str:
+    """Describe the protocol of a table in one line: the words of its suite, or else the signatures of its columns.
+
+    ``units`` are what means are over, as in ``Values``.
+    """
+    means = "" if units == IMAGES else f" Means are over {units}, whose images are averaged first."
     name = label.partition("@")[0]
     suite = read_suite(name) if name in suite_names() else None
     if suite is None or suite.label != label or not {metric.spec for metric in metrics} <= {*suite.columns}:
-        return f"Protocol {label}: {', '.join(metric.signature for metric in metrics)}."
+        return f"Protocol {label}: {', '.join(metric.signature for metric in metrics)}.{means}"
     classic = ""
     if name == SUITE and any(metric.name in ("psnr", "ssim") for metric in metrics):
         classic = " Papers of classic SR print PSNR and SSIM on Y without a border: --suite classic-y."
-    return f"Protocol {label}, {suite.about}.{classic}"
+    return f"Protocol {label}, {suite.about}.{means}{classic}"
 
 
 def exactly(number: float) -> str:

@@ -17,6 +17,7 @@ from builders import drawn
 import srbench
 from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import downscale_uint8
+from srbench.interfaces import ImagePair, SRBenchError
 from srbench.reporting.table import table_of_runs
 from srbench.run_folder.statistics import mean_interval
 
@@ -178,6 +179,7 @@ def folders_run(clips, command):
     """A run with means over folders."""
     found = command(*RUN, "--average", "folders", "--out", "folders")
     assert found.code == 0, found.err
+    assert "Means are over folders of 10 images, whose images are averaged first." in found.out
     return Path("folders")
 
 
@@ -204,6 +206,7 @@ def test_a_run_over_folders(with_plots, folders_run, command):
     assert "count one by one" not in report
     page = (folders_run / "report" / "report.html").read_text()
     assert "a cell is the mean over 6 folders of 10 images" in page
+    assert "60 images in 6 folders of <em>" in page
     assert "(60 images in 6 folders, LR" in (folders_run / "report" / "table.tex").read_text()
     assert "means over folders of 10 images, in bold" in (folders_run / "report" / "table.tex").read_text()
     assert "mean over n folders of 10 images" in command("show", folders_run).out
@@ -271,3 +274,39 @@ def test_an_image_without_error_is_left_out_of_the_test_for_all_models(clips, co
     best = table_of_runs(results).best["psnr"]
     assert (best.n, best.images) == (6, 59)
     assert best.means[0] == pytest.approx(np.mean([of_good, *list(by_clip("good").values())[1:]]))
+
+
+class Crops:
+    """A dataset whose images are crops of two photographs, as it states."""
+
+    def __init__(self):
+        self.name = "crops"
+        self.folders = {f"{photo}{place}": photo for photo in "ab" for place in range(3)}
+
+    def __len__(self):
+        return len(self.folders)
+
+    def __iter__(self):
+        return iter(self.folders)
+
+    def digest(self, name):
+        return name
+
+    def read(self, name):
+        hr = drawn(10 * ord(name[0]) + int(name[1]))
+        return ImagePair(name, downscale_uint8(hr, 4) / 255, hr / 255)
+
+
+@pytest.mark.parametrize("more", [{}, {"crop": 16}, {"degrade": "blur-noise-jpeg"}])
+def test_the_groups_that_a_dataset_states(more):
+    """They hold for its crops and degraded images too; a dataset without groups has no folders."""
+    found = {
+        average: srbench.evaluate(
+            "bicubic", Crops(), scale=4, metrics=["psnr"], average=average, progress=False, **more
+        )
+        for average in ("images", "folders")
+    }
+    assert [results.table["n"].item() for results in found.values()] == [6, 2]
+    assert found["folders"].intervals["psnr"].item() == pytest.approx(found["images"].intervals["psnr"].item())
+    with pytest.raises(SRBenchError, match=r"--average folders: \S+ of photos is in no folder"):
+        srbench.evaluate("bicubic", "photos", scale=8, limit=1, metrics=["psnr"], average="folders")
