@@ -192,6 +192,11 @@ class MetricInfo:
     digest: str = ""
     """SHA-256 of everything that determines the values: code, arguments and parameters."""
 
+    @property
+    def permits_test(self) -> bool:
+        """True if its values differ by chance from image to image; False for a value of the model or of all images."""
+        return self.per in ("sample", "image")
+
     def stored(self) -> dict[str, Any]:
         """The information as JSON; without ``map`` if there is none."""
         stored = asdict(self)

@@ -21,7 +21,7 @@ def answer(table: Table) -> list[str]:
 
     Without metrics of perception and distortion, they name the best model in the first metric with a direction.
     """
-    directed = [metric for metric in table.image_columns if metric.direction]
+    directed = [metric for metric in table.image_columns if metric.direction and metric.permits_test]
     leading = [metric for group in ASKED for metric in directed if metric.leads and metric.group == group]
     decisive = leading or directed[:1]
     if len(table.lines) == 1:

@@ -75,7 +75,7 @@ class Difference:
     @property
     def is_judged(self) -> bool:
         """True if the metric has a direction and permits a test."""
-        return self.metric.direction != 0 and self.metric.per != "folder"
+        return self.metric.direction != 0 and self.metric.permits_test
 
     @property
     def gains(self) -> dict[str, float]:
@@ -117,10 +117,14 @@ class Comparison:
     @property
     def explanation(self) -> str:
         """Explanation of the table."""
-        titles = joined([each.metric.title for each in self.differences if each.metric.per == "folder"])
+        titles = joined([each.metric.title for each in self.differences if not each.metric.permits_test])
         values = self.results.values
         columns = COLUMNS.format(unit=values.unit, units=values.units)
-        return f"{columns} {titles}: a value of all images together, without interval and test." if titles else columns
+        return (
+            f"{columns} {titles}: a value of the model or of all images together, without interval and test."
+            if titles
+            else columns
+        )
 
     def verdict(self, difference: Difference) -> str:
         """Label of the better model, or "undecided"; empty if the metric has no direction, or permits no test."""
@@ -203,9 +207,9 @@ def _cells(comparison: Comparison) -> list[list[str]]:
         metric = difference.metric
         means = [printed(value, metric) for value in (difference.mean_a, difference.mean_b, difference.mean)]
         ends = [printed(value, metric) for value in (difference.low, difference.high)]
-        interval = "" if math.isnan(difference.low) else " to ".join(ends)
+        interval = "" if math.isnan(difference.low) or not metric.permits_test else " to ".join(ends)
         outcomes = map(str, difference.outcomes) if difference.is_judged else "–––"
-        p, images = ("–", "–") if metric.per == "folder" else (p_text(difference.p), str(len(difference.by_unit)))
+        p, images = (p_text(difference.p), str(len(difference.by_unit))) if metric.permits_test else ("–", "–")
         lines.append([header(metric), *means, comparison.verdict(difference), interval, p, *outcomes, images])
     return lines
 

@@ -91,7 +91,7 @@ def _named(metrics: Sequence[MetricInfo], names: Sequence[str]) -> list[MetricIn
         metric = by_name[name]
         if metric.direction == 0:
             raise ValueError(f"{metric.title} has no better and worse; name a metric that has")
-        if metric.per in ("folder", "model"):
+        if not metric.permits_test:
             whole = "all images together" if metric.per == "folder" else "the model"
             raise ValueError(f"{metric.title} is one value of {whole}, without a test; name a metric of single images")
         named.append(metric)

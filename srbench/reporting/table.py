@@ -87,7 +87,7 @@ class Table:
     """Metrics to show: a metric of diversity that is 0 in every row is left out."""
     lines: tuple[Line, ...]
     best: dict[str, BestRows]
-    """Best rows of every metric; none of a metric of all images together, which permits no test."""
+    """Best rows of every metric; none of a metric that permits no test."""
     values: Values
     """Values behind the means."""
     left_out: str = ""
@@ -193,7 +193,7 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
     intervals = _intervals(of_units)
     best = {
         metric.name: best_rows({row: by_metric[metric.name][row] for row in families.models}, metric, values.unit_of)
-        if metric.name in by_metric
+        if metric.permits_test
         else BestRows()
         for metric in metrics
     }

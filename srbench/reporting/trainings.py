@@ -75,7 +75,7 @@ def best_steps(table: Table, curve: Curve, metrics: Iterable[MetricInfo]) -> dic
 
 
 def _best(table: Table, curve: Curve, metric: MetricInfo) -> Best:
-    if metric.per == "folder":
+    if not metric.permits_test:
         means = {row: metric.direction * table.lines[row].cells[metric.name].mean for row in curve.rows}
         finite = {row: mean for row, mean in means.items() if math.isfinite(mean)}
         return Best(max(finite, key=finite.__getitem__) if finite and metric.direction else None, None)

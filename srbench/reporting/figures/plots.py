@@ -130,7 +130,7 @@ def _trainings(table: Table) -> Plot | None:
 def _differences(table: Table, baseline: int) -> Plot | None:
     others = [row for row in range(len(table.lines)) if row != baseline]
     shown = []
-    for metric in (metric for metric in table.image_columns if metric.direction):
+    for metric in (metric for metric in table.image_columns if metric.direction and metric.permits_test):
         columns = [table.values.of_images(line.setting, metric.name) for line in table.lines]
         gaps = [_difference(columns[row], columns[baseline]) for row in others]
         differences = [_finite(by_unit(gap, table.values.unit_of)) for gap in gaps]

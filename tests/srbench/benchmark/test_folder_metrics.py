@@ -125,7 +125,7 @@ def test_models_are_compared_by_two_values(bench, command):
     values = [expected("Nearest"), expected("Noisy-t0.8", "_sample0")]
     (row,) = [line for line in found.out.splitlines() if "FID ↓" in line]
     assert row.split()[2:] == [*(f"{value:.2f}" for value in (*values, values[0] - values[1])), *"–––––"]
-    assert "FID: a value of all images together, without interval and test." in found.out
+    assert "FID: a value of the model or of all images together, without interval and test." in found.out
     assert "FID is" not in found.out
     assert "FID are" not in found.out
 

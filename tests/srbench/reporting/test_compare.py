@@ -11,6 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from srbench.reporting import ReportError
+from srbench.reporting.answer import answer
 from srbench.reporting.compare import (
     Difference,
     compare_models,
@@ -78,6 +79,24 @@ def test_equal_values_are_ties(make_run):
     assert {(found.mean, found.p, found.outcomes, found.better) for found in comparison.differences} == {
         (0, 1, (0, 12, 0), 0)
     }
+
+
+@pytest.mark.parametrize("direction", [0, -1])
+def test_a_metric_of_the_model_is_a_single_value_that_permits_no_test(make_run, srbench, direction):
+    size = metric("size", title="size", per="model", direction=direction)
+    own = {("m", None): 3.0, ("n", None): 5.0}
+    of_images = {setting: {name: {"size": value} for name in NAMES} for setting, value in own.items()}
+    run = make_run("run", of_images, metrics=(size,))
+    found = srbench("compare", "m", "n", "--run", run)
+    assert found.exit_code == 0, found.output
+    [line] = [line for line in found.output.splitlines() if line.split()[:1] == ["size"]]
+    assert "-2.00" in line
+    assert "0.00" not in line.replace("-2.00", "").replace("3.00", "").replace("5.00", ""), "neither p nor interval"
+    assert "size: a value of the model or of all images together" in found.output
+    assert "No metric of the two permits a verdict." in found.output
+    table = table_of_runs(read_results([run]))
+    assert not any(line.cells["size"].is_best for line in table.lines)
+    assert not any("better" in sentence for sentence in answer(table))
 
 
 def test_values_that_are_not_finite_are_left_out_and_said(make_run, srbench):
