@@ -18,17 +18,19 @@ _MESSAGES = (
         "CUBLAS_STATUS_NOT_INITIALIZED",
         "unable to find an engine",
         "Unable to find a valid cuDNN algorithm",
+        "Failed to allocate memory",
     ),
 )
 """Messages of CUDA and MPS, and of torch on a CPU (Linux, Windows); of cuDNN, cuBLAS and cuFFT, which need memory of their
-own. No exception class covers all."""
+own; of ONNX Runtime. No exception class covers all."""
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that the device or the machine ran out of memory."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing it
         return True
-    return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
+    is_of_a_library = isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime")
+    return is_of_a_library and any(message in str(error) for message in _MESSAGES)
 
 
 def computed_on(device: str, compute: Callable[[str], Result]) -> Result:
