@@ -13,8 +13,8 @@ from rich.table import Column, Table
 
 from srbench.words import printable
 
-STDERR = Console(stderr=True)
-STDOUT = Console()
+STDERR = Console(stderr=True, emoji=False)
+STDOUT = Console(emoji=False)
 _NO_LIMIT = 10_000
 
 
@@ -35,7 +35,7 @@ def show(result: str | Path | Table) -> None:
         for part in _parts(result, STDOUT.width):
             STDOUT.print(part)
     else:
-        Console(width=_NO_LIMIT).print(result)
+        Console(width=_NO_LIMIT, emoji=False).print(result)
 
 
 def _parts(table: Table, width: int) -> list[Table]:
@@ -63,7 +63,7 @@ def _with_columns(table: Table, columns: Sequence[Column]) -> Table:
 
 
 def _width(table: Table) -> int:
-    wide = Console(width=_NO_LIMIT)
+    wide = Console(width=_NO_LIMIT, emoji=False)
     return Measurement.get(wide, wide.options, table).maximum
 
 

@@ -327,6 +327,7 @@ def test_the_manifest_says_what_was_run(spec):
         "quantize": "floor",
         "columns": read_suite("srflow").columns,
         "kept": 5,
+        "average": "images",
     }
     assert manifest.images == ("a", "b", "c", "d")
     assert [metric.name for metric in manifest.metrics] == ["psnr", "sigma"]

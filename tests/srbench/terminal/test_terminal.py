@@ -9,7 +9,7 @@ from srbench.terminal import output as console
 
 
 def test_a_long_line_is_not_wrapped(capsys):
-    text = " ".join(["[bold]x[/bold]"] * 100)
+    text = " ".join(["[bold]x[/bold]", "net.py:B:net.pth"] * 100)
     console.say(text)
     console.show(text)
     assert capsys.readouterr() == (text + "\n", text + "\n")
