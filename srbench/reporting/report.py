@@ -245,8 +245,8 @@ def _facts(results: Results, report: Report) -> dict[str, Any]:
 
 
 def _subject(results: Results) -> str:
-    """Return the labels of the models, for the title; the names of the run folders if there are many."""
-    labels = [model.label for model in results.models]
+    """Return the labels of models and trainings, for the title; the names of the run folders if there are many."""
+    labels = list(dict.fromkeys(model.joint_label for model in results.models))
     return ", ".join(labels if len(labels) <= MOST_LABELS else [run.name for run in results.runs])
 
 

@@ -11,7 +11,7 @@ from builders import metric, model_facts
 from srbench.models import Checkpoint
 from srbench.reporting.figures.plots import write_plots
 from srbench.reporting.files import replacing
-from srbench.reporting.report import write_report
+from srbench.reporting.report import head, write_report
 from srbench.reporting.table import table_of
 from srbench.reporting.trainings import SELECTION, agreement, best_steps, best_table, curves_of
 from srbench.run_folder.measurements import values_of
@@ -152,7 +152,7 @@ def test_a_curve_of_few_images_has_no_bands_and_no_verdicts(table, plotted):
 
 
 @pytest.mark.usefixtures("with_plots")
-def test_a_report_shows_curve_table_and_sentence_and_its_title_names_the_folder(make_run):
+def test_a_report_shows_curve_table_and_sentence_and_its_title_names_the_training(make_run):
     labels = {f"mine-{step}": step for step in range(10, 110, 10)}
     rows = {
         (label, None): {f"i{image}": {"psnr": [20.0 + step + image], "lpips": [0.5 - step / 500]} for image in range(8)}
@@ -168,10 +168,17 @@ def test_a_report_shows_curve_table_and_sentence_and_its_title_names_the_folder(
     )
     write_report([run])
     markdown, page = ((run / "report" / name).read_text() for name in ("report.md", "report.html"))
-    assert markdown.startswith("# Super-resolution 4x: long training\n")
-    assert "<title>Super-resolution 4×: long training</title>" in page
+    assert markdown.startswith("# Super-resolution 4x: mine\n")
+    assert "<title>Super-resolution 4×: mine</title>" in page
     for text in (markdown, page):
         assert SELECTION in text
         assert text.count("checkpoints.svg") == 1
     assert re.search(r"\| PSNR +\| +100 \| +123.50 \| +none \|", markdown)
     assert '<th scope="row">PSNR</th><td>100</td><td>123.50</td><td>none</td>' in page
+
+
+@pytest.mark.parametrize(("number", "title"), [(9, ", ".join(f"m{place}" for place in range(9))), (10, "many")])
+def test_the_title_of_a_report_of_ten_models_is_that_of_its_folder(make_run, number, title):
+    values = {(f"m{place}", None): {"a": {"psnr": 20.0 + place}} for place in range(number)}
+    run = make_run("many", values, metrics=(metric("psnr"),))
+    assert head(run).startswith(f"# Super-resolution 4x: {title}\n")
