@@ -94,8 +94,8 @@ def write_report(
         progress: Called for every image whose strips, grids and maps are made.
 
     Raises:
-        ReportError: A format or baseline is unknown, no format is given, several runs are given without ``out`` or with different
-            protocols, or ``out`` has files that srbench did not write or that were changed.
+        ReportError: A format or baseline is unknown, no format is given, several runs are given without ``out`` or with
+            different protocols, or ``out`` has files that srbench did not write or that were changed.
         SRBenchError: A folder is no run, or has no results yet.
     """
     require_formats(formats)

@@ -1,8 +1,8 @@
 """The stack: tables of all runs below some folders, one for each set of images, scale and protocol.
 
 Runs share a table if the names and pixels of all their images, scale, crop, tiles, protocol and what means are over are
-equal, even if the names of their datasets differ. A model that several runs measured with equal values is one line. Nothing is compared across
-tables.
+equal, even if the names of their datasets differ. A model that several runs measured with equal values is one line.
+Nothing is compared across tables.
 """
 
 from __future__ import annotations
