@@ -22,7 +22,9 @@ def test_the_file_is_the_model(command, device):
     for size in ((17, 23), (32, 8)):
         lr = torch.rand(1, 3, *size)
         with torch.no_grad():
-            torch.testing.assert_close(theirs.model(lr.to(device)).cpu(), ours.model(lr), atol=1e-4, rtol=0)
+            torch.testing.assert_close(
+                theirs.model(lr.to(device)).cpu(), ours.model(lr), atol=1e-4 if device == "cpu" else 1e-3, rtol=0
+            )
     assert theirs.weights.licence == ours.weights.licence
 
 
