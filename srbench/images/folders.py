@@ -17,15 +17,13 @@ from srbench.images import ImageError
 from srbench.images.io import ENDINGS
 
 _EMPTY = f"{{}}: contains no images; supported are {', '.join(ENDINGS)}"
+_HR_OR_LR = re.compile(r"(.*[^a-z])?(hr|lr|gt)([^a-z].*|(mod|bic|x[0-9]).*)?", re.IGNORECASE | re.DOTALL)
+"""Names of folders of HR or LR images, such as ``GTmod12`` and ``DIV2K_train_HR``, which are no clips."""
 
 
 def is_image(path: PurePath) -> bool:
     """Return whether the file name has the extension of an image and is not hidden."""
     return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
-
-
-_HR_OR_LR = re.compile(r"(.*[^a-z])?(hr|lr|gt)([^a-z].*|(mod|bic|x[0-9]).*)?", re.IGNORECASE | re.DOTALL)
-"""Names of folders of HR or LR images, such as ``GTmod12`` and ``DIV2K_train_HR``, which are no clips."""
 
 
 def images_in(folder: Path) -> dict[str, Path]:
