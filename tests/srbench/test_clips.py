@@ -251,6 +251,22 @@ def test_runs_by_images_and_by_folders_are_not_joined(folders_run, command):
     assert "A number is the mean over n folders or images" in Path("runs/report/report.md").read_text()
 
 
+def test_a_run_over_folders_grows_by_clips(clips, command):
+    """A clip may be added to the dataset; an image of the same name in another folder makes it another dataset."""
+    for clip in ("000", "001"):
+        shutil.copytree(f"hr/{clip}", f"data/{clip}")
+    words = ("run", "--models", "bicubic", "--data", "data", "--scale", 4, "--metrics", "psnr", "--workers", 1)
+    words += ("--average", "folders", "--out", "run")
+    assert command(*words).code == 0
+    Path("data/x").mkdir()
+    shutil.copy("hr/002/00000.png", "data/x/y-0.png")
+    assert command(*words).code == 0
+    assert srbench.Results("run").table["n"].item() == 3
+    Path("data/x").rename("data/x-y")
+    Path("data/x-y/y-0.png").rename("data/x-y/0.png")
+    assert "run: holds results of x-y-0 in folder x, not in x-y; choose another --out" in command(*words).err
+
+
 def test_shards_of_a_run_over_folders_are_merged(folders_run, command):
     for part in (1, 2):
         assert command(*RUN, "--average", "folders", "--shard", f"{part}/2", "--out", f"part{part}").code == 0

@@ -87,6 +87,17 @@ def test_a_row_shares_its_frames(clips, tried):
     assert found.suites == (), "no suite leaves frames out"
 
 
+def test_numbers_over_different_frames_have_no_setting_in_common(clips, tried):
+    _, pairs = clips
+    trimmed, whole = (chosen(pairs, FRAMES[frames]) for frames in (TRIMMED, ""))
+    numbers = (
+        tried.explained("psnr", Printed(f"{averaged(psnr, (Y, 4), trimmed, True):.4f}")),
+        tried.explained("ssim", Printed(f"{averaged(ssim, (Y, 4, '11x11 Gaussian window'), whole, False):.8f}")),
+    )
+    assert all(explained.matches for explained in numbers)
+    assert Explanation(numbers).common is None
+
+
 def test_arbitrary_numbers_are_not_reproduced(tried):
     """One of 20 at most, although protocols of clips print many more numbers; each of them counts."""
     generator = random.Random(0)
