@@ -219,6 +219,13 @@ def test_a_run_over_folders(with_plots, folders_run, command):
     assert proven.code == 0, proven.out
 
 
+def test_a_gate_counts_folders(clips, command):
+    assert command(*RUN, "--average", "folders", "--limit", 40, "--out", "four").code == 0
+    refused = command("compare", "good", "poor", "--run", "four", "--fail-if-worse", "psnr")
+    assert "have PSNR (RGB) on 4 folders; a verdict in 1 test needs at least 6" in refused.err
+    assert "No 95 % interval is given for the mean of fewer than 6 folders" in Path("four/report/report.md").read_text()
+
+
 def test_a_moved_frame_is_seen(folders_run, command):
     """The folders of a run, which change its means, are compared with those of the dataset."""
     manifest = json.loads((folders_run / "manifest.json").read_text())
