@@ -26,6 +26,7 @@ from srbench.models import LoadedModel
 from srbench.models.inference import choose_device
 from srbench.models.loading import load_model as load_by_name
 from srbench.models.loading import scale_of
+from srbench.models.wrapped import move
 from srbench.reporting.results import Results as MeasuredResults
 from srbench.reporting.results import read_run
 from srbench.reporting.table import Cell, table_of_runs
@@ -177,7 +178,7 @@ class Results(MeasuredResults):
             SRBenchError: A metric is unknown.
         """
         with progress_of(progress) as shown:
-            outcome = score_run(self.folder, metrics, device, shown, self._opened, workers)
+            outcome = score_run(self.folder, metrics, device, shown, self._opened_on(device), workers)
         results = Results(self.folder, outcome.failures, self._opened)
         results._temporary = self._temporary
         return results
@@ -198,7 +199,14 @@ class Results(MeasuredResults):
             its model.
         """
         with progress_of(progress) as shown:
-            return verify_run(self.folder, resample=resample, device=device, progress=shown, models=self._opened)
+            opened = self._opened_on(device)
+            return verify_run(self.folder, resample=resample, device=device, progress=shown, models=opened)
+
+    def _opened_on(self, device: str) -> Mapping[str, LoadedModel]:
+        """Return the models of ``evaluate``, moved to a device, which may be another than that of ``evaluate``."""
+        for opened in self._opened.values():
+            move(opened.model, choose_device(device))
+        return self._opened
 
     def __repr__(self) -> str:
         lines = [setting.label for setting in self.manifest.settings]

@@ -6,10 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from srbench.images.lr_projection import make_consistent
 from srbench.interfaces import StochasticSRModel, TiledSRModel, Weighted
+
+
+def move(model: object, device: str) -> None:
+    """Move the network of a model to a device, if it is one of torch's."""
+    network = model.network if isinstance(model, Wrapped) else model
+    if isinstance(network, nn.Module):
+        network.to(device)
 
 
 class Wrapped:

@@ -258,3 +258,12 @@ def test_a_report_without_formats_is_refused_and_the_present_one_stays(photos):
     with pytest.raises(ReportError, match="no format of the report is given; choose from md, html, tex, csv"):
         results.report(formats=[])
     assert page.is_file()
+
+
+def test_the_models_of_a_call_go_to_the_device_of_the_next(photos, monkeypatch):
+    results = evaluated([Network("nearest")], photos, device="cpu")
+    moved = []
+    monkeypatch.setattr(Network, "to", lambda network, device: moved.append(device) or network)
+    assert results.verify(resample="all", device="cpu").proven
+    results.score("ssim", device="cpu")
+    assert moved == ["cpu", "cpu"]
