@@ -19,7 +19,7 @@ from srbench.models.half_precision import Half, require_bfloat16
 from srbench.models.names import NETWORKS, ModelSpec, as_label
 from srbench.models.precomputed import ResultFolder, stated_facts
 from srbench.models.third_party import OnnxModel, load_file, weights_info
-from srbench.models.wrapped import Consistent, Wrapped, move
+from srbench.models.wrapped import Consistent, Wrapped, move, network_of
 from srbench.plugins import PluginError
 from srbench.plugins.identity import object_digest, plugin_digest
 from srbench.plugins.registry import Plugin, call, find_plugin, registered
@@ -205,7 +205,7 @@ def _ready(
 ) -> LoadedModel:
     """Move the model to its device, if it runs in this process, in evaluation mode, and gather its facts."""
     move(model, device if runs_here else "cpu")
-    network = model.network if isinstance(model, Wrapped) else model
+    network = network_of(model)
     if isinstance(network, nn.Module):
         network.eval()
     stated = getattr(network, "weights", None)

@@ -12,9 +12,14 @@ from srbench.images.lr_projection import make_consistent
 from srbench.interfaces import StochasticSRModel, TiledSRModel, Weighted
 
 
+def network_of(model: Any) -> Any:  # noqa: ANN401 - a model of any kind
+    """Return the innermost model of a wrapped model, or the model itself."""
+    return model.network if isinstance(model, Wrapped) else model
+
+
 def move(model: object, device: str) -> None:
     """Move the network of a model to a device, if it is one of torch's."""
-    network = model.network if isinstance(model, Wrapped) else model
+    network = network_of(model)
     if isinstance(network, nn.Module):
         network.to(device)
 
@@ -27,7 +32,7 @@ class Wrapped:
 
     def __init__(self, model: Any, scale: int) -> None:  # noqa: ANN401 - any callable
         self.scale = scale
-        self.network: Any = model.network if isinstance(model, Wrapped) else model
+        self.network: Any = network_of(model)
         """The innermost model, which is moved to the device."""
         self._model = model
         if isinstance(model, StochasticSRModel):

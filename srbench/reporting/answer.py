@@ -9,11 +9,18 @@ from srbench.reporting.table import Line, Table, p_text, printed
 from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.words import joined
 
-ASKED = ("Perception", "Distortion")
-"""Metric groups that the answer covers first, in this order."""
+_ASKED = ("Perception", "Distortion")
+"""Metric groups that the answer covers, in this order."""
 KEEPS_LR = 45.0
 """LR-PSNR in dB from which an output counts as consistent with the LR image: Lugmayr et al., "NTIRE 2021 learning the
 super-resolution space challenge", section 3."""
+
+
+def decisive_metrics(table: Table) -> list[MetricInfo]:
+    """Return the leading metrics of perception and distortion, or else the first metric that permits a verdict."""
+    directed = [metric for metric in table.image_columns if metric.direction and metric.permits_test]
+    leading = [metric for group in _ASKED for metric in directed if metric.leads and metric.group == group]
+    return leading or directed[:1]
 
 
 def answer(table: Table) -> list[str]:
@@ -21,9 +28,7 @@ def answer(table: Table) -> list[str]:
 
     Without metrics of perception and distortion, they name the best model in the first metric with a direction.
     """
-    directed = [metric for metric in table.image_columns if metric.direction and metric.permits_test]
-    leading = [metric for group in ASKED for metric in directed if metric.leads and metric.group == group]
-    decisive = leading or directed[:1]
+    decisive = decisive_metrics(table)
     if len(table.lines) == 1:
         line = table.lines[0]
         values = [f"{metric.title} {_with_unit(line.cells[metric.name].mean, metric)}" for metric in decisive]

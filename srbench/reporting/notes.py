@@ -73,7 +73,7 @@ def _in_folders(results: Results) -> Iterator[str]:
     if results.manifest.folders and results.protocol.average == IMAGES:
         yield (
             f"The {results.manifest.extent} count one by one. If those of a folder are alike, as frames of a clip are, "
-            "intervals are too narrow and too many cells bold; --average folders makes the folder the unit."
+            "intervals are too narrow and equal rows are called worse; --average folders makes the folder the unit."
         )
 
 

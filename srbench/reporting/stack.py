@@ -31,7 +31,7 @@ from srbench.reporting.results import read_results
 from srbench.reporting.table import Block, Stack, table_of, table_of_runs
 from srbench.reporting.text import csv_text, markdown_table
 from srbench.run_folder import NothingMeasuredError
-from srbench.run_folder.folder import RunFolder, edited_records
+from srbench.run_folder.folder import IMAGES, RunFolder, edited_records
 from srbench.run_folder.location import is_begun, runs_below
 from srbench.run_folder.measurements import Measurement, folder_values, measurements_of
 from srbench.run_folder.protocol import Manifest, Protocol, Setting
@@ -124,7 +124,7 @@ class RunsBlock(Block):
     @cached_property
     def strip(self) -> tuple[StackedRun, Strip] | None:
         """One image by the models of a run that saved its images; None without such a run."""
-        for run in self.all_runs:
+        for run in (run for run in self.all_runs if (run.path / IMAGES).is_dir()):
             results = read_results([run.path])
             if strip := strip_of_run(results, table_of_runs(results)):
                 return run, strip

@@ -19,7 +19,7 @@ from srbench.interfaces import MetricInfo
 from srbench.models import ModelInfo
 from srbench.pages import markdown
 from srbench.pages.plot_style import COLOURS, GRID, GRID_WIDTH, INK, PALE, SOFT, arrange, new_figure, plot_style, svg
-from srbench.reporting.answer import ASKED
+from srbench.reporting.answer import decisive_metrics
 from srbench.reporting.families import run_of
 from srbench.reporting.files import Draft
 from srbench.reporting.table import Cell, Line, Table, header
@@ -192,19 +192,18 @@ def _planes(table: Table) -> Iterator[Plot]:
 
 def _costs(table: Table, machines: Sequence[str]) -> Plot | None:
     """Plot the leading metric against the first cost; None for results of different machines, which may differ in cost."""
-    directed = [metric for metric in table.image_columns if metric.direction]
-    leading = [metric for group in ASKED for metric in directed if metric.leads and metric.group == group]
+    decisive = decisive_metrics(table)
     costs = [metric for metric in table.image_columns if metric.group == "Cost"]
-    if not costs or not directed or len(machines) > 1:
+    if not costs or not decisive or len(machines) > 1:
         return None
-    cost, up = costs[0], (leading or directed)[0]
+    cost, up = costs[0], decisive[0]
     means = {line.label: line.cells[cost.name].mean for line in table.lines}
     if len({mean for mean in means.values() if mean > 0}) < 2:
         return None
     free = joined([label for label, mean in means.items() if mean == 0])
     caption = (
-        f"{up.title} against {cost.title}: {cost.protocol}. Networks run in float32 unless their name ends in +bf16, "
-        f"on {' and '.join(machines) or 'an unknown machine'}; lines join {_what_is_joined(table)}."
+        f"{up.title} against {cost.title}: {cost.protocol}. Networks run in float32, with +bf16 in "
+        f"bfloat16, on {' and '.join(machines) or 'an unknown machine'}; lines join {_what_is_joined(table)}."
         f"{f' Not drawn, because the axis is logarithmic and the cost is 0: {free}.' if free else ''}{_bars(table)}"
     )
     return Plot("Quality and cost", "cost.svg", caption, partial(_plane, table, cost, up))

@@ -11,6 +11,7 @@ from pathlib import Path
 from srbench.images.box import Box
 from srbench.interfaces import MetricInfo
 from srbench.reporting import ReportError
+from srbench.reporting.answer import decisive_metrics
 from srbench.reporting.figures.image_files import Example
 from srbench.reporting.figures.strips import difference_window
 from srbench.reporting.page.images import HR, LR, Column, kept_files
@@ -61,19 +62,17 @@ class Strip:
 
 
 def leaders(results: Results, table: Table) -> tuple[list[int], dict[str, list[Measurement]]]:
-    """Find the runner-up and the leader in perception, or else in the first metric with a direction.
+    """Find the runner-up and the leader in the first metric of ``decisive_metrics``: in perception, if it is measured.
 
     Returns their indices in the table, and their rows by image for the images that both saved, the largest difference
     first. Of a single model, the worst image comes first; without any model, both are empty.
     """
-    directed = [metric for metric in table.image_columns if metric.direction]
-    leading = [metric for metric in directed if metric.leads and metric.group == "Perception"]
     kept = [
         {row.image: row for row in rows if results.pair(row.image) and results.outputs(row)}
         for _, rows in groupby(results.measurements, key=lambda row: row.setting)
     ]
     lines: list[int] = []
-    for metric in (leading + directed)[:1]:
+    for metric in decisive_metrics(table)[:1]:
         cells = table.column(metric.name)
         models = [index for index, line in enumerate(table.lines) if not line.is_variant]
         ranked = [line for line in models if math.isfinite(cells[line].mean) and kept[line]]
