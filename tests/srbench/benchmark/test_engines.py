@@ -407,7 +407,7 @@ def test_a_scheduler_elsewhere_that_is_killed(spec, results, tmp_path, models, m
     ]
 
     def progress(step):
-        if step.done >= 3:
+        if step.done > 3:  # three items are of c, which has no samples, and any image may be the first
             processes[0].kill()
 
     try:
