@@ -51,7 +51,7 @@ FILES = [
     (f"convert {{bad}} {CONVERT}", r"a folder, not a weights file; name the file"),
     (f"convert {{bad}}/evil.pth {CONVERT}", r"evil\.pth: .*would run code"),
     (f"{RUN} --models srflow:{{bad}}/evil.pth", r"evil\.pth: .*would run code"),
-    (f"{RUN} --models {{bad}}/evil.pth", r"evil\.pth: contains "),
+    (f"{RUN} --models {{bad}}/evil.pth", r"evil\.pth: (contains |needs spandrel)"),
     (f"{RUN} --models srflow:{{bad}}/pipe.safetensors", r"pipe\.safetensors: no such weights file"),
     (f"{RUN} --models {{bad}}/pipe.pth", r"pipe\.pth: "),
     ("weights add srflow-df2k-x4 {bad}/evil.pth", r"evil\.pth could not be converted: .*would run code"),
