@@ -2,7 +2,7 @@
 
 That protocol (SRFlow's test.py and Measure.py): images are cut to uint8 by truncation; PSNR and SSIM are
 scikit-image's, of RGB, without a crop; LPIPS is the lpips package's AlexNet of version 0.1 on -1..1; LR-PSNR is the
-PSNR of the result downscaled by the Python port of MATLAB's imresize, which rounds to uint8 after each of its passes.
+PSNR of the result downscaled by the Python port of MATLAB's imresize, which rounds to uint8 after each of its passes, halves to even. LR images are made by MATLAB, which rounds halves up.
 """
 
 from __future__ import annotations
@@ -45,11 +45,15 @@ def imresize_matrix(size, scale):
     return matrix
 
 
-def imresize(image, scale):
-    """(H, W, 3) uint8 -> (H/scale, W/scale, 3) uint8, rounded after rows and again after columns."""
+def halves_up(levels):
+    return np.floor(levels + 0.5)
+
+
+def imresize(image, scale, whole):
+    """(H, W, 3) uint8 -> (H/scale, W/scale, 3) uint8, rounded by ``whole`` after rows and again after columns."""
     down, right = (imresize_matrix(side, scale) for side in image.shape[:2])
-    rows = np.round(np.einsum("ij,jwc->iwc", down, image.astype(float))).clip(0, 255)
-    return np.round(np.einsum("ij,hjc->hic", right, rows)).clip(0, 255).astype(np.uint8)
+    rows = whole(np.einsum("ij,jwc->iwc", down, image.astype(float))).clip(0, 255)
+    return whole(np.einsum("ij,hjc->hic", right, rows)).clip(0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +77,7 @@ def official(hr, lr, sr, scale, distance):
         "psnr": peak_signal_noise_ratio(hr, sr),
         "ssim": structural_similarity(hr, sr, channel_axis=2),
         "lpips": distance(hr, sr),
-        "lr_psnr": peak_signal_noise_ratio(lr, imresize(sr, scale)),
+        "lr_psnr": peak_signal_noise_ratio(lr, imresize(sr, scale, np.round)),
     }
 
 
@@ -111,7 +115,8 @@ class Bench:
             hr = skimage.data.coffee()[60 + 90 * place :, 150:][:height, :width]
             noise = random.normal(0, 8, (3, *hr.shape)) + random.normal(0, 20, (3, 1, 1, 3))
             worse = (hr + noise).clip(0, 255).astype(np.uint8)
-            self.hr[name], self.lr[name], self.sr[name], self.samples[name] = hr, imresize(hr, scale), worse[0], worse
+            self.hr[name], self.lr[name] = hr, imresize(hr, scale, halves_up)
+            self.sr[name], self.samples[name] = worse[0], worse
             save(base / "hr", name, hr)
             save(base / "lr", name, self.lr[name])
             save(base / "mine", name, worse[0])

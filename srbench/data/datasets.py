@@ -65,7 +65,7 @@ class Folder(_Names):
 
     def digest(self, name: str) -> str:
         """Return the SHA-256 of the file, the scale and the crop. Raises SRBenchError if the file cannot be read."""
-        return sha256_files([self.files[name]], f"bicubic x{self.scale} crop {self.crop}")
+        return sha256_files([self.files[name]], f"bicubic v2 x{self.scale} crop {self.crop}")
 
 
 class PairedFolders(_Names):

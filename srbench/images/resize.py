@@ -7,12 +7,16 @@ is first extended symmetrically. Functions with floating-point output are differ
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from srbench.images import ImageError
 
+Halves = Literal["up", "even"]
+"""Rounding of values that lie exactly between two levels."""
 LARGE = 2**24
 """Number of values above which images are resized channel by channel, because float64 takes memory."""
 
@@ -44,16 +48,17 @@ def upscale(images: Tensor, scale: int) -> Tensor:
     return _along(_along(images, -2, height * scale), -1, width * scale)
 
 
-def downscale_uint8(images: Tensor, scale: int) -> Tensor:
-    """Downscale uint8 like MATLAB: rows first, rounded to uint8, then columns, rounded again.
+def downscale_uint8(images: Tensor, scale: int, *, halves: Halves = "up") -> Tensor:
+    """Downscale uint8 like MATLAB: rows first, rounded to uint8, then columns, rounded again. Computed in float64.
 
-    The intermediate rounding is part of the definition of the public LR datasets; without it some values are off by one
-    level. Exact halves round to even, as in the Python port of imresize in the official SRFlow test code. MATLAB rounds
-    them up, which differs by one level for a few pixels in a million. Computed in float64.
+    The intermediate rounding and the rounding of exact halves are part of the definition of the public LR datasets:
+    MATLAB rounds halves up, the Python port of imresize in the official SRFlow test code to even. The two differ by one
+    level, in 0.5 % of the values at 2x and 0.03 % at 4x.
 
     Args:
         images: (..., H, W) uint8.
         scale: Integer that divides both sides.
+        halves: ``up`` as MATLAB makes an image, ``even`` as SRFlow's test code downscales an output.
 
     Returns:
         (..., H/scale, W/scale) uint8.
@@ -66,13 +71,13 @@ def downscale_uint8(images: Tensor, scale: int) -> Tensor:
         tensor([7], dtype=torch.uint8)
     """
     height, width = _downscaled_size(images, scale)
-    return _along_uint8(_along_uint8(images, -2, height), -1, width)
+    return _along_uint8(_along_uint8(images, -2, height, halves), -1, width, halves)
 
 
 def upscale_uint8(images: Tensor, scale: int) -> Tensor:
-    """Upscale uint8 like MATLAB: rows first, rounded to uint8, then columns, rounded again (halves to even)."""
+    """Upscale uint8 like MATLAB: rows first, rounded to uint8, then columns, rounded again (halves up)."""
     height, width = images.shape[-2:]
-    return _along_uint8(_along_uint8(images, -2, height * scale), -1, width * scale)
+    return _along_uint8(_along_uint8(images, -2, height * scale, "up"), -1, width * scale, "up")
 
 
 def mirrored(size: int, border: int, device: torch.device | None = None) -> Tensor:
@@ -90,12 +95,14 @@ def _downscaled_size(images: Tensor, scale: int) -> tuple[int, int]:
     return height // scale, width // scale
 
 
-def _along_uint8(images: Tensor, dim: int, size: int) -> Tensor:
+def _along_uint8(images: Tensor, dim: int, size: int, halves: Halves) -> Tensor:
     if images.numel() > LARGE and images.dim() > 2:
-        return torch.stack([_along_uint8(image, dim, size) for image in images])
+        return torch.stack([_along_uint8(image, dim, size, halves) for image in images])
     # MPS has no float64; in float32, exact halves may round either way
     exact = torch.float32 if images.device.type == "mps" else torch.float64
-    return _along(images.to(exact), dim, size).round().clamp(0, 255).to(torch.uint8)
+    resized = _along(images.to(exact), dim, size)
+    whole = resized.add(0.5).floor() if halves == "up" else resized.round()
+    return whole.clamp(0, 255).to(torch.uint8)
 
 
 def _along(images: Tensor, dim: int, size: int) -> Tensor:

@@ -22,7 +22,7 @@ class ColourShift(EightBitMetric):
         group="Consistency",
         direction=-1,
         unit="CIEDE2000",
-        signature="Lab|matlab-bicubic|ciede2000|v1",
+        signature="Lab|matlab-bicubic|ciede2000|v2",
         protocol=(
             "uint8 RGB by {quantize}, downscaled by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
             "two passes; it and the uint8 LR image as sRGB to CIELAB (D65, 2 degrees), CIEDE2000 with all weights 1 "
@@ -35,7 +35,7 @@ class ColourShift(EightBitMetric):
         from skimage.color import deltaE_ciede2000  # takes half a second
 
         lr = _lab(as_uint8(pair.lr))
-        shifts = [deltaE_ciede2000(lr, _lab(image)).mean() for image in downscaled_to_lr(images, pair)]
+        shifts = [deltaE_ciede2000(lr, _lab(image)).mean() for image in downscaled_to_lr(images, pair, "up")]
         return torch.tensor(shifts, dtype=torch.float64)
 
 

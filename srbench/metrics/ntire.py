@@ -92,7 +92,8 @@ class WorstLRPSNR(EightBitMetric):
         per="image",
         protocol=(
             "uint8 RGB by {quantize}, output and HR cropped to multiples of 8 and downscaled by MATLAB's antialiased "
-            "bicubic, rounded to uint8 after each of its two passes, PSNR, least of all samples; the goal was 45"
+            "bicubic, rounded to uint8 after each of its two passes, halves to even, PSNR, least of all samples; the "
+            "goal was 45"
         ),
     )
 
@@ -103,4 +104,5 @@ class WorstLRPSNR(EightBitMetric):
             title = self.info.title
             raise MetricError(f"{pair.name}: scale {scale} does not divide {_GRID}; {title} is for 2, 4 and 8")
         cropped, hr = _cropped(images, pair)
-        return decibels(mean_squared_errors(downscaled(cropped, scale), downscaled(hr[None], scale))).min()
+        small, lr = (downscaled(images, scale, "even") for images in (cropped, hr[None]))
+        return decibels(mean_squared_errors(small, lr)).min()

@@ -34,7 +34,8 @@ from srbench.terminal.progress import progress
 from srbench.training import TrainingError
 from srbench.words import listed, size_of
 
-_FORMAT = 3
+_FORMAT = 4
+"""Incremented whenever any pixel of a store would change."""
 _THREADS = min(4, os.cpu_count() or 1)
 """Decoding threads; each holds several copies of an image."""
 _MAX_NAMED = 20

@@ -96,7 +96,7 @@ def test_a_data_set_degraded(photos):
     assert torch.equal(noisy.read("b").hr, whole.read("b").hr)
     assert torch.equal(noisy.read("b").lr, noisy.read("b").lr)
     assert not torch.equal(noisy.read("b").lr, whole.read("b").lr)
-    assert noisy.lr_origin.startswith("made from HR by blur-noise-jpeg@1: blur sigma 0.2..2 | downscale by matlab")
+    assert noisy.lr_origin.startswith("made from HR by blur-noise-jpeg@2: blur sigma 0.2..2 | downscale by matlab")
     digests = {
         whole.digest("b"),
         noisy.digest("b"),
@@ -127,5 +127,5 @@ def test_two_never_mix_in_one_folder(command, photos, models, tmp_path):
     for other in (("--degrade", "stablesr"), ("--degrade", "blur-noise-jpeg+seed=1"), ()):
         refused = command(*run, *other)
         assert refused.code == 1
-        assert "holds results of lr made from HR by blur-noise-jpeg@1" in refused.err
+        assert "holds results of lr made from HR by blur-noise-jpeg@2" in refused.err
     assert "nothing to do" in command(*run, "--degrade", "blur-noise-jpeg").err

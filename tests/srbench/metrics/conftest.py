@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 import skimage.data
 import torch
+from imresize import imresize
 
 from srbench.images import resize
 from srbench.interfaces import ImagePair
@@ -43,10 +45,19 @@ def golden_image(key: str) -> torch.Tensor:
 
 @pytest.fixture(scope="session", params=GOLDEN)
 def golden(request):
-    """(pair, bicubic result, values of the independent first implementation) of one golden case."""
+    """(pair, bicubic result, values of the independent first implementation) of one golden case.
+
+    LR and result are those of the Python port of MATLAB's imresize, from which the values were computed.
+    """
     key = request.param
-    pair = as_pair(key, golden_image(key), int(key[-1]))
-    return pair, bicubic(pair), GOLDEN[key]
+    hr, scale = golden_image(key), int(key[-1])
+    height, width = hr.shape[-2:]
+    lr = imresize(hr, height // scale, width // scale, halves="even")
+    output = imresize(lr, height, width, halves="even")
+    for name, image in {"lr": lr, "sr": output}.items():
+        content = image.permute(1, 2, 0).contiguous().numpy().tobytes()
+        assert hashlib.sha1(content).hexdigest()[:12] == GOLDEN[key][f"sha1_{name}"], name
+    return ImagePair(key, lr / 255, hr / 255), output[None] / 255, GOLDEN[key]
 
 
 @pytest.fixture(scope="session")
