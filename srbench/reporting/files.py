@@ -59,6 +59,8 @@ class Listing:
     choices: Choices = Choices()
     code: str = ""
     """Digest of the code that made the folder."""
+    without_maps: list[str] = field(default_factory=list)
+    """Titles of metrics of the user's code whose maps are missing."""
 
     def content(self) -> bytes:
         """Return the bytes of ``report.json``."""

@@ -17,20 +17,8 @@ COLUMN = 232.0
 """Width of one column of a two-column paper, in points."""
 LETTER = 4.4
 """Mean width of a letter at font size 8, in points."""
-NAMES = {
-    "bicubic": "Bicubic",
-    "edsr": "EDSR",
-    "esrgan": "ESRGAN",
-    "hat": "HAT",
-    "rcan": "RCAN",
-    "real-esrgan": "Real-ESRGAN",
-    "rrdb": "RRDB",
-    "srflow": "SRFlow",
-    "srgan": "SRGAN",
-    "swinir": "SwinIR",
-}
-"""Spelling of model names in the literature."""
-
+NAMES = {"bicubic": "Bicubic", "esrgan": "ESRGAN", "rrdb": "RRDB", "srflow": "SRFlow"}
+"""Spelling of packaged models in the literature, by the name that the user typed."""
 BEST = r"in bold the best and all that are not significantly worse (paired sign-flip test, adjusted for all pairs, $p < 0.05$)"
 """End of a caption: the rule of ``ranking.RULE`` in short."""
 _SPECIAL = {
@@ -140,7 +128,7 @@ def _lines(
     """Yield the lines of a row: its means and, with ``intervals``, its intervals and a space."""
     means = [bold(escape(cell.text), is_best=cell.is_best) for cell in cells]
     count = [str(line.n)] if has_count else []
-    yield row([*place, escape(display_name(line.label)), *means, *count])
+    yield row([*place, escape(display_name(line)), *means, *count])
     if intervals:
         ends = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in cells]
         if any(ends):
@@ -166,9 +154,13 @@ def title(metric: MetricInfo) -> str:
     return words[0] if len(words) == 1 else rf"\shortstack[r]{{{(chr(92) * 2).join(words)}}}"
 
 
-def display_name(label: str) -> str:
-    """Spell the model's name in a label as papers do: ``SRFlow τ=0.8``; users' own labels are not changed."""
-    return re.sub(r"^[a-z-]+(?=$| |\+)", lambda match: NAMES.get(match[0], match[0]), label)
+def display_name(line: Line) -> str:
+    """Return the label of a row, with a packaged model spelt as in papers: ``SRFlow τ=0.8``.
+
+    A label that the user gave, as in ``esrgan=FOLDER``, is not changed.
+    """
+    name = line.typed.partition("+")[0]
+    return NAMES[name] + line.label.removeprefix(name) if name in NAMES else line.label
 
 
 def _width(stack: Stack[Block], *, intervals: bool) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from srbench.models import ONNX_RUNTIME
@@ -48,6 +48,15 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *_without_interval(table),
         *_other_samples(results),
     ]
+
+
+def missing_maps(titles: Sequence[str]) -> Iterator[str]:
+    """Note metrics of the user's code whose maps the report lacks."""
+    if titles:
+        yield (
+            f"Maps of {joined(titles)} are missing: srbench run and srbench score draw them, srbench report runs no code "
+            "that a run names."
+        )
 
 
 def _without_hr(results: Results) -> Iterator[str]:

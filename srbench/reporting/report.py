@@ -21,7 +21,7 @@ from srbench.reporting.figures.image_files import evenly, write_images
 from srbench.reporting.figures.plots import Plot, write_plots
 from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_table
-from srbench.reporting.notes import notes_of, outdated
+from srbench.reporting.notes import missing_maps, notes_of, outdated
 from srbench.reporting.page.page import page
 from srbench.reporting.rendering import code_of_report, rendered
 from srbench.reporting.results import Results, read_results
@@ -117,6 +117,7 @@ def write_report(
         listing is not None
         and records
         and made_from == (listing.records, listing.images, listing.choices, listing.code)
+        and not (runs_code and listing.without_maps)
         and all(file.is_file() for file in files)
         and not any(changed_files(place, listing))
     ):
@@ -197,7 +198,9 @@ def _make_report(
     plots: list[Plot] = []
     shown: list[str] = []
     if {"md", "html"} & set(formats):
-        shown = write_images(results, draft, progress, runs_code=runs_code)
+        shown, missing = write_images(results, draft, progress, runs_code=runs_code)
+        draft.listing.without_maps = missing
+        facts["notes"] += missing_maps(missing)
         plots = write_plots(table, results.models, draft, baseline, results.machines)
     texts = {}
     latex = latex_table(table, results.manifest, intervals=choices.intervals)

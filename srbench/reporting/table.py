@@ -65,6 +65,8 @@ class Line:
     """True if outputs are projected onto LR, so that they downscale to it."""
     checkpoint: Checkpoint | None = None
     """Training and step of a checkpoint; in a table of several runs, the training may be called ``mine @ monday``."""
+    typed: str = ""
+    """The model as the user typed it, such as ``srflow`` or ``mine=FOLDER``; empty for measured folders."""
 
     @property
     def label(self) -> str:
@@ -187,6 +189,7 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
     labels = list(dict.fromkeys(setting.model for setting in settings))
     projected = {model.label for model in models if model.projected}
     checkpoints = {model.label: _of_table(model) for model in models}
+    typed = {model.label: model.spec for model in models}
     of_images = [metric.name for metric in metrics if metric.per != "folder"]
     by_metric = {name: [values.of_images(setting, name) for setting in settings] for name in of_images}
     of_units = {name: [by_unit(row, values.unit_of) for row in rows] for name, rows in by_metric.items()}
@@ -219,6 +222,7 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
             is_variant=row not in families.models,
             is_projected=setting.model in projected,
             checkpoint=checkpoints.get(setting.model),
+            typed=typed.get(setting.model, ""),
         )
         lines.append(line)
     columns, left_out = informative(metrics, {name: chain(*map(dict.values, rows)) for name, rows in by_metric.items()})

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from srbench.interfaces import MetricInfo
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.voting import VotingError
-from srbench.voting.records import Vote, is_current, read_votes
+from srbench.voting.records import Question, Vote, image_file, is_current, read_votes
 
 RESAMPLES = 1000
 FEWEST_MODELS = 3
@@ -39,7 +40,7 @@ class Strength:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of a metric with people."""
+    """Agreement of a metric, by its values of whole images, with people, who see a part of a large image."""
 
     metric: MetricInfo
     fraction: float
@@ -63,6 +64,8 @@ class Tally:
     votes: int
     undecided: int
     """Number of votes for "cannot tell"."""
+    of_parts: int
+    """Number of votes on a part of a larger image, as far as the images are still saved."""
     raters: int
     images: int
     outdated: int
@@ -99,10 +102,21 @@ def tally(path: Path) -> Tally:
         agreements=_agreements(run, settings, images, arrays),
         votes=len(current),
         undecided=int((arrays.choice == 0).sum()),
+        of_parts=sum(_is_of_a_part(run, vote.question) for vote in current),
         raters=len({vote.rater for vote in current}),
         images=len(images),
         outdated=len(votes) - len(current),
     )
+
+
+def _is_of_a_part(run: RunFolder, question: Question) -> bool:
+    file = image_file(run, question.image, question.left.name)
+    assert file is not None  # as the question is current
+    try:
+        with Image.open(file[0], formats=["PNG"]) as output:
+            return output.size != question.window[2:]
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)

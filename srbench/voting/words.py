@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 
 from srbench.run_folder.statistics import FEWEST_IMAGES
+from srbench.voting.ballot import LARGEST_WINDOW
 from srbench.voting.tally import RESAMPLES, Tally
 from srbench.words import number_of
 
 CAPTION = (
     "Preferred: probability that people prefer the model to another model of the vote (Bradley-Terry model fitted by "
     f"evalica), with a 95 % interval (bootstrap over images, {RESAMPLES} resamples). Agreement: share of decided votes "
-    "for the image that the metric rates higher, 50 % by chance; Kendall's τ compares the order of the models."
+    "for the output that the metric, which measures whole images, rates higher, 50 % by chance; Kendall's τ compares the "
+    "order of the models."
 )
 
 
@@ -65,6 +67,11 @@ def remarks(tally: Tally) -> list[str]:
         lines.append("One rater: the votes say nothing about other people.")
     if tally.images == 1:
         lines.append("One image: the votes say nothing about other images, and there are no intervals.")
+    if tally.of_parts:
+        lines.append(
+            f"{tally.of_parts} of {number_of(tally.votes, 'vote')} are on a part of a larger image, but the metrics measure "
+            f"the whole image; in a run with --crop {LARGEST_WINDOW}, people see what the metrics measure."
+        )
     if tally.undecided:
         lines.append(f'{tally.undecided} of {number_of(tally.votes, "vote")} are "cannot tell".')
     if tally.outdated:

@@ -155,17 +155,22 @@ def evenly(names: Sequence[str], count: int = ILLUSTRATED) -> list[str]:
     return [names[(2 * place + 1) * len(names) // (2 * count)] for place in range(count)]
 
 
-def write_images(results: Results, out: Draft, progress: Progress = silent, *, runs_code: bool = False) -> list[str]:
+def write_images(
+    results: Results, out: Draft, progress: Progress = silent, *, runs_code: bool = False
+) -> tuple[list[str], list[str]]:
     """Write strips/, grids/, maps/ and sheets/ of a report, reusing images of the last report whose keys are unchanged.
 
     New maps of metrics named ``file.py:Name`` or ``package.module:Name`` are drawn only if ``runs_code``.
 
-    Returns the names of the images shown: at most ILLUSTRATED, of those whose pair and outputs are saved.
+    Returns the names of the images shown, at most ILLUSTRATED of those whose pair and outputs are saved, and the titles of
+    such metrics that lack a map.
     """
     with_outputs = {row.image for row in results.measurements if results.outputs(row)}
     names = evenly([name for name in results.images if name in with_outputs and results.pair(name)])
     mapped = evenly(names, METRIC_MAPS)
-    drawn = [kind for kind in results.map_kinds if runs_code or kind.metric is None or ":" not in kind.metric.spec]
+    of_code = [kind for kind in results.map_kinds if kind.metric is not None and ":" in kind.metric.spec]
+    drawn = [kind for kind in results.map_kinds if runs_code or kind not in of_code]
+    without_maps: dict[str, None] = {}
     write = partial(_write, results, out, mapped, drawn, _code())
     progress(Step(0, len(names), "report"))
     # In a pool, an import may meet another half done: of OpenCV, or of the formats.
@@ -175,12 +180,13 @@ def write_images(results: Results, out: Draft, progress: Progress = silent, *, r
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         written = {name: pool.submit(write, name) for name in names if name not in mapped}
         for name in mapped:
-            _write_metric_maps(results, out, drawn, _code(), name)  # not in the pool: metrics import torch
+            missing = _write_metric_maps(results, out, drawn, _code(), name)  # not in the pool: metrics import torch
+            without_maps |= {kind.title: None for kind in missing if kind in of_code}
             written[name] = pool.submit(write, name)
         for done, (name, future) in enumerate(written.items(), 1):
             future.result()
             progress(Step(done, len(names), f"report: {name}"))
-    return names
+    return names, [*without_maps]
 
 
 @cache
@@ -224,12 +230,13 @@ def _write(results: Results, out: Draft, mapped: Sequence[str], drawn: Sequence[
         write(f"sheets/{name}.png", ["sheet", settings, shown_maps], lambda: _sheet(out, name, kinds, shown))
 
 
-def _write_metric_maps(results: Results, out: Draft, drawn: Sequence[MapKind], code: str, name: str) -> None:
-    """Write the maps of metrics of one image."""
+def _write_metric_maps(results: Results, out: Draft, drawn: Sequence[MapKind], code: str, name: str) -> list[MapKind]:
+    """Write the maps of metrics of one image; return the kinds of the maps that are missing."""
     kinds = [kind for kind in results.map_kinds if kind.metric is not None]
     rows = [row for row in results.measurements if row.image == name and results.outputs(row)]
     keys = _map_keys(results, kinds, rows, code, name)
     _write_maps(out, keys, drawn, partial(Example, results, name, rows), name)
+    return [kind for kind, setting in keys if map_file(kind, setting, name) not in out]
 
 
 def _map_keys(

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import GAP, OWN_LR, flat
+from builders import GAP, OWN_LR, everything, flat
 
 from srbench.benchmark.run import RunSpec, run, score_run
 from srbench.images.io import write_png
+from srbench.reporting.check import report_findings
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.journal import Journal
@@ -106,6 +107,28 @@ def test_a_map_that_fails_costs_neither_value_nor_report(command, photos):
     again = command("report", "run")
     assert again.code == 0, again.err
     assert "| Gap" in Path("run/report/report.md").read_text()
+
+
+def test_maps_that_report_leaves_out_are_drawn_by_the_next_run(command, photos):
+    """``srbench report`` runs no code that a run names, so it cannot draw the maps of a metric in a file."""
+    Path("gap.py").write_text(GAP)
+    report, note = Path("run/report"), "Maps of Gap are missing: srbench run and srbench score draw them"
+
+    def shown():
+        texts = [(report / name).read_text() for name in ("report.md", "report.html")]
+        return len([*report.glob("maps/*/*_gap.png")]), [note in text for text in texts], report_findings(Path("run"))
+
+    assert measured(command, photos, "gap.py:Gap,psnr").code == 0
+    drawn = everything(report)
+    assert shown() == (4, [False, False], [])
+    shutil.rmtree(report)
+    assert command("report", "run").code == 0
+    assert shown() == (0, [True, True], [])
+    assert measured(command, photos, "gap.py:Gap,psnr").code == 0
+    assert shown() == (4, [False, False], [])
+    assert everything(report) == drawn
+    assert command("report", "run", "--intervals").code == 0
+    assert shown() == (4, [False, False], []), "maps that are there are kept"
 
 
 def test_a_command_that_was_killed_after_its_last_line_is_finished_by_the_next(elsewhere, monkeypatch):

@@ -186,6 +186,15 @@ def test_several_folders_are_one_table_with_intervals_and_tests(seven, command):
     assert [facts[label]["mean"]["psnr"] for label in ("good", "theirs")] == pytest.approx(means)
 
 
+def test_latex_prints_the_labels_of_measured_folders_as_given(seven, command):
+    tex = command("measure", "esrgan=good", "srflow=poor", *seven[2:], "--format", "tex").out
+    assert [line.partition(" &")[0] for line in tex.splitlines() if line.endswith(r" \\")] == [
+        "model",
+        "esrgan",
+        "srflow",
+    ]
+
+
 def test_several_folders_without_references(seven, command):
     found = command("measure", "good", "poor", "--metrics", "pique", "--format", "csv")
     assert [line.split(",")[0] for line in found.out.splitlines()] == ["model", "good", "poor"]

@@ -6,9 +6,9 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from builders import metric, protocol
+from builders import metric, model_facts, protocol
 
-from srbench.reporting.latex import display_name, escape, latex_table
+from srbench.reporting.latex import escape, latex_table
 from srbench.reporting.table import table_of
 from srbench.run_folder.measurements import values_of
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
@@ -67,20 +67,22 @@ def test_tables(made, snapshot):
     assert r" & 21.94 & \textbf{0.694} \\" in narrow, "lower is better"
 
 
-@pytest.mark.parametrize(
-    ("label", "shown"),
-    [
-        ("srflow τ=0.8", "SRFlow τ=0.8"),
-        ("esrgan+consistent", "ESRGAN+consistent"),
-        ("bicubic", "Bicubic"),
-        ("real-esrgan", "Real-ESRGAN"),
-        ("srflow-mine", "srflow-mine"),
-        ("hats", "hats"),
-        ("My srflow", "My srflow"),
-    ],
-)
-def test_models_are_named_as_papers_do(label, shown):
-    assert display_name(label) == shown
+def test_packaged_models_are_spelt_as_in_papers_and_labels_of_users_as_given(make_row):
+    shown = {
+        ("srflow", "srflow", 0.8): r"SRFlow $\tau$=0.8",
+        ("bicubic", "bicubic", None): "Bicubic",
+        ("esrgan+consistent", "esrgan+consistent", None): "ESRGAN+consistent",
+        ("rrdb @ monday", "rrdb", None): "RRDB @ monday",
+        ("esrgan", "esrgan=lanczos", None): "esrgan",
+        ("srflow", "python mine.SRFlow", None): "srflow",
+        ("hat", "hat.py:hat", None): "hat",
+        ("srflow-mine", "srflow:mine", None): "srflow-mine",
+    }
+    for (label, typed, temperature), name in shown.items():
+        rows = [make_row(label, temperature, str(image), {"psnr": [20.0 + image]}) for image in range(8)]
+        psnr, models = [metric("psnr")], [model_facts(label, spec=typed)]
+        text = latex_table(table_of(values_of(rows, {}), psnr, models), MANIFEST, intervals=False)
+        assert f"\n{name} & " in text, text
 
 
 def test_it_is_well_formed(made):

@@ -96,6 +96,18 @@ def test_the_first_sample_counts_which_was_shown(make_run, add_votes):
     assert "One image" in " ".join(remarks(result))
 
 
+def test_votes_on_parts_of_images_are_not_passed_off_as_votes_on_what_metrics_measure(run, add_votes, monkeypatch):
+    add_votes(run, 1)
+    assert (tally(run).of_parts, "part" in " ".join(remarks(tally(run)))) == (0, False)
+    monkeypatch.setattr("srbench.voting.ballot.LARGEST_WINDOW", 8)
+    add_votes(run, 2)  # the first rater is asked about parts, too
+    assert tally(run).of_parts == 72
+    assert (
+        "72 of 108 votes are on a part of a larger image, but the metrics measure the whole image; in a run with --crop "
+        "512, people see what the metrics measure."
+    ) in remarks(tally(run))
+
+
 def test_cannot_tell_alone_decides_nothing(run, add_votes):
     add_votes(run, 2, lambda *_: "neither")
     result = tally(run)
