@@ -26,6 +26,7 @@ from srbench.models import LoadedModel
 from srbench.models.inference import choose_device
 from srbench.models.loading import load_model as load_by_name
 from srbench.models.loading import scale_of
+from srbench.models.names import require_label
 from srbench.models.wrapped import move
 from srbench.reporting.results import Results as MeasuredResults
 from srbench.reporting.results import read_run
@@ -402,7 +403,10 @@ def _named(models: object) -> list[tuple[str, str | None, object]]:
     named = []
     for label, model in labelled:
         name = model if isinstance(model, str) else getattr(model, "__qualname__", type(model).__qualname__)
-        named.append((str(name) if label is None else f"{label}={name}", label, model))
+        text = str(name) if label is None else f"{label}={name}"
+        if label is not None and isinstance(model, str):
+            require_label(str(label), text)
+        named.append((text, label, model))
     return named
 
 

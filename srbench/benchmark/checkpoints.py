@@ -72,7 +72,7 @@ def models_named(text: str) -> list[NamedModel]:
 
 def _derived_label(spec: ModelSpec, pattern: str) -> str:
     """Return the label of a pattern without step and options: ``net_g`` for ``net_g_*.pth``."""
-    stem = _WILD.sub("", Path(pattern).stem).strip("._+-")
+    stem = _WILD.sub("", Path(pattern).stem).strip("._+-=")
     plain = replace(spec, consistent=False, bfloat16=False)
     named = replace(plain, weights=stem) if spec.weights else replace(plain, name=f"{stem or 'network'}.pth")
     return named.label

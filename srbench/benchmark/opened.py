@@ -270,5 +270,6 @@ def _add_model(models: dict[str, ModelInfo], model: ModelInfo) -> None:
     elif not is_file_name(model.label):
         reason = "too long"
     if reason:
-        raise BenchmarkError(f"{model.spec}: the label {model.label} is {reason}; give another: LABEL={model.spec}")
+        name = model.spec.removeprefix(f"{model.label}=")
+        raise BenchmarkError(f"{model.spec}: the label {model.label} is {reason}; give another: LABEL={name}")
     models[model.label] = model

@@ -79,12 +79,18 @@ def test_labels_without_a_typed_one(text, label, training):
 
 
 @pytest.mark.usefixtures("trained")
-def test_the_step_is_the_last_number_of_a_name():
+def test_the_step_is_the_last_number_of_a_name(monkeypatch):
     for path in Path("ckpts").iterdir():
         path.unlink()
     for name in ("epoch=1-step=000700.pth", "epoch=2-step=90.pth"):
         save(1, name)
     assert labels("mine=net.py:Network:ckpts/*.pth") == ["mine-90", "mine-700"]
+    save(1, "other-3.pth")
+    monkeypatch.chdir("ckpts")
+    assert [each.text for each in models_named("epoch=*-step=*.pth+bf16")] == [
+        "epoch--step-90+bf16=epoch=2-step=90.pth+bf16",
+        "epoch--step-700+bf16=epoch=1-step=000700.pth+bf16",
+    ], "the name of the files has an equals sign"
 
 
 @pytest.mark.usefixtures("trained")

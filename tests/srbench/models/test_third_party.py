@@ -30,7 +30,7 @@ from srbench.models import ModelError
 from srbench.models import third_party as foreign
 from srbench.models.digest import external_data
 from srbench.models.loading import load_model, scale_of
-from srbench.models.names import ModelSpec, is_network
+from srbench.models.names import ModelSpec, is_network, with_absolute_paths
 from srbench.models.third_party import OnnxModel, load_file
 from srbench.plugins import PluginError
 from srbench.reporting.report import write_report
@@ -238,12 +238,28 @@ def test_our_own_weights_are_named_with_their_model():
         ("a:b/net.py:Net", "a:b/net.py:Net", ""),
         ("rrdb:a.safetensors", "rrdb", "a.safetensors"),
         ("esrgan@0.7:a.pth", "esrgan", "a.pth"),
+        ("net.py:Net:outputs/lr=1e-3/net.pth", "net.py:Net", "outputs/lr=1e-3/net.pth"),
+        ("srflow:lr=1e-3.pth", "srflow", "lr=1e-3.pth"),
+        ("outputs/lr=1e-3/net.pth+bf16", "outputs/lr=1e-3/net.pth", ""),
+        ("x=outputs/lr=1e-3/net.pth", "outputs/lr=1e-3/net.pth", ""),
     ],
 )
 def test_names(text, name, weights):
     spec = ModelSpec.parse(text)
     assert (spec.name, spec.weights) == (name, weights)
     assert is_network(spec.name) == (weights == "" and ".py" not in name)
+
+
+def test_an_equals_sign_in_the_name_of_a_file_is_no_label(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text in ("lr=1e-3.pth", "lr=1e-3.pth+bf16"):
+        assert (ModelSpec.parse(text).typed_label, ModelSpec.parse(text).name) == ("lr", "1e-3.pth"), "no such file"
+    (tmp_path / "lr=1e-3.pth").touch()
+    for text in ("lr=1e-3.pth", "lr=1e-3.pth+bf16"):
+        spec = ModelSpec.parse(text)
+        assert (spec.typed_label, spec.name) == ("", "lr=1e-3.pth")
+        assert with_absolute_paths(text) == f"{tmp_path}/lr=1e-3.pth{spec.suffix}"
+        assert ModelSpec.parse(with_absolute_paths(text)).label == spec.label == f"lr-1e-3{spec.suffix}"
 
 
 @pytest.mark.parametrize(
