@@ -67,6 +67,16 @@ class Repeated(nn.Module):
         return F.interpolate(lr, scale_factor=self.scale, mode="nearest")
 
 
+class Random(Repeated):
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return super().forward(lr + torch.rand_like(lr))
+
+
+class Levels(Repeated):
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return super().forward(255 * lr).to(torch.uint8)
+
+
 def compact(path: Path, scale: int, channels: int = 3) -> nn.Module:
     """Random weights of a small network for real-time upscaling, saved as BasicSR saves them."""
     from spandrel.architectures.Compact import Compact
@@ -337,6 +347,12 @@ def test_what_is_no_onnx_model(tmp_path):
         load_file(tmp_path / "a.onnx")
     with pytest.raises(ModelError, match="it has to upscale"):
         load_file(exported(WithoutScale(), tmp_path / "b.onnx", (8, 8)))
+    for network, fault in (
+        (Random(2), r"f\.onnx: returns different outputs for the same image; call eval\(\) before saving it"),
+        (Levels(2), r"f\.onnx: returns torch\.uint8; it has to return floating point, with images in \[0, 1\]"),
+    ):
+        with pytest.raises(ModelError, match=fault):
+            load_file(exported(network, tmp_path / "f.onnx", (8, 8)))
     with pytest.raises(ModelError, match="RGB images, channels first"):
         load_file(exported(Repeated(2), tmp_path / "c.onnx", (8, 8), channels=1))
     exported(Repeated(2), tmp_path / "d.onnx", (8, 8))
