@@ -20,6 +20,8 @@ from srbench.words import amount, number_of
 
 _WILD = re.compile(r"[*?]|\[[^\]]+\]")
 """What matches several texts in a pattern: ``*``, ``?`` and ``[0-9]``."""
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?e\+?[0-9]{1,2}(?![0-9])|[0-9]+", re.IGNORECASE)
+"""A number in the name of a file: ``5000``, ``5e3`` and ``5e+03``."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +51,19 @@ def models_named(text: str) -> list[NamedModel]:
     found = glob.glob(pattern)  # noqa: PTH207 - Path.glob refuses absolute patterns
     paths = sorted(path for path in found if Path(path).is_file())
     if not paths:
-        raise RequestError(f"{text}: no file is called {pattern}; check the path")
+        brackets = "; brackets are a pattern, and [[] stands for a bracket itself" if "[" in pattern else ""
+        raise RequestError(f"{text}: no file is called {pattern}; check the path{brackets}")
     by_step: dict[int, str] = {}
     for path in paths:
-        numbers = re.findall("[0-9]+", Path(path).stem)
+        numbers = _NUMBER.findall(Path(path).stem)
         if not numbers:
             only_numbered = "[0-9]*".join(pattern.rsplit("*", 1))
             raise RequestError(f"{path}: no number in its name, which would be its step; leave it out: {only_numbered}")
-        other = by_step.setdefault(int(numbers[-1]), path)
+        step = int(numbers[-1] if numbers[-1].isdigit() else float(numbers[-1]))
+        other = by_step.setdefault(step, path)
         if other != path:
             raise RequestError(
-                f"{other} and {path}: both of step {int(numbers[-1])}, the last number in their names; name the "
+                f"{other} and {path}: both of step {step}, the last number in their names; name the "
                 "checkpoints of one training"
             )
     label, options = (spec.typed_label, "") if spec.typed_label else (_derived_label(spec, pattern), spec.suffix)

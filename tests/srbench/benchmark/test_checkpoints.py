@@ -12,6 +12,7 @@ import pytest
 import torch
 from builders import NETWORK
 
+from srbench.benchmark import RequestError
 from srbench.benchmark.checkpoints import models_named
 from srbench.benchmark.run import run
 from srbench.plugins.registry import find_plugin
@@ -91,6 +92,23 @@ def test_the_step_is_the_last_number_of_a_name(monkeypatch):
         "epoch--step-90+bf16=epoch=2-step=90.pth+bf16",
         "epoch--step-700+bf16=epoch=1-step=000700.pth+bf16",
     ], "the name of the files has an equals sign"
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_step_may_have_an_exponent():
+    for number in ("5e3", "3E1", "1.5e+04", "7e2_ema", "9007199254740993"):
+        save(1, f"net_d_{number}.pth")
+    steps = (30, 700, 5000, 15000, 9007199254740993)
+    assert labels("m=ckpts/net_d_*.pth") == [f"m-{step}" for step in steps]
+
+
+@pytest.mark.usefixtures("trained")
+def test_brackets_in_the_name_of_a_folder():
+    Path("ckpts").rename("run[1]")
+    assert labels("m=run[[]1]/net_g_*.pth") == ["m-2", "m-10", "m-100"]
+    for text in ("m=run[1]/net_g_*.pth", "m=run[1]/net_g_3.pth"):
+        with pytest.raises(RequestError, match=r"check the path; brackets are a pattern, and \[\[\] stands for a bracket"):
+            models_named(text)
 
 
 @pytest.mark.usefixtures("trained")
