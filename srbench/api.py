@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import nn
 
 from srbench.benchmark.bench_file import agreed_scale
-from srbench.benchmark.checkpoints import stated_by
+from srbench.benchmark.checkpoints import stated_scale
 from srbench.benchmark.dataset import open_dataset
 from srbench.benchmark.opened import open_request
 from srbench.benchmark.run import run, score_run
@@ -321,8 +321,7 @@ def evaluate(
         scale = scale_of_folders(Path(hr), Path(lr))
     if scale is None:
         stated = {
-            text: scale_of(stated_by(model)) if isinstance(model, str) else _stated_scale(model)
-            for text, _, model in named
+            text: stated_scale(model) if isinstance(model, str) else _scale_of_object(model) for text, _, model in named
         }
         scale = agreed_scale(stated, "evaluate", "scale=4")
     temporary = TemporaryDirectory(prefix="srbench-") if out is None else None
@@ -414,7 +413,7 @@ def _floats(values: float | Iterable[float]) -> tuple[float, ...]:
     return tuple(map(float, values if isinstance(values, Iterable) else (values,)))
 
 
-def _stated_scale(model: object) -> int | None:
+def _scale_of_object(model: object) -> int | None:
     scale = getattr(model, "scale", None)
     return scale if type(scale) is int else None
 

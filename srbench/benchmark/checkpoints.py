@@ -9,10 +9,12 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from srbench.benchmark import RequestError
+from srbench.interfaces import SRBenchError
 from srbench.machine.memory import free_bytes
 from srbench.models import Checkpoint, ModelInfo
 from srbench.models.names import ModelSpec
@@ -82,9 +84,18 @@ def _derived_label(spec: ModelSpec, pattern: str) -> str:
     return named.label
 
 
-def stated_by(text: str) -> str:
-    """Return the name of a single model that states the scale of a name: the first checkpoint of a pattern."""
-    return models_named(text)[0].text
+def stated_scale(text: str) -> int | None:
+    """Return the scale that a model states; of a pattern, that of its first checkpoint that can be read.
+
+    Raises the SRBenchError of the last checkpoint if none can be read.
+    """
+    from srbench.models.loading import scale_of  # imports torch
+
+    *others, last = models_named(text)
+    for each in others:
+        with suppress(SRBenchError):
+            return scale_of(each.text)
+    return scale_of(last.text)
 
 
 def weights_bytes(model: ModelInfo) -> int:

@@ -13,7 +13,7 @@ import torch
 from builders import NETWORK
 
 from srbench.benchmark import RequestError
-from srbench.benchmark.checkpoints import models_named
+from srbench.benchmark.checkpoints import models_named, stated_scale
 from srbench.benchmark.run import run
 from srbench.plugins.registry import find_plugin
 from srbench.run_folder.folder import RunFolder
@@ -107,7 +107,9 @@ def test_brackets_in_the_name_of_a_folder():
     Path("ckpts").rename("run[1]")
     assert labels("m=run[[]1]/net_g_*.pth") == ["m-2", "m-10", "m-100"]
     for text in ("m=run[1]/net_g_*.pth", "m=run[1]/net_g_3.pth"):
-        with pytest.raises(RequestError, match=r"check the path; brackets are a pattern, and \[\[\] stands for a bracket"):
+        with pytest.raises(
+            RequestError, match=r"check the path; brackets are a pattern, and \[\[\] stands for a bracket"
+        ):
             models_named(text)
 
 
@@ -158,6 +160,33 @@ def measured(trained, photos, srbench):
         return done.output, folder
 
     return call
+
+
+def test_a_file_that_cannot_be_loaded_is_named_and_the_rest_is_measured(trained, photos, srbench):
+    command = ("run", "--models", f"bicubic,{PATTERN}", "--data", photos, "--metrics", "psnr", "--out", "run")
+    whole = Path("ckpts/net_g_2.pth").read_bytes()
+    Path("ckpts/net_g_2.pth").write_bytes(whole[:99])
+    fault = "mine-2: ckpts/net_g_2.pth: "
+    assert f"cannot be loaded: {fault}" in srbench(*command, "--dry-run").output
+    done = srbench(*command)
+    assert done.exit_code == 1
+    assert done.stderr.count(f"failed: {fault}") == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"srbench: 1 result could not be measured (all others were): {fault}")
+    assert [model.label for model in RunFolder.read(Path("run")).manifest.models] == ["bicubic", "mine-10", "mine-100"]
+    Path("ckpts/net_g_2.pth").write_bytes(whole)
+    assert srbench(*command).exit_code == 0
+    assert [model.label for model in RunFolder.read(Path("run")).manifest.models] == ["bicubic", *LABELS]
+    for path in Path("ckpts").iterdir():
+        path.write_bytes(whole[:99])
+    refused = srbench(*command, "--out", "none")
+    assert (refused.exit_code, Path("none").exists()) == (1, False)
+
+
+@pytest.mark.usefixtures("scripted")
+def test_the_scale_is_stated_by_a_checkpoint_that_can_be_read():
+    Path("ckpts/net_g_2.pt").write_bytes(b"no network")
+    assert stated_scale("mine=ckpts/net_g_*.pt") == 4
 
 
 def test_the_last_checkpoint_represents_the_training_and_the_others_are_variants(measured, srbench):
