@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import nn
 
 from srbench.benchmark.bench_file import agreed_scale
-from srbench.benchmark.checkpoints import stated_by
+from srbench.benchmark.checkpoints import stated_scale
 from srbench.benchmark.dataset import open_dataset
 from srbench.benchmark.opened import open_request
 from srbench.benchmark.run import run, score_run
@@ -26,6 +26,7 @@ from srbench.models import LoadedModel
 from srbench.models.inference import choose_device
 from srbench.models.loading import load_model as load_by_name
 from srbench.models.loading import scale_of
+from srbench.models.names import require_label
 from srbench.models.wrapped import move
 from srbench.reporting.results import Results as MeasuredResults
 from srbench.reporting.results import read_run
@@ -320,8 +321,7 @@ def evaluate(
         scale = scale_of_folders(Path(hr), Path(lr))
     if scale is None:
         stated = {
-            text: scale_of(stated_by(model)) if isinstance(model, str) else _stated_scale(model)
-            for text, _, model in named
+            text: stated_scale(model) if isinstance(model, str) else _scale_of_object(model) for text, _, model in named
         }
         scale = agreed_scale(stated, "evaluate", "scale=4")
     temporary = TemporaryDirectory(prefix="srbench-") if out is None else None
@@ -402,7 +402,10 @@ def _named(models: object) -> list[tuple[str, str | None, object]]:
     named = []
     for label, model in labelled:
         name = model if isinstance(model, str) else getattr(model, "__qualname__", type(model).__qualname__)
-        named.append((str(name) if label is None else f"{label}={name}", label, model))
+        text = str(name) if label is None else f"{label}={name}"
+        if label is not None and isinstance(model, str):
+            require_label(str(label), text)
+        named.append((text, label, model))
     return named
 
 
@@ -410,7 +413,7 @@ def _floats(values: float | Iterable[float]) -> tuple[float, ...]:
     return tuple(map(float, values if isinstance(values, Iterable) else (values,)))
 
 
-def _stated_scale(model: object) -> int | None:
+def _scale_of_object(model: object) -> int | None:
     scale = getattr(model, "scale", None)
     return scale if type(scale) is int else None
 

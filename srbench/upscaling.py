@@ -262,7 +262,8 @@ def _load_models(spec: UpscaleSpec) -> tuple[str, list[LoadedModel]]:
             raise UpscaleError(f"{text}: a folder of results cannot upscale; name a model")
         if (other := models.setdefault(loaded.label, loaded)) is not loaded:
             raise UpscaleError(
-                f"{text}: {other.spec} has the same label, {loaded.label}; choose another label: LABEL={text}"
+                f"{text}: {other.spec} has the same label, {loaded.label}; choose another label: "
+                f"LABEL={text.removeprefix(f'{loaded.label}=')}"
             )
     if packaged := [label for label, loaded in models.items() if _has_packaged_weights(loaded)]:
         say(

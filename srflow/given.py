@@ -174,7 +174,8 @@ class Given:
         """Draw the latents of one sample for every LR image."""
         latents = []
         for shape, deviation in zip(self._flow.latent_shapes(*self._size), self.temperatures(temperature), strict=True):
-            z = torch.randn((len(self._frame.lr), *shape), generator=generator, device="cpu")
+            size = (len(self._frame.lr), *shape)
+            z = torch.randn(size, generator=generator, device="cpu", dtype=torch.float32)
             latents.append(z.to(self._lr).mul_(deviation))
         return latents
 

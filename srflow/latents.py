@@ -55,7 +55,7 @@ def normalize_channels(
 
 
 def _normalized(z: Tensor, dims: tuple[int, ...], temperature: float, generator: torch.Generator) -> Tensor:
-    fresh = temperature * torch.randn(z.shape, generator=generator, device="cpu").to(z)
+    fresh = temperature * torch.randn(z.shape, generator=generator, device="cpu", dtype=torch.float32).to(z)
     deviation, mean = torch.std_mean(z, dims, keepdim=True)
     target_deviation, target_mean = torch.std_mean(fresh, dims, keepdim=True)
     tiny = torch.finfo(z.dtype).tiny

@@ -69,7 +69,7 @@ WITHOUT_TORCH = (
     "srbench.reporting.page.view",
     "srbench.reporting.stack",
 )
-LISTS = ("datasets", "suites", "presets", "weights", "runs run")
+LISTS = ("models", "metrics", "datasets", "suites", "presets", "weights", "runs run")
 COMMANDS = (
     *("--help", "run --help", "data degrade --help", "--version", "run --scale x", "run --write-template bench.toml"),
     *(f"list {kind}" for kind in LISTS),

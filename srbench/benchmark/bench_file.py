@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from srbench.benchmark import BenchmarkError, RequestError
-from srbench.benchmark.checkpoints import stated_by
+from srbench.benchmark.checkpoints import stated_scale
 from srbench.data.datasets import scale_of_folders
 from srbench.files.config import load_toml
 from srbench.metrics.suite import read_suite
@@ -79,9 +79,7 @@ def requested_runs(path: Path | None, typed: Mapping[str, Any]) -> list[RunSpec]
     ):
         options["scale"] = scale
     if "scale" not in options:
-        from srbench.models.loading import scale_of
-
-        options["scale"] = agreed_scale({model: scale_of(stated_by(model)) for model in options["models"]}, where)
+        options["scale"] = agreed_scale({model: stated_scale(model) for model in options["models"]}, where)
     values = {name: options.pop(name) for name in SPANNED if name in options}
     combinations = itertools.product(*(value if isinstance(value, tuple) else (value,) for value in values.values()))
     return [_run(options | dict(zip(values, combination, strict=True)), where) for combination in combinations]

@@ -9,10 +9,12 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from srbench.benchmark import RequestError
+from srbench.interfaces import SRBenchError
 from srbench.machine.memory import free_bytes
 from srbench.models import Checkpoint, ModelInfo
 from srbench.models.names import ModelSpec
@@ -20,6 +22,8 @@ from srbench.words import amount, number_of
 
 _WILD = re.compile(r"[*?]|\[[^\]]+\]")
 """What matches several texts in a pattern: ``*``, ``?`` and ``[0-9]``."""
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?e\+?[0-9]{1,2}(?![0-9])|[0-9]+", re.IGNORECASE)
+"""A number in the name of a file: ``5000``, ``5e3`` and ``5e+03``."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +53,19 @@ def models_named(text: str) -> list[NamedModel]:
     found = glob.glob(pattern)  # noqa: PTH207 - Path.glob refuses absolute patterns
     paths = sorted(path for path in found if Path(path).is_file())
     if not paths:
-        raise RequestError(f"{text}: no file is called {pattern}; check the path")
+        brackets = "; brackets are a pattern, and [[] stands for a bracket itself" if "[" in pattern else ""
+        raise RequestError(f"{text}: no file is called {pattern}; check the path{brackets}")
     by_step: dict[int, str] = {}
     for path in paths:
-        numbers = re.findall("[0-9]+", Path(path).stem)
+        numbers = _NUMBER.findall(Path(path).stem)
         if not numbers:
             only_numbered = "[0-9]*".join(pattern.rsplit("*", 1))
             raise RequestError(f"{path}: no number in its name, which would be its step; leave it out: {only_numbered}")
-        other = by_step.setdefault(int(numbers[-1]), path)
+        step = int(numbers[-1] if numbers[-1].isdigit() else float(numbers[-1]))
+        other = by_step.setdefault(step, path)
         if other != path:
             raise RequestError(
-                f"{other} and {path}: both of step {int(numbers[-1])}, the last number in their names; name the "
+                f"{other} and {path}: both of step {step}, the last number in their names; name the "
                 "checkpoints of one training"
             )
     label, options = (spec.typed_label, "") if spec.typed_label else (_derived_label(spec, pattern), spec.suffix)
@@ -72,15 +78,24 @@ def models_named(text: str) -> list[NamedModel]:
 
 def _derived_label(spec: ModelSpec, pattern: str) -> str:
     """Return the label of a pattern without step and options: ``net_g`` for ``net_g_*.pth``."""
-    stem = _WILD.sub("", Path(pattern).stem).strip("._+-")
+    stem = _WILD.sub("", Path(pattern).stem).strip("._+-=")
     plain = replace(spec, consistent=False, bfloat16=False)
     named = replace(plain, weights=stem) if spec.weights else replace(plain, name=f"{stem or 'network'}.pth")
     return named.label
 
 
-def stated_by(text: str) -> str:
-    """Return the name of a single model that states the scale of a name: the first checkpoint of a pattern."""
-    return models_named(text)[0].text
+def stated_scale(text: str) -> int | None:
+    """Return the scale that a model states; of a pattern, that of its first checkpoint that can be read.
+
+    Raises the SRBenchError of the last checkpoint if none can be read.
+    """
+    from srbench.models.loading import scale_of  # imports torch
+
+    *others, last = models_named(text)
+    for each in others:
+        with suppress(SRBenchError):
+            return scale_of(each.text)
+    return scale_of(last.text)
 
 
 def weights_bytes(model: ModelInfo) -> int:

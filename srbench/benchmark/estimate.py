@@ -54,6 +54,7 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     if checkpoints := [model for model in request.models.values() if model.checkpoint]:
         memory = amount(sum(map(weights_bytes, checkpoints)), "B")
         yield f"weights of {number_of(len(checkpoints), 'checkpoint')}: {memory} of memory, in each process"
+    yield from (f"cannot be loaded: {fault}" for fault in request.faults)
     yield from (f"cannot be read: {task.fault}" for task in tasks if task.fault)
     to_sample = Counter(item.setting for task in tasks for item in task.items if item.key)
     to_measure = sum(not item.key for task in tasks for item in task.items)

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.checkpoints import stated_by
+from srbench.benchmark.checkpoints import stated_scale
 from srbench.benchmark.engines import WorkerCount
 from srbench.benchmark.estimate import estimate
 from srbench.benchmark.run import Outcome, run, score_run
@@ -22,7 +22,6 @@ from srbench.data.degradations.read import read_degradation
 from srbench.files.paths import occupied
 from srbench.interfaces import SRBenchError
 from srbench.metrics.suite import read_suite
-from srbench.models.loading import scale_of
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.location import began_with, dated_folder, is_begun, runs_below
 from srbench.run_folder.manifest import is_run
@@ -61,7 +60,7 @@ def cells_of(specs: Sequence[RunSpec]) -> dict[str, RunSpec]:
 def _fitting(spec: RunSpec, data: str) -> tuple[str, ...]:
     """Return the models of the scale of a request, with ``{data}`` and ``{scale}`` replaced."""
     models = [text.replace("{data}", data).replace("{scale}", str(spec.scale)) for text in spec.models]
-    fitting = tuple(text for text in models if scale_of(stated_by(text)) in (None, spec.scale))
+    fitting = tuple(text for text in models if stated_scale(text) in (None, spec.scale))
     if not fitting:
         raise BenchmarkError(f"x{spec.scale}: no model has this scale; leave it out of --scale")
     for text in models:

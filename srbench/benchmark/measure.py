@@ -35,6 +35,7 @@ from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.loading import LoadedMetric, counted, is_folder_metric
 from srbench.metrics.suite import Suite, open_metrics, read_suite
 from srbench.models import LoadedModel
+from srbench.models.names import split_label
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.protocol import FORMAT, Manifest, Protocol, Setting
 from srbench.run_folder.records import EnvironmentRecord, SampleRecord, ScoreRecord, Value
@@ -100,9 +101,9 @@ def labelled(texts: Sequence[str]) -> dict[str, Path]:
     """
     folders: dict[str, Path] = {}
     for text in texts:
-        label, is_given, folder = text.partition("=")
-        path = Path(folder) if is_given and not Path(text).exists() else Path(text)
-        label = label if path != Path(text) else path.resolve().name
+        label, folder = split_label(text)
+        path = Path(text if Path(text).exists() else folder)
+        label = path.resolve().name if label is None or path == Path(text) else label
         if label in folders:
             raise BenchmarkError(f"{folders[label]} and {path} are both called {label}; give a label: LABEL={path}")
         folders[label] = path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -45,6 +46,8 @@ class OpenedRequest:
     """The metrics, unless the run folder has the info of all."""
     names: tuple[str, ...] = ()
     """Names of the models, one for each: the checkpoints of a pattern one by one."""
+    faults: tuple[str, ...] = ()
+    """One line for each checkpoint of a pattern that cannot be loaded; it is left out."""
 
     @property
     def items(self) -> int:
@@ -105,7 +108,9 @@ def open_request(
     *,
     runs_here: bool = True,
 ) -> OpenedRequest:
-    """Open suite, dataset, metrics and models, in this order. Raises SRBenchError at the first failure.
+    """Open suite, dataset, metrics and models, in this order.
+
+    Raises SRBenchError at the first failure; a checkpoint of a pattern is left out while another can be loaded.
 
     Args:
         spec: The request.
@@ -124,8 +129,19 @@ def open_request(
         metrics = tuple(metric.info for metric in loaded_metrics)
     models: dict[str, ModelInfo] = {}
     settings: list[Setting] = []
+    names: list[str] = []
+    faults: list[str] = []
+    left = Counter(each.checkpoint.training for each in named if each.checkpoint)
     for place, each in enumerate(named):
-        model = _recorded_model(each.text, spec, recorded) or _load_model(each.text, spec, objects or {}, runs_here)
+        try:
+            model = _recorded_model(each.text, spec, recorded) or _load_model(each.text, spec, objects or {}, runs_here)
+        except SRBenchError as error:
+            if each.checkpoint is None or left[each.checkpoint.training] == 1:
+                raise
+            left[each.checkpoint.training] -= 1
+            faults.append(f"{ModelSpec.parse(each.text).label}: {error}")
+            continue
+        names.append(each.text)
         model = replace(model, checkpoint=each.checkpoint)
         _add_model(models, model)
         if isinstance(model, LoadedModel):
@@ -139,8 +155,9 @@ def open_request(
     for label in spec.again:
         if label not in models:
             raise BenchmarkError(f"--again: {unknown('model', label, models)}")
-    names = tuple(each.text for each in named)
-    return OpenedRequest(spec, dataset, suite, models, tuple(settings), metrics, loaded_metrics, names)
+    return OpenedRequest(
+        spec, dataset, suite, models, tuple(settings), metrics, loaded_metrics, tuple(names), tuple(faults)
+    )
 
 
 def _named(text: str, objects: Collection[str]) -> list[NamedModel]:
@@ -270,5 +287,6 @@ def _add_model(models: dict[str, ModelInfo], model: ModelInfo) -> None:
     elif not is_file_name(model.label):
         reason = "too long"
     if reason:
-        raise BenchmarkError(f"{model.spec}: the label {model.label} is {reason}; give another: LABEL={model.spec}")
+        name = model.spec.removeprefix(f"{model.label}=")
+        raise BenchmarkError(f"{model.spec}: the label {model.label} is {reason}; give another: LABEL={name}")
     models[model.label] = model

@@ -48,7 +48,7 @@ class Outcome:
     usable: bool
     """True if the folder has a result that a report can show."""
     failures: tuple[str, ...]
-    """One line for each pair, item or value that failed in this command."""
+    """One line for each checkpoint, pair, item or value that failed in this command."""
 
 
 def run(
@@ -79,6 +79,8 @@ def run(
     is_here = runs_here(engine, workers)
     opened = request if isinstance(request, OpenedRequest) else open_request(request, runs_here=is_here)
     spec = opened.spec
+    for fault in opened.faults:
+        progress(Step(0, 0, "", fault))
     path = folder_of(spec, opened.joint_labels, opened.manifest())
     with writing(path):
         folder = extended(opened, path)
@@ -109,7 +111,8 @@ def run(
 
         named = spec if spec.names_data else None
         execution = _Execution(folder, invocation, metrics, tasks, progress, sampler, loaded, opened.dataset, named)
-        return execution.do(opened.items, workers, engine)
+        outcome = execution.do(opened.items, workers, engine)
+        return replace(outcome, failures=(*opened.faults, *outcome.failures))
 
 
 def score_run(

@@ -20,7 +20,7 @@ from srbench.interfaces import ImageMetric, ModelMetric, SRBenchError
 from srbench.metrics.loading import FAMILIES, FOLDER_METRICS, LoadedMetric, completed, is_folder_metric, open_metric
 from srbench.metrics.suite import open_metrics, read_suite, suite_names
 from srbench.plugins import PluginError
-from srbench.plugins.registry import find_plugin, load_dataset, registered
+from srbench.plugins.registry import docstring_of, find_plugin, load_dataset, registered
 from srbench.run_folder.request import SAMPLES
 from srbench.weights.files import load_metadata, packaged_weights, parameter_count
 from srbench.weights.metadata import read_metadata
@@ -60,7 +60,7 @@ def weights_of(model: str) -> dict[int, Path]:
 def _about(group: str, name: str) -> str:
     """Return the first sentence of a plug-in's docstring, or why the plug-in is broken."""
     try:
-        text = find_plugin(group, name).factory.__doc__ or ""
+        text = docstring_of(group, name)
     except SRBenchError as error:
         return f"broken: {error}"
     return " ".join(text.partition("\n\n")[0].replace("``", "").split()).partition(". ")[0].removesuffix(".")

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -73,7 +73,7 @@ class CommandLine(click.Group):
         wait_briefly()
         keep_freed_memory()
         collect_seldom()
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _showing_once()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # escape characters that the terminal's encoding lacks
                 stream.reconfigure(errors="backslashreplace")
@@ -126,9 +126,19 @@ def _fail(text: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """Show a warning as one line on stderr, without its source line."""
-    say(f"warning: {message}")
+def _showing_once() -> Callable[..., None]:
+    """Return a function that shows warnings as lines on stderr, without their source lines and each text once.
+
+    Several processes, and several parts of a command, may open the same folder.
+    """
+    shown: set[str] = set()
+
+    def show_warning(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in shown:
+            shown.add(str(message))
+            say(f"warning: {message}")
+
+    return show_warning
 
 
 @click.group(

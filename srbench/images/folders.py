@@ -9,14 +9,17 @@ import os
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from mimetypes import guess_type
 from operator import attrgetter
 from pathlib import Path, PurePath
 
 from srbench.images import ImageError
 from srbench.images.io import ENDINGS
+from srbench.words import listed
 
-_EMPTY = f"{{}}: contains no images; supported are {', '.join(ENDINGS)}"
+_SUPPORTED = f"supported are {', '.join(ENDINGS)}"
+_EMPTY = f"{{}}: contains no images; {_SUPPORTED}"
 _HR_OR_LR = re.compile(r"(.*[^a-z])?(hr|lr|gt)([^a-z].*|(mod|bic|x[0-9]).*)?", re.IGNORECASE | re.DOTALL)
 """Names of folders of HR or LR images, such as ``GTmod12`` and ``DIV2K_train_HR``, which are no clips."""
 
@@ -29,9 +32,9 @@ def is_image(path: PurePath) -> bool:
 def images_in(folder: Path) -> dict[str, Path]:
     """The images of a folder by name, sorted: those in it, or if there are none, those of its subfolders, the clips.
 
-    Hidden files and files with other extensions are ignored. Pipes, folders and broken links with the name of an image
-    are included: reading them raises ImageError, so they fail like damaged images and the rest is measured. Images that
-    share a name (``a.png``, ``a.jpg``) are left out with a single warning.
+    Hidden files and files that are no images are ignored. Images of formats that are not supported, clips without images,
+    and images that share a name (``a.png``, ``a.jpg``) are left out, with a single warning for each of the three. Pipes, folders and broken links with the name of an image
+    are included: reading them raises ImageError, so they fail like damaged images and the rest is measured.
 
     Raises ImageError for a missing folder, a folder without images, or subfolders of HR and LR images.
     """
@@ -45,9 +48,14 @@ def images_in(folder: Path) -> dict[str, Path]:
 def images_by_name(folder: Path) -> dict[str, Path]:
     """The same as ``images_in``, whatever the subfolders are called."""
     _require_folder(folder)
+    own = image_files(folder)
+    clips = {} if own else {clip: image_files(clip) for clip in _subfolders(folder)}
     paths = defaultdict(list)
-    for name, path in _named(folder):
-        paths[name].append(path)
+    for path in own:
+        paths[path.stem].append(path)
+    for clip, files in clips.items():
+        for path in files:
+            paths[f"{clip.name}-{path.stem}"].append(path)
     images = {name: files[0] for name, files in sorted(paths.items()) if len(files) == 1}
     shared = [
         " and ".join(path.relative_to(folder).as_posix() for path in files)
@@ -61,16 +69,24 @@ def images_by_name(folder: Path) -> dict[str, Path]:
         warnings.warn(f"left out of {fault}", stacklevel=3)
     if not images:
         raise ImageError(_EMPTY.format(folder))
+    _warn_of_unsupported(folder, (path for within in clips or [folder] for path in within.iterdir()))
+    if empty := [str(clip) for clip, files in clips.items() if not files]:
+        warnings.warn(f"no images in {listed(empty)}", stacklevel=3)
     return images
 
 
-def _named(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield names and paths of the images in a folder, or else in its subfolders."""
-    if files := image_files(folder):
-        yield from ((path.stem, path) for path in files)
-        return
-    for clip in _subfolders(folder):
-        yield from ((f"{clip.name}-{path.stem}", path) for path in image_files(clip))
+def _warn_of_unsupported(folder: Path, entries: Iterable[Path]) -> None:
+    """Warn of the images among some entries of a folder, or of its subfolders, whose formats are not supported."""
+    names = sorted(path.relative_to(folder).as_posix() for path in entries if _is_unsupported(path))
+    if names:
+        warnings.warn(f"left out of {folder}: {listed(names)}; {_SUPPORTED}", stacklevel=4)
+
+
+def _is_unsupported(path: Path) -> bool:
+    if path.name.startswith(".") or is_image(path):
+        return False
+    kind, _ = guess_type(path.name)
+    return kind is not None and kind.startswith("image/")
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -88,7 +104,8 @@ def folders_of(images: Mapping[str, Path]) -> dict[str, str]:
 def images_below(folder: Path) -> list[Path]:
     """The images of a folder and its subfolders, sorted; hidden files and folders are skipped, links are not followed.
 
-    Pipes, folders and broken links with the name of an image are included, as in ``images_in``.
+    Pipes, folders and broken links with the name of an image are included, and images of formats that are not supported
+    are left out with a warning, as in ``images_in``.
 
     Raises ImageError if a folder is missing, contains no images, or cannot be listed.
     """
@@ -97,13 +114,15 @@ def images_below(folder: Path) -> list[Path]:
         raise ImageError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions")
 
     _require_folder(folder)
-    images = []
+    entries: list[Path] = []
     for here, folders, files in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        images += [path for path in (Path(here, name) for name in folders + files) if is_image(path)]
+        entries += (Path(here, name) for name in folders + files)
+    images = sorted(filter(is_image, entries))
     if not images:
         raise ImageError(_EMPTY.format(folder))
-    return sorted(images)
+    _warn_of_unsupported(folder, entries)
+    return images
 
 
 def _require_folder(folder: Path) -> None:

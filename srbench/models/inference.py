@@ -92,9 +92,11 @@ def iterate_samples(
     ``progress`` is called with the fraction of the work done since the last call, only with tiles. Raises ModelError
     as ``upscale`` does.
     """
-    samples = _samples(model, lr.to(device, copy=True), sampling, progress)
+    # without gradients only while the model works, because a generator shares the mode of its caller
+    with torch.no_grad(), _errors_named(model, name, lr, sampling, device):
+        samples = _samples(model, lr.to(device, copy=True), sampling, progress)
     for _ in range(sampling.samples):
-        with _errors_named(model, name, lr, sampling, device):
+        with torch.no_grad(), _errors_named(model, name, lr, sampling, device):
             image = next(samples).to("cpu", torch.float32)
         _check(image[None], name, lr, model.scale)
         yield image

@@ -57,7 +57,8 @@ def load_model(text: str, scale: int, device: str, *, is_recorded: bool = False,
     if released := released_weights().get(spec.name):
         raise PluginError(f"{spec.name}: released weights; name them after a model: {released.model}:{spec.name}")
     if "/" in spec.name and ":" not in spec.name and not spec.name.endswith(".py"):
-        raise PluginError(f"{spec.name}: no such folder of results; check the path in {text!r}")
+        label = "; a label has letters, digits and . _ + - only" if "=" in spec.name else ""
+        raise PluginError(f"{spec.name}: no such folder of results; check the path in {text!r}{label}")
     models = registered("models")
     if spec.typed_label and re.fullmatch(r"[\w-]+", spec.name) and spec.name not in models:
         raise PluginError(f"{spec.name}: no folder of that name, and {unknown('model', spec.name, models)}")

@@ -13,7 +13,7 @@
     path/to/4x-any.pth          a network in a file: weights of an architecture that spandrel knows, TorchScript or ONNX
                                 (``third_party``)
     label=FOLDER                results made elsewhere, paired by name
-    label=MODEL                 any of the models above under another label
+    label=MODEL                 any of the models above under another label; in ``runs/lr=1e-3/net.pth`` is no label
     MODEL+consistent            any of the models above, with outputs projected onto the images that downscale to LR
     MODEL+bf16                  a network in bfloat16 (``half_precision``); also MODEL+bf16+consistent
 
@@ -27,6 +27,8 @@ has that parameter, and are otherwise loaded into the network that it creates.
 
 from __future__ import annotations
 
+import glob
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,11 +70,11 @@ class ModelSpec:
         Raises PluginError for an invalid label or strength, an unknown option, a folder without a label, or a colon
         without weights.
         """
-        label, equals, rest = text.partition("=")
-        if not equals:
+        label, rest = split_label(text)
+        if label is None or is_path(text):
             label, rest = "", text
-        elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", label):
-            raise PluginError(f"label {label!r} in {text!r}: use letters, digits and . _ + - only")
+        else:
+            require_label(label, text)
         exact = rest.removesuffix(CONSISTENT) or rest
         model = exact.removesuffix(BFLOAT16) or exact
         consistent, bfloat16 = exact != rest, model != exact
@@ -143,6 +145,24 @@ class ModelSpec:
         if not cached_path(self.weights).is_file():
             raise WeightsError(f"{self.weights}: not downloaded yet; run srbench weights fetch {self.weights}")
         return cached_path(self.weights)
+
+
+def split_label(text: str) -> tuple[str | None, str]:
+    """Split ``label=NAME`` into label and name. A ``=`` after a colon or a slash belongs to a path: the label is None."""
+    label, equals, rest = text.partition("=")
+    return (label, rest) if equals and not re.search("[:/]", label) else (None, text)
+
+
+def require_label(label: str, text: str) -> None:
+    """Raise PluginError unless ``label``, which is used in ``text``, can be a label."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", label):
+        raise PluginError(f"label {label!r} in {text!r}: use letters, digits and . _ + - only")
+
+
+def is_path(text: str) -> bool:
+    """Return whether a name, without its options, is an existing path or a pattern of existing paths."""
+    path = text.removesuffix(CONSISTENT).removesuffix(BFLOAT16)
+    return os.path.lexists(path) or bool(glob.glob(path))  # noqa: PTH207 - Path.glob refuses absolute patterns
 
 
 def with_absolute_paths(text: str) -> str:

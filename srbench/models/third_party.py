@@ -152,9 +152,6 @@ class TorchScriptModel(nn.Module):
         self.scale = _probed_scale(self, path, device=device)
         if (stated := getattr(self.network, "scale", self.scale)) != self.scale:
             raise ModelError(f"{path}: states scale {stated}, but its output is {self.scale} times LR; correct it")
-        with torch.no_grad():
-            if not torch.equal(self(_grey(device=device)), self(_grey(device=device))):
-                raise ModelError(f"{path}: returns different outputs for the same image; call eval() before saving it")
         count = sum(parameter.numel() for parameter in parameters.values())
         # A frozen module has constants instead of parameters.
         self.weights = weights_info(path, "a TorchScript module", count or None)
@@ -162,14 +159,11 @@ class TorchScriptModel(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), computed image by image.
 
-        Raises ModelError for an output that is not a tensor.
+        Raises ModelError for an output that is not a floating-point tensor.
         """
         # TorchScript optimises a module at its second call, so outputs would depend on the number of earlier calls.
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-            outputs = [self.network(image[None].to(self.dtype)) for image in lr]
-        if not all(isinstance(output, Tensor) for output in outputs):
-            raise ModelError(f"returns {type(outputs[0]).__name__}; it has to return a single tensor (n, 3, H, W)")
-        return torch.cat(outputs).float()
+            return torch.cat([_in_float32(self.network(image[None].to(self.dtype))) for image in lr])
 
 
 class OnnxModel:
@@ -219,7 +213,7 @@ class OnnxModel:
 
     def _run(self, lr: Tensor) -> Tensor:
         (output, *_) = self.session.run(None, {self.input: lr.cpu().to(self.dtype).numpy()})
-        return torch.from_numpy(output).float()
+        return _in_float32(torch.from_numpy(output))
 
 
 def weights_info(path: Path, kind: str, parameters: int | None, licence: str | None = None) -> WeightsInfo:
@@ -239,25 +233,35 @@ def _rgb_input(session: Any, path: Path) -> tuple[str, list[int | str | None]]: 
     return inputs[0].name, inputs[0].shape
 
 
-def _grey(size: tuple[int, int] = (_SIDE, _SIDE), device: str = "cpu") -> Tensor:
-    """A grey LR image of this height and width."""
-    return torch.full((1, 3, *size), 0.5, device=device)
+def _in_float32(output: object) -> Tensor:
+    """Convert an output to float32. Raises ModelError unless it is a floating-point tensor: integers would be levels."""
+    if not isinstance(output, Tensor):
+        raise ModelError(f"returns {type(output).__name__}; it has to return a single tensor (n, 3, H, W)")
+    if not output.is_floating_point():
+        raise ModelError(f"returns {output.dtype}; it has to return floating point, with images in [0, 1]")
+    return output.float()
 
 
 def _probed_scale(
     network: Callable[[Tensor], Tensor], path: Path, size: tuple[int, int] = (_SIDE, _SIDE), device: str = "cpu"
 ) -> int:
-    """Determine the scale of a network by running it. Raises ModelError if it fails or does not upscale."""
+    """Determine the scale of a network by running it on a grey image.
+
+    Raises ModelError if it fails, does not upscale, or returns another output the second time.
+    """
     height, width = size
     try:
         with torch.no_grad():
-            shape = tuple(network(_grey(size, device)).shape)
+            first, second = (network(torch.full((1, 3, *size), 0.5, device=device)) for _ in range(2))
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     except Exception as error:
         reason = f"fails on LR of {width}x{height} ({shorten(one_line(error), _LONGEST)})"
         raise ModelError(f"{path}: {reason}; export it for RGB images") from None
+    shape = tuple(first.shape)
     scale: int = shape[-1] // width
     if scale < 1 or shape != (1, 3, scale * height, scale * width):
         raise ModelError(f"{path}: turns (1, 3, {height}, {width}) into {shape}; it has to upscale")
+    if not torch.equal(first, second):
+        raise ModelError(f"{path}: returns different outputs for the same image; call eval() before saving it")
     return scale

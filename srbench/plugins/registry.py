@@ -10,6 +10,7 @@ Only the named plug-in is imported, so a broken plug-in does not affect the rest
 
 from __future__ import annotations
 
+import ast
 import filecmp
 import importlib
 import importlib.util
@@ -31,7 +32,7 @@ from srbench.files.hashes import sha256_texts
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.machine.memory import out_of_memory
 from srbench.plugins import PluginError
-from srbench.plugins.code_digest import has_changed, our_packages, reachable
+from srbench.plugins.code_digest import has_changed, our_packages, reachable, source_of
 from srbench.words import one_line, unknown
 
 _FILE_MODULE = "srbench_user_"
@@ -98,6 +99,22 @@ def find_plugin(kind: str, text: str) -> Plugin:
     families = [f"{family}:NAME" for family in registered(f"{what}_families")]  # such as pyiqa:NAME
     ways = [*points, *families, "package.module:Name", "file.py:Name"]
     raise PluginError(unknown(what, text if text.isidentifier() else before or text, ways))
+
+
+def docstring_of(kind: str, name: str) -> str:
+    """Return the docstring of a registered plug-in, or "".
+
+    Plug-ins of srbench's distribution are not imported, because many load torch. Raises PluginError if the import of any
+    other plug-in fails.
+    """
+    if not is_ours(kind, name):
+        return find_plugin(kind, name).factory.__doc__ or ""
+    point = registered(kind)[name]
+    statements = ast.parse(source_of(point.module).read_bytes()).body
+    named = (
+        each for each in statements if isinstance(each, ast.ClassDef | ast.FunctionDef) and each.name == point.attr
+    )
+    return next((ast.get_docstring(each) or "" for each in named), "")
 
 
 def load_dataset(text: str, scale: int) -> Dataset:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from srbench.interfaces import TEMPERATURE
 from srbench.models import Checkpoint, ModelInfo
+from srbench.models.names import split_label
 from srbench.run_folder.protocol import Setting
 
 RULE = (
@@ -38,7 +39,7 @@ def families_of(settings: Sequence[Setting], models: Iterable[ModelInfo] = ()) -
     """
     by_label = {model.label: model for model in models}
     labels = list(dict.fromkeys(setting.model for setting in settings))
-    specs = {label: _spec(by_label[label].spec if label in by_label else label) for label in labels}
+    specs = {label: split_label(by_label[label].spec)[1] if label in by_label else label for label in labels}
     checkpoints = {label: by_label[label].checkpoint for label in labels if label in by_label}
     owners = {label: _owner(label, specs, checkpoints) for label in labels}
     model_of = tuple(labels.index(owners[setting.model]) for setting in settings)
@@ -67,11 +68,6 @@ def one_each(settings: Sequence[Setting], models: Iterable[ModelInfo]) -> list[i
 def run_of(label: str) -> str:
     """Return the name of the run in a label of a table of several runs, else ""."""
     return label.partition(" @ ")[2]
-
-
-def _spec(typed: str) -> str:
-    """Strip the label from a model as typed: ``LABEL=NAME``."""
-    return typed.partition("=")[2] or typed
 
 
 def _owner(label: str, specs: Mapping[str, str], checkpoints: Mapping[str, Checkpoint | None]) -> str:

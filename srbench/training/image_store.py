@@ -3,7 +3,8 @@
 A store is a folder of two files: ``pixels`` concatenates all images, each (h, w, 3) uint8, and ``index.json`` lists
 their names, sizes and hashes. It is built under a lock in a temporary folder, which is renamed when complete. So a kill
 leaves no partial store, and a second training that starts at the same time waits. The name of a store is a hash of the
-names, sizes and times of the source files, so a folder that has changed is decoded again.
+names, sizes and times of the source files, so a folder that has changed is decoded again. Stores of earlier states are
+removed then, unless a training still maps them: over NFS, a map does not outlive its file.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -59,7 +61,9 @@ class ImageStore:
         self.faults: dict[str, str] = index["faults"]
         """Reasons why images were left out, by name."""
         self._offsets = [0, *np.cumsum([3 * height * width for height, width in self.sizes]).tolist()]
-        self._pixels = np.memmap(folder / "pixels", np.uint8, "r")
+        with (folder / "pixels").open("rb") as file:
+            _lock(file, shared=True)  # as long as the map exists, which keeps the file open
+            self._pixels = np.memmap(file, np.uint8, "r")
         if len(self._pixels) != self._offsets[-1]:
             raise ValueError("the file of pixels is truncated")
 
@@ -194,8 +198,29 @@ def _build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], ti
         part.replace(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    # Remove the stores of earlier states of the folder; a training that still reads such a store keeps the file open.
     state = target.name.partition("-")[0]
     for folder in target.parent.iterdir():
-        if folder.is_dir() and not folder.name.startswith(state):
+        if folder.is_dir() and not folder.name.startswith(state) and not _in_use(folder / "pixels"):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_use(pixels: Path) -> bool:
+    """Return whether a process, on this or another machine, maps the file of pixels of a store."""
+    try:
+        with pixels.open("r+b") as file:
+            return not _lock(file, shared=False)
+    except OSError:  # a damaged store has no such file
+        return False
+
+
+def _lock(file: BinaryIO, *, shared: bool) -> bool:
+    """Lock an open file until it is closed; return False if it is locked otherwise. Windows removes no file in use."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -198,6 +198,8 @@ def test_data_hr_and_lr_that_do_not_go_together(photos):
         ({"models": ["bicubik"]}, "did you mean bicubic"),
         ({"models": ["bicubic", "bicubic"]}, "the label bicubic is taken by bicubic"),
         ({"models": {"hr": nearest}}, "the label hr is reserved"),
+        ({"models": {"hr": "bicubic"}}, "hr=bicubic: the label hr is reserved; give another: LABEL=bicubic$"),
+        ({"models": {"my/model": "bicubic"}}, "label 'my/model' in 'my/model=bicubic': use letters"),
         ({"models": WithoutScale()}, "WithoutScale has no attribute scale, .* add scale = 4"),
         ({"scale": None}, r"evaluate: scale is missing, and no model states one \(bicubic\); give scale=4, or add"),
         ({"scale": "4"}, "scale is '4'; "),

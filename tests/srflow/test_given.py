@@ -44,6 +44,18 @@ def test_a_batch_draws_for_each_of_its_images():
     torch.testing.assert_close(drawn[2], given.project(torch.cat(alone)))
 
 
+def test_samples_do_not_depend_on_the_default_dtype():
+    """Another model of the process may have set it."""
+    model, (_, lr) = small_flow(), pair(4, 4, 6, dtype=torch.float32)
+    expected = model.given(lr).sample(2, temperature=0.8, generator=seeded())
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = model.given(lr).sample(2, temperature=0.8, generator=seeded())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found, expected)
+
+
 def test_the_work_on_lr_is_done_once():
     model, calls = small_flow(), []
     model.encoder.register_forward_hook(lambda *_: calls.append(1))

@@ -50,6 +50,17 @@ def test_normalised_moments_have_the_distributions_of_the_paper(normalize, colle
         assert scipy.stats.kstest(found.flatten().numpy(), wanted.cdf).pvalue > 0.01
 
 
+def test_normalisation_does_not_depend_on_the_default_dtype():
+    latents = random_latents()
+    expected = normalize_locations(latents, [0.7] * 3, seeded(5))
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = normalize_locations(latents, [0.7] * 3, seeded(5))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(map(torch.equal, found, expected))
+
+
 def test_normalising_keeps_the_pattern_and_is_repeatable():
     latents = [2 * z + 1 for z in random_latents(2)]
     first, again, other = (normalize_locations(latents, [0.8] * 3, seeded(seed)) for seed in (1, 1, 2))

@@ -12,7 +12,8 @@ import pytest
 import torch
 from builders import NETWORK
 
-from srbench.benchmark.checkpoints import models_named
+from srbench.benchmark import RequestError
+from srbench.benchmark.checkpoints import models_named, stated_scale
 from srbench.benchmark.run import run
 from srbench.plugins.registry import find_plugin
 from srbench.run_folder.folder import RunFolder
@@ -79,12 +80,37 @@ def test_labels_without_a_typed_one(text, label, training):
 
 
 @pytest.mark.usefixtures("trained")
-def test_the_step_is_the_last_number_of_a_name():
+def test_the_step_is_the_last_number_of_a_name(monkeypatch):
     for path in Path("ckpts").iterdir():
         path.unlink()
     for name in ("epoch=1-step=000700.pth", "epoch=2-step=90.pth"):
         save(1, name)
     assert labels("mine=net.py:Network:ckpts/*.pth") == ["mine-90", "mine-700"]
+    save(1, "other-3.pth")
+    monkeypatch.chdir("ckpts")
+    assert [each.text for each in models_named("epoch=*-step=*.pth+bf16")] == [
+        "epoch--step-90+bf16=epoch=2-step=90.pth+bf16",
+        "epoch--step-700+bf16=epoch=1-step=000700.pth+bf16",
+    ], "the name of the files has an equals sign"
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_step_may_have_an_exponent():
+    for number in ("5e3", "3E1", "1.5e+04", "7e2_ema", "9007199254740993"):
+        save(1, f"net_d_{number}.pth")
+    steps = (30, 700, 5000, 15000, 9007199254740993)
+    assert labels("m=ckpts/net_d_*.pth") == [f"m-{step}" for step in steps]
+
+
+@pytest.mark.usefixtures("trained")
+def test_brackets_in_the_name_of_a_folder():
+    Path("ckpts").rename("run[1]")
+    assert labels("m=run[[]1]/net_g_*.pth") == ["m-2", "m-10", "m-100"]
+    for text in ("m=run[1]/net_g_*.pth", "m=run[1]/net_g_3.pth"):
+        with pytest.raises(
+            RequestError, match=r"check the path; brackets are a pattern, and \[\[\] stands for a bracket"
+        ):
+            models_named(text)
 
 
 @pytest.mark.usefixtures("trained")
@@ -134,6 +160,33 @@ def measured(trained, photos, srbench):
         return done.output, folder
 
     return call
+
+
+def test_a_file_that_cannot_be_loaded_is_named_and_the_rest_is_measured(trained, photos, srbench):
+    command = ("run", "--models", f"bicubic,{PATTERN}", "--data", photos, "--metrics", "psnr", "--out", "run")
+    whole = Path("ckpts/net_g_2.pth").read_bytes()
+    Path("ckpts/net_g_2.pth").write_bytes(whole[:99])
+    fault = "mine-2: ckpts/net_g_2.pth: "
+    assert f"cannot be loaded: {fault}" in srbench(*command, "--dry-run").output
+    done = srbench(*command)
+    assert done.exit_code == 1
+    assert done.stderr.count(f"failed: {fault}") == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"srbench: 1 result could not be measured (all others were): {fault}")
+    assert [model.label for model in RunFolder.read(Path("run")).manifest.models] == ["bicubic", "mine-10", "mine-100"]
+    Path("ckpts/net_g_2.pth").write_bytes(whole)
+    assert srbench(*command).exit_code == 0
+    assert [model.label for model in RunFolder.read(Path("run")).manifest.models] == ["bicubic", *LABELS]
+    for path in Path("ckpts").iterdir():
+        path.write_bytes(whole[:99])
+    refused = srbench(*command, "--out", "none")
+    assert (refused.exit_code, Path("none").exists()) == (1, False)
+
+
+@pytest.mark.usefixtures("scripted")
+def test_the_scale_is_stated_by_a_checkpoint_that_can_be_read():
+    Path("ckpts/net_g_2.pt").write_bytes(b"no network")
+    assert stated_scale("mine=ckpts/net_g_*.pt") == 4
 
 
 def test_the_last_checkpoint_represents_the_training_and_the_others_are_variants(measured, srbench):

@@ -199,6 +199,7 @@ def test_several_folders_without_references(seven, command):
     found = command("measure", "good", "poor", "--metrics", "pique", "--format", "csv")
     assert [line.split(",")[0] for line in found.out.splitlines()] == ["model", "good", "poor"]
     assert "good and good are both called good; give a label: LABEL=good" in command("measure", "good", "good").err
+    assert "missing/lr=1: missing, not a folder" in command("measure", "missing/lr=1").err
     Path("poor/0.png").unlink()
     refused = command("measure", "good", "poor", "--metrics", "pique")
     assert "poor and good have different images, such as 0" in refused.err

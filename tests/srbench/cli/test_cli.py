@@ -105,6 +105,17 @@ def test_warnings_are_one_line(command):
     assert line in found.err.splitlines()
 
 
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_a_warning_of_every_process_is_shown_once(command, draw_image):
+    for name in ("a", "b"):
+        write_png(Path("hr", f"{name}.png"), draw_image(0, 16, 16))
+    Path("hr/c.gif").touch()
+    options = ("--data", "hr", "--scale", 4, "--metrics", "psnr", "--workers", 2)
+    found = command("run", "--models", "bicubic,theirs=hr", *options, "--out", "run")
+    assert found.code == 0, found.err
+    assert found.err.count("warning: left out of hr: c.gif; supported are .png") == 1
+
+
 def test_nothing_printed_is_a_command_to_the_terminal_or_beyond_its_encoding(command, draw_image):
     name = "\x1b[31mred é"
     write_png(Path("red", f"{name}.png"), draw_image(0, 16, 16))

@@ -85,7 +85,7 @@ NAMES = [
         "run --models rrdb --scale 3 --out {here}/run",
         r"no rrdb weights are packaged for scale 3; use --scale 4 or 8, or name weights of that scale: rrdb:FILE$",
     ),
-    (f"{RUN} --models a/b=bicubic", r"label 'a/b'"),
+    (f"{RUN} --models a/b=bicubic", r"a/b=bicubic: no such folder .*; a label has letters, digits and \. _ \+ - only"),
     (
         f"{RUN} --scale 8 --models rrdb,rrdb:{PACKAGED['rrdb']},rrdb-mini-x8=bicubic",
         r"the label rrdb-mini-x8 is taken by rrdb:",

@@ -1,7 +1,7 @@
 import pytest
 
 from srbench.images import ImageError
-from srbench.images.folders import folders_of, images_in
+from srbench.images.folders import folders_of, images_below, images_in
 
 
 def test_names_are_sorted_and_other_files_passed_over(tmp_path):
@@ -21,6 +21,29 @@ def test_images_of_one_name_are_left_out_with_one_warning(tmp_path):
     with pytest.warns(UserWarning, match=r"left out of .*: a\.jpg and a\.png; b\.bmp and b\.tif share a name") as heard:
         assert list(images_in(tmp_path)) == ["c"]
     assert len(heard) == 1
+
+
+@pytest.mark.parametrize("listing", [images_in, images_below])
+def test_images_of_other_formats_are_named_once(tmp_path, listing):
+    for name in ("a.png", "c.GIF", "b.gif", "e.ppm", "f.gif", "notes.txt", ".hidden.gif"):
+        (tmp_path / name).touch()
+    with pytest.warns(UserWarning) as heard:  # noqa: PT030 - the whole text is compared
+        assert len(listing(tmp_path)) == 1
+    supported = ".png, .jpg, .jpeg, .webp, .tif, .tiff, .bmp"
+    assert [str(each.message) for each in heard] == [
+        f"left out of {tmp_path}: b.gif, c.GIF, e.ppm and 1 more; supported are {supported}"
+    ]
+
+
+def test_clips_without_images_are_named_once(tmp_path):
+    for name in ("000/0.png", "001/notes.txt", "002/0.gif", "003/deep/0.png", ".hidden/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    with pytest.warns(UserWarning) as heard:  # noqa: PT030 - the whole text is compared
+        assert list(images_in(tmp_path)) == ["000-0"]
+    left_out, empty = (str(each.message) for each in heard)
+    assert left_out.startswith(f"left out of {tmp_path}: 002/0.gif; supported are .png")
+    assert empty == f"no images in {tmp_path}/001, {tmp_path}/002, {tmp_path}/003"
 
 
 def test_no_images(tmp_path):

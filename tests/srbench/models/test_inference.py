@@ -145,6 +145,39 @@ def test_samples_with_levels_of_0_to_255_are_refused():
         next(iterate_samples(Sampler(), "a", PAIR.lr, DRAW, "cpu", lambda share: None))
 
 
+class Graded:
+    """A network with weights, whose samples are made when they are asked for."""
+
+    scale = 4
+
+    def __init__(self):
+        self.gain = torch.nn.Parameter(torch.tensor(0.5))
+        self.with_gradients = []
+
+    def sample(self, lr, n, *, temperature, generator):
+        self.with_gradients.append(torch.is_grad_enabled())
+        return self.gain * up(lr).repeat(n, 1, 1, 1)
+
+    def samples(self, lr, n, *, temperature, generator, tile, progress):
+        for _ in range(n):
+            yield self.sample(lr, 1, temperature=temperature, generator=generator)[0]
+
+
+class AtOnce(Graded):
+    """Its samples are made before the first is asked for."""
+
+    def samples(self, lr, n, *, temperature, generator, tile, progress):
+        return iter(self.sample(lr, n, temperature=temperature, generator=generator))
+
+
+@pytest.mark.parametrize(("model", "calls"), [(Graded(), 3), (AtOnce(), 1)])
+def test_samples_one_by_one_hold_no_graph(model, calls):
+    for image in iterate_samples(model, "a", PAIR.lr, DRAW, "cpu", lambda share: None):
+        assert not image.requires_grad
+        assert torch.is_grad_enabled(), "the mode of the caller is as before"
+    assert model.with_gradients == [False] * calls
+
+
 def test_a_model_that_calls_sys_exit_has_failed_and_ctrl_c_passes():
     def leaves(lr):
         sys.exit(0)

@@ -30,7 +30,7 @@ from srbench.models import ModelError
 from srbench.models import third_party as foreign
 from srbench.models.digest import external_data
 from srbench.models.loading import load_model, scale_of
-from srbench.models.names import ModelSpec, is_network
+from srbench.models.names import ModelSpec, is_network, with_absolute_paths
 from srbench.models.third_party import OnnxModel, load_file
 from srbench.plugins import PluginError
 from srbench.reporting.report import write_report
@@ -65,6 +65,16 @@ class Repeated(nn.Module):
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
         return F.interpolate(lr, scale_factor=self.scale, mode="nearest")
+
+
+class Random(Repeated):
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return super().forward(lr + torch.rand_like(lr))
+
+
+class Levels(Repeated):
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return super().forward(255 * lr).to(torch.uint8)
 
 
 def compact(path: Path, scale: int, channels: int = 3) -> nn.Module:
@@ -238,12 +248,28 @@ def test_our_own_weights_are_named_with_their_model():
         ("a:b/net.py:Net", "a:b/net.py:Net", ""),
         ("rrdb:a.safetensors", "rrdb", "a.safetensors"),
         ("esrgan@0.7:a.pth", "esrgan", "a.pth"),
+        ("net.py:Net:outputs/lr=1e-3/net.pth", "net.py:Net", "outputs/lr=1e-3/net.pth"),
+        ("srflow:lr=1e-3.pth", "srflow", "lr=1e-3.pth"),
+        ("outputs/lr=1e-3/net.pth+bf16", "outputs/lr=1e-3/net.pth", ""),
+        ("x=outputs/lr=1e-3/net.pth", "outputs/lr=1e-3/net.pth", ""),
     ],
 )
 def test_names(text, name, weights):
     spec = ModelSpec.parse(text)
     assert (spec.name, spec.weights) == (name, weights)
     assert is_network(spec.name) == (weights == "" and ".py" not in name)
+
+
+def test_an_equals_sign_in_the_name_of_a_file_is_no_label(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text in ("lr=1e-3.pth", "lr=1e-3.pth+bf16"):
+        assert (ModelSpec.parse(text).typed_label, ModelSpec.parse(text).name) == ("lr", "1e-3.pth"), "no such file"
+    (tmp_path / "lr=1e-3.pth").touch()
+    for text in ("lr=1e-3.pth", "lr=1e-3.pth+bf16"):
+        spec = ModelSpec.parse(text)
+        assert (spec.typed_label, spec.name) == ("", "lr=1e-3.pth")
+        assert with_absolute_paths(text) == f"{tmp_path}/lr=1e-3.pth{spec.suffix}"
+        assert ModelSpec.parse(with_absolute_paths(text)).label == spec.label == f"lr-1e-3{spec.suffix}"
 
 
 @pytest.mark.parametrize(
@@ -321,6 +347,12 @@ def test_what_is_no_onnx_model(tmp_path):
         load_file(tmp_path / "a.onnx")
     with pytest.raises(ModelError, match="it has to upscale"):
         load_file(exported(WithoutScale(), tmp_path / "b.onnx", (8, 8)))
+    for network, fault in (
+        (Random(2), r"f\.onnx: returns different outputs for the same image; call eval\(\) before saving it"),
+        (Levels(2), r"f\.onnx: returns torch\.uint8; it has to return floating point, with images in \[0, 1\]"),
+    ):
+        with pytest.raises(ModelError, match=fault):
+            load_file(exported(network, tmp_path / "f.onnx", (8, 8)))
     with pytest.raises(ModelError, match="RGB images, channels first"):
         load_file(exported(Repeated(2), tmp_path / "c.onnx", (8, 8), channels=1))
     exported(Repeated(2), tmp_path / "d.onnx", (8, 8))

@@ -46,6 +46,11 @@ class Random(Small):
         return super().forward(lr) + torch.rand(1)
 
 
+class Levels(Small):
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return (255 * super().forward(lr)).to(torch.uint8)
+
+
 class InPlace(Small):
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
         return super().forward(lr.sub_(0.5))
@@ -109,6 +114,7 @@ def test_a_run_by_workers_with_costs_proves_itself(tmp_path, photos):
     [
         (Stating(2), "states scale 3, but its output is 2 times LR; correct it"),
         (Random(2), r"returns different outputs for the same image; call eval\(\) before saving it"),
+        (Levels(2), r"returns torch\.uint8; it has to return floating point, with images in \[0, 1\]"),
         (Pair(), r"returns tuple; it has to return a single tensor \(n, 3, H, W\)"),
         (Fixed(), r"fails on LR of 64x64 \(.*\); export it for RGB images"),
         (nn.Conv2d(3, 1, 1), r"turns \(1, 3, 64, 64\) into \(1, 1, 64, 64\); it has to upscale"),

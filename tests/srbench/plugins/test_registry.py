@@ -1,4 +1,5 @@
 import hashlib
+import inspect
 import os
 import sys
 from importlib.metadata import EntryPoint
@@ -15,7 +16,7 @@ from srbench.models.inference import SamplingParameters, upscale
 from srbench.models.loading import load_model, ready_models
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins import PluginError, registry
-from srbench.plugins.registry import find_plugin, load_dataset
+from srbench.plugins.registry import docstring_of, find_plugin, load_dataset, registered
 from srbench.weights.files import WeightsError, save_weights
 
 PLUGIN = '''
@@ -53,6 +54,12 @@ def plugins(tmp_path, monkeypatch):
     ]
     monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in points if p.group == group])
     return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["models", "metrics", "metric_families", "folder_metrics", "datasets"])
+def test_the_docstring_of_a_plugin_that_is_not_imported(kind):
+    for name in registered(kind):
+        assert docstring_of(kind, name) == inspect.getdoc(find_plugin(kind, name).factory) != ""
 
 
 def test_a_broken_plugin_harms_no_other_model(plugins):

@@ -116,6 +116,11 @@ def test_models_of_several_runs_have_variants_in_their_own_run():
     assert (found.models, found.model_of) == ((0, 2), (0, 0, 2, 2))
 
 
+def test_files_of_one_name_below_several_folders_are_several_models():
+    specs = {"a": {"spec": "runs/lr=1/net.pth"}, "b": {"spec": "older/lr=1/net.pth+bf16"}}
+    assert families("a", "b", "bicubic", **specs).models == (0, 1, 2)
+
+
 @pytest.mark.parametrize("text", ["srflow", "a=srflow@0.3", "esrgan@0.7:w.pth+consistent", "n@2x.pth", "a@1/f.py:Net"])
 def test_strengths_and_projections_are_what_a_name_says(text):
     spec = ModelSpec.parse(text)
