@@ -12,7 +12,6 @@ from srbench.reporting.compare import Comparison, Difference
 from srbench.reporting.results import mean_of
 from srbench.reporting.table import printed
 from srbench.run_folder.statistics import ALPHA
-from srbench.run_folder.values import is_close
 from srbench.words import joined, listed, number_of, unknown
 
 
@@ -65,15 +64,8 @@ def gate(comparisons: Sequence[Comparison], names: Sequence[str]) -> Gate:
 
 
 def worse_metrics(differences: Sequence[Difference], tests: int) -> list[Difference]:
-    """Return the differences in which B is significantly worse, if p is corrected for a number of tests (Bonferroni).
-
-    Means that are equal up to the rounding of another processor are no difference, however regular it is.
-    """
-    return [
-        each
-        for each in differences
-        if each.p * tests < ALPHA and each.metric.direction * each.mean > 0 and not is_close(each.mean_a, each.mean_b)
-    ]
+    """Return the differences in which B is significantly worse, if p is corrected for a number of tests (Bonferroni)."""
+    return [each for each in differences if each.p * tests < ALPHA and each.metric.direction * each.mean > 0]
 
 
 def fewest_images(tests: int) -> int:

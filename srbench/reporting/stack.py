@@ -37,7 +37,7 @@ from srbench.run_folder.measurements import Measurement, folder_values, measurem
 from srbench.run_folder.protocol import Manifest, Protocol, Setting
 from srbench.run_folder.records import Value, digest
 from srbench.run_folder.request import dataset_titles
-from srbench.run_folder.values import Values, is_close, mean
+from srbench.run_folder.values import Values, agree
 from srbench.run_folder.verified import VERDICTS, Verdict, read_verified
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import number_of, one_line, printable
@@ -467,16 +467,19 @@ class _Row:
     of_all: dict[str, float]
     runs: list[StackedRun]
 
-    def agrees(self, entry: Entry) -> bool:
+    def agrees(self, entry: Entry, metrics: Mapping[str, MetricInfo]) -> bool:
         """Return whether an entry has the same outputs, and no value that differs from the row's."""
         return (
             any(map(entry.has_outputs_of, self.entries))
             and all(
-                is_close(mean(value), mean(self.values[column][image]))
+                agree(value, self.values[column][image], metrics[column])
                 for column in entry.values.keys() & self.values.keys()
                 for image, value in entry.values[column].items()
             )
-            and all(is_close(entry.of_all[each], self.of_all[each]) for each in entry.of_all.keys() & self.of_all)
+            and all(
+                agree(entry.of_all[column], self.of_all[column], metrics[column])
+                for column in entry.of_all.keys() & self.of_all.keys()
+            )
         )
 
     def join(self, entry: Entry, run: StackedRun) -> None:
@@ -492,7 +495,7 @@ def _rows(group: Sequence[StackedRun]) -> list[_Row]:
     rows: list[_Row] = []
     for run in group:
         for entry in run.entries:
-            row = next((row for row in rows if run not in row.runs and row.agrees(entry)), None)
+            row = next((row for row in rows if run not in row.runs and row.agrees(entry, run.metrics)), None)
             if row is None:
                 rows.append(_Row([entry], entry.model, entry.setting, {**entry.values}, {**entry.of_all}, [run]))
             else:
