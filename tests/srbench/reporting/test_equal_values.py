@@ -11,7 +11,7 @@ import torch
 from builders import drawn
 from record_runs import forge_sums
 
-from srbench.images.io import write_png
+from srbench.images.io import read_uint8, write_png
 from srbench.reporting.compare import compare_models
 from srbench.reporting.results import read_results
 from srbench.reporting.table import table_of_runs
@@ -109,6 +109,32 @@ def test_the_first_of_equal_rows_leads(make_run):
     for factor in (1 - 1e-9, 1 + 1e-9):
         run = make_run("run", {("m", None): rows(1), ("n", None): rows(factor)})
         assert table_of_runs(read_results([run])).best["psnr"].leader == 0
+
+
+def test_equal_models_have_no_strip_of_where_they_differ(make_run, command):
+    """Neither on the pages of a run and of a folder of runs, nor beside a comparison."""
+    for factor, is_shown in ((1 + 1e-7, False), (1.01, True)):
+        other = {name: (psnr, lpips * factor) for name, (psnr, lpips) in rows(1).items()}
+        run = make_run("x/run", {("m", None): rows(1), ("n", None): other})
+        for folder in (run, run.parent):
+            assert command("report", folder, "--format", "html").code == 0
+        assert ('"opening":null' not in (run / "report/report.html").read_text()) == is_shown
+        assert ('<figure class="strip"' in (run.parent / "report/report.html").read_text()) == is_shown
+        assert command("compare", "m", "n", "--run", run).code == 0
+        assert len([*run.glob("compare/m/n/*.png")]) == 4 * is_shown
+
+
+def test_the_strip_of_equal_outputs_shows_where_they_differ_from_hr(tmp_path, small_models, command):
+    """And not the upper left corner."""
+    hr = drawn(0, 160, 160)
+    hr[:, :, :] = 90
+    hr[:, 80:, 80:] = drawn(1, 80, 80)
+    write_png(tmp_path / "photos" / "a.png", hr)
+    words = ("--models", f"one={small_models}:Nearest,two={small_models}:Nearest", "--metrics", "psnr")
+    assert command("run", *words, "--scale", 4, "--data", tmp_path / "photos", "--out", "run").code == 0
+    strip = read_uint8(tmp_path / "run/report/strips/a.png")
+    detail = strip[:, 16 + 46 + 240 + 6 :, 16 : 16 + 240]
+    assert (detail != 90).any(dim=0).float().mean() > 0.5
 
 
 def test_wins_are_of_images_that_differ(make_run):
