@@ -162,6 +162,34 @@ def test_metrics_that_cannot_be_judged_are_usage_errors(make_run, srbench, named
     assert not (run / "compare").exists()
 
 
+@pytest.mark.parametrize(
+    ("models", "lacking"),
+    [
+        ({("net", None): values(), ("flow", 0.8): values()}, None),
+        ({("net", None): values(), ("flow", 0.8): values(), ("more", None): values()}, None),
+        ({("net", None): values()}, "flow τ=0.8 of A ({a}) is"),
+        ({("net", None): values(), ("renamed", 0.8): values()}, "flow τ=0.8 of A ({a}) is"),
+        ({("net", None): values(), ("flow", 0.9): values()}, "flow τ=0.8 of A ({a}) is"),
+        ({("net", None): values(), ("flow", 0.8): dict.fromkeys(NAMES, "out of memory")}, "flow τ=0.8 of A ({a}) is"),
+        ({("net", None): values(0.5)}, "flow τ=0.8 of A ({a}) is"),
+    ],
+)
+def test_a_model_that_b_lacks_does_not_pass(make_run, srbench, models, lacking):
+    """Nor one that was renamed, has another temperature or failed everywhere; a model that only B has is no fault."""
+    a, b = make_run("a", {("net", None): values(), ("flow", 0.8): values()}), make_run("b", models)
+    found = srbench("compare", a, b, "--fail-if-worse", "psnr")
+    assert found.exit_code == bool(lacking), found.output
+    if lacking:
+        says = f"srbench: {lacking.format(a=a)} not in B ({b}), which cannot pass without; measure the same models"
+        assert found.stderr.splitlines()[-1].startswith(says)
+        assert srbench("compare", a, b).exit_code == 0, "without a gate, the models that both have are compared"
+
+
+def test_two_runs_of_one_model_each_may_name_it_differently(make_run, srbench):
+    a, b = make_run("a", {("net", None): values()}), make_run("b", {("mine", None): values()})
+    assert srbench("compare", a, b, "--fail-if-worse", "psnr").exit_code == 0
+
+
 @pytest.mark.parametrize("lost", [math.nan, -math.inf, None])
 def test_a_new_model_without_values_does_not_pass(make_run, srbench, lost):
     new = values(-0.5) | {NAMES[3]: "out of memory" if lost is None else (lost, 0.4)}
