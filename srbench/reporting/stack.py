@@ -28,7 +28,7 @@ from srbench.reporting.page.opening import Strip, strip_of_run
 from srbench.reporting.rendering import code_of_report, rendered, style_and_script
 from srbench.reporting.report import FORMATS, require_formats
 from srbench.reporting.results import read_results
-from srbench.reporting.table import Block, Stack, table_of, table_of_runs
+from srbench.reporting.table import Block, Stack, distinct, table_of, table_of_runs
 from srbench.reporting.text import csv_text, markdown_table
 from srbench.run_folder import NothingMeasuredError
 from srbench.run_folder.folder import IMAGES, RunFolder, edited_records
@@ -424,7 +424,16 @@ def _blocks(runs: Iterable[StackedRun]) -> list[RunsBlock]:
         settings = (protocol.scale, protocol.crop, protocol.tile, protocol.suite, protocol.quantize, protocol.columns)
         groups[run.pairs, *settings, tuple(sorted(run.unit_of.items()))].append(run)
     measured = [group for group in groups.values() if any(run.entries for run in group)]
-    blocks = [_block(group, dataset) for group, dataset in zip(measured, _datasets(measured), strict=True)]
+    rows = list(map(_rows, measured))
+    metrics = [_metrics(*each) for each in zip(measured, rows, strict=True)]
+    columns: dict[str, dict[str, MetricInfo]] = defaultdict(dict)
+    for group, own in zip(measured, metrics, strict=True):
+        columns[group[0].protocol.suite] |= own
+    named = {suite: _told_apart(of_suite) for suite, of_suite in columns.items()}
+    blocks = [
+        _block(group, dataset, of_group, {column: named[group[0].protocol.suite][column] for column in own})
+        for group, dataset, of_group, own in zip(measured, _datasets(measured), rows, metrics, strict=True)
+    ]
     return sorted(blocks, key=lambda block: (block.protocol.suite, block.dataset, block.scale))
 
 
@@ -511,11 +520,12 @@ def _rows(group: Sequence[StackedRun]) -> list[_Row]:
     return rows
 
 
-def _block(group: Sequence[StackedRun], dataset: str) -> RunsBlock:
-    """Make the table of comparable runs."""
-    rows, protocol = _rows(group), group[0].protocol
+def _block(
+    group: Sequence[StackedRun], dataset: str, rows: Sequence[_Row], metrics: Mapping[str, MetricInfo]
+) -> RunsBlock:
+    """Make the table of comparable runs, given its rows and its metrics by column."""
+    protocol = group[0].protocol
     images = tuple(image for image, _, _ in group[0].pairs)
-    metrics = _metrics(group, rows)
     by_setting = {
         row.setting: {
             image: {
@@ -543,7 +553,7 @@ def _block(group: Sequence[StackedRun], dataset: str) -> RunsBlock:
 
 
 def _metrics(group: Sequence[StackedRun], rows: Sequence[_Row]) -> dict[str, MetricInfo]:
-    """Return the metrics of some rows by column, in the order of the suite; metrics of one name get longer names.
+    """Return the metrics of some rows by column, in the order of the suite.
 
     A metric of diversity that was only measured of models that do not sample is left out, unless it is the only metric.
     """
@@ -554,8 +564,13 @@ def _metrics(group: Sequence[StackedRun], rows: Sequence[_Row]) -> dict[str, Met
         column: metric for column, metric in metrics.items() if metric.group != "Diversity" or column in sampled
     } or metrics
     suite = list(map(located, group[0].protocol.columns))
+    return dict(sorted(metrics.items(), key=lambda item: [*suite, item[1].spec].index(item[1].spec)))
+
+
+def _told_apart(metrics: Mapping[str, MetricInfo]) -> dict[str, MetricInfo]:
+    """Give the metrics of all tables of a protocol, by column, different names and titles, the same in every table."""
     names = Counter(metric.name for metric in metrics.values())
     return {
         column: metric if names[metric.name] == 1 else replace(metric, name=column)
-        for column, metric in sorted(metrics.items(), key=lambda item: [*suite, item[1].spec].index(item[1].spec))
+        for column, metric in zip(metrics, distinct(list(metrics.values())), strict=True)
     }
