@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from srbench.pages.markdown import table
 from srbench.run_folder import statistics
-from srbench.run_folder.statistics import ALPHA, mean_intervals, pair_p_values
+from srbench.run_folder.statistics import ALPHA, mean_intervals, p_values
 
 Draw = Callable[[Generator, int, int], NDArray[np.float64]]
 """Draws the values (images, rows) of a table from a generator, a number of images and a number of rows."""
@@ -72,7 +72,11 @@ def units(values: NDArray[np.float64], by: str) -> NDArray[np.float64]:
 
 def called_worse(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which rows are significantly worse than the leader, as ``reporting.ranking.best_rows`` decides."""
-    worse: NDArray[np.bool_] = pair_p_values(values)[np.argmax(values.mean(axis=0))] < ALPHA
+    first, second = np.triu_indices(values.shape[1], 1)
+    leader, is_worse = np.argmax(values.mean(axis=0)), p_values(values[:, first] - values[:, second]) < ALPHA
+    worse = np.zeros(values.shape[1], np.bool_)
+    for one, other in ((first, second), (second, first)):
+        worse[other[one == leader]] = is_worse[one == leader]
     return worse
 
 

@@ -25,8 +25,8 @@ from srbench.reporting.table import header, p_text, printed
 from srbench.reporting.text import empty_table
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import digest
-from srbench.run_folder.statistics import ALPHA, FEWEST_IMAGES, mean_interval, pair_p_values
-from srbench.run_folder.values import by_unit
+from srbench.run_folder.statistics import ALPHA, FEWEST_IMAGES, mean_interval, p_values
+from srbench.run_folder.values import by_unit, differences
 from srbench.words import joined, unknown
 
 UNDECIDED = "undecided"
@@ -50,8 +50,8 @@ class Difference:
     mean_a: float
     mean_b: float
     by_image: dict[str, float]
-    """Differences of the images with two finite values. A metric of all images together has none: ``mean_a`` and
-    ``mean_b`` are its values, without interval and test."""
+    """Differences of the images with two finite values; 0 for values that are equal by ``values.is_close``. A metric of
+    all images together has none: ``mean_a`` and ``mean_b`` are its values, without interval and test."""
     left_out: int
     """Number of images with a non-finite value."""
     low: float
@@ -175,7 +175,7 @@ def write_comparison(comparison: Comparison) -> Path:
     strips: dict[str, bytes] = {}
     for name in sorted(shown.by_image, key=lambda name: -abs(shown.by_image[name]))[:SHOWN]:
         rows = [row for row in (*comparison.a, *comparison.b) if row.image == name]
-        if results.pair(name) and all(map(results.outputs, rows)):
+        if shown.by_image[name] and results.pair(name) and all(map(results.outputs, rows)):
             strips[name] = Example(results, name, rows).strip_png(rows, shown.metric)
     run, *others = results.runs
     names = [f"{other.name}-{digest(str(other.folder.path.resolve()))[:8]}" for other in others]
@@ -299,10 +299,12 @@ def _difference(
     values_a, values_b = ({row.image: mean_of(row, metric) for row in rows} for rows in (a, b))
     common = [name for name in values_a if name in values_b]
     finite = [name for name in common if math.isfinite(values_a[name]) and math.isfinite(values_b[name])]
-    units_a, units_b = (by_unit({name: side[name] for name in finite}, unit_of) for side in (values_a, values_b))
-    mean_a, mean_b = (fmean(side.values()) if finite else math.nan for side in (units_a, units_b))
-    by_image = {name: values_a[name] - values_b[name] for name in finite}
-    ordered = sorted(units_a)  # as for bold marks, so that the same units are flipped
-    low, high = mean_interval([units_a[name] - units_b[name] for name in ordered])
-    p = pair_p_values(np.array([(units_a[name], units_b[name]) for name in ordered]).reshape(-1, 2))[0, 1]
-    return Difference(metric, mean_a, mean_b, by_image, len(common) - len(finite), low, high, float(p), unit_of)
+    values_a, values_b = ({name: side[name] for name in finite} for side in (values_a, values_b))
+    mean_a, mean_b = (fmean(by_unit(side, unit_of).values()) if finite else math.nan for side in (values_a, values_b))
+    gaps_of_images = differences([*values_a.values()], [*values_b.values()], metric)
+    by_image = dict(zip(finite, gaps_of_images.tolist(), strict=True))
+    gaps = by_unit(by_image, unit_of)
+    ordered = [gaps[name] for name in sorted(gaps)]  # as for bold marks, so that the same units are flipped
+    low, high = mean_interval(ordered)
+    p = float(p_values(np.array(ordered)[:, None])[0])
+    return Difference(metric, mean_a, mean_b, by_image, len(common) - len(finite), low, high, p, unit_of)

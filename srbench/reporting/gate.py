@@ -12,7 +12,6 @@ from srbench.reporting.compare import Comparison, Difference
 from srbench.reporting.results import mean_of
 from srbench.reporting.table import printed
 from srbench.run_folder.statistics import ALPHA
-from srbench.run_folder.values import is_close
 from srbench.words import joined, listed, number_of, unknown
 
 
@@ -29,10 +28,16 @@ class Gate:
 def gate(comparisons: Sequence[Comparison], names: Sequence[str]) -> Gate:
     """Judge the metrics of these names, as in rows.csv or as in ``--metrics``, in all comparisons together.
 
-    Raises ValueError for a metric that is unknown or permits no verdict, and ReportError if values of B are missing, or
-    if there are too few images for any verdict.
+    Raises ValueError for a metric that is unknown or permits no verdict, and ReportError if B lacks models or values that
+    A has, or if there are too few images for any verdict.
     """
     metrics = _named(comparisons[0].results.metrics, names)
+    if lacking := _lacking(comparisons):
+        run_a, run_b = (run.folder.path for run in comparisons[0].results.runs)
+        raise ReportError(
+            f"{joined(lacking)} of A ({run_a}) {'is' if len(lacking) == 1 else 'are'} not in B ({run_b}), which cannot "
+            "pass without; measure the same models and temperatures in B, under the same labels (--models LABEL=MODEL)"
+        )
     tests = len(metrics) * len(comparisons)
     needed = fewest_images(tests)
     losses = []
@@ -65,15 +70,8 @@ def gate(comparisons: Sequence[Comparison], names: Sequence[str]) -> Gate:
 
 
 def worse_metrics(differences: Sequence[Difference], tests: int) -> list[Difference]:
-    """Return the differences in which B is significantly worse, if p is corrected for a number of tests (Bonferroni).
-
-    Means that are equal up to the rounding of another processor are no difference, however regular it is.
-    """
-    return [
-        each
-        for each in differences
-        if each.p * tests < ALPHA and each.metric.direction * each.mean > 0 and not is_close(each.mean_a, each.mean_b)
-    ]
+    """Return the differences in which B is significantly worse, if p is corrected for a number of tests (Bonferroni)."""
+    return [each for each in differences if each.p * tests < ALPHA and each.metric.direction * each.mean > 0]
 
 
 def fewest_images(tests: int) -> int:
@@ -96,6 +94,17 @@ def _named(metrics: Sequence[MetricInfo], names: Sequence[str]) -> list[MetricIn
             raise ValueError(f"{metric.title} is one value of {whole}, without a test; name a metric of single images")
         named.append(metric)
     return list(dict.fromkeys(named))
+
+
+def _lacking(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return the labels of the rows of run A that are compared with none of B; empty for two models of one run."""
+    run, *others = comparisons[0].results.runs
+    compared = {comparison.a[0].setting for comparison in comparisons}
+    return [
+        setting.label
+        for setting in dict.fromkeys(row.setting for row in run.measurements)
+        if others and setting not in compared
+    ]
 
 
 def _missing(comparison: Comparison, metric: MetricInfo) -> list[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from srbench.interfaces import MetricInfo
-from srbench.run_folder.statistics import ALPHA, pair_p_values
-from srbench.run_folder.values import by_unit
+from srbench.run_folder.statistics import ALPHA, p_values
+from srbench.run_folder.values import differences
 
 RULE = (
     "{bold}: the best mean and every mean that is not significantly worse (paired sign-flip test over the {units}, "
@@ -25,7 +26,8 @@ class BestRows:
     """Best rows of a column."""
 
     leader: int | None = None
-    """Row with the best mean; None if the metric has no direction or the rows have no image in common."""
+    """Row with the best mean, the first of equal rows; None if the metric has no direction or the rows have no image in
+    common."""
     means: dict[int, float] = field(default_factory=dict)
     """Means of the compared rows, over the images that all of them share."""
     p: dict[int, float] = field(default_factory=dict)
@@ -54,9 +56,9 @@ def best_rows(
     """Find the best rows of a column, given the values (means over samples) of each row by image.
 
     A row is worse than the leader if p < 0.05 in a paired sign-flip test over the images. p is adjusted for all pairs
-    of rows, because the values also choose the leader. An image without a finite value in some row is left out for all
-    rows; a row without any finite value is not compared. If ``unit_of`` names the folder of every image, the test is
-    over the means of folders.
+    of rows, because the values also choose the leader. Values that are equal by ``values.is_close`` differ by 0. An image
+    without a finite value in some row is left out for all rows; a row without any finite value is not compared. If
+    ``unit_of`` names the folder of every image, the test is over the means of folders.
     """
     finite = {
         row: {image: value for image, value in values.items() if math.isfinite(value)}
@@ -65,18 +67,30 @@ def best_rows(
     rows = [row for row, values in finite.items() if values]
     if not rows or not metric.direction:
         return BestRows()
-    images = set.intersection(*(set(finite[row]) for row in rows))
+    images = sorted(set.intersection(*(set(finite[row]) for row in rows)))
     if not images:
         return BestRows()
-    units = [by_unit({image: finite[row][image] for image in images}, unit_of) for row in rows]
-    values = np.array([[of_row[unit] for of_row in units] for unit in sorted(units[0])])
-    means = values.mean(axis=0)
+    units = [unit_of.get(image, image) for image in images]
+    values = np.array([[finite[row][image] for row in rows] for image in images])
+    first, second = np.triu_indices(len(rows), 1)
+    gaps = _means(differences(values[:, first], values[:, second], metric), units)
+    means = _means(values, units).mean(axis=0)
     leader = int(np.argmax(metric.direction * means))
-    p = pair_p_values(values)[leader]
+    equal = first[(second == leader) & ~gaps.any(axis=0)]
+    leader = int(equal.min(initial=leader))
+    p = dict(zip(zip(first.tolist(), second.tolist(), strict=True), p_values(gaps).tolist(), strict=True))
     return BestRows(
         rows[leader],
         {row: float(mean) for row, mean in zip(rows, means, strict=True)},
-        {row: float(p_value) for row, p_value in zip(rows, p, strict=True) if row != rows[leader]},
+        {row: p[min(place, leader), max(place, leader)] for place, row in enumerate(rows) if place != leader},
         len(images),
-        len(values),
+        len(gaps),
     )
+
+
+def _means(values: NDArray[np.float64], units: Sequence[str]) -> NDArray[np.float64]:
+    """Return the means of the rows (n, k) of each unit, in the order of their names; the sorted rows if all differ."""
+    names, place = np.unique(np.array(units), return_inverse=True)
+    totals = np.zeros((len(names), values.shape[1]))
+    np.add.at(totals, place, values)
+    return totals / np.bincount(place)[:, None]

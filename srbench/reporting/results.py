@@ -19,7 +19,7 @@ from srbench.reporting.figures.error_maps import MapKind, kinds_of
 from srbench.run_folder.folder import IsKept, RunFolder, is_kept
 from srbench.run_folder.measurements import Measurement, folder_values, measurements_of, values_of
 from srbench.run_folder.protocol import Invocation, Setting
-from srbench.run_folder.values import Values, mean
+from srbench.run_folder.values import Values, agree, mean
 
 _Place = tuple[Setting, str]
 _PROTOCOL = {
@@ -102,7 +102,7 @@ class Results:
     @cached_property
     def values(self) -> Values:
         """All values; those of metrics of all images together are NaN unless computed from exactly these images."""
-        scores = {key: score for run in self.runs for key, score in run.folder.folder_scores.items()}
+        scores = {key: score for run in reversed(self.runs) for key, score in run.folder.folder_scores.items()}
         metrics = self.manifest.folder_metrics
         of_folders = folder_values(self.measurements, metrics, scores, lambda image: self.pair_pixels(image)[1])
         return values_of(self.measurements, of_folders, self.manifest.unit_of)
@@ -279,14 +279,20 @@ def _unambiguous(runs: list[Run]) -> list[Run]:
 
 
 def _conflicts(run: Run, other: Run) -> set[str]:
-    """Return the labels for which two runs have different model digests, or different values of an image."""
+    """Return the labels for which two runs have different model digests, or values that are not equal."""
     digests = {model.label: model.digest for model in run.models}
-    values = {_place(each): _text(each) for each in run.measurements}
     models = {model.label for model in other.models if digests.get(model.label, model.digest) != model.digest}
-    differing = [each for each in other.measurements if values.get(_place(each), _text(each)) != _text(each)]
-    return models | {each.setting.model for each in differing}
-
-
-def _text(measurement: Measurement) -> str:
-    """Return values as text, in which NaN equals itself."""
-    return repr(sorted(measurement.values.items()))
+    metrics = {metric.name: metric for metric in run.folder.manifest.metrics}
+    known = {_place(each): each.values for each in run.measurements}
+    for each in other.measurements:
+        values = known.get(_place(each), each.values)
+        if values.keys() != each.values.keys() or not all(
+            agree(values[name], value, metrics[name]) for name, value in each.values.items()
+        ):
+            models.add(each.setting.model)
+    scores, others = run.folder.folder_scores, other.folder.folder_scores
+    for place in scores.keys() & others.keys():  # of equal outputs and HR images
+        value, other_value, metric = scores[place].value, others[place].value, metrics.get(scores[place].metric)
+        if metric and value is not None and other_value is not None and not agree(value, other_value, metric):
+            models.add(place[1].model)
+    return models

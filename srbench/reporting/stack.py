@@ -28,7 +28,7 @@ from srbench.reporting.page.opening import Strip, strip_of_run
 from srbench.reporting.rendering import code_of_report, rendered, style_and_script
 from srbench.reporting.report import FORMATS, require_formats
 from srbench.reporting.results import read_results
-from srbench.reporting.table import Block, Stack, table_of, table_of_runs
+from srbench.reporting.table import Block, Stack, distinct, table_of, table_of_runs
 from srbench.reporting.text import csv_text, markdown_table
 from srbench.run_folder import NothingMeasuredError
 from srbench.run_folder.folder import IMAGES, RunFolder, edited_records
@@ -37,7 +37,7 @@ from srbench.run_folder.measurements import Measurement, folder_values, measurem
 from srbench.run_folder.protocol import Manifest, Protocol, Setting
 from srbench.run_folder.records import Value, digest
 from srbench.run_folder.request import dataset_titles
-from srbench.run_folder.values import Values, is_close, mean
+from srbench.run_folder.values import Values, agree
 from srbench.run_folder.verified import VERDICTS, Verdict, read_verified
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import number_of, one_line, printable
@@ -424,7 +424,16 @@ def _blocks(runs: Iterable[StackedRun]) -> list[RunsBlock]:
         settings = (protocol.scale, protocol.crop, protocol.tile, protocol.suite, protocol.quantize, protocol.columns)
         groups[run.pairs, *settings, tuple(sorted(run.unit_of.items()))].append(run)
     measured = [group for group in groups.values() if any(run.entries for run in group)]
-    blocks = [_block(group, dataset) for group, dataset in zip(measured, _datasets(measured), strict=True)]
+    rows = list(map(_rows, measured))
+    metrics = [_metrics(*each) for each in zip(measured, rows, strict=True)]
+    columns: dict[str, dict[str, MetricInfo]] = defaultdict(dict)
+    for group, own in zip(measured, metrics, strict=True):
+        columns[group[0].protocol.suite] |= own
+    named = {suite: _told_apart(of_suite) for suite, of_suite in columns.items()}
+    blocks = [
+        _block(group, dataset, of_group, {column: named[group[0].protocol.suite][column] for column in own})
+        for group, dataset, of_group, own in zip(measured, _datasets(measured), rows, metrics, strict=True)
+    ]
     return sorted(blocks, key=lambda block: (block.protocol.suite, block.dataset, block.scale))
 
 
@@ -467,16 +476,19 @@ class _Row:
     of_all: dict[str, float]
     runs: list[StackedRun]
 
-    def agrees(self, entry: Entry) -> bool:
+    def agrees(self, entry: Entry, metrics: Mapping[str, MetricInfo]) -> bool:
         """Return whether an entry has the same outputs, and no value that differs from the row's."""
         return (
             any(map(entry.has_outputs_of, self.entries))
             and all(
-                is_close(mean(value), mean(self.values[column][image]))
+                agree(value, self.values[column][image], metrics[column])
                 for column in entry.values.keys() & self.values.keys()
                 for image, value in entry.values[column].items()
             )
-            and all(is_close(entry.of_all[each], self.of_all[each]) for each in entry.of_all.keys() & self.of_all)
+            and all(
+                agree(entry.of_all[column], self.of_all[column], metrics[column])
+                for column in entry.of_all.keys() & self.of_all.keys()
+            )
         )
 
     def join(self, entry: Entry, run: StackedRun) -> None:
@@ -492,7 +504,7 @@ def _rows(group: Sequence[StackedRun]) -> list[_Row]:
     rows: list[_Row] = []
     for run in group:
         for entry in run.entries:
-            row = next((row for row in rows if run not in row.runs and row.agrees(entry)), None)
+            row = next((row for row in rows if run not in row.runs and row.agrees(entry, run.metrics)), None)
             if row is None:
                 rows.append(_Row([entry], entry.model, entry.setting, {**entry.values}, {**entry.of_all}, [run]))
             else:
@@ -508,11 +520,12 @@ def _rows(group: Sequence[StackedRun]) -> list[_Row]:
     return rows
 
 
-def _block(group: Sequence[StackedRun], dataset: str) -> RunsBlock:
-    """Make the table of comparable runs."""
-    rows, protocol = _rows(group), group[0].protocol
+def _block(
+    group: Sequence[StackedRun], dataset: str, rows: Sequence[_Row], metrics: Mapping[str, MetricInfo]
+) -> RunsBlock:
+    """Make the table of comparable runs, given its rows and its metrics by column."""
+    protocol = group[0].protocol
     images = tuple(image for image, _, _ in group[0].pairs)
-    metrics = _metrics(group, rows)
     by_setting = {
         row.setting: {
             image: {
@@ -540,7 +553,7 @@ def _block(group: Sequence[StackedRun], dataset: str) -> RunsBlock:
 
 
 def _metrics(group: Sequence[StackedRun], rows: Sequence[_Row]) -> dict[str, MetricInfo]:
-    """Return the metrics of some rows by column, in the order of the suite; metrics of one name get longer names.
+    """Return the metrics of some rows by column, in the order of the suite.
 
     A metric of diversity that was only measured of models that do not sample is left out, unless it is the only metric.
     """
@@ -551,8 +564,13 @@ def _metrics(group: Sequence[StackedRun], rows: Sequence[_Row]) -> dict[str, Met
         column: metric for column, metric in metrics.items() if metric.group != "Diversity" or column in sampled
     } or metrics
     suite = list(map(located, group[0].protocol.columns))
+    return dict(sorted(metrics.items(), key=lambda item: [*suite, item[1].spec].index(item[1].spec)))
+
+
+def _told_apart(metrics: Mapping[str, MetricInfo]) -> dict[str, MetricInfo]:
+    """Give the metrics of all tables of a protocol, by column, different names and titles, the same in every table."""
     names = Counter(metric.name for metric in metrics.values())
     return {
         column: metric if names[metric.name] == 1 else replace(metric, name=column)
-        for column, metric in sorted(metrics.items(), key=lambda item: [*suite, item[1].spec].index(item[1].spec))
+        for column, metric in zip(metrics, distinct(list(metrics.values())), strict=True)
     }

@@ -22,12 +22,12 @@ FLIPS = 9999
 """Number of random sign flips, besides the flip of nothing."""
 ENUMERATED = 15
 """Largest number of images for which all sign flips are enumerated."""
-EQUAL = 1e-9
-"""Differences of two rows below this share of the largest value are rounding errors, and count as 0."""
 TIE = 1e-10
 """Statistics r of two flips that differ by less are equal up to rounding."""
 _BATCH = 4_000_000
 """Number of signs drawn at once, a byte each; it determines the flips of more than 400 images."""
+_PAIRS = 64
+"""Number of pairs of rows tested at once, which bounds memory: a training of 100 checkpoints has 4950."""
 _CACHED = 128_000
 """Number of signs handed on at once, 1 MB, which stay in the processor's cache."""
 
@@ -71,40 +71,28 @@ def _intervals(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return ends
 
 
-def pair_p_values(values: ArrayLike) -> NDArray[np.float64]:
-    """Return the two-sided p of "the means of two rows are equal" for all pairs of k rows: (n, k) -> (k, k).
+def p_values(differences: ArrayLike) -> NDArray[np.float64]:
+    """Return the two-sided p of "the mean difference is 0" for m pairs of rows: (n, m) -> (m,).
 
-    ``values`` are finite, image by image. p is adjusted for all pairs: it is the share of sign flips of images, the
-    same for all rows, for which the largest |t| of all pairs reaches that of the pair (single-step max-t: Westfall and
-    Young, "Resampling-based multiple testing", 1993). For two rows, it is the test of Fisher, "The design of
+    ``differences`` are finite, image by image. p is adjusted for all pairs: it is the share of sign flips of images, the
+    same for all pairs, for which the largest |t| of all pairs reaches that of the pair (single-step max-t: Westfall and
+    Young, "Resampling-based multiple testing", 1993). For one pair, it is the test of Fisher, "The design of
     experiments", 1935, section 21. r = |sum of d| / sqrt(n sum of d^2), for differences d, stands for |t|, which
-    increases with r and is infinite at r = 1.
+    increases with r and is infinite at r = 1. Rows that differ nowhere have p = 1.
     """
-    numbers = np.asarray(values, dtype=np.float64)
-    images, rows = numbers.shape
-    p = np.ones((rows, rows))
-    first, second = np.triu_indices(rows, 1)
-    if not images or not len(first):
-        return p
-    differences, peaks = numbers[:, first] - numbers[:, second], np.abs(numbers).max(axis=0)
-    squares = (differences**2).sum(axis=0)
-    is_equal = squares <= images * (EQUAL * np.maximum(peaks[first], peaks[second])) ** 2
-    factors = np.where(is_equal, 0, 1 / np.sqrt(images * np.where(is_equal, 1, squares)))
-    numbers = numbers - np.median(numbers, axis=1, keepdims=True)  # changes no difference, and sums keep more digits
-    observed: NDArray[np.float64] = np.zeros(0)
-    largest: list[NDArray[np.float64]] = []
-    for signs in _sign_flips(images):
-        totals = (signs @ numbers).T
-        if not largest:  # the first flip leaves all signs as they are
-            observed = np.abs(totals[first, 0] - totals[second, 0]) * factors
-        most = np.zeros(len(signs))
-        for i, j, factor in zip(first, second, factors, strict=True):
-            np.maximum(most, np.abs(totals[i] - totals[j]) * factor, out=most)
-        largest.append(most)
+    gaps = np.asarray(differences, dtype=np.float64)
+    lengths = np.sqrt(len(gaps)) * np.linalg.norm(gaps, axis=0)
+    if not lengths.any():
+        return np.ones(gaps.shape[1])
+    unit = np.divide(gaps, lengths, out=np.zeros_like(gaps), where=lengths > 0)
+    observed = np.abs(unit.sum(axis=0))
+    blocks = np.array_split(unit, -(-unit.shape[1] // _PAIRS), axis=1)
+    largest = [
+        np.max([np.abs(signs @ block).max(axis=1) for block in blocks], axis=0) for signs in _sign_flips(len(gaps))
+    ]
     ordered = np.sort(np.concatenate(largest))
     reached = len(ordered) - np.searchsorted(ordered, observed - TIE)
-    p[first, second] = p[second, first] = np.where(is_equal, 1, reached / len(ordered))
-    return p
+    return np.where(lengths > 0, reached / len(ordered), 1.0)
 
 
 def _sign_flips(images: int) -> Iterator[NDArray[np.float64]]:

@@ -84,11 +84,12 @@ class Example:
     def strip_png(self, rows: Sequence[Measurement], metric: MetricInfo) -> bytes:
         """Draw a strip: LR, up to two samples of each row with their values of a metric, and HR if there is one.
 
-        The zoomed window is where the outputs differ most or, for a single output, where it differs most from HR (or
-        from bicubic interpolation of LR).
+        The zoomed window is where the outputs differ most or, for a single output and equal outputs, where they differ
+        most from HR (or from bicubic interpolation of LR).
         """
         first = [self.image(row) for row in rows]
-        return self._png(rows, metric, first if len(first) > 1 else [*first, self.reference()], STRIP_SAMPLES)
+        differ = any(not np.array_equal(first[0], other) for other in first[1:])
+        return self._png(rows, metric, first if differ else [first[0], self.reference()], STRIP_SAMPLES)
 
     def grid_png(self, row: Measurement, metric: MetricInfo) -> bytes:
         """Draw a grid: LR, all saved samples of a row, and HR if there is one."""

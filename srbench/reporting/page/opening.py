@@ -18,6 +18,7 @@ from srbench.reporting.page.images import HR, LR, Column, kept_files
 from srbench.reporting.results import Results, mean_of
 from srbench.reporting.table import Table, printed
 from srbench.run_folder.measurements import Measurement
+from srbench.run_folder.values import differences
 
 _BENEATH = ("psnr", "lpips")
 """Metrics beneath the outputs of a strip."""
@@ -64,8 +65,8 @@ class Strip:
 def leaders(results: Results, table: Table) -> tuple[list[int], dict[str, list[Measurement]]]:
     """Find the runner-up and the leader in the first metric of ``decisive_metrics``: in perception, if it is measured.
 
-    Returns their indices in the table, and their rows by image for the images that both saved, the largest difference
-    first. Of a single model, the worst image comes first; without any model, both are empty.
+    Returns their indices in the table, and their rows by image for the images that both saved and on which they differ,
+    the largest difference first. Of a single model, the worst image comes first; without any model, both are empty.
     """
     kept = [
         {row.image: row for row in rows if results.pair(row.image) and results.outputs(row)}
@@ -86,17 +87,19 @@ def leaders(results: Results, table: Table) -> tuple[list[int], dict[str, list[M
     }
     means = {image: [mean_of(row, metric) for row in leaders] for image, leaders in rows.items()}
     gaps = {
-        image: abs(values[0] - values[1]) if len(values) > 1 else -metric.direction * values[0]
+        image: abs(float(differences(values[0], values[1], metric)))
+        if len(values) > 1
+        else -metric.direction * values[0]
         for image, values in means.items()
     }
-    order = sorted((image for image in gaps if math.isfinite(gaps[image])), key=lambda image: -gaps[image])
-    return lines, {image: rows[image] for image in order}
+    shown = [image for image, gap in gaps.items() if math.isfinite(gap) and (gap or len(lines) == 1)]
+    return lines, {image: rows[image] for image in sorted(shown, key=lambda image: -gaps[image])}
 
 
 def opening_of(results: Results, leading: Mapping[str, Sequence[Measurement]]) -> Opening | None:
     """Return the first view of a page: where the leaders differ most, or a single model from HR.
 
-    ``leading`` are the rows by image of ``leaders``. None if no image is saved.
+    ``leading`` are the rows by image of ``leaders``. None if no image is saved, or the leaders differ on none.
     """
     if not leading:
         return None
@@ -111,7 +114,7 @@ def opening_of(results: Results, leading: Mapping[str, Sequence[Measurement]]) -
 
 
 def strip_of_run(results: Results, table: Table) -> Strip | None:
-    """Return the strip of a run, one row per model; None if no image is saved."""
+    """Return the strip of a run, one row per model; None where there is no first view."""
     lines, leading = leaders(results, table)
     opening = opening_of(results, leading)
     if opening is None:

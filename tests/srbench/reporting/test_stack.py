@@ -172,6 +172,33 @@ def test_results_made_elsewhere_are_one_line_only_if_their_files_are_equal(tmp_p
     assert [*runs_of(block).values()] == [["x", "z"], ["y"]]
 
 
+@pytest.mark.parametrize("alone", [5, 10, 2])
+def test_a_column_has_one_signature_and_every_signature_one_column(tmp_path, command, alone):
+    """Of a metric that depends on the number of samples, in a table with two of them and in one with one."""
+    for place, samples in {"x/a": 10, "x/b": 5, "y/c": alone}.items():
+        run = made(**{place[-1]: samples})
+        run.values[place[-1]]["spread"] = [float(samples)] * len(IMAGES)
+        pixels = {image: f"{place[0]} {image}" for image in IMAGES}
+        spread = metric("spread", title="Spread", signature=f"SPREAD|RGB|v1|n{samples}")
+        write_run(tmp_path / place, replace(run, pixels=pixels, dataset=place[0], metrics=(metric("psnr"), spread)))
+    [stack] = read_stack([tmp_path]).stacks
+    counts = sorted({10, 5, alone}, reverse=True)
+    shown = {column.title: column.signature for column in stack.columns}
+    assert shown == {"PSNR": "PSNR|RGB"} | {f"Spread n{count}": f"SPREAD|RGB|v1|n{count}" for count in counts}
+    cells = {
+        line.label: {
+            column.title: cell.text for column, cell in zip(stack.columns, stack.cells(block, line), strict=True)
+        }
+        for block in stack.blocks
+        for line in block.table.lines
+    }
+    for model, samples in {"a": 10, "b": 5, "c": alone}.items():
+        expected = {f"Spread n{count}": f"{count}.00" if count == samples else "–" for count in counts}
+        assert {title: text for title, text in cells[model].items() if title != "PSNR"} == expected
+    assert command("report", tmp_path).code == 0
+    assert {line["metric"] for line in means(tmp_path / "report")} == {"psnr", "spread"}, "as in the runs"
+
+
 def test_costs_are_no_columns(tmp_path):
     run = made(a=1)
     run.values["a"]["runtime"] = [0.1] * len(IMAGES)

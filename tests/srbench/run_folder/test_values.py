@@ -27,7 +27,7 @@ from srbench.run_folder.records import (
     read,
     to_line,
 )
-from srbench.run_folder.values import COLUMNS
+from srbench.run_folder.values import COLUMNS, agree, is_close
 
 INF = math.inf
 PSNR = metric("psnr")
@@ -277,3 +277,44 @@ def test_values_of_another_number_of_samples_than_their_signature_states_are_lef
     )
     rows = measurements_of(RunFolder.read(run))
     assert [list(row.values) for row in rows] == [["psnr", "sigma"], ["psnr", "sigma"], ["psnr"]]
+
+
+FID, KID = (metric(name, direction=-1, per="folder", digits=digits) for name, digits in (("fid", 2), ("kid", 5)))
+MSE = metric("mse", direction=-1, digits=6)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "other", "equal"),
+    [
+        (PSNR, 25.0, 25.0002, True),
+        (PSNR, 25.0, 25.0003, False),
+        (PSNR, 0.0, 9e-6, True),
+        (PSNR, 0.0, 2e-5, False),
+        (PSNR, -25.0, 25.0, False),
+        (PSNR, INF, INF, True),
+        (PSNR, INF, 25.0, False),
+        (PSNR, INF, -INF, False),
+        (PSNR, math.nan, math.nan, True),
+        (PSNR, math.nan, 25.0, False),
+        (MSE, 0.001, 0.00100001, True),
+        (MSE, 0.001, 0.001001, False),
+        (FID, 40.0, 40.03, True),
+        (FID, 40.0, 40.1, False),
+        (KID, 0.05, 0.05004, True),
+        (KID, 0.00103, 0.00102, False),
+        (KID, -0.00002, 0.00001, False),
+        (KID, 1e-7, -1e-7, True),
+    ],
+)
+def test_equal_up_to_rounding(metric, value, other, equal):
+    """The last digit that a table prints is never swallowed: not of KID, whose values are near 0, nor of an error."""
+    assert agree(value, other, metric) == agree(other, value, metric) == equal
+    assert agree([1.0, value], [1.0, other], metric) == equal
+    assert not agree([value], [value, value], metric)
+    assert not agree(value, [value], metric)
+
+
+def test_equality_is_that_of_the_standard_library():
+    numbers = [0.0, 1e-6, 1.1e-5, 0.3, 0.3 + 8e-6, 1.0, 1.00001, 25.0, 25.0002, 25.0003, -25.0, 1e9, INF, -INF]
+    expected = [[math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-5) for other in numbers] for one in numbers]
+    assert [[bool(is_close(one, other, PSNR)) for other in numbers] for one in numbers] == expected
