@@ -17,6 +17,8 @@ COLUMNS = ("model", "temperature", "image", "sample", "metric", "value")
 """Columns of tidy values: one row per number."""
 TOLERANCE = 1e-5
 """Relative difference up to which two values count as equal, across processors and library versions."""
+FOLDER_TOLERANCE = 1e-3
+"""Like ``TOLERANCE``, for FID and KID; FID needs the root of a matrix that is singular for fewer images than features."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,13 @@ def is_close(value: float, other: float, tolerance: float = TOLERANCE) -> bool:
     """Return whether two values are equal up to a relative difference, or an absolute one near 0; NaN equals NaN."""
     both_nan = math.isnan(value) and math.isnan(other)
     return both_nan or math.isclose(value, other, rel_tol=tolerance, abs_tol=tolerance)
+
+
+def are_close(value: Value, other: Value, tolerance: float = TOLERANCE) -> bool:
+    """Return whether two values have equally many numbers that are close by ``is_close``, one by one."""
+    numbers, others = (each if isinstance(each, list) else [each] for each in (value, other))
+    same_shape = isinstance(value, list) == isinstance(other, list) and len(numbers) == len(others)
+    return same_shape and all(is_close(*pair, tolerance) for pair in zip(numbers, others, strict=True))
 
 
 def mean_of_images(values: Mapping[str, float]) -> float:

@@ -16,15 +16,13 @@ from srbench.machine.environment import environment
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import SampleRecord, Value
-from srbench.run_folder.values import TOLERANCE, is_close
+from srbench.run_folder.values import FOLDER_TOLERANCE, are_close
 from srbench.verification.findings import Findings, differences
 from srbench.verification.samples import Resampling
 
 ACROSS_DEVICES = 1e-3
 """Like ``TOLERANCE``, for a metric that was measured on a GPU and is now measured on a CPU, or the reverse: larger differences
 are contradictions, smaller ones are unverified."""
-FOLDER_TOLERANCE = 1e-3
-"""Like ``TOLERANCE``, for FID and KID; FID needs the root of a matrix that is singular for fewer images than features."""
 _NOT_LOADED = "the metric cannot be loaded, or its protocol has changed"
 
 
@@ -74,7 +72,7 @@ def check_folder_values(
             continue
         for metric in loaded_metrics:
             name = metric.info.name
-            if _equal(values[name], stated[name], FOLDER_TOLERANCE):
+            if are_close(values[name], stated[name], FOLDER_TOLERANCE):
                 findings.verified += 1
             else:
                 _contradict(findings, setting.folder, metric.info, values[name], stated[name])
@@ -141,8 +139,8 @@ class Remeasuring:
             self.findings.leave(f"{where}: {title}", f"could not be measured again: {error}")
             return
         compared = stated[: len(images)] if isinstance(stated, list) else stated
-        if not _equal(value, compared):
-            if metric.gpu and self._is_elsewhere(facts) and _equal(value, compared, ACROSS_DEVICES):
+        if not are_close(value, compared):
+            if metric.gpu and self._is_elsewhere(facts) and are_close(value, compared, ACROSS_DEVICES):
                 self.findings.leave(
                     title,
                     f"it was measured on {facts.get('gpu', facts.get('device'))}, and differs on this machine by up to "
@@ -179,7 +177,7 @@ class Remeasuring:
         except SRBenchError as error:
             self.findings.leave(title, f"could not be measured again: {error}")
             return
-        if not _equal(value, stated):
+        if not are_close(value, stated):
             _contradict(self.findings, f"{record.setting.folder} {record.image}", recorded, value, stated)
         else:
             self.findings.verified += 1
@@ -187,11 +185,6 @@ class Remeasuring:
 
 def _contradict(findings: Findings, where: str, metric: MetricInfo, value: Value, stated: Value) -> None:
     findings.contradict(where, f"{metric.title} is {_short(value)}, and the table has {_short(stated)}")
-
-
-def _equal(value: Value, stated: Value, tolerance: float = TOLERANCE) -> bool:
-    same_shape = np.shape(value) == np.shape(stated)
-    return same_shape and all(is_close(a, b, tolerance) for a, b in zip(np.ravel(value), np.ravel(stated), strict=True))
 
 
 def _short(value: Value) -> str:

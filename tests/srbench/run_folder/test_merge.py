@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
-from record_runs import timeless_records
+from record_runs import forge_sums, timeless_records
 
 from srbench.benchmark.run import run, score_run
 from srbench.images.io import write_png
@@ -111,10 +111,11 @@ def test_what_does_not_go_together_is_refused(spec, shards, tmp_path, models, ph
     refused(
         r"few: cannot be merged with .*shard1, which holds results of seed 0, not of seed 1$", shards[0], other_seed
     )
+    other_scale = run(replace(few, models=("near=bicubic",), scale=8, out=str(tmp_path / "x8"))).folder
+    refused(
+        "x8: cannot be merged with .*shard1, which holds results of scale 4, not of scale 8$", shards[0], other_scale
+    )
     refused("already exists, and is not the merge of these folders; choose another --out", *shards, out="shard1")
-
-    (shards[0] / "images" / "near" / "a.png").write_bytes(b"")
-    refused("a.png: is missing, or does not match its record; see srbench verify", *shards)
 
     facts = json.loads((shards[1] / "manifest.json").read_text())
     facts["invocations"][-1]["finished"] = None
@@ -126,7 +127,9 @@ def test_what_does_not_go_together_is_refused(spec, shards, tmp_path, models, ph
     facts = json.loads((other_code / "manifest.json").read_text())
     facts["metrics"][0]["digest"] = "other"
     (other_code / "manifest.json").write_text(json.dumps(facts))
-    refused(r"its PSNR \(RGB\) was measured with other code than in .*; run one of them again", shards[1], other_code)
+    forge_sums(other_code)
+    says = r"other: cannot be merged with .*shard2, which measured PSNR \(RGB\) with other code; run one of them again"
+    refused(says, shards[1], other_code)
 
     before = run(replace(few, out=str(tmp_path / "before"))).folder
     write_png(photos / "a.png", draw_image(9, 32, 32))
@@ -134,7 +137,112 @@ def test_what_does_not_go_together_is_refused(spec, shards, tmp_path, models, ph
     refused(r"a: HR or LR in .*image differs from that in .*before", before, other_image)
     models.write_text(models.read_text() + "\n\nCHANGED = 1\n")
     other_weights = run(replace(few, out=str(tmp_path / "weights"))).folder
-    refused("near has different code or weights than in", other_image, other_weights)
+    refused(r"image, which has near with other code or weights; run one of them again", other_image, other_weights)
+
+
+def edit(path, old, new):
+    """Replace a text in a file, which has to have it."""
+    content = path.read_text()
+    assert old in content
+    path.write_text(content.replace(old, new, 1))
+
+
+def change_value(run, factor=2.0):
+    """Multiply the first PSNR in a run folder; SHA256SUMS stays as it was."""
+    lines = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+    line = next(line for line in lines if line["metric"] == "psnr")
+    line["value"][0] *= factor
+    (run / "rows.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def change_value_without_sums(run):
+    change_value(run)
+    (run / "SHA256SUMS").unlink()
+
+
+def change_value_without_its_sum(run):
+    change_value(run)
+    lines = (run / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (run / "SHA256SUMS").write_text("".join(line for line in lines if "rows.jsonl" not in line))
+
+
+def change_value_without_commands(run):
+    """Without commands in the manifest, no record is of a finished command."""
+    change_value(run)
+    facts = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(facts | {"invocations": []}))
+
+
+FORGERIES = {
+    "a value": (change_value, "rows.jsonl changed since srbench wrote SHA256SUMS; restore what was changed"),
+    "a value, no SHA256SUMS": (change_value_without_sums, "SHA256SUMS: is missing or damaged; restore it"),
+    "a value, no line in SHA256SUMS": (change_value_without_its_sum, "rows.jsonl changed since srbench wrote"),
+    "a value, no commands": (change_value_without_commands, "manifest.json, rows.jsonl changed since srbench wrote"),
+    "runaways": (
+        lambda run: edit(run / "samples.jsonl", '"runaway": 0', '"runaway": 1'),
+        "samples.jsonl changed since",
+    ),
+    "the size before the crop": (
+        lambda run: edit(run / "pairs.jsonl", '"uncropped": null', '"uncropped": [99, 99]'),
+        "pairs.jsonl changed since",
+    ),
+    "the title of a metric": (lambda run: edit(run / "manifest.json", "PSNR (RGB)", "PSNR"), "manifest.json changed"),
+    "records deleted": (lambda run: (run / "rows.jsonl").unlink(), "rows.jsonl changed since"),
+    "a sum": (
+        lambda run: edit(run / "SHA256SUMS", "  images/hr/a.png", "  images/hr/x.png"),
+        "images/hr/x.png changed",
+    ),
+    "an image": (
+        lambda run: shutil.copy(run / "images/near/b.png", run / "images/near/a.png"),
+        "images/near/a.png: does not match its record; see srbench verify",
+    ),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+@pytest.mark.parametrize("place", [0, 1], ids=["first", "second"])
+def test_edited_folders_are_refused(finished, tmp_path, command, forgery, place):
+    """Whether the edited folder is the first, or a copy of it of which nothing would be taken."""
+    forge, says = FORGERIES[forgery]
+    folders = [finished, shutil.copytree(finished, tmp_path / "copy")]
+    forge(folders[place])
+    before = files_of(folders[place])
+    done = command("merge", *folders, "--out", "merged")
+    assert (done.code, len(done.err.splitlines())) == (1, 1), done.err
+    assert str(folders[place]) in done.err
+    assert says in done.err
+    assert files_of(folders[place]) == before
+    assert not (tmp_path / "merged").exists()
+
+
+def test_a_missing_image_is_refused(finished, tmp_path):
+    (finished / "images/near/a.png").unlink()
+    with pytest.raises(RunFolderError, match=r"near/a.png: is missing; restore it, or repeat the command of its run"):
+        merge([finished], tmp_path / "merged")
+
+
+def test_copies_that_contradict_each_other_are_refused(finished, tmp_path):
+    """Also if whoever edited a value wrote SHA256SUMS anew; in either order, so that none of them wins."""
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    change_value(copy, 1 + 1e-7)
+    forge_sums(copy)
+    assert_equal(merge([finished, copy], tmp_path / "close"), finished)
+    change_value(copy, 2.0)
+    forge_sums(copy)
+    for one, other in ((finished, copy), (copy, finished)):
+        says = rf"{other}: PSNR \(RGB\) of near on a is .*, and .* in {one}; check both with srbench verify, and merge only"
+        with pytest.raises(RunFolderError, match=says):
+            merge([one, other], tmp_path / "merged")
+
+
+def test_copies_of_a_metric_of_the_machine_may_differ(finished, tmp_path):
+    score_run(finished, ["runtime"])
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    lines = [json.loads(line) for line in (copy / "rows.jsonl").read_text().splitlines()]
+    lines = [line | {"value": line["value"] * 2} if line["metric"] == "runtime" else line for line in lines]
+    (copy / "rows.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    forge_sums(copy)
+    assert_equal(merge([finished, copy], tmp_path / "merged"), finished)
 
 
 def files_of(folder):
