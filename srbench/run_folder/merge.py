@@ -125,7 +125,7 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
     """Copy results, images and votes of several run folders into the new folder ``out`` and return it.
 
     A result in several folders is taken from the first folder in which it did not fail. Metrics that some folders lack
-    are left out, with a warning. The new folder appears only when it is complete; if it exists already as the merge of
+    are left out, with a warning; another names missing shards. The new folder appears only when it is complete; if it exists already as the merge of
     these folders, nothing is done.
 
     Raises RunFolderError if ``out`` is anything else, a command of a folder did not finish, a folder differs from its
@@ -135,10 +135,17 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
     folders = [RunFolder.read(path) for path in dict.fromkeys(path.resolve() for path in paths)]
     manifest = _manifest(folders)
     votes = dict.fromkeys(vote for folder in folders for vote in _votes(folder.path))
-    if occupied(out):
-        if is_written(out, manifest) and votes.keys() <= set(_votes(out)):
-            return out
+    is_merged = occupied(out)
+    if is_merged and not (is_written(out, manifest) and votes.keys() <= set(_votes(out))):
         raise RunFolderError(f"{out}: already exists, and is not the merge of these folders; choose another --out")
+    if manifest.missing_shards:
+        warnings.warn(
+            f"{manifest.missing_shards} of {manifest.protocol.dataset}; merge these shards, too, or run the command "
+            "without --shard into the merged folder",
+            stacklevel=2,
+        )
+    if is_merged:
+        return out
     before = accumulate((len(folder.manifest.invocations) for folder in folders), initial=0)
     parts = list(zip(folders, before, strict=False))
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -78,15 +78,43 @@ def test_a_report_of_shards_is_that_of_the_run(spec, shards, tmp_path, command):
     assert command("report", whole, "--out", tmp_path / "whole").code == 0
     for name in ("table.csv", "rows.csv"):
         assert (tmp_path / "shards" / name).read_text() == (tmp_path / "whole" / name).read_text()
+    missing = "This is a part of a run: results of shard 3/3 are missing, for 1 of 4 images."
+    assert [missing in (tmp_path / name / "report.md").read_text() for name in ("shards", "whole")] == [True, False]
     refused = command("report", shards[0], whole, "--out", tmp_path / "mixed")
     assert (refused.code, "images: nothing against" in refused.err) == (1, True)
 
 
 def test_some_shards_are_completed_by_the_command_of_all(spec, shards, tmp_path):
-    some = merge(shards[::2], tmp_path / "some")
+    with pytest.warns(UserWarning, match="results of shard 2/3 are missing, for 1 of 4 images of photos; merge"):
+        some = merge(shards[::2], tmp_path / "some")
     completed = run(replace(spec, out=str(some)))
     assert (completed.sampled, completed.items) == (3, 12), "three settings of b"
     assert_equal(some, run(spec).folder)
+
+
+@pytest.mark.filterwarnings("default:results of shard")
+def test_missing_shards_are_named(spec, shards, tmp_path, command):
+    """By merge, by the report and by verify; not by a report of all shards, nor after the command of all images."""
+    missing = "results of shards 2/3, 3/3 are missing, for 2 of 4 images"
+    for words in (["merge", shards[0], "--out", "one"], ["merge", *shards[:2], "--out", "two"]):
+        done = command(*words)
+        assert done.code == 0
+        assert f"warning: {missing} of photos; merge these shards, too, or run the command without --shard" in done.err
+        assert f"> This is a part of a run: {missing}." in (tmp_path / words[-1] / "report/report.md").read_text()
+        missing = "results of shard 3/3 are missing, for 1 of 4 images"
+    missing = f"unverified (incomplete): photos: {missing}"
+    done = command("verify", "two", "--resample", "all")
+    assert (done.code, missing in done.out) == (3, True), done.out
+    (tmp_path / "photos/c.png").write_bytes((tmp_path / "photos/b.png").read_bytes())
+    for folder in (shards[2], "two"):
+        request = replace(spec, out=str(folder), shard="3/3" if folder == shards[2] else None)
+        assert not run(request).failures
+    assert "results of shard" not in command("merge", *shards, "--out", "three").err
+    for folder in ("two", "three"):
+        assert command("report", folder).code == 0
+        assert command("verify", folder, "--resample", "all").code == 0
+        assert "part of a run" not in (tmp_path / folder / "report/report.md").read_text()
+    assert verify(shards[1], resample="all").proven, "a shard is what its command requested"
 
 
 def test_runs_of_overlapping_images_and_other_models_are_merged(spec, shards, tmp_path):
@@ -301,6 +329,7 @@ def unfinished(folder, number):
     return facts["invocations"][number]["command"]
 
 
+@pytest.mark.filterwarnings("ignore:results of shard")
 def test_a_killed_command_is_refused_until_a_command_finishes_its_work(spec, shards, tmp_path):
     part = replace(spec, shard="1/3", out=str(shards[0]))
     killed = unfinished(shards[0], 0)
@@ -310,7 +339,8 @@ def test_a_killed_command_is_refused_until_a_command_finishes_its_work(spec, sha
     with pytest.raises(RunFolderError, match=message):
         merge(shards, tmp_path / "merged")
     run(part)
-    assert verify(merge(shards[:2], tmp_path / "merged"), resample="all").proven, "the third has a damaged image"
+    findings = verify(merge(shards[:2], tmp_path / "merged"), resample="all").findings
+    assert [each.text for each in findings] == ["results of shard 3/3 are missing, for 1 of 4 images"]
 
 
 def test_a_command_killed_after_its_last_record_is_finished_by_its_repetition(spec, shards, tmp_path):
@@ -324,6 +354,7 @@ def test_a_command_killed_after_its_last_record_is_finished_by_its_repetition(sp
     merge(shards, tmp_path / "merged")
 
 
+@pytest.mark.filterwarnings("ignore:results of shard")
 def test_a_metric_that_only_one_folder_has_is_left_out(shards, tmp_path):
     score_run(shards[1], ["lr_psnr"])
     with pytest.warns(UserWarning, match="LR-PSNR: left out, because some folders lack it; srbench score adds it"):
