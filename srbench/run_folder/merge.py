@@ -125,8 +125,8 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
     """Copy results, images and votes of several run folders into the new folder ``out`` and return it.
 
     A result in several folders is taken from the first folder in which it did not fail. Metrics that some folders lack
-    are left out, with a warning; another names missing shards. The new folder appears only when it is complete; if it exists already as the merge of
-    these folders, nothing is done.
+    are left out, with a warning; another warning names missing shards. The new folder appears only when it is complete;
+    if it exists already as the merge of these folders, nothing is done.
 
     Raises RunFolderError if ``out`` is anything else, a command of a folder did not finish, a folder differs from its
     SHA256SUMS, protocols, images, models, pairs or the code of a metric differ, copies of a value are not close, or a

@@ -168,12 +168,12 @@ class Manifest:
     @cached_property
     def missing_shards(self) -> str:
         """Phrase on shards of the requests of which no command of the run processed all images; empty if there are none."""
-        requests = {
+        requests = dict.fromkeys(
             (setting, call.request.limit, parse_shard(call.request.shard)[1])
             for call in self.invocations
             if call.request is not None and call.request.shard is not None
             for setting in call.settings
-        }
+        )
         requested: set[str] = set()
         missing: dict[str, tuple[int, int]] = {}
         for setting, limit, parts in requests:
