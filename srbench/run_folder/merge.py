@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, product
 from pathlib import Path
@@ -135,8 +135,9 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
     folders = [RunFolder.read(path) for path in dict.fromkeys(path.resolve() for path in paths)]
     manifest = _manifest(folders)
     votes = dict.fromkeys(vote for folder in folders for vote in _votes(folder.path))
-    is_merged = occupied(out)
-    if is_merged and not (is_written(out, manifest) and votes.keys() <= set(_votes(out))):
+    if not occupied(out):
+        _write(folders, manifest, votes, out)
+    elif not (is_written(out, manifest) and votes.keys() <= set(_votes(out))):
         raise RunFolderError(f"{out}: already exists, and is not the merge of these folders; choose another --out")
     if manifest.missing_shards:
         warnings.warn(
@@ -144,8 +145,11 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
             "without --shard into the merged folder",
             stacklevel=2,
         )
-    if is_merged:
-        return out
+    return out
+
+
+def _write(folders: Sequence[RunFolder], manifest: Manifest, votes: Collection[bytes], out: Path) -> None:
+    """Write the merged folder as a whole."""
     before = accumulate((len(folder.manifest.invocations) for folder in folders), initial=0)
     parts = list(zip(folders, before, strict=False))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +165,6 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
             write_synced(merged.path / VOTES, b"".join(votes))
         journal.finish(manifest)
         merged.path.replace(out)
-    return out
 
 
 def _votes(run: Path) -> list[bytes]:

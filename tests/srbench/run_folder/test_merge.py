@@ -261,6 +261,7 @@ def test_copies_that_contradict_each_other_are_refused(finished, tmp_path):
         says = rf"{other}: PSNR \(RGB\) of near on a is .*, and .* in {one}; check both with srbench verify, and merge only"
         with pytest.raises(RunFolderError, match=says):
             merge([one, other], tmp_path / "merged")
+        assert not (tmp_path / "merged").exists()
 
 
 def test_copies_of_a_metric_of_the_machine_may_differ(finished, tmp_path):
