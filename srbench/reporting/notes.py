@@ -31,6 +31,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *_without_hr(results),
         *_cropped(results),
         *_in_folders(results),
+        *_missing_shards(results),
         *_coverage(results),
         *outdated(results),
         *(f"Failed: {failure}" for run in results.runs for failure in failures_of(run.folder, run.label)),
@@ -84,6 +85,11 @@ def _in_folders(results: Results) -> Iterator[str]:
             f"The {results.manifest.extent} count one by one. If those of a folder are alike, as frames of a clip are, "
             "intervals are too narrow and equal rows are called worse; --average folders makes the folder the unit."
         )
+
+
+def _missing_shards(results: Results) -> Iterator[str]:
+    if missing := results.manifest.missing_shards:
+        yield f"This is a part of a run: {missing}."
 
 
 def _coverage(results: Results) -> Iterator[str]:

@@ -236,6 +236,14 @@ def read_sums(path: Path) -> dict[str, str] | None:
     return sums
 
 
+def sums_of(folder: RunFolder) -> dict[str, str]:
+    """Return the SHA-256 of manifest and records as they are on the disk, and of saved images as recorded, by file name."""
+    files = [folder.path / name for name in (FILE, *(kind.FILE for kind in records.KINDS))]
+    sums = {file.name: sha256_file(file) for file in files if file.exists()}
+    images = {file.relative_to(folder.path).as_posix(): str(image.sha256) for file, image in folder.kept_images()}
+    return sums | images
+
+
 def edited_records(folder: RunFolder) -> list[str]:
     """Return the names of records, or the manifest, that do not match SHA256SUMS; none while a command is unfinished."""
     commands, sums = folder.manifest.invocations, read_sums(folder.path) or {}

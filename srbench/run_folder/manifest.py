@@ -17,7 +17,7 @@ from srbench.metrics.loading import MOST_DIGITS
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest
 from srbench.run_folder.records import strict_json
-from srbench.run_folder.request import AVERAGES, FOLDERS
+from srbench.run_folder.request import AVERAGES, FOLDERS, parse_shard
 from srbench.words import is_file_name
 
 FILE = "manifest.json"
@@ -121,6 +121,11 @@ def _faults(manifest: Manifest) -> Iterator[str]:
         if len(set(values)) < len(values):
             yield f"{kind} is listed twice"
     yield from _setting_faults(manifest)
+    for request in (call.request for call in manifest.invocations if call.request is not None):
+        try:
+            parse_shard(request.shard)
+        except ValueError as error:
+            yield str(error)
 
 
 def _setting_faults(manifest: Manifest) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, product
 from pathlib import Path
@@ -18,11 +18,13 @@ from srbench.interfaces import MetricInfo
 from srbench.metrics.loading import located
 from srbench.models import ModelInfo
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.folder import VOTES, RunFolder, is_kept
+from srbench.run_folder.folder import SUMS, VOTES, RunFolder, read_sums, sums_of
 from srbench.run_folder.journal import Journal
 from srbench.run_folder.manifest import is_written
 from srbench.run_folder.protocol import Manifest, Protocol, Setting
-from srbench.run_folder.records import AnyRecord, ImageDigest, ScoreRecord
+from srbench.run_folder.records import AnyRecord, ImageDigest, ScoreRecord, Value
+from srbench.run_folder.values import agree
+from srbench.words import listed
 
 _Named = ModelInfo | MetricInfo
 Part = tuple[RunFolder, int]
@@ -123,19 +125,31 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
     """Copy results, images and votes of several run folders into the new folder ``out`` and return it.
 
     A result in several folders is taken from the first folder in which it did not fail. Metrics that some folders lack
-    are left out, with a warning. The new folder appears only when it is complete; if it exists already as the merge of
-    these folders, nothing is done.
+    are left out, with a warning; another warning names missing shards. The new folder appears only when it is complete;
+    if it exists already as the merge of these folders, nothing is done.
 
-    Raises RunFolderError if ``out`` is anything else, a command of a folder did not finish, protocols, images, models,
-    pairs or the code of a metric differ, or a saved image is missing or was changed.
+    Raises RunFolderError if ``out`` is anything else, a command of a folder did not finish, a folder differs from its
+    SHA256SUMS, protocols, images, models, pairs or the code of a metric differ, copies of a value are not close, or a
+    saved image is missing.
     """
     folders = [RunFolder.read(path) for path in dict.fromkeys(path.resolve() for path in paths)]
     manifest = _manifest(folders)
     votes = dict.fromkeys(vote for folder in folders for vote in _votes(folder.path))
-    if occupied(out):
-        if is_written(out, manifest) and votes.keys() <= set(_votes(out)):
-            return out
+    if not occupied(out):
+        _write(folders, manifest, votes, out)
+    elif not (is_written(out, manifest) and votes.keys() <= set(_votes(out))):
         raise RunFolderError(f"{out}: already exists, and is not the merge of these folders; choose another --out")
+    if manifest.missing_shards:
+        warnings.warn(
+            f"{manifest.missing_shards} of {manifest.protocol.dataset}; merge these shards, too, or run the command "
+            "without --shard into the merged folder",
+            stacklevel=2,
+        )
+    return out
+
+
+def _write(folders: Sequence[RunFolder], manifest: Manifest, votes: Collection[bytes], out: Path) -> None:
+    """Write the merged folder as a whole."""
     before = accumulate((len(folder.manifest.invocations) for folder in folders), initial=0)
     parts = list(zip(folders, before, strict=False))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +165,6 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
             write_synced(merged.path / VOTES, b"".join(votes))
         journal.finish(manifest)
         merged.path.replace(out)
-    return out
 
 
 def _votes(run: Path) -> list[bytes]:
@@ -169,21 +182,10 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
         manifest = folder.manifest
         if unfinished := manifest.unfinished():
             raise RunFolderError(f"{folder.path}: a command did not finish; run it again: {unfinished[0].command}")
-        digests = {metric.name: metric.digest for metric in merged.metrics}
-        for metric in manifest.metrics:
-            if digests.get(metric.name, metric.digest) != metric.digest:
-                raise RunFolderError(
-                    f"{folder.path}: its {metric.title} was measured with other code than in {first.path}; run one of "
-                    "them again"
-                )
-        digests = {model.label: model.digest for model in merged.models}
-        for model in manifest.models:
-            if digests.get(model.label, model.digest) != model.digest:
-                raise RunFolderError(
-                    f"{folder.path}: {model.label} has different code or weights than in {first.path}; run one of "
-                    "them again"
-                )
+        _check_unchanged(folder)
         try:
+            _check_protocol(first.path, merged.protocol, manifest.protocol)
+            _check_code(first.path, merged, manifest)
             merged = with_request(first.path, merged, manifest)
         except RunFolderError as error:
             reason = str(error).removeprefix(f"{first.path}: ").removesuffix("; choose another --out")
@@ -199,6 +201,34 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
         )
     invocations = tuple(invocation for folder in folders for invocation in folder.manifest.invocations)
     return replace(merged, metrics=metrics, invocations=invocations)
+
+
+def _check_code(path: Path, existing: Manifest, added: Manifest) -> None:
+    """Refuse a metric or model that has other code or weights than in the folder ``path``."""
+    metrics = {metric.name: metric.digest for metric in existing.metrics}
+    for metric in added.metrics:
+        if metrics.get(metric.name, metric.digest) != metric.digest:
+            raise RunFolderError(f"{path}: measured {metric.title} with other code; run one of them again")
+    models = {model.label: model.digest for model in existing.models}
+    for model in added.models:
+        if models.get(model.label, model.digest) != model.digest:
+            raise RunFolderError(f"{path}: has {model.label} with other code or weights; run one of them again")
+
+
+def _check_unchanged(folder: RunFolder) -> None:
+    """Refuse a folder whose manifest, records or images are not those of its SHA256SUMS."""
+    stated, actual = read_sums(folder.path), sums_of(folder)
+    if stated is None:
+        raise RunFolderError(
+            f"{folder.path / SUMS}: is missing or damaged; restore it, or run again with another --out"
+        )
+    if edited := sorted(name for name in {*stated, *actual} if stated.get(name) != actual.get(name)):
+        raise RunFolderError(
+            f"{folder.path}: {listed(edited)} changed since srbench wrote {SUMS}; restore what was changed, or run again "
+            "with another --out"
+        )
+    for file in folder.foreign_images():
+        raise RunFolderError(f"{file}: does not match its record; see srbench verify, then run again")
 
 
 def _lines(parts: Sequence[Part], merged: RunFolder, image: str) -> Iterator[AnyRecord]:
@@ -225,14 +255,36 @@ def _item(parts: Sequence[Part], merged: RunFolder, setting: Setting, image: str
     )
     _copy(folder.output_files(sample), merged.output_files(sample), sample.outputs)
     yield structs.replace(sample, invocation=sample.invocation + before)
+    current = [(sample, folder) for sample, (folder, _) in samples if folder.sample(setting, image) is sample]
     for metric in merged.manifest.image_metrics:
+        if metric.per != "model":  # a runtime differs from copy to copy
+            _check_copies(setting, metric, [(folder.score(sample, metric), folder) for sample, folder in current])
         yield from _first_value((folder.score(sample, metric), before) for folder, before in parts)
 
 
 def _folder_lines(parts: Sequence[Part], merged: RunFolder) -> Iterator[ScoreRecord]:
     """Yield the records of metrics of all images together; shards have none that belong to the merged images."""
     for setting, metric in product(merged.manifest.settings, merged.manifest.folder_metrics):
+        scores = [(folder.folder_score(setting, metric), folder) for folder, _ in parts]
+        of_merged = merged.folder_key(setting, metric)
+        _check_copies(setting, metric, [copy for copy in scores if copy[0] and copy[0].key == of_merged])
         yield from _first_value((folder.folder_score(setting, metric), before) for folder, before in parts)
+
+
+def _check_copies(setting: Setting, metric: MetricInfo, copies: Iterable[tuple[ScoreRecord | None, RunFolder]]) -> None:
+    """Refuse copies of a value that are not close; failed and missing values are no copies."""
+    measured = [(score.image, score.value, folder) for score, folder in copies if score and score.value is not None]
+    for image, value, folder in measured[1:]:
+        _, first_value, first = measured[0]
+        if not agree(value, first_value, metric):
+            raise RunFolderError(
+                f"{folder.path}: {metric.title} of {setting.label} on {image or 'all images'} is {_text(value)}, and "
+                f"{_text(first_value)} in {first.path}; check both with srbench verify, and merge only one of them"
+            )
+
+
+def _text(value: Value) -> str:
+    return listed((f"{number:.6g}" for number in (value if isinstance(value, list) else [value])), most=10)
 
 
 def _first_value(scores: Iterable[tuple[ScoreRecord | None, int]]) -> Iterator[ScoreRecord]:
@@ -246,9 +298,9 @@ def _copy(files: Iterable[Path], targets: Iterable[Path], digests: Iterable[Imag
     for file, target, recorded in zip(files, targets, digests, strict=False):
         if recorded is None:
             continue
-        if not is_kept(file, recorded):
+        if not file.is_file():
             raise RunFolderError(
-                f"{file}: is missing, or does not match its record; see srbench verify, then run again"
+                f"{file}: is missing; restore it, or repeat the command of its run, which makes it again"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)

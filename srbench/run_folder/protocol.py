@@ -9,8 +9,8 @@ from functools import cached_property
 from srbench.interfaces import MetricInfo
 from srbench.metrics.suite import read_suite, suite_names
 from srbench.models import ModelInfo
-from srbench.run_folder.request import FOLDERS, IMAGES, SUITE, RunSpec
-from srbench.words import number_of
+from srbench.run_folder.request import FOLDERS, IMAGES, SUITE, RunSpec, parse_shard
+from srbench.words import listed, number_of
 
 FORMAT = 5
 """Version of the format of run folders."""
@@ -164,6 +164,28 @@ class Manifest:
     def planned(self, setting: Setting) -> tuple[str, ...]:
         """Return the images requested of a setting, in the order of the dataset."""
         return self._in_order(image for call in self.invocations if setting in call.settings for image in call.images)
+
+    @cached_property
+    def missing_shards(self) -> str:
+        """Phrase on shards of the requests of which no command of the run processed all images; empty if there are none."""
+        requests = dict.fromkeys(
+            (setting, call.request.limit, parse_shard(call.request.shard)[1])
+            for call in self.invocations
+            if call.request is not None and call.request.shard is not None
+            for setting in call.settings
+        )
+        requested: set[str] = set()
+        missing: dict[str, tuple[int, int]] = {}
+        for setting, limit, parts in requests:
+            images = self.images[:limit]
+            planned = set(self.planned(setting))
+            requested.update(images)
+            missing |= {image: (index % parts + 1, parts) for index, image in enumerate(images) if image not in planned}
+        if not missing:
+            return ""
+        shards = [f"{number}/{parts}" for number, parts in sorted(set(missing.values()))]
+        of_shards = f"shard{'s' if len(shards) > 1 else ''} {listed(shards, most=20)}"
+        return f"results of {of_shards} are missing, for {len(missing)} of {number_of(len(requested), 'image')}"
 
     def _in_order(self, images: Iterable[str]) -> tuple[str, ...]:
         wanted = set(images)

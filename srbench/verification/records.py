@@ -46,6 +46,9 @@ def check_sums(folder: RunFolder, findings: Findings) -> None:
 def check_records(folder: RunFolder, findings: Findings) -> None:
     """Find records that are missing, and records of anything that the manifest does not name."""
     manifest = folder.manifest
+    shards = {call.request.shard for call in manifest.invocations if call.request is not None}
+    if len(shards) > 1 and manifest.missing_shards:  # a single shard is what its command requested
+        findings.add("incomplete", manifest.protocol.dataset, manifest.missing_shards)
     finished: dict[tuple[object, str], bool] = {}
     for invocation in manifest.invocations:
         for item in product(invocation.settings, invocation.images):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 from importlib.resources import files
 from pathlib import Path
 
@@ -206,6 +207,17 @@ def test_runs_of_other_models_share_a_table(command, photos, models):
     assert not any(map(math.isnan, column().values()))
     assert command("report", "Nearest", "Noisy", "--out", "both").code == 0
     assert column(report="both") == column()
+
+
+def test_copies_with_other_values_are_not_merged(bench, command):
+    bench()
+    shutil.copytree("run", "copy")
+    for factor, code in ((1 + 1e-6, 0), (2, 1)):
+        rewrite(lambda line: line if line["image"] else line | {"value": line["value"] * factor}, "copy")  # noqa: B023
+        forge_sums(Path("copy"))
+        done = command("merge", "run", "copy", "--out", f"merged{code}")
+        assert done.code == code, done.err
+    assert "copy: FID of Nearest on all images is" in done.err
 
 
 @pytest.mark.parametrize(

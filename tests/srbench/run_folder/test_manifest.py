@@ -10,6 +10,7 @@ from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import now, read_manifest, write_manifest
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
+from srbench.run_folder.request import RunSpec
 
 MANIFEST = Manifest(
     FORMAT,
@@ -59,6 +60,36 @@ def test_the_images_that_were_asked_for():
     assert replace(MANIFEST, invocations=()).scope == ()
 
 
+def sharded(*shards, images=22, limit=None, settings=MANIFEST.settings):
+    """Manifest of a run whose commands processed these shards."""
+    names = tuple(f"image {number}" for number in range(images))
+    invocations = []
+    for shard in shards:
+        request = RunSpec(models=("m", "n"), scale=4, limit=limit, shard=shard)
+        call = replace(MANIFEST.invocations[0], settings=settings, images=request.chosen(names), request=request)
+        invocations.append(call)
+    return replace(MANIFEST, images=names, invocations=tuple(invocations))
+
+
+def test_the_shards_that_are_missing():
+    of_nine = [f"{number}/9" for number in range(1, 10)]
+    three = sharded("1/9", "5/9", "9/9")
+    rest = "2/9, 3/9, 4/9, 6/9, 7/9, 8/9"
+    assert three.missing_shards == f"results of shards {rest} are missing, for 15 of 22 images"
+    assert sharded(*of_nine[1:]).missing_shards == "results of shard 1/9 are missing, for 3 of 22 images"
+    assert sharded("1/9", limit=2).missing_shards == "results of shard 2/9 are missing, for 1 of 2 images"
+    assert sharded("1/30", "2/30", images=2).missing_shards == "", "the remaining shards have no images"
+    complete = [sharded(*of_nine), sharded("1/9", None), sharded("1/9", "1/2", "2/2"), sharded(None, limit=3), MANIFEST]
+    assert [each.missing_shards for each in complete] == [""] * 5
+    other_model = sharded("1/2", settings=MANIFEST.settings[:1]).invocations
+    both = replace(sharded("1/2", "2/2"), invocations=(*sharded("1/2", "2/2").invocations, *other_model))
+    assert both.missing_shards == ""
+    of_one = replace(both, invocations=(*sharded("2/2", settings=MANIFEST.settings[1:]).invocations, *other_model))
+    assert of_one.missing_shards == "results of shards 1/2, 2/2 are missing, for 22 of 22 images", (
+        "each of another model"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
@@ -101,6 +132,10 @@ def test_what_is_no_run(tmp_path, content, fault):
             r"manifest\.json: damaged \(protocol\.scale: expected int, got str",
         ),
         (lambda f: f["protocol"].update(colour="red"), "unknown key 'colour'"),
+        (
+            lambda f: f["invocations"][0].update(request={"models": ["m"], "scale": 4, "shard": "4/3"}),
+            "'4/3' is not a shard",
+        ),
     ],
 )
 def test_what_no_run_would_have_written(tmp_path, change, fault):
