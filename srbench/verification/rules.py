@@ -39,7 +39,8 @@ RULES = {
     "report-differs": Rule("contradicted", "The report says something that does not follow from the records."),
     "not-compared": Rule(
         "unverified",
-        "A file is missing, SHA256SUMS is missing, damaged or older than the records, or other code wrote the report.",
+        "A file is missing, SHA256SUMS is missing, damaged or older than the records, or the report was written from other "
+        "records or images, or by other code with other texts.",
     ),
     "not-measured": Rule("unverified", "A value could not be measured again."),
     "not-sampled": Rule(
@@ -52,6 +53,15 @@ RULES = {
         "measured, so its name is not verified.",
     ),
     "incomplete": Rule("unverified", "An image, output or value failed, was left out or is unfinished."),
+    "needs-resampling": Rule(
+        "note",
+        "A value that only `--resample all` measures again: it needs outputs before they are rounded to 8 bits, as sigma "
+        "does, or samples that were not saved.",
+    ),
+    "depends-on-machine": Rule(
+        "note", "A value that depends on the machine, such as a runtime, is not measured again."
+    ),
+    "made-again": Rule("note", "A saved image is missing, and was made again with the pixels of its record."),
     "rounded": Rule("note", "An output sampled again is equal up to rounding."),
     "code-changed": Rule("note", "The code of a model or metric has changed since the run."),
 }

@@ -16,6 +16,7 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.kept_images import kept_outputs, same_outputs
 from srbench.run_folder.records import SampleRecord
 from srbench.verification.findings import Findings, differences
+from srbench.verification.images import RunImages
 
 ROUNDED = 0.01
 """Largest fraction of pixel values that may be one grey level off if an item is sampled on another processor."""
@@ -27,9 +28,14 @@ _MACHINE = ("device", "cpu", "gpu", "instructions", "TF32 in products", "TF32 in
 class Resampling:
     """Samples items of a run again."""
 
-    folder: RunFolder
+    images: RunImages
     findings: Findings
     sampler: Sampler
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run folder."""
+        return self.images.folder
 
     def open(self, recorded: ModelInfo) -> None:
         """Load a model of the manifest, and compare it with what the manifest states."""
@@ -67,6 +73,7 @@ class Resampling:
         images = quantize(output.images, self.folder.manifest.protocol.quantize)
         if same_outputs(record, images):
             self.findings.sampled += 1
+            self.images.make_outputs(record, images)
             return output.images
         text, is_rounding = _difference(images, self.saved(record))
         if is_rounding:
@@ -105,7 +112,9 @@ def _difference(images: Tensor, saved: Tensor | None) -> tuple[str, bool]:
 
     If fewer outputs were saved, only the first are compared.
     """
-    if saved is None or saved.shape[1:] != images.shape[1:] or len(saved) > len(images):
+    if saved is None:
+        return "its pixels are not those of its record, and its saved images are missing or have changed", False
+    if saved.shape[1:] != images.shape[1:] or len(saved) > len(images):
         return "it is a different image", False
     difference = (images[: len(saved)].int() - saved.int()).abs()
     fraction = float((difference > 0).double().mean())

@@ -93,10 +93,15 @@ def test_a_report_older_than_its_records(reported):
     assert report_findings(reported) == []
 
 
-def test_a_report_of_another_version_is_not_compared(reported):
+def test_a_report_of_another_version_is_contradicted_by_nothing(reported):
+    """It may have the texts of this version; if not, nobody knows what the other version would have written."""
     listing = reported / "report" / FILE
     code = code_of_report("srbench.reporting.report")
     listing.write_text(listing.read_text().replace(code, "0" * 64))
+    assert report_findings(reported) == []
+    file = reported / "report" / "report.md"
+    file.write_text(file.read_text().replace("## Data", "## Images"))
+    forge_list(reported)
     [found] = report_findings(reported)
     assert (found.kind, found.where) == ("not compared", "report")
     assert "another version of srbench" in found.text

@@ -20,7 +20,7 @@ from srbench.verification.verify import verify
 
 pytestmark = pytest.mark.usefixtures("with_plots")
 
-PROOFS = ("proven", "values proven from their images")
+PROOFS = ("proven", "verified from its files")
 RECORDS = ("pairs.jsonl", "samples.jsonl", "rows.jsonl")
 
 
