@@ -52,7 +52,7 @@ def models_named(text: str) -> list[NamedModel]:
         raise RequestError(f"{text}: no file is called {pattern}; check the path")
     by_step: dict[int, str] = {}
     for path in paths:
-        numbers = re.findall("[0-9]+", Path(path).stem)
+        numbers = _steps(path)
         if not numbers:
             only_numbered = "[0-9]*".join(pattern.rsplit("*", 1))
             raise RequestError(f"{path}: no number in its name, which would be its step; leave it out: {only_numbered}")
@@ -64,10 +64,28 @@ def models_named(text: str) -> list[NamedModel]:
             )
     label, options = (spec.typed_label, "") if spec.typed_label else (_derived_label(spec, pattern), spec.suffix)
     code = text.removeprefix(f"{spec.typed_label}=").removesuffix(f"{pattern}{spec.suffix}")
-    return [
-        NamedModel(f"{label}-{step}{options}={code}{path}{spec.suffix}", Checkpoint(f"{label}{options}", step))
-        for step, path in sorted(by_step.items())
-    ]
+    names = [f"{label}-{step}{options}={code}{path}{spec.suffix}" for step, path in sorted(by_step.items())]
+    return [NamedModel(name, checkpoint_named(name)) for name in names]
+
+
+def checkpoint_named(text: str) -> Checkpoint | None:
+    """Return the checkpoint that a name in ``models_named`` of a pattern stands for; None for any other name.
+
+    Raises PluginError for an invalid name.
+    """
+    spec = ModelSpec.parse(text)
+    numbers = _steps(spec.weights or spec.name)
+    label, options = spec.label, ""
+    if spec.suffix and label.endswith(spec.suffix):
+        label, options = label.removesuffix(spec.suffix), spec.suffix
+    training, _, step = label.rpartition("-")
+    is_step = numbers and training and step == str(int(numbers[-1]))
+    return Checkpoint(f"{training}{options}", int(step)) if is_step else None
+
+
+def _steps(path: str) -> list[str]:
+    """Return the numbers in the name of a file; the last is its step."""
+    return re.findall("[0-9]+", Path(path).stem)
 
 
 def _derived_label(spec: ModelSpec, pattern: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-from srbench.benchmark.dataset import open_dataset, protocol_of
+from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.sampler import read_pair
 from srbench.data.benchmark_sets.table import benchmark_sets, is_downloaded
 from srbench.data.datasets import folders
@@ -19,7 +19,7 @@ from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import KINDS, EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord
 from srbench.run_folder.request import RunSpec
 from srbench.verification.findings import Findings
-from srbench.words import listed
+from srbench.words import listed, size_of
 
 
 def check_sums(folder: RunFolder, findings: Findings) -> None:
@@ -217,3 +217,8 @@ def _check_pairs(folder: RunFolder, datasets: Mapping[str, Dataset], findings: F
         for kind, (current, recorded) in images.items():
             if recorded is not None and (current is None or pixels_sha256(quantize_floor(current)) != recorded.pixels):
                 findings.add("request-unknown", name, f"the {kind} of {image} is another image")
+        if pair.uncropped != record.uncropped:
+            rule = "record-differs" if pair_key_of(datasets[image])(image) == record.key else "request-unknown"
+            stated = "not cropped" if record.uncropped is None else f"cropped from {size_of(record.uncropped)} pixels"
+            actual = "not" if pair.uncropped is None else f"from {size_of(pair.uncropped)}"
+            findings.add(rule, f"{PairRecord.FILE}: {image}", f"its HR is said to be {stated}, and is {actual}")

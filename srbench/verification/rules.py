@@ -24,17 +24,19 @@ RULES = {
     ),
     "record-differs": Rule(
         "contradicted",
-        "A record that a finished command must have written is missing, or a record names a model, image, metric, "
-        "protocol or command that the manifest does not have.",
+        "A record that a finished command must have written is missing, a record names a model, image, metric, protocol or "
+        "command that the manifest does not have, or it states another size of HR before cropping than the same dataset.",
     ),
     "manifest-differs": Rule(
         "contradicted",
-        "The manifest contradicts the unchanged code of a model or metric, or states a protocol that its command did "
-        "not request.",
+        "The manifest contradicts the unchanged code of a model or metric, or states a protocol, model or checkpoint that "
+        "its command did not request.",
     ),
     "value-differs": Rule("contradicted", "A value measured again is different."),
     "sample-differs": Rule(
-        "contradicted", "The same model on the same kind of machine made a different output when it was sampled again."
+        "contradicted",
+        "The same model on the same kind of machine made a different output when it was sampled again, or another number "
+        "of outputs with values below -0.5 or above 1.5.",
     ),
     "report-differs": Rule("contradicted", "The report says something that does not follow from the records."),
     "not-compared": Rule(
