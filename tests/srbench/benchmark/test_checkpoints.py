@@ -219,6 +219,15 @@ def test_the_manifest_says_training_and_step_and_the_request_names_every_file(me
     assert verify(folder, resample="all").proven, "whatever has become of the folder of checkpoints"
 
 
+@pytest.mark.usefixtures("with_plots")
+def test_a_step_of_many_digits_is_plotted(measured):
+    """Such as the time at which a checkpoint was saved."""
+    save(12345678901234567890123456)
+    output, folder = measured("--limit", 1)
+    assert "mine-12345678901234567890123456" in output
+    assert "checkpoints.svg" in (folder / "report" / "report.md").read_text()
+
+
 def test_a_checkpoint_that_is_named_alone_later_stays_one(measured, photos):
     folder = measured()[1]
     run(RunSpec(("mine-10=net.py:Network:ckpts/net_g_10.pth",), 4, str(photos), metrics=("psnr",), out=str(folder)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shutil
@@ -83,6 +84,15 @@ def test_changed_added_and_missing_files(reported):
         ("differs", "report/report.html"),
     ]
     (reported / "report" / FILE).unlink()
+    assert kinds(reported) == [("not compared", f"report/{FILE}")]
+
+
+def test_a_listing_that_lacks_a_file_of_its_keys(reported):
+    file = reported / "report" / FILE
+    listing = json.loads(file.read_text())
+    for name in listing["keys"]:
+        del listing["files"][name]
+    file.write_text(json.dumps(listing))
     assert kinds(reported) == [("not compared", f"report/{FILE}")]
 
 
