@@ -95,9 +95,7 @@ def test_nothing_of_the_users_is_deleted_or_overwritten(tmp_path, change):
 
 
 def test_the_root_of_the_disk_is_not_replaced():
-    with pytest.raises(
-        ReportError, match="/: the root of the disk, which no folder can replace; choose another"
-    ):
+    with pytest.raises(ReportError, match="/: the root of the disk, which no folder can replace; choose another"):
         put_in_place(Path("/"), FIRST)
 
 
