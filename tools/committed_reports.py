@@ -4,7 +4,7 @@
 
 Keeps report.md, its plots and strips, table.tex and table.csv in RUN/report. Strips become WebP files, a fifth of their
 size. Everything else is deleted, including the maps in report.md; ``srbench report RUN`` makes it again as long as RUN
-has its images. ``srbench verify`` compares the files of the folder with their hashes alone.
+has its images. ``srbench verify RUN --resample all`` makes the images of RUN again, and compares the texts with theirs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from PIL import Image
 from srbench.reporting import ReportError
 from srbench.reporting.files import FOLDER, read_listing, replacing
 from srbench.reporting.report import FORMATS
+from srbench.reporting.small import small_text
 
 QUALITY = 90
 """Quality of WebP, at which strips look like the PNG, even in the magnified windows."""
@@ -37,23 +38,14 @@ def make_small(run: Path) -> None:
     with replacing(folder) as draft:
         draft.listing.records, draft.listing.images = listing.records, listing.images
         draft.listing.choices = listing.choices  # without the digest of the code, whose report has other images
-        text = without_maps((folder / FORMATS["md"]).read_text(encoding="utf-8"))
+        text = small_text((folder / FORMATS["md"]).read_text(encoding="utf-8"))
         for name in listing.files:
-            link = f"]({quote(name)})"
-            if name in KEPT or (link in text and not name.endswith(".png")):
+            strip = Path(name).with_suffix(".webp").as_posix()
+            if name in KEPT or f"]({quote(name)})" in text:
                 draft.write(name, (folder / name).read_bytes())
-            elif link in text:
-                strip = Path(name).with_suffix(".webp").as_posix()
+            elif name.endswith(".png") and f"]({quote(strip)})" in text:
                 draft.write(strip, webp(folder / name))
-                text = text.replace(link, link.replace(".png)", ".webp)"))
         draft.write(FORMATS["md"], text.encode())
-
-
-def without_maps(text: str) -> str:
-    """Remove the maps of a report, and the paragraph before them."""
-    paragraphs = text.split("\n\n")
-    maps = [place for place, paragraph in enumerate(paragraphs) if "](sheets/" in paragraph]
-    return "\n\n".join(paragraph for place, paragraph in enumerate(paragraphs) if not {place, place + 1} & {*maps})
 
 
 def webp(path: Path) -> bytes:

@@ -57,11 +57,10 @@ def models_named(text: str) -> list[NamedModel]:
         raise RequestError(f"{text}: no file is called {pattern}; check the path{brackets}")
     by_step: dict[int, str] = {}
     for path in paths:
-        numbers = _NUMBER.findall(Path(path).stem)
-        if not numbers:
+        step = _step(path)
+        if step is None:
             only_numbered = "[0-9]*".join(pattern.rsplit("*", 1))
             raise RequestError(f"{path}: no number in its name, which would be its step; leave it out: {only_numbered}")
-        step = int(numbers[-1] if numbers[-1].isdigit() else float(numbers[-1]))
         other = by_step.setdefault(step, path)
         if other != path:
             raise RequestError(
@@ -70,10 +69,30 @@ def models_named(text: str) -> list[NamedModel]:
             )
     label, options = (spec.typed_label, "") if spec.typed_label else (_derived_label(spec, pattern), spec.suffix)
     code = text.removeprefix(f"{spec.typed_label}=").removesuffix(f"{pattern}{spec.suffix}")
-    return [
-        NamedModel(f"{label}-{step}{options}={code}{path}{spec.suffix}", Checkpoint(f"{label}{options}", step))
-        for step, path in sorted(by_step.items())
-    ]
+    names = [f"{label}-{step}{options}={code}{path}{spec.suffix}" for step, path in sorted(by_step.items())]
+    return [NamedModel(name, checkpoint_named(name)) for name in names]
+
+
+def checkpoint_named(text: str) -> Checkpoint | None:
+    """Return the checkpoint that a name in ``models_named`` of a pattern stands for; None for any other name.
+
+    Raises PluginError for an invalid name.
+    """
+    spec = ModelSpec.parse(text)
+    stated = _step(spec.weights or spec.name)
+    label, options = spec.label, ""
+    if spec.suffix and label.endswith(spec.suffix):
+        label, options = label.removesuffix(spec.suffix), spec.suffix
+    training, _, step = label.rpartition("-")
+    return Checkpoint(f"{training}{options}", int(step)) if training and step == str(stated) else None
+
+
+def _step(path: str) -> int | None:
+    """Return the last number in the name of a file, its step; None if there is no number."""
+    numbers = _NUMBER.findall(Path(path).stem)
+    if not numbers:
+        return None
+    return int(numbers[-1] if numbers[-1].isdigit() else float(numbers[-1]))
 
 
 def _derived_label(spec: ModelSpec, pattern: str) -> str:

@@ -97,6 +97,7 @@ def run(
             software={},
             hardware={},
             request=with_absolute_paths(opened.with_every_model) if spec.names_data else None,
+            checkpoints=tuple(label for label, model in opened.models.items() if model.checkpoint),
         )
         if spec.shard is not None:  # metrics of all images are measured after merging
             metrics = [metric for metric in metrics if metric.per != "folder"]

@@ -103,18 +103,23 @@ class Sampler:
             self.models[label] = self._loaded(label)
         return self.models[label]
 
+    def requested(self, label: str) -> list[str]:
+        """Return the names, with absolute paths, under which the commands of the run request a model."""
+        names = []
+        requests = [invocation.request for invocation in self.manifest.invocations if invocation.request]
+        for text in (text for request in requests for text in request.models):
+            with suppress(SRBenchError):  # the label of a model object may be any text
+                if ModelSpec.parse(text).label == label:
+                    names.append(text)
+        return names
+
     def _loaded(self, label: str) -> LoadedModel:
         from srbench.models.loading import load_model
 
         recorded = self.manifest.model(label)
-        requests = [invocation.request for invocation in self.manifest.invocations if invocation.request]
-        absolute: dict[str, str] = {}
-        for text in (text for request in requests for text in request.models):
-            with suppress(SRBenchError):  # the label of a model object may be any text
-                absolute[ModelSpec.parse(text).label] = text
         loaded: LoadedModel | None = None
         faults: list[SRBenchError] = []
-        for text in dict.fromkeys([recorded.spec, absolute.get(label, recorded.spec)]):
+        for text in dict.fromkeys([recorded.spec, *self.requested(label)[-1:]]):
             try:
                 loaded = load_model(
                     text, self.manifest.protocol.scale, self.device, is_recorded=True, runs_here=self.runs_here

@@ -276,7 +276,8 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
 
     Of a DIR, all runs below it are checked, then DIR/report, which gets their new verdicts.
 
-    Exit codes: 0 if every value is verified, 1 if anything is contradicted, 3 if something could not be verified.
+    Exit codes: 0 if the run is verified, at least from its files, 1 if anything is contradicted, 3 if something is
+    missing or could not be verified.
     docs/verify.md lists all findings.
     """
     import json

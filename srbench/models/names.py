@@ -185,6 +185,32 @@ def absolute(path: str) -> str:
     return str(Path(path).resolve()) if Path(path).exists() else path
 
 
+def is_same_but_for_paths(text: str, other: str) -> bool:
+    """Return whether two names have equal labels, strengths, options and registered models. Raises PluginError."""
+    models = registered("models")
+    facts = [
+        (spec.typed_label, spec.name if spec.name in models else "", spec.strength, spec.suffix)
+        for spec in map(ModelSpec.parse, (text, other))
+    ]
+    return facts[0] == facts[1]
+
+
+def has_paths_of(located: str, typed: str) -> bool:
+    """Return whether the paths in a name may be those of ``located``, in an unknown folder. Raises PluginError.
+
+    A link that is not here, and whose target has another name, may not.
+    """
+    there, here = ModelSpec.parse(located), ModelSpec.parse(typed)
+    return _may_be(there.name, here.name) and _may_be(there.weights, here.weights)
+
+
+def _may_be(located: str, typed: str) -> bool:
+    if located in (typed, absolute(typed)):
+        return True
+    tail = [part for part in Path(os.path.normpath(typed)).parts if part != ".."]
+    return Path(located).is_absolute() and [*Path(located).parts[-len(tail) :]] == tail
+
+
 def is_network(text: str) -> bool:
     """Return whether a name is a file with a complete network. A colon separates weights, unless a file has that very name."""
     path = Path(text)

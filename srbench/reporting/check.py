@@ -11,16 +11,16 @@ from typing import Literal, NamedTuple
 from srbench.interfaces import SRBenchError
 from srbench.reporting.files import FILE, FOLDER, Listing, changed_files, read_listing, records_of
 from srbench.reporting.rendering import code_of_report
-from srbench.reporting.report import TEXTS, images_of, texts_again
+from srbench.reporting.report import FORMATS, TEXTS, images_of, texts_again
 from srbench.reporting.results import read_results
+from srbench.reporting.small import small_text
 from srbench.reporting.stack import read_stack, stack_texts
 from srbench.run_folder.location import is_folder_of_runs
 
 Kind = Literal["differs", "not compared"]
 """``differs``: a file differs from report.json, or a text from the text made again; ``not compared``: a file is gone,
-or the report was written by other code, or before the last records."""
+the report was written from other records or images, or its texts differ and were written by other code."""
 _NUMBER = re.compile(r"(-?\d+\.\d+(?:e[-+]?\d+)?)")
-_OTHER_CODE = "by another version of srbench or of a library"
 _TOLERANCE = 1e-9
 """Tolerance for numbers in texts, which covers the last bits of another processor."""
 
@@ -53,34 +53,45 @@ def report_findings(path: Path) -> list[ReportFinding]:
         reason, texts = (_stack_again if is_folder_of_runs(path) else _run_again)(path, listing)
     except SRBenchError as error:
         return [*findings, ReportFinding("not compared", FOLDER, f"cannot be made again: {error}")]
-    if reason:
-        return [*findings, ReportFinding("not compared", FOLDER, f"was written {reason}; run srbench report")]
     added = [name for name in listing.files if Path(name).suffix in TEXTS and name not in texts]
-    findings += [ReportFinding("differs", f"{FOLDER}/{name}", "is no part of a report") for name in added]
-    return [*findings, *_differing(folder, texts)]
+    differing = [ReportFinding("differs", f"{FOLDER}/{name}", "is no part of a report") for name in added]
+    differing += _differing(folder, texts)
+    if reason and differing:
+        return [*findings, ReportFinding("not compared", FOLDER, f"was written {reason}")]
+    return [*findings, *differing]
 
 
 def _run_again(run: Path, listing: Listing) -> tuple[str, dict[str, str]]:
-    """Return the texts of the report of a run, made again; or when the report was written, if that keeps it from it."""
+    """Return the texts of the report of a run, made again, and what may explain a difference: when it was written.
+
+    There are no texts if the report was written from other records or images.
+    """
     results = read_results([run])
-    if (listing.records, listing.images) != (records_of(run), images_of(results)):
-        return "before the last records, or with other images", {}
-    if listing.code != code_of_report("srbench.reporting.report"):
-        return _OTHER_CODE, {}
-    return "", texts_again(results, listing)
+    if listing.records != records_of(run):
+        return "before the last records; run srbench report", {}
+    if listing.images != images_of(results):
+        return "with images that are missing now, or without images that are here; its texts were not compared", {}
+    texts = texts_again(results, listing)
+    if not listing.code:
+        texts[FORMATS["md"]] = small_text(texts[FORMATS["md"]])
+    return _unless_code_is(code_of_report("srbench.reporting.report"), listing), texts
 
 
 def _stack_again(folder: Path, listing: Listing) -> tuple[str, dict[str, str]]:
     """Return the same of a folder of runs."""
     if not listing.records:
-        return "for several runs in one table, not for this folder", {}
+        return "for several runs in one table, not for this folder; run srbench report", {}
     stack = read_stack([folder])
     if listing.records != stack.made_from:
-        return "before the last records, checks or reports of its runs", {}
-    if listing.code != code_of_report("srbench.reporting.stack"):
-        return _OTHER_CODE, {}
+        return "before the last records, checks or reports of its runs; run srbench report", {}
     texts = stack_texts(stack, folder / FOLDER, intervals=listing.choices.intervals)
-    return "", {name: text for name, text in texts.items() if name in listing.files}
+    texts = {name: text for name, text in texts.items() if name in listing.files}
+    return _unless_code_is(code_of_report("srbench.reporting.stack"), listing), texts
+
+
+def _unless_code_is(code: str, listing: Listing) -> str:
+    other = "by another version of srbench or of a library, whose texts differ; run srbench report"
+    return "" if listing.code == code else other
 
 
 def _differing(folder: Path, texts: dict[str, str]) -> Iterator[ReportFinding]:

@@ -21,7 +21,7 @@ from srbench.files.paths import no_file
 from srbench.reporting import ReportError
 from srbench.run_folder.journal import NO_LOCKS
 from srbench.run_folder.manifest import FILE as MANIFEST
-from srbench.run_folder.records import KINDS, digest
+from srbench.run_folder.records import KINDS, digest, strict_json
 from srbench.voting.records import Vote
 
 FOLDER = "report"
@@ -71,9 +71,10 @@ class Listing:
 def read_listing(folder: Path) -> Listing | None:
     """Read the listing of a generated folder; None if it is missing or damaged."""
     try:
-        return structure(json.loads((folder / FILE).read_text(encoding="utf-8")), Listing, FILE)
+        listing = structure(strict_json((folder / FILE).read_text(encoding="utf-8")), Listing, FILE)
     except (OSError, ValueError, RecursionError, ConfigError):
         return None
+    return listing if listing.keys.keys() <= listing.files.keys() else None
 
 
 def records_of(run: Path) -> str:
@@ -131,6 +132,8 @@ def replacing(folder: Path) -> Iterator[Draft]:
     were changed, if another command is writing it, or if it cannot be written.
     """
     folder = folder.resolve() if folder.name in ("", "..") else folder
+    if not folder.name:
+        raise ReportError(f"{folder}: the root of the disk, which no folder can replace; choose another --out")
     new, old = (folder.with_name(f".{folder.name}.{state}") for state in ("new", "old"))
     _require_ours(folder)  # before anything is written, even the lock
     with _locked(folder):

@@ -25,6 +25,7 @@ from srbench.reporting.notes import missing_maps, notes_of, outdated
 from srbench.reporting.page.page import page
 from srbench.reporting.rendering import code_of_report, rendered
 from srbench.reporting.results import Results, read_results
+from srbench.reporting.small import CHECKED, CHECKED_ANEW
 from srbench.reporting.table import Table, table_of_runs
 from srbench.reporting.text import interval_table, markdown_table, rows_csv, table_csv
 from srbench.reporting.votes import VoteSection, vote_section
@@ -279,6 +280,7 @@ def _markdown(table: Table, plots: Sequence[Plot], shown: Sequence[str], facts: 
         **_tables(table),
         plots=plots,
         illustrated=shown,
+        check=CHECKED if shown else CHECKED_ANEW,
         embedded=evenly(shown, EMBEDDED),
         cost_table=markdown.table(headers, [[markdown.escape(label), *numbers] for label, *numbers in lines]),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,6 +113,9 @@ def _faults(manifest: Manifest) -> Iterator[str]:
         yield f"{manifest.protocol.average!r} is none of {', '.join(AVERAGES)}"
     if manifest.protocol.average == FOLDERS and not set(manifest.images) <= manifest.folders.keys():
         yield "means are over folders, and an image is in none"
+    steps = [model.checkpoint.step for model in manifest.models if model.checkpoint is not None]
+    if not all(0 <= step <= sys.float_info.max for step in steps):  # plots take them as floats
+        yield "a step of a training is below 0 or above 1e308"
     labels = [model.label for model in manifest.models]
     names = {"a model": labels, "an image": manifest.images, "a metric": [metric.name for metric in manifest.metrics]}
     for kind, values in names.items():
@@ -134,6 +138,8 @@ def _setting_faults(manifest: Manifest) -> Iterator[str]:
     for setting in (*manifest.settings, *requested):
         if setting.model not in labels:
             yield f"a setting of {setting.model!r}, which is not one of its models"
+        if setting not in manifest.settings:
+            yield f"a command measured {setting.folder}, which is not one of its settings"
         if setting.temperature is not None and not 0 <= setting.temperature < math.inf:
             yield f"{setting.temperature} is not a temperature"
     if len({setting.folder for setting in manifest.settings}) < len(manifest.settings):

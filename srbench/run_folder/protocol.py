@@ -88,6 +88,8 @@ class Invocation:
     hardware: dict[str, str]
     request: RunSpec | None = None
     """The request, with absolute paths; None for ``score``, and for a dataset passed as an object."""
+    checkpoints: tuple[str, ...] = ()
+    """Labels of the models that a pattern requested, as checkpoints of a training."""
 
     def covers(self, other: Invocation) -> bool:
         """Return whether this command requests all settings, images and metrics of another."""

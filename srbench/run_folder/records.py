@@ -308,12 +308,14 @@ def drop_torn_lines(folder: Path, kinds: Iterable[type[JSONLine]] = KINDS) -> No
 
 
 def strict_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """Parse JSON, refusing Python's NaN and Infinity. Raises ValueError."""
+    """Parse JSON, refusing Python's NaN and Infinity, and texts that UTF-8 cannot encode. Raises ValueError."""
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
 
-    return json.loads(text, parse_constant=refuse)
+    content = json.loads(text, parse_constant=refuse)
+    json.dumps(content, ensure_ascii=False).encode()  # raises UnicodeEncodeError for half a surrogate pair
+    return content
 
 
 def to_json(value: object) -> object:

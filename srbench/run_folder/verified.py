@@ -14,7 +14,7 @@ from srbench.files.hashes import sha256_file
 from srbench.run_folder.folder import SUMS
 
 FILE = "verified.json"
-Verdict = Literal["contradicted", "unverified", "values proven from their images", "proven"]
+Verdict = Literal["contradicted", "unverified", "verified from its files", "proven"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """Verdicts, the strongest proof last."""
 

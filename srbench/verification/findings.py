@@ -22,7 +22,7 @@ from srbench.words import listed, number_of
 EXIT_CODES: dict[Verdict, int] = {
     "contradicted": 1,
     "unverified": 3,
-    "values proven from their images": 0,
+    "verified from its files": 0,
     "proven": 0,
 }
 _LINES = 20
@@ -55,13 +55,15 @@ class Findings:
     contradicted: int = 0
     """Number of values measured again with a different result."""
     unverified: int = 0
-    """Number of values that could not be measured again."""
-    take_resampling: int = 0
-    """Number of unverified values that ``--resample all`` may verify."""
+    """Number of values that were not measured again."""
     images: int = 0
     """Number of saved images that match their records."""
     images_kept: int = 0
     """Number of saved images."""
+    images_made_again: int = 0
+    """Number of saved images that are not in the folder, and were made again with the pixels of their records."""
+    images_missing: int = 0
+    """Number of the other saved images that are not in the folder."""
     sampled: int = 0
     """Number of items sampled again with the same result."""
     tried: int = 0
@@ -81,13 +83,18 @@ class Findings:
         self.unverified += 1
         self.add("not-measured", where, text)
 
-    def leave_to_resampling(self, where: str, text: str) -> None:
+    def leave_to_resampling(self, title: str, text: str) -> None:
         """Count a value that ``--resample all`` may verify, if some items were not sampled again; ``text`` is why."""
         if self.tried == self.items:
-            self.leave(where, text)
+            self.leave(title, text)
         else:
-            self.take_resampling += 1
-            self.leave(where, f"{text}; use --resample all")
+            self.unverified += 1
+            self.add("needs-resampling", title, text)
+
+    def leave_to_machine(self, title: str) -> None:
+        """Count a value that depends on the machine, as a runtime does, so that nobody can measure it again."""
+        self.unverified += 1
+        self.add("depends-on-machine", title, "it depends on the machine, so it is not measured again")
 
     def contradict(self, where: str, text: str) -> None:
         """Count a value that was measured again with a different result."""
@@ -106,7 +113,7 @@ class Findings:
             return "contradicted"
         if "unverified" in severities:
             return "unverified"
-        return "proven" if self.sampled == self.items else "values proven from their images"
+        return "proven" if self.sampled == self.items and not self.unverified else "verified from its files"
 
     @property
     def holds(self) -> bool:
@@ -139,20 +146,39 @@ class Findings:
         if not values and not self.items:  # of a report alone
             followed = "" if self.findings else ": its texts follow from the records and verdicts of its runs"
             return "\n".join([f"{self.folder}: {self._verdict}{followed}", *self._lines()])
-        proven = [f"{self.verified} of {number_of(values, 'value')} reproduced from their images"]
-        if self.sampled:
-            proven.append(f"{self.sampled} of {number_of(self.items, 'item')} by their models")
-        if self.contradicted:
-            proven.append(f"{number_of(self.contradicted, 'value')} contradicted")
-        counts = {"value": self.take_resampling, "item": self.items - self.tried}
-        left = " and ".join(number_of(count, noun) for noun, count in counts.items() if count)
-        take = "takes" if sum(counts.values()) == 1 else "take"
-        first = f"{self.folder}: {self._verdict}: {', '.join(proven)}"
-        lines = [f"{first}; {left} {take} --resample all" if left else first, *self._lines()]
+        lines = [f"{self.folder}: {self._verdict}: {self._extent(values)}", *self._lines()]
         unchanged = f"{self.images} of {number_of(self.images_kept, 'image')} unchanged"
+        if self.images_made_again:
+            unchanged += f", {self.images_made_again} made again"
         report = ["plots and images of the report compared with their hashes alone"] if self.has_report else []
         lines.append("; ".join([unchanged, *report]))
         return "\n".join(lines)
+
+    def _extent(self, values: int) -> str:
+        """Describe what was reproduced of this number of values, and what was not."""
+        if self.verdict == "unverified" and 0 < self.images_kept == self.images_missing and self.tried < self.items:
+            return f"its images are not here: srbench verify {self.folder} --resample all makes them again"
+        reproduced = "" if self.verdict == "verified from its files" else " reproduced from their images"
+        done = [f"{self.verified} of {number_of(values, 'value')}{reproduced}"]
+        if self.sampled:
+            done.append(f"{self.sampled} of {number_of(self.items, 'item')} by their models")
+        if self.contradicted:
+            done.append(f"{number_of(self.contradicted, 'value')} contradicted")
+        parts = [", ".join(done)]
+        count, words = self._left_by("needs-resampling")
+        items = self.items - self.tried
+        if count or items:
+            left = " and ".join(filter(None, [words, number_of(items, "item") if items else ""]))
+            parts.append(f"{left} {'needs' if count + items == 1 else 'need'} --resample all")
+        count, words = self._left_by("depends-on-machine")
+        if count:
+            parts.append(f"{words} {'depends' if count == 1 else 'depend'} on the machine")
+        return "; ".join(parts)
+
+    def _left_by(self, rule: str) -> tuple[int, str]:
+        """Return how many values a rule left, in a number and in words: ``4 values (sigma)``."""
+        titles = [each.where for each in self.findings if each.rule == rule]
+        return len(titles), f"{number_of(len(titles), 'value')} ({listed(dict.fromkeys(titles))})" if titles else ""
 
     @property
     def _verdict(self) -> str:

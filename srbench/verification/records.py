@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-from srbench.benchmark.dataset import open_dataset, protocol_of
+from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.sampler import read_pair
 from srbench.data.benchmark_sets.table import benchmark_sets, is_downloaded
 from srbench.data.datasets import folders
@@ -13,13 +13,13 @@ from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, quantize_floor
 from srbench.interfaces import Dataset, MetricInfo, SRBenchError
 from srbench.metrics.suite import BUNDLES, Suite, meanings, read_suite
-from srbench.run_folder.folder import SUMS, RunFolder, is_kept, read_sums
+from srbench.run_folder.folder import SUMS, RunFolder, read_sums
 from srbench.run_folder.manifest import FILE
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import KINDS, EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord
 from srbench.run_folder.request import RunSpec
 from srbench.verification.findings import Findings
-from srbench.words import listed
+from srbench.words import listed, size_of
 
 
 def check_sums(folder: RunFolder, findings: Findings) -> None:
@@ -35,7 +35,7 @@ def check_sums(folder: RunFolder, findings: Findings) -> None:
     for name, stated in sums.items():
         file = folder.path / name
         digest_of_file = sha256_file(file) if name not in images and file.is_file() else ""
-        actual = images.get(name, digest_of_file)  # check_images compares image files with their records
+        actual = images.get(name, digest_of_file)  # RunImages.check compares image files with their records
         if actual != stated:
             findings.add("file-differs", name, f"is missing or does not match {SUMS}")
     files = [FILE, *(kind.FILE for kind in KINDS if (folder.path / kind.FILE).exists()), *images]
@@ -125,21 +125,11 @@ def _check_lines(folder: RunFolder, findings: Findings) -> None:
             findings.add("record-differs", EnvironmentRecord.FILE, f"{key[:12]} is not the key of its content")
 
 
-def check_images(folder: RunFolder, findings: Findings) -> None:
-    """Compare every saved image with its record."""
-    for file, digest in folder.kept_images():
-        findings.images_kept += 1
-        where = file.relative_to(folder.path).as_posix()
-        if is_kept(file, digest):
-            findings.images += 1
-        elif file.exists():
-            findings.add("file-differs", where, "does not match its record")
-        else:
-            findings.add("not-compared", where, "is missing")
+def check_request(folder: RunFolder, findings: Findings) -> dict[str, Dataset]:
+    """Compare protocol, models and images with what the commands requested, and all pairs with their dataset.
 
-
-def check_request(folder: RunFolder, findings: Findings) -> None:
-    """Compare protocol, models and images with what the commands requested, and all pairs with their dataset."""
+    Returns the datasets that were opened, by the names of their images.
+    """
     manifest = folder.manifest
     protocol = manifest.protocol
     commands = [(command, command.request) for command in manifest.invocations if command.settings and command.request]
@@ -150,12 +140,12 @@ def check_request(folder: RunFolder, findings: Findings) -> None:
         if request.data in benchmark_sets() and not is_downloaded(str(request.data)):
             text = f"it is not on this machine; run srbench data fetch {request.data}"
             findings.add("request-unknown", protocol.dataset, text)
-            return
+            return {}
         try:
             dataset, suite = open_dataset(request), read_suite(request.suite)
         except SRBenchError as error:
             findings.add("request-unknown", protocol.dataset, f"protocol and images were not compared: {error}")
-            return
+            return {}
         _check_protocol(protocol, protocol_of(request, suite, dataset), request, findings)
         for metric in _requested_metrics(request, suite, has_hr=folder.has_hr) - measured:
             findings.add("incomplete", metric, "its command requests it, but the run has no such column")
@@ -178,6 +168,7 @@ def check_request(folder: RunFolder, findings: Findings) -> None:
             text = f"its command and the run differ in images: {listed(sorted(others))}"
             findings.add("request-unknown", setting.folder, text)
     _check_pairs(folder, datasets, findings)
+    return datasets
 
 
 def _requested_metrics(request: RunSpec, suite: Suite, *, has_hr: bool) -> set[str]:
@@ -229,3 +220,8 @@ def _check_pairs(folder: RunFolder, datasets: Mapping[str, Dataset], findings: F
         for kind, (current, recorded) in images.items():
             if recorded is not None and (current is None or pixels_sha256(quantize_floor(current)) != recorded.pixels):
                 findings.add("request-unknown", name, f"the {kind} of {image} is another image")
+        if pair.uncropped != record.uncropped:
+            rule = "record-differs" if pair_key_of(datasets[image])(image) == record.key else "request-unknown"
+            stated = "not cropped" if record.uncropped is None else f"cropped from {size_of(record.uncropped)} pixels"
+            actual = "not" if pair.uncropped is None else f"from {size_of(pair.uncropped)}"
+            findings.add(rule, f"{PairRecord.FILE}: {image}", f"its HR is said to be {stated}, and is {actual}")

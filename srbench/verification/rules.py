@@ -24,22 +24,25 @@ RULES = {
     ),
     "record-differs": Rule(
         "contradicted",
-        "A record that a finished command must have written is missing, or a record names a model, image, metric, "
-        "protocol or command that the manifest does not have.",
+        "A record that a finished command must have written is missing, a record names a model, image, metric, protocol or "
+        "command that the manifest does not have, or it states another size of HR before cropping than the same dataset.",
     ),
     "manifest-differs": Rule(
         "contradicted",
-        "The manifest contradicts the unchanged code of a model or metric, or states a protocol that its command did "
-        "not request.",
+        "The manifest contradicts the unchanged code of a model or metric, or states a protocol, model or checkpoint that "
+        "its command did not request.",
     ),
     "value-differs": Rule("contradicted", "A value measured again is different."),
     "sample-differs": Rule(
-        "contradicted", "The same model on the same kind of machine made a different output when it was sampled again."
+        "contradicted",
+        "The same model on the same kind of machine made a different output when it was sampled again, or another number "
+        "of outputs with values below -0.5 or above 1.5.",
     ),
     "report-differs": Rule("contradicted", "The report says something that does not follow from the records."),
     "not-compared": Rule(
         "unverified",
-        "A file is missing, SHA256SUMS is missing, damaged or older than the records, or other code wrote the report.",
+        "A file is missing, SHA256SUMS is missing, damaged or older than the records, or the report was written from other "
+        "records or images, or by other code with other texts.",
     ),
     "not-measured": Rule("unverified", "A value could not be measured again."),
     "not-sampled": Rule(
@@ -52,6 +55,15 @@ RULES = {
         "measured, so its name is not verified.",
     ),
     "incomplete": Rule("unverified", "An image, output or value failed, was left out or is unfinished."),
+    "needs-resampling": Rule(
+        "note",
+        "A value that only `--resample all` measures again: it needs outputs before they are rounded to 8 bits, as sigma "
+        "does, or samples that were not saved.",
+    ),
+    "depends-on-machine": Rule(
+        "note", "A value that depends on the machine, such as a runtime, is not measured again."
+    ),
+    "made-again": Rule("note", "A saved image is missing, and was made again with the pixels of its record."),
     "rounded": Rule("note", "An output sampled again is equal up to rounding."),
     "code-changed": Rule("note", "The code of a model or metric has changed since the run."),
 }

@@ -7,15 +7,20 @@ from dataclasses import asdict, dataclass
 from msgspec.structs import replace
 from torch import Tensor
 
-from srbench.benchmark.sampler import Sampler, source_of
+from srbench.benchmark.checkpoints import checkpoint_named
+from srbench.benchmark.sampler import Sampler, runaways, source_of
 from srbench.images.io import quantize
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.machine.environment import environment
-from srbench.models import ONNX_RUNTIME, ModelInfo
+from srbench.models import ONNX_RUNTIME, Checkpoint, LoadedModel, ModelInfo
+from srbench.models.names import has_paths_of, is_same_but_for_paths
+from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.kept_images import kept_outputs, same_outputs
 from srbench.run_folder.records import SampleRecord
 from srbench.verification.findings import Findings, differences
+from srbench.verification.images import RunImages
+from srbench.words import number_of
 
 ROUNDED = 0.01
 """Largest fraction of pixel values that may be one grey level off if an item is sampled on another processor."""
@@ -27,9 +32,14 @@ _MACHINE = ("device", "cpu", "gpu", "instructions", "TF32 in products", "TF32 in
 class Resampling:
     """Samples items of a run again."""
 
-    folder: RunFolder
+    images: RunImages
     findings: Findings
     sampler: Sampler
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run folder."""
+        return self.images.folder
 
     def open(self, recorded: ModelInfo) -> None:
         """Load a model of the manifest, and compare it with what the manifest states."""
@@ -39,6 +49,7 @@ class Resampling:
         except SRBenchError as error:
             self.findings.add("not-sampled", label, f"it cannot be loaded: {error}")
             return
+        self._check_name(recorded, loaded)
         differing = differences(_stated(recorded), _stated(loaded))
         if loaded.digest == recorded.digest and differing:
             self.findings.add("manifest-differs", label, differing)
@@ -46,6 +57,28 @@ class Resampling:
             self.findings.add("not-sampled", label, f"its code or weights have changed; {differing}")
         elif loaded.digest != recorded.digest:
             self.findings.add("code-changed", label, "its code or weights have changed")
+
+    def _check_name(self, recorded: ModelInfo, loaded: LoadedModel) -> None:
+        """Compare name and checkpoint of a model in the manifest with those that its commands request."""
+        names = self.sampler.requested(recorded.label)
+        if loaded.is_object or not names:  # check_request names a model without a request
+            return
+        text = f"the manifest names it {recorded.spec}, and its command {names[-1]}"
+        try:
+            alike = [name for name in names if is_same_but_for_paths(name, recorded.spec)]
+            is_path = any(has_paths_of(name, recorded.spec) for name in alike)
+        except PluginError:  # a forged name may be any text
+            alike, is_path = [], False
+        if not alike:
+            rule = "manifest-differs" if loaded.digest == recorded.digest else "not-sampled"
+            self.findings.add(rule, recorded.label, text)
+        elif not is_path:
+            self.findings.add("request-unknown", recorded.label, text)
+        by_pattern = any(recorded.label in command.checkpoints for command in self.folder.manifest.invocations)
+        stated, requested = recorded.checkpoint, checkpoint_named(names[-1]) if by_pattern else None
+        if stated != requested:
+            text = f"the manifest calls it {_place(stated)}, and its command requests {_place(requested)}"
+            self.findings.add("manifest-differs", recorded.label, text)
 
     def check(self, record: SampleRecord, pair: ImagePair | None) -> Tensor | None:
         """Sample an item again; return the unquantised outputs if they match the record, else None."""
@@ -66,16 +99,25 @@ class Resampling:
             return None
         images = quantize(output.images, self.folder.manifest.protocol.quantize)
         if same_outputs(record, images):
-            self.findings.sampled += 1
+            self._count(record, output.images)
+            self.images.make_outputs(record, images)
             return output.images
         text, is_rounding = _difference(images, self.saved(record))
         if is_rounding:
-            self.findings.sampled += 1
+            self._count(record, output.images)
             self.findings.add("rounded", where, text)
         else:
             rule = "sample-differs" if self.is_unchanged(record) else "not-sampled"
             self.findings.add(rule, where, f"sampled again, {text}")
         return None
+
+    def _count(self, record: SampleRecord, outputs: Tensor) -> None:
+        """Count an item that was sampled again with the same result, and its outputs that ran away."""
+        self.findings.sampled += 1
+        if (count := runaways(outputs)) != record.runaway:
+            rule = "sample-differs" if self.is_unchanged(record) else "not-sampled"
+            text = f"sampled again, {number_of(count, 'output')} had values below -0.5 or above 1.5, and its record states {record.runaway}"
+            self.findings.add(rule, f"{record.setting.folder} {record.image}", text)
 
     def saved(self, record: SampleRecord) -> Tensor | None:
         """Read the saved outputs of a record; None if none was saved, or any was changed."""
@@ -100,12 +142,18 @@ def _stated(model: ModelInfo) -> dict[str, object]:
     return {"label": model.label, "projected": model.projected, **model.stated, **weights}
 
 
+def _place(checkpoint: Checkpoint | None) -> str:
+    return "no checkpoint" if checkpoint is None else f"step {checkpoint.step} of {checkpoint.training}"
+
+
 def _difference(images: Tensor, saved: Tensor | None) -> tuple[str, bool]:
     """Describe how outputs differ from the saved ones, and return whether another processor can explain it.
 
     If fewer outputs were saved, only the first are compared.
     """
-    if saved is None or saved.shape[1:] != images.shape[1:] or len(saved) > len(images):
+    if saved is None:
+        return "its pixels are not those of its record, and its saved images are missing or have changed", False
+    if saved.shape[1:] != images.shape[1:] or len(saved) > len(images):
         return "it is a different image", False
     difference = (images[: len(saved)].int() - saved.int()).abs()
     fraction = float((difference > 0).double().mean())

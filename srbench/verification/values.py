@@ -164,7 +164,7 @@ class Remeasuring:
         """Measure a metric of the model again, unless it depends on the machine, as a runtime does."""
         title = recorded.title
         if metric.depends_on_machine:
-            self.findings.leave(title, "it depends on the machine, so it cannot be measured again")
+            self.findings.leave_to_machine(title)
             return
         model = self.resampling.sampler.models.get(record.model)
         if model is None or not self.resampling.is_unchanged(record):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,10 +14,11 @@ from srbench.models.inference import choose_device
 from srbench.reporting.check import report_findings
 from srbench.reporting.files import FOLDER
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.kept_images import kept_pair
+from srbench.run_folder.records import SampleRecord
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.verification.findings import Findings
-from srbench.verification.records import check_images, check_records, check_request, check_sums
+from srbench.verification.images import RunImages, images_of
+from srbench.verification.records import check_records, check_request, check_sums
 from srbench.verification.samples import Resampling
 from srbench.verification.values import Remeasuring, check_folder_values, open_metrics
 
@@ -46,8 +47,7 @@ def verify(
     findings = Findings(path)
     check_sums(folder, findings)
     check_records(folder, findings)
-    check_images(folder, findings)
-    check_request(folder, findings)
+    datasets = check_request(folder, findings)
     records = [
         record
         for records in folder.by_image.values()
@@ -59,8 +59,27 @@ def verify(
     count = len(records) if resample == "all" else min(resample, len(records))
     chosen = set(random.Random(0).sample(records, count))
     findings.tried = count
-    sampler = Sampler(folder.manifest, choose_device(device), dict(models or {}))
-    resampling = Resampling(folder, findings, sampler)
+    with images_of(folder, datasets if count == len(records) else {}) as images:
+        _check_items(images, findings, records, chosen, device, progress, models)
+        images.check(findings)
+        _check_report(images.folder.path, findings)
+    if not findings.verified and not findings.contradicted:
+        findings.add("not-measured", path.name, "none of its values could be measured again")
+    return findings
+
+
+def _check_items(
+    images: RunImages,
+    findings: Findings,
+    records: Sequence[SampleRecord],
+    chosen: Collection[SampleRecord],
+    device: str,
+    progress: Progress,
+    models: Mapping[str, LoadedModel] | None,
+) -> None:
+    """Sample the chosen items again, and measure the values of all."""
+    folder = images.folder
+    resampling = Resampling(images, findings, Sampler(folder.manifest, choose_device(device), dict(models or {})))
     metrics = open_metrics(folder, findings)
     values = Remeasuring(folder, findings, metrics, resampling)
     done = 0
@@ -69,23 +88,19 @@ def verify(
         resampling.open(model)
         for record in (record for record in records if record.model == model.label and record in chosen):
             progress(Step(done, len(records), f"{record.setting.folder} {record.image}"))
-            exact = resampling.check(record, kept_pair(folder, record.image))
-            values.check(record, kept_pair(folder, record.image), exact)
+            exact = resampling.check(record, images.pair(record.image))
+            values.check(record, images.pair(record.image), exact)
             done += 1
     # Image by image, so that a pair is read once and metrics keep what they compute from HR.
     pair: ImagePair | None = None
     for record in (record for record in records if record not in chosen):
         progress(Step(done, len(records), f"{record.setting.folder} {record.image}"))
         if pair is None or pair.name != record.image:
-            pair = kept_pair(folder, record.image)
+            pair = images.pair(record.image)
         values.check(record, pair, None)
         done += 1
     progress(Step(len(records), len(records), ""))
     check_folder_values(folder, findings, metrics, choose_device(device))
-    _check_report(path, findings)
-    if not findings.verified and not findings.contradicted:
-        findings.add("not-measured", path.name, "none of its values could be measured again")
-    return findings
 
 
 def verify_stack(folder: Path) -> Findings:

@@ -106,10 +106,10 @@ def _trainings(table: Table) -> Plot | None:
         cells = table.column(metrics[panel].name)
         for place, curve in enumerate(curves):
             looks = COLOURS[place % len(COLOURS)], "."
-            _band(axes, curve.steps, [cells[row] for row in curve.rows], curve.label, looks)
+            _band(axes, [*map(float, curve.steps)], [cells[row] for row in curve.rows], curve.label, looks)
             row = best[place][metrics[panel].name].row
             if row is not None:
-                axes.plot(curve.step(row), cells[row].mean, "o", color=INK, markersize=9, markerfacecolor="none")
+                axes.plot(float(curve.step(row)), cells[row].mean, "o", color=INK, markersize=9, markerfacecolor="none")
         axes.set_xlabel("step")
         axes.locator_params(axis="x", nbins=4, integer=True)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 from builders import NETWORK
+from record_runs import forge_sums
 
 from srbench.benchmark import RequestError
-from srbench.benchmark.checkpoints import models_named, stated_scale
+from srbench.benchmark.checkpoints import checkpoint_named, models_named, stated_scale
 from srbench.benchmark.run import run
 from srbench.plugins.registry import find_plugin
+from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.request import RunSpec
 from srbench.verification.verify import verify
@@ -77,6 +79,44 @@ def test_labels_without_a_typed_one(text, label, training):
     assert first.text.startswith(f"{label}=")
     assert first.checkpoint.training == training
     assert first.text.endswith(f"ckpts/net_g_2.pth{text[text.find('+') :] if '+' in text else ''}")
+
+
+@pytest.mark.usefixtures("trained")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a-10=net.py:Network:ckpts/net_g_11.pth",
+        "10=ckpts/net_g_10.pth",
+        "ckpts/net_g_10.pth",
+        "srflow",
+        "a-10+bf16=ckpts/net_g_11.pth+bf16",
+    ],
+)
+def test_other_names_are_no_checkpoints(text):
+    assert checkpoint_named(text) is None
+
+
+FORGERIES = {
+    "permuted": {"mine-10": {"training": "mine", "step": 100}, "mine-100": {"training": "mine", "step": 10}},
+    "renamed": {"mine-10": {"training": "yours", "step": 10}},
+    "moved": {"mine-10": {"training": "mine", "step": 1000}},
+    "dropped": {"mine-10": None},
+    "added": {"bicubic": {"training": "mine", "step": 1000}},
+}
+
+
+def test_a_false_checkpoint_is_contradicted(measured, tmp_path):
+    original = measured()[1]
+    for name, forged in FORGERIES.items():
+        folder = shutil.copytree(original, tmp_path / name)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        for model in manifest["models"]:
+            model["checkpoint"] = forged.get(model["label"], model["checkpoint"])
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        forge_sums(folder)
+        write_report([folder])
+        found = {each.where for each in verify(folder, resample="all").findings if each.rule == "manifest-differs"}
+        assert found == set(forged), name
 
 
 @pytest.mark.usefixtures("trained")
@@ -230,6 +270,15 @@ def test_the_manifest_says_training_and_step_and_the_request_names_every_file(me
     assert f"'bicubic,{PATTERN}'" in invocation.command
     save(200)
     assert verify(folder, resample="all").proven, "whatever has become of the folder of checkpoints"
+
+
+@pytest.mark.usefixtures("with_plots")
+def test_a_step_of_many_digits_is_plotted(measured):
+    """Such as the time at which a checkpoint was saved."""
+    save(12345678901234567890123456)
+    output, folder = measured("--limit", 1)
+    assert "mine-12345678901234567890123456" in output
+    assert "checkpoints.svg" in (folder / "report" / "report.md").read_text()
 
 
 def test_a_checkpoint_that_is_named_alone_later_stays_one(measured, photos):

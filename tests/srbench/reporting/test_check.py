@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shutil
@@ -86,6 +87,15 @@ def test_changed_added_and_missing_files(reported):
     assert kinds(reported) == [("not compared", f"report/{FILE}")]
 
 
+def test_a_listing_that_lacks_a_file_of_its_keys(reported):
+    file = reported / "report" / FILE
+    listing = json.loads(file.read_text())
+    for name in listing["keys"]:
+        del listing["files"][name]
+    file.write_text(json.dumps(listing))
+    assert kinds(reported) == [("not compared", f"report/{FILE}")]
+
+
 def test_a_report_older_than_its_records(reported):
     score_run(reported, ("lr_psnr",))
     assert kinds(reported) == [("not compared", "report")]
@@ -93,10 +103,15 @@ def test_a_report_older_than_its_records(reported):
     assert report_findings(reported) == []
 
 
-def test_a_report_of_another_version_is_not_compared(reported):
+def test_a_report_of_another_version_is_contradicted_by_nothing(reported):
+    """It may have the texts of this version; if not, nobody knows what the other version would have written."""
     listing = reported / "report" / FILE
     code = code_of_report("srbench.reporting.report")
     listing.write_text(listing.read_text().replace(code, "0" * 64))
+    assert report_findings(reported) == []
+    file = reported / "report" / "report.md"
+    file.write_text(file.read_text().replace("## Data", "## Images"))
+    forge_list(reported)
     [found] = report_findings(reported)
     assert (found.kind, found.where) == ("not compared", "report")
     assert "another version of srbench" in found.text

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from builders import everything
@@ -91,6 +92,11 @@ def test_nothing_of_the_users_is_deleted_or_overwritten(tmp_path, change):
     put_in_place(untouched, FIRST)
     change(untouched)
     assert left == everything(untouched.parent)
+
+
+def test_the_root_of_the_disk_is_not_replaced():
+    with pytest.raises(ReportError, match="/: the root of the disk, which no folder can replace; choose another"):
+        put_in_place(Path("/"), FIRST)
 
 
 def _change_meanwhile(place, change):

@@ -156,7 +156,9 @@ def test_a_image_that_was_not_saved_leaves_no_panel(run):
     assert sheet[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist() == [10, 60, 90], "the other temperature instead"
     for path in (run / "images" / "hr").iterdir():
         path.unlink()
-    assert "## Images" not in write_report([run], ["md"], run.with_name("out")).files[0].read_text()
+    text = write_report([run], ["md"], run.with_name("out")).files[0].read_text()
+    assert "## Images" not in text
+    assert "The images of this run are not here: `srbench verify --resample all`" in text.splitlines()[-1]
 
 
 def test_plots_are_embedded(run, with_plots):

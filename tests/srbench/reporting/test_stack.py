@@ -299,11 +299,11 @@ def test_contradicted_and_incomplete_runs_are_no_error(site, command):
 
 
 def test_a_state_is_the_verdict_of_verify(tmp_path):
-    """A default check measures nearly all values again and says unverified."""
-    for verdict in ("values proven from their images", "unverified", "proven"):
+    """The strongest is first."""
+    for verdict in ("verified from its files", "unverified", "proven"):
         write_verified(write_run(tmp_path / verdict, made(a=1)), verdict, 9)
     [block] = blocks_below(tmp_path)
-    assert [run.state for run in block.all_runs] == ["proven", "values proven from their images", "unverified"]
+    assert [run.state for run in block.all_runs] == ["proven", "verified from its files", "unverified"]
     assert {(run.name, run.state) for run in block.all_runs} == {(run.state, run.state) for run in block.all_runs}
 
 
@@ -570,7 +570,7 @@ def test_a_damaged_run_is_an_error_and_the_others_are_shown(command, measured, f
     assert "one-x4: " in (measured / "report" / "report.html").read_text()
     verified = command("verify", measured)
     assert (verified.code, str(damaged) in verified.err) == (1, True)
-    assert verified.out.count("reproduced from their images") == 2
+    assert verified.out.count("verified from its files") == 2
     scored = command("score", measured, "--metrics", "lr_psnr", "--workers", 1)
     assert (scored.code, "one-x4" in scored.err) == (1, True)
     assert "lr_psnr" in {line["metric"] for line in means(measured / "report")}

@@ -126,6 +126,13 @@ def test_what_is_no_run(tmp_path, content, fault):
         (lambda f: f["settings"][0].update(temperature=-1), "-1.0 is not a temperature"),
         (lambda f: f["settings"][0].update(limit=2), "unknown key 'limit'"),
         (lambda f: f["settings"].append(f["settings"][0]), "two settings share a folder"),
+        (lambda f: f["settings"].pop(), "a command measured n, which is not one of its settings"),
+        (lambda f: f["protocol"].update(dataset="\ud800"), "surrogates not allowed"),
+        (lambda f: f["invocations"][0].update(command="\ud800"), "surrogates not allowed"),
+        (
+            lambda f: f["models"][0].update(checkpoint={"training": "t", "step": 10**309}),
+            "a step of a training is below 0 or above 1e308",
+        ),
         (lambda f: f["protocol"].update(scale=0), "scale, samples and kept samples have to be 1 or more"),
         (
             lambda f: f["protocol"].update(scale="4"),

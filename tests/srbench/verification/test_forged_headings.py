@@ -20,7 +20,7 @@ from srbench.verification.verify import verify
 
 pytestmark = pytest.mark.usefixtures("with_plots")
 
-PROOFS = ("proven", "values proven from their images")
+PROOFS = ("proven", "verified from its files")
 RECORDS = ("pairs.jsonl", "samples.jsonl", "rows.jsonl")
 
 
@@ -182,7 +182,22 @@ def image_failed(folder):
         edit_lines(folder, name, lambda line: None if line["image"] == "a" else line)
 
 
+def runaway(count):
+    return lambda folder: edit_lines(folder, "samples.jsonl", lambda line: line | {"runaway": count})
+
+
+def uncropped(size):
+    return lambda folder: edit_lines(folder, "pairs.jsonl", lambda line: line | {"uncropped": size})
+
+
 FORGERIES = {
+    "name": model(spec="near=esrgan@0.5"),
+    "name that is none": model(spec="near=esrgan@much"),
+    "name of other code": model(spec="near=models.py:Noisy"),
+    "options": model(spec="near=models.py:Nearest+consistent"),
+    "runaway": runaway(1),
+    "runaway unknown": runaway(None),
+    "uncropped": uncropped([9999, 9999]),
     "direction": metric(direction=-1),
     "title": metric(title="PSNR (Y)"),
     "unit": metric(unit="dB of Y"),
@@ -217,6 +232,42 @@ def test_nothing_is_proven_over_a_false_heading(original, tmp_path, name):
     write_report([folder])
     findings = verify(folder, resample="all")
     assert findings.verdict not in PROOFS, findings.text()
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("name", ("manifest-differs", "near")),
+        ("name that is none", ("manifest-differs", "near")),
+        ("name of other code", ("request-unknown", "near")),
+        ("options", ("manifest-differs", "near")),
+        ("runaway", ("sample-differs", "near a")),
+        ("runaway unknown", ("sample-differs", "near a")),
+        ("uncropped", ("record-differs", "pairs.jsonl: a")),
+    ],
+)
+def test_a_sentence_of_the_report_that_is_false_is_named(original, tmp_path, name, found):
+    folder = shutil.copytree(original, tmp_path / "run")
+    FORGERIES[name](folder)
+    forge_sums(folder)
+    write_report([folder])
+    findings = verify(folder, resample="all")
+    assert found in {(each.rule, each.where) for each in findings.findings}, findings.text()
+
+
+def test_images_that_are_said_to_be_whole_were_cropped(tmp_path, srbench):
+    write_png(tmp_path / "photos" / "a.png", drawn(0, 33, 36))
+    words = ["--models", "bicubic", "--scale", 4, "--data", tmp_path / "photos", "--metrics", "psnr"]
+    done = srbench("run", *words, "--workers", 1, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert verify(tmp_path / "run", resample="all").proven
+    uncropped(None)(tmp_path / "run")
+    forge_sums(tmp_path / "run")
+    write_report([tmp_path / "run"])
+    findings = verify(tmp_path / "run")
+    [found] = [each for each in findings.findings if each.severity == "contradicted"]
+    assert (found.rule, found.where) == ("record-differs", "pairs.jsonl: a")
+    assert found.text == "its HR is said to be not cropped, and is from 36x33"
 
 
 def test_a_model_of_other_code_that_makes_the_same_outputs_is_noted(original, tmp_path):

@@ -31,15 +31,22 @@ def test_every_rule_is_used_and_no_other():
 
 def test_the_verdict_follows_from_the_findings():
     found = Findings(Path("run"), verified=3, items=2, sampled=1)
-    assert (found.verdict, found.exit_code) == ("values proven from their images", 0)
+    assert (found.verdict, found.exit_code) == ("verified from its files", 0)
     found.sampled = 2
     found.add("code-changed", "m", "its code has changed")
     assert (found.verdict, found.exit_code, found.proven) == ("proven", 0, True)
+    found.leave_to_machine("runtime")
+    assert (found.verdict, found.exit_code, found.proven) == ("verified from its files", 0, False)
     found.leave("sigma", "the metric cannot be loaded")
     assert (found.verdict, found.exit_code, found.holds) == ("unverified", 3, True)
     found.contradict("m a", "PSNR is 20, and the table has 21")
     assert (found.verdict, found.exit_code, found.holds) == ("contradicted", 1, False)
-    assert [each["rule"] for each in found.as_json()["findings"]] == ["value-differs", "not-measured", "code-changed"]
+    assert [each["rule"] for each in found.as_json()["findings"]] == [
+        "value-differs",
+        "not-measured",
+        "code-changed",
+        "depends-on-machine",
+    ]
 
 
 def test_equal_reasons_share_a_line():
@@ -50,9 +57,9 @@ def test_equal_reasons_share_a_line():
         found.leave_to_resampling("sigma", "it needs outputs as the model returned them")
     assert found.text().splitlines() == [
         "run: unverified, nothing contradicted: 1 of 10 values reproduced from their images; "
-        "4 values and 2 items take --resample all",
+        "4 values (sigma) and 2 items need --resample all",
         "unverified (not-measured): near a, near b, near c and 2 more: its images are missing or have changed",
-        "unverified (not-measured): sigma (4 values): it needs outputs as the model returned them; use --resample all",
+        "note (needs-resampling): sigma (4 values): it needs outputs as the model returned them",
         "0 of 0 images unchanged; plots and images of the report compared with their hashes alone",
     ]
 
@@ -64,12 +71,18 @@ def test_the_first_line_has_the_verdict():
     )
     found.sampled = found.tried = 1
     assert found.text().splitlines()[0] == (
-        "run: values proven from their images: 3 of 3 values reproduced from their images, "
-        "1 of 2 items by their models; 1 item takes --resample all"
+        "run: verified from its files: 3 of 3 values, 1 of 2 items by their models; 1 item needs --resample all"
+    )
+    found.leave_to_resampling("sigma", "it needs outputs as the model returned them")
+    for title in ("runtime", "memory"):
+        found.leave_to_machine(title)
+    assert found.text().splitlines()[0] == (
+        "run: verified from its files: 3 of 6 values, 1 of 2 items by their models; 1 value (sigma) and 1 item need "
+        "--resample all; 2 values (runtime, memory) depend on the machine"
     )
     found.contradict("m a", "PSNR is 20, and the table has 21")
     assert found.text().startswith(
-        "run: contradicted: 3 of 4 values reproduced from their images, 1 of 2 items by their"
+        "run: contradicted: 3 of 7 values reproduced from their images, 1 of 2 items by their"
     )
 
 
@@ -90,15 +103,24 @@ def test_a_weaker_check_replaces_no_stronger_one_unless_it_contradicts(finished)
 
 def test_the_command(finished, command):
     done = command("verify", finished)
-    assert done.code == 3
-    first = done.out.splitlines()[0]
-    assert first.endswith("18 of 27 values reproduced from their images; 9 values and 9 items take --resample all")
-    assert "unverified, nothing contradicted" in first
+    assert done.code == 0
+    assert done.out.splitlines()[0] == (
+        f"{finished}: verified from its files: 18 of 27 values; 9 values (sigma) and 9 items need --resample all"
+    )
     assert "21 of 21 images unchanged" in done.out
-    assert command("verify", finished, "--allow-unverified").code == 0
+    assert read_verified(finished).verdict == "verified from its files"
     done = command("verify", finished, "--resample", "all", "--format", "json")
     assert (done.code, json.loads(done.out)["proven"]) == (0, True)
     assert "'some' is neither a number" in command("verify", finished, "--resample", "some").err
+    (finished / "images" / "near" / "a.png").unlink()
+    done = command("verify", finished)
+    assert done.code == 3
+    assert done.out.startswith(f"{finished}: unverified, nothing contradicted: 16 of 27 values reproduced")
+    assert "images/near/a.png: is missing; --resample all makes it again" in done.out
+    assert command("verify", finished, "--allow-unverified").code == 0
+    assert command("verify", finished, "--resample", 8).code == 3, "one item is not sampled again"
+    done = command("verify", finished, "--resample", "all")
+    assert (done.code, "20 of 21 images unchanged, 1 made again" in done.out) == (0, True)
     (finished / "images" / "near" / "a.png").write_bytes(b"")
     assert command("verify", finished, "--allow-unverified").code == 1
     assert "file-differs" in read_verified(finished).rules

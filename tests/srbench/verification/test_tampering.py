@@ -143,7 +143,7 @@ TAMPERING = {
     change_environment: [("record-differs", "environments.jsonl")],
     add_foreign_line: [("record-differs", "ghost a")],
     remove_line: [("record-differs", "noisy-t0.8 a")],
-    remove_image: [("not-compared", IMAGE)],
+    remove_image: [("made-again", IMAGE)],
 }
 """What somebody may do to a run, and findings about it: rules and places."""
 HIDDEN_BY_SUMS = {("file-differs", "rows.jsonl")}
@@ -170,8 +170,32 @@ def test_everything_that_was_changed_is_named(copy_of):
         folder = copy_of(tamper.__name__)
         tamper(folder)
         verdict, findings = found_in(folder)
-        assert verdict == ("unverified" if tamper is remove_image else "contradicted"), tamper
+        assert verdict == ("proven" if tamper is remove_image else "contradicted"), tamper
         assert findings >= {*expected}, (tamper, findings)
+
+
+def test_missing_images_are_made_again_from_dataset_and_models_alone(copy_of):
+    """Nothing but the pixels of the records is taken for the missing image, and a link leads nowhere."""
+    folder = copy_of("run")
+    shutil.rmtree(folder / "images")
+    assert found_in(folder)[0] == "proven"
+    outside = folder.parent / "outside.png"
+    (folder / "images" / "near").mkdir(parents=True)
+    (folder / IMAGE).symlink_to(outside)
+    found_in(folder)
+    assert not outside.exists()
+    (folder / IMAGE).unlink()
+    record = edit_line(
+        folder, "samples.jsonl", bool, lambda line: line["outputs"][0].update(pixels="0" * 64, sha256="0" * 64)
+    )
+    forge_sums(folder)
+    verdict, findings = found_in(folder)
+    assert verdict == "contradicted"
+    where = f"{record['model']}-t{record['temperature']}" if record["temperature"] else record["model"]
+    assert ("sample-differs", f"{where} {record['image']}") in findings
+    edit_line(folder, "pairs.jsonl", bool, lambda line: line["hr"].update(pixels="0" * 64))
+    forge_sums(folder)
+    assert found_in(folder)[1] >= {("not-compared", "images/hr/a.png"), ("request-unknown", "photos")}
 
 
 def test_sums_that_agree_with_the_change_hide_no_value_and_no_pixel(copy_of):
@@ -280,7 +304,7 @@ def test_rounding_of_another_device_is_no_contradiction(photos, models, tmp_path
     for error in ("0", "1e-4", "0.01"):
         monkeypatch.setenv("ERROR", error)
         verdicts.append(verify(done.folder).verdict)
-    assert verdicts == ["values proven from their images", "unverified", "contradicted"]
+    assert verdicts == ["verified from its files", "unverified", "contradicted"]
 
 
 @pytest.mark.parametrize(("difference", "verdict"), [({}, "contradicted"), ({"gpu": "another card"}, "unverified")])
