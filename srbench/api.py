@@ -106,8 +106,8 @@ class Results(MeasuredResults):
         Returns:
             Columns: the means ``a`` and ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p``
             of the paired sign-flip test (reports adjust p for all pairs of their models), ``wins``, ``ties`` and
-            ``losses`` of a, and the ``verdict``: a, b or "undecided". All of them are over folders if the run averages
-            over folders.
+            ``losses`` of a, and the ``verdict``: a, b, "undecided" or, for a metric that permits none, "". All of them are
+            over folders if the run averages over folders.
 
         Raises:
             ReportError: A label is unknown or ambiguous.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from srbench.interfaces import MetricInfo
-from srbench.reporting.table import Line, Table, p_text, printed
+from srbench.reporting.table import Line, Table, of_lr, p_text, printed
 from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.words import joined
 
@@ -39,15 +39,22 @@ def answer(table: Table) -> list[str]:
 def _best(table: Table, metric: MetricInfo) -> str:
     best = table.best[metric.name]
     one_each = ", comparing one row per model" if table.variants else ""
-    subject = f"{'Highest' if metric.direction > 0 else 'Lowest'} {metric.title}{one_each}"
+    projected = [line.label for line in table.models if of_lr(metric) and line.is_projected]
+    without = f", without {joined(projected)}, projected onto LR" if projected else ""
+    subject = f"{'Highest' if metric.direction > 0 else 'Lowest'} {metric.title}{one_each}{without}"
     if best.leader is None:
-        return f"{subject}: undecided, as no image has a finite value from every model."
+        reason = (
+            "no other model is measured"
+            if len(projected) == len(table.models)
+            else "no image has a finite value from every model"
+        )
+        return f"{subject}: undecided, as {reason}."
     labels = {row: table.lines[row].label for row in best.means}
     label, mean = labels[best.leader], _with_unit(best.means[best.leader], metric)
     if any(table.lines[row].images != best.images for row in best.means):
         mean += f" on the {best.images} images that all models share"
     if not best.p:
-        return f"{subject}: {label} at {mean}; no other model has finite values."
+        return f"{subject}: {label} at {mean}; no other model {'is compared' if projected else 'has finite values'}."
     if best.n < FEWEST_IMAGES:
         units = f"{FEWEST_IMAGES} {table.values.unit}s"
         return f"{subject}: {label} at {mean}, undecided: a verdict needs at least {units}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +21,7 @@ from srbench.reporting.figures.image_files import Example
 from srbench.reporting.files import put_in_place
 from srbench.reporting.rendering import rendered
 from srbench.reporting.results import Results, Run, mean_of, read_results
-from srbench.reporting.table import header, p_text, printed
+from srbench.reporting.table import header, of_lr, p_text, printed
 from srbench.reporting.text import empty_table
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import digest
@@ -61,6 +61,8 @@ class Difference:
     """Two-sided p of the paired sign-flip test."""
     unit_of: Mapping[str, str] = field(default_factory=dict)
     """Folder of every image if means and test are over folders, else empty."""
+    is_projected: bool = False
+    """True for a metric of consistency if A or B is projected onto LR: no verdict, as it says nothing about the model."""
 
     @cached_property
     def by_unit(self) -> dict[str, float]:
@@ -74,8 +76,8 @@ class Difference:
 
     @property
     def is_judged(self) -> bool:
-        """True if the metric has a direction and permits a test."""
-        return self.metric.direction != 0 and self.metric.permits_test
+        """True if the metric has a direction and permits a test, and says something about both models."""
+        return self.metric.direction != 0 and self.metric.permits_test and not self.is_projected
 
     @property
     def gains(self) -> dict[str, float]:
@@ -90,8 +92,8 @@ class Difference:
 
     @property
     def better(self) -> int:
-        """1 if A is significantly better, -1 if B is, 0 if undecided or the metric has no direction."""
-        return int(self.metric.direction * np.sign(self.mean)) if self.p < ALPHA else 0
+        """1 if A is significantly better, -1 if B is, 0 if undecided or not judged."""
+        return int(self.metric.direction * np.sign(self.mean)) if self.is_judged and self.p < ALPHA else 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Comparison:
         )
 
     def verdict(self, difference: Difference) -> str:
-        """Label of the better model, or "undecided"; empty if the metric has no direction, or permits no test."""
+        """Label of the better model, or "undecided"; empty if the metric is not judged."""
         return (UNDECIDED, *self.labels)[difference.better] if difference.is_judged else ""
 
 
@@ -209,7 +211,8 @@ def _cells(comparison: Comparison) -> list[list[str]]:
         ends = [printed(value, metric) for value in (difference.low, difference.high)]
         interval = "" if math.isnan(difference.low) or not metric.permits_test else " to ".join(ends)
         outcomes = map(str, difference.outcomes) if difference.is_judged else "–––"
-        p, images = (p_text(difference.p), str(len(difference.by_unit))) if metric.permits_test else ("–", "–")
+        p = p_text(difference.p) if metric.permits_test and not difference.is_projected else "–"
+        images = str(len(difference.by_unit)) if metric.permits_test else "–"
         lines.append([header(metric), *means, comparison.verdict(difference), interval, p, *outcomes, images])
     return lines
 
@@ -231,6 +234,8 @@ def verdict_sentences(comparison: Comparison) -> str:
         sentence = f"On the {len(images_a & images_b)} images that both have, {sentence}"
     if any(len(difference.by_unit) < FEWEST_IMAGES for difference in directed):
         sentence += f" A verdict needs at least {FEWEST_IMAGES} {comparison.results.values.unit}s."
+    if projected := [difference.metric.title for difference in comparison.differences if difference.is_projected]:
+        sentence += f" No verdict in {joined(projected)}, as outputs are projected onto LR."
     return sentence
 
 
@@ -278,8 +283,10 @@ def _compare(results: Results, a: list[Measurement], b: list[Measurement]) -> Co
     if not {row.image for row in a} & {row.image for row in b}:
         where, labels = results.runs[0].folder.path, (side[0].setting.label for side in (a, b))
         raise ReportError(f"{where}: {' and '.join(labels)} have no image in common; measure both on the same images")
+    projected = {model.label for model in results.models if model.projected}
+    is_projected = not projected.isdisjoint({a[0].setting.model, b[0].setting.model})
     differences = [
-        _difference(a, b, metric, results.manifest.unit_of)
+        replace(_difference(a, b, metric, results.manifest.unit_of), is_projected=is_projected and of_lr(metric))
         for metric in results.manifest.image_metrics
         # a model with a single output has no diversity to compare
         if metric.direction or all(any(np.any(row.values.get(metric.name, 0.0)) for row in rows) for rows in (a, b))

@@ -9,7 +9,7 @@ from itertools import chain
 
 from srbench.models import ONNX_RUNTIME
 from srbench.reporting.results import Results, mean_of
-from srbench.reporting.table import Table, printed
+from srbench.reporting.table import Table, of_lr, printed
 from srbench.run_folder.measurements import Measurement, failures_of, is_of_samples
 from srbench.run_folder.request import IMAGES
 from srbench.run_folder.statistics import FEWEST_IMAGES
@@ -45,7 +45,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *_seeds(results),
         *_too_few(table),
         *_saturated(results),
-        *_projected(results),
+        *projected(table),
         *_without_interval(table),
         *_other_samples(results),
     ]
@@ -242,12 +242,13 @@ def _too_few(table: Table) -> Iterator[str]:
         )
 
 
-def _projected(results: Results) -> Iterator[str]:
+def projected(table: Table) -> Iterator[str]:
     """Note models whose LR-PSNR says nothing about the network."""
-    labels = [model.label for model in results.models if model.projected]
-    titles = [metric.title for metric in results.metrics if metric.leads and metric.group == "Consistency"]
+    labels = dict.fromkeys(line.setting.model for line in table.lines if line.is_projected)
+    titles = [metric.title for metric in table.columns if of_lr(metric)]
     if labels and titles:
-        yield f"{joined(titles)} of {joined(labels)} measures the projection onto LR, not the network."
+        measures = "measures" if len(titles) == 1 else "measure"
+        yield f"{joined(titles)} of {joined([*labels])} {measures} the projection onto LR, not the network: not compared."
 
 
 def _saturated(results: Results) -> Iterator[str]:

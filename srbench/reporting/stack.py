@@ -24,6 +24,7 @@ from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
 from srbench.reporting.files import FOLDER, Choices, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_stacks
+from srbench.reporting.notes import projected
 from srbench.reporting.page.opening import Strip, strip_of_run
 from srbench.reporting.rendering import code_of_report, rendered, style_and_script
 from srbench.reporting.report import FORMATS, require_formats
@@ -145,8 +146,8 @@ class RunsBlock(Block):
 
     @property
     def findings(self) -> list[str]:
-        """The result in a few sentences, as in the report of a run."""
-        return answer(self.table)
+        """The result in a few sentences, and the note on projected models, as in the report of a run."""
+        return [*answer(self.table), *projected(self.table)]
 
     @property
     def origin(self) -> str:

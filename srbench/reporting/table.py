@@ -89,7 +89,8 @@ class Table:
     """Metrics to show: a metric of diversity that is 0 in every row is left out."""
     lines: tuple[Line, ...]
     best: dict[str, BestRows]
-    """Best rows of every metric; none of a metric that permits no test."""
+    """Best rows of every metric; none of a metric that permits no test. In metrics of consistency,
+    projected rows are not compared."""
     values: Values
     """Values behind the means."""
     left_out: str = ""
@@ -195,7 +196,15 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
     of_units = {name: [by_unit(row, values.unit_of) for row in rows] for name, rows in by_metric.items()}
     intervals = _intervals(of_units)
     best = {
-        metric.name: best_rows({row: by_metric[metric.name][row] for row in families.models}, metric, values.unit_of)
+        metric.name: best_rows(
+            {
+                row: by_metric[metric.name][row]
+                for row in families.models
+                if not (of_lr(metric) and settings[row].model in projected)
+            },
+            metric,
+            values.unit_of,
+        )
         if metric.permits_test
         else BestRows()
         for metric in metrics
@@ -278,6 +287,11 @@ def distinct(metrics: Sequence[MetricInfo]) -> list[MetricInfo]:
         own = [part for part in metric.signature.split("|") if any(part not in parts for parts in alike)]
         titled.append(replace(metric, title=" ".join([metric.title, *own])))
     return titled
+
+
+def of_lr(metric: MetricInfo) -> bool:
+    """Return whether a metric measures consistency with LR: of outputs projected onto LR, it says nothing about the model."""
+    return metric.group == "Consistency"
 
 
 def header(metric: MetricInfo) -> str:

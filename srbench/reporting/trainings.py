@@ -9,7 +9,7 @@ from itertools import product
 
 from srbench.interfaces import MetricInfo
 from srbench.reporting.ranking import best_rows
-from srbench.reporting.table import Table
+from srbench.reporting.table import Table, of_lr
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.words import listed
@@ -79,7 +79,8 @@ def _best(table: Table, curve: Curve, metric: MetricInfo) -> Best:
         means = {row: metric.direction * table.lines[row].cells[metric.name].mean for row in curve.rows}
         finite = {row: mean for row, mean in means.items() if math.isfinite(mean)}
         return Best(max(finite, key=finite.__getitem__) if finite and metric.direction else None, None)
-    columns = {row: table.values.of_images(table.lines[row].setting, metric.name) for row in curve.rows}
+    rows = [row for row in curve.rows if not (of_lr(metric) and table.lines[row].is_projected)]
+    columns = {row: table.values.of_images(table.lines[row].setting, metric.name) for row in rows}
     best = best_rows(columns, metric, table.values.unit_of)
     return Best(best.leader, best.alike if best.n >= FEWEST_IMAGES else None)
 

@@ -25,7 +25,7 @@ from srbench.reporting.files import Draft
 from srbench.reporting.table import Cell, Line, Table, header
 from srbench.reporting.trainings import COMPARED, SELECTION, best_steps, best_table, curves_of
 from srbench.run_folder.statistics import FEWEST_IMAGES, mean_interval
-from srbench.run_folder.values import by_unit
+from srbench.run_folder.values import by_unit, differences
 from srbench.words import joined
 
 if TYPE_CHECKING:
@@ -132,15 +132,15 @@ def _differences(table: Table, baseline: int) -> Plot | None:
     shown = []
     for metric in (metric for metric in table.image_columns if metric.direction and metric.permits_test):
         columns = [table.values.of_images(line.setting, metric.name) for line in table.lines]
-        gaps = [_difference(columns[row], columns[baseline]) for row in others]
-        differences = [_finite(by_unit(gap, table.values.unit_of)) for gap in gaps]
-        if any(map(np.any, differences)):
-            shown.append((metric, differences))
+        gaps = [_difference(columns[row], columns[baseline], metric) for row in others]
+        of_units = [_finite(by_unit(gap, table.values.unit_of)) for gap in gaps]
+        if any(map(np.any, of_units)):
+            shown.append((metric, of_units))
 
     def draw(axes: Axes, panel: int) -> None:
-        metric, differences = shown[panel]
+        metric, of_units = shown[panel]
         axes.axvline(0, color=SOFT, linewidth=0.8)
-        for place, (row, values) in enumerate(zip(others, differences, strict=True)):
+        for place, (row, values) in enumerate(zip(others, of_units, strict=True)):
             if len(values):
                 colour, marker = _looks(table.lines)[row]
                 mean, (low, high) = float(values.mean()), mean_interval(values)
@@ -510,8 +510,10 @@ def _axis(metric: MetricInfo) -> str:
     return f"{metric.title}{unit} ({'higher' if metric.direction > 0 else 'lower'} is better)"
 
 
-def _difference(values: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, float]:
-    return {image: value - baseline[image] for image, value in values.items() if image in baseline}
+def _difference(values: Mapping[str, float], baseline: Mapping[str, float], metric: MetricInfo) -> dict[str, float]:
+    images = [name for name in values if math.isfinite(values[name]) and math.isfinite(baseline.get(name, math.nan))]
+    gaps = differences([values[name] for name in images], [baseline[name] for name in images], metric)
+    return dict(zip(images, gaps.tolist(), strict=True))
 
 
 def _finite(values: Mapping[str, float]) -> NDArray[np.float64]:
