@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from unittest.mock import Mock
 
+import click
 import pytest
 from PIL import Image
 
+from srbench.cli.main import main
 from srbench.images.io import write_png
 
 WHERE = ["Page: run/report/report.html", "Open it: srbench view run", "Report: run/report/report.md"]
@@ -27,6 +29,23 @@ def test_help_without_arguments(command):
     assert "Usage: srbench" in found.out
     assert command("--version").out.startswith("srbench, version ")
 
+
+@pytest.mark.parametrize("group", [name for name, each in main.commands.items() if isinstance(each, click.Group)])
+def test_a_group_without_a_command_prints_its_help(command, group):
+    assert command(group) == command(group, "--help")
+    assert command(group).out.splitlines()[0] == f"Usage: srbench {group} [OPTIONS] COMMAND [ARGS]..."
+
+
+def test_a_misspelt_word_gets_a_suggestion(command):
+    for words, suggestion in (
+        ("list modles", "'runs'; did you mean models? See srbench list --help."),
+        ("run --device cdua", "'mps'; did you mean cuda? See srbench run --help."),
+        ("score run --metric psnr", "--metrics"),
+        ("edit restor", "restore"),
+    ):
+        found = command(*words.split())
+        assert (found.code, len(found.err.splitlines())) == (2, 1)
+        assert suggestion in found.err
 
 def test_run_prints_the_table_and_the_report(command, photos, models):
     found = command(*run_options(photos, models=f"{models}:Nearest,{models}:Noisy", temperature="0,0.8", samples=2))
