@@ -47,6 +47,7 @@ def test_a_misspelt_word_gets_a_suggestion(command):
         assert (found.code, len(found.err.splitlines())) == (2, 1)
         assert suggestion in found.err
 
+
 def test_run_prints_the_table_and_the_report(command, photos, models):
     found = command(*run_options(photos, models=f"{models}:Nearest,{models}:Noisy", temperature="0,0.8", samples=2))
     assert found.code == 0, found.err
@@ -83,13 +84,14 @@ def test_outputs_of_a_model_are_made_again(command, photos, models):
     assert (unknown.code, "--again: unknown model 'Nearst'; did you mean Nearest?" in unknown.err) == (1, True)
 
 
-def test_failures_are_named_again_at_the_end(command, photos):
+def test_failures_are_named_once_and_counted_at_the_end(command, photos):
     (photos / "b.png").write_text("text")
     found = command(*run_options(photos, models="bicubic"))
     assert found.code == 1
     assert "run/report/report.md" in found.out
     assert found.err.splitlines()[0].startswith(f"failed: {photos}/b.png: not an image")
-    assert found.err.splitlines()[-1].startswith("srbench: 1 result could not be measured (all others were): ")
+    assert found.err.count("not an image") == 1
+    assert found.err.splitlines()[-1] == "srbench: 1 result could not be measured (all others were), see above"
 
 
 def test_a_wrong_command_line(command, photos):
