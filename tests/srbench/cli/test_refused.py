@@ -149,6 +149,7 @@ IMAGES = [
     (f"{RUN} --data {{bad}}/tiny", r"a\.png: 2x2 is smaller than the scale 4"),
     (f"{RUN} --metrics psnr+border=999999999999", r"border"),
     (f"{RUN} --crop 2", r"a crop of 2 leaves no LR pixel"),
+    (f"{RUN} --crop 10000", r"^failed: \S+/a\.png: 32x32 is smaller than the crop of 10000; choose a smaller --crop$"),
     (f"{RUN} --tile 3", r"--tile", 2),
     (f"{RUN} --data {{bad}}", r"contains no images; .*; \S+/lr contains some: name that folder$"),
     (f"{RUN} --scale 100 --data {{bad}}/five", r"^(failed: \S+: 32x32 is .*\n)*srbench: 5 .* others\), see above$"),
