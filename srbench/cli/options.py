@@ -68,6 +68,7 @@ class Choice(click.Choice[str]):
     """A choice that suggests the closest word for a misspelt one."""
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:  # noqa: ANN401 - click's own
+        """Return the message of click, with the suggestion."""
         message = super().get_invalid_choice_message(value, ctx)
         guess = did_you_mean(value, self.choices)
         return f"{message.removesuffix('.')}; {guess}" if guess else message
