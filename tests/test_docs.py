@@ -285,7 +285,7 @@ def test_gate(clone):
     ((_, steps),) = (block for block in blocks("docs/gate.md") if block[0] == "yaml")
     ((_, shown),) = (block for block in blocks("docs/gate.md") if block[0] == "text")
     pip, *workflow = re.findall("- run: (.*)", steps)
-    assert pip == "pip install sr-bench"
+    assert pip == "pip install git+https://github.com/OWNER/srbench"
     assert len(workflow) == 2
     Path("my_net.py").write_text(NET)
     save(1)
