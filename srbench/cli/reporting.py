@@ -96,7 +96,7 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
 def compare(a: str, b: str, run: Path | None, guarded: tuple[str, ...] | None) -> None:
     """Compare two models or two runs, image by image.
 
-    Append the temperature to the name of a model that samples: srflow-t0.8. The result is written into RUN, or into A.
+    Append the temperature to the name of a model that samples: srflow-t0.8. The result is written into RUN, or into B.
     """
     verdict = None
     with shown_progress(reading([run] if run else [a, b])):
