@@ -294,3 +294,30 @@ def test_a_gpu_without_memory(refused, monkeypatch):
     )
     monkeypatch.setattr(torch.nn.Module, "to", short)
     refused(restore, r"srflow failed: OutOfMemoryError: CUDA out of memory.*; use --device cpu$")
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (
+            f"{UPSCALE} {{bad}}/fine/a.png --out {{bad}}/key.toml",
+            r"key\.toml: a file, not a folder; choose another --out",
+        ),
+        (f"{UPSCALE} {{bad}}/absent.png", r"^failed: \S+absent\.png: no such file; check the path$"),
+        (f"edit restore {EDIT} {{bad}}/absent.png", r"absent\.png: no such file; check the path"),
+        (f"edit restore {EDIT} {{bad}}/fine/a.png --out {{bad}}/key.toml", r"key\.toml: a file, not a folder"),
+        (f"{STYLE} {{bad}}/fine/a.png --from 0,0,99,8 --to 8,8,8,8", r"leaves the image"),
+        ("explore {bad}/absent.png --no-browser", r"absent\.png: cannot be read"),
+        (f"{RUN} --models srflow --data {{bad}}/absent", r"absent: missing, not a folder"),
+        (f"{RUN} --models srflow --metrics psnrr", r"unknown metric 'psnrr'"),
+        (f"{RUN} --models srflow --out {{bad}}/fine", r"fine: not empty, and not a run folder"),
+        (f"{RUN} --models srflow --crop 2", r"a crop of 2 leaves no LR pixel"),
+    ],
+)
+def test_a_mistake_that_needs_no_model_is_found_before_a_model_is_loaded(refused, monkeypatch, command, says):
+    def load_model(text, *given, **named):
+        raise AssertionError(f"{text} is loaded")
+
+    for module in ("srbench.models.loading", "srbench.editing.edit", "srbench.upscaling"):
+        monkeypatch.setattr(f"{module}.load_model", load_model)
+    refused(command, says)
