@@ -102,7 +102,7 @@ class Editor:
             raise EditError(f"{self.name} cannot edit: it has no latents; name a model with latents, such as srflow")
         return loaded
 
-    @property
+    @cached_property
     def model(self) -> EditableSRModel:
         """The model itself."""
         model = self.loaded.model
