@@ -10,6 +10,8 @@ import math
 import sys
 from pathlib import Path
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 run, dataset = Path(sys.argv[1]), sys.argv[2]
 protocol = json.loads((run / "manifest.json").read_text())["protocol"]
 for row in csv.DictReader((run / "report/table.csv").open()):

@@ -7,9 +7,10 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from torch import nn
 
@@ -41,8 +42,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
 class EvaluationError(SRBenchError):
     """Raised for models or folders that cannot be evaluated."""
+
+
+def _without_our_frames(function: Callable[P, R]) -> Callable[P, R]:
+    """Raise the SRBenchErrors of a function without the frames in srbench: their one line says what is wrong.
+
+    The traceback of an exception in the user's own code, which caused the error, is kept.
+    """
+
+    @wraps(function)
+    def call(*arguments: P.args, **named: P.kwargs) -> R:
+        try:
+            return function(*arguments, **named)
+        except SRBenchError as error:
+            raise error.with_traceback(None) from error.__cause__
+
+    return call
 
 
 class Results(MeasuredResults):
@@ -96,6 +117,7 @@ class Results(MeasuredResults):
         numbers = self.values.numbers([metric.name for metric in self.manifest.image_metrics])
         return pd.DataFrame(numbers, columns=COLUMNS).astype({"temperature": float, "value": float})
 
+    @_without_our_frames
     def compare(self, a: str, b: str) -> pd.DataFrame:
         """Compare two models image by image (``a`` minus ``b``), with one row per metric.
 
@@ -131,6 +153,7 @@ class Results(MeasuredResults):
         ]
         return pd.DataFrame(rows).set_index("metric")
 
+    @_without_our_frames
     def report(
         self,
         folder: str | Path | None = None,
@@ -163,6 +186,7 @@ class Results(MeasuredResults):
         with progress_of(progress) as shown:
             return write_report([target], tuple(formats), progress=shown).files[0]
 
+    @_without_our_frames
     def score(self, *metrics: str, device: str = "auto", progress: Progress | bool = True, workers: int = 1) -> Results:
         """Add metrics, measured on the saved images; models run only for outputs that were not saved.
 
@@ -242,6 +266,7 @@ class Results(MeasuredResults):
         return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(index, names=["model", "temperature"]))
 
 
+@_without_our_frames
 def evaluate(
     models: object,
     data: str | Path | Dataset | None = None,
@@ -352,7 +377,7 @@ def evaluate(
         warnings.warn(
             f"outputs of {', '.join(new)} are made again in every call, because changes of a function, of code without "
             "a file, or of an object that cannot be pickled cannot be detected; add a method digest() to keep them",
-            stacklevel=2,
+            stacklevel=3,  # the caller of the wrapped function
         )
     call = _call(spec, data) if objects or dataset is not None else None
     with progress_of(progress) as shown:
@@ -364,6 +389,7 @@ def evaluate(
     return results
 
 
+@_without_our_frames
 def load_model(name: str, scale: int | None = None, device: str = "auto", *, weights: str | Path | None = None) -> Any:  # noqa: ANN401 - a model of any kind
     """Load a model, ready to run, by the name that the command line takes.
 

@@ -135,6 +135,15 @@ class WeightsInfo:
     temperature: float | None = None
     """Temperature at which a stochastic model is sampled by default, chosen on validation images; None if not stated."""
 
+    @property
+    def text(self) -> str:
+        """Sentences on parameters, licence and training data, some of which a file may not state."""
+        absent = ("not stated", "unknown")
+        parameters = f"{self.parameters:,}" if self.parameters else "an unknown number of"
+        licence = f"licence {self.licence}" if self.licence.startswith(absent) else self.licence
+        data = "Training data" if self.trained_on.startswith(absent) else "Trained on"
+        return f"{parameters} parameters, {licence}. {data} {self.trained_on}."
+
 
 @runtime_checkable
 class Weighted(Protocol):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from srbench.files.hashes import sha256_file
+from srbench.files.paths import no_place
 from srbench.images.folders import images_below
 from srbench.images.io import (
     header_size,
@@ -236,8 +237,10 @@ def _is_one_by_one(model: Model, device: str, tile: int | None) -> bool:
 
 def _planned(spec: UpscaleSpec) -> tuple[str, list[_Task], list[str]]:
     """Device, tasks and a line for each fault: every image with every model, at every temperature if the model samples."""
-    device, models = _load_models(spec)
+    if reason := no_place(spec.out):
+        raise UpscaleError(f"{spec.out}: {reason}; choose another --out")
     sources, faults = _sources(spec)
+    device, models = _load_models(spec) if sources else ("", [])
     tasks = []
     for loaded in models:
         out = spec.out / loaded.label if len(models) > 1 else spec.out
@@ -286,6 +289,8 @@ def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
     for path in spec.paths:
         try:
             if not path.is_dir():
+                if not path.exists():
+                    raise UpscaleError(f"{path}: no such file; check the path")
                 names.setdefault(path, Path(path.name))
                 continue
             root, out = path.resolve(), spec.out.resolve()

@@ -17,10 +17,15 @@ _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 def unknown(kind: str, name: str, available: Iterable[str]) -> str:
     """Message for an unknown name: ``unknown model 'srflov'; did you mean srflow? available: bicubic, srflow``."""
     names = sorted(available)
-    by_lower_case = {each.lower(): each for each in names}
-    close = get_close_matches(name.lower(), by_lower_case, n=1)
-    question = f"did you mean {by_lower_case[close[0]]}? " if close else ""
+    question = f"{guess} " if (guess := did_you_mean(name, names)) else ""
     return f"unknown {kind} {name!r}; {question}available: {', '.join(names) or 'none'}"
+
+
+def did_you_mean(name: str, available: Iterable[str]) -> str:
+    """Question for an unknown name, ``did you mean srflow?``; empty if no available name is close."""
+    by_lower_case = {each.lower(): each for each in available}
+    close = get_close_matches(name.lower(), by_lower_case, n=1)
+    return f"did you mean {by_lower_case[close[0]]}?" if close else ""
 
 
 def one_line(error: object) -> str:

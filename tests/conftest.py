@@ -257,7 +257,8 @@ def refused(srbench, bad, tmp_path, monkeypatch, no_hang):
         assert "Traceback" not in found.output
         last = ["", *found.stderr.splitlines()][-1]
         assert last.startswith("srbench: "), found.output
-        assert re.search(says, last), last
+        where = found.stderr if last.endswith(", see above") else last
+        assert re.search(says, where, re.MULTILINE), where
         assert found.exit_code == code, found.output
         assert [_state(folder) for folder in folders] == before, "something of the user's has changed"
         return found

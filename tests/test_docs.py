@@ -285,7 +285,7 @@ def test_gate(clone):
     ((_, steps),) = (block for block in blocks("docs/gate.md") if block[0] == "yaml")
     ((_, shown),) = (block for block in blocks("docs/gate.md") if block[0] == "text")
     pip, *workflow = re.findall("- run: (.*)", steps)
-    assert pip == "pip install sr-bench"
+    assert pip == "pip install git+https://github.com/OWNER/srbench"
     assert len(workflow) == 2
     Path("my_net.py").write_text(NET)
     save(1)
@@ -366,7 +366,7 @@ def test_the_examples_of_the_results(monkeypatch):
     assert not found.failed
 
 
-PAPERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
+PAPERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
 PAPERS += [*sorted(DOCS.glob("*.md")), *sorted((ROOT / "reports").glob("*/report/report.md"))]
 
 
@@ -416,3 +416,33 @@ def test_links_lead_somewhere():
     for path in PAPERS:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
             assert (path.parent / target).exists(), f"{path}: {target}"
+
+
+PATHS = r"(?<![\w./-])(?:\.ci|baselines|benchmarks|docs|examples|reports|srbench|srflow|tests|tools)/[\w./*-]*\w"
+PROGRAMS = ("git ", "mkdocs ", "pip ", "pytest ", "python ", "torchrun ")
+"""Beginnings of commands whose options are not those of srbench."""
+
+
+@pytest.mark.parametrize("paper", [path for path in PAPERS if "reports" not in path.parts], ids=lambda path: path.name)
+def test_every_path_command_and_option_in_a_sentence_exists(paper):
+    """Those in blocks of commands are run. NAME in a path stands for any name."""
+    every = {option for command in leaves(main).values() for option in options_of(command)} | {"--version"}
+    prose = re.sub(r"^```.*?^```", "", paper.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for code in (" ".join(code.split()) for code in re.findall(r"`+([^`]+)`+", prose)):
+        for path in re.findall(PATHS, code):
+            assert [*ROOT.glob(re.sub(r"[A-Z]{2,}", "*", path))], f"{paper.name}: no {path}"
+        if code.startswith(PROGRAMS):
+            continue
+        known, command, words = every, main, re.findall(r"(?<!\S)[a-z][\w-]*(?!\S)", code)
+        if code.startswith("srbench "):
+            while isinstance(command, click.Group) and len(words) > 1:
+                words = words[1:]
+                assert words[0] in command.commands, f"{paper.name}: no command {words[0]} in {code}"
+                command = command.commands[words[0]]
+            known = options_of(command) if command is not main else every
+        for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", code):
+            assert option in known, f"{paper.name}: no {option} in {code}"
+
+
+def options_of(command: click.Command) -> set[str]:
+    return {"--help"} | {option for parameter in command.params for option in parameter.opts}

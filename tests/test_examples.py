@@ -110,3 +110,10 @@ def test_the_means_for_the_hugging_face_hub(tmp_path):
         assert {entry["dataset"]["id"] for entry in entries} == {"owner/photos"}
     assert entries[1]["dataset"]["task_id"] == "x8-ssim"
     assert "SSIM|RGB|floor|uniform7|crop3|v1; 22 images" in entries[1]["notes"]
+
+
+def test_the_script_for_the_hugging_face_hub_without_arguments(tmp_path):
+    script = [sys.executable, str(EXAMPLES / "hugging_face.py")]
+    done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[0].endswith("Hub: python examples/hugging_face.py runs/NAME OWNER/DATASET")

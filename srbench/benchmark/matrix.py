@@ -27,7 +27,7 @@ from srbench.run_folder.location import began_with, dated_folder, is_begun, runs
 from srbench.run_folder.manifest import is_run
 from srbench.run_folder.merge import merge
 from srbench.run_folder.request import RunSpec, dataset_titles
-from srbench.terminal.progress import Progress, silent
+from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import number_of
 
 Finished = Callable[[Outcome], None]
@@ -85,7 +85,7 @@ def run_matrix(
     def run_cell(folder: Path) -> Outcome:
         return run(runs[folder], progress, workers, engine)
 
-    return _one_by_one(path, runs, run_cell, finished)
+    return _one_by_one(path, runs, run_cell, finished, progress)
 
 
 def score_runs(
@@ -102,13 +102,19 @@ def score_runs(
     def score_one(folder: Path) -> Outcome:
         return score_run(folder, metrics, device, progress, workers=workers, engine=engine)
 
-    return _one_by_one(path, runs_below(path), score_one, finished)
+    return _one_by_one(path, runs_below(path), score_one, finished, progress)
 
 
-def _one_by_one(path: Path, folders: Collection[Path], work: Callable[[Path], Outcome], finished: Finished) -> Outcome:
-    """Do ``work`` on all runs below ``path`` and return their joint outcome. Raises BenchmarkError if all fail."""
+def _one_by_one(
+    path: Path, folders: Collection[Path], work: Callable[[Path], Outcome], finished: Finished, progress: Progress
+) -> Outcome:
+    """Do ``work`` on all runs below ``path`` and return their joint outcome. Raises BenchmarkError if all fail.
+
+    ``progress`` gets the faults of the runs that did not start, if others did.
+    """
     outcomes: list[Outcome] = []
     failures: list[str] = []
+    not_started: list[str] = []
     for folder in folders:
         name = folder.relative_to(path).as_posix()
         try:
@@ -117,16 +123,18 @@ def _one_by_one(path: Path, folders: Collection[Path], work: Callable[[Path], Ou
             failures += [f"{name}: {failure}" for failure in outcome.failures]
             finished(outcome)
         except SRBenchError as error:
-            failures.append(f"{name}: {str(error).removeprefix(f'{folder}: ')}")
+            not_started.append(f"{name}: {str(error).removeprefix(f'{folder}: ')}")
     if not outcomes:
-        raise BenchmarkError("; ".join(failures))
+        raise BenchmarkError("; ".join(not_started))
+    for fault in not_started:
+        progress(Step(0, 0, "", fault))
     return Outcome(
         folder=path,
         items=sum(outcome.items for outcome in outcomes),
         sampled=sum(outcome.sampled for outcome in outcomes),
         scored=sum(outcome.scored for outcome in outcomes),
         usable=any(outcome.usable for outcome in outcomes),
-        failures=tuple(failures),
+        failures=(*failures, *not_started),
     )
 
 

@@ -23,7 +23,7 @@ from srbench.metrics.loading import LoadedMetric, metric_digest, reopened
 from srbench.metrics.suite import open_metrics
 from srbench.models import LoadedModel, ModelInfo
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.folder import SUMS, RunFolder
+from srbench.run_folder.folder import SUMS, RunFolder, check_folder
 from srbench.run_folder.journal import Journal, writing
 from srbench.run_folder.location import folder_of
 from srbench.run_folder.manifest import is_run, is_written, now, read_manifest
@@ -77,6 +77,8 @@ def run(
             protocol or is in use.
     """
     is_here = runs_here(engine, workers)
+    if isinstance(request, RunSpec) and request.out is not None:
+        check_folder(Path(request.out))  # before models are loaded
     opened = request if isinstance(request, OpenedRequest) else open_request(request, runs_here=is_here)
     spec = opened.spec
     for fault in opened.faults:

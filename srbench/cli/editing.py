@@ -191,7 +191,10 @@ def _edit(
 ) -> None:
     from srbench.editing.edit import Editor
     from srbench.editing.measures import fit_to_lr
+    from srbench.files.paths import no_place
 
+    if reason := no_place(values["out"]):
+        raise SRBenchError(f"{values['out']}: {reason}; choose another --out")
     edited = edit(Editor(model, scale, device), **values)
     for image in edited if isinstance(edited, list) else [edited]:
         show(f"{image.file}  {fit_to_lr(image.lr_psnr)}{f'  ({image.remark})' if image.remark else ''}")

@@ -28,7 +28,7 @@ _GIVEN = {
 @click.option(
     "--as",
     "form",
-    type=click.Choice([*_GIVEN]),
+    type=options.Choice([*_GIVEN]),
     default="weights",
     metavar="FORMAT",
     help="Format: weights of a TRAINING, onnx of a MODEL.",

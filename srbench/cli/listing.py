@@ -24,7 +24,7 @@ _INDENT = 14
 
 
 @click.command("list", epilog=options.examples("srbench list models", "srbench list runs"))
-@click.argument("kind", metavar="KIND", type=click.Choice(_KINDS))
+@click.argument("kind", metavar="KIND", type=options.Choice(_KINDS))
 @click.argument("folder", metavar="[DIR]", required=False, type=options.PATH)
 def list_command(kind: str, folder: Path | None) -> None:
     """List models, metrics, datasets, suites, or your runs.

@@ -82,6 +82,9 @@ class CommandLine(click.Group):
         try:
             with twice_at_once():
                 code = super().main(args, *more, **extra | {"standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:  # srbench, srbench edit: a group without a command
+            click.echo(error.format_message())
+            sys.exit(0)
         except click.UsageError as error:
             path = error.ctx.command_path if error.ctx else "srbench"
             _fail(f"{one_line(error.format_message())} See {path} --help.", 2)
@@ -143,17 +146,13 @@ def _showing_once() -> Callable[..., None]:
 
 @click.group(
     cls=CommandLine,
-    invoke_without_command=True,
     subcommand_metavar="COMMAND ...",
     epilog="srbench COMMAND --help shows options and examples, --version the version.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
 )
 @click.version_option(package_name="sr-bench", prog_name="srbench")
-@click.pass_context
-def main(context: click.Context) -> None:
+def main() -> None:
     """Reproducible super-resolution benchmarks."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
 
 
 for _commands in SECTIONS.values():

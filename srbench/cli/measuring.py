@@ -264,7 +264,7 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: WorkerCo
     "form",
     default="text",
     metavar="text|json",
-    type=click.Choice(["text", "json"]),
+    type=options.Choice(["text", "json"]),
     help="Format of the findings; json lists all of them.",
 )
 @options.device(help="Device of learned metrics and for --resample; auto takes a GPU if there is one.")
@@ -399,7 +399,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
     default="table",
     metavar="table|csv|json|md|tex",
     help="Format of the result.",
-    type=click.Choice(["table", "csv", "json", "md", "tex"]),
+    type=options.Choice(["table", "csv", "json", "md", "tex"]),
 )
 @options.average
 @options.device(help="Device of learned metrics; auto takes a GPU if there is one.")

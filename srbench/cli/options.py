@@ -14,6 +14,7 @@ from srbench.images.box import Box
 from srbench.interfaces import LARGEST_SEED
 from srbench.models import SMALLEST_TILE
 from srbench.run_folder.request import AVERAGES, DEVICES, IMAGES, parse_shard
+from srbench.words import did_you_mean
 
 Value = TypeVar("Value")
 Command = Callable[..., Any]
@@ -61,6 +62,16 @@ class LongCommand(click.Command):
         for title, records in self.sections(ctx).items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+class Choice(click.Choice[str]):
+    """A choice that suggests the closest word for a misspelt one."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:  # noqa: ANN401 - click's own
+        """Return the message of click, with the suggestion."""
+        message = super().get_invalid_choice_message(value, ctx)
+        guess = did_you_mean(value, self.choices)
+        return f"{message.removesuffix('.')}; {guess}" if guess else message
 
 
 def whole(smallest: int, largest: int = 2**31 - 1) -> Callable[[str | int], int]:
@@ -185,7 +196,7 @@ device = partial(
     "--device",
     metavar="|".join(DEVICES),
     default="auto",
-    type=click.Choice(DEVICES),
+    type=Choice(DEVICES),
     help="Device to run on; auto takes a GPU if there is one.",
 )
 tile = partial(click.option, "--tile", metavar="PX", type=whole(SMALLEST_TILE), help=f"{TILES} [default: whole images]")
@@ -195,7 +206,7 @@ preset = partial(click.option, "--preset", metavar="NAME|FILE")
 file = partial(click.option, type=PATH, metavar="FILE")
 average = click.option(
     "--average",
-    type=click.Choice(AVERAGES),
+    type=Choice(AVERAGES),
     metavar="|".join(AVERAGES),
     help="What means, intervals and tests are over. Of folders, which hold the frames of a clip or the photographs of a "
     f"person, the images of each are averaged first (docs/protocols.md). [default: {IMAGES}]",

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from srbench.benchmark.run import Outcome
     from srbench.explaining.claims import Judgement
 
-SHOWN = 3
-"""Number of failures that the last line of a command names."""
-
 
 @click.command(
     epilog=options.examples(
@@ -99,7 +96,7 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
 def compare(a: str, b: str, run: Path | None, guarded: tuple[str, ...] | None) -> None:
     """Compare two models or two runs, image by image.
 
-    Append the temperature to the name of a model that samples: srflow-t0.8. The result is written into RUN, or into A.
+    Append the temperature to the name of a model that samples: srflow-t0.8. The result is written into RUN, or into B.
     """
     verdict = None
     with shown_progress(reading([run] if run else [a, b])):
@@ -253,7 +250,7 @@ def end_of_claims(judgement: Judgement) -> None:
 
 
 def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = None) -> None:
-    """Show what a command did, and its report. Raises SRBenchError that names the first failures; all are shown above."""
+    """Show what a command did, and its report. Raises SRBenchError that counts the failures, which are shown already."""
     if not outcome.sampled and not outcome.scored and not outcome.failures:
         items = f"all {outcome.items} items are" if outcome.items != 1 else "the only item is"
         say(f"nothing to do: {items} measured in {outcome.folder}")
@@ -264,8 +261,6 @@ def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = 
     if outcome.failures:
         rest = "all others were" if outcome.usable else "there are no others"
         failed = number_of(len(outcome.failures), "result")
-        first = "; ".join(outcome.failures[:SHOWN])
-        more = f"; {len(outcome.failures) - SHOWN} more above" if len(outcome.failures) > SHOWN else ""
-        raise SRBenchError(f"{failed} could not be measured ({rest}): {first}{more}")
+        raise SRBenchError(f"{failed} could not be measured ({rest}), see above")
     if written is not None and written.damaged:
         raise SRBenchError("; ".join(written.damaged))

@@ -50,7 +50,7 @@ from srbench.terminal.output import show
 @options.folder("--out", help="Folder of the training. [default: runs/MODEL-PRESET]")
 @click.option(
     "--log-with",
-    type=click.Choice(["tensorboard", "wandb", "trackio"]),
+    type=options.Choice(["tensorboard", "wandb", "trackio"]),
     metavar="tensorboard|wandb|trackio",
     help="Also send losses and metrics to a tracker, which must be installed. TensorBoard writes into the folder. "
     "[default: none]",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--reference",
     metavar="hr|lr",
-    type=click.Choice(["hr", "lr"]),
+    type=options.Choice(["hr", "lr"]),
     help="Reference shown between the outputs. [default: hr; lr for a run without HR images]",
 )
 @click.option("--votes", default=60, type=options.COUNT, metavar="N", help="Questions per rater.")

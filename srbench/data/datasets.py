@@ -192,10 +192,11 @@ class Derived(_Names):
 def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
     """Read an HR image, crop it to a multiple of the scale, and make LR with MATLAB's ``imresize``.
 
-    Raises ImageError for a damaged file, DataError for an image smaller than the scale.
+    Raises ImageError for a damaged file, DataError for an image smaller than the scale or the crop.
     """
     image = read_uint8(path)
     if crop is not None:
+        _require_size(str(path), image, crop)
         image = crop_centre(image, crop)
     hr = crop_to_multiple(image, scale)
     if hr.numel() == 0:
@@ -247,8 +248,12 @@ def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:
 
 
 def _centre(scale: int, side: int, pair: ImagePair) -> ImagePair:
-    """Crop a pair at LR pixels, so that HR and LR show the same part even for odd sizes."""
-    top, left = (max(length - side, 0) // 2 * scale for length in pair.lr.shape[-2:])
+    """Crop a pair at LR pixels, so that HR and LR show the same part even for odd sizes.
+
+    Raises DataError for a pair smaller than the crop.
+    """
+    _require_size(pair.name, pair.hr, side * scale)
+    top, left = ((length - side) // 2 * scale for length in pair.lr.shape[-2:])
     hr = pair.hr[:, top : top + side * scale, left : left + side * scale]
     return replace(pair, lr=crop_centre(pair.lr, side).contiguous(), hr=hr.contiguous())
 
@@ -256,6 +261,12 @@ def _centre(scale: int, side: int, pair: ImagePair) -> ImagePair:
 def _check_crop(crop: int | None, scale: int) -> None:
     if crop is not None and crop < scale:
         raise DataError(f"a crop of {crop} leaves no LR pixel at scale {scale}; crop at least {scale} pixels")
+
+
+def _require_size(name: str, image: Tensor, crop: int) -> None:
+    """Raise DataError for an image smaller than its crop: the run would record a crop that it does not have."""
+    if min(image.shape[-2:]) < crop:
+        raise DataError(f"{name}: {size_of(image.shape)} is smaller than the crop of {crop}; choose a smaller --crop")
 
 
 def _unit(image: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -24,6 +25,7 @@ from srbench.images.box import Box
 from srbench.images.io import encode_png, quantize_floor, read_image
 from srbench.interfaces import ImagePair, StochasticSRModel
 from srbench.metrics import lr_psnr as measured_lr_psnr
+from srbench.models import LoadedModel
 from srbench.models.inference import SamplingParameters, choose_device, upscale
 from srbench.models.loading import load_model
 from srbench.models.names import BFLOAT16, CONSISTENT, ModelSpec
@@ -77,27 +79,45 @@ class EditableSRModel(StochasticSRModel, Protocol):
 
 
 class Editor:
-    """A model that can edit, on a device.
-
-    Raises EditError for a model without latents or with an option such as ``+consistent``, PluginError for an unknown
-    model.
-    """
+    """A model that can edit, on a device. It is loaded when it is first needed, after the image and the boxes are read."""
 
     def __init__(self, model: str, scale: int, device: str) -> None:
-        self.device = choose_device(device)
-        loaded = load_model(model, scale, self.device)
-        if isinstance(loaded.model, Wrapped) and isinstance(loaded.model.network, EditableSRModel):
-            spec = ModelSpec.parse(model)
-            suffix = BFLOAT16 * spec.bfloat16 + CONSISTENT * spec.consistent
-            raise EditError(f"{model} cannot edit: omit {suffix}; edits use the model itself")
-        if not isinstance(loaded.model, EditableSRModel):
-            raise EditError(f"{model} cannot edit: it has no latents; name a model with latents, such as srflow")
+        self.name = model
         self.scale = scale
-        self.model = loaded.model
-        self.temperature = loaded.temperature
+        self.device = choose_device(device)
+
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        """The loaded model.
+
+        Raises EditError for a model without latents or with an option such as ``+consistent``, PluginError for an
+        unknown model.
+        """
+        loaded = load_model(self.name, self.scale, self.device)
+        if isinstance(loaded.model, Wrapped) and isinstance(loaded.model.network, EditableSRModel):
+            spec = ModelSpec.parse(self.name)
+            suffix = BFLOAT16 * spec.bfloat16 + CONSISTENT * spec.consistent
+            raise EditError(f"{self.name} cannot edit: omit {suffix}; edits use the model itself")
+        if not isinstance(loaded.model, EditableSRModel):
+            raise EditError(f"{self.name} cannot edit: it has no latents; name a model with latents, such as srflow")
+        return loaded
+
+    @cached_property
+    def model(self) -> EditableSRModel:
+        """The model itself."""
+        model = self.loaded.model
+        assert isinstance(model, EditableSRModel)
+        return model
+
+    @property
+    def temperature(self) -> float:
         """Temperature stated in the model's weights, else TEMPERATURE."""
-        self.identity = {"model": loaded.spec, "digest": loaded.digest}
+        return self.loaded.temperature
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
         """Identification of the model in the recipe of a saved image."""
+        return {"model": self.loaded.spec, "digest": self.loaded.digest}
 
     def sample(self, pair: ImagePair, temperature: float, samples: int, seed: int) -> Tensor:
         """Draw samples (n, 3, H, W), equal to those of ``srbench upscale`` for the LR image and this seed."""
@@ -105,9 +125,8 @@ class Editor:
             self.model, pair.name, pair.lr, SamplingParameters(temperature, samples, seed), self.device
         ).images
 
-    def aligned(self, box: Box, pair: ImagePair) -> Box:
-        """The smallest box on the model's grid that contains ``box``. Raises EditError as ``require_inside`` does."""
-        require_inside(box, pair.hr)
+    def aligned(self, box: Box) -> Box:
+        """The smallest box on the model's grid that contains ``box``."""
         return box.aligned(self.model.edit_grid)
 
     def move_style(self, pair: ImagePair, source: Box, target: Box, temperature: float) -> Tensor:
@@ -148,8 +167,9 @@ def lr_psnr(image: Tensor, pair: ImagePair) -> float:
 def transfer_style(editor: Editor, image: Path, source: Box, target: Box, temperature: float, out: Path) -> Edited:
     """Copy the texture of a box into another box; writes the image and a figure of before and after."""
     pair = pair_of_hr(image, editor.scale)
-    source = editor.aligned(source, pair)
-    target = editor.aligned(target, pair)
+    for box in (source, target):
+        require_inside(box, pair.hr)
+    source, target = editor.aligned(source), editor.aligned(target)
     boxes = {SOURCE: source, TARGET: target}
     after = editor.move_style(pair, source, target, temperature)
     fit = lr_psnr(after, pair)

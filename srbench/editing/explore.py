@@ -232,6 +232,7 @@ def explore(explorer: Explorer, image: Path | None, *, port: int = 0, browser: b
     Raises SRBenchError if the image cannot be opened, or the port is in use.
     """
     server = open_explorer(explorer, image, port)
+    _ = explorer.editor.loaded  # an unknown model ends the command, not the first request
     message = f"exploring at {server.address} (Ctrl-C ends); saved images go to {explorer.out}"
     serve(server, message, browser=browser)
 

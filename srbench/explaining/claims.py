@@ -234,11 +234,11 @@ def read_claims(path: Path, names: Sequence[str] | None, suite: str) -> Claims:
     requested = columns if names is None else {name: columns.get(name, name) for name in names}
     requested = {name.removeprefix("pyiqa:"): spec for name, spec in requested.items()} | requested
     claims, faults = [], []
-    for index, entry in enumerate(file.claim):
+    for number, entry in enumerate(file.claim, 1):
         try:
             claims.append(_claim(entry, requested, file.source))
         except ExplainError as error:
-            faults.append(f"claim[{index}]: {error}")
+            faults.append(f"claim {number}: {error}")
     if faults:
         raise ExplainError(f"{path}: {'; '.join(faults)}")
     return Claims(path, tuple(claims), file.data, file.scale, file.images, file.lr)

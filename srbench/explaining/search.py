@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -80,6 +81,10 @@ def explain(
     """
     texts, names = _listed(values), _listed(metrics)
     measured_texts = [] if measured is None else _listed(measured)
+    for text in (values, measured):
+        if isinstance(text, str) and re.fullmatch(r"-?\d+(,\d+)+", text, re.ASCII):
+            apart = text.replace(",", ", ")
+            raise ExplainError(f"{text!r} may have a decimal comma; write a point, or '{apart}' for whole numbers")
     if len(names) == 1:
         names *= max(len(texts), 1)
     if len(texts) != len(names) or len(measured_texts) not in (0, len(texts)):

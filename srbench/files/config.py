@@ -152,7 +152,8 @@ def _fault(message: str, cls: Any) -> str:  # noqa: ANN401 - any type
         for theirs, ours in {" | null": "", " | ": " or ", "object": "a table", "array": "a list"}.items():
             text = text.replace(theirs, ours)
     text = text[0].lower() + text[1:]
-    return f"{path.removeprefix('.')}: {text}" if path else text
+    path = re.sub(r"\[(\d+)\]\.?", lambda index: f" {int(index[1]) + 1}: ", path.removeprefix("."))  # counted from 1
+    return f"{path.removesuffix(': ')}: {text}" if path else text
 
 
 def _choices(kind: Any, path: str) -> tuple[object, ...]:  # noqa: ANN401 - any type

@@ -22,6 +22,14 @@ def no_file(path: Path) -> str:
     return "a pipe, a socket or a device" if path.exists() else ""
 
 
+def no_place(folder: Path) -> str:
+    """Why no folder can be made at a path, such as ``a file, not a folder``; empty if it is there or can be made."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        return f"{no_file(there) or 'a file'}, not a folder" if there == folder else f"{there} is not a folder"
+    return "" if os.access(there, os.W_OK) else "cannot be written"
+
+
 def pipes_in(folder: Path) -> list[Path]:
     """Entries that are neither files nor folders, such as pipes, whose reading could block."""
     entries = sorted(folder.iterdir()) if folder.is_dir() else []

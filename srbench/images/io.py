@@ -196,7 +196,7 @@ def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
 
 
 def crop_centre(image: Tensor, size: int) -> Tensor:
-    """Crop (..., h, w) to its central ``size`` x ``size``; shorter sides are kept whole."""
+    """Crop (..., h, w), of sides of at least ``size``, to its central ``size`` x ``size``."""
     height, width = image.shape[-2:]
-    top, left = max(height - size, 0) // 2, max(width - size, 0) // 2
+    top, left = (height - size) // 2, (width - size) // 2
     return image[..., top : top + size, left : left + size]

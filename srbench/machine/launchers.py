@@ -34,8 +34,11 @@ def launched_rank(environment: Mapping[str, str]) -> Rank:
         if rank not in environment or world not in environment:
             continue
         texts = environment[rank], environment[world], environment.get(on_machine, "0")
-        if not all(text.isascii() and text.isdigit() for text in texts) or int(texts[0]) >= int(texts[1]):
+        is_number = [text.isascii() and text.isdigit() for text in texts]
+        if not all(is_number[:2]) or int(texts[0]) >= int(texts[1]):
             raise ValueError(f"{rank} is {texts[0]!r} and {world} {texts[1]!r}; ranks go from 0 to {world} - 1")
+        if not is_number[2]:
+            raise ValueError(f"{on_machine} is {texts[2]!r}; it is the rank on this machine, from 0")
         return Rank(*map(int, texts))
     pairs = [f"{rank} and {world} (set by {name})" for name, (rank, world, _) in _VARIABLES.items()]
     raise ValueError(

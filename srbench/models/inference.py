@@ -15,6 +15,7 @@ from srbench.interfaces import Model, PrecomputedResults, SRBenchError, Stochast
 from srbench.machine.memory import memory_bytes, out_of_memory
 from srbench.machine.usage import usage_on
 from srbench.models import SMALLEST_TILE, ModelError
+from srbench.plugins.registry import with_place
 from srbench.words import one_line, size_of
 
 COPIES = 3
@@ -116,8 +117,7 @@ def _errors_named(model: Model, name: str, lr: Tensor, sampling: SamplingParamet
     except (Exception, SystemExit) as error:
         if out_of_memory(error):
             raise ModelError(f"{name}: {_too_large(model, lr, sampling, device)}") from error
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        raise ModelError(f"{name}: the model failed: {reason}{_advice(reason, lr)}") from error
+        raise ModelError(f"{name}: the model failed: {with_place(error)}{_advice(one_line(error), lr)}") from error
 
 
 def _advice(reason: str, lr: Tensor) -> str:

@@ -25,14 +25,14 @@ from functools import cache
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from srbench.files.hashes import sha256_texts
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.machine.memory import out_of_memory
 from srbench.plugins import PluginError
-from srbench.plugins.code_digest import has_changed, our_packages, reachable, source_of
+from srbench.plugins.code_digest import has_changed, is_installed, our_packages, reachable, source_of
 from srbench.words import one_line, unknown
 
 _FILE_MODULE = "srbench_user_"
@@ -126,8 +126,8 @@ def load_dataset(text: str, scale: int) -> Dataset:
 def call(action: str, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
     """Call a plug-in's code; ``action`` describes the call in messages.
 
-    Passes on SRBenchErrors and turns any other exception, including ``sys.exit``, into a PluginError naming the line
-    that failed. If the code changes the working folder, it is changed back, so that relative paths stay valid.
+    Passes on SRBenchErrors and turns any other exception, including ``sys.exit``, into a PluginError naming the line of
+    the plug-in that failed. If the code changes the working folder, it is changed back, so that relative paths stay valid.
     """
     try:
         with chdir("."):
@@ -135,10 +135,28 @@ def call(action: str, function: Callable[..., Any], /, *arguments: Any, **named:
     except SRBenchError:
         raise
     except (Exception, SystemExit) as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(frame.filename).name} line {frame.lineno}"
         advice = "; use --device cpu" if out_of_memory(error) else ""
-        raise PluginError(f"{action} failed: {type(error).__name__}: {one_line(error)} ({place}){advice}") from error
+        raise PluginError(f"{action} failed: {with_place(error)}{advice}") from error
+
+
+def with_place(error: BaseException) -> str:
+    """Describe an exception with its place, ``ValueError: too small (net.py line 7)``.
+
+    The place is the innermost line outside of installed packages, Python and this distribution, if there is one. A
+    syntax error names its place itself.
+    """
+    text = f"{type(error).__name__}: {one_line(error)}"
+    if isinstance(error, SyntaxError) and error.filename:
+        return text
+    frames = [*traceback.walk_tb(error.__traceback__)]
+    frame, line = next((each for each in reversed(frames) if _is_third_party(each[0])), frames[-1])
+    return f"{text} ({Path(frame.f_code.co_filename).name} line {line})"
+
+
+def _is_third_party(frame: FrameType) -> bool:
+    """Return whether a frame runs code outside of installed packages, Python and this distribution."""
+    top = str(frame.f_globals.get("__name__")).partition(".")[0]
+    return top not in (*sys.stdlib_module_names, *our_packages()) and not is_installed(Path(frame.f_code.co_filename))
 
 
 class _SourceLoader(SourceFileLoader):

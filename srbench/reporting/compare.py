@@ -170,8 +170,8 @@ def compare_runs(a: Path, b: Path) -> list[Comparison]:
 def write_comparison(comparison: Comparison) -> Path:
     """Write compare.md and strips; return the path of compare.md.
 
-    The folder is ``compare/A/B/`` of the run, or ``compare/RUN/A/B/`` of the first of two runs, where RUN is the name of
-    the second and a digest of its path, as runs of other folders may have the same name and labels.
+    The folder is ``compare/A/B/`` of the run, or ``compare/RUN/A/B/`` of the second of two runs, where RUN is the name of
+    the first, which stays as it is, and a digest of its path, as runs of other folders may have the same name and labels.
     """
     results, shown = comparison.results, comparison.shown
     strips: dict[str, bytes] = {}
@@ -179,7 +179,7 @@ def write_comparison(comparison: Comparison) -> Path:
         rows = [row for row in (*comparison.a, *comparison.b) if row.image == name]
         if shown.by_image[name] and results.pair(name) and all(map(results.outputs, rows)):
             strips[name] = Example(results, name, rows).strip_png(rows, shown.metric)
-    run, *others = results.runs
+    *others, run = results.runs
     names = [f"{other.name}-{digest(str(other.folder.path.resolve()))[:8]}" for other in others]
     names += [rows[0].setting.folder for rows in (comparison.a, comparison.b)]
     folder = run.folder.path.joinpath("compare", *names)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -191,10 +191,14 @@ def _require_ours(folder: Path) -> Listing:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Lock a generated folder, and turn errors of the disk into ReportError. The lock ends with the process."""
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    file = folder.with_name(f".{folder.name}.lock")
+    lock = FileLock(file)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=WAIT)
+        while not lock.is_locked:
+            lock.acquire(timeout=WAIT)
+            if not file.exists():  # removed after it was opened: another command may lock a new one
+                lock.release()
     except Timeout:
         raise ReportError(f"{folder}: another command is writing it; wait until it has finished") from None
     except NotImplementedError:
@@ -206,4 +210,7 @@ def _locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise ReportError(f"{error.filename or folder}: {error.strerror or error}; run the command again") from None
     finally:
+        with suppress(OSError):  # Windows removes no open file
+            if file.stat().st_size == 0:  # else it is not of this lock
+                file.unlink()
         lock.release()

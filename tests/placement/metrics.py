@@ -62,7 +62,7 @@ def measure(images):
 
 
 def explain(images):
-    assert search.explain("1,1", NAMES[1:], sr=images, hr=images)
+    assert search.explain("1, 1", NAMES[1:], sr=images, hr=images)
 
 
 @pytest.mark.parametrize("command", [score, measure, explain])

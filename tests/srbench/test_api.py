@@ -13,6 +13,7 @@ from srbench.benchmark.sampler import Sampler
 from srbench.data.datasets import Folder, PairedFolders
 from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import downscale_uint8
+from srbench.interfaces import SRBenchError
 from srbench.reporting import ReportError
 from srbench.verification.findings import Findings
 
@@ -55,6 +56,26 @@ class Network(torch.nn.Module):
 
 def evaluated(models, photos, **options):
     return srbench.evaluate(models, photos, **{"scale": 4, "limit": 2, "metrics": ["psnr"]} | options)
+
+
+def test_a_typo_costs_two_frames_and_the_frames_of_a_failing_model_are_shown(photos):
+    results = evaluated("bicubic", photos)
+    for typo in (
+        lambda: evaluated("bicubik", photos),
+        lambda: srbench.load_model("bicubik", 4),
+        lambda: results.compare("bicubik", "bicubic"),
+        lambda: results.score("psnrr"),
+        lambda: results.report(formats=("pdf",)),
+    ):
+        with pytest.raises(SRBenchError) as caught:
+            typo()
+        modules = [entry.frame.f_globals["__name__"] for entry in caught.traceback]
+        assert [name for name in modules if name.startswith("srbench.")] == ["srbench.api"]
+    (photos / "own.py").write_text("def model():\n    raise KeyError('x')\n")
+    with pytest.raises(SRBenchError) as caught:
+        srbench.load_model(f"{photos}/own.py:model", 4)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert caught.value.__cause__.__traceback__ is not None
 
 
 def test_what_srbench_offers():

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from srbench.interfaces import ImagePair
+from srbench.interfaces import ImagePair, WeightsInfo
+from srbench.models.third_party import weights_info
+from srbench.weights.files import save_weights
+from srbench.weights.metadata import WeightsMetadata
+from srbench.weights.table import credited
 
 
 def test_a_pair_equals_itself_alone():
@@ -14,3 +18,17 @@ def test_a_pair_equals_itself_alone():
     assert pair == pair
     assert pair != twin
     assert len({pair, twin}) == 2
+
+
+def test_the_provenance_of_weights_in_sentences(tmp_path):
+    stated = WeightsInfo("c0ffee", "CC0-1.0", "90 images", 577811)
+    assert stated.text == "577,811 parameters, CC0-1.0. Trained on 90 images."
+    save_weights(tmp_path / "a.safetensors", {"a": torch.ones(1)}, {})
+    foreign = weights_info(tmp_path / "a.safetensors", "architecture Net", 577811)
+    assert foreign.text == (
+        "577,811 parameters, licence not stated in the file. Training data not stated in the file; architecture Net."
+    )
+    official = credited(WeightsMetadata("rrdb"), "rrdb", "c0ffee")
+    assert WeightsInfo("c0ffee", official.licence, official.trained_on, None).text == (
+        "an unknown number of parameters, licence unknown. Training data unknown (not known to be a released file)."
+    )

@@ -79,7 +79,7 @@ def test_a_broken_image_is_named_and_the_others_are_made(up, photos):
     assert found.code == 1
     assert pngs("out") == ["a.png", "c.png", "d.png", "other/c.png"]
     failed = [line.split(": ")[1] for line in found.err.splitlines() if line.startswith("failed: ")]
-    assert failed == [f"{photos}/empty", f"{photos}/absent.png", f"{photos}/b.png", "nowhere"]
+    assert failed == [f"{photos}/absent.png", f"{photos}/empty", "nowhere", f"{photos}/b.png"]
     assert found.err.splitlines()[-1].startswith("srbench: 4 ")
 
 

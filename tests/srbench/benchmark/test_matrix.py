@@ -191,9 +191,11 @@ def test_what_cannot_run_is_named_and_all_else_runs(command, bench):
     models = "models.py:Nearest,models.py:Broken"
     found = command("run", bench, "--models", models, "--suite", "own.toml", "--workers", 1)
     assert found.code == 1
-    assert found.err.splitlines()[-1].startswith(
-        "srbench: 2 results could not be measured (all others were): one-x3-own: "
-    )
+    *_, one, two, last = (line for line in found.err.splitlines() if line.startswith(("failed: ", "srbench: ")))
+    assert last == "srbench: 2 results could not be measured (all others were), see above"
+    for line, cell in ((one, "one-x3-own"), (two, "two-x3-own")):
+        assert line.startswith(f"failed: {cell}: ")
+        assert found.err.count(line) == 1
     assert "one-x3-own" not in found.out, "a run that has not begun"
     assert {line["scale"] for line in means()} == {"4"}
 

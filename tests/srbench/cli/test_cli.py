@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from unittest.mock import Mock
 
+import click
 import pytest
 from PIL import Image
 
+from srbench.cli.main import main
 from srbench.images.io import write_png
 
 WHERE = ["Page: run/report/report.html", "Open it: srbench view run", "Report: run/report/report.md"]
@@ -26,6 +28,24 @@ def test_help_without_arguments(command):
     assert found.code == 0
     assert "Usage: srbench" in found.out
     assert command("--version").out.startswith("srbench, version ")
+
+
+@pytest.mark.parametrize("group", [name for name, each in main.commands.items() if isinstance(each, click.Group)])
+def test_a_group_without_a_command_prints_its_help(command, group):
+    assert command(group) == command(group, "--help")
+    assert command(group).out.splitlines()[0] == f"Usage: srbench {group} [OPTIONS] COMMAND [ARGS]..."
+
+
+def test_a_misspelt_word_gets_a_suggestion(command):
+    for words, suggestion in (
+        ("list modles", "'runs'; did you mean models? See srbench list --help."),
+        ("run --device cdua", "'mps'; did you mean cuda? See srbench run --help."),
+        ("score run --metric psnr", "--metrics"),
+        ("edit restor", "restore"),
+    ):
+        found = command(*words.split())
+        assert (found.code, len(found.err.splitlines())) == (2, 1)
+        assert suggestion in found.err
 
 
 def test_run_prints_the_table_and_the_report(command, photos, models):
@@ -64,13 +84,14 @@ def test_outputs_of_a_model_are_made_again(command, photos, models):
     assert (unknown.code, "--again: unknown model 'Nearst'; did you mean Nearest?" in unknown.err) == (1, True)
 
 
-def test_failures_are_named_again_at_the_end(command, photos):
+def test_failures_are_named_once_and_counted_at_the_end(command, photos):
     (photos / "b.png").write_text("text")
     found = command(*run_options(photos, models="bicubic"))
     assert found.code == 1
     assert "run/report/report.md" in found.out
     assert found.err.splitlines()[0].startswith(f"failed: {photos}/b.png: not an image")
-    assert found.err.splitlines()[-1].startswith("srbench: 1 result could not be measured (all others were): ")
+    assert found.err.count("not an image") == 1
+    assert found.err.splitlines()[-1] == "srbench: 1 result could not be measured (all others were), see above"
 
 
 def test_a_wrong_command_line(command, photos):

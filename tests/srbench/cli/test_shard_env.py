@@ -61,8 +61,12 @@ def test_the_rank_of_a_process(environment, rank):
             "SLURM_PROCID is '-1' and SLURM_NTASKS '2'; ranks go from 0 to SLURM_NTASKS - 1",
         ),
         ({"RANK": "", "WORLD_SIZE": "x"}, "RANK is '' and WORLD_SIZE 'x'; ranks go from 0 to WORLD_SIZE - 1"),
+        (
+            {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "zz"},
+            "LOCAL_RANK is 'zz'; it is the rank on this machine, from 0",
+        ),
     ],
-    ids=["none", "outside", "negative", "no numbers"],
+    ids=["none", "outside", "negative", "no numbers", "no number on the machine"],
 )
 def test_without_a_rank_it_is_a_usage_error(command, request_of, monkeypatch, environment, says):
     for name, value in environment.items():

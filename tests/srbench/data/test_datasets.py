@@ -28,10 +28,17 @@ def test_hr_only_is_cropped_to_a_multiple_and_shrunk(photos):
 
 def test_crop_takes_the_centre_of_hr_before_lr_is_made(photos):
     pair = cropped(Folder(photos, 4), 4, 22).read("c")  # 40 x 32
-    assert cropped(Folder(photos, 4), 4, 1000).read("b").hr.shape == (3, 32, 40), "a larger crop leaves it whole"
     hr = quantize_floor(read_image(photos / "c.png"))[:, 9:29, 5:25]
     assert torch.equal(levels(pair.hr), hr)
     assert torch.equal(levels(pair.lr), downscale_uint8(hr, 4))
+
+
+@pytest.mark.parametrize("data", ["folder", "pairs"])
+def test_a_crop_larger_than_an_image_is_refused(photos, pairs, data):
+    dataset = Folder(photos, 4) if data == "folder" else PairedFolders(*pairs, 4)
+    assert cropped(dataset, 4, 32).read("c").hr.shape == (3, 32, 32)
+    with pytest.raises(DataError, match=r"c(\.png)?: 32x40 is smaller than the crop of 36; choose a smaller --crop$"):
+        cropped(dataset, 4, 36).read("c")
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def editor():
 def test_options_of_a_model_that_edits_are_refused(suffix, monkeypatch):
     monkeypatch.setattr("srbench.models.loading.require_bfloat16", lambda device, text: None)
     with pytest.raises(EditError, match=re.escape(f"omit {suffix}; edits use the model itself")):
-        Editor(f"srflow{suffix}", 8, "cpu")
+        _ = Editor(f"srflow{suffix}", 8, "cpu").loaded
 
 
 @pytest.fixture

@@ -197,12 +197,12 @@ def test_all_faults_are_listed_in_one_line(measure):
     )
     found = measure(claims, "--hr", "hr", "--metrics", "psnr", folders=("ours", "theirs"))
     assert (found.code, found.out) == (1, "")
-    assert len([line for line in found.err.splitlines() if line.startswith("srbench: claims.toml: claim[")]) == 1
+    assert len([line for line in found.err.splitlines() if line.startswith("srbench: claims.toml: claim ")]) == 1
     messages = [
-        "claim[0]: value 26.1 is not text; put the number in quotes",
-        "claim[1]: '26 dB' is not a number as tables print it",
-        "claim[2]: metric 'ssim' is not measured; add it to --metrics, or name one of psnr",
-        "claim[3]: metric 'psnrr' is not measured",
+        "claim 1: value 26.1 is not text; put the number in quotes",
+        "claim 2: '26 dB' is not a number as tables print it",
+        "claim 3: metric 'ssim' is not measured; add it to --metrics, or name one of psnr",
+        "claim 4: metric 'psnrr' is not measured",
     ]
     assert [message for message in messages if message not in found.err] == []
 
@@ -210,7 +210,7 @@ def test_all_faults_are_listed_in_one_line(measure):
 def test_keys_that_no_claim_has(measure):
     found = measure("[[claim]]\nmetric = 'psnr'\nvalue = '26.10'\nsorce = 'a table'\n", "--hr", "hr")
     assert (found.code, found.out) == (1, "")
-    assert found.err.startswith("srbench: claims.toml: claim[0]: unknown key 'sorce'; did you mean source?")
+    assert found.err.startswith("srbench: claims.toml: claim 1: unknown key 'sorce'; did you mean source?")
 
 
 def test_columns_that_were_left_out_and_other_formats(measure):

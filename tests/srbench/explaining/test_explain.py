@@ -149,7 +149,9 @@ def test_a_number_is_printed_at_its_digits(text, value, how):
 @pytest.mark.parametrize(
     ("values", "metric", "changes", "message"),
     [
-        ("28,1", "psnr,ssim,lpips", {}, "2 values, 3 metrics; give one value for each metric"),
+        ("28.0,1", "psnr,ssim,lpips", {}, "2 values, 3 metrics; give one value for each metric"),
+        ("22,85", "psnr", {}, r"^'22,85' may have a decimal comma; write a point, or '22, 85' for whole numbers$"),
+        ("22.85", "psnr", {"measured": "22,9"}, "^'22,9' may have a decimal comma"),
         ("28.1 dB", "psnr", {}, "'28.1 dB' is not a number as tables print it"),
         ("28.1", "mad", {}, "no metric to explain called 'mad'|mad"),
         ("28.1", "psnr", {"sr": {"a": torch.zeros(3, 8, 8)}}, "sr lacks "),
@@ -186,7 +188,7 @@ def test_two_processes_find_the_same(command, folders):
 
 def test_each_metrics_text_measures_what_explain_says(explain, folders):
     """``srbench measure`` gives the value and the signature that are named: every fifth protocol of four metrics."""
-    found = explain("1,1,1,1", "psnr,ssim,lpips,niqe")
+    found = explain("1, 1, 1, 1", "psnr,ssim,lpips,niqe")
     tried = 0
     for explained in found.numbers:
         named = [candidate for candidate in explained.candidates if candidate.protocol.text is not None]
@@ -201,7 +203,7 @@ def test_each_metrics_text_measures_what_explain_says(explain, folders):
 
 def test_the_signature_of_a_suite_is_that_of_its_table(explain, folders):
     tried = 0
-    for explained in explain("1,1", "psnr,ssim").numbers:
+    for explained in explain("1, 1", "psnr,ssim").numbers:
         for candidate in explained.candidates:
             for suite, signature in candidate.suites.items():
                 names = [candidate.protocol.metric]

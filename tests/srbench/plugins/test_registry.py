@@ -1,6 +1,7 @@
 import hashlib
 import inspect
 import os
+import re
 import sys
 from importlib.metadata import EntryPoint
 
@@ -302,6 +303,13 @@ def test_what_a_model_lacks(tmp_path, name, fault):
     (tmp_path / "own.py").write_text(OWN)
     with pytest.raises(PluginError, match=fault):
         load_model(f"{tmp_path}/own.py:{name}", 4, "cpu")
+
+
+@pytest.mark.parametrize("fails", [lambda: torch.nn.Linear(3, "many"), lambda: re.compile("("), lambda: save_weights()])
+def test_a_failure_names_the_line_of_the_plugin_and_not_that_of_a_library(fails):
+    line = fails.__code__.co_firstlineno
+    with pytest.raises(PluginError, match=rf"net failed: \w+: .* \(test_registry\.py line {line}\)$"):
+        registry.call("net", fails)
 
 
 def test_a_plugin_that_calls_sys_exit_has_failed_and_ctrl_c_passes():

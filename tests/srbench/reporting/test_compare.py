@@ -170,7 +170,9 @@ def test_two_runs(make_run):
     (comparison,) = compare_runs(one, other)
     assert comparison.labels == ("flow @ one τ=0.5", "flow @ two τ=0.5")
     assert comparison.differences[0].mean == pytest.approx(0.5)
-    assert write_comparison(comparison).is_relative_to(one / "compare")
+    before = sorted(one.rglob("*"))
+    assert write_comparison(comparison).is_relative_to(other / "compare")
+    assert sorted(one.rglob("*")) == before, "the reference stays as it is"
     third = make_run("three", {("y", None): values(-1)})
     alone = make_run("four", {("m", None): values()})
     (comparison,) = compare_runs(third, alone)
@@ -184,10 +186,10 @@ def test_every_pair_of_runs_has_its_own_folder(make_run, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     others = [make_run("two", {("m", None): values()}).rename(tmp_path / "elsewhere" / "two")]
     others += [make_run(name, {("m", None): values(gain)}) for gain, name in enumerate(("two", "three"), 1)]
-    written = [write_comparison(*compare_runs(one, other)) for other in others]
+    written = [write_comparison(*compare_runs(other, one)) for other in others]
     texts = [file.read_text() for file in written]
     assert len(set(texts)) == 3
-    assert [write_comparison(*compare_runs(one, other)) for other in others] == written, "again in the same place"
+    assert [write_comparison(*compare_runs(other, one)) for other in others] == written, "again in the same place"
     assert [file.read_text() for file in written] == texts
 
 

@@ -28,7 +28,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
         assert sorted(read_listing(place).files) == sorted(contents)
         del written[FILE]
         assert written == contents
-    assert [path.name for path in place.parent.iterdir() if path.suffix != ".lock"] == ["report"]
+    assert [path.name for path in place.parent.iterdir()] == ["report"]
 
 
 def add_a_file(place):
@@ -161,7 +161,7 @@ def test_a_kill_leaves_the_old_folder_the_new_one_or_none_and_the_next_call_tidi
         _fail(place)
     assert (place / "report.md").read_bytes() == (left or b"first"), "it was brought back"
     put_in_place(place, SECOND)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".report.lock", "report"]
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
 def test_two_commands_take_turns(make_run, monkeypatch):

@@ -89,7 +89,8 @@ def test_the_last_line_and_the_exit_code(runs, srbench, change, named, code, say
     assert found.exit_code == code, found.output
     last = found.stdout.splitlines()[-1]
     assert re.fullmatch(says if code else re.escape(says), last), last
-    assert (runs()[0] / "compare").is_dir(), "the comparison is written as without a gate"
+    baseline, candidate = (Path(run) for run in runs())
+    assert [(run / "compare").is_dir() for run in (baseline, candidate)] == [False, True], "the baseline is committed"
 
 
 def test_a_is_the_reference(runs, srbench):
