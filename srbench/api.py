@@ -114,7 +114,7 @@ class Results(MeasuredResults):
         """
         import pandas as pd
 
-        numbers = self.values.numbers([metric.name for metric in self.manifest.image_metrics])
+        numbers = self.values.numbers(self.metrics)
         return pd.DataFrame(numbers, columns=COLUMNS).astype({"temperature": float, "value": float})
 
     @_without_our_frames
@@ -250,7 +250,7 @@ class Results(MeasuredResults):
         rows, index = [], []
         for line in table_of_runs(self).lines:
             row: dict[str, float] = {}
-            for metric in self.manifest.image_metrics:
+            for metric in (metric for metric in self.metrics if metric.permits_test):
                 row |= dict(
                     zip(
                         (f"{metric.name}{end}" for end in ("", "_low", "_high")),
@@ -259,7 +259,9 @@ class Results(MeasuredResults):
                     )
                 )
             row |= {"n": line.n, "not_finite": line.not_finite}
-            rows.append(row | {metric.name: line.cells[metric.name].mean for metric in self.manifest.folder_metrics})
+            rows.append(
+                row | {metric.name: line.cells[metric.name].mean for metric in self.metrics if not metric.permits_test}
+            )
             index.append(
                 (line.setting.model, math.nan if line.setting.temperature is None else line.setting.temperature)
             )

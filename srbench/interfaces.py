@@ -7,9 +7,10 @@ of the low-resolution (LR) image, and ``H, W = s*h, s*w`` the size of the high-r
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args, overload, runtime_checkable
 
 if TYPE_CHECKING:  # the command line imports this module without torch
     import torch
@@ -21,8 +22,34 @@ TEMPERATURE = 0.8
 """Temperature of stochastic models whose weights state none."""
 
 
+T = TypeVar("T")
+
+
 class SRBenchError(Exception):
     """Unusable input. The message is a single line: what was given, what is allowed, what to do."""
+
+
+class Shared:
+    """What the metrics of an image compute once for all of them, such as the features of HR for LPIPS."""
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[int, Hashable], tuple[Tensor, int, Any]] = {}
+
+    def once(self, image: Tensor, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return ``compute()``, computed once for an image and a key; again if the image was changed in place."""
+        place, version = (id(image), key), 0 if image.is_inference() else image._version
+        known = self._of.get(place)
+        if known is None or known[0] is not image or known[1] != version:
+            known = self._of[place] = image, version, compute()
+        result: T = known[2]
+        return result
+
+    def forget(self, image: Tensor) -> None:
+        """Forget what was computed from an image, and from tensors computed from it."""
+        for place in [place for place in self._of if place[0] == id(image)]:
+            *_, value = self._of.pop(place)
+            if value is not image and hasattr(value, "untyped_storage"):
+                self.forget(value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +67,8 @@ class ImagePair:
     """(3, s*h, s*w) in [0, 1], multiples of 1/255; None in a dataset without HR."""
     uncropped: tuple[int, int] | None = field(default=None, kw_only=True)
     """Height and width of HR before it was cropped to a multiple of the scale; None if it was not cropped."""
+    shared: Shared = field(default_factory=Shared, kw_only=True, repr=False)
+    """What metrics compute from this pair and its outputs once for all of them."""
 
     @property
     def has_hr(self) -> bool:
@@ -59,7 +88,7 @@ class ImagePair:
     def copied(self, device: str = "cpu") -> ImagePair:
         """The pair with copies of its images on a device, for code that may change its input in place."""
         lr, hr = (None if image is None else image.to(device, copy=True) for image in (self.lr, self.hr))
-        return replace(self, lr=lr, hr=hr)
+        return replace(self, lr=lr, hr=hr, shared=Shared())
 
 
 class SRModel(Protocol):
@@ -188,23 +217,40 @@ class MetricInfo:
     """``dB``, ``grey levels`` or empty."""
     digits: int = 2
     group: Group = "Other"
-    leads: bool = False
+    is_primary: bool = False
     """True for the metric that represents its group wherever a report shows a single metric per group."""
+    worst: bool = False
+    """True if a report also states the worst sample, as of LR-PSNR."""
+    saturates_at: float | None = None
+    """Value beyond which the metric does not tell outputs apart, such as 100 for PIQUE; None if there is none."""
     map: MapInfo | None = None
     """The error map of a ``MappedMetric``; None for other metrics."""
-    per: Literal["sample", "image", "model", "folder"] = "sample"
-    """``sample``: a value per sample; ``image``: a value per image, computed from all its samples and comparable only
-    for equal numbers of samples. The harness fills in ``model`` for metrics of the model. FID and KID state ``folder``: a
-    value for all images together."""
+    per: Literal["sample", "image", "group", "set", "model"] = "sample"
+    """What has a value: each ``sample``; each ``image``, computed from all its samples; each ``group`` of images, such as
+    a clip; the ``set`` of all images, as of FID. The harness fills in ``model`` for metrics of the model."""
+    any_samples: bool = False
+    """True if the expected value of a metric of all samples does not depend on their number, as of a fair score (Ferro,
+    2014), so that rows with other numbers share its column. Otherwise the signature states the number."""
     spec: str = ""
     """The name that the user typed, with absolute paths. The harness fills in this field and ``digest``."""
     digest: str = ""
     """SHA-256 of everything that determines the values: code, arguments and parameters."""
 
     @property
-    def permits_test(self) -> bool:
-        """True if its values differ by chance from image to image; False for a value of the model or of all images."""
+    def is_of_images(self) -> bool:
+        """True if each image has a value."""
         return self.per in ("sample", "image")
+
+    @property
+    def permits_test(self) -> bool:
+        """True if it has a value for each image or group, which differ by chance; False for a value of the model or set."""
+        return self.is_of_images or self.per == "group"
+
+    @property
+    def subject(self) -> str:
+        """What has a value, in words: ``image``, ``group``, ``all images together`` or ``the model``."""
+        words = {"group": "group", "set": "all images together", "model": "the model"}
+        return words.get(self.per, "image")
 
     def stored(self) -> dict[str, Any]:
         """The information as JSON; without ``map`` if there is none."""
@@ -212,7 +258,8 @@ class MetricInfo:
         return stored if self.map else {name: value for name, value in stored.items() if name != "map"}
 
 
-Need = Literal["HR", "LR", "scale", "samples"]
+Need = Literal["HR", "LR", "scale", "samples", "groups", "model"]
+"""The harness fills in ``groups`` for a metric of groups, and ``model`` for a metric of the model."""
 
 
 class ImageMetric(ABC):
@@ -257,25 +304,108 @@ class ModelCall:
 
 
 class ModelMetric(ABC):
-    """A column that measures the model itself, such as its cost; a subclass defines ``info`` and ``of``."""
+    """A column that measures the model itself, such as its cost; a subclass defines ``info`` and ``of``.
+
+    It is measured once for each model and temperature, in a process that does nothing else.
+    """
 
     info: MetricInfo
     depends_on_machine: bool = False
     """True for values that another machine, or the same machine at another time, does not reproduce."""
 
     @abstractmethod
-    def of(self, call: ModelCall) -> float:
-        """Return the value for a model at a temperature on a device; NaN if it is unknown."""
+    def of(self, call: ModelCall) -> float | None:
+        """Return the value for a model at a temperature on a device; None if it does not apply to the model."""
 
 
-class FolderMetric(ABC):
-    """A column that compares all outputs with all HR images: FID and KID. Other distributions cannot add one."""
+class ModelPairMetric(ABC):
+    """A column that measures a model given a pair, such as the likelihood of HR: a value for each image.
+
+    A subclass defines ``info``, whose ``per`` is ``image``, and ``of``.
+    """
 
     info: MetricInfo
+    needs: tuple[Need, ...] = ("HR", "LR")
+
+    @abstractmethod
+    def of(self, call: ModelCall, pair: ImagePair) -> float | None:
+        """Return the value for a model at a temperature on a device; None if it does not apply to the model."""
+
+
+class SampledImage:
+    """An image of an ``ImageSet``: its outputs and its pair, read when they are asked for."""
+
+    def __init__(self, name: str, read: Callable[[int | None], Tensor], read_pair: Callable[[], ImagePair]) -> None:
+        self.name, self._read, self._read_pair = name, read, read_pair
+
+    @cached_property
+    def first(self) -> Tensor:
+        """The first output, (3, H, W)."""
+        return self._read(1)[0]
+
+    @cached_property
+    def samples(self) -> Tensor:
+        """All saved outputs, (n, 3, H, W); all outputs for a metric that needs samples."""
+        return self._read(None)
+
+    @cached_property
+    def pair(self) -> ImagePair:
+        """LR and HR."""
+        return self._read_pair()
+
+
+class ImageSet(Sequence[SampledImage]):
+    """The images of a run or of one of its groups, in natural order, read one by one when they are asked for.
+
+    ``images[0]`` reads nothing; ``images[0].samples`` and ``images[0].pair`` do, each time the set is indexed.
+    """
+
+    def __init__(self, names: Sequence[str], image: Callable[[str], SampledImage], device: str = "cpu") -> None:
+        self.names, self._image = names, image
+        self.device = device
+        """Device of the command, on which a metric may compute."""
+        self.shared: dict[Hashable, Any] = {}
+        """What the metrics of a set compute once for all of them."""
+        self.shared_references: dict[Hashable, Any] = {}
+        """The same for what they compute from HR alone, kept for all rows of the table that have the same HR."""
+
+    @overload
+    def __getitem__(self, place: int) -> SampledImage: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[SampledImage]: ...
+
+    def __getitem__(self, place: int | slice) -> SampledImage | Sequence[SampledImage]:
+        """Return an image that is not read yet."""
+        return (
+            [self._image(name) for name in self.names[place]]
+            if isinstance(place, slice)
+            else self._image(self.names[place])
+        )
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.names)
+
+
+class SetMetric(ABC):
+    """A column that measures many images together; a subclass defines ``info`` and ``__call__``.
+
+    ``info.per`` is ``set`` for a value of all images, such as FID, or ``group`` for a value of each group, such as a clip.
+    """
+
+    info: MetricInfo
+    sees: Literal["uint8", "float"] = "float"
+    """Input of the metric: 8-bit images as uint8, or as float32 in [0, 1]. Pairs are float32."""
     needs: tuple[Need, ...] = ("HR",)
+    """As of ``ImageMetric``; with ``samples``, a run saves all samples, of which it otherwise saves the first."""
+
+    @abstractmethod
+    def __call__(self, outputs: ImageSet) -> float | None:
+        """Return the value of a set of images; None if it does not apply."""
 
 
-Metric = ImageMetric | ModelMetric | FolderMetric
+Metric = ImageMetric | ModelPairMetric | SetMetric | ModelMetric
 
 
 class Dataset(Protocol):

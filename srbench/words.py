@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -85,3 +86,8 @@ def amount(value: float, unit: str) -> str:
         del prefixes[0]
     digits = f"{value:.0f}" if value >= 99.5 else f"{value:.2g}"
     return f"{digits} {prefixes[0]}{unit}"
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return a sort key by which numbers in names count: ``frame10`` comes after ``frame9``, however many zeros it has."""
+    return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name)]

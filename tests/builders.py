@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import threading
 import time
@@ -16,10 +17,11 @@ from typing import Any
 import torch
 
 from srbench.benchmark.measure import measure_folders
-from srbench.interfaces import MetricInfo
+from srbench.interfaces import ImagePair, ImageSet, MetricInfo, SampledImage
 from srbench.models import ModelInfo
+from srbench.run_folder import measurements
 from srbench.run_folder.protocol import Protocol
-from srbench.run_folder.values import mean, mean_of_images
+from srbench.run_folder.values import is_missing, mean, mean_of_images
 
 PACKAGED = {
     model: Path(str(files(package))) / "weights" / f"{model}-mini-x8.safetensors"
@@ -61,7 +63,7 @@ class Gap(MappedMetric):
     """Mean absolute difference."""
 
     info = MetricInfo(
-        name="gap", title="Gap", group="Perception", leads=True, direction=-1, unit="levels", signature="RGB|v1",
+        name="gap", title="Gap", group="Perception", is_primary=True, direction=-1, unit="levels", signature="RGB|v1",
         protocol="uint8 RGB by {quantize}, mean absolute difference", map=MapInfo("difference in levels", upper=64),
     )
 
@@ -95,12 +97,20 @@ class Network(nn.Module):
 _DISTORTION, _PERCEPTION = {"group": "Distortion", "direction": 1}, {"group": "Perception", "direction": -1}
 _KNOWN: dict[str, dict[str, Any]] = {
     "psnr": _DISTORTION
-    | {"title": "PSNR", "unit": "dB", "leads": True, "protocol": "uint8 RGB", "signature": "PSNR|RGB"},
+    | {"title": "PSNR", "unit": "dB", "is_primary": True, "protocol": "uint8 RGB", "signature": "PSNR|RGB"},
     "ssim": _DISTORTION | {"title": "SSIM", "digits": 3},
     "lpips": _PERCEPTION
-    | {"title": "LPIPS", "digits": 3, "leads": True, "protocol": "AlexNet", "signature": "LPIPS|alex"},
+    | {"title": "LPIPS", "digits": 3, "is_primary": True, "protocol": "AlexNet", "signature": "LPIPS|alex"},
     "niqe": _PERCEPTION | {"title": "NIQE"},
-    "lr_psnr": {"title": "LR-PSNR", "direction": 1, "unit": "dB", "group": "Consistency", "leads": True},
+    "lr_psnr": {
+        "title": "LR-PSNR",
+        "direction": 1,
+        "unit": "dB",
+        "group": "Consistency",
+        "is_primary": True,
+        "worst": True,
+    },
+    "pique": {"title": "PIQUE", "direction": -1, "saturates_at": 100.0},
     "sigma": {"title": "sigma", "direction": 0, "unit": "grey levels", "group": "Diversity", "protocol": "ddof 1"}
     | {"signature": "SIGMA|ddof1"},
 }
@@ -163,11 +173,23 @@ def serving(server: BaseServer) -> Iterator[Any]:
             server.shutdown()
 
 
+def image_set(outputs, hr, **options):
+    """The images of a set: outputs, (3, H, W) or (n, 3, H, W), and HR, (3, H, W), all uint8."""
+
+    def image(name):
+        samples, reference = outputs[int(name)], hr[int(name)]
+        samples = samples if samples.ndim == 4 else samples[None]
+        return SampledImage(name, lambda count: samples[:count], lambda: ImagePair(name, hr=reference / 255))
+
+    return ImageSet([str(place) for place in range(len(outputs))], image, **options)
+
+
 @dataclass(frozen=True)
 class MeasuredFolder:
     """What ``measure_folders`` returns of a single folder."""
 
     values: dict
+    """Values by image and metric."""
     metrics: tuple
     failures: tuple
 
@@ -176,8 +198,26 @@ class MeasuredFolder:
         return mean_of_images({image: mean(values.get(metric)) for image, values in self.values.items()})
 
 
+def values_of(rows, metrics, of_many=None, unit_of=None):
+    """Values of measurements; ``of_many`` are values of all images by setting and metric, missing if not given."""
+
+    def recorded(metric, samples):
+        [setting] = {row.setting for row in rows if row.sample is samples[0]}
+        return {"": (of_many or {}).get(setting, {}).get(metric.name, math.nan)}
+
+    return measurements.values_of(rows, metrics, recorded, unit_of or {})
+
+
 def measure_folder(images, hr=None, lr=None, **options):
     """``measure_folders`` of a single folder."""
     measured = measure_folders({images.resolve().name: images}, hr, lr, **options)
     [setting] = measured.values.settings
-    return MeasuredFolder(measured.values.by_setting[setting], measured.metrics[setting], measured.failures[setting])
+    values = {
+        image: {
+            metric.name: measured.values.of[setting, metric.name][image]
+            for metric in measured.metrics[setting]
+            if metric.is_of_images and not is_missing(measured.values.of[setting, metric.name][image])
+        }
+        for image in measured.values.images[setting]
+    }
+    return MeasuredFolder(values, measured.metrics[setting], measured.failures[setting])

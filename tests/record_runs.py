@@ -53,19 +53,19 @@ def write_run(path: Path, made: Made) -> Path:
     lines = []
     for number, (image, pixels) in enumerate(made.pixels.items()):
         key = digest("pair", image, pixels)
-        lines.append(PairRecord(key, image, 0, "", ImageDigest(f"lr {pixels}", None), ImageDigest(pixels, None)))
+        lines.append(PairRecord(key, 0, "", image, ImageDigest(f"lr {pixels}", None), ImageDigest(pixels, None)))
         for setting in settings:
             made_by = made.outputs or (setting.model, made.digests.get(setting.model), made.source)
             outputs = (ImageDigest(digest(made_by, pixels), None),)
             sample_key = folder.sample_key(setting, key, made.source)
-            sample = SampleRecord(sample_key, image, 0, "", setting.model, None, made.source, outputs, 0.5, None)
+            sample = SampleRecord(sample_key, 0, "", image, setting.model, None, made.source, outputs, 0.5, None)
             lines.append(sample)
             lines += [
                 ScoreRecord(
                     score_key(sample, one),
-                    image,
                     0,
                     "",
+                    image,
                     setting.model,
                     None,
                     one.name,
@@ -109,7 +109,7 @@ def timeless_records(run: str | Path) -> list[str]:
     last = {}
     for name in ("samples.jsonl", "rows.jsonl"):
         for record in map(json.loads, (Path(run) / name).read_text().splitlines()):
-            place = name, record["key"], record["model"], record["image"]
+            place = name, record["key"], record["model"], record.get("image", record.get("subject"))
             last[place] = {key: value for key, value in record.items() if key not in differing}
     return sorted(map(json.dumps, last.values()))
 
@@ -118,7 +118,7 @@ def values_in(run: Path) -> dict[tuple, dict]:
     """All that was measured, by model, temperature and image, and by metric."""
     found: dict[tuple, dict] = {}
     for line in map(json.loads, (run / "rows.jsonl").read_text().splitlines()):
-        place = line["model"], line["temperature"], line["image"]
+        place = line["model"], line["temperature"], line["subject"]
         found.setdefault(place, {})[line["metric"]] = line["value"]
     return found
 

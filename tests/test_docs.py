@@ -325,10 +325,10 @@ def test_add_your_own(typed, clone):
     found = values_in(clone / "runs/model")
     settings = [(setting.model, setting.temperature) for setting in read_manifest(clone / "runs/model").settings]
     assert settings == [("bicubic", None), ("Bilinear", None), ("Noisy", 0.5), ("Noisy", 1.0)]
-    assert len(found) == 8, "on two images"
-    for (model, *_), by_metric in found.items():
-        assert set(by_metric) == {"psnr", "sigma", "mae", "kparameters"}
-        assert (by_metric["sigma"] > 0) == (model == "Noisy")
+    assert len(found) == 8 + 4, "on two images, and of all images or the model"
+    for (model, _, image), by_metric in found.items():
+        assert set(by_metric) == ({"psnr", "sigma", "mae"} if image else {"kparameters", "flicker"})
+        assert not image or (by_metric["sigma"] > 0) == (model == "Noisy")
     assert any(": proven: " in text and "8 of 8 items by their models" in text for text in said)
     stripes = by_image(clone / "runs/stripes", "bicubic")
     assert stripes["wide"]["psnr"] > stripes["thin"]["psnr"]
@@ -344,7 +344,7 @@ def test_add_your_own(typed, clone):
     ]
     text = (DOCS / "add-your-own.md").read_text()
     values = [*get_args(get_type_hints(ImageMetric)["sees"]), *get_args(get_type_hints(MetricInfo)["per"])]
-    assert all(f'`"{value}"`' in text for value in values if value not in ("model", "folder"))
+    assert all(f'`"{value}"`' in text for value in values if value != "model")
 
 
 DOCTESTS = ("api", "explaining.search", "images.resize")

@@ -19,8 +19,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from srbench.data.datasets import cropped, open_folder
+from srbench.data.datasets import open_folder
 from srbench.files.atomic import write_new
+from srbench.images.io import crop_centre
 from srbench.terminal.progress import progress
 from srbench.weights.files import weights_content
 from srbench.weights.reading import read_weights
@@ -58,10 +59,10 @@ def main(weights: Path, folder: Path, temperature: float, out: Path) -> None:
     tensors, metadata = read_weights(weights)
     network = SRFlow.from_pretrained(int(metadata.scale or 0), weights, metadata.model)
     network.config = replace(network.config, range_margin=MARGIN)
-    photographs = cropped(open_folder(folder, network.scale), network.scale, SIDE)
+    photographs, side = open_folder(folder, network.scale), SIDE // network.scale
     with progress() as bar:
         names = bar.track(list(photographs), description="photographs")
-        level(network, (photographs.read(name).lr for name in names), temperature)
+        level(network, (crop_centre(photographs.read(name).lr, side) for name in names), temperature)
     stored = {name: tensor.to(tensors[name].dtype) for name, tensor in network.state_dict().items()}
     metadata = replace(metadata, config=asdict(network.config), temperature=temperature)
     write_new(out, weights_content(stored, metadata.text()))

@@ -11,12 +11,12 @@ import pickle
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.plan import Task
+from srbench.benchmark.plan import Task, TaskOfMany
 from srbench.benchmark.worker import TaskResult, Worker, WorkerSetup, open_worker
 from srbench.interfaces import SRBenchError
 from srbench.machine.environment import hardware
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 WorkerCount = int | Literal["gpus"] | None
 """Number of processes; ``gpus``: one per GPU; None: chosen for the machine."""
-Done = Iterator[tuple[Task, Iterable[TaskResult] | WorkerDied]]
+AnyTask = TypeVar("AnyTask", Task, TaskOfMany)
+Done = Iterator[tuple[AnyTask, Iterable[TaskResult] | WorkerDied]]
 
 DASK_RETRIES = 2
 """Retries of a task that raised an exception; Dask may choose another worker."""
@@ -66,7 +67,7 @@ class Engine:
             return hardware(device) | {"engine": f"dask, {self.workers} workers"}
         return hardware(device) | ({} if self.is_single else {"processes": f"{self.workers}, one thread each"})
 
-    def do(self, tasks: Sequence[Task], worker: Worker, setup: WorkerSetup) -> Done:
+    def do(self, tasks: Sequence[AnyTask], worker: Worker, setup: WorkerSetup) -> Done[AnyTask]:
         """Do tasks: in this process with ``worker``, or in processes that open a worker with ``setup``.
 
         Raises BenchmarkError if the setup cannot be sent to other processes, if these cannot open it, or if the
@@ -75,26 +76,47 @@ class Engine:
         if self.is_single:
             for task in tasks:
                 yield task, worker.do(task)
-            return
-        try:
-            packed = pickle.dumps(setup)
-        except Exception as error:  # pickling calls foreign code
-            raise BenchmarkError(
-                f"a model or dataset cannot be sent to other processes ({_reason(error)}); name it as "
-                "file.py:Name, or leave out workers"
-            ) from None
-        if self.dask is None:
-            yield from self._processes(tasks, packed)
+        elif self.dask is None:
+            yield from self._processes(tasks, _packed(setup))
         else:
-            yield from _dask(tasks, packed, self.dask, self.workers, self.environments)
+            yield from _dask(tasks, _packed(setup), self.dask, self.workers, self.environments)
 
-    def _processes(self, tasks: Sequence[Task], packed: bytes) -> Done:
-        done = map_items(_opened, tasks, workers=self.workers, arguments=(packed,), environments=self.environments)
+    def do_alone(self, tasks: Sequence[TaskOfMany], worker: Worker, setup: WorkerSetup) -> Done[TaskOfMany]:
+        """Do tasks one after another in a single process of this machine, while no other works; arguments of ``do``.
+
+        On the cluster of a running scheduler, a metric of a model is measured by a worker of the cluster.
+        """
+        if self.is_single:
+            yield from self.do(tasks, worker, setup)
+            return
+        if here := [task for task in tasks if not self._on_cluster(task)]:
+            alone = replace(self, workers=1, environments=self.environments[:1], dask=None)
+            yield from alone._processes(here, _packed(setup))
+        for task in filter(self._on_cluster, tasks):
+            yield from self.do([task], worker, setup)
+
+    def _on_cluster(self, task: TaskOfMany) -> bool:
+        return bool(self.dask) and task.metric.per == "model"
+
+    def _processes(self, tasks: Sequence[AnyTask], packed: bytes) -> Done[AnyTask]:
+        done = map_items(
+            _opened, tasks, workers=self.workers, arguments=(packed,), environments=self.environments, apart=True
+        )
         for task, made in done:
             if isinstance(made, WorkerDied) or not isinstance(made, Exception):
                 yield task, made
             else:
                 raise BenchmarkError(f"a worker process cannot work: {_reason(made)}") from made
+
+
+def _packed(setup: WorkerSetup) -> bytes:
+    try:
+        return pickle.dumps(setup)
+    except Exception as error:  # pickling calls foreign code
+        raise BenchmarkError(
+            f"a model or dataset cannot be sent to other processes ({_reason(error)}); name it as file.py:Name, or "
+            "leave out workers"
+        ) from None
 
 
 def choose_engine(name: str | None, workers: WorkerCount, device: str, tasks: int) -> Engine:
@@ -140,15 +162,15 @@ def take_gpu(number: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]
 
 
-def _opened(packed: bytes) -> Callable[[Task], list[TaskResult]]:
+def _opened(packed: bytes) -> Callable[[Task | TaskOfMany], list[TaskResult]]:
     """Open the worker of a process, and return the function that does a task."""
     _worker(packed)
     return partial(_do, packed)
 
 
 def _dask(
-    tasks: Sequence[Task], packed: bytes, address: str, workers: int, environments: Sequence[Mapping[str, str]]
-) -> Done:
+    tasks: Sequence[AnyTask], packed: bytes, address: str, workers: int, environments: Sequence[Mapping[str, str]]
+) -> Done[AnyTask]:
     """Do tasks on the cluster of a scheduler, or with ``workers`` on this machine if ``address`` is empty.
 
     Dask reruns the tasks of a lost worker and counts the loss against each of them. A task with too many losses raises
@@ -179,12 +201,12 @@ _ONE_AT_A_TIME = threading.Lock()
 """Serialises the tasks of a process: a Dask worker may have several threads."""
 
 
-def _do(packed: bytes, task: Task) -> list[TaskResult]:
+def _do(packed: bytes, task: Task | TaskOfMany) -> list[TaskResult]:
     with _ONE_AT_A_TIME:
         return [TaskResult.joined(_worker(packed).do(task))]
 
 
-def _do_on_gpu(environments: Sequence[Mapping[str, str]], packed: bytes, task: Task) -> list[TaskResult]:
+def _do_on_gpu(environments: Sequence[Mapping[str, str]], packed: bytes, task: Task | TaskOfMany) -> list[TaskResult]:
     """Do a task on a Dask worker of this machine, whose name is its number; it keeps its GPU if it is restarted."""
     from distributed import get_worker
 

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from srbench.benchmark.checkpoints import require_memory, weights_bytes
 from srbench.benchmark.opened import OpenedRequest, open_request
-from srbench.benchmark.plan import Task, missing_folder_values, plan, probed
+from srbench.benchmark.plan import Task, plan, plan_of_many, probed
 from srbench.benchmark.run import extended, measurable, sampled_checkpoints
 from srbench.benchmark.sampler import Sampler, read_pair
 from srbench.benchmark.scorer import Scorer
@@ -41,8 +41,8 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     folder = extended(request, path)
     loaded = {metric.info.name: metric for metric in request.loaded_metrics}
     all_metrics = measurable(folder.manifest, request.metrics, loaded)
-    metrics = [metric.name for metric in all_metrics if metric.per != "folder"]
-    of_all = [metric for metric in all_metrics if metric.per == "folder" and spec.shard is None]
+    metrics = [metric.name for metric in all_metrics if metric.is_of_images]
+    of_many = [metric for metric in all_metrics if not metric.is_of_images and spec.shard is None]
     tasks = plan(folder, all_metrics, request)
     unloaded = sampled_checkpoints(folder.manifest, tasks, but=request.loaded_models)
     require_memory(unloaded, choose_device(spec.device))
@@ -58,14 +58,16 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     yield from (f"cannot be read: {task.fault}" for task in tasks if task.fault)
     to_sample = Counter(item.setting for task in tasks for item in task.items if item.key)
     to_measure = sum(not item.key for task in tasks for item in task.items)
-    together = missing_folder_values(folder, of_all) | {setting: of_all for setting in to_sample if of_all}
-    if not tasks and not together:
+    lacking = {(task.setting, task.metric.title) for task in plan_of_many(folder, of_many)}
+    lacking |= {(setting, metric.title) for setting in to_sample for metric in of_many}
+    if not tasks and not lacking:
         yield "Nothing is left to do."
         return
     yield f"Left: {to_sample.total()} to sample and measure, {to_measure} sampled but not fully measured."
-    if together:
-        titles = dict.fromkeys(metric.title for lacking in together.values() for metric in lacking)
-        yield f"  {', '.join(titles)} of {number_of(len(together), 'setting')}, whose time is not estimated"
+    if lacking:
+        titles = [metric.title for metric in of_many if metric.title in {title for _, title in lacking}]
+        number = len({setting for setting, _ in lacking})
+        yield f"  {', '.join(titles)} of {number_of(number, 'setting')}, whose time is not estimated"
     if not tasks:
         return
     try:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.dataset import require_folders
@@ -29,20 +29,29 @@ from srbench.images.pairing import (
     scale_of_sizes,
     without_partner,
 )
-from srbench.interfaces import ImageMetric, ImagePair, MetricInfo, Model
+from srbench.interfaces import (
+    ImageMetric,
+    ImagePair,
+    ImageSet,
+    MetricInfo,
+    Model,
+    SampledImage,
+    SetMetric,
+    SRBenchError,
+)
 from srbench.machine.processes import may_have_gpu, measuring_workers
 from srbench.machine.workers import WorkerDied, map_items
-from srbench.metrics.loading import LoadedMetric, counted, is_folder_metric
-from srbench.metrics.suite import Suite, open_metrics, read_suite
+from srbench.metrics.loading import LoadedMetric, counted, described, is_of_many
+from srbench.metrics.suite import Suite, full_names, open_metrics, read_suite
 from srbench.models import LoadedModel
 from srbench.models.names import split_label
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.protocol import FORMAT, Manifest, Protocol, Setting
 from srbench.run_folder.records import EnvironmentRecord, SampleRecord, ScoreRecord, Value
 from srbench.run_folder.request import FOLDERS, IMAGES, SUITE
-from srbench.run_folder.values import Values, mean_of_images
+from srbench.run_folder.values import Values, is_missing, mean_of_images
 from srbench.terminal.progress import Progress, Step, silent
-from srbench.words import is_file_name, printable, size_of
+from srbench.words import is_file_name, natural, printable, size_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +67,7 @@ _WITHOUT = {
     "scale": "the scale; give --scale, or LR images with --lr",
     "model": "a model; use srbench run",
     "samples": "two or more samples of an image, NAME_sample0.png and NAME_sample1.png",
+    "groups": "groups of images, such as clips: a subfolder each",
 }
 """What a metric needs and was not given, for error messages."""
 _OUTPUTS = Setting("outputs", None)
@@ -71,25 +81,30 @@ class FolderValues:
     suite: str
     """``name@version``."""
     values: Values
-    """Values of metrics of all images together are missing for a folder with failures."""
+    """Values of metrics of many images, such as FID, are missing for a folder with failures."""
     metrics: Mapping[Setting, tuple[MetricInfo, ...]]
-    """Metrics of single images, then those of all images together."""
     failures: Mapping[Setting, tuple[str, ...]]
 
     def as_json(self, setting: Setting) -> dict[str, object]:
         """Return signatures, means, counts of finite values and all values of a folder, for JSON."""
-        metrics = self.metrics[setting]
-        of_images = [metric.name for metric in metrics if metric.per != "folder"]
-        columns = {name: self.values.of_images(setting, name) for name in of_images}
-        units = {name: self.values.of_units(setting, name) for name in of_images}
+        metrics, of = self.metrics[setting], self.values.of
+        tested = [metric for metric in metrics if metric.permits_test]
+        by_subject: dict[str, dict[str, dict[str, Value | None]]] = {"images": {}, "groups": {}}
+        for metric in tested:
+            kind = by_subject["images" if metric.is_of_images else "groups"]
+            for subject, value in of[setting, metric.name].items():
+                if not is_missing(value):
+                    kind.setdefault(subject, {})[metric.name] = value
+        columns = {metric.name: self.values.means(setting, metric) for metric in tested}
         return {
             "suite": self.suite,
             "average": FOLDERS if self.values.unit_of else IMAGES,
             "signatures": {metric.name: metric.signature for metric in metrics},
-            "folder": dict(self.values.of_folders[setting]),
-            "mean": {name: mean_of_images(column) for name, column in units.items()},
+            "set": {metric.name: of[setting, metric.name][""] for metric in metrics if metric.per == "set"},
+            "mean": {metric.name: mean_of_images(self.values.of_units(setting, metric)) for metric in tested},
             "finite": {name: sum(map(math.isfinite, column.values())) for name, column in columns.items()},
-            "images": self.values.by_setting[setting],
+            "images": {image: by_subject["images"].get(image, {}) for image in self.values.images[setting]},
+            "groups": by_subject["groups"],
             "failures": self.failures[setting],
         }
 
@@ -132,8 +147,7 @@ def measure_folders(
         hr: Folder of HR images.
         lr: Folder of LR images.
         names: Metrics; by default those of the suite, without metrics of the model and metrics that need HR, LR or a
-            scale that is not given. ``fid`` and ``kid`` compare the first samples of all images of each folder
-            with all of ``hr``.
+            scale that is not given.
         progress: Called after every image.
         suite: Name of a protocol, or a TOML file.
         workers: Number of worker processes; None: chosen for the machine.
@@ -153,54 +167,131 @@ def measure_folders(
     """
     protocol = read_suite(suite)
     high, low = (None if path is None else images_in(path) for path in (hr, lr))
-    of_images = None if names is None else tuple(name for name in names if not is_folder_metric(name))
-    of_all = tuple(filter(is_folder_metric, protocol.columns if names is None else names))
-    folder_metrics: tuple[LoadedMetric, ...] = ()
-    if of_all and high is None and names is not None:
-        raise BenchmarkError(f"{of_all[0]} compares two folders of images; name the second with --hr")
-    if of_all and high is not None:  # this process loads torch only for these metrics
-        from srbench.metrics.fid import distances, features
-        from srbench.models.inference import choose_device
-
-        folder_metrics = open_metrics(of_all, protocol.columns, protocol.quantize)
-        # before anything is measured, because images may be smaller than patches
-        references = features(folder_metrics, map(read_uint8, high.values()), choose_device(device))
-    by_setting: dict[Setting, dict[str, dict[str, Value]]] = {}
-    of_folders: dict[Setting, dict[str, float]] = {}
-    metrics: dict[Setting, tuple[MetricInfo, ...]] = {}
-    failures: dict[Setting, tuple[str, ...]] = {}
-    counts: set[int] = set()
-    unit_of: dict[str, str] = {}
+    measured: dict[Setting, _Folder] = {}
+    apart = False
+    """True if other processes measure, so that this process loads no torch."""
     for label, folder in folders.items():
-        setting, results = Setting(label, None), ResultFolder(folder, 1)
+        results = ResultFolder(folder, 1)
         images, lr_images, folder_scale = _paired(results, hr, high, lr, low, scale, average)
+        of_groups = folders_of(high or lr_images or {name: results.paths(name)[0] for name in images})
         if average == FOLDERS:
-            unit_of = folders_of(high or lr_images or {name: results.paths(name)[0] for name in images})
-            require_folders(images, unit_of, hr or lr or folder)
-        for first, others in by_setting.items():
-            if differing := sorted(set(map(printable, images)) ^ others.keys()):
+            require_folders(images, of_groups, hr or lr or folder)
+        for first, other in measured.items():
+            if differing := sorted(set(map(printable, images)) ^ set(map(printable, other.images))):
                 raise BenchmarkError(
                     f"{label} and {first.label} have different images, such as {differing[0]}; give --hr"
                 )
-        pairs = _Pairs(label, _file_names(images), results, high, lr_images, folder_scale)
+        pairs = _Pairs(label, _file_names(images), results, high, lr_images, folder_scale, of_groups)
         reader = _OutputReader(pairs, protocol, device)
-        opener = partial(_usable_metrics, of_images, protocol, pairs.lacking)
-        measured = _measured(pairs, WorkerSetup(None, reader, opener, pairs), workers, progress)
-        counts |= {image.samples for image in measured if image.samples}
-        failures[setting] = tuple(fault for image in measured for fault in image.faults)
-        measured_metrics = max((image.metrics for image in measured), key=len, default=())
-        metrics[setting] = measured_metrics + tuple(metric.info for metric in folder_metrics)
-        # tables and JSON cannot hold names that are not UTF-8
-        by_setting[setting] = {printable(name): image.values for name, image in zip(images, measured, strict=True)}
-        of_folders[setting] = {}
-        if folder_metrics and not failures[setting]:
-            first_samples = (quantize(results.read(name)[0], protocol.quantize) for name in images)
-            outputs = features(folder_metrics, first_samples, choose_device(device))
-            of_folders[setting] = distances(folder_metrics, outputs, references)
+        metrics = _Metrics(None if names is None else tuple(names), protocol, pairs.lacking)
+        of_images = WorkerSetup(None, reader, metrics.of_images, pairs)
+        processes = _processes(pairs, of_images) if workers is None else min(workers, len(images))
+        apart |= processes > 1
+        each = _measured(pairs, metrics, of_images, processes, progress)
+        measured[Setting(label, None)] = _Folder(pairs, metrics, images, each)
+    _measure_sets(measured, device, progress, apart=apart)
+    return _joined(measured, protocol.label, average)
+
+
+@dataclass
+class _Folder:
+    """A measured folder."""
+
+    pairs: _Pairs
+    metrics: _Metrics
+    images: tuple[str, ...]
+    measured: list[_MeasuredImage]
+    of_many: list[_OfMany] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _OfMany:
+    """A value of many images, or its failure."""
+
+    metric: MetricInfo
+    subject: str
+    value: float | None
+    fault: str
+
+
+def _joined(measured: Mapping[Setting, _Folder], suite: str, average: str) -> FolderValues:
+    """Join the values of folders; names that are not UTF-8 are made printable, for tables and JSON."""
+    counts = {image.samples for folder in measured.values() for image in folder.measured if image.samples}
     number = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
-    signed = {setting: tuple(counted(metric, number) for metric in each) for setting, each in metrics.items()}
-    unit_of = {printable(name): printable(unit) for name, unit in unit_of.items()}
-    return FolderValues(protocol.label, Values(by_setting, of_folders, unit_of), signed, failures)
+    values: dict[tuple[Setting, str], dict[str, Value | None]] = {}
+    metrics: dict[Setting, tuple[MetricInfo, ...]] = {}
+    failures: dict[Setting, tuple[str, ...]] = {}
+    for setting, folder in measured.items():
+        of_images = max((image.metrics for image in folder.measured), key=len, default=())
+        infos = [*of_images, *dict.fromkeys(each.metric for each in folder.of_many)]
+        metrics[setting] = tuple(counted(metric, number) for metric in infos)
+        by_name = {printable(name): image for name, image in zip(folder.images, folder.measured, strict=True)}
+        for metric in of_images:
+            column: dict[str, Value | None] = {
+                name: image.values.get(metric.name, math.nan) for name, image in by_name.items()
+            }
+            values[setting, metric.name] = column
+        for each in folder.of_many:
+            value = math.nan if each.fault else each.value
+            values.setdefault((setting, each.metric.name), {})[printable(each.subject)] = value
+        faults = (fault for image in folder.measured for fault in image.faults)
+        failures[setting] = (*faults, *filter(None, dict.fromkeys(each.fault for each in folder.of_many)))
+    of_groups = next(iter(measured.values())).pairs.groups if average == FOLDERS else {}
+    unit_of = {printable(name): printable(unit) for name, unit in of_groups.items()}
+    images = {setting: tuple(map(printable, folder.images)) for setting, folder in measured.items()}
+    return FolderValues(suite, Values(values, images, unit_of), metrics, failures)
+
+
+def _measure_sets(folders: Mapping[Setting, _Folder], device: str, progress: Progress, *, apart: bool) -> None:
+    """Measure the metrics of many images, in one process: of each folder, after its images."""
+    having = [folder for folder in folders.values() if any(image.has_sets for image in folder.measured)]
+    arguments = [[(folder.pairs, folder.metrics) for folder in having], device]
+    places = range(len(having))
+    for place, made in map_items(_measuring_sets, places, workers=1, arguments=arguments, apart=apart):
+        folder = having[place]
+        match made:
+            case WorkerDied():
+                folder.measured[0].faults.append(f"metrics of many images: {made}")
+            case Exception():
+                raise made
+            case _:
+                folder.of_many = made
+        total = len(folder.images)
+        for fault in dict.fromkeys(each.fault for each in folder.of_many if each.fault):
+            progress(Step(total, total, "", fault))
+        if any(image.faults for image in folder.measured):  # a set without some of its images has another value
+            folder.of_many = [replace(each, value=math.nan) for each in folder.of_many]
+
+
+def _measuring_sets(folders: Sequence[tuple[_Pairs, _Metrics]], device: str) -> Callable[[int], list[_OfMany]]:
+    """Return a function that measures the metrics of many images of a folder; all folders have the same images."""
+    from srbench.benchmark.scorer import measure_set
+    from srbench.models.inference import choose_device
+
+    of_hr: dict[Hashable, Any] = {}
+    chosen = choose_device(device)
+
+    def measured(place: int) -> list[_OfMany]:
+        pairs, metrics = folders[place]
+        shared: dict[str, dict[Hashable, Any]] = {}
+        values = []
+        for loaded in metrics.of_many():
+            metric = loaded.metric
+            assert isinstance(metric, SetMetric)
+            for subject, images in pairs.subjects(loaded.info).items():
+                outputs = ImageSet(images, partial(pairs.sampled, metric.sees, metrics.suite.quantize), chosen)
+                outputs.shared = shared.setdefault(subject, {})
+                if not subject:
+                    outputs.shared_references = of_hr
+                value, fault = None, ""
+                try:
+                    value = measure_set(metric, outputs)
+                except SRBenchError as error:
+                    fault = f"{loaded.info.title}: {error}"
+                values.append(_OfMany(loaded.info, subject, value, fault))
+        return values
+
+    return measured
 
 
 def _paired(
@@ -269,6 +360,8 @@ class _Pairs:
     hr: Mapping[str, Path] | None
     lr: Mapping[str, Path] | None
     scale: int | None
+    groups: Mapping[str, str]
+    """Group of every image that is in one, such as a clip, by the name of the image."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -294,6 +387,22 @@ class _Pairs:
         """Return an empty text: nothing is saved, so nothing is identified."""
         return ""
 
+    def subjects(self, metric: MetricInfo) -> dict[str, list[str]]:
+        """Return the images of each subject of a metric of many images, by the names of their pairs."""
+        of: dict[str, list[str]] = {}
+        for pair, image in sorted(self.images.items(), key=lambda names: natural(names[1])):
+            of.setdefault(self.groups[image] if metric.per == "group" else "", []).append(pair)
+        return of
+
+    def sampled(self, sees: str, rounding: str, name: str) -> SampledImage:
+        """Return an image of a set as a metric sees it."""
+
+        def outputs(count: int | None) -> Tensor:
+            images = quantize(self.results.read(self.images[name])[:count], rounding)
+            return images if sees == "uint8" else images.float().div_(255)
+
+        return SampledImage(self.images[name], outputs, lambda: self.read(name))
+
     @property
     def pixels(self) -> float:
         """Number of pixels of all outputs, estimated from the sizes of a few."""
@@ -310,6 +419,7 @@ class _Pairs:
             "LR": self.lr is not None,
             "scale": self.lr is not None or bool(self.scale),
             "samples": any(self.results.count(image) > 1 for image in self.images.values()),
+            "groups": self.groups.keys() >= set(self.images.values()),
         }
         return frozenset(need for need, is_given in given.items() if not is_given)
 
@@ -353,26 +463,57 @@ class _OutputReader(Sampler):
             )
 
 
-def _usable_metrics(names: tuple[str, ...] | None, suite: Suite, lacking: Collection[str]) -> tuple[LoadedMetric, ...]:
-    """Open the metrics of single images that need nothing that is ``lacking``.
+@dataclass(frozen=True)
+class _Metrics:
+    """The metrics of a command, opened in the processes that measure."""
 
-    Raises SRBenchError if none is left, for unknown metrics, and if a metric that the user named cannot be used.
-    """
-    if names == ():
-        return ()
-    metrics = open_metrics(names, suite.columns, suite.quantize, suite.optional)
-    metrics = tuple(metric for metric in metrics if metric.info.per != "folder")
-    needs = [
-        (metric, next((_WITHOUT[need] for need in (metric.info.per, *metric.needs) if need in lacking), ""))
-        for metric in metrics
-    ]
-    usable = tuple(metric for metric, need in needs if not need)
-    faults = [f"{metric.info.title} needs {need}" for metric, need in needs if need]
-    if names is not None and faults:
-        raise BenchmarkError(faults[0])
-    if not usable:
-        raise BenchmarkError(f"all metrics of {suite.label} need {needs[0][1]}")
-    return usable
+    names: tuple[str, ...] | None
+    """Names that the user typed; None: the columns of the suite."""
+    suite: Suite
+    lacking: frozenset[str]
+    """What is not given, of what metrics may need."""
+
+    def of_images(self) -> tuple[LoadedMetric, ...]:
+        """Open the metrics of images.
+
+        Raises SRBenchError for unknown metrics, if a metric that the user named cannot be used, and if none can.
+        """
+        of_many = list(map(described, self.of_many_names))
+        images = tuple(name for name in self._all if name not in self.of_many_names)
+        metrics = self._opened(images)
+        usable = self._usable(metrics)
+        self._usable(of_many)
+        if not usable and not self._usable(of_many):
+            fault = next(need for need in map(self._need, (*metrics, *of_many)) if need)
+            raise BenchmarkError(f"all metrics of {self.suite.label} need {fault}")
+        return usable
+
+    def of_many(self) -> tuple[LoadedMetric, ...]:
+        """Open the metrics of many images."""
+        return self._usable(self._opened(self.of_many_names))
+
+    @property
+    def of_many_names(self) -> tuple[str, ...]:
+        """Names of the metrics of many images and of the model."""
+        return tuple(filter(is_of_many, self._all))
+
+    @property
+    def _all(self) -> list[str]:
+        return full_names(self.names, self.suite.columns)
+
+    def _opened(self, names: tuple[str, ...]) -> tuple[LoadedMetric, ...]:
+        suite = self.suite
+        return open_metrics(names, suite.columns, suite.quantize, suite.optional if self.names is None else ())
+
+    def _usable(self, metrics: Sequence[LoadedMetric]) -> tuple[LoadedMetric, ...]:
+        """Return the metrics that need nothing that is lacking. Raises BenchmarkError for one that the user named."""
+        faults = [f"{metric.info.title} needs {need}" for metric in metrics if (need := self._need(metric))]
+        if self.names is not None and faults:
+            raise BenchmarkError(faults[0])
+        return tuple(metric for metric in metrics if not self._need(metric))
+
+    def _need(self, metric: LoadedMetric) -> str:
+        return next((_WITHOUT[need] for need in metric.needs if need in self.lacking), "")
 
 
 @dataclass
@@ -386,23 +527,26 @@ class _MeasuredImage:
     """Info of the metrics; empty if the worker process died."""
     samples: int = 0
     """Number of samples measured; 0 if none could be read."""
+    has_sets: bool = False
+    """True if there are metrics of many images to measure after all images."""
 
 
-def _measured(pairs: _Pairs, setup: WorkerSetup, workers: int | None, progress: Progress) -> list[_MeasuredImage]:
+def _measured(
+    pairs: _Pairs, metrics: _Metrics, setup: WorkerSetup, workers: int, progress: Progress
+) -> list[_MeasuredImage]:
     """Measure all images and return their values in order."""
     total = len(pairs.images)
-    workers = _processes(pairs, setup) if workers is None else min(workers, total)
     tasks = [Task(image, "", None, (Item(_OUTPUTS, key=image),)) for image in pairs.images]
     measured: dict[str, _MeasuredImage] = {}
-    for task, made in map_items(_measuring, tasks, workers=workers, arguments=[setup]):
+    for task, made in map_items(_measuring, tasks, workers=workers, arguments=[setup, metrics]):
         name = pairs.images[task.image]
         match made:
             case WorkerDied():
                 image = _MeasuredImage(faults=[f"{name}: {made}; if memory is short, use fewer --workers"])
             case Exception():
                 raise made
-            case metrics, result:
-                image = _measured_image(result, metrics)
+            case infos, has_sets, result:
+                image = replace(_measured_image(result, infos), has_sets=has_sets)
                 image.faults = [fault.replace(task.image, name) for fault in image.faults]
         measured[task.image] = image
         for fault in image.faults:
@@ -424,11 +568,14 @@ def _measured_image(result: TaskResult, metrics: tuple[MetricInfo, ...]) -> _Mea
     return image
 
 
-def _measuring(setup: WorkerSetup) -> Callable[[Task], tuple[tuple[MetricInfo, ...], TaskResult]]:
+def _measuring(
+    setup: WorkerSetup, metrics: _Metrics
+) -> Callable[[Task], tuple[tuple[MetricInfo, ...], bool, TaskResult]]:
     """Open the worker of a process, and return the function that measures an image."""
     worker = open_worker(setup)
-    metrics = tuple(metric.info for metric in worker.scorer.metrics)
-    return lambda task: (metrics, TaskResult.joined(worker.do(task)))
+    infos = tuple(metric.info for metric in worker.scorer.metrics)
+    has_sets = bool(metrics.of_many_names)
+    return lambda task: (infos, has_sets, TaskResult.joined(worker.do(task)))
 
 
 def _processes(pairs: _Pairs, setup: WorkerSetup) -> int:

@@ -13,7 +13,7 @@ from srbench.benchmark.checkpoints import NamedModel, models_named, require_memo
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.sampler import source_of
 from srbench.data.datasets import folders, has_hr
-from srbench.interfaces import Dataset, MetricInfo, PrecomputedResults, SRBenchError, StochasticSRModel
+from srbench.interfaces import Dataset, MetricInfo, PrecomputedResults, SetMetric, SRBenchError, StochasticSRModel
 from srbench.metrics.loading import LoadedMetric, metric_digest
 from srbench.metrics.suite import Suite, full_names, open_metrics, read_suite
 from srbench.models import LoadedModel, ModelInfo
@@ -24,7 +24,7 @@ from srbench.run_folder.location import folder_of
 from srbench.run_folder.manifest import is_run, read_manifest
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, Protocol, Setting, drawn_settings
 from srbench.run_folder.request import RunSpec
-from srbench.words import is_file_name, listed, unknown
+from srbench.words import is_file_name, joined, listed, unknown
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,8 @@ class OpenedRequest:
     def manifest(self) -> Manifest:
         """Return the manifest that a new run folder of this request would have."""
         protocol = protocol_of(self.spec, self.suite, self.dataset)
+        if any(isinstance(metric.metric, SetMetric) and "samples" in metric.needs for metric in self.loaded_metrics):
+            protocol = replace(protocol, kept=max(protocol.kept, protocol.samples))  # it measures the saved samples
         models = tuple(model.unloaded() for model in self.models.values())
         images, of_images = tuple(self.dataset), folders(self.dataset)
         return Manifest(FORMAT, protocol, images, self.metrics, models, self.settings, (), of_images)
@@ -172,7 +174,9 @@ def _recorded_manifest(spec: RunSpec, named: Sequence[NamedModel], protocol: Pro
         manifest = read_manifest(path) if is_run(path) else None
     except SRBenchError:  # raised again when the models are loaded, or the folder is read
         return None
-    return manifest if manifest is not None and manifest.protocol == protocol else None
+    # the number of saved samples may have grown with a metric
+    is_same = manifest is not None and replace(manifest.protocol, kept=protocol.kept) == protocol
+    return manifest if is_same else None
 
 
 def _recorded_metrics(spec: RunSpec, suite: Suite, recorded: Manifest | None) -> tuple[MetricInfo, ...] | None:
@@ -230,6 +234,8 @@ def _open_metrics(spec: RunSpec, suite: Suite, dataset: Dataset) -> tuple[Loaded
     label = None if spec.metrics else suite.label
     if not has_hr(dataset):
         metrics = without_hr(metrics, label, f"{dataset.name} has none")
+    if not set(dataset) <= folders(dataset).keys():
+        metrics = without_groups(metrics, label, dataset.name)
     return without_samples(metrics, label) if spec.samples == 1 else metrics
 
 
@@ -246,6 +252,22 @@ def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str
         raise BenchmarkError(f"{', '.join(titles)} {need} HR images, and {reason}; leave {them} out of --metrics")
     if not usable:
         raise BenchmarkError(f"all metrics of {suite} need HR images, and {reason}; choose metrics with --metrics")
+    return usable
+
+
+def without_groups(metrics: tuple[LoadedMetric, ...], suite: str | None, dataset: str) -> tuple[LoadedMetric, ...]:
+    """Return the metrics that need no groups of images, such as clips.
+
+    ``suite`` is None if the user named the metrics. Raises BenchmarkError if no metric is left, or if a metric that the
+    user named needs groups.
+    """
+    usable = tuple(metric for metric in metrics if "groups" not in metric.needs)
+    if (suite is None and len(usable) < len(metrics)) or not usable:
+        titles = joined([metric.info.title for metric in metrics if metric not in usable])
+        raise BenchmarkError(
+            f"{titles}: measured on groups of images, and {dataset} has images in no group; put the images of each clip "
+            "into a subfolder"
+        )
     return usable
 
 

@@ -1,17 +1,19 @@
-"""The plan of a run: the work that a run folder lacks, image by image, found without loading models or images.
+"""The plan of a run: the work that a run folder lacks, found without loading models or images.
 
-A task is one image with all its settings, so that what a metric computes from the HR image serves all models.
+A task is one image with all its settings, so that what a metric computes from the HR image serves all models; or, when
+all images are done, a metric of many images or of a model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TypeVar
 
 from srbench.benchmark.opened import OpenedRequest
 from srbench.interfaces import MetricInfo, SRBenchError
-from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.folder import RunFolder, Subject
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import PairRecord, SampleRecord
 
@@ -62,6 +64,23 @@ class Task:
         return [*pair, *(replace(self, items=(item,)) for item in self.items)]
 
 
+@dataclass(frozen=True, slots=True)
+class TaskOfMany:
+    """A metric of a group of images, of all images or of a model, to measure for a setting."""
+
+    setting: Setting
+    metric: MetricInfo
+    subject: Subject
+    pairs: tuple[PairRecord, ...]
+    """Records of the pairs of the subject's outputs."""
+
+    @property
+    def words(self) -> str:
+        """The task in words: ``FID of srflow τ=0.8``."""
+        name = f" on {self.subject.name}" if self.subject.name else ""
+        return f"{self.metric.title} of {self.setting.label}{name}"
+
+
 def probed(items: Sequence[_T]) -> Sequence[_T]:
     """Return about PROBED of some images or tasks, spread evenly over them."""
     return items[:: max(len(items) // PROBED, 1)]
@@ -72,10 +91,10 @@ def plan(folder: RunFolder, metrics: Sequence[MetricInfo], request: OpenedReques
 
     Args:
         folder: The run folder, with the manifest that it will have.
-        metrics: Metrics that can be measured; ``missing_folder_values`` finds what those of all images lack.
+        metrics: Metrics that can be measured; ``plan_of_many`` plans those that are not of images.
         request: The request; None: measure only, sample nothing.
     """
-    metrics = [metric for metric in metrics if metric.per != "folder"]
+    metrics = [metric for metric in metrics if metric.is_of_images]
     requested = set() if request is None else set(request.images)
     tasks = [_task(folder, image, metrics, request if image in requested else None) for image in folder.manifest.images]
     return [task for task in tasks if task.fault or task.items or (task.pair is None and task.image in requested)]
@@ -130,11 +149,13 @@ def missing_values(folder: RunFolder, record: SampleRecord, metrics: Sequence[Me
     return tuple(metric.name for metric, score in scores if score is None or score.failed)
 
 
-def missing_folder_values(folder: RunFolder, metrics: Sequence[MetricInfo]) -> dict[Setting, list[MetricInfo]]:
-    """Return the metrics of all images together without a value for the present images, by setting."""
-    missing = {}
-    of_all = [metric for metric in metrics if metric.per == "folder"]
-    for setting in folder.manifest.settings if of_all else ():
-        scores = [(metric, folder.folder_score(setting, metric)) for metric in of_all]
-        missing[setting] = [metric for metric, score in scores if score is None or score.failed]
-    return {setting: names for setting, names in missing.items() if names and folder.sampled(setting)}
+def plan_of_many(folder: RunFolder, metrics: Sequence[MetricInfo]) -> list[TaskOfMany]:
+    """Return the metrics of many images and of models without a value for the present images, setting by setting."""
+    tasks = []
+    of_many = [metric for metric in metrics if not metric.is_of_images]
+    for setting, metric in product(folder.manifest.settings, of_many):
+        for subject, score in folder.scores_of_many(setting, metric):
+            if score is None or score.failed:
+                pairs = (folder.of(sample.image).pair for sample in subject.samples)
+                tasks.append(TaskOfMany(setting, metric, subject, tuple(filter(None, pairs))))
+    return sorted(tasks, key=lambda task: (folder.manifest.settings.index(task.setting), task.subject.name))

@@ -7,13 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from srbench.benchmark.checkpoints import require_memory
 from srbench.benchmark.dataset import with_absolute_paths
 from srbench.benchmark.engines import Done, Engine, WorkerCount, choose_engine, runs_here
 from srbench.benchmark.opened import OpenedRequest, open_request, without_hr, without_samples
-from srbench.benchmark.plan import Task, missing_folder_values, plan
+from srbench.benchmark.plan import Task, TaskOfMany, plan, plan_of_many
 from srbench.benchmark.sampler import Sampler
 from srbench.benchmark.worker import TaskResult, Worker, WorkerSetup, open_worker, reopened_metrics
 from srbench.interfaces import Dataset, MetricInfo, SRBenchError
@@ -28,7 +27,7 @@ from srbench.run_folder.journal import Journal, writing
 from srbench.run_folder.location import folder_of
 from srbench.run_folder.manifest import is_run, is_written, now, read_manifest
 from srbench.run_folder.merge import with_request
-from srbench.run_folder.protocol import Invocation, Manifest, Setting
+from srbench.run_folder.protocol import Invocation, Manifest
 from srbench.run_folder.records import SampleRecord, ScoreRecord
 from srbench.run_folder.request import RunSpec
 from srbench.terminal.progress import Progress, Step, silent
@@ -101,8 +100,10 @@ def run(
             request=with_absolute_paths(opened.with_every_model) if spec.names_data else None,
             checkpoints=tuple(label for label, model in opened.models.items() if model.checkpoint),
         )
-        if spec.shard is not None:  # metrics of all images are measured after merging
-            metrics = [metric for metric in metrics if metric.per != "folder"]
+        if (
+            spec.shard is not None
+        ):  # metrics of many images are measured after merging, those of models once for all shards
+            metrics = [metric for metric in metrics if metric.is_of_images]
         tasks = plan(folder, metrics, opened)
 
         def sampler() -> Sampler:
@@ -181,12 +182,15 @@ class _Team:
     engine: Engine
     worker: Worker
     setup: WorkerSetup
-    """Opens a worker in another process."""
-    folder_metrics: Mapping[str, LoadedMetric]
-    """Metrics of all images together, by name, which this process measures."""
+    """Opens a worker in another process, for metrics of images."""
+    setup_of_many: WorkerSetup
+    """Opens a worker in another process, for all other metrics."""
 
-    def do(self, tasks: Sequence[Task]) -> Done:
+    def do(self, tasks: Sequence[Task]) -> Done[Task]:
         return self.engine.do(tasks, self.worker, self.setup)
+
+    def do_alone(self, tasks: Sequence[TaskOfMany]) -> Done[TaskOfMany]:
+        return self.engine.do_alone(tasks, self.worker, self.setup_of_many)
 
 
 @dataclass
@@ -218,7 +222,7 @@ class _Execution:
         journal = Journal(folder)
         # A command that was killed after its last record is marked finished by one that requests at least as much.
         was_killed = any(map(self.invocation.covers, manifest.unfinished()))
-        if self.tasks or was_killed or self._missing() or not is_written(folder.path, manifest):
+        if self.tasks or was_killed or plan_of_many(folder, self.metrics) or not is_written(folder.path, manifest):
             sampler = self.sampler()
             missing = [metric.name for metric in self.metrics if metric.name not in self.loaded]
             reopened_now = {metric.info.name: metric for metric in reopened_metrics(manifest, missing)}
@@ -232,7 +236,7 @@ class _Execution:
             journal.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
             team = self._team(chosen, sampler, {**self.loaded, **reopened_now})
             self._work(team, journal)
-            self._measure_folder(team, journal)
+            self._measure_many(team, journal)
             self.progress(Step(self.done, self._total, ""))
             manifest = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
             journal.finish(manifest)
@@ -249,8 +253,8 @@ class _Execution:
     def _team(self, engine: Engine, sampler: Sampler, metrics: Mapping[str, LoadedMetric]) -> _Team:
         """Open the worker of this process, with what this process has loaded, and describe those of other processes."""
         folder, manifest = self.folder, self.folder.manifest
-        of_images = [metrics[metric.name] for metric in self.metrics if metric.per != "folder"]
-        names = [metric.info.name for metric in of_images]
+        names = [metric.name for metric in self.metrics if metric.is_of_images]
+        names_of_many = [metric.name for metric in self.metrics if not metric.is_of_images]
         setup = WorkerSetup(
             folder=folder.path.resolve(),
             sampler=Sampler(
@@ -264,11 +268,12 @@ class _Execution:
             setup,
             folder=folder.path,
             sampler=replace(sampler, manifest=manifest),
-            metrics=lambda: of_images,
+            metrics=lambda: [metrics[metric.name] for metric in self.metrics],
             data=self.dataset,
         )
         worker = replace(open_worker(local), begin=lambda item: self.progress(Step(self.done, self._total, item)))
-        return _Team(engine, worker, setup, metrics)
+        of_many = replace(setup, metrics=partial(reopened_metrics, manifest, names_of_many), data=None)
+        return _Team(engine, worker, setup, of_many)
 
     def _work(self, team: _Team, journal: Journal) -> None:
         dead: list[tuple[Task, WorkerDied]] = []
@@ -280,19 +285,12 @@ class _Execution:
         for task, death in dead:
             self._again(task, death, team, journal)
 
-    def _missing(self) -> dict[Setting, list[MetricInfo]]:
-        return missing_folder_values(self.folder, self.metrics)
-
-    def _measure_folder(self, team: _Team, journal: Journal) -> None:
-        """Measure the metrics of all images together, now that all images are sampled."""
-        references: dict[tuple[object, ...], Any] = {}
-        for setting, missing in self._missing().items():
-            what = f"{', '.join(metric.title for metric in missing)} of {setting.label}"
-            self.progress(Step(self.done, self._total, what))
-            metrics = [team.folder_metrics[metric.name] for metric in missing]
-            self._take(
-                what, [team.worker.score_folder(journal.folder, setting, metrics, references)], journal, self.done
-            )
+    def _measure_many(self, team: _Team, journal: Journal) -> None:
+        """Measure the metrics of many images and of models, now that all images are sampled."""
+        tasks = plan_of_many(journal.folder, self.metrics)
+        for task, made in team.do_alone(tasks):
+            result = [team.worker.failed_many(task, str(made))] if isinstance(made, WorkerDied) else made
+            self._take(task.words, result, journal, self.done)
 
     def _take(self, what: str, made: Iterable[TaskResult], journal: Journal, done: int) -> None:
         """Write the results of a task; ``what`` names it, and ``done`` is the number of items done after it."""
@@ -304,7 +302,7 @@ class _Execution:
                     if not line.failed:
                         self.sampled.add((line.model, line.temperature, line.image))
                 elif isinstance(line, ScoreRecord):
-                    self.scored.add((line.model, line.temperature, line.image, line.metric))
+                    self.scored.add((line.model, line.temperature, line.subject, line.metric))
             self._fail(result.faults)
         self.done = done
         self.progress(Step(self.done, self._total, what))

@@ -4,30 +4,42 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
 from srbench.images.io import read_uint8
-from srbench.interfaces import ImageMetric, ImagePair, MetricInfo, Model, ModelCall, ModelMetric, SRBenchError
+from srbench.interfaces import (
+    ImageMetric,
+    ImagePair,
+    ImageSet,
+    MetricInfo,
+    Model,
+    ModelCall,
+    ModelMetric,
+    ModelPairMetric,
+    SampledImage,
+    SetMetric,
+    SRBenchError,
+)
 from srbench.machine.memory import computed_on
 from srbench.metrics.loading import LoadedMetric, is_third_party
 from srbench.metrics.samples import as_seen
 from srbench.plugins.registry import call
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.protocol import Setting
+from srbench.run_folder.kept_images import kept_pair
 from srbench.run_folder.records import SampleRecord, Value
 
 Scored = tuple[MetricInfo, Value | None, str, float]
-"""A metric, its value or None, the error of a failure or "", and the seconds it took."""
+"""A metric, its value, the error of a failure or "", and the seconds it took. None: it failed, or does not apply."""
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """The metrics of single images of a run folder."""
+    """The metrics of a run folder."""
 
     metrics: Sequence[LoadedMetric]
     device: str
@@ -49,8 +61,8 @@ class Scorer:
             pair: LR and HR.
             images: The outputs as uint8.
             exact: The outputs as the model returned them.
-            names: Names of the metrics to measure.
-            model: Returns the model, for metrics of the model itself; may raise SRBenchError.
+            names: Names of the metrics to measure, which are of images.
+            model: Returns the model, for metrics of a model and a pair; may raise SRBenchError.
         """
         for metric in self.metrics:
             if metric.info.name not in names:
@@ -59,32 +71,47 @@ class Scorer:
             value: Value | None = None
             error = ""
             try:
-                if isinstance(metric.metric, ModelMetric):
-                    value = measure_model(metric.metric, model(), self.device, record)
+                if isinstance(metric.metric, ModelPairMetric):
+                    value = measure_model(metric.metric, model(), record.temperature, self.device, pair)
                 elif isinstance(metric.metric, ImageMetric):
                     seen = exact if metric.metric.sees == "returned" else images
                     value = measure(metric.metric, seen, pair, self.device)
             except SRBenchError as fault:
                 error = str(fault)
             yield metric.info, value, error, time.perf_counter() - start
+        pair.shared.forget(images)
 
 
-def measure(metric: ImageMetric, images: Tensor, pair: ImagePair, device: str = "cpu") -> Value:
-    """Measure outputs (n, 3, H, W), uint8 or float in [0, 1]; returns a value per sample, or one for all samples.
+def measure(metric: ImageMetric, images: Tensor, pair: ImagePair, device: str = "cpu") -> Value | None:
+    """Measure outputs (n, 3, H, W), uint8 or float in [0, 1].
 
     A metric that can use ``device`` runs there, or on the CPU if the device lacks the memory. A third-party metric gets
-    copies, which it may change in place. Raises the metric's own SRBenchError, PluginError with the image's name for
-    any other exception, and BenchmarkError for a NaN.
+    copies, which it may change in place; our metrics share what they compute from the same images.
+
+    Returns:
+        A value per sample, or one for all samples; None if the metric does not apply.
+
+    Raises:
+        SRBenchError: The metric's own error, PluginError with the image's name for any other exception, BenchmarkError
+            for a NaN or a wrong number of values.
     """
 
-    def value_on(place: str) -> Value:
-        copies = place != "cpu" or is_third_party(metric)
-        seen = as_seen(metric, images).to(place, copy=copies)
-        value: Value = metric(seen, pair.copied(place) if copies else pair).double().tolist()
+    def value_on(place: str) -> Value | None:
+        seen = as_seen(metric, images)
+        if is_third_party(metric):
+            values = metric(seen.to(place, copy=True), pair.copied(place))
+        elif place == "cpu":
+            values = metric(seen, pair)
+        else:
+            there = pair.shared.once(images, (place, seen.dtype), lambda: seen.to(place))
+            values = metric(there, _pair_on(place, pair))
+        value: Value | None = None if values is None else values.double().tolist()
         return value
 
     what = f"{pair.name}: {metric.info.name}"
-    value: Value = call(what, computed_on, device if metric.gpu else "cpu", value_on)
+    value: Value | None = call(what, computed_on, device if metric.gpu else "cpu", value_on)
+    if value is None:
+        return None
     if metric.info.per == "sample" and not isinstance(value, list):
         raise BenchmarkError(f'{what} returned one value for {len(images)} samples; return (n,), or state per="image"')
     if isinstance(value, list) and len(value) != len(images):
@@ -94,37 +121,99 @@ def measure(metric: ImageMetric, images: Tensor, pair: ImagePair, device: str = 
     return value
 
 
-def measure_folder(
-    folder: RunFolder,
-    setting: Setting,
-    metrics: Sequence[LoadedMetric],
+def _pair_on(place: str, pair: ImagePair) -> ImagePair:
+    """Return the pair on a device, copied there once for all metrics."""
+    image = pair.hr if pair.has_hr else pair.lr
+    if image is None:
+        return pair
+    return pair.shared.once(image, place, lambda: replace(pair.copied(place), shared=pair.shared))
+
+
+def measure_model(
+    metric: ModelMetric | ModelPairMetric,
+    model: Model,
+    temperature: float | None,
     device: str,
-    references: dict[tuple[object, ...], Any],
-) -> dict[str, float]:
-    """Measure the saved first outputs of a setting together; return values by metric.
+    pair: ImagePair | None = None,
+) -> float | None:
+    """Measure a model, such as its cost, or a model given a pair; None if the metric does not apply to the model.
 
-    ``references`` caches features of HR images. Raises BenchmarkError if an image was not saved, is missing or was
-    changed, and MetricError for fewer than two images.
+    Raises like ``measure``.
     """
-    from srbench.metrics.fid import distances, features  # imports pyiqa's code, which few runs need
+    model_call = ModelCall(model, temperature, device)
+    if isinstance(metric, ModelPairMetric):
+        assert pair is not None
+        value = call(f"{pair.name}: {metric.info.name}", metric.of, model_call, pair.copied())
+    else:
+        value = call(metric.info.name, metric.of, model_call)
+    return _number(value, metric.info.name)
 
-    output_files, hr_files = [], []
-    for sample in folder.sampled(setting):
-        outputs, pair = folder.outputs(sample), folder.pair(sample.image)
-        if not outputs or pair is None or len(pair) < 2:
-            raise BenchmarkError(
-                f"needs the output and the HR image of {sample.image}, which {folder.path} lacks or which were changed; "
-                "run its command again"
+
+def measure_set(metric: SetMetric, images: ImageSet) -> float | None:
+    """Measure a set of images; None if the metric does not apply. Raises like ``measure``."""
+    return _number(call(metric.info.name, metric, images), metric.info.name)
+
+
+def _number(value: object, what: str) -> float | None:
+    if value is None:
+        return None
+    number = float(value)  # type: ignore[arg-type]  # whatever a plug-in returned
+    if np.isnan(number):
+        raise BenchmarkError(f"{what} is not defined (NaN); return None where it does not apply")
+    return number
+
+
+class SavedSets:
+    """The saved images of a run folder as sets, with what metrics share while they measure one set after another."""
+
+    def __init__(self, folder: RunFolder, device: str) -> None:
+        self.folder, self.device = folder, device
+        self._last: tuple[list[object], list[object], ImageSet] | None = None
+
+    def of(self, samples: Sequence[SampleRecord], metric: SetMetric) -> ImageSet:
+        """Return the set of some outputs, of one setting, as a metric sees them.
+
+        Reading an image raises BenchmarkError if it was not saved, is missing or was changed.
+        """
+        by_name = {sample.image: sample for sample in samples}
+
+        def image(name: str) -> SampledImage:
+            return SampledImage(
+                name, lambda count: self._outputs(by_name[name], metric, count), lambda: self._pair(name)
             )
-        output_files.append(outputs[0])
-        hr_files.append(pair[1])
-    key = (*(metric.info.name for metric in metrics), *hr_files)
-    if key not in references:
-        references[key] = features(metrics, map(read_uint8, hr_files), device)
-    return distances(metrics, features(metrics, map(read_uint8, output_files), device), references[key])
 
+        images = ImageSet(tuple(by_name), image, self.device)
+        outputs: list[object] = [
+            (each.setting, each.image, *(output.pixels for output in each.outputs)) for each in samples
+        ]
+        hr: list[object] = [(name, self.folder.hr_pixels(name)) for name in by_name]
+        if self._last is not None:
+            last_outputs, last_hr, last = self._last
+            if last_hr == hr:
+                images.shared_references = last.shared_references
+                images.shared = last.shared if last_outputs == outputs else {}
+        self._last = outputs, hr, images
+        return images
 
-def measure_model(metric: ModelMetric, model: Model, device: str, record: SampleRecord) -> float:
-    """Measure the model behind a sample record, such as its cost; NaN if unknown. Raises like ``measure``."""
-    model_call = ModelCall(model, record.temperature, device)
-    return float(call(f"{record.image}: {metric.info.name}", metric.of, model_call))
+    def _outputs(self, sample: SampleRecord, metric: SetMetric, count: int | None) -> Tensor:
+        files = self.folder.outputs(sample)
+        if not files:
+            raise self._lacks(f"the outputs for {sample.image}")
+        if "samples" in metric.needs and len(files) < len(sample.outputs):
+            raise BenchmarkError(
+                f"needs all samples, and {self.folder.path} keeps {len(files)} of {len(sample.outputs)}; name "
+                f"{metric.info.name} in --metrics of a run with another --out"
+            )
+        images = torch.stack([read_uint8(file) for file in files[:count]])
+        return images if metric.sees == "uint8" else images.float().div_(255)
+
+    def _pair(self, image: str) -> ImagePair:
+        pair = kept_pair(self.folder, image)
+        if pair is None:
+            raise self._lacks(f"LR or HR of {image}")
+        return pair
+
+    def _lacks(self, what: str) -> BenchmarkError:
+        return BenchmarkError(
+            f"needs {what}, which {self.folder.path} lacks or which were changed; run its command again"
+        )

@@ -7,17 +7,27 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.dataset import open_dataset
-from srbench.benchmark.plan import Item, Task
+from srbench.benchmark.plan import Item, Task, TaskOfMany
 from srbench.benchmark.sampler import Sampler, read_pair, runaways, source_of
 from srbench.files.hashes import sha256_bytes
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor
-from srbench.interfaces import Dataset, ImageMetric, ImagePair, MetricInfo, Model, SRBenchError
+from srbench.interfaces import (
+    Dataset,
+    ImageMetric,
+    ImagePair,
+    MetricInfo,
+    Model,
+    ModelMetric,
+    ModelPairMetric,
+    SetMetric,
+    SRBenchError,
+)
 from srbench.machine.environment import environment
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder, score_key
@@ -38,7 +48,7 @@ from srbench.run_folder.request import RunSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from srbench.benchmark.scorer import Scorer
+    from srbench.benchmark.scorer import SavedSets, Scorer
 
 Files = list[tuple[Path, bytes]]
 """Contents of image files, each with its path in the run folder."""
@@ -72,7 +82,7 @@ class WorkerSetup:
     """The run folder; None if nothing is saved."""
     sampler: Sampler
     metrics: Callable[[], Sequence[LoadedMetric]]
-    """Opens the metrics of single images, in the process of the worker."""
+    """Opens the metrics that the worker measures, in its process."""
     data: RunSpec | Dataset | None
     """The dataset of the pairs, or the request that names it; None if all pairs are saved."""
     invocation: int = 0
@@ -134,8 +144,12 @@ class Worker:
         facts = self.sampler.model(label).environment
         return EnvironmentRecord.of(self.environment.facts | facts) if facts else self.environment
 
-    def do(self, task: Task) -> Iterator[TaskResult]:
-        """Read the pair of a task unless the folder has it, then sample and measure the items."""
+    def do(self, task: Task | TaskOfMany) -> Iterator[TaskResult]:
+        """Read the pair of a task unless the folder has it, then sample and measure the items; or measure many images."""
+        if isinstance(task, TaskOfMany):
+            self.begin(task.words)
+            yield self._measure_many(task)
+            return
         folder = RunFolder(self.folder.path, self.folder.manifest)
         if task.pair is not None:
             folder.take([task.pair])
@@ -163,7 +177,7 @@ class Worker:
             return TaskResult(faults=(error,))
         environment = self.environment
         key = task.pair_key or digest("unreadable", task.image)
-        record = PairRecord(key, task.image, self.invocation, error, None, None, environment.key)
+        record = PairRecord(key, self.invocation, error, task.image, None, None, environment.key)
         return TaskResult((environment, record), faults=(error,))
 
     def failed_item(self, item: Item, image: str, error: str) -> TaskResult:
@@ -201,7 +215,7 @@ class Worker:
         lr = self._keep(quantize_floor(pair.lr), lr_file, files)
         hr = self._keep(quantize_floor(pair.hr), hr_file, files) if pair.has_hr else None
         environment = self.environment
-        record = PairRecord(task.pair_key, task.image, self.invocation, "", lr, hr, environment.key, pair.uncropped)
+        record = PairRecord(task.pair_key, self.invocation, "", task.image, lr, hr, environment.key, pair.uncropped)
         return pair, TaskResult((environment, record), tuple(files))
 
     def _sample(self, item: Item, pair: ImagePair, folder: RunFolder) -> TaskResult:
@@ -235,8 +249,11 @@ class Worker:
         record = item.record
         assert record is not None
         lacking = [metric.metric for metric in self.scorer.metrics if metric.info.name in item.metrics]
-        needs_returned = any(isinstance(metric, ImageMetric) and metric.sees == "returned" for metric in lacking)
-        images = None if needs_returned else kept_outputs(folder, record)
+        needs_model = any(
+            isinstance(metric, ModelPairMetric) or (isinstance(metric, ImageMetric) and metric.sees == "returned")
+            for metric in lacking
+        )
+        images = None if needs_model else kept_outputs(folder, record)
         if images is not None:
             return self._measured(record, item.metrics, pair, images, images)
         try:
@@ -300,37 +317,44 @@ class Worker:
                 faults.append(f"{record.setting.folder}: {error}")
         return TaskResult((environment, *scores), faults=tuple(faults))
 
-    def score_folder(
-        self,
-        folder: RunFolder,
-        setting: Setting,
-        metrics: Sequence[LoadedMetric],
-        references: dict[tuple[object, ...], Any],
-    ) -> TaskResult:
-        """Measure the saved images of a setting together, and return their records; arguments of ``measure_folder``."""
-        from srbench.benchmark.scorer import measure_folder
+    def _measure_many(self, task: TaskOfMany) -> TaskResult:
+        """Measure a metric of many images, from their saved outputs, or of a model."""
+        from srbench.benchmark.scorer import measure_model, measure_set
 
-        start, error = time.perf_counter(), ""
-        values: dict[str, float] = {}
+        [metric] = [metric.metric for metric in self.scorer.metrics if metric.info.name == task.metric.name]
+        start, value, error = time.perf_counter(), None, ""
         try:
-            values = measure_folder(folder, setting, metrics, self.sampler.device, references)
+            if isinstance(metric, SetMetric):
+                self._sets.folder.take(task.pairs)
+                value = measure_set(metric, self._sets.of(task.subject.samples, metric))
+            elif isinstance(metric, ModelMetric):
+                model = self.sampler.model(task.setting.model).model
+                value = measure_model(metric, model, task.setting.temperature, self.sampler.device)
         except SRBenchError as fault:
-            error = f"{', '.join(metric.info.title for metric in metrics)}: {fault}"
-        seconds = (time.perf_counter() - start) / len(metrics)
-        scores = [
-            self._score_record(
-                info, folder.folder_key(setting, info), setting, "", "", values.get(info.name), error, seconds
-            )
-            for info in (metric.info for metric in metrics)
-        ]
-        return TaskResult((self.environment, *scores), faults=(f"{setting.folder}: {error}",) if error else ())
+            error = f"{task.metric.title}: {fault}"
+        return self._scored_many(task, value, error, time.perf_counter() - start)
+
+    def failed_many(self, task: TaskOfMany, error: str) -> TaskResult:
+        """Return the record of a metric of many images that could not be measured."""
+        return self._scored_many(task, None, error, 0.0)
+
+    def _scored_many(self, task: TaskOfMany, value: float | None, error: str, seconds: float) -> TaskResult:
+        of_subject = task.setting, task.subject.name, ""
+        score = self._score_record(task.metric, task.subject.key, *of_subject, value, error, seconds)
+        return TaskResult((self.environment, score), faults=(f"{task.setting.folder}: {error}",) if error else ())
+
+    @cached_property
+    def _sets(self) -> SavedSets:
+        from srbench.benchmark.scorer import SavedSets
+
+        return SavedSets(RunFolder(self.folder.path, self.folder.manifest), self.sampler.device)
 
     def _score_record(
         self,
         metric: MetricInfo,
         key: str,
         setting: Setting,
-        image: str,
+        subject: str,
         sample: str,
         value: Value | None,
         error: str,
@@ -338,9 +362,9 @@ class Worker:
     ) -> ScoreRecord:
         return ScoreRecord(
             key=key,
-            image=image,
             invocation=self.invocation,
             error=error,
+            subject=subject,
             model=setting.model,
             temperature=setting.temperature,
             metric=metric.name,
@@ -353,7 +377,7 @@ class Worker:
 
     @cached_property
     def _all_metrics(self) -> frozenset[str]:
-        return frozenset(metric.info.name for metric in self.scorer.metrics)
+        return frozenset(metric.info.name for metric in self.scorer.metrics if metric.info.is_of_images)
 
     def _record(self, key: str, item: Item, image: str) -> SampleRecord:
         """Return a sample record without outputs."""

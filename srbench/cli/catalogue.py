@@ -17,10 +17,10 @@ from srbench.data.benchmark_sets.table import benchmark_sets, find_set, is_downl
 from srbench.data.datasets import has_hr
 from srbench.files.config import preset_names
 from srbench.interfaces import ImageMetric, ModelMetric, SRBenchError
-from srbench.metrics.loading import FAMILIES, FOLDER_METRICS, LoadedMetric, completed, is_folder_metric, open_metric
+from srbench.metrics.loading import FAMILIES, described, metric_digest
 from srbench.metrics.suite import open_metrics, read_suite, suite_names
 from srbench.plugins import PluginError
-from srbench.plugins.registry import docstring_of, find_plugin, load_dataset, registered
+from srbench.plugins.registry import docstring_of, is_ours, load_dataset, registered
 from srbench.run_folder.request import SAMPLES
 from srbench.weights.files import load_metadata, packaged_weights, parameter_count
 from srbench.weights.metadata import read_metadata
@@ -109,7 +109,7 @@ def _model_details(name: str) -> Iterator[Detail]:
 
 
 def _metrics() -> Iterator[Row]:
-    for group, pattern in (("metrics", "{}"), (FAMILIES, "{}:NAME"), (FOLDER_METRICS, "{}")):
+    for group, pattern in (("metrics", "{}"), (FAMILIES, "{}:NAME")):
         for name in registered(group):
             yield pattern.format(name), _about(group, name)
 
@@ -117,13 +117,8 @@ def _metrics() -> Iterator[Row]:
 def _metric_details(name: str) -> Iterator[Detail]:
     from srbench.metrics.pyiqa_variants import weights_origin
 
-    group = FOLDER_METRICS if is_folder_metric(name) else "metrics"
-    yield "about", _about(group, name)
-    if group == FOLDER_METRICS:  # open_metric needs the weights
-        distance = find_plugin(group, name).factory()
-        loaded = LoadedMetric(distance, completed(distance, distance.info, name, "", "floor"))
-    else:
-        loaded = open_metric(name)
+    yield "about", _about("metrics", name)
+    loaded = described(name)
     metric = loaded.info
     if isinstance(loaded.metric, ModelMetric):
         inputs = "the model"
@@ -131,11 +126,12 @@ def _metric_details(name: str) -> Iterator[Detail]:
         inputs = "outputs as returned"
     else:
         inputs = "8-bit outputs"
-    needs = [need for need in loaded.needs if need != "samples"]
+    needs = [need for need in loaded.needs if need not in ("samples", "groups", "model")]
     per = {
         "sample": "one per sample",
         "image": "one per image, of all its samples",
-        "folder": "one of all images",
+        "group": "one per group of images, such as a clip",
+        "set": "one of all images",
         "model": "one per model",
     }
     yield "title", metric.title
@@ -147,11 +143,10 @@ def _metric_details(name: str) -> Iterator[Detail]:
     yield "values", per[metric.per] + (", two or more" if "samples" in loaded.needs else "")
     yield "protocol", metric.protocol
     yield "signature", metric.signature
-    if group == FOLDER_METRICS:
+    yield "code", registered("metrics")[name].value
+    if is_ours("metrics", name) and metric_digest(name, "floor") is None:  # a network of pyiqa
         yield "weights", weights_origin("fid")
         yield "fetch", f"srbench weights fetch --metrics {name}"
-    else:
-        yield "code", registered(group)[name].value
     uses = [f"srbench run --metrics {name}", f"srbench score RUN --metrics {name}"]
     if not isinstance(loaded.metric, ModelMetric):
         folders = "".join(f" --{need.lower()} DIR" for need in ("HR", "LR") if need in needs)
@@ -319,7 +314,7 @@ def _weights_details(name: str) -> Iterator[Detail]:
 
 CATALOGUE = (
     Kind("model", "models", lambda: registered("models"), _models, _model_details),
-    Kind("metric", "metrics", lambda: [*registered("metrics"), *registered(FOLDER_METRICS)], _metrics, _metric_details),
+    Kind("metric", "metrics", lambda: registered("metrics"), _metrics, _metric_details),
     Kind("dataset", "datasets", lambda: registered("datasets"), _datasets, _dataset_details),
     Kind("benchmark set", "datasets", benchmark_sets, _sets, _set_details),
     Kind("suite", "suites", suite_names, _suites, _suite_details),

@@ -452,7 +452,7 @@ def measure(
         settings = measured.values.settings
         judgement = None
         if published is not None:
-            values, images = measured.values, len(measured.values.by_setting[settings[0]])
+            values, images = measured.values, len(measured.values.images[settings[0]])
             rows = {
                 setting.label: measured_row(
                     values,

@@ -79,7 +79,7 @@ def train(name: str | None, device: str, resume: Path | None, **typed: object) -
 
     import warnings
 
-    from srbench.metrics.suite import leading_metrics
+    from srbench.metrics.suite import primary_metrics
     from srbench.models.inference import choose_device
     from srbench.plugins.registry import find_plugin
     from srbench.training.folder import resumed
@@ -90,7 +90,7 @@ def train(name: str | None, device: str, resume: Path | None, **typed: object) -
         warnings.simplefilter("ignore")  # process 0 shows them
     if "start" in requested:
         requested["start"] = weights_in(Path(str(requested["start"])))
-    metrics = () if "dry_run" in requested else leading_metrics()
+    metrics = () if "dry_run" in requested else primary_metrics()
     if resume is not None:
         name, request = resumed(resume, choose_device(device), metrics)
     else:

@@ -121,15 +121,14 @@ def measured_row(
     """
     means, remarks = {}, {}
     for metric in metrics:
-        if metric.per == "folder":
-            means[metric.spec] = values.of_folders[setting].get(metric.name, math.nan)
+        means[metric.spec] = mean_of_images(values.of_units(setting, metric))
+        if not metric.is_of_images:
             if failures:
                 failed = number_of(failures, "result")
-                remarks[metric.spec] = f"it compares all images, and {failed} could not be measured"
-            continue
-        column = values.of_images(setting, metric.name)
-        means[metric.spec] = mean_of_images(values.of_units(setting, metric.name))
-        if (count := averaged_images(column)) < total:
+                remarks[metric.spec] = (
+                    f"it is of {'all images' if metric.per == 'set' else 'groups'}, and {failed} could not be measured"
+                )
+        elif (count := averaged_images(values.means(setting, metric))) < total:
             remarks[metric.spec] = f"mean of {count} of {total} images" if count else "all images failed"
     return MeasuredRow(means, images, remarks, bool(values.unit_of))
 

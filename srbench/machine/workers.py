@@ -46,12 +46,13 @@ def map_items(
     workers: int,
     arguments: Sequence[object] = (),
     environments: Sequence[Mapping[str, str]] = ({},),
+    apart: bool = False,
 ) -> Iterator[tuple[Item, Result | Exception]]:
     """Yield every item with its result, or with the exception that it raised, in order of completion.
 
     ``opener(*arguments)`` is called once in every worker before its first item and returns the function that is applied
     to items. Opener, arguments, items and results are pickled. With one worker and no environment variables, everything
-    runs in this process.
+    runs in this process, unless ``apart``.
 
     A worker has one thread and one item at a time; ``items`` is consumed as workers become free. If a worker dies, it
     is replaced and its item is tried again; after TRIES deaths the result is a ``WorkerDied``. Workers ignore
@@ -64,12 +65,13 @@ def map_items(
         workers: Number of processes.
         arguments: Arguments of ``opener``.
         environments: Environment variables, such as the GPU to use, assigned to the workers in turn.
+        apart: True for a process of its own even with one worker.
 
     Raises:
         Exception: Any exception of ``opener``.
         WorkerDied: No process survives ``opener``.
     """
-    if workers <= 1 and not any(environments):
+    if workers <= 1 and not any(environments) and not apart:
         function = opener(*arguments)
         for item in items:
             try:

@@ -13,11 +13,10 @@ import re
 import statistics
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -88,13 +87,14 @@ class Size:
 class CostMetric(ModelMetric):
     """Base of the costs; a subclass defines ``info`` and ``cost``."""
 
-    def of(self, call: ModelCall) -> float:
-        """Return the cost of an output; NaN if unknown, as for precomputed results."""
-        return math.nan if isinstance(call.model, PrecomputedResults) else self.cost(call.model, call)
+    def of(self, call: ModelCall) -> float | None:
+        """Return the cost of an output; None if it is unknown, as for precomputed results."""
+        cost = math.nan if isinstance(call.model, PrecomputedResults) else self.cost(call.model, call)
+        return None if math.isnan(cost) else cost
 
     @abstractmethod
     def cost(self, model: SRModel | StochasticSRModel, call: ModelCall) -> float:
-        """Return the cost of an output of a model that runs; NaN if unknown."""
+        """Return the cost of an output of a model that runs; NaN if it is unknown."""
 
 
 INFO = MetricInfo(name="", title="", protocol="", direction=0, group="Cost")
@@ -230,17 +230,13 @@ def _parts(values: Iterable[object]) -> Iterator[Any]:
 
 
 def multiply_adds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
-    """Count the multiply-adds of one output, once per model, temperature and size; NaN if they bypass torch."""
-
-    def count() -> float:
-        if _outside_torch(model):
-            return math.nan
-        lr = size.of_lr(model.scale)
-        with suppress(Exception):  # meta tensors fail if a network reads values or names its device
-            return _counted(_on_meta_device(model), temperature, "meta", lr)
-        return _counted(model, temperature, device, lr)
-
-    return _cached(model, ("multiply-adds", temperature, size), count)
+    """Count the multiply-adds of one output; NaN if they bypass torch."""
+    if _outside_torch(model):
+        return math.nan
+    lr = size.of_lr(model.scale)
+    with suppress(Exception):  # meta tensors fail if a network reads values or names its device
+        return _counted(_on_meta_device(model), temperature, "meta", lr)
+    return _counted(model, temperature, device, lr)
 
 
 def _outside_torch(model: SRModel | StochasticSRModel) -> bool:
@@ -291,21 +287,19 @@ def _on_meta_device(model: SRModel | StochasticSRModel) -> SRModel | StochasticS
 
 def peak_bytes(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
     """Return the peak memory of one output besides the parameters, in bytes; NaN if the tensors bypass torch."""
-
-    def peak() -> float:
-        if _outside_torch(model):
-            return math.nan
-        _warm_up(model, temperature, device, size)  # what a model keeps from its first output is no memory of an output
-        lr = _lr_image(size.of_lr(model.scale), device)
-        if device.startswith("cuda"):
-            with usage_on(device) as usage:
-                _upscale(model, lr, temperature)
-            return float(usage.allocated_bytes)
-        live = LiveTensors()
-        _upscale(model, lr, temperature, live)
-        return float(live.most) if live.made else math.nan
-
-    return _cached(model, ("memory", temperature, device, size), peak)
+    if _outside_torch(model):
+        return math.nan
+    _times(
+        model, temperature, device, size, _WARM_UPS
+    )  # what a model keeps from its first output is no memory of an output
+    lr = _lr_image(size.of_lr(model.scale), device)
+    if device.startswith("cuda"):
+        with usage_on(device) as usage:
+            _upscale(model, lr, temperature)
+        return float(usage.allocated_bytes)
+    live = LiveTensors()
+    _upscale(model, lr, temperature, live)
+    return float(live.most) if live.made else math.nan
 
 
 class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -341,22 +335,9 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
-    """Return the median time of five outputs after a warm-up, or of fewer if they take more than 10 s."""
-
-    def median() -> float:
-        _warm_up(model, temperature, device, size)
-        return 1e3 * statistics.median(_times(model, temperature, device, size, _RUNS))
-
-    return _cached(model, ("milliseconds", temperature, device, size), median)
-
-
-def _warm_up(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> None:
-    """Let a model upscale up to three images, or fewer if they take more than 10 s; once for all costs of a size."""
-
-    def seconds() -> float:
-        return sum(_times(model, temperature, device, size, _WARM_UPS))
-
-    _cached(model, ("warm-up", temperature, device, size), seconds)
+    """Return the median time of five outputs after up to three warm-ups, or of fewer of each if they take more than 10 s."""
+    _times(model, temperature, device, size, _WARM_UPS)
+    return 1e3 * statistics.median(_times(model, temperature, device, size, _RUNS))
 
 
 def _times(
@@ -395,14 +376,3 @@ def _upscale(
             model.sample(lr, 1, temperature=temperature or 0.0, generator=generator)
         else:
             model(lr[None])
-
-
-_COSTS: WeakKeyDictionary[Any, dict[Hashable, float]] = WeakKeyDictionary()
-
-
-def _cached(model: object, key: Hashable, compute: Callable[[], float]) -> float:
-    """Return ``compute()``, cached by model and key; not cached for a model that is not hashable."""
-    costs = _COSTS.setdefault(model, {}) if type(model).__hash__ is not None else {}
-    if key not in costs:
-        costs[key] = compute()
-    return costs[key]

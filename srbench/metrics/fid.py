@@ -1,33 +1,37 @@
-"""FID and KID, distances between two folders of images in the features of Inception v3, by pyiqa.
+"""FID and KID, distances between two sets of images in the features of Inception v3, by pyiqa.
 
-fid                          images resized as by clean-fid
+fid                          all outputs against all HR images; images resized as by clean-fid
 fid+mode=legacy              images resized as by pytorch-fid
 fid+mode=tensorflow          images resized as by torch-fidelity and torchmetrics
 kid+mode=legacy+patch=256    patches of 256x256 pixels instead of whole images
+fid+reference=FFHQ           all outputs against the images of a folder, or against a file of statistics (.npz)
 
 Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", 2017; Binkowski et
 al., "Demystifying MMD GANs", 2018; on modes, Parmar et al., "On aliased resizing and surprising subtleties in GAN
-evaluation", 2022. They compare all outputs with all HR images: their ``info.per`` is ``folder``.
+evaluation", 2022.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
-from srbench.images.io import write_png
-from srbench.interfaces import FolderMetric, MetricInfo
+from srbench.files.hashes import sha256_files
+from srbench.images.folders import images_in
+from srbench.images.io import read_uint8, write_png
+from srbench.interfaces import ImageSet, MetricInfo, SetMetric
 from srbench.machine.memory import computed_on
 from srbench.metrics import MetricError
 from srbench.metrics.from_pyiqa import created, measuring, quiet, version_and_licence
-from srbench.metrics.loading import LoadedMetric
+from srbench.metrics.samples import as_uint8
 from srbench.plugins.identity import held_digest
 from srbench.words import size_of, unknown
 
@@ -43,6 +47,8 @@ RESIZING = {
     "tensorflow": "tensorflow: bilinear of TensorFlow 1, as torch-fidelity and torchmetrics",
 }
 """How images are resized to 299x299 in each mode."""
+FEATURES = 2048
+"""Number of features of Inception v3."""
 
 
 @dataclass(frozen=True)
@@ -54,71 +60,145 @@ class Seen:
     """Side of the patches in pixels; 0 for whole images."""
 
 
-Features = Mapping[Seen, "NDArray[np.float32]"]
-"""Features (n, 2048) of the n images or patches of a folder."""
+WHOLE = Seen()
 
 
-class _Distance(FolderMetric):
-    """A distance between all outputs and all HR images."""
+@dataclass(frozen=True)
+class Statistics:
+    """Mean (d,) and covariance (d, d) of features, from which FID follows."""
 
-    def __init__(self, name: str, mode: str, patch: int) -> None:
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+
+class _Distance(SetMetric):
+    """A distance between the first outputs of all images and all HR images, or the images of ``reference``."""
+
+    sees = "uint8"
+
+    def __init__(self, name: str, mode: str, patch: int, reference: str) -> None:
         if mode not in MODES:
             raise MetricError(f"{name}: {unknown('mode', str(mode), MODES)}")
         if not isinstance(patch, int) or patch == 1:
             raise MetricError(f"{name}: patch is {patch}; give the side of patches in pixels, such as 256")
-        self.seen = Seen(mode, patch)
+        self.seen, self._name, self._reference = Seen(mode, patch), name, _reference(name, reference)
+        self.needs = ("HR",) if self._reference is None else ()
         version, licence = version_and_licence()
         of_patches = [f"patch{patch}"] if patch else []
-        words = ", ".join([mode, *of_patches] if mode != "clean" else of_patches)
+        against = [] if self._reference is None else [f"against {self._reference.name}"]
+        words = ", ".join([*([mode] if mode != "clean" else []), *of_patches, *against])
         pieces = f"{patch}x{patch} patches in two grids" if patch else "whole images"
+        identity = [] if self._reference is None else [f"reference {self._reference_digest[:8]}"]
+        other = (
+            "all HR images" if self._reference is None else f"{self._reference.name}, SHA-256 {self._reference_digest}"
+        )
         self.info = MetricInfo(
             name=name,
             title=f"{name.upper()} ({words})" if words else name.upper(),
             direction=-1,
             digits=2 if name == "fid" else 5,
             group="Perception",
-            signature="|".join(["RGB", mode, *of_patches, f"pyiqa{version}", "v1"]),
-            per="folder",
+            signature="|".join(["RGB", mode, *of_patches, *identity, f"pyiqa{version}", "v1"]),
+            per="set",
+            any_samples=True,
             protocol=(
                 f"{name.upper()} of pyiqa {version}, 8-bit RGB by {{quantize}}, {pieces} resized to 299x299 "
-                f"({RESIZING[mode]}), Inception v3 of 2015-12-05, the first output of every image against all HR "
-                f"images; licence of pyiqa: {licence}"
+                f"({RESIZING[mode]}), Inception v3 of 2015-12-05, the first output of every image against {other}; "
+                f"licence of pyiqa: {licence}"
             ),
         )
 
     def digest(self) -> str:
         """Text of everything that determines the values. Raises MetricError, as ``inception`` does."""
-        return f"{inception().digest} {self.info.signature}"
+        reference = "" if self._reference is None else self._reference_digest
+        return f"{inception().digest} {self.info.signature} {reference}"
 
-    def __call__(self, outputs: Features, references: Features) -> float:
-        """Return the distance between outputs and HR images, given their ``features``. Raises as ``distance``."""
-        return distance(self.info.name, outputs[self.seen], references[self.seen])
+    def __call__(self, outputs: ImageSet) -> float:
+        """Return the distance. Raises MetricError for fewer than two images, and for an image smaller than a patch."""
+        ours = features_of_outputs(outputs, self.seen)
+        if self._reference is None:
+            return distance(self._name, ours, features_of_hr(outputs, self.seen))
+        return distance(self._name, ours, self._of_reference(outputs.device))
+
+    @cached_property
+    def _reference_digest(self) -> str:
+        """SHA-256 of the content of the reference."""
+        assert self._reference is not None
+        files = [self._reference] if self._reference.is_file() else list(images_in(self._reference).values())
+        return sha256_files(files, "reference")
+
+    def _of_reference(self, device: str) -> NDArray[np.float32] | Statistics:
+        """Return the features of the images of the reference, or its statistics; computed once."""
+        assert self._reference is not None
+        if self._computed is None:
+            files = [] if self._reference.is_file() else images_in(self._reference).values()
+            self._computed = (
+                inception().features(map(read_uint8, files), self.seen, device)
+                if self._reference.is_dir()
+                else _statistics(self._reference)
+            )
+        return self._computed
+
+    _computed: NDArray[np.float32] | Statistics | None = None
 
 
 class FID(_Distance):
-    """Frechet inception distance between all outputs and all HR images; fid+mode=legacy, fid+patch=256."""
+    """Frechet inception distance; fid+mode=legacy, fid+patch=256, fid+reference=DIR or statistics.npz."""
 
-    def __init__(self, mode: str = "clean", patch: int = 0) -> None:
-        super().__init__("fid", mode, patch)
+    def __init__(self, mode: str = "clean", patch: int = 0, reference: str = "") -> None:
+        super().__init__("fid", mode, patch, reference)
 
 
 class KID(_Distance):
-    """Kernel inception distance between all outputs and all HR images; kid+mode=legacy, kid+patch=256."""
+    """Kernel inception distance; kid+mode=legacy, kid+patch=256, kid+reference=DIR."""
 
-    def __init__(self, mode: str = "clean", patch: int = 0) -> None:
-        super().__init__("kid", mode, patch)
-
-
-def features(metrics: Iterable[LoadedMetric], images: Iterable[Tensor], device: str = "cpu") -> Features:
-    """Compute the features of uint8 images (3, H, W) that FID and KID need. Raises MetricError, as ``patches`` does."""
-    loaded: list[Any] = [metric.metric for metric in metrics]
-    return inception().features(images, [metric.seen for metric in loaded], device)
+    def __init__(self, mode: str = "clean", patch: int = 0, reference: str = "") -> None:
+        super().__init__("kid", mode, patch, reference)
 
 
-def distances(metrics: Iterable[LoadedMetric], outputs: Features, references: Features) -> dict[str, float]:
-    """Return FID and KID by name, given the ``features`` of outputs and of HR. Raises MetricError, as ``distance``."""
-    loaded: list[tuple[str, Any]] = [(metric.info.name, metric.metric) for metric in metrics]
-    return {name: metric(outputs, references) for name, metric in loaded}
+def _reference(name: str, text: str) -> Path | None:
+    """Return the path of a reference, None if none is given. Raises MetricError if it is no folder, nor a file for FID."""
+    if not text:
+        return None
+    path = Path(text)
+    if path.is_dir() or (name == "fid" and path.is_file() and path.suffix == ".npz"):
+        return path
+    file = ", or a file .npz with the arrays mu and sigma" if name == "fid" else ""
+    raise MetricError(f"{name}: the reference {text} is missing or unusable; give a folder of images{file}")
+
+
+def _statistics(path: Path) -> Statistics:
+    """Read the statistics that pytorch-fid and clean-fid write. Raises MetricError."""
+    try:
+        with np.load(path) as arrays:
+            mean, covariance = (np.asarray(arrays[key], dtype=np.float64) for key in ("mu", "sigma"))
+    except (OSError, KeyError, ValueError, BadZipFile):
+        raise MetricError(
+            f"{path}: holds no arrays mu and sigma; give statistics of pytorch-fid or clean-fid"
+        ) from None
+    if mean.shape != (FEATURES,) or covariance.shape != (FEATURES, FEATURES):
+        raise MetricError(f"{path}: mu is {mean.shape}; statistics of Inception v3 have ({FEATURES},)")
+    return Statistics(mean, covariance)
+
+
+def features_of_outputs(outputs: ImageSet, seen: Seen = WHOLE) -> NDArray[np.float32]:
+    """Return the features (n, 2048) of the first outputs of a set, computed once for all its metrics.
+
+    Raises MetricError for a missing network, and for an image smaller than a patch.
+    """
+    return _once(outputs.shared, seen, (image.first for image in outputs), outputs.device)
+
+
+def features_of_hr(outputs: ImageSet, seen: Seen = WHOLE) -> NDArray[np.float32]:
+    """Return the features (n, 2048) of the HR images of a set, computed once for all rows of the table."""
+    return _once(outputs.shared_references, seen, (as_uint8(image.pair.hr) for image in outputs), outputs.device)
+
+
+def _once(shared: dict[Hashable, Any], seen: Seen, images: Iterable[Tensor], device: str) -> NDArray[np.float32]:
+    if seen not in shared:
+        shared[seen] = inception().features(map(as_uint8, images), seen, device)
+    found: NDArray[np.float32] = shared[seen]
+    return found
 
 
 def patches(image: Tensor, side: int) -> Tensor:
@@ -155,35 +235,33 @@ class Inception:
         """SHA-256 of the network and its weights."""
         return held_digest(self._metric)
 
-    def features(self, images: Iterable[Tensor], wanted: Iterable[Seen], device: str) -> Features:
-        """Compute the features of uint8 images (3, H, W). Raises MetricError for an image smaller than a patch."""
-        wanted = dict.fromkeys(wanted)
+    def features(self, images: Iterable[Tensor], seen: Seen, device: str) -> NDArray[np.float32]:
+        """Compute the features (n, 2048) of the n uint8 images (3, H, W), or of their patches.
+
+        Raises MetricError for an image smaller than a patch.
+        """
         with quiet():
             from pyiqa.archs.fid_arch import get_folder_features
 
-        def computed(place: str) -> Features:
+        def computed(place: str) -> NDArray[np.float32]:
             network = self._metric.net.model.to(place)
             there = next(network.parameters()).device
             with measuring(there):
-                return {
-                    seen: get_folder_features(
-                        str(folders[seen.patch]),
-                        network,
-                        num_workers=0,
-                        test_img_size=self._metric.net.test_img_size,
-                        device=there,
-                        mode=MODES[seen.mode],
-                        verbose=False,
-                    )
-                    for seen in wanted
-                }
+                features: NDArray[np.float32] = get_folder_features(
+                    temporary,
+                    network,
+                    num_workers=0,
+                    test_img_size=self._metric.net.test_img_size,
+                    device=there,
+                    mode=MODES[seen.mode],
+                    verbose=False,
+                )
+            return features
 
         with TemporaryDirectory() as temporary:
-            folders = {seen.patch: Path(temporary) / str(seen.patch) for seen in wanted}
             for number, image in enumerate(images):
-                for side, folder in folders.items():
-                    for place, piece in enumerate(patches(image, side) if side else [image]):
-                        write_png(folder / f"{number:06}_{place:06}.png", piece)
+                for place, piece in enumerate(patches(image, seen.patch) if seen.patch else [image]):
+                    write_png(Path(temporary) / f"{number:06}_{place:06}.png", piece)
             return computed_on(device, computed)
 
 
@@ -193,8 +271,8 @@ def inception() -> Inception:
     return Inception()
 
 
-def distance(name: str, outputs: NDArray[np.float32], references: NDArray[np.float32]) -> float:
-    """Return FID or KID, by pyiqa, of features (n, d) and (m, d).
+def distance(name: str, outputs: NDArray[np.float32], references: NDArray[np.float32] | Statistics) -> float:
+    """Return FID or KID, by pyiqa, of features (n, d) and (m, d), or FID of features and statistics.
 
     FID is 0 or more. KID is an unbiased estimate, so it may be negative; of more images it takes 100 random subsets of
     1000 images, with a fixed seed. Raises MetricError for fewer than two images.
@@ -202,13 +280,16 @@ def distance(name: str, outputs: NDArray[np.float32], references: NDArray[np.flo
     with quiet():
         from pyiqa.archs.fid_arch import frechet_distance, maximum_mean_discrepancy
 
-    if min(len(outputs), len(references)) < 2:
-        raise MetricError("FID and KID compare folders of images; both need at least two images")
+    if len(outputs) < 2 or (not isinstance(references, Statistics) and len(references) < 2):
+        raise MetricError("FID and KID compare sets of images; both need at least two images")
     with quiet(), _seeded():
         if name == "kid":
             return float(maximum_mean_discrepancy(outputs, references))
-        moments = [(each.mean(axis=0), np.cov(each, rowvar=False)) for each in (outputs, references)]
-        return float(frechet_distance(*moments[0], *moments[1]))
+        a, b = (
+            each if isinstance(each, Statistics) else Statistics(each.mean(axis=0), np.cov(each, rowvar=False))
+            for each in (outputs, references)
+        )
+        return float(frechet_distance(a.mean, a.covariance, b.mean, b.covariance))
 
 
 @contextmanager

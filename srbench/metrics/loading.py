@@ -15,14 +15,15 @@ from pathlib import Path
 from srbench.files.hashes import sha256_file, sha256_texts
 from srbench.interfaces import (
     GROUPS,
-    FolderMetric,
     ImageMetric,
     MapInfo,
     MappedMetric,
     Metric,
     MetricInfo,
     ModelMetric,
+    ModelPairMetric,
     Need,
+    SetMetric,
     SRBenchError,
 )
 from srbench.plugins import PluginError
@@ -34,8 +35,8 @@ MOST_DIGITS = 12
 """Largest number of decimals of a printed metric."""
 _PARAMETERS = "srbench.metrics.parameters"
 """Module through which our metrics read their packaged parameters, from a folder of the same name."""
-FOLDER_METRICS = "folder_metrics"
-"""Entry point group of the metrics of all images together, FID and KID (``srbench.metrics.fid``)."""
+_PYIQA = "srbench.metrics.from_pyiqa"
+"""Module through which our metrics use networks of pyiqa, whose weights are known only when they are loaded."""
 FAMILIES = "metric_families"
 """Entry point group of classes that implement many metrics, such as ``pyiqa:dists``. The class takes the metric's name
 as ``variant``, and all arguments that the user typed. Its static method ``variants()``, if it has one, lists the names;
@@ -52,8 +53,12 @@ class LoadedMetric:
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """What the metric needs of an image; nothing for a metric of the model."""
-        return () if isinstance(self.metric, ModelMetric) else self.metric.needs
+        """What the metric needs: of an image, groups of images, or a model."""
+        if isinstance(self.metric, ModelMetric):
+            return ("model",)
+        groups: tuple[Need, ...] = ("groups",) if self.info.per == "group" else ()
+        model: tuple[Need, ...] = ("model",) if isinstance(self.metric, ModelPairMetric) else ()
+        return (*model, *self.metric.needs, *groups)
 
 
 def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
@@ -95,15 +100,25 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
     return LoadedMetric(metric, info if samples is None else counted(info, str(samples)))
 
 
-def is_folder_metric(text: str) -> bool:
-    """Return whether a name, such as ``fid+mode=legacy``, is a metric of all images together, without importing it."""
-    return parse_metric(text)[0] in registered(FOLDER_METRICS)
+def described(text: str) -> LoadedMetric:
+    """Create a metric for its description alone, without the digest, for which FID loads its network. Raises SRBenchError."""
+    name, parameters = parse_metric(text)
+    metric: Metric = call(f"metric {text}", _find_metric(name).factory, **parameters)
+    info = _checked_info(metric, f"metric {text}")
+    return LoadedMetric(metric, completed(metric, info, located(text), "", "floor"))
+
+
+def is_of_many(text: str) -> bool:
+    """Return whether a metric measures many images or the model, not single images. Imports it, but does not create it."""
+    name, _ = parse_metric(text)
+    if name.partition(":")[0] in registered(FAMILIES):
+        return False
+    factory = _find_metric(name).factory
+    return isinstance(factory, type) and issubclass(factory, SetMetric | ModelMetric)
 
 
 def _find_metric(name: str) -> Plugin:
     """Import a metric by name. Raises PluginError, which says if a family has a metric of that name."""
-    if name in registered(FOLDER_METRICS):
-        return find_plugin(FOLDER_METRICS, name)
     try:
         return find_plugin("metrics", name)
     except PluginError:
@@ -132,13 +147,14 @@ def reopened(info: MetricInfo, quantize: str, samples: int) -> LoadedMetric:
 
 
 def located(text: str) -> str:
-    """Make the path in ``file.py:Name`` absolute; any other name is returned unchanged."""
+    """Make the path in ``file.py:Name`` absolute, and that of a reference; any other name is returned unchanged."""
+    text = re.sub(r"(?<=\+reference=)[^+]+", lambda match: str(Path(match[0]).resolve()), text)
     match = re.match(r".+?\.py(?=:|\+|$)", text)
     return text if match is None else f"{Path(match[0]).resolve()}{text[match.end() :]}"
 
 
 def metric_digest(text: str, quantize: str) -> str | None:
-    """Return the digest of a metric of this distribution without loading it; None for any other metric.
+    """Return the digest of a metric of this distribution without loading it; None for any other, and for one of pyiqa.
 
     The digest covers its code, its arguments (including the content of files) and the packaged parameters if its code
     reads any.
@@ -147,7 +163,10 @@ def metric_digest(text: str, quantize: str) -> str | None:
     if name not in registered("metrics") or not is_ours("metrics", name):
         return None
     point = registered("metrics")[name]
-    source = reachable(point.module, source_of(point.module))[0].get(_PARAMETERS)
+    modules = reachable(point.module, source_of(point.module))[0]
+    if _PYIQA in modules:
+        return None
+    source = modules.get(_PARAMETERS)
     files = [*_files(parameters), *(sorted(source.with_suffix("").glob("*.safetensors")) if source else [])]
     sums = [sha256_file(file) for file in files]
     return sha256_texts(package_digest(point.module), point.attr, repr(sorted(parameters.items())), quantize, *sums)
@@ -158,11 +177,23 @@ def _files(parameters: Mapping[str, str | int]) -> list[Path]:
     return [Path(value) for value in parameters.values() if isinstance(value, str) and Path(value).is_file()]
 
 
+_PER: dict[type, tuple[str, ...]] = {
+    ImageMetric: ("sample", "image"),
+    ModelPairMetric: ("image",),
+    SetMetric: ("group", "set"),
+    ModelMetric: ("model",),
+}
+"""What the values of each kind of metric may belong to."""
+
+
 def _checked_info(metric: Metric, what: str) -> MetricInfo:
     """Return the information on a metric. Raises PluginError for an object that is no metric, and for invalid information."""
     info = getattr(metric, "info", None)
     if not isinstance(metric, Metric):
-        raise PluginError(f"{what}: make its class a subclass of srbench.interfaces.ImageMetric or ModelMetric")
+        raise PluginError(
+            f"{what}: make its class a subclass of ImageMetric, SetMetric, ModelMetric or ModelPairMetric of "
+            "srbench.interfaces"
+        )
     if not isinstance(info, MetricInfo):
         raise PluginError(f"{what} needs an attribute info (srbench.interfaces.MetricInfo)")
     if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", info.name):
@@ -175,13 +206,17 @@ def _checked_info(metric: Metric, what: str) -> MetricInfo:
         raise PluginError(
             f"{what}: map in its info goes with the base class MappedMetric and its method map; add what is missing, or drop both"
         )
-    if (info.per == "folder" or isinstance(metric, FolderMetric)) and is_third_party(metric):
-        raise PluginError(f'{what}: only FID and KID compare folders; state per="sample" or "image"')
-    if isinstance(metric, ImageMetric) and info.per not in ("sample", "image"):
-        raise PluginError(f'{what}: per in its info is {info.per!r}; state "sample" or "image"')
+    allowed = _PER[next(kind for kind in _PER if isinstance(metric, kind))]
+    if isinstance(metric, ModelMetric):
+        info = replace(info, per="model")
+    elif isinstance(metric, ModelPairMetric):
+        info = replace(info, per="image", any_samples=True)
+    if info.per not in allowed:
+        listed = " or ".join(f'"{per}"' for per in allowed)
+        raise PluginError(f"{what}: per in its info is {info.per!r}; state {listed}")
     if info.group not in GROUPS or info.direction not in (-1, 0, 1):
         raise PluginError(f"{what}: its group must be one of {', '.join(GROUPS)}, and its direction -1, 0 or 1")
-    return replace(info, per="model") if isinstance(metric, ModelMetric) else info
+    return info
 
 
 def completed(metric: Metric, info: MetricInfo, spec: str, digest: str, quantize: str) -> MetricInfo:
@@ -191,7 +226,7 @@ def completed(metric: Metric, info: MetricInfo, spec: str, digest: str, quantize
     ``float``), and the rest. If the metric states no signature, it has a digest of the code and the parameters instead.
     """
     name, seen = info.name.upper().replace("_", "-"), quantize
-    if info.per == "model":
+    if isinstance(metric, ModelMetric | ModelPairMetric):
         seen = ""
     elif isinstance(metric, ImageMetric) and metric.sees == "returned":
         seen = "float"
@@ -206,8 +241,9 @@ def completed(metric: Metric, info: MetricInfo, spec: str, digest: str, quantize
 
 
 def counted(info: MetricInfo, samples: str) -> MetricInfo:
-    """Append the number of samples to the signature of a metric that computes one value from all samples."""
-    return replace(info, signature=f"{info.signature}|n{samples}") if info.per == "image" else info
+    """Append the number of samples to the signature of a metric whose values depend on it."""
+    depends = info.per in ("image", "group", "set") and not info.any_samples
+    return replace(info, signature=f"{info.signature}|n{samples}") if depends else info
 
 
 def is_third_party(metric: Metric) -> bool:

@@ -168,6 +168,7 @@ class PIQUE(_Naturalness):
         group="Perception",
         direction=-1,
         digits=1,
+        saturates_at=100.0,  # of an image without texture, or with distortions in every textured block
         signature="grey|block16|mirror|snap|v1",
         protocol=(
             "uint8 RGB by {quantize}, MATLAB rgb2gray rounded, scaled to maximum 255 and rounded, mirrored to whole "

@@ -14,21 +14,27 @@ from srbench.metrics import MetricError
 from srbench.metrics.consistency import downscaled
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import decibels, mean_squared_errors
-from srbench.metrics.samples import EightBitMetric, as_uint8, require_side
+from srbench.metrics.samples import EightBitMetric, hr_as_uint8, require_side
 
 _GRID = 8
 
 
 def _cropped(images: Tensor, pair: ImagePair) -> tuple[Tensor, Tensor]:
-    """Crop outputs and HR to multiples of 8 pixels: uint8 (n, 3, h, w) and (3, h, w)."""
-    return crop_to_multiple(images, _GRID).contiguous(), crop_to_multiple(as_uint8(pair.hr), _GRID).contiguous()
+    """Crop outputs and HR to multiples of 8 pixels, once for all metrics: uint8 (n, 3, h, w) and (3, h, w)."""
+
+    def crop(image: Tensor) -> Tensor:
+        is_multiple = not any(side % _GRID for side in image.shape[-2:])
+        return image if is_multiple else crop_to_multiple(image, _GRID).contiguous()
+
+    hr = hr_as_uint8(pair)
+    return pair.shared.once(images, "NTIRE", lambda: crop(images)), pair.shared.once(hr, "NTIRE", lambda: crop(hr))
 
 
 def _maps(samples: Tensor, pair: ImagePair) -> Tensor:
     """Return LPIPS maps of the cropped outputs, (n, h, w) float64 on the CPU."""
     lpips, (images, hr) = LPIPS(), _cropped(samples, pair)
     require_side(images, lpips.smallest_side, "LPIPS", pair.name)
-    return lpips.maps(images, hr).cpu().double()
+    return lpips.maps(images, hr, pair.shared).cpu().double()
 
 
 class SpatialLPIPS(EightBitMetric):

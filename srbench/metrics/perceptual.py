@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.interfaces import ImagePair, MappedMetric, MetricInfo
+from srbench.interfaces import ImagePair, MappedMetric, MetricInfo, Shared
 from srbench.machine.precision import products
 from srbench.metrics.default_map import LPIPS_MAP
-from srbench.metrics.lpips_network import NETS, Network, load_network, parts_of
-from srbench.metrics.samples import EightBitMetric, as_uint8
+from srbench.metrics.lpips_network import NETS, load_network, parts_of
+from srbench.metrics.samples import EightBitMetric, hr_as_uint8
 
 _ALEXNET = parts_of("alex")
 
@@ -27,13 +27,12 @@ class LPIPS(EightBitMetric, MappedMetric):
 
     def __init__(self, net: str = "alex", trunk: str = "") -> None:
         self._parts = parts_of(net, trunk)
-        self._last: tuple[Tensor, list[Tensor]] | None = None
         is_default = self._parts == _ALEXNET
         self.info = MetricInfo(
             name="lpips" if is_default else f"lpips_{net}",
             title="LPIPS" if is_default else f"LPIPS {net.upper()}",
             group="Perception",
-            leads=True,
+            is_primary=True,
             direction=-1,
             digits=3,
             signature=f"RGB|{net}0.1|v1",
@@ -45,12 +44,13 @@ class LPIPS(EightBitMetric, MappedMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """Return (n,) distances, 0 for equal images."""
-        return self.distances(images, as_uint8(pair.hr))
+        return self.distances(images, hr_as_uint8(pair), pair.shared)
 
-    def distances(self, images: Tensor, hr: Tensor) -> Tensor:
+    def distances(self, images: Tensor, hr: Tensor, shared: Shared | None = None) -> Tensor:
         """Return the distances (n,) float64 of (n, 3, H, W) from (3, H, W), in 0..255, by eq. 1 of the paper."""
+        layers_of_images = self._layers(images, hr, shared or Shared())
         # means over pixels, summed over layers
-        values = [torch.stack([layer.double().mean() for layer in layers]).sum() for layers in self._layers(images, hr)]
+        values = [torch.stack([layer.double().mean() for layer in layers]).sum() for layers in layers_of_images]
         return torch.stack(values).cpu()
 
     def map(self, samples: Tensor, pair: ImagePair) -> Tensor:
@@ -59,26 +59,25 @@ class LPIPS(EightBitMetric, MappedMetric):
         Differences of all layers are upscaled bilinearly to the size of the image and summed, as in the ``lpips``
         package with ``spatial=True``. The mean of a map is close to the metric, but not equal to it.
         """
-        return self.maps(samples[:1], as_uint8(pair.hr))[0]
+        return self.maps(samples[:1], hr_as_uint8(pair), pair.shared)[0]
 
-    def maps(self, images: Tensor, hr: Tensor) -> Tensor:
+    def maps(self, images: Tensor, hr: Tensor, shared: Shared | None = None) -> Tensor:
         """Return the maps (n, H, W) of (n, 3, H, W) against (3, H, W), in 0..255."""
-        return torch.stack([_upscaled(layers, hr.shape[-2:]) for layers in self._layers(images, hr)])
+        return torch.stack(
+            [_upscaled(layers, hr.shape[-2:]) for layers in self._layers(images, hr, shared or Shared())]
+        )
 
-    def _layers(self, images: Tensor, hr: Tensor) -> list[list[Tensor]]:
-        """Return the differences from HR at every pixel of every layer, for each image."""
-        network = load_network(self._parts, images.device)
-        with torch.inference_mode(), products(images.device, tf32=False):
-            wanted = self._features_of_hr(network, hr.to(images.device))
-            return [network.differences(network.features(image), wanted) for image in images]
+    def _layers(self, images: Tensor, hr: Tensor, shared: Shared) -> list[list[Tensor]]:
+        """Return the differences from HR at every pixel of every layer, for each image, computed once."""
+        device = images.device
+        network = load_network(self._parts, device)
 
-    def _features_of_hr(self, network: Network, hr: Tensor) -> list[Tensor]:
-        """Return the features of HR, cached until HR changes; runs measure image by image, so this saves a third."""
-        last = self._last
-        if last is None or (last[0].device, last[0].dtype) != (hr.device, hr.dtype) or not torch.equal(last[0], hr):
-            last = hr.clone(), network.features(hr)
-            self._last = last
-        return last[1]
+        def differences() -> list[list[Tensor]]:
+            features = shared.once(hr, ("LPIPS", self._parts, device), lambda: network.features(hr.to(device)))
+            return [network.differences(network.features(image), features) for image in images]
+
+        with torch.inference_mode(), products(device, tf32=False):
+            return shared.once(images, ("LPIPS", self._parts, id(hr)), differences)
 
 
 def _upscaled(layers: list[Tensor], size: torch.Size) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from srbench.images.io import luma
 from srbench.interfaces import ImagePair, MetricInfo
 from srbench.metrics import MetricError
-from srbench.metrics.samples import EightBitMetric, as_uint8, require_side
+from srbench.metrics.samples import EightBitMetric, hr_as_uint8, require_side
 
 Array = NDArray[Any]
 
@@ -221,7 +221,7 @@ class PSNR(EightBitMetric):
             name="psnr",
             title=f"PSNR {self._region.heading}",
             group="Distortion",
-            leads=True,
+            is_primary=True,
             direction=1,
             unit="dB",
             signature=f"{self._region.signature}|{self._region.cropped()}|v1",
@@ -233,7 +233,7 @@ class PSNR(EightBitMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """Return (n,) values in dB."""
-        hr = self._region.of(as_uint8(pair.hr)[None], pair)
+        hr = self._region.of(hr_as_uint8(pair)[None], pair)
         return decibels(mean_squared_errors(self._region.of(images, pair), hr))
 
 
@@ -282,7 +282,7 @@ class SSIM(EightBitMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """Return (n,) values in -1..1. Raises MetricError if the region is smaller than the window."""
-        outputs, hr = (self._region.of(each, pair).cpu() for each in (images, as_uint8(pair.hr)[None]))
+        outputs, hr = (self._region.of(each, pair).cpu() for each in (images, hr_as_uint8(pair)[None]))
         require_side(outputs, self._window.side, "SSIM", pair.name)
         means = [similarity_maps(output, hr[0], self._window, self._negative).mean() for output in outputs]
         return torch.tensor(means, dtype=torch.float64)

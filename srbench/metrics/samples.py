@@ -71,6 +71,11 @@ def as_uint8(images: Tensor) -> Tensor:
     return (images if images.dtype == torch.uint8 else quantize_floor(images)).contiguous()
 
 
+def hr_as_uint8(pair: ImagePair) -> Tensor:
+    """Return HR (3, H, W) by ``as_uint8``, computed once for all metrics of an image."""
+    return pair.shared.once(pair.hr, "uint8", lambda: as_uint8(pair.hr))
+
+
 def require_side(images: Tensor, minimum: int, title: str, name: str) -> None:
     """Raise MetricError, which names the image, if H or W of (..., H, W) is below ``minimum`` pixels."""
     height, width = images.shape[-2:]

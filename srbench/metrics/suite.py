@@ -16,7 +16,7 @@ from typing import Literal
 from srbench.files.config import load_preset, preset_names
 from srbench.interfaces import GROUPS, ImageMetric, MetricInfo, SRBenchError
 from srbench.metrics import MetricError
-from srbench.metrics.loading import LoadedMetric, load_metric, open_metric, parse_metric
+from srbench.metrics.loading import LoadedMetric, described, is_of_many, load_metric, open_metric, parse_metric
 from srbench.plugins.registry import is_ours, registered
 
 BUNDLES = {"cost": ("parameters", "multiply_adds", "memory", "runtime")}
@@ -95,7 +95,7 @@ def _members(names: Iterable[str]) -> list[str]:
 def of_several_samples(columns: Iterable[str]) -> list[MetricInfo]:
     """Return the registered metrics among columns that say nothing about a single sample per image. Imports torch."""
     ours = (column for column in columns if parse_metric(column)[0] in registered("metrics"))
-    return [metric.info for metric in map(open_metric, ours) if "samples" in metric.needs]
+    return [metric.info for metric in map(described, ours) if "samples" in metric.needs]
 
 
 def open_metrics(
@@ -151,18 +151,19 @@ def fetch_weights(columns: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield column, fault
 
 
-def leading_metrics() -> tuple[ImageMetric, ...]:
-    """Return the registered metrics that lead their groups, for validation in training.
+def primary_metrics() -> tuple[ImageMetric, ...]:
+    """Return the registered metrics that represent their groups, for validation in training.
 
     Broken metrics of other distributions are left out with a warning. Raises the error of a broken packaged metric.
     """
     metrics = []
     for name in registered("metrics"):
         try:
-            metrics.append(load_metric(name))
+            if not is_of_many(name):
+                metrics.append(load_metric(name))
         except SRBenchError as error:
             if is_ours("metrics", name):
                 raise
             warnings.warn(f"left out of validation: {error}", stacklevel=2)
-    leading = (metric for metric in metrics if isinstance(metric, ImageMetric) and metric.info.leads)
-    return tuple(sorted(leading, key=lambda metric: (-metric.info.direction, GROUPS.index(metric.info.group))))
+    primary = (metric for metric in metrics if isinstance(metric, ImageMetric) and metric.info.is_primary)
+    return tuple(sorted(primary, key=lambda metric: (-metric.info.direction, GROUPS.index(metric.info.group))))

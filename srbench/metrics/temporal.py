@@ -16,13 +16,18 @@ Unlike the released code, which crops outputs that are larger than HR, both func
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srbench.interfaces import ImageSet, MetricInfo, SetMetric
 from srbench.machine.precision import products
 from srbench.metrics import MetricError
 from srbench.metrics.default_map import LPIPS_MAP
@@ -53,11 +58,8 @@ def tof(sr: Images, hr: Images, *, skipped: int = SKIPPED) -> float:
         MetricError: The clip is too short or its frames are smaller than 48 pixels a side, the shapes of ``sr`` and
             ``hr`` differ, or an argument holds no images.
     """
-    outputs, references, window = _clips(sr, hr, skipped, "tOF", _BLOCK)
-    pairs = zip(_flows(outputs), _flows(references), strict=True)
-    return float(
-        np.mean([np.linalg.norm(flow - wanted, axis=2)[window].mean(dtype=np.float64) for flow, wanted in pairs])
-    )
+    outputs, references = _clips(sr, hr)
+    return _tof(outputs, references, _window(len(outputs), outputs.shape[-2:], skipped, "tOF", _BLOCK))
 
 
 def tlp(sr: Images, hr: Images, *, skipped: int = SKIPPED) -> float:
@@ -75,25 +77,122 @@ def tlp(sr: Images, hr: Images, *, skipped: int = SKIPPED) -> float:
         MetricError: The clip is too short or its frames are smaller than 80 pixels a side, the shapes of ``sr`` and
             ``hr`` differ, or an argument holds no images.
     """
-    *clips, (rows, columns) = _clips(sr, hr, skipped, "tLP", LPIPS_MAP.smallest_side)
-    changes, wanted = (_changes(clip[..., rows, columns]) for clip in clips)
-    return 100 * float((changes - wanted).abs().mean())
+    outputs, references = _clips(sr, hr)
+    return _tlp(outputs, references, _window(len(outputs), outputs.shape[-2:], skipped, "tLP", LPIPS_MAP.smallest_side))
 
 
-def _clips(
-    sr: Images, hr: Images, skipped: int, title: str, smallest_side: int
-) -> tuple[Tensor, Tensor, tuple[slice, slice]]:
-    """Return the frames that count of outputs and HR, uint8, and rows and columns of the window. Raises MetricError."""
-    clips = [as_uint8(image_tensor(clip, name)) for name, clip in (("sr", sr), ("hr", hr))]
-    (length, _, *sides), (hr_length, _, *hr_sides) = (clip.shape for clip in clips)
+Frames = Iterable[Tensor]
+"""Frames (3, H, W) uint8 in order, which may be read one by one."""
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The frames of a clip that count, and the part of them."""
+
+    frames: slice
+    rows: slice
+    columns: slice
+
+
+class _Temporal(SetMetric):
+    """A metric of the first outputs of a clip; a subclass defines ``measured``."""
+
+    sees = "uint8"
+    name, title, unit = "", "", ""
+    words = ""
+    """What is computed, for the protocol."""
+    smallest_side = _BLOCK
+
+    def __init__(self, skipped: int = SKIPPED) -> None:
+        if not isinstance(skipped, int) or skipped < 0:
+            raise MetricError(
+                f"{self.name}: skipped is {skipped}; give the number of frames left out at both ends, from 0"
+            )
+        self._skipped = skipped
+        self.info = MetricInfo(
+            name=self.name,
+            title=self.title,
+            direction=-1,
+            unit=self.unit,
+            digits=3,
+            signature=f"RGB|TecoGAN|skip{skipped}|v1",
+            per="group",
+            any_samples=True,
+            protocol=(
+                f"{self.words}, as released with TecoGAN (Chu et al., 2020): first outputs of consecutive frames, uint8 "
+                f"RGB by {{quantize}}, without the first {skipped} and last {skipped} frames of a clip, mean over a "
+                f"central window with sides in multiples of {_BLOCK}"
+            ),
+        )
+
+    def __call__(self, outputs: ImageSet) -> float:
+        """Measure a clip, frame by frame. Raises MetricError for a clip that is too short, or frames that are too small."""
+        height, width = outputs[0].first.shape[-2:]
+        window = _window(len(outputs), (height, width), self._skipped, self.title, self.smallest_side)
+        places = range(len(outputs))[window.frames]
+        frames = (outputs[place].first for place in places)
+        return self.measured(frames, (as_uint8(outputs[place].pair.hr) for place in places), window)
+
+    @abstractmethod
+    def measured(self, outputs: Frames, hr: Frames, window: _Window) -> float:
+        """Return the value, given the frames that count."""
+
+
+class TOF(_Temporal):
+    """tOF of TecoGAN: difference between the optical flows of outputs and HR, from frame to frame; tof+skipped=0."""
+
+    name, title, unit = "tof", "tOF", "pixels"
+    words = "norm of the difference between the optical flows (Farneback by OpenCV) of outputs and HR"
+
+    def measured(self, outputs: Frames, hr: Frames, window: _Window) -> float:
+        """Return the value in pixels per frame."""
+        return _tof(outputs, hr, window)
+
+
+class TLP(_Temporal):
+    """tLP of TecoGAN: difference between the LPIPS of consecutive outputs and of HR, times 100; tlp+skipped=0."""
+
+    name, title = "tlp", "tLP"
+    words = "100 |LPIPS of two consecutive outputs - LPIPS of two consecutive HR frames| (0.1, AlexNet)"
+    smallest_side = LPIPS_MAP.smallest_side
+
+    def measured(self, outputs: Frames, hr: Frames, window: _Window) -> float:
+        """Return the value."""
+        return _tlp(outputs, hr, window)
+
+
+def _tof(outputs: Frames, hr: Frames, window: _Window) -> float:
+    pairs = zip(_flows(_chosen(outputs, window)), _flows(_chosen(hr, window)), strict=True)
+    norms = (np.linalg.norm(flow - wanted, axis=2)[window.rows, window.columns] for flow, wanted in pairs)
+    return fmean(float(norm.mean(dtype=np.float64)) for norm in norms)
+
+
+def _tlp(outputs: Frames, hr: Frames, window: _Window) -> float:
+    pairs = zip(*(_changes(_chosen(frames, window), window) for frames in (outputs, hr)), strict=True)
+    return 100 * fmean(abs(change - wanted) for change, wanted in pairs)
+
+
+def _chosen(frames: Frames, window: _Window) -> Frames:
+    return frames[window.frames] if isinstance(frames, Tensor) else frames
+
+
+def _clips(sr: Images, hr: Images) -> tuple[Tensor, Tensor]:
+    """Return outputs and HR as (T, 3, H, W) uint8. Raises MetricError for different shapes."""
+    outputs, references = (as_uint8(image_tensor(clip, name)) for name, clip in (("sr", sr), ("hr", hr)))
+    if len(outputs) != len(references):
+        raise MetricError(
+            f"sr has {number_of(len(outputs), 'frame')} and hr has {len(references)}; give as many of both"
+        )
+    if outputs.shape != references.shape:
+        sizes = " and ".join(f"{size_of(clip.shape)} in {name}" for name, clip in (("sr", outputs), ("hr", references)))
+        raise MetricError(f"frames are {sizes}; crop or resize one of them")
+    return outputs, references
+
+
+def _window(length: int, sides: Sequence[int], skipped: int, title: str, smallest_side: int) -> _Window:
+    """Return the frames that count and the window. Raises MetricError for a clip too short, and for frames too small."""
     if skipped < 0:
         raise MetricError(f"{title} cannot leave out {skipped} frames; give skipped as 0 or a larger number")
-    if length != hr_length:
-        raise MetricError(f"sr has {number_of(length, 'frame')} and hr has {hr_length}; give as many of both")
-    if sides != hr_sides:
-        raise MetricError(
-            f"frames are {size_of(sides)} in sr and {size_of(hr_sides)} in hr; crop or resize one of them"
-        )
     if length < 2 * skipped + 2:
         raise MetricError(
             f"a clip of {number_of(length, 'frame')} is too short for {title}, which leaves out {skipped} at both ends and "
@@ -104,23 +203,22 @@ def _clips(
             f"frames of {size_of(sides)} pixels are too small for {title}; both sides must have at least "
             f"{smallest_side + _BORDERS}, use larger frames"
         )
-    outputs, references = (clip[skipped : length - skipped] for clip in clips)
-    return outputs, references, (_window(sides[0]), _window(sides[1]))
+    return _Window(slice(skipped, length - skipped), _inner(sides[0]), _inner(sides[1]))
 
 
-def _window(side: int) -> slice:
+def _inner(side: int) -> slice:
     length = (side - _BORDERS) // _BLOCK * _BLOCK
     start = (side - length) // 2
     return slice(start, start + length)
 
 
-def _flows(frames: Tensor) -> list[NDArray[np.float32]]:
-    """Return the optical flow (H, W, 2) from each of (T, 3, H, W) uint8 frames to the next, in pixels."""
+def _flows(frames: Frames) -> Iterator[NDArray[np.float32]]:
+    """Yield the optical flow (H, W, 2) from each frame to the next, in pixels."""
     import cv2  # sets environment variables, which importing srbench should not
 
-    greys = [cv2.cvtColor(frame.permute(1, 2, 0).cpu().numpy(), cv2.COLOR_RGB2GRAY) for frame in frames]
-    return [
-        cv2.calcOpticalFlowFarneback(
+    greys = (cv2.cvtColor(frame.permute(1, 2, 0).cpu().numpy(), cv2.COLOR_RGB2GRAY) for frame in frames)
+    for frame, following in pairwise(greys):
+        yield cv2.calcOpticalFlowFarneback(
             frame,
             following,
             flow=None,  # type: ignore[call-overload]  # no first guess, which the stubs of OpenCV lack
@@ -132,19 +230,17 @@ def _flows(frames: Tensor) -> list[NDArray[np.float32]]:
             poly_sigma=1.2,
             flags=0,
         )
-        for frame, following in pairwise(greys)
-    ]
 
 
-def _changes(frames: Tensor) -> Tensor:
-    """Return LPIPS between each of (T, 3, H, W) uint8 frames and the next: (T - 1,) float64 on the CPU."""
-    network = load_network(parts_of("alex"), frames.device)
-    changes = []
-    with torch.inference_mode(), products(frames.device, tf32=False):
-        before = network.features(frames[0])
-        for frame in frames[1:]:
-            features = network.features(frame)
-            layers = network.differences(before, features)
-            changes.append(torch.stack([layer.double().mean() for layer in layers]).sum())
-            before = features
-    return torch.stack(changes).cpu()
+def _changes(frames: Frames, window: _Window) -> Iterator[float]:
+    """Yield LPIPS between each frame and the next, in the window."""
+    before: list[Tensor] = []
+    for frame in frames:
+        network = load_network(parts_of("alex"), frame.device)
+        with torch.inference_mode(), products(frame.device, tf32=False):
+            features = network.features(frame[:, window.rows, window.columns].contiguous())
+            layers = network.differences(before, features) if before else []
+            change = sum(float(layer.double().mean()) for layer in layers)
+        if before:
+            yield change
+        before = features

@@ -37,7 +37,7 @@ from srbench.words import one_line, unknown
 
 _FILE_MODULE = "srbench_user_"
 """Prefix of module names for files that users name."""
-_NAMES = {"metric_families": "metric family", "folder_metrics": "metric"}
+_NAMES = {"metric_families": "metric family"}
 """Kinds of plug-ins in messages; other kinds lose their last letter."""
 
 

@@ -18,8 +18,8 @@ super-resolution space challenge", section 3."""
 
 def decisive_metrics(table: Table) -> list[MetricInfo]:
     """Return the leading metrics of perception and distortion, or else the first metric that permits a verdict."""
-    directed = [metric for metric in table.image_columns if metric.direction and metric.permits_test]
-    leading = [metric for group in _ASKED for metric in directed if metric.leads and metric.group == group]
+    directed = [metric for metric in table.columns if metric.direction and metric.permits_test]
+    leading = [metric for group in _ASKED for metric in directed if metric.is_primary and metric.group == group]
     return leading or directed[:1]
 
 
@@ -72,7 +72,7 @@ def _best(table: Table, metric: MetricInfo) -> str:
 
 def _diversity(table: Table) -> Iterator[str]:
     """Yield a sentence for each model whose samples differ: their spread, and whether they are consistent with LR."""
-    spread = next((metric for metric in table.image_columns if metric.group == "Diversity"), None)
+    spread = next((metric for metric in table.columns if metric.group == "Diversity"), None)
     for line in table.models if spread else []:
         assert spread is not None
         if (mean := line.cells[spread.name].mean) > 0:
@@ -82,7 +82,7 @@ def _diversity(table: Table) -> Iterator[str]:
 
 def _consistency(table: Table, line: Line) -> str:
     """Return a clause on whether all samples of a row are consistent with LR; empty if that was not measured."""
-    metric = next((metric for metric in table.image_columns if metric.name == "lr_psnr"), None)
+    metric = next((metric for metric in table.columns if metric.worst), None)
     if metric is None:
         return ""
     worst = table.values.worst(line.setting, metric)

@@ -20,13 +20,13 @@ from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import Example
 from srbench.reporting.files import put_in_place
 from srbench.reporting.rendering import rendered
-from srbench.reporting.results import Results, Run, mean_of, read_results
+from srbench.reporting.results import Results, Run, read_results
 from srbench.reporting.table import header, of_lr, p_text, printed
 from srbench.reporting.text import empty_table
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import digest
 from srbench.run_folder.statistics import ALPHA, FEWEST_IMAGES, mean_interval, p_values
-from srbench.run_folder.values import by_unit, differences
+from srbench.run_folder.values import by_unit, differences, mean_of_images
 from srbench.words import joined, unknown
 
 UNDECIDED = "undecided"
@@ -113,7 +113,7 @@ class Comparison:
     @property
     def shown(self) -> Difference:
         """The metric that selects the images shown: the leading metric of perception, or else the first metric."""
-        leading = (each for each in self.differences if each.metric.leads and each.metric.group == "Perception")
+        leading = (each for each in self.differences if each.metric.is_primary and each.metric.group == "Perception")
         return next(leading, self.differences[0])
 
     @property
@@ -283,17 +283,20 @@ def _compare(results: Results, a: list[Measurement], b: list[Measurement]) -> Co
     if not {row.image for row in a} & {row.image for row in b}:
         where, labels = results.runs[0].folder.path, (side[0].setting.label for side in (a, b))
         raise ReportError(f"{where}: {' and '.join(labels)} have no image in common; measure both on the same images")
+    values = results.values
     projected = {model.label for model in results.models if model.projected}
     is_projected = not projected.isdisjoint({a[0].setting.model, b[0].setting.model})
     differences = [
-        replace(_difference(a, b, metric, results.manifest.unit_of), is_projected=is_projected and of_lr(metric))
-        for metric in results.manifest.image_metrics
+        replace(
+            _difference(
+                values.means(a[0].setting, metric), values.means(b[0].setting, metric), metric, values.units_for(metric)
+            ),
+            is_projected=is_projected and of_lr(metric),
+        )
+        for metric in results.metrics
         # a model with a single output has no diversity to compare
-        if metric.direction or all(any(np.any(row.values.get(metric.name, 0.0)) for row in rows) for rows in (a, b))
+        if metric.direction or all(any(values.means(side[0].setting, metric).values()) for side in (a, b))
     ]
-    for metric in results.manifest.folder_metrics:
-        value_a, value_b = (results.values.of_folders[side[0].setting][metric.name] for side in (a, b))
-        differences.append(Difference(metric, value_a, value_b, {}, 0, math.nan, math.nan, math.nan))
     if not differences:
         models = f"{a[0].setting.model} and {b[0].setting.model}"
         raise ReportError(f"{models} have no metric that could be compared; measure one more")
@@ -301,9 +304,11 @@ def _compare(results: Results, a: list[Measurement], b: list[Measurement]) -> Co
 
 
 def _difference(
-    a: Sequence[Measurement], b: Sequence[Measurement], metric: MetricInfo, unit_of: Mapping[str, str]
+    values_a: Mapping[str, float], values_b: Mapping[str, float], metric: MetricInfo, unit_of: Mapping[str, str]
 ) -> Difference:
-    values_a, values_b = ({row.image: mean_of(row, metric) for row in rows} for rows in (a, b))
+    if not metric.permits_test:
+        mean_a, mean_b = map(mean_of_images, (values_a, values_b))
+        return Difference(metric, mean_a, mean_b, {}, 0, math.nan, math.nan, math.nan)
     common = [name for name in values_a if name in values_b]
     finite = [name for name in common if math.isfinite(values_a[name]) and math.isfinite(values_b[name])]
     values_a, values_b = ({name: side[name] for name in finite} for side in (values_a, values_b))

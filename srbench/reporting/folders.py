@@ -8,9 +8,9 @@ from srbench.benchmark.measure import FolderValues
 from srbench.reporting.answer import answer
 from srbench.reporting.latex import captioned_table, escape
 from srbench.reporting.rendering import rendered
-from srbench.reporting.table import table_of
+from srbench.reporting.table import single_values, table_of
 from srbench.reporting.text import image_table, interval_table, markdown_table, rows_csv, table_csv, terminal_table
-from srbench.words import joined, number_of
+from srbench.words import number_of
 
 
 def measured_text(measured: FolderValues, form: str, hr: str | None) -> list[str | TerminalTable]:
@@ -28,7 +28,7 @@ def measured_text(measured: FolderValues, form: str, hr: str | None) -> list[str
     if form == "csv":
         return [table_csv(table, suite).rstrip("\n")]
     if form == "tex":
-        images = number_of(len(values.by_setting[values.settings[0]]), "image")
+        images = number_of(len(values.images[values.settings[0]]), "image")
         if values.unit_of:
             images += f" in {number_of(values.count(values.settings[0]), 'folder')}"
         against = "without references" if hr is None else f"compared with {escape(hr)}"
@@ -45,7 +45,7 @@ def measured_text(measured: FolderValues, form: str, hr: str | None) -> list[str
             interval_table=interval_table(table),
             left_out=table.left_out,
             metrics=table.columns,
-            of_all=joined([metric.title for metric in table.folder_columns]),
+            single_values=single_values(table.columns),
             suite=suite,
             hr=hr,
         ).rstrip("\n")

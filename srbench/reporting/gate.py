@@ -90,8 +90,9 @@ def _named(metrics: Sequence[MetricInfo], names: Sequence[str]) -> list[MetricIn
         if metric.direction == 0:
             raise ValueError(f"{metric.title} has no better and worse; name a metric that has")
         if not metric.permits_test:
-            whole = "all images together" if metric.per == "folder" else "the model"
-            raise ValueError(f"{metric.title} is one value of {whole}, without a test; name a metric of single images")
+            raise ValueError(
+                f"{metric.title} is one value of {metric.subject}, without a test; name a metric of single images"
+            )
         named.append(metric)
     return list(dict.fromkeys(named))
 

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from srbench.interfaces import MetricInfo
 from srbench.reporting.rendering import rendered
-from srbench.reporting.table import Block, Cell, Line, Stack, Table, as_stack
+from srbench.reporting.table import Block, Cell, Line, Stack, Table, as_stack, single_values
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import FEWEST_IMAGES
-from srbench.words import joined
 
 COLUMN = 232.0
 """Width of one column of a two-column paper, in points."""
@@ -106,15 +105,14 @@ def _filled(stack: Stack[Block], subject: str, label: str, *, intervals: bool) -
         blocks.append(rows)
     units = " or ".join(dict.fromkeys(block.table.values.units for block in stack.blocks))
     over = f"$n$ {units}" if last else units
-    of_folders = joined([metric.title for metric in stack.columns if metric.per == "folder"])
-    untested = f"; {escape(of_folders)} of all images together, untested" if of_folders else ""
+    without_test = f"; {escape(words)}, untested" if (words := single_values(stack.columns)) else ""
     separately = ", separately for every dataset and scale" if places else ""
     best = f", {BEST}{separately}" if stack.has_best else ""
     beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_IMAGES} images on)" if intervals else ""
     return {
         "signatures": [metric.signature for metric in stack.columns],
         "is_wide": _width(stack, intervals=intervals) > COLUMN,
-        "caption": f"{subject}: means over {over}{beneath}{best}{untested}.",
+        "caption": f"{subject}: means over {over}{beneath}{best}{without_test}.",
         "label": re.sub("[^a-z0-9]+", "-", label.lower()).strip("-"),
         "columns": "l" * (len(places) + 1) + "r" * (len(stack.columns) + len(last)),
         "head": row([*places, "model", *map(title, stack.columns), *last]),

@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from srbench.interfaces import MetricInfo
 from srbench.models import ONNX_RUNTIME
 from srbench.reporting.results import Results, mean_of
-from srbench.reporting.table import Table, of_lr, printed
+from srbench.reporting.table import Table, of_lr, printed, single_values
 from srbench.run_folder.measurements import Measurement, failures_of, is_of_samples
 from srbench.run_folder.request import IMAGES
 from srbench.run_folder.statistics import FEWEST_IMAGES
+from srbench.run_folder.values import is_missing
 from srbench.words import joined, number_of
 
-WORST_PIQUE = 100
-"""Largest possible PIQUE, reached by an image without texture, or with distortions in every textured block."""
 _MANY_ROWS, _ENOUGH_IMAGES = 5, 20
 """Among more rows, few images show large differences only: a row that is worse by .6 standard deviations is called worse
 in 62 % of tables of 8 rows and 22 images, and in 9 % with 8 images (``benchmarks/significance.py``)."""
@@ -37,7 +37,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *(f"Failed: {failure}" for run in results.runs for failure in failures_of(run.folder, run.label)),
         *_foreign(results),
         *_missing(results, table),
-        *_folder_metrics(table),
+        *_of_many(table),
         *_runaways(results),
         *_hardware(results),
         *_environments(results),
@@ -133,7 +133,7 @@ def _missing(results: Results, table: Table) -> Iterator[str]:
     missing = Counter(
         f"{metric.title} of {row.setting.label}"
         for row in results.measurements
-        for metric in results.manifest.image_metrics
+        for metric in results.manifest.of_images
         if metric.name not in row.values
     )
     if missing:
@@ -148,18 +148,25 @@ def _missing(results: Results, table: Table) -> Iterator[str]:
         )
 
 
-def _folder_metrics(table: Table) -> Iterator[str]:
-    """Note how FID and KID were measured, and rows that lack them."""
-    metrics = table.folder_columns
-    if not metrics:
-        return
-    titles = joined([metric.title for metric in metrics])
-    one = "compares" if len(metrics) == 1 else "compare"
-    yield f"{titles} {one} the first outputs of all images with all HR images: one value, without interval and test."
-    for metric in metrics:
-        if lines := [line.label for line in table.lines if math.isnan(line.cells[metric.name].mean)]:
+def _of_many(table: Table) -> Iterator[str]:
+    """Note columns that are not of images, and rows that lack them."""
+    if words := single_values(table.columns):
+        yield f"A single value, without interval and test: {words}."
+    of_groups = [metric for metric in table.columns if metric.subject == "group"]
+    if of_groups:
+        titles = joined([metric.title for metric in of_groups])
+        yield f"Means, intervals and tests of {titles} are over groups of images, such as clips, which have a value each."
+    for metric in table.columns:
+        if metric.is_of_images:
+            continue
+        lacking = [
+            line.label
+            for line in table.lines
+            if any(map(is_missing, table.values.of.get((line.setting, metric.name), {"": math.nan}).values()))
+        ]
+        if lacking:
             yield (
-                f"{metric.title} of {joined(lines)} is not measured on these images; add it with srbench score RUN "
+                f"{metric.title} of {joined(lacking)} is not measured on these images; add it with srbench score RUN "
                 f"--metrics {metric.spec}."
             )
 
@@ -231,7 +238,7 @@ def _too_few(table: Table) -> Iterator[str]:
     """Note too few images or folders for any significant difference, or for small ones among many rows."""
     rows, n = len(table.models), max((best.n for best in table.best.values()), default=0)
     units = f"{table.values.unit}s"
-    if not table.image_columns:
+    if not any(metric.permits_test for metric in table.columns):
         return
     if rows > 1 and n < FEWEST_IMAGES:
         yield f"A significant difference needs at least {FEWEST_IMAGES} {units}: no cell is bold."
@@ -252,21 +259,28 @@ def projected(table: Table) -> Iterator[str]:
 
 
 def _saturated(results: Results) -> Iterator[str]:
-    """Note images whose PIQUE is saturated and so cannot rank outputs."""
-    metric = next((metric for metric in results.metrics if metric.name == "pique"), None)
-    counts = Counter(
-        row.setting.label
-        for row in results.measurements
-        if metric and float(printed(mean_of(row, metric), metric)) >= WORST_PIQUE
-    )
-    if metric and counts:
-        listed = ", ".join(f"{label} on {number_of(count, 'image')}" for label, count in counts.items())
-        yield f"{metric.title} is saturated at {WORST_PIQUE}, its largest value, and cannot rank outputs: {listed}."
+    """Note images on which a metric is saturated and so cannot rank outputs."""
+    for metric in results.manifest.of_images:
+        worst = metric.saturates_at
+        if worst is None:
+            continue
+        counts = Counter(
+            row.setting.label
+            for row in results.measurements
+            if _reaches(float(printed(mean_of(row, metric), metric)), worst, metric)
+        )
+        if counts:
+            listed = ", ".join(f"{label} on {number_of(count, 'image')}" for label, count in counts.items())
+            yield f"{metric.title} is saturated at {worst:g}, its worst value, and cannot rank outputs: {listed}."
+
+
+def _reaches(value: float, worst: float, metric: MetricInfo) -> bool:
+    return value <= worst if metric.direction > 0 else value >= worst
 
 
 def _without_interval(table: Table) -> Iterator[str]:
     few = [f"{line.label} {line.n}" for line in table.lines if line.n < FEWEST_IMAGES]
-    if few and table.image_columns:
+    if few and any(metric.permits_test for metric in table.columns):
         units = f"{FEWEST_IMAGES} {table.values.unit}s"
         yield f"No 95 % interval is given for the mean of fewer than {units}: {', '.join(few)}."
 

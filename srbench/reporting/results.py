@@ -17,7 +17,7 @@ from srbench.models import ModelInfo
 from srbench.reporting import ReportError
 from srbench.reporting.figures.error_maps import MapKind, kinds_of
 from srbench.run_folder.folder import IsKept, RunFolder, is_kept
-from srbench.run_folder.measurements import Measurement, folder_values, measurements_of, values_of
+from srbench.run_folder.measurements import Measurement, measurements_of, recorded_of_many, values_of
 from srbench.run_folder.protocol import Invocation, Setting
 from srbench.run_folder.values import Values, agree, mean
 
@@ -73,8 +73,8 @@ class Results:
         commands = tuple(invocation for run in runs for invocation in run.folder.manifest.invocations)
         self.manifest = replace(runs[0].folder.manifest, invocations=commands, metrics=metrics)
         """Protocol, models, metrics, settings and commands: those of the first run, with the commands of all runs."""
-        self.metrics = (*self.manifest.image_metrics, *self.manifest.folder_metrics)
-        """Metrics that all runs have; those of all images together are last."""
+        self.metrics = (*self.manifest.of_images, *self.manifest.of_many)
+        """Metrics that all runs have; those of images come first."""
         self.protocol = self.manifest.protocol
         self.images = self.manifest.scope
         """Names of the requested images."""
@@ -101,11 +101,9 @@ class Results:
 
     @cached_property
     def values(self) -> Values:
-        """All values; those of metrics of all images together are NaN unless computed from exactly these images."""
-        scores = {key: score for run in reversed(self.runs) for key, score in run.folder.folder_scores.items()}
-        metrics = self.manifest.folder_metrics
-        of_folders = folder_values(self.measurements, metrics, scores, lambda image: self.pair_pixels(image)[1])
-        return values_of(self.measurements, of_folders, self.manifest.unit_of)
+        """All values; those of many images are NaN unless computed from exactly these images."""
+        of_many = recorded_of_many([run.folder for run in self.runs], lambda image: self.pair_pixels(image)[1])
+        return values_of(self.measurements, self.metrics, of_many, self.manifest.unit_of)
 
     @cached_property
     def has_hr(self) -> bool:
@@ -125,7 +123,7 @@ class Results:
     @property
     def map_kinds(self) -> list[MapKind]:
         """Kinds of maps in a report."""
-        return kinds_of(self.manifest.image_metrics, has_hr=self.has_hr)
+        return kinds_of(self.manifest.of_images, has_hr=self.has_hr)
 
     def pair(self, image: str) -> tuple[Path, ...] | None:
         """Return the saved LR and HR of an image (only LR without HR); None if one is missing or was changed."""
@@ -290,9 +288,12 @@ def _conflicts(run: Run, other: Run) -> set[str]:
             agree(values[name], value, metrics[name]) for name, value in each.values.items()
         ):
             models.add(each.setting.model)
-    scores, others = run.folder.folder_scores, other.folder.folder_scores
-    for place in scores.keys() & others.keys():  # of equal outputs and HR images
-        value, other_value, metric = scores[place].value, others[place].value, metrics.get(scores[place].metric)
-        if metric and value is not None and other_value is not None and not agree(value, other_value, metric):
-            models.add(place[1].model)
+    for subject, scores in run.folder.scores.items():
+        others = other.folder.scores.get(subject, {})
+        for place in scores.keys() & others.keys():  # of equal outputs and HR images
+            metric = metrics.get(place[2])
+            if metric is None or metric.is_of_images or scores[place].failed or others[place].failed:
+                continue
+            if not agree(scores[place].value, others[place].value, metric):
+                models.add(place[1].model)
     return models

@@ -34,11 +34,11 @@ from srbench.reporting.text import csv_text, markdown_table
 from srbench.run_folder import NothingMeasuredError
 from srbench.run_folder.folder import IMAGES, RunFolder, edited_records
 from srbench.run_folder.location import is_begun, runs_below
-from srbench.run_folder.measurements import Measurement, folder_values, measurements_of
+from srbench.run_folder.measurements import Measurement, measurements_of, recorded_of_many, values_of
 from srbench.run_folder.protocol import Manifest, Protocol, Setting
 from srbench.run_folder.records import Value, digest
 from srbench.run_folder.request import dataset_titles
-from srbench.run_folder.values import Values, agree
+from srbench.run_folder.values import Values, agree, is_missing
 from srbench.run_folder.verified import VERDICTS, Verdict, read_verified
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import number_of, one_line, printable
@@ -61,10 +61,8 @@ class Entry:
     """SHA-256 of the files of precomputed results, which the model's digest does not cover."""
     pixels: str
     """SHA-256 of the pixels of all outputs."""
-    values: Mapping[str, Mapping[str, Value]]
-    """Values by column and image, for metrics measured on all images of the run."""
-    of_all: Mapping[str, float]
-    """Values of metrics of all images together, such as FID, by column."""
+    values: Mapping[str, Mapping[str, Value | None]]
+    """Values by column and subject, for metrics measured on all images of the run."""
 
     def has_outputs_of(self, other: Entry) -> bool:
         """Return whether two entries have the same outputs, given equal data, scale and tiles.
@@ -78,7 +76,7 @@ class Entry:
     @property
     def is_whole(self) -> bool:
         """True if a metric was measured on all images of the run."""
-        return bool(self.values or self.of_all)
+        return bool(self.values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,27 +356,25 @@ def _read(path: Path, name: str) -> StackedRun:
         if metric.group != "Cost"  # depends on the machine
     }
     measurements = measurements_of(folder)
-    of_all = folder_values(measurements, manifest.folder_metrics, folder.folder_scores, folder.hr_pixels)
+    all_values = values_of(measurements, manifest.metrics, recorded_of_many([folder], folder.hr_pixels))
     by_setting: dict[Setting, dict[str, Measurement]] = {}
     for measurement in measurements:
         by_setting.setdefault(measurement.setting, {})[measurement.image] = measurement
     entries = []
     for setting, by_image in by_setting.items():
-        measured = by_image if by_image.keys() == pairs.keys() else {}
-        values: dict[str, dict[str, Value]] = {}
-        of_folder: dict[str, float] = {}
-        for column, metric in metrics.items() if measured else ():
-            if metric.per == "folder":
-                if not math.isnan(value := of_all[setting][metric.name]):
-                    of_folder[column] = value
-            elif all(metric.name in measured[image].values for image in pairs):
-                values[column] = {image: measured[image].values[metric.name] for image in pairs}
+        columns = {column: all_values.of[setting, metric.name] for column, metric in metrics.items()}
+        is_whole = by_image.keys() == pairs.keys()
+        values = {
+            column: of_subjects
+            for column, of_subjects in columns.items()
+            if is_whole and not any(map(is_missing, of_subjects.values()))
+        }
         is_drawn = any(measurement.sample.drawn for measurement in by_image.values())
         sampling = (manifest.protocol.samples, manifest.protocol.seed) if is_drawn else None
         sources = tuple(each.sample.source for each in by_image.values() if each.sample.source)
         outputs = [[image, *(each.pixels for each in by_image[image].sample.outputs)] for image in sorted(by_image)]
         model = manifest.model(setting.model)
-        entries.append(Entry(model, setting, sampling, sources, digest("outputs", outputs), values, of_folder))
+        entries.append(Entry(model, setting, sampling, sources, digest("outputs", outputs), values))
     state, reason = _state(folder)
     return StackedRun(
         path,
@@ -472,30 +468,21 @@ class _Row:
     model: ModelInfo
     setting: Setting
     """Label of the line and temperature."""
-    values: dict[str, Mapping[str, Value]]
-    """Values by column and image: those of the first run that has the column."""
-    of_all: dict[str, float]
+    values: dict[str, Mapping[str, Value | None]]
+    """Values by column and subject: those of the first run that has the column."""
     runs: list[StackedRun]
 
     def agrees(self, entry: Entry, metrics: Mapping[str, MetricInfo]) -> bool:
         """Return whether an entry has the same outputs, and no value that differs from the row's."""
-        return (
-            any(map(entry.has_outputs_of, self.entries))
-            and all(
-                agree(value, self.values[column][image], metrics[column])
-                for column in entry.values.keys() & self.values.keys()
-                for image, value in entry.values[column].items()
-            )
-            and all(
-                agree(entry.of_all[column], self.of_all[column], metrics[column])
-                for column in entry.of_all.keys() & self.of_all.keys()
-            )
+        return any(map(entry.has_outputs_of, self.entries)) and all(
+            agree(value, self.values[column][subject], metrics[column])
+            for column in entry.values.keys() & self.values.keys()
+            for subject, value in entry.values[column].items()
         )
 
     def join(self, entry: Entry, run: StackedRun) -> None:
         """Add a run that agrees, and the values of metrics that earlier runs lack."""
         self.values = {**entry.values, **self.values}
-        self.of_all = {**entry.of_all, **self.of_all}
         self.entries.append(entry)
         self.runs.append(run)
 
@@ -507,7 +494,7 @@ def _rows(group: Sequence[StackedRun]) -> list[_Row]:
         for entry in run.entries:
             row = next((row for row in rows if run not in row.runs and row.agrees(entry, run.metrics)), None)
             if row is None:
-                rows.append(_Row([entry], entry.model, entry.setting, {**entry.values}, {**entry.of_all}, [run]))
+                rows.append(_Row([entry], entry.model, entry.setting, {**entry.values}, [run]))
             else:
                 row.join(entry, run)
     repeated = {setting.model for setting, count in Counter(row.setting for row in rows).items() if count > 1}
@@ -527,20 +514,13 @@ def _block(
     """Make the table of comparable runs, given its rows and its metrics by column."""
     protocol = group[0].protocol
     images = tuple(image for image, _, _ in group[0].pairs)
-    by_setting = {
-        row.setting: {
-            image: {
-                metric.name: row.values[column][image] for column, metric in metrics.items() if column in row.values
-            }
-            for image in images
-        }
+    missing = dict.fromkeys(images, math.nan)
+    of = {
+        (row.setting, metric.name): row.values.get(column, missing if metric.is_of_images else {"": math.nan})
         for row in rows
+        for column, metric in metrics.items()
     }
-    of_folders = {
-        row.setting: {metrics[column].name: value for column, value in row.of_all.items() if column in metrics}
-        for row in rows
-    }
-    values = Values(by_setting, of_folders, group[0].unit_of)
+    values = Values(of, {row.setting: images for row in rows}, group[0].unit_of)
     table = table_of(values, list(metrics.values()), [row.model for row in rows])
     runs = {row.setting: tuple(row.runs) for row in rows}
     sampling = {row.setting: row.entries[0].sampling for row in rows}
@@ -558,8 +538,8 @@ def _metrics(group: Sequence[StackedRun], rows: Sequence[_Row]) -> dict[str, Met
 
     A metric of diversity that was only measured of models that do not sample is left out, unless it is the only metric.
     """
-    measured = {column for row in rows for column in (*row.values, *row.of_all)}
-    sampled = {column for row in rows for column in (*row.values, *row.of_all) if row.entries[0].sampling}
+    measured = {column for row in rows for column in row.values}
+    sampled = {column for row in rows for column in row.values if row.entries[0].sampling}
     metrics = {column: metric for run in group for column, metric in run.metrics.items() if column in measured}
     metrics = {
         column: metric for column, metric in metrics.items() if metric.group != "Diversity" or column in sampled

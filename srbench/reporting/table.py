@@ -16,7 +16,7 @@ from srbench.reporting.families import families_of, run_of
 from srbench.reporting.ranking import BestRows, best_rows
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.statistics import mean_intervals
-from srbench.run_folder.values import Values, by_unit, mean_of_images
+from srbench.run_folder.values import Values, mean_of_images
 from srbench.words import joined
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Table:
     """Means of models that were measured on the same images under one protocol."""
 
     metrics: tuple[MetricInfo, ...]
-    """All metrics; those of all images together are last. Their titles differ."""
+    """All metrics; those that permit no test are last. Their titles differ."""
     columns: tuple[MetricInfo, ...]
     """Metrics to show: a metric of diversity that is 0 in every row is left out."""
     lines: tuple[Line, ...]
@@ -95,16 +95,6 @@ class Table:
     """Values behind the means."""
     left_out: str = ""
     """Sentence on measured but uninformative columns, which are not shown; else empty."""
-
-    @property
-    def image_columns(self) -> tuple[MetricInfo, ...]:
-        """Columns of metrics of single images."""
-        return tuple(metric for metric in self.columns if metric.per != "folder")
-
-    @property
-    def folder_columns(self) -> tuple[MetricInfo, ...]:
-        """Columns of metrics of all images together: one value per row, without interval and test."""
-        return tuple(metric for metric in self.columns if metric.per == "folder")
 
     @property
     def models(self) -> list[Line]:
@@ -154,9 +144,9 @@ class Stack(Generic[BlockT_co]):
 
     @cached_property
     def columns(self) -> list[MetricInfo]:
-        """Columns of all blocks; those of all images together are last."""
+        """Columns of all blocks; those that permit no test are last."""
         metrics = {_column(metric): metric for block in self.blocks for metric in block.table.columns}
-        return sorted(distinct(list(metrics.values())), key=lambda metric: metric.per == "folder")
+        return sorted(distinct(list(metrics.values())), key=lambda metric: not metric.permits_test)
 
     def cells(self, block: Block, line: Line) -> list[Cell]:
         """Return the cells of a line in the order of the columns; a dash for a column that the block lacks."""
@@ -184,26 +174,25 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
         metrics: All metrics measured.
         models: Info of the models, by which lines are grouped into models and their variants; optional.
     """
-    metrics = sorted(distinct(metrics), key=lambda metric: metric.per == "folder")
+    metrics = sorted(distinct(metrics), key=lambda metric: not metric.permits_test)
     settings = values.settings
     families = families_of(settings, models)
     labels = list(dict.fromkeys(setting.model for setting in settings))
     projected = {model.label for model in models if model.projected}
     checkpoints = {model.label: _of_table(model) for model in models}
     typed = {model.label: model.spec for model in models}
-    of_images = [metric.name for metric in metrics if metric.per != "folder"]
-    by_metric = {name: [values.of_images(setting, name) for setting in settings] for name in of_images}
-    of_units = {name: [by_unit(row, values.unit_of) for row in rows] for name, rows in by_metric.items()}
-    intervals = _intervals(of_units)
+    means = {metric.name: [values.means(setting, metric) for setting in settings] for metric in metrics}
+    of_units = {metric.name: [values.of_units(setting, metric) for setting in settings] for metric in metrics}
+    intervals = _intervals({metric.name: of_units[metric.name] for metric in metrics if metric.permits_test})
     best = {
         metric.name: best_rows(
             {
-                row: by_metric[metric.name][row]
+                row: means[metric.name][row]
                 for row in families.models
                 if not (of_lr(metric) and settings[row].model in projected)
             },
             metric,
-            values.unit_of,
+            values.units_for(metric),
         )
         if metric.permits_test
         else BestRows()
@@ -213,20 +202,17 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
     for row, setting in enumerate(settings):
         cells = {}
         for metric in metrics:
-            if metric.name in by_metric:
-                mean, ends = mean_of_images(of_units[metric.name][row]), intervals[metric.name, row]
-            else:
-                mean, ends = values.of_folders.get(setting, {}).get(metric.name, math.nan), (math.nan, math.nan)
+            mean, ends = (
+                mean_of_images(of_units[metric.name][row]),
+                intervals.get((metric.name, row), (math.nan, math.nan)),
+            )
             cells[metric.name] = _cell(mean, *ends, row in best[metric.name].rows, metric)
-        images = list(values.by_setting[setting])
         line = Line(
             setting,
             cells,
-            images=len(images),
+            images=len(values.images[setting]),
             n=values.count(setting),
-            not_finite=sum(
-                any(not math.isfinite(column[row][image]) for column in by_metric.values()) for image in images
-            ),
+            not_finite=values.not_finite(setting, metrics),
             family=labels[families.model_of[row]],
             is_variant=row not in families.models,
             is_projected=setting.model in projected,
@@ -234,7 +220,7 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
             typed=typed.get(setting.model, ""),
         )
         lines.append(line)
-    columns, left_out = informative(metrics, {name: chain(*map(dict.values, rows)) for name, rows in by_metric.items()})
+    columns, left_out = informative(metrics, {name: chain(*map(dict.values, rows)) for name, rows in means.items()})
     return Table(tuple(metrics), tuple(columns), tuple(lines), best, values, left_out)
 
 
@@ -287,6 +273,15 @@ def distinct(metrics: Sequence[MetricInfo]) -> list[MetricInfo]:
         own = [part for part in metric.signature.split("|") if any(part not in parts for parts in alike)]
         titled.append(replace(metric, title=" ".join([metric.title, *own])))
     return titled
+
+
+def single_values(metrics: Iterable[MetricInfo]) -> str:
+    """Name the metrics with a single value for each row: ``FID of all images together, runtime of the model``."""
+    titles: dict[str, list[str]] = {}
+    for metric in metrics:
+        if not metric.permits_test:
+            titles.setdefault(metric.subject, []).append(metric.title)
+    return ", ".join(f"{joined(names)} of {subject}" for subject, names in titles.items())
 
 
 def of_lr(metric: MetricInfo) -> bool:

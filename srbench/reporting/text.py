@@ -29,7 +29,7 @@ from srbench.reporting.table import (
     printed,
 )
 from srbench.run_folder.protocol import Protocol
-from srbench.run_folder.values import COLUMNS, Values, averaged_images, by_unit, mean_of_images
+from srbench.run_folder.values import COLUMNS, Values, averaged_images, mean_of_images
 from srbench.words import printable
 
 
@@ -58,32 +58,39 @@ def empty_table(
 
 
 def image_table(values: Values, metrics: Sequence[MetricInfo]) -> TerminalTable:
-    """Return the table of a single setting for the terminal: a row per image or folder, and the means."""
+    """Return the table of a single setting for the terminal: a row per image, folder or group, and the means.
+
+    Metrics of all images together stand below it; those of groups have rows of their own.
+    """
     [setting] = values.settings
+    rows = [metric for metric in metrics if metric.permits_test]
     together = [
-        f"{header(metric)} {printed(values.of_folders[setting].get(metric.name, math.nan), metric)}"
+        f"{header(metric)} {printed(mean_of_images(values.means(setting, metric)), metric)}"
         for metric in metrics
-        if metric.per == "folder"
+        if not metric.permits_test
     ]
-    of_images = [metric for metric in metrics if metric.per != "folder"]
-    columns = {metric.name: values.of_images(setting, metric.name) for metric in of_images}
-    shown, left_out = informative(of_images, {name: column.values() for name, column in columns.items()})
+    columns = {metric.name: values.means(setting, metric) for metric in rows}
+    shown, left_out = informative(rows, {name: column.values() for name, column in columns.items()})
     shown = distinct(shown)
     table = empty_table([values.unit], shown, caption="\n".join(filter(None, ["   ".join(together), left_out])))
-    units = {metric.name: by_unit(columns[metric.name], values.unit_of) for metric in shown}
-    images = list(values.by_setting[setting])
-    for unit in dict.fromkeys(values.unit_of.get(image, image) for image in images):
-        table.add_row(Text(printable(unit)), *(printed(units[metric.name][unit], metric) for metric in shown))
+    units = {metric.name: values.of_units(setting, metric) for metric in shown}
+    images = [values.unit_of.get(image, image) for image in values.images[setting]]
+    for unit in dict.fromkeys((*images, *(unit for column in units.values() for unit in column))):
+        cells = (units[metric.name].get(unit) for metric in shown)
+        texts = ("" if cell is None else printed(cell, metric) for cell, metric in zip(cells, shown, strict=True))
+        table.add_row(Text(printable(unit)), *texts)
     table.add_section()
     means = [printed(mean_of_images(units[metric.name]), metric) for metric in shown]
     n = values.count(setting)
-    numbers = sorted({averaged_images(units[metric.name]) for metric in shown}) or [n]
+    of_images = [metric for metric in shown if metric.is_of_images]
+    numbers = sorted({averaged_images(units[metric.name]) for metric in of_images}) or [n]
     averaged = "–".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
     of_n = f" of {n}" if numbers[0] < n else ""
     table.add_row(f"mean of {averaged}{of_n}" + (f" {values.units}" if values.unit_of else ""), *means)
-    counts = [sum(map(math.isfinite, columns[metric.name].values())) for metric in shown]
+    counts = [sum(map(math.isfinite, columns[metric.name].values())) for metric in of_images]
     if len(numbers) > 1 or 0 in counts or (values.unit_of and min(counts, default=len(images)) < len(images)):
-        table.add_row("finite values", *map(str, counts))
+        finite = (sum(map(math.isfinite, columns[metric.name].values())) for metric in shown)
+        table.add_row("finite values", *map(str, finite))
     return table
 
 
@@ -145,17 +152,17 @@ def interval_table(table: Table) -> str:
 
 
 def table_csv(table: Table, suite: str, protocol: Protocol | None = None) -> str:
-    """Return the CSV of means and intervals, one line per model and temperature; FID and KID have no intervals.
+    """Return the CSV of means and intervals, one line per model and temperature.
 
     Given the ``protocol`` of a run, the metrics of its suite come first, measured or not (without those that need
     several samples per image, if there is one), and the columns ``family`` and ``competes`` name the model of a line,
     and whether the line represents it.
     """
-    of_images = [metric.name for metric in table.metrics if metric.per != "folder"]
+    tested = [metric.name for metric in table.metrics if metric.permits_test]
     first = [] if protocol is None else _suite_columns(protocol)
     families = [] if protocol is None else ["family", "competes"]
     measured = [metric.name for metric in table.metrics]
-    ends = [f"{name}_{end}" for name in of_images for end in ("low", "high")]
+    ends = [f"{name}_{end}" for name in tested for end in ("low", "high")]
     signatures = [f"{name}_signature" for name in measured]
     means = [name for name in measured if name not in first]
     lines: list[list[object]] = [
@@ -171,7 +178,7 @@ def table_csv(table: Table, suite: str, protocol: Protocol | None = None) -> str
                 *(_number(cells[name].mean) if name in cells else "" for name in first),
                 line.n,
                 *(_number(cells[name].mean) for name in means),
-                *(_number(end) for name in of_images for end in (cells[name].low, cells[name].high)),
+                *(_number(end) for name in tested for end in (cells[name].low, cells[name].high)),
                 line.not_finite,
                 *(metric.signature for metric in table.metrics),
                 suite,
@@ -194,7 +201,7 @@ def rows_csv(values: Values, metrics: Sequence[MetricInfo], suite: str, *, missi
     an empty cell, or no line if ``missing`` is false.
     """
     signatures = {metric.name: metric.signature for metric in metrics}
-    numbers = values.numbers([metric.name for metric in metrics if metric.per != "folder"])
+    numbers = values.numbers(metrics)
     lines = [
         [model, temperature, image, "" if sample < 0 else sample, metric, _number(value), signatures[metric], suite]
         for model, temperature, image, sample, metric, value in numbers

@@ -80,8 +80,8 @@ def _best(table: Table, curve: Curve, metric: MetricInfo) -> Best:
         finite = {row: mean for row, mean in means.items() if math.isfinite(mean)}
         return Best(max(finite, key=finite.__getitem__) if finite and metric.direction else None, None)
     rows = [row for row in curve.rows if not (of_lr(metric) and table.lines[row].is_projected)]
-    columns = {row: table.values.of_images(table.lines[row].setting, metric.name) for row in rows}
-    best = best_rows(columns, metric, table.values.unit_of)
+    columns = {row: table.values.means(table.lines[row].setting, metric) for row in rows}
+    best = best_rows(columns, metric, table.values.units_for(metric))
     return Best(best.leader, best.alike if best.n >= FEWEST_IMAGES else None)
 
 

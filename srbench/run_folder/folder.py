@@ -6,7 +6,7 @@ ever touched. A saved image is valid only if its file has the SHA-256 of its rec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,15 +17,18 @@ from srbench.run_folder import RunFolderError, records
 from srbench.run_folder.manifest import FILE, read_manifest
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import (
+    AnyRecord,
     EnvironmentRecord,
     ImageDigest,
     ImageRecords,
     Line,
+    Place,
     SampleRecord,
     ScoreRecord,
     digest,
     digests,
 )
+from srbench.words import natural
 
 IMAGES = "images"
 SUMS = "SHA256SUMS"
@@ -38,7 +41,7 @@ REPORT_LOCK = ".report.lock"
 
 
 def score_key(sample: SampleRecord, metric: MetricInfo) -> str:
-    """Return the key of a value: a digest of everything that determines it."""
+    """Return the key of a value of an image: a digest of everything that determines it."""
     return score_keys(sample, [metric])[0]
 
 
@@ -48,13 +51,49 @@ def score_keys(sample: SampleRecord, metrics: Iterable[MetricInfo]) -> list[str]
     return digests(facts, (metric.digest for metric in metrics))
 
 
-def folder_key(metric: MetricInfo, samples: Iterable[SampleRecord], hr_pixels: Callable[[str], str]) -> str:
-    """Return the key of a value of all images: a digest of the metric, and of the first outputs and HR images.
+@dataclass(frozen=True)
+class Subject:
+    """What has a value of a metric that is not one of images: a group of images, all images, or the model."""
 
-    ``hr_pixels`` maps an image to the SHA-256 of its HR pixels.
+    name: str
+    """Name of a group, else empty."""
+    key: str
+    """Key of the value: a digest of everything that determines it."""
+    samples: tuple[SampleRecord, ...]
+    """The outputs that the value covers, in natural order of their images."""
+
+
+def subjects(
+    metric: MetricInfo,
+    model: str,
+    samples: Sequence[SampleRecord],
+    groups: Mapping[str, str],
+    hr_pixels: Callable[[str], str],
+) -> list[Subject]:
+    """Return the subjects of a metric among the outputs of a setting, of one image each; none without outputs.
+
+    Args:
+        metric: A metric of groups, of all images, or of the model.
+        model: Digest of the model.
+        samples: Successful records of the setting.
+        groups: Group of every image, by its name.
+        hr_pixels: Maps an image to the SHA-256 of its HR pixels.
     """
-    images = sorted((sample.image, sample.outputs[0].pixels, hr_pixels(sample.image)) for sample in samples)
-    return digest("folder", metric.digest, images)
+    if not samples:
+        return []
+    if metric.per == "model":
+        return [Subject("", digest("model", metric.digest, model, samples[0].temperature), tuple(samples))]
+    by_group: dict[str, list[SampleRecord]] = {}
+    for sample in sorted(samples, key=lambda sample: natural(sample.image)):
+        by_group.setdefault(groups.get(sample.image, "") if metric.per == "group" else "", []).append(sample)
+    return [
+        Subject(name, digest("set", metric.digest, [_identity(each, hr_pixels) for each in own]), tuple(own))
+        for name, own in by_group.items()
+    ]
+
+
+def _identity(sample: SampleRecord, hr_pixels: Callable[[str], str]) -> tuple[str, list[str], str]:
+    return sample.image, [output.pixels for output in sample.outputs], hr_pixels(sample.image)
 
 
 def is_kept(file: Path, recorded: ImageDigest | None) -> bool:
@@ -79,8 +118,8 @@ class RunFolder:
     """Latest records by image, including those of earlier code, weights and data."""
     environments: dict[str, EnvironmentRecord] = field(default_factory=dict)
     """Environments of the records, by key."""
-    folder_scores: dict[tuple[str, Setting], ScoreRecord] = field(default_factory=dict)
-    """Records of metrics of all images together, by key and setting, including those of earlier outputs."""
+    scores: dict[str, dict[Place, ScoreRecord]] = field(default_factory=dict)
+    """Records of values by subject and place, including those of earlier outputs."""
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
@@ -103,10 +142,18 @@ class RunFolder:
         for record in lines:
             if isinstance(record, EnvironmentRecord):
                 self.environments[record.key] = record
-            elif isinstance(record, ScoreRecord) and not record.image:
-                self.folder_scores[record.key, record.setting] = record
+            elif isinstance(record, ScoreRecord):
+                self.scores.setdefault(record.subject, {})[record.place] = record
             else:
                 self.by_image.setdefault(record.image, ImageRecords()).take(record)
+
+    def lines(self) -> Iterator[AnyRecord]:
+        """Yield all current records of pairs, samples and values."""
+        for current in self.by_image.values():
+            yield from filter(None, [current.pair])
+            yield from current.samples.values()
+        for scores in self.scores.values():
+            yield from scores.values()
 
     def of(self, image: str) -> ImageRecords:
         """Return the current records of an image, empty if it has none."""
@@ -141,21 +188,25 @@ class RunFolder:
 
     def scores_of(self, sample: SampleRecord, metrics: Sequence[MetricInfo]) -> list[ScoreRecord | None]:
         """Return the records of the values of some metrics, failed or not; None for a missing record."""
-        scores = self.of(sample.image).scores
+        scores, setting = self.scores.get(sample.image, {}), sample.setting
         keys = zip(score_keys(sample, metrics), metrics, strict=True)
-        return [scores.get((key, sample.model, metric.name)) for key, metric in keys]
+        return [scores.get((key, setting, metric.name)) for key, metric in keys]
 
-    def scores(self, sample: SampleRecord) -> list[ScoreRecord]:
+    def scores_on(self, sample: SampleRecord) -> list[ScoreRecord]:
         """Return the existing records of all values of an item, failed or not."""
-        return [score for score in self.scores_of(sample, self.manifest.image_metrics) if score is not None]
+        return [score for score in self.scores_of(sample, self.manifest.of_images) if score is not None]
 
-    def folder_score(self, setting: Setting, metric: MetricInfo) -> ScoreRecord | None:
-        """Return the record of a metric of all images together, even if it failed; None unless it has these images."""
-        return self.folder_scores.get((self.folder_key(setting, metric), setting))
-
-    def folder_key(self, setting: Setting, metric: MetricInfo) -> str:
-        """Return the key of the value of a metric for all images of a setting together."""
-        return folder_key(metric, self.sampled(setting), self.hr_pixels)
+    def scores_of_many(self, setting: Setting, metric: MetricInfo) -> list[tuple[Subject, ScoreRecord | None]]:
+        """Return the subjects of a metric that is not one of images, each with the record of its value, failed or not."""
+        samples = self.sampled(setting)
+        if not samples:  # perhaps the folder lacks the model
+            return []
+        model = self.manifest.model(setting.model).digest
+        of_setting = subjects(metric, model, samples, self.manifest.folders, self.hr_pixels)
+        return [
+            (subject, self.scores.get(subject.name, {}).get((subject.key, setting, metric.name)))
+            for subject in of_setting
+        ]
 
     def sampled(self, setting: Setting) -> list[SampleRecord]:
         """Return the records of the requested images of a setting that were sampled, in the order of the manifest."""

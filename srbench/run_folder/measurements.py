@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -9,10 +10,10 @@ from types import MappingProxyType
 
 from srbench.interfaces import MetricInfo
 from srbench.run_folder import NothingMeasuredError, RunFolderError
-from srbench.run_folder.folder import RunFolder, folder_key
+from srbench.run_folder.folder import RunFolder, subjects
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
-from srbench.run_folder.values import Values, mean
+from srbench.run_folder.values import Values, is_missing
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Measurement:
     sample: SampleRecord
     setting: Setting
     """Line of the table. In a table of several runs, its label may differ from the record's."""
-    values: dict[str, Value]
-    """Values by metric: one number per sample, or one number for all samples."""
+    values: dict[str, Value | None]
+    """Values by metric: one number per sample, or one number for all samples; None for a metric that does not apply."""
     metric_seconds: float
     invocations: frozenset[int]
     """Indices of the invocations that sampled and measured it."""
@@ -57,8 +58,8 @@ def measurements_of(folder: RunFolder) -> list[Measurement]:
 
 def _measurement(folder: RunFolder, sample: SampleRecord) -> Measurement:
     """Return the measurement of a successful record. Raises RunFolderError if a metric lacks a value for some sample."""
-    scores = folder.scores(sample)
-    values = {score.metric: score.value for score in scores if score.value is not None}
+    scores = folder.scores_on(sample)
+    values = {score.metric: score.value for score in scores if not score.failed}
     requested = folder.manifest.protocol.samples
     if len(sample.outputs) not in (1, requested):
         of_samples = {metric.name for metric in folder.manifest.metrics if is_of_samples(metric, requested)}
@@ -74,38 +75,53 @@ def _measurement(folder: RunFolder, sample: SampleRecord) -> Measurement:
     return Measurement(sample, sample.setting, values, sum(score.seconds for score in scores), made_by, measured_in)
 
 
+OfMany = Callable[[MetricInfo, Sequence[SampleRecord]], dict[str, Value | None]]
+"""Maps a metric of groups, of all images or of the model, and the outputs of a setting, to its values by subject."""
+
+
 def values_of(
     measurements: Iterable[Measurement],
-    of_folders: Mapping[Setting, Mapping[str, float]],
+    metrics: Sequence[MetricInfo],
+    of_many: OfMany,
     unit_of: Mapping[str, str] = MappingProxyType({}),
 ) -> Values:
-    """Return the values of measurements, setting by setting; ``of_folders`` and ``unit_of`` as in ``Values``."""
-    by_setting: dict[Setting, dict[str, dict[str, Value]]] = {}
+    """Return the values of measurements, setting by setting; ``unit_of`` as in ``Values``."""
+    by_setting: dict[Setting, list[Measurement]] = {}
     for measurement in measurements:
-        by_setting.setdefault(measurement.setting, {})[measurement.image] = measurement.values
-    return Values(by_setting, of_folders, unit_of)
+        by_setting.setdefault(measurement.setting, []).append(measurement)
+    values: dict[tuple[Setting, str], dict[str, Value | None]] = {}
+    for (setting, own), metric in product(by_setting.items(), metrics):
+        values[setting, metric.name] = (
+            {each.image: each.values.get(metric.name, math.nan) for each in own}
+            if metric.is_of_images
+            else of_many(metric, [each.sample for each in own])
+        )
+    images = {setting: tuple(each.image for each in own) for setting, own in by_setting.items()}
+    return Values(values, images, unit_of)
 
 
-def folder_values(
-    measurements: Iterable[Measurement],
-    metrics: Sequence[MetricInfo],
-    scores: Mapping[tuple[str, Setting], ScoreRecord],
-    hr_pixels: Callable[[str], str],
-) -> dict[Setting, dict[str, float]]:
-    """Return the values of metrics of all images together that were computed from exactly the images measured.
+def recorded_of_many(folders: Sequence[RunFolder], hr_pixels: Callable[[str], str]) -> OfMany:
+    """Return a function that reads values of many images, such as FID, from the records of run folders of one table.
 
-    A value that is missing is NaN. ``scores`` are records by key and setting; ``hr_pixels`` maps an image to the SHA-256
-    of its HR pixels.
+    A value counts only if it was computed from exactly the images given; it is NaN if there is none. ``hr_pixels`` maps
+    an image to the SHA-256 of its HR pixels.
     """
-    samples: dict[Setting, list[SampleRecord]] = {}
-    for measurement in measurements if metrics else ():
-        samples.setdefault(measurement.setting, []).append(measurement.sample)
-    values: dict[Setting, dict[str, float]] = {setting: {} for setting in samples}
-    for setting, metric in product(samples, metrics):
-        of_setting = samples[setting]
-        score = scores.get((folder_key(metric, of_setting, hr_pixels), of_setting[0].setting))
-        values[setting][metric.name] = mean(None if score is None else score.value)
-    return values
+
+    def of_many(metric: MetricInfo, samples: Sequence[SampleRecord]) -> dict[str, Value | None]:
+        setting = samples[0].setting
+        values: dict[str, Value | None] = {}
+        for folder in folders:
+            digests = {model.label: model.digest for model in folder.manifest.models}
+            if setting.model not in digests:
+                continue
+            for subject in subjects(metric, digests[setting.model], samples, folder.manifest.folders, hr_pixels):
+                score = folder.scores.get(subject.name, {}).get((subject.key, setting, metric.name))
+                value = math.nan if score is None or score.failed else score.value
+                if is_missing(values.get(subject.name, math.nan)):
+                    values[subject.name] = value
+        return values
+
+    return of_many
 
 
 def is_of_samples(metric: MetricInfo, samples: int) -> bool:
@@ -122,10 +138,9 @@ def failures_of(folder: RunFolder, label: Callable[[Setting], str]) -> list[str]
         for setting, sample in current.samples.items():
             if sample.failed:
                 faults.append(f"{label(setting)}: {sample.error}")
-            elif any(score.failed for score in current.scores.values()) and folder.sample(setting, image) is sample:
-                faults += [f"{label(setting)}: {score.error}" for score in folder.scores(sample) if score.failed]
-    for setting, metric in product(folder.manifest.settings, folder.manifest.folder_metrics):
-        folder_score = folder.folder_score(setting, metric)
-        if folder_score is not None and folder_score.failed:
-            faults.append(f"{label(setting)}: {folder_score.error}")
+            elif folder.sample(setting, image) is sample:
+                faults += [f"{label(setting)}: {score.error}" for score in folder.scores_on(sample) if score.failed]
+    for setting, metric in product(folder.manifest.settings, folder.manifest.of_many):
+        of_many = [score for _, score in folder.scores_of_many(setting, metric) if score is not None]
+        faults += [f"{label(setting)}: {score.error}" for score in of_many if score.failed]
     return list(dict.fromkeys(faults))

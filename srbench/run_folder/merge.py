@@ -160,7 +160,7 @@ def _write(folders: Sequence[RunFolder], manifest: Manifest, votes: Collection[b
         journal.add(line for folder, _ in parts for line in folder.environments.values())
         for image in manifest.images:
             journal.add(list(_lines(parts, merged, image)))
-        journal.add(list(_folder_lines(parts, merged)))
+        journal.add(list(_lines_of_many(parts, merged)))
         if votes:
             write_synced(merged.path / VOTES, b"".join(votes))
         journal.finish(manifest)
@@ -256,29 +256,32 @@ def _item(parts: Sequence[Part], merged: RunFolder, setting: Setting, image: str
     _copy(folder.output_files(sample), merged.output_files(sample), sample.outputs)
     yield structs.replace(sample, invocation=sample.invocation + before)
     current = [(sample, folder) for sample, (folder, _) in samples if folder.sample(setting, image) is sample]
-    for metric in merged.manifest.image_metrics:
-        if metric.per != "model":  # a runtime differs from copy to copy
-            _check_copies(setting, metric, [(folder.score(sample, metric), folder) for sample, folder in current])
+    for metric in merged.manifest.of_images:
+        _check_copies(setting, metric, [(folder.score(sample, metric), folder) for sample, folder in current])
         yield from _first_value((folder.score(sample, metric), before) for folder, before in parts)
 
 
-def _folder_lines(parts: Sequence[Part], merged: RunFolder) -> Iterator[ScoreRecord]:
-    """Yield the records of metrics of all images together; shards have none that belong to the merged images."""
-    for setting, metric in product(merged.manifest.settings, merged.manifest.folder_metrics):
-        scores = [(folder.folder_score(setting, metric), folder) for folder, _ in parts]
-        of_merged = merged.folder_key(setting, metric)
-        _check_copies(setting, metric, [copy for copy in scores if copy[0] and copy[0].key == of_merged])
-        yield from _first_value((folder.folder_score(setting, metric), before) for folder, before in parts)
+def _lines_of_many(parts: Sequence[Part], merged: RunFolder) -> Iterator[ScoreRecord]:
+    """Yield the records of metrics of many images and of models; shards have none of them."""
+    for setting, metric in product(merged.manifest.settings, merged.manifest.of_many):
+        by_place: dict[tuple[str, str], list[tuple[ScoreRecord | None, Part]]] = {}
+        for part in parts:
+            for subject, score in part[0].scores_of_many(setting, metric):
+                by_place.setdefault((subject.name, subject.key), []).append((score, part))
+        for copies in by_place.values():
+            if metric.per != "model":  # a runtime differs from copy to copy
+                _check_copies(setting, metric, [(score, folder) for score, (folder, _) in copies])
+            yield from _first_value((score, before) for score, (_, before) in copies)
 
 
 def _check_copies(setting: Setting, metric: MetricInfo, copies: Iterable[tuple[ScoreRecord | None, RunFolder]]) -> None:
     """Refuse copies of a value that are not close; failed and missing values are no copies."""
-    measured = [(score.image, score.value, folder) for score, folder in copies if score and score.value is not None]
-    for image, value, folder in measured[1:]:
+    measured = [(score.subject, score.value, folder) for score, folder in copies if score and score.value is not None]
+    for subject, value, folder in measured[1:]:
         _, first_value, first = measured[0]
         if not agree(value, first_value, metric):
             raise RunFolderError(
-                f"{folder.path}: {metric.title} of {setting.label} on {image or 'all images'} is {_text(value)}, and "
+                f"{folder.path}: {metric.title} of {setting.label} on {subject or 'all images'} is {_text(value)}, and "
                 f"{_text(first_value)} in {first.path}; check both with srbench verify, and merge only one of them"
             )
 

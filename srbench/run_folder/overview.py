@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from srbench.interfaces import MetricInfo
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import ScoreRecord
@@ -20,7 +21,7 @@ class Overview:
     done: int
     """Number of requested images with all values of all settings."""
     missing: tuple[str, ...]
-    """Titles of the metrics of all images together that some setting lacks."""
+    """Titles of the metrics of many images or of models that some setting lacks."""
 
     @property
     def begun(self) -> str:
@@ -37,8 +38,8 @@ def overview(run: Path) -> Overview:
     undone = {image for setting, image in items if not _is_done(folder, setting, image)}
     missing = [
         metric.title
-        for metric in manifest.folder_metrics
-        if not all(_has_value(folder.folder_score(setting, metric)) for setting in manifest.settings)
+        for metric in manifest.of_many
+        if not all(_is_measured(folder, setting, metric) for setting in manifest.settings)
     ]
     done = sum(image not in undone for image in manifest.scope)
     return Overview(manifest, len(manifest.scope), done, tuple(missing))
@@ -48,7 +49,12 @@ def _is_done(folder: RunFolder, setting: Setting, image: str) -> bool:
     sample = folder.sample(setting, image)
     if sample is None or sample.failed:
         return False
-    return all(map(_has_value, folder.scores_of(sample, folder.manifest.image_metrics)))
+    return all(map(_has_value, folder.scores_of(sample, folder.manifest.of_images)))
+
+
+def _is_measured(folder: RunFolder, setting: Setting, metric: MetricInfo) -> bool:
+    scores = folder.scores_of_many(setting, metric)
+    return bool(scores) and all(_has_value(score) for _, score in scores)
 
 
 def _has_value(score: ScoreRecord | None) -> bool:

@@ -12,7 +12,7 @@ from srbench.models import ModelInfo
 from srbench.run_folder.request import FOLDERS, IMAGES, SUITE, RunSpec, parse_shard
 from srbench.words import listed, number_of
 
-FORMAT = 5
+FORMAT = 6
 """Version of the format of run folders."""
 KEPT = 5
 """Number of samples per image that are saved as files, unless a suite states more; all samples are measured."""
@@ -132,14 +132,14 @@ class Manifest:
         return self.folders if self.protocol.average == FOLDERS else {}
 
     @cached_property
-    def image_metrics(self) -> tuple[MetricInfo, ...]:
-        """Metrics of single images."""
-        return tuple(metric for metric in self.metrics if metric.per != "folder")
+    def of_images(self) -> tuple[MetricInfo, ...]:
+        """Metrics with a value for each image."""
+        return tuple(metric for metric in self.metrics if metric.is_of_images)
 
     @cached_property
-    def folder_metrics(self) -> tuple[MetricInfo, ...]:
-        """Metrics of all images together: FID and KID."""
-        return tuple(metric for metric in self.metrics if metric.per == "folder")
+    def of_many(self) -> tuple[MetricInfo, ...]:
+        """All other metrics: of groups of images, of all images together, and of the model."""
+        return tuple(metric for metric in self.metrics if not metric.is_of_images)
 
     def model(self, label: str) -> ModelInfo:
         """Return the model with a label. Raises KeyError."""

@@ -67,16 +67,10 @@ class _Record(JSONLine, frozen=True):
 
     key: str
     """SHA-256 of everything that determines the result."""
-    image: str
-    """Name of the image; empty for the value of a metric of all images together."""
     invocation: int
     """Index in the manifest of the command that wrote the line."""
     error: str
     """Error message of a failure, else empty."""
-
-    def __post_init__(self) -> None:
-        if not _is_name(self.image) and not (isinstance(self, ScoreRecord) and self.image == ""):
-            raise ValueError(f"{self.image!r} cannot be the name of an image")
 
     @property
     def failed(self) -> bool:
@@ -84,7 +78,18 @@ class _Record(JSONLine, frozen=True):
         return self.error != ""
 
 
-class PairRecord(_Record, frozen=True):
+class _ImageRecord(_Record, frozen=True):
+    """The fields that pair and sample records share."""
+
+    image: str
+    """Name of the image."""
+
+    def __post_init__(self) -> None:
+        if not _is_name(self.image):
+            raise ValueError(f"{self.image!r} cannot be the name of an image")
+
+
+class PairRecord(_ImageRecord, frozen=True):
     """An LR image of the dataset, and its HR image if the dataset has HR."""
 
     FILE: ClassVar[str] = "pairs.jsonl"
@@ -103,28 +108,13 @@ class PairRecord(_Record, frozen=True):
             raise ValueError("neither LR nor an error")
 
 
-class _SettingRecord(_Record, frozen=True):
-    """The fields that sample and score records share."""
-
-    model: str
-    temperature: float | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not _is_name(self.model):
-            raise ValueError(f"{self.model!r} cannot be the label of a model")
-
-    @property
-    def setting(self) -> Setting:
-        """The model and its temperature."""
-        return Setting(self.model, self.temperature)
-
-
-class SampleRecord(_SettingRecord, frozen=True):
+class SampleRecord(_ImageRecord, frozen=True):
     """The outputs of a model for one image at one temperature."""
 
     FILE: ClassVar[str] = "samples.jsonl"
 
+    model: str
+    temperature: float | None
     source: str
     """SHA-256 of the files of a precomputed result; empty for a model that runs."""
     outputs: tuple[ImageDigest, ...]
@@ -141,10 +131,16 @@ class SampleRecord(_SettingRecord, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _require_label(self.model)
         if not self.failed and not self.outputs:
             raise ValueError("neither outputs nor an error")
         if any(output.sha256 is not None for output in self.outputs[self.kept :]):
             raise ValueError("the kept outputs are not the first outputs")
+
+    @property
+    def setting(self) -> Setting:
+        """The model and its temperature."""
+        return Setting(self.model, self.temperature)
 
     @property
     def drawn(self) -> bool:
@@ -157,26 +153,49 @@ class SampleRecord(_SettingRecord, frozen=True):
         return sum(output.sha256 is not None for output in self.outputs)
 
 
-class ScoreRecord(_SettingRecord, frozen=True):
-    """The value of a metric for a sample record, or for the first outputs of all images together."""
+class ScoreRecord(_Record, frozen=True):
+    """The value of a metric of a model at one temperature."""
 
     FILE: ClassVar[str] = "rows.jsonl"
 
+    subject: str
+    """The image or the group of images that has the value; empty for a value of all images together, or of the model."""
+    model: str
+    temperature: float | None
     metric: str
     signature: str
     """The metric and its protocol in short."""
     value: Value | None
-    """None if the metric failed."""
+    """None if the metric failed, or does not apply to the model."""
     sample: str
-    """Key of the sample record; empty for a value of all images together."""
+    """Key of the sample record of an image; empty for any other subject."""
     seconds: float
     environment: str = ""
     """Key of the environment, as in PairRecord."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.failed and self.value is None:
-            raise ValueError("neither a value nor an error")
+        _require_label(self.model)
+        if self.subject and not _is_name(self.subject):
+            raise ValueError(f"{self.subject!r} cannot be the name of an image or group")
+
+    @property
+    def setting(self) -> Setting:
+        """The model and its temperature."""
+        return Setting(self.model, self.temperature)
+
+    @property
+    def place(self) -> Place:
+        """What the record is a value of; a later record of the same place replaces it."""
+        return self.key, self.setting, self.metric
+
+
+Place = tuple[str, Setting, str]
+"""Key, setting and metric; the key alone is not unique if two models have equal outputs."""
+
+
+def _require_label(model: str) -> None:
+    if not _is_name(model):
+        raise ValueError(f"{model!r} cannot be the label of a model")
 
 
 AnyRecord = PairRecord | SampleRecord | ScoreRecord
@@ -191,21 +210,13 @@ class ImageRecords(Struct):
     pair: PairRecord | None = None
     samples: dict[Setting, SampleRecord] = field(default_factory=dict)
     """The latest record of every setting, even if made with earlier code or weights."""
-    scores: dict[tuple[str, str, str], ScoreRecord] = field(default_factory=dict)
-    """Records by key, model and metric; the key alone is not unique if two models have equal outputs."""
 
-    def take(self, record: AnyRecord) -> None:
-        """Add a record in place of the earlier record of the same pair, setting or value."""
+    def take(self, record: PairRecord | SampleRecord) -> None:
+        """Add a record in place of the earlier record of the pair or setting."""
         if isinstance(record, PairRecord):
             self.pair = record
-        elif isinstance(record, SampleRecord):
-            self.samples[record.setting] = record
         else:
-            self.scores[record.key, record.model, record.metric] = record
-
-    def lines(self) -> tuple[AnyRecord, ...]:
-        """Return all records of the image."""
-        return (*filter(None, [self.pair]), *self.samples.values(), *self.scores.values())
+            self.samples[record.setting] = record
 
 
 _sorted_json = json.JSONEncoder(sort_keys=True).encode

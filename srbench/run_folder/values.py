@@ -22,7 +22,7 @@ TOLERANCE = 1e-5
 """Relative difference up to which two values count as equal, across processors, numbers of threads and library versions.
 SSE instead of AVX-512 instructions move PSNR of SRFlow by 2e-7 of itself, and LPIPS by 2e-6; a table prints digits of
 1e-4 of a value or more."""
-FOLDER_TOLERANCE = 1e-3
+SET_TOLERANCE = 1e-3
 """The same for FID and KID; FID needs the root of a matrix that is singular for fewer images than features."""
 
 
@@ -30,11 +30,13 @@ FOLDER_TOLERANCE = 1e-3
 class Values:
     """Values of metrics for the settings of a table, in the order of its rows."""
 
-    by_setting: Mapping[Setting, Mapping[str, Mapping[str, Value]]]
-    """Values by setting, image and metric: one number per sample, or one number for all samples. A value that is missing
-    has no entry."""
-    of_folders: Mapping[Setting, Mapping[str, float]] = field(default_factory=dict)
-    """Values of metrics of all images together, such as FID, by setting and metric; NaN for a missing value."""
+    of: Mapping[tuple[Setting, str], Mapping[str, Value | None]]
+    """Values by setting and metric, then by subject: an image, a group of images, or "" for all images or the model.
+
+    One number per sample, or one number; NaN for a missing value, None for a metric that does not apply to the setting.
+    """
+    images: Mapping[Setting, Sequence[str]]
+    """Images of every setting."""
     unit_of: Mapping[str, str] = field(default_factory=dict)
     """Folder of every image, if means, intervals and tests are over folders; empty if they are over images."""
 
@@ -48,7 +50,7 @@ class Values:
         """The same in the plural: ``images``, ``folders of 10 images``, ``folders of 7 to 10 images``."""
         if not self.unit_of:
             return "images"
-        images = {image for values in self.by_setting.values() for image in values}
+        images = {image for images in self.images.values() for image in images}
         sizes = Counter(self.unit_of[image] for image in images).values()
         least, most = min(sizes, default=0), max(sizes, default=0)
         return f"folders of {number_of(most, 'image') if least == most else f'{least} to {most} images'}"
@@ -56,46 +58,57 @@ class Values:
     @property
     def settings(self) -> tuple[Setting, ...]:
         """Settings, in the order of the table."""
-        return tuple(self.by_setting)
+        return tuple(self.images)
 
     def count(self, setting: Setting) -> int:
         """Return the number of images of a setting, or of their folders if means are over folders."""
-        return len({self.unit_of.get(image, image) for image in self.by_setting[setting]})
+        return len({self.unit_of.get(image, image) for image in self.images[setting]})
 
-    def of_images(self, setting: Setting, metric: str) -> dict[str, float]:
-        """Return the mean over samples by image; NaN for a missing value. A NaN sample makes the mean NaN."""
-        return {image: mean(values.get(metric)) for image, values in self.by_setting[setting].items()}
+    def means(self, setting: Setting, metric: MetricInfo) -> dict[str, float]:
+        """Return the mean over samples by subject; NaN for a missing value. A NaN sample makes the mean NaN."""
+        return {subject: mean(value) for subject, value in self.of.get((setting, metric.name), {}).items()}
 
-    def of_units(self, setting: Setting, metric: str) -> dict[str, float]:
-        """Return the values of ``of_images``, averaged by folder if means are over folders."""
-        return by_unit(self.of_images(setting, metric), self.unit_of)
+    def of_units(self, setting: Setting, metric: MetricInfo) -> dict[str, float]:
+        """Return the ``means``, those of images averaged by folder if means are over folders."""
+        return by_unit(self.means(setting, metric), self.units_for(metric))
+
+    def units_for(self, metric: MetricInfo) -> Mapping[str, str]:
+        """Return ``unit_of``; empty for a metric that has a value for each group, or one value."""
+        return self.unit_of if metric.is_of_images else {}
+
+    def not_finite(self, setting: Setting, metrics: Sequence[MetricInfo]) -> int:
+        """Return the number of images of which a metric that applies has a missing or non-finite value."""
+        columns = [self.of.get((setting, metric.name), {}) for metric in metrics if metric.is_of_images]
+        return sum(
+            any(column[image] is not None and not math.isfinite(mean(column[image])) for column in columns)
+            for image in self.images[setting]
+        )
 
     def worst(self, setting: Setting, metric: MetricInfo) -> dict[str, float]:
-        """Return the value of the worst sample by image, without images that have no number."""
+        """Return the value of the worst sample by subject, without subjects that have no number."""
         worst = {}
-        for image, values in self.by_setting[setting].items():
-            value = values.get(metric.name, math.nan)
-            samples = [number for number in (value if isinstance(value, list) else [value]) if not math.isnan(number)]
+        for subject, value in self.of.get((setting, metric.name), {}).items():
+            samples = [number for number in _numbers(value) if not math.isnan(number)]
             if samples:
-                worst[image] = min(samples) if metric.direction > 0 else max(samples)
+                worst[subject] = min(samples) if metric.direction > 0 else max(samples)
         return worst
 
-    def numbers(self, metrics: Sequence[str]) -> Iterator[tuple[str, float | None, str, int, str, float]]:
-        """Yield all numbers as rows of COLUMNS, with NaN for missing values of ``metrics``, those of single images.
+    def numbers(self, metrics: Sequence[MetricInfo]) -> Iterator[tuple[str, float | None, str, int, str, float]]:
+        """Yield all numbers of ``metrics`` as rows of COLUMNS, with NaN for values that are missing or do not apply.
 
         ``temperature`` is None for a model with a single output, ``sample`` is -1 for a value of all samples, ``image``
-        is empty for a value of all images.
+        is the subject.
         """
-        for setting, by_image in self.by_setting.items():
-            for image, values in by_image.items():
-                for metric in metrics:
-                    value = values.get(metric, math.nan)
-                    numbered = enumerate(value) if isinstance(value, list) else [(-1, value)]
-                    for sample, number in numbered:
-                        yield setting.model, setting.temperature, image, sample, metric, number
-        for setting, of_folder in self.of_folders.items():
-            for metric, number in of_folder.items():
-                yield setting.model, setting.temperature, "", -1, metric, number
+        for setting, images in self.images.items():
+            columns = {metric.name: self.of.get((setting, metric.name), {}) for metric in metrics}
+            others = dict.fromkeys(subject for column in columns.values() for subject in column)
+            for subject in dict.fromkeys((*images, *others)):
+                for metric, column in columns.items():
+                    if subject in column:
+                        value = column[subject]
+                        numbered = enumerate(value) if isinstance(value, list) else [(-1, mean(value))]
+                        for sample, number in numbered:
+                            yield setting.model, setting.temperature, subject, sample, metric, number
 
 
 def by_unit(values: Mapping[str, float], unit_of: Mapping[str, str]) -> dict[str, float]:
@@ -106,6 +119,15 @@ def by_unit(values: Mapping[str, float], unit_of: Mapping[str, str]) -> dict[str
     for image, value in values.items():
         folders.setdefault(unit_of[image], {})[image] = value
     return {folder: mean_of_images(of_folder) for folder, of_folder in folders.items()}
+
+
+def is_missing(value: Value | None) -> bool:
+    """Return whether a value is missing, which NaN stands for."""
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _numbers(value: Value | None) -> list[float]:
+    return value if isinstance(value, list) else [mean(value)]
 
 
 def mean(value: Value | None) -> float:
@@ -121,10 +143,10 @@ def is_close(
     """Return, for each of some values of a metric, whether it is equal to the other: the rule of all tables and tests.
 
     Equal values differ by at most ``tolerance`` of the larger or, near 0, by at most ``tolerance`` and a tenth of the
-    last digit printed. By default, ``tolerance`` is TOLERANCE, or FOLDER_TOLERANCE for a metric of all images together.
+    last digit printed. By default, ``tolerance`` is TOLERANCE, or SET_TOLERANCE for a metric of all images together.
     NaN equals NaN. Closeness is not transitive: each pair is judged by itself.
     """
-    relative = tolerance or (FOLDER_TOLERANCE if metric.per == "folder" else TOLERANCE)
+    relative = tolerance or (SET_TOLERANCE if metric.per == "set" else TOLERANCE)
     absolute = min(relative, 0.1 * 10.0**-metric.digits)
     value, other = np.asarray(value, np.float64), np.asarray(other, np.float64)
     largest = np.maximum(np.abs(value), np.abs(other))
@@ -134,10 +156,12 @@ def is_close(
     return close
 
 
-def agree(value: Value, other: Value, metric: MetricInfo, tolerance: float | None = None) -> bool:
-    """Return whether two values of an image are equal by ``is_close``, sample by sample."""
+def agree(value: Value | None, other: Value | None, metric: MetricInfo, tolerance: float | None = None) -> bool:
+    """Return whether two values of a subject are equal by ``is_close``, sample by sample."""
     if value == other:  # the usual case, decided a hundred times faster
         return True
+    if value is None or other is None:
+        return False
     return np.shape(value) == np.shape(other) and bool(is_close(value, other, metric, tolerance).all())
 
 

@@ -70,9 +70,10 @@ def check_records(folder: RunFolder, findings: Findings) -> None:
                 findings.add("record-differs", where, f"its line in {SampleRecord.FILE} is missing")
             else:
                 findings.add("incomplete", where, "not sampled, as the command did not finish")
-        for metric in manifest.folder_metrics if folder.sampled(setting) else ():
-            missing = "incomplete", f"its {metric.title} was not measured on these images"
-            _check_score(setting.folder, metric, folder.folder_score(setting, metric), missing, findings)
+        for metric in manifest.of_many:
+            for subject, score in folder.scores_of_many(setting, metric):
+                missing = "incomplete", f"its {metric.title} was not measured on these images"
+                _check_score(f"{setting.folder} {subject.name}".rstrip(), metric, score, missing, findings)
     _check_lines(folder, findings)
 
 
@@ -81,7 +82,7 @@ def _check_scores(folder: RunFolder, record: SampleRecord, findings: Findings) -
     since = folder.manifest.invocations[record.invocation :]
     measured = {name for invocation in since if invocation.finished is not None for name in invocation.metrics}
     where = f"{record.setting.folder} {record.image}"
-    for metric in folder.manifest.image_metrics:
+    for metric in folder.manifest.of_images:
         missing = "incomplete", f"its {metric.title} was not measured"
         if metric.name in measured:
             text = f"its {metric.title} is missing from {ScoreRecord.FILE}, or comes from other code or images"
@@ -105,21 +106,19 @@ def _check_score(
 def _check_lines(folder: RunFolder, findings: Findings) -> None:
     """Find records that refer to something outside the manifest."""
     manifest = folder.manifest
-    metrics, images = {metric.name for metric in manifest.metrics}, set(manifest.images)
-    lines = [(image, records.lines()) for image, records in folder.by_image.items()]
-    for image, records in (*lines, ("", tuple(folder.folder_scores.values()))):
-        where = image or "a value of all images"
-        for record in records:
-            if isinstance(record, PairRecord):
-                continue
+    metrics = {metric.name for metric in manifest.metrics}
+    subjects = {"", *manifest.images, *manifest.folders.values()}
+    for record in folder.lines():
+        name = record.subject if isinstance(record, ScoreRecord) else record.image
+        where = name or "a value of all images or of the model"
+        if not isinstance(record, PairRecord):
             is_measured = not isinstance(record, ScoreRecord) or record.metric in metrics
-            if record.setting not in manifest.settings or (image and image not in images) or not is_measured:
+            if record.setting not in manifest.settings or name not in subjects or not is_measured:
                 findings.add("record-differs", f"{record.setting.folder} {where}", "is not in the manifest")
-        for line in records:
-            if not 0 <= line.invocation < len(manifest.invocations):
-                findings.add("record-differs", line.FILE, f"{where} refers to a command that the manifest lacks")
-            if line.environment and line.environment not in folder.environments:
-                findings.add("record-differs", line.FILE, f"{where} refers to an environment that is not recorded")
+        if not 0 <= record.invocation < len(manifest.invocations):
+            findings.add("record-differs", record.FILE, f"{where} refers to a command that the manifest lacks")
+        if record.environment and record.environment not in folder.environments:
+            findings.add("record-differs", record.FILE, f"{where} refers to an environment that is not recorded")
     for key, environment_record in folder.environments.items():
         if key != EnvironmentRecord.of(environment_record.facts).key:
             findings.add("record-differs", EnvironmentRecord.FILE, f"{key[:12]} is not the key of its content")

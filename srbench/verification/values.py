@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from srbench.benchmark.scorer import measure, measure_folder, measure_model
+from srbench.benchmark.scorer import SavedSets, measure, measure_model, measure_set
 from srbench.images.io import quantize
-from srbench.interfaces import ImageMetric, ImagePair, MetricInfo, ModelMetric, SRBenchError
+from srbench.interfaces import (
+    ImageMetric,
+    ImagePair,
+    MetricInfo,
+    ModelMetric,
+    ModelPairMetric,
+    SetMetric,
+    SRBenchError,
+)
 from srbench.machine.environment import environment
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder
@@ -51,31 +60,52 @@ def open_metrics(folder: RunFolder, findings: Findings) -> list[tuple[MetricInfo
     return metrics
 
 
-def check_folder_values(
-    folder: RunFolder, findings: Findings, metrics: Sequence[tuple[MetricInfo, LoadedMetric | None]], device: str
+def check_values_of_many(
+    folder: RunFolder,
+    findings: Findings,
+    metrics: Sequence[tuple[MetricInfo, LoadedMetric | None]],
+    resampling: Resampling,
 ) -> None:
-    """Measure the metrics of all images together again, from the saved images."""
-    references: dict[tuple[object, ...], Any] = {}
-    of_folders = [(recorded, loaded) for recorded, loaded in metrics if recorded.per == "folder"]
-    for setting in folder.manifest.settings:
-        scores = {metric.name: folder.folder_score(setting, metric) for metric, _ in of_folders}
-        stated = {name: score.value for name, score in scores.items() if score is not None and score.value is not None}
-        for recorded, loaded in of_folders:
-            if loaded is None and recorded.name in stated:
-                findings.leave(recorded.title, _NOT_LOADED)
-        loaded_metrics = [metric for _, metric in of_folders if metric is not None and metric.info.name in stated]
-        try:
-            values = measure_folder(folder, setting, loaded_metrics, device, references) if loaded_metrics else {}
-        except SRBenchError as error:
-            for metric in loaded_metrics:
-                findings.leave(f"{setting.label}: {metric.info.title}", f"could not be measured again: {error}")
-            continue
-        for metric in loaded_metrics:
-            name = metric.info.name
-            if agree(values[name], stated[name], metric.info):
+    """Measure the metrics of groups, of all images and of models again, from the saved images and the models."""
+    device = resampling.sampler.device
+    sets = SavedSets(folder, device)
+    of_many = [(recorded, loaded) for recorded, loaded in metrics if not recorded.is_of_images]
+    for setting, (recorded, loaded) in product(folder.manifest.settings, of_many):
+        for subject, score in folder.scores_of_many(setting, recorded):
+            if score is None or score.failed:
+                continue
+            where = f"{setting.folder} {subject.name}".rstrip()
+            metric = None if loaded is None else loaded.metric
+            reason = ""
+            if metric is None:
+                reason = _NOT_LOADED
+            elif isinstance(metric, ModelMetric):
+                if metric.depends_on_machine:
+                    findings.leave_to_machine(recorded.title)
+                    continue
+                if not _is_usable(subject.samples[0], resampling):
+                    reason = "the model has changed or cannot be loaded, or this is not the machine of the run"
+            if reason:
+                findings.leave(recorded.title, reason)
+                continue
+            try:
+                if isinstance(metric, SetMetric):
+                    value = measure_set(metric, sets.of(subject.samples, metric))
+                else:
+                    assert isinstance(metric, ModelMetric)
+                    model = resampling.sampler.models[setting.model].model
+                    value = measure_model(metric, model, setting.temperature, device)
+            except SRBenchError as error:
+                findings.leave(f"{where}: {recorded.title}", f"could not be measured again: {error}")
+                continue
+            if agree(value, score.value, recorded):
                 findings.verified += 1
             else:
-                _contradict(findings, setting.folder, metric.info, values[name], stated[name])
+                _contradict(findings, where, recorded, value, score.value)
+
+
+def _is_usable(sample: SampleRecord, resampling: Resampling) -> bool:
+    return sample.model in resampling.sampler.models and resampling.is_unchanged(sample)
 
 
 @dataclass(frozen=True)
@@ -93,16 +123,18 @@ class Remeasuring:
         if exact is not None and (images is None or len(images) < len(record.outputs)):
             images = quantize(exact, self.folder.manifest.protocol.quantize)
         for recorded, metric in self.metrics:
-            score = self.folder.score(record, recorded) if recorded.per != "folder" else None
-            if score is None or score.failed or score.value is None:
+            score = self.folder.score(record, recorded) if recorded.is_of_images else None
+            if score is None or score.failed:
                 continue
             title = recorded.title
             if metric is None:
                 self.findings.leave(title, _NOT_LOADED)
-            elif isinstance(metric.metric, ModelMetric):
-                self._measure_model_again(record, metric.metric, recorded, score.value)
             elif pair is None or ("HR" in metric.needs and not pair.has_hr):
                 self.findings.leave(title, "LR or HR is missing or has changed")
+            elif isinstance(metric.metric, ModelPairMetric):
+                self._measure_model_again(
+                    record, metric.metric, recorded, pair, score.value, was_sampled=exact is not None
+                )
             elif isinstance(metric.metric, ImageMetric):
                 inputs = exact if metric.metric.sees == "returned" else images
                 if metric.metric.sees == "returned" and exact is None:
@@ -111,6 +143,10 @@ class Remeasuring:
                 environment = self.folder.environments.get(score.environment)
                 facts = {} if environment is None else environment.facts
                 self._measure_again(record, metric.metric, recorded, inputs, pair, score.value, facts)
+        if pair is not None:
+            for each in (images, exact):
+                if each is not None:
+                    pair.shared.forget(each)
 
     def _measure_again(
         self,
@@ -119,7 +155,7 @@ class Remeasuring:
         recorded: MetricInfo,
         images: Tensor | None,
         pair: ImagePair,
-        stated: Value,
+        stated: Value | None,
         facts: Mapping[str, str],
     ) -> None:
         """Measure a value again; ``facts`` are those of the environment in which it was measured."""
@@ -159,21 +195,22 @@ class Remeasuring:
         return any(facts.get(name) != present.get(name) for name in ("device", "gpu", "torch", "cuDNN"))
 
     def _measure_model_again(
-        self, record: SampleRecord, metric: ModelMetric, recorded: MetricInfo, stated: Value
+        self,
+        record: SampleRecord,
+        metric: ModelPairMetric,
+        recorded: MetricInfo,
+        pair: ImagePair,
+        stated: Value | None,
+        *,
+        was_sampled: bool,
     ) -> None:
-        """Measure a metric of the model again, unless it depends on the machine, as a runtime does."""
-        title = recorded.title
-        if metric.depends_on_machine:
-            self.findings.leave_to_machine(title)
-            return
-        model = self.resampling.sampler.models.get(record.model)
-        if model is None or not self.resampling.is_unchanged(record):
-            self.findings.leave(
-                title, "the model has changed or cannot be loaded, or this is not the machine of the run"
-            )
+        """Measure a metric of the model and the pair again, if the item was sampled again."""
+        title, sampler = recorded.title, self.resampling.sampler
+        if not was_sampled:
+            self.findings.leave_to_resampling(title, "it needs the model")
             return
         try:
-            value = measure_model(metric, model.model, self.resampling.sampler.device, record)
+            value = measure_model(metric, sampler.models[record.model].model, record.temperature, sampler.device, pair)
         except SRBenchError as error:
             self.findings.leave(title, f"could not be measured again: {error}")
             return
@@ -183,9 +220,11 @@ class Remeasuring:
             self.findings.verified += 1
 
 
-def _contradict(findings: Findings, where: str, metric: MetricInfo, value: Value, stated: Value) -> None:
+def _contradict(findings: Findings, where: str, metric: MetricInfo, value: Value | None, stated: Value | None) -> None:
     findings.contradict(where, f"{metric.title} is {_short(value)}, and the table has {_short(stated)}")
 
 
-def _short(value: Value) -> str:
+def _short(value: Value | None) -> str:
+    if value is None:
+        return "not defined for this model"
     return ", ".join(f"{number:.6g}" for number in np.ravel(value)[:5])

@@ -20,7 +20,7 @@ from srbench.verification.findings import Findings
 from srbench.verification.images import RunImages, images_of
 from srbench.verification.records import check_records, check_request, check_sums
 from srbench.verification.samples import Resampling
-from srbench.verification.values import Remeasuring, check_folder_values, open_metrics
+from srbench.verification.values import Remeasuring, check_values_of_many, open_metrics
 
 
 def verify(
@@ -100,7 +100,7 @@ def _check_items(
         values.check(record, pair, None)
         done += 1
     progress(Step(len(records), len(records), ""))
-    check_folder_values(folder, findings, metrics, choose_device(device))
+    check_values_of_many(folder, findings, metrics, resampling)
 
 
 def verify_stack(folder: Path) -> Findings:

@@ -204,7 +204,7 @@ def _agreements(
     """Return the agreement of every metric that has a direction, the highest fraction first."""
     preferred = votes.preferred()
     agreements = []
-    for metric in run.manifest.image_metrics:
+    for metric in run.manifest.of_images:
         if not metric.direction:
             continue
         merits = metric.direction * _values(run, metric, settings, images)

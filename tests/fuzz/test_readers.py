@@ -108,9 +108,9 @@ def test_images(place, content):
 
 DIGEST = ImageDigest("0" * 64, "1" * 64)
 RECORDS = [
-    PairRecord("key", "a", 0, "", DIGEST, DIGEST),
-    SampleRecord("key", "a", 0, "", "m", 0.8, "", (DIGEST, ImageDigest("2" * 64, None)), 0.5, None),
-    ScoreRecord("key", "a", 0, "", "m", None, "psnr", "PSNR|RGB", [20.5, float("inf")], "sample", 0.1),
+    PairRecord("key", 0, "", "a", DIGEST, DIGEST),
+    SampleRecord("key", 0, "", "a", "m", 0.8, "", (DIGEST, ImageDigest("2" * 64, None)), 0.5, None),
+    ScoreRecord("key", 0, "", "a", "m", None, "psnr", "PSNR|RGB", [20.5, float("inf")], "sample", 0.1),
 ]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from dataclasses import dataclass, replace
@@ -191,9 +192,9 @@ def make_row():
         outputs = max((len(value) for value in values.values() if isinstance(value, list)), default=1)
         sample = SampleRecord(
             f"{model} {temperature} {image}",
-            image,
             0,
             "",
+            image,
             "m",
             temperature,
             "",
@@ -262,13 +263,26 @@ def make_run(tmp_path):
                 _kept(folder.path / "images" / kind / f"{image}.png", torch.full((3, side, side), level), folder, files)
                 for kind, (side, level) in sides.items()
             )
-            Journal(folder).add([PairRecord(f"pair {image}", image, 0, "", lr, hr)], files)
+            Journal(folder).add([PairRecord(f"pair {image}", 0, "", image, lr, hr)], files)
         for place, ((model, temperature), by_image) in enumerate(values.items()):
             for image, found in by_image.items():
                 _write_row(folder, model, temperature, image, found, greys.first + 30 * place, greys.step)
+        _write_values_of_many(folder, values)
         return folder.path
 
     return call
+
+
+def _write_values_of_many(folder, values):
+    """The records of metrics that are not of images; every image states the same value."""
+    for setting, each in itertools.product(folder.manifest.settings, folder.manifest.of_many):
+        for subject, _ in folder.scores_of_many(setting, each):
+            found = values[setting.model, setting.temperature][subject.samples[0].image]
+            if not isinstance(found, dict) or each.name not in found:
+                continue
+            value = found[each.name]
+            facts = subject.key, 0, "", subject.name, setting.model, setting.temperature, each.name, each.signature
+            Journal(folder).add([ScoreRecord(*facts, value, "", 0.1)])
 
 
 def _kept(path, image, folder, files):
@@ -283,7 +297,7 @@ def _write_row(folder, model, temperature, image, found, grey, step):
     setting = Setting(model, temperature)
     key = folder.sample_key(setting, f"pair {image}", "")
     if isinstance(found, str):
-        failed = SampleRecord(key, image, 0, found, model, temperature, "", (), 0.0, None)
+        failed = SampleRecord(key, 0, found, image, model, temperature, "", (), 0.0, None)
         Journal(folder).add([failed])
         return
     metrics = folder.manifest.metrics
@@ -293,7 +307,7 @@ def _write_row(folder, model, temperature, image, found, grey, step):
     count = max((len(value) for value in found.values() if isinstance(value, list)), default=1)
     files = []
     outputs = [ImageDigest("not kept", None)] * count
-    record = SampleRecord(key, image, 0, "", model, temperature, "", tuple(outputs), 0.5, 100.0, "", 0)
+    record = SampleRecord(key, 0, "", image, model, temperature, "", tuple(outputs), 0.5, 100.0, "", 0)
     for sample in range(count):
         level = torch.full((3, 24, 24), grey + step * sample)
         file = [*folder.output_files(record, folder.manifest.protocol.kept), None]
@@ -305,9 +319,9 @@ def _write_row(folder, model, temperature, image, found, grey, step):
     scores = [
         ScoreRecord(
             score_key(record, metric),
-            image,
             0,
             "",
+            image,
             model,
             temperature,
             metric.name,
@@ -317,7 +331,7 @@ def _write_row(folder, model, temperature, image, found, grey, step):
             0.25 / len(found),
         )
         for metric in metrics
-        if metric.name in found
+        if metric.name in found and metric.is_of_images
     ]
     Journal(folder).add([record, *scores], files)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -11,6 +10,7 @@ from typing import Any
 
 from srbench.metrics.protocols.families import ProtocolFamily
 from srbench.metrics.protocols.table import MetricProtocol
+from srbench.words import natural
 
 TRIED = (
     "of clips, all frames, all but the first and last two, or the centre frame; means over frames and means over clips "
@@ -33,14 +33,9 @@ def clips_of(images: Sequence[str], folders: Mapping[str, str]) -> list[list[int
     if not folders.keys() >= set(images):
         return []
     clips: dict[str, list[int]] = {}
-    for place in sorted(range(len(images)), key=lambda place: _by_numbers(images[place])):
+    for place in sorted(range(len(images)), key=lambda place: natural(images[place])):
         clips.setdefault(folders[images[place]], []).append(place)
     return list(clips.values())
-
-
-def _by_numbers(name: str) -> list[tuple[int, str]]:
-    """Return a sort key by which numbers in names count, however many zeros come before them."""
-    return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def gathered_by_clips(

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from srbench.interfaces import ImageMetric, SRBenchError
 from srbench.metrics import MetricError
-from srbench.metrics.loading import FOLDER_METRICS, open_metric, parse_metric
+from srbench.metrics.loading import open_metric, parse_metric
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR, SSIM
 from srbench.metrics.protocols.table import MetricProtocol
 from srbench.metrics.suite import Suite, read_suite, suite_names
-from srbench.plugins.registry import registered
 from srbench.words import unknown
 
 PYIQA = "pyiqa:"
@@ -127,7 +126,7 @@ def _of_pyiqa(name: str) -> ProtocolFamily:
     )
 
 
-def _of_folders(name: str) -> ProtocolFamily:
+def _of_sets(name: str) -> ProtocolFamily:
     from srbench.metrics.fid import inception
     from srbench.metrics.protocols.features import PATCH, folder_distance, inception_features
 
@@ -148,7 +147,7 @@ FAMILIES: Mapping[str, Callable[[], ProtocolFamily]] = {
     "ssim": _ssim,
     "lpips": _lpips,
     "niqe": _niqe,
-    **{name: partial(_of_folders, name) for name in registered(FOLDER_METRICS)},
+    **{name: partial(_of_sets, name) for name in ("fid", "kid")},
 }
 """Metrics that can be explained, by name, besides those of pyiqa."""
 

@@ -130,10 +130,10 @@ def _trainings(table: Table) -> Plot | None:
 def _differences(table: Table, baseline: int) -> Plot | None:
     others = [row for row in range(len(table.lines)) if row != baseline]
     shown = []
-    for metric in (metric for metric in table.image_columns if metric.direction and metric.permits_test):
-        columns = [table.values.of_images(line.setting, metric.name) for line in table.lines]
+    for metric in (metric for metric in table.columns if metric.direction and metric.permits_test):
+        columns = [table.values.means(line.setting, metric) for line in table.lines]
         gaps = [_difference(columns[row], columns[baseline], metric) for row in others]
-        of_units = [_finite(by_unit(gap, table.values.unit_of)) for gap in gaps]
+        of_units = [_finite(by_unit(gap, table.values.units_for(metric))) for gap in gaps]
         if any(map(np.any, of_units)):
             shown.append((metric, of_units))
 
@@ -167,7 +167,7 @@ def _differences(table: Table, baseline: int) -> Plot | None:
 
 
 def _planes(table: Table) -> Iterator[Plot]:
-    leading = {metric.group: metric for metric in reversed(table.image_columns) if metric.leads}
+    leading = {metric.group: metric for metric in reversed(table.columns) if metric.is_primary}
     planes = (
         (
             "Distortion",
@@ -193,7 +193,7 @@ def _planes(table: Table) -> Iterator[Plot]:
 def _costs(table: Table, machines: Sequence[str]) -> Plot | None:
     """Plot the leading metric against the first cost; None for results of different machines, which may differ in cost."""
     decisive = decisive_metrics(table)
-    costs = [metric for metric in table.image_columns if metric.group == "Cost"]
+    costs = [metric for metric in table.columns if metric.group == "Cost"]
     if not costs or not decisive or len(machines) > 1:
         return None
     cost, up = costs[0], decisive[0]
@@ -313,10 +313,10 @@ def _label(figure: Figure, axes: Axes, spots: Sequence[tuple[float, float, str]]
 
 def _temperatures(table: Table) -> Plot | None:
     models = {model: places for model, places in _by_model(table.lines).items() if len(places) > 1}
-    means = {metric.name: np.array([cell.mean for cell in table.column(metric.name)]) for metric in table.image_columns}
+    means = {metric.name: np.array([cell.mean for cell in table.column(metric.name)]) for metric in table.columns}
     metrics = [
         metric
-        for metric in table.image_columns
+        for metric in table.columns
         if metric.group != "Cost" and any(_differ(means[metric.name][places]) for places in models.values())
     ]
 
@@ -352,10 +352,11 @@ def _legend(labels: Sequence[str]) -> tuple[int, int]:
 
 def _distributions(table: Table) -> Plot | None:
     columns = {
-        metric.name: [_finite(table.values.of_units(line.setting, metric.name)) for line in table.lines]
-        for metric in table.image_columns
+        metric.name: [_finite(table.values.of_units(line.setting, metric)) for line in table.lines]
+        for metric in table.columns
+        if metric.permits_test
     }
-    metrics = [metric for metric in table.image_columns if any(map(_differ, columns[metric.name]))]
+    metrics = [metric for metric in table.columns if metric.permits_test and any(map(_differ, columns[metric.name]))]
 
     def draw(axes: Axes, panel: int) -> None:
         metric = metrics[panel]

@@ -18,7 +18,7 @@ from srbench.reporting.page.images import HR, LR, Column, kept_files
 from srbench.reporting.results import Results, mean_of
 from srbench.reporting.table import Table, printed
 from srbench.run_folder.measurements import Measurement
-from srbench.run_folder.values import differences
+from srbench.run_folder.values import differences, mean
 
 _BENEATH = ("psnr", "lpips")
 """Metrics beneath the outputs of a strip."""
@@ -126,7 +126,7 @@ def strip_of_run(results: Results, table: Table) -> Strip | None:
     outputs = [column for column in files if column.setting is not None and not column.sample]
     shown = [column for column in (LR, *outputs, HR) if column in files]
     panels = [
-        (column, files[column], "" if column.setting is None else _values(rows[column.setting], table.image_columns))
+        (column, files[column], "" if column.setting is None else _values(rows[column.setting], table.columns))
         for column in shown
     ]
     leader = next(column for column in outputs if column.setting == lines[-1])
@@ -140,5 +140,5 @@ def _values(row: Measurement, metrics: Sequence[MetricInfo]) -> str:
     """Return the values of a row's first output: ``PSNR (RGB) 23.10, LPIPS 0.432``."""
     shown = [metric for metric in metrics if metric.name in _BENEATH and metric.name in row.values]
     values = [(metric, row.values[metric.name]) for metric in shown]
-    first = [(metric, value[0] if isinstance(value, list) else value) for metric, value in values]
+    first = [(metric, value[0] if isinstance(value, list) else mean(value)) for metric, value in values]
     return ", ".join(f"{metric.title} {printed(value, metric)}" for metric, value in first)

@@ -74,9 +74,10 @@ def page(
     opening = opening_of(results, leading)
     columns = columns_of(files, has_hr=results.has_hr)
     kinds = results.map_kinds
+    of_images = [metric for metric in table.columns if metric.is_of_images]
     contents = {
         "scale": results.protocol.scale,
-        "metrics": [metric.stored() | {"group_place": GROUPS.index(metric.group)} for metric in table.image_columns],
+        "metrics": [metric.stored() | {"group_place": GROUPS.index(metric.group)} for metric in of_images],
         "opening": None,
         "compressed": False,
         "copies": copies,
@@ -84,7 +85,7 @@ def page(
         "competing": [index for index, line in enumerate(table.lines) if not line.is_variant],
         "maps": [{"name": kind.name, "title": kind.title, "unit": kind.unit, "upper": kind.upper} for kind in kinds],
         "columns": [asdict(column) for column in columns],
-        "images": image_contents(results, table.image_columns, files, columns, rows, None if embedded else draft),
+        "images": image_contents(results, of_images, files, columns, rows, None if embedded else draft),
     }
     if opening is not None:
         image = kept[opening.image]

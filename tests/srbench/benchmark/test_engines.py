@@ -322,7 +322,7 @@ class Cards:
             self.networks += device
             return to(network, **layout) if layout else network
 
-        def map_items(opener, tasks, *, workers, arguments, environments):
+        def map_items(opener, tasks, *, workers, arguments, environments, apart):
             self.workers += [environments[number % len(environments)] for number in range(workers)]
             return ((task, []) for task in tasks)
 

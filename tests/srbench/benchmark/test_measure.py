@@ -119,7 +119,7 @@ def test_a_folder_with_names_of_two_kinds_is_refused(folders):
     [
         ({"names": ["lpips"]}, "LPIPS needs HR images; name their folder with --hr"),
         ({"names": ["pique", "lr_psnr"]}, "LR-PSNR needs LR images; name their folder with --lr"),
-        ({"names": ["fid"]}, "fid compares two folders of images; name the second with --hr"),
+        ({"names": ["fid"]}, "FID needs HR images; name their folder with --hr"),
         ({"suite": "classic-y"}, "all metrics of classic-y@1 need HR images; name their folder with --hr"),
         ({"suite": "classic-y", "hr": Path("hr")}, "need the scale; give --scale, or LR images with --lr"),
     ],

@@ -10,7 +10,7 @@ import pytest
 
 from srbench.api import evaluate
 from srbench.benchmark import RequestError
-from srbench.metrics.loading import open_metric
+from srbench.metrics.loading import described
 from srbench.plugins.registry import registered
 
 SENTENCE = "sigma is left out: it needs two or more samples per image, and there is one."
@@ -75,7 +75,7 @@ def test_from_python(photos, models):
 
 
 def test_metrics_that_are_zero_for_one_sample_state_it():
-    assert {name for name in registered("metrics") if "samples" in open_metric(name).needs} == {
+    assert {name for name in registered("metrics") if "samples" in described(name).needs} == {
         "sigma",
         "diversity",
     }

@@ -59,12 +59,12 @@ def folder(tmp_path):
             return ImageDigest(pixels_sha256(drawn(seed, 8, 8)), sha256_bytes(content))
 
         lr, hr = (kept(path, seed) for seed, path in enumerate(made.pair_files(image)))
-        lines = [PairRecord(f"pair {image}", image, 0, "", lr, hr)]
+        lines = [PairRecord(f"pair {image}", 0, "", image, lr, hr)]
         for setting in (PLAIN, NOISY):
             count = 1 if setting == PLAIN else 2
             key = made.sample_key(setting, f"pair {image}", "")
             unsaved = (ImageDigest("", None),) * count
-            sample = SampleRecord(key, image, 0, "", setting.model, setting.temperature, "", unsaved, 0.5, None)
+            sample = SampleRecord(key, 0, "", image, setting.model, setting.temperature, "", unsaved, 0.5, None)
             paths = made.output_files(sample, count)
             sample = structs.replace(sample, outputs=tuple(kept(path, 5 + n) for n, path in enumerate(paths)))
             lines += [sample, scored(sample, PSNR)]
@@ -75,9 +75,9 @@ def folder(tmp_path):
 def scored(sample, facts, **changes):
     record = ScoreRecord(
         score_key(sample, facts),
-        sample.image,
         0,
         "",
+        sample.image,
         sample.model,
         sample.temperature,
         facts.name,

@@ -44,7 +44,7 @@ def test_the_key_depends_on_nothing_else(change):
 
 
 def test_the_key_of_a_value_depends_on_images_and_metric():
-    sample = SampleRecord("1", "a", 0, "", "m", 0.8, "", (ImageDigest("2", "3"),), 0.5, None)
+    sample = SampleRecord("1", 0, "", "a", "m", 0.8, "", (ImageDigest("2", "3"),), 0.5, None)
     psnr = metric("psnr", digest="4")
     known = score_key(sample, psnr)
     assert known == digest("score", sample.key, [one.pixels for one in sample.outputs], psnr.digest)

@@ -104,7 +104,7 @@ def test_results_made_elsewhere_have_the_scale_times_the_size_of_lr(ask, camera)
     shutil.copytree("run/images/bicubic", "elsewhere")
     assert not run(ask(models=("mine=elsewhere",), out="mine")).failures
     one, other = (
-        [value.value for known in RunFolder.read(Path(name)).by_image.values() for value in known.scores.values()]
+        [score.value for scores in RunFolder.read(Path(name)).scores.values() for score in scores.values()]
         for name in ("run", "mine")
     )
     assert one == other

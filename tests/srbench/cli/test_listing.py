@@ -30,7 +30,7 @@ def test_runs_are_listed_one_a_line(command, make_run):
 def test_values_of_other_outputs_do_not_count(finished):
     assert (overview(finished).done, overview(finished).requested) == (3, 3)
     rows = (finished / "rows.jsonl").read_text()
-    (finished / "rows.jsonl").write_text(rows.replace('"image": "b"', '"image": "x"', 1))
+    (finished / "rows.jsonl").write_text(rows.replace('"subject": "b"', '"subject": "x"', 1))
     assert overview(finished).done == 2
     (finished / "rows.jsonl").write_text(rows)
     samples = (finished / "samples.jsonl").read_text().splitlines(keepends=True)

@@ -343,15 +343,15 @@ def test_measure_goes_on_after_a_fault(command, folders, draw_image):
 
 def test_score_adds_metrics_without_models(command, run, models):
     models.unlink()
-    before = RunFolder.read(run).by_image
+    before = RunFolder.read(run)
     found = command("score", run, "--metrics", "ssim")
     assert found.code == 0, found.err
     assert "SSIM" in found.out
     assert "Report: run/report/report.md" in found.out
     after = RunFolder.read(run)
     for image, known in after.by_image.items():
-        assert known.samples == before[image].samples
-        assert len(known.scores) == 2 * len(before[image].scores)
+        assert known.samples == before.by_image[image].samples
+        assert len(after.scores[image]) == 2 * len(before.scores[image])
     assert after.manifest.invocations[-1].command == "srbench score run --metrics ssim"
     assert "nothing to do" in command("score", run, "--metrics", "ssim").err
 

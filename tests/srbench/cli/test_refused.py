@@ -226,7 +226,7 @@ DAMAGED = {
 def test_a_damaged_image_is_named_and_the_others_are_measured(refused, tmp_path, folder):
     refused(f"{RUN} --data {{bad}}/{folder}", DAMAGED[folder])
     rows = (tmp_path / "run" / "rows.jsonl").read_text().splitlines()
-    assert [('"image": "a"' in row, '"error": ""' in row) for row in rows] == [(True, True)]
+    assert [('"subject": "a"' in row, '"error": ""' in row) for row in rows] == [(True, True)]
     refused(f"{UPSCALE} {{bad}}/{folder}", "could not be")
     assert [path.name for path in (tmp_path / "up").iterdir()] == ["a.png"]
 
@@ -263,7 +263,7 @@ def test_all_unusable_entries_of_a_folder_are_named_at_once_and_the_rest_is_used
     for name in ("b" * 240, "line\\nbreak", r"bytes\udcff"):
         assert name in found.stderr
     rows = (tmp_path / "run" / "rows.jsonl").read_text().splitlines()
-    assert [('"image": "a"' in row, '"error": ""' in row) for row in rows] == [(True, True)]
+    assert [('"subject": "a"' in row, '"error": ""' in row) for row in rows] == [(True, True)]
 
 
 @pytest.mark.parametrize(

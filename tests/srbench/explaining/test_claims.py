@@ -186,7 +186,7 @@ def test_images_that_could_not_be_measured(measure, draw_image):
 def test_fid_with_a_failed_image_says_why(measure, draw_image, small_inception):
     write_png(Path("ours") / "a.png", draw_image(0, 64, 64))
     found = measure(claim("fid", "20.10"), "--hr", "hr", "--metrics", "psnr,fid")
-    assert "not measured: it compares all images, and 1 result could not be measured" in found.out
+    assert "not measured: it is of all images, and 1 result could not be measured" in found.out
 
 
 def test_all_faults_are_listed_in_one_line(measure):

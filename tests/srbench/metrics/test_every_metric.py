@@ -15,7 +15,7 @@ from srbench.interfaces import ImagePair, MappedMetric
 from srbench.metrics import MetricError, lpips_network, naturalness
 from srbench.metrics.consistency import LRPSNR
 from srbench.metrics.diversity import Sigma
-from srbench.metrics.loading import open_metric
+from srbench.metrics.loading import is_of_many, open_metric
 from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
 from srbench.metrics.parameters import packaged, parameter_file
 from srbench.metrics.perceptual import LPIPS
@@ -75,7 +75,9 @@ def test_signatures(metric):
 
 def test_signatures_state_the_number_of_samples_where_it_matters():
     counted = {
-        name for name in registered("metrics") if open_metric(name, "round", 7).info.signature.endswith("|v1|n7")
+        name
+        for name in registered("metrics")
+        if not is_of_many(name) and open_metric(name, "round", 7).info.signature.endswith("|v1|n7")
     }
     assert counted == {"sigma", "diversity", "lr_psnr_worst"}
     assert open_metric("sigma", "round").info.signature == "SIGMA|RGB|float|ddof1|v1"
@@ -161,7 +163,7 @@ def test_smallest_image(metric, minimum):
         assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", [name for name in registered("metrics") if open_metric(name).info.per != "model"])
+@pytest.mark.parametrize("name", [name for name in registered("metrics") if not is_of_many(name)])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_inputs_are_left_alone(name, dtype, coffee, samples):
     metric = open_metric(name).metric

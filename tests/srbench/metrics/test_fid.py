@@ -8,6 +8,7 @@ import numpy as np
 import pyiqa
 import pytest
 import torch
+from builders import image_set
 from inception import Inception
 from PIL import Image
 from scipy.linalg import sqrtm
@@ -16,8 +17,7 @@ from srbench import explain as srbench_explain
 from srbench.images.io import read_uint8, write_png
 from srbench.interfaces import SRBenchError
 from srbench.metrics import MetricError
-from srbench.metrics.fid import MODES, distances, patches
-from srbench.metrics.fid import features as features_of
+from srbench.metrics.fid import MODES, WHOLE, features_of_hr, features_of_outputs, inception, patches
 from srbench.metrics.loading import open_metric
 from srbench.metrics.protocols import families
 from srbench.metrics.suite import open_metrics
@@ -73,7 +73,7 @@ def test_against_the_formulas(small_inception, folders, srbench):
     ours, theirs = features(folders / "sr"), features(folders / "hr")
     first, second = np.cov(ours, rowvar=False), np.cov(theirs, rowvar=False)
     shift = np.square(ours.mean(0) - theirs.mean(0)).sum()
-    assert found["folder"]["fid"] == pytest.approx(
+    assert found["set"]["fid"] == pytest.approx(
         shift + np.trace(first + second - 2 * sqrtm(first @ second).real), rel=1e-3, abs=1e-7
     )
 
@@ -81,7 +81,7 @@ def test_against_the_formulas(small_inception, folders, srbench):
         return (a @ b.T / 4 + 1) ** 3
 
     inside = sum((kernel(x, x).sum() - np.trace(kernel(x, x))) / (8 * 7) for x in (ours, theirs))
-    assert found["folder"]["kid"] == pytest.approx(inside - 2 * kernel(ours, theirs).mean(), rel=1e-3, abs=1e-6)
+    assert found["set"]["kid"] == pytest.approx(inside - 2 * kernel(ours, theirs).mean(), rel=1e-3, abs=1e-6)
     assert found["signatures"]["fid"].startswith("FID|RGB|floor|clean|pyiqa")
     assert list(found["mean"]) == ["psnr"]
 
@@ -98,7 +98,7 @@ def test_the_table_and_the_lines(small_inception, folders, srbench):
 def test_several_folders_have_a_column(small_inception, few, srbench):
     """In every format, without an interval or a mark."""
     arguments = ("measure", few / "sr", f"same={few / 'hr'}", "--hr", few / "hr", "--format")
-    value = json.loads(srbench(*arguments, "json", "--metrics", "fid").stdout)["sr"]["folder"]["fid"]
+    value = json.loads(srbench(*arguments, "json", "--metrics", "fid").stdout)["sr"]["set"]["fid"]
     for names in ("psnr,fid", "fid"):
         lines = srbench(*arguments, "md", "--metrics", names).stdout.splitlines()
 
@@ -116,8 +116,8 @@ def test_several_folders_have_a_column(small_inception, few, srbench):
 
 
 def measured(texts, outputs, references):
-    metrics = open_metrics(tuple(texts), (), "floor")
-    return distances(metrics, features_of(metrics, outputs), features_of(metrics, references))
+    images = image_set(list(outputs), list(references))
+    return {metric.info.name: metric.metric(images) for metric in open_metrics(tuple(texts), (), "floor")}
 
 
 def test_images_and_themselves(small_inception, folders):
@@ -128,7 +128,7 @@ def test_images_and_themselves(small_inception, folders):
     assert found["kid"] < 0, "the estimate is unbiased"
     assert (np.random.get_state()[1] == state).all()
     with pytest.raises(MetricError, match="both need at least two images"):
-        measured(["fid"], images[:1], images)
+        measured(["fid"], images[:1], images[:1])
 
 
 @pytest.mark.parametrize(("mode", "theirs"), MODES.items())
@@ -142,10 +142,10 @@ def test_modes_are_pyiqas(small_inception, folders, srbench, mode, theirs):
     for name, kind in {"fid": "frechet", "kid": "mmd"}.items():
         paths = (str(folders / "sr"), str(folders / "hr"))
         value = metric(*paths, mode=theirs, distance_type=kind, num_workers=0, verbose=False)
-        assert found["folder"][name + suffix] == pytest.approx(float(value), rel=1e-6)
+        assert found["set"][name + suffix] == pytest.approx(float(value), rel=1e-6)
         start = f"{name.upper()}|RGB|floor|{mode}|pyiqa"
         assert found["signatures"][name + suffix].startswith(start)
-    assert len({*found["folder"].values()}) == 2
+    assert len({*found["set"].values()}) == 2
 
 
 def test_modes_differ(small_inception, folders):
@@ -181,7 +181,7 @@ def test_patches_are_images_of_their_own(small_inception, few, tmp_path, srbench
     )
     options = ("--metrics", "fid+patch=20+mode=legacy", "--format", "json")
     found = json.loads(srbench("measure", few / "sr", "--hr", few / "hr", *options).stdout)
-    assert found["folder"] == {"fid_patch_20_mode_legacy": pytest.approx(whole["folder"]["fid_mode_legacy"], rel=1e-6)}
+    assert found["set"] == {"fid_patch_20_mode_legacy": pytest.approx(whole["set"]["fid_mode_legacy"], rel=1e-6)}
     assert found["signatures"]["fid_patch_20_mode_legacy"].startswith("FID|RGB|floor|legacy|patch20|pyiqa")
 
 
@@ -193,7 +193,7 @@ def test_patches_are_images_of_their_own(small_inception, few, tmp_path, srbench
             r"fid: unknown mode 'legacyy'; did you mean legacy\? available: clean, legacy",
         ),
         ("kid+patch=big", "patch is big; give the side of patches in pixels, such as 256"),
-        ("fid+size=3", "fid takes no parameter size; it takes mode, patch"),
+        ("fid+size=3", "fid takes no parameter size; it takes mode, patch, reference"),
     ],
 )
 def test_parameters_that_it_does_not_take(text, fault):
@@ -205,18 +205,18 @@ def test_it_may_be_a_column_of_a_suite(small_inception, few, srbench):
     suite = few / "mine.toml"
     suite.write_text('name = "mine"\nversion = 1\nmetrics = ["fid+mode=legacy", "psnr"]\n')
     done = srbench("measure", few / "sr", "--hr", few / "hr", "--suite", suite, "--format", "json")
-    assert list(json.loads(done.stdout)["folder"]) == ["fid"]
+    assert list(json.loads(done.stdout)["set"]) == ["fid"]
     done = srbench("measure", few / "sr", "--hr", few / "hr", "--suite", suite, "--metrics", "fid", "--format", "json")
     assert "|legacy|" in json.loads(done.stdout)["signatures"]["fid"]
 
 
-def test_no_other_metric_is_of_all_images(tmp_path):
+def test_a_metric_of_images_has_no_value_of_all_images(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from srbench.interfaces import ImageMetric, MetricInfo\n\n\nclass Mine(ImageMetric):\n"
-        "    info = MetricInfo(name='mine', title='Mine', direction=1, protocol='mine', per='folder')\n\n"
+        "    info = MetricInfo(name='mine', title='Mine', direction=1, protocol='mine', per='set')\n\n"
         "    def __call__(self, samples, pair):\n        return samples.mean()\n"
     )
-    with pytest.raises(SRBenchError, match="only FID and KID compare folders"):
+    with pytest.raises(SRBenchError, match='per in its info is \'set\'; state "sample" or "image"'):
         open_metric(f"{tmp_path}/mine.py:Mine")
 
 
@@ -240,7 +240,7 @@ def test_the_mode_behind_a_number(explained, few, srbench):
 
 def test_claims_on_it_name_the_mode(explained, few, srbench):
     arguments = ("measure", few / "sr", "--hr", few / "hr", "--metrics")
-    value = json.loads(srbench(*arguments, "kid+mode=legacy", "--format", "json").stdout)["folder"]["kid_mode_legacy"]
+    value = json.loads(srbench(*arguments, "kid+mode=legacy", "--format", "json").stdout)["set"]["kid_mode_legacy"]
     claims = few / "claims.toml"
     claims.write_text(f'[[claim]]\nmetric = "kid"\nvalue = "{value:.8f}"\n')
     done = json.loads(srbench(*arguments, "kid", "--claims", claims, "--format", "json").stdout)
@@ -260,3 +260,57 @@ def test_weights_that_are_not_here_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
     with pytest.raises(MetricError, match=rf"needs https://\S+/pt_inception\S+\.pth; put that file at {tmp_path}/pt_"):
         open_metric("fid")
+
+
+def npz_of(folder, path):
+    """Statistics of a folder as pytorch-fid and clean-fid write them."""
+    features = inception().features([read_uint8(file) for file in sorted(folder.glob("*"))], WHOLE, "cpu")
+    np.savez(path, mu=features.mean(axis=0), sigma=np.cov(features, rowvar=False))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["folder", "statistics"])
+def test_a_reference_takes_the_place_of_hr(small_inception, folders, srbench, monkeypatch, kind):
+    """As pyiqa's own call on two folders; also without HR."""
+    monkeypatch.setattr("srbench.metrics.fid.FEATURES", 4)
+    reference = folders / "hr" if kind == "folder" else npz_of(folders / "hr", folders / "ffhq.npz")
+    names = f"fid+reference={reference}" + (f",kid+reference={reference}" if kind == "folder" else "")
+    done = srbench("measure", folders / "sr", "--metrics", names, "--format", "json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    metric = pyiqa.create_metric("fid", device="cpu")
+    wanted = metric(str(folders / "sr"), str(folders / "hr"), mode="clean", num_workers=0, verbose=False)
+    assert next(iter(found["set"].values())) == pytest.approx(float(wanted), rel=1e-4)
+    signatures = list(found["signatures"].values())
+    assert all("|reference " in signature for signature in signatures), signatures
+
+
+def test_another_reference_is_another_metric(small_inception, folders):
+    reference = folders / "hr"
+    before = open_metric(f"fid+reference={reference}").info
+    assert before.spec == f"fid+reference={reference.resolve()}"
+    write_png(reference / "more.png", torch.zeros(3, 40, 40, dtype=torch.uint8))
+    after = open_metric(f"fid+reference={reference}").info
+    assert after.digest != before.digest
+    assert after.signature != before.signature
+    for path, fault in (
+        ("nowhere", "the reference nowhere is missing or unusable; give a folder of images, or a file .npz"),
+        (folders / "odd.npz", "holds no arrays mu and sigma"),
+    ):
+        (folders / "odd.npz").write_bytes(b"no numbers")
+        metric = f"fid+reference={path}"
+        with pytest.raises(MetricError, match=fault):
+            open_metric(metric).metric(image_set([read_uint8(reference / "0.png")] * 2, [None] * 2))
+
+
+def test_metrics_of_a_set_share_features(small_inception, folders, monkeypatch):
+    images = [read_uint8(path) for path in sorted((folders / "hr").glob("*"))]
+    outputs = image_set(images, images)
+    runs = []
+    compute = type(inception()).features
+    monkeypatch.setattr(type(inception()), "features", lambda self, *given: runs.append(1) or compute(self, *given))
+    for metric in open_metrics(("fid", "kid"), (), "floor"):
+        metric.metric(outputs)
+    assert len(runs) == 2, "of outputs and of HR"
+    assert features_of_outputs(outputs) is features_of_outputs(outputs)
+    assert features_of_hr(outputs).shape == features_of_outputs(outputs).shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from record_runs import values_in
 from torch import nn
 
 from srbench.benchmark.bench_file import requested_runs
@@ -15,8 +16,6 @@ from srbench.models import ModelError
 from srbench.models.loading import load_model, scale_of
 from srbench.models.third_party import is_torchscript
 from srbench.plugins import PluginError
-from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.measurements import measurements_of
 from srbench.verification.verify import verify
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -100,12 +99,11 @@ def test_a_run_by_workers_with_costs_proves_itself(tmp_path, photos):
     [spec] = requested_runs(None, request | {"metrics": ("psnr", "cost")})
     assert spec.scale == 4
     folder = run(spec, workers=2).folder
-    for row in measurements_of(RunFolder.read(folder)):
-        assert row.setting.model == "mine"
-        assert row.values["parameters"] == pytest.approx(1344 / 1e6)
-        assert row.values["multiply_adds"] == pytest.approx(27 * 48 * 64**2 / 1e9)
-        assert row.values["memory"] > 0
-        assert row.values["runtime"] > 0
+    [costs] = [values for (_, _, subject), values in values_in(folder).items() if not subject]
+    assert costs["parameters"] == pytest.approx(1344 / 1e6)
+    assert costs["multiply_adds"] == pytest.approx(27 * 48 * 64**2 / 1e9)
+    assert costs["memory"] > 0
+    assert costs["runtime"] > 0
     assert verify(folder, resample=2).holds
 
 

@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from builders import metric, model_facts
+from builders import metric, model_facts, values_of
 
 from srbench.reporting.answer import answer
 from srbench.reporting.table import table_of
-from srbench.run_folder.measurements import values_of
 
 FACTS = {name: metric(name) for name in ("psnr", "ssim", "lpips", "lr_psnr", "sigma")}
 EASE = np.random.default_rng(0).normal(0, 0.02, 12)
@@ -36,7 +35,9 @@ def say(make_row):
             for k in range(images)
         ]
         models = [model_facts(model, projected=model in projected) for model, _ in settings]
-        return answer(table_of(values_of(rows, {}), [FACTS[name] for name in names], models))
+        return answer(
+            table_of(values_of(rows, [FACTS[name] for name in names]), [FACTS[name] for name in names], models)
+        )
 
     return call
 
@@ -91,7 +92,7 @@ def test_rows_of_unlike_images_are_compared_on_the_common_ones(make_row):
     good, bad = EASE - EASE.min() + 22, EASE - EASE.min() + 21.5
     rows = [make_row("Good", None, str(k), {"psnr": good[k]}) for k in range(8)]
     rows += [make_row("Bad", None, str(k), {"psnr": bad[k] if k < 8 else 45.0}) for k in range(12)]
-    scores = table_of(values_of(rows, {}), [FACTS["psnr"]])
+    scores = table_of(values_of(rows, [FACTS["psnr"]]), [FACTS["psnr"]])
     assert answer(scores) == [
         f"Highest PSNR: Good at {good[:8].mean():.2f} dB on the 8 images that all models share, ahead of Bad "
         f"({bad[:8].mean():.2f} dB, p = 0.008)."
@@ -100,9 +101,9 @@ def test_rows_of_unlike_images_are_compared_on_the_common_ones(make_row):
 
 
 def test_no_other_metric_of_consistency_is_judged_by_the_limit_of_lr_psnr(make_row):
-    shift = metric("shift", group="Consistency", leads=True, direction=-1, unit="CIEDE2000")
+    shift = metric("shift", group="Consistency", is_primary=True, direction=-1, unit="CIEDE2000")
     rows = [make_row("flow", 0.5, str(k), {"sigma": [3.0, 3.0], "shift": [0.1, 0.2]}) for k in range(12)]
     rows += [make_row("m", None, str(k), {"sigma": 0.0, "shift": 0.1}) for k in range(12)]
-    assert answer(table_of(values_of(rows, {}), [shift, FACTS["sigma"]]))[1:] == [
+    assert answer(table_of(values_of(rows, [shift, FACTS["sigma"]]), [shift, FACTS["sigma"]]))[1:] == [
         "Samples of flow τ=0.5 vary (sigma 3.00)."
     ]

@@ -154,7 +154,7 @@ def test_more_metrics_need_a_smaller_p(make_run, srbench):
 )  # fmt: skip
 def test_metrics_that_cannot_be_judged_are_usage_errors(make_run, srbench, named, says):
     metrics = [metric(name) for name in ("psnr", "lpips", "sigma")]
-    metrics += [metric("fid", title="FID", direction=-1, per="folder"), metric("parameters", direction=-1, per="model")]
+    metrics += [metric("fid", title="FID", direction=-1, per="set"), metric("parameters", direction=-1, per="model")]
     rows = {name: {"psnr": [20.0], "lpips": [0.5], "sigma": 1.0, "parameters": 5.0} for name in NAMES}
     run = make_run("run", {("m", None): rows, ("n", None): rows}, metrics=tuple(metrics))
     found = srbench("compare", "m", "n", "--run", run, "--fail-if-worse", named)

@@ -6,11 +6,10 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from builders import metric, model_facts, protocol
+from builders import metric, model_facts, protocol, values_of
 
 from srbench.reporting.latex import escape, latex_table
 from srbench.reporting.table import table_of
-from srbench.run_folder.measurements import values_of
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 
 NAMES = [r"50% of_it & #1 {x} ~^$ \input{y}", "<b>\"q\" 'p' `c` |", "dash--dash --- é Ü ß 漢 τ", "plain"]
@@ -40,7 +39,7 @@ def made(make_row):
             for k, name in enumerate(NAMES)
             for image in range(8)
         ]
-        return latex_table(table_of(values_of(rows, {}), metrics), MANIFEST, intervals=intervals)
+        return latex_table(table_of(values_of(rows, metrics), metrics), MANIFEST, intervals=intervals)
 
     return call
 
@@ -81,7 +80,7 @@ def test_packaged_models_are_spelt_as_in_papers_and_labels_of_users_as_given(mak
     for (label, typed, temperature), name in shown.items():
         rows = [make_row(label, temperature, str(image), {"psnr": [20.0 + image]}) for image in range(8)]
         psnr, models = [metric("psnr")], [model_facts(label, spec=typed)]
-        text = latex_table(table_of(values_of(rows, {}), psnr, models), MANIFEST, intervals=False)
+        text = latex_table(table_of(values_of(rows, psnr), psnr, models), MANIFEST, intervals=False)
         assert f"\n{name} & " in text, text
 
 

@@ -98,7 +98,7 @@ def test_columns_that_say_nothing_and_values_that_say_little(make_run, snapshot)
     write_report([run])
     texts = {name: (run / "report" / name).read_text() for name in ("report.md", "report.html", "table.tex")}
     header = next(line for line in texts["report.md"].splitlines() if line.startswith("| model"))
-    assert [title.strip() for title in header.split("|")] == ["", "model", "PSNR ↑", "PIQUE ↑", "n", ""]
+    assert [title.strip() for title in header.split("|")] == ["", "model", "PSNR ↑", "PIQUE ↓", "n", ""]
     assert ">sigma</button>" not in texts["report.html"]
     assert "& sigma" not in texts["table.tex"]
     assert "sigma" in (run / "report" / "table.csv").read_text().splitlines()[0].split(",")
@@ -189,7 +189,7 @@ def test_two_runs_in_one_table(make_run, tmp_path, snapshot):
     [sample] = folder.of("birch").samples.values()
     Journal(folder).add([structs.replace(sample, key="of other weights")])
     [sample] = folder.of("apple").samples.values()
-    Journal(folder).add([structs.replace(folder.scores(sample)[0], value=None, error="apple: psnr failed")])
+    Journal(folder).add([structs.replace(folder.scores_on(sample)[0], value=None, error="apple: psnr failed")])
     assert notes(one, two, out=tmp_path / "both") == snapshot
 
 

@@ -59,7 +59,7 @@ def test_the_data_of_the_page_are_the_rows(run):
     assert (images["widths"], images["heights"]) == ([48] * 3, [32] * 3)
     assert data["settings"] == ["Nearest", "Noisy τ=0.8"]
     lines = map(json.loads, (run / "rows.jsonl").read_text().splitlines())
-    found = {(row["model"], row["image"], row["metric"]): row["value"] for row in lines}
+    found = {(row["model"], row["subject"], row["metric"]): row["value"] for row in lines}
     for model, values in zip(["Nearest", "Noisy"], images["values"], strict=True):
         for metric, one in zip(data["metrics"], values, strict=True):
             for name, shown in zip(NAMES, numbers_of(one), strict=True):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import matplotlib
 import pytest
-from builders import metric, model_facts
+from builders import metric, model_facts, values_of
 from matplotlib.figure import Figure
 
 from srbench.interfaces import WeightsInfo
@@ -15,7 +15,6 @@ from srbench.models import Checkpoint
 from srbench.reporting.figures.plots import write_plots
 from srbench.reporting.files import replacing
 from srbench.reporting.table import table_of
-from srbench.run_folder.measurements import values_of
 
 METRICS = [metric("psnr"), metric("lpips"), metric("lr_psnr")]
 HOSTILE = r"</svg><script>alert(1)</script> $\frac{-- >]]> & é 漢"
@@ -51,7 +50,7 @@ def rows(make_row):
 @pytest.fixture
 def written(tmp_path):
     def call(rows, metrics=METRICS, models=(), folder="run", baseline=0):
-        table = table_of(values_of(rows, {}), metrics)
+        table = table_of(values_of(rows, metrics), metrics)
         with replacing(tmp_path / folder) as draft:
             plots = write_plots(table, models, draft, baseline)
         files = {path.name: path.read_text() for path in (tmp_path / folder / "plots").iterdir()}
@@ -100,7 +99,7 @@ def test_differences_are_filled_where_the_images_decide(written, rows):
 def test_images_too_few_for_an_interval_are_dots_and_no_caption_speaks_of_one(rows, tmp_path, images):
     measured = rows(("m", None), ("flow", 0.0), ("flow", 0.8), images=images)
     with replacing(tmp_path / "run") as draft:
-        made = write_plots(table_of(values_of(measured, {}), METRICS[:2]), [], draft)
+        made = write_plots(table_of(values_of(measured, METRICS[:2]), METRICS[:2]), [], draft)
     plots = {plot.file: plot.caption for plot in made}
     expected = {"differences.svg", "plane.svg", "temperature.svg"} | ({"distributions.svg"} if images > 1 else set())
     assert set(plots) == expected
@@ -139,7 +138,7 @@ def plots_with_costs(make_row, folder, names=COSTS, machines=("abacus, cpu",), i
         for place, name in enumerate(names)
         for k in range(images)
     ]
-    table = table_of(values_of(measured, {}), [metric("psnr"), PARAMETERS])
+    table = table_of(values_of(measured, [metric("psnr"), PARAMETERS]), [metric("psnr"), PARAMETERS])
     with replacing(folder) as draft:
         return {plot.file: plot for plot in write_plots(table, [], draft, machines=machines)}
 
@@ -243,7 +242,7 @@ def test_plots_over_folders_are_those_of_their_means(make_row, tmp_path):
             for image, value in values.items()
         ]
         with replacing(tmp_path / "run") as draft:
-            plots = write_plots(table_of(values_of(measured, {}, unit_of), METRICS[:1]), [], draft)
+            plots = write_plots(table_of(values_of(measured, METRICS[:1], unit_of=unit_of), METRICS[:1]), [], draft)
             return [(plot.file, plot.title, plot.caption, draft.read(f"plots/{plot.file}")) for plot in plots]
 
     pairs = {f"{k}{end}": 20.0 + k + step for k in range(6) for end, step in {"a": 0, "b": 0}.items()}

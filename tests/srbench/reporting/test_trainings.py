@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from builders import metric, model_facts
+from builders import metric, model_facts, values_of
 
 from srbench.models import Checkpoint
 from srbench.reporting.figures.plots import write_plots
@@ -15,10 +15,9 @@ from srbench.reporting.files import replacing
 from srbench.reporting.report import head, write_report
 from srbench.reporting.table import table_of
 from srbench.reporting.trainings import SELECTION, agreement, best_steps, best_table, curves_of
-from srbench.run_folder.measurements import values_of
 from srbench.run_folder.protocol import Setting
 
-METRICS = [metric("psnr"), metric("lpips"), metric("sigma"), metric("fid", direction=-1, per="folder", title="FID")]
+METRICS = [metric("psnr"), metric("lpips"), metric("sigma"), metric("fid", direction=-1, per="set", title="FID")]
 STEPS = {100: (20.0, 0.5), 50: (19.0, 0.4), 200: (22.0, 0.3), 150: (21.0, 0.6)}
 """PSNR and LPIPS by step."""
 IMAGES = 8
@@ -45,7 +44,7 @@ def table(make_row):
                             found = {"psnr": [values[0]], "lpips": [values[1]], "sigma": step / 100}
                             rows.append(make_row(label, temperature, str(image), found))
         fids[Setting("other", None)] = {"fid": 1.0}
-        return table_of(values_of(rows, fids), METRICS, models)
+        return table_of(values_of(rows, METRICS, fids), METRICS, models)
 
     return call
 

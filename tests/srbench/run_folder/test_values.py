@@ -6,7 +6,7 @@ from operator import attrgetter
 
 import pandas as pd
 import pytest
-from builders import metric, model_facts, protocol
+from builders import metric, model_facts, protocol, values_of
 from msgspec import structs
 
 from srbench.reporting.table import table_of
@@ -14,7 +14,7 @@ from srbench.reporting.text import rows_csv, table_csv
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest, write_manifest
-from srbench.run_folder.measurements import failures_of, measurements_of, values_of
+from srbench.run_folder.measurements import failures_of, measurements_of
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import (
     ImageDigest,
@@ -48,26 +48,26 @@ def rows(make_row):
 
 @pytest.fixture
 def values(rows):
-    return values_of(rows, {})
+    return values_of(rows, (PSNR, SIGMA))
 
 
 def lines_of(rows, metrics=(PSNR, SIGMA)):
-    return table_of(values_of(rows, {}), metrics).lines
+    return table_of(values_of(rows, metrics), metrics).lines
 
 
 def score(value, error=""):
-    return ScoreRecord("1", "a", 0, error, "m", 0.8, "psnr", "PSNR|RGB", value, "2", 0.25)
+    return ScoreRecord("1", 0, error, "a", "m", 0.8, "psnr", "PSNR|RGB", value, "2", 0.25)
 
 
 DIGEST = ImageDigest("3", None)
 RECORDS = [
     *map(score, ([30.0], [10.0, INF], [-INF, math.pi], 4.0, INF)),
     score(None, "it failed"),
-    ScoreRecord("1", "", 0, "", "m", 0.8, "fid", "FID|RGB", 20.5, "", 0.25),
-    SampleRecord("2", "a", 0, "", "m", 0.8, "", (ImageDigest("3", "4"), DIGEST), 0.5, None),
-    SampleRecord("2", "a b", 0, "no\nmemory", "m", None, "5", (), 0.0, 100.0),
-    PairRecord("6", "τ", 0, "", DIGEST, DIGEST),
-    PairRecord("6", "τ", 3, "damaged", None, None),
+    ScoreRecord("1", 0, "", "", "m", 0.8, "fid", "FID|RGB", 20.5, "", 0.25),
+    SampleRecord("2", 0, "", "a", "m", 0.8, "", (ImageDigest("3", "4"), DIGEST), 0.5, None),
+    SampleRecord("2", 0, "no\nmemory", "a b", "m", None, "5", (), 0.0, 100.0),
+    PairRecord("6", 0, "", "τ", DIGEST, DIGEST),
+    PairRecord("6", 3, "damaged", "τ", None, None),
 ]
 
 
@@ -107,7 +107,7 @@ def test_only_values_may_be_of_all_images(record):
 
 
 def test_numbers_are_tidy(values):
-    numbers = list(values.numbers(["psnr", "sigma"]))
+    numbers = list(values.numbers([PSNR, SIGMA]))
     assert len(numbers) == 8 + 5
     assert [number[2:] for number in numbers if number[:3] == ("ape", 0.8, "b")] == [
         ("b", 0, "psnr", 16.0),
@@ -161,13 +161,13 @@ def test_csv_holds_the_same_numbers(make_row):
     """
     names = ["a,b", 'c"d', "e f", "=1+1", "ü 漢", "g"]
     rows = [make_row("m", 0.1, name, {"psnr": [k / 3, k / 7], "sigma": k / 9}) for k, name in enumerate(names)]
-    table = table_of(values_of(rows, {}), (PSNR, SIGMA))
+    table = table_of(values_of(rows, (PSNR, SIGMA)), (PSNR, SIGMA))
     back = pd.read_csv(
         StringIO(rows_csv(table.values, table.metrics, "srflow@1")),
         converters={"value": float},
         dtype={"sample": "Int64"},
     )
-    expected = pd.DataFrame(table.values.numbers(["psnr", "sigma"]), columns=COLUMNS).assign(
+    expected = pd.DataFrame(table.values.numbers([PSNR, SIGMA]), columns=COLUMNS).assign(
         sample=pd.array([0, 1, pd.NA] * 6, dtype="Int64"),
         signature=["PSNR|RGB", "PSNR|RGB", "SIGMA|ddof1"] * 6,
         suite="srflow@1",
@@ -183,7 +183,7 @@ def test_csv_holds_the_same_numbers(make_row):
 def test_metrics_of_others_follow(make_row):
     rows = [make_row("m", None, "a", {"psnr": [1.0], "dists": [0.5]})]
     dists = metric("dists", direction=-1, digits=3, protocol="VGG", signature="DISTS|code", spec="dists.py:DISTS")
-    text = table_csv(table_of(values_of(rows, {}), (dists, PSNR)), "srflow@1", PROTOCOL)
+    text = table_csv(table_of(values_of(rows, (dists, PSNR)), (dists, PSNR)), "srflow@1", PROTOCOL)
     assert ",pique,sigma,n,dists,dists_low,dists_high,psnr_low," in text
 
 
@@ -263,7 +263,7 @@ def test_damage_elsewhere_is_named(tmp_path):
 def test_the_worst_sample_of_every_image(make_row):
     found = {"a": [1.0, 3.0, math.nan], "b": [4.0, INF], "c": [math.nan]}
     rows = [make_row(model, None, name, {"psnr": psnr}) for model in "mn" for name, psnr in found.items()]
-    values = values_of(rows, {})
+    values = values_of(rows, (PSNR, SIGMA))
     assert [values.worst(setting, PSNR) for setting in values.settings] == [{"a": 1.0, "b": 4.0}] * 2
     assert values.worst(values.settings[0], metric("psnr", direction=-1)) == {"a": 3.0, "b": INF}
 
@@ -279,7 +279,7 @@ def test_values_of_another_number_of_samples_than_their_signature_states_are_lef
     assert [list(row.values) for row in rows] == [["psnr", "sigma"], ["psnr", "sigma"], ["psnr"]]
 
 
-FID, KID = (metric(name, direction=-1, per="folder", digits=digits) for name, digits in (("fid", 2), ("kid", 5)))
+FID, KID = (metric(name, direction=-1, per="set", digits=digits) for name, digits in (("fid", 2), ("kid", 5)))
 MSE = metric("mse", direction=-1, digits=6)
 
 

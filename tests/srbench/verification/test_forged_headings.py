@@ -95,7 +95,7 @@ def model_digest_and_keys(folder):
 
     def edit_score(line):
         sample = samples[line["sample"]]
-        record = next(each for each in changed.of(line["image"]).samples.values() if each.key == sample["key"])
+        record = next(each for each in changed.of(line["subject"]).samples.values() if each.key == sample["key"])
         facts = changed.manifest.metric(line["metric"])
         return line | {"sample": record.key, "key": score_key(record, facts)}
 
@@ -110,7 +110,7 @@ def weights_digest_and_keys(folder):
 
 def image_dropped(folder):
     for name in RECORDS:
-        edit_lines(folder, name, lambda line: None if line["image"] == "c" else line)
+        edit_lines(folder, name, lambda line: None if "c" in (line.get("image"), line.get("subject")) else line)
 
     def change(manifest):
         manifest["images"] = ["a", "b"]
@@ -145,7 +145,7 @@ def temperature_dropped(folder):
 
 
 def ssim_of(line):
-    return (line["model"], line["image"], line["metric"]) == ("near", "a", "ssim")
+    return (line["model"], line["subject"], line["metric"]) == ("near", "a", "ssim")
 
 
 def value_dropped(folder):
@@ -170,7 +170,7 @@ def value_failed(folder):
 
 def output_failed(folder):
     failure = {"outputs": [], "error": "a: near failed"}
-    is_meant = lambda line: (line["model"], line["image"]) == ("near", "a")  # noqa: E731
+    is_meant = lambda line: (line["model"], line.get("image", line.get("subject"))) == ("near", "a")  # noqa: E731
     edit_lines(folder, "samples.jsonl", lambda line: line | failure if is_meant(line) else line)
     edit_lines(folder, "rows.jsonl", lambda line: None if is_meant(line) else line)
 
@@ -179,7 +179,7 @@ def image_failed(folder):
     failure = {"lr": None, "hr": None, "error": "a: cannot be read"}
     edit_lines(folder, "pairs.jsonl", lambda line: line | failure if line["image"] == "a" else line)
     for name in RECORDS[1:]:
-        edit_lines(folder, name, lambda line: None if line["image"] == "a" else line)
+        edit_lines(folder, name, lambda line: None if "a" in (line.get("image"), line.get("subject")) else line)
 
 
 def runaway(count):

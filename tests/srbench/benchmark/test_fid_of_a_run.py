@@ -11,11 +11,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from builders import image_set
 from record_runs import forge_sums
 
 from srbench import Results
 from srbench.images.io import read_uint8
-from srbench.metrics.fid import distances, features
 from srbench.metrics.loading import open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.verification.verify import verify
@@ -44,16 +44,15 @@ def column(name="fid", report="run/report"):
 
 def expected(folder, sample="", images="abcd"):
     """FID of saved images."""
-    metrics = [open_metric("fid")]
     outputs = [read_uint8(Path(f"run/images/{folder}/{name}{sample}.png")) for name in images]
     references = [read_uint8(Path(f"run/images/hr/{name}.png")) for name in images]
-    return distances(metrics, features(metrics, outputs), features(metrics, references))["fid"]
+    return open_metric("fid").metric(image_set(outputs, references))
 
 
 def lines(out="run"):
     """The lines of rows.jsonl for all images together."""
     every = Path(out, "rows.jsonl").read_text().splitlines()
-    return [line for line in every if json.loads(line)["image"] == ""]
+    return [line for line in every if json.loads(line)["subject"] == ""]
 
 
 def rewrite(change, out="run"):
@@ -87,7 +86,7 @@ def test_it_is_a_column_of_the_first_outputs(bench, command, tmp_path):
     report = (tmp_path / "run/report/report.md").read_text()
     row = next(line for line in report.splitlines() if line.startswith("| Nearest "))
     assert row.split("|")[3].strip() == f"{wanted['Nearest']:.2f}"
-    assert "FID compares the first outputs of all images with all HR images" in report
+    assert "A single value, without interval and test: FID of all images together." in report
     assert "- FID|RGB|floor|clean|pyiqa" in report.replace("`", "")
     for name in ("report.html", "table.tex"):
         assert f"{wanted['Nearest']:.2f}" in (tmp_path / "run/report" / name).read_text(), name
@@ -213,7 +212,7 @@ def test_copies_with_other_values_are_not_merged(bench, command):
     bench()
     shutil.copytree("run", "copy")
     for factor, code in ((1 + 1e-6, 0), (2, 1)):
-        rewrite(lambda line: line if line["image"] else line | {"value": line["value"] * factor}, "copy")  # noqa: B023
+        rewrite(lambda line: line if line["subject"] else line | {"value": line["value"] * factor}, "copy")  # noqa: B023
         forge_sums(Path("copy"))
         done = command("merge", "run", "copy", "--out", f"merged{code}")
         assert done.code == code, done.err
@@ -243,9 +242,9 @@ def test_images_that_were_changed_are_named_and_tried_again(bench, command, tmp_
     file.unlink()
     found = command("score", "run", "--metrics", "fid")
     assert found.code == 1
-    fault = "FID: needs the output and the HR image of c, which run lacks or which were changed"
+    fault = "FID: needs LR or HR of c, which run lacks or which were changed"
     assert f"Nearest: {fault}" in found.err
-    assert {score.value for score in RunFolder.read(tmp_path / "run").folder_scores.values()} == {None}
+    assert {score.value for score in RunFolder.read(tmp_path / "run").scores[""].values()} == {None}
     assert f"Failed: Nearest: {fault}" in Path("run/report/report.md").read_text()
     assert any(fault in one.text for one in verify(tmp_path / "run").findings if one.rule == "incomplete")
     file.write_bytes(content)
@@ -257,4 +256,4 @@ def test_a_single_image_fails(bench, command, models, photos):
     words = ("--models", f"{models}:Nearest", "--scale", 4, "--data", photos, "--limit", 1)
     found = command("run", *words, "--metrics", "psnr,fid", "--out", "run")
     assert found.code == 1
-    assert "Nearest: FID: FID and KID compare folders of images; both need at least two images" in found.err
+    assert "Nearest: FID: FID and KID compare sets of images; both need at least two images" in found.err
