@@ -77,12 +77,13 @@ def lowest(sets: int) -> list[list[str]]:
         crps, energy = [], []
         for index, temperature in enumerate(TEMPERATURES):
             images = [drawn(*each, temperature) for each in posteriors]
-            crps.append(np.mean([fair_crps(*each) for each in images]))
-            energy.append(np.mean([lpips_energy(pairwise_lpips(*each)) for each in images]))
-            ratio = spread_skill(*zip(*[spread_and_error(*each) for each in images], strict=True), n)
-            gain = np.mean([psnr_of_mean(*each) - psnr_of_mean(each[0][:1], each[1]) for each in images])
-            ends = np.mean([outside(*each) for each in images])
-            measured[index].append([crps[-1], energy[-1], ratio, float(ends), float(gain)])
+            crps.append(statistics.mean(fair_crps(*each) for each in images))
+            energy.append(statistics.mean(lpips_energy(pairwise_lpips(*each)) for each in images))
+            spreads, errors = zip(*(spread_and_error(*each) for each in images), strict=True)
+            ratio = spread_skill(spreads, errors, n)
+            gain = statistics.mean(psnr_of_mean(*each) - psnr_of_mean(each[0][:1], each[1]) for each in images)
+            ends = statistics.mean(outside(*each) for each in images)
+            measured[index].append([crps[-1], energy[-1], ratio, ends, gain])
         best["crps"].append(int(np.argmin(crps)))
         best["energy"].append(int(np.argmin(energy)))
     return [

@@ -78,8 +78,8 @@ def spread_skill_interval(spreads: Sequence[float], errors: Sequence[float], n: 
     """95 % interval of ``spread_skill`` over images like these, for the same arguments.
 
     It holds the ratios r for which a t test does not reject that spreads - r errors have a mean of 0 over images (Fieller,
-    "Some problems in interval estimation", 1954). With 22 images, intervals of resampled images (percentile, BCa) cover less:
-    ``python benchmarks/proper_scores.py``.
+    "Some problems in interval estimation", 1954). Of simulated sets of 22 images, 92 to 97 % of these intervals contain the
+    true ratio, and 87 to 92 % of the percentile intervals of resampled images: ``python benchmarks/proper_scores.py``.
 
     Returns:
         Both ends; the second is inf if the mean of errors is not significantly above 0. NaN for fewer than two images.

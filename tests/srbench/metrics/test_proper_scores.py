@@ -102,6 +102,15 @@ def test_pairwise_lpips_is_lpips_of_all_pairs(photograph, lpips_package):
     assert 0 < distances[1, 3] < 1e-4  # a value that differs by one grey level
 
 
+def test_scores_on_a_device(photograph, device):
+    samples, hr = (images.to(device) for images in photograph)
+    torch.testing.assert_close(pairwise_lpips(samples, hr), pairwise_lpips(*photograph), rtol=1e-4, atol=1e-6)
+    assert fair_crps(samples, hr) == fair_crps(*photograph)
+    model, lr = small_flow(4), torch.rand(3, 16, 24, generator=torch.Generator().manual_seed(0))
+    bits = bits_per_dimension(model, lr, hr.cpu()[:, :64])
+    assert bits_per_dimension(model.to(device), lr.to(device), hr[:, :64]) == pytest.approx(bits, abs=1e-3)
+
+
 def test_features_of_an_image_are_computed_once_unless_they_take_too_much_memory(photograph, monkeypatch):
     computed, features = [], Network.features
     monkeypatch.setattr(Network, "features", lambda *arguments: computed.append(1) or features(*arguments))
