@@ -138,6 +138,15 @@ class SRFlow(nn.Module):
         generator = torch.Generator().manual_seed(0) if generator is None else generator
         return self.given(lr).sample(1, temperature=temperature, generator=generator)[0]
 
+    def log_prob(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """Log-density log p(hr | lr) in nats at temperature 1, (n,); see ``Given.log_prob``.
+
+        Args:
+            lr: (3, h, w) in [0, 1], or a batch (n, 3, h, w).
+            hr: (n, 3, s*h, s*w).
+        """
+        return self.given(lr).log_prob(hr)
+
     def nll(self, hr: Tensor, lr: Tensor) -> Tensor:
         """Training loss: ``Given.nll`` with gradients, (b,).
 

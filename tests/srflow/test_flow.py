@@ -48,6 +48,8 @@ def test_log_prob_is_the_change_of_variables():
     normal = torch.distributions.Normal(0.0, 1.0)
     expected = log_det + sum(normal.log_prob(z).flatten(1).sum(1) for z in latents)
     torch.testing.assert_close(model.given(lr).log_prob(hr), expected)
+    torch.testing.assert_close(model.log_prob(lr, hr), expected)
+    torch.testing.assert_close(model.log_prob(lr[1], hr[1:]), expected[1:])
     torch.testing.assert_close(model.given(lr).nll(hr), -expected / math.log(2) / hr[0].numel())
     torch.testing.assert_close(model.nll(hr, lr), model.given(lr).nll(hr))
 
