@@ -83,6 +83,7 @@ def page(
         "copies": copies,
         "settings": [setting.label for setting in results.settings],
         "competing": [index for index, line in enumerate(table.lines) if not line.is_variant],
+        "projected": [index for index, line in enumerate(table.lines) if line.is_projected],
         "maps": [{"name": kind.name, "title": kind.title, "unit": kind.unit, "upper": kind.upper} for kind in kinds],
         "columns": [asdict(column) for column in columns],
         "images": image_contents(results, of_images, files, columns, rows, None if embedded else draft),

@@ -1,7 +1,13 @@
 // The data of the page, written by page/contents.py: names, files and values of its images.
 
-const { scale, metrics, settings, competing, maps, columns, images: stored, opening, compressed, copies } = JSON.parse(document.getElementById("data").textContent);
+const { scale, metrics, settings, competing, projected, maps, columns, images: stored, opening, compressed, copies } = JSON.parse(document.getElementById("data").textContent);
 const LEAST_THUMBNAIL = 96; // side of LR in pixels below which HR is the thumbnail
+
+/** Values by row without those that say nothing about the model: consistency with LR of outputs projected onto LR. */
+function comparable(values, rows, metric) {
+  const isOfProjection = (place) => metric.group === "Consistency" && projected.includes(rows[place]);
+  return values.map((value, place) => (isOfProjection(place) ? null : value));
+}
 
 /** The address of an image: from its pattern, or stored if it differs from that; null if there is no file. */
 function addressOf({ pattern, others }, place) {

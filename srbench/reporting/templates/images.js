@@ -26,7 +26,7 @@ function renderImages() {
 
 function tableRow(index) {
   const metric = metrics[chosen.metric];
-  const marks = bestMarks(means[index], metric);
+  const marks = bestMarks(comparable(means[index], [...settings.keys()], metric), metric);
   const link = element("a", { href: addressOfImage(index), title: images[index].name }, images[index].name);
   const cells = means[index].map((value, at) => {
     const cell = scoreCell(value, metric, marks[at]);

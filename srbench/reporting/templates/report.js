@@ -192,7 +192,7 @@ function renderScores(image) {
   const valuesOf = settings.map((_, setting) => metrics.map((_, place) => image.value(setting, place)));
   const measured = [...settings.keys()].filter((setting) => valuesOf[setting].some((value) => value !== null));
   const means = metrics.map((_, place) => measured.map((setting) => mean(valuesOf[setting][place])));
-  const marks = means.map((values, place) => bestMarks(values, metrics[place]));
+  const marks = means.map((values, place) => bestMarks(comparable(values, measured, metrics[place]), metrics[place]));
   const cellsOf = (make) => byGroup.map((place) => make(metrics[place], place));
   const rows = [];
   for (const [line, setting] of measured.entries()) {
