@@ -287,7 +287,7 @@ def _measuring_sets(folders: Sequence[tuple[_Pairs, _Metrics]], device: str) -> 
                 try:
                     value = measure_set(metric, outputs)
                 except SRBenchError as error:
-                    fault = f"{loaded.info.title}: {error}"
+                    fault = f"{subject}: {error}" if subject else f"{loaded.info.title}: {error}"
                 values.append(_OfMany(loaded.info, subject, value, fault))
         return values
 

@@ -196,7 +196,7 @@ def _window(length: int, sides: Sequence[int], skipped: int, title: str, smalles
     if length < 2 * skipped + 2:
         raise MetricError(
             f"a clip of {number_of(length, 'frame')} is too short for {title}, which leaves out {skipped} at both ends and "
-            f"compares neighbours; give at least {2 * skipped + 2} frames, or a smaller number for skipped"
+            f"compares neighbours; give at least {2 * skipped + 2} frames, or skipped=0"
         )
     if min(sides) < smallest_side + _BORDERS:
         raise MetricError(

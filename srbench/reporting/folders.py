@@ -8,7 +8,7 @@ from srbench.benchmark.measure import FolderValues
 from srbench.reporting.answer import answer
 from srbench.reporting.latex import captioned_table, escape
 from srbench.reporting.rendering import rendered
-from srbench.reporting.table import single_values, table_of
+from srbench.reporting.table import other_means, table_of
 from srbench.reporting.text import image_table, interval_table, markdown_table, rows_csv, table_csv, terminal_table
 from srbench.words import number_of
 
@@ -45,7 +45,7 @@ def measured_text(measured: FolderValues, form: str, hr: str | None) -> list[str
             interval_table=interval_table(table),
             left_out=table.left_out,
             metrics=table.columns,
-            single_values=single_values(table.columns),
+            other_means=other_means(table.columns),
             suite=suite,
             hr=hr,
         ).rstrip("\n")

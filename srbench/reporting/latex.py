@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from srbench.interfaces import MetricInfo
 from srbench.reporting.rendering import rendered
-from srbench.reporting.table import Block, Cell, Line, Stack, Table, as_stack, single_values
+from srbench.reporting.table import Block, Cell, Line, Stack, Table, as_stack, other_means
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import FEWEST_IMAGES
 
@@ -105,14 +105,14 @@ def _filled(stack: Stack[Block], subject: str, label: str, *, intervals: bool) -
         blocks.append(rows)
     units = " or ".join(dict.fromkeys(block.table.values.units for block in stack.blocks))
     over = f"$n$ {units}" if last else units
-    without_test = f"; {escape(words)}, untested" if (words := single_values(stack.columns)) else ""
+    others = f"; {escape(words)}" if (words := other_means(stack.columns)) else ""
     separately = ", separately for every dataset and scale" if places else ""
     best = f", {BEST}{separately}" if stack.has_best else ""
     beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_IMAGES} images on)" if intervals else ""
     return {
         "signatures": [metric.signature for metric in stack.columns],
         "is_wide": _width(stack, intervals=intervals) > COLUMN,
-        "caption": f"{subject}: means over {over}{beneath}{best}{without_test}.",
+        "caption": f"{subject}: means over {over}{beneath}{best}{others}.",
         "label": re.sub("[^a-z0-9]+", "-", label.lower()).strip("-"),
         "columns": "l" * (len(places) + 1) + "r" * (len(stack.columns) + len(last)),
         "head": row([*places, "model", *map(title, stack.columns), *last]),

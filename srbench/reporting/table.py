@@ -289,6 +289,13 @@ def of_lr(metric: MetricInfo) -> bool:
     return metric.group == "Consistency"
 
 
+def other_means(metrics: Iterable[MetricInfo]) -> str:
+    """Say which columns are no means over images: ``tLP over groups; FID of all images together, untested``."""
+    of_groups = joined([metric.title for metric in metrics if metric.subject == "group"])
+    single = single_values(metrics)
+    return "; ".join(filter(None, [of_groups and f"{of_groups} over groups", single and f"{single}, untested"]))
+
+
 def header(metric: MetricInfo) -> str:
     """Return title and direction of a metric: ``LPIPS ↓``, or ``sigma``, which has no direction."""
     return f"{metric.title} {('', '↑', '↓')[metric.direction]}".rstrip()

@@ -72,22 +72,27 @@ def image_table(values: Values, metrics: Sequence[MetricInfo]) -> TerminalTable:
     columns = {metric.name: values.means(setting, metric) for metric in rows}
     shown, left_out = informative(rows, {name: column.values() for name, column in columns.items()})
     shown = distinct(shown)
-    table = empty_table([values.unit], shown, caption="\n".join(filter(None, ["   ".join(together), left_out])))
+    of_images = [metric for metric in shown if metric.is_of_images]
+    table = empty_table(
+        [values.unit if of_images else "group"],
+        shown,
+        caption="\n".join(filter(None, ["   ".join(together), left_out])),
+    )
     units = {metric.name: values.of_units(setting, metric) for metric in shown}
-    images = [values.unit_of.get(image, image) for image in values.images[setting]]
+    images = [values.unit_of.get(image, image) for image in values.images[setting] if of_images or not shown]
     for unit in dict.fromkeys((*images, *(unit for column in units.values() for unit in column))):
         cells = (units[metric.name].get(unit) for metric in shown)
         texts = ("" if cell is None else printed(cell, metric) for cell, metric in zip(cells, shown, strict=True))
         table.add_row(Text(printable(unit)), *texts)
     table.add_section()
     means = [printed(mean_of_images(units[metric.name]), metric) for metric in shown]
-    n = values.count(setting)
-    of_images = [metric for metric in shown if metric.is_of_images]
-    numbers = sorted({averaged_images(units[metric.name]) for metric in of_images}) or [n]
+    counted = of_images or shown
+    n = values.count(setting) if of_images or not shown else max(len(units[metric.name]) for metric in shown)
+    numbers = sorted({averaged_images(units[metric.name]) for metric in counted}) or [n]
     averaged = "–".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
     of_n = f" of {n}" if numbers[0] < n else ""
     table.add_row(f"mean of {averaged}{of_n}" + (f" {values.units}" if values.unit_of else ""), *means)
-    counts = [sum(map(math.isfinite, columns[metric.name].values())) for metric in of_images]
+    counts = [sum(map(math.isfinite, columns[metric.name].values())) for metric in counted]
     if len(numbers) > 1 or 0 in counts or (values.unit_of and min(counts, default=len(images)) < len(images)):
         finite = (sum(map(math.isfinite, columns[metric.name].values())) for metric in shown)
         table.add_row("finite values", *map(str, finite))
