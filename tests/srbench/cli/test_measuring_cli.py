@@ -341,6 +341,16 @@ def test_measure_goes_on_after_a_fault(command, folders, draw_image):
     assert facts["mean"]["niqe"] == "nan"
 
 
+def test_measure_of_the_hr_images_of_a_run(command, run, photos):
+    """What a metric that needs no HR says about HR: that of the whole photograph, as its sides divide by the scale."""
+    found = command("measure", run / "images" / "hr", "--metrics", "pique", "--format", "json")
+    assert found.code == 0, found.err
+    values = json.loads(found.out)["images"]
+    assert list(values) == list(read_manifest(run).scope)
+    assert values["a"] != values["c"]
+    assert values["a"]["pique"] == metrics.pique(read_uint8(photos / "a.png")[None]).tolist()
+
+
 def test_score_adds_metrics_without_models(command, run, models):
     models.unlink()
     before = RunFolder.read(run)
