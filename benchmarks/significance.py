@@ -66,8 +66,8 @@ def clips(random: Generator, count: int, rows: int, draws: int) -> NDArray[np.fl
 
 
 def units(values: NDArray[np.float64], by: str) -> NDArray[np.float64]:
-    """Map values of ``clips`` to (draws, units, rows): their ``frames``, or their ``folders``, averaged."""
-    return values.mean(axis=2) if by == "folders" else values.reshape(len(values), -1, values.shape[-1])
+    """Map values of ``clips`` to (draws, units, rows): their ``frames``, or their ``groups``, averaged."""
+    return values.mean(axis=2) if by == "groups" else values.reshape(len(values), -1, values.shape[-1])
 
 
 def called_worse(values: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -105,14 +105,14 @@ def coverage(values: str, images: int, draws: int) -> float:
 
 
 def coverage_of_clips(by: str, count: int, draws: int) -> float:
-    """Return the share of 95 % intervals, by frames or by folders, that contain the mean of a row."""
+    """Return the share of 95 % intervals, by frames or by groups, that contain the mean of a row."""
     columns = units(clips(np.random.default_rng(0), count, 1, draws), by)[..., 0]
     parts = (columns[start : start + 500] for start in range(0, draws, 500))
     return float(np.mean([low <= 0 <= high for part in parts for low, high in mean_intervals(part)]))
 
 
 def error_of_clips(by: str, count: int, draws: int) -> float:
-    """Return the share of tables of two equally good rows in which one is called worse, by frames or by folders."""
+    """Return the share of tables of two equally good rows in which one is called worse, by frames or by groups."""
     tables = units(clips(np.random.default_rng(0), count, 2, draws), by)
     return float(np.mean([called_worse(values).any() for values in tables]))
 
@@ -145,9 +145,9 @@ def main() -> None:
     counts = (6, 12, 30)
     header = [f"clips of {FRAMES} frames", *(f"{count} clips" for count in counts)]
     measures = {"intervals: contain the mean": coverage_of_clips, "two equal rows: one called worse": error_of_clips}
-    names = [f"{name}, by {by}" for name in measures for by in ("frames", "folders")]
+    names = [f"{name}, by {by}" for name in measures for by in ("frames", "groups")]
     shares = [
-        [share(by, count, draws) for count in counts] for share in measures.values() for by in ("frames", "folders")
+        [share(by, count, draws) for count in counts] for share in measures.values() for by in ("frames", "groups")
     ]
     print(table(header, lines(names, shares)))
 

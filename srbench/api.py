@@ -91,7 +91,7 @@ class Results(MeasuredResults):
     def table(self) -> pd.DataFrame:
         """One row per model and temperature: means over images, rounded as in the report, and their number ``n``.
 
-        If the run averages over folders, means are over folders, and ``n`` is the number of folders. Means leave out
+        If the run averages over groups, means are over groups, and ``n`` is the number of groups. Means leave out
         non-finite values; ``intervals`` counts them. FID and KID, if measured, come last.
         """
         digits = {metric.name: metric.digits for metric in self.metrics}
@@ -101,7 +101,7 @@ class Results(MeasuredResults):
     def intervals(self) -> pd.DataFrame:
         """The unrounded table with 95 % intervals, in columns such as ``psnr_low`` and ``psnr_high``.
 
-        ``not_finite`` counts the images with a non-finite value. Fewer than six images, or folders, give no interval.
+        ``not_finite`` counts the images with a non-finite value. Fewer than six images, or groups, give no interval.
         """
         return self._means(lambda cell: (cell.mean, cell.low, cell.high))
 
@@ -129,7 +129,7 @@ class Results(MeasuredResults):
             Columns: the means ``a`` and ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p``
             of the paired sign-flip test (reports adjust p for all pairs of their models), ``wins``, ``ties`` and
             ``losses`` of a, and the ``verdict``: a, b, "undecided" or, for a metric that permits none, "". All of them are
-            over folders if the run averages over folders.
+            over groups if the run averages over groups.
 
         Raises:
             ReportError: A label is unknown or ambiguous.
@@ -309,7 +309,7 @@ def evaluate(
         seed: Seed of all samples.
         suite: Name of a suite, or its TOML file.
         metrics: Names of metrics, instead of those of the suite.
-        average: What means, intervals and tests are over: "images", or "folders", whose images are averaged first.
+        average: What means, intervals and tests are over: "images", or "groups", whose images are averaged first.
         limit: Use only the first ``limit`` images.
         crop: Use only the central ``crop`` x ``crop`` pixels of HR.
         degrade: Name of the degradation that makes LR from HR; by default MATLAB's bicubic.

@@ -412,8 +412,8 @@ class Dataset(Protocol):
     """Benchmark images by name. An unreadable image does not affect the rest.
 
     A dataset without HR has an attribute ``has_hr = False``, and its pairs have no HR. A dataset with images that are
-    not independent, such as frames of a clip or photographs of a person, has an attribute ``folders``: a dictionary from
-    every image to the name of its group, over which ``--average folders`` takes means.
+    not independent, such as frames of a clip or photographs of a person, has an attribute ``groups``: a dictionary from
+    every image to the name of its group, over which ``--average groups`` takes means.
     """
 
     name: str

@@ -9,7 +9,7 @@ from pathlib import Path
 from srbench.benchmark import BenchmarkError, RequestError
 from srbench.data.benchmark_sets.fetch import fetched_set
 from srbench.data.benchmark_sets.table import benchmark_sets
-from srbench.data.datasets import LRFolder, PairedFolders, cropped, folders, has_hr, lr_origin, open_folder
+from srbench.data.datasets import LRFolder, PairedFolders, cropped, groups, has_hr, lr_origin, open_folder
 from srbench.data.degradations import DEFAULT as BICUBIC
 from srbench.interfaces import Dataset
 from srbench.metrics.suite import Suite
@@ -19,7 +19,7 @@ from srbench.plugins.identity import source_digest
 from srbench.plugins.registry import call, load_dataset, registered
 from srbench.run_folder.protocol import KEPT, Protocol
 from srbench.run_folder.records import digest
-from srbench.run_folder.request import FOLDERS, RunSpec
+from srbench.run_folder.request import GROUPS, RunSpec
 from srbench.words import FILE_NAME, is_file_name, unknown
 
 
@@ -28,7 +28,7 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
 
     Downloads a benchmark set that is not on this machine. Raises SRBenchError for an unknown dataset, for image names
     that cannot be file names, for a crop or degradation of a dataset without HR, and for a degradation of a dataset
-    with its own LR; RequestError for means over folders if an image is in none.
+    with its own LR; RequestError for means over groups if an image is in none.
     """
     degradation = None
     if spec.degrade not in (None, BICUBIC):
@@ -46,19 +46,19 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
             f"degrade makes LR from HR, but {dataset.name} has LR images; give only its HR folder as data"
         )
     _check_names(dataset)
-    if spec.average == FOLDERS:
-        require_folders(dataset, folders(dataset), dataset.name)
+    if spec.average == GROUPS:
+        require_groups(dataset, groups(dataset), dataset.name)
     if spec.crop is not None:
         dataset = cropped(dataset, spec.scale, spec.crop)
     return dataset if degradation is None else degraded(dataset, spec.scale, degradation)
 
 
-def require_folders(images: Iterable[str], folders: Mapping[str, str], where: object) -> None:
-    """Raise RequestError, which names an image, unless every image is in a folder."""
-    if (image := next((image for image in images if image not in folders), None)) is not None:
+def require_groups(images: Iterable[str], groups: Mapping[str, str], where: object) -> None:
+    """Raise RequestError, which names an image, unless every image is in a group."""
+    if (image := next((image for image in images if image not in groups), None)) is not None:
         raise RequestError(
-            f"--average folders: {image} of {where} is in no folder; put the images of each clip, person or group into "
-            "a subfolder, or leave the option out"
+            f"--average groups: {image} of {where} is in no group; put the images of each clip, person or other group "
+            "into a subfolder, or leave the option out"
         )
 
 
@@ -142,7 +142,7 @@ def _check_names(dataset: Dataset) -> None:
     if dataset.name.encode(errors="ignore").decode() != dataset.name:
         raise BenchmarkError(f"dataset {dataset.name}: its name is not UTF-8; rename the folder")
     names = list(dataset)
-    unusable = [name for name in (*names, *folders(dataset).values()) if not is_file_name(name)]
+    unusable = [name for name in (*names, *groups(dataset).values()) if not is_file_name(name)]
     if unusable or len(set(names)) < len(names):
         listed = ", ".join(map(repr, unusable))
         fault = f"{listed} cannot be {FILE_NAME}" if unusable else "two images have the same name"

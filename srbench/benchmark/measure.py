@@ -15,12 +15,12 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.dataset import require_folders
+from srbench.benchmark.dataset import require_groups
 from srbench.benchmark.plan import Item, Task, probed
 from srbench.benchmark.sampler import Sampler
 from srbench.benchmark.worker import TaskResult, WorkerSetup, open_worker
 from srbench.files.hashes import sha256_bytes
-from srbench.images.folders import folders_of, images_in
+from srbench.images.folders import groups_of, images_in
 from srbench.images.io import header_size, quantize, read_uint8
 from srbench.images.pairing import (
     ending_of,
@@ -48,7 +48,7 @@ from srbench.models.names import split_label
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.protocol import FORMAT, Manifest, Protocol, Setting
 from srbench.run_folder.records import EnvironmentRecord, SampleRecord, ScoreRecord, Value
-from srbench.run_folder.request import FOLDERS, IMAGES, SUITE
+from srbench.run_folder.request import GROUPS, IMAGES, SUITE
 from srbench.run_folder.values import Values, is_missing, mean_of_images
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import is_file_name, natural, printable, size_of
@@ -98,7 +98,7 @@ class FolderValues:
         columns = {metric.name: self.values.means(setting, metric) for metric in tested}
         return {
             "suite": self.suite,
-            "average": FOLDERS if self.values.unit_of else IMAGES,
+            "average": GROUPS if self.values.unit_of else IMAGES,
             "signatures": {metric.name: metric.signature for metric in metrics},
             "set": {metric.name: of[setting, metric.name][""] for metric in metrics if metric.per == "set"},
             "mean": {metric.name: mean_of_images(self.values.of_units(setting, metric)) for metric in tested},
@@ -154,7 +154,7 @@ def measure_folders(
         scale: Upscaling factor, for protocols that crop borders of that width; by default computed from the sizes of
             LR and of HR, or of the outputs without HR.
         device: Device of the metrics that can use it: cpu, cuda or mps; ``auto`` takes a GPU if there is one.
-        average: What means, intervals and tests are over: ``images``, or ``folders``: the subfolders of HR images, or
+        average: What means, intervals and tests are over: ``images``, or ``groups``: the subfolders of HR images, or
             without them of LR images or outputs.
 
     Returns:
@@ -163,7 +163,7 @@ def measure_folders(
     Raises:
         SRBenchError: Images lack a partner (the error names them all), the folders have different images, sizes give
             no common scale, or a metric is unknown or needs images or a scale that are not given; RequestError if means
-            are over folders and an image is in none.
+            are over groups and an image is in none.
     """
     protocol = read_suite(suite)
     high, low = (None if path is None else images_in(path) for path in (hr, lr))
@@ -173,9 +173,9 @@ def measure_folders(
     for label, folder in folders.items():
         results = ResultFolder(folder, 1)
         images, lr_images, folder_scale = _paired(results, hr, high, lr, low, scale, average)
-        of_groups = folders_of(high or lr_images or {name: results.paths(name)[0] for name in images})
-        if average == FOLDERS:
-            require_folders(images, of_groups, hr or lr or folder)
+        of_groups = groups_of(high or lr_images or {name: results.paths(name)[0] for name in images})
+        if average == GROUPS:
+            require_groups(images, of_groups, hr or lr or folder)
         for first, other in measured.items():
             if differing := sorted(set(map(printable, images)) ^ set(map(printable, other.images))):
                 raise BenchmarkError(
@@ -236,7 +236,7 @@ def _joined(measured: Mapping[Setting, _Folder], suite: str, average: str) -> Fo
             values.setdefault((setting, each.metric.name), {})[printable(each.subject)] = value
         faults = (fault for image in folder.measured for fault in image.faults)
         failures[setting] = (*faults, *filter(None, dict.fromkeys(each.fault for each in folder.of_many)))
-    of_groups = next(iter(measured.values())).pairs.groups if average == FOLDERS else {}
+    of_groups = next(iter(measured.values())).pairs.groups if average == GROUPS else {}
     unit_of = {printable(name): printable(unit) for name, unit in of_groups.items()}
     images = {setting: tuple(map(printable, folder.images)) for setting, folder in measured.items()}
     return FolderValues(suite, Values(values, images, unit_of), metrics, failures)
@@ -313,7 +313,7 @@ def _paired(
         ImageError: Images lack a partner, or pairs have no common scale.
     """
     by_name = _without_ending(low, results, scale) if high is None and low is not None else low
-    own_names = results.names_in_clips if average == FOLDERS else results.names
+    own_names = results.names_in_clips if average == GROUPS else results.names
     names = tuple(high or by_name or own_names())
     results.pair_with(names, scale)
     lacking = results.without_partner(names, hr or lr)

@@ -12,7 +12,7 @@ from srbench.benchmark import BenchmarkError, RequestError
 from srbench.benchmark.checkpoints import NamedModel, models_named, require_memory
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.sampler import source_of
-from srbench.data.datasets import folders, has_hr
+from srbench.data.datasets import groups, has_hr
 from srbench.interfaces import Dataset, MetricInfo, PrecomputedResults, SetMetric, SRBenchError, StochasticSRModel
 from srbench.metrics.loading import LoadedMetric, metric_digest
 from srbench.metrics.suite import Suite, full_names, open_metrics, read_suite
@@ -99,7 +99,7 @@ class OpenedRequest:
         if any(isinstance(metric.metric, SetMetric) and "samples" in metric.needs for metric in self.loaded_metrics):
             protocol = replace(protocol, kept=max(protocol.kept, protocol.samples))  # it measures the saved samples
         models = tuple(model.unloaded() for model in self.models.values())
-        images, of_images = tuple(self.dataset), folders(self.dataset)
+        images, of_images = tuple(self.dataset), groups(self.dataset)
         return Manifest(FORMAT, protocol, images, self.metrics, models, self.settings, (), of_images)
 
 
@@ -234,7 +234,7 @@ def _open_metrics(spec: RunSpec, suite: Suite, dataset: Dataset) -> tuple[Loaded
     label = None if spec.metrics else suite.label
     if not has_hr(dataset):
         metrics = without_hr(metrics, label, f"{dataset.name} has none")
-    if not set(dataset) <= folders(dataset).keys():
+    if not set(dataset) <= groups(dataset).keys():
         metrics = without_groups(metrics, label, dataset.name)
     return without_samples(metrics, label) if spec.samples == 1 else metrics
 

@@ -424,7 +424,7 @@ def measure(
 ) -> None:
     """Measure folders of images, with or without HR images.
 
-    Prints one row per image (with --average folders, one row per folder) and the mean; for several DIRs, one row per
+    Prints one row per image (with --average groups, one row per group) and the mean; for several DIRs, one row per
     DIR, with intervals and paired tests. Samples of an image are called NAME_sample0.png, NAME_sample1.png and so on.
     """
     if claims is not None and form not in ("table", "json"):

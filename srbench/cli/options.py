@@ -208,8 +208,8 @@ average = click.option(
     "--average",
     type=Choice(AVERAGES),
     metavar="|".join(AVERAGES),
-    help="What means, intervals and tests are over. Of folders, which hold the frames of a clip or the photographs of a "
-    f"person, the images of each are averaged first (docs/protocols.md). [default: {IMAGES}]",
+    help="What means, intervals and tests are over: images, or groups, such as clips, whose images are averaged first; "
+    f"a subfolder is a group (docs/protocols.md). [default: {IMAGES}]",
 )
 workers = click.option(
     "--workers",

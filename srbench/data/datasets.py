@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.toolkit_layouts import Layout, find_layout
 from srbench.files.hashes import sha256_files, sha256_texts
-from srbench.images.folders import folders_of, images_in
+from srbench.images.folders import groups_of, images_in
 from srbench.images.io import crop_centre, crop_to_multiple, header_size, read_uint8
 from srbench.images.pairing import partners, require_larger_hr, scale_of_pairs
 from srbench.interfaces import Dataset, ImagePair
@@ -56,7 +56,7 @@ class Folder(_Names):
         self.name = name or folder.resolve().name
         self.folder, self.scale, self.crop = folder, scale, crop
         self.files = self.names = _usable(images_in(folder) if files is None else files)
-        self.folders = folders_of(self.files)
+        self.groups = groups_of(self.files)
         _check_crop(crop, scale)
 
     def read(self, name: str) -> ImagePair:
@@ -84,7 +84,7 @@ class PairedFolders(_Names):
         hr_files = _usable(images_in(hr) if layout is None else layout.hr)
         lr_files = _usable(images_in(lr) if layout is None or layout.lr is None else layout.lr)
         self.hr = self.names = hr_files
-        self.folders = folders_of(hr_files)
+        self.groups = groups_of(hr_files)
         self.lr, self.scale = partners(hr_files, hr, lr_files, lr, scale), scale
         require_larger_hr((name, header_size(hr_files[name]), header_size(path)) for name, path in self.lr.items())
 
@@ -132,7 +132,7 @@ class LRFolder(_Names):
     def __init__(self, folder: Path, scale: int) -> None:
         self.name, self.scale = folder.resolve().name, scale
         self.files = self.names = _usable(images_in(folder))
-        self.folders = folders_of(self.files)
+        self.groups = groups_of(self.files)
 
     def read(self, name: str) -> ImagePair:
         """Read an LR image. Raises ImageError for a damaged file."""
@@ -177,7 +177,7 @@ class Derived(_Names):
     def __init__(self, whole: Dataset, derive: Callable[[ImagePair], ImagePair], made: str, lr_origin: str) -> None:
         self.name, self.lr_origin = whole.name, lr_origin
         self.whole = self.names = whole
-        self.folders = folders(whole)
+        self.groups = groups(whole)
         self.derive, self.made = derive, made
 
     def read(self, name: str) -> ImagePair:
@@ -231,9 +231,9 @@ def has_hr(dataset: Dataset) -> bool:
     return bool(getattr(dataset, "has_hr", True))
 
 
-def folders(dataset: Dataset) -> dict[str, str]:
-    """Return the attribute ``folders`` of a dataset, the folder of every image in one, by name; empty if it has none."""
-    return dict(getattr(dataset, "folders", {}))
+def groups(dataset: Dataset) -> dict[str, str]:
+    """Return the attribute ``groups`` of a dataset, the group of every image in one, by name; empty if it has none."""
+    return dict(getattr(dataset, "groups", {}))
 
 
 def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:

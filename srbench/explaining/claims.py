@@ -102,8 +102,8 @@ class MeasuredRow:
     """Folder of the outputs; None if there is none."""
     remarks: Mapping[str, str] = field(default_factory=dict)
     """By ``MetricInfo.spec``, what a reader should know about a mean, or why there is none."""
-    over_folders: bool = False
-    """True if means are over folders, False if over images."""
+    over_groups: bool = False
+    """True if means are over groups, False if over images."""
 
 
 def measured_row(
@@ -268,7 +268,7 @@ def judged(
     progress: Progress = silent,
     workers: int | None = 1,
     device: str = "auto",
-    folders: Mapping[str, str] | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> Judgement:
     """Compare claims with measured means, and with values under other protocols.
 
@@ -285,13 +285,13 @@ def judged(
         progress: Called after every image.
         workers: Number of worker processes; None: chosen for the machine.
         device: Device of the metrics that can use it.
-        folders: Folder of every image, by name, such as a clip; by default the subfolders of ``hr``.
+        groups: Group of every image, by name, such as a clip; by default the subfolders of ``hr``.
     """
     if refused := claims.other_data(data):
         return Judgement(refused=refused)
     verdicts: list[Verdict] = []
     remarks: dict[str, None] = {}
-    search = _Search(hr, lr, scale, progress, workers, device, remarks, folders)
+    search = _Search(hr, lr, scale, progress, workers, device, remarks, groups)
     row_indices = defaultdict[tuple[MeasuredRow, str], list[int]](list)
     for claim in claims.claims:
         row, name = _row(claim, rows)
@@ -339,7 +339,7 @@ class _Search:
     device: str
     remarks: dict[str, None]
     """Lines about images and protocols that were left out; grows."""
-    folders: Mapping[str, str] | None
+    groups: Mapping[str, str] | None
     tried: dict[tuple[Path, str], Tried | None] = field(default_factory=dict)
 
     def explained(self, claim: Claim, measured: float, name: str, row: MeasuredRow) -> Explained:
@@ -363,7 +363,7 @@ class _Search:
                     and column_key(each.protocol.text, tried.scale) == key
                 ]
                 # a mean over clips that equals that over frames is not tried
-                own = [each for each in of_column if each.of_clips] if row.over_folders else []
+                own = [each for each in of_column if each.of_clips] if row.over_groups else []
                 own = own or [each for each in of_column if not each.of_clips]
                 explained = replace(
                     explained,
@@ -394,7 +394,7 @@ class _Search:
                 progress=lambda step: self.progress(replace(step, what=f"other protocols of {metric}")),
                 workers=self.workers,
                 device=self.device,
-                folders=self.folders,
+                groups=self.groups,
             )
         except SRBenchError as error:  # such as images of another size than HR
             self.remarks[f"{row}, {metric}: no other protocol was tried ({error})"] = None

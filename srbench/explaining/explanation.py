@@ -191,7 +191,7 @@ def _with_option(match: Match, chance: float | None = None) -> str:
 
 def _options(protocol: MetricProtocol, option: str) -> str:
     """Return an option with what else it takes to average as a protocol does."""
-    return f"{option} --average folders" if protocol.of_clips else option
+    return f"{option} --average groups" if protocol.of_clips else option
 
 
 def _also_print(count: int) -> str:

@@ -15,7 +15,7 @@ from srbench.explaining import ExplainError
 from srbench.explaining.explanation import Explained, Explanation
 from srbench.explaining.images import LEVELS, Images, ImageValues
 from srbench.explaining.matching import A_SLIP, Candidate, Printed
-from srbench.images.folders import folders_of, images_in
+from srbench.images.folders import groups_of, images_in
 from srbench.images.io import header_size
 from srbench.images.pairing import require_partners, scale_of_pairs, without_partner
 from srbench.interfaces import SRBenchError
@@ -117,7 +117,7 @@ class Tried:
     """Lines about sizes, scales and images that could not be read."""
     sizes_differ: bool
     clips: int = 0
-    """Number of clips; 0 if the images are in no folders."""
+    """Number of clips; 0 if the images are in no group."""
 
     def explained(self, metric: str, printed: Printed) -> Explained:
         """Return the explanation of a published number."""
@@ -136,17 +136,17 @@ def try_protocols(
     progress: Progress = silent,
     workers: int | None = 1,
     device: str = "auto",
-    folders: Mapping[str, str] | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> Tried:
     """Compute metrics under every protocol. Arguments and errors are those of ``explain``.
 
-    ``folders`` are the clips of the images by name, by default the subfolders of ``hr``.
+    ``groups`` are the clips of the images by name, by default the subfolders of ``hr``.
     """
     families = {name: family(name) for name in metrics}
     outputs = _tensors(sr) if isinstance(sr, Mapping) else ResultFolder(Path(sr), 1)
     hr_images: dict[str, Any] = {**(_tensors(hr) if isinstance(hr, Mapping) else images_in(Path(hr)))}
-    if folders is None:
-        folders = {} if isinstance(hr, Mapping) else folders_of(hr_images)
+    if groups is None:
+        groups = {} if isinstance(hr, Mapping) else groups_of(hr_images)
     hr_folder = "hr" if isinstance(hr, Mapping) else hr
     if scale is None and lr is not None:
         scale = _scale(lr, hr_images, hr_folder)
@@ -156,7 +156,7 @@ def try_protocols(
     usable = [image for image in compared if not image.fault]
     if not usable:
         raise ExplainError(f"no image could be compared: {compared[0].fault}")
-    clips = clips_of([image.image for image in usable], folders)
+    clips = clips_of([image.image for image in usable], groups)
     candidates = {name: _candidates(name, usable, scale, clips) for name in families}
     sizes_differ = any(image.sizes for image in usable)
     return Tried(len(usable), scale, candidates, tuple(_remarks(compared, scale)), sizes_differ, len(clips))

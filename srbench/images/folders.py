@@ -93,8 +93,8 @@ def _subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def folders_of(images: Mapping[str, Path]) -> dict[str, str]:
-    """The folder of every image in a clip, by the image's name; empty without clips.
+def groups_of(images: Mapping[str, Path]) -> dict[str, str]:
+    """The group of every image that lies in a clip, by the image's name; empty without clips.
 
     Names are those of ``images_in``, or without a suffix of the file, such as ``x4``.
     """

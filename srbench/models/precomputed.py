@@ -81,7 +81,7 @@ class ResultFolder:
         if self._has_subfolders:
             raise SRBenchError(
                 f"{self.folder}: its subfolders may be clips or samples, which the names of HR or LR images tell; give "
-                "those images, --average folders for clips, or names NAME_sample0.png for samples"
+                "those images, --average groups for clips, or names NAME_sample0.png for samples"
             )
         return self.names_in_clips()
 

@@ -69,5 +69,5 @@ def judged_run(
         if models.count(setting.model) == 1:
             rows.setdefault(setting.model, rows[setting.folder])
     saved = hr if hr.is_dir() else None
-    folders = results.manifest.folders
-    return judged(claims, rows, data, saved, None, protocol.scale, progress, workers, device, folders)
+    groups = results.manifest.groups
+    return judged(claims, rows, data, saved, None, protocol.scale, progress, workers, device, groups)

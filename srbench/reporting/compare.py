@@ -60,18 +60,18 @@ class Difference:
     p: float
     """Two-sided p of the paired sign-flip test."""
     unit_of: Mapping[str, str] = field(default_factory=dict)
-    """Folder of every image if means and test are over folders, else empty."""
+    """Group of every image if means and test are over groups, else empty."""
     is_projected: bool = False
     """True for a metric of consistency if A or B is projected onto LR: no verdict, as it says nothing about the model."""
 
     @cached_property
     def by_unit(self) -> dict[str, float]:
-        """Differences of the images, or their means by folder: the units of means and test."""
+        """Differences of the images, or their means by group: the units of means and test."""
         return by_unit(self.by_image, self.unit_of)
 
     @property
     def mean(self) -> float:
-        """Mean difference over images or folders, or the difference of two values of all images."""
+        """Mean difference over images or groups, or the difference of two values of all images."""
         return fmean(self.by_unit.values()) if self.by_unit else self.mean_a - self.mean_b
 
     @property
@@ -86,7 +86,7 @@ class Difference:
 
     @property
     def outcomes(self) -> tuple[int, int, int]:
-        """Numbers of images, or of folders, on which A is better, equal and worse."""
+        """Numbers of images, or of groups, on which A is better, equal and worse."""
         gains = [(self.metric.direction or 1) * value for value in self.by_unit.values()]
         return sum(gain > 0 for gain in gains), gains.count(0), sum(gain < 0 for gain in gains)
 

@@ -30,7 +30,7 @@ def measured_text(measured: FolderValues, form: str, hr: str | None) -> list[str
     if form == "tex":
         images = number_of(len(values.images[values.settings[0]]), "image")
         if values.unit_of:
-            images += f" in {number_of(values.count(values.settings[0]), 'folder')}"
+            images += f" in {number_of(values.count(values.settings[0]), 'group')}"
         against = "without references" if hr is None else f"compared with {escape(hr)}"
         subject = f"{images} {against}, protocol {escape(suite)}"
         return [captioned_table(table, subject, hr or "measured", intervals=False).rstrip("\n")]

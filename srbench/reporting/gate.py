@@ -75,7 +75,7 @@ def worse_metrics(differences: Sequence[Difference], tests: int) -> list[Differe
 
 
 def fewest_images(tests: int) -> int:
-    """Return the fewest images, or folders, n with which a difference can be significant: the smallest p is 2 / 2^n."""
+    """Return the fewest images, or groups, n with which a difference can be significant: the smallest p is 2 / 2^n."""
     return math.floor(math.log2(2 * tests / ALPHA)) + 1
 
 

@@ -30,7 +30,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *filter(None, [results.left_out, table.left_out]),
         *_without_hr(results),
         *_cropped(results),
-        *_in_folders(results),
+        *_in_groups(results),
         *_missing_shards(results),
         *_coverage(results),
         *outdated(results),
@@ -78,12 +78,12 @@ def _cropped(results: Results) -> Iterator[str]:
         )
 
 
-def _in_folders(results: Results) -> Iterator[str]:
-    """Note that images of a folder count separately, although they may be much alike."""
-    if results.manifest.folders and results.protocol.average == IMAGES:
+def _in_groups(results: Results) -> Iterator[str]:
+    """Note that images of a group count separately, although they may be much alike."""
+    if results.manifest.groups and results.protocol.average == IMAGES:
         yield (
-            f"The {results.manifest.extent} count one by one. If those of a folder are alike, as frames of a clip are, "
-            "intervals are too narrow and equal rows are called worse; --average folders makes the folder the unit."
+            f"The {results.manifest.extent} count one by one. If those of a group are alike, as frames of a clip are, "
+            "intervals are too narrow and equal rows are called worse; --average groups makes the group the unit."
         )
 
 
@@ -235,7 +235,7 @@ def _seeds(results: Results) -> Iterator[str]:
 
 
 def _too_few(table: Table) -> Iterator[str]:
-    """Note too few images or folders for any significant difference, or for small ones among many rows."""
+    """Note too few images or groups for any significant difference, or for small ones among many rows."""
     rows, n = len(table.models), max((best.n for best in table.best.values()), default=0)
     units = f"{table.values.unit}s"
     if not any(metric.permits_test for metric in table.columns):

@@ -18,7 +18,7 @@ RULE = (
     "{bold}: the best mean and every mean that is not significantly worse (paired sign-flip test over the {units}, "
     "adjusted for all pairs of rows, p {less} 0.05); no row is bold if none is significantly worse."
 )
-"""The rule in words; a format string for the word in bold, the less-than sign, and ``images`` or ``folders``."""
+"""The rule in words; a format string for the word in bold, the less-than sign, and ``images`` or ``groups``."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class BestRows:
     images: int = 0
     """Number of images that all rows share."""
     n: int = 0
-    """Number of units of the test: these images, or their folders."""
+    """Number of units of the test: these images, or their groups."""
 
     @property
     def alike(self) -> list[int]:
@@ -58,7 +58,7 @@ def best_rows(
     A row is worse than the leader if p < 0.05 in a paired sign-flip test over the images. p is adjusted for all pairs
     of rows, because the values also choose the leader. Values that are equal by ``values.is_close`` differ by 0. An image
     without a finite value in some row is left out for all rows; a row without any finite value is not compared. If
-    ``unit_of`` names the folder of every image, the test is over the means of folders.
+    ``unit_of`` names the group of every image, the test is over the means of groups.
     """
     finite = {
         row: {image: value for image, value in values.items() if math.isfinite(value)}

@@ -231,7 +231,7 @@ def _difference(run: Run, other: Run) -> str:
         return f"metrics: {_entries([ours[name] for name in unlike], [theirs[name] for name in unlike])}"
     for image in here.scope:
         if here.unit_of.get(image) != there.unit_of.get(image):
-            return f"the folder of {image}: {here.unit_of.get(image)} against {there.unit_of.get(image)}"
+            return f"the group of {image}: {here.unit_of.get(image)} against {there.unit_of.get(image)}"
         records = (side.folder.of(image).pair for side in (run, other))
         pairs = [pair for pair in records if pair is not None and not pair.failed]
         for kind in ("lr", "hr"):

@@ -95,7 +95,7 @@ class StackedRun:
     pairs: tuple[tuple[str, str, str], ...]
     """Name, SHA-256 of LR pixels and SHA-256 of HR pixels ("" without HR) of every image, sorted."""
     unit_of: Mapping[str, str]
-    """Folder of every image if means are over folders, else empty."""
+    """Group of every image if means are over groups, else empty."""
     metrics: dict[str, MetricInfo]
     """Metrics by column; values are comparable if their columns are equal."""
     entries: tuple[Entry, ...]
@@ -150,8 +150,8 @@ class RunsBlock(Block):
     @property
     def origin(self) -> str:
         """Number and origin of the images: ``5 images, LR made from HR by MATLAB-exact bicubic``."""
-        protocol, folders = self.protocol, len(set(self.table.values.unit_of.values()))
-        means = f", means over {number_of(folders, 'folder')}" if folders else ""
+        protocol, groups = self.protocol, len(set(self.table.values.unit_of.values()))
+        means = f", means over {number_of(groups, 'group')}" if groups else ""
         crop = "" if protocol.crop is None else f", the central {protocol.crop} x {protocol.crop} of each"
         tiles = "" if protocol.tile is None else f", upscaled in tiles of {protocol.tile} x {protocol.tile} LR pixels"
         return f"{number_of(len(self.images), 'image')}{crop}{means}, LR {protocol.lr}{tiles}"
@@ -384,7 +384,7 @@ def _read(path: Path, name: str) -> StackedRun:
         manifest.protocol,
         _dataset(manifest),
         tuple(sorted(pixels)),
-        {image: folder for image, folder in manifest.unit_of.items() if image in pairs},
+        {image: group for image, group in manifest.unit_of.items() if image in pairs},
         metrics,
         tuple(entries),
     )

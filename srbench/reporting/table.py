@@ -28,10 +28,10 @@ class Cell:
     """The value of a metric in a line."""
 
     mean: float
-    """Mean over images with a finite value, or over their folders; or the value of a metric of all images together; NaN
+    """Mean over images with a finite value, or over their groups; or the value of a metric of all images together; NaN
     if it is missing."""
     low: float
-    """Lower end of the 95 % interval of the mean; NaN for too few images or folders."""
+    """Lower end of the 95 % interval of the mean; NaN for too few images or groups."""
     high: float
     is_best: bool
     """True for the best mean among models, and for means not significantly worse; printed in bold."""
@@ -54,7 +54,7 @@ class Line:
     """Cells of all metrics, by name; a table may show fewer columns."""
     images: int
     n: int
-    """Number of images, or of their folders if means are over folders."""
+    """Number of images, or of their groups if means are over groups."""
     not_finite: int
     """Number of images with a missing or non-finite value, which means leave out."""
     family: str

@@ -58,7 +58,7 @@ def empty_table(
 
 
 def image_table(values: Values, metrics: Sequence[MetricInfo]) -> TerminalTable:
-    """Return the table of a single setting for the terminal: a row per image, folder or group, and the means.
+    """Return the table of a single setting for the terminal: a row per image or group, and the means.
 
     Metrics of all images together stand below it; those of groups have rows of their own.
     """

@@ -24,7 +24,7 @@ COMPARED = (
     "adjusted for all pairs of steps), and for each metric the others that order the steps most and least like it, by "
     "Kendall's tau: 1 if both order them alike from worst to best, -1 if in reverse."
 )
-"""What the table of a plot of checkpoints shows; a format string for ``images`` or ``folders``."""
+"""What the table of a plot of checkpoints shows; a format string for ``images`` or ``groups``."""
 _NAMED = 8
 """Largest number of steps listed in a cell."""
 
@@ -66,7 +66,7 @@ class Best:
     row: int | None
     """Its line of the table; None if the metric has no direction, or no finite value."""
     alike: list[int] | None
-    """Lines that are not significantly worse; None if that cannot be tested: too few images or folders, or one value."""
+    """Lines that are not significantly worse; None if that cannot be tested: too few images or groups, or one value."""
 
 
 def best_steps(table: Table, curve: Curve, metrics: Iterable[MetricInfo]) -> dict[str, Best]:

@@ -202,7 +202,7 @@ class RunFolder:
         if not samples:  # perhaps the folder lacks the model
             return []
         model = self.manifest.model(setting.model).digest
-        of_setting = subjects(metric, model, samples, self.manifest.folders, self.hr_pixels)
+        of_setting = subjects(metric, model, samples, self.manifest.groups, self.hr_pixels)
         return [
             (subject, self.scores.get(subject.name, {}).get((subject.key, setting, metric.name)))
             for subject in of_setting

@@ -18,7 +18,7 @@ from srbench.metrics.loading import MOST_DIGITS
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest
 from srbench.run_folder.records import strict_json
-from srbench.run_folder.request import AVERAGES, FOLDERS, parse_shard
+from srbench.run_folder.request import AVERAGES, GROUPS, parse_shard
 from srbench.words import is_file_name
 
 FILE = "manifest.json"
@@ -111,8 +111,8 @@ def _faults(manifest: Manifest) -> Iterator[str]:
         yield "a metric has no title"
     if manifest.protocol.average not in AVERAGES:
         yield f"{manifest.protocol.average!r} is none of {', '.join(AVERAGES)}"
-    if manifest.protocol.average == FOLDERS and not set(manifest.images) <= manifest.folders.keys():
-        yield "means are over folders, and an image is in none"
+    if manifest.protocol.average == GROUPS and not set(manifest.images) <= manifest.groups.keys():
+        yield "means are over groups, and an image is in none"
     steps = [model.checkpoint.step for model in manifest.models if model.checkpoint is not None]
     if not all(0 <= step <= sys.float_info.max for step in steps):  # plots take them as floats
         yield "a step of a training is below 0 or above 1e308"

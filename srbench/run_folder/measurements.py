@@ -114,7 +114,7 @@ def recorded_of_many(folders: Sequence[RunFolder], hr_pixels: Callable[[str], st
             digests = {model.label: model.digest for model in folder.manifest.models}
             if setting.model not in digests:
                 continue
-            for subject in subjects(metric, digests[setting.model], samples, folder.manifest.folders, hr_pixels):
+            for subject in subjects(metric, digests[setting.model], samples, folder.manifest.groups, hr_pixels):
                 score = folder.scores.get(subject.name, {}).get((subject.key, setting, metric.name))
                 value = math.nan if score is None or score.failed else score.value
                 if is_missing(values.get(subject.name, math.nan)):

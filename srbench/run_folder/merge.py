@@ -57,7 +57,7 @@ def with_request(path: Path, existing: Manifest, requested: Manifest) -> Manifes
         existing,
         protocol=replace(existing.protocol, kept=max(existing.protocol.kept, requested.protocol.kept)),
         images=images,
-        folders=_joined_folders(path, existing, requested),
+        groups=_joined_groups(path, existing, requested),
         models=tuple(models.values()),
         settings=tuple(sorted(settings, key=lambda each: (order.index(each.model), each.temperature or 0.0))),
         metrics=tuple(sorted(metrics.values(), key=lambda metric: suite.get(metric.spec, len(suite)))),
@@ -111,14 +111,14 @@ def _joined_images(path: Path, existing: tuple[str, ...], requested: tuple[str, 
     )
 
 
-def _joined_folders(path: Path, existing: Manifest, requested: Manifest) -> dict[str, str]:
-    for image in existing.folders.keys() & requested.folders.keys():
-        if existing.folders[image] != requested.folders[image]:
+def _joined_groups(path: Path, existing: Manifest, requested: Manifest) -> dict[str, str]:
+    for image in existing.groups.keys() & requested.groups.keys():
+        if existing.groups[image] != requested.groups[image]:
             raise RunFolderError(
-                f"{path}: holds results of {image} in folder {existing.folders[image]}, not in "
-                f"{requested.folders[image]}; choose another --out"
+                f"{path}: holds results of {image} in group {existing.groups[image]}, not in "
+                f"{requested.groups[image]}; choose another --out"
             )
-    return {**existing.folders, **requested.folders}
+    return {**existing.groups, **requested.groups}
 
 
 def merge(paths: Sequence[Path], out: Path) -> Path:

@@ -9,7 +9,7 @@ from functools import cached_property
 from srbench.interfaces import MetricInfo
 from srbench.metrics.suite import read_suite, suite_names
 from srbench.models import ModelInfo
-from srbench.run_folder.request import FOLDERS, IMAGES, SUITE, RunSpec, parse_shard
+from srbench.run_folder.request import GROUPS, IMAGES, SUITE, RunSpec, parse_shard
 from srbench.words import listed, number_of
 
 FORMAT = 6
@@ -43,7 +43,7 @@ class Protocol:
     kept: int = KEPT
     """Number of samples per image that are saved as files."""
     average: str = IMAGES
-    """What means, intervals and tests are over: ``images``, or ``folders``, whose images are averaged first."""
+    """What means, intervals and tests are over: ``images``, or ``groups``, whose images are averaged first."""
 
 
 @dataclass(frozen=True)
@@ -112,24 +112,24 @@ class Manifest:
     models: tuple[ModelInfo, ...]
     settings: tuple[Setting, ...]
     invocations: tuple[Invocation, ...]
-    folders: dict[str, str] = field(default_factory=dict)
-    """Folder of every image that is in one, such as a clip, by name of the image."""
+    groups: dict[str, str] = field(default_factory=dict)
+    """Group of every image that is in one, such as a clip, by name of the image."""
 
     @property
     def extent(self) -> str:
-        """The number of images that any command requested: ``60 images in 6 folders``."""
+        """The number of images that any command requested: ``60 images in 6 groups``."""
         return self.extent_of(self.scope)
 
     def extent_of(self, images: Sequence[str]) -> str:
-        """Return the number of some images, and of their folders if they are in some."""
+        """Return the number of some images, and of their groups if they are in some."""
         number = number_of(len(images), "image")
-        folders = {self.folders[image] for image in images if image in self.folders}
-        return f"{number} in {number_of(len(folders), 'folder')}" if folders else number
+        groups = {self.groups[image] for image in images if image in self.groups}
+        return f"{number} in {number_of(len(groups), 'group')}" if groups else number
 
     @property
     def unit_of(self) -> dict[str, str]:
-        """Folder of every image, by its name, if means are over folders; empty if they are over images."""
-        return self.folders if self.protocol.average == FOLDERS else {}
+        """Group of every image, by its name, if means are over groups; empty if they are over images."""
+        return self.groups if self.protocol.average == GROUPS else {}
 
     @cached_property
     def of_images(self) -> tuple[MetricInfo, ...]:

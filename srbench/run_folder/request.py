@@ -20,7 +20,7 @@ SAMPLES = 5
 """Samples per image, unless the command or the suite states a number."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Values of ``--device``."""
-IMAGES, FOLDERS = AVERAGES = ("images", "folders")
+IMAGES, GROUPS = AVERAGES = ("images", "groups")
 """Values of ``--average``: what means, intervals and tests are over."""
 
 
@@ -44,7 +44,7 @@ class RunSpec:
     metrics: tuple[str, ...] | None = None
     """Names of metrics; None: those of the suite."""
     average: str = IMAGES
-    """IMAGES, or FOLDERS to average the images of a folder first."""
+    """IMAGES, or GROUPS to average the images of a group first."""
     temperature: tuple[float, ...] | None = None
     """Temperatures of models that sample; None: the one stated in each model's weights, else TEMPERATURE."""
     samples: int = SAMPLES

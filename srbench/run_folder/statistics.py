@@ -1,6 +1,6 @@
 """Intervals of means, and paired tests of several rows, both from sign flips of images.
 
-The units are images, whose samples are averaged first, or folders, whose images are. If the mean of a row, or of the
+The units are images, whose samples are averaged first, or groups, whose images are. If the mean of a row, or of the
 difference of two rows, is c, then values - c are as likely with their signs as with flipped signs. Up to 15 images, all
 flips are enumerated; above, 9999 are drawn. Every call draws the same flips for the same number of images, so no number
 depends on what else is computed, and intervals agree with tests of the same images in the same order.

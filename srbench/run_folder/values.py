@@ -38,22 +38,22 @@ class Values:
     images: Mapping[Setting, Sequence[str]]
     """Images of every setting."""
     unit_of: Mapping[str, str] = field(default_factory=dict)
-    """Folder of every image, if means, intervals and tests are over folders; empty if they are over images."""
+    """Group of every image, if means, intervals and tests are over groups; empty if they are over images."""
 
     @property
     def unit(self) -> str:
-        """What means, intervals and tests are over: ``image`` or ``folder``."""
-        return "folder" if self.unit_of else "image"
+        """What means, intervals and tests are over: ``image`` or ``group``."""
+        return "group" if self.unit_of else "image"
 
     @property
     def units(self) -> str:
-        """The same in the plural: ``images``, ``folders of 10 images``, ``folders of 7 to 10 images``."""
+        """The same in the plural: ``images``, ``groups of 10 images``, ``groups of 7 to 10 images``."""
         if not self.unit_of:
             return "images"
         images = {image for images in self.images.values() for image in images}
         sizes = Counter(self.unit_of[image] for image in images).values()
         least, most = min(sizes, default=0), max(sizes, default=0)
-        return f"folders of {number_of(most, 'image') if least == most else f'{least} to {most} images'}"
+        return f"groups of {number_of(most, 'image') if least == most else f'{least} to {most} images'}"
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -61,7 +61,7 @@ class Values:
         return tuple(self.images)
 
     def count(self, setting: Setting) -> int:
-        """Return the number of images of a setting, or of their folders if means are over folders."""
+        """Return the number of images of a setting, or of their groups if means are over groups."""
         return len({self.unit_of.get(image, image) for image in self.images[setting]})
 
     def means(self, setting: Setting, metric: MetricInfo) -> dict[str, float]:
@@ -69,7 +69,7 @@ class Values:
         return {subject: mean(value) for subject, value in self.of.get((setting, metric.name), {}).items()}
 
     def of_units(self, setting: Setting, metric: MetricInfo) -> dict[str, float]:
-        """Return the ``means``, those of images averaged by folder if means are over folders."""
+        """Return the ``means``, those of images averaged by group if means are over groups."""
         return by_unit(self.means(setting, metric), self.units_for(metric))
 
     def units_for(self, metric: MetricInfo) -> Mapping[str, str]:
@@ -112,13 +112,13 @@ class Values:
 
 
 def by_unit(values: Mapping[str, float], unit_of: Mapping[str, str]) -> dict[str, float]:
-    """Return the means of the values of each folder, as by ``mean_of_images``; the values if ``unit_of`` is empty."""
+    """Return the means of the values of each group, as by ``mean_of_images``; the values if ``unit_of`` is empty."""
     if not unit_of:
         return dict(values)
-    folders: dict[str, dict[str, float]] = {}
+    groups: dict[str, dict[str, float]] = {}
     for image, value in values.items():
-        folders.setdefault(unit_of[image], {})[image] = value
-    return {folder: mean_of_images(of_folder) for folder, of_folder in folders.items()}
+        groups.setdefault(unit_of[image], {})[image] = value
+    return {group: mean_of_images(of_group) for group, of_group in groups.items()}
 
 
 def is_missing(value: Value | None) -> bool:

@@ -8,7 +8,7 @@ from itertools import product
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.sampler import read_pair
 from srbench.data.benchmark_sets.table import benchmark_sets, is_downloaded
-from srbench.data.datasets import folders
+from srbench.data.datasets import groups
 from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, quantize_floor
 from srbench.interfaces import Dataset, MetricInfo, SRBenchError
@@ -107,7 +107,7 @@ def _check_lines(folder: RunFolder, findings: Findings) -> None:
     """Find records that refer to something outside the manifest."""
     manifest = folder.manifest
     metrics = {metric.name for metric in manifest.metrics}
-    subjects = {"", *manifest.images, *manifest.folders.values()}
+    subjects = {"", *manifest.images, *manifest.groups.values()}
     for record in folder.lines():
         name = record.subject if isinstance(record, ScoreRecord) else record.image
         where = name or "a value of all images or of the model"
@@ -149,9 +149,9 @@ def check_request(folder: RunFolder, findings: Findings) -> dict[str, Dataset]:
         for metric in _requested_metrics(request, suite, has_hr=folder.has_hr) - measured:
             findings.add("incomplete", metric, "its command requests it, but the run has no such column")
         datasets = dict.fromkeys(dataset, dataset) | datasets
-        in_folders = folders(dataset)
-        if moved := [image for image in dataset if in_folders.get(image) != manifest.folders.get(image)]:
-            text = f"images are in other folders than in the run: {listed(moved)}"
+        in_groups = groups(dataset)
+        if moved := [image for image in dataset if in_groups.get(image) != manifest.groups.get(image)]:
+            text = f"images are in other groups than in the run: {listed(moved)}"
             findings.add("request-unknown", protocol.dataset, text)
         for setting in command.settings:
             requested[setting].update(request.chosen(tuple(dataset)))

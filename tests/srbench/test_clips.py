@@ -1,4 +1,4 @@
-"""Clips: images in subfolders, and means by folder. Six clips of ten frames; frames of a clip are much alike."""
+"""Clips: images in subfolders, and means by group. Six clips of ten frames; frames of a clip are much alike."""
 
 from __future__ import annotations
 
@@ -109,29 +109,27 @@ def by_clip(outputs: str) -> dict[str, float]:
 def test_measured_means_of_clips(clips, command):
     """The mean of one folder is that of its clips by numpy, and so are the means of several, with intervals and n."""
     means = {outputs: float(np.mean(list(by_clip(outputs).values()))) for outputs in ("good", "poor")}
-    found = command(*MEASURE, "good", "--average", "folders")
+    found = command(*MEASURE, "good", "--average", "groups")
     assert found.code == 0, found.err
     assert [line.split() for line in found.out.splitlines() if line.startswith(" 00")] == [
         [clip, f"{mean:.2f}"] for clip, mean in by_clip("good").items()
     ]
-    assert f"mean of 6 folders of 10 images {means['good']:.2f}" in " ".join(found.out.split())
-    facts = json.loads(command(*MEASURE, "good", "--average", "folders", "--format", "json").out)
-    assert (facts["average"], facts["finite"], len(facts["images"])) == ("folders", {"psnr": 60}, 60)
+    assert f"mean of 6 groups of 10 images {means['good']:.2f}" in " ".join(found.out.split())
+    facts = json.loads(command(*MEASURE, "good", "--average", "groups", "--format", "json").out)
+    assert (facts["average"], facts["finite"], len(facts["images"])) == ("groups", {"psnr": 60}, 60)
     assert facts["mean"]["psnr"] == pytest.approx(means["good"])
-    table = rows_of(command(*MEASURE, "good", "poor", "--average", "folders", "--format", "csv").out)
+    table = rows_of(command(*MEASURE, "good", "poor", "--average", "groups", "--format", "csv").out)
     assert {row["model"]: float(row["psnr"]) for row in table} == pytest.approx(means)
     assert {row["n"] for row in table} == {"6"}
     by_image = rows_of(command(*MEASURE, "good", "poor", "--format", "csv").out)
     assert {row["n"] for row in by_image} == {"60"}
     widths = [float(rows[0]["psnr_high"]) - float(rows[0]["psnr_low"]) for rows in (table, by_image)]
     assert widths[0] > 2 * widths[1], "frames of a clip say nothing about other clips"
-    tex = command(*MEASURE, "good", "poor", "--average", "folders", "--format", "tex").out
-    assert (
-        r"\caption{60 images in 6 folders compared with hr, protocol srflow@1: means over folders of 10 images" in tex
-    )
-    text = command(*MEASURE, "good", "poor", "--average", "folders", "--format", "md").out
-    assert "Each cell is the mean over n folders of 10 images and over the samples of each image" in text
-    assert "paired sign-flip test over the folders" in text
+    tex = command(*MEASURE, "good", "poor", "--average", "groups", "--format", "tex").out
+    assert r"\caption{60 images in 6 groups compared with hr, protocol srflow@1: means over groups of 10 images" in tex
+    text = command(*MEASURE, "good", "poor", "--average", "groups", "--format", "md").out
+    assert "Each cell is the mean over n groups of 10 images and over the samples of each image" in text
+    assert "paired sign-flip test over the groups" in text
 
 
 def test_clips_of_different_lengths_weigh_the_same(clips, command):
@@ -140,19 +138,19 @@ def test_clips_of_different_lengths_weigh_the_same(clips, command):
         write_png(Path("few") / name, read_uint8(Path("hr") / name))
         write_png(Path("out") / name, read_uint8(Path("poor") / name))
     shutil.copytree("poor/000", "out/000")
-    words = ("measure", "out", "--hr", "few", "--metrics", "psnr", "--average", "folders", "--workers", 1)
+    words = ("measure", "out", "--hr", "few", "--metrics", "psnr", "--average", "groups", "--workers", 1)
     means = [np.mean([psnr("poor", f"{clip:03d}-{frame:05d}") for frame in range(n)]) for clip, n in ((0, 10), (1, 2))]
-    assert f"mean of 2 folders of 2 to 10 images {np.mean(means):.2f}" in " ".join(command(*words).out.split())
+    assert f"mean of 2 groups of 2 to 10 images {np.mean(means):.2f}" in " ".join(command(*words).out.split())
 
 
 def test_clips_without_references(clips, command):
-    """Outputs alone may be samples in folders, unless means are over folders."""
+    """Outputs alone may be samples in folders, unless means are over groups."""
     words = ("measure", "good", "--metrics", "pique", "--workers", 1)
     assert "may be clips or samples" in command(*words).err
-    facts = json.loads(command(*words, "--average", "folders", "--format", "json").out)
+    facts = json.loads(command(*words, "--average", "groups", "--format", "json").out)
     assert list(facts["images"]) == NAMES
-    of_lr = command("measure", "good", "--lr", "lr", "--metrics", "lr_psnr", "--average", "folders", "--workers", 1)
-    assert "mean of 6 folders of 10 images" in of_lr.out
+    of_lr = command("measure", "good", "--lr", "lr", "--metrics", "lr_psnr", "--average", "groups", "--workers", 1)
+    assert "mean of 6 groups of 10 images" in of_lr.out
 
 
 @pytest.mark.parametrize(
@@ -162,12 +160,12 @@ def test_clips_without_references(clips, command):
         ("run", "--models", "bicubic", "--data", "flat", "--scale", 4, "--metrics", "psnr", "--out", "run"),
     ],
 )
-def test_images_without_folders_are_a_usage_error(clips, command, words):
+def test_images_without_groups_are_a_usage_error(clips, command, words):
     shutil.copytree("hr/000", "flat")
-    refused = command(*words, "--average", "folders")
+    refused = command(*words, "--average", "groups")
     assert refused.code == 2
     assert refused.err.count("\n") == 1
-    assert "--average folders: 00000 of flat is in no folder; put the images of each clip" in refused.err
+    assert "--average groups: 00000 of flat is in no group; put the images of each clip" in refused.err
     assert command(*words, "--average", "frames").code == 2
 
 
@@ -175,21 +173,21 @@ RUN = ("run", "--models", "good=good,poor=poor", "--data", "hr", "--scale", 4, "
 
 
 @pytest.fixture
-def folders_run(clips, command):
-    """A run with means over folders."""
-    found = command(*RUN, "--average", "folders", "--out", "folders")
+def groups_run(clips, command):
+    """A run with means over groups."""
+    found = command(*RUN, "--average", "groups", "--out", "groups")
     assert found.code == 0, found.err
-    assert "Means are over folders of 10 images, whose images are averaged first." in found.out
-    return Path("folders")
+    assert "Means are over groups of 10 images, whose images are averaged first." in found.out
+    return Path("groups")
 
 
-def test_a_run_over_folders(with_plots, folders_run, command):
-    """Table, intervals, tests, captions, plots and the Python API are all over folders, and verify proves the run."""
-    results = srbench.Results(folders_run)
+def test_a_run_over_groups(with_plots, groups_run, command):
+    """Table, intervals, tests, captions, plots and the Python API are all over groups, and verify proves the run."""
+    results = srbench.Results(groups_run)
     means = [round(float(np.mean(list(by_clip(outputs).values()))), 2) for outputs in ("good", "poor")]
     assert results.table["psnr"].tolist() == means
     assert set(results.table["n"]) == {6}
-    assert "60 images in 6 folders" in repr(results)
+    assert "60 images in 6 groups" in repr(results)
     gaps = [good - poor for good, poor in zip(by_clip("good").values(), by_clip("poor").values(), strict=True)]
     compared = results.compare("good", "poor").loc["psnr"]
     assert [compared["difference"], compared["low"], compared["high"]] == pytest.approx(
@@ -198,72 +196,69 @@ def test_a_run_over_folders(with_plots, folders_run, command):
     assert (compared["p"], compared["wins"]) == (2 / 2**6, 6)
     best = table_of_runs(results).best["psnr"]
     assert (best.n, best.images, best.p) == (6, 60, {1: 2 / 2**6})
-    report = (folders_run / "report" / "report.md").read_text()
-    assert "a cell is the mean over n folders of 10 images, and over the samples of each image" in report
-    assert "paired sign-flip test over the folders, adjusted" in report
-    assert "- Data: `hr`, 60 images in 6 folders" in report
-    assert "A stroke is the mean of a folder" in report
+    report = (groups_run / "report" / "report.md").read_text()
+    assert "a cell is the mean over n groups of 10 images, and over the samples of each image" in report
+    assert "paired sign-flip test over the groups, adjusted" in report
+    assert "- Data: `hr`, 60 images in 6 groups" in report
+    assert "A stroke is the mean of a group" in report
     assert "count one by one" not in report
-    page = (folders_run / "report" / "report.html").read_text()
-    assert "a cell is the mean over 6 folders of 10 images" in page
-    assert "60 images in 6 folders of <em>" in page
-    assert "(60 images in 6 folders, LR" in (folders_run / "report" / "table.tex").read_text()
-    assert "means over folders of 10 images, in bold" in (folders_run / "report" / "table.tex").read_text()
-    assert "mean over n folders of 10 images" in command("show", folders_run).out
-    assert command("compare", "good", "poor", "--run", folders_run).code == 0
+    page = (groups_run / "report" / "report.html").read_text()
+    assert "a cell is the mean over 6 groups of 10 images" in page
+    assert "60 images in 6 groups of <em>" in page
+    assert "(60 images in 6 groups, LR" in (groups_run / "report" / "table.tex").read_text()
+    assert "means over groups of 10 images, in bold" in (groups_run / "report" / "table.tex").read_text()
+    assert "mean over n groups of 10 images" in command("show", groups_run).out
+    assert command("compare", "good", "poor", "--run", groups_run).code == 0
     assert (
-        "A and B are means over the n folders of 10 images"
-        in (folders_run / "compare/good/poor/compare.md").read_text()
+        "A and B are means over the n groups of 10 images" in (groups_run / "compare/good/poor/compare.md").read_text()
     )
-    proven = command("verify", folders_run, "--resample", "all")
+    proven = command("verify", groups_run, "--resample", "all")
     assert proven.code == 0, proven.out
 
 
-def test_a_gate_counts_folders(clips, command):
-    assert command(*RUN, "--average", "folders", "--limit", 40, "--out", "four").code == 0
+def test_a_gate_counts_groups(clips, command):
+    assert command(*RUN, "--average", "groups", "--limit", 40, "--out", "four").code == 0
     refused = command("compare", "good", "poor", "--run", "four", "--fail-if-worse", "psnr")
-    assert "have PSNR (RGB) on 4 folders; a verdict in 1 test needs at least 6" in refused.err
-    assert "No 95 % interval is given for the mean of fewer than 6 folders" in Path("four/report/report.md").read_text()
+    assert "have PSNR (RGB) on 4 groups; a verdict in 1 test needs at least 6" in refused.err
+    assert "No 95 % interval is given for the mean of fewer than 6 groups" in Path("four/report/report.md").read_text()
 
 
-def test_a_moved_frame_is_seen(folders_run, command):
-    """The folders of a run, which change its means, are compared with those of the dataset."""
-    manifest = json.loads((folders_run / "manifest.json").read_text())
-    manifest["folders"]["000-00000"] = "001"
-    (folders_run / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    found = command("verify", folders_run)
+def test_a_moved_frame_is_seen(groups_run, command):
+    """The groups of a run, which change its means, are compared with those of the dataset."""
+    manifest = json.loads((groups_run / "manifest.json").read_text())
+    manifest["groups"]["000-00000"] = "001"
+    (groups_run / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    found = command("verify", groups_run)
     assert found.code == 1
-    assert "images are in other folders than in the run: 000-00000" in found.out
+    assert "images are in other groups than in the run: 000-00000" in found.out
 
 
-def test_runs_by_images_and_by_folders_are_not_joined(folders_run, command):
+def test_runs_by_images_and_by_groups_are_not_joined(groups_run, command):
     """Neither in one folder, nor by merge, nor in one table; the report of many runs has a table of each."""
     assert command(*RUN, "--out", "runs/images").code == 0
-    note = "The 60 images in 6 folders count one by one. If those of a folder are alike"
+    note = "The 60 images in 6 groups count one by one. If those of a group are alike"
     assert note in Path("runs/images/report/report.md").read_text()
-    shutil.copytree(folders_run, "runs/folders")
-    assert "holds results of average folders, not of average images" in command(*RUN, "--out", "runs/folders").err
-    assert (
-        "average images, not of average folders" in command("merge", "runs/images", "runs/folders", "--out", "all").err
-    )
-    refused = command("report", "runs/images", "runs/folders", "--out", "joint")
-    assert "cannot share a table: what means are over: images against folders" in refused.err
+    shutil.copytree(groups_run, "runs/groups")
+    assert "holds results of average groups, not of average images" in command(*RUN, "--out", "runs/groups").err
+    assert "average images, not of average groups" in command("merge", "runs/images", "runs/groups", "--out", "all").err
+    refused = command("report", "runs/images", "runs/groups", "--out", "joint")
+    assert "cannot share a table: what means are over: images against groups" in refused.err
     assert command("report", "runs").code == 0
     rows = rows_of(Path("runs/report/table.csv").read_text())
     assert {(row["data"].partition(", ")[2], row["n"]) for row in rows} == {
         ("means over images", "60"),
-        ("means over folders", "6"),
+        ("means over groups", "6"),
     }
-    assert "60 images, means over 6 folders, LR" in Path("runs/report/report.md").read_text()
-    assert "A number is the mean over n folders or images" in Path("runs/report/report.md").read_text()
+    assert "60 images, means over 6 groups, LR" in Path("runs/report/report.md").read_text()
+    assert "A number is the mean over n groups or images" in Path("runs/report/report.md").read_text()
 
 
-def test_a_run_over_folders_grows_by_clips(clips, command):
+def test_a_run_over_groups_grows_by_clips(clips, command):
     """A clip may be added to the dataset; an image of the same name in another folder makes it another dataset."""
     for clip in ("000", "001"):
         shutil.copytree(f"hr/{clip}", f"data/{clip}")
     words = ("run", "--models", "bicubic", "--data", "data", "--scale", 4, "--metrics", "psnr", "--workers", 1)
-    words += ("--average", "folders", "--out", "run")
+    words += ("--average", "groups", "--out", "run")
     assert command(*words).code == 0
     Path("data/x").mkdir()
     shutil.copy("hr/002/00000.png", "data/x/y-0.png")
@@ -271,22 +266,22 @@ def test_a_run_over_folders_grows_by_clips(clips, command):
     assert srbench.Results("run").table["n"].item() == 3
     Path("data/x").rename("data/x-y")
     Path("data/x-y/y-0.png").rename("data/x-y/0.png")
-    assert "run: holds results of x-y-0 in folder x, not in x-y; choose another --out" in command(*words).err
+    assert "run: holds results of x-y-0 in group x, not in x-y; choose another --out" in command(*words).err
 
 
-def test_shards_of_a_run_over_folders_are_merged(folders_run, command):
+def test_shards_of_a_run_over_groups_are_merged(groups_run, command):
     for part in (1, 2):
-        assert command(*RUN, "--average", "folders", "--shard", f"{part}/2", "--out", f"part{part}").code == 0
+        assert command(*RUN, "--average", "groups", "--shard", f"{part}/2", "--out", f"part{part}").code == 0
     assert command("merge", "part1", "part2", "--out", "merged").code == 0
-    whole, merged = (srbench.Results(folder).intervals for folder in (folders_run, "merged"))
+    whole, merged = (srbench.Results(folder).intervals for folder in (groups_run, "merged"))
     pd.testing.assert_frame_equal(whole, merged)
 
 
 def test_an_image_without_error_is_left_out_of_the_test_for_all_models(clips, command):
-    """An identical frame has an infinite PSNR; the mean of its folder and the test are over the other frames."""
+    """An identical frame has an infinite PSNR; the mean of its group and the test are over the other frames."""
     shutil.copytree(Path("poor").resolve(), "exact")
     shutil.copy("hr/000/00000.png", "exact/000/00000.png")
-    words = (*RUN[:1], "--models", "good=good,exact=exact", *RUN[3:], "--average", "folders", "--out", "run")
+    words = (*RUN[:1], "--models", "good=good,exact=exact", *RUN[3:], "--average", "groups", "--out", "run")
     assert command(*words).code == 0
     results = srbench.Results("run")
     others = np.mean([psnr("poor", f"000-{frame:05d}") for frame in range(1, FRAMES)])
@@ -304,13 +299,13 @@ class Crops:
 
     def __init__(self):
         self.name = "crops"
-        self.folders = {f"{photo}{place}": photo for photo in "ab" for place in range(3)}
+        self.groups = {f"{photo}{place}": photo for photo in "ab" for place in range(3)}
 
     def __len__(self):
-        return len(self.folders)
+        return len(self.groups)
 
     def __iter__(self):
-        return iter(self.folders)
+        return iter(self.groups)
 
     def digest(self, name):
         return name
@@ -322,14 +317,14 @@ class Crops:
 
 @pytest.mark.parametrize("more", [{}, {"crop": 16}, {"degrade": "blur-noise-jpeg"}])
 def test_the_groups_that_a_dataset_states(more):
-    """They hold for its crops and degraded images too; a dataset without groups has no folders."""
+    """They hold for its crops and degraded images too; a dataset without groups has none."""
     found = {
         average: srbench.evaluate(
             "bicubic", Crops(), scale=4, metrics=["psnr"], average=average, progress=False, **more
         )
-        for average in ("images", "folders")
+        for average in ("images", "groups")
     }
     assert [results.table["n"].item() for results in found.values()] == [6, 2]
-    assert found["folders"].intervals["psnr"].item() == pytest.approx(found["images"].intervals["psnr"].item())
-    with pytest.raises(SRBenchError, match=r"--average folders: \S+ of photos is in no folder"):
-        srbench.evaluate("bicubic", "photos", scale=8, limit=1, metrics=["psnr"], average="folders")
+    assert found["groups"].intervals["psnr"].item() == pytest.approx(found["images"].intervals["psnr"].item())
+    with pytest.raises(SRBenchError, match=r"--average groups: \S+ of photos is in no group"):
+        srbench.evaluate("bicubic", "photos", scale=8, limit=1, metrics=["psnr"], average="groups")

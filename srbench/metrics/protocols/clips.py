@@ -25,16 +25,16 @@ _FRAMES: Mapping[str, Callable[[Sequence[int]], Sequence[int]]] = {
 """Frames of a clip that count, by the words of their protocol."""
 
 
-def clips_of(images: Sequence[str], folders: Mapping[str, str]) -> list[list[int]]:
-    """Return the places of the frames of every clip, given the folder of every image; frame 10 comes after frame 9.
+def clips_of(images: Sequence[str], groups: Mapping[str, str]) -> list[list[int]]:
+    """Return the places of the frames of every clip, given the group of every image; frame 10 comes after frame 9.
 
     There are none unless every image is in a folder.
     """
-    if not folders.keys() >= set(images):
+    if not groups.keys() >= set(images):
         return []
     clips: dict[str, list[int]] = {}
     for place in sorted(range(len(images)), key=lambda place: natural(images[place])):
-        clips.setdefault(folders[images[place]], []).append(place)
+        clips.setdefault(groups[images[place]], []).append(place)
     return list(clips.values())
 
 

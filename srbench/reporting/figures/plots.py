@@ -489,7 +489,7 @@ def _has_intervals(table: Table) -> bool:
 
 
 def _a_unit(table: Table) -> str:
-    return "the mean of a folder" if table.values.unit_of else "an image"
+    return "the mean of a group" if table.values.unit_of else "an image"
 
 
 def _with_interval(table: Table) -> str:
@@ -518,7 +518,7 @@ def _difference(values: Mapping[str, float], baseline: Mapping[str, float], metr
 
 
 def _finite(values: Mapping[str, float]) -> NDArray[np.float64]:
-    """Return the finite values, in the order of the names of images or folders."""
+    """Return the finite values, in the order of the names of images or groups."""
     return np.array([values[name] for name in sorted(values) if math.isfinite(values[name])])
 
 

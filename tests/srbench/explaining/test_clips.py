@@ -136,9 +136,9 @@ def test_what_to_type_for_a_mean_over_clips(clips):
     value = averaged(psnr, (Y, 4), chosen(pairs, FRAMES[""]), True)
     lines = explain(f"{value:.4f}", "psnr", sr=top / "sr", hr=top / "hr", scale=4).text().splitlines()
     assert lines[0].startswith(f"{value:.4f} is PSNR on {Y}, crop 4, mean over clips ({value:.4f})")
-    assert lines[1].startswith("  --metrics psnr+channels=Y+border=4 --average folders  (signature PSNR|Y|")
+    assert lines[1].startswith("  --metrics psnr+channels=Y+border=4 --average groups  (signature PSNR|Y|")
     assert lines[2].startswith("  --suite classic-y, ")
-    assert "--average folders  (signature" in lines[2]
+    assert "--average groups  (signature" in lines[2]
     centre = averaged(psnr, (Y, 4), chosen(pairs, FRAMES[CENTRE]), False)
     text = explain(f"{centre:.4f}", "psnr", sr=top / "sr", hr=top / "hr", scale=4).text()
     assert "  on copies of these frames: no option leaves the others out" in text
@@ -147,25 +147,25 @@ def test_what_to_type_for_a_mean_over_clips(clips):
 
 
 def test_frames_are_ordered_by_their_numbers():
-    """Frame 10 comes after frame 9, also without zeros; images without folders are no clips."""
+    """Frame 10 comes after frame 9, also without zeros; images without groups are no clips."""
     images = ["a-1", "a-10", "a-2", "b-01", "b-002"]
     assert clips_of(images, {image: image[0] for image in images}) == [[0, 2, 1], [3, 4]]
     assert clips_of(images, {"a-1": "a"}) == []
 
 
 def test_claims_compare_with_the_mean_that_was_measured(clips, command, monkeypatch):
-    """The mean over clips is the measured protocol of --average folders; that over frames is another one."""
+    """The mean over clips is the measured protocol of --average groups; that over frames is another one."""
     top, pairs = clips
     monkeypatch.chdir(top)
-    for over_clips, measured in ((False, ()), (True, ("--average", "folders"))):
+    for over_clips, measured in ((False, ()), (True, ("--average", "groups"))):
         value = averaged(psnr, ("RGB", 0), chosen(pairs, FRAMES[""]), over_clips)
         (top / "claims.toml").write_text(f'[[claim]]\nmetric = "psnr"\nvalue = "{value:.4f}"\n')
         words = ("measure", "sr", "--hr", "hr", "--scale", 4, "--metrics", "psnr", "--claims", "claims.toml")
         assert "reproduced, chance" in command(*words, "--workers", 1, *measured).out
-        others = () if measured else ("--average", "folders")
+        others = () if measured else ("--average", "groups")
         assert "reproduced under another protocol: RGB, no crop" in command(*words, "--workers", 1, *others).out
     ran = command(
         *("run", "--models", "sr=sr", "--data", "hr", "--scale", 4, "--metrics", "psnr", "--workers", 1, "--out"),
-        *(top / "run", "--average", "folders", "--claims", "claims.toml"),
+        *(top / "run", "--average", "groups", "--claims", "claims.toml"),
     )
-    assert "reproduced, chance" in ran.out, "saved images are in no folders, but the run knows those of the dataset"
+    assert "reproduced, chance" in ran.out, "saved images are in no group, but the run knows those of the dataset"

@@ -1,7 +1,7 @@
 import pytest
 
 from srbench.images import ImageError
-from srbench.images.folders import folders_of, images_below, images_in
+from srbench.images.folders import groups_of, images_below, images_in
 
 
 def test_names_are_sorted_and_other_files_passed_over(tmp_path):
@@ -64,12 +64,12 @@ def test_images_in_subfolders_are_those_of_clips(tmp_path):
     images = images_in(tmp_path)
     assert list(images) == ["000-00000", "000-00001", "001-00000"]
     assert images["000-00000"] == tmp_path / "000" / "00000.JPG"
-    assert folders_of(images) == {"000-00000": "000", "000-00001": "000", "001-00000": "001"}
-    assert folders_of({"000-00000": tmp_path / "000" / "00000x4.png"}) == {"000-00000": "000"}
+    assert groups_of(images) == {"000-00000": "000", "000-00001": "000", "001-00000": "001"}
+    assert groups_of({"000-00000": tmp_path / "000" / "00000x4.png"}) == {"000-00000": "000"}
     (tmp_path / "a.png").touch()
     assert list(images_in(tmp_path)) == ["a"]
-    assert folders_of(images_in(tmp_path)) == {}
-    assert folders_of({"baby": tmp_path / "baby_SRF_4_HR.png"}) == {}
+    assert groups_of(images_in(tmp_path)) == {}
+    assert groups_of({"baby": tmp_path / "baby_SRF_4_HR.png"}) == {}
 
 
 def test_images_of_clips_that_share_a_name_are_left_out(tmp_path):
@@ -81,7 +81,7 @@ def test_images_of_clips_that_share_a_name_are_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["HR", "test_LR", "GTmod12", "LRbicx4", "DIV2K_train_HR", "lr-x4", "LRx4"])
-def test_folders_of_hr_and_lr_are_no_clips(tmp_path, name):
+def test_groups_of_hr_and_lr_are_no_clips(tmp_path, name):
     for clip in (name, "walrus"):
         (tmp_path / clip).mkdir()
         (tmp_path / clip / "0.png").touch()

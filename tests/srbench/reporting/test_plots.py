@@ -232,8 +232,8 @@ def test_a_figure_is_drawn_once(written, rows, monkeypatch):
     assert not any(figure.get_layout_engine() for figure in drawn), "a layout measures all text, so it is drawn twice"
 
 
-def test_plots_over_folders_are_those_of_their_means(make_row, tmp_path):
-    """Differences and distributions of six folders of two images are drawn like six images."""
+def test_plots_over_groups_are_those_of_their_means(make_row, tmp_path):
+    """Differences and distributions of six groups of two images are drawn like six images."""
 
     def plotted(values, unit_of):
         measured = [
@@ -246,12 +246,12 @@ def test_plots_over_folders_are_those_of_their_means(make_row, tmp_path):
             return [(plot.file, plot.title, plot.caption, draft.read(f"plots/{plot.file}")) for plot in plots]
 
     pairs = {f"{k}{end}": 20.0 + k + step for k in range(6) for end, step in {"a": 0, "b": 0}.items()}
-    of_folders = plotted(pairs, {image: image[0] for image in pairs})
+    of_groups = plotted(pairs, {image: image[0] for image in pairs})
     of_images = plotted({str(k): 20.0 + k for k in range(6)}, {})
-    assert [plot[3] for plot in of_folders] == [plot[3] for plot in of_images]
+    assert [plot[3] for plot in of_groups] == [plot[3] for plot in of_images]
     assert [plot[3] for plot in plotted(pairs, {})] != [plot[3] for plot in of_images], "twelve images are others"
-    assert [plot[0] for plot in of_folders] == ["differences.svg", "distributions.svg"]
-    assert of_folders[1][1:3] == (
-        "All folders",
-        "A stroke is the mean of a folder; the marker is the mean, with its 95 % interval.",
+    assert [plot[0] for plot in of_groups] == ["differences.svg", "distributions.svg"]
+    assert of_groups[1][1:3] == (
+        "All groups",
+        "A stroke is the mean of a group; the marker is the mean, with its 95 % interval.",
     )

@@ -184,14 +184,14 @@ def test_the_title_of_a_report_of_ten_models_is_that_of_its_folder(make_run, num
     assert head(run).startswith(f"# Super-resolution 4x: {title}\n")
 
 
-def test_steps_are_tested_over_folders_if_means_are(table):
+def test_steps_are_tested_over_groups_if_means_are(table):
     made = table({"mine": STEPS}, images=12)
     [curve] = curves_of(made)
     alike = {}
     for size in (1, 2, 3):
-        unit_of = {str(image): f"folder {image // size}" for image in range(12)}
-        by_folder = replace(made, values=replace(made.values, unit_of=unit_of))
-        alike[size] = best_steps(by_folder, curve, METRICS)["psnr"].alike
+        unit_of = {str(image): f"group {image // size}" for image in range(12)}
+        by_group = replace(made, values=replace(made.values, unit_of=unit_of))
+        alike[size] = best_steps(by_group, curve, METRICS)["psnr"].alike
     assert alike[1] == best_steps(made, curve, METRICS)["psnr"].alike == []
-    assert alike[2] is not None, "six folders"
-    assert alike[3] is None, "four folders decide nothing"
+    assert alike[2] is not None, "six groups"
+    assert alike[3] is None, "four groups decide nothing"

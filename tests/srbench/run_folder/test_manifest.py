@@ -33,7 +33,7 @@ def test_what_is_written_is_read(tmp_path):
     write_manifest(tmp_path / "run", MANIFEST)
     assert read_manifest(tmp_path / "run") == MANIFEST
     facts = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    names = ["format", "protocol", "images", "metrics", "models", "settings", "invocations", "folders"]
+    names = ["format", "protocol", "images", "metrics", "models", "settings", "invocations", "groups"]
     assert list(facts) == names
     assert facts["models"][0]["weights"] == {
         "sha256": "f00",
@@ -121,8 +121,8 @@ def test_what_is_no_run(tmp_path, content, fault):
         (lambda f: f["images"].append("a"), "an image is listed twice"),
         (lambda f: f["metrics"].append(f["metrics"][0]), "a metric is listed twice"),
         (lambda f: f["metrics"][0].update(title=" "), "a metric has no title"),
-        (lambda f: f["protocol"].update(average="frames"), "'frames' is none of images, folders"),
-        (lambda f: f["protocol"].update(average="folders"), "means are over folders, and an image is in none"),
+        (lambda f: f["protocol"].update(average="frames"), "'frames' is none of images, groups"),
+        (lambda f: f["protocol"].update(average="groups"), "means are over groups, and an image is in none"),
         (lambda f: f["settings"][0].update(model="x"), "a setting of 'x', which is not one of its models"),
         (lambda f: f["settings"][0].update(temperature=-1), "-1.0 is not a temperature"),
         (lambda f: f["settings"][0].update(limit=2), "unknown key 'limit'"),
