@@ -17,8 +17,9 @@ from typing import Any
 from srbench.pages import markdown
 from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
+from srbench.reporting.distribution import distribution_section
 from srbench.reporting.figures.image_files import evenly, write_images
-from srbench.reporting.figures.plots import Plot, write_plots
+from srbench.reporting.figures.plots import Plot, draw_plots, write_plots
 from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_table
 from srbench.reporting.notes import missing_maps, notes_of, outdated
@@ -197,12 +198,15 @@ def _make_report(
     table = report.table
     facts = _facts(results, report)
     plots: list[Plot] = []
+    plots_of_samples: list[Plot] = []
     shown: list[str] = []
     if {"md", "html"} & set(formats):
         shown, missing = write_images(results, draft, progress, runs_code=runs_code)
         draft.listing.without_maps = missing
         facts["notes"] += missing_maps(missing)
         plots = write_plots(table, results.models, draft, baseline, results.machines)
+        facts["distribution"] = section = distribution_section(results, table, draft, progress)
+        plots_of_samples = draw_plots(section.plots, draft) if section else []
     texts = {}
     latex = latex_table(table, results.manifest, intervals=choices.intervals)
     protocol = results.protocol
@@ -212,7 +216,7 @@ def _make_report(
     }
     if "md" in formats:
         facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]
-        texts["report.md"] = _markdown(table, plots, shown, facts)
+        texts["report.md"] = _markdown(table, plots, plots_of_samples, shown, facts)
     if "tex" in formats:
         texts["table.tex"] = latex
     if "csv" in formats:
@@ -221,7 +225,7 @@ def _make_report(
         draft.write(name, text.encode())
     if "html" in formats:  # last, because it links to the other files
         copies = {"LaTeX": latex, "Markdown": markdown_table(table), "CSV": csv["table.csv"]}
-        text = page(results, table, draft, plots, facts, choices, copies)
+        text = page(results, table, draft, plots, plots_of_samples, facts, choices, copies)
         draft.write("report.html", text.encode())
 
 
@@ -272,13 +276,20 @@ def _tables(table: Table) -> dict[str, str]:
     }
 
 
-def _markdown(table: Table, plots: Sequence[Plot], shown: Sequence[str], facts: Mapping[str, Any]) -> str:
+def _markdown(
+    table: Table,
+    plots: Sequence[Plot],
+    plots_of_samples: Sequence[Plot],
+    shown: Sequence[str],
+    facts: Mapping[str, Any],
+) -> str:
     headers, *lines = facts["costs"]
     text = rendered(
         "report.md.jinja",
         **facts,
         **_tables(table),
         plots=plots,
+        plots_of_samples=plots_of_samples,
         illustrated=shown,
         check=CHECKED if shown else CHECKED_ANEW,
         embedded=evenly(shown, EMBEDDED),
