@@ -68,7 +68,7 @@ def _temperatures(table: Table, metric: MetricInfo) -> Iterator[str]:
         at = {row: f"{table.lines[row].setting.temperature:g}" for row in compared}
         alike = [at[row] for row in compared if row in best.alike] if best.n >= FEWEST_IMAGES else []
         unsure = f", not significantly lower than at {joined(alike)}" if alike else ""
-        clauses.append(f"at {at[best.leader]} for {model} (of {joined([at[row] for row in compared])}{unsure})")
+        clauses.append(f"{at[best.leader]} for {model} (of {joined([at[row] for row in compared])}{unsure})")
     if clauses:
         yield f"Temperature with the lowest {metric.title}: {joined(clauses)}."
 
@@ -100,8 +100,10 @@ def spread_sentences(samplers: Sequence[Sampler], results: Results) -> Iterator[
     if more:
         yield f"Samples spread more than the error of their mean ({given} above 1): {joined(more)}."
     if neither:
-        contains = f"{given}, which contains 1"
-        yield f"Samples spread as much as the error of their mean, as calibrated samples do ({contains}): {joined(neither)}."
+        yield (
+            "No difference of the spread of samples from the error of their mean is found, as for calibrated samples "
+            f"({given}, which contains 1): {joined(neither)}."
+        )
     if undecided:
         unit = results.values.unit
         yield (
