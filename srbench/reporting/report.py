@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -26,6 +26,7 @@ from srbench.reporting.notes import missing_maps, notes_of, outdated
 from srbench.reporting.page.page import page
 from srbench.reporting.rendering import code_of_report, rendered
 from srbench.reporting.results import Results, read_results
+from srbench.reporting.samples import FOLDER as SAMPLES
 from srbench.reporting.small import CHECKED, CHECKED_ANEW
 from srbench.reporting.table import Table, table_of_runs
 from srbench.reporting.text import interval_table, markdown_table, rows_csv, table_csv
@@ -143,14 +144,16 @@ def require_formats(formats: Sequence[str]) -> None:
 def texts_again(results: Results, listing: Listing) -> dict[str, str]:
     """Make the texts of the report of a run again, by file name, with the choices of its listing. Nothing is written.
 
-    Plots are drawn again and discarded; images of the report are reused. Raises SRBenchError as ``write_report`` does.
+    Plots are drawn again and discarded; images of the report are reused, but not the numbers of samples, which texts
+    show. Raises SRBenchError as ``write_report`` does.
     """
     place = results.runs[0].folder.path / FOLDER
     formats = [name for name, file in FORMATS.items() if file in listing.files]
     report = _report(results, [])
     baseline = _baseline(results, listing.choices.baseline)
+    keys = {name: key for name, key in listing.keys.items() if not name.startswith(f"{SAMPLES}/")}
     with TemporaryDirectory() as temporary:
-        draft = Draft(place, Path(temporary), listing)
+        draft = Draft(place, Path(temporary), replace(listing, keys=keys))
         _make_report(results, report, draft, listing.choices, formats, baseline)
         return {name: draft.read(name).decode() for name in draft.listing.files if Path(name).suffix in TEXTS}
 

@@ -28,6 +28,8 @@ from srbench.terminal.progress import Progress, Step, silent
 if TYPE_CHECKING:
     from torch import Tensor
 
+FOLDER = "samples"
+"""Folder of the numbers in a report."""
 CURVES = 10
 """Largest number of images with curves, spread evenly over the list: LPIPS between all samples takes long."""
 _CODE = ("srbench.metrics.calibration", "srbench.metrics.proper_scores", "srbench.metrics.ntire")
@@ -98,7 +100,7 @@ def saved_samplers(
             name, has_curves = row.image, row.image in curved
             pixels = [output.pixels for output in row.sample.outputs[:n]]
             key = digest("samples", _code(), results.pair_pixels(name)[1], pixels, has_curves, lpips)
-            file = f"samples/{setting.folder}/{name}.json"
+            file = f"{FOLDER}/{setting.folder}/{name}.json"
             kept = _kept(out, file, key)
             if kept is None:
                 kept = saved_image(files[name][:n], pairs[name][1], has_curves=has_curves, lpips=lpips)

@@ -124,7 +124,6 @@ def test_numbers_of_samples_are_computed_once_and_the_report_is_the_same(sampled
     with monkeypatch.context() as patch:
         patch.setattr("srbench.reporting.samples.saved_image", lambda *given, **options: pytest.fail("computed again"))
         write_report([run], intervals=True)
-        assert report_findings(run) == []
     shutil.rmtree(run / "report")
     write_report([run])
     assert texts(run) == before
@@ -136,6 +135,19 @@ def test_damaged_numbers_are_computed_again(sampled, content):
     write_report([run])
     (run / "report/samples/flow-t0.5/i0.json").write_text(content)
     assert [finding.where for finding in report_findings(run)] == ["report/samples/flow-t0.5/i0.json"]
+
+
+def test_a_report_of_other_numbers_than_those_of_its_images_is_found(sampled, monkeypatch):
+    run = sampled(THREE)
+    with monkeypatch.context() as patch:
+        made = SavedImage([1 / 3] * 3, 2e6, 1e6, None)
+        patch.setattr("srbench.reporting.samples.saved_image", lambda *given, **options: made)
+        write_report([run])
+    assert "spread more" in section(run)
+    assert [(finding.kind, finding.where) for finding in report_findings(run)] == [
+        ("differs", "report/report.md"),
+        ("differs", "report/report.html"),
+    ]
 
 
 def test_without_images_a_sentence_says_what_is_left_out(sampled):
