@@ -30,11 +30,17 @@ def _cropped(images: Tensor, pair: ImagePair) -> tuple[Tensor, Tensor]:
     return pair.shared.once(images, "NTIRE", lambda: crop(images)), pair.shared.once(hr, "NTIRE", lambda: crop(hr))
 
 
-def _maps(samples: Tensor, pair: ImagePair) -> Tensor:
-    """Return LPIPS maps of the cropped outputs, (n, h, w) float64 on the CPU."""
+def spatial_maps(samples: Tensor, pair: ImagePair) -> Tensor:
+    """Return LPIPS maps of uint8 outputs (n, 3, H, W), cropped to multiples of 8: (n, h, w) float64 on the CPU."""
     lpips, (images, hr) = LPIPS(), _cropped(samples, pair)
     require_side(images, lpips.smallest_side, "LPIPS", pair.name)
     return lpips.maps(images, hr, pair.shared).cpu().double()
+
+
+def diversity_of(maps: Tensor) -> Tensor:
+    """Return S_n in percent, (), of the ``spatial_maps`` of n samples; NaN if a sample equals HR."""
+    best = maps.mean(dim=(1, 2)).min()
+    return 100 * (best - maps.amin(dim=0).mean()) / best
 
 
 class SpatialLPIPS(EightBitMetric):
@@ -54,7 +60,7 @@ class SpatialLPIPS(EightBitMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """Return (n,) values."""
-        return _maps(images, pair).mean(dim=(1, 2))
+        return spatial_maps(images, pair).mean(dim=(1, 2))
 
 
 class Diversity(EightBitMetric):
@@ -77,11 +83,11 @@ class Diversity(EightBitMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """Return () in percent. Raises MetricError if a sample equals HR."""
-        maps = _maps(images, pair)
-        best = maps.mean(dim=(1, 2)).min()
-        if not best > 0:
+        maps = spatial_maps(images, pair)
+        diversity = diversity_of(maps)
+        if not diversity.isfinite():
             raise MetricError(f"{pair.name}: a sample equals HR, so the diversity is undefined; leave it out")
-        return 100 * (best - maps.amin(dim=0).mean()) / best
+        return diversity
 
 
 class WorstLRPSNR(EightBitMetric):

@@ -33,10 +33,11 @@ def answer(table: Table) -> list[str]:
         line = table.lines[0]
         values = [f"{metric.title} {_with_unit(line.cells[metric.name].mean, metric)}" for metric in decisive]
         return [f"{line.label}: {joined(values)}; no other row to compare it with."] if values else []
-    return [*(_best(table, metric) for metric in decisive), *_diversity(table)]
+    return [*(best_sentence(table, metric) for metric in decisive), *_diversity(table)]
 
 
-def _best(table: Table, metric: MetricInfo) -> str:
+def best_sentence(table: Table, metric: MetricInfo) -> str:
+    """Return the sentence on the best model in a metric, and on the models that are not significantly worse."""
     best = table.best[metric.name]
     one_each = ", comparing one row per model" if table.variants else ""
     projected = [line.label for line in table.models if of_lr(metric) and line.is_projected]

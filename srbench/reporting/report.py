@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -17,14 +17,16 @@ from typing import Any
 from srbench.pages import markdown
 from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
+from srbench.reporting.distribution import distribution_section
 from srbench.reporting.figures.image_files import evenly, write_images
-from srbench.reporting.figures.plots import Plot, write_plots
+from srbench.reporting.figures.plots import Plot, draw_plots, write_plots
 from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_table
 from srbench.reporting.notes import missing_maps, notes_of, outdated
 from srbench.reporting.page.page import page
 from srbench.reporting.rendering import code_of_report, rendered
 from srbench.reporting.results import Results, read_results
+from srbench.reporting.samples import FOLDER as SAMPLES
 from srbench.reporting.small import CHECKED, CHECKED_ANEW
 from srbench.reporting.table import Table, table_of_runs
 from srbench.reporting.text import interval_table, markdown_table, rows_csv, table_csv
@@ -142,14 +144,16 @@ def require_formats(formats: Sequence[str]) -> None:
 def texts_again(results: Results, listing: Listing) -> dict[str, str]:
     """Make the texts of the report of a run again, by file name, with the choices of its listing. Nothing is written.
 
-    Plots are drawn again and discarded; images of the report are reused. Raises SRBenchError as ``write_report`` does.
+    Plots are drawn again and discarded; images of the report are reused, but not the numbers of samples, which texts
+    show. Raises SRBenchError as ``write_report`` does.
     """
     place = results.runs[0].folder.path / FOLDER
     formats = [name for name, file in FORMATS.items() if file in listing.files]
     report = _report(results, [])
     baseline = _baseline(results, listing.choices.baseline)
+    keys = {name: key for name, key in listing.keys.items() if not name.startswith(f"{SAMPLES}/")}
     with TemporaryDirectory() as temporary:
-        draft = Draft(place, Path(temporary), listing)
+        draft = Draft(place, Path(temporary), replace(listing, keys=keys))
         _make_report(results, report, draft, listing.choices, formats, baseline)
         return {name: draft.read(name).decode() for name in draft.listing.files if Path(name).suffix in TEXTS}
 
@@ -197,12 +201,15 @@ def _make_report(
     table = report.table
     facts = _facts(results, report)
     plots: list[Plot] = []
+    plots_of_samples: list[Plot] = []
     shown: list[str] = []
     if {"md", "html"} & set(formats):
         shown, missing = write_images(results, draft, progress, runs_code=runs_code)
         draft.listing.without_maps = missing
         facts["notes"] += missing_maps(missing)
         plots = write_plots(table, results.models, draft, baseline, results.machines)
+        facts["distribution"] = section = distribution_section(results, table, draft, progress)
+        plots_of_samples = draw_plots(section.plots, draft) if section else []
     texts = {}
     latex = latex_table(table, results.manifest, intervals=choices.intervals)
     protocol = results.protocol
@@ -212,7 +219,7 @@ def _make_report(
     }
     if "md" in formats:
         facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]
-        texts["report.md"] = _markdown(table, plots, shown, facts)
+        texts["report.md"] = _markdown(table, plots, plots_of_samples, shown, facts)
     if "tex" in formats:
         texts["table.tex"] = latex
     if "csv" in formats:
@@ -221,7 +228,7 @@ def _make_report(
         draft.write(name, text.encode())
     if "html" in formats:  # last, because it links to the other files
         copies = {"LaTeX": latex, "Markdown": markdown_table(table), "CSV": csv["table.csv"]}
-        text = page(results, table, draft, plots, facts, choices, copies)
+        text = page(results, table, draft, plots, plots_of_samples, facts, choices, copies)
         draft.write("report.html", text.encode())
 
 
@@ -272,13 +279,20 @@ def _tables(table: Table) -> dict[str, str]:
     }
 
 
-def _markdown(table: Table, plots: Sequence[Plot], shown: Sequence[str], facts: Mapping[str, Any]) -> str:
+def _markdown(
+    table: Table,
+    plots: Sequence[Plot],
+    plots_of_samples: Sequence[Plot],
+    shown: Sequence[str],
+    facts: Mapping[str, Any],
+) -> str:
     headers, *lines = facts["costs"]
     text = rendered(
         "report.md.jinja",
         **facts,
         **_tables(table),
         plots=plots,
+        plots_of_samples=plots_of_samples,
         illustrated=shown,
         check=CHECKED if shown else CHECKED_ANEW,
         embedded=evenly(shown, EMBEDDED),

@@ -54,7 +54,8 @@ def quick_commands(monkeypatch, request):
     """Commands run as on one core, in one process unless --workers is given; only ``with_plots`` has reports with plots."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
     if "with_plots" not in request.fixturenames:
-        monkeypatch.setattr("srbench.reporting.report.write_plots", lambda *given: [])
+        for name in ("write_plots", "draw_plots"):
+            monkeypatch.setattr(f"srbench.reporting.report.{name}", lambda *given: [])
 
 
 @pytest.fixture

@@ -81,11 +81,15 @@ def write_plots(
         _temperatures(table),
     ]
     possible += [_distributions(table), _losses(models)]
-    plots = [plot for plot in possible if plot is not None]
+    return draw_plots([plot for plot in possible if plot is not None], out)
+
+
+def draw_plots(plots: Sequence[Plot], out: Draft) -> list[Plot]:
+    """Write these plots into the folder ``plots`` of a report, and return them."""
     with plot_style():
         for plot in plots:
             out.write(f"{FOLDER}/{plot.file}", svg(plot.draw()))
-    return plots
+    return [*plots]
 
 
 def _trainings(table: Table) -> Plot | None:
@@ -106,7 +110,7 @@ def _trainings(table: Table) -> Plot | None:
         cells = table.column(metrics[panel].name)
         for place, curve in enumerate(curves):
             looks = COLOURS[place % len(COLOURS)], "."
-            _band(axes, [*map(float, curve.steps)], [cells[row] for row in curve.rows], curve.label, looks)
+            band(axes, [*map(float, curve.steps)], [cells[row] for row in curve.rows], curve.label, looks)
             row = best[place][metrics[panel].name].row
             if row is not None:
                 axes.plot(float(curve.step(row)), cells[row].mean, "o", color=INK, markersize=9, markerfacecolor="none")
@@ -116,12 +120,12 @@ def _trainings(table: Table) -> Plot | None:
         if len(curves) > 1 and panel == len(metrics) - 1:
             axes.figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=columns)
 
-    columns, legend_lines = _legend([curve.label for curve in curves])
-    bands = ", with 95 % intervals of the means, not of differences, as bands" if _has_intervals(table) else ""
+    columns, legend_lines = legend_shape([curve.label for curve in curves])
+    bands = ", with 95 % intervals of the means, not of differences, as bands" if has_intervals(table) else ""
     compared = COMPARED.format(units=f"{table.values.unit}s")
     caption = f"Means over the steps of a training{bands}; a ring marks the best step. {SELECTION} {compared}"
     titles = list(map(header, metrics))
-    plot = _small_plots(
+    plot = small_plots(
         "Checkpoints", "checkpoints.svg", caption, titles, 2.0, draw, legend_lines if len(curves) > 1 else 0
     )
     return plot and replace(plot, table=best_table(table, curves, metrics, best))
@@ -142,7 +146,7 @@ def _differences(table: Table, baseline: int) -> Plot | None:
         axes.axvline(0, color=SOFT, linewidth=0.8)
         for place, (row, values) in enumerate(zip(others, of_units, strict=True)):
             if len(values):
-                colour, marker = _looks(table.lines)[row]
+                colour, marker = looks_of(table.lines)[row]
                 mean, (low, high) = float(values.mean()), mean_interval(values)
                 fill = colour if low > 0 or high < 0 else "none"
                 if len(values) < FEWEST_IMAGES:
@@ -157,13 +161,13 @@ def _differences(table: Table, baseline: int) -> Plot | None:
         if metric.direction < 0:
             axes.invert_xaxis()
 
-    name, dots = table.lines[baseline].label, "" if _has_intervals(table) else f"; a dot is {_a_unit(table)}"
+    name, dots = table.lines[baseline].label, "" if has_intervals(table) else f"; a dot is {_a_unit(table)}"
     caption = (
         f"Mean of the paired differences from {name}{_with_interval(table)}{dots}. Further right is better; a filled "
         "marker means that the interval excludes 0."
     )
     titles = [header(metric) for metric, _ in shown]
-    return _small_plots(f"Differences from {name}", "differences.svg", caption, titles, 0.75 + 0.24 * len(others), draw)
+    return small_plots(f"Differences from {name}", "differences.svg", caption, titles, 0.75 + 0.24 * len(others), draw)
 
 
 def _planes(table: Table) -> Iterator[Plot]:
@@ -222,7 +226,7 @@ def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
     rows = [places for _, places in groups]
     for label, places in groups:
         if places := [place for place in places if place in finite]:
-            colour, marker = _looks(table.lines)[places[0]]
+            colour, marker = looks_of(table.lines)[places[0]]
             (x, *x_ends), (y, *y_ends) = (_intervals([cells[place] for place in places]) for cells in (xs, ys))
             axes.errorbar(
                 x,
@@ -273,7 +277,7 @@ def _joined(table: Table) -> list[tuple[str, list[int]]]:
     """Return labels and rows that a line joins in a plane: the steps of each training, the temperatures of each model."""
     curves = [(curve.label, list(curve.rows)) for curve in curves_of(table)]
     rows = {row for _, curve in curves for row in curve}
-    return [*curves, *(group for group in _by_model(table.lines).items() if rows.isdisjoint(group[1]))]
+    return [*curves, *(group for group in by_model(table.lines).items() if rows.isdisjoint(group[1]))]
 
 
 def _what_is_joined(table: Table) -> str:
@@ -312,7 +316,7 @@ def _label(figure: Figure, axes: Axes, spots: Sequence[tuple[float, float, str]]
 
 
 def _temperatures(table: Table) -> Plot | None:
-    models = {model: places for model, places in _by_model(table.lines).items() if len(places) > 1}
+    models = {model: places for model, places in by_model(table.lines).items() if len(places) > 1}
     means = {metric.name: np.array([cell.mean for cell in table.column(metric.name)]) for metric in table.columns}
     metrics = [
         metric
@@ -324,18 +328,18 @@ def _temperatures(table: Table) -> Plot | None:
         for model, places in models.items():
             cells = [table.column(metrics[panel].name)[place] for place in places]
             temperatures = [_temperature(table.lines[place]) for place in places]
-            _band(axes, temperatures, cells, model, _looks(table.lines)[places[0]])
+            band(axes, temperatures, cells, model, looks_of(table.lines)[places[0]])
         axes.set_xlabel("temperature")
         if panel == len(metrics) - 1:
             axes.figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=columns)
 
-    columns, legend_lines = _legend([*models])
-    bands = ", and their 95 % intervals as bands" if _has_intervals(table) else ""
+    columns, legend_lines = legend_shape([*models])
+    bands = ", and their 95 % intervals as bands" if has_intervals(table) else ""
     caption = f"The trade-off set by the temperature: means{bands}."
-    return _small_plots("Temperature", "temperature.svg", caption, list(map(header, metrics)), 2.0, draw, legend_lines)
+    return small_plots("Temperature", "temperature.svg", caption, list(map(header, metrics)), 2.0, draw, legend_lines)
 
 
-def _band(axes: Axes, places: Sequence[float], cells: Sequence[Cell], label: str, looks: tuple[str, str]) -> None:
+def band(axes: Axes, places: Sequence[float], cells: Sequence[Cell], label: str, looks: tuple[str, str]) -> None:
     """Draw means at some places of the horizontal axis, joined by a line, and their intervals as a band."""
     colour, marker = looks
     mean, low, high = _intervals(cells)
@@ -344,7 +348,7 @@ def _band(axes: Axes, places: Sequence[float], cells: Sequence[Cell], label: str
     axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
-def _legend(labels: Sequence[str]) -> tuple[int, int]:
+def legend_shape(labels: Sequence[str]) -> tuple[int, int]:
     """Return the numbers of columns and of lines of a legend below a plot, in text of 9 points."""
     columns = max(1, min(4, int(9 / (0.6 + 0.58 / 8 * max(map(len, labels), default=0)))))
     return columns, -(-len(labels) // columns)
@@ -362,7 +366,7 @@ def _distributions(table: Table) -> Plot | None:
         metric = metrics[panel]
         for place, values in enumerate(columns[metric.name]):
             if len(values):
-                colour, marker = _looks(table.lines)[place]
+                colour, marker = looks_of(table.lines)[place]
                 dots = np.quantile(values, np.linspace(0, 1, min(len(values), _DOTS)))
                 axes.plot(
                     dots,
@@ -386,7 +390,7 @@ def _distributions(table: Table) -> Plot | None:
     )
     caption = f"{strokes}; the marker is the mean{_with_interval(table)}."
     height = 0.7 + 0.22 * len(table.lines)
-    return _small_plots(
+    return small_plots(
         f"All {table.values.unit}s", "distributions.svg", caption, list(map(header, metrics)), height, draw
     )
 
@@ -409,14 +413,14 @@ def _losses(models: Sequence[ModelInfo]) -> Plot | None:
 
     caption = "Training losses, as stored in the models' weights; a point is the mean over several steps."
     titles = [f"{fill(label, 28)}\n{name}" for label, name, _ in curves]
-    plot = _small_plots("Training", "training.svg", caption, titles, 2.1, draw)
+    plot = small_plots("Training", "training.svg", caption, titles, 2.1, draw)
     return plot and replace(plot, is_folded=True)
 
 
 _COLUMNS = 4
 
 
-def _small_plots(
+def small_plots(
     title: str,
     file: str,
     caption: str,
@@ -424,16 +428,17 @@ def _small_plots(
     height: float,
     draw: Callable[[Axes, int], None],
     legend_lines: int = 0,
+    columns: int = _COLUMNS,
 ) -> Plot | None:
-    """Return a plot of small panels, four per row, where ``draw`` draws a panel by its index; None without panels."""
+    """Return a plot of small panels in rows, where ``draw`` draws a panel by its index; None without panels."""
 
     def draw_all() -> Figure:
-        figure = new_figure(9.0, -(-len(titles) // _COLUMNS) * height + 0.1 + 0.2 * max(legend_lines, 1))
+        figure = new_figure(9.0, -(-len(titles) // columns) * height + 0.1 + 0.2 * max(legend_lines, 1))
         for panel, name in enumerate(titles):
             axes = figure.add_axes((0, 0, 1, 1))
             draw(axes, panel)
             axes.set_title(name)
-        arrange(figure, _COLUMNS, below=0.1 + 0.2 * legend_lines if legend_lines else 0.0)
+        arrange(figure, columns, below=0.1 + 0.2 * legend_lines if legend_lines else 0.0)
         return figure
 
     return Plot(title, file, caption, draw_all, is_wide=True) if titles else None
@@ -455,7 +460,7 @@ def _bar(axes: Axes, row: int, ends: tuple[float, float, float], **style: Any) -
     axes.plot(ends, [row] * 3, linewidth=1.2, markevery=[1], solid_capstyle="butt", **style)
 
 
-def _by_model(lines: Sequence[Line]) -> dict[str, list[int]]:
+def by_model(lines: Sequence[Line]) -> dict[str, list[int]]:
     """Return the indices of the rows of every model, by rising temperature."""
     places: dict[str, list[int]] = {}
     for place, line in enumerate(lines):
@@ -467,7 +472,7 @@ def _temperature(line: Line) -> float:
     return line.setting.temperature or 0.0
 
 
-def _looks(lines: Sequence[Line]) -> list[tuple[str, str]]:
+def looks_of(lines: Sequence[Line]) -> list[tuple[str, str]]:
     """Return colour and marker of every row. Rows of a model or training share both; the first 70 combinations differ."""
     models = list(dict.fromkeys(line.joint_label for line in lines))
     places = [models.index(line.joint_label) for line in lines]
@@ -484,7 +489,8 @@ def _reach(means: Sequence[float], lows: Sequence[float], highs: Sequence[float]
     return [np.fmax(np.subtract(means, lows), 0), np.fmax(np.subtract(highs, means), 0)]
 
 
-def _has_intervals(table: Table) -> bool:
+def has_intervals(table: Table) -> bool:
+    """Return whether a row has enough images, or folders, for intervals."""
     return any(line.n >= FEWEST_IMAGES for line in table.lines)
 
 
@@ -496,14 +502,14 @@ def _with_interval(table: Table) -> str:
     """Return the part of a caption that says whether intervals are drawn."""
     return (
         ", with its 95 % interval"
-        if _has_intervals(table)
+        if has_intervals(table)
         else f" ({FEWEST_IMAGES} {table.values.unit}s are needed for an interval)"
     )
 
 
 def _bars(table: Table) -> str:
     """Return the sentence of a caption on the bars of means, if there are any."""
-    return " Bars are 95 % intervals of the means, not of differences." if _has_intervals(table) else ""
+    return " Bars are 95 % intervals of the means, not of differences." if has_intervals(table) else ""
 
 
 def _axis(metric: MetricInfo) -> str:

@@ -55,11 +55,12 @@ def page(
     table: Table,
     draft: Draft,
     plots: Sequence[Plot],
+    plots_of_samples: Sequence[Plot],
     facts: Mapping[str, object],
     choices: Choices,
     copies: Mapping[str, str],
 ) -> str:
-    """Return the text of report.html in a draft, which already has the ``plots``.
+    """Return the text of report.html in a draft, which already has the plots.
 
     ``facts`` are the values that all templates of a report share; ``copies`` are the texts of its table, by format, that
     the page copies to the clipboard. A page links to the images of its run. A single-file
@@ -103,11 +104,8 @@ def page(
         "by_group": metrics,
         "groups": [(name, len(list(group))) for name, group in groupby(metric.group for metric in metrics)],
         "others": [name for name in FILES if not embedded and name in draft],
-        "plots": [
-            (plot, _svg(draft.read(file)) if embedded else quote(file))
-            for plot in plots
-            for file in (f"{FOLDER}/{plot.file}",)
-        ],
+        "plots": _with_sources(plots, draft, embedded=embedded),
+        "plots_of_samples": _with_sources(plots_of_samples, draft, embedded=embedded),
     }
     if not embedded:
         return rendered("report.html.jinja", shown=len(kept), carried="", contents=_json(contents), **facts)
@@ -156,6 +154,13 @@ def _sentences(carried: Carried, kept: int) -> str:
             "in the run folder."
         )
     return " ".join(sentences)
+
+
+def _with_sources(plots: Sequence[Plot], draft: Draft, *, embedded: bool) -> list[tuple[Plot, str]]:
+    """Return plots with the addresses of their files, or with the files themselves as ``data:`` addresses."""
+    files = [f"{FOLDER}/{plot.file}" for plot in plots]
+    sources = [_svg(draft.read(file)) if embedded else quote(file) for file in files]
+    return [*zip(plots, sources, strict=True)]
 
 
 def _svg(content: bytes) -> str:
