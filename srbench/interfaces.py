@@ -279,8 +279,8 @@ class ImageMetric(ABC):
     """True if the metric runs on its inputs' device; it then receives tensors on the command's GPU."""
 
     @abstractmethod
-    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) values, or () if ``info.per`` is ``image``.
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor | None:
+        """(n, 3, H, W) and the pair -> (n,) values, or () if ``info.per`` is ``image``; None if it does not apply.
 
         Samples are multiples of 1/255 in [0, 1], unless ``sees`` states otherwise.
         """

@@ -42,7 +42,14 @@ from srbench.weights.table import find_released
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 QUICK = ("README.md", "docs/data.md", "docs/weights.md")
-SLOW = ("docs/command-line.md", "docs/latents.md", "docs/many-runs.md", "docs/reviewers.md", "docs/training.md")
+SLOW = (
+    "docs/command-line.md",
+    "docs/distribution.md",
+    "docs/latents.md",
+    "docs/many-runs.md",
+    "docs/reviewers.md",
+    "docs/training.md",
+)
 """Pages whose commands only have to succeed."""
 CHECKED = ("docs/add-your-own.md", "docs/explain.md", "docs/gate.md", "docs/python.md", "docs/votes.md")
 """Pages with a test of their own below."""

@@ -1,4 +1,4 @@
-"""Metrics: a class for every column of the table, found by entry points, and the eight default metrics as functions.
+"""Metrics: a class for every column of the table, found by entry points, and ten metrics as functions.
 
 ``srbench.metrics.psnr`` and the other functions are those of ``srbench.metrics.functions``, imported on first use, because
 they load torch.
@@ -11,7 +11,9 @@ from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
     from srbench.metrics.functions import brisque as brisque
+    from srbench.metrics.functions import crps as crps
     from srbench.metrics.functions import lpips as lpips
+    from srbench.metrics.functions import lpips_energy as lpips_energy
     from srbench.metrics.functions import lr_psnr as lr_psnr
     from srbench.metrics.functions import niqe as niqe
     from srbench.metrics.functions import pique as pique
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from srbench.metrics.functions import sigma as sigma
     from srbench.metrics.functions import ssim as ssim
 
-__all__ = ["brisque", "lpips", "lr_psnr", "niqe", "pique", "psnr", "sigma", "ssim"]
+__all__ = ["brisque", "crps", "lpips", "lpips_energy", "lr_psnr", "niqe", "pique", "psnr", "sigma", "ssim"]
 
 
 class MetricError(SRBenchError):

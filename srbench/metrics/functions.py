@@ -1,4 +1,4 @@
-"""The eight default metrics as functions, with the options of the command line: ``psnr(sr, hr, channels="Y", border=4)``.
+"""The eight default metrics, CRPS and LPIPS energy as functions, with the options of the command line: ``psnr(sr, hr, channels="Y", border=4)``.
 
 Arguments: ``sr`` is one image (3, H, W) or a batch (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped
 and floored to uint8, as a run saves it. ``hr`` and ``lr`` are one image for all, or n, one each. Tensors and arrays are
@@ -22,10 +22,12 @@ from torch import Tensor
 from srbench.interfaces import ImagePair
 from srbench.metrics import MetricError
 from srbench.metrics.consistency import LRPSNR
+from srbench.metrics.distribution import CRPS, LPIPSEnergy
 from srbench.metrics.diversity import deviation
 from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR, SSIM
+from srbench.metrics.proper_scores import require_eight_bits
 from srbench.metrics.samples import EightBitMetric, as_uint8
 from srbench.words import size_of
 
@@ -191,6 +193,52 @@ def sigma(samples: Images) -> float:
     """
     tensor = image_tensor(samples, "samples")
     return deviation(tensor.to(torch.float32) / 255 if tensor.dtype == torch.uint8 else tensor).item()
+
+
+def crps(samples: Images, hr: Images) -> float:
+    """Fair continuous ranked probability score of the samples of an image in grey levels; lower is better.
+
+    mean_i |x_i - y| - 1/(2n(n-1)) sum_ij |x_i - x_j| over samples x of HR y, mean over pixels and channels: lowest in
+    expectation for samples from the distribution of HR (Gneiting and Raftery, 2007, section 4.2), and comparable between
+    numbers of samples (Ferro, "Fair scores for ensemble forecasts", 2014). The mean absolute error for one sample.
+    ``samples`` are (n, 3, H, W), ``hr`` is one image.
+
+    Examples:
+        >>> import numpy as np
+        >>> from srbench.metrics import crps
+        >>> hr = np.full((3, 32, 32), 100, dtype=np.uint8)
+        >>> crps(np.stack([hr + 6, hr - 2]), hr)  # (6 + 2) / 2 - 8 / 2
+        0.0
+        >>> crps(np.stack([hr + 6, hr + 2]), hr)  # (6 + 2) / 2 - 4 / 2
+        2.0
+    """
+    return _of_samples(CRPS(), samples, hr)
+
+
+def lpips_energy(samples: Images, hr: Images) -> float:
+    """Fair energy score of the samples of an image in the features of LPIPS; lower is better.
+
+    As ``crps``, with the square root of LPIPS (0.1, AlexNet) in place of the absolute difference, which is a Euclidean
+    distance of weighted features (Gneiting and Raftery, 2007, section 4.3). The square root of LPIPS for one sample.
+    ``samples`` are (n, 3, H, W) of at least 64 pixels a side, ``hr`` is one image.
+
+    Examples:
+        >>> import numpy as np
+        >>> from srbench.metrics import lpips, lpips_energy
+        >>> hr = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
+        >>> round(lpips_energy(np.stack([hr // 2, hr // 2]), hr), 2)  # equal samples have no spread
+        0.31
+        >>> lpips_energy(hr // 2, hr) == lpips(hr // 2, hr) ** 0.5
+        True
+    """
+    return _of_samples(LPIPSEnergy(), samples, hr)
+
+
+def _of_samples(metric: EightBitMetric, samples: Images, hr: Images) -> float:
+    """Measure all samples of one image. Raises MetricError."""
+    images, references = (as_uint8(image_tensor(each, name)) for each, name in ((samples, "samples"), (hr, "hr")))
+    require_eight_bits(images, references[0] if len(references) == 1 else references)
+    return metric(images, ImagePair("samples", references[0], references[0])).item()
 
 
 def image_tensor(images: Images, name: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import distribution
@@ -12,10 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srbench.interfaces import Shared
 from srbench.metrics import MetricError
 from srbench.metrics.parameters import parameter_file
 from srbench.weights.reading import read_tensors
 
+HELD = 2**29
+"""Bytes of features of the images that are compared; those of a single image are always held."""
 _FILES = {"vgg": "vgg16-397923af.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
 """File names of torchvision's ImageNet weights; AlexNet's weights are packaged."""
 NETS = {"alex": "AlexNet", "vgg": "VGG16", "squeeze": "SqueezeNet"}
@@ -82,9 +86,35 @@ class Network:
     def differences(self, these: list[Tensor], those: list[Tensor]) -> list[Tensor]:
         """Return weighted squared differences of feature maps at every pixel, (1, 1, h, w) per layer."""
         return [
-            torch.einsum("bchw,c->bhw", (this - that).square(), head).unsqueeze(1)
+            torch.einsum("bchw,c->bhw", (this - that).square_(), head).unsqueeze(1)
             for head, this, that in zip(self._heads, these, those, strict=True)
         ]
+
+
+class Features:
+    """Features of images by a network, computed when they are first asked for, and held if those of all fit."""
+
+    def __init__(self, network: Network, images: Sequence[Tensor] | Tensor) -> None:
+        self._network, self._images = network, images
+        self._held: dict[int, list[Tensor]] = {}
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._images)
+
+    def __getitem__(self, place: int) -> list[Tensor]:
+        """Return the features of an image, as ``Network.features`` does."""
+        if place in self._held:
+            return self._held[place]
+        features = self._network.features(self._images[place])
+        if fits(features, len(self) + 1):  # and those of HR
+            self._held[place] = features
+        return features
+
+
+def fits(features: Sequence[Tensor], images: int) -> bool:
+    """Return whether features like these of some images may be held."""
+    return images * sum(layer.nbytes for layer in features) <= HELD
 
 
 class _AlexNet(nn.Module):
@@ -143,3 +173,11 @@ def _trunk(parts: Parts, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
 def load_network(parts: Parts, device: torch.device) -> Network:
     """Load a network onto a device, cached. Raises MetricError and WeightsError."""
     return Network(parts, device)
+
+
+def features_of(hr: Tensor, images: Tensor, parts: Parts, shared: Shared) -> tuple[list[Tensor], Features]:
+    """Return the features of HR (3, H, W) and of images (n, 3, H, W), on the device of the images, shared by all metrics."""
+    device = images.device
+    network = load_network(parts, device)
+    of_hr = shared.once(hr, ("LPIPS", parts, device), lambda: network.features(hr.to(device)))
+    return of_hr, shared.once(images, ("features of LPIPS", parts), lambda: Features(network, images))

@@ -9,7 +9,7 @@ from torch import Tensor
 from srbench.interfaces import ImagePair, MappedMetric, MetricInfo, Shared
 from srbench.machine.precision import products
 from srbench.metrics.default_map import LPIPS_MAP
-from srbench.metrics.lpips_network import NETS, load_network, parts_of
+from srbench.metrics.lpips_network import NETS, features_of, load_network, parts_of
 from srbench.metrics.samples import EightBitMetric, hr_as_uint8
 
 _ALEXNET = parts_of("alex")
@@ -69,14 +69,13 @@ class LPIPS(EightBitMetric, MappedMetric):
 
     def _layers(self, images: Tensor, hr: Tensor, shared: Shared) -> list[list[Tensor]]:
         """Return the differences from HR at every pixel of every layer, for each image, computed once."""
-        device = images.device
-        network = load_network(self._parts, device)
+        network = load_network(self._parts, images.device)
 
         def differences() -> list[list[Tensor]]:
-            features = shared.once(hr, ("LPIPS", self._parts, device), lambda: network.features(hr.to(device)))
-            return [network.differences(network.features(image), features) for image in images]
+            of_hr, of_images = features_of(hr, images, self._parts, shared)
+            return [network.differences(of_images[place], of_hr) for place in range(len(images))]
 
-        with torch.inference_mode(), products(device, tf32=False):
+        with torch.inference_mode(), products(images.device, tf32=False):
             return shared.once(images, ("LPIPS", self._parts, id(hr)), differences)
 
 

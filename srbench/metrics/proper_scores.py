@@ -20,13 +20,11 @@ import torch
 from torch import Tensor
 
 from srbench.images.io import crop_to_multiple
+from srbench.interfaces import Shared
 from srbench.machine.precision import products
 from srbench.metrics import MetricError
-from srbench.metrics.lpips_network import load_network, parts_of
+from srbench.metrics.lpips_network import features_of, fits, load_network, parts_of
 from srbench.metrics.samples import as_uint8
-
-HELD = 2**30
-"""Bytes of the LPIPS features of images that others are compared with; those of one image are always held."""
 
 
 @runtime_checkable
@@ -62,33 +60,35 @@ def fair_crps(samples: Tensor, hr: Tensor) -> float:
     return _fair(distances)
 
 
-def pairwise_lpips(samples: Tensor, hr: Tensor) -> Tensor:
+def pairwise_lpips(samples: Tensor, hr: Tensor, shared: Shared | None = None) -> Tensor:
     """LPIPS on AlexNet between HR and samples: (n + 1, n + 1) float64 on the CPU, symmetric, HR first.
 
     The first row holds 0 and LPIPS of each sample to HR, as ``LPIPS`` computes it. Features of an image are computed once,
-    unless they exceed ``HELD`` bytes: then images are compared in blocks, in bounded memory and more time.
+    unless they exceed ``lpips_network.HELD`` bytes: then images are compared in blocks, in bounded memory and more time.
 
     Args:
         samples: (n, 3, H, W) uint8, of at least 64 pixels a side.
         hr: (3, H, W) uint8.
+        shared: What the metrics of the image share; features that ``LPIPS`` computed are not computed again.
 
     Raises:
         MetricError: The arguments are not of these shapes and types.
     """
     require_eight_bits(samples, hr)
-    device, images = samples.device, [hr.to(samples.device), *samples]
-    network = load_network(parts_of("alex"), device)
-    distances = torch.zeros((len(images), len(images)), dtype=torch.float64, device=device)
+    device, count, parts = samples.device, len(samples) + 1, parts_of("alex")
+    network = load_network(parts, device)
+    distances = torch.zeros((count, count), dtype=torch.float64, device=device)
     first = 0
     with torch.inference_mode(), products(device, tf32=False):
-        while first < len(images):
+        of_hr, of_samples = features_of(hr, samples, parts, shared or Shared())
+        while first < count:
             held: list[list[Tensor]] = []
-            for index in range(first, len(images)):
-                features = network.features(images[index])
+            for index in range(first, count):
+                features = of_samples[index - 1] if index else of_hr
                 for other, theirs in enumerate(held, first):
                     layers = network.differences(theirs, features)
                     distances[other, index] = torch.stack([layer.double().mean() for layer in layers]).sum()
-                if not held or (len(held) + 1) * sum(layer.nbytes for layer in features) <= HELD:
+                if not held or fits(features, len(held) + 1):
                     held.append(features)
             first += len(held)
     return (distances + distances.T).cpu()

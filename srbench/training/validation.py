@@ -71,7 +71,8 @@ class Validation:
                 values[name].append(math.nan)
                 if output.isfinite().all():
                     with suppress(SRBenchError):  # the image is too small: the metric works on larger images
-                        values[name][-1] = float(metric(output[None].clone(), pair.copied()).mean())
+                        value = metric(output[None].clone(), pair.copied())
+                        values[name][-1] = math.nan if value is None else float(value.mean())
         return {name: fmean(numbers) for name, numbers in values.items() if numbers}
 
     @property

@@ -93,10 +93,12 @@ def scores(output: Tensor, hr: Tensor, metrics: dict[str, ImageMetric]) -> Itera
         if output.shape == hr.shape or "HR" not in metric.needs:
             protocol = MetricProtocol(name, RGB.words, name, parameters=(), order=(number,))
             try:
-                value = metric(sample[None], ImagePair("", reference, reference)).item()
+                values = metric(sample[None], ImagePair("", reference, reference))
+                value = None if values is None else values.item()
             except Exception as error:  # a hundred metrics fail in many ways, most of them on small images
                 raise MetricError(f"{name} fails: {one_line(error)}") from error
-            yield protocol, value
+            if value is not None:
+                yield protocol, value
 
 
 PATCH = 256

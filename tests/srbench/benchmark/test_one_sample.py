@@ -78,4 +78,8 @@ def test_metrics_that_are_zero_for_one_sample_state_it():
     assert {name for name in registered("metrics") if "samples" in described(name).needs} == {
         "sigma",
         "diversity",
+        "lpips_pairs",
+        "psnr_mean",
+        "outside",
+        "spread_skill",
     }

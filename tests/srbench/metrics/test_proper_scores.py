@@ -12,7 +12,7 @@ import scoringrules
 import torch
 from flows import pair, small_flow
 
-from srbench.metrics import MetricError, lpips, proper_scores
+from srbench.metrics import MetricError, lpips, lpips_network
 from srbench.metrics.lpips_network import Network, load_network, parts_of
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.proper_scores import bits_per_dimension, fair_crps, lpips_energy, lpips_pairs, pairwise_lpips
@@ -119,7 +119,7 @@ def test_features_of_an_image_are_computed_once_unless_they_take_too_much_memory
     size = sum(layer.nbytes for layer in features(load_network(parts_of("alex"), CPU), photograph[1]))
     for held, count in ((4 * size, 5 + 1), (2 * size, 5 + 3 + 1), (0, 5 + 4 + 3 + 2 + 1)):
         computed.clear()
-        monkeypatch.setattr(proper_scores, "HELD", held)
+        monkeypatch.setattr(lpips_network, "HELD", held)
         assert torch.equal(pairwise_lpips(*photograph), whole)
         assert len(computed) == count
 

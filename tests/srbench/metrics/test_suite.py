@@ -258,8 +258,11 @@ def test_the_suites_are_what_their_version_says():
     real = ("psnr+channels=Y+round=no", "ssim+channels=Y+window=gaussian11+negative=zero", "lpips")
     classic = ("psnr+channels=Y+border=scale", "ssim+channels=Y+border=scale+window=gaussian11")
     restoration = ("psnr+channels=Y+border=4+round=no", "ssim+channels=Y+border=4+window=gaussian11+round=no")
+    scores = ("psnr", "psnr_mean", "crps", "lpips", "lpips_energy", "spread_skill", "outside")
+    distribution = (*scores, "diversity", "sigma", "lr_psnr", "nll")
     assert {name: (one["version"], one["quantize"], one["metrics"]) for name, one in found.items()} == {
         "classic-y": (1, "round", classic),
+        "distribution": (1, "round", distribution),
         "lightweight": (2, "round", (*classic, "parameters", "multiply_adds+out=1280x720")),
         "ntire-esr": (2, "round", ("psnr+border=4", "runtime+lr=256x256", "multiply_adds+lr=256x256", "parameters")),
         "ntire-restoration": (1, "round", restoration),
