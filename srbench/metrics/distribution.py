@@ -126,7 +126,6 @@ class Outside(ImageMetric):
         direction=0,
         unit="%",
         digits=1,
-        group="Other",
         signature="RGB|ties-shared|v1",
         per="image",
         protocol=(
@@ -150,7 +149,6 @@ class SpreadSkill(SetMetric):
         name="spread_skill",
         title="spread/skill",
         direction=0,
-        group="Other",
         signature="RGB|pooled|v1",
         per="set",
         any_samples=True,

@@ -24,6 +24,7 @@ from srbench.metrics.distribution import NLL, LPIPSEnergy, Outside, PairwiseLPIP
 from srbench.metrics.loading import open_metric
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.proper_scores import bits_per_dimension, lpips_pairs, pairwise_lpips
+from srbench.metrics.suite import read_suite
 from srbench.models.wrapped import Consistent
 from srbench.verification.verify import verify
 
@@ -156,15 +157,14 @@ def test_which_columns_runs_of_two_and_three_samples_share(bench, command):
 
 
 def test_the_suite_by_a_flow(bench, command):
-    found = command(
-        *words("srflow", "--suite", "distribution", "--limit", 1, samples=2, columns=""),
-    )
+    found = command(*words("bicubic,srflow", "--suite", "distribution", "--limit", 1, samples=2, columns=""))
     assert found.code == 0, found.err
     values = recorded()
-    assert {metric for _, metric, _ in values} == {*["psnr", "psnr_mean", "crps", "lpips", "lpips_energy"]} | {
-        *["spread_skill", "outside", "diversity", "sigma", "lr_psnr", "nll"]
+    assert {metric for _, metric, _ in values} == set(read_suite("distribution").metrics)
+    assert {key[:2] for key, value in values.items() if value is None} == {
+        ("bicubic", name) for name in ("spread_skill", "outside", "nll")
     }
-    assert None not in values.values()
+    assert "vary (sigma " in found.out, "and not by how they are calibrated"
 
 
 def test_one_sample_leaves_what_needs_two(bench, command):
