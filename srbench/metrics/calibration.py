@@ -113,10 +113,12 @@ def rank_histogram(samples: Tensor, hr: Tensor) -> Tensor:
     """
     require_eight_bits(samples, hr)
     n = len(samples)
+    hr = hr.to(samples.device)
     codes = torch.zeros(hr.shape, dtype=torch.int32, device=hr.device)
     for sample in samples:
         codes += (sample < hr).to(torch.int32).mul_(n + 1).add_(sample == hr)
-    counts = torch.bincount(codes.flatten(), minlength=(n + 1) ** 2).view(n + 1, n + 1).cpu()  # below x equal
+    counted = np.bincount(codes.flatten().cpu().numpy(), minlength=(n + 1) ** 2)
+    counts = torch.from_numpy(counted).view(n + 1, n + 1)  # below x equal
     shares = torch.zeros(n + 1, dtype=torch.float64)
     for below in range(n + 1):
         for equal in range(n + 1 - below):
@@ -151,4 +153,4 @@ def _squares(values: Tensor) -> float:
 
 def _squared_error(total: Tensor, n: int, hr: Tensor) -> float:
     """Return the sum of squared errors of the mean of n samples with a sum (3, H, W)."""
-    return _squares(total - n * hr.to(torch.int32)) / n**2
+    return _squares(total - n * hr.to(total.device, torch.int32)) / n**2

@@ -130,11 +130,14 @@ def applied(module, function, recurse=True):
 
 
 def as_array(tensor):
-    """Any image, of a tensor that numpy could read."""
+    """Any image, or any counts, of a tensor that numpy could read."""
     if tensor.device.type != "cpu":
         raise WrongDeviceError("a GPU's memory cannot be read by numpy")
     numbers = np.random.default_rng(0).random(tuple(tensor.shape))
-    return (255 * numbers).astype(np.uint8) if tensor.dtype == torch.uint8 else numbers.astype(np.float32)
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return (
+        (255 * numbers).astype(np.uint8) if kind == "uint8" else numbers.astype(kind if "int" in kind else np.float32)
+    )
 
 
 def pytest_addoption(parser):

@@ -11,10 +11,10 @@ from srbench.benchmark.measure import measure_folders
 from srbench.benchmark.scorer import Scorer
 from srbench.explaining import search
 from srbench.images.io import write_png
-from srbench.interfaces import ImagePair
+from srbench.interfaces import ImageMetric, ImagePair
 from srbench.metrics import lpips, lr_psnr, psnr, ssim
-from srbench.metrics.fid import features, inception
-from srbench.metrics.loading import load_metric, open_metric
+from srbench.metrics.fid import WHOLE, inception
+from srbench.metrics.loading import described, load_metric, open_metric
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR
 from srbench.models import inference
@@ -24,7 +24,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the stat
 SIZE = {"height": 24, "width": 48}
 
 
-@pytest.mark.parametrize("name", [name for name in registered("metrics") if not hasattr(load_metric(name), "of")])
+OF_IMAGES = [name for name in registered("metrics") if isinstance(described(name).metric, ImageMetric)]
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
 def test_metric(name, gpu):
     metric = load_metric(name)
     for move in (lambda images: images, lambda images: images.cpu()):
@@ -57,8 +60,8 @@ def score(images):
 
 def measure(images):
     measured = measure_folders({"sr": images}, images, names=NAMES)
-    [by_image], [failures] = measured.values.by_setting.values(), measured.failures.values()
-    assert ([*by_image], failures) == (["a", "b"], ())
+    [images], [failures] = measured.values.images.values(), measured.failures.values()
+    assert ([*images], failures) == (["a", "b"], ())
 
 
 def explain(images):
@@ -99,6 +102,6 @@ def test_fid(gpu, monkeypatch):
 
     monkeypatch.setattr("pyiqa.archs.fid_arch.InceptionV3", NotingInception)
     inception.cache_clear()
-    features([open_metric("fid")], torch.zeros(2, 3, 32, 32, dtype=torch.uint8), gpu.device.type)
+    inception().features(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), WHOLE, gpu.device.type)
     inception.cache_clear()
     assert places == [gpu.device.type]
