@@ -188,11 +188,11 @@ class Runtime(_SizedCost):
             name="runtime",
             title="runtime, ms",
             unit="ms",
-            signature=f"{self._size}|v3",
+            signature=f"{self._size}|v4",
             protocol=(
                 f"wall-clock time of the model for {self._size.sentence} on the machine of the run, LR and output on its "
-                "device: median of up to five after up to three warm-ups, fewer of each after 10 s; on a CPU with the "
-                "threads of the process"
+                "device: median of up to five after up to three warm-ups, fewer of each after 10 s; on a CPU with one "
+                "thread, ONNX files with the threads of the process"
             ),
         )
 
@@ -335,9 +335,18 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
-    """Return the median time of five outputs after up to three warm-ups, or of fewer of each if they take more than 10 s."""
-    _times(model, temperature, device, size, _WARM_UPS)
-    return 1e3 * statistics.median(_times(model, temperature, device, size, _RUNS))
+    """Return the median time of five outputs after up to three warm-ups, or of fewer of each if they take more than 10 s.
+
+    On a CPU, torch has one thread meanwhile, so that the time does not depend on the number of worker processes.
+    """
+    threads = torch.get_num_threads()
+    try:
+        if device == "cpu":
+            torch.set_num_threads(1)
+        _times(model, temperature, device, size, _WARM_UPS)
+        return 1e3 * statistics.median(_times(model, temperature, device, size, _RUNS))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _times(

@@ -197,7 +197,7 @@ def test_sizes():
     assert Size.read("", "1280x720").of_lr(3) == (240, 427)
     assert Size.read("640x480", "").of_lr(3) == (480, 640)
     assert MultiplyAdds(out="1280x720").info.signature == "out1280x720|v3"
-    assert Runtime(lr="640x480").info.signature == "lr640x480|v3"
+    assert Runtime(lr="640x480").info.signature == "lr640x480|v4"
     assert Memory().info.signature == "out256x256|v3"
 
 
@@ -252,6 +252,23 @@ def test_three_warm_ups_before_memory_and_before_runtime():
     assert sampler.asked == [(1, 0.8)] * (3 + 1)
     assert milliseconds(sampler, 0.5, "cpu", size) >= 0
     assert sampler.asked[4:] == [(1, 0.5)] * (3 + 5)
+
+
+def test_runtime_on_a_cpu_is_that_of_one_thread():
+    """Not of the threads of a process, which depend on the number of workers."""
+    before, seen = torch.get_num_threads(), set()
+
+    class Noting(Sampler):
+        def sample(self, *arguments, **options):
+            seen.add(torch.get_num_threads())
+            return super().sample(*arguments, **options)
+
+    torch.set_num_threads(3)
+    try:
+        milliseconds(Noting(), 0.5, "cpu", Size(8, 8, is_output=False))
+        assert (seen, torch.get_num_threads()) == ({1}, 3)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("seconds", "outputs"), [(1.0, 3 + 5), (3.0, 3 + 4), (6.0, 2 + 2), (11.0, 1 + 1)])
