@@ -14,7 +14,7 @@ import statistics
 import weakref
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
@@ -339,12 +339,18 @@ def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, 
 
     On a CPU, torch has one thread meanwhile, so that the time does not depend on the number of worker processes.
     """
-    threads = torch.get_num_threads()
-    try:
-        if device == "cpu":
-            torch.set_num_threads(1)
+    with _one_thread() if device == "cpu" else nullcontext():
         _times(model, temperature, device, size, _WARM_UPS)
         return 1e3 * statistics.median(_times(model, temperature, device, size, _RUNS))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute with one thread; the process has its threads back afterwards."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
         torch.set_num_threads(threads)
 
