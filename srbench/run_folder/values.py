@@ -78,7 +78,8 @@ class Values:
 
     def not_finite(self, setting: Setting, metrics: Sequence[MetricInfo]) -> int:
         """Return the number of images of which a metric that applies has a missing or non-finite value."""
-        columns = [self.of.get((setting, metric.name), {}) for metric in metrics if metric.is_of_images]
+        names = [metric.name for metric in metrics if metric.is_of_images and (setting, metric.name) in self.of]
+        columns = [self.of[setting, name] for name in names]
         return sum(
             any(column[image] is not None and not math.isfinite(mean(column[image])) for column in columns)
             for image in self.images[setting]

@@ -227,6 +227,22 @@ def test_single_outputs_have_no_deviation(folders):
         measure_folder(sr, hr, names=["sigma"])
 
 
+def test_a_folder_of_single_outputs_and_one_of_samples(seven, command):
+    """Sigma has a cell for the samples alone."""
+    for seed in range(7):
+        for number in 0, 1:
+            source = Path(("good", "poor")[number]) / f"{seed}.png"
+            write_png(Path("samples") / f"{seed}_sample{number}.png", read_uint8(source))
+    Path("mine.toml").write_text('name = "mine"\nversion = 1\nmetrics = ["psnr", "sigma"]\n')
+    words = ("measure", "good", "samples", *seven[2:4], "--suite", "mine.toml", "--format")
+    found = command(*words, "csv")
+    assert found.code == 0, found.err
+    good, samples = csv.DictReader(io.StringIO(found.out))
+    assert (good["model"], good["sigma"], samples["model"]) == ("good", "", "samples")
+    assert float(samples["sigma"]) > 0
+    assert command(*words, "md").code == 0
+
+
 LOADED = """
 import sys
 from srbench.cli.main import main
