@@ -1,13 +1,12 @@
 """``srbench measure``: metrics of folders of images, with or without references. No model runs, nothing is written.
 
-The worker of a run computes the values. With several worker processes, this process does not load torch.
+With several worker processes, this process does not load torch.
 """
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.dataset import require_groups
-from srbench.benchmark.plan import Item, Task, probed
-from srbench.benchmark.sampler import Sampler
-from srbench.benchmark.worker import TaskResult, WorkerSetup, open_worker
-from srbench.files.hashes import sha256_bytes
+from srbench.benchmark.opened import Lack, usable
+from srbench.benchmark.plan import probed
 from srbench.images.folders import groups_of, images_in
 from srbench.images.io import header_size, quantize, read_uint8
 from srbench.images.pairing import (
@@ -29,49 +26,35 @@ from srbench.images.pairing import (
     scale_of_sizes,
     without_partner,
 )
-from srbench.interfaces import (
-    ImageMetric,
-    ImagePair,
-    ImageSet,
-    MetricInfo,
-    Model,
-    SampledImage,
-    SetMetric,
-    SRBenchError,
-)
+from srbench.interfaces import ImageMetric, ImagePair, ImageSet, MetricInfo, Need, SampledImage, SetMetric, SRBenchError
 from srbench.machine.processes import may_have_gpu, measuring_workers
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.loading import LoadedMetric, counted, described, is_of_many
 from srbench.metrics.suite import Suite, full_names, open_metrics, read_suite
-from srbench.models import LoadedModel
 from srbench.models.names import split_label
 from srbench.models.precomputed import ResultFolder
-from srbench.run_folder.protocol import FORMAT, Manifest, Protocol, Setting
-from srbench.run_folder.records import EnvironmentRecord, SampleRecord, ScoreRecord, Value
+from srbench.run_folder.protocol import Setting
+from srbench.run_folder.records import Value
 from srbench.run_folder.request import GROUPS, IMAGES, SUITE
 from srbench.run_folder.values import Values, is_missing, mean_of_images
 from srbench.terminal.progress import Progress, Step, silent
-from srbench.words import is_file_name, natural, printable, size_of
+from srbench.words import natural, printable, size_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from srbench.models.inference import Output
-
 PIXELS = 512 * 512
 """Number of pixels of outputs that count as an item of ``srbench run`` in the default number of processes: a second
 process pays from about 8 images of 512x512 on."""
-_WITHOUT = {
-    "HR": "HR images; name their folder with --hr",
-    "LR": "LR images; name their folder with --lr",
-    "scale": "the scale; give --scale, or LR images with --lr",
-    "model": "a model; use srbench run",
-    "samples": "two or more samples of an image, NAME_sample0.png and NAME_sample1.png",
-    "groups": "groups of images, such as clips: a subfolder each",
+_LACKS: dict[Need, Lack] = {
+    "model": Lack("a model", "use srbench run"),
+    "HR": Lack("HR images", "name their folder with --hr"),
+    "LR": Lack("LR images", "name their folder with --lr"),
+    "scale": Lack("the scale", "give --scale, or LR images with --lr"),
+    "samples": Lack("two or more samples of an image", "name them NAME_sample0.png and NAME_sample1.png"),
+    "groups": Lack("groups of images, such as clips", "put the images of each into a subfolder"),
 }
-"""What a metric needs and was not given, for error messages."""
-_OUTPUTS = Setting("outputs", None)
-"""The setting of all outputs in a worker, which measures one folder."""
+"""What metrics may need, for messages if it is not given."""
 
 
 @dataclass(frozen=True)
@@ -177,19 +160,16 @@ def measure_folders(
         if average == GROUPS:
             require_groups(images, of_groups, hr or lr or folder)
         for first, other in measured.items():
-            if differing := sorted(set(map(printable, images)) ^ set(map(printable, other.images))):
+            if differing := sorted(set(map(printable, images)) ^ set(map(printable, other.pairs.images))):
                 raise BenchmarkError(
                     f"{label} and {first.label} have different images, such as {differing[0]}; give --hr"
                 )
-        pairs = _Pairs(label, _file_names(images), results, high, lr_images, folder_scale, of_groups)
-        reader = _OutputReader(pairs, protocol, device)
-        metrics = _Metrics(None if names is None else tuple(names), protocol, pairs.lacking)
-        of_images = WorkerSetup(None, reader, metrics.of_images, pairs)
-        processes = _processes(pairs, of_images) if workers is None else min(workers, len(images))
+        pairs = _Pairs(images, results, high, lr_images, folder_scale, of_groups)
+        metrics = _Metrics(None if names is None else tuple(names), protocol, pairs.lacking, device)
+        processes = _processes(pairs, metrics) if workers is None else min(workers, len(images))
         apart |= processes > 1
-        each = _measured(pairs, metrics, of_images, processes, progress)
-        measured[Setting(label, None)] = _Folder(pairs, metrics, images, each)
-    _measure_sets(measured, device, progress, apart=apart)
+        measured[Setting(label, None)] = _Folder(pairs, metrics, _measured(pairs, metrics, processes, progress))
+    _measure_sets(measured.values(), progress, apart=apart)
     return _joined(measured, protocol.label, average)
 
 
@@ -199,9 +179,13 @@ class _Folder:
 
     pairs: _Pairs
     metrics: _Metrics
-    images: tuple[str, ...]
     measured: list[_MeasuredImage]
     of_many: list[_OfMany] = field(default_factory=list)
+
+    @property
+    def names_of_many(self) -> tuple[str, ...]:
+        """Names of the metrics of many images."""
+        return max((image.names_of_many for image in self.measured), key=len)
 
 
 @dataclass(frozen=True)
@@ -225,7 +209,7 @@ def _joined(measured: Mapping[Setting, _Folder], suite: str, average: str) -> Fo
         of_images = max((image.metrics for image in folder.measured), key=len, default=())
         infos = [*of_images, *dict.fromkeys(each.metric for each in folder.of_many)]
         metrics[setting] = tuple(counted(metric, number) for metric in infos)
-        by_name = {printable(name): image for name, image in zip(folder.images, folder.measured, strict=True)}
+        by_name = dict(zip(map(printable, folder.pairs.images), folder.measured, strict=True))
         for metric in of_images:
             column: dict[str, Value | None] = {
                 name: image.values.get(metric.name, math.nan) for name, image in by_name.items()
@@ -238,14 +222,14 @@ def _joined(measured: Mapping[Setting, _Folder], suite: str, average: str) -> Fo
         failures[setting] = (*faults, *filter(None, dict.fromkeys(each.fault for each in folder.of_many)))
     of_groups = next(iter(measured.values())).pairs.groups if average == GROUPS else {}
     unit_of = {printable(name): printable(unit) for name, unit in of_groups.items()}
-    images = {setting: tuple(map(printable, folder.images)) for setting, folder in measured.items()}
+    images = {setting: tuple(map(printable, folder.pairs.images)) for setting, folder in measured.items()}
     return FolderValues(suite, Values(values, images, unit_of), metrics, failures)
 
 
-def _measure_sets(folders: Mapping[Setting, _Folder], device: str, progress: Progress, *, apart: bool) -> None:
+def _measure_sets(folders: Iterable[_Folder], progress: Progress, *, apart: bool) -> None:
     """Measure the metrics of many images, in one process: of each folder, after its images."""
-    having = [folder for folder in folders.values() if any(image.has_sets for image in folder.measured)]
-    arguments = [[(folder.pairs, folder.metrics) for folder in having], device]
+    having = [folder for folder in folders if folder.names_of_many]
+    arguments = [[(folder.pairs, folder.metrics, folder.names_of_many) for folder in having]]
     places = range(len(having))
     for place, made in map_items(_measuring_sets, places, workers=1, arguments=arguments, apart=apart):
         folder = having[place]
@@ -256,30 +240,30 @@ def _measure_sets(folders: Mapping[Setting, _Folder], device: str, progress: Pro
                 raise made
             case _:
                 folder.of_many = made
-        total = len(folder.images)
+        total = len(folder.pairs.images)
         for fault in dict.fromkeys(each.fault for each in folder.of_many if each.fault):
             progress(Step(total, total, "", fault))
         if any(image.faults for image in folder.measured):  # a set without some of its images has another value
             folder.of_many = [replace(each, value=math.nan) for each in folder.of_many]
 
 
-def _measuring_sets(folders: Sequence[tuple[_Pairs, _Metrics]], device: str) -> Callable[[int], list[_OfMany]]:
+def _measuring_sets(folders: Sequence[tuple[_Pairs, _Metrics, tuple[str, ...]]]) -> Callable[[int], list[_OfMany]]:
     """Return a function that measures the metrics of many images of a folder; all folders have the same images."""
     from srbench.benchmark.scorer import measure_set
     from srbench.models.inference import choose_device
 
     of_hr: dict[Hashable, Any] = {}
-    chosen = choose_device(device)
 
     def measured(place: int) -> list[_OfMany]:
-        pairs, metrics = folders[place]
+        pairs, metrics, names = folders[place]
+        device = choose_device(metrics.device)
         shared: dict[str, dict[Hashable, Any]] = {}
         values = []
-        for loaded in metrics.of_many():
+        for loaded in metrics.opened(names):
             metric = loaded.metric
             assert isinstance(metric, SetMetric)
             for subject, images in pairs.subjects(loaded.info).items():
-                outputs = ImageSet(images, partial(pairs.sampled, metric.sees, metrics.suite.quantize), chosen)
+                outputs = ImageSet(images, partial(pairs.sampled, metric.sees, metrics.suite.quantize), device)
                 outputs.shared = shared.setdefault(subject, {})
                 if not subject:
                     outputs.shared_references = of_hr
@@ -343,103 +327,39 @@ def _without_ending(low: Mapping[str, Path], results: ResultFolder, scale: int |
     return names if len(names) == len(low) and names.keys() <= results.stems else low
 
 
-def _file_names(names: Sequence[str]) -> dict[str, str]:
-    """Map names that can be in a record, which are file names, to the names of images: almost always the same."""
-    return {name if is_file_name(name) else sha256_bytes(os.fsencode(name)): name for name in names}
-
-
-@dataclass
+@dataclass(frozen=True)
 class _Pairs:
-    """A dataset of the HR and LR images that outputs are compared with, as far as they are given."""
+    """The outputs in a folder, with the HR and LR images that they are compared with, as far as they are given."""
 
-    name: str
-    images: Mapping[str, str]
-    """Names of the images, by the name of their pair."""
+    images: tuple[str, ...]
+    """Names of the images, by which files are paired."""
     results: ResultFolder
     """The outputs."""
     hr: Mapping[str, Path] | None
     lr: Mapping[str, Path] | None
     scale: int | None
     groups: Mapping[str, str]
-    """Group of every image that is in one, such as a clip, by the name of the image."""
+    """Group of every image that is in one, such as a clip."""
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.images)
-
-    def read(self, name: str) -> ImagePair:
-        """Read a pair, quantised to 8 bits as in a run. Raises ImageError for a damaged file.
+    def read(self, image: str) -> ImagePair:
+        """Read HR and LR, quantised to 8 bits as in a run. Raises ImageError for a damaged file.
 
         Without LR images, black LR of the right size states the scale, if that is known; no metric in use sees it.
         """
         import torch
 
-        image = self.images[name]
         hr, lr = (None if files is None else read_uint8(files[image]).float() / 255 for files in (self.hr, self.lr))
         if lr is None and self.scale is not None:
             size = header_size(self.results.paths(image)[0])[::-1] if hr is None else hr.shape[-2:]
             lr = torch.zeros(3, *(math.ceil(side / self.scale) for side in size))
-        return ImagePair(name, lr, hr)  # type: ignore[arg-type]  # None for an image that is not given
+        return ImagePair(image, lr, hr)  # type: ignore[arg-type]  # None for an image that is not given
 
-    def digest(self, name: str) -> str:
-        """Return an empty text: nothing is saved, so nothing is identified."""
-        return ""
+    def outputs(self, pair: ImagePair) -> Tensor:
+        """Read the outputs for a pair: (n, 3, H, W) in [0, 1].
 
-    def subjects(self, metric: MetricInfo) -> dict[str, list[str]]:
-        """Return the images of each subject of a metric of many images, by the names of their pairs."""
-        of: dict[str, list[str]] = {}
-        for pair, image in sorted(self.images.items(), key=lambda names: natural(names[1])):
-            of.setdefault(self.groups[image] if metric.per == "group" else "", []).append(pair)
-        return of
-
-    def sampled(self, sees: str, rounding: str, name: str) -> SampledImage:
-        """Return an image of a set as a metric sees it."""
-
-        def outputs(count: int | None) -> Tensor:
-            images = quantize(self.results.read(self.images[name])[:count], rounding)
-            return images if sees == "uint8" else images.float().div_(255)
-
-        return SampledImage(self.images[name], outputs, lambda: self.read(name))
-
-    @property
-    def pixels(self) -> float:
-        """Number of pixels of all outputs, estimated from the sizes of a few."""
-        images = list(self.images.values())
-        mean = fmean(math.prod(header_size(self.results.paths(image)[0])) for image in probed(images))
-        return mean * sum(map(self.results.count, images))
-
-    @property
-    def lacking(self) -> frozenset[str]:
-        """What metrics may need that is not given."""
-        given = {
-            "model": False,
-            "HR": self.hr is not None,
-            "LR": self.lr is not None,
-            "scale": self.lr is not None or bool(self.scale),
-            "samples": any(self.results.count(image) > 1 for image in self.images.values()),
-            "groups": self.groups.keys() >= set(self.images.values()),
-        }
-        return frozenset(need for need, is_given in given.items() if not is_given)
-
-
-class _OutputReader(Sampler):
-    """Reads the outputs of a folder instead of sampling them."""
-
-    def __init__(self, pairs: _Pairs, suite: Suite, device: str) -> None:
-        self.pairs = pairs
-        scale = pairs.scale or 1  # any, as no model is loaded
-        protocol = Protocol(suite.label, pairs.name, "", scale, None, 1, 0, None, suite.quantize, suite.columns, kept=0)
-        model = LoadedModel(_OUTPUTS.model, str(pairs.results.folder), "", False, None, pairs.results)
-        manifest = Manifest(FORMAT, protocol, tuple(pairs.images), (), (model,), (_OUTPUTS,), ())
-        super().__init__(manifest, device, {model.label: model})
-
-    def sample(self, model: Model, pair: ImagePair, temperature: float | None) -> Output:
-        """Read the outputs for a pair. Raises SRBenchError for a damaged file, and for sizes that do not fit."""
-        from srbench.models.inference import Output
-
-        outputs = self.pairs.results.read(self.pairs.images[pair.name])
+        Raises SRBenchError for a damaged file, and unless outputs are as large as HR and the scale times as large as LR.
+        """
+        outputs = self.results.read(pair.name)
         if pair.has_hr and outputs.shape[-2:] != pair.hr.shape[-2:]:
             raise BenchmarkError(
                 f"{pair.name}: the image is {size_of(outputs.shape)} and the reference {size_of(pair.hr.shape)}; make "
@@ -447,11 +367,11 @@ class _OutputReader(Sampler):
             )
         if pair.has_lr:
             self._check_scale(pair.name, outputs, pair.lr)
-        return Output(outputs, 0.0, None)
+        return outputs
 
     def _check_scale(self, name: str, outputs: Tensor, lr: Tensor) -> None:
         """Raise BenchmarkError unless outputs are ``--scale`` (by default any whole number) times as large as LR."""
-        stated, has_lr = self.pairs.scale, self.pairs.lr is not None
+        stated, has_lr = self.scale, self.lr is not None
         (height, width), (low_height, low_width) = outputs.shape[-2:], lr.shape[-2:]
         scale = stated or height // low_height
         if (has_lr and scale < 2) or (height, width) != (scale * low_height, scale * low_width):
@@ -462,6 +382,41 @@ class _OutputReader(Sampler):
                 "scale it was made with"
             )
 
+    def subjects(self, metric: MetricInfo) -> dict[str, list[str]]:
+        """Return the images of each subject of a metric of many images."""
+        of: dict[str, list[str]] = {}
+        for image in sorted(self.images, key=natural):
+            of.setdefault(self.groups[image] if metric.per == "group" else "", []).append(image)
+        return of
+
+    def sampled(self, sees: str, rounding: str, image: str) -> SampledImage:
+        """Return an image of a set as a metric sees it."""
+
+        def outputs(count: int | None) -> Tensor:
+            images = quantize(self.results.read(image)[:count], rounding)
+            return images if sees == "uint8" else images.float().div_(255)
+
+        return SampledImage(image, outputs, lambda: self.read(image))
+
+    @property
+    def pixels(self) -> float:
+        """Number of pixels of all outputs, estimated from the sizes of a few."""
+        mean = fmean(math.prod(header_size(self.results.paths(image)[0])) for image in probed(self.images))
+        return mean * sum(map(self.results.count, self.images))
+
+    @property
+    def lacking(self) -> dict[Need, Lack]:
+        """What metrics may need that is not given."""
+        given = {
+            "HR": self.hr is not None,
+            "LR": self.lr is not None,
+            "scale": self.lr is not None or bool(self.scale),
+            "model": False,
+            "samples": any(self.results.count(image) > 1 for image in self.images),
+            "groups": self.groups.keys() >= set(self.images),
+        }
+        return {need: lack for need, lack in _LACKS.items() if not given[need]}
+
 
 @dataclass(frozen=True)
 class _Metrics:
@@ -470,50 +425,37 @@ class _Metrics:
     names: tuple[str, ...] | None
     """Names that the user typed; None: the columns of the suite."""
     suite: Suite
-    lacking: frozenset[str]
+    lacking: Mapping[Need, Lack]
     """What is not given, of what metrics may need."""
+    device: str
+    """Device of the metrics that can use it."""
 
-    def of_images(self) -> tuple[LoadedMetric, ...]:
-        """Open the metrics of images.
+    def chosen(self) -> tuple[tuple[LoadedMetric, ...], tuple[str, ...]]:
+        """Open the metrics of images; those of many images are named only, because FID loads its network.
 
         Raises SRBenchError for unknown metrics, if a metric that the user named cannot be used, and if none can.
         """
-        of_many = list(map(described, self.of_many_names))
-        images = tuple(name for name in self._all if name not in self.of_many_names)
-        metrics = self._opened(images)
-        usable = self._usable(metrics)
-        self._usable(of_many)
-        if not usable and not self._usable(of_many):
-            fault = next(need for need in map(self._need, (*metrics, *of_many)) if need)
-            raise BenchmarkError(f"all metrics of {self.suite.label} need {fault}")
-        return usable
+        names = full_names(self.names, self.suite.columns)
+        of_many = {name: described(name) for name in filter(_is_of_many, names)}
+        of_images = self.opened(tuple(name for name in names if name not in of_many))
+        suite = self.suite.label if self.names is None else None
+        left = usable((*of_images, *of_many.values()), self.lacking, suite)
+        names_left = tuple(name for name, metric in of_many.items() if metric in left)
+        return tuple(metric for metric in left if metric in of_images), names_left
 
-    def of_many(self) -> tuple[LoadedMetric, ...]:
-        """Open the metrics of many images."""
-        return self._usable(self._opened(self.of_many_names))
-
-    @property
-    def of_many_names(self) -> tuple[str, ...]:
-        """Names of the metrics of many images and of the model."""
-        return tuple(filter(is_of_many, self._all))
-
-    @property
-    def _all(self) -> list[str]:
-        return full_names(self.names, self.suite.columns)
-
-    def _opened(self, names: tuple[str, ...]) -> tuple[LoadedMetric, ...]:
+    def opened(self, names: tuple[str, ...]) -> tuple[LoadedMetric, ...]:
+        """Open some of the metrics. Raises SRBenchError."""
         suite = self.suite
-        return open_metrics(names, suite.columns, suite.quantize, suite.optional if self.names is None else ())
+        if self.names is None:
+            return open_metrics(None, names, suite.quantize, suite.optional)
+        return open_metrics(names, suite.columns, suite.quantize)
 
-    def _usable(self, metrics: Sequence[LoadedMetric]) -> tuple[LoadedMetric, ...]:
-        """Return the metrics that need nothing that is lacking. Raises BenchmarkError for one that the user named."""
-        faults = [f"{metric.info.title} needs {need}" for metric in metrics if (need := self._need(metric))]
-        if self.names is not None and faults:
-            raise BenchmarkError(faults[0])
-        return tuple(metric for metric in metrics if not self._need(metric))
 
-    def _need(self, metric: LoadedMetric) -> str:
-        return next((_WITHOUT[need] for need in metric.needs if need in self.lacking), "")
+def _is_of_many(name: str) -> bool:
+    try:
+        return is_of_many(name)
+    except SRBenchError:  # opening it says why, unless it is an optional column
+        return False
 
 
 @dataclass
@@ -525,30 +467,25 @@ class _MeasuredImage:
     """One line per failure."""
     metrics: tuple[MetricInfo, ...] = ()
     """Info of the metrics; empty if the worker process died."""
+    names_of_many: tuple[str, ...] = ()
+    """Names of the metrics of many images, to measure after all images."""
     samples: int = 0
     """Number of samples measured; 0 if none could be read."""
-    has_sets: bool = False
-    """True if there are metrics of many images to measure after all images."""
 
 
-def _measured(
-    pairs: _Pairs, metrics: _Metrics, setup: WorkerSetup, workers: int, progress: Progress
-) -> list[_MeasuredImage]:
+def _measured(pairs: _Pairs, metrics: _Metrics, workers: int, progress: Progress) -> list[_MeasuredImage]:
     """Measure all images and return their values in order."""
     total = len(pairs.images)
-    tasks = [Task(image, "", None, (Item(_OUTPUTS, key=image),)) for image in pairs.images]
     measured: dict[str, _MeasuredImage] = {}
-    for task, made in map_items(_measuring, tasks, workers=workers, arguments=[setup, metrics]):
-        name = pairs.images[task.image]
+    for name, made in map_items(_measuring, pairs.images, workers=workers, arguments=[pairs, metrics]):
         match made:
             case WorkerDied():
                 image = _MeasuredImage(faults=[f"{name}: {made}; if memory is short, use fewer --workers"])
             case Exception():
                 raise made
-            case infos, has_sets, result:
-                image = replace(_measured_image(result, infos), has_sets=has_sets)
-                image.faults = [fault.replace(task.image, name) for fault in image.faults]
-        measured[task.image] = image
+            case _:
+                image = made
+        measured[name] = image
         for fault in image.faults:
             progress(Step(len(measured), total, "", fault))
         progress(Step(len(measured), total, name))
@@ -556,34 +493,47 @@ def _measured(
     return [measured[image] for image in pairs.images]
 
 
-def _measured_image(result: TaskResult, metrics: tuple[MetricInfo, ...]) -> _MeasuredImage:
-    image = _MeasuredImage(metrics=metrics)
-    for line in result.lines:
-        if not isinstance(line, EnvironmentRecord) and line.error:
-            image.faults.append(line.error)
-        elif isinstance(line, SampleRecord):
-            image.samples = len(line.outputs)
-        elif isinstance(line, ScoreRecord) and line.value is not None:
-            image.values[line.metric] = line.value
-    return image
+def _measuring(pairs: _Pairs, metrics: _Metrics) -> Callable[[str], _MeasuredImage]:
+    """Open the metrics of images in a process, and return the function that measures an image."""
+    from srbench.benchmark.scorer import measure
+    from srbench.models.inference import choose_device
+
+    loaded, names_of_many = metrics.chosen()
+    infos = tuple(metric.info for metric in loaded)
+    device = choose_device(metrics.device)
+
+    def measured(name: str) -> _MeasuredImage:
+        image = _MeasuredImage(metrics=infos, names_of_many=names_of_many)
+        try:
+            pair = pairs.read(name)
+            outputs = pairs.outputs(pair)
+        except SRBenchError as error:
+            image.faults.append(str(error))
+            return image
+        image.samples = len(outputs)
+        quantised = quantize(outputs, metrics.suite.quantize)
+        for each in loaded:
+            assert isinstance(each.metric, ImageMetric)
+            try:
+                value = measure(each.metric, outputs if each.metric.sees == "returned" else quantised, pair, device)
+            except SRBenchError as error:
+                image.faults.append(str(error))
+                continue
+            if value is not None:
+                image.values[each.info.name] = value
+        pair.shared.forget(quantised)
+        return image
+
+    return measured
 
 
-def _measuring(
-    setup: WorkerSetup, metrics: _Metrics
-) -> Callable[[Task], tuple[tuple[MetricInfo, ...], bool, TaskResult]]:
-    """Open the worker of a process, and return the function that measures an image."""
-    worker = open_worker(setup)
-    infos = tuple(metric.info for metric in worker.scorer.metrics)
-    has_sets = bool(metrics.of_many_names)
-    return lambda task: (infos, has_sets, TaskResult.joined(worker.do(task)))
-
-
-def _processes(pairs: _Pairs, setup: WorkerSetup) -> int:
+def _processes(pairs: _Pairs, metrics: _Metrics) -> int:
     """Return the default number of worker processes."""
-    device, tasks = setup.sampler.device, int(pairs.pixels / PIXELS)
-    if measuring_workers("cpu", tasks) > 1 and device != "cpu" and may_have_gpu():
+    tasks = int(pairs.pixels / PIXELS)
+    if measuring_workers("cpu", tasks) > 1 and metrics.device != "cpu" and may_have_gpu():
         from srbench.models.inference import choose_device
 
-        if any(isinstance(metric.metric, ImageMetric) and metric.metric.gpu for metric in setup.metrics()):
-            return measuring_workers(choose_device(device), tasks)
+        of_images, _ = metrics.chosen()
+        if any(isinstance(metric.metric, ImageMetric) and metric.metric.gpu for metric in of_images):
+            return measuring_workers(choose_device(metrics.device), tasks)
     return measuring_workers("cpu", tasks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,7 +13,15 @@ from srbench.benchmark.checkpoints import NamedModel, models_named, require_memo
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.sampler import source_of
 from srbench.data.datasets import groups, has_hr
-from srbench.interfaces import Dataset, MetricInfo, PrecomputedResults, SetMetric, SRBenchError, StochasticSRModel
+from srbench.interfaces import (
+    Dataset,
+    MetricInfo,
+    Need,
+    PrecomputedResults,
+    SetMetric,
+    SRBenchError,
+    StochasticSRModel,
+)
 from srbench.metrics.loading import LoadedMetric, metric_digest
 from srbench.metrics.suite import Suite, full_names, open_metrics, read_suite
 from srbench.models import LoadedModel, ModelInfo
@@ -24,7 +32,7 @@ from srbench.run_folder.location import folder_of
 from srbench.run_folder.manifest import is_run, read_manifest
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, Protocol, Setting, drawn_settings
 from srbench.run_folder.request import RunSpec
-from srbench.words import is_file_name, joined, listed, unknown
+from srbench.words import is_file_name, listed, unknown
 
 
 @dataclass(frozen=True)
@@ -231,61 +239,56 @@ def _require_memory(loaded: LoadedModel, named: Sequence[NamedModel], device: st
 def _open_metrics(spec: RunSpec, suite: Suite, dataset: Dataset) -> tuple[LoadedMetric, ...]:
     """Load the requested metrics, without those of the suite that these images or a single sample do not permit."""
     metrics = open_metrics(spec.metrics, suite.columns, suite.quantize, suite.optional, spec.samples)
-    label = None if spec.metrics else suite.label
-    if not has_hr(dataset):
-        metrics = without_hr(metrics, label, f"{dataset.name} has none")
-    if not set(dataset) <= groups(dataset).keys():
-        metrics = without_groups(metrics, label, dataset.name)
-    return without_samples(metrics, label) if spec.samples == 1 else metrics
+    lacking = lacking_in(dataset.name, dataset, groups(dataset), spec.samples, has_hr=has_hr(dataset))
+    return usable(metrics, lacking, None if spec.metrics else suite.label)
 
 
-def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str) -> tuple[LoadedMetric, ...]:
-    """Return the metrics that need no HR images.
+def lacking_in(
+    where: object, images: Iterable[str], groups: Mapping[str, str], samples: int, *, has_hr: bool
+) -> dict[Need, Lack]:
+    """Return what metrics may need and a run does not have; ``where`` is its dataset or its folder."""
+    lacking: dict[Need, Lack] = {}
+    if not has_hr:
+        lacking["HR"] = Lack(f"HR images, and {where} has none")
+    if not set(images) <= groups.keys():
+        what = f"groups of images, such as clips, and {where} has images in no group"
+        lacking["groups"] = Lack(what, "put the images of each into a subfolder")
+    if samples == 1:
+        lacking["samples"] = Lack("two or more samples per image", "raise --samples", RequestError)
+    return lacking
 
-    ``suite`` is None if the user named the metrics; otherwise metrics that need HR are dropped. ``reason`` completes
-    the error message. Raises BenchmarkError if no metric is left, or if a metric that the user named needs HR.
+
+@dataclass(frozen=True)
+class Lack:
+    """Something that metrics may need and that a command does not have."""
+
+    what: str
+    """Words that follow "needs": ``HR images``."""
+    remedy: str = ""
+    """What the user can do: ``name their folder with --hr``; empty if nothing."""
+    error: type[BenchmarkError] = BenchmarkError
+    """Class of the error that refuses a metric."""
+
+
+def usable(
+    metrics: Sequence[LoadedMetric], lacking: Mapping[Need, Lack], suite: str | None
+) -> tuple[LoadedMetric, ...]:
+    """Return the metrics that need nothing that is lacking.
+
+    ``suite`` is the label of the suite to which the metrics belong; None if the user named them. Raises the error of a
+    ``Lack`` if it concerns a metric that the user named, or if no metric of the suite is left.
     """
-    usable = tuple(metric for metric in metrics if "HR" not in metric.needs)
-    if suite is None and len(usable) < len(metrics):
-        titles = [metric.info.title for metric in metrics if metric not in usable]
-        need, them = ("needs", "it") if len(titles) == 1 else ("need", "them")
-        raise BenchmarkError(f"{', '.join(titles)} {need} HR images, and {reason}; leave {them} out of --metrics")
-    if not usable:
-        raise BenchmarkError(f"all metrics of {suite} need HR images, and {reason}; choose metrics with --metrics")
-    return usable
-
-
-def without_groups(metrics: tuple[LoadedMetric, ...], suite: str | None, dataset: str) -> tuple[LoadedMetric, ...]:
-    """Return the metrics that need no groups of images, such as clips.
-
-    ``suite`` is None if the user named the metrics. Raises BenchmarkError if no metric is left, or if a metric that the
-    user named needs groups.
-    """
-    usable = tuple(metric for metric in metrics if "groups" not in metric.needs)
-    if (suite is None and len(usable) < len(metrics)) or not usable:
-        titles = joined([metric.info.title for metric in metrics if metric not in usable])
-        raise BenchmarkError(
-            f"{titles}: measured on groups of images, and {dataset} has images in no group; put the images of each clip "
-            "into a subfolder"
-        )
-    return usable
-
-
-def without_samples(metrics: tuple[LoadedMetric, ...], suite: str | None) -> tuple[LoadedMetric, ...]:
-    """Return the metrics that can measure a single sample per image.
-
-    ``suite`` is None if the user named the metrics. Raises RequestError if no metric is left, or if a metric that the
-    user named needs several samples.
-    """
-    usable = tuple(metric for metric in metrics if "samples" not in metric.needs)
-    if (suite is None and len(usable) < len(metrics)) or not usable:
-        titles = [metric.info.title for metric in metrics if metric not in usable]
-        need, them = ("needs", "it") if len(titles) == 1 else ("need", "them")
-        raise RequestError(
-            f"{', '.join(titles)} {need} two or more samples per image; raise --samples, or leave {them} out of "
-            "--metrics"
-        )
-    return usable
+    left = tuple(metric for metric in metrics if lacking.keys().isdisjoint(metric.needs))
+    if len(left) == len(metrics) or (suite is not None and left):
+        return left
+    need = next(need for need in lacking if any(need in metric.needs for metric in metrics))
+    titles = [metric.info.title for metric in metrics if need in metric.needs]
+    who, them = ", ".join(titles), "it" if len(titles) == 1 else "them"
+    verb, advice = "needs" if len(titles) == 1 else "need", f"leave {them} out of --metrics"
+    if suite is not None:
+        who, verb, advice = f"all metrics of {suite}", "need", "choose metrics with --metrics"
+    lack = lacking[need]
+    raise lack.error(f"{who} {verb} {lack.what}; {', or '.join(filter(None, (lack.remedy, advice)))}")
 
 
 def _pair(spec: str, results: ResultFolder, dataset: Dataset) -> None:

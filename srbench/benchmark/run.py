@@ -11,7 +11,7 @@ from pathlib import Path
 from srbench.benchmark.checkpoints import require_memory
 from srbench.benchmark.dataset import with_absolute_paths
 from srbench.benchmark.engines import Done, Engine, WorkerCount, choose_engine, runs_here
-from srbench.benchmark.opened import OpenedRequest, open_request, without_hr, without_samples
+from srbench.benchmark.opened import OpenedRequest, lacking_in, open_request, usable
 from srbench.benchmark.plan import Task, TaskOfMany, plan, plan_of_many
 from srbench.benchmark.sampler import Sampler
 from srbench.benchmark.worker import TaskResult, Worker, WorkerSetup, open_worker, reopened_metrics
@@ -144,13 +144,11 @@ def score_run(
     """
     protocol = read_manifest(path).protocol
     added = open_metrics(tuple(names), protocol.columns, protocol.quantize, samples=protocol.samples)
-    if protocol.samples == 1:
-        added = without_samples(added, None)
     device = _device(device)
     with writing(path):
         folder = RunFolder.read(path)
-        if not folder.has_hr:
-            added = without_hr(added, None, f"{path} has none")
+        of_run = folder.manifest.images, folder.manifest.groups, protocol.samples
+        usable(added, lacking_in(path, *of_run, has_hr=folder.has_hr), None)
         loaded = {metric.info.name: metric for metric in added}
         requested = tuple(metric.info for metric in added)
         folder.manifest = with_request(path, folder.manifest, replace(folder.manifest, metrics=requested))

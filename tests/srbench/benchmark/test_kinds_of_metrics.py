@@ -244,7 +244,12 @@ def test_what_is_missing_is_one_line(bench, command, models):
     options = ("--models", f"{models}:Nearest", "--data", "flat", "--scale", 4, "--out", "flat-run")
     found = command("run", *options, "--metrics", "metrics.py:Jump")
     assert found.code == 1
-    assert "jump: measured on groups of images, and flat has images in no group" in found.err
+    assert "jump needs groups of images, such as clips, and flat has images in no group; put the images of" in found.err
+    assert command("run", *options, "--metrics", "metrics.py:Level").code == 0
+    found = command("score", "flat-run", "--metrics", "metrics.py:Jump")
+    assert found.code == 1
+    assert "jump needs groups of images, such as clips, and flat-run has images in no group; put the" in found.err
+    assert [metric.name for metric in RunFolder.read(Path("flat-run")).manifest.metrics] == ["level"]
     assert command(*words(models, "few", metrics="metrics.py:Level")).code == 0
     found = command("score", "few", "--metrics", "metrics.py:Range")
     assert found.code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import asdict, replace
 from importlib.resources import files
@@ -371,6 +372,20 @@ def test_optional_columns_are_those_that_can_be_loaded(command, photos, tmp_path
     (tmp_path / "here.py").unlink()
     found = command(*request[:-2], "--metrics", "here.py:Here", "--out", "other")
     assert (found.code, len(found.err.splitlines())) == (1, 1), "what is asked for by name has to be there"
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_measure_too_leaves_out_optional_columns_that_cannot_be_loaded(command, photos, tmp_path):
+    (tmp_path / "mine.toml").write_text(OPTIONAL)
+    request = ("measure", photos, "--hr", photos, "--suite", "mine.toml", "--workers", 1, "--format", "json")
+    found = command(*request)
+    assert found.code == 0, found.err
+    assert "warning: left out of the table: here.py: no such file" in found.err
+    assert [*json.loads(found.out)["signatures"]] == ["psnr", "ssim"]
+    (tmp_path / "here.py").write_text(HERE)
+    assert [*json.loads(command(*request).out)["signatures"]] == ["psnr", "here", "ssim"]
+    (tmp_path / "here.py").unlink()
+    assert command(*request, "--metrics", "here.py:Here").code == 1, "what is asked for by name has to be there"
 
 
 def test_measure_by_a_suite(photos, tmp_path):
