@@ -20,6 +20,7 @@ from srbench.benchmark.dataset import open_dataset
 from srbench.benchmark.opened import open_request
 from srbench.benchmark.run import run, score_run
 from srbench.data.datasets import scale_of_folders
+from srbench.files.config import structure
 from srbench.files.paths import occupied
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.metrics.suite import read_suite
@@ -352,7 +353,7 @@ def evaluate(
         }
         scale = agreed_scale(stated, "evaluate", "scale=4")
     temporary = TemporaryDirectory(prefix="srbench-") if out is None else None
-    spec = RunSpec(
+    options = dict(
         models=tuple(text for text, _, _ in named),
         scale=scale,
         data=str(data) if isinstance(data, str | Path) else None,
@@ -371,9 +372,10 @@ def evaluate(
         tile=tile,
         out=str(Path(temporary.name) / "run" if temporary else out),
     )
+    spec = structure(options, RunSpec, "evaluate")
     objects = {text: (label, model) for text, label, model in named if not isinstance(model, str)}
     dataset = None if isinstance(data, str | Path) else data
-    request = open_request(spec, open_dataset(spec.checked("evaluate"), dataset), objects)
+    request = open_request(spec, open_dataset(spec, dataset), objects)
     new = [label for label, loaded in request.loaded_models.items() if not loaded.is_identified]
     if out is not None and new:
         warnings.warn(

@@ -11,24 +11,24 @@ from typing import Any, get_type_hints
 from srbench.benchmark import BenchmarkError, RequestError
 from srbench.benchmark.checkpoints import stated_scale
 from srbench.data.datasets import scale_of_folders
-from srbench.files.config import load_toml
+from srbench.files.config import load_toml, structure
 from srbench.metrics.suite import read_suite
-from srbench.run_folder.request import SUITE, RunSpec
+from srbench.run_folder.request import SUITE, RunSpec, Scale, Some
 
 SPANNED = ("data", "scale", "suite", "degrade")
 """Fields of RunSpec for which a request may list several values; every combination is a run."""
 
 
 def _kind(name: str, kind: Any) -> Any:  # noqa: ANN401 - types
-    single: Any = int if name == "scale" else str
-    return (single | tuple[single, ...] if name in SPANNED else kind) | None
+    several: Any = Some[Scale] if name == "scale" else Some[str]
+    return (kind | several if name in SPANNED else kind) | None
 
 
 BenchFile = make_dataclass(
     "BenchFile",
     [
         (name, _kind(name, kind), None)
-        for name, kind in get_type_hints(RunSpec).items()
+        for name, kind in get_type_hints(RunSpec, include_extras=True).items()
         if name not in ("shard", "again")
     ],
     frozen=True,
@@ -45,7 +45,7 @@ def requested_runs(path: Path | None, typed: Mapping[str, Any]) -> list[RunSpec]
 
     Raises:
         RequestError: The command line lacks models, scale or data.
-        ConfigError: The file has an unknown key, or a value of the wrong type.
+        ConfigError: The file has an unknown key, or a value of the wrong type or out of range.
         BenchmarkError: The file is missing or a folder, or the request contradicts itself.
         ImageError: HR and LR images are not pairs of a common scale.
     """
@@ -64,9 +64,6 @@ def requested_runs(path: Path | None, typed: Mapping[str, Any]) -> list[RunSpec]
     options |= typed
     if "models" not in options:
         raise RequestError(f"{where}: models is missing; give --models, or write it into a file")
-    for name in ("models", *SPANNED):
-        if options.get(name) == ():
-            raise BenchmarkError(f"{where}: {name} is empty; name at least one")
     if "hr" in options or "lr" in options:
         if "data" in options or "lr" not in options:
             kind = RequestError if path is None else BenchmarkError
@@ -89,7 +86,10 @@ def _run(options: dict[str, Any], where: str) -> RunSpec:
     """Return one run; the number of samples defaults to what its suite states."""
     if "samples" not in options and (samples := read_suite(options.get("suite", SUITE)).samples) is not None:
         options["samples"] = samples
-    return RunSpec(**options).checked(where)
+    spec = structure(options, RunSpec, where)
+    if spec.shard is not None and spec.out is None:
+        raise BenchmarkError(f"{where}: a shard needs a folder of its own; name it with --out")
+    return spec
 
 
 def agreed_scale(stated: Mapping[str, int | None], where: str, option: str = "--scale") -> int:

@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import click
+from msgspec import Meta
 
 from srbench.images.box import Box
-from srbench.interfaces import LARGEST_SEED
-from srbench.models import SMALLEST_TILE
-from srbench.run_folder.request import AVERAGES, DEVICES, IMAGES, parse_shard
+from srbench.run_folder.request import AVERAGES, DEVICES, IMAGES, Count, Scale, Seed, Tile, parse_shard
 from srbench.words import did_you_mean
 
 Value = TypeVar("Value")
@@ -74,13 +73,14 @@ class Choice(click.Choice[str]):
         return f"{message.removesuffix('.')}; {guess}" if guess else message
 
 
-def whole(smallest: int, largest: int = 2**31 - 1) -> Callable[[str | int], int]:
-    """Return the type of an option that takes a whole number from ``smallest`` to ``largest``."""
+def whole(kind: Any) -> Callable[[str | int], int]:  # noqa: ANN401 - a type
+    """Return the type of an option that takes a whole number within the limits of an annotated ``int``."""
+    _, limits = get_args(kind)
 
     def read(text: str | int) -> int:
         number = _number(str(text))
-        if not smallest <= number <= largest:
-            allowed = f"{smallest} or more" if number < largest else f"{smallest} to {largest}"
+        if not limits.ge <= number <= limits.le:
+            allowed = f"{limits.ge} or more" if number < limits.le else f"{limits.ge} to {limits.le}"
             raise click.BadParameter(f"{text!r} is not a whole number of {allowed}.")
         return number
 
@@ -167,9 +167,9 @@ def _engine(text: str) -> str:
 FROM_LAUNCHER = "env"
 """Value of ``--shard`` for the shard that torchrun or Slurm gives this process."""
 PATH = click.Path(path_type=Path)
-COUNT = whole(1)
+COUNT = whole(Count)
 NAMES = listed(_name)
-SCALES = listed(whole(2))
+SCALES = listed(whole(Scale))
 
 TILES = (
     "Upscale in tiles of PX x PX LR pixels to save memory. SRFlow gives the same result up to rounding, as do networks "
@@ -178,7 +178,7 @@ TILES = (
 
 models = partial(click.option, "--models", type=NAMES, metavar="MODEL,...")
 one_model = partial(click.option, "--models", "model", type=_one_name, metavar="MODEL")
-scale = partial(click.option, "--scale", metavar="S", type=whole(2))
+scale = partial(click.option, "--scale", metavar="S", type=whole(Scale))
 temperature = partial(click.option, "--temperature", metavar="T", type=_temperature)
 temperatures = partial(click.option, "--temperature", metavar="T,...", type=listed(_temperature))
 metrics = partial(click.option, "--metrics", type=NAMES, metavar="METRIC,...")
@@ -188,7 +188,7 @@ seed = partial(
     click.option,
     "--seed",
     metavar="N",
-    type=whole(0, LARGEST_SEED),
+    type=whole(Seed),
     help="Random seed: equal seeds give equal samples.",
 )
 device = partial(
@@ -199,7 +199,7 @@ device = partial(
     type=Choice(DEVICES),
     help="Device to run on; auto takes a GPU if there is one.",
 )
-tile = partial(click.option, "--tile", metavar="PX", type=whole(SMALLEST_TILE), help=f"{TILES} [default: whole images]")
+tile = partial(click.option, "--tile", metavar="PX", type=whole(Tile), help=f"{TILES} [default: whole images]")
 names = partial(click.option, type=NAMES, metavar="NAME,...")
 folder = partial(click.option, type=PATH, metavar="DIR")
 preset = partial(click.option, "--preset", metavar="NAME|FILE")
@@ -231,7 +231,7 @@ page = together(
         "--port",
         metavar="N",
         default=0,
-        type=whole(0, 65535),
+        type=whole(Annotated[int, Meta(ge=0, le=65535)]),
         show_default=False,
         help="Port to listen on. [default: any free port]",
     ),

@@ -118,7 +118,7 @@ def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
         converted = msgspec.convert(table, cls, dec_hook=lambda kind, value: kind.read(value))
         value: T = _constructed(table, converted, "$")
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {_fault(str(error), cls)}") from None
+        raise ConfigError(f"{source}: {_fault(str(error), table, cls)}") from None
     return value
 
 
@@ -141,19 +141,33 @@ def _constructed(table: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - an
     return value
 
 
-def _fault(message: str, cls: Any) -> str:  # noqa: ANN401 - any type
+def _fault(message: str, table: object, cls: Any) -> str:  # noqa: ANN401 - any type
     """Return a message of msgspec, such as "Expected `int`, got `str` - at `$.training.steps`", in our words."""
     text, _, path = message.replace("`", "").partition(" - at $")
+    value, verb = _value_at(table, path), ": "
     if text.startswith("Object missing required field "):
         path, text = f"{path}.{text.split()[-1]}", "missing"
     elif text.startswith("Invalid enum value "):
-        text = f"not one of {', '.join(map(repr, _choices(cls, path)))}"
+        given, choices = "another value" if value is None else repr(value), ", ".join(map(str, _choices(cls, path)))
+        verb, text = " is ", f"{given}; choose one of {choices}"
+    elif (limit := re.fullmatch(r"Expected \w+ (?:of length )?(>=|<=) (\S+)", text)) and value is not None:
+        allowed = f"{limit[2]} or more" if limit[1] == ">=" else f"at most {limit[2]}"
+        verb, text = " is ", f"{value}; it has to be {allowed}" if value not in ([], ()) else "empty; name at least one"
     elif text.startswith("Expected "):
         for theirs, ours in {" | null": "", " | ": " or ", "object": "a table", "array": "a list"}.items():
             text = text.replace(theirs, ours)
     text = text[0].lower() + text[1:]
     path = re.sub(r"\[(\d+)\]\.?", lambda index: f" {int(index[1]) + 1}: ", path.removeprefix("."))  # counted from 1
-    return f"{path.removesuffix(': ')}: {text}" if path else text
+    return f"{path.removesuffix(': ')}{verb}{text}" if path else text
+
+
+def _value_at(table: Any, path: str) -> Any:  # noqa: ANN401 - any type
+    """Return the value at a path such as ``.metrics[0].group``; None inside a dictionary, whose keys msgspec hides."""
+    for name, index in re.findall(r"\.(\w+)|\[(\d+|\.{3})\]", path):
+        if index == "...":
+            return None
+        table = table[int(index) if index else name]
+    return table
 
 
 def _choices(kind: Any, path: str) -> tuple[object, ...]:  # noqa: ANN401 - any type

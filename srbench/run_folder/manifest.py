@@ -18,7 +18,7 @@ from srbench.metrics.loading import MOST_DIGITS
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest
 from srbench.run_folder.records import strict_json
-from srbench.run_folder.request import AVERAGES, GROUPS, parse_shard
+from srbench.run_folder.request import GROUPS
 from srbench.words import is_file_name
 
 FILE = "manifest.json"
@@ -103,14 +103,10 @@ def _faults(manifest: Manifest) -> Iterator[str]:
     """Yield inconsistencies that no run would have written."""
     if not (manifest.metrics and manifest.settings):
         yield "no metric or no model"
-    if min(manifest.protocol.scale, manifest.protocol.samples, manifest.protocol.kept) < 1:
-        yield "scale, samples and kept samples have to be 1 or more"
     if any(not 0 <= metric.digits <= MOST_DIGITS for metric in manifest.metrics):
         yield f"a metric is printed with 0 to {MOST_DIGITS} decimals"
     if not all(metric.title.strip() for metric in manifest.metrics):
         yield "a metric has no title"
-    if manifest.protocol.average not in AVERAGES:
-        yield f"{manifest.protocol.average!r} is none of {', '.join(AVERAGES)}"
     if manifest.protocol.average == GROUPS and not set(manifest.images) <= manifest.groups.keys():
         yield "means are over groups, and an image is in none"
     steps = [model.checkpoint.step for model in manifest.models if model.checkpoint is not None]
@@ -125,11 +121,6 @@ def _faults(manifest: Manifest) -> Iterator[str]:
         if len(set(values)) < len(values):
             yield f"{kind} is listed twice"
     yield from _setting_faults(manifest)
-    for request in (call.request for call in manifest.invocations if call.request is not None):
-        try:
-            parse_shard(request.shard)
-        except ValueError as error:
-            yield str(error)
 
 
 def _setting_faults(manifest: Manifest) -> Iterator[str]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from srbench.interfaces import MetricInfo
 from srbench.metrics.suite import read_suite, suite_names
 from srbench.models import ModelInfo
-from srbench.run_folder.request import GROUPS, IMAGES, SUITE, RunSpec, parse_shard
+from srbench.run_folder.request import GROUPS, IMAGES, SUITE, Average, Count, RunSpec, parse_shard
 from srbench.words import listed, number_of
 
 FORMAT = 6
@@ -29,10 +29,10 @@ class Protocol:
     dataset: str
     lr: str
     """Origin of the LR images, in words."""
-    scale: int
+    scale: Count
     crop: int | None
     """Side of the central crop of HR in pixels; None: whole images."""
-    samples: int
+    samples: Count
     seed: int
     tile: int | None
     """Side of the tiles in LR pixels; None: images are upscaled whole."""
@@ -40,9 +40,9 @@ class Protocol:
     """How outputs are quantised to 8 bits: ``floor`` or ``round``."""
     columns: tuple[str, ...] = field(default_factory=lambda: read_suite(SUITE).columns)
     """Metrics of the suite with their parameters, measured or not; by default those of the default suite."""
-    kept: int = KEPT
+    kept: Count = KEPT
     """Number of samples per image that are saved as files."""
-    average: str = IMAGES
+    average: Average = IMAGES
     """What means, intervals and tests are over: ``images``, or ``groups``, whose images are averaged first."""
 
 

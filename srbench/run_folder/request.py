@@ -1,4 +1,4 @@
-"""A request: the options of a command line or call as data. Nothing that they name is opened here."""
+"""A request: the options of a command line or call as data, with their limits. Nothing that they name is opened here."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Annotated, Literal, TypeVar, get_args
+
+from msgspec import Meta
 
 from srbench.interfaces import LARGEST_SEED
 from srbench.models import SMALLEST_TILE
-from srbench.run_folder import RunFolderError
+
+T = TypeVar("T")
+Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Scale = Annotated[int, Meta(ge=2, le=2**31 - 1)]
+Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED)]
+Tile = Annotated[int, Meta(ge=SMALLEST_TILE, le=2**31 - 1)]
+Some = Annotated[tuple[T, ...], Meta(min_length=1)]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Average = Literal["images", "groups"]
 
 PHOTOS = "photos"
 """Default dataset."""
@@ -18,9 +29,9 @@ SUITE = "srflow"
 """Default suite."""
 SAMPLES = 5
 """Samples per image, unless the command or the suite states a number."""
-DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICES = get_args(Device)
 """Values of ``--device``."""
-IMAGES, GROUPS = AVERAGES = ("images", "groups")
+IMAGES, GROUPS = AVERAGES = get_args(Average)
 """Values of ``--average``: what means, intervals and tests are over."""
 
 
@@ -28,34 +39,41 @@ IMAGES, GROUPS = AVERAGES = ("images", "groups")
 class RunSpec:
     """The request of ``srbench run``."""
 
-    models: tuple[str, ...]
-    scale: int
+    models: Some[str]
+    scale: Scale
     data: str | None = PHOTOS
     """A registered dataset, a benchmark set or a folder of HR images; None if ``lr`` is given."""
     hr: str | None = None
     lr: str | None = None
     """Folder of LR images, paired with ``hr`` if given."""
-    limit: int | None = None
-    crop: int | None = None
+    limit: Count | None = None
+    crop: Count | None = None
     degrade: str | None = None
     """Degradation that makes LR from HR, a name or a TOML file; None: the dataset's own LR."""
     suite: str = SUITE
     """Name of a suite, or its TOML file."""
-    metrics: tuple[str, ...] | None = None
+    metrics: Some[str] | None = None
     """Names of metrics; None: those of the suite."""
-    average: str = IMAGES
+    average: Average = IMAGES
     """IMAGES, or GROUPS to average the images of a group first."""
-    temperature: tuple[float, ...] | None = None
+    temperature: Some[float] | None = None
     """Temperatures of models that sample; None: the one stated in each model's weights, else TEMPERATURE."""
-    samples: int = SAMPLES
-    seed: int = 0
-    device: str = "auto"
-    tile: int | None = None
+    samples: Count = SAMPLES
+    seed: Seed = 0
+    device: Device = "auto"
+    tile: Tile | None = None
     out: str | None = None
     shard: str | None = None
     """``2/8``: the second of eight parts of the images; None: all."""
     again: tuple[str, ...] = ()
     """Labels of models to run again even if the folder has their outputs."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a temperature or a shard that is none."""
+        for temperature in self.temperature or ():
+            if not 0 <= temperature < math.inf:
+                raise ValueError(f"{temperature} is not a temperature; it has to be 0 or more")
+        parse_shard(self.shard)
 
     @property
     def names_data(self) -> bool:
@@ -71,32 +89,6 @@ class RunSpec:
                 continue
             words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
         return shlex.join(words)
-
-    def checked(self, where: str) -> RunSpec:
-        """Return the request itself if its values are valid, else raise RunFolderError, beginning with ``where``."""
-        smallest_values = {"scale": 2, "limit": 1, "crop": 1, "samples": 1, "seed": 0, "tile": SMALLEST_TILE}
-        for name, smallest in smallest_values.items():
-            value = getattr(self, name)
-            if value is not None and not smallest <= value <= LARGEST_SEED:
-                allowed = f"{smallest} or more" if value < smallest else f"at most {LARGEST_SEED}"
-                raise RunFolderError(f"{where}: {name} is {value}; it has to be {allowed}")
-        for temperature in self.temperature or ():
-            if not 0 <= temperature < math.inf:
-                raise RunFolderError(f"{where}: {temperature} is not a temperature; it has to be 0 or more")
-        if self.device not in DEVICES:
-            raise RunFolderError(f"{where}: device is {self.device!r}; choose one of {', '.join(DEVICES)}")
-        if self.average not in AVERAGES:
-            raise RunFolderError(f"{where}: average is {self.average!r}; choose one of {', '.join(AVERAGES)}")
-        try:
-            parse_shard(self.shard)
-        except ValueError as error:
-            raise RunFolderError(f"{where}: {error}") from None
-        if self.shard is not None and self.out is None:
-            raise RunFolderError(f"{where}: a shard needs a folder of its own; name it with --out")
-        for name in ("metrics", "temperature"):
-            if getattr(self, name) == ():
-                raise RunFolderError(f"{where}: {name} is empty; name at least one")
-        return self
 
     def chosen(self, images: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names of the requested images: the first ``limit`` of the dataset, or their shard."""

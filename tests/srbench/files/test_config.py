@@ -1,7 +1,8 @@
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
+from msgspec import Meta
 
 from srbench.files.config import ConfigError, load_network, load_preset, load_toml, preset_names, structure, to_toml
 
@@ -30,6 +31,7 @@ class Loss:
     name: str
     network: Literal["vgg16", "vgg19"] | None = None
     colours: tuple[Colour, ...] = ()
+    weights: Annotated[tuple[Annotated[float, Meta(ge=0, le=2)], ...], Meta(min_length=1)] = (1.0,)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def test_a_file_becomes_the_dataclass(tmp_path):
     ("change", "fault"),
     [
         ({"trainig": 1}, "unknown key 'trainig'; did you mean training?"),
-        ({"scale": 3}, "scale: not one of 2, 4, 8"),
+        ({"scale": 3}, "scale is 3; choose one of 2, 4, 8"),
         ({"scale": "4"}, "scale: expected int, got str"),
         ({"name": 3}, "name: expected str, got int"),
         ({"augment": 1}, "augment: expected bool, got int"),
@@ -83,8 +85,12 @@ def test_a_file_becomes_the_dataclass(tmp_path):
         ({"training": {"steps": 0, "betas": [0, 1]}}, "training: steps 0 are below 1"),
         ({"crops": "4"}, "crops: expected int or a list, got str"),
         ({"losses": [{"name": "a"}, {}]}, "losses 2: name: missing"),
-        ({"losses": [{"name": "a", "network": "vgg"}]}, "losses 1: network: not one of 'vgg16', 'vgg19'"),
-        ({"first": {"name": "a", "network": "vgg"}}, "first.network: not one of 'vgg16', 'vgg19'"),
+        ({"losses": [{"name": "a", "network": "vgg"}]}, "losses 1: network is 'vgg'; choose one of vgg16, vgg19"),
+        ({"first": {"name": "a", "network": "vgg"}}, "first.network is 'vgg'; choose one of vgg16, vgg19"),
+        ({"parts": {"x": {"name": "a", "network": "vgg"}}}, "parts[...].network is another value; choose one of vgg16"),
+        ({"first": {"name": "a", "weights": []}}, "first.weights is empty; name at least one"),
+        ({"losses": [{"name": "a", "weights": [1, -2]}]}, "losses 1: weights 2 is -2; it has to be 0.0 or more"),
+        ({"losses": [{"name": "a", "weights": [3]}]}, "losses 1: weights 1 is 3; it has to be at most 2.0"),
         ({"first": {"name": "a", "colours": ["red", "grey"]}}, "first.colours 2: 'grey' is not a colour"),
         ({"training": GIVEN | {"step": 3}}, "training: unknown key 'step'; did you mean steps?"),
         ({"losses": [{"name": "a", "netwerk": "vgg16"}]}, "losses 1: unknown key 'netwerk'; did you mean network?"),

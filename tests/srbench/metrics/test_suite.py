@@ -215,7 +215,10 @@ def test_a_suite_of_ones_own(photos, models, tmp_path):
         ('name = "srflow"\nversion = 1\nmetrics = ["psnr"]', "srflow is a packaged suite"),
         ('name = "a@b"\nversion = 1\nmetrics = ["psnr"]', "a name without @"),
         ('name = "a"\nversion = 1\nmetrics = []', "at least one metric"),
-        ('name = "a"\nversion = 1\nmetrics = ["psnr"]\nquantize = "ceil"', "not one of 'floor', 'round'"),
+        (
+            'name = "a"\nversion = 1\nmetrics = ["psnr"]\nquantize = "ceil"',
+            "quantize is 'ceil'; choose one of floor, round",
+        ),
         ('name = "a"\nversion = 1\nmetrics = ["psnr"]\ncolour = "Y"', "unknown key 'colour'"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr+color=Y"]', "psnr takes no parameter color"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr+quantize=floor"]', "psnr takes no parameter quantize"),

@@ -121,7 +121,10 @@ def test_what_is_no_run(tmp_path, content, fault):
         (lambda f: f["images"].append("a"), "an image is listed twice"),
         (lambda f: f["metrics"].append(f["metrics"][0]), "a metric is listed twice"),
         (lambda f: f["metrics"][0].update(title=" "), "a metric has no title"),
-        (lambda f: f["protocol"].update(average="frames"), "'frames' is none of images, groups"),
+        (
+            lambda f: f["protocol"].update(average="frames"),
+            "protocol.average is 'frames'; choose one of images, groups",
+        ),
         (lambda f: f["protocol"].update(average="groups"), "means are over groups, and an image is in none"),
         (lambda f: f["settings"][0].update(model="x"), "a setting of 'x', which is not one of its models"),
         (lambda f: f["settings"][0].update(temperature=-1), "-1.0 is not a temperature"),
@@ -134,7 +137,7 @@ def test_what_is_no_run(tmp_path, content, fault):
             lambda f: f["models"][0].update(checkpoint={"training": "t", "step": 10**309}),
             "a step of a training is below 0 or above 1e308",
         ),
-        (lambda f: f["protocol"].update(scale=0), "scale, samples and kept samples have to be 1 or more"),
+        (lambda f: f["protocol"].update(scale=0), "protocol.scale is 0; it has to be 1 or more"),
         (
             lambda f: f["protocol"].update(scale="4"),
             r"manifest\.json: damaged \(protocol\.scale: expected int, got str",
