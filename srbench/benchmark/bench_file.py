@@ -13,14 +13,14 @@ from srbench.benchmark.checkpoints import stated_scale
 from srbench.data.datasets import scale_of_folders
 from srbench.files.config import load_toml, structure
 from srbench.metrics.suite import read_suite
-from srbench.run_folder.request import SUITE, RunSpec, Scale, Some
+from srbench.run_folder.request import SUITE, OneOrMore, RunSpec, Scale
 
 SPANNED = ("data", "scale", "suite", "degrade")
 """Fields of RunSpec for which a request may list several values; every combination is a run."""
 
 
 def _kind(name: str, kind: Any) -> Any:  # noqa: ANN401 - types
-    several: Any = Some[Scale] if name == "scale" else Some[str]
+    several: Any = OneOrMore[Scale] if name == "scale" else OneOrMore[str]
     return (kind | several if name in SPANNED else kind) | None
 
 

@@ -19,7 +19,7 @@ Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Scale = Annotated[int, Meta(ge=2, le=2**31 - 1)]
 Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED)]
 Tile = Annotated[int, Meta(ge=SMALLEST_TILE, le=2**31 - 1)]
-Some = Annotated[tuple[T, ...], Meta(min_length=1)]
+OneOrMore = Annotated[tuple[T, ...], Meta(min_length=1)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Average = Literal["images", "groups"]
 
@@ -39,7 +39,7 @@ IMAGES, GROUPS = AVERAGES = get_args(Average)
 class RunSpec:
     """The request of ``srbench run``."""
 
-    models: Some[str]
+    models: OneOrMore[str]
     scale: Scale
     data: str | None = PHOTOS
     """A registered dataset, a benchmark set or a folder of HR images; None if ``lr`` is given."""
@@ -52,11 +52,11 @@ class RunSpec:
     """Degradation that makes LR from HR, a name or a TOML file; None: the dataset's own LR."""
     suite: str = SUITE
     """Name of a suite, or its TOML file."""
-    metrics: Some[str] | None = None
+    metrics: OneOrMore[str] | None = None
     """Names of metrics; None: those of the suite."""
     average: Average = IMAGES
     """IMAGES, or GROUPS to average the images of a group first."""
-    temperature: Some[float] | None = None
+    temperature: OneOrMore[float] | None = None
     """Temperatures of models that sample; None: the one stated in each model's weights, else TEMPERATURE."""
     samples: Count = SAMPLES
     seed: Seed = 0
