@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
+from srbench.benchmark.opened import lacking_in
 from srbench.benchmark.sampler import read_pair
 from srbench.data.benchmark_sets.table import benchmark_sets, is_downloaded
 from srbench.data.datasets import groups
 from srbench.files.hashes import sha256_file
 from srbench.images.io import pixels_sha256, quantize_floor
-from srbench.interfaces import Dataset, MetricInfo, SRBenchError
-from srbench.metrics.suite import BUNDLES, Suite, meanings, read_suite
+from srbench.interfaces import Dataset, MetricInfo, Need, SRBenchError
+from srbench.metrics.loading import described
+from srbench.metrics.suite import Suite, full_names, read_suite
 from srbench.run_folder.folder import SUMS, RunFolder, read_sums
 from srbench.run_folder.manifest import FILE
 from srbench.run_folder.protocol import Protocol, Setting
@@ -146,7 +148,8 @@ def check_request(folder: RunFolder, findings: Findings) -> dict[str, Dataset]:
             findings.add("request-unknown", protocol.dataset, f"protocol and images were not compared: {error}")
             return {}
         _check_protocol(protocol, protocol_of(request, suite, dataset), request, findings)
-        for metric in _requested_metrics(request, suite, has_hr=folder.has_hr) - measured:
+        lacking = lacking_in(folder.path, dataset, groups(dataset), request.samples, has_hr=folder.has_hr)
+        for metric in _requested_metrics(request, suite, lacking) - measured:
             findings.add("incomplete", metric, "its command requests it, but the run has no such column")
         datasets = dict.fromkeys(dataset, dataset) | datasets
         in_groups = groups(dataset)
@@ -170,15 +173,21 @@ def check_request(folder: RunFolder, findings: Findings) -> dict[str, Dataset]:
     return datasets
 
 
-def _requested_metrics(request: RunSpec, suite: Suite, *, has_hr: bool) -> set[str]:
-    """Return the metrics that a command has to measure.
+def _requested_metrics(request: RunSpec, suite: Suite, lacking: Collection[Need]) -> set[str]:
+    """Return the metrics that a command has to measure: of a suite, those that need nothing that is lacking.
 
-    Metrics in files are left out, because the request does not have their paths; so is a suite in a run without HR or
-    with one sample per image, because it may have metrics that need them.
+    Metrics in files are left out, because the request does not have their paths.
     """
-    names = request.metrics or (suite.metrics if has_hr and request.samples > 1 else ())
-    columns = (meanings(suite.columns).get(name, name) for name in names)
-    return {each for column in columns for each in BUNDLES.get(column, (column,)) if ".py" not in each}
+    columns = full_names(request.metrics or suite.metrics, suite.columns)
+    return {each for each in columns if ".py" not in each and (request.metrics or not lacking or _can(each, lacking))}
+
+
+def _can(column: str, lacking: Collection[Need]) -> bool:
+    """Return whether a metric needs nothing that is lacking; False for a metric that cannot be loaded."""
+    try:
+        return not set(lacking) & set(described(column).needs)
+    except SRBenchError:
+        return False
 
 
 def _are_requested(settings: Sequence[Setting], request: RunSpec) -> bool:

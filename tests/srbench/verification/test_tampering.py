@@ -211,6 +211,23 @@ def test_sums_that_agree_with_the_change_hide_no_value_and_no_pixel(copy_of):
         assert remaining, tamper
 
 
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_column_of_the_suite_is_missed_if_these_images_permit_it(tmp_path, samples):
+    """A suite whose tLP needs clips and whose sigma needs two samples; SSIM is removed by hand."""
+    write_png(tmp_path / "photos" / "a.png", drawn(0, 32, 36))
+    suite, folder = tmp_path / "mine.toml", tmp_path / "run"
+    suite.write_text('name = "mine"\nversion = 1\nmetrics = ["psnr", "ssim", "sigma", "tlp"]\n')
+    data, out = str(tmp_path / "photos"), str(folder)
+    run(RunSpec(("bicubic",), 4, data, suite=str(suite), samples=samples, out=out))
+    missed = "its command requests it, but the run has no such column"
+    assert missed not in verify(folder).text()
+    facts = json.loads((folder / "manifest.json").read_text())
+    facts["metrics"] = [metric for metric in facts["metrics"] if metric["name"] != "ssim"]
+    facts["invocations"][0]["metrics"].remove("ssim")
+    (folder / "manifest.json").write_text(json.dumps(facts))
+    assert f"ssim: {missed}" in verify(folder).text()
+
+
 def test_sums_are_those_that_other_tools_check(original):
     command = ["sha256sum", "-c", "--strict", "SHA256SUMS"]
     done = subprocess.run(command, cwd=original, capture_output=True, text=True, timeout=300)
