@@ -16,9 +16,11 @@ from srbench.interfaces import MetricInfo
 from srbench.run_folder.statistics import ALPHA, mean_intervals, p_values
 from srbench.run_folder.values import differences
 
+TEST = "paired sign-flip test over the {units}, adjusted for all pairs of"
+"""The test in words; a format string for ``images`` or ``groups``, which rows or steps follow."""
 RULE = (
-    "{bold}: the best mean and every mean that is not significantly worse (paired sign-flip test over the {units}, "
-    "adjusted for all pairs of rows, p {less} 0.05); no row is bold if none is significantly worse."
+    f"{{bold}}: the best mean and every mean that is not significantly worse ({TEST} rows, p {{less}} 0.05); no row is "
+    "bold if none is significantly worse."
 )
 """The rule in words; a format string for the word in bold, the less-than sign, and ``images`` or ``groups``."""
 LETTERS = "Superscripts are the letters of the models that are significantly worse, by the same test."

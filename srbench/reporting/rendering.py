@@ -22,7 +22,6 @@ from srbench.words import number_of, one_line
 _WORDS: dict[str, dict[str, str]] = {
     "html": {"bold": Markup("<b>Bold</b>"), "less": "<"},
     "md": {"bold": "**Bold**", "less": "<"},
-    "tex": {"bold": r"\textbf{Bold}", "less": "$<$"},
 }
 """Arguments of ``ranking.RULE`` by format."""
 _FILTERS: dict[str, dict[str, Any]] = {
