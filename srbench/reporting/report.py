@@ -97,7 +97,7 @@ def write_report(
         pairs: Write difference, interval and p of every two rows, and in report.md and table.tex superscripts that name
             the rows that are significantly worse.
         runs_code: Permit loading code that the run names: metrics in files, for their maps.
-        progress: Called for every image whose strips, grids and maps are made.
+        progress: Called for every image whose strip and maps are made.
 
     Raises:
         ReportError: A format or baseline is unknown, no format is given, several runs are given without ``out`` or with
@@ -223,7 +223,7 @@ def _make_report(
     if choices.pairs:
         csv[PAIRS_FILE] = pairs_csv(table)
     if "md" in formats:
-        facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]
+        facts["has_maps"] = any(name.startswith("maps/") for name in draft.listing.files)
         texts["report.md"] = _markdown(table, plots, plots_of_samples, shown, facts)
     if "tex" in formats:
         texts["table.tex"] = latex
