@@ -107,6 +107,20 @@ class Results(MeasuredResults):
         return self._means(lambda cell: (cell.mean, cell.low, cell.high))
 
     @property
+    def pairs(self) -> pd.DataFrame:
+        """Every two models that a report compares, in every metric with a direction: a row per metric and pair.
+
+        Columns: ``metric``, the names ``row`` and ``other`` as ``compare`` takes them, the mean ``difference`` (row minus
+        other) with the 95 % interval ``low`` to ``high`` of these two alone, ``p``, adjusted for all pairs of models, and
+        the number ``n`` of images, or of groups, that all models share.
+        """
+        import pandas as pd
+
+        from srbench.reporting.text import PAIRS, pair_lines
+
+        return pd.DataFrame(list(pair_lines(table_of_runs(self))), columns=PAIRS)
+
+    @property
     def rows(self) -> pd.DataFrame:
         """Every value, in columns model, temperature, image, sample, metric and value.
 

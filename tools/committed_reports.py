@@ -3,7 +3,7 @@
     python tools/committed_reports.py reports/photos-x8 reports/photos-x4
 
 Keeps report.md, its plots and strips, table.tex and table.csv in RUN/report. Strips become WebP files, a fifth of their
-size. Everything else is deleted, including the maps in report.md; ``srbench report RUN`` makes it again as long as RUN
+size. Everything else is deleted; ``srbench report RUN`` makes it again as long as RUN
 has its images. ``srbench verify RUN --resample all`` makes the images of RUN again, and compares the texts with theirs.
 """
 

@@ -49,6 +49,12 @@ if TYPE_CHECKING:
     help="Row that the plots subtract from every row, such as bicubic or srflow-t0.8. [default: the first row]",
 )
 @click.option("--intervals", is_flag=True, help="Print 95 % intervals below the means of table.tex.")
+@click.option(
+    "--pairs",
+    is_flag=True,
+    help="Write pairs.csv: difference, 95 % interval and p of every two models. In table.tex and report.md, superscripts "
+    "name the models that are significantly worse.",
+)
 def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - click's
     """Write the report of one or several runs, or of a folder of runs.
 
@@ -209,7 +215,8 @@ def written_report(
     lines: list[str | Table]
     damaged: Sequence[str] = ()
     if is_folder_of_runs(runs[0]):
-        written = write_stack(runs, formats, out, progress, intervals=settings.get("intervals", False))
+        of_stacks = {name: settings.get(name, False) for name in ("intervals", "pairs")}
+        written = write_stack(runs, formats, out, progress, **of_stacks)
         files, damaged = written.files, written.stack.damaged
         stacks = written.stack.stacks
         left_out = [f"left out: {text}" for text in written.stack.left_out]

@@ -84,7 +84,8 @@ def _stack_again(folder: Path, listing: Listing) -> tuple[str, dict[str, str]]:
     stack = read_stack([folder])
     if listing.records != stack.made_from:
         return "before the last records, checks or reports of its runs; run srbench report", {}
-    texts = stack_texts(stack, folder / FOLDER, intervals=listing.choices.intervals)
+    choices = listing.choices
+    texts = stack_texts(stack, folder / FOLDER, intervals=choices.intervals, pairs=choices.pairs)
     texts = {name: text for name, text in texts.items() if name in listing.files}
     return _unless_code_is(code_of_report("srbench.reporting.stack"), listing), texts
 

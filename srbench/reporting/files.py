@@ -42,6 +42,7 @@ class Choices:
     most: int | None = None
     baseline: str | None = None
     intervals: bool = False
+    pairs: bool = False
 
 
 @dataclass

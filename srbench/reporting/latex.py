@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from srbench.interfaces import MetricInfo
 from srbench.reporting.rendering import rendered
-from srbench.reporting.table import Block, Cell, Line, Stack, Table, as_stack, other_means
+from srbench.reporting.table import Block, Cell, Line, Stack, Table, as_stack, other_means, together
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import FEWEST_IMAGES
 
@@ -18,8 +18,10 @@ LETTER = 4.4
 """Mean width of a letter at font size 8, in points."""
 NAMES = {"bicubic": "Bicubic", "esrgan": "ESRGAN", "rrdb": "RRDB", "srflow": "SRFlow"}
 """Spelling of packaged models in the literature, by the name that the user typed."""
-BEST = r"in bold the best and all that are not significantly worse (paired sign-flip test, adjusted for all pairs, $p < 0.05$)"
-"""End of a caption: the rule of ``ranking.RULE`` in short."""
+BEST = "in bold the best and all that are not significantly worse"
+LETTERS = "in superscript the letters of the models that are significantly worse"
+TEST = "(paired sign-flip test, adjusted for all pairs, $p < 0.05$)"
+"""Ends of a caption: the rule of ``ranking.RULE`` in short."""
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -52,29 +54,31 @@ def escape(text: str) -> str:
     )  # else [ or * would be an argument of the rule above, and -- a dash
 
 
-def latex_table(table: Table, manifest: Manifest, *, intervals: bool) -> str:
-    """Return the table of a run, with ``intervals`` on a line below each row; the caption states the protocol."""
+def latex_table(table: Table, manifest: Manifest, *, intervals: bool, letters: bool = False) -> str:
+    """Return the table of a run, as ``captioned_table`` does; the caption states the protocol."""
     protocol = manifest.protocol
     crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
     subject = (
         f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)} ({manifest.extent}{crop}, LR "
         f"{escape(protocol.lr)}), protocol {escape(protocol.suite)}"
     )
-    return captioned_table(table, subject, f"{protocol.dataset}-x{protocol.scale}", intervals=intervals)
+    label = f"{protocol.dataset}-x{protocol.scale}"
+    return captioned_table(table, subject, label, intervals=intervals, letters=letters)
 
 
-def captioned_table(table: Table, subject: str, label: str, *, intervals: bool) -> str:
+def captioned_table(table: Table, subject: str, label: str, *, intervals: bool, letters: bool = False) -> str:
     """Return a table of means with one row per model, with ``intervals`` on a line below each row.
 
+    With ``letters``, every row has a letter, and a mean has the letters of the rows that are significantly worse.
     The caption begins with ``subject``, in LaTeX. Comments above the table name the LaTeX packages that it needs and
     the signatures of its columns. The number of images is a column only if rows differ in it.
     """
     comments = [*filter(None, [table.left_out])]
-    filled = _filled(as_stack(table), subject, label, intervals=intervals)
+    filled = _filled(as_stack(table), subject, label, intervals=intervals, letters=letters)
     return rendered("table.tex.jinja", comments=comments, tables=[filled])
 
 
-def latex_stacks(stacks: Iterable[tuple[Stack[Block], str]], *, intervals: bool) -> str:
+def latex_stacks(stacks: Iterable[tuple[Stack[Block], str]], *, intervals: bool, letters: bool = False) -> str:
     """Return the tables of some stacks, each given with the origin of its images, for its caption."""
     tables = [
         _filled(
@@ -82,23 +86,28 @@ def latex_stacks(stacks: Iterable[tuple[Stack[Block], str]], *, intervals: bool)
             f"Super-resolution, protocol {escape(stack.title)} ({escape(origin)})",
             stack.title,
             intervals=intervals,
+            letters=letters,
         )
         for stack, origin in stacks
     ]
     return rendered("table.tex.jinja", comments=[], tables=tables)
 
 
-def _filled(stack: Stack[Block], subject: str, label: str, *, intervals: bool) -> dict[str, object]:
+def _filled(stack: Stack[Block], subject: str, label: str, *, intervals: bool, letters: bool) -> dict[str, object]:
     """Return the values of a table for ``table.tex.jinja``."""
     lines = [(block, line) for block in stack.blocks for line in block.table.models]
     last = ["$n$"] if len({line.n for _, line in lines}) > 1 else []
     places = ["dataset", "scale"] if stack.title else []
+    columns = zip(*(stack.cells(block, line) for block, line in lines), strict=True)
+    used = [{letter for cell in column for letter in cell.beaten} if letters else set() for column in columns]
     blocks = []
     for block in stack.blocks:
         place = [escape(block.dataset), rf"${block.scale}\times$"] if places else []
         rows: list[str] = []
         for line in block.table.models:
-            rows += _lines(place, line, stack.cells(block, line), bool(last), intervals=intervals)
+            names = [*place, *([line.letter] if letters else []), escape(display_name(line))]
+            count = [str(line.n)] if last else []
+            rows += _lines(names, stack.cells(block, line), used, count, intervals=intervals)
             place = ["" for _ in places]
         if intervals:
             rows.pop()  # the space below the last row
@@ -107,31 +116,43 @@ def _filled(stack: Stack[Block], subject: str, label: str, *, intervals: bool) -
     over = f"$n$ {units}" if last else units
     others = f"; {escape(words)}" if (words := other_means(stack.columns)) else ""
     separately = ", separately for every dataset and scale" if places else ""
-    best = f", {BEST}{separately}" if stack.has_best else ""
+    marks = [*([BEST] if stack.has_best else []), *([LETTERS] if any(used) else [])]
+    best = f", {', '.join(marks)} {TEST}{separately}" if marks else ""
     beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_IMAGES} images on)" if intervals else ""
     return {
         "signatures": [metric.signature for metric in stack.columns],
-        "is_wide": _width(stack, intervals=intervals) > COLUMN,
+        "is_wide": _width(stack, used, intervals=intervals) > COLUMN,
         "caption": f"{subject}: means over {over}{beneath}{best}{others}.",
         "label": re.sub("[^a-z0-9]+", "-", label.lower()).strip("-"),
-        "columns": "l" * (len(places) + 1) + "r" * (len(stack.columns) + len(last)),
-        "head": row([*places, "model", *map(title, stack.columns), *last]),
+        "columns": "l" * (len(places) + letters + 1) + "r" * (len(stack.columns) + len(last)),
+        "head": row([*places, *([""] if letters else []), "model", *map(title, stack.columns), *last]),
         "blocks": blocks,
     }
 
 
 def _lines(
-    place: Sequence[str], line: Line, cells: Sequence[Cell], has_count: bool, *, intervals: bool
+    names: Sequence[str], cells: Sequence[Cell], used: Sequence[set[str]], count: Sequence[str], *, intervals: bool
 ) -> Iterator[str]:
-    """Yield the lines of a row: its means and, with ``intervals``, its intervals and a space."""
+    """Yield the lines of a row: its means and, with ``intervals``, its intervals and a space.
+
+    ``used`` are the letters in every column.
+    """
     means = [bold(escape(cell.text), is_best=cell.is_best) for cell in cells]
-    count = [str(line.n)] if has_count else []
-    yield row([*place, escape(display_name(line)), *means, *count])
+    means = [mean + _superscript(cell, column) for mean, cell, column in zip(means, cells, used, strict=True)]
+    yield row([*names, *means, *count])
     if intervals:
         ends = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in cells]
         if any(ends):
-            yield row([*("" for _ in place), "", *ends, *("" for _ in count)])
+            yield row([*("" for _ in names), *ends, *("" for _ in count)])
         yield r"\addlinespace[2pt]"
+
+
+def _superscript(cell: Cell, used: set[str]) -> str:
+    """Return the letters of a cell, and the space of all other letters in its column, so that digits are aligned."""
+    shown = [letter for letter in cell.beaten if letter in used]
+    texts = (together(letters) for letters in (shown, sorted(used - {*shown})))
+    shown_text, space = (rf"\textsuperscript{{{text}}}" if text else "" for text in texts)
+    return shown_text + (rf"\hphantom{{{space}}}" if space else "")
 
 
 def bold(text: str, *, is_best: bool) -> str:
@@ -161,16 +182,17 @@ def display_name(line: Line) -> str:
     return NAMES[name] + line.label.removeprefix(name) if name in NAMES else line.label
 
 
-def _width(stack: Stack[Block], *, intervals: bool) -> float:
-    """Estimate the width of a table in points; intervals are set at font size 7."""
+def _width(stack: Stack[Block], used: Sequence[set[str]], *, intervals: bool) -> float:
+    """Estimate the width of a table in points; intervals and superscripts are set at font size 7."""
     lines = [(block, line) for block in stack.blocks for line in block.table.models]
     texts = zip(*((*block.place, line.label) for block, line in lines), strict=True)
     names = [max(map(len, column)) * LETTER for column in texts]
-    columns = [*names, 2 * LETTER]
+    columns = [*names, 2 * LETTER, *([LETTER] if any(used) else [])]
     rows = [stack.cells(block, line) for block, line in lines]
-    for metric, cells in zip(stack.columns, zip(*rows, strict=True), strict=True):
+    for metric, letters, cells in zip(stack.columns, used, zip(*rows, strict=True), strict=True):
         beneath = max(len(cell.interval) for cell in cells) if intervals else 0
-        columns.append(max(column_width(metric, (cell.text for cell in cells)), 0.88 * beneath * LETTER))
+        width = column_width(metric, (cell.text for cell in cells)) + 0.88 * len(together(sorted(letters))) * LETTER
+        columns.append(max(width, 0.88 * beneath * LETTER))
     return sum(columns) + 6 * (len(columns) - 1)
 
 

@@ -15,14 +15,13 @@ from srbench.pages import markdown
 from srbench.pages.fragments import hashes
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting.families import RULE as ONE_ROW
-from srbench.reporting.ranking import RULE
+from srbench.reporting.ranking import LETTERS, RULE
 from srbench.reporting.table import header
 from srbench.words import number_of, one_line
 
 _WORDS: dict[str, dict[str, str]] = {
     "html": {"bold": Markup("<b>Bold</b>"), "less": "<"},
     "md": {"bold": "**Bold**", "less": "<"},
-    "tex": {"bold": r"\textbf{Bold}", "less": "$<$"},
 }
 """Arguments of ``ranking.RULE`` by format."""
 _FILTERS: dict[str, dict[str, Any]] = {
@@ -63,6 +62,7 @@ def rendered(template: str, **facts: object) -> str:
         "number_of": number_of,
         "rule": rule,
         "variants_rule": ONE_ROW,
+        "letters_rule": LETTERS,
     }
     return environment.get_template(template).render(**ours, **facts)
 

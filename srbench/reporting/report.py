@@ -29,7 +29,7 @@ from srbench.reporting.results import Results, read_results
 from srbench.reporting.samples import FOLDER as SAMPLES
 from srbench.reporting.small import CHECKED, CHECKED_ANEW
 from srbench.reporting.table import Table, table_of_runs
-from srbench.reporting.text import interval_table, markdown_table, rows_csv, table_csv
+from srbench.reporting.text import PAIRS_FILE, interval_table, markdown_table, pairs_csv, rows_csv, table_csv
 from srbench.reporting.votes import VoteSection, vote_section
 from srbench.run_folder.folder import edited_records
 from srbench.run_folder.measurements import Measurement
@@ -76,6 +76,7 @@ def write_report(
     most: int | None = None,
     baseline: str | None = None,
     intervals: bool = False,
+    pairs: bool = False,
     runs_code: bool = False,
     progress: Progress = silent,
 ) -> Report:
@@ -87,14 +88,16 @@ def write_report(
     Args:
         folders: Run folders.
         formats: ``md`` writes report.md with plots and images, ``html`` report.html, ``tex`` table.tex, ``csv``
-            table.csv and rows.csv.
+            table.csv, rows.csv and, with ``pairs``, pairs.csv.
         out: Folder of the report; by default ``report`` in the folder of a single run.
         single_file: Embed images in report.html, which stays below 8 MB, instead of linking to them.
         most: Embed at most this many images of the run.
         baseline: Row that plots subtract from every row, such as ``bicubic`` or ``srflow-t0.8``; by default the first.
         intervals: Print intervals in table.tex, on a line below each row.
+        pairs: Write difference, interval and p of every two rows, and in report.md and table.tex superscripts that name
+            the rows that are significantly worse.
         runs_code: Permit loading code that the run names: metrics in files, for their maps.
-        progress: Called for every image whose strips, grids and maps are made.
+        progress: Called for every image whose strip and maps are made.
 
     Raises:
         ReportError: A format or baseline is unknown, no format is given, several runs are given without ``out`` or with
@@ -110,7 +113,7 @@ def write_report(
             warnings.warn(text, stacklevel=2)
     if out is None and len(results.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
-    choices = Choices(single_file, most, baseline, intervals)
+    choices = Choices(single_file, most, baseline, intervals, pairs)
     baseline_row = _baseline(results, baseline)
     place = results.runs[0].folder.path / FOLDER if out is None else out
     files = [place / file for name, file in FORMATS.items() if name in formats]
@@ -199,7 +202,7 @@ def _make_report(
 ) -> None:
     """Write all files of a report."""
     table = report.table
-    facts = _facts(results, report)
+    facts = _facts(results, report) | {"letters": choices.pairs}
     plots: list[Plot] = []
     plots_of_samples: list[Plot] = []
     shown: list[str] = []
@@ -211,14 +214,16 @@ def _make_report(
         facts["distribution"] = section = distribution_section(results, table, draft, progress)
         plots_of_samples = draw_plots(section.plots, draft) if section else []
     texts = {}
-    latex = latex_table(table, results.manifest, intervals=choices.intervals)
+    latex = latex_table(table, results.manifest, intervals=choices.intervals, letters=choices.pairs)
     protocol = results.protocol
     csv = {
         "table.csv": table_csv(table, protocol.suite, protocol),
         "rows.csv": rows_csv(table.values, results.metrics, protocol.suite),
     }
+    if choices.pairs:
+        csv[PAIRS_FILE] = pairs_csv(table)
     if "md" in formats:
-        facts["sheets"] = [name for name in evenly(shown, EMBEDDED) if f"sheets/{name}.png" in draft]
+        facts["has_maps"] = any(name.startswith("maps/") for name in draft.listing.files)
         texts["report.md"] = _markdown(table, plots, plots_of_samples, shown, facts)
     if "tex" in formats:
         texts["table.tex"] = latex
@@ -227,7 +232,7 @@ def _make_report(
     for name, text in texts.items():
         draft.write(name, text.encode())
     if "html" in formats:  # last, because it links to the other files
-        copies = {"LaTeX": latex, "Markdown": markdown_table(table), "CSV": csv["table.csv"]}
+        copies = {"LaTeX": latex, "Markdown": markdown_table(table, letters=choices.pairs), "CSV": csv["table.csv"]}
         text = page(results, table, draft, plots, plots_of_samples, facts, choices, copies)
         draft.write("report.html", text.encode())
 
@@ -252,6 +257,7 @@ def _facts(results: Results, report: Report) -> dict[str, Any]:
         "notes": [*notes_of(results, report.table), *report.unshown_votes],
         "votes": report.votes,
         "costs": _costs(results.measurements),
+        "letters": False,
     }
 
 
@@ -268,12 +274,14 @@ def head(run: Path) -> str:
     """
     results = read_results([run])
     report = _report(results, [])
-    return rendered("head.md.jinja", **_facts(results, report), **_tables(report.table), embedded=[]).strip()
+    return rendered(
+        "head.md.jinja", **_facts(results, report), **_tables(report.table, letters=False), embedded=[]
+    ).strip()
 
 
-def _tables(table: Table) -> dict[str, str]:
+def _tables(table: Table, *, letters: bool) -> dict[str, str]:
     return {
-        "score_table": markdown_table(table),
+        "score_table": markdown_table(table, letters=letters),
         "variants_table": markdown_table(table, "variants") if table.variants else "",
         "interval_table": interval_table(table),
     }
@@ -290,7 +298,7 @@ def _markdown(
     text = rendered(
         "report.md.jinja",
         **facts,
-        **_tables(table),
+        **_tables(table, letters=facts["letters"]),
         plots=plots,
         plots_of_samples=plots_of_samples,
         illustrated=shown,

@@ -19,10 +19,4 @@ def small_text(text: str) -> str:
     ``tools/committed_reports.py`` writes it.
     """
     text = re.sub(r"(\]\(strips/[^)]+)\.png\)", r"\1.webp)", text.replace(CHECKED, CHECKED_ANEW))
-    paragraphs = text.split("\n\n")
-    maps = [place for place, paragraph in enumerate(paragraphs) if "](sheets/" in paragraph]
-    return "\n\n".join(
-        paragraph
-        for place, paragraph in enumerate(paragraphs)
-        if not {place, place + 1} & {*maps} and not paragraph.startswith("`strips/` has ")
-    )
+    return "\n\n".join(each for each in text.split("\n\n") if not each.startswith("`strips/` has "))

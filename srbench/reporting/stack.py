@@ -11,9 +11,9 @@ import math
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,7 +30,7 @@ from srbench.reporting.rendering import code_of_report, rendered, style_and_scri
 from srbench.reporting.report import FORMATS, require_formats
 from srbench.reporting.results import read_results
 from srbench.reporting.table import Block, Stack, distinct, table_of, table_of_runs
-from srbench.reporting.text import csv_text, markdown_table
+from srbench.reporting.text import PAIRS, PAIRS_FILE, csv_text, markdown_table, pair_lines
 from srbench.run_folder import NothingMeasuredError
 from srbench.run_folder.folder import IMAGES, RunFolder, edited_records
 from srbench.run_folder.location import is_begun, runs_below
@@ -201,11 +201,12 @@ def write_stack(
     progress: Progress = silent,
     *,
     intervals: bool = False,
+    pairs: bool = False,
 ) -> StackReport:
     """Write report.md, report.html, table.tex and table.csv of all runs below some folders.
 
     They are written into ``report`` in the first folder, or into ``out``; with ``intervals``, table.tex has intervals on
-    a line below each row. Damaged and contradicted runs, and models that were not measured on all images of their run,
+    a line below each row, and with ``pairs`` there is pairs.csv, as in ``write_report``. Damaged and contradicted runs, and models that were not measured on all images of their run,
     are in no table; the report names them.
 
     Raises ReportError for an unknown format or none, if no run has results, or if the folder of the report is a run, or has
@@ -221,9 +222,9 @@ def write_stack(
         if stack.records != {path: _records(path) for path in _paths(folders)}:
             stack = read_stack(folders, progress)  # another command has written since
         draft.listing.records, draft.listing.code = stack.made_from, code_of_report(__name__)
-        draft.listing.choices = Choices(intervals=intervals)
-        for name, text in stack_texts(stack, place, intervals=intervals).items():
-            if name in {FORMATS[kind] for kind in formats}:
+        draft.listing.choices = Choices(intervals=intervals, pairs=pairs)
+        for name, text in stack_texts(stack, place, intervals=intervals, pairs=pairs).items():
+            if name in {FORMATS[kind] for kind in formats} or (name == PAIRS_FILE and "csv" in formats):
                 draft.write(name, text.encode())
     return StackReport([place / file for kind, file in FORMATS.items() if kind in formats], stack)
 
@@ -235,10 +236,11 @@ def renew_stack(folder: Path, progress: Progress = silent) -> None:
         write_stack([folder], progress=progress)
         return
     formats = [name for name, file in FORMATS.items() if name == "html" or file in listing.files]
-    write_stack([folder], formats, progress=progress, intervals=listing.choices.intervals)
+    choices = listing.choices
+    write_stack([folder], formats, progress=progress, intervals=choices.intervals, pairs=choices.pairs)
 
 
-def stack_texts(stack: StackOfRuns, place: Path, *, intervals: bool = False) -> dict[str, str]:
+def stack_texts(stack: StackOfRuns, place: Path, *, intervals: bool = False, pairs: bool = False) -> dict[str, str]:
     """Return the texts of the report of a stack in the folder ``place``, by file name."""
 
     def address(path: Path) -> str:
@@ -251,14 +253,20 @@ def stack_texts(stack: StackOfRuns, place: Path, *, intervals: bool = False) -> 
             dict.fromkeys(f"{block.table.values.unit}s" for each in stack.stacks for block in each.blocks)
         ),
         "has_variants": any(block.table.variants for stack in stack.stacks for block in stack.blocks),
+        "letters": pairs,
     }
     style = style_and_script(["report.css", "stack.css"], ["theme.js", "tables.js", "stack.js"])
-    return {
-        "report.md": rendered("stack.md.jinja", table=markdown_table, **facts) + "\n",
+    texts = {
+        "report.md": rendered("stack.md.jinja", table=partial(markdown_table, letters=pairs), **facts) + "\n",
         "report.html": rendered("stack.html.jinja", **style, **facts) + "\n",
-        "table.tex": latex_stacks([(each, _origins(each)) for each in stack.stacks], intervals=intervals),
+        "table.tex": latex_stacks(
+            [(each, _origins(each)) for each in stack.stacks], intervals=intervals, letters=pairs
+        ),
         "table.csv": csv_text([_CSV, *_csv_lines(stack)]),
     }
+    if pairs:
+        texts[PAIRS_FILE] = csv_text([[*_CSV[:3], *PAIRS], *_pair_lines(stack)])
+    return texts
 
 
 def _origins(stack: Stack[RunsBlock]) -> str:
@@ -282,10 +290,16 @@ def _csv_lines(stack: StackOfRuns) -> list[list[object]]:
                     if math.isnan(cell.mean):
                         continue
                     place = (each.title, block.dataset, block.scale)
-                    ends = ("" if math.isnan(end) else end for end in (cell.low, cell.high))
-                    mean = (cell.mean, *ends, line.n, cell.is_best)
+                    mean = (cell.mean, cell.low, cell.high, line.n, cell.is_best)
                     lines.append([*place, *setting, block.names[metric.name], *mean, metric.signature, *measured_by])
     return lines
+
+
+def _pair_lines(stack: StackOfRuns) -> Iterator[list[object]]:
+    for each in stack.stacks:
+        for block in each.blocks:
+            for metric, *numbers in pair_lines(block.table):
+                yield [each.title, block.dataset, block.scale, block.names[str(metric)], *numbers]
 
 
 def read_stack(folders: Sequence[Path], progress: Progress = silent) -> StackOfRuns:

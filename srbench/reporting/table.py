@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, count
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from srbench.interfaces import MetricInfo
 from srbench.metrics.suite import of_several_samples
 from srbench.models import Checkpoint, ModelInfo
 from srbench.reporting.families import families_of, run_of
-from srbench.reporting.ranking import BestRows, best_rows
+from srbench.reporting.ranking import BestRows, Pair, best_rows, pairs_of
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.statistics import mean_intervals
 from srbench.run_folder.values import Values, mean_of_images
@@ -39,6 +40,8 @@ class Cell:
     """The mean, rounded to the digits of the metric."""
     interval: str
     """``21.43–24.05`` or ``-1.3 to 8.9``; empty if there is no interval, or its width is 0."""
+    beaten: tuple[str, ...] = ()
+    """Letters of the models that are significantly worse."""
 
 
 NO_CELL = Cell(math.nan, math.nan, math.nan, is_best=False, text="–", interval="")
@@ -65,6 +68,8 @@ class Line:
     """True if outputs are projected onto LR, so that they downscale to it."""
     checkpoint: Checkpoint | None = None
     """Training and step of a checkpoint; in a table of several runs, the training may be called ``mine @ monday``."""
+    letter: str = ""
+    """Letter of a row that represents its model, else empty; a number in a table of more than 26 models."""
     typed: str = ""
     """The model as the user typed it, such as ``srflow`` or ``mine=FOLDER``; empty for measured folders."""
 
@@ -110,6 +115,14 @@ class Table:
     def cells(self, line: Line) -> list[Cell]:
         """Return the cells of a line, in the order of the columns."""
         return [line.cells[metric.name] for metric in self.columns]
+
+    @property
+    def pairs(self) -> Iterator[tuple[MetricInfo, Pair]]:
+        """Every two compared rows in every metric that has a direction and permits a test."""
+        for metric in self.metrics:
+            columns = [self.values.means(line.setting, metric) for line in self.lines]
+            by_row, units = dict(enumerate(columns)), self.values.units_for(metric)
+            yield from ((metric, pair) for pair in pairs_of(self.best[metric.name], by_row, metric, units))
 
     def column(self, metric: str) -> list[Cell]:
         """Return the cells of a metric, one per line. Raises KeyError if it was not measured."""
@@ -198,6 +211,8 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
         else BestRows()
         for metric in metrics
     }
+    beaten = {metric.name: best[metric.name].beaten(metric) for metric in metrics}
+    letters = _letters(sorted(families.models))
     lines = []
     for row, setting in enumerate(settings):
         cells = {}
@@ -206,7 +221,8 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
                 mean_of_images(of_units[metric.name][row]),
                 intervals.get((metric.name, row), (math.nan, math.nan)),
             )
-            cells[metric.name] = _cell(mean, *ends, row in best[metric.name].rows, metric)
+            worse = tuple(letters[other] for other in beaten[metric.name].get(row, []))
+            cells[metric.name] = _cell(mean, *ends, row in best[metric.name].rows, worse, metric)
         line = Line(
             setting,
             cells,
@@ -217,11 +233,18 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
             is_variant=row not in families.models,
             is_projected=setting.model in projected,
             checkpoint=checkpoints.get(setting.model),
+            letter=letters.get(row, ""),
             typed=typed.get(setting.model, ""),
         )
         lines.append(line)
     columns, left_out = informative(metrics, {name: chain(*map(dict.values, rows)) for name, rows in means.items()})
     return Table(tuple(metrics), tuple(columns), tuple(lines), best, values, left_out)
+
+
+def _letters(rows: Sequence[int]) -> dict[int, str]:
+    """Return the letters of some rows, a to z; numbers if there are too few letters."""
+    names = ascii_lowercase if len(rows) <= len(ascii_lowercase) else map(str, count(1))
+    return dict(zip(rows, names, strict=False))
 
 
 def _of_table(model: ModelInfo) -> Checkpoint | None:
@@ -306,6 +329,11 @@ def printed(value: float, metric: MetricInfo) -> str:
     return "–" if math.isnan(value) else f"{value:.{metric.digits}f}"
 
 
+def together(letters: Sequence[str]) -> str:
+    """Join letters of models: ``ac``; numbers, in their place, as ``1,27``."""
+    return ("" if all(map(str.isalpha, letters)) else ",").join(letters)
+
+
 def p_text(value: float) -> str:
     """Format a p value: ``0.031`` or ``< 0.001``."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
@@ -323,7 +351,7 @@ def _intervals(by_metric: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[t
     return dict(zip(keys, mean_intervals(columns), strict=True))
 
 
-def _cell(mean: float, low: float, high: float, is_best: bool, metric: MetricInfo) -> Cell:
+def _cell(mean: float, low: float, high: float, is_best: bool, beaten: tuple[str, ...], metric: MetricInfo) -> Cell:
     between = "–" if low >= 0 else " to "
     interval = "" if math.isnan(low) or low == high else f"{printed(low, metric)}{between}{printed(high, metric)}"
-    return Cell(mean, low, high, is_best, printed(mean, metric), interval)
+    return Cell(mean, low, high, is_best, printed(mean, metric), interval, beaten)

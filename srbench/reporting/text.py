@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from rich.box import SIMPLE_HEAD
@@ -27,10 +27,15 @@ from srbench.reporting.table import (
     header,
     informative,
     printed,
+    together,
 )
 from srbench.run_folder.protocol import Protocol
 from srbench.run_folder.values import COLUMNS, Values, averaged_images, mean_of_images
 from srbench.words import printable
+
+PAIRS_FILE = "pairs.csv"
+PAIRS = ("metric", "row", "other", "difference", "low", "high", "p", "n")
+"""Columns of pairs of rows: p is adjusted for all pairs, the 95 % interval ``low`` to ``high`` is not."""
 
 
 def empty_table(
@@ -128,14 +133,24 @@ def _terminal_cells(line: Line, cells: Sequence[Cell]) -> list[Text]:
     return [Text(line.label), *means, Text(str(line.n))]
 
 
-def markdown_table(tables: Table | Stack[Block], part: Literal["models", "variants"] = "models") -> str:
-    """Return a Markdown table of the means of the models, or of the variants, the best in bold."""
+def markdown_table(
+    tables: Table | Stack[Block], part: Literal["models", "variants"] = "models", *, letters: bool = False
+) -> str:
+    """Return a Markdown table of the means of the models, or of the variants, the best in bold.
+
+    With ``letters``, every model has a letter, and a mean has the letters of the models that are significantly worse.
+    """
     stack = as_stack(tables)
-    names = ("dataset", "scale", "model") if stack.title else ("model",)
+    letters = letters and part == "models"
+    names = (*(("dataset", "scale") if stack.title else ()), *(("",) if letters else ()), "model")
     rows = [
         [
-            *map(markdown.escape, (*block.place, line.label)),
-            *(f"**{cell.text}**" if cell.is_best else cell.text for cell in stack.cells(block, line)),
+            *map(markdown.escape, (*block.place, *((line.letter,) if letters else ()), line.label)),
+            *(
+                (f"**{cell.text}**" if cell.is_best else cell.text)
+                + (f"<sup>{together(cell.beaten)}</sup>" if letters and cell.beaten else "")
+                for cell in stack.cells(block, line)
+            ),
             str(line.n),
         ]
         for block in stack.blocks
@@ -180,10 +195,10 @@ def table_csv(table: Table, suite: str, protocol: Protocol | None = None) -> str
                 line.setting.model,
                 line.setting.temperature,
                 *([] if protocol is None else [line.family, not line.is_variant]),
-                *(_number(cells[name].mean) if name in cells else "" for name in first),
+                *(cells[name].mean if name in cells else "" for name in first),
                 line.n,
-                *(_number(cells[name].mean) for name in means),
-                *(_number(end) for name in tested for end in (cells[name].low, cells[name].high)),
+                *(cells[name].mean for name in means),
+                *(end for name in tested for end in (cells[name].low, cells[name].high)),
                 line.not_finite,
                 *(metric.signature for metric in table.metrics),
                 suite,
@@ -208,19 +223,28 @@ def rows_csv(values: Values, metrics: Sequence[MetricInfo], suite: str, *, missi
     signatures = {metric.name: metric.signature for metric in metrics}
     numbers = values.numbers(metrics)
     lines = [
-        [model, temperature, image, "" if sample < 0 else sample, metric, _number(value), signatures[metric], suite]
+        [model, temperature, image, "" if sample < 0 else sample, metric, value, signatures[metric], suite]
         for model, temperature, image, sample, metric, value in numbers
         if missing or not math.isnan(value)
     ]
     return csv_text([[*COLUMNS, "signature", "suite"], *lines])
 
 
+def pairs_csv(table: Table) -> str:
+    """Return the CSV of every two compared rows, one line per metric and pair; rows are named as ``compare`` does."""
+    return csv_text([PAIRS, *pair_lines(table)])
+
+
+def pair_lines(table: Table) -> Iterator[list[object]]:
+    """Yield a line of PAIRS for every two compared rows in every metric."""
+    names = [line.setting.folder for line in table.lines]
+    for metric, (row, other, *numbers, n) in table.pairs:
+        yield [metric.name, names[row], names[other], *numbers, n]
+
+
 def csv_text(lines: Sequence[Sequence[object]]) -> str:
-    """Return lines of cells as CSV; None is an empty cell."""
+    """Return lines of cells as CSV; None and NaN are empty cells."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows(["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in line] for line in lines)
     return text.getvalue()
-
-
-def _number(value: float) -> float | str:
-    return "" if math.isnan(value) else value

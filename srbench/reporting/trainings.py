@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from srbench.interfaces import MetricInfo
-from srbench.reporting.ranking import best_rows
+from srbench.reporting.ranking import TEST, best_rows
 from srbench.reporting.table import Table, of_lr
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.statistics import FEWEST_IMAGES
@@ -20,9 +20,9 @@ SELECTION = (
     "Choosing the best checkpoint on these images is selection on the test set: a number to publish needs other images."
 )
 COMPARED = (
-    "The table names the steps that are not significantly worse than the best (paired sign-flip test over the {units}, "
-    "adjusted for all pairs of steps), and for each metric the others that order the steps most and least like it, by "
-    "Kendall's tau: 1 if both order them alike from worst to best, -1 if in reverse."
+    f"The table names the steps that are not significantly worse than the best ({TEST} steps), and for each metric the "
+    "others that order the steps most and least like it, by Kendall's tau: 1 if both order them alike from worst to best, "
+    "-1 if in reverse."
 )
 """What the table of a plot of checkpoints shows; a format string for ``images`` or ``groups``."""
 _NAMED = 8

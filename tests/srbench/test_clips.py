@@ -128,7 +128,7 @@ def test_measured_means_of_clips(clips, command):
     tex = command(*MEASURE, "good", "poor", "--average", "groups", "--format", "tex").out
     assert r"\caption{60 images in 6 groups compared with hr, protocol srflow@1: means over groups of 10 images" in tex
     text = command(*MEASURE, "good", "poor", "--average", "groups", "--format", "md").out
-    assert "Each cell is the mean over n groups of 10 images and over the samples of each image" in text
+    assert "a cell is the mean over n groups of 10 images, and over the samples of each image" in text
     assert "paired sign-flip test over the groups" in text
 
 
@@ -250,7 +250,7 @@ def test_runs_by_images_and_by_groups_are_not_joined(groups_run, command):
         ("means over groups", "6"),
     }
     assert "60 images, means over 6 groups, LR" in Path("runs/report/report.md").read_text()
-    assert "A number is the mean over n groups or images" in Path("runs/report/report.md").read_text()
+    assert "a cell is the mean over n groups or images" in Path("runs/report/report.md").read_text()
 
 
 def test_a_run_over_groups_grows_by_clips(clips, command):

@@ -1,1 +1,1 @@
-"""Figures of a report: plots of the table, strips, grids and maps of the images."""
+"""Figures of a report: plots of the table, strips and maps of the images."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from srbench.interfaces import ImagePair, MapInfo, MappedMetric, MetricInfo, SRBenchError
 from srbench.metrics.default_map import mapped
@@ -152,18 +152,6 @@ def coloured(values: Values, kind: MapKind) -> Image.Image:
     image = Image.fromarray(levels)
     image.putpalette(_palette())
     return image
-
-
-def colour_scale(kind: MapKind, side: int) -> Image.Image:
-    """Draw the colour scale of a kind from 0 to its upper end, with numbers, in side x side pixels."""
-    sheet = Image.new("RGB", (side, side), "white")
-    ramp = np.broadcast_to(np.linspace(0, kind.upper, side, dtype=np.float32), (side // 6, side))
-    sheet.paste(coloured(ramp, kind).convert("RGB"), (0, 0))
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-    texts = (("0", 0, "la"), (f"{kind.upper / 2:g}", side // 2, "ma"), (f"{kind.upper:g} or more", side, "ra"))
-    for text, place, anchor in texts:
-        draw.text((place, side // 6 + 5), text, fill=(20, 20, 20), font=font, anchor=anchor)
-    return sheet
 
 
 @cache

@@ -1,13 +1,13 @@
-"""Images of a report: a strip, sample grids and maps for every image of a run."""
+"""Images of a report: a strip and maps for every image of a run."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
-from functools import cache, partial
-from io import BytesIO
+from functools import cache, cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,11 @@ from srbench.reporting.figures.error_maps import (
     MapKind,
     Pixels,
     Values,
-    colour_scale,
     map_file,
     map_png,
     maps_of,
 )
-from srbench.reporting.figures.strips import PANEL, Panel, difference_window, sheet_png, strip_png
+from srbench.reporting.figures.strips import Panel, difference_window, strip_png
 from srbench.reporting.files import Draft
 from srbench.reporting.results import Results
 from srbench.reporting.table import printed
@@ -38,7 +37,7 @@ from srbench.run_folder.records import digest
 from srbench.terminal.progress import Progress, Step, silent
 
 ILLUSTRATED = 30
-"""Largest number of images with strips, grids and maps in a report, spread evenly over the list."""
+"""Largest number of images with strips and maps in a report, spread evenly over the list."""
 METRIC_MAPS = 5
 """Largest number of images with maps of metrics, which take long to compute: LPIPS of four outputs of 512x512 pixels
 takes 0.17 s."""
@@ -89,11 +88,16 @@ class Example:
         """
         first = [self.image(row) for row in rows]
         differ = any(not np.array_equal(first[0], other) for other in first[1:])
-        return self._png(rows, metric, first if differ else [first[0], self.reference()], STRIP_SAMPLES)
-
-    def grid_png(self, row: Measurement, metric: MetricInfo) -> bytes:
-        """Draw a grid: LR, all saved samples of a row, and HR if there is one."""
-        return self._png([row], metric, self.images(row), None)
+        differing = first if differ else [first[0], self.reference()]
+        lr_height, lr_width = self.lr.shape[:2]
+        lr = Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.NEAREST)
+        panels = [
+            Panel("LR", f"{lr_width} x {lr_height}, upscaled {self.scale} times", lr),
+            *(panel for row in rows for panel in self._panels(row, metric)),
+        ]
+        if self.hr is not None:
+            panels.append(Panel("HR", f"{self.width} x {self.height}", Image.fromarray(self.hr)))
+        return strip_png(panels, difference_window(differing, self.scale))
 
     def reference(self) -> Pixels:
         """Return HR, or else LR upscaled by bicubic interpolation."""
@@ -101,20 +105,9 @@ class Example:
             return self.hr
         return np.asarray(Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.BICUBIC))
 
-    def _png(self, rows: Sequence[Measurement], metric: MetricInfo, differing: list[Pixels], most: int | None) -> bytes:
-        lr_height, lr_width = self.lr.shape[:2]
-        lr = Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.NEAREST)
-        panels = [
-            Panel("LR", f"{lr_width} x {lr_height}, upscaled {self.scale} times", lr),
-            *(panel for row in rows for panel in self._panels(row, metric, most)),
-        ]
-        if self.hr is not None:
-            panels.append(Panel("HR", f"{self.width} x {self.height}", Image.fromarray(self.hr)))
-        return strip_png(panels, difference_window(differing, self.scale))
-
-    def _panels(self, row: Measurement, metric: MetricInfo, most: int | None) -> list[Panel]:
+    def _panels(self, row: Measurement, metric: MetricInfo) -> list[Panel]:
         values, panels = row.values.get(metric.name), []
-        for sample in range(len(self._files[row.setting]))[:most]:
+        for sample in range(len(self._files[row.setting]))[:STRIP_SAMPLES]:
             title = f"{row.setting.model} #{sample + 1}" if row.sample.drawn else row.setting.model
             value = f"{metric.title} {printed(values[sample], metric)}" if isinstance(values, list) else ""
             note = ", ".join(filter(None, (_temperature_note(row), value)))
@@ -159,7 +152,7 @@ def evenly(names: Sequence[str], count: int = ILLUSTRATED) -> list[str]:
 def write_images(
     results: Results, out: Draft, progress: Progress = silent, *, runs_code: bool = False
 ) -> tuple[list[str], list[str]]:
-    """Write strips/, grids/, maps/ and sheets/ of a report, reusing images of the last report whose keys are unchanged.
+    """Write strips/ and maps/ of a report, reusing images of the last report whose keys are unchanged.
 
     New maps of metrics named ``file.py:Name`` or ``package.module:Name`` are drawn only if ``runs_code``.
 
@@ -169,21 +162,25 @@ def write_images(
     with_outputs = {row.image for row in results.measurements if results.outputs(row)}
     names = evenly([name for name in results.images if name in with_outputs and results.pair(name)])
     mapped = evenly(names, METRIC_MAPS)
-    of_code = [kind for kind in results.map_kinds if kind.metric is not None and ":" in kind.metric.spec]
-    drawn = [kind for kind in results.map_kinds if runs_code or kind not in of_code]
+    of_pixels = [kind for kind in results.map_kinds if kind.metric is None]
+    of_metrics = [kind for kind in results.map_kinds if kind.metric is not None]
+    of_code = [kind for kind in of_metrics if kind.metric is not None and ":" in kind.metric.spec]
+    drawn = [kind for kind in of_metrics if runs_code or kind not in of_code]
     without_maps: dict[str, None] = {}
-    write = partial(_write, results, out, mapped, drawn, _code())
     progress(Step(0, len(names), "report"))
     # In a pool, an import may meet another half done: of OpenCV, or of the formats.
     import cv2  # noqa: F401
 
     Image.init()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        written = {name: pool.submit(write, name) for name in names if name not in mapped}
+        written = {
+            name: pool.submit(_Files(results, out, name).write, of_pixels) for name in names if name not in mapped
+        }
         for name in mapped:
-            missing = _write_metric_maps(results, out, drawn, _code(), name)  # not in the pool: metrics import torch
+            files = _Files(results, out, name)
+            missing = files.write_maps(of_metrics, drawn)  # not in the pool: metrics import torch
             without_maps |= {kind.title: None for kind in missing if kind in of_code}
-            written[name] = pool.submit(write, name)
+            written[name] = pool.submit(files.write, of_pixels)
         for done, (name, future) in enumerate(written.items(), 1):
             future.result()
             progress(Step(done, len(names), f"report: {name}"))
@@ -196,113 +193,69 @@ def _code() -> str:
     return digest([sha256_file(path) for path in sorted(Path(__file__).parent.glob("*.py"))])
 
 
-def _write(results: Results, out: Draft, mapped: Sequence[str], drawn: Sequence[MapKind], code: str, name: str) -> None:
-    """Write strip, grids, maps and sheet of one image, which is opened only if something has to be drawn.
+class _Files:
+    """Strip and maps of one image in a report. The image is opened only if something has to be drawn."""
 
-    ``mapped`` are the images with maps of metrics, which are there already. Maps of kinds that are not in ``drawn`` are
-    only reused from the last report.
-    """
-    kinds = [kind for kind in results.map_kinds if kind.metric is None or name in mapped]
-    metric = results.metrics[0]
-    rows = [row for row in results.measurements if row.image == name and results.outputs(row)]
-    opened = cache(partial(Example, results, name, rows))
-    lr, hr = results.pair_pixels(name)
+    def __init__(self, results: Results, out: Draft, name: str) -> None:
+        self.results, self.out, self.name = results, out, name
+        self.rows = [row for row in results.measurements if row.image == name and results.outputs(row)]
 
-    def write(file: str, facts: Sequence[object], draw: Callable[[], bytes]) -> None:
-        key = digest(code, lr, hr, *facts)
-        if not out.reuse(file, key):
-            out.write(file, draw(), key)
+    @cached_property
+    def example(self) -> Example:
+        """The image and its outputs."""
+        return Example(self.results, self.name, self.rows)
 
-    shown = _one_per_model(rows, results.models)
-    write(
-        f"strips/{name}.png",
-        ["strip", *(_facts(row, metric) for row in shown)],
-        lambda: opened().strip_png(shown, metric),
-    )
-    for row in rows:
-        if row.sample.kept > 1:
-            file = f"grids/{row.setting.folder}/{name}.png"
-            write(file, ["grid", _facts(row, metric)], partial(lambda row: opened().grid_png(row, metric), row))
-    keys = _map_keys(results, kinds, rows, code, name)
-    _write_maps(out, {place: key for place, key in keys.items() if place[0].metric is None}, drawn, opened, name)
-    shown_maps = [keys[place] for place in keys if map_file(*place, name) in out]
-    settings = [astuple(row.setting) for row in shown]
-    if shown_maps:
-        write(f"sheets/{name}.png", ["sheet", settings, shown_maps], lambda: _sheet(out, name, kinds, shown))
+    def write(self, kinds: Sequence[MapKind]) -> None:
+        """Write the strip, and the maps of some kinds."""
+        metric, shown = self.results.metrics[0], _one_per_model(self.rows, self.results.models)
+        file, key = f"strips/{self.name}.png", self._key("strip", *(_facts(row, metric) for row in shown))
+        if not self.out.reuse(file, key):
+            self.out.write(file, self.example.strip_png(shown, metric), key)
+        self.write_maps(kinds, kinds)
 
+    def write_maps(self, kinds: Sequence[MapKind], drawn: Sequence[MapKind]) -> list[MapKind]:
+        """Write the maps of some kinds; maps of kinds that are not in ``drawn`` are only reused from the last report.
 
-def _write_metric_maps(results: Results, out: Draft, drawn: Sequence[MapKind], code: str, name: str) -> list[MapKind]:
-    """Write the maps of metrics of one image; return the kinds of the maps that are missing."""
-    kinds = [kind for kind in results.map_kinds if kind.metric is not None]
-    rows = [row for row in results.measurements if row.image == name and results.outputs(row)]
-    keys = _map_keys(results, kinds, rows, code, name)
-    _write_maps(out, keys, drawn, partial(Example, results, name, rows), name)
-    return [kind for kind, setting in keys if map_file(kind, setting, name) not in out]
+        Returns the kinds of the maps that are missing.
+        """
+        keys = self._map_keys(kinds)
+        lacking = [place for place, key in keys.items() if not self.out.reuse(map_file(*place, self.name), key)]
+        if wanted := [(kind, setting) for kind, setting in lacking if kind in drawn]:
+            for place, values in self._maps(wanted).items():
+                self.out.write(map_file(*place, self.name), map_png(values, place[0]), keys[place])
+        return [kind for kind, setting in lacking if map_file(kind, setting, self.name) not in self.out]
 
+    def _key(self, *facts: object) -> str:
+        return digest(_code(), *self.results.pair_pixels(self.name), *facts)
 
-def _map_keys(
-    results: Results, kinds: Sequence[MapKind], rows: Sequence[Measurement], code: str, name: str
-) -> dict[_Place, str]:
-    """Return the keys of all maps of one image that can be drawn."""
-    pair = results.pair(name)
-    assert pair is not None
-    side = min(_size(pair[0])) * results.protocol.scale
-    pixels = results.pair_pixels(name)
-    return {
-        (kind, row.setting.folder): _map_key(kind, row, code, *pixels)
-        for row in rows
-        for kind in kinds
-        if (row.sample.kept > 1 if kind == DEVIATION else side >= kind.smallest_side)
-    }
+    def _map_keys(self, kinds: Sequence[MapKind]) -> dict[_Place, str]:
+        """Return the keys of all maps that can be drawn: a deviation is of all saved samples, other maps of the first."""
+        pair = self.results.pair(self.name)
+        assert pair is not None
+        side = min(_size(pair[0])) * self.results.protocol.scale
+        keys = {}
+        for row, kind in product(self.rows, kinds):
+            if row.sample.kept > 1 if kind == DEVIATION else side >= kind.smallest_side:
+                pixels = _pixels(row) if kind == DEVIATION else _pixels(row)[:1]
+                metric = "" if kind.metric is None else kind.metric.digest
+                keys[kind, row.setting.folder] = self._key("map", kind.name, metric, pixels)
+        return keys
 
-
-def _write_maps(
-    out: Draft, keys: Mapping[_Place, str], drawn: Sequence[MapKind], opened: Callable[[], Example], name: str
-) -> None:
-    """Write the maps of these keys for one image, which is opened only if a map has to be drawn."""
-    lacking = [place for place, key in keys.items() if not out.reuse(map_file(*place, name), key)]
-    if missing := [(kind, setting) for kind, setting in lacking if kind in drawn]:
-        for place, values in _maps(opened(), missing).items():
-            out.write(map_file(*place, name), map_png(values, place[0]), keys[place])
+    def _maps(self, wanted: Sequence[_Place]) -> dict[_Place, Values]:
+        images = {}
+        for row in self.rows:
+            folder = row.setting.folder
+            if (DEVIATION, folder) in wanted:
+                images[folder] = self.example.images(row)
+            elif any(setting == folder for _, setting in wanted):
+                images[folder] = [self.example.image(row)]
+        return maps_of(images, self.example.lr, self.example.hr, wanted)
 
 
 def _facts(row: Measurement, metric: MetricInfo) -> list[object]:
-    """Return everything that a panel of a row shows, for the key of a strip or grid."""
+    """Return everything that a panel of a row shows, for the key of a strip."""
     text = [metric.title, metric.digits, str(row.values.get(metric.name))]
     return [*astuple(row.setting), row.sample.drawn, _pixels(row), *text]
-
-
-def _map_key(kind: MapKind, row: Measurement, *others: str) -> str:
-    """Return the key of a map of a row; a deviation depends on all saved samples, other maps on the first sample."""
-    pixels = _pixels(row)
-    metric = "" if kind.metric is None else kind.metric.digest
-    return digest("map", kind.name, metric, pixels if kind == DEVIATION else pixels[:1], *others)
-
-
-def _maps(example: Example, wanted: Sequence[_Place]) -> dict[_Place, Values]:
-    images = {}
-    for row in example.rows:
-        folder = row.setting.folder
-        if (DEVIATION, folder) in wanted:
-            images[folder] = example.images(row)
-        elif any(setting == folder for _, setting in wanted):
-            images[folder] = [example.image(row)]
-    return maps_of(images, example.lr, example.hr, wanted)
-
-
-def _sheet(out: Draft, name: str, kinds: Sequence[MapKind], shown: Sequence[Measurement]) -> bytes:
-    """Draw the sheet of maps: a line per kind, which begins with its colour scale."""
-    lines = []
-    for kind in kinds:
-        panels = []
-        for row in shown:
-            file = map_file(kind, row.setting.folder, name)
-            if file in out:
-                with Image.open(BytesIO(out.read(file)), formats=FORMATS) as image:
-                    panels.append(Panel(row.setting.model, _temperature_note(row), image.copy()))
-        if panels:
-            lines.append([Panel(kind.title, kind.unit, colour_scale(kind, PANEL)), *panels])
-    return sheet_png(lines)
 
 
 def _pixels(row: Measurement) -> list[str]:

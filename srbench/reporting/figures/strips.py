@@ -1,4 +1,4 @@
-"""Labelled images on a white sheet: strips with a zoomed window, and sheets of rows and columns."""
+"""Strips: labelled images on a white sheet, with a zoomed window below each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _INK, _GREY, _ZOOMED = (20, 20, 20), (110, 110, 110), (255, 45, 45)
 
 @dataclass(frozen=True)
 class Panel:
-    """An image of a strip, of the size of HR, in RGB or with a palette, and the two lines of text above it."""
+    """An image of a strip, of the size of HR in RGB, and the two lines of text above it."""
 
     title: str
     note: str
@@ -46,12 +46,13 @@ def strip_png(panels: list[Panel], zoomed: Box | None, side: int = PANEL) -> byt
     rows = -(-len(panels) // _COLUMNS)
     columns = -(-len(panels) // rows)
     tiles = [_tile(panel, zoomed, side) for panel in panels]
-    return _tiles_png([tiles[first : first + columns] for first in range(0, len(tiles), columns)], side)
-
-
-def sheet_png(rows: list[list[Panel]]) -> bytes:
-    """Draw rows of panels as one PNG; each panel shows its whole image within 240 pixels."""
-    return _tiles_png([[_tile(panel, None, PANEL) for panel in row] for row in rows], PANEL)
+    right, down = side + _GAP, max(tile.height for tile in tiles) + 2 * _GAP
+    size = 2 * _MARGIN - _GAP + columns * right, 2 * _MARGIN - 2 * _GAP + rows * down
+    sheet = Image.new("RGB", size, "white")
+    for place, tile in enumerate(tiles):
+        row, column = divmod(place, columns)
+        sheet.paste(tile, (_MARGIN + column * right, _MARGIN + row * down))
+    return png_of(np.asarray(sheet))
 
 
 def difference_window(images: list[NDArray[np.uint8]], step: int) -> Box:
@@ -84,16 +85,6 @@ def _box_sums(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
     table: NDArray[np.float64] = np.pad(values, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     bands = table[side:] - table[:-side]
     return bands[:, side:] - bands[:, :-side]
-
-
-def _tiles_png(rows: list[list[Image.Image]], side: int) -> bytes:
-    right, down = side + _GAP, max(tile.height for row in rows for tile in row) + 2 * _GAP
-    size = 2 * _MARGIN - _GAP + max(map(len, rows)) * right, 2 * _MARGIN - 2 * _GAP + len(rows) * down
-    sheet = Image.new("RGB", size, "white")
-    for row, tiles in enumerate(rows):
-        for column, tile in enumerate(tiles):
-            sheet.paste(tile, (_MARGIN + column * right, _MARGIN + row * down))
-    return png_of(np.asarray(sheet))
 
 
 def _tile(panel: Panel, zoomed: Box | None, side: int) -> Image.Image:
@@ -133,22 +124,14 @@ def _detail(image: Image.Image, box: Box, side: int) -> Image.Image:
 
 
 def _fitted(image: Image.Image, side: int) -> tuple[Image.Image, float]:
-    """Resize an image to fit ``side`` x ``side``; return it in RGB, and the factor, an integer if upscaled.
-
-    Of a map, the values (palette indices) are resized, not the colours.
-    """
-    palette = image.getpalette() if image.mode == "P" else None
-    values = image if palette is None else Image.fromarray(np.asarray(image))
+    """Resize an image to fit ``side`` x ``side``; return it, and the factor, an integer if upscaled."""
     longest = max(image.size)
     if longest <= side:
         size, resampling = tuple(edge * (side // longest) for edge in image.size), Image.Resampling.NEAREST
     else:  # Hamming takes half the time of Lanczos, without a visible difference at this size
         size = tuple(max(round(edge * side / longest), 1) for edge in image.size)
         resampling = Image.Resampling.HAMMING
-    fitted = values.resize((size[0], size[1]), resampling)
-    if palette is not None:
-        fitted.putpalette(palette)
-        fitted = fitted.convert("RGB")
+    fitted = image.resize((size[0], size[1]), resampling)
     return fitted, max(fitted.size) / longest
 
 

@@ -26,9 +26,10 @@ from srbench.reporting.page.opening import leaders, opening_of
 from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.results import Results
 from srbench.reporting.table import Table
+from srbench.reporting.text import PAIRS_FILE
 from srbench.run_folder.measurements import Measurement
 
-FILES = ("report.md", "table.tex", "table.csv", "rows.csv")
+FILES = ("report.md", "table.tex", "table.csv", "rows.csv", PAIRS_FILE)
 """Other files of a report, to which the page links."""
 _SLACK = 2_000
 """Bytes reserved for the sentences on embedded images."""

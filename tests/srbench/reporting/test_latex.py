@@ -25,7 +25,7 @@ MANIFEST = Manifest(FORMAT, PROTOCOL, IMAGES, tuple(METRICS), (), ASKED.settings
 
 @pytest.fixture
 def made(make_row):
-    def call(metrics, intervals=False):
+    def call(metrics, intervals=False, letters=False):
         rows = [
             make_row(
                 name,
@@ -39,7 +39,8 @@ def made(make_row):
             for k, name in enumerate(NAMES)
             for image in range(8)
         ]
-        return latex_table(table_of(values_of(rows, metrics), metrics), MANIFEST, intervals=intervals)
+        table = table_of(values_of(rows, metrics), metrics)
+        return latex_table(table, MANIFEST, intervals=intervals, letters=letters)
 
     return call
 
@@ -84,9 +85,12 @@ def test_packaged_models_are_spelt_as_in_papers_and_labels_of_users_as_given(mak
         assert f"\n{name} & " in text, text
 
 
-def test_it_is_well_formed(made):
+@pytest.mark.parametrize("letters", [False, True])
+def test_it_is_well_formed(made, letters):
     """Without a compiler: environments and braces are closed, and all rows have as many cells."""
-    lines = [re.sub(r"(?<!\\)%.*", "", line) for line in made(METRICS).splitlines()]
+    made_text = made(METRICS, intervals=letters, letters=letters)
+    assert (r"\textsuperscript{" in made_text) == letters
+    lines = [re.sub(r"(?<!\\)%.*", "", line) for line in made_text.splitlines()]
     text = "\n".join(lines)
     assert text.count(r"\begin{") == text.count(r"\end{") > 0
     assert len(re.findall(r"(?<!\\){", text)) == len(re.findall(r"(?<!\\)}", text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ import pytest
 from builders import metric
 from scipy.stats import binom
 
-from srbench.reporting.ranking import BestRows, best_rows
+from srbench.reporting.ranking import BestRows, best_rows, pairs_of
+from srbench.run_folder.statistics import mean_interval, p_values
 
 UP, DOWN = metric("m"), metric("m", direction=-1)
 SIGMA = metric("sigma")
@@ -72,6 +74,32 @@ def test_a_row_as_good_as_the_best_is_called_worse_in_at_most_one_table_of_twent
     assert 0 < worse <= binom.ppf(0.999, tried, 0.05)
 
 
+def test_a_row_beats_those_that_are_significantly_worse_although_it_is_not_the_best():
+    best = best_rows(dict(zip((5, 2, 9, 4), rows(2, 1, 3, 2), strict=True)), DOWN)
+    assert best.beaten(DOWN) == {5: [9], 2: [4, 5, 9], 9: [], 4: [9]}
+    assert best.p == {row: best.pairs.get((2, row), best.pairs.get((row, 2))) for row in (5, 9, 4)}
+
+
+@pytest.mark.parametrize("count", [2, 14])
+def test_pairs_have_the_differences_and_intervals_of_two_rows_alone_and_p_of_all(count):
+    """Over groups, too, and in blocks of pairs: 14 rows make 91 pairs."""
+    random = np.random.default_rng(3)
+    columns = {row: pd.Series(EASE + random.normal(row / 20, 1, 20), index=range(20)) for row in range(count)}
+    units = {image: f"group {image // 2}" for image in range(20)}
+    for unit_of in ({}, units):
+        best = best_rows(columns, UP, unit_of)
+        found = list(pairs_of(best, columns, UP, unit_of))
+        assert [(pair.row, pair.other) for pair in found] == list(combinations(range(count), 2))
+        gaps = [columns[pair.row] - columns[pair.other] for pair in found]
+        gaps = [gap.groupby(unit_of).mean() if unit_of else gap for gap in gaps]
+        assert [pair.p for pair in found] == p_values(np.array(gaps).T).tolist()
+        for pair, gap in zip(found, gaps, strict=True):
+            assert pair.difference == pytest.approx(gap.mean())
+            assert (pair.low, pair.high) == pytest.approx(mean_interval(gap))
+            assert pair.n == len(gap)
+    assert not list(pairs_of(best_rows(columns, SIGMA), columns, SIGMA))
+
+
 def test_p_of_exactly_5_percent_is_not_significant():
-    assert BestRows(0, {0: 2.0, 1: 1.0}, {1: 0.05}, 20).alike == [1]
-    assert BestRows(0, {0: 2.0, 1: 1.0}, {1: 0.0499}, 20).alike == []
+    assert BestRows(0, {0: 2.0, 1: 1.0}, {(0, 1): 0.05}, 20).alike == [1]
+    assert BestRows(0, {0: 2.0, 1: 1.0}, {(0, 1): 0.0499}, 20).alike == []

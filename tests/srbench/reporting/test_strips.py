@@ -8,7 +8,7 @@ from PIL import Image, ImageFont
 
 from srbench.images.box import Box
 from srbench.reporting.figures import strips
-from srbench.reporting.figures.strips import PANEL, Panel, difference_window, sheet_png, strip_png
+from srbench.reporting.figures.strips import PANEL, Panel, difference_window, strip_png
 
 TOP = 16 + 46
 """Rows of the sheet above the first whole image: margin and label."""
@@ -64,7 +64,7 @@ def test_images_of_any_shape_have_strips(size):
     assert (sheet == (255, 45, 45)).all(axis=2).any(), "the window is marked"
     assert sheet.shape[1] == 2 * 16 + 2 * PANEL + 12
     assert sheet.shape[0] <= TOP + 2 * PANEL + 6 + 2 * 16
-    assert sheet_png([[Panel("", "", image, {(0, 200, 0): window}) for image in images]])
+    assert strip_png([Panel("", "", image, {(0, 200, 0): window}) for image in images], None)
 
 
 @pytest.mark.parametrize(("panels", "rows", "columns"), [(1, 1, 1), (4, 1, 4), (5, 2, 3), (12, 3, 4)])
@@ -89,13 +89,12 @@ def test_labels_are_drawn_and_cut_to_their_panel():
 
 
 def test_units_have_signs_that_the_font_of_pillow_lacks():
-    square, cube = (sheet_png([[Panel("map", f"grey levels{sign}", noise(24, 24))]]) for sign in "²³")
+    square, cube = (strip_png([Panel("map", f"grey levels{sign}", noise(24, 24))], None) for sign in "²³")
     assert square != cube, "not the box of a missing sign"
 
 
-def test_sheets_show_whole_images_in_rows():
-    rows = [[Panel("a", "", noise(40, 40, k)) for k in range(3)], [Panel("b", "", noise(40, 40, 3))]]
-    sheet = opened(sheet_png(rows))
+def test_strips_without_a_window_show_whole_images_in_rows():
+    sheet = written([noise(40, 40, k) for k in range(5)], None)
     assert sheet.shape == (2 * 16 + 2 * (46 + PANEL) + 24, 2 * 16 + 3 * PANEL + 2 * 12, 3)
     assert (sheet[TOP : TOP + PANEL, 16 : 16 + PANEL] == upscaled(noise(40, 40, 0), 6)).all()
     below = TOP + PANEL + 24 + 46
