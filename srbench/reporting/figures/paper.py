@@ -240,14 +240,14 @@ class _Grid:
         """Height with all text."""
         image, text = self.part.whole.image, self.texts[-1]
         windows = len(self.texts) * (self.side + _GAP) - _GAP + sum(self.texts)
-        return max(windows, image.shape[0] / image.shape[1] * self.whole + text)
+        return max(windows, float(image.shape[0] / image.shape[1]) * self.whole + text)
 
 
 def _grid(part: Part, width: float, rows: int, size: float) -> _Grid:
     """Lay a part out in text of ``size`` points. Raises ReportError."""
     columns = -(-len(part.panels) // rows)
     height, across = part.whole.image.shape[:2]
-    aspect, last = across / height, len(part.crops) - 1
+    aspect, last = float(across / height), len(part.crops) - 1
     for number in range(2, _MOST_LINES + 1):
         text = _LINE * size / 72 * number + _GAP
         texts = tuple(text if rows > 1 or crop == last else 0.0 for crop in range(last + 1) for _ in range(rows))
