@@ -17,6 +17,7 @@ import click
 from srbench.benchmark import RequestError
 from srbench.cli.data import data
 from srbench.cli.doctor import doctor
+from srbench.cli.drawing import figure
 from srbench.cli.editing import edit, explore, upscale
 from srbench.cli.explaining import explain
 from srbench.cli.exporting import export
@@ -35,7 +36,7 @@ from srbench.words import one_line, printable
 
 SECTIONS = {
     "Benchmark": (run, merge, score, verify, measure, explain),
-    "Results": (report, compare, view, vote, list_command, show_command),
+    "Results": (report, figure, compare, view, vote, list_command, show_command),
     "Your images": (upscale, edit, explore),
     "Train": (train, export, convert),
     "Files": (data, weights, doctor),

@@ -3,7 +3,6 @@
 const PANEL = 480; // width of a panel of a figure in pixels: 4 cm at 300 dpi
 const MARGIN = 24;
 const LINE = 34;
-const ACROSS = 4; // panels side by side
 const PNG_HEAD = 33; // bytes of a PNG's signature and first chunk
 // The chunk pHYs with its checksum (PNG, third edition, 11.3.4.3): 11811 pixels a metre, which is 300 dpi.
 const DPI_300 = new Uint8Array([0, 0, 0, 9, 112, 72, 89, 115, 0, 0, 46, 35, 0, 0, 46, 35, 1, 120, 165, 63, 118]);
@@ -12,11 +11,25 @@ function say(...parts) {
   $("said").replaceChildren(...parts);
 }
 
-/** The command that serves the run of this page, which was opened as a file RUN/report/report.html. */
-function viewCommand() {
+/** The folder of the run of a page that was opened as a file RUN/report/report.html. */
+function runFolder() {
   const path = decodeURIComponent(location.pathname).replace(/^\/(?=[A-Za-z]:)/, "");
-  const run = path.replace(/([\/\\][^\/\\]*){2}$/, "") || "/";
-  return `srbench view ${/^[\w@%+=:,.\/-]+$/.test(run) ? run : `'${run.replaceAll("'", `'\\''`)}'`}`;
+  return path.replace(/([\/\\][^\/\\]*){2}$/, "") || "/";
+}
+
+/** An argument of a command, in quotes if the shell needs them. */
+function quoted(text) {
+  return /^[\w@%+=:,.\/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** The command that draws the models of a figure for a paper, in the square window of the image that is shown. */
+function figureCommand(image, shown) {
+  const models = shown.map((index) => columns[index]).filter((column) => column.setting !== null);
+  const names = new Set(models.map((column) => (column.sample === null ? column.id : column.id.replace(/_\d+$/, ""))));
+  const side = Math.max(1, Math.round(Math.min(image.width, image.height) / viewer.zoom));
+  const [x, y] = [[viewer.x, image.width], [viewer.y, image.height]].map(([centre, length]) => Math.min(Math.max(0, Math.round(centre * length - side / 2)), length - side));
+  const run = location.protocol === "file:" ? quoted(runFolder()) : "RUN";
+  return `srbench figure ${run} --images ${quoted(image.name)} --models ${quoted([...names].join(","))} --crop ${x},${y},${side}`;
 }
 
 async function copyLink() {
@@ -69,7 +82,7 @@ function asCsv(table) {
 
 // --- the figure
 
-/** Saves the current window of all tiles, with PSNR and LPIPS below each, as a PNG of 300 dpi. */
+/** Saves the current window of all tiles in a row, with PSNR and LPIPS below each, as a PNG of 300 dpi. */
 async function saveFigure() {
   const image = images[chosen.image];
   const shown = [...columns.keys()].filter((index) => !$("tiles").children[index].hidden && !lacksMap(index));
@@ -78,25 +91,25 @@ async function saveFigure() {
     const link = element("a", { href: URL.createObjectURL(blob), download: `${image.name}.png` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may still be reading it
-    say(compressed ? "Figure saved, but from compressed images; for print, save it from the page in the run folder." : "Figure saved.");
+    const saved = compressed ? "Figure saved, but from compressed images; for print, save it from the page in the run folder." : "Figure saved.";
+    say(`${saved} For a paper, as PDF: `, element("code", {}, figureCommand(image, shown)));
   } catch (error) {
     if (location.protocol !== "file:") throw error;
-    say("Browsers do not let a page that was opened as a file save its images. Save the figure from ", element("code", {}, viewCommand()));
+    say("Browsers do not let a page that was opened as a file save its images. Save the figure from ", element("code", {}, `srbench view ${quoted(runFolder())}`), ", or draw it as PDF: ", element("code", {}, figureCommand(image, shown)));
   }
 }
 
 async function figure(image, shown) {
-  const across = Math.min(ACROSS, shown.length);
   const height = Math.round((PANEL * image.height) / image.width);
   const step = height + 2 * LINE + MARGIN;
-  const canvas = element("canvas", { width: MARGIN + across * (PANEL + MARGIN), height: MARGIN + Math.ceil(shown.length / across) * step });
+  const canvas = element("canvas", { width: MARGIN + shown.length * (PANEL + MARGIN), height: MARGIN + step });
   const context = canvas.getContext("2d");
   context.fillStyle = "white";
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.fillStyle = "black";
   context.imageSmoothingEnabled = viewer.pixel < 1;
   for (const [place, index] of shown.entries()) {
-    const [left, top] = [MARGIN + (place % across) * (PANEL + MARGIN), MARGIN + Math.floor(place / across) * step];
+    const [left, top] = [MARGIN + place * (PANEL + MARGIN), MARGIN];
     const file = new Image();
     file.src = source(index);
     await file.decode();
