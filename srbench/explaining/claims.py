@@ -344,8 +344,8 @@ class _Search:
 
     def explained(self, claim: Claim, measured: float, name: str, row: MeasuredRow) -> Explained:
         """Return the protocols that print a claim; the measured protocol alone if no other can be tried."""
-        from srbench.metrics.protocols.families import FAMILIES, column_key
-        from srbench.metrics.protocols.table import MetricProtocol
+        from srbench.explaining.protocols.families import FAMILIES, family
+        from srbench.explaining.protocols.table import MetricProtocol
 
         metric, images = parse_metric(claim.spec)[0], row.images
         explained = Explained(metric, metric, claim.value, ())
@@ -354,13 +354,13 @@ class _Search:
                 self.tried[images, metric] = self._try(metric, name, images)
             if tried := self.tried[images, metric]:
                 explained = tried.explained(metric, claim.value)
-                key = column_key(claim.spec, tried.scale)
+                key_of = family(metric).key
                 of_column = [
                     each.protocol
                     for each in explained.candidates
                     if each.protocol.text
                     and not each.protocol.frames
-                    and column_key(each.protocol.text, tried.scale) == key
+                    and key_of(each.protocol.text, tried.scale) == key_of(claim.spec, tried.scale)
                 ]
                 # a mean over clips that equals that over frames is not tried
                 own = [each for each in of_column if each.of_clips] if row.over_groups else []

@@ -25,7 +25,7 @@ from srbench.explaining.matching import (
 from srbench.words import number_of
 
 if TYPE_CHECKING:
-    from srbench.metrics.protocols.table import MetricProtocol, ProtocolSetting
+    from srbench.explaining.protocols.table import MetricProtocol, ProtocolSetting
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from srbench.explaining import ExplainError
 
 if TYPE_CHECKING:  # torch is not needed to compare numbers
-    from srbench.metrics.protocols.table import MetricProtocol, ProtocolSetting
+    from srbench.explaining.protocols.table import MetricProtocol, ProtocolSetting
 
 MOST_DIGITS = 8
 TRUNCATED_DIGITS = 3

@@ -11,8 +11,8 @@ from protocols_of_others import psnr, ssim
 
 from srbench.explaining.explanation import Explanation
 from srbench.explaining.matching import Candidate, Printed, Window, joint_chance, neighbours
+from srbench.explaining.protocols.table import MetricProtocol
 from srbench.explaining.search import try_protocols
-from srbench.metrics.protocols.table import MetricProtocol
 
 NUMBERS = 200
 HALF = {"psnr": 0.5, "ssim": 0.01, "lpips": 0.02}

@@ -13,9 +13,9 @@ from protocols_of_others import psnr, ssim
 
 from srbench.explaining.explanation import Explanation
 from srbench.explaining.matching import Printed
+from srbench.explaining.protocols.clips import clips_of
 from srbench.explaining.search import explain, try_protocols
 from srbench.images.io import write_png
-from srbench.metrics.protocols.clips import clips_of
 
 LENGTHS = {"a": 6, "b": 7, "c": 12, "d": 9}
 Y = "Y of BT.601 (16..235), rounded"

@@ -8,8 +8,8 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from srbench.metrics.protocols.families import ProtocolFamily
-from srbench.metrics.protocols.table import MetricProtocol
+from srbench.explaining.protocols.family import ProtocolFamily
+from srbench.explaining.protocols.table import MetricProtocol
 from srbench.words import natural
 
 TRIED = (
