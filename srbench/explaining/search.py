@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from srbench.explaining import ExplainError
 from srbench.explaining.explanation import Explained, Explanation
 from srbench.explaining.images import LEVELS, Images, ImageValues
-from srbench.explaining.matching import A_SLIP, Candidate, Printed
+from srbench.explaining.matching import UNUSUAL, Candidate, Printed
 from srbench.explaining.protocols.clips import TRIED, clips_of, gathered_by_clips
 from srbench.explaining.protocols.families import family
 from srbench.explaining.protocols.table import MetricProtocol
@@ -239,7 +239,7 @@ def _candidates(
     """Return the values of a metric under every protocol, the most common first.
 
     Placements that change no image are left out. ``clips`` are the places of the frames of each clip; frames and means
-    of clips are chosen only for protocols that are no slips.
+    of clips are chosen only for protocols that are not unusual.
     """
     of_metric = family(metric)
     columns: dict[MetricProtocol, list[Sequence[Any]]] = defaultdict(list)
@@ -264,7 +264,7 @@ def _candidates(
             suites = {suite.name: _signature(of_suite, suite.quantize) for suite, of_suite in used_by}
             candidate = Candidate(gathered, value, signature, suites, gathered.text == metric)
             candidates.append(candidate)
-            if clips and of_metric.is_mean and candidate.plainness < A_SLIP:
+            if clips and of_metric.is_mean and candidate.rarity < UNUSUAL:
                 of_clips = gathered_by_clips(of_metric, gathered, column, clips)
                 candidates += [Candidate(chosen, mean, signature, suites) for chosen, mean in of_clips]
     return tuple(sorted(candidates, key=lambda candidate: candidate.commonness))

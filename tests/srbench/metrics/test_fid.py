@@ -244,7 +244,7 @@ def test_claims_on_it_name_the_mode(explained, few, srbench):
     claims = few / "claims.toml"
     claims.write_text(f'[[claim]]\nmetric = "kid"\nvalue = "{value:.8f}"\n')
     done = json.loads(srbench(*arguments, "kid", "--claims", claims, "--format", "json").stdout)
-    assert done["claims"][0]["verdict"] == "reproduced under another protocol"
+    assert done["claims"][0]["result"] == "reproduced under another protocol"
     assert done["claims"][0]["protocols"][0]["metrics"] == "kid+mode=legacy"
 
 
