@@ -194,7 +194,7 @@ def test_two_runs_in_one_table(make_run, tmp_path, snapshot):
 
 
 def test_values_of_another_number_of_samples_than_their_signature_states_are_left_out(make_run, snapshot):
-    """Results made elsewhere, three samples where the run has two; one output is as many equal samples as needed."""
+    """Precomputed outputs, three samples where the run has two; one output is as many equal samples as needed."""
     metrics = (metric("psnr"), metric("sigma", signature="SIGMA|ddof1|n2"))
     samples = {"one": [20.0], "two": [20.0, 21.0], "three": [20.0, 21.0, 22.0]}
     run = make_run(
