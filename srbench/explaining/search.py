@@ -238,7 +238,7 @@ def _candidates(
 ) -> tuple[Candidate, ...]:
     """Return the values of a metric under every protocol, the most common first.
 
-    Placements that change no image are left out. ``clips`` are the places of the frames of each clip; frames and means
+    Placements that change no image are left out. ``clips`` are the indices of the frames of each clip; frames and means
     of clips are chosen only for protocols that are not unusual.
     """
     of_metric = family(metric)

@@ -57,7 +57,7 @@ class LPIPSProtocols(ProtocolFamily):
         if output.shape != hr.shape:
             return
         for number, (net, metric) in enumerate(self.networks.items()):
-            for place, (words, change) in enumerate(_INPUTS.items()):
+            for index, (words, change) in enumerate(_INPUTS.items()):
                 for depth, border in enumerate((0, *(() if words else scales))):
                     height, width = (side - 2 * border for side in hr.shape[1:])
                     if min(height, width) < metric.smallest_side:
@@ -71,7 +71,7 @@ class LPIPSProtocols(ProtocolFamily):
                         ", ".join(filter(None, (NETS[net], words))),
                         border,
                         parameters=parameters if is_ours else None,
-                        order=(place, number, depth),
+                        order=(index, number, depth),
                     )
                     yield protocol, metric.distances(image[None], reference).item()
 
@@ -177,7 +177,7 @@ class SetProtocols(ProtocolFamily):
         features = [
             {seen: self.network.features([image], seen, image.device.type) for seen in wanted} for image in (output, hr)
         ]
-        for place, seen in enumerate(wanted):
+        for index, seen in enumerate(wanted):
             given = {"mode": seen.mode if seen.mode != "clean" else "", "patch": str(seen.patch or "")}
             protocol = MetricProtocol(
                 self.name,
@@ -185,7 +185,7 @@ class SetProtocols(ProtocolFamily):
                 border=None,
                 placement=f"patches of {PATCH}x{PATCH} in two grids" if seen.patch else "",
                 parameters=tuple((name, text) for name, text in given.items() if text),
-                order=(place,),
+                order=(index,),
             )
             yield protocol, [each[seen] for each in features]
 

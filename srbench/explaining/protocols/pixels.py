@@ -35,7 +35,7 @@ class PSNRProtocols(ProtocolFamily):
         for number, plane in enumerate((*USUAL, GREY_709, *EXCHANGED)):
             output_plane, hr_plane = plane.of(output, is_output=True), plane.of(hr, is_output=False)
             known: dict[tuple[tuple[int, ...], int], float] = {}
-            for place, placement in enumerate(placements(scales) if plane in USUAL else (AS_GIVEN,)):
+            for index, placement in enumerate(placements(scales) if plane in USUAL else (AS_GIVEN,)):
                 windows = placement.windows(output.shape, hr.shape)
                 for depth, border in enumerate(borders(scales)):
                     if min(windows[4:]) <= 2 * border:
@@ -50,7 +50,7 @@ class PSNRProtocols(ProtocolFamily):
                         border,
                         placement.words,
                         parameters=parameters,
-                        order=(place, number, depth),
+                        order=(index, number, depth),
                     )
                     yield protocol, known[windows, border]
 

@@ -94,16 +94,16 @@ class SSIMProtocols(ProtocolFamily):
         for number, plane in enumerate((*USUAL, YIQ_ROUNDED, GREY_709, *EXCHANGED)):
             output_plane, hr_plane = plane.of(output, is_output=True), plane.of(hr, is_output=False)
             known: dict[tuple[int, ...], list[_Map]] = {}
-            for place, placement in enumerate(placed if plane in USUAL else placed[:1]):
+            for index, placement in enumerate(placed if plane in USUAL else placed[:1]):
                 top, left, hr_top, hr_left, height, width = placement.windows(output.shape, hr.shape)
                 if min(height, width) < _SIDE:
                     continue
                 offset = (hr_top - top, hr_left - left)
                 if offset not in known:  # maps of the overlap of both images
                     overlap = _overlap(output_plane, hr_plane, offset)
-                    known[offset] = [*_maps(*overlap, scales, plane, is_first=place == 0)]
+                    known[offset] = [*_maps(*overlap, scales, plane, is_first=index == 0)]
                 start = top - max(-offset[0], 0), left - max(-offset[1], 0)
-                for shown in known[offset][: None if place == 0 else 2]:  # placements of equal offset share maps
+                for shown in known[offset][: None if index == 0 else 2]:  # placements of equal offset share maps
                     for depth, border in enumerate(borders(scales)):
                         value = shown.value(border, (*start, height, width))
                         if value is None:
@@ -118,7 +118,7 @@ class SSIMProtocols(ProtocolFamily):
                             border,
                             placement.words,
                             parameters=parameters,
-                            order=(place, shown.place, number, depth),
+                            order=(index, shown.index, number, depth),
                         )
                         yield protocol, value
 
@@ -127,7 +127,7 @@ class SSIMProtocols(ProtocolFamily):
 class _Map:
     """SSIM of two images at every window, by one form."""
 
-    place: int
+    index: int
     """Index in the table of forms, the most common first."""
     way: str
     parameters: tuple[tuple[str, str], ...] | None
