@@ -336,7 +336,8 @@ class _Search:
 
     def explained(self, printed: Printed, spec: str, measured: float, name: str, row: MeasuredRow) -> Explained:
         """Return the protocols that print a value; the measured protocol alone if no other can be tried."""
-        from srbench.explaining.protocols.families import FAMILIES, family
+        from srbench.explaining.protocols.families import FAMILIES
+        from srbench.explaining.protocols.family import column_key
         from srbench.explaining.protocols.table import MetricProtocol
 
         metric, images = parse_metric(spec)[0], row.images
@@ -346,13 +347,13 @@ class _Search:
                 self.tried[images, metric] = self._try(metric, name, images)
             if tried := self.tried[images, metric]:
                 explained = tried.explained(metric, printed)
-                key_of = family(metric).key
+                key = column_key(spec, tried.scale)
                 of_column = [
                     each.protocol
                     for each in explained.candidates
                     if each.protocol.text
                     and not each.protocol.frames
-                    and key_of(each.protocol.text, tried.scale) == key_of(spec, tried.scale)
+                    and column_key(each.protocol.text, tried.scale) == key
                 ]
                 # a mean over clips that equals that over frames is not tried
                 own = [each for each in of_column if each.of_clips] if row.over_groups else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from inspect import signature
 from statistics import fmean
@@ -13,9 +13,14 @@ from typing import Any
 from torch import Tensor
 
 from srbench.explaining.protocols.table import MetricProtocol
+from srbench.metrics.fid import FID, KID
 from srbench.metrics.loading import parse_metric
+from srbench.metrics.perceptual import LPIPS
+from srbench.metrics.pixel import PSNR, SSIM
 from srbench.metrics.suite import Suite, read_suite, suite_names
 
+_METRICS = {"psnr": PSNR, "ssim": SSIM, "lpips": LPIPS, "fid": FID, "kid": KID}
+"""Our metrics that have parameters, by name."""
 ProtocolValues = Iterator[tuple[MetricProtocol, Any]]
 """Protocols with numbers, or with the features from which FID and KID are computed."""
 
@@ -28,8 +33,6 @@ class ProtocolFamily(ABC):
     """The protocols in words."""
     not_tried: tuple[str, ...] = ()
     """One line for each protocol that cannot be tried, because its weights are missing."""
-    metric: Callable[..., object] | None = None
-    """Our metric, whose defaults a column need not state; None if all parameters count."""
     is_mean: bool = True
     """False for a distance between all outputs and all HR images."""
     gpu: bool = False
@@ -51,21 +54,27 @@ class ProtocolFamily(ABC):
         finite = [value for value in (fmean(values) for values in images) if math.isfinite(value)]
         yield protocol, fmean(finite) if finite else math.nan
 
-    def key(self, column: str, scale: int | None) -> tuple[str, frozenset[tuple[str, str]]]:
-        """Return the name of a metric and the parameters that differ from its defaults, with the scale as a number."""
-        name, given = parse_metric(column)
-        texts = {key: str(scale if value == "scale" else value) for key, value in given.items()}
-        defaults = {} if self.metric is None else signature(self.metric).parameters
-        return name, frozenset(
-            (key, text) for key, text in texts.items() if key not in defaults or text != str(defaults[key].default)
-        )
-
     def suites(self, protocol: MetricProtocol, scale: int | None) -> Mapping[Suite, str]:
         """Return the packaged suites that use a protocol, each with its column."""
         if protocol.text is None:
             return {}
-        key = self.key(protocol.text, scale)
-        return {suite: column for suite, column in _columns(protocol.metric) if self.key(column, scale) == key}
+        key = column_key(protocol.text, scale)
+        return {suite: column for suite, column in _columns(protocol.metric) if column_key(column, scale) == key}
+
+
+def column_key(column: str, scale: int | None) -> tuple[str, frozenset[tuple[str, str]]]:
+    """Return the name of a metric and the parameters that differ from its defaults, with the scale as a number."""
+    name, given = parse_metric(column)
+    defaults = _defaults(name)
+    texts = {key: str(scale if value == "scale" else value) for key, value in given.items()}
+    return name, frozenset((key, text) for key, text in texts.items() if text != defaults.get(key))
+
+
+@cache
+def _defaults(name: str) -> dict[str, str]:
+    """Return the default parameters of a metric; none of a metric without any, or of pyiqa."""
+    parameters = signature(_METRICS[name]).parameters.values() if name in _METRICS else ()
+    return {parameter.name: str(parameter.default) for parameter in parameters}
 
 
 @cache

@@ -34,7 +34,6 @@ class LPIPSProtocols(ProtocolFamily):
     """Protocols of LPIPS, with every network whose weights are installed."""
 
     title = "LPIPS"
-    metric = LPIPS
     gpu = True
 
     def __init__(self, name: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srbench.explaining.protocols.family import ProtocolFamily, ProtocolValues
 from srbench.explaining.protocols.table import AS_GIVEN, EXCHANGED, GREY_709, USUAL, MetricProtocol, borders, placements
-from srbench.metrics.pixel import PSNR, decibels, mean_squared_errors
+from srbench.metrics.pixel import decibels, mean_squared_errors
 
 OF_THE_MEAN = "of the mean squared error over all images"
 _USUAL = {plane.words for plane in USUAL}
@@ -23,7 +23,6 @@ class PSNRProtocols(ProtocolFamily):
     """Protocols of PSNR; the values are mean squared errors."""
 
     title = "PSNR"
-    metric = PSNR
     tried = (
         "RGB; Y of BT.601 rounded, unrounded; Y of YIQ; grey of OpenCV and of scikit-image; BGR taken for RGB; "
         "crops of 0, the scale, twice the scale and the scale + 6; means of dB and of squared errors; "

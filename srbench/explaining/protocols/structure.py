@@ -21,7 +21,7 @@ from srbench.explaining.protocols.table import (
     borders,
     placements,
 )
-from srbench.metrics.pixel import SSIM, WINDOWS, Array, SSIMWindow, similarity_maps
+from srbench.metrics.pixel import WINDOWS, Array, SSIMWindow, similarity_maps
 
 _SIDE = WINDOWS["gaussian11"].side
 _PADDED_PLANES = USUAL[:3]
@@ -78,7 +78,6 @@ class SSIMProtocols(ProtocolFamily):
     """Protocols of SSIM."""
 
     title = "SSIM"
-    metric = SSIM
     tried = (
         "the channels and crops of PSNR; 11x11 Gaussian and 7x7 uniform windows, inside the image or over its border; "
         "ranges 255, 1 and 2 for values in 0..255 and 0..1; covariances of samples and populations; "
