@@ -110,9 +110,9 @@ def test_columns_that_say_nothing_and_values_that_say_little(make_run, snapshot)
 def test_samples_that_ran_away_are_counted_and_named(make_run, snapshot):
     run = make_run("run", measured())
     ran = {"apple": 2, "fir leaf": 1}
-    changed_samples(run, lambda one: {"runaway": ran.get(one.image, 0) if one.temperature == 0.9 else 0})
+    changed_samples(run, lambda one: {"outliers": ran.get(one.image, 0) if one.temperature == 0.9 else 0})
     few = notes(run)
-    changed_samples(run, lambda one: {"runaway": 1 if one.temperature == 0.5 else 0})
+    changed_samples(run, lambda one: {"outliers": 1 if one.temperature == 0.5 else 0})
     assert [few, notes(run)] == snapshot
 
 
