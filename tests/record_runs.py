@@ -31,7 +31,7 @@ class Made:
     """Digests of models by label, where they are not made of the label."""
     weights: dict = field(default_factory=dict)
     source: str = ""
-    """Digest of the files of results made elsewhere."""
+    """Digest of the files of precomputed outputs."""
     outputs: str = ""
     """What stands for the pixels of the outputs, where they do not follow from model and source."""
 

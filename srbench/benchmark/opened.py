@@ -39,7 +39,7 @@ from srbench.words import is_file_name, listed, unknown
 class OpenedRequest:
     """A request with its dataset and suite, and the info of its models and metrics.
 
-    A model or metric whose code and weights are those of the run folder is not loaded before it is used.
+    A model or metric whose code and weights are those of the run folder is loaded on first use.
     """
 
     spec: RunSpec

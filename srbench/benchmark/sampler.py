@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # imported where they are used, because these import torch
 
     from srbench.models.inference import Output
 
-RUNAWAY = 0.5
-"""A sample is a runaway if a value lies further than this outside the range [0, 1]."""
+OUTLIER = 0.5
+"""An output is an outlier if a value lies further than this outside the range [0, 1]."""
 EIGHT_BIT = 1e-3
 """Largest distance of a value from an 8-bit level, in levels."""
 
@@ -76,10 +76,10 @@ def source_of(model: Model, image: str) -> str:
     return model.digest(image) if isinstance(model, PrecomputedResults) else ""
 
 
-def runaways(outputs: Tensor) -> int:
+def outliers(outputs: Tensor) -> int:
     """Count the outputs (n, 3, H, W) that have a value below -0.5 or above 1.5."""
     least, largest = outputs.flatten(1).aminmax(dim=1)
-    return int(((least < -RUNAWAY) | (largest > 1 + RUNAWAY)).sum())
+    return int(((least < -OUTLIER) | (largest > 1 + OUTLIER)).sum())
 
 
 @dataclass

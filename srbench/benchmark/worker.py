@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.dataset import open_dataset
 from srbench.benchmark.plan import Item, Task, TaskOfMany
-from srbench.benchmark.sampler import Sampler, read_pair, runaways, source_of
+from srbench.benchmark.sampler import Sampler, outliers, read_pair, source_of
 from srbench.files.hashes import sha256_bytes
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor
 from srbench.interfaces import (
@@ -239,7 +239,7 @@ class Worker:
             outputs=tuple(ImageDigest(pixels_sha256(image), None) for image in images),
             seconds=round(seconds, 4),
             peak_memory_mb=None if memory is None else round(memory, 1),
-            runaway=runaways(outputs),
+            outliers=outliers(outputs),
             environment=self._sampled_in(item.setting.model).key,
         )
         return self._made(record, self._all_metrics, pair, images, outputs, folder)
@@ -271,7 +271,7 @@ class Worker:
             invocation=self.invocation,
             environment=self._sampled_in(record.model).key,
             outputs=tuple(ImageDigest(pixels_sha256(image), None) for image in images),
-            runaway=runaways(outputs),
+            outliers=outliers(outputs),
         )
         return self._made(record, self._all_metrics, pair, images, outputs, folder)
 

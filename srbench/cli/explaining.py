@@ -42,8 +42,8 @@ def explain(
     """Find the protocol behind a published number.
 
     Computes the metric (psnr, ssim, lpips, niqe, fid, kid, or all variants of pyiqa:NAME) under every protocol in use
-    and lists those that print VALUE, the plainest first, with the --metrics that reproduce it. Beside each stands the
-    chance that a protocol as plain prints an arbitrary number. Several values, one per metric, are explained together,
+    and lists those that print VALUE, the most common first, with the --metrics that reproduce it. Beside each stands the
+    chance that a protocol as common prints an arbitrary number. Several values, one per metric, are explained together,
     as one row of a table. docs/explain.md shows how to read the output.
     """
     from srbench.explaining.search import explain as search

@@ -71,8 +71,8 @@ def _take_rank(workers: WorkerCount) -> Rank:
 )
 @click.argument("bench", required=False, type=options.PATH, metavar="[BENCH.TOML]")
 @options.models(
-    help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of results made "
-    "elsewhere, FILE.pth, FILE.pt, FILE.onnx, file.py:Name, file.py:Name:CHECKPOINT or package.module:Name. A quoted "
+    help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of precomputed "
+    "outputs, FILE.pth, FILE.pt, FILE.onnx, file.py:Name, file.py:Name:CHECKPOINT or package.module:Name. A quoted "
     "pattern of files, 'file.py:Name:net_*.pth', names all checkpoints of a training. Append +consistent to project "
     "outputs onto the LR image, or +bf16 to compute in half precision. [required, here or in BENCH.TOML]"
 )
@@ -209,11 +209,11 @@ def run(
             written = written_report([outcome.folder], progress, runs_code=True)
         judgement = None
         if written is not None and published is not None:
-            from srbench.reporting.claims import judged_run, verdict_lines
+            from srbench.reporting.claims import claim_lines, judged_run
 
             processes = workers if isinstance(workers, int) else None
             judgement = judged_run(published, outcome.folder, progress, processes, specs[0].device)
-            written.lines.extend(verdict_lines(judgement))
+            written.lines.extend(claim_lines(judgement))
     show_outcome(outcome, written, values["shard"])
     if judgement is not None:
         end_of_claims(judgement)
@@ -432,7 +432,7 @@ def measure(
     with shown_progress(reading(folders)) as progress:
         from srbench.benchmark.measure import labelled, measure_folders
         from srbench.explaining.claims import judged, measured_row, read_claims
-        from srbench.reporting.claims import verdict_lines
+        from srbench.reporting.claims import claim_lines
         from srbench.run_folder.protocol import protocol_line
 
         by_label = labelled(folders)
@@ -474,8 +474,8 @@ def measure(
         facts = {setting.label: measured.as_json(setting) for setting in settings}
         if judgement:
             for label in facts:
-                own = [verdict for verdict in judgement.verdicts if verdict.row in (label, "")]
-                facts[label]["claims"] = [verdict.as_json() for verdict in own]
+                own = [result for result in judgement.results if result.row in (label, "")]
+                facts[label]["claims"] = [result.as_json() for result in own]
         shown = to_json(facts if len(facts) > 1 else facts[settings[0].label])
         show(json.dumps(shown, indent=1, ensure_ascii=False, allow_nan=False))
     else:
@@ -486,7 +486,7 @@ def measure(
     if form == "table" and measured.metrics[settings[0]]:
         show(protocol_line(measured.suite, measured.metrics[settings[0]], measured.values.units))
     if judgement and form == "table":
-        for line in verdict_lines(judgement):
+        for line in claim_lines(judgement):
             show(line)
     if failures := sum(map(len, measured.failures.values())):
         click.echo(f"srbench: {number_of(failures, 'result')} could not be measured, see above", err=True)

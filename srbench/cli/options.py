@@ -92,7 +92,7 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 4000 else -1
 
 
-def listed(read: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
+def comma_separated(read: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
     """Return the type of an option with comma-separated values; a repeated value counts once."""
     return lambda text: tuple(dict.fromkeys(read(part.strip()) for part in text.split(",")))
 
@@ -168,8 +168,8 @@ FROM_LAUNCHER = "env"
 """Value of ``--shard`` for the shard that torchrun or Slurm gives this process."""
 PATH = click.Path(path_type=Path)
 COUNT = whole(Count)
-NAMES = listed(_name)
-SCALES = listed(whole(Scale))
+NAMES = comma_separated(_name)
+SCALES = comma_separated(whole(Scale))
 
 TILES = (
     "Upscale in tiles of PX x PX LR pixels to save memory. SRFlow gives the same result up to rounding, as do networks "
@@ -180,7 +180,7 @@ models = partial(click.option, "--models", type=NAMES, metavar="MODEL,...")
 one_model = partial(click.option, "--models", "model", type=_one_name, metavar="MODEL")
 scale = partial(click.option, "--scale", metavar="S", type=whole(Scale))
 temperature = partial(click.option, "--temperature", metavar="T", type=_temperature)
-temperatures = partial(click.option, "--temperature", metavar="T,...", type=listed(_temperature))
+temperatures = partial(click.option, "--temperature", metavar="T,...", type=comma_separated(_temperature))
 metrics = partial(click.option, "--metrics", type=NAMES, metavar="METRIC,...")
 box = partial(click.option, metavar="X,Y,W,H", type=_box)
 samples = partial(click.option, "--samples", metavar="N", type=COUNT)

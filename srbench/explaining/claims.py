@@ -26,45 +26,33 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Entry:
-    metric: str
-    value: str | float
-    row: str = ""
-    source: str = ""
-
-
-@dataclass(frozen=True)
-class _File:
-    claim: tuple[_Entry, ...]
-    source: str = ""
-    data: str = ""
-    scale: int = 0
-    images: int = 0
-    lr: str = ""
-
-
-@dataclass(frozen=True)
 class Claim:
     """A published value of a metric, for a measured row."""
 
-    row: str
-    """Row of the table: the label of a folder, a setting or a model; empty for the only row."""
     metric: str
     """Name as in ``--metrics``."""
-    spec: str
-    """Name with the parameters of the suite, as in ``MetricInfo.spec``."""
-    value: Printed
-    """The value as printed; its digits decide what reproduces it."""
-    source: str
+    value: str | float
+    """The value as printed, which must be text: its digits decide what reproduces it."""
+    row: str = ""
+    """Row of the table: the label of a folder, a setting or a model; empty for the only row."""
+    source: str = ""
     """Origin of the value; empty if the file states none."""
+
+    @property
+    def printed(self) -> Printed:
+        """The value. Raises ExplainError if it is not a number as printed."""
+        if not isinstance(self.value, str):
+            raise ExplainError(f"value {self.value!r} is not text; put the number in quotes, so that its digits count")
+        return Printed(self.value)
 
 
 @dataclass(frozen=True)
-class Claims:
-    """A file of claims, and the data that its values belong to."""
+class ClaimsFile:
+    """Claims, and the data that their values belong to."""
 
-    path: Path
-    claims: tuple[Claim, ...]
+    claim: tuple[Claim, ...]
+    source: str = ""
+    """Origin of the values of claims that state none."""
     data: str = ""
     """Name of the dataset, all of whose images were measured; empty if not stated."""
     scale: int = 0
@@ -89,7 +77,17 @@ class Claims:
         if self.data and measured.get("crop") is not None:
             different.append(f"whole images, measured their central {measured['crop']} pixels")
         words = f"its claims are about other data ({'; '.join(different)}), so none is judged"
-        return f"{self.path}: {words}" if different else ""
+        return words if different else ""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """A file of claims for the metrics that will be measured."""
+
+    path: Path
+    file: ClaimsFile
+    specs: Mapping[str, str]
+    """Metrics with the parameters of the suite, as in ``MetricInfo.spec``, by every name that a claim may use."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +132,7 @@ def measured_row(
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ClaimResult:
     """A claim, the measured value, and the protocols that print the published value."""
 
     claim: Claim
@@ -150,38 +148,38 @@ class Verdict:
     """The protocol that prints the claim, with its chance; None if none does."""
 
     @property
-    def verdict(self) -> str:
-        """Verdict of a few words, without protocol and chance."""
+    def result(self) -> str:
+        """Result in a few words, without protocol and chance."""
         if self.reason:
             return "not measured"
         if self.evidence is None:
             return "not reproduced"
-        if self.evidence.verdict == "reproduced" and not self.evidence.match.candidate.is_default:
+        if self.evidence.result == "reproduced" and not self.evidence.match.candidate.is_default:
             return "reproduced under another protocol"
-        return self.evidence.verdict
+        return self.evidence.result
 
     @property
     def text(self) -> str:
-        """The verdict, and the protocol that prints the value or comes nearest."""
+        """The result, and the protocol that prints the value or comes nearest."""
         if self.reason or self.explained is None:
-            return f"{self.verdict}: {self.reason}"
+            return f"{self.result}: {self.reason}"
         if self.evidence is None and len(self.explained.candidates) == 1:
-            return f"{self.verdict}: no other protocol was tried"
-        if self.verdict == "reproduced" and self.evidence:
+            return f"{self.result}: no other protocol was tried"
+        if self.result == "reproduced" and self.evidence:
             truncated = ", truncated" if self.evidence.match.how == "truncated" else ""
-            return f"{self.verdict}{truncated}, {self.evidence.words}"
+            return f"{self.result}{truncated}, {self.evidence.words}"
         hint = {"consistent": ", no evidence by itself", "cannot tell": " without more digits, or a second metric"}
-        return f"{self.verdict}{hint.get(self.verdict, '')}: {self.explained.summary(self.evidence)}"
+        return f"{self.result}{hint.get(self.result, '')}: {self.explained.summary(self.evidence)}"
 
     def as_json(self) -> dict[str, object]:
-        """Return claim, measured value, verdict, and the protocols that print the value or else come nearest."""
+        """Return claim, measured value, result, and the protocols that print the value or else come nearest."""
         protocols = () if self.explained is None else self.explained.matches or self.explained.nearest
         return {
             "metric": self.claim.metric,
-            "published": self.claim.value.text,
+            "published": self.claim.printed.text,
             "source": self.claim.source,
             "measured": self.measured,
-            "verdict": self.verdict,
+            "result": self.result,
             "chance": None if self.evidence is None else self.evidence.chance,
             "text": self.text,
             "protocols": [
@@ -193,10 +191,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Verdicts on the claims of a file."""
+    """Results of the claims of a file."""
 
-    verdicts: tuple[Verdict, ...] = ()
-    """Verdicts in the order of the claims."""
+    results: tuple[ClaimResult, ...] = ()
+    """Results in the order of the claims."""
     remarks: tuple[str, ...] = ()
     """Lines on images and protocols that were left out."""
     refused: str = ""
@@ -205,15 +203,15 @@ class Judgement:
     @property
     def contradicts(self) -> bool:
         """True if a claim is not reproduced."""
-        return any(verdict.verdict == "not reproduced" for verdict in self.verdicts)
+        return any(each.result == "not reproduced" for each in self.results)
 
     @property
     def summary(self) -> str:
-        """How many claims are reproduced, and how many of them would be by luck: the sum of their chances."""
-        reproduced = [verdict for verdict in self.verdicts if verdict.verdict.startswith("reproduced")]
-        luck = sum(verdict.evidence.chance for verdict in reproduced if verdict.evidence)
-        line = f"{len(reproduced)} of {number_of(len(self.verdicts), 'claim')} reproduced"
-        return f"{line}; {luck:.2g} would be by luck (the sum of their chances)" if reproduced else line
+        """How many claims are reproduced, and how many are expected to be by chance: the sum of their chances."""
+        reproduced = [each for each in self.results if each.result.startswith("reproduced")]
+        chance = sum(each.evidence.chance for each in reproduced if each.evidence)
+        line = f"{len(reproduced)} of {number_of(len(self.results), 'claim')} reproduced"
+        return f"{line}; {chance:.2g} expected by chance" if reproduced else line
 
 
 def read_claims(path: Path, names: Sequence[str] | None, suite: str) -> Claims:
@@ -228,34 +226,27 @@ def read_claims(path: Path, names: Sequence[str] | None, suite: str) -> Claims:
         ConfigError: The file cannot be read, or has unknown keys or values of the wrong type.
         ExplainError: Values that are not numbers as printed, or metrics that will not be measured; all are listed.
     """
-    file = load_toml(path, _File)
+    file = load_toml(path, ClaimsFile)
     columns = meanings(read_suite(suite).columns)
-    requested = columns if names is None else {name: columns.get(name, name) for name in names}
-    requested = {name.removeprefix("pyiqa:"): spec for name, spec in requested.items()} | requested
-    claims, faults = [], []
-    for number, entry in enumerate(file.claim, 1):
+    specs = columns if names is None else {name: columns.get(name, name) for name in names}
+    specs = {name: located(spec) for name, spec in specs.items()}
+    specs = {name.removeprefix("pyiqa:"): spec for name, spec in specs.items()} | specs
+    faults = []
+    for number, claim in enumerate(file.claim, 1):
         try:
-            claims.append(_claim(entry, requested, file.source))
+            if claim.metric not in specs:
+                shortest = {min((name for name in specs if specs[name] == spec), key=len) for spec in specs.values()}
+                raise ExplainError(
+                    f"metric {claim.metric!r} is not measured; add it to --metrics, or name one of "
+                    f"{', '.join(sorted(shortest))}"
+                )
+            _ = claim.printed
         except ExplainError as error:
             faults.append(f"claim {number}: {error}")
     if faults:
         raise ExplainError(f"{path}: {'; '.join(faults)}")
-    return Claims(path, tuple(claims), file.data, file.scale, file.images, file.lr)
-
-
-def _claim(entry: _Entry, requested: Mapping[str, str], source: str) -> Claim:
-    """Return the claim of an entry; ``requested`` are metrics with the parameters of the suite, by each of their names."""
-    if entry.metric not in requested:
-        shortest = {
-            min((name for name in requested if requested[name] == spec), key=len) for spec in requested.values()
-        }
-        raise ExplainError(
-            f"metric {entry.metric!r} is not measured; add it to --metrics, or name one of {', '.join(sorted(shortest))}"
-        )
-    if not isinstance(entry.value, str):
-        raise ExplainError(f"value {entry.value!r} is not text; put the number in quotes, so that its digits count")
-    spec = located(requested[entry.metric])
-    return Claim(entry.row, entry.metric, spec, Printed(entry.value), entry.source or source)
+    claims = tuple(replace(claim, source=claim.source or file.source) for claim in file.claim)
+    return Claims(path, replace(file, claim=claims), specs)
 
 
 def judged(
@@ -287,33 +278,34 @@ def judged(
         device: Device of the metrics that can use it.
         groups: Group of every image, by name, such as a clip; by default the subfolders of ``hr``.
     """
-    if refused := claims.other_data(data):
-        return Judgement(refused=refused)
-    verdicts: list[Verdict] = []
+    if refused := claims.file.other_data(data):
+        return Judgement(refused=f"{claims.path}: {refused}")
+    results: list[ClaimResult] = []
     remarks: dict[str, None] = {}
     search = _Search(hr, lr, scale, progress, workers, device, remarks, groups)
     row_indices = defaultdict[tuple[MeasuredRow, str], list[int]](list)
-    for claim in claims.claims:
+    for claim in claims.file.claim:
         row, name = _row(claim, rows)
         if row is None:
-            verdicts.append(Verdict(claim, reason=name))
+            results.append(ClaimResult(claim, reason=name))
             continue
-        measured, remark = row.means.get(claim.spec, math.nan), row.remarks.get(claim.spec, "")
+        spec = claims.specs[claim.metric]
+        measured, remark = row.means.get(spec, math.nan), row.remarks.get(spec, "")
         if math.isnan(measured):
-            typed = parse_metric(claim.spec)[0]
+            typed = parse_metric(spec)[0]
             reason = remark or f"left out of the suite; run with --metrics {typed} to see the reason"
-            verdicts.append(Verdict(claim, name, reason=reason))
+            results.append(ClaimResult(claim, name, reason=reason))
             continue
         if remark:
             remarks[f"{name}, {claim.metric}: {remark}"] = None
-        row_indices[row, claim.source].append(len(verdicts))
-        explained = search.explained(claim, measured, name, row)
-        verdicts.append(Verdict(claim, name, measured, explained=explained))
+        row_indices[row, claim.source].append(len(results))
+        explained = search.explained(claim.printed, spec, measured, name, row)
+        results.append(ClaimResult(claim, name, measured, explained=explained))
     for indices in row_indices.values():
-        numbers = tuple(each for index in indices if (each := verdicts[index].explained))
+        numbers = tuple(each for index in indices if (each := results[index].explained))
         for index, evidence in zip(indices, Explanation(numbers).evidence, strict=True):
-            verdicts[index] = replace(verdicts[index], evidence=evidence)
-    return Judgement(tuple(verdicts), tuple(remarks))
+            results[index] = replace(results[index], evidence=evidence)
+    return Judgement(tuple(results), tuple(remarks))
 
 
 def _row(claim: Claim, rows: Mapping[str, MeasuredRow]) -> tuple[MeasuredRow | None, str]:
@@ -342,19 +334,20 @@ class _Search:
     groups: Mapping[str, str] | None
     tried: dict[tuple[Path, str], Tried | None] = field(default_factory=dict)
 
-    def explained(self, claim: Claim, measured: float, name: str, row: MeasuredRow) -> Explained:
-        """Return the protocols that print a claim; the measured protocol alone if no other can be tried."""
-        from srbench.metrics.protocols.families import FAMILIES, column_key
-        from srbench.metrics.protocols.table import MetricProtocol
+    def explained(self, printed: Printed, spec: str, measured: float, name: str, row: MeasuredRow) -> Explained:
+        """Return the protocols that print a value; the measured protocol alone if no other can be tried."""
+        from srbench.explaining.protocols.families import FAMILIES
+        from srbench.explaining.protocols.family import column_key
+        from srbench.explaining.protocols.table import MetricProtocol
 
-        metric, images = parse_metric(claim.spec)[0], row.images
-        explained = Explained(metric, metric, claim.value, ())
+        metric, images = parse_metric(spec)[0], row.images
+        explained = Explained(metric, metric, printed, ())
         if images is not None and self.hr is not None and (metric in FAMILIES or metric.startswith("pyiqa:")):
             if (images, metric) not in self.tried:
                 self.tried[images, metric] = self._try(metric, name, images)
             if tried := self.tried[images, metric]:
-                explained = tried.explained(metric, claim.value)
-                key = column_key(claim.spec, tried.scale)
+                explained = tried.explained(metric, printed)
+                key = column_key(spec, tried.scale)
                 of_column = [
                     each.protocol
                     for each in explained.candidates

@@ -9,8 +9,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from srbench.explaining.matching import (
-    A_SLIP,
-    LEAST_PLAIN,
+    RAREST,
+    UNUSUAL,
     Candidate,
     Match,
     Neighbours,
@@ -20,17 +20,17 @@ from srbench.explaining.matching import (
     matches,
     nearest,
     neighbours,
-    verdict,
+    result_of,
 )
 from srbench.words import number_of
 
 if TYPE_CHECKING:
-    from srbench.metrics.protocols.table import MetricProtocol, ProtocolSetting
+    from srbench.explaining.protocols.table import MetricProtocol, ProtocolSetting
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The protocol that best explains a published number, and the chance that an equally plain one prints any number."""
+    """The protocol that best explains a published number, and the chance that an equally common one prints an arbitrary number."""
 
     match: Match
     chance: float
@@ -38,9 +38,9 @@ class Evidence:
     """True if the chance counts several numbers of a row, which one common setting prints."""
 
     @property
-    def verdict(self) -> str:
+    def result(self) -> str:
         """``reproduced``, ``consistent`` or ``cannot tell``."""
-        return verdict(self.chance)
+        return result_of(self.chance)
 
     @property
     def words(self) -> str:
@@ -70,7 +70,7 @@ class Explained:
 
     @cached_property
     def matches(self) -> tuple[Match, ...]:
-        """Protocols that print the number, the plainest first; within a plainness, by rounding, then by truncation."""
+        """Protocols that print the number, the most common first; of equally common ones, by rounding, then by truncation."""
         return matches(self.printed, self.candidates)
 
     @property
@@ -85,7 +85,7 @@ class Explained:
 
     @property
     def evidence(self) -> Evidence | None:
-        """The user's protocol if it prints the number, or else the plainest that does; None if none does."""
+        """The user's protocol if it prints the number, or else the most common that does; None if none does."""
         best = next((match for match in self.matches if match.candidate.is_default), next(iter(self.matches), None))
         return None if best is None else Evidence(best, self.neighbours.chance(best.rank))
 
@@ -109,7 +109,7 @@ class Explained:
 
     def _sentence(self, evidence: Evidence) -> str:
         protocol = f"{self.title} on {described(evidence.match)}"
-        match evidence.verdict:
+        match evidence.result:
             case "reproduced":
                 return f"{self.printed.text} is {protocol}"
             case "consistent":
@@ -120,10 +120,10 @@ class Explained:
     def _counted(self, evidence: Evidence) -> str:
         numbers = self.neighbours
         window = self.printed.window(self.metric)
-        as_plain = len(numbers.of_rank(evidence.match.rank))
+        as_common = len(numbers.of_rank(evidence.match.rank))
         return (
-            f"of {number_of(numbers.count, 'number')} within {window}, {as_plain} would be printed by a "
-            f"protocol this plain, {len(numbers.of_rank(LEAST_PLAIN))} by any of {len(self.candidates)}"
+            f"of {number_of(numbers.count, 'number')} within {window}, {as_common} would be printed by a "
+            f"protocol at least as common, {len(numbers.of_rank(RAREST))} by any of {len(self.candidates)}"
             + (f"; with the other numbers: {chance_text(evidence.chance)}" if evidence.is_common else "")
         )
 
@@ -175,10 +175,10 @@ class Explained:
 
 
 def described(match: Match) -> str:
-    """Return the protocol of a match with its value, and whether it truncates or is a slip."""
+    """Return the protocol of a match with its value, and whether it truncates or is unusual."""
     notes = [f"{match.value:.4f}"]
     notes += ["truncated"] if match.how == "truncated" else []
-    notes += ["a slip"] if match.candidate.plainness == A_SLIP else []
+    notes += ["unusual"] if match.candidate.rarity == UNUSUAL else []
     return f"{match.protocol.words} ({', '.join(notes)})"
 
 
@@ -219,7 +219,7 @@ class Common:
     matches: dict[int, Match]
     """Protocols of the setting, by index of the number."""
     chance: float
-    """Fraction of such rows of numbers that protocols of one setting, at least as plain, print."""
+    """Fraction of such rows of numbers that protocols of one setting, at least as common, print."""
     chances: dict[int, float]
     """By index of the number, its chance if the other numbers, and so the setting, are right."""
 
@@ -246,12 +246,12 @@ class Explanation:
 
     @cached_property
     def common(self) -> Common | None:
-        """The most numbers whose protocols share colour, crop and placement; the plainest such protocols.
+        """The most numbers whose protocols share colour, crop and placement; the most common such protocols.
 
         None for a single number, and if no two metrics have such protocols.
         """
         best: dict[int, Match] = {}
-        best_key = -2, LEAST_PLAIN + 1, 0  # at least two numbers
+        best_key = -2, RAREST + 1, 0  # at least two numbers
         for match in (match for explained in self.numbers for match in explained.matches):
             partners: dict[str, tuple[int, Match]] = {}
             for index, explained in enumerate(self.numbers):
@@ -267,7 +267,7 @@ class Explanation:
         return self._counted(best) if best else None
 
     def _counted(self, row: dict[int, Match]) -> Common:
-        """Count how many rows of numbers a setting this plain prints; any choice of as many metrics counts."""
+        """Count how many rows of numbers a setting at least as common prints; any choice of as many metrics counts."""
         rank = max(match.rank for match in row.values())
         choices = [
             choice
@@ -327,7 +327,7 @@ class Explanation:
             words += ["mean over clips"] if first.of_clips else []
             yield f"{' and '.join(titles)} have in common: {', '.join(filter(None, words))}"
             yield (
-                "  a common setting this plain prints an arbitrary row of such numbers with a chance of "
+                "  a shared setting at least as common prints an arbitrary row of such numbers with a chance of "
                 f"{self.common.chance:.2g}"
             )
             texts = [protocol.text for protocol in protocols]
@@ -340,6 +340,6 @@ class Explanation:
 
 
 def _settings(numbers: Sequence[Explained], rank: int) -> set[ProtocolSetting]:
-    """Return the settings in which protocols of this rank or plainer print all of the numbers."""
+    """Return the settings in which protocols of this rank or lower print all of the numbers."""
     printing = [{match.protocol.setting for match in explained.matches if match.rank <= rank} for explained in numbers]
     return set.intersection(*printing)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srbench.explaining import ExplainError
+from srbench.explaining.protocols.families import family
+from srbench.explaining.protocols.family import ProtocolValues
+from srbench.explaining.protocols.table import MetricProtocol
 from srbench.images.io import read_image
 from srbench.interfaces import SRBenchError
 from srbench.machine.memory import computed_on
 from srbench.machine.workers import WorkerDied, map_items
-from srbench.metrics.protocols.families import ProtocolValues, family
-from srbench.metrics.protocols.table import MetricProtocol
 from srbench.models.precomputed import ResultFolder
 from srbench.words import size_of
 

@@ -1,7 +1,7 @@
-"""Protocols that print a published number, and the chance that equally plain ones print an arbitrary number near it.
+"""Protocols that print a published number, and the chance that equally common ones print an arbitrary number near it.
 
 A number with few digits is printed by some protocol whatever the images are. So every match has a chance: the fraction
-of the numbers near the published one, with as many digits, that a protocol at least as plain prints. It is counted.
+of the numbers near the published one, with as many digits, that a protocol at least as common prints. It is counted.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING
 from srbench.explaining import ExplainError
 
 if TYPE_CHECKING:  # torch is not needed to compare numbers
-    from srbench.metrics.protocols.table import MetricProtocol, ProtocolSetting
+    from srbench.explaining.protocols.table import MetricProtocol, ProtocolSetting
 
 MOST_DIGITS = 8
 TRUNCATED_DIGITS = 3
 """Fewest digits after the point of a number that may be truncated."""
 REPRODUCED, CONSISTENT = 0.05, 0.25
 """Largest chances of a match that is evidence, and of one that is consistent."""
-IN_A_SUITE, AN_OPTION, A_SLIP = range(3)
-"""Plainness of a protocol: in a packaged suite, computed by ``--metrics``, or neither, such as a shift by a pixel.
+IN_A_SUITE, AN_OPTION, UNUSUAL = range(3)
+"""Rarity of a protocol: in a packaged suite, computed by ``--metrics``, or neither, such as a shift by a pixel.
 
-Of clips, a mean over clips is an option, and a choice of frames is one step less plain than all frames."""
+Of clips, a mean over clips is an option, and a choice of frames is one step rarer than all frames."""
 
-LEAST_PLAIN = 2 * A_SLIP + 1
-"""Largest rank: that of a slip, truncated."""
+RAREST = 2 * UNUSUAL + 1
+"""Largest rank: that of an unusual protocol that truncates."""
 
 
 @dataclass(frozen=True)
@@ -115,23 +115,23 @@ class Candidate:
     """True for the protocol of the user: the name of the metric alone, or the column that was measured."""
 
     @property
-    def plainness(self) -> int:
-        """IN_A_SUITE (or the user's protocol), AN_OPTION or A_SLIP."""
+    def rarity(self) -> int:
+        """IN_A_SUITE (or the user's protocol), AN_OPTION or UNUSUAL."""
         if self.is_default:
             return IN_A_SUITE
-        plain = IN_A_SUITE if self.suites else AN_OPTION if self.protocol.text else A_SLIP
+        rarity = IN_A_SUITE if self.suites else AN_OPTION if self.protocol.text else UNUSUAL
         if self.protocol.frames:
-            return min(plain + 1, A_SLIP)
-        return max(plain, AN_OPTION) if self.protocol.of_clips else plain
+            return min(rarity + 1, UNUSUAL)
+        return max(rarity, AN_OPTION) if self.protocol.of_clips else rarity
 
     @property
     def commonness(self) -> tuple[object, ...]:
-        """Sort key: first protocols of suites, then those that ``--metrics`` can compute, then slips."""
-        return self.plainness, self.protocol.order
+        """Sort key: first protocols of suites, then those that ``--metrics`` can compute, then unusual ones."""
+        return self.rarity, self.protocol.order
 
     def rank(self, how: str) -> int:
-        """Return the plainness, and rounding before truncation within it, as a number: the lower, the plainer."""
-        return 2 * self.plainness + (how == "truncated")
+        """Return the rarity, and rounding before truncation within it, as a number: the lower, the more common."""
+        return 2 * self.rarity + (how == "truncated")
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Match:
 
 
 def matches(printed: Printed, candidates: Sequence[Candidate]) -> tuple[Match, ...]:
-    """Return the protocols that print a number, the plainest first; within a plainness, by rounding, then the rest."""
+    """Return the protocols that print a number, the most common first; of equally common ones, by rounding, then the rest."""
     printing = [Match(candidate, how) for candidate in candidates if (how := printed.how(candidate.value))]
     return tuple(
         sorted(printing, key=lambda match: (match.rank, match.protocol.order, abs(match.value - printed.number)))
@@ -180,15 +180,15 @@ class Neighbours:
     count: int
     """Number of numbers in the window."""
     ranks: Mapping[ProtocolSetting, Mapping[Decimal, int]]
-    """By the setting of the protocols, the numbers that are printed, each with the rank of the plainest protocol."""
+    """By the setting of the protocols, the numbers that are printed, each with the lowest rank of a protocol."""
 
     def of_rank(self, rank: int, settings: Iterable[ProtocolSetting] | None = None) -> set[Decimal]:
-        """Return the numbers that a protocol of this rank or plainer prints, in any of the settings (None: in all)."""
+        """Return the numbers that a protocol of this rank or lower prints, in any of the settings (None: in all)."""
         chosen = self.ranks if settings is None else settings
         return {number for setting in chosen for number, each in self.ranks[setting].items() if each <= rank}
 
     def chance(self, rank: int, settings: Iterable[ProtocolSetting] | None = None) -> float:
-        """Return the fraction of the numbers that a protocol of this rank or plainer prints."""
+        """Return the fraction of the numbers that a protocol of this rank or lower prints."""
         return len(self.of_rank(rank, settings)) / self.count
 
 
@@ -218,7 +218,7 @@ def joint_chance(numbers: Sequence[Neighbours], rank: int) -> float:
     return rows / math.prod(number.count for number in numbers)
 
 
-def verdict(chance: float) -> str:
+def result_of(chance: float) -> str:
     """Return ``reproduced``, ``consistent`` or ``cannot tell`` for the chance of a match."""
     return "reproduced" if chance <= REPRODUCED else "consistent" if chance <= CONSISTENT else "cannot tell"
 

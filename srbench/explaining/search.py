@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from srbench.explaining import ExplainError
 from srbench.explaining.explanation import Explained, Explanation
 from srbench.explaining.images import LEVELS, Images, ImageValues
-from srbench.explaining.matching import A_SLIP, Candidate, Printed
+from srbench.explaining.matching import UNUSUAL, Candidate, Printed
+from srbench.explaining.protocols.clips import TRIED, clips_of, gathered_by_clips
+from srbench.explaining.protocols.families import family
+from srbench.explaining.protocols.table import MetricProtocol
 from srbench.images.folders import groups_of, images_in
 from srbench.images.io import header_size
 from srbench.images.pairing import require_partners, scale_of_pairs, without_partner
 from srbench.interfaces import SRBenchError
 from srbench.machine.processes import measuring_workers
 from srbench.metrics.loading import open_metric
-from srbench.metrics.protocols.clips import TRIED, clips_of, gathered_by_clips
-from srbench.metrics.protocols.families import family, suites_of
-from srbench.metrics.protocols.table import MetricProtocol
 from srbench.models.inference import choose_device
 from srbench.models.precomputed import ResultFolder
 from srbench.terminal.progress import Progress, Step, silent
@@ -238,13 +238,14 @@ def _candidates(
 ) -> tuple[Candidate, ...]:
     """Return the values of a metric under every protocol, the most common first.
 
-    Placements that change no image are left out. ``clips`` are the places of the frames of each clip; frames and means
-    of clips are chosen only for protocols that are no slips.
+    Placements that change no image are left out. ``clips`` are the indices of the frames of each clip; frames and means
+    of clips are chosen only for protocols that are not unusual.
     """
+    of_metric = family(metric)
     columns: dict[MetricProtocol, list[Sequence[Any]]] = defaultdict(list)
     for image in images:
         for protocol, values in image.values.items():
-            if protocol.metric in (family(metric).variants or (metric,)):
+            if protocol.metric in of_metric.metrics:
                 columns[protocol].append(values)
     candidates = []
     seen = set()
@@ -255,16 +256,16 @@ def _candidates(
         if protocol.placement and key in seen:
             continue
         seen.add(key)
-        for gathered, value in family(metric).gathered(protocol, column):
+        for gathered, value in of_metric.gathered(protocol, column):
             signature = _signature(gathered.text, "round" if gathered.levels == LEVELS["round"] else "floor")
             if signature is None:
                 gathered = replace(gathered, parameters=None)
-            columns_of = suites_of(gathered, scale).items()
-            suites = {suite.name: _signature(column, suite.quantize) for suite, column in columns_of}
+            used_by = of_metric.suites(gathered, scale).items()
+            suites = {suite.name: _signature(of_suite, suite.quantize) for suite, of_suite in used_by}
             candidate = Candidate(gathered, value, signature, suites, gathered.text == metric)
             candidates.append(candidate)
-            if clips and family(metric).is_mean and candidate.plainness < A_SLIP:
-                of_clips = gathered_by_clips(family(metric), gathered, column, clips)
+            if clips and of_metric.is_mean and candidate.rarity < UNUSUAL:
+                of_clips = gathered_by_clips(of_metric, gathered, column, clips)
                 candidates += [Candidate(chosen, mean, signature, suites) for chosen, mean in of_clips]
     return tuple(sorted(candidates, key=lambda candidate: candidate.commonness))
 

@@ -12,7 +12,7 @@
     path/to/file.py:Name:FILE   either of the two with the weights of a checkpoint
     path/to/4x-any.pth          a network in a file: weights of an architecture that spandrel knows, TorchScript or ONNX
                                 (``third_party``)
-    label=FOLDER                results made elsewhere, paired by name
+    label=FOLDER                precomputed outputs, paired by name
     label=MODEL                 any of the models above under another label; in ``runs/lr=1e-3/net.pth`` is no label
     MODEL+consistent            any of the models above, with outputs projected onto the images that downscale to LR
     MODEL+bf16                  a network in bfloat16 (``half_precision``); also MODEL+bf16+consistent

@@ -1,4 +1,4 @@
-"""Results made elsewhere: a folder of images, paired with the dataset by name, and an optional ``facts.toml``."""
+"""Precomputed outputs: a folder of images, paired with the dataset by name, and an optional ``facts.toml``."""
 
 from __future__ import annotations
 

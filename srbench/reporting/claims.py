@@ -1,4 +1,4 @@
-"""Verdicts on claims as a table for the terminal; the rows of a run that claims are about."""
+"""Results of claims as a table for the terminal; the rows of a run that claims are about."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from srbench.terminal.progress import Progress, silent
 from srbench.words import printable
 
 _WIDEST = 72
-"""Width at which verdicts are broken into lines, so that a table in a file or an e-mail can be read."""
+"""Width at which results are broken into lines, so that a table in a file or an e-mail can be read."""
 
 
-def verdict_lines(judgement: Judgement) -> list[str | Table]:
+def claim_lines(judgement: Judgement) -> list[str | Table]:
     """Return the table of claims for the terminal, a row per published value, and what is said below it."""
-    verdicts = judgement.verdicts
-    if not verdicts:
+    results = judgement.results
+    if not results:
         return []
-    sources = list(dict.fromkeys(verdict.claim.source for verdict in verdicts))
+    sources = list(dict.fromkeys(each.claim.source for each in results))
     has_sources = len(sources) > 1
-    has_rows = len({verdict.claim.row for verdict in verdicts}) > 1
+    has_rows = len({each.claim.row for each in results}) > 1
     columns = ["claim", "measured", *(["source"] if has_sources else [])]
     table = empty_table(columns, (), "" if has_sources else printable(sources[0]))
-    table.add_column("verdict", max_width=_WIDEST)
-    for verdict in verdicts:
-        claim = verdict.claim
-        cells = [f"{claim.row} " if has_rows else "", "–", *([claim.source] if has_sources else []), verdict.text]
-        cells[0] += f"{claim.metric} {claim.value.text}"
-        if not math.isnan(verdict.measured):
-            cells[1] = f"{verdict.measured:.{max(claim.value.digits, 4)}f}"
+    table.add_column("result", max_width=_WIDEST)
+    for result in results:
+        claim, printed = result.claim, result.claim.printed
+        cells = [f"{claim.row} " if has_rows else "", "–", *([claim.source] if has_sources else []), result.text]
+        cells[0] += f"{claim.metric} {printed.text}"
+        if not math.isnan(result.measured):
+            cells[1] = f"{result.measured:.{max(printed.digits, 4)}f}"
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return [table, judgement.summary, *judgement.remarks]
 

@@ -25,7 +25,7 @@ _NAMED = 5
 
 
 def notes_of(results: Results, table: Table) -> list[str]:
-    """Return sentences on missing images and values, runaway outputs, failures, differing machines and so on."""
+    """Return sentences on missing images and values, outliers, failures, differing machines and so on."""
     return [
         *filter(None, [results.left_out, table.left_out]),
         *_without_hr(results),
@@ -38,7 +38,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *_foreign(results),
         *_missing(results, table),
         *_of_many(table),
-        *_runaways(results),
+        *_outliers(results),
         *_hardware(results),
         *_environments(results),
         *_onnx(results),
@@ -210,16 +210,16 @@ def _onnx(results: Results) -> Iterator[str]:
         yield f"{ONNX_RUNTIME} {runtime}, computed {joined([*labels])}{remark}."
 
 
-def _runaways(results: Results) -> Iterator[str]:
+def _outliers(results: Results) -> Iterator[str]:
     """Note outputs with values far outside [0, 1]."""
     by_label: dict[str, list[Measurement]] = {}
     for row in results.measurements:
-        if row.sample.runaway:
+        if row.sample.outliers:
             by_label.setdefault(row.setting.label, []).append(row)
     for label, rows in by_label.items():
-        counts = [f"{row.image} ({row.sample.runaway} of {row.samples})" for row in rows]
+        counts = [f"{row.image} ({row.sample.outliers} of {row.samples})" for row in rows]
         more = f" and {len(counts) - _NAMED} more images (all in samples.jsonl)" if len(counts) > _NAMED else ""
-        total = sum(row.sample.runaway or 0 for row in rows)
+        total = sum(row.sample.outliers or 0 for row in rows)
         listed = ", ".join(counts[:_NAMED])
         outputs = number_of(total, "output")
         yield f"{outputs} of {label} had values below -0.5 or above 1.5 before clipping: {listed}{more}."

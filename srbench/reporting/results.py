@@ -26,7 +26,7 @@ _PROTOCOL = {
     "suite": "protocol",
     "quantize": "quantisation",
     "columns": "metrics of the suite",
-    "average": "what means are over",
+    "average": "unit of means",
     "scale": "scale",
     "dataset": "dataset",
     "crop": "crop",

@@ -1,6 +1,6 @@
 """The stack: tables of all runs below some folders, one for each set of images, scale and protocol.
 
-Runs share a table if the names and pixels of all their images, scale, crop, tiles, protocol and what means are over are
+Runs share a table if the names and pixels of all their images, scale, crop, tiles, protocol and unit of means are
 equal, even if the names of their datasets differ. A model that several runs measured with equal values is one line.
 Nothing is compared across tables.
 """

@@ -12,7 +12,7 @@ from srbench.models import ModelInfo
 from srbench.run_folder.request import GROUPS, IMAGES, SUITE, Average, Count, RunSpec, parse_shard
 from srbench.words import listed, number_of
 
-FORMAT = 6
+FORMAT = 7
 """Version of the format of run folders."""
 KEPT = 5
 """Number of samples per image that are saved as files, unless a suite states more; all samples are measured."""

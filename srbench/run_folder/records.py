@@ -126,7 +126,7 @@ class SampleRecord(_ImageRecord, frozen=True):
     of the process since it started."""
     environment: str = ""
     """Key of the environment, as in PairRecord."""
-    runaway: int | None = None
+    outliers: int | None = None
     """Number of outputs with a value below -0.5 or above 1.5 before quantisation; None if unknown."""
 
     def __post_init__(self) -> None:

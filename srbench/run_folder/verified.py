@@ -19,7 +19,29 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """Verdicts, the strongest proof last."""
 
 
-class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Extent(msgspec.Struct, kw_only=True):
+    """What a check measured and sampled again."""
+
+    verified: int = 0
+    """Number of values measured again with the same result."""
+    unverified: int = 0
+    """Number of values that were not measured again."""
+    contradicted: int = 0
+    """Number of values measured again with a different result."""
+    sampled: int = 0
+    """Number of items, out of ``items``, sampled again with the same result."""
+    items: int = 0
+    """Number of items of the run."""
+    tried: int = 0
+    """Number of items that the check was asked to sample again."""
+
+    @property
+    def values(self) -> int:
+        """Number of values of the run."""
+        return self.verified + self.unverified + self.contradicted
+
+
+class Verified(Extent, forbid_unknown_fields=True):
     """Result of a check; void once SHA256SUMS of the run has changed."""
 
     sums: str
@@ -28,22 +50,8 @@ class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     srbench: str
     """Version of srbench that checked."""
     verdict: Verdict
-    verified: int
-    """Number of values measured again with the same result."""
-    unverified: int
-    contradicted: int
-    sampled: int
-    """Number of items, out of ``items``, sampled again with the same result."""
-    items: int
     rules: dict[str, int]
     """Number of findings by rule, without notes."""
-    tried: int
-    """Number of items that the check was asked to sample again."""
-
-    @property
-    def values(self) -> int:
-        """Number of values of the run."""
-        return self.verified + self.unverified + self.contradicted
 
     @property
     def words(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from srbench.files.atomic import write_whole
 from srbench.files.hashes import sha256_file
 from srbench.run_folder.folder import SUMS
 from srbench.run_folder.manifest import now
-from srbench.run_folder.verified import FILE, Verdict, Verified, read_verified
+from srbench.run_folder.verified import FILE, Extent, Verdict, Verified, read_verified
 from srbench.verification.rules import RULES, SEVERITIES, Severity
 from srbench.words import listed, number_of
 
@@ -45,17 +45,11 @@ class Finding:
         return RULES[self.rule].severity
 
 
-@dataclass
-class Findings:
+class Findings(Extent):
     """Results of a check: findings and counts."""
 
     folder: Path
-    verified: int = 0
-    """Number of values measured again with the same result."""
-    contradicted: int = 0
-    """Number of values measured again with a different result."""
-    unverified: int = 0
-    """Number of values that were not measured again."""
+    findings: list[Finding] = msgspec.field(default_factory=list)
     images: int = 0
     """Number of saved images that match their records."""
     images_kept: int = 0
@@ -64,15 +58,8 @@ class Findings:
     """Number of saved images that are not in the folder, and were made again with the pixels of their records."""
     images_missing: int = 0
     """Number of the other saved images that are not in the folder."""
-    sampled: int = 0
-    """Number of items sampled again with the same result."""
-    tried: int = 0
-    """Number of items that the check was asked to sample again."""
-    items: int = 0
-    """Number of items of the run."""
     has_report: bool = False
     """True if the run has a report."""
-    findings: list[Finding] = field(default_factory=list)
 
     def add(self, rule: str, where: str, text: str) -> None:
         """Add a finding."""
@@ -133,7 +120,7 @@ class Findings:
     def as_json(self) -> dict[str, Any]:
         """Return counts, verdict and findings as tables, contradictions first."""
         ordered = sorted(self.findings, key=lambda each: SEVERITIES.index(each.severity))
-        return asdict(self) | {
+        return msgspec.structs.asdict(self) | {
             "folder": str(self.folder),
             "verdict": self.verdict,
             "proven": self.proven,
@@ -142,11 +129,10 @@ class Findings:
 
     def text(self) -> str:
         """Return the findings as text; its first line is the verdict, with what was reproduced and what ``--resample`` adds."""
-        values = self.verified + self.unverified + self.contradicted
-        if not values and not self.items:  # of a report alone
+        if not self.values and not self.items:  # of a report alone
             followed = "" if self.findings else ": its texts follow from the records and verdicts of its runs"
             return "\n".join([f"{self.folder}: {self._verdict}{followed}", *self._lines()])
-        lines = [f"{self.folder}: {self._verdict}: {self._extent(values)}", *self._lines()]
+        lines = [f"{self.folder}: {self._verdict}: {self._extent()}", *self._lines()]
         unchanged = f"{self.images} of {number_of(self.images_kept, 'image')} unchanged"
         if self.images_made_again:
             unchanged += f", {self.images_made_again} made again"
@@ -154,12 +140,12 @@ class Findings:
         lines.append("; ".join([unchanged, *report]))
         return "\n".join(lines)
 
-    def _extent(self, values: int) -> str:
-        """Describe what was reproduced of this number of values, and what was not."""
+    def _extent(self) -> str:
+        """Describe what was reproduced, and what was not."""
         if self.verdict == "unverified" and 0 < self.images_kept == self.images_missing and self.tried < self.items:
             return f"its images are not here: srbench verify {self.folder} --resample all makes them again"
         reproduced = "" if self.verdict == "verified from its files" else " reproduced from their images"
-        done = [f"{self.verified} of {number_of(values, 'value')}{reproduced}"]
+        done = [f"{self.verified} of {number_of(self.values, 'value')}{reproduced}"]
         if self.sampled:
             done.append(f"{self.sampled} of {number_of(self.items, 'item')} by their models")
         if self.contradicted:
@@ -247,12 +233,7 @@ def write_verified(findings: Findings) -> None:
         date=now(),
         srbench=version("sr-bench"),
         verdict=findings.verdict,
-        verified=findings.verified,
-        unverified=findings.unverified,
-        contradicted=findings.contradicted,
-        sampled=findings.sampled,
-        items=findings.items,
         rules=dict(sorted(rules.items())),
-        tried=findings.tried,
+        **{name: getattr(findings, name) for name in Extent.__struct_fields__},
     )
     write_whole(findings.folder / FILE, msgspec.json.format(msgspec.json.encode(verified), indent=1) + b"\n")

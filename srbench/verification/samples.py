@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from srbench.benchmark.checkpoints import checkpoint_named
-from srbench.benchmark.sampler import Sampler, runaways, source_of
+from srbench.benchmark.sampler import Sampler, outliers, source_of
 from srbench.images.io import quantize
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.machine.environment import environment
@@ -77,7 +77,7 @@ class Resampling:
         by_pattern = any(recorded.label in command.checkpoints for command in self.folder.manifest.invocations)
         stated, requested = recorded.checkpoint, checkpoint_named(names[-1]) if by_pattern else None
         if stated != requested:
-            text = f"the manifest calls it {_place(stated)}, and its command requests {_place(requested)}"
+            text = f"the manifest calls it {_in_words(stated)}, and its command requests {_in_words(requested)}"
             self.findings.add("manifest-differs", recorded.label, text)
 
     def check(self, record: SampleRecord, pair: ImagePair | None) -> Tensor | None:
@@ -112,11 +112,11 @@ class Resampling:
         return None
 
     def _count(self, record: SampleRecord, outputs: Tensor) -> None:
-        """Count an item that was sampled again with the same result, and its outputs that ran away."""
+        """Count an item that was sampled again with the same result, and its outliers."""
         self.findings.sampled += 1
-        if (count := runaways(outputs)) != record.runaway:
+        if (count := outliers(outputs)) != record.outliers:
             rule = "sample-differs" if self.is_unchanged(record) else "not-sampled"
-            text = f"sampled again, {number_of(count, 'output')} had values below -0.5 or above 1.5, and its record states {record.runaway}"
+            text = f"sampled again, {number_of(count, 'output')} had values below -0.5 or above 1.5, and its record states {record.outliers}"
             self.findings.add(rule, f"{record.setting.folder} {record.image}", text)
 
     def saved(self, record: SampleRecord) -> Tensor | None:
@@ -142,7 +142,7 @@ def _stated(model: ModelInfo) -> dict[str, object]:
     return {"label": model.label, "projected": model.projected, **model.stated, **weights}
 
 
-def _place(checkpoint: Checkpoint | None) -> str:
+def _in_words(checkpoint: Checkpoint | None) -> str:
     return "no checkpoint" if checkpoint is None else f"step {checkpoint.step} of {checkpoint.training}"
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from srbench.benchmark.scorer import SavedSets, measure, measure_model, measure_set
+from srbench.benchmark.scorer import SavedSets, Scorer, measure_model, measure_set
 from srbench.images.io import quantize
 from srbench.interfaces import (
     ImageMetric,
@@ -24,7 +25,7 @@ from srbench.interfaces import (
 from srbench.machine.environment import environment
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.records import SampleRecord, Value
+from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
 from srbench.run_folder.values import agree
 from srbench.verification.findings import Findings, differences
 from srbench.verification.samples import Resampling
@@ -60,54 +61,6 @@ def open_metrics(folder: RunFolder, findings: Findings) -> list[tuple[MetricInfo
     return metrics
 
 
-def check_values_of_many(
-    folder: RunFolder,
-    findings: Findings,
-    metrics: Sequence[tuple[MetricInfo, LoadedMetric | None]],
-    resampling: Resampling,
-) -> None:
-    """Measure the metrics of groups, of all images and of models again, from the saved images and the models."""
-    device = resampling.sampler.device
-    sets = SavedSets(folder, device)
-    of_many = [(recorded, loaded) for recorded, loaded in metrics if not recorded.is_of_images]
-    for setting, (recorded, loaded) in product(folder.manifest.settings, of_many):
-        for subject, score in folder.scores_of_many(setting, recorded):
-            if score is None or score.failed:
-                continue
-            where = f"{setting.folder} {subject.name}".rstrip()
-            metric = None if loaded is None else loaded.metric
-            reason = ""
-            if metric is None:
-                reason = _NOT_LOADED
-            elif isinstance(metric, ModelMetric):
-                if metric.depends_on_machine:
-                    findings.leave_to_machine(recorded.title)
-                    continue
-                if not _is_usable(subject.samples[0], resampling):
-                    reason = "the model has changed or cannot be loaded, or this is not the machine of the run"
-            if reason:
-                findings.leave(recorded.title, reason)
-                continue
-            try:
-                if isinstance(metric, SetMetric):
-                    value = measure_set(metric, sets.of(subject.samples, metric))
-                else:
-                    assert isinstance(metric, ModelMetric)
-                    model = resampling.sampler.models[setting.model].model
-                    value = measure_model(metric, model, setting.temperature, device)
-            except SRBenchError as error:
-                findings.leave(f"{where}: {recorded.title}", f"could not be measured again: {error}")
-                continue
-            if agree(value, score.value, recorded):
-                findings.verified += 1
-            else:
-                _contradict(findings, where, recorded, value, score.value)
-
-
-def _is_usable(sample: SampleRecord, resampling: Resampling) -> bool:
-    return sample.model in resampling.sampler.models and resampling.is_unchanged(sample)
-
-
 @dataclass(frozen=True)
 class Remeasuring:
     """Measures the values of a run again."""
@@ -117,107 +70,152 @@ class Remeasuring:
     metrics: list[tuple[MetricInfo, LoadedMetric | None]]
     resampling: Resampling
 
+    @property
+    def _device(self) -> str:
+        return self.resampling.sampler.device
+
+    @cached_property
+    def _scorer(self) -> Scorer:
+        return Scorer([loaded for _, loaded in self.metrics if loaded is not None], self._device)
+
     def check(self, record: SampleRecord, pair: ImagePair | None, exact: Tensor | None) -> None:
         """Measure all values of an item again, from ``exact``, its outputs sampled again, or from its saved images."""
         images = self.resampling.saved(record)
         if exact is not None and (images is None or len(images) < len(record.outputs)):
             images = quantize(exact, self.folder.manifest.protocol.quantize)
-        for recorded, metric in self.metrics:
-            score = self.folder.score(record, recorded) if recorded.is_of_images else None
-            if score is None or score.failed:
-                continue
-            title = recorded.title
-            if metric is None:
-                self.findings.leave(title, _NOT_LOADED)
-            elif pair is None or ("HR" in metric.needs and not pair.has_hr):
-                self.findings.leave(title, "LR or HR is missing or has changed")
-            elif isinstance(metric.metric, ModelPairMetric):
-                self._measure_model_again(
-                    record, metric.metric, recorded, pair, score.value, was_sampled=exact is not None
-                )
-            elif isinstance(metric.metric, ImageMetric):
-                inputs = exact if metric.metric.sees == "returned" else images
-                if metric.metric.sees == "returned" and exact is None:
-                    self.findings.leave_to_resampling(title, "it needs outputs as the model returned them")
-                    continue
-                environment = self.folder.environments.get(score.environment)
-                facts = {} if environment is None else environment.facts
-                self._measure_again(record, metric.metric, recorded, inputs, pair, score.value, facts)
-        if pair is not None:
-            for each in (images, exact):
-                if each is not None:
-                    pair.shared.forget(each)
+        stated = [
+            (recorded, loaded, score)
+            for recorded, loaded in self.metrics
+            if recorded.is_of_images and (score := self.folder.score(record, recorded)) and not score.failed
+        ]
+        obstacles = {
+            recorded.name: self._obstacle(record, loaded, score.value, pair, images, was_sampled=exact is not None)
+            for recorded, loaded, score in stated
+        }
+        measured: dict[str, tuple[Value | None, str]] = {}
+        if pair is not None and images is not None:
+            results = self._scorer.score(
+                record,
+                pair,
+                images,
+                images if exact is None else exact,
+                [name for name, obstacle in obstacles.items() if obstacle is None],
+                lambda: self.resampling.sampler.models[record.model].model,
+            )
+            measured = {metric.name: (value, error) for metric, value, error, _ in results}
+        for recorded, loaded, score in stated:
+            if obstacle := obstacles[recorded.name]:
+                leave, reason = obstacle
+                leave(recorded.title, reason)
+            else:
+                assert loaded is not None
+                assert images is not None
+                self._compare(record, recorded, loaded, score, *measured[recorded.name], len(images))
 
-    def _measure_again(
+    def _obstacle(
         self,
         record: SampleRecord,
-        metric: ImageMetric,
-        recorded: MetricInfo,
-        images: Tensor | None,
-        pair: ImagePair,
+        loaded: LoadedMetric | None,
         stated: Value | None,
-        facts: Mapping[str, str],
-    ) -> None:
-        """Measure a value again; ``facts`` are those of the environment in which it was measured."""
-        title = recorded.title
-        where = f"{record.setting.folder} {record.image}"
-        count = len(record.outputs)
+        pair: ImagePair | None,
+        images: Tensor | None,
+        *,
+        was_sampled: bool,
+    ) -> tuple[Callable[[str, str], None], str] | None:
+        """Return why a value cannot be measured again, with the function that counts it; None if it can."""
+        if loaded is None:
+            return self.findings.leave, _NOT_LOADED
+        if pair is None or ("HR" in loaded.needs and not pair.has_hr):
+            return self.findings.leave, "LR or HR is missing or has changed"
+        if was_sampled:
+            return None
+        if isinstance(loaded.metric, ModelPairMetric):
+            return self.findings.leave_to_resampling, "it needs the model"
+        if isinstance(loaded.metric, ImageMetric) and loaded.metric.sees == "returned":
+            return self.findings.leave_to_resampling, "it needs outputs as the model returned them"
         if images is None:
-            self.findings.leave(title, "its images are missing or have changed")
-            return
-        only_some = f"{record.kept} of {count} samples were saved"
-        if len(images) < count and not isinstance(stated, list):
-            self.findings.leave_to_resampling(title, only_some)
-            return
-        try:
-            value = measure(metric, images, pair, self.resampling.sampler.device)
-        except SRBenchError as error:
-            self.findings.leave(f"{where}: {title}", f"could not be measured again: {error}")
-            return
-        compared = stated[: len(images)] if isinstance(stated, list) else stated
-        if not agree(value, compared, recorded):
-            if metric.gpu and self._is_elsewhere(facts) and agree(value, compared, recorded, ACROSS_DEVICES):
+            return self.findings.leave, "its images are missing or have changed"
+        if len(images) < len(record.outputs) and not isinstance(stated, list):
+            return self.findings.leave_to_resampling, _only_some(record)
+        return None
+
+    def _compare(
+        self,
+        record: SampleRecord,
+        recorded: MetricInfo,
+        loaded: LoadedMetric,
+        score: ScoreRecord,
+        value: Value | None,
+        error: str,
+        count: int,
+    ) -> None:
+        """Compare a value of the first ``count`` samples, measured again, with its record; ``error`` is that of a failure."""
+        where = f"{record.setting.folder} {record.image}"
+        stated = score.value[:count] if isinstance(score.value, list) else score.value
+        if error:
+            self.findings.leave(f"{where}: {recorded.title}", f"could not be measured again: {error}")
+        elif not agree(value, stated, recorded):
+            environment = self.folder.environments.get(score.environment)
+            facts = {} if environment is None else environment.facts
+            on_gpu = isinstance(loaded.metric, ImageMetric) and loaded.metric.gpu
+            if on_gpu and self._is_elsewhere(facts) and agree(value, stated, recorded, ACROSS_DEVICES):
                 self.findings.leave(
-                    title,
+                    recorded.title,
                     f"it was measured on {facts.get('gpu', facts.get('device'))}, and differs on this machine by up to "
                     f"{ACROSS_DEVICES:g}",
                 )
             else:
-                _contradict(self.findings, where, recorded, value, compared)
-        elif len(images) < count:
-            self.findings.leave_to_resampling(title, only_some)
+                _contradict(self.findings, where, recorded, value, stated)
+        elif count < len(record.outputs):
+            self.findings.leave_to_resampling(recorded.title, _only_some(record))
         else:
             self.findings.verified += 1
 
     def _is_elsewhere(self, facts: Mapping[str, str]) -> bool:
         """Return whether a value was measured on another device or card than this, or with another torch or cuDNN."""
-        present = environment(self.resampling.sampler.device)
+        present = environment(self._device)
         return any(facts.get(name) != present.get(name) for name in ("device", "gpu", "torch", "cuDNN"))
 
-    def _measure_model_again(
-        self,
-        record: SampleRecord,
-        metric: ModelPairMetric,
-        recorded: MetricInfo,
-        pair: ImagePair,
-        stated: Value | None,
-        *,
-        was_sampled: bool,
-    ) -> None:
-        """Measure a metric of the model and the pair again, if the item was sampled again."""
-        title, sampler = recorded.title, self.resampling.sampler
-        if not was_sampled:
-            self.findings.leave_to_resampling(title, "it needs the model")
-            return
-        try:
-            value = measure_model(metric, sampler.models[record.model].model, record.temperature, sampler.device, pair)
-        except SRBenchError as error:
-            self.findings.leave(title, f"could not be measured again: {error}")
-            return
-        if not agree(value, stated, recorded):
-            _contradict(self.findings, f"{record.setting.folder} {record.image}", recorded, value, stated)
-        else:
-            self.findings.verified += 1
+    def check_many(self) -> None:
+        """Measure the metrics of groups, of all images and of models again, from the saved images and the models."""
+        sets = SavedSets(self.folder, self._device)
+        of_many = [(recorded, loaded) for recorded, loaded in self.metrics if not recorded.is_of_images]
+        for setting, (recorded, loaded) in product(self.folder.manifest.settings, of_many):
+            metric = None if loaded is None else loaded.metric
+            for subject, score in self.folder.scores_of_many(setting, recorded):
+                if score is None or score.failed:
+                    continue
+                where = f"{setting.folder} {subject.name}".rstrip()
+                try:
+                    if isinstance(metric, SetMetric):
+                        value = measure_set(metric, sets.of(subject.samples, metric))
+                    elif not isinstance(metric, ModelMetric):
+                        self.findings.leave(recorded.title, _NOT_LOADED)
+                        continue
+                    elif metric.depends_on_machine:
+                        self.findings.leave_to_machine(recorded.title)
+                        continue
+                    elif not self._can_run(subject.samples[0]):
+                        text = "the model has changed or cannot be loaded, or this is not the machine of the run"
+                        self.findings.leave(recorded.title, text)
+                        continue
+                    else:
+                        model = self.resampling.sampler.models[setting.model].model
+                        value = measure_model(metric, model, setting.temperature, self._device)
+                except SRBenchError as error:
+                    self.findings.leave(f"{where}: {recorded.title}", f"could not be measured again: {error}")
+                    continue
+                if agree(value, score.value, recorded):
+                    self.findings.verified += 1
+                else:
+                    _contradict(self.findings, where, recorded, value, score.value)
+
+    def _can_run(self, sample: SampleRecord) -> bool:
+        return sample.model in self.resampling.sampler.models and self.resampling.is_unchanged(sample)
+
+
+def _only_some(record: SampleRecord) -> str:
+    return f"{record.kept} of {len(record.outputs)} samples were saved"
 
 
 def _contradict(findings: Findings, where: str, metric: MetricInfo, value: Value | None, stated: Value | None) -> None:

@@ -20,7 +20,7 @@ from srbench.verification.findings import Findings
 from srbench.verification.images import RunImages, images_of
 from srbench.verification.records import check_records, check_request, check_sums
 from srbench.verification.samples import Resampling
-from srbench.verification.values import Remeasuring, check_values_of_many, open_metrics
+from srbench.verification.values import Remeasuring, open_metrics
 
 
 def verify(
@@ -80,8 +80,7 @@ def _check_items(
     """Sample the chosen items again, and measure the values of all."""
     folder = images.folder
     resampling = Resampling(images, findings, Sampler(folder.manifest, choose_device(device), dict(models or {})))
-    metrics = open_metrics(folder, findings)
-    values = Remeasuring(folder, findings, metrics, resampling)
+    values = Remeasuring(folder, findings, open_metrics(folder, findings), resampling)
     done = 0
     # In reverse order, each loaded when its turn comes, so that an effect of a model on those loaded after it is not repeated.
     for model in reversed(folder.manifest.models):
@@ -100,7 +99,7 @@ def _check_items(
         values.check(record, pair, None)
         done += 1
     progress(Step(len(records), len(records), ""))
-    check_values_of_many(folder, findings, metrics, resampling)
+    values.check_many()
 
 
 def verify_stack(folder: Path) -> Findings:

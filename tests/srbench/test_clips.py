@@ -242,7 +242,7 @@ def test_runs_by_images_and_by_groups_are_not_joined(groups_run, command):
     assert "holds results of average groups, not of average images" in command(*RUN, "--out", "runs/groups").err
     assert "average images, not of average groups" in command("merge", "runs/images", "runs/groups", "--out", "all").err
     refused = command("report", "runs/images", "runs/groups", "--out", "joint")
-    assert "cannot share a table: what means are over: images against groups" in refused.err
+    assert "cannot share a table: unit of means: images against groups" in refused.err
     assert command("report", "runs").code == 0
     rows = rows_of(Path("runs/report/table.csv").read_text())
     assert {(row["data"].partition(", ")[2], row["n"]) for row in rows} == {

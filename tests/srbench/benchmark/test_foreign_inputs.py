@@ -1,4 +1,4 @@
-"""Inputs that srbench does not make itself: results made elsewhere, datasets and maps of other people's code."""
+"""Inputs that srbench does not make itself: precomputed outputs, datasets and maps of other people's code."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from protocols_of_others import psnr, ssim
 
 from srbench.explaining.explanation import Explanation
 from srbench.explaining.matching import Candidate, Printed, Window, joint_chance, neighbours
+from srbench.explaining.protocols.table import MetricProtocol
 from srbench.explaining.search import try_protocols
-from srbench.metrics.protocols.table import MetricProtocol
 
 NUMBERS = 200
 HALF = {"psnr": 0.5, "ssim": 0.01, "lpips": 0.02}
@@ -59,7 +59,7 @@ def evidence(tried, **row):
 
 
 def reproduced(found):
-    return [each is not None and each.verdict == "reproduced" for each in found]
+    return [each is not None and each.result == "reproduced" for each in found]
 
 
 def test_arbitrary_numbers_are_not_reproduced(tried, measured):
@@ -86,12 +86,12 @@ def test_an_arbitrary_number_beside_a_right_one_is_not_reproduced(tried, measure
 
 
 def test_the_protocols_of_real_numbers_are_named(tried, arrays):
-    """At four digits; PSNR is reproduced, also under a slip, and SSIM under a protocol of a suite."""
+    """At four digits; PSNR is reproduced, also under an unusual protocol, and SSIM under a protocol of a suite."""
     for metric, arguments, words in REAL:
         [found] = evidence(tried, **{metric.__name__: Printed(f"{metric(arrays, *arguments):.4f}")})
         assert found.match.protocol.words == words
-        assert found.verdict == "reproduced" or metric is ssim, words
-        assert found.verdict == "reproduced" or not found.match.candidate.suites, words
+        assert found.result == "reproduced" or metric is ssim, words
+        assert found.result == "reproduced" or not found.match.candidate.suites, words
 
 
 def test_a_common_setting_reproduces_few_digits(tried, arrays):
@@ -104,7 +104,7 @@ def test_a_common_setting_reproduces_few_digits(tried, arrays):
 
 
 def test_chance_is_counted():
-    """By hand: 2 of the numbers from 19.9 to 20.1 are printed, one by a slip."""
+    """By hand: 2 of the numbers from 19.9 to 20.1 are printed, one by an unusual protocol."""
     candidates = [
         Candidate(MetricProtocol("psnr", "RGB", parameters=()), 20.04, None, {"suite": None}),
         Candidate(MetricProtocol("psnr", "RGB", border=4), 19.96, None),
@@ -117,7 +117,7 @@ def test_chance_is_counted():
 
 
 def test_a_common_setting_is_counted_over_rows_of_numbers():
-    """By hand: of 21 x 21 rows, one setting prints 1 x 1 in suites, and another one 2 x 1 by slips."""
+    """By hand: of 21 x 21 rows, one setting prints 1 x 1 in suites, and another one 2 x 1 by unusual protocols."""
     whole, cut = ({"border": border} for border in (0, 4))
     values = {"psnr": ((whole, 20.04), (cut, 19.96), (cut, 20.06)), "lpips": ((whole, 0.304), (cut, 0.296))}
     windows = {"psnr": ("20.04", Window(Decimal("0.1"))), "lpips": ("0.304", Window(Decimal("0.010")))}

@@ -1,4 +1,4 @@
-"""``srbench measure --claims``: every verdict, the search for other protocols, and faults of the file."""
+"""``srbench measure --claims``: every result, the search for other protocols, and faults of the file."""
 
 from __future__ import annotations
 
@@ -57,20 +57,20 @@ def psnr(folder, protocol=""):
 
 
 def unbroken(out):
-    """Join the lines of a verdict, which continue below its first line."""
+    """Join the lines of a result, which continue below its first line."""
     return re.sub(r" *\n {20,}(?=\S)", " ", out)
 
 
-def verdicts_of(done):
+def results_of(done):
     """Verdicts by the text of their claims, from a table or from JSON."""
     if done.out.startswith("{"):
-        return {f"{fact['metric']} {fact['published']}": fact["verdict"] for fact in json.loads(done.out)["claims"]}
+        return {f"{fact['metric']} {fact['published']}": fact["result"] for fact in json.loads(done.out)["claims"]}
     lines = [line.strip() for line in unbroken(done.out).splitlines() if re.match(r" [a-z]+ -?[\d.]+ ", line)]
     cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
     return {line[0]: line[-1] for line in cells}
 
 
-def test_every_verdict(measure, searches):
+def test_every_result(measure, searches):
     ours, luma = psnr("ours"), psnr("ours", "+channels=Y+border=4")
     values = f"{ours:.2f}", f"{luma:.4f}", "99.12", f"{ours:.0f}"
     claims = 'source = "Table 2"\n' + "".join(claim("psnr", value) for value in values)
@@ -79,7 +79,7 @@ def test_every_verdict(measure, searches):
     found = measure(claims, *options)
     assert found.code == 1, "a claim is not reproduced"
     assert searches == [(["psnr"], "ours")], "one search for all values of a metric"
-    first, second, third, fourth, last = verdicts_of(found).values()
+    first, second, third, fourth, last = results_of(found).values()
     assert first.startswith("reproduced, chance 0.0")
     assert second.startswith(
         f"reproduced under another protocol: Y of BT.601 (16..235), rounded, crop 4 ({luma:.4f}), chance "
@@ -89,7 +89,7 @@ def test_every_verdict(measure, searches):
     assert last == "not reproduced: no other protocol was tried"
     assert "2 of 5 claims reproduced; 0.0" in found.out
     facts = json.loads(measure(claims, *options, "--format", "json").out)["claims"]
-    assert [fact["verdict"] for fact in facts] == [
+    assert [fact["result"] for fact in facts] == [
         "reproduced",
         "reproduced under another protocol",
         "not reproduced",
@@ -106,19 +106,19 @@ def test_the_exit_code_is_0_without_a_contradiction(measure):
     claims = claim("psnr", f"{psnr('ours'):.2f}") + claim("psnr", f"{psnr('ours'):.0f}")
     found = measure(claims, "--hr", "hr", "--metrics", "psnr")
     assert found.code == 0, found.err
-    assert [text.split()[0].strip(",") for text in verdicts_of(found).values()] == ["reproduced", "cannot"]
+    assert [text.split()[0].strip(",") for text in results_of(found).values()] == ["reproduced", "cannot"]
 
 
 def test_a_digit_of_ssim_is_no_evidence(measure):
     """SSIM with a range that does not fit the values is near 1 for all images, and .9 if cut off to one digit."""
     for value in ("0.9", "1.0", ".99"):
         found = measure(claim("ssim", value), "--hr", "hr", "--metrics", "ssim")
-        assert verdicts_of(found)[f"ssim {value}"].startswith(("not reproduced", "cannot tell")), value
+        assert results_of(found)[f"ssim {value}"].startswith(("not reproduced", "cannot tell")), value
     exact = f"{psnr('ours'):.4f}"
     found = measure(claim("psnr", exact) + claim("ssim", ".99"), "--hr", "hr", "--metrics", "psnr,ssim")
-    verdicts = verdicts_of(found)
-    assert verdicts[f"psnr {exact}"].startswith("reproduced")
-    assert verdicts["ssim .99"].startswith(("not reproduced", "cannot tell")), "beside a right number, too"
+    results = results_of(found)
+    assert results[f"psnr {exact}"].startswith("reproduced")
+    assert results["ssim .99"].startswith(("not reproduced", "cannot tell")), "beside a right number, too"
 
 
 def test_numbers_of_a_row_count_together(measure):
@@ -128,8 +128,8 @@ def test_numbers_of_a_row_count_together(measure):
     values = {metric: measured.mean(facts.name) for metric, facts in zip(names, measured.metrics, strict=True)}
     row = claim("psnr", f"{values['psnr']:.3f}") + claim("ssim", f"{values['ssim']:.3f}")
     options = "--hr", "hr", "--suite", "srflow", "--metrics", "psnr,ssim", "--format", "json"
-    assert set(verdicts_of(measure(row, *options)).values()) == {"reproduced under another protocol"}
-    alone = verdicts_of(measure(row.rpartition("[[claim]]")[1] + row.rpartition("[[claim]]")[2], *options))
+    assert set(results_of(measure(row, *options)).values()) == {"reproduced under another protocol"}
+    alone = results_of(measure(row.rpartition("[[claim]]")[1] + row.rpartition("[[claim]]")[2], *options))
     assert [*alone.values()] in (["consistent"], ["cannot tell"])
 
 
@@ -138,7 +138,7 @@ def test_several_folders_and_the_columns_of_a_suite(measure, searches):
     claims = "".join(claim("psnr", value, row=folder) for folder, value in values.items())
     found = measure(claims, "--hr", "hr", "--suite", "classic-y", "--format", "json", folders=("ours", "theirs"))
     facts = json.loads(found.out)
-    assert [[fact["verdict"] for fact in facts[name]["claims"]] for name in ("ours", "theirs")] == [["reproduced"]] * 2
+    assert [[fact["result"] for fact in facts[name]["claims"]] for name in ("ours", "theirs")] == [["reproduced"]] * 2
 
 
 def test_claims_about_rows_that_are_not_measured(measure):
@@ -223,7 +223,6 @@ def test_columns_that_were_left_out_and_other_formats(measure):
 def test_metrics_of_pyiqa_by_their_short_names(tmp_path):
     file = tmp_path / "claims.toml"
     file.write_text(claim("musiq", "61.20") + claim("niqe", "5.01"))
-    claims = read_claims(file, None, "real-sr").claims
-    assert [each.spec.partition("+")[0] for each in claims] == ["pyiqa:musiq", "pyiqa:niqe"]
-    claims = read_claims(file, ["pyiqa:musiq", "niqe"], "real-sr").claims
-    assert [each.spec.partition("+")[0] for each in claims] == ["pyiqa:musiq", "niqe"]
+    for names, expected in ((None, "pyiqa:niqe"), (["pyiqa:musiq", "niqe"], "niqe")):
+        specs = read_claims(file, names, "real-sr").specs
+        assert [specs[name].partition("+")[0] for name in ("musiq", "niqe")] == ["pyiqa:musiq", expected]

@@ -37,7 +37,7 @@ def claim(row, metric, value):
     return f'[[claim]]\nrow = "{row}"\nmetric = "{metric}"\nvalue = "{value}"\n'
 
 
-def verdicts(done):
+def results(done):
     """Verdicts by row and claim."""
     lines = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in done.out.splitlines()]
     return {line[0]: line[2] for line in lines if len(line) == 3 and " psnr" in line[0]}
@@ -63,7 +63,7 @@ def test_a_claim_names_a_setting_or_a_model(run, means):
     )
     done = run(claims, "--limit", 3)
     assert done.code == 1
-    first, second, third, fourth = verdicts(done).values()
+    first, second, third, fourth = results(done).values()
     assert first.startswith("reproduced, chance")
     assert second.startswith("reproduced, chance")
     assert third.startswith("not reproduced: nearest: ")
@@ -77,8 +77,8 @@ def test_other_protocols_are_tried_on_saved_images(run, means):
     assert done.code == 0, done.err
     assert "reproduced under another protocol: Y of BT.601 (16..235), rounded, crop 4" in " ".join(done.out.split())
     shutil.rmtree("run/images")
-    [verdict] = judged_run(read_claims(Path("claims.toml"), ["psnr"], "srflow"), Path("run")).verdicts
-    assert verdict.text == "not reproduced: no other protocol was tried"
+    [result] = judged_run(read_claims(Path("claims.toml"), ["psnr"], "srflow"), Path("run")).results
+    assert result.text == "not reproduced: no other protocol was tried"
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_faults_are_said_before_the_run(run):
 @pytest.mark.parametrize("path", sorted(CLAIMS.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_packaged_claims(path):
     """They state their data and source, and their columns are those of the suite that the file names."""
-    claims = read_claims(path, None, re.search(r"--suite (\S+)", path.read_text())[1])
+    claims = read_claims(path, None, re.search(r"--suite (\S+)", path.read_text())[1]).file
     assert benchmark_sets()[claims.data].images == claims.images
     assert claims.scale in (4, 8)
-    assert all(each.source for each in claims.claims)
-    assert len(claims.claims) >= 8
+    assert all(each.source for each in claims.claim)
+    assert len(claims.claim) >= 8

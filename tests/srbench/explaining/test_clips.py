@@ -13,9 +13,9 @@ from protocols_of_others import psnr, ssim
 
 from srbench.explaining.explanation import Explanation
 from srbench.explaining.matching import Printed
+from srbench.explaining.protocols.clips import clips_of
 from srbench.explaining.search import explain, try_protocols
 from srbench.images.io import write_png
-from srbench.metrics.protocols.clips import clips_of
 
 LENGTHS = {"a": 6, "b": 7, "c": 12, "d": 9}
 Y = "Y of BT.601 (16..235), rounded"
@@ -59,7 +59,7 @@ FRAMES = {"": lambda n: slice(None), TRIMMED: lambda n: slice(2, n - 2), CENTRE:
 
 @pytest.mark.parametrize(("frames", "over_clips"), [*product(("", TRIMMED), (False, True)), (CENTRE, False)])
 def test_the_frames_and_the_mean_of_a_number_are_named(clips, tried, frames, over_clips):
-    """At four digits, of metrics of a suite; all frames alike are the plainest."""
+    """At four digits, of metrics of a suite; all frames alike are the most common."""
     _, pairs = clips
     more = [frames] * bool(frames) + ["mean over clips"] * over_clips
     for metric, arguments, words in ((psnr, (Y, 4), f"{Y}, crop 4"), (ssim, (Y, 4, "11x11 Gaussian window"), Y)):
@@ -68,8 +68,8 @@ def test_the_frames_and_the_mean_of_a_number_are_named(clips, tried, frames, ove
         protocols = [match.protocol for match in explained.matches if match.protocol.colour == "Y of BT.601"]
         assert ", ".join([words, *more]) in [each.words for each in protocols] or metric is ssim
         assert explained.matches[0].protocol.words.endswith(", ".join(more))
-        assert explained.matches[0].candidate.plainness == bool(more)
-        assert Explanation((explained,)).evidence[0].verdict == "reproduced" or metric is ssim
+        assert explained.matches[0].candidate.rarity == bool(more)
+        assert Explanation((explained,)).evidence[0].result == "reproduced" or metric is ssim
 
 
 def test_a_row_shares_its_frames(clips, tried):
@@ -82,7 +82,7 @@ def test_a_row_shares_its_frames(clips, tried):
     }
     numbers = tuple(tried.explained(metric, Printed(text)) for metric, text in values.items())
     found = Explanation(numbers)
-    assert [each.verdict for each in found.evidence] == ["reproduced", "reproduced"]
+    assert [each.result for each in found.evidence] == ["reproduced", "reproduced"]
     assert f"PSNR and SSIM have in common: {Y}, crop 4, {TRIMMED}, mean over clips" in found.text()
     assert found.suites == (), "no suite leaves frames out"
 
@@ -109,24 +109,24 @@ def test_arbitrary_numbers_are_not_reproduced(tried):
         explained = tried.explained(metric, Printed(text))
         evidence = Explanation((explained,)).evidence[0]
         matched += bool(evidence)
-        found += evidence is not None and evidence.verdict == "reproduced"
+        found += evidence is not None and evidence.result == "reproduced"
     assert matched > NUMBERS / 4
     assert found <= NUMBERS / 20
 
 
 def test_the_numbers_that_protocols_of_clips_print_count(tried):
-    """A mean over clips is an option like --metrics; a choice of frames is a step less plain than all frames."""
+    """A mean over clips is an option like --metrics; a choice of frames is a step rarer than all frames."""
     base, trimmed, over_clips = (
         [each for each in tried.candidates["psnr"] if (each.protocol.frames, each.protocol.of_clips) == kind]
         for kind in (("", False), (TRIMMED, False), ("", True))
     )
     plain = [each for each in base if each.protocol.text]
     assert len(plain) == len(trimmed) == len(over_clips)
-    assert {each.plainness for each in over_clips} == {1}
-    assert {each.plainness for each in trimmed} == {1, 2}
-    some = next(each for each in trimmed if each.plainness == 1)
+    assert {each.rarity for each in over_clips} == {1}
+    assert {each.rarity for each in trimmed} == {1, 2}
+    some = next(each for each in trimmed if each.rarity == 1)
     numbers = tried.explained("psnr", Printed(f"{some.value:.2f}")).neighbours
-    printed = {f"{each.value:.2f}" for each in (*base, *trimmed, *over_clips) if each.plainness <= 1}
+    printed = {f"{each.value:.2f}" for each in (*base, *trimmed, *over_clips) if each.rarity <= 1}
     near = [text for text in printed if abs(float(text) - float(f"{some.value:.2f}")) <= 0.5]
     assert len(numbers.of_rank(2)) >= len(near)
 

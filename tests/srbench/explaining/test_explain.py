@@ -11,6 +11,7 @@ from protocols_of_others import psnr, ssim
 
 import srbench
 from srbench.explaining.matching import Printed
+from srbench.explaining.protocols.family import column_key
 from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
 
@@ -231,3 +232,12 @@ def test_a_metric_of_pyiqa_without_its_weights(explain, monkeypatch, tmp_path):
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
     with pytest.raises(SRBenchError, match="pyiqa:cnniqa cannot be loaded: it needs https://"):
         explain("0.57", "pyiqa:cnniqa")
+
+
+def test_a_default_that_is_stated_is_the_same_column():
+    """Of each metric its own defaults, also of FID."""
+    pairs = {"psnr+channels=RGB+border=0": "psnr", "lpips+net=alex": "lpips", "fid+mode=clean": "fid"}
+    for stated, short in pairs.items():
+        assert column_key(stated, 4) == column_key(short, 4)
+    assert column_key("psnr+border=scale", 4) == column_key("psnr+border=4", 4) != column_key("psnr", 4)
+    assert column_key("fid+mode=legacy", 4) != column_key("fid", 4)

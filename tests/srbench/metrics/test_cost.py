@@ -332,7 +332,7 @@ def test_a_folder_of_images_has_no_costs(command, photos):
 
 
 def test_cost_in_a_run(command, photos, models, tmp_path):
-    """All four columns, for a network, a model that samples and results made elsewhere; later too, and verified."""
+    """All four columns, for a network, a model that samples and precomputed outputs; later too, and verified."""
     (tmp_path / "network.py").write_text(NETWORK)
     named = f"network.py:Network,{models}:Noisy,theirs={photos}"
     common = ("run", "--models", named, "--data", photos, "--scale", 4, "--limit", 1, "--samples", 2, "--workers", 1)

@@ -14,19 +14,19 @@ from PIL import Image
 from scipy.linalg import sqrtm
 
 from srbench import explain as srbench_explain
+from srbench.explaining.protocols import families
 from srbench.images.io import read_uint8, write_png
 from srbench.interfaces import SRBenchError
 from srbench.metrics import MetricError
 from srbench.metrics.fid import MODES, WHOLE, features_of_hr, features_of_outputs, inception, patches
 from srbench.metrics.loading import open_metric
-from srbench.metrics.protocols import families
 from srbench.metrics.suite import open_metrics
 
 
 @pytest.fixture
 def explained(small_inception, monkeypatch):
     """Small patches, and no network left in caches."""
-    monkeypatch.setattr("srbench.metrics.protocols.features.PATCH", 30)
+    monkeypatch.setattr("srbench.explaining.protocols.features.PATCH", 30)
     yield
     families.family.cache_clear()
 
@@ -244,7 +244,7 @@ def test_claims_on_it_name_the_mode(explained, few, srbench):
     claims = few / "claims.toml"
     claims.write_text(f'[[claim]]\nmetric = "kid"\nvalue = "{value:.8f}"\n')
     done = json.loads(srbench(*arguments, "kid", "--claims", claims, "--format", "json").stdout)
-    assert done["claims"][0]["verdict"] == "reproduced under another protocol"
+    assert done["claims"][0]["result"] == "reproduced under another protocol"
     assert done["claims"][0]["protocols"][0]["metrics"] == "kid+mode=legacy"
 
 

@@ -196,14 +196,19 @@ def test_a_run_shows_stated_facts_and_measures_nothing_again(tmp_path, command, 
     words += ("--out", "out", "--workers", 1)
     assert command(*words).code == 0
     lines = (tmp_path / "out" / "rows.jsonl").read_bytes()
-    assert "made elsewhere" not in (tmp_path / "out" / "report" / "report.md").read_text()
+    assert "precomputed outputs" not in (tmp_path / "out" / "report" / "report.md").read_text()
     (tmp_path / "theirs" / "facts.toml").write_text(FACTS)
     assert command(*words).code == 0
     assert (tmp_path / "out" / "rows.jsonl").read_bytes() == lines, "no value depends on them"
     assert read_manifest(tmp_path / "out").model("theirs").stated["colour fix"] == "wavelet"
     report = (tmp_path / "out" / "report" / "report.md").read_text()
-    assert "- **theirs**: made elsewhere. Its folder states colour fix: wavelet; tile: 0; steps: 1; source: " in report
-    assert "Its folder states colour fix: wavelet; tile: 0" in (tmp_path / "out" / "report" / "report.html").read_text()
+    assert (
+        "- **theirs**: precomputed outputs. Their folder states colour fix: wavelet; tile: 0; steps: 1; source: "
+        in report
+    )
+    assert (
+        "Their folder states colour fix: wavelet; tile: 0" in (tmp_path / "out" / "report" / "report.html").read_text()
+    )
     assert command("verify", "out").code == 0
     (tmp_path / "theirs" / "facts.toml").write_text("tiles = 1\n")
     refused = command(*words)

@@ -110,9 +110,9 @@ def test_columns_that_say_nothing_and_values_that_say_little(make_run, snapshot)
 def test_samples_that_ran_away_are_counted_and_named(make_run, snapshot):
     run = make_run("run", measured())
     ran = {"apple": 2, "fir leaf": 1}
-    changed_samples(run, lambda one: {"runaway": ran.get(one.image, 0) if one.temperature == 0.9 else 0})
+    changed_samples(run, lambda one: {"outliers": ran.get(one.image, 0) if one.temperature == 0.9 else 0})
     few = notes(run)
-    changed_samples(run, lambda one: {"runaway": 1 if one.temperature == 0.5 else 0})
+    changed_samples(run, lambda one: {"outliers": 1 if one.temperature == 0.5 else 0})
     assert [few, notes(run)] == snapshot
 
 
@@ -194,7 +194,7 @@ def test_two_runs_in_one_table(make_run, tmp_path, snapshot):
 
 
 def test_values_of_another_number_of_samples_than_their_signature_states_are_left_out(make_run, snapshot):
-    """Results made elsewhere, three samples where the run has two; one output is as many equal samples as needed."""
+    """Precomputed outputs, three samples where the run has two; one output is as many equal samples as needed."""
     metrics = (metric("psnr"), metric("sigma", signature="SIGMA|ddof1|n2"))
     samples = {"one": [20.0], "two": [20.0, 21.0], "three": [20.0, 21.0, 22.0]}
     run = make_run(

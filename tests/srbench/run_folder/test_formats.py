@@ -78,9 +78,9 @@ class Wild:
 """
 
 
-def test_samples_that_run_away_are_counted(changed, tmp_path):
+def test_outliers_are_counted(changed, tmp_path):
     (tmp_path / "wild.py").write_text(WILD)
     request = changed(models=(f"wild={tmp_path / 'wild.py'}:Wild",), temperature=(1.0,), limit=1, samples=4)
     folder = RunFolder.read(run(replace(request, metrics=("psnr",))).folder)
     [record] = folder.of("a").samples.values()
-    assert record.runaway == 2
+    assert record.outliers == 2

@@ -97,10 +97,10 @@ def test_the_shards_that_are_missing():
         (None, "no run in it"),
         ("{", "damaged"),
         ("[]", r"damaged \(not an object\)"),
-        ('{"name": "web app"}', "has format None, and this srbench reads 6"),
-        ('{"format": 7}', "has format 7, and this srbench reads 6"),
-        ('{"format": 4}', "has format 4, and this srbench reads 6; use the srbench that made it"),
-        ('{"format": 6}', r"manifest\.json: damaged \(protocol: missing"),
+        ('{"name": "web app"}', "has format None, and this srbench reads 7"),
+        ('{"format": 8}', "has format 8, and this srbench reads 7"),
+        ('{"format": 4}', "has format 4, and this srbench reads 7; use the srbench that made it"),
+        ('{"format": 7}', r"manifest\.json: damaged \(protocol: missing"),
     ],
 )
 def test_what_is_no_run(tmp_path, content, fault):
@@ -163,5 +163,5 @@ def test_what_no_run_would_have_written(tmp_path, change, fault):
 def test_the_records_of_another_format_are_not_called_damaged(tmp_path):
     (tmp_path / "manifest.json").write_text('{"format": 4}')
     (tmp_path / "rows.jsonl").write_text('{"tries": 1}\n')
-    with pytest.raises(RunFolderError, match="has format 4, and this srbench reads 6"):
+    with pytest.raises(RunFolderError, match="has format 4, and this srbench reads 7"):
         RunFolder.read(tmp_path)

@@ -206,8 +206,8 @@ FORGERIES = {
     "a value, no SHA256SUMS": (change_value_without_sums, "SHA256SUMS: is missing or damaged; restore it"),
     "a value, no line in SHA256SUMS": (change_value_without_its_sum, "rows.jsonl changed since srbench wrote"),
     "a value, no commands": (change_value_without_commands, "manifest.json, rows.jsonl changed since srbench wrote"),
-    "runaways": (
-        lambda run: edit(run / "samples.jsonl", '"runaway": 0', '"runaway": 1'),
+    "outliers": (
+        lambda run: edit(run / "samples.jsonl", '"outliers": 0', '"outliers": 1'),
         "samples.jsonl changed since",
     ),
     "the size before the crop": (

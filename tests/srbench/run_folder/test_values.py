@@ -269,7 +269,7 @@ def test_the_worst_sample_of_every_image(make_row):
 
 
 def test_values_of_another_number_of_samples_than_their_signature_states_are_left_out(make_run):
-    """Results made elsewhere, three samples where the run has two; one output is as many equal samples as needed."""
+    """Precomputed outputs, three samples where the run has two; one output is as many equal samples as needed."""
     metrics = (PSNR, metric("sigma", signature="SIGMA|ddof1|n2"))
     samples = {"one": [20.0], "two": [20.0, 21.0], "three": [20.0, 21.0, 22.0]}
     run = make_run(

@@ -182,8 +182,8 @@ def image_failed(folder):
         edit_lines(folder, name, lambda line: None if "a" in (line.get("image"), line.get("subject")) else line)
 
 
-def runaway(count):
-    return lambda folder: edit_lines(folder, "samples.jsonl", lambda line: line | {"runaway": count})
+def outliers(count):
+    return lambda folder: edit_lines(folder, "samples.jsonl", lambda line: line | {"outliers": count})
 
 
 def uncropped(size):
@@ -195,8 +195,8 @@ FORGERIES = {
     "name that is none": model(spec="near=esrgan@much"),
     "name of other code": model(spec="near=models.py:Noisy"),
     "options": model(spec="near=models.py:Nearest+consistent"),
-    "runaway": runaway(1),
-    "runaway unknown": runaway(None),
+    "outliers": outliers(1),
+    "outliers unknown": outliers(None),
     "uncropped": uncropped([9999, 9999]),
     "direction": metric(direction=-1),
     "title": metric(title="PSNR (Y)"),
@@ -241,8 +241,8 @@ def test_nothing_is_proven_over_a_false_heading(original, tmp_path, name):
         ("name that is none", ("manifest-differs", "near")),
         ("name of other code", ("request-unknown", "near")),
         ("options", ("manifest-differs", "near")),
-        ("runaway", ("sample-differs", "near a")),
-        ("runaway unknown", ("sample-differs", "near a")),
+        ("outliers", ("sample-differs", "near a")),
+        ("outliers unknown", ("sample-differs", "near a")),
         ("uncropped", ("record-differs", "pairs.jsonl: a")),
     ],
 )

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.metrics.pixel import WINDOWS, Array, SSIMWindow, similarity_maps
-from srbench.metrics.protocols.table import (
+from srbench.explaining.protocols.family import ProtocolFamily, ProtocolValues
+from srbench.explaining.protocols.table import (
     AS_GIVEN,
     EXCHANGED,
     GREY_709,
@@ -21,6 +21,7 @@ from srbench.metrics.protocols.table import (
     borders,
     placements,
 )
+from srbench.metrics.pixel import WINDOWS, Array, SSIMWindow, similarity_maps
 
 _SIDE = WINDOWS["gaussian11"].side
 _PADDED_PLANES = USUAL[:3]
@@ -73,50 +74,59 @@ _OUTSIDE = {"zeros": "constant", "the edge repeated": "replicate"}
 """Paddings for windows that reach over the border, and torch's names for them."""
 
 
-def similarities(output: Tensor, hr: Tensor, scales: Sequence[int]) -> Iterator[tuple[MetricProtocol, float]]:
-    """Yield protocols and values for two images (3, H, W) RGB, uint8 or float64 in 0..255.
+class SSIMProtocols(ProtocolFamily):
+    """Protocols of SSIM."""
 
-    Usual planes are compared with every window, border and range; at unusual placements only with usual windows.
-    Shifts are not tried.
-    """
-    tried = [placement for placement in placements(scales) if placement.shift == (0, 0)]
-    for number, plane in enumerate((*USUAL, YIQ_ROUNDED, GREY_709, *EXCHANGED)):
-        output_plane, hr_plane = plane.of(output, is_output=True), plane.of(hr, is_output=False)
-        known: dict[tuple[int, ...], list[_Map]] = {}
-        for place, placement in enumerate(tried if plane in USUAL else tried[:1]):
-            top, left, hr_top, hr_left, height, width = placement.windows(output.shape, hr.shape)
-            if min(height, width) < _SIDE:
-                continue
-            offset = (hr_top - top, hr_left - left)
-            if offset not in known:  # maps of the overlap of both images
-                overlap = _overlap(output_plane, hr_plane, offset)
-                known[offset] = [*_maps(*overlap, scales, plane, is_first=place == 0)]
-            start = top - max(-offset[0], 0), left - max(-offset[1], 0)
-            for shown in known[offset][: None if place == 0 else 2]:  # placements of equal offset share maps
-                for depth, border in enumerate(borders(scales)):
-                    value = shown.value(border, (*start, height, width))
-                    if value is None:
-                        continue
-                    parameters = None
-                    if shown.parameters is not None and plane.parameters is not None and placement is AS_GIVEN:
-                        parameters = (*plane.parameters, *shown.parameters)
-                    protocol = MetricProtocol(
-                        "ssim",
-                        plane.words,
-                        shown.way,
-                        border,
-                        placement.words,
-                        parameters=parameters,
-                        order=(place, shown.place, number, depth),
-                    )
-                    yield protocol, value
+    title = "SSIM"
+    tried = (
+        "the channels and crops of PSNR; 11x11 Gaussian and 7x7 uniform windows, inside the image or over its border; "
+        "ranges 255, 1 and 2 for values in 0..255 and 0..1; covariances of samples and populations; "
+        "averaging of large images first; images cut to multiples of the scale and of 12 at each end"
+    )
+
+    def values(self, output: Tensor, hr: Tensor, scales: Sequence[int]) -> ProtocolValues:
+        """Yield protocols and values: usual planes with every window, border and range, if cut only with usual windows.
+
+        Shifts are not tried.
+        """
+        placed = [placement for placement in placements(scales) if placement.shift == (0, 0)]
+        for number, plane in enumerate((*USUAL, YIQ_ROUNDED, GREY_709, *EXCHANGED)):
+            output_plane, hr_plane = plane.of(output, is_output=True), plane.of(hr, is_output=False)
+            known: dict[tuple[int, ...], list[_Map]] = {}
+            for index, placement in enumerate(placed if plane in USUAL else placed[:1]):
+                top, left, hr_top, hr_left, height, width = placement.windows(output.shape, hr.shape)
+                if min(height, width) < _SIDE:
+                    continue
+                offset = (hr_top - top, hr_left - left)
+                if offset not in known:  # maps of the overlap of both images
+                    overlap = _overlap(output_plane, hr_plane, offset)
+                    known[offset] = [*_maps(*overlap, scales, plane, is_first=index == 0)]
+                start = top - max(-offset[0], 0), left - max(-offset[1], 0)
+                for shown in known[offset][: None if index == 0 else 2]:  # placements of equal offset share maps
+                    for depth, border in enumerate(borders(scales)):
+                        value = shown.value(border, (*start, height, width))
+                        if value is None:
+                            continue
+                        parameters = None
+                        if shown.parameters is not None and plane.parameters is not None and placement is AS_GIVEN:
+                            parameters = (*plane.parameters, *shown.parameters)
+                        protocol = MetricProtocol(
+                            self.name,
+                            plane.words,
+                            shown.way,
+                            border,
+                            placement.words,
+                            parameters=parameters,
+                            order=(index, shown.index, number, depth),
+                        )
+                        yield protocol, value
 
 
 @dataclass(frozen=True)
 class _Map:
     """SSIM of two images at every window, by one form."""
 
-    place: int
+    index: int
     """Index in the table of forms, the most common first."""
     way: str
     parameters: tuple[tuple[str, str], ...] | None

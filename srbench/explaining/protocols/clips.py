@@ -8,8 +8,8 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from srbench.metrics.protocols.families import ProtocolFamily
-from srbench.metrics.protocols.table import MetricProtocol
+from srbench.explaining.protocols.family import ProtocolFamily
+from srbench.explaining.protocols.table import MetricProtocol
 from srbench.words import natural
 
 TRIED = (
@@ -26,15 +26,15 @@ _FRAMES: Mapping[str, Callable[[Sequence[int]], Sequence[int]]] = {
 
 
 def clips_of(images: Sequence[str], groups: Mapping[str, str]) -> list[list[int]]:
-    """Return the places of the frames of every clip, given the group of every image; frame 10 comes after frame 9.
+    """Return the indices of the frames of every clip, given the group of every image; frame 10 comes after frame 9.
 
     There are none unless every image is in a folder.
     """
     if not groups.keys() >= set(images):
         return []
     clips: dict[str, list[int]] = {}
-    for place in sorted(range(len(images)), key=lambda place: natural(images[place])):
-        clips.setdefault(groups[images[place]], []).append(place)
+    for index in sorted(range(len(images)), key=lambda index: natural(images[index])):
+        clips.setdefault(groups[images[index]], []).append(index)
     return list(clips.values())
 
 
@@ -43,18 +43,18 @@ def gathered_by_clips(
 ) -> Iterator[tuple[MetricProtocol, float]]:
     """Yield the protocols of clips besides the mean over all frames, with their means.
 
-    ``images`` are the values of a protocol by image and sample, and ``clips`` the places of the frames of each clip.
+    ``images`` are the values of a protocol by image and sample, and ``clips`` the indices of the frames of each clip.
     A mean over clips that equals the mean over the same frames is left out.
     """
 
-    def mean(places: Sequence[int]) -> float:
-        return next(family.gathered(protocol, [images[place] for place in places]))[1]
+    def mean(indices: Sequence[int]) -> float:
+        return next(family.gathered(protocol, [images[index] for index in indices]))[1]
 
     for order, (words, frames_of) in enumerate(_FRAMES.items()):
         frames = [frames_of(clip) for clip in clips]
         if not all(frames):  # a clip is too short
             continue
-        over_frames = mean([place for clip in frames for place in clip])
+        over_frames = mean([index for clip in frames for index in clip])
         finite = [of_clip for of_clip in map(mean, frames) if math.isfinite(of_clip)]
         over_clips = fmean(finite) if finite else math.nan
         if words:
