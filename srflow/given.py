@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from srbench.interfaces import TEMPERATURE
 from srbench.machine.memory import out_of_memory
 from srbench.machine.numerics import finite
+from srbench.machine.precision import products
 from srflow.config import SRFlowConfig
 from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow, Level
@@ -197,7 +198,8 @@ class Given:
 
     @torch.no_grad()
     def _decoder(self, tile: int, progress: Callable[[float], None] = lambda multiplications: None) -> TiledDecoder:
-        return TiledDecoder(self._flow, self._encoder, self._frame.lr, tile, progress)
+        with products(self._lr.device, tf32=False):
+            return TiledDecoder(self._flow, self._encoder, self._frame.lr, tile, progress)
 
     def _decode_tiles(self, decoder: TiledDecoder, tile: int, latents: Sequence[Tensor]) -> Tensor:
         """Decode latents to the flow's output, in tiles."""
@@ -222,7 +224,7 @@ class Given:
         networks = nn.ModuleDict({"encoder": self._encoder, "flow": self._flow})
         networks.training = self._flow.training
         again = partial(Given, self._encoder, self._flow, self._config, self._lr)
-        with torch.no_grad():
+        with torch.no_grad(), products(self._lr.device, tf32=False):
             return finite(networks, lambda: compute(self), lambda: compute(again()), lr=self._lr, **inputs)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from srbench.images.box import Box
 from srbench.images.resize import downscale
 from srbench.interfaces import TEMPERATURE, Weighted, WeightsInfo
+from srbench.machine.precision import products
 from srbench.weights.pretrained import PretrainedModel, load_pretrained
 from srflow import editing
 from srflow.checkpoints.convert import convert_srflow
@@ -162,7 +163,8 @@ class SRFlow(nn.Module):
     def initialize(self, hr: Tensor, lr: Tensor) -> None:
         """Initialise every ActNorm from a first batch, equal in all processes (Glow, section 3.1). Call once."""
         frame = Frame(lr, self.config)
-        self.flow.initialize(frame.enter(hr)[0], self.encoder(frame.lr))
+        with products(lr.device, tf32=False):
+            self.flow.initialize(frame.enter(hr)[0], self.encoder(frame.lr))
 
     @property
     def edit_grid(self) -> int:

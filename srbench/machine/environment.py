@@ -51,12 +51,9 @@ def software() -> dict[str, str]:
 def environment(device: str) -> dict[str, str]:
     """Everything about this process that may affect the last bits of its numbers, by name.
 
-    That is device and processor, threads, TF32 on a GPU (unless a model sets it), versions, and those of a list of
-    environment variables that are set.
+    That is device and processor, threads, versions, and those of a list of environment variables that are set.
     """
     import torch
-
-    from srbench.machine.precision import allows_tf32
 
     values = {
         "device": device,
@@ -66,8 +63,6 @@ def environment(device: str) -> dict[str, str]:
     }
     if device == "cuda":
         values |= {"gpu": torch.cuda.get_device_name(), "cuDNN": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
-        convolutions, products = allows_tf32()
-        values |= {"TF32 in products": str(products), "TF32 in convolutions": str(convolutions)}
     return values | _versions() | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 

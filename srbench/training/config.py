@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from srbench.files.config import require_range
 from srbench.interfaces import LARGEST_SEED
-from srbench.machine.precision import has_bfloat16
+from srbench.machine.precision import TF32_DEVICE, has_bfloat16
 from srbench.training import TrainingError
 from srbench.words import number_of
 
@@ -46,10 +46,10 @@ class TrainingConfig:
     """Name of the validation metric that selects the best weights."""
     checkpoint_every: int
     seed: int
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """Type of the factors of convolutions and matrix products, in forward and backward passes. ``float32`` is that of
-    IEEE, on a GPU too: nothing is rounded to TF32. ``bfloat16`` is the faster option; weights and losses stay in
-    float32, and so do the parts of a flow that have to be invertible."""
+    IEEE, on a GPU too. ``tf32`` (10 bits of mantissa, on NVIDIA GPUs) and ``bfloat16`` (7 bits) are faster; weights and
+    losses stay in float32, and with ``bfloat16`` so do the parts of a flow that have to be invertible."""
     warm_up: int = 0
     """Linear warm-up steps. Adam's first steps have the same length for small and large gradients, and at the full
     learning rate they make a flow diverge."""
@@ -92,6 +92,8 @@ class TrainingConfig:
 
     def check_precision(self, device: str) -> None:
         """Raise TrainingError if a type of devices (``cpu``, ``cuda``, ``mps``) has no instructions for the precision."""
+        if self.precision == "tf32" and device != TF32_DEVICE:
+            raise TrainingError(f"training.precision is tf32, which only NVIDIA GPUs have, not {device}; use float32")
         if self.precision == "bfloat16" and not has_bfloat16(device):
             raise TrainingError(
                 f"training.precision is bfloat16: this machine has no bfloat16 instructions ({device}); use float32"

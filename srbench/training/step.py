@@ -54,8 +54,7 @@ def take_step(
     the memory does not suffice.
     """
     try:
-        # No TF32, in the backward pass and in SRFlow's conditions either. bfloat16 is the faster option.
-        with products(batch.hr.device, tf32=False):
+        with products(batch.hr.device, tf32=config.precision == "tf32"):
             return _take_step(batch, state, config, accelerator)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):

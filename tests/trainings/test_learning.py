@@ -251,4 +251,6 @@ def test_a_processor_without_bfloat16_is_refused(trainings, monkeypatch):
     said = r"training\.precision is bfloat16: this machine has no bfloat16 instructions \(cpu\); use float32"
     with pytest.raises(TrainingError, match=said):
         trainings.train("rrdb", "no", "training.precision=bfloat16")
+    with pytest.raises(TrainingError, match="precision is tf32, which only NVIDIA GPUs have, not cpu; use float32"):
+        trainings.train("rrdb", "no", "training.precision=tf32")
     trainings.train("rrdb", "no", dry_run=True)
