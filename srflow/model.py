@@ -70,7 +70,7 @@ class SRFlow(nn.Module):
         Raises:
             WeightsError: The file is damaged or has another scale, or no weights are packaged for this scale.
         """
-        return load_pretrained(PretrainedModel(name, cls, SRFlowConfig, convert_srflow, "srflow"), scale, weights)
+        return load_pretrained(pretrained(name), scale, weights)
 
     @property
     def projected(self) -> bool:
@@ -187,3 +187,8 @@ class SRFlow(nn.Module):
     def restore(self, hr: Tensor, lr: Tensor, *, temperature: float, generator: torch.Generator) -> Tensor:
         """Remove from HR (3, s*h, s*w) what samples do not have, such as noise; see ``srflow.editing``."""
         return editing.restore(self.given(lr), hr, temperature=temperature, generator=generator)
+
+
+def pretrained(name: str) -> PretrainedModel[SRFlow]:
+    """SRFlow as a model whose weights can be loaded, by the name in the weights: ``srflow`` or ``srflow-perceptual``."""
+    return PretrainedModel(name, SRFlow, SRFlowConfig, convert_srflow, "srflow")

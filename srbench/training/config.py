@@ -24,7 +24,7 @@ class TrainingConfig:
     steps: int
     batch: int
     """Patches per step, over all processes."""
-    accumulate: int
+    grad_accumulation: int
     """Gradient accumulation: number of parts into which a process splits its share of a step to save memory. This
     leaves the gradient unchanged if the loss is a mean over patches; ESRGAN and SRFlow's second stage instead compute
     statistics of each part."""
@@ -39,10 +39,10 @@ class TrainingConfig:
     """Increasing fractions of the training."""
     max_grad_norm: float
     """Gradient norm above which gradients are clipped."""
-    average: float
+    ema_decay: float
     """EMA decay of the weights that are validated and saved; 0 disables averaging."""
     validate_every: int
-    best: str
+    select_by: str
     """Name of the validation metric that selects the best weights."""
     checkpoint_every: int
     seed: int
@@ -55,13 +55,15 @@ class TrainingConfig:
     learning rate they make a flow diverge."""
 
     def __post_init__(self) -> None:
-        require_range(self, ["steps", "batch", "accumulate", "patch", "validate_every", "checkpoint_every"], 1)
+        require_range(self, ["steps", "batch", "grad_accumulation", "patch", "validate_every", "checkpoint_every"], 1)
         require_range(self, ["seed"], 0, LARGEST_SEED)
         require_range(self, ["warm_up"], 0)
         if not (0 < self.learning_rate < math.inf and self.max_grad_norm > 0):
             raise ValueError("learning_rate and max_grad_norm have to be above 0")
-        if not all(0 <= decay < 1 for decay in (*self.betas, self.average)):
-            raise ValueError(f"betas are {list(self.betas)} and average is {self.average}; they have to be in [0, 1)")
+        if not all(0 <= decay < 1 for decay in (*self.betas, self.ema_decay)):
+            raise ValueError(
+                f"betas are {list(self.betas)} and ema_decay is {self.ema_decay}; they have to be in [0, 1)"
+            )
         if not all(0 <= before < after < 1 for before, after in pairwise((0.0, *self.milestones))):
             raise ValueError(f"milestones are {list(self.milestones)}; they have to increase between 0 and 1")
 
@@ -78,16 +80,18 @@ class TrainingConfig:
 
     def check(self, processes: int) -> None:
         """Raise TrainingError if the processes cannot share a batch."""
-        parts = processes * self.accumulate
+        parts = processes * self.grad_accumulation
         if self.batch % parts:
             suitable = [
-                str(number) for number in range(1, self.batch + 1) if self.batch % (number * self.accumulate) == 0
+                str(number)
+                for number in range(1, self.batch + 1)
+                if self.batch % (number * self.grad_accumulation) == 0
             ]
             use = f"use {', '.join(suitable)} processes, " if suitable else ""
             raise TrainingError(
                 f"training.batch {self.batch} cannot be split equally among {number_of(processes, 'process', 'processes')} "
-                f"in {number_of(self.accumulate, 'part')} each; {use}make it a multiple of {parts}, or change "
-                "training.accumulate"
+                f"in {number_of(self.grad_accumulation, 'part')} each; {use}make it a multiple of {parts}, or change "
+                "training.grad_accumulation"
             )
 
     def check_precision(self, device: str) -> None:

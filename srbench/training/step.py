@@ -60,7 +60,7 @@ def take_step(
         if not out_of_memory(error):
             raise
         raise MemoryShortageError(
-            f"a step needs more memory than {batch.hr.device} has; make training.batch smaller or training.accumulate "
+            f"a step needs more memory than {batch.hr.device} has; make training.batch smaller or training.grad_accumulation "
             "larger, or set reversible=true for srflow"
         ) from None
 
@@ -96,7 +96,7 @@ def _compute_gradients(
 ) -> dict[str, Tensor]:
     """Compute the gradient of the mean loss over the whole step; returns the means of the named values, scalars."""
     sums: dict[str, Tensor] = {}
-    parts = batch.parts(config.accumulate)
+    parts = batch.parts(config.grad_accumulation)
     for part in parts:
         with torch.autocast(batch.hr.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
             loss, named = learner.loss(part)

@@ -41,7 +41,7 @@ class Validation:
         self.pairs = pairs
         self.metrics = {metric.info.name: metric for metric in metrics}
         if self.metrics and best not in self.metrics:
-            raise TrainingError(f"training.best: {unknown('metric', best, self.metrics)}")
+            raise TrainingError(f"training.select_by: {unknown('metric', best, self.metrics)}")
         self._best = best
 
     @property

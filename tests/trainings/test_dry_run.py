@@ -39,7 +39,7 @@ def test_it_writes_nothing_and_needs_nothing(trainings, model, monkeypatch, caps
     for trainer in ("baselines.train", "srflow.training.second_stage"):
         monkeypatch.setattr(f"{trainer}.load_vgg", absent)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    changes = ("training.batch=4", "training.accumulate=2")
+    changes = ("training.batch=4", "training.grad_accumulation=2")
     out = trainings.train(model, f"dry-{model}", *changes, data=(), start=None, dry_run=True)
     assert out == trainings.path / f"dry-{model}"
     assert not out.exists()
@@ -65,7 +65,7 @@ def test_a_dry_run_counts_the_whole_step(trainings, capsys):
         return float(found[1]) * {"M": 1e6, "G": 1e9}[found[2]]
 
     plain = operations("training.batch=4")
-    assert operations("training.batch=8", "training.accumulate=2") == pytest.approx(2 * plain, rel=0.02)
+    assert operations("training.batch=8", "training.grad_accumulation=2") == pytest.approx(2 * plain, rel=0.02)
     assert 1.1 * plain < operations("training.batch=4", "reversible=true") < 2 * plain
 
 

@@ -23,7 +23,7 @@ READING = (
     ATEN.nonzero.default,
 )
 """Operations whose results the CPU waits for; ``tests/placement/training.py`` knows more, and what lies on the GPU."""
-REVERSIBLE = ("reversible=true", "frozen=0.0")
+REVERSIBLE = ("reversible=true", "encoder_freeze=0.0")
 
 
 def allows_tf32():
@@ -81,7 +81,7 @@ def test_all_products_of_a_step_have_its_precision_and_none_is_waited_for(
     monkeypatch.setattr(loop, "take_step", noted_step)
     monkeypatch.setattr(Accelerator, "backward", backward_elsewhere)
     before = allows_tf32()
-    trainings.train(model, tmp_path / "out", "training.steps=2", "training.average=0.0", *changes)
+    trainings.train(model, tmp_path / "out", "training.steps=2", "training.ema_decay=0.0", *changes)
     assert {thread for thread, *_ in products} == {"of the step", "of autograd"}
     assert {settings for *_, settings in products} == {(changes[-1:] == TF32,) * 2}
     assert reading == []
