@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -27,7 +25,7 @@ from srbench.interfaces import ImageMetric
 from srbench.machine.memory import out_of_memory
 from srbench.training import TrainingError
 from srbench.training.config import TrainingPreset
-from srbench.training.curves import curves, loss_names
+from srbench.training.curves import curves, loss_names, thinned
 from srbench.training.request import TrainingRequest
 from srbench.training.start import Start
 from srbench.weights.files import CHECKPOINT, TRAINING, is_training_checkpoint, save_weights
@@ -279,14 +277,12 @@ def resumed(run: Path, device: str, metrics: tuple[ImageMetric, ...]) -> tuple[s
 
 
 def _curves(rows: list[dict[str, float]]) -> dict[str, list[float]]:
-    """Loss curves by name: means over equal intervals of the steps with finite losses, to 4 significant digits."""
-    curves: dict[str, list[float]] = {}
-    for name in loss_names(rows[0] if rows else {}):
-        values = [row[name] for row in rows if math.isfinite(row[name])]
-        parts = min(len(values), CURVE_POINTS)
-        pieces = [values[k * len(values) // parts : (k + 1) * len(values) // parts] for k in range(parts)]
-        curves[name] = [float(f"{fmean(piece):.4g}") for piece in pieces]
-    return curves
+    """Loss curves by name, to 4 significant digits."""
+    curves = {
+        name: thinned([(row["step"], row[name]) for row in rows], CURVE_POINTS)
+        for name in loss_names(rows[0] if rows else {})
+    }
+    return {name: [float(f"{value:.4g}") for _, value in points] for name, points in curves.items()}
 
 
 def _compared(metadata: WeightsMetadata, request: Mapping[str, Any]) -> dict[str, Any]:

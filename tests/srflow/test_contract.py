@@ -12,6 +12,7 @@ from flows import CONFIG, seeded
 from torch.autograd.functional import jacobian
 
 from baselines.rrdb import RRDBConfig
+from srbench.interfaces import SRBenchError
 from srflow import SRFlow
 from srflow.affine import ActNorm, AffineNetwork
 from srflow.encoder import Encoder
@@ -178,6 +179,20 @@ def test_a_halo_is_as_far_as_a_layer_sees(name):
 def test_the_halo_of_a_chain_is_that_of_all_its_layers():
     assert build("chain of new ones").halo == 4
     assert build("chain of chains").halo == 2
+
+
+def test_a_chain_with_parameters_of_its_own_is_refused():
+    """Reversible training would give them no gradient."""
+
+    class Scaled(Chain):
+        def __init__(self, *layers):
+            super().__init__(*layers)
+            self.factor = torch.nn.Parameter(torch.ones(()))
+
+    with pytest.raises(
+        SRBenchError, match=r"Scaled\.factor: a chain has no parameters of its own; put it into a layer"
+    ):
+        Scaled(Squeeze())
 
 
 def test_reversible(layer):
