@@ -114,12 +114,15 @@ class Given:
             except (RuntimeError, MemoryError) as error:
                 if len(drawn) == 1 or not out_of_memory(error):
                     raise
-            if images is None:  # after the block, as the error holds on to what the attempt has allocated
-                warnings.warn("out of memory: samples are decoded one at a time", stacklevel=2)
-                batch = 1
-                images = torch.cat([self._images(latents) for latents in drawn])
             remaining -= len(drawn)
-            yield from images if self._lr.dim() == 3 else [images]
+            if images is not None:
+                yield from images if self._lr.dim() == 3 else [images]
+                continue
+            # after the block, as the error holds on to what the attempt has allocated
+            warnings.warn("out of memory: samples are decoded one at a time", stacklevel=2)
+            batch = 1
+            for latents in drawn:
+                yield self._images(latents)[0]
 
     def encode(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
         """Encode HR (n, 3, H, W) into latents and log|det d latents / d hr|, (n,).

@@ -56,13 +56,13 @@ def environment(device: str) -> dict[str, str]:
     import torch
 
     values = {
-        "device": device,
+        "device": device.partition(":")[0],  # ``gpu`` says which
         "cpu": _cpu(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
     }
-    if device == "cuda":
-        values |= {"gpu": torch.cuda.get_device_name(), "cuDNN": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
+    if device.startswith("cuda"):
+        values |= {"gpu": torch.cuda.get_device_name(device), "cuDNN": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
     return values | _versions() | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 
@@ -95,7 +95,7 @@ def hardware(device: str) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "device": device,
     }
-    return values | {"gpu": torch.cuda.get_device_name()} if device == "cuda" else values
+    return values | {"gpu": torch.cuda.get_device_name(device)} if device.startswith("cuda") else values
 
 
 @cache

@@ -69,8 +69,8 @@ def _settings() -> list[tuple[Any, str]]:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Return whether a type of devices (``cpu``, ``cuda``, ``mps``) has instructions for bfloat16 here."""
-    if device == "cuda":
+    """Return whether a device (``cpu``, ``cuda``, ``cuda:1``, ``mps``) has instructions for bfloat16."""
+    if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device == "cpu" and sys.platform == "linux" and not _INSTRUCTIONS.isdisjoint(_cpu_flags())
 

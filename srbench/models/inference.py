@@ -52,12 +52,16 @@ class Output:
 
 
 def choose_device(name: str) -> str:
-    """Resolve ``auto`` to ``cuda`` or ``mps`` if available, else ``cpu``. Raises ModelError for unavailable devices."""
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    """Resolve ``auto`` to ``cuda`` or ``mps`` if available, else ``cpu``; ``cuda:1`` is a single GPU.
+
+    Raises ModelError for unavailable devices.
+    """
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    available = [*(["cuda", *gpus] if gpus else []), *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
     if name == "auto":
-        return "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
-    if not available.get(name, False):
-        raise ModelError(f"device {name} is not available here; use --device auto or cpu")
+        return available[0]
+    if name not in available:
+        raise ModelError(f"device {name} is not available here; use --device auto or {', '.join(available)}")
     return name
 
 

@@ -18,8 +18,8 @@ SUITE = "srflow"
 """Default suite."""
 SAMPLES = 5
 """Samples per image, unless the command or the suite states a number."""
-DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Values of ``--device``."""
+DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
+"""Values of ``--device``; N is the number of a single GPU."""
 IMAGES, GROUPS = AVERAGES = ("images", "groups")
 """Values of ``--average``: what means, intervals and tests are over."""
 
@@ -83,7 +83,7 @@ class RunSpec:
         for temperature in self.temperature or ():
             if not 0 <= temperature < math.inf:
                 raise RunFolderError(f"{where}: {temperature} is not a temperature; it has to be 0 or more")
-        if self.device not in DEVICES:
+        if not is_device(self.device):
             raise RunFolderError(f"{where}: device is {self.device!r}; choose one of {', '.join(DEVICES)}")
         if self.average not in AVERAGES:
             raise RunFolderError(f"{where}: average is {self.average!r}; choose one of {', '.join(AVERAGES)}")
@@ -102,6 +102,11 @@ class RunSpec:
         """Return the names of the requested images: the first ``limit`` of the dataset, or their shard."""
         number, parts = parse_shard(self.shard)
         return images[: self.limit][number - 1 :: parts]
+
+
+def is_device(text: str) -> bool:
+    """Return whether a text is one of DEVICES."""
+    return re.sub(r"^cuda:\d+$", "cuda:N", text) in DEVICES and text != "cuda:N"
 
 
 def parse_shard(text: str | None) -> tuple[int, int]:

@@ -243,5 +243,7 @@ class Training:
         return int(max(compress(STOPPING, stops), default=0)), late
 
     def _on_device(self, step: int, first: int, lr: Tensor, hr: Tensor) -> Batch:
+        if self.device.type == "cuda":  # from other memory, the copy would wait for the GPU
+            lr, hr = lr.pin_memory(), hr.pin_memory()
         lr, hr = (images.to(self.device, non_blocking=True) for images in (lr, hr))
         return Batch(lr, hr, step, first, self.config.seed)
