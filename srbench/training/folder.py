@@ -165,7 +165,8 @@ class TrainingFolder:
         existing, existing_stored = read_training(self.path)
         self._metadata = replace(self._metadata, preset=existing.preset)
         ours, theirs = _compared(self._metadata, stored), _compared(existing, existing_stored)
-        if not isinstance(request.preset, Mapping):  # --resume continues whatever has become of the initial weights
+        # The checkpoint does not need the initial weights, and --resume asks for no other ones.
+        if self.start is not None and not isinstance(request.preset, Mapping):
             if request.start is not None and request.start.is_file():
                 ours["--start"] = sha256_file(request.start)
             else:

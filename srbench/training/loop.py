@@ -81,9 +81,9 @@ class Training:
         """The network whose training is continued, and its initial weights: the ``installed`` ones without ``--start``.
 
         Its size is that of the weights. Where they are not needed, the network is untrained: of the size that a resumed
-        training has, or of the size ``config``. Raises TrainingError, WeightsError.
+        training has, or, in a dry run without ``--start``, of the size ``config``. Raises TrainingError, WeightsError.
         """
-        if self.start is not None:
+        if self.start is not None and not (self._request.dry_run and self._request.start):
             stored = self.start.config
             size = config if stored is None else structure(stored, type(config), "size of the network")
             return models[0].network(size).to(self.device), self.start

@@ -8,6 +8,7 @@ from torch import nn
 
 from srbench.machine.memory import peak_memory_mb
 from srbench.training.dry_run import measured_cost
+from srbench.weights.files import load_weights
 
 
 def test_three_steps_are_taken_and_measured(monkeypatch):
@@ -54,6 +55,15 @@ def test_it_writes_nothing_and_needs_nothing(trainings, model, monkeypatch, caps
     ):
         assert re.search(line, printed), printed
     assert "Nothing was written" in printed
+
+
+@pytest.mark.parametrize(("model", "first"), [("srflow-perceptual", "first-stage"), ("esrgan", "start")])
+def test_a_dry_run_has_the_size_of_the_start_weights(trainings, model, first, capsys):
+    numbers = sum(value.numel() for value in load_weights(trainings.path / first / "weights.safetensors")[0].values())
+    trainings.train(model, "dry", dry_run=True)
+    assert f", {numbers:,} parameters\n" in capsys.readouterr().out
+    trainings.train(model, "dry", start=None, dry_run=True)
+    assert f", {numbers:,} parameters\n" not in capsys.readouterr().out
 
 
 def test_a_dry_run_counts_the_whole_step(trainings, capsys):

@@ -42,7 +42,7 @@ def test_an_exported_training_is_a_model_that_says_what_it_is(trainings, srbench
     assert f"| last |   20 | {rows[-1]['psnr']:.4g}" in card
     assert known["data"] in card
     assert "- Temperature: 0.7\n" in card
-    assert 'best = "psnr"' in card
+    assert 'select_by = "psnr"' in card
 
 
 def test_the_best_weights(trainings, srbench, monkeypatch, tmp_path):
