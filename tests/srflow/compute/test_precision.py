@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch.overrides import TorchFunctionMode
 
 from baselines.rrdb import RRDBNet
+from srbench.editing.edit import Editor
 from srbench.interfaces import ImagePair
 from srbench.machine import precision
 from srbench.machine.precision import products
@@ -91,12 +92,30 @@ def test_a_thread_that_differs_does_not_wait():
     assert allowed() == before
 
 
+class Flat:
+    """An editor that is no SRFlow."""
+
+    def __init__(self, case):
+        self.network = rrdb(case)
+
+    def restore(self, hr, lr, *, temperature, generator):
+        with torch.no_grad():
+            return self.network(lr[None])[0]
+
+
+def edited(case):
+    editor = Editor("flat", 4, "cpu")
+    editor.model = Flat(case)
+    editor.restore(ImagePair("a", case.lr[0], case.hr[0]), 0.8, 0)
+
+
 WORKS = {
     "sample": lambda case: case.model.sample(case.lr[0], generator=torch.Generator().manual_seed(0)),
     "tiles": lambda case: case.model.sample(case.lr[0], generator=torch.Generator().manual_seed(0), tile=4),
     "encode": lambda case: case.model.given(case.lr).encode(case.hr),
     "initialize": lambda case: case.model.initialize(case.hr, case.lr),
     "upscale": lambda case: upscale(rrdb(case), "a", case.lr[0], SamplingParameters(0, 1, 0), "cpu"),
+    "edit": edited,
     "validate": lambda case: _upscaled(rrdb(case), ImagePair("a", case.lr[0], case.hr[0]), 0),
 }
 
