@@ -13,10 +13,12 @@ from safetensors.torch import load_file
 from torch.overrides import TorchFunctionMode
 
 from baselines.rrdb import RRDBNet
+from srbench.benchmark.scorer import measure_model
 from srbench.editing.edit import Editor
 from srbench.interfaces import ImagePair
 from srbench.machine import precision
 from srbench.machine.precision import products
+from srbench.metrics.cost import Runtime
 from srbench.models.inference import SamplingParameters, upscale
 from srbench.training.validation import _upscaled
 from srflow import layers
@@ -116,6 +118,7 @@ WORKS = {
     "initialize": lambda case: case.model.initialize(case.hr, case.lr),
     "upscale": lambda case: upscale(rrdb(case), "a", case.lr[0], SamplingParameters(0, 1, 0), "cpu"),
     "edit": edited,
+    "runtime": lambda case: measure_model(Runtime(lr="8x8"), rrdb(case), None, "cpu"),
     "validate": lambda case: _upscaled(rrdb(case), ImagePair("a", case.lr[0], case.hr[0]), 0),
 }
 
