@@ -13,7 +13,7 @@ from srbench.weights.metadata import read_training, stated_metadata
 from srbench.weights.pretrained import PretrainedModel, load_pretrained
 from srbench.weights.table import cached_path, find_released
 
-_RRDB = PretrainedModel("rrdb", RRDBNet, RRDBConfig, convert_rrdb, "baselines")
+RRDB = PretrainedModel("rrdb", RRDBNet, RRDBConfig, convert_rrdb, "baselines")
 _ESRGAN = PretrainedModel("esrgan", RRDBNet, RRDBConfig, convert_esrgan, "baselines")
 
 
@@ -22,7 +22,7 @@ def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
 
     Raises WeightsError if the file is damaged or has another scale, or no weights are packaged for this scale.
     """
-    return load_pretrained(_RRDB, scale, weights)
+    return load_pretrained(RRDB, scale, weights)
 
 
 def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) -> RRDBNet:
@@ -59,12 +59,12 @@ def _initial_rrdb(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet
     start_sha256 = metadata.start if metadata else None
     source = metadata.converted_from_sha256 if metadata else network.weights.sha256
     released, is_released = cached_path("rrdb-psnr-x4"), source == find_released("esrgan-x4").sha256
-    for place in (None, released, *_start_of_training(weights.parent)):
+    for path in (None, released, *_start_of_training(weights.parent)):
         try:
-            initial = load_rrdb(scale, place)
+            initial = load_rrdb(scale, path)
         except WeightsError:
             continue
-        if initial.weights.sha256 == start_sha256 or (is_released and place == released):
+        if initial.weights.sha256 == start_sha256 or (is_released and path == released):
             return initial
     raise WeightsError(
         f"{weights}: cannot be interpolated, because the RRDB weights that it was trained from were not found; "

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from baselines import pretrained
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.presets import ESRGAN, RRDB, ESRGANPreset, RRDBPreset
-from baselines.pretrained import load_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import PerceptualLoss, load_vgg, untrained_vgg
 from srbench.files.config import ConfigError, load_preset
-from srbench.files.hashes import sha256_file
-from srbench.training import TrainingError
-from srbench.training.folder import Start
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
-from srbench.weights.files import WeightsError
+from srbench.training.start import Start, start_from
+from srbench.weights.files import packaged_weights
 from srbench.weights.pretrained import fill
-from srbench.weights.reading import read_weights
 from srbench.weights.table import cached_path
 
 
@@ -40,7 +36,10 @@ def train_rrdb(request: TrainingRequest) -> Path:
     network = RRDBNet(settings.network).to(training.device)
     start = training.start
     if start is None:
-        start = Start() if request.start is None else _load_shared(network, request.start)
+        start = Start()
+        if request.start is not None:
+            initial, start = start_from(request.start, [pretrained.RRDB])
+            fill(network, _shared(network, initial), request.start)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         l1 = F.l1_loss(network(batch.lr), batch.hr)
@@ -50,55 +49,29 @@ def train_rrdb(request: TrainingRequest) -> Path:
     return training.fit([learner], start)
 
 
-def _load_shared(network: RRDBNet, path: Path) -> Start:
-    """Load the layers that the network shares with RRDB weights; with another scale, fewer or more upscale."""
-    initial = network.state_dict()
-    tensors, _ = read_weights(path)
-    upscalings = {name: value for name, value in initial.items() if name.startswith("conv_up.")}
-    shared = {name: value for name, value in tensors.items() if name in initial or not name.startswith("conv_up.")}
-    fill(network, upscalings | shared, path)
-    return Start("rrdb", sha256_file(path))
+def _shared(network: RRDBNet, initial: RRDBNet) -> dict[str, Tensor]:
+    """The tensors of ``initial`` by name; of another scale, fewer or more layers upscale."""
+    own = network.state_dict()
+    upscalings = {name: value for name, value in own.items() if name.startswith("conv_up.")}
+    tensors = initial.state_dict().items()
+    return upscalings | {name: value for name, value in tensors if name in own or not name.startswith("conv_up.")}
 
 
 def train_esrgan(request: TrainingRequest) -> Path:
     """Train an ESRGAN generator from RRDB weights; returns the weights file.
 
-    ``start`` is an RRDB weights file of the preset's size; by default the packaged or the released RRDB, whichever has
-    that size. The losses are those of section 3 of the ESRGAN paper.
-    Raises ConfigError, TrainingError, WeightsError.
+    ``start`` is an RRDB weights file of any size; by default the packaged or released one of the preset's ``start``.
+    The losses are those of section 3 of the ESRGAN paper. Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(ESRGAN, request.preset, ESRGANPreset, request.changes)
-    training = Training("esrgan", settings.network.scale, settings, request)
-    start = training.start
-    if start is None:
-        network = _generator(settings.network, request.start).train()
-        start = Start("rrdb", network.weights.sha256)
-    else:
-        network = RRDBNet(settings.network)
-    network.to(training.device)
+    config = RRDBConfig.from_preset(settings.start)
+    training = Training("esrgan", config.scale, settings, request)
+    weights = (*packaged_weights("baselines").values(), cached_path("rrdb-psnr-x4"))
+    installed = next((path for path in weights if path.stem == f"rrdb-{settings.start}" and path.is_file()), None)
+    network, start = training.start_from([pretrained.RRDB], config, installed)
     torch.manual_seed(settings.training.seed)
     vgg = (untrained_vgg if request.dry_run else load_vgg)(settings.losses.perceptual_network)
     return training.fit(adversaries(network, settings, training.device, vgg), start)
-
-
-def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
-    if start is not None:
-        network = load_rrdb(config.scale, start)
-        if network.config != config:
-            raise TrainingError(
-                f"the preset's generator is {config}, but {start} holds {network.config}; "
-                "name other weights with --start"
-            )
-        return network
-    for path in (None, cached_path("rrdb-psnr-x4")):
-        with suppress(WeightsError):
-            network = load_rrdb(config.scale, path)
-            if network.config == config:
-                return network
-    raise TrainingError(
-        f"esrgan starts from RRDB weights of its size, and none are installed for {config}; train them (srbench train "
-        "rrdb) or fetch the released ones (srbench weights fetch rrdb-psnr-x4), and name them with --start"
-    )
 
 
 def adversaries(

@@ -66,18 +66,18 @@ class ZeroConv(CachedConstants):
 
 
 class Affine(NamedTuple):
-    """z = (x - centre) * scale, elementwise, with floor < scale < 1 + floor."""
+    """z = (x - shift) * scale, elementwise, with floor < scale < 1 + floor."""
 
-    centre: Tensor
+    shift: Tensor
     scale: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x to z. A map with batch size 1 applies to any batch."""
-        return (x - self.centre) * self.scale
+        return (x - self.shift) * self.scale
 
     def inverse(self, z: Tensor) -> Tensor:
         """Map z to x."""
-        return torch.addcdiv(self.centre, z, self.scale)
+        return torch.addcdiv(self.shift, z, self.scale)
 
     def log_det(self) -> Tensor:
         """log|det dz/dx|, (b,)."""
@@ -129,8 +129,8 @@ class AffineNetwork(CachedConstants):
         hidden = convolve(hidden.relu_(), mix, mix_bias)
         hidden = F.relu(hidden, inplace=not torch.is_grad_enabled())  # in place, autograd would copy the map
         output = convolve(hidden, last, last_bias).to(last.dtype).contiguous()
-        centre, scale = output.chunk(2, 1)
-        return Affine(centre, torch.sigmoid(scale) + self.floor)
+        shift, scale = output.chunk(2, 1)
+        return Affine(shift, torch.sigmoid(scale) + self.floor)
 
     def _feature_weights(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.features.folded(*self.norm_first.folded())
@@ -139,7 +139,7 @@ class AffineNetwork(CachedConstants):
         """Weights and biases for ``affine``, with ActNorms, scales and constants folded in."""
         first = None if self.first is None else channels_last(self.first * self.norm_first.folded()[0])
         scale, bias = self.norm_mix.folded()
-        (shift, factor), (shift_bias, factor_bias) = (part.chunk(2) for part in self.last.scaled())
-        # The released networks predict the negative centre, and take sigmoid(scale + 2).
-        last, last_bias = torch.cat([-shift, factor]), torch.cat([-shift_bias, factor_bias + 2])
+        (negative, factor), (negative_bias, factor_bias) = (part.chunk(2) for part in self.last.scaled())
+        # The released networks predict the negative shift, and take sigmoid(scale + 2).
+        last, last_bias = torch.cat([-negative, factor]), torch.cat([-negative_bias, factor_bias + 2])
         return first, self.mix.weight * scale, bias, channels_last(last), last_bias

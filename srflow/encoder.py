@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.rrdb import RRDBConfig, RRDBTrunk
-from srbench.machine.precision import products
 from srflow.compute.convolution import channels_last
 from srflow.features import Features
 
@@ -24,10 +23,9 @@ class Encoder(RRDBTrunk):
 
     def forward(self, lr: Tensor) -> list[Features]:
         """(b, 3, h, w) in [0, 1], h and w even -> the features of each level."""
-        with products(lr.device, tf32=True):
-            trunk, outputs = self.trunk(channels_last(lr), self.stacked)
-            stacked = torch.cat([outputs[block] for block in self.stacked], 1)
-            sizes = [F.avg_pool2d(trunk, 2), trunk]
-            for step in range(len(self.conv_up)):
-                sizes.append(self.upscale(sizes[-1], step))
+        trunk, outputs = self.trunk(channels_last(lr), self.stacked)
+        stacked = torch.cat([outputs[block] for block in self.stacked], 1)
+        sizes = [F.avg_pool2d(trunk, 2), trunk]
+        for step in range(len(self.conv_up)):
+            sizes.append(self.upscale(sizes[-1], step))
         return [Features(own, stacked) for own in reversed(sizes)]

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srbench.machine.precision import products
 from srflow.affine import SCALE_FLOOR
 from srflow.config import SRFlowConfig
 from srflow.features import Features, FeatureSize
-from srflow.layers import AffineCoupling, AffineInjector, Chain, ChannelMixing, Condition, FlowLayer, Split, Squeeze
+from srflow.layers import AffineCoupling, AffineInjector, Chain, ChannelMixing, Condition, Split, Squeeze
 
 
 class FlowStep(Chain):
@@ -31,16 +30,6 @@ class FlowStep(Chain):
 
 class Level(Chain):
     """A squeeze, flow layers and an optional split that factors out half of the channels as a latent."""
-
-    def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """As of any layer, without TF32 (``condition`` says why)."""
-        with products(x.device, tf32=False):
-            return super().forward(x, condition)
-
-    def inverse(self, z: Tensor, condition: Condition) -> Tensor:
-        """Undo ``forward``, without TF32."""
-        with products(z.device, tf32=False):
-            return super().inverse(z, condition)
 
     @property
     def latent_channels(self) -> int:
@@ -62,17 +51,6 @@ Forward = Callable[[Level, Tensor, Any], tuple[Tensor, Tensor]]
 """A level, its input and its condition -> output and log-determinant (b,)."""
 Inverse = Callable[[Level, Tensor, Any], Tensor]
 """A level, its output and its condition -> input."""
-
-
-def condition(layer: FlowLayer, features: Features) -> Condition:
-    """Call ``layer.condition`` with TF32 allowed on a GPU, as for everything computed from the LR image alone.
-
-    Conditions may be rounded: the flow is invertible for any conditions, as long as both directions use the same ones.
-    The coupling networks may not: the inverse evaluates them on inputs that differ from the forward ones in the last
-    bits, and TF32 would amplify such a difference to a relative error of 1e-3.
-    """
-    with products(features.own.device, tf32=True):
-        return layer.condition(features)
 
 
 class ConditionalFlow(nn.Module):
@@ -108,7 +86,7 @@ class ConditionalFlow(nn.Module):
 
     def conditions(self, features: Sequence[Features]) -> list[Condition]:
         """Compute the condition of every level from its features."""
-        return [condition(level, own) for level, own in zip(self.levels, features, strict=True)]
+        return [level.condition(own) for level, own in zip(self.levels, features, strict=True)]
 
     def latent_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """Shapes (c, h, w) of the latents of an image of height x width, finest first."""
@@ -144,5 +122,4 @@ class ConditionalFlow(nn.Module):
     @torch.no_grad()
     def initialize(self, x: Tensor, features: Sequence[Features]) -> None:
         """Initialise every layer from a first batch x (b, 3, H, W)."""
-        with products(x.device, tf32=False):
-            self.encode(x, features, lambda level, x, own: (level.initialize(x, own), x.new_zeros(())))
+        self.encode(x, features, lambda level, x, own: (level.initialize(x, own), x.new_zeros(())))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from srbench.interfaces import TEMPERATURE
 from srbench.machine.memory import out_of_memory
 from srbench.machine.numerics import finite
+from srbench.machine.precision import products
 from srflow.config import SRFlowConfig
 from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow, Level
@@ -113,12 +114,15 @@ class Given:
             except (RuntimeError, MemoryError) as error:
                 if len(drawn) == 1 or not out_of_memory(error):
                     raise
-            if images is None:  # after the block, as the error holds on to what the attempt has allocated
-                warnings.warn("out of memory: samples are decoded one at a time", stacklevel=2)
-                batch = 1
-                images = torch.cat([self._images(latents) for latents in drawn])
             remaining -= len(drawn)
-            yield from images if self._lr.dim() == 3 else [images]
+            if images is not None:
+                yield from images if self._lr.dim() == 3 else [images]
+                continue
+            # after the block, as the error holds on to what the attempt has allocated
+            warnings.warn("out of memory: samples are decoded one at a time", stacklevel=2)
+            batch = 1
+            for latents in drawn:
+                yield self._images(latents)[0]
 
     def encode(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
         """Encode HR (n, 3, H, W) into latents and log|det d latents / d hr|, (n,).
@@ -197,7 +201,8 @@ class Given:
 
     @torch.no_grad()
     def _decoder(self, tile: int, progress: Callable[[float], None] = lambda multiplications: None) -> TiledDecoder:
-        return TiledDecoder(self._flow, self._encoder, self._frame.lr, tile, progress)
+        with products(self._lr.device, tf32=False):
+            return TiledDecoder(self._flow, self._encoder, self._frame.lr, tile, progress)
 
     def _decode_tiles(self, decoder: TiledDecoder, tile: int, latents: Sequence[Tensor]) -> Tensor:
         """Decode latents to the flow's output, in tiles."""
@@ -222,7 +227,7 @@ class Given:
         networks = nn.ModuleDict({"encoder": self._encoder, "flow": self._flow})
         networks.training = self._flow.training
         again = partial(Given, self._encoder, self._flow, self._config, self._lr)
-        with torch.no_grad():
+        with torch.no_grad(), products(self._lr.device, tf32=False):
             return finite(networks, lambda: compute(self), lambda: compute(again()), lr=self._lr, **inputs)
 
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srbench.interfaces import SRBenchError
 from srbench.machine.precision import autocast
 from srflow.affine import SCALE_FLOOR, ActNorm, Affine, AffineNetwork, ZeroConv
 from srflow.compute.constants import CachedConstants
@@ -76,7 +77,15 @@ class FlowLayer(CachedConstants):
 
 
 class Chain(nn.Sequential, FlowLayer):
-    """A sequence of layers that is itself a layer."""
+    """A sequence of layers that is itself a layer, and nothing beside its layers.
+
+    Reversible training and tiled decoding apply ``layers`` one by one. So a chain has no parameters of its own, and a
+    subclass overrides neither ``forward`` nor ``inverse``. Raises SRBenchError for a parameter.
+    """
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """Refuse a parameter of the chain itself."""
+        raise SRBenchError(f"{type(self).__name__}.{name}: a chain has no parameters of its own; put it into a layer")
 
     def __iter__(self) -> Iterator[FlowLayer]:
         return cast(Iterator[FlowLayer], super().__iter__())

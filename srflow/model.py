@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from srbench.images.box import Box
 from srbench.images.resize import downscale
 from srbench.interfaces import TEMPERATURE, Weighted, WeightsInfo
+from srbench.machine.precision import products
 from srbench.weights.pretrained import PretrainedModel, load_pretrained
 from srflow import editing
 from srflow.checkpoints.convert import convert_srflow
@@ -69,7 +70,7 @@ class SRFlow(nn.Module):
         Raises:
             WeightsError: The file is damaged or has another scale, or no weights are packaged for this scale.
         """
-        return load_pretrained(PretrainedModel(name, cls, SRFlowConfig, convert_srflow, "srflow"), scale, weights)
+        return load_pretrained(pretrained(name), scale, weights)
 
     @property
     def projected(self) -> bool:
@@ -162,7 +163,8 @@ class SRFlow(nn.Module):
     def initialize(self, hr: Tensor, lr: Tensor) -> None:
         """Initialise every ActNorm from a first batch, equal in all processes (Glow, section 3.1). Call once."""
         frame = Frame(lr, self.config)
-        self.flow.initialize(frame.enter(hr)[0], self.encoder(frame.lr))
+        with products(lr.device, tf32=False):
+            self.flow.initialize(frame.enter(hr)[0], self.encoder(frame.lr))
 
     @property
     def edit_grid(self) -> int:
@@ -185,3 +187,8 @@ class SRFlow(nn.Module):
     def restore(self, hr: Tensor, lr: Tensor, *, temperature: float, generator: torch.Generator) -> Tensor:
         """Remove from HR (3, s*h, s*w) what samples do not have, such as noise; see ``srflow.editing``."""
         return editing.restore(self.given(lr), hr, temperature=temperature, generator=generator)
+
+
+def pretrained(name: str) -> PretrainedModel[SRFlow]:
+    """SRFlow as a model whose weights can be loaded, by the name in the weights: ``srflow`` or ``srflow-perceptual``."""
+    return PretrainedModel(name, SRFlow, SRFlowConfig, convert_srflow, "srflow")

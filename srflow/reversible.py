@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from srbench.machine.precision import products
 from srflow.features import Features
-from srflow.flow import ConditionalFlow, Level, condition
+from srflow.flow import ConditionalFlow, Level
 from srflow.layers import FlowLayer
 
 
@@ -25,8 +24,7 @@ def encode_reversibly(flow: ConditionalFlow, x: Tensor, features: Sequence[Featu
 
 
 def _forward(level: Level, x: Tensor, features: Features) -> tuple[Tensor, Tensor]:
-    with products(x.device, tf32=False):  # conditions included: those of the backward pass have to be the same
-        return _Layers.apply(level.layers(), *features, x, *level.parameters())  # type: ignore[no-any-return, no-untyped-call]
+    return _Layers.apply(level.layers(), *features, x, *level.parameters())  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Layers(torch.autograd.Function):
@@ -43,7 +41,7 @@ class _Layers(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         log_det = x.new_zeros(x.shape[0])
         for layer in layers:
-            x, layer_log_det = layer(x, condition(layer, Features(own, stacked)))
+            x, layer_log_det = layer(x, layer.condition(Features(own, stacked)))
             log_det = log_det + layer_log_det
         ctx.layers, ctx.is_half = layers, torch.is_autocast_enabled(x.device.type)
         ctx.save_for_backward(own, stacked, x)
@@ -69,8 +67,8 @@ def _undo(
     layer: FlowLayer, features: Features, z: Tensor, grads: tuple[Tensor, Tensor], sources: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor, list[Tensor | None]]:
     """From a layer's output z: its input x, the gradient of x, and the gradients of the sources (None if unused)."""
-    with torch.enable_grad(), products(z.device, tf32=False):
-        x, z_again, log_det = layer.retrace(z, condition(layer, features))
+    with torch.enable_grad():
+        x, z_again, log_det = layer.retrace(z, layer.condition(features))
     trained = [source for source in sources if source.requires_grad]
     # autograd.grad rejects a constant log-determinant, such as that of a squeeze.
     number = 2 if log_det.requires_grad else 1

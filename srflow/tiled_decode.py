@@ -16,11 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srbench.images.tiling import Region, crop
-from srbench.machine.precision import products
 from srflow.compute.convolution import channels_last
 from srflow.encoder import Encoder
 from srflow.features import Features
-from srflow.flow import ConditionalFlow, Level, condition
+from srflow.flow import ConditionalFlow, Level
 
 BLOCK_HALO = 16
 """Halo of a tile, in LR pixels, for one encoder block: 15 convolutions of 3x3, rounded up to an even number."""
@@ -46,11 +45,10 @@ class TiledDecoder:
         tile: int,
         progress: Callable[[float], None] = lambda multiplications: None,
     ) -> None:
-        self._flow, self._encoder, self._device, self._progress = flow, encoder, lr.device, progress
+        self._flow, self._encoder, self._progress = flow, encoder, progress
         self._whole = Region(0, lr.shape[-2], 0, lr.shape[-1])
         self._side = max(2, tile // 2 * 2)  # even, because levels halve it
-        with products(lr.device, tf32=True):
-            self._trunk, self._stacked = self._encode(lr)
+        self._trunk, self._stacked = self._encode(lr)
 
     @torch.no_grad()
     def decode(self, latents: Sequence[Tensor]) -> Tensor:
@@ -97,14 +95,11 @@ class TiledDecoder:
         latent_crops = [crop(z, region, self._whole) for z, region in zip(latents, latent_regions, strict=True)]
 
         def inverse(level: Level, z: Tensor, index: int) -> Tensor:
-            with products(self._device, tf32=True):
-                own = self._own(regions[index], _doublings(self._flow, index))
-                features = Features(own, channels_last(crop(self._stacked, regions[index], self._whole)))
+            own = self._own(regions[index], _doublings(self._flow, index))
+            features = Features(own, channels_last(crop(self._stacked, regions[index], self._whole)))
             z = z.contiguous()
             for layer in reversed(level.layers()):
-                own_condition = condition(layer, features)
-                with products(self._device, tf32=False):
-                    z = layer.inverse(z, own_condition)
+                z = layer.inverse(z, layer.condition(features))
             self._progress(_level_multiplications(self._flow, index) * self._fraction(tile))
             return crop(z, regions[index - 1] if index else tile, regions[index]).contiguous()
 

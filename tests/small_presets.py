@@ -10,16 +10,16 @@ TRAINING = """
 [training]
 steps = 20
 batch = 2
-accumulate = 1
+grad_accumulation = 1
 patch = 32
 learning_rate = 2e-3
 betas = [0.9, 0.99]
 schedule = "step"
 milestones = [0.5]
 max_grad_norm = 10.0
-average = {average}
+ema_decay = {average}
 validate_every = 10
-best = "psnr"
+select_by = "psnr"
 checkpoint_every = 5
 seed = 0
 """
@@ -52,8 +52,8 @@ shift = 4
 PRESETS = {
     "rrdb": f"[network]\n{ENCODER}{TRAINING.format(average=0.9)}",
     "srflow": FLOW + TRAINING.format(average=0.0),
-    "srflow-perceptual": FLOW + SECOND_STAGE + TRAINING.format(average=0.0),
-    "esrgan": f"[network]\n{ENCODER}{ADVERSARIAL}{TRAINING.format(average=0.5)}",
+    "srflow-perceptual": 'start = "mini-x4"\n' + SECOND_STAGE + TRAINING.format(average=0.0),
+    "esrgan": f'start = "mini-x4"\n{ADVERSARIAL}{TRAINING.format(average=0.5)}',
 }
 
 

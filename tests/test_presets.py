@@ -36,8 +36,16 @@ SRFLOW, SECOND, RRDB, ESRGAN = (
 )
 
 
+def network_of(preset):
+    """Its size: its own, or that of the preset whose weights it starts from."""
+    if isinstance(preset, ESRGANPreset):
+        return RRDBConfig.from_preset(preset.start)
+    return SRFlowConfig.from_preset(preset.start) if isinstance(preset, SecondStagePreset) else preset.network
+
+
 def scale_of(preset):
-    return preset.network.encoder.scale if isinstance(preset.network, SRFlowConfig) else preset.network.scale
+    network = network_of(preset)
+    return network.encoder.scale if isinstance(network, SRFlowConfig) else network.scale
 
 
 def built(preset):
@@ -75,9 +83,9 @@ WRONG = {
     "network.scale_floor=nan network.log_deviation_bound=-1 network.transitions=-1 "
     "network.relative_temperatures=[-1,1,1] network.relative_temperatures=[inf,1,1] network.encoder.blocks=0 "
     f"network.encoder.scale=3 training.betas=[2,3] training.seed={10**23} training.seed=-1 training.patch=0 "
-    "training.learning_rate=nan training.max_grad_norm=nan training.average=nan training.milestones=[nan] "
+    "training.learning_rate=nan training.max_grad_norm=nan training.ema_decay=nan training.milestones=[nan] "
     f"training.milestones=[0.5,0.4] training=3 training.steps.more=3 training.steps={'[' * 5000} "
-    f"frozen=5 frozen=-1 frozen=nan",
+    f"encoder_freeze=5 encoder_freeze=-1 encoder_freeze=nan",
     "srflow/presets/perceptual/mini-x8.toml": "losses.temperature=-1",
     "baselines/presets/esrgan/mini-x8.toml": "losses.discriminator_width=0 losses.shift=-1 losses.pixel_weight=nan "
     "losses.discriminator_rate=-1",
@@ -116,8 +124,8 @@ def test_patches_fit_the_network(path, kind):
     preset = load_toml(path, kind)
     assert path.stem.endswith(f"-x{scale_of(preset)}")
     assert preset.training.patch % (2 * scale_of(preset)) == 0
-    if isinstance(preset.network, SRFlowConfig):
-        assert preset.training.patch % 2**preset.network.levels == 0
+    if isinstance(network := network_of(preset), SRFlowConfig):
+        assert preset.training.patch % 2**network.levels == 0
     if kind is ESRGANPreset:
         with torch.device("meta"):
             discriminator = Discriminator(preset.training.patch, preset.losses.discriminator_width)
@@ -150,7 +158,8 @@ def test_srflow_networks_run(name):
 
 @pytest.mark.parametrize("name", SECOND)
 def test_the_second_stage_goes_on_from_the_first_of_the_same_name(name):
-    assert SECOND[name].network == SRFLOW[name].network
+    assert SECOND[name].start == name
+    assert name in SRFLOW
     assert SECOND[name].losses.perceptual_layer in LAYERS["vgg16"]
 
 
@@ -169,7 +178,8 @@ def test_the_encoder_is_the_rrdb_network_of_the_same_name(name):
 def test_esrgan_starts_from_an_rrdb_preset(name):
     """The released ones from psnr-x4, whose long skip is ESRGAN's; all others from that of the same name."""
     preset = ESRGAN[name]
-    assert preset.network == RRDB["psnr-x4" if name == "df2k-x4" else name].network
+    assert preset.start == ("psnr-x4" if name == "df2k-x4" else name)
+    assert preset.start in RRDB
     assert min(preset.losses.pixel_weight, preset.losses.perceptual_weight, preset.losses.adversarial_weight) > 0
     assert 0 < preset.losses.discriminator_rate <= 1
     assert preset.losses.perceptual_layer in LAYERS[preset.losses.perceptual_network]
@@ -192,7 +202,7 @@ def test_esrgan_as_published(name):
     assert (losses.pixel_weight, losses.perceptual_weight, losses.adversarial_weight) == (1e-2, 1.0, 5e-3)
     assert (losses.perceptual_network, losses.perceptual_layer) == ("vgg19", "conv5_4")
     assert (losses.discriminator_width, losses.discriminator_rate) == (64, 1.0)
-    assert (training.patch, training.batch, training.learning_rate, training.average) == (128, 16, 1e-4, 0.999)
+    assert (training.patch, training.batch, training.learning_rate, training.ema_decay) == (128, 16, 1e-4, 0.999)
     assert [m * training.steps for m in training.milestones] == [50_000, 100_000, 200_000, 300_000]
 
 
@@ -230,7 +240,7 @@ def test_srflow_as_published(name):
     assert network.encoder.long_skip == "trunk"
     assert training.milestones == (0.5, 0.75, 0.9, 0.95)  # lr_steps_rel
     assert training.betas == (0.9, 0.99)  # beta1, beta2
-    assert preset.frozen == 0.5  # train_RRDB_delay
+    assert preset.encoder_freeze == 0.5  # train_RRDB_delay
     assert preset.storage == "float32"
 
 

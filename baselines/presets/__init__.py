@@ -55,9 +55,10 @@ class AdversarialConfig:
 
 @dataclass(frozen=True)
 class ESRGANPreset:
-    """A generator, which starts from an RRDB network of the same size, and its training."""
+    """The training of a generator, which is an RRDB network at its start."""
 
-    network: RRDBConfig
+    start: str
+    """Preset of the RRDB network; ``--start`` names weights of another size."""
     losses: AdversarialConfig
     training: TrainingConfig
     storage: Literal["float16", "float32"] = "float32"

@@ -26,6 +26,7 @@ from srbench.interfaces import (
     SRBenchError,
 )
 from srbench.machine.memory import computed_on
+from srbench.machine.precision import products
 from srbench.metrics.loading import LoadedMetric, is_third_party
 from srbench.metrics.samples import as_seen
 from srbench.plugins.registry import call
@@ -141,11 +142,12 @@ def measure_model(
     Raises like ``measure``.
     """
     model_call = ModelCall(model, temperature, device)
-    if isinstance(metric, ModelPairMetric):
-        assert pair is not None
-        value = call(f"{pair.name}: {metric.info.name}", metric.of, model_call, pair.copied())
-    else:
-        value = call(metric.info.name, metric.of, model_call)
+    with products(torch.device(device), tf32=False):  # as in ``upscale``
+        if isinstance(metric, ModelPairMetric):
+            assert pair is not None
+            value = call(f"{pair.name}: {metric.info.name}", metric.of, model_call, pair.copied())
+        else:
+            value = call(metric.info.name, metric.of, model_call)
     return _number(value, metric.info.name)
 
 

@@ -12,7 +12,7 @@ import click
 from msgspec import Meta
 
 from srbench.images.box import Box
-from srbench.run_folder.request import AVERAGES, DEVICES, IMAGES, Count, Scale, Seed, Tile, parse_shard
+from srbench.run_folder.request import AVERAGES, DEVICES, IMAGES, Count, Scale, Seed, Tile, is_device, parse_shard
 from srbench.words import did_you_mean
 
 Value = TypeVar("Value")
@@ -71,6 +71,16 @@ class Choice(click.Choice[str]):
         message = super().get_invalid_choice_message(value, ctx)
         guess = did_you_mean(value, self.choices)
         return f"{message.removesuffix('.')}; {guess}" if guess else message
+
+
+class _Device(Choice):
+    """A device, such as cuda:1 for cuda:N."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401 - click's own
+        """Return the device. Raises BadParameter."""
+        if not is_device(str(value)):
+            self.fail(self.get_invalid_choice_message(value, ctx), param, ctx)
+        return str(value)
 
 
 def whole(kind: Any) -> Callable[[str | int], int]:  # noqa: ANN401 - a type
@@ -196,7 +206,7 @@ device = partial(
     "--device",
     metavar="|".join(DEVICES),
     default="auto",
-    type=Choice(DEVICES),
+    type=_Device(DEVICES),
     help="Device to run on; auto takes a GPU if there is one.",
 )
 tile = partial(click.option, "--tile", metavar="PX", type=whole(Tile), help=f"{TILES} [default: whole images]")

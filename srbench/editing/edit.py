@@ -6,9 +6,9 @@ The input image is HR. It is downscaled as in every benchmark, and every edit pr
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -24,6 +24,7 @@ from srbench.files.atomic import write_new
 from srbench.images.box import Box
 from srbench.images.io import encode_png, quantize_floor, read_image
 from srbench.interfaces import ImagePair, StochasticSRModel
+from srbench.machine.precision import products
 from srbench.metrics import lr_psnr as measured_lr_psnr
 from srbench.models import LoadedModel
 from srbench.models.inference import SamplingParameters, choose_device, upscale
@@ -131,23 +132,27 @@ class Editor:
 
     def move_style(self, pair: ImagePair, source: Box, target: Box, temperature: float) -> Tensor:
         """Copy the texture at ``source`` to ``target`` in HR (3, H, W); both boxes lie on the model's grid."""
-        hr, lr = self._on_device(pair.hr, pair.lr)
-        return self.model.transfer_style(hr, lr, source, target, temperature=temperature).cpu()
+
+        def edit(hr: Tensor, lr: Tensor) -> Tensor:
+            return self.model.transfer_style(hr, lr, source, target, temperature=temperature)
+
+        return self._edited(edit, pair.hr, pair.lr)
 
     def harmonise(self, pasted: Tensor, pair: ImagePair, mask: Tensor, temperature: float, seed: int) -> Tensor:
         """Paste the content of ``pasted`` (3, H, W) into HR (3, H, W) where the mask (H, W) is 1, fitting LR."""
-        images = self._on_device(pair.hr, pair.lr, pasted, mask)
         generator = torch.Generator().manual_seed(seed)
-        return self.model.transfer_content(*images, temperature=temperature, generator=generator).cpu()
+        edit = partial(self.model.transfer_content, temperature=temperature, generator=generator)
+        return self._edited(edit, pair.hr, pair.lr, pasted, mask)
 
     def restore(self, pair: ImagePair, temperature: float, seed: int) -> Tensor:
         """Remove noise from HR (3, H, W)."""
-        images = self._on_device(pair.hr, pair.lr)
         generator = torch.Generator().manual_seed(seed)
-        return self.model.restore(*images, temperature=temperature, generator=generator).cpu()
+        return self._edited(partial(self.model.restore, temperature=temperature, generator=generator), pair.hr, pair.lr)
 
-    def _on_device(self, *images: Tensor) -> list[Tensor]:
-        return [image.to(self.device, copy=True) for image in images]  # a model may change its input in place
+    def _edited(self, edit: Callable[..., Tensor], *images: Tensor) -> Tensor:
+        """Edit copies of the images, which a model may change in place, on the device; as in ``upscale``, without TF32."""
+        with products(torch.device(self.device), tf32=False):
+            return edit(*(image.to(self.device, copy=True) for image in images)).cpu()
 
 
 def require_inside(box: Box, image: Tensor) -> None:

@@ -209,8 +209,8 @@ def _measured(images: Images, workers: int | None, progress: Progress) -> list[I
     """Measure all images and return their values in order."""
     count = len(images.hr)
     if workers is None:
-        on_gpu = images.device == "cuda" and any(family(metric).gpu for metric in images.metrics)
-        workers = measuring_workers("cuda" if on_gpu else "cpu", 2 * count)
+        on_gpu = any(family(metric).gpu for metric in images.metrics)
+        workers = measuring_workers(images.device if on_gpu else "cpu", 2 * count)
     workers = min(workers, count)
     by_name: dict[str, ImageValues] = {}
     for image in images.measured(workers):

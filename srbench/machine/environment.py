@@ -51,23 +51,18 @@ def software() -> dict[str, str]:
 def environment(device: str) -> dict[str, str]:
     """Everything about this process that may affect the last bits of its numbers, by name.
 
-    That is device and processor, threads, TF32 on a GPU (unless a model sets it), versions, and those of a list of
-    environment variables that are set.
+    That is device and processor, threads, versions, and those of a list of environment variables that are set.
     """
     import torch
 
-    from srbench.machine.precision import allows_tf32
-
     values = {
-        "device": device,
+        "device": device.partition(":")[0],  # ``gpu`` says which
         "cpu": _cpu(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
     }
-    if device == "cuda":
-        values |= {"gpu": torch.cuda.get_device_name(), "cuDNN": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
-        convolutions, products = allows_tf32()
-        values |= {"TF32 in products": str(products), "TF32 in convolutions": str(convolutions)}
+    if device.startswith("cuda"):
+        values |= {"gpu": torch.cuda.get_device_name(device), "cuDNN": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
     return values | _versions() | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 
@@ -100,7 +95,7 @@ def hardware(device: str) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "device": device,
     }
-    return values | {"gpu": torch.cuda.get_device_name()} if device == "cuda" else values
+    return values | {"gpu": torch.cuda.get_device_name(device)} if device.startswith("cuda") else values
 
 
 @cache

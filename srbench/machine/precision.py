@@ -10,31 +10,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-ROUNDING = "cuda"
+TF32_DEVICE = "cuda"
 """Type of the devices that have TF32."""
 _INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Names in /proc/cpuinfo of instruction sets that multiply bfloat16."""
-
-
-@dataclass
-class _Contexts:
-    """The open contexts of all threads, which agree on TF32."""
-
-    number: int = 0
-    tf32: bool = False
-    before: list[tuple[Any, str, Any]] = field(default_factory=list)
-    """Settings to restore when the last context is closed: owner, name, value."""
-
-
-_OPEN = _Contexts()
-_LAST_IS_CLOSED = threading.Condition()
-_THREAD = threading.local()
+_LOCK = threading.Lock()
+_OPEN: list[list[tuple[Any, str, Any]]] = []
+"""The open contexts of all threads, each with the settings (owner, name, value) before the first."""
 
 
 def autocast(device: torch.device, *, enabled: bool = True) -> torch.autocast:
@@ -46,39 +33,28 @@ def autocast(device: torch.device, *, enabled: bool = True) -> torch.autocast:
 def products(device: torch.device, *, tf32: bool) -> Iterator[None]:
     """Allow or forbid TF32 in float32 convolutions and matrix products on a GPU, while the context is open.
 
-    torch's settings are global to the process. Contexts that agree may be open in several threads at once, such as that
-    of a training step and those that its backward pass opens in autograd's thread; one that differs waits until all are
-    closed, which restores the settings. Within a context of the same thread another changes nothing: the outer one
-    decides, so a thread in a context never waits. On other devices this does nothing.
+    Opened where a computation begins (``upscale``, a metric, a training step, ``Given``), never by a layer. torch's
+    settings are global to the process: they are those of the first context until the last of all threads is closed,
+    which restores them. So no thread waits for another, such as autograd's for the training step that it serves. On
+    other devices this does nothing.
     """
-    if device.type != ROUNDING or getattr(_THREAD, "is_inside", False):
+    if device.type != TF32_DEVICE:
         yield
         return
-    with _LAST_IS_CLOSED:
-        _LAST_IS_CLOSED.wait_for(lambda: _OPEN.number == 0 or _OPEN.tf32 == tf32)
-        if _OPEN.number == 0:
-            _OPEN.tf32 = tf32
-            _OPEN.before = [(owner, name, getattr(owner, name)) for owner, name in _settings()]
-            for owner, name, _ in _OPEN.before:
+    with _LOCK:
+        before = _OPEN[0] if _OPEN else [(owner, name, getattr(owner, name)) for owner, name in _settings()]
+        if not _OPEN:
+            for owner, name, _ in before:
                 setattr(owner, name, tf32 if name == "allow_tf32" else "tf32" if tf32 else "ieee")
-        _OPEN.number += 1
-    _THREAD.is_inside = True
+        _OPEN.append(before)
     try:
         yield
     finally:
-        _THREAD.is_inside = False
-        with _LAST_IS_CLOSED:
-            _OPEN.number -= 1
-            if _OPEN.number == 0:
-                for owner, name, value in _OPEN.before:
+        with _LOCK:
+            _OPEN.pop()
+            if not _OPEN:
+                for owner, name, value in before:
                     setattr(owner, name, value)
-                _LAST_IS_CLOSED.notify_all()
-
-
-def allows_tf32() -> tuple[bool, bool]:
-    """Return whether TF32 is allowed in convolutions, and in matrix products."""
-    convolutions, matrices = (getattr(owner, name) in (True, "tf32") for owner, name in _settings())
-    return convolutions, matrices
 
 
 def _settings() -> list[tuple[Any, str]]:
@@ -93,8 +69,8 @@ def _settings() -> list[tuple[Any, str]]:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Return whether a type of devices (``cpu``, ``cuda``, ``mps``) has instructions for bfloat16 here."""
-    if device == "cuda":
+    """Return whether a device (``cpu``, ``cuda``, ``cuda:1``, ``mps``) has instructions for bfloat16."""
+    if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device == "cpu" and sys.platform == "linux" and not _INSTRUCTIONS.isdisjoint(_cpu_flags())
 

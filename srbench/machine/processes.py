@@ -51,7 +51,7 @@ def measuring_workers(device: str, tasks: int) -> int:
     A metric that runs out of GPU memory is computed on the CPU (``computed_on``).
     """
     workers = suitable_workers("cpu", tasks)
-    if workers > 1 and device == "cuda":
+    if workers > 1 and device.startswith("cuda"):
         workers = max(min(workers, (free_bytes(device) or 0) // GPU_BYTES), 1)
     return workers
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from srbench.images.tiling import upscale_in_tiles
 from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.machine.memory import memory_bytes, out_of_memory
+from srbench.machine.precision import products
 from srbench.machine.usage import usage_on
 from srbench.models import SMALLEST_TILE, ModelError
 from srbench.plugins.registry import with_place
@@ -51,12 +52,16 @@ class Output:
 
 
 def choose_device(name: str) -> str:
-    """Resolve ``auto`` to ``cuda`` or ``mps`` if available, else ``cpu``. Raises ModelError for unavailable devices."""
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    """Resolve ``auto`` to ``cuda`` or ``mps`` if available, else ``cpu``; ``cuda:1`` is a single GPU.
+
+    Raises ModelError for unavailable devices.
+    """
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    available = [*(["cuda", *gpus] if gpus else []), *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
     if name == "auto":
-        return "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
-    if not available.get(name, False):
-        raise ModelError(f"device {name} is not available here; use --device auto or cpu")
+        return available[0]
+    if name not in available:
+        raise ModelError(f"device {name} is not available here; use --device auto or {', '.join(available)}")
     return name
 
 
@@ -74,7 +79,7 @@ def upscale(
     fraction of the work done since the last call. Raises ModelError naming the image if the model fails, returns a wrong size or
     non-finite values, or if a precomputed result is missing or damaged.
     """
-    with torch.no_grad(), usage_on(device) as usage, _errors_named(model, name, lr, sampling, device):
+    with torch.no_grad(), usage_on(device) as usage, _at_work(model, name, lr, sampling, device):
         images = _outputs(model, name, lr, sampling, device, progress)
     _check(images, name, lr, model.scale)
     return Output(images, usage.seconds, usage.peak_memory_mb)
@@ -94,10 +99,10 @@ def iterate_samples(
     as ``upscale`` does.
     """
     # without gradients only while the model works, because a generator shares the mode of its caller
-    with torch.no_grad(), _errors_named(model, name, lr, sampling, device):
+    with torch.no_grad(), _at_work(model, name, lr, sampling, device):
         samples = _samples(model, lr.to(device, copy=True), sampling, progress)
     for _ in range(sampling.samples):
-        with torch.no_grad(), _errors_named(model, name, lr, sampling, device):
+        with torch.no_grad(), _at_work(model, name, lr, sampling, device):
             image = next(samples).to("cpu", torch.float32)
         _check(image[None], name, lr, model.scale)
         yield image
@@ -105,10 +110,13 @@ def iterate_samples(
 
 
 @contextmanager
-def _errors_named(model: Model, name: str, lr: Tensor, sampling: SamplingParameters, device: str) -> Iterator[None]:
-    """Turn a model's exceptions into a ModelError that names the image, and undo its changes of the working folder."""
+def _at_work(model: Model, name: str, lr: Tensor, sampling: SamplingParameters, device: str) -> Iterator[None]:
+    """Let a model work without TF32 on a GPU, and undo its changes of the working folder.
+
+    Its exceptions become a ModelError that names the image.
+    """
     try:
-        with chdir("."):
+        with chdir("."), products(torch.device(device), tf32=False):
             yield
     except ModelError:
         raise

@@ -184,8 +184,10 @@ class OnnxModel:
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
         try:
-            provider = _PROVIDERS.get(device)
-            is_available = provider is not None and provider[0] in onnxruntime.get_available_providers()
+            kind, _, number = device.partition(":")
+            name, settings = _PROVIDERS.get(kind, (_CPU, {}))
+            is_available = name != _CPU and name in onnxruntime.get_available_providers()
+            provider = name, {"device_id": number or "0", **settings}
             self.session = onnxruntime.InferenceSession(
                 str(path), options, providers=[provider, _CPU] if is_available else [_CPU]
             )

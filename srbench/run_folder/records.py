@@ -54,7 +54,7 @@ class EnvironmentRecord(JSONLine, frozen=True):
     key: str
     """SHA-256 of the facts, by which other records refer to it."""
     facts: dict[str, str]
-    """Facts that may affect rounding: device, processor, threads, TF32, versions, environment variables."""
+    """Facts that may affect rounding: device, processor, threads, versions, environment variables."""
 
     @classmethod
     def of(cls, facts: dict[str, str]) -> EnvironmentRecord:

@@ -20,7 +20,6 @@ Scale = Annotated[int, Meta(ge=2, le=2**31 - 1)]
 Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED)]
 Tile = Annotated[int, Meta(ge=SMALLEST_TILE, le=2**31 - 1)]
 OneOrMore = Annotated[tuple[T, ...], Meta(min_length=1)]
-Device = Literal["auto", "cpu", "cuda", "mps"]
 Average = Literal["images", "groups"]
 
 PHOTOS = "photos"
@@ -29,8 +28,8 @@ SUITE = "srflow"
 """Default suite."""
 SAMPLES = 5
 """Samples per image, unless the command or the suite states a number."""
-DEVICES = get_args(Device)
-"""Values of ``--device``."""
+DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
+"""Values of ``--device``; N is the number of a single GPU."""
 IMAGES, GROUPS = AVERAGES = get_args(Average)
 """Values of ``--average``: what means, intervals and tests are over."""
 
@@ -60,7 +59,8 @@ class RunSpec:
     """Temperatures of models that sample; None: the one stated in each model's weights, else TEMPERATURE."""
     samples: Count = SAMPLES
     seed: Seed = 0
-    device: Device = "auto"
+    device: str = "auto"
+    """A value of DEVICES."""
     tile: Tile | None = None
     out: str | None = None
     shard: str | None = None
@@ -69,10 +69,12 @@ class RunSpec:
     """Labels of models to run again even if the folder has their outputs."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a temperature or a shard that is none."""
+        """Raise ValueError for a temperature, a device or a shard that is none."""
         for temperature in self.temperature or ():
             if not 0 <= temperature < math.inf:
                 raise ValueError(f"{temperature} is not a temperature; it has to be 0 or more")
+        if not is_device(self.device):
+            raise ValueError(f"device is {self.device!r}; choose one of {', '.join(DEVICES)}")
         parse_shard(self.shard)
 
     @property
@@ -94,6 +96,11 @@ class RunSpec:
         """Return the names of the requested images: the first ``limit`` of the dataset, or their shard."""
         number, parts = parse_shard(self.shard)
         return images[: self.limit][number - 1 :: parts]
+
+
+def is_device(text: str) -> bool:
+    """Return whether a text is one of DEVICES."""
+    return re.sub(r"^cuda:\d+$", "cuda:N", text) in DEVICES and text != "cuda:N"
 
 
 def parse_shard(text: str | None) -> tuple[int, int]:

@@ -77,15 +77,22 @@ class _Count(ProgressColumn):
         return Text("" if task.total is None else f"{done:.0f}/{task.total:.0f}", style="progress.download")
 
 
-def progress() -> Bar:
-    """Return a bar on stderr with the number of items done, the time elapsed and the time left."""
-    return Bar(
+def columns() -> tuple[ProgressColumn, ...]:
+    """Return the columns of a bar: description, bar, number of items done, time elapsed and time left."""
+    return (
         _Description(),
         BarColumn(),
         _Count(Column(no_wrap=True)),
         TimeElapsedColumn(Column(no_wrap=True)),
         TextColumn("left", table_column=Column(no_wrap=True)),
         TimeRemainingColumn(table_column=Column(no_wrap=True)),
+    )
+
+
+def progress() -> Bar:
+    """Return a bar on stderr."""
+    return Bar(
+        *columns(),
         console=STDERR,
         redirect_stdout=STDOUT.is_terminal,  # output to a pipe or file must not go to stderr
         speed_estimate_period=_PACE_SECONDS,

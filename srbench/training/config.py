@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from srbench.files.config import require_range
 from srbench.interfaces import LARGEST_SEED
-from srbench.machine.precision import has_bfloat16
+from srbench.machine.precision import TF32_DEVICE, has_bfloat16
 from srbench.training import TrainingError
 from srbench.words import number_of
 
@@ -24,7 +24,7 @@ class TrainingConfig:
     steps: int
     batch: int
     """Patches per step, over all processes."""
-    accumulate: int
+    grad_accumulation: int
     """Gradient accumulation: number of parts into which a process splits its share of a step to save memory. This
     leaves the gradient unchanged if the loss is a mean over patches; ESRGAN and SRFlow's second stage instead compute
     statistics of each part."""
@@ -39,29 +39,31 @@ class TrainingConfig:
     """Increasing fractions of the training."""
     max_grad_norm: float
     """Gradient norm above which gradients are clipped."""
-    average: float
+    ema_decay: float
     """EMA decay of the weights that are validated and saved; 0 disables averaging."""
     validate_every: int
-    best: str
+    select_by: str
     """Name of the validation metric that selects the best weights."""
     checkpoint_every: int
     seed: int
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """Type of the factors of convolutions and matrix products, in forward and backward passes. ``float32`` is that of
-    IEEE, on a GPU too: nothing is rounded to TF32. ``bfloat16`` is the faster option; weights and losses stay in
-    float32, and so do the parts of a flow that have to be invertible."""
+    IEEE, on a GPU too. ``tf32`` (10 bits of mantissa, on NVIDIA GPUs) and ``bfloat16`` (7 bits) are faster; weights and
+    losses stay in float32, and with ``bfloat16`` so do the parts of a flow that have to be invertible."""
     warm_up: int = 0
     """Linear warm-up steps. Adam's first steps have the same length for small and large gradients, and at the full
     learning rate they make a flow diverge."""
 
     def __post_init__(self) -> None:
-        require_range(self, ["steps", "batch", "accumulate", "patch", "validate_every", "checkpoint_every"], 1)
+        require_range(self, ["steps", "batch", "grad_accumulation", "patch", "validate_every", "checkpoint_every"], 1)
         require_range(self, ["seed"], 0, LARGEST_SEED)
         require_range(self, ["warm_up"], 0)
         if not (0 < self.learning_rate < math.inf and self.max_grad_norm > 0):
             raise ValueError("learning_rate and max_grad_norm have to be above 0")
-        if not all(0 <= decay < 1 for decay in (*self.betas, self.average)):
-            raise ValueError(f"betas are {list(self.betas)} and average is {self.average}; they have to be in [0, 1)")
+        if not all(0 <= decay < 1 for decay in (*self.betas, self.ema_decay)):
+            raise ValueError(
+                f"betas are {list(self.betas)} and ema_decay is {self.ema_decay}; they have to be in [0, 1)"
+            )
         if not all(0 <= before < after < 1 for before, after in pairwise((0.0, *self.milestones))):
             raise ValueError(f"milestones are {list(self.milestones)}; they have to increase between 0 and 1")
 
@@ -78,20 +80,24 @@ class TrainingConfig:
 
     def check(self, processes: int) -> None:
         """Raise TrainingError if the processes cannot share a batch."""
-        parts = processes * self.accumulate
+        parts = processes * self.grad_accumulation
         if self.batch % parts:
             suitable = [
-                str(number) for number in range(1, self.batch + 1) if self.batch % (number * self.accumulate) == 0
+                str(number)
+                for number in range(1, self.batch + 1)
+                if self.batch % (number * self.grad_accumulation) == 0
             ]
             use = f"use {', '.join(suitable)} processes, " if suitable else ""
             raise TrainingError(
                 f"training.batch {self.batch} cannot be split equally among {number_of(processes, 'process', 'processes')} "
-                f"in {number_of(self.accumulate, 'part')} each; {use}make it a multiple of {parts}, or change "
-                "training.accumulate"
+                f"in {number_of(self.grad_accumulation, 'part')} each; {use}make it a multiple of {parts}, or change "
+                "training.grad_accumulation"
             )
 
     def check_precision(self, device: str) -> None:
         """Raise TrainingError if a type of devices (``cpu``, ``cuda``, ``mps``) has no instructions for the precision."""
+        if self.precision == "tf32" and device != TF32_DEVICE:
+            raise TrainingError(f"training.precision is tf32, which only NVIDIA GPUs have, not {device}; use float32")
         if self.precision == "bfloat16" and not has_bfloat16(device):
             raise TrainingError(
                 f"training.precision is bfloat16: this machine has no bfloat16 instructions ({device}); use float32"

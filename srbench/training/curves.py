@@ -9,7 +9,7 @@ from statistics import fmean
 from srbench.pages.plot_style import COLOURS, arrange, new_figure, plot_style, svg
 
 POINTS = 400
-"""Largest number of points of a curve; longer curves are averaged over intervals of equal length."""
+"""Largest number of points of a drawn curve."""
 
 Step = Mapping[str, float]
 """A line of a training log: the step, and values by name."""
@@ -23,7 +23,7 @@ def loss_names(row: Step) -> list[str]:
 def curves(losses: Sequence[Step], metrics: Sequence[Step], units: Mapping[str, str]) -> bytes:
     """Plot the curves as SVG; equal trainings give equal bytes. ``units`` are the metrics' units by name."""
     names = loss_names(losses[0])
-    panels = {name: _thinned([(row["step"], row[name]) for row in losses]) for name in names}
+    panels = {name: thinned([(row["step"], row[name]) for row in losses], POINTS) for name in names}
     labels = dict.fromkeys(names, "loss") | {"bits_per_dim": "bits per dimension"}
     for name, unit in units.items():
         points = [(row["step"], row[name]) for row in metrics if math.isfinite(row.get(name, math.nan))]
@@ -45,8 +45,9 @@ def curves(losses: Sequence[Step], metrics: Sequence[Step], units: Mapping[str, 
         return svg(figure)
 
 
-def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    width = -(-len(points) // POINTS)
-    pieces = (points[at : at + width] for at in range(0, len(points), width))
-    finite = ([(step, value) for step, value in piece if math.isfinite(value)] for piece in pieces)
-    return [(fmean(step for step, _ in piece), fmean(value for _, value in piece)) for piece in finite if piece]
+def thinned(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
+    """Average a curve over at most so many intervals, each of as many finite points (step, value)."""
+    finite = [(step, value) for step, value in points if math.isfinite(value)]
+    parts = min(len(finite), most)
+    pieces = (finite[part * len(finite) // parts : (part + 1) * len(finite) // parts] for part in range(parts))
+    return [(fmean(step for step, _ in piece), fmean(value for _, value in piece)) for piece in pieces]

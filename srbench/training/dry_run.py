@@ -54,7 +54,7 @@ def show_cost(
     batch = noise(config.batch // processes, scale, config, device)
 
     def cost_in(parts: int) -> StepCost:
-        tried = replace(config, accumulate=parts)
+        tried = replace(config, grad_accumulation=parts)
         return measured_cost(lambda: take_step(batch, state, tried, accelerator), device)
 
     cost = None
@@ -75,7 +75,7 @@ def show_cost(
 def _smaller_parts(config: TrainingConfig, processes: int) -> list[int]:
     """Numbers of parts into which a process can split its share of a step: the preset's, then all larger ones."""
     share = config.batch // processes
-    return [parts for parts in range(config.accumulate, share + 1) if share % parts == 0]
+    return [parts for parts in range(config.grad_accumulation, share + 1) if share % parts == 0]
 
 
 def noise(patches: int, scale: int, config: TrainingConfig, device: torch.device) -> Batch:
@@ -124,10 +124,10 @@ def _cost_lines(
     operations = cost.operations * processes
     elsewhere = _time(cost.operations * config.steps / ASSUMED_SPEED)
 
-    yield f"            {part} at a time: {number_of(processes, 'process', 'processes')}, accumulate {parts}"
-    if parts != config.accumulate:
-        wanted = number_of(share // config.accumulate, "patch", "patches")
-        yield f"            {wanted} at a time need more memory than {device} has; --set training.accumulate={parts}"
+    yield f"            {part} at a time: {number_of(processes, 'process', 'processes')}, grad_accumulation {parts}"
+    if parts != config.grad_accumulation:
+        wanted = number_of(share // config.grad_accumulation, "patch", "patches")
+        yield f"            {wanted} at a time need more memory than {device} has; --set training.grad_accumulation={parts}"
     yield f"a step      {_time(cost.seconds)} here ({processor}), {amount(operations, 'FLOP')}"
     yield f"memory      {memory} at the peak of each process"
     yield f"all steps   about {_time(cost.seconds * config.steps)} here, {amount(operations * config.steps, 'FLOP')}"

@@ -105,7 +105,7 @@ def write_model_card(weights: Path, tensors: Mapping[str, Tensor], metadata: Wei
         "## Use",
         markdown.block(f"srbench run --models {model} --scale {metadata.scale}", "sh"),
         "## Validation",
-        _validation(metadata, training.best, stored),
+        _validation(metadata, training.select_by, stored),
         "## Settings",
         f"The preset {markdown.code(str(metadata.preset))} as trained, including changes:",
         markdown.block(to_toml(metadata.settings).strip(), "toml"),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -27,8 +25,9 @@ from srbench.interfaces import ImageMetric
 from srbench.machine.memory import out_of_memory
 from srbench.training import TrainingError
 from srbench.training.config import TrainingPreset
-from srbench.training.curves import curves, loss_names
+from srbench.training.curves import curves, loss_names, thinned
 from srbench.training.request import TrainingRequest
+from srbench.training.start import Start
 from srbench.weights.files import CHECKPOINT, TRAINING, is_training_checkpoint, save_weights
 from srbench.weights.metadata import WeightsMetadata, read_training
 from srbench.words import one_line
@@ -52,15 +51,6 @@ class SavedState:
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Restore all attributes."""
         vars(self).update(state)
-
-
-@dataclass(frozen=True)
-class Start:
-    """The initial weights of a training."""
-
-    model: str = ""
-    """Model of their weights file; empty for random weights."""
-    sha256: str = ""
 
 
 State = dict[str, torch.nn.Module | torch.optim.Optimizer | SavedState]
@@ -146,25 +136,20 @@ class TrainingFolder:
     def start(self) -> Start | None:
         """The initial weights of a training that has a checkpoint, and so does not need them; else None.
 
-        Raises TrainingError, WeightsError.
+        Raises WeightsError.
         """
         if not is_training_checkpoint(self.path / CHECKPOINT):
             return None
         metadata, request = read_training(self.path)
-        if "start_model" not in request:
-            raise TrainingError(
-                f"{self.path}: an earlier version of srbench began this training; resume it with that version, or choose "
-                "another --out"
-            )
-        return Start(request["start_model"], metadata.start or "")
+        return Start(request["start_model"], metadata.start or "", metadata.config)
 
     def open(self, metadata: WeightsMetadata, preset: TrainingPreset, request: TrainingRequest, start: Start) -> None:
         """Begin a training, unless the folder already holds it: a training of equal metadata, settings and validation.
 
-        Raises TrainingError if the folder holds another training.
+        Raises TrainingError if the folder holds another training, naming the first difference.
         """
         self._metadata = replace(metadata, start=start.sha256, settings=to_builtins(preset))
-        stored_request = {
+        stored = {
             "data": [str(folder.resolve()) for folder in request.data],
             "lr": [str(folder.resolve()) for folder in request.lr],
             "validation": request.validation and str(request.validation.resolve()),
@@ -172,40 +157,34 @@ class TrainingFolder:
             "start_model": start.model,
             "log_with": request.log_with,
         }
-        if (self.path / TRAINING).exists():
-            self._require_equal(request, stored_request)
+        if not (self.path / TRAINING).exists():
+            write_whole(self.path / PRESET, to_toml(preset).encode())
+            description = {"metadata": self._metadata.text(), "request": stored}
+            write_whole(self.path / TRAINING, json.dumps(description, indent=1).encode())
             return
-        description = {"facts": self._metadata.text(), "request": stored_request}
-        write_whole(self.path / PRESET, to_toml(preset).encode())
-        write_whole(self.path / TRAINING, json.dumps(description, indent=1).encode())
-
-    def _require_equal(self, request: TrainingRequest, stored_request: Mapping[str, Any]) -> None:
-        """Raise TrainingError if the folder holds another training; warn if its initial weights have changed since."""
-        existing, existing_request = read_training(self.path)
+        existing, existing_stored = read_training(self.path)
         self._metadata = replace(self._metadata, preset=existing.preset)
-        ours = _compared(self._metadata) | {"validation": stored_request["validation"]}
-        theirs = _compared(existing) | {"validation": existing_request["validation"]}
-        sha256 = sha256_file(request.start) if request.start is not None and request.start.is_file() else None
-        if stored_request["start"] != existing_request["start"]:
-            ours["start"] = sha256
-        elif self.start is not None and sha256 not in (None, existing.start):
-            warnings.warn(
-                f"{request.start}: has changed since the training in {self.path} started from it, which continues from "
-                "its checkpoint; to start from the new file, choose another --out",
-                stacklevel=2,
-            )
-        differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+        ours, theirs = _compared(self._metadata, stored), _compared(existing, existing_stored)
+        # The checkpoint does not need the initial weights, and --resume asks for no other ones.
+        if self.start is not None and not isinstance(request.preset, Mapping):
+            if request.start is not None and request.start.is_file():
+                ours["--start"] = sha256_file(request.start)
+            else:
+                ours["--start"], theirs["--start"] = stored["start"], existing_stored["start"]
+        differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+        if not differing:
+            return
         if differing == ["data"]:
             raise TrainingError(
                 f"{', '.join(map(str, request.data))}: not the images that the training in {self.path} began with "
                 f"({existing.trained_on}); restore them, or train on these in another --out"
             )
-        if differing:
-            resume = f", or resume the existing training: srbench train --resume {self.path}"
-            raise TrainingError(
-                f"{self.path}: holds a training with other settings or data ({', '.join(differing)}); choose another "
-                f"--out{resume if self.start else ''}"
-            )
+        first = differing[0]
+        resume = f", or resume it: srbench train --resume {self.path}" if self.start else ""
+        raise TrainingError(
+            f"{self.path}: holds another training: its {first} is {json.dumps(theirs.get(first))}, not "
+            f"{json.dumps(ours.get(first))}; choose another --out{resume}"
+        )
 
     def save(self, state: State, step: int) -> None:
         """Write the checkpoint after ``step`` steps."""
@@ -299,22 +278,22 @@ def resumed(run: Path, device: str, metrics: tuple[ImageMetric, ...]) -> tuple[s
 
 
 def _curves(rows: list[dict[str, float]]) -> dict[str, list[float]]:
-    """Loss curves by name: means over equal intervals of the steps with finite losses, to 4 significant digits."""
-    curves: dict[str, list[float]] = {}
-    for name in loss_names(rows[0] if rows else {}):
-        values = [row[name] for row in rows if math.isfinite(row[name])]
-        parts = min(len(values), CURVE_POINTS)
-        pieces = [values[k * len(values) // parts : (k + 1) * len(values) // parts] for k in range(parts)]
-        curves[name] = [float(f"{fmean(piece):.4g}") for piece in pieces]
-    return curves
+    """Loss curves by name, to 4 significant digits."""
+    curves = {
+        name: thinned([(row["step"], row[name]) for row in rows], CURVE_POINTS)
+        for name in loss_names(rows[0] if rows else {})
+    }
+    return {name: [float(f"{value:.4g}") for _, value in points] for name, points in curves.items()}
 
 
-def _compared(metadata: WeightsMetadata) -> dict[str, Any]:
-    """Metadata and settings by name; settings are named as in ``--set``."""
-    stated = metadata.text()
-    stated.pop("trained_on", None)  # follows from the rest
-    settings = json.loads(stated.pop("settings", "{}"))
-    return stated | _flat(settings)
+def _compared(metadata: WeightsMetadata, request: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a training another one, by name; settings are named as in ``--set``."""
+    compared = {
+        "model": metadata.model,
+        **_flat(json.loads(json.dumps(metadata.settings))),
+        "--validation": request["validation"],
+    }
+    return compared | {"--start": metadata.start, "data": metadata.data}
 
 
 def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -12,24 +12,28 @@ from pathlib import Path
 
 import torch
 from accelerate.utils import broadcast
+from msgspec import to_builtins
 from torch import Tensor
 
+from srbench.files.config import structure
 from srbench.machine.processes import STOPPING, Interrupted
 from srbench.training import TrainingError
 from srbench.training.accelerator import accelerator_on
 from srbench.training.breakdown import PATIENCE, breakdown
 from srbench.training.config import TrainingConfig, TrainingPreset
 from srbench.training.dry_run import show_cost
-from srbench.training.folder import BEST, Start, TrainingFolder
+from srbench.training.folder import BEST, TrainingFolder
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
 from srbench.training.request import TrainingRequest
+from srbench.training.start import Start, start_from
 from srbench.training.step import TrainingState, take_step
 from srbench.training.stopping import stop_requests
 from srbench.training.validation import MAX_IMAGES, SIDE, Validation
 from srbench.training.view import View
 from srbench.weights.files import TRAINED
 from srbench.weights.metadata import WeightsMetadata
+from srbench.weights.pretrained import Network, PretrainedModel
 
 CHECKPOINT_SECONDS = 120.0
 """Longest time between checkpoints, unless saving them would take more than CHECKPOINT_FRACTION of the time."""
@@ -67,9 +71,31 @@ class Training:
                 pairs = patches.hold_out(MAX_IMAGES, SIDE) or patches.centres(MAX_IMAGES, SIDE)
             else:
                 pairs = Patches([request.validation], self._scale, self.config).centres(MAX_IMAGES, SIDE)
-        validation = Validation(pairs, request.metrics, self.config.best)
+        validation = Validation(pairs, request.metrics, self.config.select_by)
         validation.require_working_metrics()
         return patches, validation
+
+    def start_from(
+        self, models: Sequence[PretrainedModel[Network]], config: object, installed: Path | None
+    ) -> tuple[Network, Start]:
+        """The network whose training is continued, and its initial weights: the ``installed`` ones without ``--start``.
+
+        Its size is that of the weights. Where they are not needed, the network is untrained: of the size that a resumed
+        training has, or, in a dry run without ``--start``, of the size ``config``. Raises TrainingError, WeightsError.
+        """
+        if self.start is not None and not (self._request.dry_run and self._request.start):
+            stored = self.start.config
+            size = config if stored is None else structure(stored, type(config), "size of the network")
+            return models[0].network(size).to(self.device), self.start
+        path = self._request.start or installed
+        if path is None:
+            name = models[0].name
+            raise TrainingError(
+                f"{self._model} starts from weights of {name}, and none of its preset's are installed; name them with "
+                f"--start: srbench train {name} makes them, srbench list weights shows released ones"
+            )
+        network, start = start_from(path, models, self._scale)
+        return network.to(self.device), start
 
     def first_batch(self) -> Batch:
         """All patches of step 0, equal on all processes."""
@@ -86,7 +112,7 @@ class Training:
         and saved; TrainingError after PATIENCE broken steps in a row, naming the layer, or if another process trains in
         the folder. A dry run only prints the cost and returns the path of the training folder.
         """
-        state = TrainingState(learners, moving_average(learners[0].network, self.config.average))
+        state = TrainingState(learners, moving_average(learners[0].network, self.config.ema_decay))
         if self._request.dry_run:
             before_step(self.config.steps - 1)  # all parts of the networks are trained
             show_cost(self._model, self._scale, self._request, self.config, state, self._accelerator, self.device)
@@ -111,6 +137,7 @@ class Training:
             licence="not stated",
             trained_on=f"{patches.origin}, {size}",
             data=patches.fingerprint,
+            config=to_builtins(state.network.config),
         )
         with accelerator.main_process_first():
             self._folder.open(metadata, self._preset, self._request, start)
@@ -159,7 +186,7 @@ class Training:
                 batch = self._on_device(step, rank * len(hr), lr, hr)
                 values, broken = take_step(batch, state, config, accelerator)
                 if state.breakdowns.in_a_row == PATIENCE:
-                    raise breakdown(broken, batch.parts(config.accumulate)[0], kept)
+                    raise breakdown(broken, batch.parts(config.grad_accumulation)[0], kept)
                 done = step + 1
                 if main:
                     self._folder.losses.append(step, values)
@@ -216,5 +243,7 @@ class Training:
         return int(max(compress(STOPPING, stops), default=0)), late
 
     def _on_device(self, step: int, first: int, lr: Tensor, hr: Tensor) -> Batch:
+        if self.device.type == "cuda":  # from other memory, the copy would wait for the GPU
+            lr, hr = lr.pin_memory(), hr.pin_memory()
         lr, hr = (images.to(self.device, non_blocking=True) for images in (lr, hr))
         return Batch(lr, hr, step, first, self.config.seed)

@@ -54,14 +54,13 @@ def take_step(
     the memory does not suffice.
     """
     try:
-        # No TF32, in the backward pass and in SRFlow's conditions either. bfloat16 is the faster option.
-        with products(batch.hr.device, tf32=False):
+        with products(batch.hr.device, tf32=config.precision == "tf32"):
             return _take_step(batch, state, config, accelerator)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
         raise MemoryShortageError(
-            f"a step needs more memory than {batch.hr.device} has; make training.batch smaller or training.accumulate "
+            f"a step needs more memory than {batch.hr.device} has; make training.batch smaller or training.grad_accumulation "
             "larger, or set reversible=true for srflow"
         ) from None
 
@@ -97,7 +96,7 @@ def _compute_gradients(
 ) -> dict[str, Tensor]:
     """Compute the gradient of the mean loss over the whole step; returns the means of the named values, scalars."""
     sums: dict[str, Tensor] = {}
-    parts = batch.parts(config.accumulate)
+    parts = batch.parts(config.grad_accumulation)
     for part in parts:
         with torch.autocast(batch.hr.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
             loss, named = learner.loss(part)

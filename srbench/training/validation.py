@@ -16,6 +16,7 @@ from torch import Tensor
 
 from srbench.images.io import quantize_round
 from srbench.interfaces import TEMPERATURE, ImageMetric, ImagePair, SRBenchError, StochasticSRModel
+from srbench.machine.precision import products
 from srbench.training import TrainingError
 from srbench.training.folder import SavedState
 from srbench.words import unknown
@@ -40,7 +41,7 @@ class Validation:
         self.pairs = pairs
         self.metrics = {metric.info.name: metric for metric in metrics}
         if self.metrics and best not in self.metrics:
-            raise TrainingError(f"training.best: {unknown('metric', best, self.metrics)}")
+            raise TrainingError(f"training.select_by: {unknown('metric', best, self.metrics)}")
         self._best = best
 
     @property
@@ -118,13 +119,14 @@ def _upscaled(network: torch.nn.Module, pair: ImagePair, temperature: float) -> 
     """Output or sample of a network, (3, H, W) on the CPU; all NaN if the network fails or overflows."""
     training = network.training
     network.eval()
+    lr = pair.lr.to(next(network.parameters(), pair.lr).device, copy=True)
     try:
-        lr = pair.lr.to(next(network.parameters(), pair.lr).device, copy=True)
-        if isinstance(network, StochasticSRModel):
-            generator = torch.Generator().manual_seed(0)
-            [output] = network.sample(lr, 1, temperature=temperature, generator=generator)
-        else:
-            [output] = network(lr[None])
+        with products(lr.device, tf32=False):  # as in ``upscale``
+            if isinstance(network, StochasticSRModel):
+                generator = torch.Generator().manual_seed(0)
+                [output] = network.sample(lr, 1, temperature=temperature, generator=generator)
+            else:
+                [output] = network(lr[None])
     except SRBenchError:  # the network has not learnt enough yet
         return torch.full_like(pair.hr, math.nan)
     finally:

@@ -6,16 +6,14 @@ import time
 from collections.abc import Iterable, Mapping
 
 from rich.console import RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.text import Text
 
 from srbench.machine.memory import peak_memory_mb
 from srbench.terminal.output import STDERR, say
+from srbench.terminal.progress import SECONDS, columns
 from srbench.training.config import TrainingConfig
 from srbench.training.stopping import StopRequest
-
-SECONDS = 30
-"""Seconds between lines if stderr is not a terminal."""
 
 
 class View(Progress):
@@ -35,13 +33,7 @@ class View(Progress):
         self._began = time.monotonic()
         self._said = self._began
         super().__init__(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("elapsed"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            *columns(),
             console=STDERR,
             refresh_per_second=2,
             disable=not (enabled and STDERR.is_terminal),

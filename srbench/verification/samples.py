@@ -24,7 +24,7 @@ from srbench.words import number_of
 
 ROUNDED = 0.01
 """Largest fraction of pixel values that may be one grey level off if an item is sampled on another processor."""
-_MACHINE = ("device", "cpu", "gpu", "instructions", "TF32 in products", "TF32 in convolutions", "torch", ONNX_RUNTIME)
+_MACHINE = ("device", "cpu", "gpu", "instructions", "torch", ONNX_RUNTIME)
 """Values of an environment that may change an output by more than rounding."""
 
 

@@ -77,11 +77,16 @@ def read_training(folder: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
     path = folder / TRAINING
     try:
         saved = json.loads(path.read_text())
-        return read_metadata(saved["facts"], path), dict(saved["request"])
+        if "facts" not in saved:
+            return read_metadata(saved["metadata"], path), dict(saved["request"])
     except OSError:
         raise WeightsError(f"{folder}: not a training folder; name a folder made by srbench train") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightsError):
         raise WeightsError(f"{path}: not written by srbench train; name another folder") from None
+    raise WeightsError(
+        f"{folder}: an earlier version of srbench, in which settings had other names, began this training; resume or "
+        "export it with that version, or choose another --out"
+    )
 
 
 def read_metadata(text: Mapping[str, str], path: Path) -> WeightsMetadata:

@@ -55,15 +55,15 @@ class PretrainedModel(Generic[Network]):
     """Package that holds the packaged weights."""
 
 
-def load_pretrained(model: PretrainedModel[Network], scale: int, path: Path | None) -> Network:
+def load_pretrained(model: PretrainedModel[Network], scale: int | None, path: Path | None) -> Network:
     """Build a network and load its weights from a weights file, a training checkpoint or an official checkpoint.
 
-    Without a path, loads the packaged ``weights/<model>-mini-x<scale>.safetensors``. The network gets an attribute
-    ``weights``, a WeightsInfo. Raises WeightsError if the file is damaged or belongs to another model or scale, or no
-    weights are packaged for this scale.
+    Without a path, loads the packaged ``weights/<model>-mini-x<scale>.safetensors``. Without a scale, the file may have
+    any. The network gets an attribute ``weights``, a WeightsInfo. Raises WeightsError if the file is damaged or belongs
+    to another model or scale, or no weights are packaged for this scale.
     """
     if path is None:
-        return _load_packaged(model, scale)
+        return load_pretrained(model, scale, _packaged(model, scale))
     if is_safetensors(path) or is_training_checkpoint(path):
         tensors, metadata = read_weights(path)
     elif official := converted(model.convert, model.name, read_tensors(path), path):
@@ -72,7 +72,7 @@ def load_pretrained(model: PretrainedModel[Network], scale: int, path: Path | No
         raise WeightsError(f"{path}: not a checkpoint of {model.name}; choose another file or another model")
     if metadata.model != model.name:
         raise WeightsError(f"{path}: weights of {metadata.model}, not of {model.name}; choose weights of {model.name}")
-    if metadata.scale != scale:
+    if scale not in (None, metadata.scale):
         raise WeightsError(
             f"{path}: weights for scale {metadata.scale}, but scale {scale} is requested; use scale {metadata.scale}, or "
             f"weights for scale {scale}"
@@ -198,12 +198,12 @@ def converted(
     return result[0], replace(metadata, converted_from_sha256=digest)
 
 
-def _load_packaged(model: PretrainedModel[Network], scale: int) -> Network:
+def _packaged(model: PretrainedModel[Network], scale: int | None) -> Path:
     packaged = packaged_weights(model.package)
-    if (model.name, scale) not in packaged:
+    if scale is None or (model.name, scale) not in packaged:
         scales = " or ".join(str(size) for name, size in sorted(packaged) if name == model.name)
         use = f"use --scale {scales}, or " if scales else ""
         raise WeightsError(
             f"no {model.name} weights are packaged for scale {scale}; {use}name weights of that scale: {model.name}:FILE"
         )
-    return load_pretrained(model, scale, packaged[model.name, scale])
+    return packaged[model.name, scale]

@@ -92,7 +92,7 @@ def _read_training_checkpoint(path: Path) -> tuple[dict[str, Tensor], WeightsMet
         reason = one_line(error)[:100]
         raise WeightsError(f"{path}: damaged, or not a checkpoint of this training ({reason}); resume it") from None
     require_finite(tensors, path)
-    return tensors, replace(metadata, config=settings.get("network"), step=step)
+    return tensors, replace(metadata, step=step)
 
 
 def _unusable(tensor: Tensor) -> str:

@@ -14,23 +14,29 @@ Value = TypeVar("Value")
 class CachedConstants(nn.Module):
     """A module that caches values computed from its parameters, such as inverses and folded weights.
 
-    The cache is discarded when a parameter is moved or changed in place, and by ``train`` and ``eval``. Changes through
-    ``parameter.data`` go unnoticed: call ``eval`` after them. Parameters created in inference mode have no version
-    counter, so their constants are not cached. ``_version`` is private to torch, which has no public counter.
+    The cache is discarded when a parameter is moved, replaced or changed in place, and by ``train`` and ``eval``.
+    Changes through ``parameter.data``, and another module in place of a part, go unnoticed: call ``eval`` after them.
+    Parameters created in inference mode have no version counter, so their constants are not cached. ``_version`` is
+    private to torch, which has no public counter.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._cache: dict[str, tuple[list[tuple[int, int]], Any]] = {}
+        self._tables: list[tuple[dict[str, nn.Parameter | None], str]] = []
+        """Where the parameters are: the tables of all modules, and names. To walk the modules takes ten times as long."""
 
     def constant(self, name: str, compute: Callable[[], Value]) -> Value:
-        """Return ``compute()``, a function of the parameters; cached in eval mode without gradients."""
-        if torch.is_grad_enabled() or self.training:
+        """Return ``compute()``, a function of the parameters; cached in eval mode without gradients and compilation."""
+        if torch.compiler.is_compiling() or torch.is_grad_enabled() or self.training:
             return compute()
-        parameters = list(self.parameters())
-        if any(parameter.is_inference() for parameter in parameters):
+        if not self._tables:
+            self._tables = [(module._parameters, name) for module in self.modules() for name in module._parameters]
+        parameters = [parameter for table, name in self._tables if (parameter := table[name]) is not None]
+        try:
+            state = [(parameter.data_ptr(), parameter._version) for parameter in parameters]
+        except RuntimeError:  # parameters of inference mode
             return compute()
-        state = [(parameter.data_ptr(), parameter._version) for parameter in parameters]
         cached_state, value = self._cache.get(name, (None, None))
         if cached_state != state:
             value = compute()
@@ -39,14 +45,18 @@ class CachedConstants(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """State for copying and pickling, without the cache."""
-        return {**self.__dict__, "_cache": {}}
+        return {**self.__dict__, "_cache": {}, "_tables": []}
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode and discard the cache."""
-        self._cache.clear()
+        self._forget()
         return super().train(mode)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move or cast, and discard the cache: new tensors may reuse the old addresses."""
-        self._cache.clear()
+        self._forget()
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _forget(self) -> None:
+        self._cache.clear()
+        self._tables.clear()

@@ -20,7 +20,7 @@ class SRFlowPreset:
 
     network: SRFlowConfig
     training: TrainingConfig
-    frozen: float = 0.5
+    encoder_freeze: float = 0.5
     """Fraction of the training during which the pretrained encoder is frozen (SRFlow, section 4.1)."""
     reversible: bool = False
     """Store no activations: at most a third of the memory, but slower steps."""
@@ -30,8 +30,10 @@ class SRFlowPreset:
     def __post_init__(self) -> None:
         if not self.network.stacked:
             raise ValueError("network.stacked is empty; list at least one encoder block, such as [3]")
-        if not 0 <= self.frozen <= 1:
-            raise ValueError(f"frozen is {self.frozen}; it has to be a fraction of the training, 0 to 1")
+        if not 0 <= self.encoder_freeze <= 1:
+            raise ValueError(
+                f"encoder_freeze is {self.encoder_freeze}; it has to be a fraction of the training, 0 to 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,10 @@ class SecondStageConfig:
 
 @dataclass(frozen=True)
 class SecondStagePreset:
-    """A network trained by likelihood, and its second training stage."""
+    """The second training stage of a network trained by likelihood."""
 
-    network: SRFlowConfig
+    start: str
+    """Preset of the network; ``--start`` names weights of another size."""
     losses: SecondStageConfig
     training: TrainingConfig
     storage: Literal["float16", "float32"] = "float32"

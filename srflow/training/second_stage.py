@@ -21,9 +21,10 @@ from srbench.files.config import ConfigError, load_preset
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
-from srbench.weights.files import WeightsError, packaged_weights
+from srbench.weights.files import packaged_weights
+from srflow.config import SRFlowConfig
 from srflow.given import bits_per_dimension
-from srflow.model import SRFlow
+from srflow.model import SRFlow, pretrained
 from srflow.presets import PERCEPTUAL, SecondStagePreset
 from srflow.training.grid_loss import grid_difference
 from srflow.training.sample_losses import (
@@ -33,7 +34,7 @@ from srflow.training.sample_losses import (
     spectrum_difference,
     texture_difference,
 )
-from srflow.training.train import LEVELS, load_start, noisy, require_margin
+from srflow.training.train import LEVELS, noisy, require_margin
 
 NAME = "srflow-perceptual"
 
@@ -41,26 +42,21 @@ NAME = "srflow-perceptual"
 def train_srflow_perceptual(request: TrainingRequest) -> Path:
     """Fine-tune SRFlow weights with likelihood, L1 and losses on samples; returns the weights file.
 
-    ``start`` is a weights file of ``srflow`` or ``srflow-perceptual`` with the preset's size; by default the packaged
-    SRFlow of the scale. Raises ConfigError, TrainingError, WeightsError.
+    ``start`` is a weights file of ``srflow`` or ``srflow-perceptual``; by default the packaged SRFlow of the preset's
+    ``start``. Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(PERCEPTUAL, request.preset, SecondStagePreset, request.changes)
-    require_margin(settings.network)
     if settings.training.patch < WINDOW:
         raise ConfigError(
             f"training.patch is {settings.training.patch}; it has to be {WINDOW} or more, because textures are "
             f"compared in windows of {WINDOW} pixels"
         )
-    training = Training(NAME, settings.network.encoder.scale, settings, request)
-    network = SRFlow(settings.network).to(training.device)
-    start = training.start
-    if start is None:
-        path = request.start or packaged_weights("srflow").get(("srflow", network.scale))
-        if path is None:
-            raise WeightsError(
-                "no srflow weights are packaged for this scale; train srflow and name its weights with --start"
-            )
-        start = load_start(network, path, ("srflow", NAME))
+    config = SRFlowConfig.from_preset(settings.start)
+    training = Training(NAME, config.encoder.scale, settings, request)
+    packaged = {path.stem: path for path in packaged_weights("srflow").values()}
+    models = [pretrained("srflow"), pretrained(NAME)]
+    network, start = training.start_from(models, config, packaged.get(f"srflow-{settings.start}"))
+    require_margin(network.config)
     vgg = (untrained_vgg if request.dry_run else load_vgg)("vgg16")
     losses = Losses(network, settings, training.device, vgg)
     learner = Learner("network", network, adam([network.parameters()], settings.training), losses)

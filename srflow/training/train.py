@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from baselines.pretrained import RRDB
 from baselines.rrdb import RRDBConfig
 from srbench.files.config import load_preset, structure
-from srbench.files.hashes import sha256_file
 from srbench.training import TrainingError
-from srbench.training.folder import Start
 from srbench.training.learner import Batch, Learner, adam
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
-from srbench.weights.files import WeightsError, packaged_weights
+from srbench.training.start import Start, start_from
+from srbench.weights.files import packaged_weights
 from srbench.weights.metadata import stated_metadata
-from srbench.weights.pretrained import fill
-from srbench.weights.reading import read_weights
+from srbench.weights.pretrained import PretrainedModel
 from srflow.config import SRFlowConfig
-from srflow.model import SRFlow
+from srflow.model import SRFlow, pretrained
 from srflow.presets import FOLDER, SRFlowPreset
 
 LEVELS = 32
@@ -47,12 +46,12 @@ def train_srflow(request: TrainingRequest) -> Path:
     start = training.start
     if start is None:
         path = request.start or _packaged_encoder(settings.network.encoder)
-        start = Start() if path is None else load_start(network, path, ("rrdb", "srflow"))
+        start = Start() if path is None else _load_start(network, path)
         if start.model != "srflow":
             first = training.first_batch()
             network.initialize(noisy(first), first.lr)
     network.reversible = settings.reversible
-    frozen_steps = settings.frozen * settings.training.steps if start.model == "rrdb" else 0.0
+    frozen_steps = settings.encoder_freeze * settings.training.steps if start.model == "rrdb" else 0.0
     encoder = list(network.encoder.parameters())
     optimizer = adam([network.flow.parameters(), encoder], settings.training)
 
@@ -96,29 +95,22 @@ def require_margin(config: SRFlowConfig) -> None:
         )
 
 
-def load_start(network: SRFlow, path: Path, models: Sequence[str]) -> Start:
+def _load_start(network: SRFlow, path: Path) -> Start:
     """Load weights to continue training from: into the encoder if they are RRDB's, else into the whole network.
 
-    The model of the file has to be among ``models``. The network keeps its own ``range_margin``, which does not depend
-    on the weights.
+    The network keeps its own ``range_margin``, which does not depend on the weights.
     Raises TrainingError if another part of the configuration differs from the file's, WeightsError.
     """
-    tensors, metadata = read_weights(path)
-    if metadata.model not in models:
-        raise WeightsError(f"{path}: weights of {metadata.model}, not of {' or '.join(models)}; choose another --start")
-    module: nn.Module = network
-    ours: SRFlowConfig | RRDBConfig = network.config
-    if metadata.model == "rrdb":
-        module = network.encoder
-        ours = network.config.encoder
-        tensors = {name: tensor for name, tensor in tensors.items() if name in module.state_dict()}
-    theirs = structure(metadata.config or {}, type(ours), f"{path}: config")
+    models: list[PretrainedModel[Any]] = [RRDB, pretrained("srflow")]
+    initial, start = start_from(path, models, network.scale)
+    module, theirs = (network.encoder if start.model == "rrdb" else network), initial.config
     if isinstance(theirs, SRFlowConfig):
         theirs = replace(theirs, range_margin=network.config.range_margin)
-    if theirs != ours:
+    if theirs != module.config:
         raise TrainingError(
-            f"the preset's network is {ours}, but {path} holds {theirs}; name other weights with --start, or change "
-            "the preset"
+            f"the preset's network is {module.config}, but {path} holds {theirs}; name other weights with --start, or "
+            "change the preset"
         )
-    fill(module, tensors, path)
-    return Start(metadata.model, sha256_file(path))
+    tensors = initial.state_dict()
+    module.load_state_dict({name: tensors[name] for name in module.state_dict()})
+    return start

@@ -145,7 +145,7 @@ def test_networks_between_rrdb_and_esrgan(tmp_path):
     end = saved(tmp_path / "run" / "weights.safetensors", after := RRDBNet(config), "esrgan", **facts)
     with pytest.raises(WeightsError, match="were not found"):
         load_esrgan(4, end, 0.5)
-    training = {"facts": {"model": "esrgan"}, "request": {"start": str(start)}}
+    training = {"metadata": {"model": "esrgan"}, "request": {"start": str(start)}}
     (tmp_path / "run" / "training.json").write_text(json.dumps(training))
     lr = torch.rand(1, 3, 5, 6)
     with torch.no_grad():

@@ -190,7 +190,7 @@ PRESET = (files("srflow") / "presets" / "mini-x8.toml").read_bytes()
 KEYS = st.sampled_from(
     [f"training.{name}" for name in ("steps", "batch", "betas", "milestones", "seed", "schedule", "learning_rate")]
     + [f"network.{name}" for name in ("steps", "stacked", "width", "scale_floor", "relative_temperatures", "encoder")]
-    + ["frozen", "network", "training", "network.encoder.blocks", "network.encoder.scale", ""]
+    + ["encoder_freeze", "network", "training", "network.encoder.blocks", "network.encoder.scale", ""]
 ) | st.text(max_size=9)
 VALUES = st.sampled_from(["-1", "0", "1e400", "nan", "[]", "[1, -1]", "true", "{}", "[[[", '"', "9" * 5000]) | st.text(
     max_size=12
@@ -207,7 +207,7 @@ def test_presets(place, content, changes):
     except (ConfigError, TrainingError):
         return
     assert found.network.steps >= 1
-    assert 0 <= found.frozen <= 1
+    assert 0 <= found.encoder_freeze <= 1
 
 
 TEXT = WeightsMetadata("rrdb", "p", 4, {"scale": 4}, "MIT", "noise", losses={"l1": [1.0]}, step=3).text()

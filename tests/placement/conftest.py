@@ -162,7 +162,7 @@ def imagination(request):
         return from_file
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(precision, "ROUNDING", request.config.getoption("--device"))
+        patch.setattr(precision, "TF32_DEVICE", request.config.getoption("--device"))
         patch.setattr(FakeTensor, "data_ptr", lambda tensor: 0)
         patch.setattr(FakeTensor, "numpy", as_array)
         patch.setattr(nn.Module, "_apply", applied)

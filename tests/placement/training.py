@@ -8,25 +8,24 @@ import pytest
 import torch
 from small_presets import PRESETS
 
-from baselines.rrdb import RRDBConfig, RRDBNet
-from srbench.interfaces import ImagePair, WeightsInfo
+from srbench.interfaces import ImagePair
 from srbench.metrics.loading import load_metric
 from srbench.plugins.registry import find_plugin
-from srbench.training.folder import Start
 from srbench.training.learner import moving_average
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
+from srbench.training.start import Start
 from srbench.training.step import TrainingState, take_step
 from srbench.training.validation import Validation
 
-STEP = ("training.steps=2", "training.batch=4", "training.accumulate=2", "training.average=0.9")
-FLOW = ("network.encoder.scale=2", "frozen=0.0")
+STEP = ("training.steps=2", "training.batch=4", "training.grad_accumulation=2", "training.ema_decay=0.9")
+FLOW = ("network.encoder.scale=2", "encoder_freeze=0.0")
 TRAININGS = {
     "rrdb": ("rrdb", ()),
     "esrgan": ("esrgan", ()),
     "srflow": ("srflow", FLOW),
     "srflow, reversible": ("srflow", (*FLOW, "reversible=true")),
-    "srflow, second stage": ("srflow-perceptual", FLOW[:1]),
+    "srflow, second stage": ("srflow-perceptual", ()),
 }
 """Trainers and changes to their small presets. No RRDB weights of a scale of 2 are there to start from."""
 
@@ -46,7 +45,7 @@ def first_batch(self):
 
 def fit(self, learners, start, before_step=lambda step: None):
     """One step, and the validation after it; the learners and the average."""
-    average = moving_average(learners[0].network, self.config.average)
+    average = moving_average(learners[0].network, self.config.ema_decay)
     before_step(0)
     batch = self.first_batch()
     with self.gpu.waits() as waits:
@@ -60,22 +59,23 @@ def fit(self, learners, start, before_step=lambda step: None):
     return learners, average.module
 
 
-def start(scale, weights):
-    """The RRDB network that ESRGAN goes on from."""
-    network = RRDBNet(RRDBConfig(scale, 8, 4, 1))
-    network.weights = WeightsInfo("", "", "", 0, {})
-    return network
+def start_from(self, models, config, installed):
+    """The network that a training goes on from, of the preset's size."""
+    return models[0].network(config).to(self.device), Start()
 
 
 @pytest.mark.filterwarnings("ignore:no RRDB weights")
 @pytest.mark.parametrize("name", TRAININGS)
 def test_training(name, gpu, backward, tmp_path, monkeypatch):
-    for method, replaced in {"__init__": begin, "first_batch": first_batch, "fit": fit}.items():
+    for method, replaced in {
+        "__init__": begin,
+        "first_batch": first_batch,
+        "start_from": start_from,
+        "fit": fit,
+    }.items():
         monkeypatch.setattr(Training, method, replaced)
     monkeypatch.setattr(Training, "gpu", gpu, raising=False)
-    monkeypatch.setattr("baselines.train.load_rrdb", start)
     vgg = {"features.0.weight": torch.rand(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}
-    monkeypatch.setattr("srflow.training.second_stage.load_start", lambda network, path, models: Start("srflow"))
     for module in ("baselines.train", "srflow.training.second_stage"):
         monkeypatch.setattr(f"{module}.load_vgg", lambda network: vgg)
     monkeypatch.setattr("srflow.training.second_stage.channel_weights", lambda: [torch.rand(1, 64, 1, 1)])
@@ -83,10 +83,7 @@ def test_training(name, gpu, backward, tmp_path, monkeypatch):
     path = tmp_path / "preset.toml"
     path.write_text(PRESETS[trainer])
     train = find_plugin("trainers", trainer).factory
-    begin_from = path if trainer == "srflow-perceptual" else None
-    request = TrainingRequest(
-        str(path), (tmp_path,), tmp_path, (*STEP, *changes), start=begin_from, device=gpu.device.type
-    )
+    request = TrainingRequest(str(path), (tmp_path,), tmp_path, (*STEP, *changes), device=gpu.device.type)
     learners, average = train(request)
     assert gpu.holds([*average.parameters()])
     for learner in learners:

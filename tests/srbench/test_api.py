@@ -231,7 +231,7 @@ def test_data_hr_and_lr_that_do_not_go_together(photos):
         ({"metrics": [3]}, "evaluate: metrics 1: expected str, got int"),
         ({"samples": "5"}, "evaluate: samples: expected int, got str"),
         ({"limit": 2.5}, "evaluate: limit: expected int, got float"),
-        ({"device": "gpu"}, "evaluate: device is 'gpu'; choose one of auto, cpu, cuda, mps"),
+        ({"device": "gpu"}, "evaluate: device is 'gpu'; choose one of auto, cpu, cuda, cuda:N, mps"),
         ({"average": ["groups"]}, "evaluate: average: expected str, got a list"),
         ({"models": lambda lr: lr}, "nothing could be measured: lambda: a: the result has shape"),
     ],

@@ -12,6 +12,7 @@ from flows import CONFIG, seeded
 from torch.autograd.functional import jacobian
 
 from baselines.rrdb import RRDBConfig
+from srbench.interfaces import SRBenchError
 from srflow import SRFlow
 from srflow.affine import ActNorm, AffineNetwork
 from srflow.encoder import Encoder
@@ -180,6 +181,20 @@ def test_the_halo_of_a_chain_is_that_of_all_its_layers():
     assert build("chain of chains").halo == 2
 
 
+def test_a_chain_with_parameters_of_its_own_is_refused():
+    """Reversible training would give them no gradient."""
+
+    class Scaled(Chain):
+        def __init__(self, *layers):
+            super().__init__(*layers)
+            self.factor = torch.nn.Parameter(torch.ones(()))
+
+    with pytest.raises(
+        SRBenchError, match=r"Scaled\.factor: a chain has no parameters of its own; put it into a layer"
+    ):
+        Scaled(Squeeze())
+
+
 def test_reversible(layer):
     """Without stored activations, the values and gradients of the layer."""
     flow, found = ConditionalFlow([Level(layer)]), []
@@ -244,8 +259,8 @@ def test_actnorm_initialisation_survives_a_constant_channel():
 def test_networks_start_as_a_fixed_contraction():
     """Zero-initialised last convolutions: no shift, and the scale sigmoid(2) + 0.0001 everywhere."""
     network = AffineNetwork(SIZE, 0, WIDTH, CHANNELS, 1e-4).double()
-    centre, scale = network.affine(network.lr_term(features(2)))
-    assert torch.equal(centre, torch.zeros_like(centre))
+    shift, scale = network.affine(network.lr_term(features(2)))
+    assert torch.equal(shift, torch.zeros_like(shift))
     torch.testing.assert_close(scale, torch.full_like(scale, 0.880897), rtol=1e-6, atol=0)
 
 
@@ -258,7 +273,7 @@ def test_a_network_is_the_papers_stack_of_layers():
     hidden = F.relu(network.norm_first(F.conv2d(torch.cat([kept, *given], 1), first, padding=1)))
     shift, scale = network.last(F.relu(network.norm_mix(network.mix(hidden)))).chunk(2, 1)
     found = network.affine(network.lr_term(given), kept)
-    torch.testing.assert_close(found.centre, -shift)
+    torch.testing.assert_close(found.shift, -shift)
     torch.testing.assert_close(found.scale, torch.sigmoid(scale + 2) + 0.1)
 
 

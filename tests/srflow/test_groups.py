@@ -52,6 +52,24 @@ def test_the_memory_of_a_failed_attempt_is_free_before_the_next(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:out of memory")
+def test_where_memory_is_short_no_sample_waits_for_another(monkeypatch):
+    """A device that lacks the memory for five need not hold five images either."""
+    images, decoded = given.Given._images, []
+
+    def noted(self, latents):
+        found = images(self, latents)
+        decoded.append(len(found))
+        return found
+
+    monkeypatch.setattr(given.Given, "_images", noted)
+    monkeypatch.setattr(Squeeze, "inverse", short(2, torch.cuda.OutOfMemoryError("CUDA out of memory")))
+    samples = small_flow().given(torch.rand(3, 6, 8)).samples(5)
+    for number in range(1, 6):
+        next(samples)
+        assert decoded == number * [1]
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
 @pytest.mark.parametrize(
     ("samples", "error"),
     [(0, torch.cuda.OutOfMemoryError("CUDA out of memory")), (2, RuntimeError("a fault")), (2, OSError())],

@@ -7,7 +7,7 @@ import math
 import pytest
 from accelerate.state import AcceleratorState
 
-FLOW = "frozen=0.0"  # the encoder learns from the first step on
+FLOW = "encoder_freeze=0.0"  # the encoder learns from the first step on
 CASES = {
     "rrdb": ("rrdb", (), ()),
     "esrgan": ("esrgan", (), ()),

@@ -8,6 +8,7 @@ from torch import nn
 
 from srbench.machine.memory import peak_memory_mb
 from srbench.training.dry_run import measured_cost
+from srbench.weights.files import load_weights
 
 
 def test_three_steps_are_taken_and_measured(monkeypatch):
@@ -39,7 +40,7 @@ def test_it_writes_nothing_and_needs_nothing(trainings, model, monkeypatch, caps
     for trainer in ("baselines.train", "srflow.training.second_stage"):
         monkeypatch.setattr(f"{trainer}.load_vgg", absent)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    changes = ("training.batch=4", "training.accumulate=2")
+    changes = ("training.batch=4", "training.grad_accumulation=2")
     out = trainings.train(model, f"dry-{model}", *changes, data=(), start=None, dry_run=True)
     assert out == trainings.path / f"dry-{model}"
     assert not out.exists()
@@ -56,6 +57,15 @@ def test_it_writes_nothing_and_needs_nothing(trainings, model, monkeypatch, caps
     assert "Nothing was written" in printed
 
 
+@pytest.mark.parametrize(("model", "first"), [("srflow-perceptual", "first-stage"), ("esrgan", "start")])
+def test_a_dry_run_has_the_size_of_the_start_weights(trainings, model, first, capsys):
+    numbers = sum(value.numel() for value in load_weights(trainings.path / first / "weights.safetensors")[0].values())
+    trainings.train(model, "dry", dry_run=True)
+    assert f", {numbers:,} parameters\n" in capsys.readouterr().out
+    trainings.train(model, "dry", start=None, dry_run=True)
+    assert f", {numbers:,} parameters\n" not in capsys.readouterr().out
+
+
 def test_a_dry_run_counts_the_whole_step(trainings, capsys):
     """Twice the batch has twice the operations, however it is split; a reversible training recomputes activations."""
 
@@ -65,7 +75,7 @@ def test_a_dry_run_counts_the_whole_step(trainings, capsys):
         return float(found[1]) * {"M": 1e6, "G": 1e9}[found[2]]
 
     plain = operations("training.batch=4")
-    assert operations("training.batch=8", "training.accumulate=2") == pytest.approx(2 * plain, rel=0.02)
+    assert operations("training.batch=8", "training.grad_accumulation=2") == pytest.approx(2 * plain, rel=0.02)
     assert 1.1 * plain < operations("training.batch=4", "reversible=true") < 2 * plain
 
 

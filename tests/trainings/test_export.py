@@ -42,7 +42,7 @@ def test_an_exported_training_is_a_model_that_says_what_it_is(trainings, srbench
     assert f"| last |   20 | {rows[-1]['psnr']:.4g}" in card
     assert known["data"] in card
     assert "- Temperature: 0.7\n" in card
-    assert 'best = "psnr"' in card
+    assert 'select_by = "psnr"' in card
 
 
 def test_the_best_weights(trainings, srbench, monkeypatch, tmp_path):
@@ -87,7 +87,7 @@ def test_what_a_file_lacks_is_named(trainings, srbench, tmp_path):
 
 def test_folders_that_are_refused(srbench, tmp_path):
     assert "not a training folder" in srbench("export", tmp_path).stderr
-    (tmp_path / "training.json").write_text('{"facts": {"model": "rrdb"}, "request": {}}')
+    (tmp_path / "training.json").write_text('{"metadata": {"model": "rrdb"}, "request": {}}')
     found = srbench("export", tmp_path)
     assert found.exit_code == 1
     assert "not finished; resume it: srbench train --resume" in found.stderr

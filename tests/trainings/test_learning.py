@@ -92,17 +92,40 @@ def test_the_second_stage_brings_samples_nearer(trainings):
     assert load_weights(on)[1]["start"] == sha256_file(path)
 
 
-def test_the_second_stage_starts_from_weights_of_its_size(trainings):
-    with pytest.raises(WeightsError, match="weights of rrdb, not of srflow or srflow-perceptual"):
-        trainings.train("srflow-perceptual", "no", start=trainings.path / "start" / "weights.safetensors")
-    with pytest.raises(TrainingError, match=r"width=6.*width=8.*--start"):
-        trainings.train("srflow-perceptual", "no", "network.width=6")
+@pytest.mark.parametrize(("model", "first"), [("srflow-perceptual", "first-stage"), ("esrgan", "start")])
+def test_start_weights_bring_their_network(trainings, model, first):
+    """Of any size, at the scale of the preset; without --start, the size is that of the preset's."""
+    _, facts = load_weights(trainings.train(model, f"{model}-small", "training.steps=2"))
+    _, first_facts = load_weights(trainings.path / first / "weights.safetensors")
+    assert json.loads(facts["config"]) == json.loads(first_facts["config"])
+    with pytest.raises(WeightsError, match="weights for scale 4, but scale 8 is requested"):
+        trainings.train(model, "no", "start=mini-x8")
+    with pytest.raises(ConfigError, match=r"unknown preset 'mini-x88'; did you mean mini-x8"):
+        trainings.train(model, "no", "start=mini-x88")
+    with pytest.raises(TrainingError, match=rf"{model} starts from weights of \w+, and none .* name them with --start"):
+        trainings.train(model, "no", "start=celeba-x8", start=None)
+    _, packaged = load_weights(trainings.train(model, f"{model}-packaged", "training.steps=1", start=None))
+    config = json.loads(packaged["config"])
+    assert config.get("encoder", config)["features"] == 32, "mini-x4"
+
+
+def test_start_weights_of_another_model_are_refused(trainings):
+    rrdb, flow = (trainings.path / name / "weights.safetensors" for name in ("start", "first-stage"))
+    for model, start, others in (
+        ("srflow-perceptual", rrdb, "srflow or srflow-perceptual"),
+        ("esrgan", flow, "rrdb"),
+        ("rrdb", flow, "rrdb"),
+    ):
+        with pytest.raises(WeightsError, match=f"weights of s?r\\w+, not of {others}; choose another --start"):
+            trainings.train(model, "no", start=start)
 
 
 @pytest.mark.parametrize(("frozen", "moves"), [("1.0", False), ("0.5", True)])
 def test_srflow_keeps_the_encoder_until_it_is_released(trainings, frozen, moves):
     pretrained, _ = load_weights(trainings.path / "start" / "weights.safetensors")
-    weights, _ = load_weights(trainings.train("srflow", f"frozen-{frozen}", f"frozen={frozen}", "training.steps=6"))
+    weights, _ = load_weights(
+        trainings.train("srflow", f"frozen-{frozen}", f"encoder_freeze={frozen}", "training.steps=6")
+    )
     encoder = {name.removeprefix("encoder."): value for name, value in weights.items() if name.startswith("encoder.")}
     assert {not torch.equal(pretrained[name], value) for name, value in encoder.items()} == {moves}
 
@@ -137,7 +160,9 @@ def test_an_encoder_of_another_size_is_refused(trainings):
 def test_without_weights_of_its_size_the_encoder_learns_from_the_start(trainings):
     with pytest.warns(UserWarning, match=r"starts from random weights.*--start"):
         path = trainings.train("srflow", "random", "training.steps=2", start=None)
-    [first] = [p for p in json.loads((path.parent / "training.json").read_text())["facts"].items() if p[0] == "start"]
+    [first] = [
+        p for p in json.loads((path.parent / "training.json").read_text())["metadata"].items() if p[0] == "start"
+    ]
     assert first == ("start", "")
     state = torch.load(path.parent / "checkpoint.pt", weights_only=True)["network optimizer"]["state"]
     number = len(load_weights(path)[0])
@@ -180,14 +205,14 @@ def test_unknown_names_have_a_near_miss(model, trainings):
         ),
         ("training.milestones=[0.5, 0.5]", "have to increase"),
         ("training.steps=0", "training: steps is 0; it has to be 1 or more"),
-        ("training.average=1.0", r"average is 1.0; they have to be in \[0, 1\)"),
+        ("training.ema_decay=1.0", r"ema_decay is 1.0; they have to be in \[0, 1\)"),
         ("training.learning_rate=0.0", "have to be above 0"),
-        ("training.best=lpips", "unknown metric 'lpips'"),
+        ("training.select_by=lpips", "unknown metric 'lpips'"),
     ],
 )
 def test_settings_that_cannot_work_are_named(trainings, change, fault):
     with pytest.raises((ConfigError, TrainingError), match=fault):
-        trainings.train("rrdb", "faulty", "training.accumulate=2", change)
+        trainings.train("rrdb", "faulty", "training.grad_accumulation=2", change)
 
 
 def test_settings_of_srflow_that_cannot_work_are_named(trainings):
@@ -205,7 +230,7 @@ def test_a_patch_the_discriminator_cannot_halve_is_named(trainings):
 
 
 def test_the_folder_of_another_training_is_refused(trainings):
-    with pytest.raises(TrainingError, match=r"other settings or data \(training.seed, training.steps\).*--resume"):
+    with pytest.raises(TrainingError, match=r"its training.steps is 60, not 20; choose another --out, or resume it"):
         trainings.train("rrdb", "start", "training.seed=3")
     (trainings.path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):
@@ -251,4 +276,6 @@ def test_a_processor_without_bfloat16_is_refused(trainings, monkeypatch):
     said = r"training\.precision is bfloat16: this machine has no bfloat16 instructions \(cpu\); use float32"
     with pytest.raises(TrainingError, match=said):
         trainings.train("rrdb", "no", "training.precision=bfloat16")
+    with pytest.raises(TrainingError, match="precision is tf32, which only NVIDIA GPUs have, not cpu; use float32"):
+        trainings.train("rrdb", "no", "training.precision=tf32")
     trainings.train("rrdb", "no", dry_run=True)

@@ -43,8 +43,8 @@ def test_a_dry_run_measures_as_many_patches_as_fit(trainings, monkeypatch, capsy
     trainings.train("rrdb", "short-dry", "training.batch=6", dry_run=True)
     assert tried == [6, *(2 * 3) * [3]]
     printed = capsys.readouterr().out
-    assert "6 patches at a time need more memory than cpu has; --set training.accumulate=2" in printed
-    assert "3 patches at a time: 1 process, accumulate 2" in printed
+    assert "6 patches at a time need more memory than cpu has; --set training.grad_accumulation=2" in printed
+    assert "3 patches at a time: 1 process, grad_accumulation 2" in printed
     assert "a step      " in printed
 
 

@@ -61,7 +61,13 @@ def test_one_image_is_upscaled_better_than_by_bicubic(trainings, data, unlearnt,
 
 def test_the_flow_grows_sure_of_one_image(trainings, data, unlearnt):
     """Bits per dimension of the image in 1/32 steps, under noise of its own: 2.5 before the first step, below 1.4."""
-    flow = ("network.steps=2", "network.width=16", "frozen=0.0", "training.steps=300", "training.learning_rate=5e-3")
+    flow = (
+        "network.steps=2",
+        "network.width=16",
+        "encoder_freeze=0.0",
+        "training.steps=300",
+        "training.learning_rate=5e-3",
+    )
     path = by_heart(trainings, "srflow", "network.encoder", unlearnt, data, *flow)
     pair, noise = Folder(data, 4).read("image"), torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

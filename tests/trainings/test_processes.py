@@ -12,7 +12,9 @@ STEPS = "training.steps=6"
 
 def test_two_parts_of_a_step_are_the_step(trainings):
     for name, parts in (("one", 1), ("two", 2)):
-        trainings.train("rrdb", f"{name}-parts", "training.steps=2", "training.batch=4", f"training.accumulate={parts}")
+        trainings.train(
+            "rrdb", f"{name}-parts", "training.steps=2", "training.batch=4", f"training.grad_accumulation={parts}"
+        )
     for name in ("l1", "gradient"):
         one, two = (trainings.losses(f"{parts}-parts", name) for parts in ("one", "two"))
         assert two == pytest.approx(one, rel=1e-4)
@@ -27,7 +29,7 @@ def test_two_halves_are_a_whole(trainings, model, loss):
     """
     settings = (STEPS, "training.batch=4", "training.max_grad_norm=0.5")
     trainings.train(model, f"{model}-alone", *settings)
-    trainings.train(model, f"{model}-parts", *settings, "training.accumulate=2")
+    trainings.train(model, f"{model}-parts", *settings, "training.grad_accumulation=2")
     assert trainings.ended(trainings.fork(model, f"{model}-two", *settings, ranks=2)) == [0, 0]
     expected, gradients = (trainings.losses(f"{model}-alone", name) for name in (loss, "gradient"))
     for other in ("parts", "two"):

@@ -1,4 +1,4 @@
-"""A step of every model on a GPU: without TF32 from its first product to its last, and waiting for nothing on the way."""
+"""A step of every model on a GPU: without TF32 (or with it) from its first product to its last, and without waiting."""
 
 import threading
 
@@ -8,8 +8,7 @@ from accelerate import Accelerator
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from srbench.machine import precision
-from srbench.machine.precision import allows_tf32
-from srbench.training import loop
+from srbench.training import config, loop
 
 ATEN = torch.ops.aten
 PRODUCTS = (
@@ -24,7 +23,11 @@ READING = (
     ATEN.nonzero.default,
 )
 """Operations whose results the CPU waits for; ``tests/placement/training.py`` knows more, and what lies on the GPU."""
-REVERSIBLE = ("reversible=true", "frozen=0.0")
+REVERSIBLE = ("reversible=true", "encoder_freeze=0.0")
+
+
+def allows_tf32():
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
 
 
 class Noting(TorchDispatchMode):
@@ -36,17 +39,25 @@ class Noting(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if func in PRODUCTS:
-            self.products.add((self.thread, func.__name__, *allows_tf32()))
+            self.products.add((self.thread, func.__name__, allows_tf32()))
         elif func in READING:
             self.reading.append(str(func))
         return func(*args, **(kwargs or {}))
 
 
+TF32 = ("training.precision=tf32",)
+
+
 @pytest.mark.parametrize(
     ("model", "changes"),
-    [("rrdb", ()), ("esrgan", ()), ("srflow", ()), ("srflow", REVERSIBLE), ("srflow-perceptual", ())],
+    [
+        *(("rrdb", ()), ("esrgan", ()), ("srflow", ()), ("srflow", REVERSIBLE), ("srflow-perceptual", ())),
+        *(("rrdb", TF32), ("srflow", (*REVERSIBLE, *TF32))),
+    ],
 )
-def test_no_product_of_a_step_is_rounded_and_none_is_waited_for(trainings, model, changes, monkeypatch, tmp_path):
+def test_all_products_of_a_step_have_its_precision_and_none_is_waited_for(
+    trainings, model, changes, monkeypatch, tmp_path
+):
     """With the CPU in the part of the GPU, whose backward pass autograd takes in a thread of its own."""
     products, reading = set(), []
     take_step, backward = loop.take_step, Accelerator.backward
@@ -65,13 +76,14 @@ def test_no_product_of_a_step_is_rounded_and_none_is_waited_for(trainings, model
         thread.join(60)
         assert not thread.is_alive(), "the backward pass waits for the step, which waits for it"
 
-    monkeypatch.setattr(precision, "ROUNDING", "cpu")
+    for module in (precision, config):
+        monkeypatch.setattr(module, "TF32_DEVICE", "cpu")
     monkeypatch.setattr(loop, "take_step", noted_step)
     monkeypatch.setattr(Accelerator, "backward", backward_elsewhere)
     before = allows_tf32()
-    trainings.train(model, tmp_path / "out", "training.steps=2", "training.average=0.0", *changes)
+    trainings.train(model, tmp_path / "out", "training.steps=2", "training.ema_decay=0.0", *changes)
     assert {thread for thread, *_ in products} == {"of the step", "of autograd"}
-    assert [product for product in products if True in product] == []
+    assert {settings for *_, settings in products} == {(changes[-1:] == TF32,) * 2}
     assert reading == []
     assert allows_tf32() == before
     assert True in before, "torch allows it in convolutions"

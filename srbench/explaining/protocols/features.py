@@ -174,7 +174,7 @@ class SetProtocols(ProtocolFamily):
         has_patches = min(*output.shape[1:], *hr.shape[1:]) >= PATCH
         wanted = [Seen(mode, patch) for patch in (0, PATCH)[: 1 + has_patches] for mode in MODES]
         features = [
-            {seen: self.network.features([image], seen, image.device.type) for seen in wanted} for image in (output, hr)
+            {seen: self.network.features([image], seen, str(image.device)) for seen in wanted} for image in (output, hr)
         ]
         for index, seen in enumerate(wanted):
             given = {"mode": seen.mode if seen.mode != "clean" else "", "patch": str(seen.patch or "")}

@@ -327,7 +327,7 @@ class Cards:
             return ((task, []) for task in tasks)
 
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")
         monkeypatch.setattr("srbench.models.inference.choose_device", lambda name: "cuda")
         monkeypatch.setattr(torch.nn.Module, "to", moved)
         monkeypatch.setattr(srbench.benchmark.engines, "map_items", map_items)

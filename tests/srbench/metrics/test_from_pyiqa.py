@@ -142,7 +142,7 @@ def test_other_weights_are_another_metric(monkeypatch):
 
 def test_tf32_is_forbidden(images, monkeypatch):
     """pyiqa's own call of ``cudnn.flags`` would allow it, and so may the settings of a process."""
-    monkeypatch.setattr(precision, "ROUNDING", "cpu")
+    monkeypatch.setattr(precision, "TF32_DEVICE", "cpu")
     allowed = []
 
     def net(output, hr):

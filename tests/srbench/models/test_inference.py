@@ -219,6 +219,16 @@ def test_precomputed_results_are_read():
         upscale(Results(), "b", PAIR.lr, DRAW, "cpu")
 
 
+def test_a_single_gpu_is_a_device(monkeypatch):
+    """On a machine with two."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [choose_device(name) for name in ("auto", "cuda", "cuda:1", "cpu")] == ["cuda", "cuda", "cuda:1", "cpu"]
+    with pytest.raises(
+        ModelError, match="device cuda:2 is not available here; use --device auto or cuda, cuda:0, cuda:1"
+    ):
+        choose_device("cuda:2")
+
+
 def test_devices():
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") in ("cpu", "cuda", "mps")

@@ -428,12 +428,20 @@ def runtime(monkeypatch, tmp_path):
     ("device", "available", "loadable", "asked", "used"),
     [
         ("cuda", [CUDA, CPU], [CUDA, CPU], [CUDA, CPU], CUDA),
+        ("cuda:1", [CUDA, CPU], [CUDA, CPU], [CUDA, CPU], CUDA),
         ("cuda", [CPU], [CPU], [CPU], CPU),
         ("cuda", [CUDA, CPU], [CPU], [CUDA, CPU], CPU),
         ("cpu", [CUDA, CPU], [CUDA, CPU], [CPU], CPU),
         ("mps", ["CoreMLExecutionProvider", CPU], [CPU], [CPU], CPU),
     ],
-    ids=["on a GPU", "installed without CUDA", "without CUDA's libraries", "on the CPU", "on another device"],
+    ids=[
+        "on a GPU",
+        "on another GPU",
+        "installed without CUDA",
+        "without CUDA's libraries",
+        "on the CPU",
+        "on another device",
+    ],
 )
 def test_an_onnx_file_runs_on_the_device_of_the_command(runtime, tmp_path, device, available, loadable, asked, used):
     fake = runtime(available, loadable)
@@ -442,6 +450,7 @@ def test_an_onnx_file_runs_on_the_device_of_the_command(runtime, tmp_path, devic
     assert model.environment == {"ONNX Runtime": f"9.0, {used}"}
     if CUDA in asked:
         assert fake.asked[0][1]["use_tf32"] == "0", "float32 in full, as on the CPU"
+        assert fake.asked[0][1]["device_id"] == ("1" if device == "cuda:1" else "0")
     lr = torch.rand(1, 3, 5, 6)
     torch.testing.assert_close(model(lr), Repeated(4)(lr) * (0.9 if used == CUDA else 1))
 

@@ -223,7 +223,9 @@ def test_the_window_of_all_models_is_saved_as_a_figure(open_page, corner, tmp_pa
     download.value.save_as(tmp_path / "figure.png")
     assert download.value.suggested_filename == "one.png"
     said = page.locator("#said code").inner_text()
-    assert said.endswith("--images one --models Nearest,Corner --crop 140,80,80"), "a square in the middle of the window"
+    assert said.endswith("--images one --models Nearest,Corner --crop 140,80,80"), (
+        "a square in the middle of the window"
+    )
     with Image.open(tmp_path / "figure.png") as figure:
         assert figure.info["dpi"] == pytest.approx((300, 300), abs=0.1)
         assert figure.size == (24 + 4 * (480 + 24), 24 + 320 + 2 * 34 + 24), "LR, HR and two models in a row"

@@ -133,6 +133,25 @@ def test_a_sample_with_kept_constants_is_the_sample_without():
     torch.testing.assert_close(draw(model.train()), first)
 
 
+def test_the_modules_are_walked_once(monkeypatch):
+    """Not a hundred times a sample."""
+    model = small_flow()
+    first = draw(model)
+    monkeypatch.setattr(CachedConstants, "modules", None)
+    monkeypatch.setattr(CachedConstants, "parameters", None)
+    assert torch.equal(draw(model), first)
+
+
+@pytest.mark.slow
+def test_a_flow_compiles_as_a_whole():
+    model = small_flow(steps=1)
+    given = model.given(image()[None])
+    latents, _ = given.encode(torch.rand(1, 3, 16, 24))
+    with torch.no_grad():
+        decode = torch.compile(lambda z: model.flow.decode(z, given._conditions), backend="eager", fullgraph=True)
+        torch.testing.assert_close(decode(latents), model.flow.decode(latents, given._conditions))
+
+
 def test_every_parameter_of_the_flow_is_watched():
     """Whatever is changed in place, the next sample is that of a model that never sampled before."""
     model, fresh, lr = small_flow(2, steps=1), small_flow(2, steps=1), image(2, 2)
