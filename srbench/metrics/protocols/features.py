@@ -11,7 +11,7 @@ from torch import Tensor
 
 from srbench.interfaces import ImageMetric, ImagePair, SRBenchError
 from srbench.metrics import MetricError
-from srbench.metrics.fid import MODES, RESIZING, Inception, Seen, distance
+from srbench.metrics.fid import MODES, RESIZING, Inception, InceptionInput, distance
 from srbench.metrics.lpips_network import NETS
 from srbench.metrics.naturalness import NIQE
 from srbench.metrics.perceptual import LPIPS
@@ -115,7 +115,7 @@ def inception_features(
     if output.is_floating_point() or hr.is_floating_point():
         return
     has_patches = min(*output.shape[1:], *hr.shape[1:]) >= PATCH
-    wanted = [Seen(mode, patch) for patch in (0, PATCH)[: 1 + has_patches] for mode in MODES]
+    wanted = [InceptionInput(mode, patch) for patch in (0, PATCH)[: 1 + has_patches] for mode in MODES]
     features = [{seen: network.features([image], seen, image.device.type) for seen in wanted} for image in (output, hr)]
     for place, seen in enumerate(wanted):
         given = {"mode": seen.mode if seen.mode != "clean" else "", "patch": str(seen.patch or "")}
