@@ -217,7 +217,8 @@ def test_a_gpu_with_too_little_memory_for_an_image_takes_tiles(model, free, tile
 def test_the_largest_networks_fit_what_is_counted_for_a_pixel():
     from baselines.rrdb import RRDBConfig, RRDBNet
     from srbench import upscaling
-    from srbench.metrics.cost import Size, peak_bytes
+    from srbench.interfaces import ModelCall
+    from srbench.metrics.cost import Memory
     from srflow import SRFlow
 
     rrdb = RRDBNet(RRDBConfig.from_preset("df2k-x4")).eval()
@@ -226,7 +227,7 @@ def test_the_largest_networks_fit_what_is_counted_for_a_pixel():
         (SRFlow.from_preset("df2k-x4").eval(), upscaling.BYTES_PER_SAMPLED_PIXEL),
     )
     for network, most in counted:
-        small, large = (peak_bytes(network, 0.8, "cpu", Size(side, side, False)) for side in (16, 32))
+        small, large = (1e6 * Memory(lr=f"{side}x{side}").of(ModelCall(network, 0.8, "cpu")) for side in (16, 32))
         assert 0.7 * most < (large - small) / (32**2 - 16**2) < 0.9 * most
 
 
