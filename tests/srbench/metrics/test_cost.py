@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,7 +19,7 @@ from torch import nn
 
 from baselines.pretrained import load_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
-from srbench.interfaces import SRBenchError
+from srbench.interfaces import SRBenchError, WeightsInfo
 from srbench.metrics import cost
 from srbench.metrics.cost import (
     Memory,
@@ -318,6 +320,20 @@ def test_parameters():
     assert parameters_of(Consistent(Network(), 4)) == 27 * 51
     assert parameters_of(Consistent(Half(Network(), 4), 4)) == 27 * 51
     assert Parameters().of(ModelCall(Network(), None, "cpu")) == 27 * 51 / 1e6
+    stated = SimpleNamespace(weights=WeightsInfo("", "", "", 7), network=Network())
+    assert parameters_of(stated) == parameters_of(SimpleNamespace(model=stated)) == 7
+    assert math.isnan(parameters_of(SimpleNamespace(weights=WeightsInfo("", "", "", None))))
+
+
+def test_costs_of_what_torch_does_not_compute_are_unknown():
+    class InNumpy:
+        scale = 4
+
+        def __call__(self, lr):
+            return torch.from_numpy(np.zeros((1, 3, 4 * lr.shape[-2], 4 * lr.shape[-1]), np.float32))
+
+    call = ModelCall(InNumpy(), None, "cpu")
+    assert (MultiplyAdds(lr="8x8").of(call), Memory(lr="8x8").of(call)) == (None, None)
 
 
 def test_results_made_elsewhere_cost_nothing_that_is_known(photos):
