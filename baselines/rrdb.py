@@ -6,7 +6,7 @@ Wang et al., "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks"
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
@@ -122,19 +122,22 @@ class RRDBTrunk(nn.Module):
         self.conv_up = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(doublings))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def trunk(self, lr: Tensor, kept: Collection[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
+    def trunk(
+        self, lr: Tensor, kept: Collection[int] = (), compute: Callable[[nn.Module, Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, dict[int, Tensor]]:
         """(b, 3, h, w) in [0, 1] -> trunk features (b, features, h, w), and outputs of the same shape by block index.
 
-        ``kept`` holds the indices, from 0, of the blocks whose outputs are returned.
+        ``kept`` holds the indices, from 0, of the blocks whose outputs are returned. ``compute`` applies a block to a map,
+        as in tiles; by default at once.
         """
         first = x = self.conv_first(lr)
-        outputs, memory = {}, _shared_memory(x, self.config.growth)
+        outputs, memory = {}, NO_MEMORY if compute else _shared_memory(x, self.config.growth)
         for index, block in enumerate(self.body):
-            x = block(x, memory)
+            x = compute(block, x) if compute else block(x, memory)
             if index in kept:
                 outputs[index] = x
         skip = first if self.config.long_skip == "first" else x
-        return skip + self.conv_body(x), outputs
+        return self.conv_body(x).add_(skip), outputs
 
     def upscale(self, features: Tensor, step: int) -> Tensor:
         """Double the size: (b, features, h, w) -> (b, features, 2h, 2w); ``step`` is the index of the upscaling."""

@@ -34,7 +34,7 @@ from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import load_model
 from srbench.models.names import ModelSpec
 from srbench.plugins.registry import is_ours
-from srbench.run_folder.protocol import exactly
+from srbench.run_folder.protocol import Setting
 from srbench.terminal.output import duration, say
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import FILE_NAME, is_file_name, number_of
@@ -111,9 +111,8 @@ class Upscaled:
 def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled]:
     """Upscale images one by one, yielding the result of each; failures are reported and do not stop the rest.
 
-    ``a.jpg`` becomes ``a.png``; if there is also an ``a.png``, they become ``a_jpg.png`` and ``a_png.png``. With
-    several models, each has a folder named by its label; several temperatures appear in the names, as in
-    ``a_t0.4.png``. ``progress`` is called for every image and every tile, with the finished fraction of all pixels.
+    ``a.jpg`` becomes ``a.png``; if there is also an ``a.png``, they become ``a_jpg.png`` and ``a_png.png``. Several
+    models or temperatures have a folder each, named as in a run folder. ``progress`` is called for every image and every tile, with the finished fraction of all pixels.
     Raises SRBenchError if a model is unknown or has another scale.
     """
     device, tasks, faults = _planned(spec)
@@ -241,17 +240,19 @@ def _planned(spec: UpscaleSpec) -> tuple[str, list[_Task], list[str]]:
         raise UpscaleError(f"{spec.out}: {reason}; choose another --out")
     sources, faults = _sources(spec)
     device, models = _load_models(spec) if sources else ("", [])
+    settings = [
+        (loaded, temperature)
+        for loaded in models
+        for temperature in (
+            spec.temperature or (loaded.temperature,) if isinstance(loaded.model, StochasticSRModel) else (None,)
+        )
+    ]
     tasks = []
-    for loaded in models:
-        out = spec.out / loaded.label if len(models) > 1 else spec.out
-        is_stochastic = isinstance(loaded.model, StochasticSRModel)
-        temperatures = spec.temperature if is_stochastic and spec.temperature else (loaded.temperature,)
-        for name, path in sources.items():
-            for temperature in temperatures:
-                suffix = f"_t{exactly(temperature)}" if len(temperatures) > 1 else ""
-                samples = spec.samples if is_stochastic else 1
-                sampling = SamplingParameters(temperature, samples, spec.seed, spec.tile)
-                tasks.append(_Task(path, loaded, sampling, out / name.with_name(f"{name.name}{suffix}")))
+    for loaded, temperature in settings:
+        folder = spec.out / Setting(loaded.label, temperature).folder if len(settings) > 1 else spec.out
+        samples = 1 if temperature is None else spec.samples
+        sampling = SamplingParameters(temperature or 0.0, samples, spec.seed, spec.tile)
+        tasks += [_Task(path, loaded, sampling, folder / name) for name, path in sources.items()]
     return device, tasks, faults
 
 

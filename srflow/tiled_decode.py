@@ -13,7 +13,7 @@ from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from srbench.images.tiling import Region, crop
 from srflow.compute.convolution import channels_last
@@ -48,7 +48,8 @@ class TiledDecoder:
         self._flow, self._encoder, self._progress = flow, encoder, progress
         self._whole = Region(0, lr.shape[-2], 0, lr.shape[-1])
         self._side = max(2, tile // 2 * 2)  # even, because levels halve it
-        self._trunk, self._stacked = self._encode(lr)
+        self._trunk, outputs = encoder.trunk(channels_last(lr), encoder.stacked, self._in_tiles)
+        self._outputs = [outputs[block] for block in encoder.stacked]
 
     @torch.no_grad()
     def decode(self, latents: Sequence[Tensor]) -> Tensor:
@@ -66,26 +67,15 @@ class TiledDecoder:
         """The tile's fraction of the pixels of LR."""
         return tile.area / self._whole.area
 
-    def _encode(self, lr: Tensor) -> tuple[Tensor, Tensor]:
-        """Trunk features and stacked block outputs, both at LR size."""
-        encoder = self._encoder
-        first = encoder.conv_first(channels_last(lr))
-        width = first.shape[1]
-        stacked = _empty(lr, width * len(encoder.stacked))
-        x = first
-        for index, block in enumerate(encoder.body):
-            out = _empty(lr, width)
-            for tile in self._whole.tiles(self._side):
-                padded = tile.grown(BLOCK_HALO, self._whole)
-                output = block(channels_last(crop(x, padded, self._whole)))
-                crop(out, tile, self._whole).copy_(crop(output, tile, padded))
-                self._progress(_parameters(block) * self._fraction(tile))
-            x = out
-            for position, stacked_block in enumerate(encoder.stacked):
-                if index == stacked_block:
-                    stacked[:, position * width : (position + 1) * width] = x
-        skip = first if encoder.config.long_skip == "first" else x
-        return encoder.conv_body(x).add_(skip), stacked
+    def _in_tiles(self, block: nn.Module, x: Tensor) -> Tensor:
+        """Apply a block of the trunk to a map (b, features, h, w) of LR size, tile by tile."""
+        out = torch.empty_like(x, memory_format=torch.channels_last)
+        for tile in self._whole.tiles(self._side):
+            padded = tile.grown(BLOCK_HALO, self._whole)
+            output = block(channels_last(crop(x, padded, self._whole)))
+            crop(out, tile, self._whole).copy_(crop(output, tile, padded))
+            self._progress(_parameters(block) * self._fraction(tile))
+        return out
 
     def _tile(self, latents: Sequence[Tensor], tile: Region) -> Tensor:
         regions = _level_regions(self._flow, tile, self._whole)
@@ -96,7 +86,8 @@ class TiledDecoder:
 
         def inverse(level: Level, z: Tensor, index: int) -> Tensor:
             own = self._own(regions[index], _doublings(self._flow, index))
-            features = Features(own, channels_last(crop(self._stacked, regions[index], self._whole)))
+            stacked = torch.cat([crop(output, regions[index], self._whole) for output in self._outputs], 1)
+            features = Features(own, channels_last(stacked))
             z = z.contiguous()
             for layer in reversed(level.layers()):
                 z = layer.inverse(z, layer.condition(features))
@@ -125,7 +116,7 @@ def _level_multiplications(flow: ConditionalFlow, index: int) -> float:
     return float(_parameters(flow.levels[index]) * 4.0 ** _doublings(flow, index))
 
 
-def _parameters(module: torch.nn.Module) -> int:
+def _parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
@@ -143,9 +134,3 @@ def halos(flow: ConditionalFlow) -> list[int]:
 def _doublings(flow: ConditionalFlow, index: int) -> int:
     """Log2 of the size of a level over the LR size; -1 for the deepest level."""
     return len(flow.levels) - 2 - index
-
-
-def _empty(lr: Tensor, channels: int) -> Tensor:
-    """An uninitialised map of LR size, channels last."""
-    shape = (len(lr), channels, *lr.shape[-2:])
-    return torch.empty(shape, dtype=lr.dtype, device=lr.device, memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
-"""Everything stays on the device it is given: the programs in ``placement/`` run on a GPU that does not exist.
+"""Models, metrics and trainings keep their tensors on one device: the tests in ``placement/`` use a simulated GPU.
 
-In a process of their own, since they change torch for good: once torch has gone backwards on such a GPU, for one thing,
-the process can no longer be forked by a training.
+They run in a process of their own, because they change torch for good: for example, a process cannot be forked after a
+backward pass on such a GPU.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ pytestmark = pytest.mark.slow
 RECENT = hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
 
 
-@pytest.mark.skipif(not RECENT, reason="this PyTorch is too old to imagine a device")
+@pytest.mark.skipif(not RECENT, reason="this PyTorch cannot register a device for Python")
 @pytest.mark.parametrize("device", ["imaginary", "cuda"])
 def test_placement(device):
     if device == "cuda" and torch.version.cuda is None:
         pytest.skip("needs PyTorch's build for CUDA, and no GPU")
     command = [sys.executable, "-m", "pytest", *PROGRAMS, "--device", device, "-p", "no:cacheprovider"]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}  # a GPU that is there is not asked
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}  # no real GPU is used
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1800
     )

@@ -30,12 +30,12 @@ _STATED = f"[default: the one stated in the model's weights, else {TEMPERATURE:g
 @click.argument("paths", metavar="IMAGE|DIR...", nargs=-1, required=True, type=options.PATH)
 @options.models(
     required=True,
-    help="Models, as in srbench run. One model writes into --out, several each into a subfolder named by label.",
+    help="Models, as in srbench run. Several models or temperatures have a subfolder of --out each, as in a run folder: "
+    "LABEL, or LABEL-tT at temperature T.",
 )
 @options.scale(required=True, help="Upscaling factor.")
 @options.temperatures(
-    help="Temperatures of models that sample: 0 gives the smoothest output, 1 the most varied. With several, file "
-    f"names state it: NAME_t0.4.png. {_STATED}",
+    help=f"Temperatures of models that sample: 0 gives the smoothest output, 1 the most varied. {_STATED}",
 )
 @options.samples(default=1, help="Samples per image, of models that sample: NAME_sample0.png and so on.")
 @options.seed(default=0)

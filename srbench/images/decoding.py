@@ -110,13 +110,13 @@ def _require_end(content: bytes, kind: str | None) -> None:
 
 def _has_end_marker(content: bytes) -> bool:
     """Return whether the first image of a JPEG has an end marker; the end marker of an embedded preview does not count."""
-    place = 0
-    while marker := _MARKER.search(content, place):
-        place = marker.end()
+    position = 0
+    while marker := _MARKER.search(content, position):
+        position = marker.end()
         if marker[1][0] == _EOI:
             return True
         if marker[1][0] != _SOI:
-            place += int.from_bytes(content[place : place + 2])  # length of the segment
+            position += int.from_bytes(content[position : position + 2])  # length of the segment
     return False
 
 

@@ -14,7 +14,7 @@ import statistics
 import weakref
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
@@ -26,10 +26,10 @@ from torch.utils._pytree import tree_leaves
 
 from srbench.interfaces import (
     MetricInfo,
+    Model,
     ModelCall,
     ModelMetric,
     PrecomputedResults,
-    SRModel,
     StochasticSRModel,
     Weighted,
     WeightsInfo,
@@ -69,187 +69,173 @@ class Size:
 
     def of_lr(self, scale: int) -> tuple[int, int]:
         """Return height and width of LR, rounded to whole pixels."""
-        sides = (self.height, self.width)
-        height, width = (max(round(side / scale), 1) for side in sides) if self.is_output else sides
-        return height, width
+        factor = scale if self.is_output else 1
+        return max(round(self.height / factor), 1), max(round(self.width / factor), 1)
 
     def __str__(self) -> str:
         """Format as in a signature: ``lr256x256``."""
         return f"{'out' if self.is_output else 'lr'}{self.width}x{self.height}"
 
-    @property
-    def sentence(self) -> str:
-        """The size in words, for a protocol."""
-        image = "an output" if self.is_output else "the output of an LR image"
-        return f"{image} of {self.width}x{self.height} pixels"
 
-
-class CostMetric(ModelMetric):
-    """Base of the costs; a subclass defines ``info`` and ``cost``."""
+class _Cost(ModelMetric):
+    """Base of the costs. They have no direction, because a cost says nothing about the quality of images."""
 
     def of(self, call: ModelCall) -> float | None:
         """Return the cost of an output; None if it is unknown, as for precomputed results."""
-        cost = math.nan if isinstance(call.model, PrecomputedResults) else self.cost(call.model, call)
+        cost = math.nan if isinstance(call.model, PrecomputedResults) else self._cost(call)
         return None if math.isnan(cost) else cost
 
     @abstractmethod
-    def cost(self, model: SRModel | StochasticSRModel, call: ModelCall) -> float:
+    def _cost(self, call: ModelCall) -> float:
         """Return the cost of an output of a model that runs; NaN if it is unknown."""
 
 
-INFO = MetricInfo(name="", title="", protocol="", direction=0, group="Cost")
-"""What all costs share. They have no direction, because a cost says nothing about the quality of images."""
-
-
-class Parameters(CostMetric):
+class Parameters(_Cost):
     """Learned parameters of a model, in millions."""
 
-    info = replace(
-        INFO,
+    info = MetricInfo(
         name="parameters",
         title="params, M",
+        direction=0,
+        group="Cost",
         unit="millions",
         digits=3,
         signature="v1",
         protocol="number of learned parameters, as stated by the weights or counted in the networks",
     )
 
-    def cost(self, model: SRModel | StochasticSRModel, call: ModelCall) -> float:
-        """Return millions of parameters."""
-        return parameters_of(model) / 1e6
+    def _cost(self, call: ModelCall) -> float:
+        return parameters_of(call.model) / 1e6
 
 
-class _SizedCost(CostMetric):
-    """Base of the costs of an image of a stated size."""
+class _SizedCost(_Cost):
+    """Base of the costs of an image of a stated size; {size} stands for it in the protocol."""
 
     def __init__(self, lr: str | int = "", out: str | int = "") -> None:
-        self._size = Size.read(lr, out)
-        self.info = self._info()
-
-    @abstractmethod
-    def _info(self) -> MetricInfo: ...
+        self._size = size = Size.read(lr, out)
+        image = "an output" if size.is_output else "the output of an LR image"
+        protocol = self.info.protocol.replace("{size}", f"{image} of {size.width}x{size.height} pixels")
+        self.info = replace(self.info, signature=f"{size}|{self.info.signature}", protocol=protocol)
 
 
 class MultiplyAdds(_SizedCost):
     """Multiply-adds of one output in billions."""
 
-    def _info(self) -> MetricInfo:
-        return replace(
-            INFO,
-            name="multiply_adds",
-            title="multiply-adds, G",
-            unit="10^9",
-            signature=f"{self._size}|v3",
-            protocol=(
-                f"for {self._size.sentence}, by torch's counter (torch.utils.flop_counter): convolutions, matrix products "
-                "and attention; a multiplication with its addition counts as one; on torch's meta device if the model "
-                "runs there, so the same on every device"
-            ),
-        )
+    info = MetricInfo(
+        name="multiply_adds",
+        title="multiply-adds, G",
+        direction=0,
+        group="Cost",
+        unit="10^9",
+        signature="v3",
+        protocol="for {size}, by torch's counter (torch.utils.flop_counter): convolutions, matrix products and attention; a "
+        "multiplication with its addition counts as one; on torch's meta device if the model runs there, so the same on "
+        "every device",
+    )
 
-    def cost(self, model: SRModel | StochasticSRModel, call: ModelCall) -> float:
-        """Return billions of multiply-adds; NaN if they bypass torch."""
-        return multiply_adds(model, call.temperature, call.device, self._size) / 1e9
+    def _cost(self, call: ModelCall) -> float:
+        if _outside_torch(call):
+            return math.nan
+        with suppress(Exception):  # meta tensors fail if a network reads values or names its device
+            return counted(replace(call, model=_on_meta_device(call.model), device="meta"), self._size) / 1e9
+        return counted(call, self._size) / 1e9
 
 
 class Memory(_SizedCost):
     """Peak memory of a model besides its parameters, in megabytes."""
 
     depends_on_machine = True  # a GPU allocates for an operation what a CPU does not
+    info = MetricInfo(
+        name="memory",
+        title="memory, MB",
+        direction=0,
+        group="Cost",
+        unit="10^6 bytes",
+        digits=0,
+        signature="v3",
+        protocol="peak memory for {size}, without the parameters: on a GPU, what torch allocates; on a CPU, the bytes of the "
+        "live tensors that torch makes, without memory inside an operation; after up to three warm-ups",
+    )
 
-    def _info(self) -> MetricInfo:
-        return replace(
-            INFO,
-            name="memory",
-            title="memory, MB",
-            unit="10^6 bytes",
-            digits=0,
-            signature=f"{self._size}|v3",
-            protocol=(
-                f"peak memory for {self._size.sentence}, without the parameters: on a GPU, what torch allocates; on a "
-                "CPU, the bytes of the live tensors that torch makes, without memory inside an operation; after up to "
-                "three warm-ups"
-            ),
-        )
-
-    def cost(self, model: SRModel | StochasticSRModel, call: ModelCall) -> float:
-        """Return megabytes; NaN if the tensors bypass torch."""
-        return peak_bytes(model, call.temperature, call.device, self._size) / 1e6
+    def _cost(self, call: ModelCall) -> float:
+        if _outside_torch(call):
+            return math.nan
+        _times(call, self._size, _WARM_UPS)  # what a model keeps from its first output is no memory of an output
+        lr = _lr_image(call, self._size)
+        if call.device.startswith("cuda"):
+            with usage_on(call.device) as usage:
+                _upscale(call, lr)
+            return usage.allocated_bytes / 1e6
+        with LiveTensors() as live:
+            _upscale(call, lr)
+        return live.most / 1e6 if live.made else math.nan
 
 
 class Runtime(_SizedCost):
     """Runtime of one output in milliseconds."""
 
     depends_on_machine = True
+    info = MetricInfo(
+        name="runtime",
+        title="runtime, ms",
+        direction=0,
+        group="Cost",
+        unit="ms",
+        signature="v4",
+        protocol="wall-clock time of the model for {size} on the machine of the run, LR and output on its device: median of "
+        "up to five after up to three warm-ups, fewer of each after 10 s; on a CPU with one thread, ONNX files with the "
+        "threads of the process",
+    )
 
-    def _info(self) -> MetricInfo:
-        return replace(
-            INFO,
-            name="runtime",
-            title="runtime, ms",
-            unit="ms",
-            signature=f"{self._size}|v4",
-            protocol=(
-                f"wall-clock time of the model for {self._size.sentence} on the machine of the run, LR and output on its "
-                "device: median of up to five after up to three warm-ups, fewer of each after 10 s; on a CPU with one "
-                "thread, ONNX files with the threads of the process"
-            ),
-        )
-
-    def cost(self, model: SRModel | StochasticSRModel, call: ModelCall) -> float:
-        """Return milliseconds."""
-        return milliseconds(model, call.temperature, call.device, self._size)
+    def _cost(self, call: ModelCall) -> float:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1 if call.device == "cpu" else threads)  # whatever the number of worker processes
+        try:
+            _times(call, self._size, _WARM_UPS)
+            return 1e3 * statistics.median(_times(call, self._size, _RUNS))
+        finally:
+            torch.set_num_threads(threads)
 
 
 def parameters_of(model: object) -> float:
     """Return the number of learned parameters; NaN if the model does not state it, 0 if it has no network."""
-    if _states(model):
-        return math.nan if model.weights.parameters is None else float(model.weights.parameters)
-    if isinstance(model, nn.Module):
-        return float(sum(parameter.numel() for parameter in model.parameters()))
-    parts = list(_parts(vars(model).values() if hasattr(model, "__dict__") else ()))
-    stated = {id(part): parameters_of(part) for part in parts if not isinstance(part, nn.Module) or _states(part)}
-    networks = (part for part in parts if id(part) not in stated)
-    learned = {id(parameter): parameter.numel() for network in networks for parameter in network.parameters()}
-    return float(sum(stated.values()) + sum(learned.values()))
+    is_network = isinstance(model, nn.Module) or _states(model)
+    learned: dict[int, float] = {}
+    for part in [model] if is_network else _flat(getattr(model, "__dict__", {}).values()):
+        if _states(part):
+            learned[id(part)] = math.nan if part.weights.parameters is None else part.weights.parameters
+        elif isinstance(part, nn.Module):
+            learned |= {id(parameter): parameter.numel() for parameter in part.parameters()}
+    return float(sum(learned.values()))
 
 
 def _states(part: object) -> TypeGuard[Weighted]:
     return isinstance(part, Weighted) and isinstance(part.weights, WeightsInfo)
 
 
-def _parts(values: Iterable[object]) -> Iterator[Any]:
-    """Yield the networks, and the models that state their weights, among values and nested lists, tuples and dicts."""
+def _flat(values: Iterable[object]) -> Iterator[object]:
+    """Yield values, and those in nested lists, tuples and dictionaries."""
     for value in values:
-        if isinstance(value, nn.Module) or _states(value):
+        if isinstance(value, list | tuple | dict):
+            yield from _flat(value.values() if isinstance(value, dict) else value)
+        else:
             yield value
-        elif isinstance(value, list | tuple):
-            yield from _parts(value)
-        elif isinstance(value, dict):
-            yield from _parts(value.values())
 
 
-def multiply_adds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
-    """Count the multiply-adds of one output; NaN if they bypass torch."""
-    if _outside_torch(model):
-        return math.nan
-    lr = size.of_lr(model.scale)
-    with suppress(Exception):  # meta tensors fail if a network reads values or names its device
-        return _counted(_on_meta_device(model), temperature, "meta", lr)
-    return _counted(model, temperature, device, lr)
-
-
-def _outside_torch(model: SRModel | StochasticSRModel) -> bool:
+def _outside_torch(call: ModelCall) -> bool:
     """Return whether another library computes the model, as for ONNX files."""
-    return bool(getattr(getattr(model, "network", model), "outside_torch", False))
+    return bool(getattr(getattr(call.model, "network", call.model), "outside_torch", False))
 
 
-def _counted(model: SRModel | StochasticSRModel, temperature: float | None, device: str, lr: tuple[int, int]) -> float:
+def counted(call: ModelCall, size: Size) -> float:
+    """Count the multiply-adds of one output where the model is; NaN if they bypass torch."""
     # Imported here: it loads Triton, if installed, which prints warnings when a process ends.
     from torch.utils.flop_counter import FlopCounterMode
 
-    counter, live = FlopCounterMode(display=False, custom_mapping=CONVOLUTIONS), LiveTensors()
-    _upscale(model, _lr_image(lr, device), temperature, _attention_as_products(), live, counter)
+    lr = _lr_image(call, size)
+    counter = FlopCounterMode(display=False, custom_mapping=CONVOLUTIONS)
+    with _attention_as_products(), LiveTensors() as live, counter:
+        _upscale(call, lr)
     return counter.get_total_flops() / 2 if live.made else math.nan
 
 
@@ -275,7 +261,7 @@ CONVOLUTIONS = {torch.ops.aten.mkldnn_convolution: _convolution}
 """Formulas for operations that torch's counter does not know."""
 
 
-def _on_meta_device(model: SRModel | StochasticSRModel) -> SRModel | StochasticSRModel:
+def _on_meta_device(model: Model) -> Model:
     """Copy a model with its networks on the meta device, where computing takes neither time nor memory."""
     networks = [part for part in (model, *vars(model).values()) if isinstance(part, nn.Module)]
     parameters = {
@@ -285,25 +271,8 @@ def _on_meta_device(model: SRModel | StochasticSRModel) -> SRModel | StochasticS
     return copy.deepcopy(model, {**parameters, **buffers})
 
 
-def peak_bytes(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
-    """Return the peak memory of one output besides the parameters, in bytes; NaN if the tensors bypass torch."""
-    if _outside_torch(model):
-        return math.nan
-    _times(
-        model, temperature, device, size, _WARM_UPS
-    )  # what a model keeps from its first output is no memory of an output
-    lr = _lr_image(size.of_lr(model.scale), device)
-    if device.startswith("cuda"):
-        with usage_on(device) as usage:
-            _upscale(model, lr, temperature)
-        return float(usage.allocated_bytes)
-    live = LiveTensors()
-    _upscale(model, lr, temperature, live)
-    return float(live.most) if live.made else math.nan
-
-
 class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of live tensors that operations made."""
+    """Counts the bytes of live tensors that operations made, in this Python thread and the torch threads that it uses."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -334,60 +303,28 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.now -= size
 
 
-def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
-    """Return the median time of five outputs after up to three warm-ups, or of fewer of each if they take more than 10 s.
-
-    On a CPU, torch has one thread meanwhile, so that the time does not depend on the number of worker processes.
-    """
-    with _one_thread() if device == "cpu" else nullcontext():
-        _times(model, temperature, device, size, _WARM_UPS)
-        return 1e3 * statistics.median(_times(model, temperature, device, size, _RUNS))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute with one thread; the process has its threads back afterwards."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _times(
-    model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size, most: int
-) -> list[float]:
+def _times(call: ModelCall, size: Size, most: int) -> list[float]:
     """Return the seconds of up to ``most`` outputs, of fewer if they take more than 10 s, without making LR."""
     times: list[float] = []
     while not times or (len(times) < most and sum(times) < _MOST_SECONDS):
-        lr = _lr_image(size.of_lr(model.scale), device)
-        with usage_on(device) as usage:
-            _upscale(model, lr, temperature)
+        lr = _lr_image(call, size)
+        with usage_on(call.device) as usage:
+            _upscale(call, lr)
         times.append(usage.seconds)
     return times
 
 
-def _lr_image(size: tuple[int, int], device: str) -> Tensor:
-    """Return a random LR image (3, height, width) in [0, 1] of ``size`` (height, width) on the device."""
-    return torch.rand((3, *size), generator=torch.Generator().manual_seed(0)).to(device)
-
-
-def _upscale(
-    model: SRModel | StochasticSRModel,
-    lr: Tensor,
-    temperature: float | None,
-    *counters: AbstractContextManager[object],
-) -> None:
-    """Let a model upscale LR (3, h, w), which it may change, with the counters active.
-
-    Counters see the work of this Python thread and of the torch threads that it uses.
-    """
+def _lr_image(call: ModelCall, size: Size) -> Tensor:
+    """Return a random LR image (3, h, w) in [0, 1] on the device of the model."""
     generator = torch.Generator().manual_seed(0)
-    with ExitStack() as stack:
-        for context in (torch.no_grad(), *counters):
-            stack.enter_context(context)
-        if isinstance(model, StochasticSRModel):
-            model.sample(lr, 1, temperature=temperature or 0.0, generator=generator)
-        else:
-            model(lr[None])
+    return torch.rand((3, *size.of_lr(call.model.scale)), generator=generator).to(call.device)
+
+
+def _upscale(call: ModelCall, lr: Tensor) -> None:
+    """Let a model upscale LR (3, h, w), which it may change."""
+    with torch.no_grad():
+        if isinstance(call.model, StochasticSRModel):
+            generator = torch.Generator().manual_seed(0)
+            call.model.sample(lr, 1, temperature=call.temperature or 0.0, generator=generator)
+        elif not isinstance(call.model, PrecomputedResults):
+            call.model(lr[None])

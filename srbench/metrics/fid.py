@@ -52,7 +52,7 @@ FEATURES = 2048
 
 
 @dataclass(frozen=True)
-class Seen:
+class InceptionInput:
     """What Inception sees: whole images or patches, resized in one of MODES."""
 
     mode: str = "clean"
@@ -60,7 +60,7 @@ class Seen:
     """Side of the patches in pixels; 0 for whole images."""
 
 
-WHOLE = Seen()
+WHOLE = InceptionInput()
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class _Distance(SetMetric):
             raise MetricError(f"{name}: {unknown('mode', str(mode), MODES)}")
         if not isinstance(patch, int) or patch == 1:
             raise MetricError(f"{name}: patch is {patch}; give the side of patches in pixels, such as 256")
-        self.seen, self._name, self._reference = Seen(mode, patch), name, _reference(name, reference)
+        self.seen, self._name, self._reference = InceptionInput(mode, patch), name, _reference(name, reference)
         self.needs = ("HR",) if self._reference is None else ()
         version, licence = version_and_licence()
         of_patches = [f"patch{patch}"] if patch else []
@@ -181,7 +181,7 @@ def _statistics(path: Path) -> Statistics:
     return Statistics(mean, covariance)
 
 
-def features_of_outputs(outputs: ImageSet, seen: Seen = WHOLE) -> NDArray[np.float32]:
+def features_of_outputs(outputs: ImageSet, seen: InceptionInput = WHOLE) -> NDArray[np.float32]:
     """Return the features (n, 2048) of the first outputs of a set, computed once for all its metrics.
 
     Raises MetricError for a missing network, and for an image smaller than a patch.
@@ -189,12 +189,14 @@ def features_of_outputs(outputs: ImageSet, seen: Seen = WHOLE) -> NDArray[np.flo
     return _once(outputs.shared, seen, (image.first for image in outputs), outputs.device)
 
 
-def features_of_hr(outputs: ImageSet, seen: Seen = WHOLE) -> NDArray[np.float32]:
+def features_of_hr(outputs: ImageSet, seen: InceptionInput = WHOLE) -> NDArray[np.float32]:
     """Return the features (n, 2048) of the HR images of a set, computed once for all rows of the table."""
     return _once(outputs.shared_references, seen, (as_uint8(image.pair.hr) for image in outputs), outputs.device)
 
 
-def _once(shared: dict[Hashable, Any], seen: Seen, images: Iterable[Tensor], device: str) -> NDArray[np.float32]:
+def _once(
+    shared: dict[Hashable, Any], seen: InceptionInput, images: Iterable[Tensor], device: str
+) -> NDArray[np.float32]:
     if seen not in shared:
         shared[seen] = inception().features(map(as_uint8, images), seen, device)
     found: NDArray[np.float32] = shared[seen]
@@ -235,7 +237,7 @@ class Inception:
         """SHA-256 of the network and its weights."""
         return held_digest(self._metric)
 
-    def features(self, images: Iterable[Tensor], seen: Seen, device: str) -> NDArray[np.float32]:
+    def features(self, images: Iterable[Tensor], seen: InceptionInput, device: str) -> NDArray[np.float32]:
         """Compute the features (n, 2048) of the n uint8 images (3, H, W), or of their patches.
 
         Raises MetricError for an image smaller than a patch.
@@ -243,25 +245,25 @@ class Inception:
         with quiet():
             from pyiqa.archs.fid_arch import get_folder_features
 
-        def computed(place: str) -> NDArray[np.float32]:
-            network = self._metric.net.model.to(place)
-            there = next(network.parameters()).device
-            with measuring(there):
+        def computed(name: str) -> NDArray[np.float32]:
+            network = self._metric.net.model.to(name)
+            network_device = next(network.parameters()).device
+            with measuring(network_device):
                 features: NDArray[np.float32] = get_folder_features(
                     temporary,
                     network,
                     num_workers=0,
                     test_img_size=self._metric.net.test_img_size,
-                    device=there,
+                    device=network_device,
                     mode=MODES[seen.mode],
                     verbose=False,
                 )
             return features
 
         with TemporaryDirectory() as temporary:
-            for number, image in enumerate(images):
-                for place, piece in enumerate(patches(image, seen.patch) if seen.patch else [image]):
-                    write_png(Path(temporary) / f"{number:06}_{place:06}.png", piece)
+            for image_index, image in enumerate(images):
+                for patch_index, patch in enumerate(patches(image, seen.patch) if seen.patch else [image]):
+                    write_png(Path(temporary) / f"{image_index:06}_{patch_index:06}.png", patch)
             return computed_on(device, computed)
 
 

@@ -19,7 +19,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from importlib.metadata import metadata
-from traceback import walk_tb
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
@@ -131,7 +131,7 @@ def _short(arguments: Mapping[str, Value]) -> list[str]:
 
 def created(variant: str, arguments: Mapping[str, Value] = MappingProxyType({})) -> Any:  # noqa: ANN401 - no types
     """Create a metric of pyiqa on the CPU. Raises MetricError, which names a missing file or the valid arguments."""
-    with quiet():
+    with quiet() as printed:
         import pyiqa
 
         if variant not in pyiqa.list_models():
@@ -140,7 +140,7 @@ def created(variant: str, arguments: Mapping[str, Value] = MappingProxyType({}))
             metric = pyiqa.create_metric(variant, device="cpu", **arguments)
         except Exception as error:  # a hundred metrics fail in many ways
             _refuse_unknown(variant, arguments)
-            raise MetricError(f"pyiqa:{variant} cannot be loaded: {_remedy(error)}") from error
+            raise MetricError(f"pyiqa:{variant} cannot be loaded: {_reason(error, printed.getvalue())}") from error
         _refuse_unknown(variant, arguments)  # many metrics ignore unknown arguments
         return metric
 
@@ -171,27 +171,19 @@ def _arguments_of(variant: str) -> dict[str, object]:
 
 def version_and_licence() -> tuple[str, str]:
     """Return version and licence of the installed pyiqa."""
-    facts = metadata("pyiqa")
-    licence = next((facts[field] for field in ("License-Expression", "License") if field in facts), "unknown")
-    return facts["Version"], licence
+    package = metadata("pyiqa")
+    licence = next((package[field] for field in ("License-Expression", "License") if field in package), "unknown")
+    return package["Version"], licence
 
 
-def _remedy(error: BaseException) -> str:
-    """Describe the missing file and where to put it, from the arguments of downloading functions on the stack."""
-    cause: BaseException | None = error
-    while cause is not None:
-        for frame, _ in reversed(list(walk_tb(cause.__traceback__))):
-            variables = frame.f_locals
-            address, place = variables.get("url"), variables.get("cached_file") or variables.get("download_target")
-            if isinstance(address, str) and isinstance(place, str):
-                return f"it needs {address}; put that file at {place}"
-            repository = variables.get("repo_id") or variables.get("pretrained_model_name_or_path")
-            if isinstance(repository, str):
-                return f"it needs huggingface.co/{repository}; fetch that into its cache: hf download {repository}"
-        if isinstance(cause, ModuleNotFoundError) and cause.name:
-            package = _PACKAGES.get(cause.name, cause.name)
-            return f"it needs the Python module {cause.name}; install it: pip install '{package}'"
-        cause = cause.__cause__ or cause.__context__
+def _reason(error: Exception, printed: str) -> str:
+    """Describe the missing file and where to put it, if ``printed`` announces its download; else repeat pyiqa's message."""
+    for address, path in re.findall(r'^Downloading: "(\S+)" to (.+)$', printed, re.MULTILINE):
+        if not Path(path).exists():
+            return f"it needs {address}; put that file at {path}"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = _PACKAGES.get(error.name, error.name)
+        return f"it needs the Python module {error.name}; install it: pip install '{package}'"
     return f"{type(error).__name__}: {one_line(error)[:200]}"
 
 
@@ -216,19 +208,18 @@ def _flags(**values: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silence pyiqa, and forbid downloads if OFFLINE is set."""
+def quiet() -> Iterator[io.StringIO]:
+    """Collect what pyiqa prints instead of showing it, and forbid downloads if OFFLINE is set."""
     for logger in ("pyiqa", "huggingface_hub"):  # huggingface_hub logs every attempt to reach its server
         logging.getLogger(logger).setLevel(logging.ERROR)
     offline = os.environ.get(OFFLINE, "0") not in ("", "0")
+    printed = io.StringIO()
     with (
         warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
         patch("socket.getaddrinfo", side_effect=OSError(f"{OFFLINE} is set")) if offline else contextlib.nullcontext(),
         patch("huggingface_hub.constants.HF_HUB_OFFLINE", True) if offline else contextlib.nullcontext(),
-        # without a network, huggingface_hub's own five repetitions take a minute
-        patch.dict("huggingface_hub.utils.http_backoff.__kwdefaults__", max_retries=1),
     ):
         warnings.simplefilter("ignore")
-        yield
+        yield printed

@@ -85,8 +85,8 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
     # a family checks the arguments of its metrics itself
     refused = [key for key in parameters if (key == "variant" if is_variant else not plugin.takes(key))]
     if refused:
-        known = () if is_variant else plugin.arguments()
-        advice = f"it takes {', '.join(known)}" if known else "leave it out"
+        allowed = () if is_variant else plugin.arguments()
+        advice = f"it takes {', '.join(allowed)}" if allowed else "leave it out"
         raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; {advice}")
     arguments = parameters | ({"variant": variant} if is_variant else {})
     metric: Metric = call(f"metric {text}", plugin.factory, **arguments)

@@ -16,7 +16,8 @@ def variants(name: str) -> tuple[str, ...]:
 
     Raises MetricError for an unknown name.
     """
-    configs, wanted = _configs(), _config(name)
+    configs = _configs(name)
+    wanted = configs[name]
     same = [
         other
         for other, config in configs.items()
@@ -32,7 +33,7 @@ def weights_origin(name: str) -> str:
     Backbones that pyiqa takes from torchvision or timm have no address in pyiqa. Raises MetricError for an unknown
     name.
     """
-    options = dict(_config(name)["metric_opts"])
+    options = dict(_configs(name)[name]["metric_opts"])
     kind = options.pop("type")
     with quiet():
         from pyiqa import archs
@@ -55,16 +56,11 @@ def weights_origin(name: str) -> str:
     return " ".join([*words, *dict.fromkeys(addresses)]) or "no address in pyiqa"
 
 
-def _configs() -> dict[str, Any]:
+def _configs(name: str) -> dict[str, Any]:
+    """Return pyiqa's table of metrics. Raises MetricError if it lacks ``name``."""
     with quiet():
         from pyiqa.default_model_configs import DEFAULT_CONFIGS
 
+    if name not in DEFAULT_CONFIGS:
+        raise MetricError(unknown("metric of pyiqa", name, DEFAULT_CONFIGS))
     return dict(DEFAULT_CONFIGS)
-
-
-def _config(name: str) -> dict[str, Any]:
-    configs = _configs()
-    if name not in configs:
-        raise MetricError(unknown("metric of pyiqa", name, configs))
-    config: dict[str, Any] = configs[name]
-    return config

@@ -139,8 +139,8 @@ def fit_asymmetric(values: Array) -> AsymmetricGaussian:
         wanted = ratio * (skew**3 + 1) * (skew + 1) / np.square(skew**2 + 1)
     next_above = np.searchsorted(_ABSOLUTE_TO_SQUARE, wanted).clip(1, len(_SHAPES) - 1)
     is_nearer_below = wanted - _ABSOLUTE_TO_SQUARE[next_above - 1] <= _ABSOLUTE_TO_SQUARE[next_above] - wanted
-    place = np.where(np.isnan(wanted), -1, next_above - is_nearer_below)
-    shape, to_scale, to_mean = _FACTORS[:, place]
+    nearest = np.where(np.isnan(wanted), -1, next_above - is_nearer_below)
+    shape, to_scale, to_mean = _FACTORS[:, nearest]
     scales = left * to_scale, right * to_scale
     return AsymmetricGaussian(shape, (scales[1] - scales[0]) * to_mean, (left, right), scales)
 

@@ -82,8 +82,8 @@ def full_names(names: Sequence[str] | None, columns: Sequence[str]) -> list[str]
 
     A name of BUNDLES stands for several metrics.
     """
-    known = meanings(columns)
-    chosen = columns if names is None else [known.get(name, name) for name in names]
+    column_of = meanings(columns)
+    chosen = columns if names is None else [column_of.get(name, name) for name in names]
     return _members(chosen)
 
 
@@ -121,7 +121,7 @@ def open_metrics(
         PluginError: A metric cannot be loaded.
         MetricError: Two metrics share a name.
     """
-    known = meanings(columns)
+    column_of = meanings(columns)
     metrics: dict[str, LoadedMetric] = {}
     for text in full_names(names, columns):
         try:
@@ -131,7 +131,7 @@ def open_metrics(
                 raise
             warnings.warn(f"left out of the table: {error}", stacklevel=2)
             continue
-        if metric.info.name == parse_metric(text)[0] != text and known.get(metric.info.name) != text:
+        if metric.info.name == parse_metric(text)[0] != text and column_of.get(metric.info.name) != text:
             metric = replace(metric, info=replace(metric.info, name=re.sub(r"\W", "_", text, flags=re.ASCII)))
         if metric.info.name in metrics:
             other = metrics[metric.info.name].info.spec

@@ -129,9 +129,9 @@ class _Temporal(SetMetric):
         """Measure a clip, frame by frame. Raises MetricError for a clip that is too short, or frames that are too small."""
         height, width = outputs[0].first.shape[-2:]
         window = _window(len(outputs), (height, width), self._skipped, self.title, self.smallest_side)
-        places = range(len(outputs))[window.frames]
-        frames = (outputs[place].first for place in places)
-        return self.measured(frames, (as_uint8(outputs[place].pair.hr) for place in places), window)
+        frame_indices = range(len(outputs))[window.frames]
+        frames = (outputs[index].first for index in frame_indices)
+        return self.measured(frames, (as_uint8(outputs[index].pair.hr) for index in frame_indices), window)
 
     @abstractmethod
     def measured(self, outputs: Frames, hr: Frames, window: _Window) -> float:

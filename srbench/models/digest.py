@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from srbench.files.hashes import sha256_file, sha256_texts
+from srbench.models import ModelError
 from srbench.models.names import ModelSpec
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.registry import is_ours, registered
 from srbench.weights.files import packaged_weights
-
-_LOCATION = re.compile(rb"\n\x08location\x12(?:([\x00-\x7f])|([\x80-\xff])([\x00-\x7f]))")
-"""ONNX's key for the name of an external weights file (protobuf: field 1, 8 bytes), followed by the length of the name
-as a varint (seven bits per byte, lowest first)."""
 
 
 def digest_by_files(spec: ModelSpec, scale: int) -> str:
     """Digest of a model without loading it; loading it gives the same digest.
 
     Empty if the digest is known only after loading: for third-party code, and for a weights file that is interpolated
-    with other weights. Raises WeightsError for missing weights.
+    with other weights. Raises WeightsError for missing weights, and ModelError if an ONNX file needs a missing package.
     """
     if spec.is_folder:  # every output has its own digest
         return sha256_texts("results", str(scale), package_digest("srbench.models.precomputed"))
@@ -63,15 +59,20 @@ def _packaged(spec: ModelSpec, package: str, scale: int) -> list[Path]:
 
 
 def external_data(path: Path) -> list[Path]:
-    """External weights files of an ONNX graph, which names them by relative paths."""
+    """External weights files of an ONNX graph, which names them by relative paths; none for any other or damaged file.
+
+    Raises ModelError if the package onnx is missing.
+    """
     if path.suffix.lower() != ".onnx":
         return []
-    graph = path.read_bytes()
-    files = set()
-    for match in _LOCATION.finditer(graph):
-        short, low, high = match.groups()
-        length = ord(short) if short else (ord(low) & 127) + 128 * ord(high)
-        name = graph[match.end() : match.end() + length].decode(errors="replace")
-        if "\0" not in name and (path.parent / name).is_file():
-            files.add(path.parent / name)
-    return sorted(files - {path})
+    try:
+        import onnx
+    except ImportError:
+        raise ModelError(f"{path}: needs onnx; install it: pip install 'sr-bench[onnx]'") from None
+    try:
+        graph = onnx.load(path, load_external_data=False)
+    except Exception:  # a damaged file, whose fault is named when the model is loaded
+        return []
+    tensors = onnx.external_data_helper._get_all_tensors(graph)
+    names = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+    return sorted(file for name in names if (file := path.parent / name).is_file())

@@ -188,11 +188,11 @@ def absolute(path: str) -> str:
 def is_same_but_for_paths(text: str, other: str) -> bool:
     """Return whether two names have equal labels, strengths, options and registered models. Raises PluginError."""
     models = registered("models")
-    facts = [
+    identities = [
         (spec.typed_label, spec.name if spec.name in models else "", spec.strength, spec.suffix)
         for spec in map(ModelSpec.parse, (text, other))
     ]
-    return facts[0] == facts[1]
+    return identities[0] == identities[1]
 
 
 def has_paths_of(located: str, typed: str) -> bool:
@@ -200,8 +200,8 @@ def has_paths_of(located: str, typed: str) -> bool:
 
     A link that is not here, and whose target has another name, may not.
     """
-    there, here = ModelSpec.parse(located), ModelSpec.parse(typed)
-    return _may_be(there.name, here.name) and _may_be(there.weights, here.weights)
+    recorded, requested = ModelSpec.parse(located), ModelSpec.parse(typed)
+    return _may_be(recorded.name, requested.name) and _may_be(recorded.weights, requested.weights)
 
 
 def _may_be(located: str, typed: str) -> bool:

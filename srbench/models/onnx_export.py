@@ -40,8 +40,12 @@ def export_onnx(text: str, out: Path | None = None, scale: int | None = None) ->
         _write(loaded.model, temporary, text)
         graph = onnx.load(str(temporary))
         if weights := loaded.weights:
-            facts = {"license": weights.licence, "trained_on": weights.trained_on, "weights_sha256": weights.sha256}
-            onnx.helper.set_model_props(graph, facts)
+            properties = {
+                "license": weights.licence,
+                "trained_on": weights.trained_on,
+                "weights_sha256": weights.sha256,
+            }
+            onnx.helper.set_model_props(graph, properties)
         onnx.save(graph, str(temporary))
         write_new(out, temporary.read_bytes())
     return out

@@ -208,12 +208,12 @@ def _require_own_modules(module: str, file: Path) -> None:
             spec = None
         if name == module or spec is None:
             continue
-        places = [Path(place) for place in spec.submodule_search_locations or [str(spec.origin)]]
-        found = [place.parent / source.relative_to(file.parent) for place in places]
+        locations = [Path(location) for location in spec.submodule_search_locations or [str(spec.origin)]]
+        found = [location.parent / source.relative_to(file.parent) for location in locations]
         # identical copies are harmless
         if not any(path.is_file() and filecmp.cmp(path, source, shallow=False) for path in found):
             raise PluginError(
-                f"{file}: imports {name}, but Python has already found {places[0]} by that name; rename {source.name}, "
+                f"{file}: imports {name}, but Python has already found {locations[0]} by that name; rename {source.name}, "
                 f"run the plug-ins separately, or move {file.name} to another folder"
             )
 

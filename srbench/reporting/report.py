@@ -18,7 +18,7 @@ from srbench.pages import markdown
 from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
 from srbench.reporting.distribution import distribution_section
-from srbench.reporting.figures.image_files import evenly, write_images
+from srbench.reporting.figures.image_files import EMBEDDED, evenly, write_images
 from srbench.reporting.figures.plots import Plot, draw_plots, write_plots
 from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_table
@@ -44,8 +44,6 @@ TEXTS = (".md", ".html", ".tex", ".csv")
 """Endings of the files that ``texts_again`` makes."""
 MOST_LABELS = 9
 """Largest number of models that a title lists."""
-EMBEDDED = 3
-"""Number of images shown in report.md, spread evenly over the list."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""A GPU that does not exist: whole programs run on it, of shapes and devices alone, and no two devices mix.
+"""A simulated GPU: programs run on shapes and devices without numbers, and an operation on two devices fails.
 
-torch's FakeTensorMode does all that torch does before it computes, and refuses what lies on different devices. As the
-GPU serves a device ``imaginary``, which any recent PyTorch can be given, or ``cuda``, which takes PyTorch's build for
-CUDA, and no GPU. There are no numbers: a program that asks for some is told that all is well.
+torch's FakeTensorMode does everything that torch does before it computes. The simulated GPU is the device
+``imaginary``, which a recent PyTorch lets us register, or ``cuda``, which needs PyTorch's build for CUDA but no GPU.
+A program that reads a value gets one of ANSWERS.
 
-All of this changes torch for good, so these files run in a process of their own: see ``tests/test_placement.py``.
+All of this changes torch for good, so these tests run in a process of their own: see ``tests/test_placement.py``.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ READING = (
     *(ATEN._local_scalar_dense.default, ATEN.equal.default, ATEN.nonzero.default, ATEN.masked_select.default),
     ATEN._linalg_check_errors.default,
 )
-"""Operations on a GPU whose results the CPU waits for."""
+"""Operations for whose results the CPU waits if they run on a GPU."""
 COPYING = (ATEN._to_copy.default, ATEN.copy_.default)
 ANSWERS = {torch.bool: True, torch.int64: 0}
-"""To the question for a value: yes, it is finite; no pixel is broken. Other numbers are 1."""
+"""Values that a program reads, by type: all values are finite, no pixel is broken. Values of other types are 1."""
 READERS = ((parameters, "load_file"), (lpips_network, "read_tensors"))
-"""Readers of files with numbers, from a path; they work outside of the mode."""
+"""Functions that read tensors from a file, by module; they run outside the mode, which would read no numbers."""
 
 
 class WrongDeviceError(RuntimeError):
-    """Tensors of several devices met."""
+    """An operation on tensors of several devices."""
 
 
 class Imagination(FakeTensorMode):
-    """FakeTensorMode for programs that look at values, copy networks, and may not mix devices in any operation.
+    """FakeTensorMode that lets programs read values and copy networks, and refuses any operation on two devices.
 
-    ``waits`` has an entry each time the CPU waits for what a GPU has computed.
+    ``waits`` lists the operations for which the CPU waited for a GPU.
     """
 
     waits: list[str]
@@ -74,20 +74,20 @@ class Imagination(FakeTensorMode):
         return super().__torch_dispatch__(func, types, args, kwargs)
 
     def imagined(self, tensor):
-        """Without its numbers: a tensor that is older than the mode, or read from a file."""
+        """Convert a real tensor, made before the mode or read from a file, to one without numbers."""
         return tensor if isinstance(tensor, FakeTensor) else self.from_tensor(tensor)
 
     def __deepcopy__(self, memo):
-        """The mode itself. Whoever copies a network copies what its tensors refer to, and that is the mode too.
+        """Return the mode itself, to which all tensors of a copied network refer.
 
-        A real copy would have copies of its weak references to memory. Both are freed in the end, although torch has
-        counted one, and the process dies of it some time later.
+        A copy of the mode would copy its weak references to memory. torch counts such a reference once, and freeing it
+        twice crashes the process later.
         """
         return self
 
 
 def tensors_in(values):
-    """All tensors in arguments or results, which may be nested."""
+    """Yield all tensors in nested lists and tuples."""
     for value in values:
         if isinstance(value, Tensor):
             yield value
@@ -96,28 +96,28 @@ def tensors_in(values):
 
 
 class GPU:
-    """What programs are given, and what is asked of their results."""
+    """The simulated GPU: inputs on it, and questions about results."""
 
     def __init__(self, name, mode):
         self.device, self.mode = torch.device(name), mode
 
     @contextmanager
     def waits(self):
-        """What the CPU waits for in this context."""
+        """List the operations for which the CPU waits for the GPU in this context."""
         self.mode.waits = []
         yield self.mode.waits
 
     def pair(self, scale, *batch, height=6, width=5):
-        """LR and HR."""
+        """Return LR (*batch, 3, height, width) and HR on the GPU."""
         return tuple(torch.rand(*batch, 3, height * size, width * size, device=self.device) for size in (1, scale))
 
     def holds(self, *results):
-        """Are there tensors in these results, and all of them here?"""
+        """Return whether the results hold tensors, all of them on the GPU."""
         return {tensor.device.type for tensor in tensors_in(results)} == {self.device.type}
 
 
 def applied(module, function, recurse=True):
-    """What ``Module.to`` does: torch's own cannot exchange the memory of these parameters, so they are made anew."""
+    """Replace ``Module._apply``, on which ``Module.to`` is built: torch's cannot exchange the memory of these parameters."""
     for child in module.children():
         child._apply(function)
     with torch.no_grad():
@@ -130,7 +130,7 @@ def applied(module, function, recurse=True):
 
 
 def as_array(tensor):
-    """Any image, or any counts, of a tensor that numpy could read."""
+    """Replace ``Tensor.numpy``: random numbers of the same shape and type. Raises WrongDeviceError for a tensor on a GPU."""
     if tensor.device.type != "cpu":
         raise WrongDeviceError("a GPU's memory cannot be read by numpy")
     numbers = np.random.default_rng(0).random(tuple(tensor.shape))
@@ -146,7 +146,7 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def imagination(request):
-    """The mode, and torch as the mode needs it."""
+    """The mode, with all of torch and srbench replaced that would need numbers."""
     if request.config.getoption("--device") == "imaginary":
         backend_registration._setup_privateuseone_for_python_backend("imaginary")
         torch.imaginary.get_amp_supported_dtype = lambda: [torch.bfloat16, torch.float16]  # torch 2.15 asks for it
@@ -181,9 +181,9 @@ def gpu(request, imagination):
 
 @pytest.fixture
 def backward(gpu):
-    """For programs that take gradients."""
+    """Skip programs that compute gradients where the simulated GPU is ``cuda``."""
     if gpu.device.type == "cuda":
-        pytest.skip("torch asks the driver for its streams before it goes backwards")
+        pytest.skip("torch asks the driver for streams before a backward pass")
 
 
 @pytest.fixture
@@ -193,21 +193,21 @@ def generator():
 
 @pytest.fixture
 def left_behind(gpu):
-    """A context in which a network has one parameter or buffer, given by its name, on the CPU."""
+    """A context manager that moves the named parameter or buffer of a network to the CPU."""
     if gpu.device.type == "cuda":
         pytest.skip("seen on the imaginary device")
 
     @contextmanager
     def context(network, name):
-        place, _, last = name.rpartition(".")
-        layer = network.get_submodule(place)
+        path, _, last = name.rpartition(".")
+        layer = network.get_submodule(path)
         tensors = layer._parameters if last in layer._parameters else layer._buffers
-        there = tensors[last]
+        on_gpu = tensors[last]
         try:
-            tensors[last] = there.cpu()
-            yield network.train(network.training)  # which forgets what was kept from before
+            tensors[last] = on_gpu.cpu()
+            yield network.train(network.training)  # so that the network forgets its cached constants
         finally:
-            tensors[last] = there
+            tensors[last] = on_gpu
             network.train(network.training)
 
     return context

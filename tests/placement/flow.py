@@ -1,4 +1,4 @@
-"""SRFlow on a GPU. All that is known of its interface stands in PROGRAMS."""
+"""SRFlow on a GPU. Only PROGRAMS calls its interface."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ PROGRAMS = {
     "style": style,
     "content": content,
 }
-"""Results from a network, an LR image (3, h, w), its HR image, and a generator on the CPU."""
+"""Functions of a network, an LR image (3, h, w), its HR image and a generator on the CPU; they return results."""
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
@@ -73,7 +73,7 @@ def test_program(name, flow, gpu, generator):
 
 
 def test_decoding_waits_for_nothing_but_its_end(flow, gpu, generator):
-    """Once the constants of the network are known; at the end, the image is checked for values that are not finite."""
+    """A sample waits only for the check that it is finite, once the constants of the network are cached."""
     lr, hr = gpu.pair(flow.scale)
     given = flow.given(lr[None])
     latents, _ = given.encode(hr[None])
@@ -118,13 +118,13 @@ def test_learns(reversible, flow, gpu, backward):
 
 @pytest.mark.parametrize("tile", [None, 4])
 def test_run(tile, flow, gpu):
-    """An image comes from the CPU, and what is made of it goes back there."""
+    """LR comes from the CPU, and outputs return to the CPU."""
     found = upscale(flow, "a", torch.rand(3, 6, 5), SamplingParameters(0.8, 2, 0, tile), gpu.device.type)
     assert (found.images.device.type, found.images.dtype) == ("cpu", torch.float32)
 
 
 def test_a_parameter_left_behind_is_found(flow, gpu, generator, left_behind):
-    """One of every kind."""
+    """A parameter or buffer of every kind of layer."""
     lr, hr = gpu.pair(flow.scale)
     kinds = {tuple(name.split(".")[-2:]): name for name, _ in flow.named_parameters()}
     for name in kinds.values():

@@ -1,4 +1,4 @@
-"""The networks of one output, the projection and resizing on a GPU, and that no operation mixes devices there."""
+"""Deterministic networks, the projection and resizing on a GPU; no operation mixes devices."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_network(network, gpu):
 
 @pytest.mark.parametrize("tile", [None, 4])
 def test_run(tile, network, gpu):
-    """An image comes from the CPU, and what is made of it goes back there."""
+    """LR comes from the CPU, and outputs return to the CPU."""
     for model in (network, Consistent(network, network.scale), Bicubic(network.scale)):
         found = upscale(model, "a", torch.rand(3, 6, 5), SamplingParameters(0.8, 2, 0, tile), gpu.device.type)
         assert (found.images.device.type, found.images.dtype) == ("cpu", torch.float32)

@@ -131,21 +131,21 @@ def test_models_with_one_answer_and_tiles(up, models):
     assert "cannot sample in tiles" in up(tile=16, out="noisy").err
 
 
-def test_several_models_have_a_folder_each_and_temperatures_are_in_the_names(up, photos, models):
+def test_several_models_and_temperatures_have_the_folders_of_a_run(up, photos, models):
     one = up(temperature=0.4, out="one")
     found = up("--dry-run", photos, model=f"bicubic,mine={models}:Noisy", temperature="0.4,0.8", samples=2)
     assert found.out.splitlines()[0] == "4 images, 20 outputs, 0 already made"
-    assert {"out/bicubic/b: LR of 42x33 at once", "out/mine/b_t0.4: LR of 42x33 at once"} < set(found.out.splitlines())
+    assert {"out/bicubic/b: LR of 42x33 at once", "out/mine-t0.4/b: LR of 42x33 at once"} < set(found.out.splitlines())
     assert not Path("out").exists()
     found = up(model=f"bicubic,mine={models}:Noisy", temperature="0.4,0.8")
     assert found.code == 0, found.err
-    names = [f"mine/{name}_t{temperature}.png" for name in "abcd" for temperature in (0.4, 0.8)]
+    names = [f"mine-t{temperature}/{name}.png" for temperature in (0.4, 0.8) for name in "abcd"]
     assert pngs("out") == [f"bicubic/{name}.png" for name in "abcd"] + names
     assert one.code == 0
-    assert torch.equal(read_image(Path("out/mine/a_t0.4.png")), read_image(Path("one/a.png")))
-    assert not torch.equal(read_image(Path("out/mine/a_t0.8.png")), read_image(Path("one/a.png")))
+    assert torch.equal(read_image(Path("out/mine-t0.4/a.png")), read_image(Path("one/a.png")))
+    assert not torch.equal(read_image(Path("out/mine-t0.8/a.png")), read_image(Path("one/a.png")))
     more = up(photos / "a.png", temperature="0.4,0.8", samples=2, out="more")
-    assert (more.code, pngs("more")[:2]) == (0, ["a_t0.4_sample0.png", "a_t0.4_sample1.png"])
+    assert (more.code, pngs("more")[:2]) == (0, ["Noisy-t0.4/a_sample0.png", "Noisy-t0.4/a_sample1.png"])
     again = up("--dry-run", photos, model=f"bicubic,mine={models}:Noisy", temperature="0.4,0.8,1")
     assert again.out.splitlines()[0] == "4 images, 16 outputs, 12 already made"
     taken = up(model=f"bicubic,{models}:Noisy,Noisy={models}:Nearest")
@@ -217,7 +217,8 @@ def test_a_gpu_with_too_little_memory_for_an_image_takes_tiles(model, free, tile
 def test_the_largest_networks_fit_what_is_counted_for_a_pixel():
     from baselines.rrdb import RRDBConfig, RRDBNet
     from srbench import upscaling
-    from srbench.metrics.cost import Size, peak_bytes
+    from srbench.interfaces import ModelCall
+    from srbench.metrics.cost import Memory
     from srflow import SRFlow
 
     rrdb = RRDBNet(RRDBConfig.from_preset("df2k-x4")).eval()
@@ -226,7 +227,7 @@ def test_the_largest_networks_fit_what_is_counted_for_a_pixel():
         (SRFlow.from_preset("df2k-x4").eval(), upscaling.BYTES_PER_SAMPLED_PIXEL),
     )
     for network, most in counted:
-        small, large = (peak_bytes(network, 0.8, "cpu", Size(side, side, False)) for side in (16, 32))
+        small, large = (1e6 * Memory(lr=f"{side}x{side}").of(ModelCall(network, 0.8, "cpu")) for side in (16, 32))
         assert 0.7 * most < (large - small) / (32**2 - 16**2) < 0.9 * most
 
 
@@ -285,3 +286,11 @@ def test_a_line_now_and_then_without_a_terminal(capfd, monkeypatch):
         progress(Step(0, 2, "a.png", fraction=0.0))
         progress(Step(0, 2, "a.png", fraction=0.25))
     assert "a.png: 25%, 0 s elapsed" in capfd.readouterr().err
+
+
+def test_each_temperature_is_measured_as_a_folder_of_results(up, photos, models, command):
+    """The outputs of a temperature have the names of their images."""
+    assert up(photos, temperature="0.4,0.8").code == 0
+    found = command("measure", "out/Noisy-t0.4", "out/Noisy-t0.8", "--lr", photos, "--scale", 4, "--metrics", "lr_psnr")
+    assert found.code == 0, found.err
+    assert all(name in found.out for name in ("Noisy-t0.4", "Noisy-t0.8"))

@@ -71,21 +71,15 @@ def _short(value: Any) -> str:  # noqa: ANN401 - any value of a step
 
 @dataclass(frozen=True)
 class Blur(Step):
-    """Gaussian blur, ``sigma`` in pixels."""
+    """Gaussian blur, ``sigma`` in pixels; cut at three standard deviations; borders are reflected with the edge pixel."""
 
     sigma: Range
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
-        kernel = gaussian(max(self.sigma.draw(generator), 1e-3)).numpy()
+        sigma = max(self.sigma.draw(generator), 1e-3)
+        side = 1 + 2 * max(1, math.ceil(3 * sigma))
+        kernel = blur_kernel(side, sigma, sigma, 0, 1, plateau=False)
         return rounded(torch.from_numpy(correlate(image.double().numpy(), kernel[None], mode="reflect")))
-
-
-def gaussian(sigma: float) -> Tensor:
-    """Return a Gaussian (n, n) float64 with sum 1, truncated at three standard deviations."""
-    reach = max(1, math.ceil(3 * sigma))
-    y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1, dtype=torch.float64)] * 2, indexing="ij")
-    kernel = torch.exp(-0.5 * ((x / sigma) ** 2 + (y / sigma) ** 2))
-    return kernel / kernel.sum()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from srbench.explaining.protocols.family import ProtocolFamily, ProtocolValues
 from srbench.explaining.protocols.table import RGB, Y_UNROUNDED, YIQ_ROUNDED, MetricProtocol, Plane, Y
 from srbench.interfaces import ImageMetric, ImagePair, SRBenchError
 from srbench.metrics import MetricError
-from srbench.metrics.fid import MODES, RESIZING, Seen, distance, inception
+from srbench.metrics.fid import MODES, RESIZING, InceptionInput, distance, inception
 from srbench.metrics.loading import open_metric
 from srbench.metrics.lpips_network import NETS
 from srbench.metrics.naturalness import NIQE
@@ -172,7 +172,7 @@ class SetProtocols(ProtocolFamily):
         if output.is_floating_point() or hr.is_floating_point():
             return
         has_patches = min(*output.shape[1:], *hr.shape[1:]) >= PATCH
-        wanted = [Seen(mode, patch) for patch in (0, PATCH)[: 1 + has_patches] for mode in MODES]
+        wanted = [InceptionInput(mode, patch) for patch in (0, PATCH)[: 1 + has_patches] for mode in MODES]
         features = [
             {seen: self.network.features([image], seen, str(image.device)) for seen in wanted} for image in (output, hr)
         ]

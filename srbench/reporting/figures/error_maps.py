@@ -17,7 +17,7 @@ from PIL import Image
 
 from srbench.interfaces import ImagePair, MapInfo, MappedMetric, MetricInfo, SRBenchError
 from srbench.metrics.default_map import mapped
-from srbench.metrics.loading import load_metric
+from srbench.metrics.loading import is_third_party, load_metric
 from srbench.plugins import PluginError
 from srbench.plugins.registry import call
 from srbench.reporting.figures.strips import sums
@@ -103,7 +103,9 @@ def metric_maps(metric: MetricInfo, images: Sequence[Pixels], lr: Pixels, hr: Pi
 
 
 def _map(metric: MappedMetric, output: Tensor, pair: ImagePair) -> Values:
-    values: Values = metric.map(output[None].clone(), pair.copied()).numpy()
+    # a third-party metric may change what it gets; ours compute features of HR once for all outputs
+    given = (output[None].clone(), pair.copied()) if is_third_party(metric) else (output[None], pair)
+    values: Values = metric.map(*given).numpy()
     if values.shape != output.shape[1:]:
         raise PluginError(f"a map of {metric.info.name} has shape {values.shape}; it must be {tuple(output.shape[1:])}")
     return values

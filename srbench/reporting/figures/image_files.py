@@ -38,9 +38,9 @@ from srbench.terminal.progress import Progress, Step, silent
 
 ILLUSTRATED = 30
 """Largest number of images with strips and maps in a report, spread evenly over the list."""
-METRIC_MAPS = 5
-"""Largest number of images with maps of metrics, which take long to compute: LPIPS of four outputs of 512x512 pixels
-takes 0.17 s."""
+EMBEDDED = 3
+"""Largest number of images that report.md shows, spread evenly over the list. Only these have maps of metrics, which take
+long to compute."""
 STRIP_SAMPLES = 2
 """Largest number of samples per model in a strip."""
 _Place = tuple[MapKind, str]
@@ -161,7 +161,7 @@ def write_images(
     """
     with_outputs = {row.image for row in results.measurements if results.outputs(row)}
     names = evenly([name for name in results.images if name in with_outputs and results.pair(name)])
-    mapped = evenly(names, METRIC_MAPS)
+    mapped = evenly(names, EMBEDDED)
     of_pixels = [kind for kind in results.map_kinds if kind.metric is None]
     of_metrics = [kind for kind in results.map_kinds if kind.metric is not None]
     of_code = [kind for kind in of_metrics if kind.metric is not None and ":" in kind.metric.spec]

@@ -74,10 +74,10 @@ def test_upscaling(command, photos, stating):
     words = ("--scale", 4, "--out", "up")
     assert command("upscale", image, "--models", ",".join(stating), *words).code == 0
     stated = {file.parent.name: read_recipe(file) for file in Path("up").rglob("*.png")}
-    assert '"temperature": 0.45' in stated["Stated"]
-    assert '"temperature": 0.8' in stated["Unstated"]
-    assert '"temperature": 0.0' in stated["Zero"]
+    assert '"temperature": 0.45' in stated["Stated-t0.45"]
+    assert '"temperature": 0.8' in stated["Unstated-t0.8"]
+    assert '"temperature": 0.0' in stated["Zero-t0"]
     assert (
         "1 already made"
-        in command("upscale", image, "--models", stating[1], *words[:2], "--out", "up/Stated", "--dry-run").out
+        in command("upscale", image, "--models", stating[1], *words[:2], "--out", "up/Stated-t0.45", "--dry-run").out
     )

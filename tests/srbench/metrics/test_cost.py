@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,7 +19,7 @@ from torch import nn
 
 from baselines.pretrained import load_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
-from srbench.interfaces import SRBenchError
+from srbench.interfaces import SRBenchError, WeightsInfo
 from srbench.metrics import cost
 from srbench.metrics.cost import (
     Memory,
@@ -26,11 +28,8 @@ from srbench.metrics.cost import (
     Parameters,
     Runtime,
     Size,
-    _counted,
-    milliseconds,
-    multiply_adds,
+    counted,
     parameters_of,
-    peak_bytes,
 )
 from srbench.metrics.loading import load_metric
 from srbench.models.half_precision import Half
@@ -122,23 +121,29 @@ class Attentive(nn.Module):
         return F.pixel_shuffle(self.last(features), 4)
 
 
-def counted(model: nn.Module, width: int, height: int) -> float:
-    return multiply_adds(model.eval(), None, "cpu", Size(width, height, is_output=False))
+def multiply_adds(model: nn.Module, width: int, height: int) -> float:
+    value = MultiplyAdds(lr=f"{width}x{height}").of(ModelCall(model.eval(), None, "cpu"))
+    assert value is not None
+    return round(value * 1e9, 3)
+
+
+def of_lr(width: int, height: int) -> Size:
+    return Size(width, height, is_output=False)
 
 
 def test_multiply_adds_are_those_of_the_convolutions():
-    assert counted(Network(), 64, 48) == 64 * 48 * 27 * (3 + 48)
+    assert multiply_adds(Network(), 64, 48) == 64 * 48 * 27 * (3 + 48)
     assert MultiplyAdds().of(ModelCall(Network(), None, "cpu")) == 64 * 64 * 27 * (3 + 48) / 1e9, "an output of 256x256"
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")
 def test_operations_of_one_dnn_count_alike():
-    assert counted(Network(one_dnn), 32, 32) == counted(Network(), 32, 32)
+    assert multiply_adds(Network(one_dnn), 32, 32) == multiply_adds(Network(), 32, 32)
 
 
 def test_span_has_the_multiply_adds_and_parameters_of_the_challenge():
     """9.833807872 G and 0.150688 M by results.json of github.com/Amazingren/NTIRE2026_ESR, and the same by fvcore."""
-    assert counted(Span(), 256, 256) == 9_833_807_872
+    assert multiply_adds(Span(), 256, 256) == 9_833_807_872
     assert sum(one.numel() for one in Span().parameters()) == 150_688
     assert MultiplyAdds(lr="256x256").of(ModelCall(Span(), None, "cpu")) == 9.833807872
     assert MultiplyAdds(out="1280x720").of(ModelCall(Span(), None, "cpu")) == pytest.approx(
@@ -152,18 +157,18 @@ def test_packaged_rrdb_against_fvcore(scale, by_fvcore):
     network = load_rrdb(scale)
     channels = network.state_dict()["first.weight"].shape[0] if "first.weight" in network.state_dict() else 32
     copied = sum(channels * 24 * 32 * factor**2 for factor in (2, 4, 8) if factor <= scale)
-    assert counted(network, 32, 24) == by_fvcore - copied
-    assert _counted(network, None, "cpu", (24, 32)) == by_fvcore - copied, "with numbers"
+    assert multiply_adds(network, 32, 24) == by_fvcore - copied
+    assert counted(ModelCall(network, None, "cpu"), of_lr(32, 24)) == by_fvcore - copied, "with numbers"
 
 
 def test_counting_needs_no_numbers():
     with torch.device("meta"):
-        network = RRDBNet(RRDBConfig(scale=4, features=64, growth=32, blocks=23))
-    assert _counted(network, None, "meta", (256, 256)) == 64 * _counted(network, None, "meta", (32, 32))
+        call = ModelCall(RRDBNet(RRDBConfig(scale=4, features=64, growth=32, blocks=23)), None, "meta")
+    assert counted(call, of_lr(256, 256)) == 64 * counted(call, of_lr(32, 32))
 
 
 def test_a_network_that_looks_at_its_numbers():
-    assert counted(Looking(), 16, 8) == 27 * 48 * 16 * 8
+    assert multiply_adds(Looking(), 16, 8) == 27 * 48 * 16 * 8
 
 
 def test_attention_counts_alike_with_and_without_numbers():
@@ -171,8 +176,8 @@ def test_attention_counts_alike_with_and_without_numbers():
     pixels = 8 * 6
     projections = 3 * 16 + 16 * 48 + 4 * 16 * 16 + 2 * 16 * 32
     products = 2 * 2 * pixels * 16  # with keys and values, twice
-    assert counted(Attentive(), 8, 6) == pixels * (projections + products)
-    assert counted(Attentive(reads=True), 8, 6) == pixels * (projections + products)
+    assert multiply_adds(Attentive(), 8, 6) == pixels * (projections + products)
+    assert multiply_adds(Attentive(reads=True), 8, 6) == pixels * (projections + products)
     assert torch.backends.mha.get_fastpath_enabled()
 
 
@@ -180,15 +185,13 @@ def test_attention_counts_alike_with_and_without_numbers():
 def test_packaged_models_are_counted_without_their_device(name):
     """Without numbers: equal on every device, also on one that is not there. A CPU resizes by products, uncounted."""
     model = load_model(name, 4, "cpu").model
-    count = multiply_adds(model, 0.8, "a GPU", Size(32, 24, is_output=False))
-    assert count <= _counted(model, 0.8, "cpu", (24, 32)) <= 1.02 * count
+    count = MultiplyAdds(lr="32x24").of(ModelCall(model, 0.8, "a GPU"))
+    assert 1e9 * count <= counted(ModelCall(model, 0.8, "cpu"), of_lr(32, 24)) <= 1.02e9 * count
 
 
 def test_memory_is_what_lives_at_once():
     """The input is the caller's; what the first convolution makes lives as long as the second works."""
     floats = 64 * 64 * (3 + 48) + 64 * 64 * 48  # both results, and the sorted pixels
-    size = Size(64, 64, is_output=False)
-    assert peak_bytes(Network(), None, "cpu", size) == 4 * floats
     assert Memory(lr="64x64").of(ModelCall(Network(), None, "cpu")) == 4 * floats / 1e6
 
 
@@ -221,9 +224,9 @@ def clock(monkeypatch):
 def test_runtime_is_that_of_the_model_alone(clock, monkeypatch):
     """LR is on the device before the clock starts."""
 
-    def made(size, device):
+    def made(call, size):
         clock[0] += 100
-        return torch.zeros(3, *size)
+        return torch.zeros(3, *size.of_lr(call.model.scale))
 
     monkeypatch.setattr(cost, "_lr_image", made)
     assert Runtime(lr="8x8").of(ModelCall(Sampler(clock, 0.25), 0.8, "cpu")) == 250.0
@@ -247,10 +250,9 @@ class Sampler:
 
 def test_three_warm_ups_before_memory_and_before_runtime():
     sampler = Sampler()
-    size = Size(8, 8, is_output=False)
-    assert peak_bytes(sampler, 0.8, "cpu", size) > 0
+    assert Memory(lr="8x8").of(ModelCall(sampler, 0.8, "cpu")) > 0
     assert sampler.asked == [(1, 0.8)] * (3 + 1)
-    assert milliseconds(sampler, 0.5, "cpu", size) >= 0
+    assert Runtime(lr="8x8").of(ModelCall(sampler, 0.5, "cpu")) >= 0
     assert sampler.asked[4:] == [(1, 0.5)] * (3 + 5)
 
 
@@ -265,7 +267,7 @@ def test_runtime_on_a_cpu_is_that_of_one_thread():
 
     torch.set_num_threads(3)
     try:
-        milliseconds(Noting(), 0.5, "cpu", Size(8, 8, is_output=False))
+        Runtime(lr="8x8").of(ModelCall(Noting(), 0.5, "cpu"))
         assert (seen, torch.get_num_threads()) == ({1}, 3)
     finally:
         torch.set_num_threads(before)
@@ -274,7 +276,7 @@ def test_runtime_on_a_cpu_is_that_of_one_thread():
 @pytest.mark.parametrize(("seconds", "outputs"), [(1.0, 3 + 5), (3.0, 3 + 4), (6.0, 2 + 2), (11.0, 1 + 1)])
 def test_slow_models_are_timed_less_often(clock, seconds, outputs):
     sampler = Sampler(clock, seconds)
-    assert milliseconds(sampler, 0.5, "cpu", Size(8, 8, is_output=False)) == 1000 * seconds
+    assert Runtime(lr="8x8").of(ModelCall(sampler, 0.5, "cpu")) == 1000 * seconds
     assert len(sampler.asked) == outputs
 
 
@@ -289,8 +291,8 @@ def test_memory_on_a_gpu_is_that_of_one_warm_output_without_lr(monkeypatch):
         events.append("end")
 
     monkeypatch.setattr(cost, "usage_on", usage_on)
-    monkeypatch.setattr(cost, "_lr_image", lambda size, device: events.append(device) or torch.zeros(3, *size))
-    assert peak_bytes(Sampler(), 0.5, "cuda:1", Size(8, 8, is_output=False)) == 12345
+    monkeypatch.setattr(cost, "_lr_image", lambda call, size: events.append(call.device) or torch.zeros(3, 8, 8))
+    assert Memory(lr="8x8").of(ModelCall(Sampler(), 0.5, "cuda:1")) == 12345 / 1e6
     assert events == ["cuda:1", "begin", "end"] * 4
 
 
@@ -318,6 +320,20 @@ def test_parameters():
     assert parameters_of(Consistent(Network(), 4)) == 27 * 51
     assert parameters_of(Consistent(Half(Network(), 4), 4)) == 27 * 51
     assert Parameters().of(ModelCall(Network(), None, "cpu")) == 27 * 51 / 1e6
+    stated = SimpleNamespace(weights=WeightsInfo("", "", "", 7), network=Network())
+    assert parameters_of(stated) == parameters_of(SimpleNamespace(model=stated)) == 7
+    assert math.isnan(parameters_of(SimpleNamespace(weights=WeightsInfo("", "", "", None))))
+
+
+def test_costs_of_what_torch_does_not_compute_are_unknown():
+    class InNumpy:
+        scale = 4
+
+        def __call__(self, lr):
+            return torch.from_numpy(np.zeros((1, 3, 4 * lr.shape[-2], 4 * lr.shape[-1]), np.float32))
+
+    call = ModelCall(InNumpy(), None, "cpu")
+    assert (MultiplyAdds(lr="8x8").of(call), Memory(lr="8x8").of(call)) == (None, None)
 
 
 def test_results_made_elsewhere_cost_nothing_that_is_known(photos):

@@ -32,8 +32,8 @@ NAMES = "ms_ssim cw_ssim fsim vif gmsd nlpd vsi piqe entropy psnry ssimc"
 WITHOUT_WEIGHTS = {*NAMES.split()}
 NEEDS = (
     r"it needs https://\S+; put that file at /\S+"
-    r"|it needs huggingface\.co/\S+; fetch that into its cache: hf download \S+"
     r"|it needs the Python module \w+; install it: pip install '\S+'"
+    r"|(LocalEntryNotFoundError|OSError|URLError): .+"  # huggingface_hub, transformers and CLIP announce no download
 )
 
 
@@ -107,6 +107,8 @@ def test_in_a_run_beside_our_own(images, models, tmp_path):
         ("dists", r"it needs https://download\.pytorch\.org/models/vgg16-397923af\.pth; put that file at /.*vgg16"),
         ("cnniqa", r"it needs https://huggingface\.co/chaofengc/.*/CNNIQA.*\.pth; put that file at /.*pyiqa/CNNIQA"),
         ("msswd", r"it needs https://huggingface\.co/chaofengc/.*/msswd_weights\.pth; put that file at /.*pyiqa/msswd"),
+        ("afine_fr", "URLError: .*SRBENCH_OFFLINE is set"),
+        ("hyperiqa", "LocalEntryNotFoundError: .*find the requested files in the local cache"),
         ("distts", r"unknown metric of pyiqa 'distts'; did you mean dists\?"),
     ],
 )
@@ -123,6 +125,18 @@ def test_a_missing_module_is_named(monkeypatch):
 
     monkeypatch.setattr(pyiqa, "create_metric", created)
     with pytest.raises(SRBenchError, match="pip install 'setuptools<81'"):
+        PyIQA("clipiqa")
+
+
+def test_a_finished_download_is_not_blamed(monkeypatch, tmp_path):
+    (tmp_path / "here.pth").touch()
+
+    def created(*arguments, **named):
+        print(f'Downloading: "https://a.b/here.pth" to {tmp_path}/here.pth\n')
+        raise ValueError("another\nreason")
+
+    monkeypatch.setattr(pyiqa, "create_metric", created)
+    with pytest.raises(SRBenchError, match="pyiqa:clipiqa cannot be loaded: ValueError: another reason"):
         PyIQA("clipiqa")
 
 

@@ -272,24 +272,36 @@ def test_an_equals_sign_in_the_name_of_a_file_is_no_label(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("file", "package", "extra"), [("a.pth", "spandrel", "zoo"), ("a.onnx", "onnxruntime", "onnx")]
+    ("file", "package", "extra"),
+    [("a.pth", "spandrel", "zoo"), ("a.onnx", "onnxruntime", "onnx"), ("a.onnx", "onnx", "onnx")],
 )
 def test_a_missing_extra_is_named(tmp_path, monkeypatch, file, package, extra):
     (tmp_path / file).write_bytes(b"")
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ModelError, match=rf"needs {package}; install it: pip install 'sr-bench\[{extra}\]'"):
+    with pytest.raises(ModelError, match=rf"needs (onnx|{package}); install it: pip install 'sr-bench\[{extra}\]'"):
         load_model(str(tmp_path / file), 4, "cpu")
 
 
-def test_weights_beside_an_onnx_graph_are_found(tmp_path):
-    for name, content in {
-        "a.onnx": b"\n\x08location\x12\x0ba.onnx.data",
-        "a.onnx.data": b"1",
-        "b.onnx.data": b"2",
-    }.items():
-        (tmp_path / name).write_bytes(content)
-    assert external_data(tmp_path / "a.onnx") == [tmp_path / "a.onnx.data"]
-    assert external_data(tmp_path / "a.onnx.data") == []
+@needs_onnx
+@pytest.mark.parametrize("length", [11, 200])
+def test_weights_beside_an_onnx_graph_are_found(tmp_path, length):
+    """Those that the graph names, in any order of protobuf's fields."""
+    import onnx
+
+    name = f"{'a' * (length - 5)}.data"
+    tensor = onnx.TensorProto(name="w", data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value=name)
+    tensor.external_data.add(key="offset", value="0")
+    graph = onnx.ModelProto(graph=onnx.GraphProto(initializer=[tensor])).SerializeToString()
+    key, value = b"\n\x08location", b"\x12" + onnx.StringStringEntryProto(value=name).SerializeToString()[1:]
+    assert key + value in graph
+    (tmp_path / "a.onnx").write_bytes(graph)
+    (tmp_path / "b.onnx").write_bytes(graph.replace(key + value, value + key))
+    (tmp_path / "c.onnx").write_bytes(b"damaged")
+    for file in (name, "other.data"):
+        (tmp_path / file).touch()
+    assert external_data(tmp_path / "a.onnx") == external_data(tmp_path / "b.onnx") == [tmp_path / name]
+    assert external_data(tmp_path / "c.onnx") == external_data(tmp_path / name) == []
 
 
 @needs_onnx

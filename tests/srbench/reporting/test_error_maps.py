@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 
 import matplotlib
@@ -14,6 +15,7 @@ from srbench.images.io import encode_png, read_uint8
 from srbench.interfaces import ImagePair, MappedMetric, MetricInfo
 from srbench.metrics.default_map import mapped
 from srbench.metrics.loading import load_metric
+from srbench.metrics.lpips_network import Network
 from srbench.plugins import PluginError
 from srbench.reporting.figures.error_maps import MapKind, coloured, map_file, maps_of
 from srbench.reporting.report import write_report
@@ -35,6 +37,26 @@ def test_a_report_has_a_map_of_lpips_of_every_output(changed, photos, draw_image
     with Image.open(folder / "report" / map_file(kind, "near", "b")) as shown:
         levels = np.asarray(shown).astype(int)
     assert np.abs(levels - np.asarray(coloured(values, kind)).astype(int)).max() <= 1
+
+
+def test_maps_of_metrics_are_of_the_images_that_report_md_shows(changed, photos, draw_image):
+    for seed, name in enumerate("abcd"):
+        (photos / f"{name}.png").write_bytes(encode_png(draw_image(seed, 64, 64)))
+    folder = run(changed(metrics=("psnr",), limit=None)).folder
+    write_report([folder], ["md"])
+    shown = re.findall(r"\]\(sheets/(\w+)\.png\)", (folder / "report" / "report.md").read_text())
+    assert len(shown) == 3
+    assert shown == sorted(path.name.removesuffix("_lpips.png") for path in folder.rglob("maps/near/*_lpips.png"))
+
+
+def test_features_of_hr_are_computed_once_for_all_outputs(monkeypatch):
+    computed, features = [], Network.features
+    monkeypatch.setattr(Network, "features", lambda self, image: computed.append(image) or features(self, image))
+    outputs = {name: [np.full((64, 64, 3), level, np.uint8)] for level, name in enumerate("abc")}
+    kind = MapKind.of(mapped([])[0])
+    hr = np.full((64, 64, 3), 9, np.uint8)
+    maps = maps_of(outputs, hr[::4, ::4], hr, [(kind, name) for name in outputs])
+    assert (len(maps), len(computed)) == (3, 1 + 3)
 
 
 def test_the_colours_are_matplotlibs():

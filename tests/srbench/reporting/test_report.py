@@ -248,7 +248,7 @@ sys.meta_path.insert(0, Finder())
 from srbench.reporting.figures import image_files
 from srbench.reporting.report import write_report
 
-image_files.METRIC_MAPS = 1
+image_files.EMBEDDED = 1
 run = Path(sys.argv[1])
 write_report([run], single_file=True)
 assert len(list((run / "report" / "maps" / "bicubic").glob("*_lpips.png"))) == 1, "LPIPS was loaded"
