@@ -140,7 +140,7 @@ def _take_rank(workers: WorkerCount) -> Rank:
     help="TOML file of published values; prints below the table which of them are reproduced, and under which protocol "
     "(docs/explain.md). [default: none]",
 )
-@click.option("--dry-run", is_flag=True, help="Only print what would be done, with estimated time and disk space.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be done, and the disk space it takes at most.")
 @click.option(
     "--write-template",
     type=options.PATH,

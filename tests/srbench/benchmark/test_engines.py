@@ -23,6 +23,7 @@ from srbench.api import evaluate
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.engines import Engine, choose_engine, gpus, take_gpu
 from srbench.benchmark.run import run, score_run
+from srbench.benchmark.worker import TaskResult
 from srbench.images.io import write_png
 from srbench.machine import processes
 from srbench.machine.processes import measuring_workers, suitable_workers
@@ -36,6 +37,7 @@ from srbench.verification.verify import verify
 KILLERS = '''
 import os
 import signal
+import tempfile
 
 import torch.nn.functional as F
 
@@ -48,6 +50,19 @@ class Deadly:
     def __call__(self, lr):
         if lr.shape[-1] > 8:
             os.kill(os.getpid(), signal.SIGKILL)
+        return F.interpolate(lr, scale_factor=4)
+'''
+
+
+COUNTING = '''
+
+class Counted:
+    """Counts its calls, in files."""
+
+    scale = 4
+
+    def __call__(self, lr):
+        os.close(tempfile.mkstemp(prefix="counted ", dir=os.path.dirname(__file__))[0])
         return F.interpolate(lr, scale_factor=4)
 '''
 
@@ -130,14 +145,58 @@ def test_every_engine_gives_the_same_rows_and_images(spec, results, tmp_path):
         assert found.holds, found.text()
 
 
-def test_what_a_process_made_of_an_image_is_written_at_once(spec, monkeypatch):
-    written = []
+PATIENT = '''
+import time
+from pathlib import Path
+
+import torch.nn.functional as F
+
+
+class Patient:
+    """Waits for a record of an output that the task has made before."""
+
+    scale = 4
+
+    def __call__(self, lr):
+        end = time.monotonic() + 120
+        while not Path("{samples}").exists():
+            assert time.monotonic() < end, "nothing is on the disk"
+            time.sleep(0.01)
+        [image] = (Path("{samples}").parent / "images" / "Nearest").iterdir()
+        return F.interpolate(lr, scale_factor=4)
+'''
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"workers": 2}, pytest.param({"workers": 1, "engine": "dask"}, marks=pytest.mark.slow)],
+    ids=["this process", "2 processes", "dask"],
+)
+def test_the_first_output_is_on_the_disk_before_the_last_is_computed(spec, tmp_path, monkeypatch, options):
+    monkeypatch.setattr(srbench.benchmark.engines, "DASK_SECONDS", 0.0)
+    patient = tmp_path / "patient.py"
+    patient.write_text(PATIENT.format(samples=f"{spec.out}/samples.jsonl"))
+    outcome = run(replace(spec, models=(spec.models[0], f"{patient}:Patient"), metrics=("psnr",), limit=1), **options)
+    assert (outcome.failures, outcome.sampled) == ((), 2)
+    assert verify(outcome.folder).holds
+
+
+def test_an_item_that_kills_its_process_costs_none_that_are_done(spec, killers, monkeypatch):
+    """Nor is any of them done twice; the item that comes after it is done, too."""
+    killers.write_text(f"{killers.read_text()}{COUNTING}")
+    models = (spec.models[0], f"{killers}:Deadly", f"{killers}:Counted")
+    appended = []
     append = records.append
-    monkeypatch.setattr(records, "append", lambda path, lines: written.append(lines) or append(path, lines))
-    folder = run(replace(spec, models=spec.models[:2], limit=2), workers=2).folder
-    assert len(written) == 2, "once per image, as each time waits for the disk"
-    keys = [json.loads(line)["key"] for line in (folder / "environments.jsonl").read_text().splitlines()]
-    assert len(set(keys)) == len(keys)
+    monkeypatch.setattr(records, "append", lambda path, lines: appended.append(lines) or append(path, lines))
+    outcome = run(replace(spec, models=models, metrics=("psnr",)), workers=2)
+    assert [(record.model, record.image) for record in sample_records(outcome.folder) if record.failed] == [
+        ("Deadly", "b")
+    ]
+    assert outcome.sampled == 5
+    assert len(list(killers.parent.glob("counted *"))) == 2, "once for each image"
+    assert len(appended) == 2 * 4, "a pair and three items of each image"
+    for name, count in {"pairs": 2, "samples": 6, "rows": 5}.items():
+        assert len((outcome.folder / f"{name}.jsonl").read_text().splitlines()) == count
 
 
 @pytest.mark.slow
@@ -322,9 +381,9 @@ class Cards:
             self.networks += device
             return to(network, **layout) if layout else network
 
-        def map_items(opener, tasks, *, workers, arguments, environments, apart):
+        def map_items(opener, tasks, *, workers, arguments, environments, apart, left):
             self.workers += [environments[number % len(environments)] for number in range(workers)]
-            return ((task, []) for task in tasks)
+            return ((task, TaskResult()) for task in tasks)
 
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
