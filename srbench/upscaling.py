@@ -301,10 +301,10 @@ def _upscaled(task: _Task, device: str, progress: Callable[[float], None]) -> Up
     lr = read_uint8(path)
     if not is_file_name(path.stem):
         raise UpscaleError(f"{path}: its name cannot be {FILE_NAME}; rename it")
-    facts = {"model": loaded.spec, "digest": loaded.digest, "scale": loaded.model.scale, "lr": sha256_file(path)}
+    made_by = {"model": loaded.spec, "digest": loaded.digest, "scale": loaded.model.scale, "lr": sha256_file(path)}
     if isinstance(loaded.model, StochasticSRModel):
-        facts |= {"temperature": sampling.temperature, "samples": sampling.samples, "seed": sampling.seed}
-    recipe = json.dumps(facts | ({} if sampling.tile is None else {"tile": sampling.tile}))
+        made_by |= {"temperature": sampling.temperature, "samples": sampling.samples, "seed": sampling.seed}
+    recipe = json.dumps(made_by | ({} if sampling.tile is None else {"tile": sampling.tile}))
     existing = [file for file in files if file.exists()]
     for file in existing:
         if read_recipe(file) != recipe:

@@ -65,7 +65,7 @@ class Engine:
         """Return whether several processes hold their models in the memory of this machine, and not on GPUs."""
         return not self.is_single and not self.dask and not device.startswith("cuda")
 
-    def facts(self, device: str) -> dict[str, str]:
+    def description(self, device: str) -> dict[str, str]:
         """Return engine and hardware for the manifest. Records from a running Dask cluster name their own machines."""
         if self.dask:
             return {"engine": f"dask:{self.dask}"}
@@ -195,7 +195,7 @@ def _packed(setup: WorkerSetup) -> bytes:
         ) from None
 
 
-def choose_engine(name: str | None, workers: WorkerCount, device: str, tasks: int) -> Engine:
+def choose_engine(name: str | None, workers: WorkerCount, device: str, images: int) -> Engine:
     """Choose the engine of a command; ``name`` is ``dask``, ``dask:ADDRESS`` or None. Raises BenchmarkError."""
     kind, _, address = (name or "").partition(":")
     if kind not in ("", "dask"):
@@ -206,7 +206,7 @@ def choose_engine(name: str | None, workers: WorkerCount, device: str, tasks: in
     if workers == "gpus" or (dask == "" and device == "cuda"):
         environments = tuple({"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus(device))
         return Engine(workers if isinstance(workers, int) else len(environments), environments, dask)
-    return Engine(workers or suitable_workers(device if dask is None else "cpu", tasks), dask=dask)
+    return Engine(workers or suitable_workers(device if dask is None else "cpu", images), dask=dask)
 
 
 def runs_here(name: str | None, workers: WorkerCount) -> bool:

@@ -39,7 +39,7 @@ from srbench.interfaces import (
     SetMetric,
     SRBenchError,
 )
-from srbench.machine.processes import may_have_gpu, measuring_workers
+from srbench.machine.processes import PIXELS, may_have_gpu, measuring_workers
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.loading import LoadedMetric, counted, described, is_of_many
 from srbench.metrics.suite import Suite, full_names, open_metrics, read_suite
@@ -58,9 +58,6 @@ if TYPE_CHECKING:
 
     from srbench.models.inference import Output
 
-PIXELS = 512 * 512
-"""Number of pixels of outputs that count as an item of ``srbench run`` in the default number of processes: a second
-process pays from about 8 images of 512x512 on."""
 _WITHOUT = {
     "HR": "HR images; name their folder with --hr",
     "LR": "LR images; name their folder with --lr",

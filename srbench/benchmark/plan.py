@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import ClassVar, TypeVar
 
 from srbench.benchmark.dataset import with_absolute_paths
@@ -19,6 +20,7 @@ from srbench.benchmark.opened import OpenedRequest
 from srbench.data.datasets import has_hr, header_pixels
 from srbench.images.io import header_size
 from srbench.interfaces import MetricInfo, SRBenchError
+from srbench.machine.processes import PIXELS
 from srbench.metrics.loading import LoadedMetric, metric_digest, reopened
 from srbench.models import LoadedModel, ModelInfo
 from srbench.run_folder import RunFolderError
@@ -30,6 +32,9 @@ from srbench.run_folder.records import PairRecord, SampleRecord
 
 PROBED = 5
 """Number of images whose mean size is taken as the mean size of all."""
+SAMPLED = 16
+"""Number of outputs to measure that an output to sample counts as, because a network may take that much longer. A process
+too many costs a second, a process too few may cost minutes."""
 _T = TypeVar("_T")
 
 
@@ -135,6 +140,16 @@ class Plan:
     def size(self) -> int:
         """Number of items left."""
         return sum(task.size for task in self.tasks)
+
+    @property
+    def images(self) -> int:
+        """Number of images left as it counts for the number of processes, for which small images are fewer."""
+        pixels = list(filter(None, (self.pixels(task.image) for task in probed(self.tasks))))
+        if not pixels:
+            return len(self.tasks)
+        items = (item for task in self.tasks for item in task.items)
+        outputs = sum(self.outputs(item) * (SAMPLED if item.key else 1) for item in items)
+        return min(len(self.tasks), int(fmean(pixels) * outputs / PIXELS))
 
     @property
     def measured(self) -> list[MetricInfo]:

@@ -132,11 +132,11 @@ def _do(plan: Plan, command: str, progress: Progress, workers: WorkerCount, engi
         sampler = _open_sampler(plan, is_here=runs_here(engine, workers))
         missing = [metric.name for metric in plan.measured if metric.name not in plan.loaded_metrics]
         reopened = {metric.info.name: metric for metric in reopened_metrics(manifest, missing)}
-        chosen = choose_engine(engine, workers, sampler.device, len(plan.tasks))
+        chosen = choose_engine(engine, workers, sampler.device, plan.images)
         if chosen.shares_memory(sampler.device):
             require_memory(plan.sampled_checkpoints(), sampler.device, chosen.workers)
         invocation = replace(
-            invocation, device=sampler.device, software=software(), hardware=chosen.facts(sampler.device)
+            invocation, device=sampler.device, software=software(), hardware=chosen.description(sampler.device)
         )
         if not manifest.invocations:
             journal.clear()

@@ -144,8 +144,8 @@ class Worker:
 
     def _sampled_in(self, label: str) -> EnvironmentRecord:
         """Return the record of this process and of the library that computes a model, if it is not torch."""
-        facts = self.sampler.model(label).environment
-        return EnvironmentRecord.of(self.environment.facts | facts) if facts else self.environment
+        library = self.sampler.model(label).environment
+        return EnvironmentRecord.of(self.environment.facts | library) if library else self.environment
 
     def do(self, task: AnyTask) -> Iterator[TaskResult]:
         """Do a task part by part."""

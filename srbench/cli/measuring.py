@@ -404,7 +404,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
 @options.average
 @options.device(help="Device of learned metrics; auto takes a GPU if there is one.")
 @options.measuring_workers(
-    help="Worker processes, one thread each. [default: one per core, at most 8 and one per megapixel of outputs; "
+    help="Worker processes, one thread each. [default: one per core, at most 8 and one per 2 megapixels of outputs; "
     "if a metric runs on a GPU, at most one per 2 GB of its free memory]"
 )
 @click.pass_context

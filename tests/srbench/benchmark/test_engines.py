@@ -20,13 +20,17 @@ from builders import wait_for_lines
 
 import srbench.benchmark.engines
 from srbench.api import evaluate
-from srbench.benchmark import BenchmarkError
+from srbench.benchmark import BenchmarkError, plan
 from srbench.benchmark.engines import Engine, choose_engine, gpus, take_gpu
+from srbench.benchmark.opened import open_request
+from srbench.benchmark.plan import planned_run, planned_score
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.worker import TaskResult
+from srbench.data.datasets import Folder
 from srbench.images.io import write_png
 from srbench.machine import processes
-from srbench.machine.processes import measuring_workers, suitable_workers
+from srbench.machine.processes import PIXELS, measuring_workers, suitable_workers
+from srbench.metrics.suite import open_metrics
 from srbench.run_folder import records
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
@@ -309,6 +313,29 @@ def test_as_many_workers_as_suit_the_machine(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64))
     assert [suitable_workers("cpu", tasks) for tasks in (1, 7, 8, 30, 1000)] == [1, 1, 2, 7, 8]
     assert suitable_workers("cuda", 1000) == 1
+    sizes = (100, 160), (15, 512), (16, 512), (1000, 512)
+    assert [measuring_workers("cpu", number * side**2 // PIXELS) for number, side in sizes] == [1, 1, 2, 8]
+
+
+def test_small_images_take_fewer_processes(spec, monkeypatch):
+    """By the sizes that their headers state; an output to sample is more work than one to measure."""
+    spec = replace(spec, models=spec.models[:2], metrics=("psnr",))
+    request = open_request(spec)
+    monkeypatch.setattr(Folder, "read", lambda *_: pytest.fail("an image is read"))
+    new = planned_run(request, Path(spec.out))
+    pixels = [32 * 32, 32 * 36] * 3
+    outputs = 1 + 2 * 6
+    for least, images in ((2**19, 2), (sum(pixels) * outputs * 16 // 3, 3), (1, 6)):
+        monkeypatch.setattr(plan, "PIXELS", least)
+        assert new.images == images
+    monkeypatch.undo()
+    run(replace(spec, limit=2))
+    folder = RunFolder.read(Path(spec.out))
+    added = open_metrics(("ssim",), folder.manifest.protocol.columns, "floor")
+    score = planned_score(folder, added, {}, "cpu")
+    for least, images in ((2**19, 0), (sum(pixels[:2]) * outputs, 1), (1, 2)):
+        monkeypatch.setattr(plan, "PIXELS", least)
+        assert score.images == images
 
 
 @pytest.mark.parametrize(("free", "workers"), [(80, 8), (16, 8), (15.9, 7), (3, 1), (0.5, 1), (None, 1)])
