@@ -1,7 +1,8 @@
 """Engines map tasks over workers: this process, worker processes or a Dask cluster. They write nothing.
 
-An engine yields each part of a task with its result as soon as it is done, so that a kill loses only parts that were
-being worked on. A part whose processes keep dying gets a result, too: its failure.
+An engine yields a task with the result of its first parts, then what is left of it, and so on: in this process part by
+part, from other processes after some seconds. So a kill loses little of a task that takes long. A part whose processes
+keep dying has a result, too: its failure.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import logging
 import os
 import pickle
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,10 +34,13 @@ if TYPE_CHECKING:
 WorkerCount = int | Literal["gpus"] | None
 """Number of processes; ``gpus``: one per GPU; None: chosen for the machine."""
 Done = Iterator[tuple[AnyTask, TaskResult]]
-"""What was left of a task, and the result of its first part."""
+"""What was left of a task, and the result of its first parts."""
 
+SECONDS = 1.0
+"""Time after which a process returns the parts of a task that it has done, with the part that it is at. All parts of a
+quick task are written at once, as each time waits for the disk."""
 DASK_SECONDS = 10.0
-"""Time after which a Dask worker returns the parts of a task that it has done; the rest is submitted again."""
+"""The same for a Dask worker; another may do the rest, which has to read the pair again."""
 DASK_RETRIES = 2
 """Retries of a task that raised an exception; Dask may choose another worker."""
 DASK_SILENCE = "1 hour"
@@ -108,28 +111,46 @@ class Engine:
         return bool(self.dask) and task.metric.per == "model"
 
     def _processes(self, tasks: Sequence[AnyTask], worker: Worker, packed: bytes) -> Done:
-        for task, made in map_items(
+        for share, made in map_items(
             _opened,
-            tasks,
+            [_Share(task, SECONDS) for task in tasks],
             workers=self.workers,
             arguments=(packed,),
             environments=self.environments,
             apart=True,
-            left=_left,
+            left=_Share.after,
         ):
-            if isinstance(made, WorkerDied):
-                yield task, worker.gave_up(task, made)
-            elif isinstance(made, Exception):
+            if isinstance(made, Exception) and not isinstance(made, WorkerDied):
                 raise BenchmarkError(f"a worker process cannot work: {_reason(made)}") from made
-            else:
-                yield task, made
+            yield from share.results(worker, made)
 
 
-def _left(task: AnyTask, made: TaskResult | Exception) -> AnyTask | None:
-    """Return what is left of a task after its first part was done, or given up."""
-    if isinstance(made, TaskResult):
-        return made.left
-    return task.rest if isinstance(made, WorkerDied) else None
+@dataclass(frozen=True)
+class _Share:
+    """What is left of a task, for a process that returns the parts that it has done after some seconds."""
+
+    task: AnyTask
+    seconds: float
+
+    @property
+    def is_part(self) -> bool:
+        """True if it is a single part, which is at fault if it ends its processes."""
+        return self.seconds == 0 or self.task.parts == 1
+
+    def after(self, made: TaskResult | Exception) -> _Share | None:
+        """Return what is left after a result; if processes died, all of it, part by part, to find the part at fault."""
+        if isinstance(made, WorkerDied):
+            left, seconds = (self.task.rest, self.seconds) if self.is_part else (self.task, 0.0)
+        else:
+            left, seconds = made.left if isinstance(made, TaskResult) else None, self.seconds
+        return None if left is None else _Share(left, seconds)
+
+    def results(self, worker: Worker, made: TaskResult | WorkerDied) -> Done:
+        """Yield the result, or the failure of a part whose processes died; several parts are done again one by one."""
+        if not isinstance(made, WorkerDied):
+            yield self.task, made
+        elif self.is_part:
+            yield self.task, worker.failed_part(self.task, made)
 
 
 @dataclass(frozen=True)
@@ -238,9 +259,10 @@ def take_gpu(number: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]
 
 
-def _opened(packed: bytes) -> Callable[[AnyTask], TaskResult]:
-    """Open the worker of a process, and return the function that does the first part of a task."""
-    return _worker(packed).do_part
+def _opened(packed: bytes) -> Callable[[_Share], TaskResult]:
+    """Open the worker of a process, and return the function that does a share."""
+    _worker(packed)
+    return partial(_do, packed)
 
 
 def _dask(
@@ -254,7 +276,7 @@ def _dask(
     """Do tasks on the cluster of a scheduler, or with ``workers`` on this machine if ``address`` is empty.
 
     Dask reruns the tasks of a lost worker and counts the loss against each of them. A task with too many losses raises
-    KilledWorker; it is submitted again part by part, and a part with too many losses is given up.
+    KilledWorker, which counts as the death of its processes.
     """
     with _client(address, workers) as client:
         from distributed import CancelledError, Future, KilledWorker, as_completed
@@ -262,61 +284,47 @@ def _dask(
 
         setup = client.submit(bytes, packed, pure=False)  # recomputed by Dask if its worker is lost
         work = partial(_do_on_gpu, environments) if any(environments) else _do
-        running: dict[Future, tuple[AnyTask, float]] = {}
+        running: dict[Future, _Share] = {}
 
-        def submit(task: AnyTask, seconds: float) -> Future:
-            future = client.submit(work, setup, seconds, task, retries=DASK_RETRIES, pure=False)
-            running[future] = task, seconds
+        def submit(share: _Share) -> Future:
+            future = client.submit(work, setup, share, retries=DASK_RETRIES, pure=False)
+            running[future] = share
             return future
 
-        futures = as_completed([submit(task, DASK_SECONDS) for task in tasks], loop=client.loop)
+        futures = as_completed([submit(_Share(task, DASK_SECONDS)) for task in tasks], loop=client.loop)
         for future in futures:
-            left: AnyTask | None
-            left, seconds = running.pop(future)
+            share = running.pop(future)
+            made: TaskResult | WorkerDied
             try:
                 made = future.result()
             except KilledWorker as error:
-                if seconds and left.parts > 1:
-                    futures.add(submit(left, 0.0))
-                    continue
-                made = [worker.gave_up(left, WorkerDied(f"crashed {error.allowed_failures + 1} Dask workers"))]
+                made = WorkerDied(f"crashed {error.allowed_failures + 1} Dask workers")
             except (CancelledError, CommClosedError):
                 raise BenchmarkError(
                     "the Dask scheduler is gone; finished work is kept. Rerun the same command to resume."
                 ) from None
             except Exception as error:  # foreign code, outside an item
                 raise BenchmarkError(f"a Dask worker cannot work: {_reason(error)}") from None
-            for result in made:
-                yield left, result
-                left = result.left
-            if left is not None:
-                futures.add(submit(left, seconds))
+            yield from share.results(worker, made)
+            if (rest := share.after(made)) is not None:
+                futures.add(submit(rest))
 
 
 _ONE_AT_A_TIME = threading.Lock()
 """Serialises the tasks of a process: a Dask worker may have several threads."""
 
 
-def _do(packed: bytes, seconds: float, task: AnyTask) -> list[TaskResult]:
-    """Do the first parts of a task, until they have taken ``seconds``."""
+def _do(packed: bytes, share: _Share) -> TaskResult:
     with _ONE_AT_A_TIME:
-        end = time.monotonic() + seconds
-        made = []
-        for result in _worker(packed).do(task):
-            made.append(result)
-            if time.monotonic() >= end:
-                break
-        return made
+        return _worker(packed).do_for(share.seconds, share.task)
 
 
-def _do_on_gpu(
-    environments: Sequence[Mapping[str, str]], packed: bytes, seconds: float, task: AnyTask
-) -> list[TaskResult]:
-    """Do parts of a task on a Dask worker of this machine, whose name is its number; it keeps its GPU if restarted."""
+def _do_on_gpu(environments: Sequence[Mapping[str, str]], packed: bytes, share: _Share) -> TaskResult:
+    """Do a share on a Dask worker of this machine, whose name is its number; it keeps its GPU if it is restarted."""
     from distributed import get_worker
 
     os.environ.update(environments[get_worker().name % len(environments)])
-    return _do(packed, seconds, task)
+    return _do(packed, share)
 
 
 @lru_cache(maxsize=1)

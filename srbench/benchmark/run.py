@@ -1,7 +1,7 @@
 """``srbench run`` and ``srbench score``: do the work that a run folder lacks. Torch is not imported without work.
 
 A command has three steps: it plans its tasks (``plan``), an engine does them part by part (``engines``, ``worker``), and
-the journal records every part as soon as it is done.
+the journal records parts as soon as the engine returns them.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _do(plan: Plan, command: str, progress: Progress, workers: WorkerCount, engi
     """Do and record what is planned. If that is nothing and the manifest on the disk is current, nothing is loaded."""
     folder, manifest = plan.folder, plan.folder.manifest
     journal = Journal(folder)
-    record = _Recorder(journal, progress, plan.size)
+    recorder = _Recorder(journal, progress, plan.size)
     invocation = plan.invocation(command)
     # A command that was killed after its last record is marked finished by one that requests at least as much.
     was_killed = any(map(invocation.covers, manifest.unfinished()))
@@ -141,16 +141,16 @@ def _do(plan: Plan, command: str, progress: Progress, workers: WorkerCount, engi
         if not manifest.invocations:
             journal.clear()
         journal.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
-        team = open_team(plan, chosen, sampler, {**plan.loaded_metrics, **reopened}, record.show)
+        team = open_team(plan, chosen, sampler, {**plan.loaded_metrics, **reopened}, recorder.show)
         for task, result in team.do(plan.tasks):
-            record.take(task, result)
+            recorder.take(task, result)
         for task, result in team.do_alone(plan.tasks_of_many):  # now that all images are sampled
-            record.take(task, result)
-        record.show("")
+            recorder.take(task, result)
+        recorder.show("")
         journal.finish(replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now()))))
     elif not (folder.path / SUMS).is_file():
         journal.finish(manifest)
-    return record.outcome()
+    return recorder.outcome()
 
 
 def _open_sampler(plan: Plan, *, is_here: bool) -> Sampler:
@@ -178,7 +178,7 @@ class _Recorder:
     failures: list[str] = field(default_factory=list)
 
     def take(self, task: AnyTask, result: TaskResult) -> None:
-        """Record the first part of what was left of a task."""
+        """Record the first parts of what was left of a task."""
         self.journal.add(result.lines, result.files)
         for line in result.lines:
             if isinstance(line, SampleRecord) and not line.failed:

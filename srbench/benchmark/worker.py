@@ -55,23 +55,24 @@ Files = list[tuple[Path, bytes]]
 
 @dataclass(frozen=True)
 class TaskResult:
-    """Results of a pair or an item: records, image files and failures."""
+    """Results of the first parts of a task: records, image files and failures."""
 
     lines: tuple[Line, ...] = ()
     files: tuple[tuple[Path, bytes], ...] = ()
     faults: tuple[str, ...] = ()
     """One line per failure."""
     left: Task | None = None
-    """What is left of the task."""
+    """What is left of the task after it."""
 
     @classmethod
     def joined(cls, results: Iterable[TaskResult]) -> TaskResult:
-        """Join the results of a task."""
+        """Join the results of successive parts of a task."""
         whole = list(results)
         return cls(
             tuple(line for result in whole for line in result.lines),
             tuple(file for result in whole for file in result.files),
             tuple(fault for result in whole for fault in result.faults),
+            whole[-1].left,
         )
 
 
@@ -155,6 +156,16 @@ class Worker:
             yield result
             left = result.left
 
+    def do_for(self, seconds: float, task: AnyTask) -> TaskResult:
+        """Do the first parts of a task, at least one, until they have taken some seconds."""
+        end = time.monotonic() + seconds
+        made = []
+        for result in self.do(task):
+            made.append(result)
+            if time.monotonic() >= end:
+                break
+        return TaskResult.joined(made)
+
     def do_part(self, task: AnyTask) -> TaskResult:
         """Do the first part of a task: read the pair unless the folder has it, else sample and measure the first item.
 
@@ -182,7 +193,7 @@ class Worker:
             self._last.clear()
         return replace(TaskResult.joined([read, result]), left=task.rest)
 
-    def gave_up(self, task: AnyTask, death: WorkerDied) -> TaskResult:
+    def failed_part(self, task: AnyTask, death: WorkerDied) -> TaskResult:
         """Return the records of a task whose first part killed the processes that worked on it."""
         if isinstance(task, TaskOfMany):
             return self._scored_many(task, None, str(death), 0.0)

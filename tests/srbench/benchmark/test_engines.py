@@ -149,11 +149,32 @@ def test_every_engine_gives_the_same_rows_and_images(spec, results, tmp_path):
         assert found.holds, found.text()
 
 
+def test_what_a_process_makes_of_an_image_quickly_is_written_at_once(spec, monkeypatch):
+    written = []
+    append = records.append
+    monkeypatch.setattr(records, "append", lambda path, lines: written.append(lines) or append(path, lines))
+    monkeypatch.setattr(srbench.benchmark.engines, "SECONDS", 60.0)
+    folder = run(replace(spec, models=spec.models[:2], limit=2), workers=2).folder
+    assert len(written) == 2, "once per image, as each time waits for the disk"
+    keys = [json.loads(line)["key"] for line in (folder / "environments.jsonl").read_text().splitlines()]
+    assert len(set(keys)) == len(keys)
+
+
 PATIENT = '''
 import time
 from pathlib import Path
 
 import torch.nn.functional as F
+
+
+class Slow:
+    """Takes longer than a process keeps what it has made."""
+
+    scale = 4
+
+    def __call__(self, lr):
+        time.sleep({seconds})
+        return F.interpolate(lr, scale_factor=4)
 
 
 class Patient:
@@ -166,7 +187,7 @@ class Patient:
         while not Path("{samples}").exists():
             assert time.monotonic() < end, "nothing is on the disk"
             time.sleep(0.01)
-        [image] = (Path("{samples}").parent / "images" / "Nearest").iterdir()
+        [image] = (Path("{samples}").parent / "images" / "Slow").iterdir()
         return F.interpolate(lr, scale_factor=4)
 '''
 
@@ -177,10 +198,12 @@ class Patient:
     ids=["this process", "2 processes", "dask"],
 )
 def test_the_first_output_is_on_the_disk_before_the_last_is_computed(spec, tmp_path, monkeypatch, options):
-    monkeypatch.setattr(srbench.benchmark.engines, "DASK_SECONDS", 0.0)
+    monkeypatch.setattr(srbench.benchmark.engines, "DASK_SECONDS", 1.0)
     patient = tmp_path / "patient.py"
-    patient.write_text(PATIENT.format(samples=f"{spec.out}/samples.jsonl"))
-    outcome = run(replace(spec, models=(spec.models[0], f"{patient}:Patient"), metrics=("psnr",), limit=1), **options)
+    patient.write_text(PATIENT.format(samples=f"{spec.out}/samples.jsonl", seconds=srbench.benchmark.engines.SECONDS))
+    outcome = run(
+        replace(spec, models=(f"{patient}:Slow", f"{patient}:Patient"), metrics=("psnr",), limit=1), **options
+    )
     assert (outcome.failures, outcome.sampled) == ((), 2)
     assert verify(outcome.folder).holds
 
@@ -192,6 +215,7 @@ def test_an_item_that_kills_its_process_costs_none_that_are_done(spec, killers, 
     appended = []
     append = records.append
     monkeypatch.setattr(records, "append", lambda path, lines: appended.append(lines) or append(path, lines))
+    monkeypatch.setattr(srbench.benchmark.engines, "SECONDS", 0.0)
     outcome = run(replace(spec, models=models, metrics=("psnr",)), workers=2)
     assert [(record.model, record.image) for record in sample_records(outcome.folder) if record.failed] == [
         ("Deadly", "b")
