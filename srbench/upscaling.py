@@ -11,20 +11,19 @@ from itertools import takewhile
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from srbench.files.hashes import sha256_file
 from srbench.files.paths import no_place
 from srbench.images.folders import images_below
 from srbench.images.io import (
     header_size,
+    largest_png,
     quantize_floor,
     read_recipe,
     read_uint8,
     require_readable_size,
     write_png,
 )
-from srbench.images.tiling import pixels_in_tiles
 from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.machine.memory import free_bytes
 from srbench.metrics import lr_psnr
@@ -35,9 +34,9 @@ from srbench.models.loading import load_model
 from srbench.models.names import ModelSpec
 from srbench.plugins.registry import is_ours
 from srbench.run_folder.protocol import Setting
-from srbench.terminal.output import duration, say
+from srbench.terminal.output import say
 from srbench.terminal.progress import Progress, Step, silent
-from srbench.words import FILE_NAME, is_file_name, number_of
+from srbench.words import FILE_NAME, amount, is_file_name, number_of
 
 MAX_UNTILED = 256 * 256
 """LR pixels above which images are upscaled in tiles on a CPU, unless a stochastic model cannot sample in tiles."""
@@ -48,8 +47,6 @@ TILE = 256
 """Default side of tiles in LR pixels, for deterministic models."""
 SAMPLE_TILE = 128
 """Default side of tiles in LR pixels, for stochastic models; as fast as the whole image at once."""
-TIMED_SIDE, TIMED_SAMPLES = 128, 5
-"""Largest side in LR pixels, and number of samples, of what is timed for a dry run."""
 COPIES_IN_TILES = 4
 """Memory for a sample in tiles, in float32 copies of HR: latents, image, LR features, and a channel being projected."""
 FINISHED_COPIES = 1 / 4
@@ -151,47 +148,32 @@ def _within(step: Step, weight: float, progress: Progress) -> Callable[[float], 
 
 
 def estimate(spec: UpscaleSpec) -> Iterator[str]:
-    """Yield lines that describe what would be upscaled, and the total time.
+    """Yield lines that describe what would be upscaled, and the disk space that it takes at most.
 
-    The time is the number of pixels (overlaps of tiles included) times a rate, which is measured for each model on the
-    first tile of its first image. Writes nothing. Raises SRBenchError as ``upscale`` does, or if a model fails.
+    Writes nothing, and no model runs. Raises SRBenchError as ``upscale`` does.
     """
     device, tasks, faults = _planned(spec)
     made = [sum(1 for _ in takewhile(Path.exists, task.files())) for task in tasks]
     images, outputs = len({task.path for task in tasks}), sum(task.sampling.samples for task in tasks)
     yield f"{number_of(images, 'image')}, {number_of(outputs, 'output')}, {sum(made)} already made"
     yield from (f"cannot be upscaled: {fault}" for fault in faults)
-    seconds = 0.0
-    rates: dict[str, float] = {}
+    size = 0.0
     for task, number in zip(tasks, made, strict=True):
-        if number == task.sampling.samples:
+        left = task.sampling.samples - number
+        if not left:
             continue
-        label = task.loaded.label
         try:
             tile = _tile(task, device)
             width, height = header_size(task.path)
-            if label not in rates or not width:
-                image = read_uint8(task.path)
+            if not width:
+                read_uint8(task.path)
         except SRBenchError as error:
             yield f"cannot be upscaled: {error}"
             continue
-        if label not in rates:
-            rates[label] = _seconds_per_pixel(task, image[:, :tile, :tile], device)
-        pixels = width * height if tile is None else pixels_in_tiles(height, width, tile)
-        seconds += task.sampling.samples * pixels * rates[label]
+        size += left * largest_png(task.loaded.model.scale**2 * width * height)
         yield f"{task.name}: LR of {width}x{height} {'at once' if tile is None else f'in tiles of {tile}'}"
-    if seconds:
-        yield f"estimated: {duration(seconds)} on this machine"
-
-
-def _seconds_per_pixel(task: _Task, lr: Tensor, device: str) -> float:
-    """Seconds per pixel of LR (3, h, w) uint8 and sample."""
-    samples = min(task.sampling.samples, TIMED_SAMPLES)
-    sampling = replace(task.sampling, samples=samples, tile=None)
-    lr = lr[:, :TIMED_SIDE, :TIMED_SIDE].float() / 255
-    upscale_image(task.loaded.model, str(task.path), lr[:, :16, :16], sampling, device)  # the first call loads kernels
-    output = upscale_image(task.loaded.model, str(task.path), lr, sampling, device)
-    return output.seconds / (samples * lr[0].numel())
+    if size:
+        yield f"disk space: at most {amount(size, 'B')}"
 
 
 def _tile(task: _Task, device: str) -> int | None:
@@ -320,10 +302,10 @@ def _upscaled(task: _Task, device: str, progress: Callable[[float], None]) -> Up
     lr = read_uint8(path)
     if not is_file_name(path.stem):
         raise UpscaleError(f"{path}: its name cannot be {FILE_NAME}; rename it")
-    facts = {"model": loaded.spec, "digest": loaded.digest, "scale": loaded.model.scale, "lr": sha256_file(path)}
+    made_by = {"model": loaded.spec, "digest": loaded.digest, "scale": loaded.model.scale, "lr": sha256_file(path)}
     if isinstance(loaded.model, StochasticSRModel):
-        facts |= {"temperature": sampling.temperature, "samples": sampling.samples, "seed": sampling.seed}
-    recipe = json.dumps(facts | ({} if sampling.tile is None else {"tile": sampling.tile}))
+        made_by |= {"temperature": sampling.temperature, "samples": sampling.samples, "seed": sampling.seed}
+    recipe = json.dumps(made_by | ({} if sampling.tile is None else {"tile": sampling.tile}))
     existing = [file for file in files if file.exists()]
     for file in existing:
         if read_recipe(file) != recipe:

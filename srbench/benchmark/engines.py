@@ -1,6 +1,8 @@
 """Engines map tasks over workers: this process, worker processes or a Dask cluster. They write nothing.
 
-An engine yields each task with its results, or with a ``WorkerDied`` if the processes that worked on it died.
+An engine yields a task with the result of its first parts, then what is left of it, and so on: in this process part by
+part, from other processes after some seconds. So a kill loses little of a task that takes long. A part whose processes
+keep dying has a result, too: its failure.
 """
 
 from __future__ import annotations
@@ -9,19 +11,21 @@ import logging
 import os
 import pickle
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.plan import Task, TaskOfMany
-from srbench.benchmark.worker import TaskResult, Worker, WorkerSetup, open_worker
+from srbench.benchmark.plan import AnyTask, Plan, TaskOfMany
+from srbench.benchmark.sampler import Sampler
+from srbench.benchmark.worker import TaskResult, Worker, WorkerSetup, open_worker, reopened_metrics
 from srbench.interfaces import SRBenchError
 from srbench.machine.environment import hardware
 from srbench.machine.processes import suitable_workers
 from srbench.machine.workers import ONE_THREAD, TRIES, WorkerDied, for_workers, map_items
+from srbench.metrics.loading import LoadedMetric
 from srbench.words import one_line
 
 if TYPE_CHECKING:
@@ -29,9 +33,14 @@ if TYPE_CHECKING:
 
 WorkerCount = int | Literal["gpus"] | None
 """Number of processes; ``gpus``: one per GPU; None: chosen for the machine."""
-AnyTask = TypeVar("AnyTask", Task, TaskOfMany)
-Done = Iterator[tuple[AnyTask, Iterable[TaskResult] | WorkerDied]]
+Done = Iterator[tuple[AnyTask, TaskResult]]
+"""What was left of a task, and the result of its first parts."""
 
+SECONDS = 1.0
+"""Time after which a process returns the parts of a task that it has done, with the part that it is at. All parts of a
+quick task are written at once, as each time waits for the disk."""
+DASK_SECONDS = 10.0
+"""The same for a Dask worker; another may do the rest, which has to read the pair again."""
 DASK_RETRIES = 2
 """Retries of a task that raised an exception; Dask may choose another worker."""
 DASK_SILENCE = "1 hour"
@@ -59,7 +68,7 @@ class Engine:
         """Return whether several processes hold their models in the memory of this machine, and not on GPUs."""
         return not self.is_single and not self.dask and not device.startswith("cuda")
 
-    def facts(self, device: str) -> dict[str, str]:
+    def description(self, device: str) -> dict[str, str]:
         """Return engine and hardware for the manifest. Records from a running Dask cluster name their own machines."""
         if self.dask:
             return {"engine": f"dask:{self.dask}"}
@@ -67,7 +76,7 @@ class Engine:
             return hardware(device) | {"engine": f"dask, {self.workers} workers"}
         return hardware(device) | ({} if self.is_single else {"processes": f"{self.workers}, one thread each"})
 
-    def do(self, tasks: Sequence[AnyTask], worker: Worker, setup: WorkerSetup) -> Done[AnyTask]:
+    def do(self, tasks: Sequence[AnyTask], worker: Worker, setup: WorkerSetup) -> Done:
         """Do tasks: in this process with ``worker``, or in processes that open a worker with ``setup``.
 
         Raises BenchmarkError if the setup cannot be sent to other processes, if these cannot open it, or if the
@@ -75,13 +84,16 @@ class Engine:
         """
         if self.is_single:
             for task in tasks:
-                yield task, worker.do(task)
+                left = task
+                for result in worker.do(task):
+                    yield left, result
+                    left = result.left or left
         elif self.dask is None:
-            yield from self._processes(tasks, _packed(setup))
+            yield from self._processes(tasks, worker, _packed(setup))
         else:
-            yield from _dask(tasks, _packed(setup), self.dask, self.workers, self.environments)
+            yield from _dask(tasks, worker, _packed(setup), self.dask, self.workers, self.environments)
 
-    def do_alone(self, tasks: Sequence[TaskOfMany], worker: Worker, setup: WorkerSetup) -> Done[TaskOfMany]:
+    def do_alone(self, tasks: Sequence[TaskOfMany], worker: Worker, setup: WorkerSetup) -> Done:
         """Do tasks one after another in a single process of this machine, while no other works; arguments of ``do``.
 
         On the cluster of a running scheduler, a metric of a model is measured by a worker of the cluster.
@@ -91,22 +103,107 @@ class Engine:
             return
         if here := [task for task in tasks if not self._on_cluster(task)]:
             alone = replace(self, workers=1, environments=self.environments[:1], dask=None)
-            yield from alone._processes(here, _packed(setup))
+            yield from alone._processes(here, worker, _packed(setup))
         for task in filter(self._on_cluster, tasks):
             yield from self.do([task], worker, setup)
 
     def _on_cluster(self, task: TaskOfMany) -> bool:
         return bool(self.dask) and task.metric.per == "model"
 
-    def _processes(self, tasks: Sequence[AnyTask], packed: bytes) -> Done[AnyTask]:
-        done = map_items(
-            _opened, tasks, workers=self.workers, arguments=(packed,), environments=self.environments, apart=True
-        )
-        for task, made in done:
-            if isinstance(made, WorkerDied) or not isinstance(made, Exception):
-                yield task, made
-            else:
+    def _processes(self, tasks: Sequence[AnyTask], worker: Worker, packed: bytes) -> Done:
+        for share, made in map_items(
+            _opened,
+            [_Share(task, SECONDS) for task in tasks],
+            workers=self.workers,
+            arguments=(packed,),
+            environments=self.environments,
+            apart=True,
+            left=_Share.after,
+        ):
+            if isinstance(made, Exception) and not isinstance(made, WorkerDied):
                 raise BenchmarkError(f"a worker process cannot work: {_reason(made)}") from made
+            yield from share.results(worker, made)
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What is left of a task, for a process that returns the parts that it has done after some seconds."""
+
+    task: AnyTask
+    seconds: float
+
+    @property
+    def is_part(self) -> bool:
+        """True if it is a single part, which is at fault if it ends its processes."""
+        return self.seconds == 0 or self.task.parts == 1
+
+    def after(self, made: TaskResult | Exception) -> _Share | None:
+        """Return what is left after a result; if processes died, all of it, part by part, to find the part at fault."""
+        if isinstance(made, WorkerDied):
+            left, seconds = (self.task.rest, self.seconds) if self.is_part else (self.task, 0.0)
+        else:
+            left, seconds = made.left if isinstance(made, TaskResult) else None, self.seconds
+        return None if left is None else _Share(left, seconds)
+
+    def results(self, worker: Worker, made: TaskResult | WorkerDied) -> Done:
+        """Yield the result, or the failure of a part whose processes died; several parts are done again one by one."""
+        if not isinstance(made, WorkerDied):
+            yield self.task, made
+        elif self.is_part:
+            yield self.task, worker.failed_part(self.task, made)
+
+
+@dataclass(frozen=True)
+class Team:
+    """The engine of a command, the worker of its process, and how other processes open theirs."""
+
+    engine: Engine
+    worker: Worker
+    setup: WorkerSetup
+    """For metrics of images."""
+    setup_of_many: WorkerSetup
+    """For all other metrics."""
+
+    def do(self, tasks: Sequence[AnyTask]) -> Done:
+        """Do tasks of images."""
+        return self.engine.do(tasks, self.worker, self.setup)
+
+    def do_alone(self, tasks: Sequence[TaskOfMany]) -> Done:
+        """Measure metrics of many images and of models."""
+        return self.engine.do_alone(tasks, self.worker, self.setup_of_many)
+
+
+def open_team(
+    plan: Plan, engine: Engine, sampler: Sampler, metrics: Mapping[str, LoadedMetric], begin: Callable[[str], None]
+) -> Team:
+    """Open the worker of this process, with what this process has loaded, and describe those of other processes.
+
+    Args:
+        plan: The plan of the command, which the manifest already names.
+        engine: The engine.
+        sampler: Models loaded in this process.
+        metrics: Metrics loaded in this process, by name.
+        begin: Called before an item is sampled or measured in this process.
+    """
+    folder, manifest, request = plan.folder, plan.folder.manifest, plan.request
+    dataset = None if request is None else request.dataset
+    objects = {label: model for label, model in sampler.models.items() if model.is_object}
+    setup = WorkerSetup(
+        folder=folder.path.resolve(),
+        sampler=Sampler(manifest, sampler.device, objects),
+        metrics=partial(reopened_metrics, manifest, [metric.name for metric in plan.measured if metric.is_of_images]),
+        data=request.spec if request is not None and request.spec.names_data else dataset,
+        invocation=len(manifest.invocations) - 1,
+    )
+    local = replace(
+        setup,
+        folder=folder.path,
+        sampler=replace(sampler, manifest=manifest),
+        metrics=lambda: [metrics[metric.name] for metric in plan.measured],
+        data=dataset,
+    )
+    of_many = partial(reopened_metrics, manifest, [metric.name for metric in plan.metrics_of_many])
+    return Team(engine, replace(open_worker(local), begin=begin), setup, replace(setup, metrics=of_many, data=None))
 
 
 def _packed(setup: WorkerSetup) -> bytes:
@@ -119,7 +216,7 @@ def _packed(setup: WorkerSetup) -> bytes:
         ) from None
 
 
-def choose_engine(name: str | None, workers: WorkerCount, device: str, tasks: int) -> Engine:
+def choose_engine(name: str | None, workers: WorkerCount, device: str, images: int) -> Engine:
     """Choose the engine of a command; ``name`` is ``dask``, ``dask:ADDRESS`` or None. Raises BenchmarkError."""
     kind, _, address = (name or "").partition(":")
     if kind not in ("", "dask"):
@@ -130,7 +227,7 @@ def choose_engine(name: str | None, workers: WorkerCount, device: str, tasks: in
     if workers == "gpus" or (dask == "" and device == "cuda"):
         environments = tuple({"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus(device))
         return Engine(workers if isinstance(workers, int) else len(environments), environments, dask)
-    return Engine(workers or suitable_workers(device if dask is None else "cpu", tasks), dask=dask)
+    return Engine(workers or suitable_workers(device if dask is None else "cpu", images), dask=dask)
 
 
 def runs_here(name: str | None, workers: WorkerCount) -> bool:
@@ -162,56 +259,72 @@ def take_gpu(number: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]
 
 
-def _opened(packed: bytes) -> Callable[[Task | TaskOfMany], list[TaskResult]]:
-    """Open the worker of a process, and return the function that does a task."""
+def _opened(packed: bytes) -> Callable[[_Share], TaskResult]:
+    """Open the worker of a process, and return the function that does a share."""
     _worker(packed)
     return partial(_do, packed)
 
 
 def _dask(
-    tasks: Sequence[AnyTask], packed: bytes, address: str, workers: int, environments: Sequence[Mapping[str, str]]
-) -> Done[AnyTask]:
+    tasks: Sequence[AnyTask],
+    worker: Worker,
+    packed: bytes,
+    address: str,
+    workers: int,
+    environments: Sequence[Mapping[str, str]],
+) -> Done:
     """Do tasks on the cluster of a scheduler, or with ``workers`` on this machine if ``address`` is empty.
 
     Dask reruns the tasks of a lost worker and counts the loss against each of them. A task with too many losses raises
-    KilledWorker and is yielded as a ``WorkerDied``.
+    KilledWorker, which counts as the death of its processes.
     """
     with _client(address, workers) as client:
-        from distributed import CancelledError, KilledWorker, as_completed
+        from distributed import CancelledError, Future, KilledWorker, as_completed
         from distributed.comm import CommClosedError
 
         setup = client.submit(bytes, packed, pure=False)  # recomputed by Dask if its worker is lost
         work = partial(_do_on_gpu, environments) if any(environments) else _do
-        running = {client.submit(work, setup, task, retries=DASK_RETRIES, pure=False): task for task in tasks}
-        for future in as_completed(list(running), loop=client.loop):
-            task = running.pop(future)
+        running: dict[Future, _Share] = {}
+
+        def submit(share: _Share) -> Future:
+            future = client.submit(work, setup, share, retries=DASK_RETRIES, pure=False)
+            running[future] = share
+            return future
+
+        futures = as_completed([submit(_Share(task, DASK_SECONDS)) for task in tasks], loop=client.loop)
+        for future in futures:
+            share = running.pop(future)
+            made: TaskResult | WorkerDied
             try:
-                yield task, future.result()
+                made = future.result()
             except KilledWorker as error:
-                yield task, WorkerDied(f"crashed {error.allowed_failures + 1} Dask workers")
+                made = WorkerDied(f"crashed {error.allowed_failures + 1} Dask workers")
             except (CancelledError, CommClosedError):
                 raise BenchmarkError(
                     "the Dask scheduler is gone; finished work is kept. Rerun the same command to resume."
                 ) from None
             except Exception as error:  # foreign code, outside an item
                 raise BenchmarkError(f"a Dask worker cannot work: {_reason(error)}") from None
+            yield from share.results(worker, made)
+            if (rest := share.after(made)) is not None:
+                futures.add(submit(rest))
 
 
 _ONE_AT_A_TIME = threading.Lock()
 """Serialises the tasks of a process: a Dask worker may have several threads."""
 
 
-def _do(packed: bytes, task: Task | TaskOfMany) -> list[TaskResult]:
+def _do(packed: bytes, share: _Share) -> TaskResult:
     with _ONE_AT_A_TIME:
-        return [TaskResult.joined(_worker(packed).do(task))]
+        return _worker(packed).do_for(share.seconds, share.task)
 
 
-def _do_on_gpu(environments: Sequence[Mapping[str, str]], packed: bytes, task: Task | TaskOfMany) -> list[TaskResult]:
-    """Do a task on a Dask worker of this machine, whose name is its number; it keeps its GPU if it is restarted."""
+def _do_on_gpu(environments: Sequence[Mapping[str, str]], packed: bytes, share: _Share) -> TaskResult:
+    """Do a share on a Dask worker of this machine, whose name is its number; it keeps its GPU if it is restarted."""
     from distributed import get_worker
 
     os.environ.update(environments[get_worker().name % len(environments)])
-    return _do(packed, task)
+    return _do(packed, share)
 
 
 @lru_cache(maxsize=1)

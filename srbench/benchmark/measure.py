@@ -27,7 +27,7 @@ from srbench.images.pairing import (
     without_partner,
 )
 from srbench.interfaces import ImageMetric, ImagePair, ImageSet, MetricInfo, Need, SampledImage, SetMetric, SRBenchError
-from srbench.machine.processes import may_have_gpu, measuring_workers
+from srbench.machine.processes import PIXELS, may_have_gpu, measuring_workers
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.loading import LoadedMetric, counted, described, is_of_many
 from srbench.metrics.suite import Suite, full_names, open_metrics, read_suite
@@ -43,9 +43,6 @@ from srbench.words import natural, printable, size_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-PIXELS = 512 * 512
-"""Number of pixels of outputs that count as an item of ``srbench run`` in the default number of processes: a second
-process pays from about 8 images of 512x512 on."""
 _LACKS: dict[Need, Lack] = {
     "model": Lack("a model", "use srbench run"),
     "HR": Lack("HR images", "name their folder with --hr"),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.dataset import open_dataset
-from srbench.benchmark.plan import Item, Task, TaskOfMany
+from srbench.benchmark.plan import AnyTask, Item, Task, TaskOfMany
 from srbench.benchmark.sampler import Sampler, outliers, read_pair, source_of
 from srbench.files.hashes import sha256_bytes
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor
@@ -21,7 +21,6 @@ from srbench.interfaces import (
     Dataset,
     ImageMetric,
     ImagePair,
-    MetricInfo,
     Model,
     ModelMetric,
     ModelPairMetric,
@@ -29,6 +28,7 @@ from srbench.interfaces import (
     SRBenchError,
 )
 from srbench.machine.environment import environment
+from srbench.machine.workers import WorkerDied
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.kept_images import kept_outputs, kept_pair, same_outputs
@@ -40,7 +40,6 @@ from srbench.run_folder.records import (
     PairRecord,
     SampleRecord,
     ScoreRecord,
-    Value,
     digest,
 )
 from srbench.run_folder.request import RunSpec
@@ -48,7 +47,7 @@ from srbench.run_folder.request import RunSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from srbench.benchmark.scorer import SavedSets, Scorer
+    from srbench.benchmark.scorer import SavedSets, Scored, Scorer
 
 Files = list[tuple[Path, bytes]]
 """Contents of image files, each with its path in the run folder."""
@@ -56,21 +55,24 @@ Files = list[tuple[Path, bytes]]
 
 @dataclass(frozen=True)
 class TaskResult:
-    """Results of a pair or an item: records, image files and failures."""
+    """Results of the first parts of a task: records, image files and failures."""
 
     lines: tuple[Line, ...] = ()
     files: tuple[tuple[Path, bytes], ...] = ()
     faults: tuple[str, ...] = ()
     """One line per failure."""
+    left: Task | None = None
+    """What is left of the task after it."""
 
     @classmethod
     def joined(cls, results: Iterable[TaskResult]) -> TaskResult:
-        """Join the results of a task that another process has done, so that they are written to the disk at once."""
+        """Join the results of successive parts of a task."""
         whole = list(results)
         return cls(
             tuple(line for result in whole for line in result.lines),
             tuple(file for result in whole for file in result.files),
             tuple(fault for result in whole for fault in result.faults),
+            whole[-1].left,
         )
 
 
@@ -133,6 +135,8 @@ class Worker:
     """False if there is no folder; pairs then have no records."""
     begin: Callable[[str], None] = field(default=lambda item: None)
     """Called before an item is sampled or measured, with its words such as ``srflow-t0.8 dog``."""
+    _last: dict[PairRecord, ImagePair] = field(default_factory=dict)
+    """The pair of the last part, unless its task is done: the next part of the task shares it, with its features."""
 
     @cached_property
     def environment(self) -> EnvironmentRecord:
@@ -141,32 +145,62 @@ class Worker:
 
     def _sampled_in(self, label: str) -> EnvironmentRecord:
         """Return the record of this process and of the library that computes a model, if it is not torch."""
-        facts = self.sampler.model(label).environment
-        return EnvironmentRecord.of(self.environment.facts | facts) if facts else self.environment
+        library = self.sampler.model(label).environment
+        return EnvironmentRecord.of(self.environment.facts | library) if library else self.environment
 
-    def do(self, task: Task | TaskOfMany) -> Iterator[TaskResult]:
-        """Read the pair of a task unless the folder has it, then sample and measure the items; or measure many images."""
+    def do(self, task: AnyTask) -> Iterator[TaskResult]:
+        """Do a task part by part."""
+        left: AnyTask | None = task
+        while left is not None:
+            result = self.do_part(left)
+            yield result
+            left = result.left
+
+    def do_for(self, seconds: float, task: AnyTask) -> TaskResult:
+        """Do the first parts of a task, at least one, until they have taken some seconds."""
+        end = time.monotonic() + seconds
+        made = []
+        for result in self.do(task):
+            made.append(result)
+            if time.monotonic() >= end:
+                break
+        return TaskResult.joined(made)
+
+    def do_part(self, task: AnyTask) -> TaskResult:
+        """Do the first part of a task: read the pair unless the folder has it, else sample and measure the first item.
+
+        The result states what is left. A metric of many images is a single part.
+        """
         if isinstance(task, TaskOfMany):
             self.begin(task.words)
-            yield self._measure_many(task)
-            return
-        folder = RunFolder(self.folder.path, self.folder.manifest)
-        if task.pair is not None:
-            folder.take([task.pair])
+            return self._measure_many(task)
+        read = TaskResult()
         try:
             if task.fault:
                 raise BenchmarkError(task.fault)
-            pair = kept_pair(folder, task.image)
+            pair = self._pair(task)
             if pair is None:
-                pair, made = self._read(task, folder)
-                folder.take(made.lines)
-                yield made
+                pair = self._read(task)
+                read = self._kept(task, pair) if self.saves else read
         except SRBenchError as error:
-            yield self.failed_pair(task, str(error))
-            return
-        for item in task.items:
-            self.begin(f"{item.setting.folder} {task.image}")
-            yield self._sample(item, pair, folder) if item.key else self._score(item, pair, folder)
+            return self.failed_pair(task, str(error))
+        if task.pair is None and self.saves:
+            return read
+        item = task.items[0]
+        self.begin(f"{item.setting.folder} {task.image}")
+        result = self._sample(item, pair) if item.key else self._score(item, pair)
+        if task.rest is None:
+            self._last.clear()
+        return replace(TaskResult.joined([read, result]), left=task.rest)
+
+    def failed_part(self, task: AnyTask, death: WorkerDied) -> TaskResult:
+        """Return the records of a task whose first part killed the processes that worked on it."""
+        if isinstance(task, TaskOfMany):
+            return self._scored_many(task, None, str(death), 0.0)
+        error = f"{task.image}: {death}; if memory is short, use fewer --workers"
+        if task.pair is None:
+            return self.failed_pair(task, error)
+        return replace(self.failed_item(task.items[0], task.image, error), left=task.rest)
 
     def failed_pair(self, task: Task, error: str) -> TaskResult:
         """Return the record of a pair that could not be read.
@@ -190,35 +224,51 @@ class Worker:
         environment = self.environment
         if item.key:
             record = self._record(item.key, item, image)
-            return TaskResult((environment, replace(record, error=error)), faults=(fault,))
+            return TaskResult((environment, structs.replace(record, error=error)), faults=(fault,))
         assert item.record is not None
         metrics = [metric.info for metric in self.scorer.metrics if metric.info.name in item.metrics]
-        scores = (
-            self._score_record(
-                metric, score_key(item.record, metric), item.setting, image, item.record.key, None, error
-            )
-            for metric in metrics
-        )
+        scores = (self._score_of(item.record, (metric, None, error, 0.0)) for metric in metrics)
         return TaskResult((environment, *scores), faults=(fault,))
 
-    def _read(self, task: Task, folder: RunFolder) -> tuple[ImagePair, TaskResult]:
-        """Read a pair from the dataset; return it with its record and image files. Raises SRBenchError."""
+    def _pair(self, task: Task) -> ImagePair | None:
+        """Return the pair of a task as the run folder has it; read once for successive parts. None if it has to be read."""
+        if task.pair is None:
+            return None
+        if task.pair not in self._last:
+            folder = RunFolder(self.folder.path, self.folder.manifest)
+            folder.take([task.pair])
+            pair = kept_pair(folder, task.image)
+            if pair is None:
+                return None
+            self._remember(task.pair, pair)
+        return self._last[task.pair]
+
+    def _remember(self, record: PairRecord, pair: ImagePair) -> None:
+        self._last.clear()
+        self._last[record] = pair
+
+    def _read(self, task: Task) -> ImagePair:
+        """Read a pair from the dataset. Raises SRBenchError."""
         if self.dataset is None or (task.pair is not None and task.image not in set(self.dataset)):
             raise BenchmarkError(
-                f"{task.image}: LR or HR is no longer in {folder.path}; run its command again, with the data"
+                f"{task.image}: LR or HR is no longer in {self.folder.path}; run its command again, with the data"
             )
-        pair = read_pair(self.dataset, task.image)
-        if not self.saves:
-            return pair, TaskResult()
+        return read_pair(self.dataset, task.image)
+
+    def _kept(self, task: Task, pair: ImagePair) -> TaskResult:
+        """Return the record and image files of a pair, after which the items of the task are left."""
         files: Files = []
-        lr_file, hr_file = folder.pair_files(task.image)
+        lr_file, hr_file = self.folder.pair_files(task.image)
         lr = self._keep(quantize_floor(pair.lr), lr_file, files)
         hr = self._keep(quantize_floor(pair.hr), hr_file, files) if pair.has_hr else None
         environment = self.environment
         record = PairRecord(task.pair_key, self.invocation, "", task.image, lr, hr, environment.key, pair.uncropped)
-        return pair, TaskResult((environment, record), tuple(files))
+        left = replace(task, pair=record) if task.items else None
+        if left is not None:
+            self._remember(record, pair)
+        return TaskResult((environment, record), tuple(files), left=left)
 
-    def _sample(self, item: Item, pair: ImagePair, folder: RunFolder) -> TaskResult:
+    def _sample(self, item: Item, pair: ImagePair) -> TaskResult:
         """Sample an item and measure it."""
         try:
             if item.fault:
@@ -226,13 +276,13 @@ class Worker:
             outputs, seconds, memory = self._outputs(item, pair)
         except SRBenchError as error:
             return self.failed_item(item, pair.name, str(error))
-        images = quantize(outputs, folder.manifest.protocol.quantize)
+        images = quantize(outputs, self.folder.manifest.protocol.quantize)
         if item.record is not None and same_outputs(item.record, images):  # same pixels: only files were lost
             environment = self._sampled_in(item.setting.model)
-            record = replace(item.record, invocation=self.invocation, environment=environment.key)
-            return self._made(record, item.metrics, pair, images, outputs, folder)
+            record = structs.replace(item.record, invocation=self.invocation, environment=environment.key)
+            return self._made(record, item.metrics, pair, images, outputs)
         record = self._record(item.key, item, pair.name)
-        record = replace(
+        record = structs.replace(
             record,
             source=item.source,
             error="",
@@ -242,9 +292,9 @@ class Worker:
             outliers=outliers(outputs),
             environment=self._sampled_in(item.setting.model).key,
         )
-        return self._made(record, self._all_metrics, pair, images, outputs, folder)
+        return self._made(record, self._all_metrics, pair, images, outputs)
 
-    def _score(self, item: Item, pair: ImagePair, folder: RunFolder) -> TaskResult:
+    def _score(self, item: Item, pair: ImagePair) -> TaskResult:
         """Measure the missing values of a sampled item: from its files if they suffice, else by sampling again."""
         record = item.record
         assert record is not None
@@ -253,7 +303,7 @@ class Worker:
             isinstance(metric, ModelPairMetric) or (isinstance(metric, ImageMetric) and metric.sees == "returned")
             for metric in lacking
         )
-        images = None if needs_model else kept_outputs(folder, record)
+        images = None if needs_model else kept_outputs(self.folder, record)
         if images is not None:
             return self._measured(record, item.metrics, pair, images, images)
         try:
@@ -262,18 +312,18 @@ class Worker:
             outputs, _, _ = self._outputs(item, pair)
         except SRBenchError as error:
             return TaskResult(faults=(f"{item.setting.folder}: {error}",))
-        images = quantize(outputs, folder.manifest.protocol.quantize)
+        images = quantize(outputs, self.folder.manifest.protocol.quantize)
         if same_outputs(record, images):
             return self._measured(record, item.metrics, pair, images, outputs)
         # On another machine rounding may differ; then the new images replace the old, and all metrics are measured.
-        record = replace(
+        record = structs.replace(
             record,
             invocation=self.invocation,
             environment=self._sampled_in(record.model).key,
             outputs=tuple(ImageDigest(pixels_sha256(image), None) for image in images),
             outliers=outliers(outputs),
         )
-        return self._made(record, self._all_metrics, pair, images, outputs, folder)
+        return self._made(record, self._all_metrics, pair, images, outputs)
 
     def _outputs(self, item: Item, pair: ImagePair) -> tuple[Tensor, float, float | None]:
         """Return outputs (n, 3, H, W) of a setting, seconds and peak memory in MB. Raises SRBenchError."""
@@ -288,13 +338,12 @@ class Worker:
         pair: ImagePair,
         images: Tensor,
         exact: Tensor,
-        folder: RunFolder,
     ) -> TaskResult:
         """Return the record and values of outputs, and as many image files as the protocol saves."""
         files: Files = []
-        paths = folder.output_files(record, folder.manifest.protocol.kept)
+        paths = self.folder.output_files(record, self.folder.manifest.protocol.kept)
         kept = [self._keep(image, path, files) for image, path in zip(images, paths, strict=False)]
-        record = replace(record, outputs=(*kept, *record.outputs[len(kept) :]))
+        record = structs.replace(record, outputs=(*kept, *record.outputs[len(kept) :]))
         values = self._measured(record, names, pair, images, exact)
         environment, *scores = values.lines
         return TaskResult((environment, self._sampled_in(record.model), record, *scores), tuple(files), values.faults)
@@ -309,11 +358,9 @@ class Worker:
 
         environment = self.environment
         scores, faults = [], []
-        for metric, value, error, seconds in self.scorer.score(record, pair, images, exact, names, model):
-            key = score_key(record, metric)
-            of_image = record.setting, record.image, record.key
-            scores.append(self._score_record(metric, key, *of_image, value, error, seconds))
-            if error:
+        for scored in self.scorer.score(record, pair, images, exact, names, model):
+            scores.append(self._score_of(record, scored))
+            if error := scores[-1].error:
                 faults.append(f"{record.setting.folder}: {error}")
         return TaskResult((environment, *scores), faults=tuple(faults))
 
@@ -334,13 +381,9 @@ class Worker:
             error = f"{task.metric.title}: {fault}"
         return self._scored_many(task, value, error, time.perf_counter() - start)
 
-    def failed_many(self, task: TaskOfMany, error: str) -> TaskResult:
-        """Return the record of a metric of many images that could not be measured."""
-        return self._scored_many(task, None, error, 0.0)
-
     def _scored_many(self, task: TaskOfMany, value: float | None, error: str, seconds: float) -> TaskResult:
-        of_subject = task.setting, task.subject.name, ""
-        score = self._score_record(task.metric, task.subject.key, *of_subject, value, error, seconds)
+        scored = task.metric, value, error, seconds
+        score = self._score_record(task.subject.name, task.subject.key, task.setting, scored)
         return TaskResult((self.environment, score), faults=(f"{task.setting.folder}: {error}",) if error else ())
 
     @cached_property
@@ -349,17 +392,12 @@ class Worker:
 
         return SavedSets(RunFolder(self.folder.path, self.folder.manifest), self.sampler.device)
 
-    def _score_record(
-        self,
-        metric: MetricInfo,
-        key: str,
-        setting: Setting,
-        subject: str,
-        sample: str,
-        value: Value | None,
-        error: str,
-        seconds: float = 0.0,
-    ) -> ScoreRecord:
+    def _score_of(self, record: SampleRecord, scored: Scored) -> ScoreRecord:
+        """Return the record of a value of an image."""
+        return self._score_record(record.image, score_key(record, scored[0]), record.setting, scored, record.key)
+
+    def _score_record(self, subject: str, key: str, setting: Setting, scored: Scored, sample: str = "") -> ScoreRecord:
+        metric, value, error, seconds = scored
         return ScoreRecord(
             key=key,
             invocation=self.invocation,

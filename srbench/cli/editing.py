@@ -44,7 +44,7 @@ _STATED = f"[default: the one stated in the model's weights, else {TEMPERATURE:g
     help=f"{options.TILES} [default: whole images; on a CPU, images above 256x256 in tiles of 256 (SRFlow: 128)]"
 )
 @options.folder("--out", default=Path("upscaled"), help="Folder of the outputs.")
-@click.option("--dry-run", is_flag=True, help="List the outputs and estimate the time.")
+@click.option("--dry-run", is_flag=True, help="Only list the outputs, and the disk space they take at most.")
 def upscale(dry_run: bool, **values: Any) -> None:  # noqa: ANN401 - click's
     """Upscale your own images.
 

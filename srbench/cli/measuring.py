@@ -140,7 +140,7 @@ def _take_rank(workers: WorkerCount) -> Rank:
     help="TOML file of published values; prints below the table which of them are reproduced, and under which protocol "
     "(docs/explain.md). [default: none]",
 )
-@click.option("--dry-run", is_flag=True, help="Only print what would be done, with estimated time and disk space.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be done, and the disk space it takes at most.")
 @click.option(
     "--write-template",
     type=options.PATH,
@@ -404,7 +404,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
 @options.average
 @options.device(help="Device of learned metrics; auto takes a GPU if there is one.")
 @options.measuring_workers(
-    help="Worker processes, one thread each. [default: one per core, at most 8 and one per megapixel of outputs; "
+    help="Worker processes, one thread each. [default: one per core, at most 8 and one per 2 megapixels of outputs; "
     "if a metric runs on a GPU, at most one per 2 GB of its free memory]"
 )
 @click.pass_context

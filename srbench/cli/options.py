@@ -226,7 +226,7 @@ workers = click.option(
     type=_workers,
     metavar="N|gpus",
     help="Worker processes, one thread each; gpus: one process for each GPU. "
-    "[default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
+    "[default: one per core, at most 8 and one per 4 images, fewer if they are small; 1 on a GPU]",
 )
 engine = click.option(
     "--engine",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -234,6 +235,17 @@ def has_hr(dataset: Dataset) -> bool:
 def groups(dataset: Dataset) -> dict[str, str]:
     """Return the attribute ``groups`` of a dataset, the group of every image in one, by name; empty if it has none."""
     return dict(getattr(dataset, "groups", {}))
+
+
+def header_pixels(dataset: Dataset, name: str) -> int | None:
+    """Return the number of pixels of an image before it is cropped, from the header of its HR file, or of LR without HR.
+
+    None for an image that is not in the dataset, and for a dataset that is not of this file; 0 for a damaged image.
+    """
+    if isinstance(dataset, Derived):
+        return header_pixels(dataset.whole, name)
+    files = dataset.names if isinstance(dataset, _Names) else None
+    return math.prod(header_size(files[name])) if isinstance(files, Mapping) and name in files else None
 
 
 def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:

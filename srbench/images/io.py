@@ -120,6 +120,11 @@ def png_of(pixels: NDArray[np.uint8], recipe: str | None = None) -> bytes:
     return content[:_PNG_HEAD] + chunk.getvalue() + content[_PNG_HEAD:]
 
 
+def largest_png(pixels: int) -> float:
+    """Return the largest size in bytes of a PNG file of so many pixels, that of noise, with a recipe."""
+    return 3.1 * pixels + 500
+
+
 def header_size(path: Path) -> tuple[int, int]:
     """Width and height of an image from its header; 0 if it is unreadable, which reading the image will report."""
     try:

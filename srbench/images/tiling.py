@@ -67,12 +67,6 @@ def upscale_in_tiles(
     return _assembled(model, lr[None], model.scale, tiles, progress)
 
 
-def pixels_in_tiles(height: int, width: int, tile: int) -> int:
-    """Total number of LR pixels that a model upscales for an image in tiles, overlaps included."""
-    whole = Region(0, height, 0, width)
-    return sum(part.grown(OVERLAP, whole).area for part in whole.tiles(tile))
-
-
 def upscale_in_windows(run: Callable[[Tensor], Tensor], lr: Tensor, scale: int, window: tuple[int, int]) -> Tensor:
     """Upscale LR (3, h, w) to (1, 3, s*h, s*w) by a network with the fixed input size (1, 3, *window).
 

@@ -1,4 +1,4 @@
-"""The place of this process among those that torchrun or Slurm started."""
+"""The rank of this process among those that torchrun or Slurm started."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from srbench.interfaces import SRBenchError
 Result = TypeVar("Result")
 SingularMatrix = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 METHODS = ("forward", "inverse", "condition")
-"""Methods by which layers compute."""
+"""Names of the methods of layers whose results are checked."""
 
 
 class NumericsError(SRBenchError):

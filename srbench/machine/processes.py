@@ -17,6 +17,9 @@ MAX_WORKERS = 8
 """Largest default number of processes."""
 IMAGES_EACH = 4
 """Smallest default number of images per process, because starting a process takes time."""
+PIXELS = 2**19
+"""Number of pixels of outputs to measure that count as an image: eight metrics of 16 images of 512x512 take about as long
+in one process as in two, which have to start."""
 GPU_BYTES = 2 * 2**30
 """GPU memory for each process that measures. LPIPS of an image of 2040x1356 makes 0.4 GB of tensors, by
 ``srbench.metrics.cost.LiveTensors``; the rest is an estimate for CUDA's context and cuDNN."""
@@ -39,18 +42,19 @@ class Interrupted(KeyboardInterrupt):
         """Exit code of the command, the same as a shell reports for a process killed by the signal."""
 
 
-def suitable_workers(device: str, tasks: int) -> int:
-    """Default number of processes for this number of tasks: one per core, but 1 on a GPU or for few tasks."""
+def suitable_workers(device: str, images: int) -> int:
+    """Default number of processes for this number of images: one per core, but 1 on a GPU or for few images."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(min(cores, MAX_WORKERS, tasks // IMAGES_EACH), 1) if device == "cpu" else 1
+    return max(min(cores, MAX_WORKERS, images // IMAGES_EACH), 1) if device == "cpu" else 1
 
 
-def measuring_workers(device: str, tasks: int) -> int:
-    """Default number of processes that measure images: those of a CPU, which does most of the work, as a GPU has memory for.
+def measuring_workers(device: str, images: int) -> int:
+    """Default number of processes that measure this number of images.
 
-    A metric that runs out of GPU memory is computed on the CPU (``computed_on``).
+    It is that of a CPU also if metrics run on a GPU, because the CPU still does most of the work; but no more processes
+    than the memory of the GPU permits. A metric that runs out of it is computed on the CPU (``computed_on``).
     """
-    workers = suitable_workers("cpu", tasks)
+    workers = suitable_workers("cpu", images)
     if workers > 1 and device.startswith("cuda"):
         workers = max(min(workers, (free_bytes(device) or 0) // GPU_BYTES), 1)
     return workers

@@ -47,6 +47,7 @@ def map_items(
     arguments: Sequence[object] = (),
     environments: Sequence[Mapping[str, str]] = ({},),
     apart: bool = False,
+    left: Callable[[Item, Result | Exception], Item | None] = lambda item, result: None,
 ) -> Iterator[tuple[Item, Result | Exception]]:
     """Yield every item with its result, or with the exception that it raised, in order of completion.
 
@@ -66,6 +67,8 @@ def map_items(
         arguments: Arguments of ``opener``.
         environments: Environment variables, such as the GPU to use, assigned to the workers in turn.
         apart: True for a process of its own even with one worker.
+        left: Returns what a result leaves undone of its item. The process that returned the result goes on with it at
+            once; if that process died, another does.
 
     Raises:
         Exception: Any exception of ``opener``.
@@ -73,17 +76,20 @@ def map_items(
     """
     if workers <= 1 and not any(environments) and not apart:
         function = opener(*arguments)
-        for item in items:
-            try:
-                result: Result | Exception = function(item)
-            except Exception as error:
-                result = error
-            yield item, result
+        for whole in items:
+            item: Item | None = whole
+            while item is not None:
+                try:
+                    result: Result | Exception = function(item)
+                except Exception as error:
+                    result = error
+                yield item, result
+                item = left(item, result)
         return
     alive: list[_Worker] = []
     vacancies = deque(environments[number % len(environments)] for number in range(workers))
     try:
-        yield from _distribute(partial(_Worker, opener, tuple(arguments)), vacancies, items, alive)
+        yield from _distribute(partial(_Worker, opener, tuple(arguments)), vacancies, items, alive, left)
     except BaseException:
         for worker in alive:
             worker.kill()
@@ -103,7 +109,7 @@ class _Job(Generic[Item]):
 
 @dataclass(frozen=True)
 class _Outcome(Generic[Result]):
-    """A worker's answer for an item."""
+    """What a worker returns for an item."""
 
     result: Result | Exception
     warnings: tuple[str, ...]
@@ -114,6 +120,7 @@ def _distribute(
     vacancies: deque[Mapping[str, str]],
     items: Iterable[Item],
     alive: list[_Worker],
+    left: Callable[[Item, Any], Item | None],
 ) -> Iterator[tuple[Item, Any]]:
     """Yield items with their results; ``vacancies`` are the environments of workers to start, ``alive`` those started."""
     new = map(_Job, items)
@@ -147,11 +154,17 @@ def _distribute(
                 if job.deaths < TRIES:
                     retries.append(job)
                 else:
-                    yield job.item, WorkerDied(f"crashed its process {TRIES} times ({end})")
+                    death = WorkerDied(f"crashed its process {TRIES} times ({end})")
+                    if (rest := left(job.item, death)) is not None:
+                        retries.append(_Job(rest))
+                    yield job.item, death
                 continue
             except Exception as error:  # an item or a result that cannot be pickled
                 outcome = _Outcome(error, ())
-            idle.append(worker)
+            if (rest := left(job.item, outcome.result)) is None:
+                idle.append(worker)
+            else:
+                running[worker.submit(rest)] = worker, _Job(rest)
             for text in outcome.warnings:
                 if text not in repeated:
                     repeated.add(text)

@@ -14,7 +14,7 @@ from srbench.training import TrainingError
 from srbench.words import one_line
 
 LONGEST_WAIT = timedelta(hours=12)
-"""Longest wait of a process for another: the first start decodes all images in one process, while the others wait."""
+"""Time after which a process gives up waiting for another: when a training starts, one process decodes all images."""
 
 
 def accelerator_on(device: str, log_with: str | None, folder: Path) -> tuple[Accelerator, torch.device]:

@@ -263,17 +263,20 @@ def test_an_image_beyond_pillows_limit_is_refused_by_its_header(up, monkeypatch)
     assert (refused.code, dry.code) == (1, 0)
     for text in (refused.err, dry.out):
         assert "larger.png: more than 179 million pixels, the limit; cut it into parts" in text
-        assert "estimated" not in text
+        assert "disk space" not in text
 
 
-def test_a_dry_run_says_what_it_would_take(up, photos):
+def test_a_dry_run_says_what_it_would_take(up, photos, monkeypatch):
     Image.new("RGB", (500, 400)).save("large.png")
     assert up(photos / "a.png", model="srflow").code == 0
-    found = up(photos / "a.png", photos / "b.png", "large.png", "--dry-run", model="srflow")
+    with monkeypatch.context() as patch:
+        patch.setattr("srbench.upscaling.upscale_image", lambda *_: pytest.fail("a model runs"))
+        found = up(photos / "a.png", photos / "b.png", "large.png", "--dry-run", model="srflow")
     assert found.out.splitlines()[0] == "3 images, 3 outputs, 1 already made"
     assert "out/b: LR of 42x33 at once\n" in found.out
     assert "out/large: LR of 500x400 in tiles of 128" in found.out
-    assert found.out.splitlines()[-1].startswith("estimated: ")
+    bound = 16 * 3.1 * (500 * 400 + 42 * 33) / 1e6
+    assert found.out.splitlines()[-1] == f"disk space: at most {bound:.2g} MB"
     assert not Path("out/b.png").exists()
 
 

@@ -20,12 +20,17 @@ from builders import wait_for_lines
 
 import srbench.benchmark.engines
 from srbench.api import evaluate
-from srbench.benchmark import BenchmarkError
+from srbench.benchmark import BenchmarkError, plan
 from srbench.benchmark.engines import Engine, choose_engine, gpus, take_gpu
+from srbench.benchmark.opened import open_request
+from srbench.benchmark.plan import planned_run, planned_score
 from srbench.benchmark.run import run, score_run
+from srbench.benchmark.worker import TaskResult
+from srbench.data.datasets import Folder
 from srbench.images.io import write_png
 from srbench.machine import processes
-from srbench.machine.processes import measuring_workers, suitable_workers
+from srbench.machine.processes import PIXELS, measuring_workers, suitable_workers
+from srbench.metrics.suite import open_metrics
 from srbench.run_folder import records
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
@@ -36,6 +41,7 @@ from srbench.verification.verify import verify
 KILLERS = '''
 import os
 import signal
+import tempfile
 
 import torch.nn.functional as F
 
@@ -48,6 +54,19 @@ class Deadly:
     def __call__(self, lr):
         if lr.shape[-1] > 8:
             os.kill(os.getpid(), signal.SIGKILL)
+        return F.interpolate(lr, scale_factor=4)
+'''
+
+
+COUNTING = '''
+
+class Counted:
+    """Counts its calls, in files."""
+
+    scale = 4
+
+    def __call__(self, lr):
+        os.close(tempfile.mkstemp(prefix="counted ", dir=os.path.dirname(__file__))[0])
         return F.interpolate(lr, scale_factor=4)
 '''
 
@@ -130,14 +149,82 @@ def test_every_engine_gives_the_same_rows_and_images(spec, results, tmp_path):
         assert found.holds, found.text()
 
 
-def test_what_a_process_made_of_an_image_is_written_at_once(spec, monkeypatch):
+def test_what_a_process_makes_of_an_image_quickly_is_written_at_once(spec, monkeypatch):
     written = []
     append = records.append
     monkeypatch.setattr(records, "append", lambda path, lines: written.append(lines) or append(path, lines))
+    monkeypatch.setattr(srbench.benchmark.engines, "SECONDS", 60.0)
     folder = run(replace(spec, models=spec.models[:2], limit=2), workers=2).folder
     assert len(written) == 2, "once per image, as each time waits for the disk"
     keys = [json.loads(line)["key"] for line in (folder / "environments.jsonl").read_text().splitlines()]
     assert len(set(keys)) == len(keys)
+
+
+PATIENT = '''
+import time
+from pathlib import Path
+
+import torch.nn.functional as F
+
+
+class Slow:
+    """Takes longer than a process keeps what it has made."""
+
+    scale = 4
+
+    def __call__(self, lr):
+        time.sleep({seconds})
+        return F.interpolate(lr, scale_factor=4)
+
+
+class Patient:
+    """Waits for a record of an output that the task has made before."""
+
+    scale = 4
+
+    def __call__(self, lr):
+        end = time.monotonic() + 120
+        while not Path("{samples}").exists():
+            assert time.monotonic() < end, "nothing is on the disk"
+            time.sleep(0.01)
+        [image] = (Path("{samples}").parent / "images" / "Slow").iterdir()
+        return F.interpolate(lr, scale_factor=4)
+'''
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"workers": 2}, pytest.param({"workers": 1, "engine": "dask"}, marks=pytest.mark.slow)],
+    ids=["this process", "2 processes", "dask"],
+)
+def test_the_first_output_is_on_the_disk_before_the_last_is_computed(spec, tmp_path, monkeypatch, options):
+    monkeypatch.setattr(srbench.benchmark.engines, "DASK_SECONDS", 1.0)
+    patient = tmp_path / "patient.py"
+    patient.write_text(PATIENT.format(samples=f"{spec.out}/samples.jsonl", seconds=srbench.benchmark.engines.SECONDS))
+    outcome = run(
+        replace(spec, models=(f"{patient}:Slow", f"{patient}:Patient"), metrics=("psnr",), limit=1), **options
+    )
+    assert (outcome.failures, outcome.sampled) == ((), 2)
+    assert verify(outcome.folder).holds
+
+
+def test_an_item_that_kills_its_process_costs_none_that_are_done(spec, killers, monkeypatch):
+    """Nor is any of them done twice; the item that comes after it is done, too."""
+    killers.write_text(f"{killers.read_text()}{COUNTING}")
+    models = (spec.models[0], f"{killers}:Deadly", f"{killers}:Counted")
+    appended = []
+    append = records.append
+    monkeypatch.setattr(records, "append", lambda path, lines: appended.append(lines) or append(path, lines))
+    monkeypatch.setattr(srbench.benchmark.engines, "SECONDS", 0.0)
+    outcome = run(replace(spec, models=models, metrics=("psnr",)), workers=2)
+    assert [(record.model, record.image) for record in sample_records(outcome.folder) if record.failed] == [
+        ("Deadly", "b")
+    ]
+    assert outcome.sampled == 5
+    assert len(list(killers.parent.glob("counted *"))) == 2, "once for each image"
+    assert len(appended) == 2 * 4, "a pair and three items of each image"
+    for name, count in {"pairs": 2, "samples": 6, "rows": 5}.items():
+        assert len((outcome.folder / f"{name}.jsonl").read_text().splitlines()) == count
 
 
 @pytest.mark.slow
@@ -250,6 +337,29 @@ def test_as_many_workers_as_suit_the_machine(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64))
     assert [suitable_workers("cpu", tasks) for tasks in (1, 7, 8, 30, 1000)] == [1, 1, 2, 7, 8]
     assert suitable_workers("cuda", 1000) == 1
+    sizes = (100, 160), (15, 512), (16, 512), (1000, 512)
+    assert [measuring_workers("cpu", number * side**2 // PIXELS) for number, side in sizes] == [1, 1, 2, 8]
+
+
+def test_small_images_take_fewer_processes(spec, monkeypatch):
+    """By the sizes that their headers state; an output to sample is more work than one to measure."""
+    spec = replace(spec, models=spec.models[:2], metrics=("psnr",))
+    request = open_request(spec)
+    monkeypatch.setattr(Folder, "read", lambda *_: pytest.fail("an image is read"))
+    new = planned_run(request, Path(spec.out))
+    pixels = [32 * 32, 32 * 36] * 3
+    outputs = 1 + 2 * 6
+    for least, images in ((2**19, 2), (sum(pixels) * outputs * 16 // 3, 3), (1, 6)):
+        monkeypatch.setattr(plan, "PIXELS", least)
+        assert new.images == images
+    monkeypatch.undo()
+    run(replace(spec, limit=2))
+    folder = RunFolder.read(Path(spec.out))
+    added = open_metrics(("ssim",), folder.manifest.protocol.columns, "floor")
+    score = planned_score(folder, added, {}, "cpu")
+    for least, images in ((2**19, 0), (sum(pixels[:2]) * outputs, 1), (1, 2)):
+        monkeypatch.setattr(plan, "PIXELS", least)
+        assert score.images == images
 
 
 @pytest.mark.parametrize(("free", "workers"), [(80, 8), (16, 8), (15.9, 7), (3, 1), (0.5, 1), (None, 1)])
@@ -322,9 +432,9 @@ class Cards:
             self.networks += device
             return to(network, **layout) if layout else network
 
-        def map_items(opener, tasks, *, workers, arguments, environments, apart):
+        def map_items(opener, tasks, *, workers, arguments, environments, apart, left):
             self.workers += [environments[number % len(environments)] for number in range(workers)]
-            return ((task, []) for task in tasks)
+            return ((task, TaskResult()) for task in tasks)
 
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")

@@ -211,6 +211,6 @@ def test_faults_are_named_where_they_belong(folder):
 def test_a_task_in_parts(folder):
     request = replace(REQUEST, images=("a", "c"), spec=replace(NOTHING_AGAIN, again=("plain", "noisy")))
     known, new = plan(folder, (PSNR,), request)
-    assert [len(part.items) for part in known.parts()] == [1, 1]
-    assert [len(part.items) for part in new.parts()] == [0, 1, 1], "a pair that has to be read is a part"
-    assert (known.size, new.size, new.parts()[0].size) == (2, 2, 1)
+    assert (known.parts, len(known.rest.items), known.rest.rest) == (2, 1, None)
+    assert (new.parts, new.rest) == (3, None), "a pair that has to be read is a part, on which all items depend"
+    assert (known.size, new.size, replace(new, items=()).size) == (2, 2, 1)

@@ -107,7 +107,7 @@ def test_progress_counts_all_items_without_counting_them_at_every_step(spec, mon
     run(spec, steps.append)
     assert {step.total for step in steps} == {12}
     assert len(steps) > 12
-    assert len(counted) <= 2 * 4, "each of 4 images for the total, and when it is done"
+    assert len(counted) <= 4 + 2 * (4 + 12), "each of 4 images for the total, and at each of its parts"
 
 
 def test_one_seed_one_result(spec, tmp_path, timeless):

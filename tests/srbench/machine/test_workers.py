@@ -62,6 +62,11 @@ def dying(folder, deaths, bad):
     return do
 
 
+def first_of(folder, deaths):
+    die = dying(folder, deaths, ("bad",))
+    return lambda parts: (die(parts[0]), os.getpid())
+
+
 def raising(kind):
     def do(item):
         if kind == "unsendable":
@@ -153,6 +158,28 @@ def test_an_item_whose_process_died_is_tried_again(openers, tmp_path, deaths):
     results = dict(map_items(openers.dying, range(5), workers=2, arguments=[str(tmp_path), deaths, (1,)]))
     assert results == {item: item for item in range(5)}
     assert (tmp_path / "1").read_text() == "x" * (deaths + 1)
+
+
+@pytest.mark.parametrize("deaths", [0, 1, 99])
+def test_a_process_goes_on_with_what_is_left_of_an_item_and_another_does_if_it_dies(openers, tmp_path, deaths):
+    items = [("a", "b"), ("c", "bad", "d", "e")]
+    made = {item: [] for item in items}
+
+    def left(parts, result):
+        return parts[1:] or None
+
+    arguments = [str(tmp_path), deaths]
+    for parts, result in map_items(openers.first_of, items, workers=2, arguments=arguments, left=left):
+        [whole] = [item for item in items if item[-1] == parts[-1]]
+        assert whole[len(made[whole]) :] == parts, "one after another, each once"
+        made[whole].append(result)
+    assert [part for part, _ in made["a", "b"]] == ["a", "b"]
+    before, bad, *after = made["c", "bad", "d", "e"]
+    assert (before[0], [part for part, _ in after]) == ("c", ["d", "e"])
+    assert isinstance(bad, WorkerDied) == (deaths > 3)
+    assert (tmp_path / "bad").read_text() == "x" * min(deaths + 1, 3)
+    processes = {process for _, process in made["a", "b"]}, {before[1], *(process for _, process in after)}
+    assert [len(each) for each in processes] == [1, 1 + bool(deaths)]
 
 
 TORN = """
