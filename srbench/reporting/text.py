@@ -20,9 +20,9 @@ from srbench.reporting.table import (
     Block,
     Cell,
     Line,
-    Stack,
     Table,
-    as_stack,
+    Tables,
+    as_tables,
     distinct,
     header,
     informative,
@@ -99,12 +99,12 @@ def image_table(values: Values, metrics: Sequence[MetricInfo]) -> TerminalTable:
     return table
 
 
-def terminal_table(tables: Table | Stack[Block]) -> TerminalTable:
+def terminal_table(tables: Table | Tables[Block]) -> TerminalTable:
     """Return a table, or a stack of tables, for the terminal, without intervals: one row per model.
 
     The variants follow in a table that stands alone. Only the first row of a block names dataset and scale.
     """
-    stack = as_stack(tables)
+    stack = as_tables(tables)
     names = ("dataset", "scale", "model") if stack.title else ("model",)
     shown = empty_table(names, stack.columns, title=stack.title)
     shown.add_column("n", justify="right", no_wrap=True)
@@ -128,9 +128,9 @@ def _terminal_cells(line: Line, cells: Sequence[Cell]) -> list[Text]:
     return [Text(line.label), *means, Text(str(line.n))]
 
 
-def markdown_table(tables: Table | Stack[Block], part: Literal["models", "variants"] = "models") -> str:
+def markdown_table(tables: Table | Tables[Block], part: Literal["models", "variants"] = "models") -> str:
     """Return a Markdown table of the means of the models, or of the variants, the best in bold."""
-    stack = as_stack(tables)
+    stack = as_tables(tables)
     names = ("dataset", "scale", "model") if stack.title else ("model",)
     rows = [
         [
