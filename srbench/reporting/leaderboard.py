@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,7 +23,7 @@ from srbench.reporting.notes import projected
 from srbench.reporting.page.opening import Strip, strip_of_run
 from srbench.reporting.rendering import code_of_report, rendered, style_and_script
 from srbench.reporting.report import FORMATS, Report, require_formats
-from srbench.reporting.results import Results, Run, columns_of, difference, read_results, read_run
+from srbench.reporting.results import Results, Run, by_setting, columns_of, difference, read_results, read_run
 from srbench.reporting.summary import summary
 from srbench.reporting.table import Block, Line, Tables, table_of_runs
 from srbench.reporting.text import csv_text, markdown_table
@@ -132,7 +131,7 @@ def write_leaderboard(
     """Write report.md, report.html, table.tex and table.csv of all runs below some folders.
 
     They are written into ``report`` in the first folder, or into ``out``; with ``intervals``, table.tex has intervals on
-    a line below each row. Damaged and contradicted runs, and models that were not measured on all images of their run,
+    a line below each row. Damaged and contradicted runs, and models that were not measured on all images of their block,
     are in no table; the report names them.
 
     Raises ReportError for an unknown format or none, if no run has results, or if the folder of the report is a run, or has
@@ -252,7 +251,8 @@ def read_leaderboard(folders: Sequence[Path], progress: Progress = silent) -> Le
             if state == "contradicted":
                 left_out.append(f"{name}: contradicted, {reason}")
             else:
-                runs.append(replace(run, name=name, state=state, reason=reason))
+                folder = RunFolder(path, run.folder.manifest)  # without its records, which need much memory
+                runs.append(replace(run, folder=folder, name=name, state=state, reason=reason))
     progress(Step(len(paths), len(paths), "tables"))
     groups = []
     for group in _groups(runs):
@@ -330,8 +330,7 @@ def _whole(run: Run, images: int) -> tuple[Run, list[str]]:
     Costs are left out, too: they depend on the machine.
     """
     measurements, names, partial = [], set(), []
-    for setting, rows in groupby(run.measurements, key=lambda each: each.setting):
-        own = list(rows)
+    for setting, own in by_setting(run.measurements).items():
         whole = {
             name
             for name, metric in run.metrics.items()
@@ -342,7 +341,10 @@ def _whole(run: Run, images: int) -> tuple[Run, list[str]]:
             continue
         names |= whole
         measurements += [
-            replace(each, values={name: value for name, value in each.values.items() if name in whole}) for each in own
+            each
+            if whole.issuperset(each.values)
+            else replace(each, values={name: value for name, value in each.values.items() if name in whole})
+            for each in own
         ]
     metrics = {name: metric for name, metric in run.metrics.items() if name in names}
     return replace(run, measurements=measurements, metrics=metrics), partial

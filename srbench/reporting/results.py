@@ -26,6 +26,8 @@ from srbench.run_folder.records import Value
 from srbench.run_folder.values import Values, agree, is_missing, mean
 from srbench.run_folder.verified import Verdict
 
+_Place = tuple[str, str, tuple[str, ...]]
+"""Metric, subject and, of a value of many images, all images of the setting."""
 _PROTOCOL = {
     "suite": "protocol",
     "quantize": "quantisation",
@@ -49,6 +51,10 @@ class Run:
     measurements: list[Measurement]
     metrics: dict[str, MetricInfo]
     """Metrics as in the folder, by name in the table."""
+    of_many: dict[tuple[Setting, str], dict[str, Value | None]]
+    """Values by subject of metrics that are not of images, by setting and name as in the folder."""
+    pixels: dict[str, tuple[str, str]]
+    """SHA-256 of the pixels of LR and of HR ("" without HR) of every requested image that was read."""
     labels: dict[Setting, str] = field(default_factory=dict)
     """Labels in the table of the settings of the folder, where they may differ."""
     state: Verdict = "unverified"
@@ -59,16 +65,6 @@ class Run:
     def protocol(self) -> Protocol:
         """The protocol of the folder."""
         return self.folder.manifest.protocol
-
-    @cached_property
-    def pixels(self) -> dict[str, tuple[str, str]]:
-        """SHA-256 of the pixels of LR and of HR ("" without HR) of every requested image that was read."""
-        pairs = {image: self.folder.of(image).pair for image in self.folder.manifest.scope}
-        return {
-            image: (pair.lr.pixels if pair.lr else "", pair.hr.pixels if pair.hr else "")
-            for image, pair in pairs.items()
-            if pair is not None and not pair.failed
-        }
 
     def label(self, setting: Setting) -> str:
         """Return the label in the table of a setting of the folder."""
@@ -84,7 +80,7 @@ class Run:
         metric = self.metrics[name]
         if metric.is_of_images:
             return {each.image: each.values.get(name, math.nan) for each in measurements}
-        return recorded_of_many(self.folder, metric, [each.sample for each in measurements])
+        return self.of_many[measurements[0].sample.setting, metric.name]
 
     @property
     def invocations(self) -> list[Invocation]:
@@ -246,10 +242,27 @@ def read_run(path: Path) -> Run:
     """Read a run folder. Raises SRBenchError if it is no run or has no results."""
     folder = RunFolder.read(path)
     manifest = folder.manifest
+    measurements = measurements_of(folder)
+    of_many = {
+        (setting, metric.name): recorded_of_many(folder, metric, [each.sample for each in own])
+        for setting, own in by_setting(measurements).items()
+        for metric in manifest.of_many
+    }
     requested = {setting.model for setting in manifest.settings}
     models = tuple(model for model in manifest.models if model.label in requested)
     metrics = {metric.name: metric for metric in manifest.metrics}
-    return Run(folder, path.resolve().name, models, measurements_of(folder), metrics)
+    pairs = {image: folder.of(image).pair for image in manifest.scope}
+    pixels = {
+        image: (pair.lr.pixels if pair.lr else "", pair.hr.pixels if pair.hr else "")
+        for image, pair in pairs.items()
+        if pair is not None and not pair.failed
+    }
+    return Run(folder, path.resolve().name, models, measurements, metrics, of_many, pixels)
+
+
+def by_setting(measurements: Iterable[Measurement]) -> dict[Setting, list[Measurement]]:
+    """Return measurements by setting."""
+    return {setting: list(own) for setting, own in groupby(measurements, key=lambda each: each.setting)}
 
 
 def read_results(folders: Iterable[Path]) -> Results:
@@ -283,10 +296,12 @@ def difference(run: Run, other: Run) -> str:
         value, other_value = getattr(run.protocol, name), getattr(other.protocol, name)
         if value != other_value:
             return f"{words}: {value} against {other_value}"
-    if set(here.scope) != set(there.scope):
-        ours, theirs = set(here.scope), set(there.scope)
+    ours, theirs = set(here.scope), set(there.scope)
+    if ours != theirs:
         only = ([name for name in here.scope if name not in theirs], [name for name in there.scope if name not in ours])
         return f"images: {' against '.join(', '.join(own[:3]) or 'nothing' for own in only)}"
+    if run.pixels == other.pixels and here.unit_of == there.unit_of:  # the usual case, decided much faster
+        return ""
     for image in here.scope:
         if here.unit_of.get(image) != there.unit_of.get(image):
             return f"the group of {image}: {here.unit_of.get(image)} against {there.unit_of.get(image)}"
@@ -353,11 +368,11 @@ class _Entry:
         return self.run.sampling(self.by_image.values())
 
     @cached_property
-    def values(self) -> dict[tuple[str, str, int], Value | None]:
-        """Values by metric, subject and number of images that a value of many images covers; without missing values."""
+    def values(self) -> dict[_Place, Value | None]:
+        """Values, without missing ones."""
         own = list(self.by_image.values())
         return {
-            (name, subject, 0 if metric.is_of_images else len(own)): value
+            (name, subject, () if metric.is_of_images else tuple(self.by_image)): value
             for name, metric in self.run.metrics.items()
             for subject, value in self.run.values_of(name, own).items()
             if not is_missing(value)
@@ -369,9 +384,11 @@ class _Entry:
         They do if everything that determines outputs is equal, up to rounding on different machines; or, of a model of
         the same label whose code changed, if all pixels are equal.
         """
+        made_by = [(each.digest, each.setting.temperature, each.sampling) for each in (self, other)]
+        if made_by[0] != made_by[1] and self.setting != other.setting:
+            return False
         common = [image for image in self.by_image if image in other.by_image]
         samples = [(self.by_image[image].sample, other.by_image[image].sample) for image in common]
-        made_by = [(each.digest, each.setting.temperature, each.sampling) for each in (self, other)]
         if made_by[0] == made_by[1] and all(own.source == others.source for own, others in samples):
             return True
         pixels = ([[output.pixels for output in sample.outputs] for sample in pair] for pair in samples)
@@ -383,7 +400,7 @@ class _Row:
     """Entries of several runs with the same results."""
 
     entries: list[_Entry]
-    values: dict[tuple[str, str, int], Value | None]
+    values: dict[_Place, Value | None]
     """Those of the first entry that has them."""
 
     def agrees(self, entry: _Entry) -> bool:
@@ -410,7 +427,7 @@ def _labelled(runs: Sequence[Run]) -> Sequence[Run]:
         return runs
     rows: list[_Row] = []
     for run in runs:
-        for setting, own in groupby(run.measurements, key=lambda each: each.setting):
+        for setting, own in by_setting(run.measurements).items():
             entry = _Entry(run, setting, {each.image: each for each in own})
             agreeing = [row for row in rows if row.agrees(entry)]
             if agreeing:
