@@ -85,8 +85,7 @@ class Results(MeasuredResults):
         """One line per image or value that could not be read, sampled or measured."""
         self._opened = models or {}
         self._temporary: TemporaryDirectory[str] | None = None
-        run = read_run(self.folder)
-        super().__init__([run], run.folder.manifest.metrics)
+        super().__init__([read_run(self.folder)])
 
     @property
     def table(self) -> pd.DataFrame:
@@ -253,7 +252,7 @@ class Results(MeasuredResults):
         return f"Results({str(self.folder)!r}: {', '.join(lines)}; {self.manifest.extent})"
 
     def _repr_html_(self) -> str:
-        """Show the answer, the table, a strip of the first image and the path in a notebook."""
+        """Show the summary, the table, a strip of the first image and the path in a notebook."""
         from srbench.reporting.notebook import notebook_html
 
         return notebook_html(self, len(self.failures), temporary=self._temporary is not None)

@@ -201,9 +201,8 @@ class MeasuredFolder:
 def values_of(rows, metrics, of_many=None, unit_of=None):
     """Values of measurements; ``of_many`` are values of all images by setting and metric, missing if not given."""
 
-    def recorded(metric, samples):
-        [setting] = {row.setting for row in rows if row.sample is samples[0]}
-        return {"": (of_many or {}).get(setting, {}).get(metric.name, math.nan)}
+    def recorded(metric, own):
+        return {"": (of_many or {}).get(own[0].setting, {}).get(metric.name, math.nan)}
 
     return measurements.values_of(rows, metrics, recorded, unit_of or {})
 

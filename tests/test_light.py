@@ -67,7 +67,7 @@ WITHOUT_TORCH = (
     "srbench.benchmark.run",
     "srbench.reporting.report",
     "srbench.reporting.page.view",
-    "srbench.reporting.stack",
+    "srbench.reporting.leaderboard",
 )
 LISTS = ("models", "metrics", "datasets", "suites", "presets", "weights", "runs run")
 COMMANDS = (

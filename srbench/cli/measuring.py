@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from srbench.cli import options
-from srbench.cli.reporting import end_of_claims, folders_of_runs, reading, report_cell, show_outcome, written_report
+from srbench.cli.reporting import (
+    end_of_claims,
+    folders_of_runs,
+    reading,
+    report_cell,
+    show_outcome,
+    show_report,
+    written_report,
+)
 from srbench.interfaces import TEMPERATURE, SRBenchError
 from srbench.run_folder.request import IMAGES, SAMPLES, SUITE
 from srbench.terminal.output import say, show
@@ -207,14 +215,14 @@ def run(
         written = None
         if outcome.usable and values["shard"] is None:
             written = written_report([outcome.folder], progress, runs_code=True)
-        judgement = None
+        judgement, verdicts = None, []
         if written is not None and published is not None:
             from srbench.reporting.claims import claim_lines, judged_run
 
             processes = workers if isinstance(workers, int) else None
             judgement = judged_run(published, outcome.folder, progress, processes, specs[0].device)
-            written.lines.extend(claim_lines(judgement))
-    show_outcome(outcome, written, values["shard"])
+            verdicts = claim_lines(judgement)
+    show_outcome(outcome, written, values["shard"], verdicts)
     if judgement is not None:
         end_of_claims(judgement)
 
@@ -283,7 +291,7 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
     import json
 
     with shown_progress(f"reading {folder}"):
-        from srbench.reporting.stack import renew_stack
+        from srbench.reporting.leaderboard import renew_leaderboard
         from srbench.run_folder.location import is_folder_of_runs, runs_below
         from srbench.verification.findings import EXIT_CODES, write_verified
         from srbench.verification.verify import verify as verify_run
@@ -317,7 +325,7 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
         if stack.proven:
             try:
                 with shown_progress(f"reading {folder}") as progress:
-                    renew_stack(folder, progress)
+                    renew_leaderboard(folder, progress)
             except SRBenchError as error:
                 say(f"{stack.folder} keeps its earlier verdicts: {error}")
     if form == "json":
@@ -356,7 +364,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
         else:
             merge_runs(folders, out)
         written = written_report([out], progress)
-    written.show()
+    show_report(written)
 
 
 @click.command(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from srbench.benchmark.run import Outcome
     from srbench.explaining.claims import Judgement
+    from srbench.reporting.report import Report
 
 
 @click.command(
@@ -58,9 +58,9 @@ if TYPE_CHECKING:
 def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - click's
     """Write the report of one or several runs, or of a folder of runs.
 
-    Several RUNs are merged into one table if they share a protocol. The runs below a DIR, which is no run itself, are
-    stacked: they share a table if their images, scale and protocol are equal. Runs need not be finished. An existing
-    report folder is replaced as a whole, unless a file in it was added or changed since srbench wrote it.
+    RUNs share a table if their images, scale and protocol are equal. Several RUNs are one table, or an error that names
+    the difference; the runs below a DIR, which is no run itself, are as many tables as needed. Runs need not be finished.
+    An existing report folder is replaced as a whole, unless a file in it was added or changed since srbench wrote it.
     """
     if values["most"] is not None and not values["single_file"]:
         raise click.UsageError("--images goes with --single-file.")
@@ -73,7 +73,7 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
         values["out"] = Path("runs/joint-report")
     with shown_progress(reading(runs)) as progress:
         written = written_report(runs, progress, **values)
-    written.show()
+    show_report(written)
     if written.damaged:
         raise SRBenchError("; ".join(written.damaged))
 
@@ -144,9 +144,9 @@ def view(run: Path, port: int, no_browser: bool) -> None:
     machine; press Ctrl-C to stop.
     """
     with shown_progress(reading([run])) as progress:
+        from srbench.reporting.leaderboard import renew_leaderboard
         from srbench.reporting.page.view import view as view_folder
         from srbench.reporting.report import renew_report
-        from srbench.reporting.stack import renew_stack
         from srbench.run_folder.location import is_folder_of_runs, runs_below
 
         if is_folder_of_runs(run):
@@ -155,7 +155,7 @@ def view(run: Path, port: int, no_browser: bool) -> None:
                     renew_report(each, progress)
                 except SRBenchError as error:
                     say(str(error))
-            renew_stack(run, progress)
+            renew_leaderboard(run, progress)
         else:
             renew_report(run, progress)
     view_folder(run, port=port, browser=not no_browser)
@@ -182,58 +182,39 @@ def reading(folders: Sequence[str | Path]) -> str:
     return f"reading {', '.join(map(str, folders))}"
 
 
-@dataclass(frozen=True)
-class Written:
-    """A report that was written."""
-
-    lines: list[str | Table]
-    """Lines for the terminal: the tables, their conclusions, and the files to open, the page first."""
-    damaged: Sequence[str] = ()
-    """Runs of a folder that cannot be read, with the reason."""
-
-    def show(self) -> None:
-        """Print the lines."""
-        for line in self.lines:
-            show(line)
-
-
 def written_report(
     runs: Sequence[Path],
     progress: Progress,
     formats: Sequence[str] | None = None,
     out: Path | None = None,
     **settings: Any,  # noqa: ANN401 - those of write_report
-) -> Written:
+) -> Report:
     """Write the report of runs that share a protocol, or of all runs below some folders."""
+    from srbench.reporting.leaderboard import write_leaderboard
     from srbench.reporting.report import FORMATS, write_report
-    from srbench.reporting.stack import write_stack
-    from srbench.reporting.text import terminal_table
     from srbench.run_folder.location import is_folder_of_runs
-    from srbench.run_folder.protocol import protocol_line
 
     formats = formats or tuple(FORMATS)
-    lines: list[str | Table]
-    damaged: Sequence[str] = ()
     if is_folder_of_runs(runs[0]):
-        of_stacks = {name: settings.get(name, False) for name in ("intervals", "pairs")}
-        written = write_stack(runs, formats, out, progress, **of_stacks)
-        files, damaged = written.files, written.stack.damaged
-        stacks = written.stack.stacks
-        left_out = [f"left out: {text}" for text in written.stack.left_out]
-        lines = [*map(terminal_table, stacks), *left_out]
-        lines += [protocol_line(stack.title, stack.columns) for stack in stacks]
-    else:
-        report = write_report(runs, formats, out, progress=progress, **settings)
-        files = report.files
-        table = report.table
-        remarks = [*filter(None, [table.left_out]), *report.outdated]
-        lines = [terminal_table(table), *remarks, *report.answer, report.protocol]
-    for page in (file for file in files if file.suffix == ".html"):
-        lines.append(f"Page: {page}")
-        if out is None:
-            lines.append(f"Open it: srbench view {shlex.quote(str(runs[0]))}")
-    lines += [f"Report: {file}" for file in files if file.suffix != ".html"][:1]
-    return Written(lines, damaged)
+        of_tables = {name: settings.get(name, False) for name in ("intervals", "pairs")}
+        return write_leaderboard(runs, formats, out, progress, **of_tables)
+    return write_report(runs, formats, out, progress=progress, **settings)
+
+
+def show_report(report: Report) -> None:
+    """Show the tables of a report, remarks on them, and the files to open, the page first."""
+    from srbench.reporting.text import terminal_table
+
+    for table in report.tables:
+        show(terminal_table(table))
+    for remark in report.remarks:
+        show(remark)
+    for page in (file for file in report.files if file.suffix == ".html"):
+        show(f"Page: {page}")
+        if report.subject is not None:
+            show(f"Open it: srbench view {shlex.quote(str(report.subject))}")
+    for file in [file for file in report.files if file.suffix != ".html"][:1]:
+        show(f"Report: {file}")
 
 
 def report_cell(outcome: Outcome, shard: str | None = None) -> None:
@@ -256,15 +237,22 @@ def end_of_claims(judgement: Judgement) -> None:
         raise click.exceptions.Exit(1)
 
 
-def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = None) -> None:
-    """Show what a command did, and its report. Raises SRBenchError that counts the failures, which are shown already."""
+def show_outcome(
+    outcome: Outcome, written: Report | None, shard: str | None = None, verdicts: Sequence[str | Table] = ()
+) -> None:
+    """Show what a command did, its report, and verdicts on claims.
+
+    Raises SRBenchError that counts the failures, which are shown already.
+    """
     if not outcome.sampled and not outcome.scored and not outcome.failures:
         items = f"all {outcome.items} items are" if outcome.items != 1 else "the only item is"
         say(f"nothing to do: {items} measured in {outcome.folder}")
     if shard is not None:
         show(f"{outcome.folder}: shard {shard}; combine all shards with srbench merge")
     if written is not None:
-        written.show()
+        show_report(written)
+    for line in verdicts:
+        show(line)
     if outcome.failures:
         rest = "all others were" if outcome.usable else "there are no others"
         failed = number_of(len(outcome.failures), "result")

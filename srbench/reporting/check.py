@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 
 from srbench.interfaces import SRBenchError
 from srbench.reporting.files import FILE, FOLDER, Listing, changed_files, read_listing, records_of
+from srbench.reporting.leaderboard import leaderboard_texts, read_leaderboard
 from srbench.reporting.rendering import code_of_report
 from srbench.reporting.report import FORMATS, TEXTS, images_of, texts_again
 from srbench.reporting.results import read_results
 from srbench.reporting.small import small_text
-from srbench.reporting.stack import read_stack, stack_texts
 from srbench.run_folder.location import is_folder_of_runs
 
 Kind = Literal["differs", "not compared"]
@@ -50,7 +50,7 @@ def report_findings(path: Path) -> list[ReportFinding]:
     missing = [f"{FOLDER}/{name}" for name in listing.files if not (folder / name).is_file()]
     findings += [ReportFinding("not compared", name, "is not here; run srbench report") for name in missing]
     try:
-        reason, texts = (_stack_again if is_folder_of_runs(path) else _run_again)(path, listing)
+        reason, texts = (_leaderboard_again if is_folder_of_runs(path) else _run_again)(path, listing)
     except SRBenchError as error:
         return [*findings, ReportFinding("not compared", FOLDER, f"cannot be made again: {error}")]
     added = [name for name in listing.files if Path(name).suffix in TEXTS and name not in texts]
@@ -77,17 +77,17 @@ def _run_again(run: Path, listing: Listing) -> tuple[str, dict[str, str]]:
     return _unless_code_is(code_of_report("srbench.reporting.report"), listing), texts
 
 
-def _stack_again(folder: Path, listing: Listing) -> tuple[str, dict[str, str]]:
+def _leaderboard_again(folder: Path, listing: Listing) -> tuple[str, dict[str, str]]:
     """Return the same of a folder of runs."""
     if not listing.records:
         return "for several runs in one table, not for this folder; run srbench report", {}
-    stack = read_stack([folder])
-    if listing.records != stack.made_from:
+    board = read_leaderboard([folder])
+    if listing.records != board.made_from:
         return "before the last records, checks or reports of its runs; run srbench report", {}
     choices = listing.choices
-    texts = stack_texts(stack, folder / FOLDER, intervals=choices.intervals, pairs=choices.pairs)
+    texts = leaderboard_texts(board, folder / FOLDER, intervals=choices.intervals, pairs=choices.pairs)
     texts = {name: text for name, text in texts.items() if name in listing.files}
-    return _unless_code_is(code_of_report("srbench.reporting.stack"), listing), texts
+    return _unless_code_is(code_of_report("srbench.reporting.leaderboard"), listing), texts
 
 
 def _unless_code_is(code: str, listing: Listing) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -158,6 +159,8 @@ def compare_runs(a: Path, b: Path) -> list[Comparison]:
     results = read_results([a, b])
     if len(results.runs) == 1:
         raise ReportError(f"{a} and {b} are one run; name two models of it: srbench compare MODEL MODEL --run {a}")
+    if results.lacking:
+        warnings.warn(f"Only metrics of both runs are compared; left out: {results.lacking}.", stacklevel=2)
     rows_a, rows_b = map(_by_setting, results.runs)
     pairs = [(rows_a[setting], rows_b[setting]) for setting in rows_a if setting in rows_b]
     if not pairs and len(rows_a) == len(rows_b) == 1:
@@ -180,7 +183,7 @@ def write_comparison(comparison: Comparison) -> Path:
         if shown.by_image[name] and results.pair(name) and all(map(results.outputs, rows)):
             strips[name] = Example(results, name, rows).strip_png(rows, shown.metric)
     *others, run = results.runs
-    names = [f"{other.name}-{digest(str(other.folder.path.resolve()))[:8]}" for other in others]
+    names = [f"{other.folder.path.resolve().name}-{digest(str(other.folder.path.resolve()))[:8]}" for other in others]
     names += [rows[0].setting.folder for rows in (comparison.a, comparison.b)]
     folder = run.folder.path.joinpath("compare", *names)
     images = {f"{name}.png": strip for name, strip in strips.items()}
@@ -294,8 +297,9 @@ def _compare(results: Results, a: list[Measurement], b: list[Measurement]) -> Co
             is_projected=is_projected and of_lr(metric),
         )
         for metric in results.metrics
+        if all(metric.name in run.metrics for run in results.runs)
         # a model with a single output has no diversity to compare
-        if metric.direction or all(any(values.means(side[0].setting, metric).values()) for side in (a, b))
+        and (metric.direction or all(any(values.means(side[0].setting, metric).values()) for side in (a, b)))
     ]
     if not differences:
         models = f"{a[0].setting.model} and {b[0].setting.model}"

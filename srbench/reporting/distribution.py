@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from srbench.interfaces import MetricInfo
-from srbench.reporting.answer import best_sentence
 from srbench.reporting.figures.plots import Plot, by_model
 from srbench.reporting.figures.samples import plots_of_samples
 from srbench.reporting.files import Draft
 from srbench.reporting.ranking import best_rows
 from srbench.reporting.results import Results
 from srbench.reporting.samples import Sampler, saved_samplers
+from srbench.reporting.summary import best_sentence
 from srbench.reporting.table import Table
 from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.terminal.progress import Progress, silent

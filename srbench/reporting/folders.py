@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.table import Table as TerminalTable
 
 from srbench.benchmark.measure import FolderValues
-from srbench.reporting.answer import answer
 from srbench.reporting.latex import captioned_table, escape
 from srbench.reporting.rendering import rendered
+from srbench.reporting.summary import summary
 from srbench.reporting.table import other_means, table_of
 from srbench.reporting.text import image_table, interval_table, markdown_table, rows_csv, table_csv, terminal_table
 from srbench.words import number_of
@@ -35,12 +35,12 @@ def measured_text(measured: FolderValues, form: str, hr: str | None) -> list[str
         subject = f"{images} {against}, protocol {escape(suite)}"
         return [captioned_table(table, subject, hr or "measured", intervals=False).rstrip("\n")]
     if form == "table":
-        return [terminal_table(table), *filter(None, [table.left_out]), *answer(table)]
+        return [terminal_table(table), *filter(None, [table.left_out]), *summary(table)]
     return [
         rendered(
             "folders.md.jinja",
             table=table,
-            answer=answer(table),
+            summary=summary(table),
             score_table=markdown_table(table),
             interval_table=interval_table(table),
             left_out=table.left_out,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from srbench.interfaces import MetricInfo
 from srbench.reporting.rendering import rendered
-from srbench.reporting.table import Block, Cell, Line, Stack, Table, as_stack, other_means, together
+from srbench.reporting.table import Block, Cell, Line, Table, Tables, as_tables, other_means, together
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import FEWEST_IMAGES
 
@@ -74,11 +74,11 @@ def captioned_table(table: Table, subject: str, label: str, *, intervals: bool, 
     the signatures of its columns. The number of images is a column only if rows differ in it.
     """
     comments = [*filter(None, [table.left_out])]
-    filled = _filled(as_stack(table), subject, label, intervals=intervals, letters=letters)
+    filled = _filled(as_tables(table), subject, label, intervals=intervals, letters=letters)
     return rendered("table.tex.jinja", comments=comments, tables=[filled])
 
 
-def latex_stacks(stacks: Iterable[tuple[Stack[Block], str]], *, intervals: bool, letters: bool = False) -> str:
+def latex_tables(stacks: Iterable[tuple[Tables[Block], str]], *, intervals: bool, letters: bool = False) -> str:
     """Return the tables of some stacks, each given with the origin of its images, for its caption."""
     tables = [
         _filled(
@@ -93,7 +93,7 @@ def latex_stacks(stacks: Iterable[tuple[Stack[Block], str]], *, intervals: bool,
     return rendered("table.tex.jinja", comments=[], tables=tables)
 
 
-def _filled(stack: Stack[Block], subject: str, label: str, *, intervals: bool, letters: bool) -> dict[str, object]:
+def _filled(stack: Tables[Block], subject: str, label: str, *, intervals: bool, letters: bool) -> dict[str, object]:
     """Return the values of a table for ``table.tex.jinja``."""
     lines = [(block, line) for block in stack.blocks for line in block.table.models]
     last = ["$n$"] if len({line.n for _, line in lines}) > 1 else []
@@ -182,7 +182,7 @@ def display_name(line: Line) -> str:
     return NAMES[name] + line.label.removeprefix(name) if name in NAMES else line.label
 
 
-def _width(stack: Stack[Block], used: Sequence[set[str]], *, intervals: bool) -> float:
+def _width(stack: Tables[Block], used: Sequence[set[str]], *, intervals: bool) -> float:
     """Estimate the width of a table in points; intervals and superscripts are set at font size 7."""
     lines = [(block, line) for block in stack.blocks for line in block.table.models]
     texts = zip(*((*block.place, line.label) for block, line in lines), strict=True)

@@ -1,4 +1,4 @@
-"""Results as the output of a notebook cell: the answer, the table, a strip and the folder."""
+"""Results as the output of a notebook cell: the summary, the table, a strip and the folder."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from io import BytesIO
 from PIL import Image
 
 from srbench.reporting import ReportError
-from srbench.reporting.answer import answer
 from srbench.reporting.figures.image_files import strip_of
 from srbench.reporting.page.images import small
 from srbench.reporting.rendering import rendered
 from srbench.reporting.results import Results
+from srbench.reporting.summary import summary
 from srbench.reporting.table import table_of_runs
 
 _SIDE = 720
@@ -30,7 +30,7 @@ def notebook_html(results: Results, failures: int = 0, *, temporary: bool = Fals
         temporary=temporary,
         failures=failures,
         protocol=results.protocol,
-        answer=answer(table),
+        summary=summary(table),
         table=table,
         strip=_strip(results),
     )

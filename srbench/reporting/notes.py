@@ -27,7 +27,8 @@ _NAMED = 5
 def notes_of(results: Results, table: Table) -> list[str]:
     """Return sentences on missing images and values, outliers, failures, differing machines and so on."""
     return [
-        *filter(None, [results.left_out, table.left_out]),
+        *filter(None, [table.left_out]),
+        *_lacking(results),
         *_without_hr(results),
         *_cropped(results),
         *_in_groups(results),
@@ -58,6 +59,12 @@ def missing_maps(titles: Sequence[str]) -> Iterator[str]:
             f"Maps of {joined(titles)} are missing: srbench run and srbench score draw them, srbench report runs no code "
             "that a run names."
         )
+
+
+def _lacking(results: Results) -> Iterator[str]:
+    """Note metrics that only some runs have."""
+    if results.lacking:
+        yield f"Metrics that not all runs have, with a dash in the rows of a run without them: {results.lacking}."
 
 
 def _without_hr(results: Results) -> Iterator[str]:
@@ -287,9 +294,11 @@ def _without_interval(table: Table) -> Iterator[str]:
 
 def _other_samples(results: Results) -> Iterator[str]:
     """Note precomputed results with a different number of samples than the run."""
-    requested = results.protocol.samples
-    counts = {row.setting.label: row.samples for row in results.measurements if row.samples not in (1, requested)}
-    without = [metric.title for metric in results.metrics if is_of_samples(metric, requested)]
-    if counts and without:
-        listed = ", ".join(f"{label} {count}" for label, count in counts.items())
-        yield f"No {', '.join(without)} for models without {requested} samples per image: {listed}."
+    for run in results.runs:
+        requested = run.protocol.samples
+        counts = {row.setting.label: row.samples for row in run.measurements if row.samples not in (1, requested)}
+        own = [metric for metric in results.metrics if metric.name in run.metrics]
+        without = [metric.title for metric in own if is_of_samples(metric, requested)]
+        if counts and without:
+            listed = ", ".join(f"{label} {count}" for label, count in counts.items())
+            yield f"No {', '.join(without)} for models without {requested} samples per image: {listed}."

@@ -16,7 +16,6 @@ from typing import Any
 
 from srbench.pages import markdown
 from srbench.reporting import ReportError
-from srbench.reporting.answer import answer
 from srbench.reporting.distribution import distribution_section
 from srbench.reporting.figures.image_files import EMBEDDED, evenly, write_images
 from srbench.reporting.figures.plots import Plot, draw_plots, write_plots
@@ -28,9 +27,10 @@ from srbench.reporting.rendering import code_of_report, rendered
 from srbench.reporting.results import Results, read_results
 from srbench.reporting.samples import FOLDER as SAMPLES
 from srbench.reporting.small import CHECKED, CHECKED_ANEW
-from srbench.reporting.table import Table, table_of_runs
+from srbench.reporting.summary import summary
+from srbench.reporting.table import Block, Table, Tables, table_of_runs
 from srbench.reporting.text import PAIRS_FILE, interval_table, markdown_table, pairs_csv, rows_csv, table_csv
-from srbench.reporting.votes import VoteSection, vote_section
+from srbench.reporting.votes import vote_section
 from srbench.run_folder.folder import edited_records
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.protocol import protocol_line
@@ -48,21 +48,17 @@ MOST_LABELS = 9
 
 @dataclass(frozen=True)
 class Report:
-    """The files of a report, and its table."""
+    """A written report: of runs in one table, or of a folder of runs."""
 
     files: list[Path]
     """Files to open, one per format, in the order of FORMATS."""
-    table: Table
-    answer: list[str]
-    """The result in a few sentences."""
-    protocol: str
-    """The protocol in one line."""
-    outdated: list[str]
-    """Notes on outputs of earlier code, weights or images, whose rows the table may lack."""
-    votes: VoteSection | None
-    """Section on people's votes, if there are any."""
-    unshown_votes: list[str]
-    """Notes on votes that cannot be shown."""
+    tables: Sequence[Table | Tables[Block]]
+    remarks: list[str]
+    """What a terminal shows below the tables: what they lack, conclusions, and their protocols."""
+    subject: Path | None
+    """The run, or folder of runs, which has the report; None for a report elsewhere."""
+    damaged: Sequence[str] = ()
+    """Runs that cannot be read, with the reason."""
 
 
 def write_report(
@@ -125,12 +121,12 @@ def write_report(
         and all(file.is_file() for file in files)
         and not any(changed_files(place, listing))
     ):
-        return _report(results, files)
+        return _report(_facts(results), files, out)
     with replacing(place) as draft:
         draft.listing.records, draft.listing.images, draft.listing.choices, draft.listing.code = made_from
-        report = _report(results, files)
-        _make_report(results, report, draft, choices, formats, baseline_row, progress, runs_code=runs_code)
-    return report
+        facts = _facts(results)
+        _make_report(results, facts, draft, choices, formats, baseline_row, progress, runs_code=runs_code)
+    return _report(facts, files, out)
 
 
 def require_formats(formats: Sequence[str]) -> None:
@@ -150,22 +146,20 @@ def texts_again(results: Results, listing: Listing) -> dict[str, str]:
     """
     place = results.runs[0].folder.path / FOLDER
     formats = [name for name, file in FORMATS.items() if file in listing.files]
-    report = _report(results, [])
     baseline = _baseline(results, listing.choices.baseline)
     keys = {name: key for name, key in listing.keys.items() if not name.startswith(f"{SAMPLES}/")}
     with TemporaryDirectory() as temporary:
         draft = Draft(place, Path(temporary), replace(listing, keys=keys))
-        _make_report(results, report, draft, listing.choices, formats, baseline)
+        _make_report(results, _facts(results), draft, listing.choices, formats, baseline)
         return {name: draft.read(name).decode() for name in draft.listing.files if Path(name).suffix in TEXTS}
 
 
-def _report(results: Results, files: list[Path]) -> Report:
-    """Compute the table of a report and its conclusions."""
-    table = table_of_runs(results)
-    votes, unshown_votes = vote_section(results)
-    sentences = [*answer(table), *([votes.sentence] if votes else [])]
+def _report(facts: Mapping[str, Any], files: list[Path], out: Path | None) -> Report:
+    """Return what is said of a report, given its variables."""
+    results, table = facts["results"], facts["table"]
     protocol = protocol_line(results.protocol.suite, table.columns, table.values.units)
-    return Report(files, table, sentences, protocol, [*outdated(results)], votes, unshown_votes)
+    remarks = [*filter(None, [table.left_out]), *outdated(results), *facts["summary"], protocol]
+    return Report(files, [table], remarks, results.runs[0].folder.path if out is None else None)
 
 
 def images_of(results: Results) -> str:
@@ -189,7 +183,7 @@ def renew_report(run: Path, progress: Progress = silent) -> None:
 
 def _make_report(
     results: Results,
-    report: Report,
+    facts: dict[str, Any],
     draft: Draft,
     choices: Choices,
     formats: Sequence[str],
@@ -198,9 +192,9 @@ def _make_report(
     *,
     runs_code: bool = False,
 ) -> None:
-    """Write all files of a report."""
-    table = report.table
-    facts = _facts(results, report) | {"letters": choices.pairs}
+    """Write all files of a report, given its variables."""
+    table = facts["table"]
+    facts |= _notes_and_costs(facts) | {"letters": choices.pairs}
     plots: list[Plot] = []
     plots_of_samples: list[Plot] = []
     shown: list[str] = []
@@ -243,20 +237,27 @@ def _baseline(results: Results, name: str | None) -> int:
     return names.index(name) if name else 0
 
 
-def _facts(results: Results, report: Report) -> dict[str, Any]:
-    """Return the variables that the templates of Markdown and HTML share."""
+def _facts(results: Results) -> dict[str, Any]:
+    """Return the variables that the templates of Markdown and HTML share, but for notes and costs."""
+    table = table_of_runs(results)
+    votes, unshown_votes = vote_section(results)
     return {
         "results": results,
         "subject": _subject(results),
         "protocol": results.protocol,
-        "metrics": report.table.columns,
-        "table": report.table,
-        "answer": report.answer,
-        "notes": [*notes_of(results, report.table), *report.unshown_votes],
-        "votes": report.votes,
-        "costs": _costs(results.measurements),
+        "metrics": table.columns,
+        "table": table,
+        "summary": [*summary(table), *([votes.sentence] if votes else [])],
+        "votes": votes,
+        "unshown_votes": unshown_votes,
         "letters": False,
     }
+
+
+def _notes_and_costs(facts: Mapping[str, Any]) -> dict[str, Any]:
+    results = facts["results"]
+    notes = [*notes_of(results, facts["table"]), *facts["unshown_votes"]]
+    return {"notes": notes, "costs": _costs(results.measurements)}
 
 
 def _subject(results: Results) -> str:
@@ -266,15 +267,13 @@ def _subject(results: Results) -> str:
 
 
 def head(run: Path) -> str:
-    """Return the head of the report.md of a run, without images: title, answer, tables and notes.
+    """Return the head of the report.md of a run, without images: title, summary, tables and notes.
 
     Raises SRBenchError if the folder is no run or has no results.
     """
-    results = read_results([run])
-    report = _report(results, [])
-    return rendered(
-        "head.md.jinja", **_facts(results, report), **_tables(report.table, letters=False), embedded=[]
-    ).strip()
+    facts = _facts(read_results([run]))
+    tables = _tables(facts["table"], letters=False)
+    return rendered("head.md.jinja", **facts, **_notes_and_costs(facts), **tables, embedded=[]).strip()
 
 
 def _tables(table: Table, *, letters: bool) -> dict[str, str]:

@@ -5,55 +5,82 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from itertools import combinations
+from itertools import groupby
 from pathlib import Path
 
 from srbench.interfaces import MetricInfo
+from srbench.metrics.loading import located
 from srbench.models import ModelInfo
 from srbench.reporting import ReportError
 from srbench.reporting.figures.error_maps import MapKind, kinds_of
+from srbench.reporting.table import Column, column_of, distinct
 from srbench.run_folder.folder import IsKept, RunFolder, is_kept
 from srbench.run_folder.measurements import Measurement, measurements_of, recorded_of_many, values_of
-from srbench.run_folder.protocol import Invocation, Setting
-from srbench.run_folder.values import Values, agree, mean
+from srbench.run_folder.protocol import Invocation, Protocol, Setting
+from srbench.run_folder.records import Value
+from srbench.run_folder.values import Values, agree, is_missing, mean
+from srbench.run_folder.verified import Verdict
 
-_Place = tuple[Setting, str]
+_Place = tuple[str, str, tuple[str, ...]]
+"""Metric, subject and, of a value of many images, all images of the setting."""
 _PROTOCOL = {
     "suite": "protocol",
     "quantize": "quantisation",
     "columns": "metrics of the suite",
     "average": "unit of means",
     "scale": "scale",
-    "dataset": "dataset",
     "crop": "crop",
-    "lr": "LR images",
     "tile": "tile",
 }
 """Fields of the protocol that must agree within a table, with their names in messages."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """A run folder in memory; labels of models may differ from those in the folder."""
+    """A run folder in memory; labels of models and names of metrics may differ from those in the folder."""
 
     folder: RunFolder
+    name: str
+    """Name in tables: that of the folder, or its path below the folder of a report."""
     models: tuple[ModelInfo, ...]
     measurements: list[Measurement]
-    renamed: dict[str, str] = field(default_factory=dict)
-    """Labels in the folder -> labels in the table, for labels that differ."""
+    metrics: dict[str, MetricInfo]
+    """Metrics as in the folder, by name in the table."""
+    of_many: dict[tuple[Setting, str], dict[str, Value | None]]
+    """Values by subject of metrics that are not of images, by setting and name as in the folder."""
+    pixels: dict[str, tuple[str, str]]
+    """SHA-256 of the pixels of LR and of HR ("" without HR) of every requested image that was read."""
+    labels: dict[Setting, str] = field(default_factory=dict)
+    """Labels in the table of the settings of the folder, where they may differ."""
+    state: Verdict = "unverified"
+    reason: str = ""
+    """Date and extent of the verification, or why there is none; empty if it was not looked for."""
 
     @property
-    def name(self) -> str:
-        """Name of the folder."""
-        return self.folder.path.resolve().name
+    def protocol(self) -> Protocol:
+        """The protocol of the folder."""
+        return self.folder.manifest.protocol
 
     def label(self, setting: Setting) -> str:
         """Return the label in the table of a setting of the folder."""
-        return replace(setting, model=self.renamed.get(setting.model, setting.model)).label
+        return replace(setting, model=self.labels.get(setting, setting.model)).label
+
+    def sampling(self, measurements: Iterable[Measurement]) -> tuple[int, int] | None:
+        """Return the number of samples and the seed of measurements of the run; None if their model does not sample."""
+        is_drawn = any(each.sample.drawn for each in measurements)
+        return (self.protocol.samples, self.protocol.seed) if is_drawn else None
+
+    def values_of(self, name: str, measurements: Sequence[Measurement]) -> dict[str, Value | None]:
+        """Return the values by subject of a metric of the table, given all measurements of a setting in the run."""
+        metric = self.metrics[name]
+        if metric.is_of_images:
+            return {each.image: each.values.get(name, math.nan) for each in measurements}
+        return self.of_many[measurements[0].sample.setting, metric.name]
 
     @property
     def invocations(self) -> list[Invocation]:
@@ -64,35 +91,49 @@ class Run:
 
 
 class Results:
-    """Runs of one table: their protocols agree, and every label has one meaning."""
+    """Runs of one table: there is no ``difference`` between them.
 
-    def __init__(self, runs: Sequence[Run], metrics: tuple[MetricInfo, ...], left_out: str = "") -> None:
-        self.runs = runs
-        self.left_out = left_out
-        """Sentence on the metrics that only some runs have, else empty."""
+    Equal results of several runs are one row. If a label has several meanings, each is followed by the name of its run.
+    Metrics are united by name and signature.
+    """
+
+    def __init__(self, runs: Sequence[Run], columns: Mapping[Column, MetricInfo] | None = None) -> None:
+        """Unite runs. ``columns`` has the metrics of a group of tables, from ``columns_of``; by default, of these runs."""
+        if columns is None:
+            columns = columns_of(runs)
+        self.runs = _labelled([_with_names(run, columns) for run in runs])
+        first = self.runs[0].folder.manifest
+        datasets = " = ".join(dict.fromkeys(run.protocol.dataset for run in runs))
         commands = tuple(invocation for run in runs for invocation in run.folder.manifest.invocations)
-        self.manifest = replace(runs[0].folder.manifest, invocations=commands, metrics=metrics)
-        """Protocol, models, metrics, settings and commands: those of the first run, with the commands of all runs."""
+        measured = {name for run in self.runs for name in run.metrics}
+        self.manifest = replace(
+            first,
+            protocol=replace(first.protocol, dataset=datasets),
+            invocations=commands,
+            metrics=tuple(metric for metric in columns.values() if metric.name in measured),
+        )
+        """Protocol, models, settings: those of the first run. Metrics and commands: those of all runs."""
         self.metrics = (*self.manifest.of_images, *self.manifest.of_many)
-        """Metrics that all runs have; those of images come first."""
+        """Metrics of all runs; those of images come first."""
         self.protocol = self.manifest.protocol
         self.images = self.manifest.scope
         """Names of the requested images."""
+        self.by_setting: dict[Setting, dict[Run, dict[str, Measurement]]] = {}
+        """Measurements by line of the table, by run and by image."""
         models: dict[str, ModelInfo] = {}
-        self._sources: dict[_Place, list[tuple[RunFolder, Measurement]]] = {}
-        for run in runs:
+        for run in self.runs:
             for model in run.models:
                 models.setdefault(model.label, model)
-            for measurement in run.measurements:
-                self._sources.setdefault(_place(measurement), []).append((run.folder, measurement))
+            for each in run.measurements:
+                self.by_setting.setdefault(each.setting, {}).setdefault(run, {})[each.image] = each
         self.models = list(models.values())
         """All models, each label once."""
-        self.settings = list(dict.fromkeys(setting for setting, _ in self._sources))
+        self.settings = list(self.by_setting)
         """Lines of the table."""
-        order = [(setting, image) for setting in self.settings for image in self.images]
-        self.measurements = [self._sources[place][0][1] for place in order if place in self._sources]
+        united = (self._united(setting, image) for setting in self.settings for image in self.images)
+        self.measurements = [measurement for measurement in united if measurement is not None]
         """Measurements of all runs, setting by setting in the order of the images; those of two runs appear once."""
-        self._files: dict[_Place, list[Path]] = {}
+        self._files: dict[tuple[Setting, str], list[Path]] = {}
         """Cache of ``outputs``."""
         self._pairs: dict[str, tuple[Path, ...] | None] = {}
         """Cache of ``pair``."""
@@ -102,8 +143,15 @@ class Results:
     @cached_property
     def values(self) -> Values:
         """All values; those of many images are NaN unless computed from exactly these images."""
-        of_many = recorded_of_many([run.folder for run in self.runs], lambda image: self.pair_pixels(image)[1])
-        return values_of(self.measurements, self.metrics, of_many, self.manifest.unit_of)
+        return values_of(self.measurements, self.metrics, self._of_many, self.manifest.unit_of)
+
+    @property
+    def lacking(self) -> str:
+        """Metrics that only some runs have: ``LPIPS (not in a), sigma (not in a, b)``; empty if there are none."""
+        without = {
+            metric.title: [run.name for run in self.runs if metric.name not in run.metrics] for metric in self.metrics
+        }
+        return ", ".join(f"{title} (not in {', '.join(names)})" for title, names in without.items() if names)
 
     @cached_property
     def has_hr(self) -> bool:
@@ -144,67 +192,93 @@ class Results:
     def pair_pixels(self, image: str) -> tuple[str, str]:
         """Return the SHA-256 of the pixels of LR and of HR ("" without HR). Raises KeyError if no run read the pair."""
         for run in self.runs:
-            record = run.folder.of(image).pair
-            if record is not None and record.lr is not None:
-                return record.lr.pixels, "" if record.hr is None else record.hr.pixels
+            if image in run.pixels:
+                return run.pixels[image]
         raise KeyError(image)
 
     def outputs(self, measurement: Measurement) -> list[Path]:
         """Return the saved outputs of a measurement, in order; empty if one is missing or was changed."""
-        place = _place(measurement)
+        place = measurement.setting, measurement.image
         if place not in self._files:
-            kept = (folder.outputs(source.sample, self._is_kept) for folder, source in self._sources[place])
+            sources = self._sources(*place)
+            kept = (run.folder.outputs(source.sample, self._is_kept) for run, source in sources)
             self._files[place] = next(filter(None, kept), [])
         return self._files[place]
+
+    def _sources(self, setting: Setting, image: str) -> list[tuple[Run, Measurement]]:
+        """Return the measurements of a place in the table, with their runs."""
+        return [(run, of_run[image]) for run, of_run in self.by_setting[setting].items() if image in of_run]
+
+    def _united(self, setting: Setting, image: str) -> Measurement | None:
+        """Return the first measurement of a place in the table, with values of later ones for metrics that it lacks.
+
+        Metrics that no run of the line has are None. None for a place that was not measured.
+        """
+        sources = self._sources(setting, image)
+        lacked = [
+            metric.name
+            for metric in self.manifest.of_images
+            if not any(metric.name in run.metrics for run in self.by_setting[setting])
+        ]
+        if not sources or (len(sources) == 1 and not lacked):
+            return sources[0][1] if sources else None
+        values: dict[str, Value | None] = dict.fromkeys(lacked)
+        for _, each in reversed(sources):
+            values |= each.values
+        return replace(sources[0][1], values=values)
+
+    def _of_many(self, metric: MetricInfo, measurements: Sequence[Measurement]) -> dict[str, Value | None]:
+        """Return the values of a metric by subject: the first recorded value of exactly the images of the line."""
+        values: dict[str, Value | None] = {}
+        for run, own in self.by_setting[measurements[0].setting].items():
+            if metric.name in run.metrics and len(own) == len(measurements):
+                for subject, value in run.values_of(metric.name, list(own.values())).items():
+                    if is_missing(values.get(subject, math.nan)):
+                        values[subject] = value
+        return values
 
 
 def read_run(path: Path) -> Run:
     """Read a run folder. Raises SRBenchError if it is no run or has no results."""
     folder = RunFolder.read(path)
-    requested = {setting.model for setting in folder.manifest.settings}
-    models = tuple(model for model in folder.manifest.models if model.label in requested)
-    return Run(folder, models, measurements_of(folder))
+    manifest = folder.manifest
+    measurements = measurements_of(folder)
+    of_many = {
+        (setting, metric.name): recorded_of_many(folder, metric, [each.sample for each in own])
+        for setting, own in by_setting(measurements).items()
+        for metric in manifest.of_many
+    }
+    requested = {setting.model for setting in manifest.settings}
+    models = tuple(model for model in manifest.models if model.label in requested)
+    metrics = {metric.name: metric for metric in manifest.metrics}
+    pairs = {image: folder.of(image).pair for image in manifest.scope}
+    pixels = {
+        image: (pair.lr.pixels if pair.lr else "", pair.hr.pixels if pair.hr else "")
+        for image, pair in pairs.items()
+        if pair is not None and not pair.failed
+    }
+    return Run(folder, path.resolve().name, models, measurements, metrics, of_many, pixels)
 
 
-def read_results(folders: Sequence[Path]) -> Results:
-    """Read the run folders of one table.
+def by_setting(measurements: Iterable[Measurement]) -> dict[Setting, list[Measurement]]:
+    """Return measurements by setting."""
+    return {setting: list(own) for setting, own in groupby(measurements, key=lambda each: each.setting)}
 
-    The folder's name is appended to a label that has different results in several runs: ``srflow @ monday``. Metrics
-    that some runs lack are left out, with a warning. Raises ReportError, which names the difference, if protocols
-    differ, and SRBenchError if a folder is no run or has no results.
+
+def read_results(folders: Iterable[Path]) -> Results:
+    """Read the run folders of one table; shards of one request are joined.
+
+    Raises ReportError, which names the ``difference``, if the runs cannot share a table, and SRBenchError if a folder is
+    no run or has no results.
     """
     runs = list(map(read_run, dict.fromkeys(folders)))
     for other in runs[1:]:
-        if difference := _difference(runs[0], other):
+        if not _are_shards(runs[0], other) and (words := difference(runs[0], other)):
             paths = f"{runs[0].folder.path} and {other.folder.path}"
-            raise ReportError(f"{paths} cannot share a table: {difference}; report each by itself")
-    measured = [{metric.name for metric in run.folder.manifest.metrics} for run in runs]
-    shared = set.intersection(*measured)
-    if not shared:
-        paths = " and ".join(str(run.folder.path) for run in runs)
-        raise ReportError(f"{paths} have no metric in common; add one with srbench score")
-    titles = {metric.name: metric.title for run in runs for metric in run.folder.manifest.metrics}
-    lacking = [
-        f"{title} (not in {', '.join(run.name for run, names in zip(runs, measured, strict=True) if name not in names)})"
-        for name, title in titles.items()
-        if name not in shared
-    ]
-    left_out = f"The table has only metrics of all runs; left out: {', '.join(lacking)}." if lacking else ""
-    if left_out:
-        warnings.warn(left_out, stacklevel=2)
-    metrics = tuple(metric for metric in runs[0].folder.manifest.metrics if metric.name in shared)
-    return Results(_unambiguous([_with_columns(run, shared) for run in runs]), metrics, left_out)
-
-
-def _with_columns(run: Run, names: set[str]) -> Run:
-    """Return a run with only the values of these metrics."""
-    if names.issuperset(metric.name for metric in run.folder.manifest.metrics):
-        return run
-    measurements = [
-        replace(measurement, values={name: value for name, value in measurement.values.items() if name in names})
-        for measurement in run.measurements
-    ]
-    return replace(run, measurements=measurements)
+            raise ReportError(f"{paths} cannot share a table: {words}; report each by itself")
+    if len({run.name for run in runs}) < len(runs):
+        runs = [replace(run, name=f"{run.name} ({place})") for place, run in enumerate(runs, 1)]
+    return Results(runs)
 
 
 def mean_of(measurement: Measurement, metric: MetricInfo) -> float:
@@ -212,88 +286,181 @@ def mean_of(measurement: Measurement, metric: MetricInfo) -> float:
     return mean(measurement.values.get(metric.name))
 
 
-def _place(measurement: Measurement) -> _Place:
-    return measurement.setting, measurement.image
+def difference(run: Run, other: Run) -> str:
+    """Describe the first difference that keeps two runs out of one table; empty if there is none.
 
-
-def _difference(run: Run, other: Run) -> str:
-    """Describe the first difference that keeps two runs out of one table; empty if there is none."""
+    Protocol, names of the requested images, their groups if means are over groups, and the pixels of LR and HR must agree.
+    """
     here, there = run.folder.manifest, other.folder.manifest
     for name, words in _PROTOCOL.items():
-        value, other_value = getattr(here.protocol, name), getattr(there.protocol, name)
+        value, other_value = getattr(run.protocol, name), getattr(other.protocol, name)
         if value != other_value:
             return f"{words}: {value} against {other_value}"
-    if here.scope != there.scope and not _are_shards(run, other):
-        return f"images: {_entries(here.scope, there.scope)}"
-    ours, theirs = ({metric.name: metric.signature for metric in manifest.metrics} for manifest in (here, there))
-    unlike = [name for name in ours if name in theirs and ours[name] != theirs[name]]
-    if unlike:
-        return f"metrics: {_entries([ours[name] for name in unlike], [theirs[name] for name in unlike])}"
+    ours, theirs = set(here.scope), set(there.scope)
+    if ours != theirs:
+        only = ([name for name in here.scope if name not in theirs], [name for name in there.scope if name not in ours])
+        return f"images: {' against '.join(', '.join(own[:3]) or 'nothing' for own in only)}"
+    if run.pixels == other.pixels and here.unit_of == there.unit_of:  # the usual case, decided much faster
+        return ""
     for image in here.scope:
         if here.unit_of.get(image) != there.unit_of.get(image):
             return f"the group of {image}: {here.unit_of.get(image)} against {there.unit_of.get(image)}"
-        records = (side.folder.of(image).pair for side in (run, other))
-        pairs = [pair for pair in records if pair is not None and not pair.failed]
-        for kind in ("lr", "hr"):
-            if len({known and known.pixels for known in (getattr(pair, kind) for pair in pairs)}) > 1:
-                return f"the {kind.upper()} images named {image} differ"
+        if image in run.pixels and image in other.pixels:
+            for kind, own, others in zip(("LR", "HR"), run.pixels[image], other.pixels[image], strict=True):
+                if own != others:
+                    return f"the {kind} images named {image} differ"
     return ""
 
 
+def columns_of(runs: Sequence[Run]) -> dict[Column, MetricInfo]:
+    """Return the metrics of some runs by column, with different names; those of several runs in the order of the suite."""
+    columns: dict[Column, MetricInfo] = {}
+    for metric in (metric for run in runs for metric in run.metrics.values()):
+        columns.setdefault(column_of(metric), metric)
+    if len(runs) == 1:
+        return columns
+    suite = list(map(located, runs[0].protocol.columns))
+    columns = dict(sorted(columns.items(), key=lambda item: [*suite, item[1].spec].index(item[1].spec)))
+    names = [each.title for each in distinct([replace(metric, title=metric.name) for metric in columns.values()])]
+    counts = Counter(names)
+    return {
+        column: replace(metric, name=name if counts[name] == 1 else " ".join(map(str, column)))
+        for column, metric, name in zip(columns, distinct(list(columns.values())), names, strict=True)
+    }
+
+
+def _with_names(run: Run, columns: Mapping[Column, MetricInfo]) -> Run:
+    """Return a run whose metrics have the names of their columns."""
+    names = {name: columns[column_of(metric)].name for name, metric in run.metrics.items()}
+    if all(name == own for name, own in names.items()):
+        return run
+    measurements = [
+        replace(each, values={names[name]: value for name, value in each.values.items()}) for each in run.measurements
+    ]
+    return replace(run, measurements=measurements, metrics={names[name]: own for name, own in run.metrics.items()})
+
+
 def _are_shards(run: Run, other: Run) -> bool:
-    """Return whether two runs have the same models and settings, and disjoint images of the same dataset."""
+    """Return whether two runs have the same protocol, models and settings, and disjoint images of the same dataset."""
     here, there = run.folder.manifest, other.folder.manifest
     digests = [{(model.label, model.digest) for model in side.models} for side in (run, other)]
-    is_alike = here.images == there.images and set(here.settings) == set(there.settings) and digests[0] == digests[1]
+    is_alike = here.protocol == there.protocol and here.images == there.images and here.groups == there.groups
+    is_alike = is_alike and set(here.settings) == set(there.settings) and digests[0] == digests[1]
     return is_alike and set(here.scope).isdisjoint(there.scope)
 
 
-def _entries(here: Sequence[str], there: Sequence[str]) -> str:
-    """Name the entries that only one of two lists has, at most three of each."""
-    if set(here) == set(there):
-        return "the same in another order"
-    only = ([entry for entry in ours if entry not in theirs] for ours, theirs in ((here, there), (there, here)))
-    return " against ".join(", ".join(own[:3]) or "nothing" for own in only)
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """A model at one temperature in one run."""
+
+    run: Run
+    setting: Setting
+    by_image: dict[str, Measurement]
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the model, which does not cover the files of precomputed results."""
+        return self.run.folder.manifest.model(self.setting.model).digest
+
+    @cached_property
+    def sampling(self) -> tuple[int, int] | None:
+        """Number of samples and seed; None for a model that does not sample."""
+        return self.run.sampling(self.by_image.values())
+
+    @cached_property
+    def values(self) -> dict[_Place, Value | None]:
+        """Values, without missing ones."""
+        own = list(self.by_image.values())
+        return {
+            (name, subject, () if metric.is_of_images else tuple(self.by_image)): value
+            for name, metric in self.run.metrics.items()
+            for subject, value in self.run.values_of(name, own).items()
+            if not is_missing(value)
+        }
+
+    def has_outputs_of(self, other: _Entry) -> bool:
+        """Return whether two entries have the same outputs, given equal data, scale and tiles.
+
+        They do if everything that determines outputs is equal, up to rounding on different machines; or, of a model of
+        the same label whose code changed, if all pixels are equal.
+        """
+        made_by = [(each.digest, each.setting.temperature, each.sampling) for each in (self, other)]
+        if made_by[0] != made_by[1] and self.setting != other.setting:
+            return False
+        common = [image for image in self.by_image if image in other.by_image]
+        samples = [(self.by_image[image].sample, other.by_image[image].sample) for image in common]
+        if made_by[0] == made_by[1] and all(own.source == others.source for own, others in samples):
+            return True
+        pixels = ([[output.pixels for output in sample.outputs] for sample in pair] for pair in samples)
+        return self.setting == other.setting and bool(common) and all(own == others for own, others in pixels)
 
 
-def _unambiguous(runs: list[Run]) -> list[Run]:
-    """Append the folder's name to every label that has different results in several runs."""
-    ambiguous = {label for run, other in combinations(runs, 2) for label in _conflicts(run, other)}
-    if not ambiguous:
+@dataclass(eq=False)
+class _Row:
+    """Entries of several runs with the same results."""
+
+    entries: list[_Entry]
+    values: dict[_Place, Value | None]
+    """Those of the first entry that has them."""
+
+    def agrees(self, entry: _Entry) -> bool:
+        """Return whether an entry of another run has the same outputs, and no value that differs from the row's."""
+        return (
+            self.entries[-1].run is not entry.run
+            and any(map(entry.has_outputs_of, self.entries))
+            and all(
+                agree(value, self.values[place], entry.run.metrics[place[0]])
+                for place, value in entry.values.items()
+                if place in self.values
+            )
+        )
+
+    def join(self, entry: _Entry) -> None:
+        """Add an entry that agrees, and the values that earlier entries lack."""
+        self.values = entry.values | self.values
+        self.entries.append(entry)
+
+
+def _labelled(runs: Sequence[Run]) -> Sequence[Run]:
+    """Give equal results of several runs one label, and every label of several models, seeds or values the run's name."""
+    if len(runs) == 1:
         return runs
-    names = [run.name for run in runs]
-    if len(set(names)) < len(names):
-        names = [f"{name} ({place})" for place, name in enumerate(names, 1)]
-    unambiguous = []
-    for run, name in zip(runs, names, strict=True):
-        labels = {label: f"{label} @ {name}" for label in ambiguous}
-        models = tuple(replace(model, label=labels.get(model.label, model.label)) for model in run.models)
-        measurements = [
-            replace(each, setting=replace(each.setting, model=labels.get(each.setting.model, each.setting.model)))
-            for each in run.measurements
-        ]
-        unambiguous.append(Run(run.folder, models, measurements, labels))
-    return unambiguous
+    rows: list[_Row] = []
+    for run in runs:
+        for setting, own in by_setting(run.measurements).items():
+            entry = _Entry(run, setting, {each.image: each for each in own})
+            agreeing = [row for row in rows if row.agrees(entry)]
+            if agreeing:
+                min(agreeing, key=lambda row: row.entries[0].setting != setting).join(entry)
+            else:
+                rows.append(_Row([entry], entry.values))
+    firsts = [row.entries[0] for row in rows]
+    repeated = {setting.model for setting, count in Counter(each.setting for each in firsts).items() if count > 1}
+    models = {(each.setting.model, each.digest, each.sampling) for each in firsts}
+    repeated |= {label for label, count in Counter(label for label, *_ in models).items() if count > 1}
+    labels = {
+        run: {
+            setting: f"{setting.model} @ {run.name}" if setting.model in repeated else setting.model
+            for setting in run.folder.manifest.settings
+        }
+        for run in runs
+    }
+    for first, row in zip(firsts, rows, strict=True):
+        for entry in row.entries:
+            labels[entry.run][entry.setting] = labels[first.run][first.setting]
+    return [_with_labels(run, labels[run]) for run in runs]
 
 
-def _conflicts(run: Run, other: Run) -> set[str]:
-    """Return the labels for which two runs have different model digests, or values that are not equal."""
-    digests = {model.label: model.digest for model in run.models}
-    models = {model.label for model in other.models if digests.get(model.label, model.digest) != model.digest}
-    metrics = {metric.name: metric for metric in run.folder.manifest.metrics}
-    known = {_place(each): each.values for each in run.measurements}
-    for each in other.measurements:
-        values = known.get(_place(each), each.values)
-        if values.keys() != each.values.keys() or not all(
-            agree(values[name], value, metrics[name]) for name, value in each.values.items()
-        ):
-            models.add(each.setting.model)
-    for subject, scores in run.folder.scores.items():
-        others = other.folder.scores.get(subject, {})
-        for place in scores.keys() & others.keys():  # of equal outputs and HR images
-            metric = metrics.get(place[2])
-            if metric is None or metric.is_of_images or scores[place].failed or others[place].failed:
-                continue
-            if not agree(scores[place].value, others[place].value, metric):
-                models.add(place[1].model)
-    return models
+def _with_labels(run: Run, labels: dict[Setting, str]) -> Run:
+    """Return a run with the labels of the table, given by setting of the folder."""
+    if all(label == setting.model for setting, label in labels.items()):
+        return run
+    own = {
+        model.label: {label for setting, label in labels.items() if setting.model == model.label}
+        for model in run.models
+    }
+    models = tuple(replace(model, label=label) for model in run.models for label in sorted(own[model.label]))
+    measurements = [
+        replace(each, setting=replace(each.setting, model=labels[each.setting])) for each in run.measurements
+    ]
+    return replace(run, models=models, measurements=measurements, labels=labels)

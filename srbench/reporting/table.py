@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, count
+from itertools import count
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -17,11 +17,19 @@ from srbench.reporting.families import families_of, run_of
 from srbench.reporting.ranking import BestRows, Pair, best_rows, pairs_of
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.statistics import mean_intervals
-from srbench.run_folder.values import Values, mean_of_images
+from srbench.run_folder.values import Values, mean, mean_of_images
 from srbench.words import joined
 
 if TYPE_CHECKING:
     from srbench.reporting.results import Results
+
+
+Column = tuple[str, str, int]
+
+
+def column_of(metric: MetricInfo) -> Column:
+    """Return what the metrics of two runs, or of two tables, must agree in to share a column."""
+    return metric.name, metric.signature, metric.direction
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Block:
-    """A table in a stack."""
+    """A table among others of its protocol."""
 
     table: Table
     dataset: str
@@ -148,7 +156,7 @@ BlockT_co = TypeVar("BlockT_co", bound=Block, covariant=True)
 
 
 @dataclass(frozen=True)
-class Stack(Generic[BlockT_co]):
+class Tables(Generic[BlockT_co]):
     """Tables of one protocol, printed as one: a block for each dataset and scale."""
 
     title: str
@@ -158,13 +166,13 @@ class Stack(Generic[BlockT_co]):
     @cached_property
     def columns(self) -> list[MetricInfo]:
         """Columns of all blocks; those that permit no test are last."""
-        metrics = {_column(metric): metric for block in self.blocks for metric in block.table.columns}
+        metrics = {column_of(metric): metric for block in self.blocks for metric in block.table.columns}
         return sorted(distinct(list(metrics.values())), key=lambda metric: not metric.permits_test)
 
     def cells(self, block: Block, line: Line) -> list[Cell]:
         """Return the cells of a line in the order of the columns; a dash for a column that the block lacks."""
-        names = {_column(metric): metric.name for metric in block.table.columns}
-        return [line.cells[names[column]] if column in names else NO_CELL for column in map(_column, self.columns)]
+        names = {column_of(metric): metric.name for metric in block.table.columns}
+        return [line.cells[names[column]] if column in names else NO_CELL for column in map(column_of, self.columns)]
 
     @property
     def has_best(self) -> bool:
@@ -174,9 +182,9 @@ class Stack(Generic[BlockT_co]):
         )
 
 
-def as_stack(tables: Table | Stack[Block]) -> Stack[Block]:
-    """Return a stack, or a table as a stack of one."""
-    return tables if isinstance(tables, Stack) else Stack("", (Block(tables, "", 0),))
+def as_tables(tables: Table | Tables[Block]) -> Tables[Block]:
+    """Return tables of one protocol, or a table that stands alone as one block."""
+    return tables if isinstance(tables, Tables) else Tables("", (Block(tables, "", 0),))
 
 
 def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[ModelInfo] = ()) -> Table:
@@ -217,12 +225,10 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
     for row, setting in enumerate(settings):
         cells = {}
         for metric in metrics:
-            mean, ends = (
-                mean_of_images(of_units[metric.name][row]),
-                intervals.get((metric.name, row), (math.nan, math.nan)),
-            )
+            ends = intervals.get((metric.name, row), (math.nan, math.nan))
+            of_row = mean_of_images(of_units[metric.name][row])
             worse = tuple(letters[other] for other in beaten[metric.name].get(row, []))
-            cells[metric.name] = _cell(mean, *ends, row in best[metric.name].rows, worse, metric)
+            cells[metric.name] = _cell(of_row, *ends, row in best[metric.name].rows, worse, metric)
         line = Line(
             setting,
             cells,
@@ -237,7 +243,16 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
             typed=typed.get(setting.model, ""),
         )
         lines.append(line)
-    columns, left_out = informative(metrics, {name: chain(*map(dict.values, rows)) for name, rows in means.items()})
+    applicable = {
+        metric.name: [
+            mean(value)
+            for setting in settings
+            for value in values.of.get((setting, metric.name), {}).values()
+            if value is not None
+        ]
+        for metric in metrics
+    }
+    columns, left_out = informative(metrics, applicable)
     return Table(tuple(metrics), tuple(columns), tuple(lines), best, values, left_out)
 
 
@@ -337,11 +352,6 @@ def together(letters: Sequence[str]) -> str:
 def p_text(value: float) -> str:
     """Format a p value: ``0.031`` or ``< 0.001``."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _column(metric: MetricInfo) -> tuple[str, str]:
-    """Return what two tables must agree in to share a column."""
-    return metric.name, metric.signature
 
 
 def _intervals(by_metric: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[tuple[str, int], tuple[float, float]]:

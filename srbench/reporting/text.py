@@ -20,9 +20,9 @@ from srbench.reporting.table import (
     Block,
     Cell,
     Line,
-    Stack,
     Table,
-    as_stack,
+    Tables,
+    as_tables,
     distinct,
     header,
     informative,
@@ -104,12 +104,12 @@ def image_table(values: Values, metrics: Sequence[MetricInfo]) -> TerminalTable:
     return table
 
 
-def terminal_table(tables: Table | Stack[Block]) -> TerminalTable:
+def terminal_table(tables: Table | Tables[Block]) -> TerminalTable:
     """Return a table, or a stack of tables, for the terminal, without intervals: one row per model.
 
     The variants follow in a table that stands alone. Only the first row of a block names dataset and scale.
     """
-    stack = as_stack(tables)
+    stack = as_tables(tables)
     names = ("dataset", "scale", "model") if stack.title else ("model",)
     shown = empty_table(names, stack.columns, title=stack.title)
     shown.add_column("n", justify="right", no_wrap=True)
@@ -134,13 +134,13 @@ def _terminal_cells(line: Line, cells: Sequence[Cell]) -> list[Text]:
 
 
 def markdown_table(
-    tables: Table | Stack[Block], part: Literal["models", "variants"] = "models", *, letters: bool = False
+    tables: Table | Tables[Block], part: Literal["models", "variants"] = "models", *, letters: bool = False
 ) -> str:
     """Return a Markdown table of the means of the models, or of the variants, the best in bold.
 
     With ``letters``, every model has a letter, and a mean has the letters of the models that are significantly worse.
     """
-    stack = as_stack(tables)
+    stack = as_tables(tables)
     letters = letters and part == "models"
     names = (*(("dataset", "scale") if stack.title else ()), *(("",) if letters else ()), "model")
     rows = [

@@ -1,4 +1,4 @@
-"""People's votes in a report: a sentence of the answer, and a section with two tables and remarks."""
+"""People's votes in a report: a sentence of the summary, and a section with two tables and remarks."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from srbench.run_folder import NothingMeasuredError, RunFolderError
 from srbench.run_folder.folder import RunFolder, subjects
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
-from srbench.run_folder.values import Values, is_missing
+from srbench.run_folder.values import Values
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def _measurement(folder: RunFolder, sample: SampleRecord) -> Measurement:
     return Measurement(sample, sample.setting, values, sum(score.seconds for score in scores), made_by, measured_in)
 
 
-OfMany = Callable[[MetricInfo, Sequence[SampleRecord]], dict[str, Value | None]]
-"""Maps a metric of groups, of all images or of the model, and the outputs of a setting, to its values by subject."""
+OfMany = Callable[[MetricInfo, Sequence[Measurement]], dict[str, Value | None]]
+"""Maps a metric of groups, of all images or of the model, and the measurements of a setting, to its values by subject."""
 
 
 def values_of(
@@ -94,34 +94,24 @@ def values_of(
         values[setting, metric.name] = (
             {each.image: each.values.get(metric.name, math.nan) for each in own}
             if metric.is_of_images
-            else of_many(metric, [each.sample for each in own])
+            else of_many(metric, own)
         )
     images = {setting: tuple(each.image for each in own) for setting, own in by_setting.items()}
     return Values(values, images, unit_of)
 
 
-def recorded_of_many(folders: Sequence[RunFolder], hr_pixels: Callable[[str], str]) -> OfMany:
-    """Return a function that reads values of many images, such as FID, from the records of run folders of one table.
+def recorded_of_many(folder: RunFolder, metric: MetricInfo, samples: Sequence[SampleRecord]) -> dict[str, Value | None]:
+    """Return the recorded values of a metric of many images, such as FID, by subject, given the outputs of a setting.
 
-    A value counts only if it was computed from exactly the images given; it is NaN if there is none. ``hr_pixels`` maps
-    an image to the SHA-256 of its HR pixels.
+    A value counts only if it was computed from exactly these outputs; it is NaN if there is none.
     """
-
-    def of_many(metric: MetricInfo, samples: Sequence[SampleRecord]) -> dict[str, Value | None]:
-        setting = samples[0].setting
-        values: dict[str, Value | None] = {}
-        for folder in folders:
-            digests = {model.label: model.digest for model in folder.manifest.models}
-            if setting.model not in digests:
-                continue
-            for subject in subjects(metric, digests[setting.model], samples, folder.manifest.groups, hr_pixels):
-                score = folder.scores.get(subject.name, {}).get((subject.key, setting, metric.name))
-                value = math.nan if score is None or score.failed else score.value
-                if is_missing(values.get(subject.name, math.nan)):
-                    values[subject.name] = value
-        return values
-
-    return of_many
+    setting = samples[0].setting
+    model = folder.manifest.model(setting.model).digest
+    values: dict[str, Value | None] = {}
+    for subject in subjects(metric, model, samples, folder.manifest.groups, folder.hr_pixels):
+        score = folder.scores.get(subject.name, {}).get((subject.key, setting, metric.name))
+        values[subject.name] = math.nan if score is None or score.failed else score.value
+    return values
 
 
 def is_of_samples(metric: MetricInfo, samples: int) -> bool:

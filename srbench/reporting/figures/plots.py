@@ -19,9 +19,9 @@ from srbench.interfaces import MetricInfo
 from srbench.models import ModelInfo
 from srbench.pages import markdown
 from srbench.pages.plot_style import COLOURS, GRID, GRID_WIDTH, INK, PALE, SOFT, arrange, new_figure, plot_style, svg
-from srbench.reporting.answer import decisive_metrics
 from srbench.reporting.families import run_of
 from srbench.reporting.files import Draft
+from srbench.reporting.summary import decisive_metrics
 from srbench.reporting.table import Cell, Line, Table, header
 from srbench.reporting.trainings import COMPARED, SELECTION, best_steps, best_table, curves_of
 from srbench.run_folder.statistics import FEWEST_IMAGES, mean_interval

@@ -1,4 +1,4 @@
-// The window in which the leading models differ most: a strip below the answer, and a mark on the whole image.
+// The window in which the leading models differ most: a strip below the summary, and a mark on the whole image.
 
 /** The square window as fractions of the image. */
 function openingWindow(image) {

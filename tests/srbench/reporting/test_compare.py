@@ -11,7 +11,6 @@ from PIL import Image
 from rich.console import Console
 
 from srbench.reporting import ReportError
-from srbench.reporting.answer import answer
 from srbench.reporting.compare import (
     Difference,
     compare_models,
@@ -21,6 +20,7 @@ from srbench.reporting.compare import (
     write_comparison,
 )
 from srbench.reporting.results import read_results
+from srbench.reporting.summary import summary
 from srbench.reporting.table import table_of_runs
 from srbench.run_folder.statistics import mean_interval, p_values
 from srbench.terminal import output as terminal
@@ -96,7 +96,7 @@ def test_a_metric_of_the_model_is_a_single_value_that_permits_no_test(make_run, 
     assert "No metric of the two permits a verdict." in found.output
     table = table_of_runs(read_results([run]))
     assert not any(line.cells["size"].is_best for line in table.lines)
-    assert not any("better" in sentence for sentence in answer(table))
+    assert not any("better" in sentence for sentence in summary(table))
 
 
 def test_values_that_are_not_finite_are_left_out_and_said(make_run, srbench):

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import csv
 import math
 import re
-import warnings
 from dataclasses import replace
 
 import pytest
@@ -32,7 +32,7 @@ def test_several_runs_are_one_table(make_run, tmp_path):
     ]
     assert labels(runs) == [("m", None), ("flow", 0.5), ("flow", 0.8), ("x", None)], "what is the same is there once"
     report = write_report(runs, out=tmp_path / "all")
-    assert [line.label for line in report.table.lines] == ["m", "flow τ=0.5", "flow τ=0.8", "x"]
+    assert [line.label for line in report.tables[0].lines] == ["m", "flow τ=0.5", "flow τ=0.8", "x"]
     assert [path.name for path in report.files] == ["report.md", "report.html", "table.tex", "table.csv"]
     text = report.files[0].read_text()
     assert re.findall(r"--out (\w+)", text) == ["one", "two", "three"], "every run's command"
@@ -77,13 +77,10 @@ def test_folders_of_one_name_are_numbered(make_run):
     [
         ({"protocol": {"suite": "srflow@2"}}, "protocol: srflow@1 against srflow@2"),
         ({"protocol": {"scale": 8}}, "scale: 4 against 8"),
-        ({"protocol": {"dataset": "e"}}, "dataset: d against e"),
         ({"protocol": {"crop": 96}}, "crop: None against 96"),
-        ({"protocol": {"lr": "read from files"}}, "LR images: made from HR against read from files"),
         ({"protocol": {"tile": 64}}, "tile: None against 64"),
         ({"images": ["a", "c"]}, "images: b against c"),
         ({"images": ["a", "b", "c"], "limit": 1}, "images: b against nothing"),
-        ({"metrics": (PSNR, replace(LPIPS, signature="LPIPS|vgg"))}, "metrics: LPIPS|alex against LPIPS|vgg"),
     ],
 )
 def test_a_refusal_names_the_difference(make_run, change, difference):
@@ -94,30 +91,37 @@ def test_a_refusal_names_the_difference(make_run, change, difference):
     assert str(runs[1]) in str(error.value)
 
 
+def test_the_names_of_dataset_and_lr_do_not_count(make_run):
+    """If all pixels are equal."""
+    other = {"dataset": "e", "lr": "read from files"}
+    runs = [make_run("one", {("m", None): ONE}), make_run("two", {("n", None): ONE}, protocol=other)]
+    assert labels(runs) == [("m", None), ("n", None)]
+    assert read_results(runs).protocol.dataset == "d = e"
+
+
 NIQE = metric("niqe")
 
 
-def test_columns_are_those_that_all_runs_have(make_run, tmp_path, recwarn):
-    one = make_run("one", {("m", None): ONE})
+def test_a_metric_that_a_run_lacks_is_a_dash(make_run, tmp_path):
+    one = make_run("one", {("m", None): ONE, ("n", None): OTHER})
     values = {image: {"niqe": [5.0], "psnr": [psnr]} for image, (psnr, _) in ONE.items()}
     two = make_run("two", {("m", None): values}, metrics=(NIQE, PSNR))
-    results = read_results([one, two])
-    sentence = "The table has only metrics of all runs; left out: LPIPS (not in two), NIQE (not in one)."
-    assert [str(warning.message) for warning in recwarn] == [sentence]
-    assert [facts.name for facts in results.metrics] == ["psnr"]
-    assert labels([one, two]) == [("m", None)], "the same values under the metrics that both have"
-    text = write_report([one, two], out=tmp_path / "all").files[0].read_text()
-    assert sentence in text
-    assert "NIQE ↓" not in text
-    with pytest.raises(ReportError, match=r"one and .*three have no metric in common; add one with srbench score"):
-        read_results(
-            [one, make_run("three", {("m", None): {"a": {"niqe": [5.0]}}}, metrics=(NIQE,), images=["a", "b"])]
-        )
+    assert labels([one, two]) == [("m", None), ("n", None)], "the same values under the metrics that both have"
+    report = write_report([one, two], out=tmp_path / "all")
+    [table] = report.tables
+    assert {line.label: {name: cell.text for name, cell in line.cells.items()} for line in table.lines} == {
+        "m": {"psnr": "25.00", "lpips": "0.450", "niqe": "5.00"},
+        "n": {"psnr": "25.00", "lpips": "0.450", "niqe": "–"},
+    }
+    assert [line.not_finite for line in table.lines] == [0, 0], "a run that lacks a metric has no failure"
+    text = report.files[0].read_text()
+    assert "in the rows of a run without them: LPIPS (not in two), NIQE (not in one)." in text
+    assert "Missing" not in text
 
 
 @given(data=strategies.data())
 def test_no_cell_is_of_another_signature(make_run, data):
-    """Runs of any metrics under any signatures: refused, or every column has one signature and its own values."""
+    """Runs of any metrics under any signatures: every column has one signature and its own values."""
     names = ("psnr", "lpips", "niqe")
     runs = data.draw(
         strategies.lists(
@@ -134,30 +138,28 @@ def test_no_cell_is_of_another_signature(make_run, data):
         )
         for place, signatures in enumerate(runs)
     ]
-    shared = set.intersection(*map(set, runs))
-    alike = all(len({run[name] for run in runs if name in run}) == 1 for name in {name for run in runs for name in run})
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            results = read_results(folders)
-    except ReportError:
-        assert not shared or not alike
-        return
-    assert {facts.name for facts in results.metrics} == shared
+    results = read_results(folders)
+    columns = {facts.name: (facts.name.partition(" ")[0], facts.signature) for facts in results.metrics}
+    assert sorted(columns.values()) == sorted({pair for run in runs for pair in run.items()})
     for place, row in enumerate(results.measurements):
-        assert row.values == {name: 10.0 * place + names.index(name) for name in shared}
-        for facts in results.metrics:
-            assert facts.signature == runs[place][facts.name]
+        own = {
+            name: 10.0 * place + names.index(base)
+            for name, (base, of) in columns.items()
+            if runs[place].get(base) == of
+        }
+        assert row.values == dict.fromkeys(columns) | own
 
 
-def test_values_of_unlike_numbers_of_samples_are_refused(photos, models, command, tmp_path):
+def test_values_of_unlike_numbers_of_samples_have_columns_of_their_own(photos, models, command, tmp_path):
     """Diversity and the worst LR-PSNR depend on the number of samples, and their signatures state it."""
     options = ["--scale", 4, "--data", photos, "--limit", 1, "--models", f"{models}:Noisy", "--metrics", "psnr,sigma"]
     for samples in (2, 3):
         assert command("run", *options, "--samples", samples, "--out", tmp_path / str(samples)).code == 0
-    found = command("report", tmp_path / "2", tmp_path / "3", "--out", tmp_path / "both")
-    assert found.code == 1
-    assert "metrics: SIGMA|RGB|float|ddof1|v1|n2 against SIGMA|RGB|float|ddof1|v1|n3; report each" in found.err
+    assert command("report", tmp_path / "2", tmp_path / "3", "--out", tmp_path / "both").code == 0
+    head, first, second = csv.DictReader((tmp_path / "both/table.csv").read_text().splitlines()).reader
+    for name, (filled, empty) in {"sigma n2": (first, second), "sigma n3": (second, first)}.items():
+        assert float(filled[head.index(name)]) > 0
+        assert empty[head.index(name)] == ""
 
 
 def test_images_of_one_name_have_to_be_the_same(make_run, greys):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from builders import metric
 
-from srbench.reporting.answer import answer
 from srbench.reporting.compare import compare_models, verdict_sentences
 from srbench.reporting.results import read_results
+from srbench.reporting.summary import summary
 from srbench.reporting.table import table_of_runs
 
 NAMES = [f"image {k}" for k in range(8)]
@@ -70,7 +70,7 @@ def test_no_projected_row_is_bold_or_tested_in_lr_psnr(run_of, labels, bold):
     ],
 )
 def test_the_answer_leaves_them_out(run_of, labels, says):
-    assert answer(table_of_runs(read_results([run_of(*labels, metrics=METRICS[1:])]))) == [says]
+    assert summary(table_of_runs(read_results([run_of(*labels, metrics=METRICS[1:])]))) == [says]
 
 
 def test_both_kinds_of_report_say_so(run_of, command):

@@ -101,7 +101,7 @@ def test_the_files_of_a_report(write_run):
     done = write_report([run])
     console = Console(width=80, force_terminal=True, color_system="standard", _environ={})
     with console.capture() as capture:
-        console.print(terminal_table(done.table))
+        console.print(terminal_table(done.tables[0]))
     texts = {name: (run / "report" / name).read_text() for name in ("report.md", "table.tex")}
     texts["table.csv"] = re.sub(r"(\.\d{4})\d+", r"\1", (run / "report" / "table.csv").read_text())
     write_report([run], ["tex"], intervals=True)

@@ -29,7 +29,7 @@ def voted(make_run):
 
 def test_votes_are_a_sentence_and_a_section_with_two_tables(voted):
     report = write_report([voted])
-    assert report.answer[-1].startswith("Preferred by people: a, 9")
+    assert any(line.startswith("Preferred by people: a, 9") for line in report.remarks)
     text = next(file for file in report.files if file.name == "report.md").read_text()
     assert "\n## Votes\n" in text
     assert re.search(r"^\| a +\| +9\d % +\| +9\d–9\d % +\| +16 +\|$", text, re.M), text
@@ -43,7 +43,7 @@ def test_votes_are_a_sentence_and_a_section_with_two_tables(voted):
 def test_a_run_without_votes_shows_none_and_damaged_votes_are_a_note(voted):
     (voted / Vote.FILE).write_text("{}\n")
     report = write_report([voted])
-    assert "Preferred by people" not in " ".join(report.answer)
+    assert "Preferred by people" not in " ".join(report.remarks)
     text = next(file for file in report.files if file.name == "report.md").read_text()
     assert "Votes are not shown: " in text
     (voted / Vote.FILE).unlink()

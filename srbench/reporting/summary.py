@@ -1,4 +1,4 @@
-"""The answer: sentences at the start of every report that state the result of its table."""
+"""The summary: sentences at the start of every report that state the result of its table."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from srbench.reporting.table import Line, Table, of_lr, p_text, printed
 from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.words import joined
 
-_ASKED = ("Perception", "Distortion")
-"""Metric groups that the answer covers, in this order."""
+_COVERED = ("Perception", "Distortion")
+"""Metric groups that the summary covers, in this order."""
 KEEPS_LR = 45.0
 """LR-PSNR in dB from which an output counts as consistent with the LR image: Lugmayr et al., "NTIRE 2021 learning the
 super-resolution space challenge", section 3."""
@@ -19,11 +19,11 @@ super-resolution space challenge", section 3."""
 def decisive_metrics(table: Table) -> list[MetricInfo]:
     """Return the leading metrics of perception and distortion, or else the first metric that permits a verdict."""
     directed = [metric for metric in table.columns if metric.direction and metric.permits_test]
-    leading = [metric for group in _ASKED for metric in directed if metric.is_primary and metric.group == group]
+    leading = [metric for group in _COVERED for metric in directed if metric.is_primary and metric.group == group]
     return leading or directed[:1]
 
 
-def answer(table: Table) -> list[str]:
+def summary(table: Table) -> list[str]:
     """Return sentences on the best models in perception and distortion, and on the diversity of models that sample.
 
     Without metrics of perception and distortion, they name the best model in the first metric with a direction.
@@ -73,12 +73,11 @@ def best_sentence(table: Table, metric: MetricInfo) -> str:
 
 def _diversity(table: Table) -> Iterator[str]:
     """Yield a sentence for each model whose samples differ: their spread, and whether they are consistent with LR."""
-    spread = next((metric for metric in table.columns if metric.group == "Diversity"), None)
-    for line in table.models if spread else []:
-        assert spread is not None
-        if (mean := line.cells[spread.name].mean) > 0:
-            sentence = f"Samples of {line.label} vary ({spread.title} {_with_unit(mean, spread)})"
-            yield f"{sentence}{_consistency(table, line)}."
+    spreads = [metric for metric in table.columns if metric.group == "Diversity"]
+    for line in table.models:
+        if spread := next((metric for metric in spreads if line.cells[metric.name].mean > 0), None):
+            mean = _with_unit(line.cells[spread.name].mean, spread)
+            yield f"Samples of {line.label} vary ({spread.title} {mean}){_consistency(table, line)}."
 
 
 def _consistency(table: Table, line: Line) -> str:

@@ -1,4 +1,4 @@
-"""The stack of many runs: what shares a table, what is bold, what is left out, its files, verify, and the page."""
+"""The leaderboard of many runs: what shares a table, what is bold, what is left out, its files, verify, and the page."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from record_runs import Made, forge_list, write_run
 from srbench.files.hashes import sha256_file
 from srbench.images.io import write_png
 from srbench.reporting.files import read_listing, replacing
+from srbench.reporting.leaderboard import read_leaderboard, renew_leaderboard, write_leaderboard
 from srbench.reporting.report import FORMATS
-from srbench.reporting.stack import read_stack, renew_stack, write_stack
 
 IMAGES = tuple(f"i{number}" for number in range(9))
 EASE = [float(number % 4) for number in range(9)]
@@ -38,12 +38,12 @@ def made(**levels):
 
 
 def blocks_below(folder):
-    return [block for stack in read_stack([folder]).stacks for block in stack.blocks]
+    return read_leaderboard([folder]).blocks
 
 
 def runs_of(block):
     """Names of the runs of every line, by its label."""
-    return {line.label: [run.name for run in block.runs[line.setting]] for line in block.table.lines}
+    return {line.label: [run.name for run in block.runs(line)] for line in block.table.lines}
 
 
 def random_run(rng):
@@ -77,19 +77,19 @@ def test_no_value_stands_beside_one_of_other_images_protocol_or_signature(tmp_pa
             write_run(tmp_path / str(number) / name, run)
         shown = []
         for block in blocks_below(tmp_path / str(number)):
-            pixels = {tuple(sorted(known[run.name].pixels.items())) for run in block.all_runs}
+            pixels = {tuple(sorted(known[run.name].pixels.items())) for run in block.results.runs}
             assert len(pixels) == 1
             for line in block.table.lines:
-                runs = block.runs[line.setting]
+                runs = block.runs(line)
                 merged += len(runs) > 1
                 label = line.setting.model.partition(" @ ")[0]
                 for run in runs:
                     stated = known[run.name].protocol
-                    assert stated == {name: getattr(block.protocol, name) for name in stated}
+                    assert stated == {name: getattr(block.results.protocol, name) for name in stated}
                     shown.append((run.name, label))
                 assert len({known[run.name].digests[label] for run in runs}) == 1
                 for column in block.table.columns:
-                    name, cell = block.names[column.name], line.cells[column.name]
+                    name, cell = column.name.partition(" ")[0], line.cells[column.name]
                     having = [
                         known[run.name]
                         for run in runs
@@ -181,15 +181,15 @@ def test_a_column_has_one_signature_and_every_signature_one_column(tmp_path, com
         pixels = {image: f"{place[0]} {image}" for image in IMAGES}
         spread = metric("spread", title="Spread", signature=f"SPREAD|RGB|v1|n{samples}")
         write_run(tmp_path / place, replace(run, pixels=pixels, dataset=place[0], metrics=(metric("psnr"), spread)))
-    [stack] = read_stack([tmp_path]).stacks
+    [tables] = read_leaderboard([tmp_path]).protocols
     counts = sorted({10, 5, alone}, reverse=True)
-    shown = {column.title: column.signature for column in stack.columns}
+    shown = {column.title: column.signature for column in tables.columns}
     assert shown == {"PSNR": "PSNR|RGB"} | {f"Spread n{count}": f"SPREAD|RGB|v1|n{count}" for count in counts}
     cells = {
         line.label: {
-            column.title: cell.text for column, cell in zip(stack.columns, stack.cells(block, line), strict=True)
+            column.title: cell.text for column, cell in zip(tables.columns, tables.cells(block, line), strict=True)
         }
-        for block in stack.blocks
+        for block in tables.blocks
         for line in block.table.lines
     }
     for model, samples in {"a": 10, "b": 5, "c": alone}.items():
@@ -218,7 +218,7 @@ def test_blocks_of_equal_datasets_and_scales_have_different_names(tmp_path):
         "other": {"pixels": {image: f"other {image}" for image in IMAGES}},
     }.items():
         write_run(tmp_path / name, replace(made(a=1), **changes))
-    names = {block.all_runs[0].name: block.dataset for block in blocks_below(tmp_path)}
+    names = {block.results.runs[0].name: block.dataset for block in blocks_below(tmp_path)}
     assert names == {
         "plain": "d, 9 images, plain",
         "degraded": "d, bicubic-opencv",
@@ -303,8 +303,8 @@ def test_a_state_is_the_verdict_of_verify(tmp_path):
     for verdict in ("verified from its files", "unverified", "proven"):
         write_verified(write_run(tmp_path / verdict, made(a=1)), verdict, 9)
     [block] = blocks_below(tmp_path)
-    assert [run.state for run in block.all_runs] == ["proven", "verified from its files", "unverified"]
-    assert {(run.name, run.state) for run in block.all_runs} == {(run.state, run.state) for run in block.all_runs}
+    assert [run.state for run in block.results.runs] == ["proven", "verified from its files", "unverified"]
+    assert all(run.name == run.state for run in block.results.runs)
 
 
 def test_the_page_holds_names_as_text(site, command):
@@ -342,8 +342,8 @@ def test_what_another_command_writes_meanwhile_is_shown(tmp_path, monkeypatch):
             write_run(tmp_path / "y", made(b=2))
             yield draft
 
-    monkeypatch.setattr("srbench.reporting.stack.replacing", late)
-    write_stack([tmp_path])
+    monkeypatch.setattr("srbench.reporting.leaderboard.replacing", late)
+    write_leaderboard([tmp_path])
     assert {line["model"] for line in means(tmp_path / "report")} == {"a", "b"}
 
 
@@ -362,7 +362,7 @@ def test_arguments_that_do_not_go_together(site, command, words, fault):
     assert (done.code, fault in done.err) == (2, True), done.err
 
 
-def test_several_folders_are_one_stack(site, command):
+def test_several_folders_are_one_leaderboard(site, command):
     write_run(Path("more/z"), made(a=1))
     assert command("report", site, "more", "--out", "out").code == 1
     assert {line["runs"] for line in means(Path("out")) if line["model"] == "a"} == {"runs/good more/z runs/lacking"}
@@ -371,7 +371,7 @@ def test_several_folders_are_one_stack(site, command):
 @pytest.fixture(scope="module")
 def measured_once(srbench, small_models, tmp_path_factory):
     """Runs of two datasets, with their reports, and the report of both. Nobody writes into them."""
-    here = tmp_path_factory.mktemp("stack")
+    here = tmp_path_factory.mktemp("leaderboard")
     for folder, names in {"one/hr": "ab", "two/hr": "abc"}.items():
         for seed, name in enumerate(names):
             write_png(here / folder / f"{name}.png", drawn(seed + len(names), 36, 48))
@@ -598,7 +598,7 @@ def test_the_page_asks_for_nothing_and_sorts(site, command, browser):
     page.on("dialog", lambda dialog: seen.append(dialog.message))
     address = Path("out/report.html").absolute().as_uri()
     page.goto(address)
-    rows = page.locator(".stack tbody:not(.heading) th")
+    rows = page.locator(".leaderboard tbody:not(.heading) th")
     assert rows.all_inner_texts() == ["b", "<b>", "a", "c"]
     button = page.get_by_role("button", name="PSNR")
     button.click()
@@ -642,10 +642,10 @@ def test_latex_compiles(measured):
 
 def test_a_report_is_renewed_with_its_choices(measured, command):
     shutil.rmtree(measured / "report")
-    renew_stack(measured)
+    renew_leaderboard(measured)
     assert {file.name for file in (measured / "report").iterdir()} >= {*FORMATS.values()}, "there was none: all formats"
-    write_stack([measured], ["csv"], intervals=True)
-    renew_stack(measured)
+    write_leaderboard([measured], ["csv"], intervals=True)
+    renew_leaderboard(measured)
     listing = read_listing(measured / "report")
     assert sorted(listing.files) == ["report.html", "table.csv"], "and the page to view"
     assert listing.choices.intervals

@@ -1,6 +1,6 @@
-// The tables of a stack: sorted by a click on a header, block by block, and filtered by dataset, scale, model and run; and
+// The tables of a leaderboard: sorted by a click on a header, block by block, and filtered by dataset, scale, model and run; and
 // the strips.
-for (const table of document.querySelectorAll(".stack table")) makeSortable(table);
+for (const table of document.querySelectorAll(".leaderboard table")) makeSortable(table);
 
 for (const strip of document.querySelectorAll(".strip")) {
   for (const [name, share] of Object.entries(JSON.parse(strip.dataset.window))) strip.style.setProperty(`--${name}`, share);

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builders import metric, model_facts, values_of
 
-from srbench.reporting.answer import answer
+from srbench.reporting.summary import summary
 from srbench.reporting.table import table_of
 
 FACTS = {name: metric(name) for name in ("psnr", "ssim", "lpips", "lr_psnr", "sigma")}
@@ -18,7 +18,7 @@ NOISE = np.random.default_rng(1).normal(0, 0.02, 12)
 
 @pytest.fixture
 def say(make_row):
-    """The answer to a table of {(model, temperature): {metric: mean, or a function of the image's place}}."""
+    """The summary of a table of {(model, temperature): {metric: mean, or a function of the image's place}}."""
 
     def call(settings, images=12, projected=()):
         names = list(next(iter(settings.values())))
@@ -35,7 +35,7 @@ def say(make_row):
             for k in range(images)
         ]
         models = [model_facts(model, projected=model in projected) for model, _ in settings]
-        return answer(
+        return summary(
             table_of(values_of(rows, [FACTS[name] for name in names]), [FACTS[name] for name in names], models)
         )
 
@@ -80,7 +80,7 @@ CASES = {
 }
 
 
-def test_the_answer(say, snapshot):
+def test_the_summary(say, snapshot):
     found = {name: say(settings) for name, settings in CASES.items()}
     found["too few images"] = say({M: {"lpips": 0.2}, N: {"lpips": 0.3}}, 5)
     found["consistent by projection"] = say(CASES["diverse and consistent"], projected=["flow"])
@@ -93,7 +93,7 @@ def test_rows_of_unlike_images_are_compared_on_the_common_ones(make_row):
     rows = [make_row("Good", None, str(k), {"psnr": good[k]}) for k in range(8)]
     rows += [make_row("Bad", None, str(k), {"psnr": bad[k] if k < 8 else 45.0}) for k in range(12)]
     scores = table_of(values_of(rows, [FACTS["psnr"]]), [FACTS["psnr"]])
-    assert answer(scores) == [
+    assert summary(scores) == [
         f"Highest PSNR: Good at {good[:8].mean():.2f} dB on the 8 images that all models share, ahead of Bad "
         f"({bad[:8].mean():.2f} dB, p = 0.008)."
     ]
@@ -104,6 +104,6 @@ def test_no_other_metric_of_consistency_is_judged_by_the_limit_of_lr_psnr(make_r
     shift = metric("shift", group="Consistency", is_primary=True, direction=-1, unit="CIEDE2000")
     rows = [make_row("flow", 0.5, str(k), {"sigma": [3.0, 3.0], "shift": [0.1, 0.2]}) for k in range(12)]
     rows += [make_row("m", None, str(k), {"sigma": 0.0, "shift": 0.1}) for k in range(12)]
-    assert answer(table_of(values_of(rows, [shift, FACTS["sigma"]]), [shift, FACTS["sigma"]]))[1:] == [
+    assert summary(table_of(values_of(rows, [shift, FACTS["sigma"]]), [shift, FACTS["sigma"]]))[1:] == [
         "Samples of flow τ=0.5 vary (sigma 3.00)."
     ]
