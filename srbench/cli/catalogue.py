@@ -285,9 +285,10 @@ def _preset_details(name: str) -> Iterator[Detail]:
         patches = f"{training['batch']} patches of {training['patch']} HR pixels"
         yield "model", model
         yield "about", _first_comment(text)
-        yield "network", ", ".join(_numbers(preset["network"]))
+        starts = f"that of the weights it starts from, by default those of {preset.get('start')}"
+        yield "network", ", ".join(_numbers(preset["network"])) if "network" in preset else starts
         yield "training", f"{training['steps']:,} steps of {patches}"
-        yield "best by", training["best"]
+        yield "best by", training["select_by"]
         yield "use", f"srbench train {model} --preset {name} --data DIR"
 
 

@@ -23,9 +23,9 @@ def _crop(text: str) -> Crop:
     try:
         x, y, side = map(int, window.split(","))
     except ValueError:
-        raise click.BadParameter(f"{text!r} is no window; give X,Y,SIDE in HR pixels, or IMAGE=X,Y,SIDE.") from None
+        raise click.BadParameter(f"{text!r} is no window; give X,Y,S in HR pixels, or IMAGE=X,Y,S.") from None
     if min(x, y, side - 1) < 0:
-        raise click.BadParameter(f"{text!r}: X and Y are 0 or more, and SIDE is 1 or more.")
+        raise click.BadParameter(f"{text!r}: X and Y are 0 or more, and the side S is 1 or more.")
     return Crop(x, y, side, image or None)
 
 
@@ -42,8 +42,8 @@ def _inches(text: str | float) -> float:
 @click.command(
     epilog=options.examples(
         "srbench figure runs/mine",
-        "srbench figure runs/mine --images 0801,0802 --models bicubic,esrgan,srflow --crop 0801=120,64,80",
-        "srbench figure runs/mine --crop 10,20,64 --crop 90,40,64 --width 3.25 --rows 2 --out face.pdf",
+        "srbench figure runs/mine --images 0801,0802 --crop 0801=120,64,80",
+        "srbench figure runs/mine --models bicubic,srflow --width 3.25 --rows 2",
     )
 )
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=options.PATH)
@@ -55,17 +55,20 @@ def _inches(text: str | float) -> float:
     "crops",
     multiple=True,
     type=_crop,
-    metavar="[IMAGE=]X,Y,SIDE",
-    help="Square window to magnify, in HR pixels; repeat it for several. [default: where the models differ most]",
+    metavar="[IMAGE=]X,Y,S",
+    help="Square window to magnify: its corner and side in HR pixels; repeat it for several. [default: where the models differ most]",
 )
 @options.models(help="Models, in this order: labels, or labels with a temperature such as srflow-t0.8. [default: all]")
 @options.metrics(help="Metrics whose values stand below the outputs. [default: psnr,lpips, if measured]")
-@click.option("--width", type=_inches, metavar="INCHES", default=6.875, help="Width: 6.875 fits a page, 3.25 a column.")
+@click.option(
+    "--width", type=_inches, metavar="W", default=6.875, help="Width in inches: 6.875 fits a page, 3.25 a column."
+)
 @click.option("--rows", type=options.COUNT, metavar="N", default=1, help="Rows over which the models are spread.")
 @options.file("--out", default=Path("figure.pdf"), help="File, .pdf or .png.")
 def figure(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - click's
-    """Draw a figure for a paper: images with a box, and the box magnified by LR, every model and HR.
+    """Make a figure for a paper.
 
+    It shows images with a box, and the box magnified by LR, every model and HR.
     A model that samples is shown by its first sample, with the values of that sample.
     """
     with shown_progress(reading(runs)):

@@ -130,7 +130,8 @@ def test_results(photos):
     assert found.index.tolist() == ["psnr"]
     assert found.loc["psnr", ["wins", "ties", "losses"]].tolist() == [2, 0, 0]
     assert found.loc["psnr", "difference"] == pytest.approx(found.loc["psnr", "a"] - found.loc["psnr", "b"])
-    assert (steps[0].what, steps[-1].done, steps[-1].total) == ("nearest a", 6, 6)
+    assert (steps[-1].done, steps[-1].total) == (6, 6)
+    assert {"nearest a", "Noisy-t0.8 b"} < {step.what for step in steps}
     scored = results.score("ssim")
     assert scored.table.columns.tolist()[:1] == ["psnr"]
     assert "ssim" in scored.table

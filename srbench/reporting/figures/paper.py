@@ -67,7 +67,7 @@ class Crop:
     """Name of the image; None: of all images of the figure."""
 
     def __str__(self) -> str:
-        """``X,Y,SIDE``, as on the command line."""
+        """``X,Y,S``, as on the command line."""
         return f"{self.x},{self.y},{self.side}"
 
 

@@ -44,7 +44,7 @@ def test_maps_of_metrics_are_of_the_images_that_report_md_shows(changed, photos,
         (photos / f"{name}.png").write_bytes(encode_png(draw_image(seed, 64, 64)))
     folder = run(changed(metrics=("psnr",), limit=None)).folder
     write_report([folder], ["md"])
-    shown = re.findall(r"\]\(sheets/(\w+)\.png\)", (folder / "report" / "report.md").read_text())
+    shown = re.findall(r"\]\(strips/(\w+)\.png\)", (folder / "report" / "report.md").read_text())
     assert len(shown) == 3
     assert shown == sorted(path.name.removesuffix("_lpips.png") for path in folder.rglob("maps/near/*_lpips.png"))
 

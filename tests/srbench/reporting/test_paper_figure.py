@@ -158,7 +158,7 @@ def test_the_command_prints_the_windows_and_replaces_its_own_file(srbench, repor
     assert first.exit_code == again.exit_code == 0
     assert file.read_bytes() == content
     assert str(file) in Path(again.output.split()[-1]).as_posix()
-    for wrong, words in {"1,2": "is no window", "1,2,0": "SIDE is 1 or more"}.items():
+    for wrong, words in {"1,2": "is no window", "1,2,0": "the side S is 1 or more"}.items():
         refused = srbench("figure", reported_run, "--crop", wrong, "--out", file)
         assert refused.exit_code == 2
         assert words in refused.output
