@@ -25,10 +25,17 @@ def channels_last(x: Tensor) -> Tensor:
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """conv2d with stride 1 and "same" padding: (b, i, h, w), (o, i, k, k), (o,) -> (b, o, h, w)."""
-    # A 1x1 kernel has nothing to dilate, but on one thread torch leaves only dilated 1x1 convolutions to oneDNN, which
-    # takes less than half the time.
-    dilation = 2 if weight.shape[-1] == 1 and x.device.type == "cpu" else 1
-    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, dilation=dilation)
+    padding = weight.shape[-1] // 2
+    if _for_onednn(x) and weight.dtype == torch.float32:
+        # On one thread, conv2d leaves 1x1 kernels and small maps to a product of matrices, which takes twice the time.
+        return torch.mkldnn_convolution(x, weight, bias, (padding, padding), (1, 1), (1, 1), 1)
+    return F.conv2d(x, weight, bias, padding=padding)
+
+
+def _for_onednn(x: Tensor) -> bool:
+    """Return whether oneDNN convolves x as it is: float32 on a CPU, without autocast."""
+    is_plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return is_plain and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 def add_convolved_upscaled(out: Tensor, x: Tensor, taps: Tensor, scale: int) -> Tensor:
