@@ -91,7 +91,8 @@ class Engine:
         elif self.dask is None:
             yield from self._processes(tasks, worker, _packed(setup))
         else:
-            yield from _dask(tasks, worker, _packed(setup), self.dask, self.workers, self.environments)
+            shares = [_Share(task, DASK_SECONDS) for task in tasks]
+            yield from _dask(shares, worker, _packed(setup), self.dask, self.workers, self.environments)
 
     def do_alone(self, tasks: Sequence[TaskOfMany], worker: Worker, setup: WorkerSetup) -> Done:
         """Do tasks one after another in a single process of this machine, while no other works; arguments of ``do``.
@@ -113,7 +114,7 @@ class Engine:
     def _processes(self, tasks: Sequence[AnyTask], worker: Worker, packed: bytes) -> Done:
         for share, made in map_items(
             _opened,
-            [_Share(task, SECONDS) for task in tasks],
+            [_Share(task, SECONDS if task.parts > 1 else 0.0) for task in tasks],
             workers=self.workers,
             arguments=(packed,),
             environments=self.environments,
@@ -131,16 +132,12 @@ class _Share:
 
     task: AnyTask
     seconds: float
-
-    @property
-    def is_part(self) -> bool:
-        """True if it is a single part, which is at fault if it ends its processes."""
-        return self.seconds == 0 or self.task.parts == 1
+    """0 for a single part, which is at fault if it ends its processes."""
 
     def after(self, made: TaskResult | Exception) -> _Share | None:
         """Return what is left after a result; if processes died, all of it, part by part, to find the part at fault."""
         if isinstance(made, WorkerDied):
-            left, seconds = (self.task.rest, self.seconds) if self.is_part else (self.task, 0.0)
+            left, seconds = (self.task.rest, self.seconds) if self.seconds == 0 else (self.task, 0.0)
         else:
             left, seconds = made.left if isinstance(made, TaskResult) else None, self.seconds
         return None if left is None else _Share(left, seconds)
@@ -149,7 +146,7 @@ class _Share:
         """Yield the result, or the failure of a part whose processes died; several parts are done again one by one."""
         if not isinstance(made, WorkerDied):
             yield self.task, made
-        elif self.is_part:
+        elif self.seconds == 0:
             yield self.task, worker.failed_part(self.task, made)
 
 
@@ -266,18 +263,20 @@ def _opened(packed: bytes) -> Callable[[_Share], TaskResult]:
 
 
 def _dask(
-    tasks: Sequence[AnyTask],
+    shares: Sequence[_Share],
     worker: Worker,
     packed: bytes,
     address: str,
     workers: int,
     environments: Sequence[Mapping[str, str]],
 ) -> Done:
-    """Do tasks on the cluster of a scheduler, or with ``workers`` on this machine if ``address`` is empty.
+    """Do shares on the cluster of a scheduler, or with ``workers`` on this machine if ``address`` is empty.
 
-    Dask reruns the tasks of a lost worker and counts the loss against each of them. A task with too many losses raises
-    KilledWorker, which counts as the death of its processes.
+    Dask reruns the tasks of a lost worker and counts the loss against each of them, although one is at fault. A task with
+    too many losses raises KilledWorker; it is done again at the end, part by part, while nothing else runs, by a new
+    cluster if that is on this machine: Dask may not restart a worker that dies again and again.
     """
+    again = []
     with _client(address, workers) as client:
         from distributed import CancelledError, Future, KilledWorker, as_completed
         from distributed.comm import CommClosedError
@@ -291,7 +290,7 @@ def _dask(
             running[future] = share
             return future
 
-        futures = as_completed([submit(_Share(task, DASK_SECONDS)) for task in tasks], loop=client.loop)
+        futures = as_completed(list(map(submit, shares)), loop=client.loop)
         for future in futures:
             share = running.pop(future)
             made: TaskResult | WorkerDied
@@ -307,7 +306,12 @@ def _dask(
                 raise BenchmarkError(f"a Dask worker cannot work: {_reason(error)}") from None
             yield from share.results(worker, made)
             if (rest := share.after(made)) is not None:
-                futures.add(submit(rest))
+                if isinstance(made, WorkerDied):
+                    again.append(rest)
+                else:
+                    futures.add(submit(rest))
+    for share in again:
+        yield from _dask([share], worker, packed, address, workers, environments)
 
 
 _ONE_AT_A_TIME = threading.Lock()
