@@ -17,10 +17,9 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.rrdb import RRDBConfig, RRDBNet
-from srbench.metrics.cost import CONVOLUTIONS
+from srbench.machine.usage import operation_counter
 from srflow import SRFlow
 
 Work = Callable[[], object]
@@ -114,7 +113,7 @@ def arithmetic(name: str) -> float:
     """Count the GFLOP of a case, without what the reversible step recomputes."""
     torch.set_num_threads(1)  # the counter only sees its own thread
     work = CASES[name.removesuffix(", reversible")]()
-    counter = FlopCounterMode(display=False, custom_mapping=CONVOLUTIONS)
+    counter = operation_counter()
     with counter:
         work()
     return counter.get_total_flops() / 1e9

@@ -32,8 +32,8 @@ class TiledDecoder:
 
     All regions are in LR pixels, and their sides are even.
 
-    ``progress`` is called after every tile of an encoder block or of a level, with that tile's fraction of the
-    multiplications that ``multiplications`` counts.
+    ``progress`` is called after every tile of an encoder block or of a level, with that tile's part of the sums of
+    ``multiplications``.
     """
 
     @torch.no_grad()

@@ -25,6 +25,7 @@ from typing import get_args, get_type_hints
 import click
 import pytest
 import torch
+from PIL import Image
 from record_runs import by_image, values_in
 
 import srbench as package
@@ -51,7 +52,10 @@ SLOW = (
     "docs/training.md",
 )
 """Pages whose commands only have to succeed."""
-CHECKED = ("docs/add-your-own.md", "docs/explain.md", "docs/gate.md", "docs/python.md", "docs/votes.md")
+CHECKED = (
+    *("docs/add-your-own.md", "docs/explain.md", "docs/gate.md", "docs/paper.md", "docs/python.md"),
+    "docs/votes.md",
+)
 """Pages with a test of their own below."""
 PAGES_LEFT_OUT = {
     "docs/index.md": "repeats the README",
@@ -252,6 +256,23 @@ def test_explain(typed, capsys):
     assert "22.85 is PSNR on Y of BT.601" in capsys.readouterr().out
     assert best.protocol.text in text
     assert f"{best.value:.3f}" in text
+
+
+def test_paper(typed):
+    """Folders of outputs made with Pillow."""
+    for photo in Path("photographs/val").iterdir():
+        hr = Image.open(photo).convert("RGB").crop((0, 0, 192, 160))
+        lr = hr.resize((48, 40), Image.Resampling.BICUBIC)
+        images = {"HR": hr, "LR": lr}
+        images["out/mine"] = lr.resize(hr.size, Image.Resampling.BICUBIC)
+        images["out/theirs"] = lr.resize(hr.size, Image.Resampling.BILINEAR)
+        for folder, image in images.items():
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            image.save(Path(folder) / photo.name)
+    worked_through("docs/paper.md", typed)
+    assert r"\toprule" in Path("runs/paper/report/table.tex").read_text()
+    for figure in ("figure.pdf", "two.pdf", "column.pdf", "folders.png"):
+        assert Path(figure).stat().st_size > 10_000, figure
 
 
 @pytest.mark.slow

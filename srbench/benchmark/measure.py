@@ -38,7 +38,7 @@ from srbench.run_folder.records import Value
 from srbench.run_folder.request import GROUPS, IMAGES, SUITE
 from srbench.run_folder.values import Values, is_missing, mean_of_images
 from srbench.terminal.progress import Progress, Step, silent
-from srbench.words import natural, printable, size_of
+from srbench.words import natural, printable, size_of, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,6 +64,7 @@ class FolderValues:
     """Values of metrics of many images, such as FID, are missing for a folder with failures."""
     metrics: Mapping[Setting, tuple[MetricInfo, ...]]
     failures: Mapping[Setting, tuple[str, ...]]
+    pairs: Mapping[Setting, Pairs]
 
     def as_json(self, setting: Setting) -> dict[str, object]:
         """Return signatures, means, counts of finite values and all values of a folder, for JSON."""
@@ -117,6 +118,7 @@ def measure_folders(
     scale: int | None = None,
     device: str = "auto",
     average: str = IMAGES,
+    images: Sequence[str] = (),
 ) -> FolderValues:
     """Measure folders that hold outputs for the same images, with or without HR and LR images of the same names.
 
@@ -136,6 +138,7 @@ def measure_folders(
         device: Device of the metrics that can use it: cpu, cuda or mps; ``auto`` takes a GPU if there is one.
         average: What means, intervals and tests are over: ``images``, or ``groups``: the subfolders of HR images, or
             without them of LR images or outputs.
+        images: Names of the images to measure; by default all.
 
     Returns:
         Values of the folders. Metrics of all samples of an image have the same signature in all folders.
@@ -152,20 +155,23 @@ def measure_folders(
     """True if other processes measure, so that this process loads no torch."""
     for label, folder in folders.items():
         results = ResultFolder(folder, 1)
-        images, lr_images, folder_scale = _paired(results, hr, high, lr, low, scale, average)
-        of_groups = groups_of(high or lr_images or {name: results.paths(name)[0] for name in images})
+        paired, lr_images, folder_scale = _paired(results, hr, high, lr, low, scale, average)
+        of_groups = groups_of(high or lr_images or {name: results.paths(name)[0] for name in paired})
         if average == GROUPS:
-            require_groups(images, of_groups, hr or lr or folder)
+            require_groups(paired, of_groups, hr or lr or folder)
         for first, other in measured.items():
-            if differing := sorted(set(map(printable, images)) ^ set(map(printable, other.pairs.images))):
+            if differing := sorted(set(map(printable, paired)) ^ set(map(printable, other.paired))):
                 raise BenchmarkError(
                     f"{label} and {first.label} have different images, such as {differing[0]}; give --hr"
                 )
-        pairs = _Pairs(images, results, high, lr_images, folder_scale, of_groups)
+        for name in images:
+            if name not in paired:
+                raise BenchmarkError(unknown("image", name, paired))
+        pairs = Pairs(tuple(images) or paired, results, high, lr_images, folder_scale, of_groups)
         metrics = _Metrics(None if names is None else tuple(names), protocol, pairs.lacking, device)
-        processes = _processes(pairs, metrics) if workers is None else min(workers, len(images))
+        processes = _processes(pairs, metrics) if workers is None else min(workers, len(pairs.images))
         apart |= processes > 1
-        measured[Setting(label, None)] = _Folder(pairs, metrics, _measured(pairs, metrics, processes, progress))
+        measured[Setting(label, None)] = _Folder(pairs, paired, metrics, _measured(pairs, metrics, processes, progress))
     _measure_sets(measured.values(), progress, apart=apart)
     return _joined(measured, protocol.label, average)
 
@@ -174,7 +180,9 @@ def measure_folders(
 class _Folder:
     """A measured folder."""
 
-    pairs: _Pairs
+    pairs: Pairs
+    paired: tuple[str, ...]
+    """Names of all images in the folder."""
     metrics: _Metrics
     measured: list[_MeasuredImage]
     of_many: list[_OfMany] = field(default_factory=list)
@@ -220,7 +228,8 @@ def _joined(measured: Mapping[Setting, _Folder], suite: str, average: str) -> Fo
     of_groups = next(iter(measured.values())).pairs.groups if average == GROUPS else {}
     unit_of = {printable(name): printable(unit) for name, unit in of_groups.items()}
     images = {setting: tuple(map(printable, folder.pairs.images)) for setting, folder in measured.items()}
-    return FolderValues(suite, Values(values, images, unit_of), metrics, failures)
+    pairs = {setting: folder.pairs for setting, folder in measured.items()}
+    return FolderValues(suite, Values(values, images, unit_of), metrics, failures, pairs)
 
 
 def _measure_sets(folders: Iterable[_Folder], progress: Progress, *, apart: bool) -> None:
@@ -244,7 +253,7 @@ def _measure_sets(folders: Iterable[_Folder], progress: Progress, *, apart: bool
             folder.of_many = [replace(each, value=math.nan) for each in folder.of_many]
 
 
-def _measuring_sets(folders: Sequence[tuple[_Pairs, _Metrics, tuple[str, ...]]]) -> Callable[[int], list[_OfMany]]:
+def _measuring_sets(folders: Sequence[tuple[Pairs, _Metrics, tuple[str, ...]]]) -> Callable[[int], list[_OfMany]]:
     """Return a function that measures the metrics of many images of a folder; all folders have the same images."""
     from srbench.benchmark.scorer import measure_set
     from srbench.models.inference import choose_device
@@ -325,7 +334,7 @@ def _without_ending(low: Mapping[str, Path], results: ResultFolder, scale: int |
 
 
 @dataclass(frozen=True)
-class _Pairs:
+class Pairs:
     """The outputs in a folder, with the HR and LR images that they are compared with, as far as they are given."""
 
     images: tuple[str, ...]
@@ -470,7 +479,7 @@ class _MeasuredImage:
     """Number of samples measured; 0 if none could be read."""
 
 
-def _measured(pairs: _Pairs, metrics: _Metrics, workers: int, progress: Progress) -> list[_MeasuredImage]:
+def _measured(pairs: Pairs, metrics: _Metrics, workers: int, progress: Progress) -> list[_MeasuredImage]:
     """Measure all images and return their values in order."""
     total = len(pairs.images)
     measured: dict[str, _MeasuredImage] = {}
@@ -490,7 +499,7 @@ def _measured(pairs: _Pairs, metrics: _Metrics, workers: int, progress: Progress
     return [measured[image] for image in pairs.images]
 
 
-def _measuring(pairs: _Pairs, metrics: _Metrics) -> Callable[[str], _MeasuredImage]:
+def _measuring(pairs: Pairs, metrics: _Metrics) -> Callable[[str], _MeasuredImage]:
     """Open the metrics of images in a process, and return the function that measures an image."""
     from srbench.benchmark.scorer import measure
     from srbench.models.inference import choose_device
@@ -524,7 +533,7 @@ def _measuring(pairs: _Pairs, metrics: _Metrics) -> Callable[[str], _MeasuredIma
     return measured
 
 
-def _processes(pairs: _Pairs, metrics: _Metrics) -> int:
+def _processes(pairs: Pairs, metrics: _Metrics) -> int:
     """Return the default number of worker processes."""
     tasks = int(pairs.pixels / PIXELS)
     if measuring_workers("cpu", tasks) > 1 and metrics.device != "cpu" and may_have_gpu():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,16 @@ import click
 
 from srbench.cli import options
 from srbench.cli.reporting import reading
+from srbench.interfaces import SRBenchError
 from srbench.terminal.output import show
-from srbench.terminal.progress import shown_progress
+from srbench.terminal.progress import Progress, shown_progress
+from srbench.words import printable
 
 if TYPE_CHECKING:
-    from srbench.reporting.figures.paper import Crop
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from srbench.reporting.figures.paper import Crop, Part
 
 
 def _crop(text: str) -> Crop:
@@ -44,9 +50,14 @@ def _inches(text: str | float) -> float:
         "srbench figure runs/mine",
         "srbench figure runs/mine --images 0801,0802 --crop 0801=120,64,80",
         "srbench figure runs/mine --models bicubic,srflow --width 3.25 --rows 2",
+        "srbench figure mine=out/mine theirs=out/theirs --hr HR --images 0801",
     )
 )
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=options.PATH)
+@click.argument("sources", nargs=-1, required=True, metavar="RUN...|DIR...")
+@options.folder(
+    "--hr", help="Folder of HR images; SOURCES are then folders of outputs, DIR or LABEL=DIR, as in measure."
+)
+@options.folder("--lr", help="With --hr, folder of LR images.")
 @options.names(
     "--images", help="Images, one below the other. [default: the image on which the leading models differ most]"
 )
@@ -65,19 +76,61 @@ def _inches(text: str | float) -> float:
 )
 @click.option("--rows", type=options.COUNT, metavar="N", default=1, help="Rows over which the models are spread.")
 @options.file("--out", default=Path("figure.pdf"), help="File, .pdf or .png.")
-def figure(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - click's
+def figure(sources: tuple[str, ...], hr: Path | None, lr: Path | None, **values: Any) -> None:  # noqa: ANN401 - click's
     """Make a figure for a paper.
 
-    It shows images with a box, and the box magnified by LR, every model and HR.
-    A model that samples is shown by its first sample, with the values of that sample.
+    It shows images with a box, and the box magnified by LR, every model and HR. A model that samples is shown by its
+    first sample, with the values of that sample.
     """
-    with shown_progress(reading(runs)):
+    chosen = {name: values[name] or () for name in ("images", "models", "crops")} | {"metrics": values["metrics"]}
+    if hr is None and lr is not None:
+        raise click.UsageError("--lr goes with --hr.")
+    if hr is not None and (values["models"] or not values["images"]):
+        raise click.UsageError("for folders of outputs, name --images, and the models by the order of the folders.")
+    with shown_progress(reading(sources)) as progress:
         from srbench.reporting.figures.paper import parts_of_run, write_figure
         from srbench.reporting.results import read_results
 
-        names = {name: values[name] or () for name in ("images", "models", "crops")}
-        parts = parts_of_run(read_results(runs), metrics=values["metrics"], **names)
+        if hr is None:
+            parts = parts_of_run(read_results(list(map(Path, sources))), **chosen)
+        else:
+            del chosen["models"]
+            parts = _parts_of_folders(sources, hr, lr, progress, **chosen)
         write_figure(parts, values["out"], values["width"], values["rows"])
     for part in parts:
         show(f"{part.whole.lines[0]}: {' '.join(f'--crop {crop}' for crop in part.crops)}")
     show(values["out"])
+
+
+def _parts_of_folders(
+    sources: Sequence[str],
+    hr: Path,
+    lr: Path | None,
+    progress: Progress,
+    images: Sequence[str],
+    crops: Sequence[Crop],
+    metrics: Sequence[str] | None,
+) -> list[Part]:
+    """Read and measure some images of folders of outputs. Raises SRBenchError."""
+    from srbench.benchmark.measure import labelled, measure_folders
+    from srbench.images.io import read_uint8
+    from srbench.reporting.figures.paper import METRICS, part_of
+
+    def pixels(path: Path) -> NDArray[np.uint8]:
+        image: NDArray[np.uint8] = read_uint8(path).permute(1, 2, 0).numpy()
+        return image
+
+    names = METRICS if metrics is None else metrics
+    measured = measure_folders(labelled(sources), hr, lr, names=names, progress=progress, images=images)
+    if faults := [fault for faults in measured.failures.values() for fault in faults]:
+        raise SRBenchError("; ".join(faults))
+    parts = []
+    for image in images:
+        outputs = {}
+        for setting, pairs in measured.pairs.items():
+            infos = [metric for metric in measured.metrics[setting] if metric.is_of_images]
+            own = [measured.values.of[setting, metric.name].get(printable(image)) for metric in infos]
+            outputs[setting.model] = pixels(pairs.results.paths(image)[0]), own
+        low, high = (None if files is None else pixels(files[image]) for files in (pairs.lr, pairs.hr))
+        parts.append(part_of(image, low, high, outputs, crops, infos, pairs.scale or 1))
+    return parts

@@ -120,8 +120,9 @@ def _take_rank(workers: WorkerCount) -> Rank:
     help=f"Protocol: which metrics, computed how (srbench list suites). [default: {SUITE}]",
 )
 @options.metrics(
-    help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name; fid and kid, beside "
-    "other metrics, compare all outputs with all HR images. [default: the suite's]"
+    help="Metrics instead of the suite's, which still says how they are computed: NAME (srbench list metrics), "
+    "pyiqa:NAME or file.py:Name; fid and kid, beside other metrics, compare all outputs with all HR images. [default: "
+    "the suite's]"
 )
 @options.average
 @options.temperatures(
@@ -172,7 +173,7 @@ def run(
     to resume. A run folder can be extended with more models, temperatures, metrics or images.
 
     Several datasets, scales, suites or degradations make a run folder for every combination, and one table of them
-    all.
+    all. For a look at folders of outputs, without a run folder, there is srbench measure.
     """
     named = ", ".join(values["models"] or ([] if bench is None else [str(bench)]))
     with shown_progress(f"opening {named}" if named else "") as progress:
@@ -393,8 +394,9 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
     help="Protocol: which metrics, computed how (srbench list suites).",
 )
 @options.metrics(
-    help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name; fid "
-    "and kid compare all images of DIR with all of --hr. [default: the suite's, as far as the given images permit]"
+    help="Metrics instead of the suite's, which still says how they are computed: NAME (srbench list metrics), "
+    "pyiqa:NAME or file.py:Name; fid and kid compare all images of DIR with all of --hr. [default: the suite's, as far "
+    "as the given images permit]"
 )
 @options.file(
     "--claims",
@@ -434,6 +436,7 @@ def measure(
 
     Prints one row per image (with --average groups, one row per group) and the mean; for several DIRs, one row per
     DIR, with intervals and paired tests. Samples of an image are called NAME_sample0.png, NAME_sample1.png and so on.
+    Nothing is written; srbench run --models LABEL=DIR keeps what can be published and verified.
     """
     if claims is not None and form not in ("table", "json"):
         raise click.UsageError("--claims is printed with --format table or json.")

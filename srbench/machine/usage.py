@@ -1,13 +1,16 @@
-"""Time and memory that computations take on a device."""
+"""Time and memory that computations take on a device, and their operations."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from srbench.machine.memory import peak_memory_mb
 
@@ -51,3 +54,13 @@ def _finish(device: str) -> None:
         torch.cuda.synchronize(device)
     elif device.startswith("mps"):
         torch.mps.synchronize()
+
+
+def operation_counter() -> FlopCounterMode:
+    """Return torch's counter of the operations of products, with oneDNN's convolutions, which it does not know."""
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_convolution: _convolution})
+
+
+def _convolution(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:  # noqa: ANN401
+    operations: int = 2 * math.prod(out_shape) * math.prod(weight[1:])
+    return operations

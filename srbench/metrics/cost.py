@@ -34,7 +34,7 @@ from srbench.interfaces import (
     Weighted,
     WeightsInfo,
 )
-from srbench.machine.usage import usage_on
+from srbench.machine.usage import operation_counter, usage_on
 from srbench.metrics import MetricError
 
 OUTPUT = "256x256"
@@ -230,10 +230,9 @@ def _outside_torch(call: ModelCall) -> bool:
 def counted(call: ModelCall, size: Size) -> float:
     """Count the multiply-adds of one output where the model is; NaN if they bypass torch."""
     # Imported here: it loads Triton, if installed, which prints warnings when a process ends.
-    from torch.utils.flop_counter import FlopCounterMode
 
     lr = _lr_image(call, size)
-    counter = FlopCounterMode(display=False, custom_mapping=CONVOLUTIONS)
+    counter = operation_counter()
     with _attention_as_products(), LiveTensors() as live, counter:
         _upscale(call, lr)
     return counter.get_total_flops() / 2 if live.made else math.nan
@@ -249,16 +248,6 @@ def _attention_as_products() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
-
-
-def _convolution(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:  # noqa: ANN401
-    """Count the operations of oneDNN's convolution, which torch's counter does not know."""
-    operations: int = 2 * math.prod(out_shape) * math.prod(weight[1:])
-    return operations
-
-
-CONVOLUTIONS = {torch.ops.aten.mkldnn_convolution: _convolution}
-"""Formulas for operations that torch's counter does not know."""
 
 
 def _on_meta_device(model: Model) -> Model:

@@ -49,6 +49,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *projected(table),
         *_without_interval(table),
         *_other_samples(results),
+        *_lr_of_precomputed(results),
     ]
 
 
@@ -290,6 +291,17 @@ def _without_interval(table: Table) -> Iterator[str]:
     if few and any(metric.permits_test for metric in table.columns):
         units = f"{FEWEST_IMAGES} {table.values.unit}s"
         yield f"No 95 % interval is given for the mean of fewer than {units}: {', '.join(few)}."
+
+
+def _lr_of_precomputed(results: Results) -> Iterator[str]:
+    """Note precomputed outputs that are compared with LR images made by this run."""
+    labels = list(dict.fromkeys(row.setting.model for row in results.measurements if row.sample.source))
+    compared = [metric.title for metric in results.metrics if of_lr(metric)]
+    if labels and compared and results.protocol.lr.startswith("made from HR"):
+        yield (
+            f"{joined(compared)}: the LR images were made from HR by this run; if the outputs of {joined(labels)} came "
+            "from other LR images, name their folder with --lr."
+        )
 
 
 def _other_samples(results: Results) -> Iterator[str]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 import torch
 
 from srbench.machine.numerics import first_fault
+from srbench.machine.precision import autocast, products
 from srbench.training import TrainingError
+from srbench.training.config import TrainingConfig
 from srbench.training.folder import SavedState
 from srbench.training.learner import Batch, Learner
 
@@ -34,14 +36,17 @@ class Breakdowns(SavedState):
         self.in_a_row = 0 if sound and not skipped else self.in_a_row + 1
 
 
-def breakdown(learner: Learner, batch: Batch, kept: int) -> TrainingError:
+def breakdown(learner: Learner, batch: Batch, kept: int, config: TrainingConfig) -> TrainingError:
     """The error of a training that broke down at ``batch``; ``kept`` is the step of the last checkpoint, or 0.
 
-    The loss is computed again to find the layer.
+    The loss is computed again, in the precision of the step, to find the layer.
     """
     checkpoint = f"the checkpoint of step {kept} is kept" if kept else "no checkpoint had been saved"
+    device = batch.hr.device
+    with products(device, tf32=config.precision == "tf32"), autocast(device, enabled=config.precision == "bfloat16"):
+        cause = _cause(learner, batch)
     return TrainingError(
-        f"{PATIENCE} steps in a row broke down, up to step {batch.step}: {_cause(learner, batch)}; "
+        f"{PATIENCE} steps in a row broke down, up to step {batch.step}: {cause}; "
         f"{checkpoint}; start again with a lower learning rate (--set training.learning_rate=...)"
     )
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 import torch
 from accelerate import Accelerator
-from torch.utils.flop_counter import FlopCounterMode
 
 from srbench.images.folders import images_below
-from srbench.machine.usage import usage_on
+from srbench.machine.usage import operation_counter, usage_on
 from srbench.terminal.output import show
 from srbench.training import MemoryShortageError
 from srbench.training.config import TrainingConfig
@@ -88,7 +87,7 @@ def noise(patches: int, scale: int, config: TrainingConfig, device: torch.device
 
 def measured_cost(take_step: Callable[[], object], device: torch.device) -> StepCost:
     """Take three steps and measure them. Raises as the steps do."""
-    with FlopCounterMode(display=False) as counter:
+    with operation_counter() as counter:
         # Counts by module are not needed, and their hooks fail if a backward pass calls modules.
         counter.mod_tracker.__exit__()
         take_step()

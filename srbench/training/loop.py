@@ -41,7 +41,7 @@ CHECKPOINT_FRACTION = 0.02
 
 
 class Training:
-    """A training: build the networks with ``start``, ``device`` and ``first_batch``, then call ``fit``.
+    """A training: build the networks with ``start`` or ``start_from``, ``device`` and ``first_batch``, then call ``fit``.
 
     Raises TrainingError for unusable settings or data.
     """
@@ -186,7 +186,7 @@ class Training:
                 batch = self._on_device(step, rank * len(hr), lr, hr)
                 values, broken = take_step(batch, state, config, accelerator)
                 if state.breakdowns.in_a_row == PATIENCE:
-                    raise breakdown(broken, batch.parts(config.grad_accumulation)[0], kept)
+                    raise breakdown(broken, batch.parts(config.grad_accumulation)[0], kept, config)
                 done = step + 1
                 if main:
                     self._folder.losses.append(step, values)

@@ -31,11 +31,15 @@ def start_from(
     The weights are those of one of the models, at ``scale`` or, if it is None, at any scale. Raises WeightsError.
     """
     metadata = stated_metadata(path)
-    for model in models:
-        if metadata is None or metadata.model == model.name:  # None: an official checkpoint, which the model converts
+    possible = [model for model in models if metadata is None or metadata.model == model.name]
+    for model in possible:
+        try:
             network = load_pretrained(model, scale, path)
-            return network.train(), Start(model.name, network.weights.sha256)  # type: ignore[union-attr, arg-type]
+        except WeightsError:
+            if metadata is not None or model is possible[-1]:
+                raise
+            continue  # an official checkpoint, which one of the models converts
+        return network.train(), Start(model.name, network.weights.sha256)  # type: ignore[union-attr, arg-type]
     names = " or ".join(model.name for model in models)
-    raise WeightsError(
-        f"{path}: weights of {metadata.model if metadata else ''}, not of {names}; choose another --start"
-    )
+    stated = "" if metadata is None else f" of {metadata.model}"
+    raise WeightsError(f"{path}: weights{stated}, not of {names}; choose another --start")

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from srbench.machine.memory import out_of_memory
-from srbench.machine.precision import products
+from srbench.machine.precision import autocast, products
 from srbench.training import MemoryShortageError
 from srbench.training.breakdown import Breakdowns
 from srbench.training.config import TrainingConfig
@@ -98,7 +98,7 @@ def _compute_gradients(
     sums: dict[str, Tensor] = {}
     parts = batch.parts(config.grad_accumulation)
     for part in parts:
-        with torch.autocast(batch.hr.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        with autocast(batch.hr.device, enabled=config.precision == "bfloat16"):
             loss, named = learner.loss(part)
         accelerator.backward(loss / len(parts))
         for name, value in named.items():

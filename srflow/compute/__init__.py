@@ -1,1 +1,1 @@
-"""Fast computation: convolutions, precision, cached constants."""
+"""Fast computation: convolutions, cached constants."""

@@ -32,7 +32,7 @@ class CachedConstants(nn.Module):
             return compute()
         if not self._tables:
             self._tables = [(module._parameters, name) for module in self.modules() for name in module._parameters]
-        parameters = [parameter for table, name in self._tables if (parameter := table[name]) is not None]
+        parameters = [parameter for table, name in self._tables if (parameter := table.get(name)) is not None]
         try:
             state = [(parameter.data_ptr(), parameter._version) for parameter in parameters]
         except RuntimeError:  # parameters of inference mode

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from baselines.vgg import PerceptualLoss, load_vgg, untrained_vgg
 from srbench.files.config import ConfigError, load_preset
+from srbench.machine.precision import autocast
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
@@ -104,7 +104,7 @@ class Losses:
         """VGG features of the samples and of HR, rolled by the same random offsets."""
         sample, hr = (batch.rolled(images, self.weights.shift) for images in (sample, batch.hr))
         half = self.weights.perceptual_precision == "bfloat16"
-        with torch.autocast(sample.device.type, torch.bfloat16) if half else nullcontext():
+        with autocast(sample.device, enabled=half):
             sample_features = self.perceptual.features(sample)
             with torch.no_grad():
                 hr_features = self.perceptual.features(hr)

@@ -5,7 +5,7 @@ Equal runs and choices give equal bytes. Text is text in PDF, in a TrueType font
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -25,7 +25,7 @@ from srbench.reporting.latex import display_name
 from srbench.reporting.page.opening import leaders, opening_of
 from srbench.reporting.results import Results
 from srbench.reporting.table import Line, Table, printed, table_of_runs
-from srbench.run_folder.measurements import Measurement
+from srbench.run_folder.records import Value
 from srbench.run_folder.values import mean
 from srbench.words import joined, number_of, unknown
 
@@ -115,9 +115,7 @@ def parts_of_run(
     for name in [*names, *(crop.image for crop in crops if crop.image is not None)]:
         if name not in results.images:
             raise ReportError(unknown("image", name, results.images))
-    return [
-        _part(results, name, lines, [crop for crop in crops if crop.image in (None, name)], shown) for name in names
-    ]
+    return [_part(results, name, lines, crops, shown) for name in names]
 
 
 def write_figure(parts: Sequence[Part], file: Path, width: float = PAGE, rows: int = 1) -> None:
@@ -192,33 +190,69 @@ def _part(
         raise ReportError(f"{name}: not saved, or changed since: {what}; choose other --images or --models")
     rows = [by_setting[line.setting] for line in lines]
     example = Example(results, name, rows)
-    outputs = [example.image(row) for row in rows]
-    differing = outputs if len(outputs) > 1 else [*outputs, example.reference()]
-    chosen = tuple(crops) or (_crop(difference_window(differing, example.scale)),)
-    for crop in chosen:
-        if crop.x + crop.side > example.width or crop.y + crop.side > example.height:
-            raise ReportError(f"{name} has {example.width} x {example.height} pixels; the window {crop} reaches beyond")
-    lr = Image.fromarray(example.lr).resize((example.width, example.height), Image.Resampling.NEAREST)
-    panels = [Panel(np.asarray(lr), ("LR",))]
-    panels += [
-        Panel(example.image(row), (display_name(line), _values(row, metrics)))
+    outputs = {
+        display_name(line): (example.image(row), [row.values.get(metric.name) for metric in metrics])
         for line, row in zip(lines, rows, strict=True)
-    ]
-    if example.hr is not None:
-        panels.append(Panel(example.hr, ("HR",)))
-    titles = " / ".join(metric.title for metric in metrics)
-    return Part(Panel(example.reference(), (name, titles)), chosen, tuple(panels))
+    }
+    return part_of(name, example.lr, example.hr, outputs, crops, metrics, example.scale)
+
+
+def part_of(
+    name: str,
+    lr: NDArray[np.uint8] | None,
+    hr: NDArray[np.uint8] | None,
+    outputs: Mapping[str, tuple[NDArray[np.uint8], Sequence[Value | None]]],
+    crops: Sequence[Crop],
+    metrics: Sequence[MetricInfo],
+    scale: int,
+) -> Part:
+    """Return one image of a figure.
+
+    Args:
+        name: Name of the image.
+        lr: LR (h, w, 3), or None.
+        hr: HR (H, W, 3), or None.
+        outputs: An output (H, W, 3) of every model by its name, and its values, of which the first sample's are shown.
+        crops: Windows of this image and of all images; without any, the window where the outputs differ most.
+        metrics: The metrics of the values.
+        scale: Sides and corners of the default window are multiples of it.
+
+    Raises:
+        ReportError: Images differ in size, or a window reaches beyond them.
+    """
+    images = [image for image, _ in outputs.values()]
+    height, width = images[0].shape[:2]
+    if sizes := {image.shape[:2] for image in (*images, *(() if hr is None else (hr,)))} - {(height, width)}:
+        other = sizes.pop()
+        raise ReportError(
+            f"{name}: images of {width} x {height} and {other[1]} x {other[0]} pixels do not share windows"
+        )
+    enlarged = None
+    if lr is not None:
+        enlarged = np.asarray(Image.fromarray(lr).resize((width, height), Image.Resampling.NEAREST))
+    references = [image for image in (hr, enlarged) if image is not None]
+    differing = images if len(images) > 1 else [*images, *references[:1]]
+    chosen = tuple(crop for crop in crops if crop.image in (None, name)) or (
+        _crop(difference_window(differing, scale)),
+    )
+    for crop in chosen:
+        if crop.x + crop.side > width or crop.y + crop.side > height:
+            raise ReportError(f"{name} has {width} x {height} pixels; the window {crop} reaches beyond")
+    panels = [] if enlarged is None else [Panel(enlarged, ("LR",))]
+    panels += [Panel(image, (model, _words(values, metrics))) for model, (image, values) in outputs.items()]
+    panels += [] if hr is None else [Panel(hr, ("HR",))]
+    whole = [*references, images[0]][0]
+    return Part(Panel(whole, (name, " / ".join(metric.title for metric in metrics))), chosen, tuple(panels))
 
 
 def _crop(box: Box) -> Crop:
     return Crop(box.x, box.y, box.width)
 
 
-def _values(row: Measurement, metrics: Sequence[MetricInfo]) -> str:
-    """Return the values of the first output of a row: ``23.10 / 0.432``."""
-    values = [(metric, row.values.get(metric.name)) for metric in metrics]
-    first = [(metric, value[0] if isinstance(value, list) else mean(value)) for metric, value in values]
-    return " / ".join(printed(value, metric) for metric, value in first)
+def _words(values: Sequence[Value | None], metrics: Sequence[MetricInfo]) -> str:
+    """Return the values of a first output: ``23.10 / 0.432``."""
+    first = [value[0] if isinstance(value, list) else mean(value) for value in values]
+    return " / ".join(printed(value, metric) for value, metric in zip(first, metrics, strict=True))
 
 
 @dataclass(frozen=True)

@@ -218,3 +218,16 @@ def test_machines_of_a_dask_cluster_are_named_by_its_engine(make_run, tmp_path):
     ]
     [note] = [note for note in notes(*runs, out=tmp_path / "both") if "different machines" in note]
     assert note.endswith(": abacus; dask:tcp://10.0.0.1:8786.")
+
+
+def test_precomputed_outputs_beside_lr_that_the_run_makes(tmp_path, photos):
+    """A note for metrics that see LR, unless the LR images are given."""
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    for photo in photos.glob("*.png"):
+        Image.open(photo).save(outputs / photo.name)
+    given = {"lr_psnr": True, "psnr": False}
+    for metric_name, has_note in given.items():
+        spec = RunSpec((f"mine={outputs}",), 4, str(photos), metrics=(metric_name,), out=str(tmp_path / metric_name))
+        text = "\n".join(notes(run_benchmark(spec).folder))
+        assert ("if the outputs of mine came from other LR images" in text) == has_note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,6 @@ def test_what_cannot_be_shown_is_refused(results, choices, words):
 
 
 def test_an_output_that_was_changed_is_not_shown(results, reported_run, tmp_path):
-    import shutil
 
     shutil.copytree(reported_run, tmp_path / "run")
     file = next((tmp_path / "run" / "images").rglob("bicubic/**/a*.png"))
@@ -162,3 +162,48 @@ def test_the_command_prints_the_windows_and_replaces_its_own_file(srbench, repor
         refused = srbench("figure", reported_run, "--crop", wrong, "--out", file)
         assert refused.exit_code == 2
         assert words in refused.output
+
+
+@pytest.fixture(scope="module")
+def folders(reported_run, results, tmp_path_factory):
+    """Folders of outputs, HR and LR with the images of the run."""
+    here = tmp_path_factory.mktemp("folders")
+    for row in results.measurements:
+        lr, hr = results.pair(row.image)
+        for name, file in {"LR": lr, "HR": hr, row.setting.model: results.outputs(row)[0]}.items():
+            (here / name).mkdir(exist_ok=True)
+            shutil.copy(file, here / name / f"{row.image}.png")
+    return here
+
+
+def test_folders_of_outputs_make_the_figure_of_their_run(srbench, results, folders, tmp_path):
+    of_run, of_folders = tmp_path / "run.png", tmp_path / "folders.png"
+    own = ("--hr", folders / "HR", "--lr", folders / "LR", "--images", "b", "--metrics", "psnr,ssim")
+    done = srbench("figure", f"Bicubic={folders / 'bicubic'}", *own, "--out", of_folders)
+    write_figure(parts_of_run(results, ["b"], ["bicubic"], metrics=["psnr", "ssim"]), of_run)
+
+    assert done.exit_code == 0, done.output
+    assert of_folders.read_bytes() == of_run.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--images", "c"], 1, "unknown image 'c'"),
+        ([], 2, "name --images"),
+        (["--images", "a", "--models", "x"], 2, "name --images"),
+        (["--images", "a", "--metrics", "nll"], 1, "needs a model"),
+    ],
+)
+def test_folders_that_cannot_be_shown_are_refused(srbench, folders, tmp_path, options, code, words):
+    done = srbench("figure", folders / "noisy", "--hr", folders / "HR", *options, "--out", tmp_path / "figure.png")
+
+    assert (done.exit_code, done.output.count("Traceback")) == (code, 0)
+    assert words in done.output
+
+
+def test_lr_without_hr_is_refused(srbench, folders, tmp_path):
+    done = srbench("figure", folders / "noisy", "--lr", folders / "LR", "--out", tmp_path / "figure.png")
+
+    assert done.exit_code == 2
+    assert "--lr goes with --hr" in done.output

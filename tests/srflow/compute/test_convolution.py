@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from srbench.machine.usage import operation_counter
 from srflow.compute import convolution
-from srflow.compute.convolution import channels_last
+from srflow.compute.convolution import channels_last, convolve
 
 
 def operands(scale):
@@ -45,3 +46,13 @@ def test_gradients_that_nobody_wants_are_not_computed():
     convolution.add_convolved_upscaled(out, x, taps(weight), 4).sum().backward()
     assert x.grad is None
     assert weight.grad is not None
+
+
+def test_every_convolution_is_counted():
+    """oneDNN's as torch's own: what a dry run of a training and the table of costs state."""
+    counts = []
+    for device in ("cpu", "meta"):
+        with operation_counter() as counter, torch.no_grad():
+            convolve(torch.zeros(1, 3, 8, 8, device=device), torch.zeros(5, 3, 3, 3, device=device))
+        counts.append(counter.get_total_flops())
+    assert counts == 2 * [2 * 5 * 3 * 9 * 64]
