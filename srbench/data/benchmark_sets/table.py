@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from os.path import commonpath
 from pathlib import Path
 from typing import Literal
 
@@ -135,7 +136,7 @@ def check_files(
 
     Raises DataError if the number of images or the pixels differ.
     """
-    folder = next(iter(files.values())).parent
+    folder = Path(commonpath([path.parent for path in files.values()]))
     if len(files) not in (entry.images, entry.of):
         raise DataError(f"{folder}: has {len(files)} images, and {name} has {entry.images}; {entry.wanted(name)}")
     images = dict(list(files.items())[: entry.images])

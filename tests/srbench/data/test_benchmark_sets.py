@@ -153,6 +153,19 @@ def test_the_first_of_a_larger_folder(tiny, cache):
     assert list(open_set("tiny", 4)) == ["p", "q"]
 
 
+def test_clips_are_subfolders(tiny, cache):
+    """Of a set of clips, an error names the folder of the set, not that of a clip."""
+    tiny(images=3, pixels=None)
+    for name in ("city/0", "city/1", "walk/0"):
+        write_png(cache / "tiny" / f"{name}.png", flat(1))
+    dataset = open_set("tiny", 4)
+    assert list(dataset) == ["city-0", "city-1", "walk-0"]
+    assert dataset.groups == {"city-0": "city", "city-1": "city", "walk-0": "walk"}
+    write_png(cache / "tiny" / "walk" / "1.png", flat(1))
+    with pytest.raises(DataError, match=f"^{cache / 'tiny'}: has 4 images, and tiny has 3"):
+        open_set("tiny", 4)
+
+
 @pytest.fixture
 def pairs(tiny, tmp_path):
     """A set of two pairs of scale 2, and its files by folder and name."""

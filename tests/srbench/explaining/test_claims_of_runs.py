@@ -107,9 +107,39 @@ def test_faults_are_said_before_the_run(run):
 
 @pytest.mark.parametrize("path", sorted(CLAIMS.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_packaged_claims(path):
-    """They state their data and source, and their columns are those of the suite that the file names."""
-    claims = read_claims(path, None, re.search(r"--suite (\S+)", path.read_text())[1]).file
+    """They state their data and source; the command that a file names is about its data, and prints its columns."""
+    text = path.read_text()
+    option = dict(re.findall(r"--(suite|scale|data|claims|models) (\S+)", text))
+    claims = read_claims(path, None, option["suite"]).file
     assert benchmark_sets()[claims.data].images == claims.images
-    assert claims.scale in (4, 8)
+    assert claims.scale in (2, 3, 4, 8)
     assert all(each.source for each in claims.claim)
     assert len(claims.claim) >= 8
+    published = [(each.row, each.metric, each.source) for each in claims.claim]
+    assert len(set(published)) == len(published), "a value is published twice"
+    if "models" in option:
+        assert option["claims"] == f"examples/claims/{path.name}"
+        assert (option["data"], option["scale"]) == (claims.data, str(claims.scale))
+        labels = {re.split("[=:]", model)[0] for model in option["models"].split(",")}
+        rows = {each.row.partition("-t")[0] for each in claims.claim}
+        assert labels <= rows, "a model without a published value"
+
+
+def test_the_classic_tables_are_packaged():
+    """Set5, Set14, BSD100 and Urban100 at 2x, 3x and 4x have the same rows, and better networks higher PSNR."""
+    for data in ("set5", "set14", "bsd100", "urban100"):
+        for scale in (2, 3, 4):
+            path = CLAIMS / f"{data}-x{scale}.toml"
+            psnr, ssim = (
+                {
+                    each.row: float(each.value)
+                    for each in read_claims(path, None, "classic-y").file.claim
+                    if each.metric == metric
+                }
+                for metric in ("psnr", "ssim")
+            )
+            assert list(psnr) == list(ssim)
+            rising = ["bicubic-unrounded", "edsr", "rcan", "swinir-div2k", "swinir-df2k", "hat"]
+            assert set(psnr) - {"bicubic"} == set(rising)
+            for values in (psnr, ssim):
+                assert sorted(rising, key=values.__getitem__) == rising, (path.name, values)
