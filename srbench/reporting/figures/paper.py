@@ -199,7 +199,7 @@ def _part(
         if crop.x + crop.side > example.width or crop.y + crop.side > example.height:
             raise ReportError(f"{name} has {example.width} x {example.height} pixels; the window {crop} reaches beyond")
     lr = Image.fromarray(example.lr).resize((example.width, example.height), Image.Resampling.NEAREST)
-    panels = [Panel(np.asarray(lr), ("LR",))]
+    panels = [Panel(np.asarray(lr), (example.lr_title,))]
     panels += [
         Panel(example.image(row), (display_name(line), _values(row, metrics)))
         for line, row in zip(lines, rows, strict=True)
