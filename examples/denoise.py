@@ -1,4 +1,4 @@
-"""A denoiser at scale 1: srbench run --models examples/denoise.py:Median --scale 1 --degrade examples/noise.toml.
+"""A denoiser at scale 1: srbench run --models noisy=bicubic,examples/denoise.py:Median --degrade examples/noise.toml.
 
 Any model of scale 1 runs in the same way: deblurring, faces of 512 x 512, JPEG artefacts.
 """
