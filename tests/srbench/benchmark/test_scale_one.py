@@ -60,7 +60,7 @@ def denoise(here, command):
 
 
 def values(path="run/report/rows.csv"):
-    lines = csv.DictReader(Path(path).open())
+    lines = csv.DictReader(Path(path).read_text().splitlines())
     return {(line["model"], line["image"], line["metric"]): float(line["value"]) for line in lines}
 
 
