@@ -117,6 +117,17 @@ def test_a_sampling_model_and_outputs_made_elsewhere(denoise, here, command):
     assert values("all/report/rows.csv")["elsewhere", "a", "psnr"] == values()["Mean", "a", "psnr"]
 
 
+def test_a_network_of_an_architecture_that_spandrel_knows(denoise):
+    """Its scale, 1, is read from the file."""
+    nafnet = pytest.importorskip("spandrel.architectures.NAFNet")
+    torch.manual_seed(0)
+    network = nafnet.NAFNet(img_channel=3, width=4, middle_blk_num=1, enc_blk_nums=[1], dec_blk_nums=[1])
+    torch.save(network.state_dict(), "naf.pth")
+    done = denoise("--metrics", "psnr", models="naf.pth")
+    assert done.code == 0, done.err
+    assert [image for _, image, _ in values()] == list("abcd")
+
+
 def test_images_without_hr(denoise, here):
     done = denoise("--lr", here, "--metrics", "pique", models="models.py:Mean")
     assert done.code == 0, done.err
