@@ -1,7 +1,8 @@
 """Interfaces of plug-ins: images, models, metrics and datasets; and the error for unusable input.
 
 All images are RGB float32 in [0, 1], channels first. ``n`` is the number of samples, ``s`` the scale, ``h, w`` the size
-of the low-resolution (LR) image, and ``H, W = s*h, s*w`` the size of the high-resolution (HR) image.
+of the low-resolution (LR) image, and ``H, W = s*h, s*w`` the size of the high-resolution (HR) image. At scale 1, LR is
+a degraded image of the size of HR, such as a noisy one.
 """
 
 from __future__ import annotations
@@ -258,8 +259,9 @@ class MetricInfo:
         return stored if self.map else {name: value for name, value in stored.items() if name != "map"}
 
 
-Need = Literal["HR", "LR", "scale", "samples", "groups", "model"]
-"""The harness fills in ``groups`` for a metric of groups, and ``model`` for a metric of the model."""
+Need = Literal["HR", "LR", "scale", "downscaling", "samples", "groups", "model"]
+"""``downscaling`` is LR smaller than HR: a scale of 2 or more. The harness fills in ``groups`` for a metric of groups, and
+``model`` for a metric of the model."""
 
 
 class ImageMetric(ABC):
@@ -273,8 +275,9 @@ class ImageMetric(ABC):
     """Input of the metric: 8-bit outputs as uint8, 8-bit outputs as float32 in [0, 1], or the outputs as returned by the
     model."""
     needs: tuple[Need, ...] = ("HR",)
-    """Images that the metric uses, ``scale`` if it derives the scale from LR, and ``samples`` if it says nothing about a
-    single sample. Metrics that need HR are left out of runs without HR, those that need samples of runs with one."""
+    """Images that the metric uses, ``scale`` if it derives the scale from LR, ``downscaling`` if it downscales the output to
+    LR, and ``samples`` if it says nothing about a single sample. Metrics that need HR are left out of runs without HR,
+    those that need downscaling at scale 1, those that need samples of runs with one."""
     gpu: bool = False
     """True if the metric runs on its inputs' device; it then receives tensors on the command's GPU."""
 

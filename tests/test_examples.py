@@ -39,7 +39,7 @@ def test_the_example_metric_gives_the_right_numbers():
     assert values.tolist() == pytest.approx([0, 10, 155], abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["my_model.py", "my_metric.py", "my_dataset.py"])
+@pytest.mark.parametrize("name", ["my_model.py", "my_metric.py", "my_dataset.py", "denoise.py"])
 def test_the_commands_in_the_examples(name, srbench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(EXAMPLES)
@@ -48,7 +48,12 @@ def test_the_commands_in_the_examples(name, srbench, tmp_path, monkeypatch):
     cheap = [] if name == "my_metric.py" else ["--metrics", "psnr"]
     found = srbench(*command_in(name), "--limit", 1, "--out", tmp_path / "run", *cheap)
     assert found.exit_code == 0, found.output
-    shown = {"my_model.py": "MyModel-my_model", "my_metric.py": "MAE", "my_dataset.py": "bicubic"}
+    shown = {
+        "my_model.py": "MyModel-my_model",
+        "my_metric.py": "MAE",
+        "my_dataset.py": "bicubic",
+        "denoise.py": "Median",
+    }
     assert shown[name] in found.stdout
     assert srbench("verify", tmp_path / "run").exit_code == 0
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from srbench.benchmark import BenchmarkError, RequestError
+from srbench.data import MATLAB_BICUBIC
 from srbench.data.benchmark_sets.fetch import fetched_set
 from srbench.data.benchmark_sets.table import benchmark_sets
 from srbench.data.datasets import LRFolder, PairedFolders, cropped, groups, has_hr, lr_origin, open_folder
@@ -27,11 +28,11 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
     """Open the dataset of a run, or use ``given``, and apply the crop and degradation of the run.
 
     Downloads a benchmark set that is not on this machine. Raises SRBenchError for an unknown dataset, for image names
-    that cannot be file names, for a crop or degradation of a dataset without HR, and for a degradation of a dataset
-    with its own LR; RequestError for means over groups if an image is in none.
+    that cannot be file names, for a crop or degradation of a dataset without HR, for a degradation of a dataset with its
+    own LR, and at scale 1 without any degradation; RequestError for means over groups if an image is in none.
     """
     degradation = None
-    if spec.degrade not in (None, BICUBIC):
+    if spec.degrade is not None and (spec.degrade != BICUBIC or spec.scale == 1):
         from srbench.data.degradations.read import degraded, read_degradation  # imports torch
 
         degradation = read_degradation(str(spec.degrade))
@@ -44,6 +45,11 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
     if spec.degrade is not None and isinstance(dataset, PairedFolders):
         raise BenchmarkError(
             f"degrade makes LR from HR, but {dataset.name} has LR images; give only its HR folder as data"
+        )
+    if spec.scale == 1 and spec.degrade is None and lr_origin(dataset) == MATLAB_BICUBIC:
+        raise BenchmarkError(
+            f"at scale 1, bicubic downscaling leaves {dataset.name} as it is; degrade it with --degrade FILE.toml, or give "
+            "pairs with --hr and --lr"
         )
     _check_names(dataset)
     if spec.average == GROUPS:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.dataset import require_groups
-from srbench.benchmark.opened import Lack, usable
+from srbench.benchmark.opened import DOWNSCALING, Lack, usable
 from srbench.benchmark.plan import probed
 from srbench.images.folders import groups_of, images_in
 from srbench.images.io import header_size, quantize, read_uint8
@@ -30,7 +30,7 @@ from srbench.interfaces import ImageMetric, ImagePair, ImageSet, MetricInfo, Nee
 from srbench.machine.processes import PIXELS, may_have_gpu, measuring_workers
 from srbench.machine.workers import WorkerDied, map_items
 from srbench.metrics.loading import LoadedMetric, counted, described, is_of_many
-from srbench.metrics.suite import Suite, full_names, open_metrics, read_suite
+from srbench.metrics.suite import Suite, full_names, left_out, open_metrics, read_suite
 from srbench.models.names import split_label
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.protocol import Setting
@@ -48,6 +48,7 @@ _LACKS: dict[Need, Lack] = {
     "HR": Lack("HR images", "name their folder with --hr"),
     "LR": Lack("LR images", "name their folder with --lr"),
     "scale": Lack("the scale", "give --scale, or LR images with --lr"),
+    "downscaling": DOWNSCALING,
     "samples": Lack("two or more samples of an image", "name them NAME_sample0.png and NAME_sample1.png"),
     "groups": Lack("groups of images, such as clips", "put the images of each into a subfolder"),
 }
@@ -65,6 +66,8 @@ class FolderValues:
     metrics: Mapping[Setting, tuple[MetricInfo, ...]]
     failures: Mapping[Setting, tuple[str, ...]]
     pairs: Mapping[Setting, Pairs]
+    left_out: str = ""
+    """Sentence on metrics of the suite that scale 1 leaves out; empty if there are none."""
 
     def as_json(self, setting: Setting) -> dict[str, object]:
         """Return signatures, means, counts of finite values and all values of a folder, for JSON."""
@@ -173,7 +176,9 @@ def measure_folders(
         apart |= processes > 1
         measured[Setting(label, None)] = _Folder(pairs, paired, metrics, _measured(pairs, metrics, processes, progress))
     _measure_sets(measured.values(), progress, apart=apart)
-    return _joined(measured, protocol.label, average)
+    joined = _joined(measured, protocol.label, average)
+    is_restored = names is None and any(folder.pairs.scale == 1 for folder in measured.values())
+    return replace(joined, left_out=left_out(protocol.columns, ["downscaling"])) if is_restored else joined
 
 
 @dataclass
@@ -380,8 +385,8 @@ class Pairs:
         stated, has_lr = self.scale, self.lr is not None
         (height, width), (low_height, low_width) = outputs.shape[-2:], lr.shape[-2:]
         scale = stated or height // low_height
-        if (has_lr and scale < 2) or (height, width) != (scale * low_height, scale * low_width):
-            times = f"{stated} times" if stated else "2, 3 or more times"
+        if (height, width) != (scale * low_height, scale * low_width):
+            times = f"{stated} times" if stated else "a whole number of times"
             low = f"LR of {size_of(lr.shape)}" if has_lr else "whole pixels of LR"
             raise BenchmarkError(
                 f"{name}: the image of {size_of(outputs.shape)} is not {times} as large as {low}; crop it, or give the "
@@ -417,6 +422,7 @@ class Pairs:
             "HR": self.hr is not None,
             "LR": self.lr is not None,
             "scale": self.lr is not None or bool(self.scale),
+            "downscaling": self.scale != 1,
             "model": False,
             "samples": any(self.results.count(image) > 1 for image in self.images),
             "groups": self.groups.keys() >= set(self.images),

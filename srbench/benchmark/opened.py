@@ -239,12 +239,12 @@ def _require_memory(loaded: LoadedModel, named: Sequence[NamedModel], device: st
 def _open_metrics(spec: RunSpec, suite: Suite, dataset: Dataset) -> tuple[LoadedMetric, ...]:
     """Load the requested metrics, without those of the suite that these images or a single sample do not permit."""
     metrics = open_metrics(spec.metrics, suite.columns, suite.quantize, suite.optional, spec.samples)
-    lacking = lacking_in(dataset.name, dataset, groups(dataset), spec.samples, has_hr=has_hr(dataset))
+    lacking = lacking_in(dataset.name, dataset, groups(dataset), spec.samples, spec.scale, has_hr=has_hr(dataset))
     return usable(metrics, lacking, None if spec.metrics else suite.label)
 
 
 def lacking_in(
-    where: object, images: Iterable[str], groups: Mapping[str, str], samples: int, *, has_hr: bool
+    where: object, images: Iterable[str], groups: Mapping[str, str], samples: int, scale: int, *, has_hr: bool
 ) -> dict[Need, Lack]:
     """Return what metrics may need and a run does not have; ``where`` is its dataset or its folder."""
     lacking: dict[Need, Lack] = {}
@@ -255,6 +255,8 @@ def lacking_in(
         lacking["groups"] = Lack(what, "put the images of each into a subfolder")
     if samples == 1:
         lacking["samples"] = Lack("two or more samples per image", "raise --samples", RequestError)
+    if scale == 1:
+        lacking["downscaling"] = DOWNSCALING
     return lacking
 
 
@@ -268,6 +270,10 @@ class Lack:
     """What the user can do: ``name their folder with --hr``; empty if nothing."""
     error: type[BenchmarkError] = BenchmarkError
     """Class of the error that refuses a metric."""
+
+
+DOWNSCALING = Lack("a scale of 2 or more")
+"""At scale 1, LR is as large as HR, so no output is downscaled to it."""
 
 
 def usable(

@@ -111,7 +111,7 @@ def score_run(
     added = open_metrics(tuple(names), protocol.columns, protocol.quantize, samples=protocol.samples)
     with writing(path):
         folder = RunFolder.read(path)
-        of_run = folder.manifest.images, folder.manifest.groups, protocol.samples
+        of_run = folder.manifest.images, folder.manifest.groups, protocol.samples, protocol.scale
         usable(added, lacking_in(path, *of_run, has_hr=folder.has_hr), None)
         plan = planned_score(folder, added, models or {}, device)
         command = shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)])

@@ -35,7 +35,7 @@ def fetch_sets(names: tuple[str, ...]) -> None:
 @data.command(epilog=options.examples("srbench data degrade photographs --degrade real-esrgan --scale 4 --out LR"))
 @click.argument("hr", metavar="DIR", type=options.PATH)
 @click.option("--degrade", metavar="NAME|FILE", required=True, help="How LR is made (srbench list degradations).")
-@options.scale(required=True, help="Downscaling factor.")
+@options.scale(required=True, help="Downscaling factor; 1 for a degradation that keeps the size.")
 @options.folder("--out", required=True, help="Folder to write.")
 def degrade(hr: Path, degrade: str, scale: int, out: Path) -> None:
     """Write LR images made from a folder of HR images.

@@ -132,5 +132,6 @@ def _parts_of_folders(
             own = [measured.values.of[setting, metric.name].get(printable(image)) for metric in infos]
             outputs[setting.model] = pixels(pairs.results.paths(image)[0]), own
         low, high = (None if files is None else pixels(files[image]) for files in (pairs.lr, pairs.hr))
-        parts.append(part_of(image, low, high, outputs, crops, infos, pairs.scale or 1))
+        title = "input" if pairs.scale == 1 else "LR"
+        parts.append(part_of(image, low, high, outputs, crops, infos, pairs.scale or 1, title))
     return parts

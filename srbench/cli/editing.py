@@ -33,7 +33,7 @@ _STATED = f"[default: the one stated in the model's weights, else {TEMPERATURE:g
     help="Models, as in srbench run. Several models or temperatures have a subfolder of --out each, as in a run folder: "
     "LABEL, or LABEL-tT at temperature T.",
 )
-@options.scale(required=True, help="Upscaling factor.")
+@options.factor(required=True, help="Upscaling factor.")
 @options.temperatures(
     help=f"Temperatures of models that sample: 0 gives the smoothest output, 1 the most varied. {_STATED}",
 )
@@ -77,7 +77,7 @@ def edit() -> None:
 
 _EDITING = options.together(
     options.one_model(required=True, help="Model with latents: srflow, srflow:WEIGHTS or your own."),
-    options.scale(required=True, help="Factor between the image and the LR image that edits preserve."),
+    options.factor(required=True, help="Factor between the image and the LR image that edits preserve."),
     options.device(),
     options.folder("--out", default=Path("edited"), help="Folder of the results."),
 )
@@ -165,7 +165,7 @@ def restore(**values: Any) -> None:  # noqa: ANN401 - click's
 @click.command(epilog=options.examples("srbench explore photo.png --scale 4"))
 @click.argument("image", required=False, type=options.PATH)
 @options.one_model(default="srflow", help="Model with latents: srflow, srflow:WEIGHTS or your own.")
-@options.scale(default=8, help="Upscaling factor.")
+@options.factor(default=8, help="Upscaling factor.")
 @options.device()
 @options.folder("--out", default=Path("explored"), help="Folder of the images that you save.")
 @options.page

@@ -88,7 +88,7 @@ def _take_rank(workers: WorkerCount) -> Rank:
     "--scale",
     type=options.SCALES,
     metavar="S,...",
-    help="Upscaling factors. [default: from the sizes of --hr and --lr, else from the models' weights]",
+    help="Upscaling factors; 1 for restoration, such as denoising. [default: from the sizes of --hr and --lr, else from the models' weights]",
 )
 @click.option(
     "--data",

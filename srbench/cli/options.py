@@ -12,7 +12,18 @@ import click
 from msgspec import Meta
 
 from srbench.images.box import Box
-from srbench.run_folder.request import AVERAGES, DEVICES, IMAGES, Count, Scale, Seed, Tile, is_device, parse_shard
+from srbench.run_folder.request import (
+    AVERAGES,
+    DEVICES,
+    IMAGES,
+    Count,
+    Factor,
+    Scale,
+    Seed,
+    Tile,
+    is_device,
+    parse_shard,
+)
 from srbench.words import did_you_mean
 
 Value = TypeVar("Value")
@@ -189,6 +200,7 @@ TILES = (
 models = partial(click.option, "--models", type=NAMES, metavar="MODEL,...")
 one_model = partial(click.option, "--models", "model", type=_one_name, metavar="MODEL")
 scale = partial(click.option, "--scale", metavar="S", type=whole(Scale))
+factor = partial(click.option, "--scale", metavar="S", type=whole(Factor))
 temperature = partial(click.option, "--temperature", metavar="T", type=_temperature)
 temperatures = partial(click.option, "--temperature", metavar="T,...", type=comma_separated(_temperature))
 metrics = partial(click.option, "--metrics", type=NAMES, metavar="METRIC,...")

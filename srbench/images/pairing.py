@@ -96,7 +96,7 @@ def scale_of_sizes(pairs: Iterable[tuple[str, Size, Size]]) -> int | None:
     Pairs with a size of 0 are skipped, because reading the image reports the fault. HR may be larger or smaller than
     scale times LR by less than the scale, because it may not be a multiple of the scale.
 
-    Raises ImageError unless all pairs have the same scale, a whole number of 2 or more.
+    Images of equal sizes have scale 1. Raises ImageError unless all pairs have the same scale, a whole number.
     """
     pairs = list(pairs)
     require_larger_hr(pairs)
@@ -105,10 +105,10 @@ def scale_of_sizes(pairs: Iterable[tuple[str, Size, Size]]) -> int | None:
         if 0 in (*hr, *lr):
             continue
         scale = round(hr[0] / lr[0])
-        if scale < 2 or any(abs(side - scale * low) >= scale for side, low in zip(hr, lr, strict=True)):
+        if scale < 1 or any(abs(side - scale * low) >= scale for side, low in zip(hr, lr, strict=True)):
             raise ImageError(
-                f"{name}: {hr[0]}x{hr[1]} is not 2, 3 or more times as large as LR of {lr[0]}x{lr[1]}; crop it, or "
-                "give the scale"
+                f"{name}: {hr[0]}x{hr[1]} is not a whole number of times as large as LR of {lr[0]}x{lr[1]}; crop "
+                "it, or give the scale"
             )
         scales.setdefault(scale, name)
     if len(scales) > 1:

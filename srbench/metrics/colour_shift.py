@@ -15,7 +15,7 @@ from srbench.metrics.samples import EightBitMetric, as_uint8
 class ColourShift(EightBitMetric):
     """Mean CIEDE2000 colour difference between the downscaled output and the LR image."""
 
-    needs = ("LR",)
+    needs = ("LR", "downscaling")
     info = MetricInfo(
         name="colour_shift",
         title="colour shift",

@@ -32,7 +32,7 @@ def downscaled_to_lr(images: Tensor, pair: ImagePair, halves: Halves) -> Tensor:
 class LRPSNR(EightBitMetric):
     """Peak signal-to-noise ratio between the downscaled output and the LR image."""
 
-    needs = ("LR",)
+    needs = ("LR", "downscaling")
     info = MetricInfo(
         name="lr_psnr",
         title="LR-PSNR",

@@ -94,7 +94,7 @@ class WorstLRPSNR(EightBitMetric):
     """Lowest LR-PSNR of all samples. The challenge required 45 dB."""
 
     smallest_side = _GRID
-    needs = ("HR", "LR")
+    needs = ("HR", "LR", "downscaling")
     info = MetricInfo(
         name="lr_psnr_worst",
         title="LR-PSNR worst",

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Literal
 
 from srbench.files.config import load_preset, preset_names
-from srbench.interfaces import GROUPS, ImageMetric, MetricInfo, SRBenchError
+from srbench.interfaces import GROUPS, ImageMetric, MetricInfo, Need, SRBenchError
 from srbench.metrics import MetricError
 from srbench.metrics.loading import LoadedMetric, described, is_of_many, load_metric, open_metric, parse_metric
 from srbench.plugins.registry import is_ours, registered
+from srbench.words import joined
 
 BUNDLES = {"cost": ("parameters", "multiply_adds", "memory", "runtime")}
 """Names that stand for several metrics."""
 _FOLDER = files("srbench.metrics") / "suites"
+_LACKED: dict[Need, str] = {
+    "samples": "two or more samples per image, and there is one",
+    "downscaling": "a scale of 2 or more, and the scale is 1",
+}
+"""What a protocol may lack, for sentences."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +98,20 @@ def _members(names: Iterable[str]) -> list[str]:
     return [member for name in names for member in BUNDLES.get(name, (name,))]
 
 
-def of_several_samples(columns: Iterable[str]) -> list[MetricInfo]:
-    """Return the registered metrics among columns that say nothing about a single sample per image. Imports torch."""
-    ours = (column for column in columns if parse_metric(column)[0] in registered("metrics"))
-    return [metric.info for metric in map(described, ours) if "samples" in metric.needs]
+def needing(columns: Iterable[str], lacking: Collection[Need]) -> list[MetricInfo]:
+    """Return the registered metrics among columns that need something that is lacking. Imports torch, unless nothing is."""
+    ours = (column for column in columns if lacking and parse_metric(column)[0] in registered("metrics"))
+    return [metric.info for metric in map(described, ours) if set(lacking) & set(metric.needs)]
+
+
+def left_out(columns: Sequence[str], lacking: Iterable[Need]) -> str:
+    """Say which columns of a suite a protocol leaves out, and why; empty if it leaves out none."""
+    sentences = []
+    for need in lacking:
+        if titles := [metric.title for metric in needing(columns, [need])]:
+            needs = "is left out: it needs" if len(titles) == 1 else "are left out: they need"
+            sentences.append(f"{joined(titles)} {needs} {_LACKED[need]}.")
+    return " ".join(sentences)
 
 
 def open_metrics(

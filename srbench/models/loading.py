@@ -218,6 +218,8 @@ def _ready(
         require_bfloat16(device, text)
         model = Half(model, model.scale)
     if spec and spec.consistent:
+        if model.scale == 1:
+            raise PluginError(f"{text}: scale 1 has no downscaling to be consistent with; omit +consistent")
         projected = True
         model = Consistent(model, model.scale)
     environment = network.environment if isinstance(network, OnnxModel) else {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.table import Table as TerminalTable
 
 from srbench.benchmark.measure import FolderValues
@@ -21,10 +23,11 @@ def measured_text(measured: FolderValues, form: str, hr: str | None) -> list[str
     metrics = tuple({metric.name: metric for each in measured.metrics.values() for metric in each}.values())
     values, suite = measured.values, measured.suite
     if len(values.settings) == 1 and form == "table":
-        return [image_table(values, metrics)]
+        return [image_table(values, metrics), *filter(None, [measured.left_out])]
     if len(values.settings) == 1 and form == "csv":
         return [rows_csv(values, metrics, suite, missing=False).rstrip("\n")]
     table = table_of(values, metrics)
+    table = replace(table, left_out=" ".join(filter(None, [table.left_out, measured.left_out])))
     if form == "csv":
         return [table_csv(table, suite).rstrip("\n")]
     if form == "tex":

@@ -58,9 +58,10 @@ def latex_table(table: Table, manifest: Manifest, *, intervals: bool, letters: b
     """Return the table of a run, as ``captioned_table`` does; the caption states the protocol."""
     protocol = manifest.protocol
     crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
+    task = protocol.task(rf"${protocol.scale}\times$")
     subject = (
-        f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)} ({manifest.extent}{crop}, LR "
-        f"{escape(protocol.lr)}), protocol {escape(protocol.suite)}"
+        f"{task} on {escape(protocol.dataset)} ({manifest.extent}{crop}, {protocol.lr_title} {escape(protocol.lr)}), "
+        f"protocol {escape(protocol.suite)}"
     )
     label = f"{protocol.dataset}-x{protocol.scale}"
     return captioned_table(table, subject, label, intervals=intervals, letters=letters)

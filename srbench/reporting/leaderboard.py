@@ -88,7 +88,9 @@ class RunsBlock(Block):
         means = f", means over {number_of(groups, 'group')}" if groups else ""
         crop = "" if protocol.crop is None else f", the central {protocol.crop} x {protocol.crop} of each"
         tiles = "" if protocol.tile is None else f", upscaled in tiles of {protocol.tile} x {protocol.tile} LR pixels"
-        return f"{number_of(self.table.lines[0].images, 'image')}{crop}{means}, LR {protocol.lr}{tiles}"
+        return (
+            f"{number_of(self.table.lines[0].images, 'image')}{crop}{means}, {protocol.lr_title} {protocol.lr}{tiles}"
+        )
 
 
 @dataclass(frozen=True)
@@ -391,7 +393,7 @@ def _datasets(groups: Sequence[Sequence[Run]]) -> list[str]:
         if degradation := re.match(r"made from HR by ([^@:]+)@", group[0].protocol.lr):
             names[place] += f", {degradation[1]}"
     differences: tuple[Callable[[Run], str], ...] = (
-        lambda run: f"LR {run.protocol.lr}",
+        lambda run: f"{run.protocol.lr_title} {run.protocol.lr}",
         lambda run: f"central {run.protocol.crop} px" if run.protocol.crop else "",
         lambda run: f"tiles of {run.protocol.tile} px" if run.protocol.tile else "",
         lambda run: number_of(len(run.pixels), "image"),

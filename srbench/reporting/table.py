@@ -11,7 +11,7 @@ from string import ascii_lowercase
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from srbench.interfaces import MetricInfo
-from srbench.metrics.suite import of_several_samples
+from srbench.metrics.suite import left_out
 from srbench.models import Checkpoint, ModelInfo
 from srbench.reporting.families import families_of, run_of
 from srbench.reporting.ranking import BestRows, Pair, best_rows, pairs_of
@@ -272,18 +272,14 @@ def _of_table(model: ModelInfo) -> Checkpoint | None:
 def table_of_runs(results: Results) -> Table:
     """Compute the table of one run, or of several runs in one table."""
     table = table_of(results.values, results.manifest.metrics, results.models)
-    return replace(table, left_out=" ".join(filter(None, [table.left_out, _not_of_one_sample(results)])))
+    return replace(table, left_out=" ".join(filter(None, [table.left_out, _not_permitted(results)])))
 
 
-def _not_of_one_sample(results: Results) -> str:
-    """Name the columns of the suite that need several samples per image, if there is one; else empty."""
+def _not_permitted(results: Results) -> str:
+    """Name the columns of the suite that need several samples per image or a larger scale; empty if there are none."""
     requests = [invocation.request for run in results.runs for invocation in run.invocations]
     by_suite = any(request is None or request.metrics is None for request in requests)
-    if results.protocol.samples > 1 or not by_suite:
-        return ""
-    titles = [metric.title for metric in of_several_samples(results.protocol.columns)]
-    needs = "is left out: it needs" if len(titles) == 1 else "are left out: they need"
-    return f"{joined(titles)} {needs} two or more samples per image, and there is one." if titles else ""
+    return left_out(results.protocol.columns, results.protocol.lacking) if by_suite else ""
 
 
 def informative(

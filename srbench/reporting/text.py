@@ -14,7 +14,7 @@ from rich.text import Text
 
 from srbench.interfaces import MetricInfo
 from srbench.metrics.loading import parse_metric
-from srbench.metrics.suite import of_several_samples
+from srbench.metrics.suite import needing
 from srbench.pages import markdown
 from srbench.reporting.table import (
     Block,
@@ -208,8 +208,8 @@ def table_csv(table: Table, suite: str, protocol: Protocol | None = None) -> str
 
 
 def _suite_columns(protocol: Protocol) -> list[str]:
-    """Return the names of the metrics of a suite that can be measured with the samples of a run."""
-    unusable = of_several_samples(protocol.columns) if protocol.samples == 1 else []
+    """Return the names of the metrics of a suite that can be measured with the samples and the scale of a run."""
+    unusable = needing(protocol.columns, protocol.lacking)
     names = dict.fromkeys(parse_metric(column)[0] for column in protocol.columns)
     return [name for name in names if name not in {metric.name for metric in unusable}]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from srbench.interfaces import MetricInfo
+from srbench.interfaces import MetricInfo, Need
 from srbench.metrics.suite import read_suite, suite_names
 from srbench.models import ModelInfo
 from srbench.run_folder.request import GROUPS, IMAGES, SUITE, Average, Count, RunSpec, parse_shard
@@ -44,6 +44,21 @@ class Protocol:
     """Number of samples per image that are saved as files."""
     average: Average = IMAGES
     """What means, intervals and tests are over: ``images``, or ``groups``, whose images are averaged first."""
+
+    def task(self, factor: str) -> str:
+        """What the models do: ``Super-resolution 4x``, given ``4x``, or ``Restoration`` at scale 1."""
+        return f"Super-resolution {factor}" if self.scale > 1 else "Restoration"
+
+    @property
+    def lr_title(self) -> str:
+        """Title of the LR images: ``LR``, or ``input`` at scale 1, where they are as large as HR."""
+        return "LR" if self.scale > 1 else "input"
+
+    @property
+    def lacking(self) -> tuple[Need, ...]:
+        """What metrics may need and the protocol excludes."""
+        samples: tuple[Need, ...] = ("samples",) if self.samples == 1 else ()
+        return samples if self.scale > 1 else (*samples, "downscaling")
 
 
 @dataclass(frozen=True)

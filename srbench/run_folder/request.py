@@ -16,7 +16,10 @@ from srbench.models import SMALLEST_TILE
 
 T = TypeVar("T")
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-Scale = Annotated[int, Meta(ge=2, le=2**31 - 1)]
+Scale = Count
+"""1 for restoration, such as denoising, where LR is as large as HR."""
+Factor = Annotated[int, Meta(ge=2, le=2**31 - 1)]
+"""Scale of commands that downscale or upscale images."""
 Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED)]
 Tile = Annotated[int, Meta(ge=SMALLEST_TILE, le=2**31 - 1)]
 OneOrMore = Annotated[tuple[T, ...], Meta(min_length=1)]

@@ -148,7 +148,8 @@ def check_request(folder: RunFolder, findings: Findings) -> dict[str, Dataset]:
             findings.add("request-unknown", protocol.dataset, f"protocol and images were not compared: {error}")
             return {}
         _check_protocol(protocol, protocol_of(request, suite, dataset), request, findings)
-        lacking = lacking_in(folder.path, dataset, groups(dataset), request.samples, has_hr=folder.has_hr)
+        of_request = groups(dataset), request.samples, request.scale
+        lacking = lacking_in(folder.path, dataset, *of_request, has_hr=folder.has_hr)
         for metric in _requested_metrics(request, suite, lacking) - measured:
             findings.add("incomplete", metric, "its command requests it, but the run has no such column")
         datasets = dict.fromkeys(dataset, dataset) | datasets

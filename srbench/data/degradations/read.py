@@ -46,6 +46,7 @@ _KINDS = Blur, Noise, Jpeg, Downscale, Sharpen, Kernel, Rescale, Grain, Finish, 
 STEPS: dict[str, type[Step]] = {kind.__name__.lower(): kind for kind in _KINDS}
 """Steps by the kind that a file names."""
 
+_ONE_STEP = "exactly one step of kind downscale, finish or shuffle"
 _FOLDER = files("srbench.data.degradations")
 
 
@@ -98,8 +99,8 @@ def degradation_names() -> list[str]:
 def read_degradation(text: str) -> Degradation:
     """Read a packaged degradation by name, or a TOML file; ``+seed=N`` replaces its seed and becomes part of its name.
 
-    Raises DataError for a file with the name of a packaged degradation, unless exactly one step downscales, and for a
-    seed that is no whole number; ConfigError for an unknown name or an invalid file.
+    Raises DataError for a file with the name of a packaged degradation, without steps or with several that downscale,
+    and for a seed that is no whole number; ConfigError for an unknown name or an invalid file.
     """
     text, plus, seed = text.partition("+seed=")
     file = load_preset(_FOLDER, text, _File, kind="degradation")
@@ -109,8 +110,8 @@ def read_degradation(text: str) -> Degradation:
         raise DataError(f"{text}: {degradation.name} is a packaged degradation; rename yours")
     if not degradation.name or set(degradation.name) & set("+@:|/\\\n"):
         raise DataError(f"{text}: a degradation needs a name without +, @, :, | and /")
-    if sum(step.downscales for step in degradation.steps) != 1:
-        raise DataError(f"{text}: needs exactly one step of kind downscale, finish or shuffle")
+    if not steps or sum(step.downscales for step in steps) > 1:
+        raise DataError(f"{text}: needs {_ONE_STEP}, or for scale 1 only steps that keep the size")
     if not plus:
         return degradation
     if not seed.isdecimal():
@@ -119,8 +120,19 @@ def read_degradation(text: str) -> Degradation:
 
 
 def degraded(whole: Dataset, scale: int, degradation: Degradation) -> Dataset:
-    """Replace the LR images of a dataset by degraded HR."""
-    made = degradation.words
+    """Replace the LR images of a dataset by degraded HR.
+
+    Raises DataError if a step resizes images at scale 1, or no step downscales them at another scale.
+    """
+    name, steps, made = degradation.name, degradation.steps, degradation.words
+    if scale > 1 and not any(step.downscales for step in steps):
+        raise DataError(f"degradation {name} keeps the size, for scale 1; for scale {scale} add {_ONE_STEP}")
+    resizing = [type(step).__name__.lower() for step in steps if step.downscales or isinstance(step, Rescale)]
+    if scale == 1 and resizing:
+        raise DataError(
+            f"degradation {name} has the step {resizing[0]}, but scale 1 keeps the size; write a file with steps such as "
+            "blur, noise and jpeg alone"
+        )
     return Derived(whole, partial(_with_lr, scale, degradation), made, f"made from HR by {made}")
 
 

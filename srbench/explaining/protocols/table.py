@@ -110,16 +110,20 @@ def placements(scales: Iterable[int]) -> tuple[Placement, ...]:
     """Return all placements to try. If output and HR have equal sizes, some of them coincide."""
     cuts = [
         Placement(f"both cut {corner} to multiples of {multiple}", multiple=multiple, cut=cut)
-        for multiple in sorted({*scales, 12})
+        for multiple in sorted({*scales, 12} - {1})
         for corner, cut in _CORNERS.items()
     ]
     return (AS_GIVEN, *cuts, *ALIGNMENTS, *SHIFTS)
 
 
 def borders(scales: Iterable[int]) -> tuple[int, ...]:
-    """Return the borders to try, the most common first: 0, the scale, twice the scale, the scale + 6."""
+    """Return the borders to try, the most common first: 0, the scale, twice the scale, the scale + 6; at scale 1 also 4.
+
+    Scale 1 in code made for super-resolution crops 1 pixel, 7 (the scale + 6), or the 4 of its setting for scale 4.
+    """
     known = tuple(scales)
-    return tuple(dict.fromkeys((0, *known, *(2 * scale for scale in known), *(scale + 6 for scale in known))))
+    by_scale = (0, *known, *(2 * scale for scale in known), *(scale + 6 for scale in known))
+    return tuple(dict.fromkeys(by_scale + ((4,) if 1 in known else ())))
 
 
 ProtocolSetting = tuple[str, int | None, str, str, str, bool]

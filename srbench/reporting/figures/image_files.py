@@ -59,7 +59,7 @@ class Example:
             raise FileNotFoundError(name)
         self.lr, *hr = map(_open, pair)
         self.hr = hr[0] if hr else None
-        self.scale = results.protocol.scale
+        self.scale, self.lr_title = results.protocol.scale, results.protocol.lr_title
         self.height, self.width = (self.scale * side for side in self.lr.shape[:2])
         """Size of HR and of every output."""
         self.rows = rows
@@ -91,8 +91,9 @@ class Example:
         differing = first if differ else [first[0], self.reference()]
         lr_height, lr_width = self.lr.shape[:2]
         lr = Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.NEAREST)
+        upscaled = f", upscaled {self.scale} times" if self.scale > 1 else ""
         panels = [
-            Panel("LR", f"{lr_width} x {lr_height}, upscaled {self.scale} times", lr),
+            Panel(self.lr_title, f"{lr_width} x {lr_height}{upscaled}", lr),
             *(panel for row in rows for panel in self._panels(row, metric)),
         ]
         if self.hr is not None:

@@ -194,7 +194,7 @@ def _part(
         display_name(line): (example.image(row), [row.values.get(metric.name) for metric in metrics])
         for line, row in zip(lines, rows, strict=True)
     }
-    return part_of(name, example.lr, example.hr, outputs, crops, metrics, example.scale)
+    return part_of(name, example.lr, example.hr, outputs, crops, metrics, example.scale, example.lr_title)
 
 
 def part_of(
@@ -205,6 +205,7 @@ def part_of(
     crops: Sequence[Crop],
     metrics: Sequence[MetricInfo],
     scale: int,
+    lr_title: str = "LR",
 ) -> Part:
     """Return one image of a figure.
 
@@ -216,6 +217,7 @@ def part_of(
         crops: Windows of this image and of all images; without any, the window where the outputs differ most.
         metrics: The metrics of the values.
         scale: Sides and corners of the default window are multiples of it.
+        lr_title: What LR is called.
 
     Raises:
         ReportError: Images differ in size, or a window reaches beyond them.
@@ -238,7 +240,7 @@ def part_of(
     for crop in chosen:
         if crop.x + crop.side > width or crop.y + crop.side > height:
             raise ReportError(f"{name} has {width} x {height} pixels; the window {crop} reaches beyond")
-    panels = [] if enlarged is None else [Panel(enlarged, ("LR",))]
+    panels = [] if enlarged is None else [Panel(enlarged, (lr_title,))]
     panels += [Panel(image, (model, _words(values, metrics))) for model, (image, values) in outputs.items()]
     panels += [] if hr is None else [Panel(hr, ("HR",))]
     whole = [*references, images[0]][0]

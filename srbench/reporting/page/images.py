@@ -10,7 +10,7 @@ import io
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Column:
 
     id: str
     """Unique name, used in links to the page."""
-    title: str
+    title: str = field(compare=False)
     model: str
     """Empty for LR and HR."""
     temperature: float | None
@@ -48,9 +48,14 @@ Files = Mapping[str, Mapping[Column, Path]]
 """Files by image and column."""
 
 
+def lr_of(results: Results) -> Column:
+    """Return LR under its title, which is another at scale 1."""
+    return replace(LR, title=results.protocol.lr_title)
+
+
 def kept_files(results: Results, image: str, lines: dict[int, Measurement]) -> dict[Column, Path]:
     """Return the saved files of an image; ``lines`` are its rows by index in the table."""
-    files = dict(zip((LR, HR), results.pair(image) or (), strict=False))
+    files = dict(zip((lr_of(results), HR), results.pair(image) or (), strict=False))
     for line, row in lines.items():
         setting = row.setting
         for sample, path in enumerate(results.outputs(row)):
@@ -62,11 +67,11 @@ def kept_files(results: Results, image: str, lines: dict[int, Measurement]) -> d
     return files
 
 
-def columns_of(files: dict[str, dict[Column, Path]], *, has_hr: bool) -> list[Column]:
+def columns_of(results: Results, files: dict[str, dict[Column, Path]]) -> list[Column]:
     """Return the columns of a page: LR, HR if there is one, then outputs in the order of the table."""
     outputs = {column for by_column in files.values() for column in by_column} - {LR, HR}
     order = sorted(outputs, key=lambda column: (column.setting, -1 if column.sample is None else column.sample))
-    return [LR, *([HR] if has_hr else []), *order]
+    return [lr_of(results), *([HR] if results.has_hr else []), *order]
 
 
 @dataclass(frozen=True)

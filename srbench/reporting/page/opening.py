@@ -13,7 +13,7 @@ from srbench.interfaces import MetricInfo
 from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import Example
 from srbench.reporting.figures.strips import difference_window
-from srbench.reporting.page.images import HR, LR, Column, kept_files
+from srbench.reporting.page.images import HR, Column, kept_files, lr_of
 from srbench.reporting.results import Results, mean_of
 from srbench.reporting.summary import decisive_metrics
 from srbench.reporting.table import Table, printed
@@ -124,7 +124,7 @@ def strip_of_run(results: Results, table: Table) -> Strip | None:
     competing = [line for line, each in enumerate(table.lines) if not each.is_variant]
     files = kept_files(results, opening.image, {line: rows[line] for line in competing if line in rows})
     outputs = [column for column in files if column.setting is not None and not column.sample]
-    shown = [column for column in (LR, *outputs, HR) if column in files]
+    shown = [column for column in (lr_of(results), *outputs, HR) if column in files]
     panels = [
         (column, files[column], "" if column.setting is None else _values(rows[column.setting], table.columns))
         for column in shown

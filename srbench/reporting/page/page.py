@@ -74,7 +74,7 @@ def page(
     kept = {name: by_column for name, by_column in files.items() if by_column}
     lines, leading = leaders(results, table)
     opening = opening_of(results, leading)
-    columns = columns_of(files, has_hr=results.has_hr)
+    columns = columns_of(results, files)
     kinds = results.map_kinds
     of_images = [metric for metric in table.columns if metric.is_of_images]
     contents = {

@@ -331,7 +331,7 @@ def test_two_commands_at_once(command, bench):
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        (["--scale", "4,1"], "'1' is not a whole number of 2 or more."),
+        (["--scale", "4,0"], "'0' is not a whole number of 1 or more."),
         (["--suite", "own.toml,other.toml"], "two runs would share the folder one-x3-own"),
         (["--out", "one"], "one: already exists and has no runs in it"),
         (["--out", "run"], "run: is a run, and several runs need a folder around them"),

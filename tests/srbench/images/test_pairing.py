@@ -78,6 +78,7 @@ def test_a_scale_in_the_names_that_is_not_known_has_to_be_one():
 def test_the_scale_of_sizes():
     assert scale_of_sizes([("a", (100, 96), (25, 24)), ("b", (103, 99), (25, 24)), ("c", (101, 97), (26, 25))]) == 4
     assert scale_of_sizes([("a", (100, 96), (0, 0)), ("b", (48, 48), (16, 16))]) == 3
+    assert scale_of_sizes([("a", (100, 96), (100, 96)), ("b", (48, 48), (48, 48))]) == 1
     assert scale_of_sizes([("a", (0, 0), (4, 4))]) is None
 
 
@@ -102,11 +103,14 @@ def test_the_scale_of_pairs_is_that_of_sizes_and_names(tmp_path, name, scale):
             [((100, 96), (25, 24)), ((100, 96), (50, 48))],
             r"pairs differ in scale \(0 4 times, 1 2 times as large as LR\)",
         ),
-        ([((100, 96), (25, 24)), ((100, 96), (40, 40))], "1: 100x96 is not 2, 3 or more times as large as LR of 40x40"),
-        ([((100, 96), (100, 96))], "0: 100x96 is not 2"),
+        (
+            [((100, 96), (25, 24)), ((100, 96), (40, 40))],
+            "1: 100x96 is not a whole number of times as large as LR of 40x40",
+        ),
+        ([((100, 96), (99, 96))], "0: 100x96 is not a whole number"),
         ([((25, 24), (100, 96))], "0: 25x24 is smaller than its LR image of 100x96; exchange"),
-        ([((25, 24), (100, 96)), ((100, 96), (25, 24))], "0: 25x24 is not 2"),
-        ([((96, 100), (25, 24))], "0: 96x100 is not 2"),
+        ([((25, 24), (100, 96)), ((100, 96), (25, 24))], "0: 25x24 is not a whole number"),
+        ([((96, 100), (25, 24))], "0: 96x100 is not a whole number"),
     ],
 )
 def test_sizes_of_no_common_scale(sizes, fault):
