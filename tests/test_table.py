@@ -136,7 +136,7 @@ def test_the_command_in_the_report_makes_it_again(whole, srbench, tmp_path):
     assert timeless_records(again) == timeless_records(whole)
     assert (again / "report" / "table.csv").read_bytes() == (whole / "report" / "table.csv").read_bytes()
     images = sorted(path.relative_to(whole) for path in whole.rglob("*.png"))
-    saved, made = 2 + 3 + 3, 1 + 1 + (4 + 4 + 1) + 1  # LR, HR, answers, samples; strip, grid, maps, sheet
+    saved, made = 2 + 3 + 3, 1 + (4 + 4 + 1)  # LR, HR, outputs, samples; strip, maps
     assert len(images) == 2 * (saved + made)
     assert all((again / path).read_bytes() == (whole / path).read_bytes() for path in images)
 
@@ -145,8 +145,8 @@ def test_the_report_is_made_again_from_the_folder_alone(whole, srbench, tmp_path
     moved = tmp_path / "elsewhere"
     shutil.copytree(whole, moved)
     made = [path for path in (moved / "report").rglob("*") if path.is_file()]
-    faces, plots, strip, sheet, grid, maps = 5, 5, 1, 1, 1, 4 + 4 + 1
-    assert len(made) == faces + 1 + plots + 2 * (strip + sheet + grid + maps), "and the list of them"
+    faces, plots, strip, maps = 5, 5, 1, 4 + 4 + 1
+    assert len(made) == faces + 1 + plots + 2 * (strip + maps), "and the list of them"
     for path in made:
         path.unlink()
     found = srbench("report", moved)

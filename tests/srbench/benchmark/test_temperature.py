@@ -45,7 +45,7 @@ def labels(out="run"):
 def test_each_model_has_its_own_temperature(command, photos, stating):
     request = ("run", "--models", ",".join(stating), "--scale", 4, "--data", photos, "--limit", 1, "--metrics", "psnr")
     expected = command(*request, "--out", "run", "--dry-run")
-    assert [line.split(":")[0].strip() for line in expected.out.splitlines() if " 1 x " in line] == [
+    assert [line.split(":")[0].strip() for line in expected.out.splitlines() if line.endswith(": 1 image")] == [
         "Unstated-t0.8",
         "Stated-t0.45",
         "Zero-t0",
