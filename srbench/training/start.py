@@ -19,6 +19,8 @@ class Start:
     model: str = ""
     """Model of their weights file; empty for random weights."""
     sha256: str = ""
+    images: bytes = b""
+    """The images that they were trained on, as far as they state them (``weights.training_images``)."""
     config: Mapping[str, Any] | None = None
     """Size of the network of a training that is resumed; else None."""
 
@@ -34,7 +36,7 @@ def start_from(
     for model in models:
         if metadata is None or metadata.model == model.name:  # None: an official checkpoint, which the model converts
             network = load_pretrained(model, scale, path)
-            return network.train(), Start(model.name, network.weights.sha256)  # type: ignore[union-attr, arg-type]
+            return network.train(), Start(model.name, network.weights.sha256, network.training_images)  # type: ignore[union-attr, arg-type]
     names = " or ".join(model.name for model in models)
     raise WeightsError(
         f"{path}: weights of {metadata.model if metadata else ''}, not of {names}; choose another --start"
