@@ -31,11 +31,11 @@ class WeightsMetadata:
     converted_from_sha256: str | None = None
     data: str | None = None
     """Fingerprint of the training data. Only ``srbench train`` writes this and the following fields."""
-    images: str | None = None
-    """All training images, those of the initial weights included (``training_images.to_text``)."""
     start: str | None = None
     """SHA-256 of the initial weights; empty for random initial weights."""
     settings: dict[str, Any] | None = None
+    images: str | None = None
+    """All training images, those of the initial weights included (``training_images.to_text``)."""
     losses: dict[str, list[float]] | None = None
     metrics: dict[str, float] | None = None
     step: int | None = None
