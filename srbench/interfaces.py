@@ -68,6 +68,8 @@ class ImagePair:
     """(3, s*h, s*w) in [0, 1], multiples of 1/255; None in a dataset without HR."""
     uncropped: tuple[int, int] | None = field(default=None, kw_only=True)
     """Height and width of HR before it was cropped to a multiple of the scale; None if it was not cropped."""
+    whole: str | None = field(default=None, kw_only=True)
+    """SHA-256 of the size and 8-bit pixels of the image that HR was cropped from in any way; None if HR is the image."""
     shared: Shared = field(default_factory=Shared, kw_only=True, repr=False)
     """What metrics compute from this pair and its outputs once for all of them."""
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from debian_photographs import photographs
 from drawn_images import MEASURED, drawn_pair, scattered
+from packaged_training_images import files as training_images
 from PIL import Image
 from safetensors.torch import load_file
 from scipy.fft import dctn
@@ -105,6 +106,19 @@ def test_the_training_list_is_complete():
             assert row["downscale"].isdecimal()
             assert row["path"].startswith("/usr/")
         assert re.fullmatch(r"[0-9a-f]{64} [0-9a-f]{16}", f"{row['sha256']} {row['perceptual_hash']}")
+
+
+def test_packaged_weights_know_their_training_photographs():
+    assert all(path.read_bytes() == content for path, content in training_images().items())
+    for model in PRESETS:
+        loaded = load_model(model, 8, "cpu")
+        known = {kind: {loaded.was_trained_on(row["sha256"]) for row in rows} for kind, rows in by_use().items()}
+        assert known == {"train": {True}, "val": {False}}
+
+
+def by_use():
+    """The list of photographs, by what they are for."""
+    return {kind: [row for row in photographs() if row["file"].startswith(f"{kind}/")] for kind in ("train", "val")}
 
 
 def perceptual_hash(image):

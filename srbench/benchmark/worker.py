@@ -188,7 +188,7 @@ class Worker:
             return read
         item = task.items[0]
         self.begin(f"{item.setting.folder} {task.image}")
-        result = self._sample(item, pair) if item.key else self._score(item, pair)
+        result = self._sample(item, pair, task.pair) if item.key else self._score(item, pair)
         if task.rest is None:
             self._last.clear()
         return replace(TaskResult.joined([read, result]), left=task.rest)
@@ -262,13 +262,15 @@ class Worker:
         lr = self._keep(quantize_floor(pair.lr), lr_file, files)
         hr = self._keep(quantize_floor(pair.hr), hr_file, files) if pair.has_hr else None
         environment = self.environment
-        record = PairRecord(task.pair_key, self.invocation, "", task.image, lr, hr, environment.key, pair.uncropped)
+        record = PairRecord(
+            task.pair_key, self.invocation, "", task.image, lr, hr, environment.key, pair.uncropped, pair.whole
+        )
         left = replace(task, pair=record) if task.items else None
         if left is not None:
             self._remember(record, pair)
         return TaskResult((environment, record), tuple(files), left=left)
 
-    def _sample(self, item: Item, pair: ImagePair) -> TaskResult:
+    def _sample(self, item: Item, pair: ImagePair, recorded: PairRecord | None) -> TaskResult:
         """Sample an item and measure it."""
         try:
             if item.fault:
@@ -291,6 +293,9 @@ class Worker:
             peak_memory_mb=None if memory is None else round(memory, 1),
             outliers=outliers(outputs),
             environment=self._sampled_in(item.setting.model).key,
+            in_training=self.sampler.model(item.setting.model).was_trained_on(
+                recorded.whole_pixels if recorded else None
+            ),
         )
         return self._made(record, self._all_metrics, pair, images, outputs)
 

@@ -14,7 +14,7 @@ from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.toolkit_layouts import Layout, find_layout
 from srbench.files.hashes import sha256_files, sha256_texts
 from srbench.images.folders import groups_of, images_in
-from srbench.images.io import crop_centre, crop_to_multiple, header_size, read_uint8
+from srbench.images.io import crop_centre, crop_to_multiple, header_size, pixels_sha256, quantize_floor, read_uint8
 from srbench.images.pairing import partners, require_larger_hr, scale_of_pairs
 from srbench.interfaces import Dataset, ImagePair
 from srbench.words import FILE_NAME, is_file_name, size_of
@@ -105,7 +105,7 @@ class PairedFolders(_Names):
             raise DataError(
                 f"{name}: HR of {size_of(whole.shape)} is not {self.scale} times LR of {size_of(lr.shape)}; {advice}"
             )
-        return ImagePair(name, _unit(lr), _unit(hr), uncropped=_uncropped(whole, hr))
+        return ImagePair(name, _unit(lr), _unit(hr), uncropped=_uncropped(whole, hr), whole=_whole(whole, hr))
 
     def digest(self, name: str) -> str:
         """Return the SHA-256 of both files and the scale. Raises SRBenchError if a file cannot be read."""
@@ -195,19 +195,24 @@ def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
 
     Raises ImageError for a damaged file, DataError for an image smaller than the scale or the crop.
     """
-    image = read_uint8(path)
+    image = whole = read_uint8(path)
     if crop is not None:
         _require_size(str(path), image, crop)
         image = crop_centre(image, crop)
     hr = crop_to_multiple(image, scale)
     if hr.numel() == 0:
         raise DataError(f"{path}: {size_of(image.shape)} is smaller than the scale {scale}; use a larger image")
-    return replace(pair_of_pixels(path.stem, hr, scale), uncropped=_uncropped(image, hr))
+    return replace(pair_of_pixels(path.stem, hr, scale), uncropped=_uncropped(image, hr), whole=_whole(whole, hr))
 
 
 def _uncropped(image: Tensor, hr: Tensor) -> tuple[int, int] | None:
     """Return height and width of an image that HR was cropped from; None if HR is the whole image."""
     return None if image.shape == hr.shape else (image.shape[-2], image.shape[-1])
+
+
+def _whole(image: Tensor, hr: Tensor) -> str | None:
+    """Return the SHA-256 of the pixels of an image that HR was cropped from; None if HR is the whole image."""
+    return None if image.shape == hr.shape else pixels_sha256(image)
 
 
 def pair_of_pixels(name: str, hr: Tensor, scale: int) -> ImagePair:
@@ -267,7 +272,8 @@ def _centre(scale: int, side: int, pair: ImagePair) -> ImagePair:
     _require_size(pair.name, pair.hr, side * scale)
     top, left = ((length - side) // 2 * scale for length in pair.lr.shape[-2:])
     hr = pair.hr[:, top : top + side * scale, left : left + side * scale]
-    return replace(pair, lr=crop_centre(pair.lr, side).contiguous(), hr=hr.contiguous())
+    whole = pair.whole or _whole(quantize_floor(pair.hr), hr)
+    return replace(pair, lr=crop_centre(pair.lr, side).contiguous(), hr=hr.contiguous(), whole=whole)
 
 
 def _check_crop(crop: int | None, scale: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from srbench.interfaces import TEMPERATURE, Model, SRBenchError, WeightsInfo
+from srbench.weights.training_images import is_among
 
 SMALLEST_TILE = 16
 """Smallest side of a tile in LR pixels."""
@@ -70,3 +71,9 @@ class LoadedModel(ModelInfo):
     """False for an object whose changes cannot be detected, so that it counts as new in every call."""
     environment: dict[str, str] = field(default_factory=dict)
     """What computes the model, if not torch: facts for the environment of its outputs."""
+    training_images: bytes = b""
+    """Its training images, as its weights state them (``weights.training_images``); empty if they state none."""
+
+    def was_trained_on(self, pixels: str | None) -> bool | None:
+        """Return whether an image, by the SHA-256 of its pixels, was in its training; None if either is unknown."""
+        return is_among(pixels, self.training_images) if pixels and self.training_images else None

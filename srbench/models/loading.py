@@ -223,4 +223,6 @@ def _ready(
         projected = True
         model = Consistent(model, model.scale)
     environment = network.environment if isinstance(network, OnnxModel) else {}
-    return LoadedModel(label, text, digest, projected, weights, model, environment=environment)
+    images = getattr(network, "training_images", None)
+    images = images if isinstance(images, bytes) else b""
+    return LoadedModel(label, text, digest, projected, weights, model, environment=environment, training_images=images)

@@ -35,6 +35,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *_missing_shards(results),
         *_coverage(results),
         *outdated(results),
+        *in_training(results),
         *(f"Failed: {failure}" for run in results.runs for failure in failures_of(run.folder, run.label)),
         *_foreign(results),
         *_missing(results, table),
@@ -126,6 +127,24 @@ def outdated(results: Results) -> Iterator[str]:
         if counts:
             listed = ", ".join(f"{count} of {label}" for label, count in counts.items())
             yield f"Left out, because code, weights or images have changed since: {listed}. Run them again."
+
+
+def in_training(results: Results) -> Iterator[str]:
+    """Note models that were trained on images of the run, as far as their weights state the training images."""
+    stated: dict[str, dict[str, bool]] = {}
+    for row in results.measurements:
+        if row.sample.in_training is not None:
+            stated.setdefault(row.setting.model, {})[row.image] = row.sample.in_training
+    models: dict[tuple[int, tuple[str, ...]], list[str]] = {}
+    for label, images in stated.items():
+        if trained := tuple(image for image, was_trained_on in images.items() if was_trained_on):
+            models.setdefault((len(images), trained), []).append(label)
+    for (total, trained), labels in models.items():
+        was = "was" if len(trained) == 1 else "were"
+        yield (
+            f"{len(trained)} of {number_of(total, 'image')} {was} in the training of {joined(labels)}, such as "
+            f"{trained[0]}: values on new images may be worse."
+        )
 
 
 def _foreign(results: Results) -> Iterator[str]:

@@ -101,6 +101,13 @@ class PairRecord(_ImageRecord, frozen=True):
     """Key of the environment of the process that wrote the line."""
     uncropped: tuple[int, int] | None = None
     """Height and width of HR before it was cropped to a multiple of the scale; None if not cropped or unknown."""
+    whole: str | None = None
+    """SHA-256 of the pixels of the image that HR was cropped from in any way; None if not cropped or unknown."""
+
+    @property
+    def whole_pixels(self) -> str | None:
+        """SHA-256 of the pixels of HR before it was cropped; None without HR."""
+        return self.whole or (self.hr.pixels if self.hr else None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -128,6 +135,8 @@ class SampleRecord(_ImageRecord, frozen=True):
     """Key of the environment, as in PairRecord."""
     outliers: int | None = None
     """Number of outputs with a value below -0.5 or above 1.5 before quantisation; None if unknown."""
+    in_training: bool | None = None
+    """True if HR, before it was cropped, was a training image of the model; None if its weights do not state these."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

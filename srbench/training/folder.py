@@ -30,10 +30,13 @@ from srbench.training.request import TrainingRequest
 from srbench.training.start import Start
 from srbench.weights.files import CHECKPOINT, TRAINING, is_training_checkpoint, save_weights
 from srbench.weights.metadata import WeightsMetadata, read_training
+from srbench.weights.training_images import from_text
 from srbench.words import one_line
 
 PRESET = "preset.toml"
 BEST = "best.safetensors"
+IMAGES = "images.txt"
+"""SHA-256 of the size and pixels of every HR image that is trained on, decoded and not cropped, and its name."""
 LOCK = "training.lock"
 LOSSES = "train.csv"
 METRICS = "validation.csv"
@@ -114,7 +117,7 @@ class TrainingFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            ours = {PRESET, LOCK}  # left behind by a training that was killed at its start
+            ours = {PRESET, IMAGES, LOCK}  # left behind by a training that was killed at its start
             foreign = [entry.name for entry in self.path.iterdir() if entry.name not in ours and entry.name[0] != "."]
             if foreign and not (self.path / TRAINING).exists():
                 raise TrainingError(f"{self.path}: holds {min(foreign)} but no training; choose another --out")
@@ -141,12 +144,19 @@ class TrainingFolder:
         if not is_training_checkpoint(self.path / CHECKPOINT):
             return None
         metadata, request = read_training(self.path)
-        return Start(request["start_model"], metadata.start or "", metadata.config)
+        return Start(request["start_model"], metadata.start or "", from_text(metadata.images), metadata.config)
 
-    def open(self, metadata: WeightsMetadata, preset: TrainingPreset, request: TrainingRequest, start: Start) -> None:
+    def open(
+        self,
+        metadata: WeightsMetadata,
+        preset: TrainingPreset,
+        request: TrainingRequest,
+        start: Start,
+        images: Mapping[str, str],
+    ) -> None:
         """Begin a training, unless the folder already holds it: a training of equal metadata, settings and validation.
 
-        Raises TrainingError if the folder holds another training, naming the first difference.
+        ``images`` are the SHA-256 of the pixels of all HR images by name. Raises TrainingError if the folder holds another training, naming the first difference.
         """
         self._metadata = replace(metadata, start=start.sha256, settings=to_builtins(preset))
         stored = {
@@ -159,6 +169,8 @@ class TrainingFolder:
         }
         if not (self.path / TRAINING).exists():
             write_whole(self.path / PRESET, to_toml(preset).encode())
+            lines = (f"{sha256}  {one_line(name)}\n" for name, sha256 in images.items())
+            write_whole(self.path / IMAGES, "".join(lines).encode(errors="surrogateescape"))
             description = {"metadata": self._metadata.text(), "request": stored}
             write_whole(self.path / TRAINING, json.dumps(description, indent=1).encode())
             return

@@ -34,6 +34,7 @@ from srbench.training.view import View
 from srbench.weights.files import TRAINED
 from srbench.weights.metadata import WeightsMetadata
 from srbench.weights.pretrained import Network, PretrainedModel
+from srbench.weights.training_images import images_of, to_text
 
 CHECKPOINT_SECONDS = 120.0
 """Longest time between checkpoints, unless saving them would take more than CHECKPOINT_FRACTION of the time."""
@@ -137,10 +138,11 @@ class Training:
             licence="not stated",
             trained_on=f"{patches.origin}, {size}",
             data=patches.fingerprint,
+            images=to_text(images_of(patches.images.values(), start.images)),
             config=to_builtins(state.network.config),
         )
         with accelerator.main_process_first():
-            self._folder.open(metadata, self._preset, self._request, start)
+            self._folder.open(metadata, self._preset, self._request, start, patches.images)
         done = self._folder.restore(state.parts(), config.steps)
         if accelerator.num_processes > 1:
             steps = accelerator.gather(torch.tensor([done], device=self.device)).tolist()

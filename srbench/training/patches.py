@@ -89,6 +89,11 @@ class Patches:
         return f"{len(self._pairs)} {many} of the folder {', '.join(f.resolve().name for f in self._folders)}"
 
     @property
+    def images(self) -> dict[str, str]:
+        """SHA-256 of the size and pixels of every HR image in use, decoded and not cropped, by its name."""
+        return {self._hr.names[hr]: self._hr.sha256[hr] for hr, _ in self._pairs}
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the names, sizes and pixels of all HR and LR images in use."""
         used = [(self._hr.names[hr], self._hr.sha256[hr], self._lr.sha256[lr]) for hr, lr in self._pairs]

@@ -19,6 +19,8 @@ class Start:
     model: str = ""
     """Model of their weights file; empty for random weights."""
     sha256: str = ""
+    images: bytes = b""
+    """The images that they were trained on, as far as they state them (``weights.training_images``)."""
     config: Mapping[str, Any] | None = None
     """Size of the network of a training that is resumed; else None."""
 
@@ -39,7 +41,7 @@ def start_from(
             if metadata is not None or model is possible[-1]:
                 raise
             continue  # an official checkpoint, which one of the models converts
-        return network.train(), Start(model.name, network.weights.sha256)  # type: ignore[union-attr, arg-type]
+        return network.train(), Start(model.name, network.weights.sha256, network.training_images)  # type: ignore[union-attr, arg-type]
     names = " or ".join(model.name for model in models)
     stated = "" if metadata is None else f" of {metadata.model}"
     raise WeightsError(f"{path}: weights{stated}, not of {names}; choose another --start")

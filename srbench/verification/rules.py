@@ -25,7 +25,8 @@ RULES = {
     "record-differs": Rule(
         "contradicted",
         "A record that a finished command must have written is missing, a record names a model, image, metric, protocol or "
-        "command that the manifest does not have, or it states another size of HR before cropping than the same dataset.",
+        "command that the manifest does not have, it states another HR before cropping than the same dataset, or other "
+        "training images than the same weights.",
     ),
     "manifest-differs": Rule(
         "contradicted",

@@ -26,6 +26,7 @@ ROUNDED = 0.01
 """Largest fraction of pixel values that may be one grey level off if an item is sampled on another processor."""
 _MACHINE = ("device", "cpu", "gpu", "instructions", "torch", ONNX_RUNTIME)
 """Values of an environment that may change an output by more than rounding."""
+_IN_TRAINING = {True: "was in the training", False: "was not in the training", None: "may have been in the training"}
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,16 @@ class Resampling:
         if stated != requested:
             text = f"the manifest calls it {_in_words(stated)}, and its command requests {_in_words(requested)}"
             self.findings.add("manifest-differs", recorded.label, text)
+
+    def check_training(self, record: SampleRecord) -> None:
+        """Compare whether HR was in the training of the model with the training images that its weights state."""
+        loaded, pair = self.sampler.models.get(record.model), self.folder.of(record.image).pair
+        if loaded is None or pair is None or loaded.digest != self.folder.manifest.model(record.model).digest:
+            return
+        if (was_trained_on := loaded.was_trained_on(pair.whole_pixels)) != record.in_training:
+            said, stated = (_IN_TRAINING[each] for each in (record.in_training, was_trained_on))
+            text = f"its record says that HR {said}, and the weights state that it {stated}"
+            self.findings.add("record-differs", f"{record.setting.folder} {record.image}", text)
 
     def check(self, record: SampleRecord, pair: ImagePair | None) -> Tensor | None:
         """Sample an item again; return the unquantised outputs if they match the record, else None."""

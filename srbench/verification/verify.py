@@ -85,7 +85,10 @@ def _check_items(
     # In reverse order, each loaded when its turn comes, so that an effect of a model on those loaded after it is not repeated.
     for model in reversed(folder.manifest.models):
         resampling.open(model)
-        for record in (record for record in records if record.model == model.label and record in chosen):
+        for record in (record for record in records if record.model == model.label):
+            resampling.check_training(record)
+            if record not in chosen:
+                continue
             progress(Step(done, len(records), f"{record.setting.folder} {record.image}"))
             exact = resampling.check(record, images.pair(record.image))
             values.check(record, images.pair(record.image), exact)

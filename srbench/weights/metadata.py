@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 from srbench.files.config import ConfigError, structure
 from srbench.weights.files import TRAINING, WeightsError, is_safetensors, is_training_checkpoint, load_metadata
+from srbench.weights.training_images import from_text
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class WeightsMetadata:
     start: str | None = None
     """SHA-256 of the initial weights; empty for random initial weights."""
     settings: dict[str, Any] | None = None
+    images: str | None = None
+    """All training images, those of the initial weights included (``training_images.to_text``)."""
     losses: dict[str, list[float]] | None = None
     metrics: dict[str, float] | None = None
     step: int | None = None
@@ -100,6 +103,10 @@ def read_metadata(text: Mapping[str, str], path: Path) -> WeightsMetadata:
             table[name] = json.loads(value) if name in _JSON else value
         except (ValueError, RecursionError):
             raise WeightsError(f"{path}: {name} in its metadata is not JSON; get another copy of the file") from None
+    try:
+        from_text(table.get("images"))
+    except ValueError:
+        raise WeightsError(f"{path}: images in its metadata is not base64; get another copy of the file") from None
     try:
         return structure(table, WeightsMetadata, f"{path}: invalid metadata")
     except ConfigError as error:

@@ -18,6 +18,7 @@ from srbench.weights.files import WeightsError, errors_naming, is_safetensors, i
 from srbench.weights.metadata import WeightsMetadata, read_metadata
 from srbench.weights.reading import read_tensors, read_weights
 from srbench.weights.table import credited
+from srbench.weights.training_images import PACKAGED, from_text
 from srbench.words import listed
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -59,8 +60,9 @@ def load_pretrained(model: PretrainedModel[Network], scale: int | None, path: Pa
     """Build a network and load its weights from a weights file, a training checkpoint or an official checkpoint.
 
     Without a path, loads the packaged ``weights/<model>-mini-x<scale>.safetensors``. Without a scale, the file may have
-    any. The network gets an attribute ``weights``, a WeightsInfo. Raises WeightsError if the file is damaged or belongs
-    to another model or scale, or no weights are packaged for this scale.
+    any. The network gets an attribute ``weights``, a WeightsInfo, and ``training_images``, the images that the weights
+    state (``weights.training_images``). Raises WeightsError if the file is damaged or belongs to another model or scale,
+    or no weights are packaged for this scale.
     """
     if path is None:
         return load_pretrained(model, scale, _packaged(model, scale))
@@ -101,6 +103,9 @@ def load_pretrained(model: PretrainedModel[Network], scale: int | None, path: Pa
         },
         temperature=metadata.temperature,
     )
+    beside = path.with_name(PACKAGED)
+    images = beside.read_bytes() if metadata.images is None and beside.is_file() else from_text(metadata.images)
+    network.training_images = images  # type: ignore[assignment]
     return network.eval()
 
 

@@ -28,8 +28,9 @@ def test_rrdb_learns(trainings):
 def test_what_a_training_leaves(trainings):
     """The resolved preset, metrics at every validation, the best weights with theirs, curves, an image."""
     out = trainings.path / "start"
-    files = "preset.toml training.json train.csv validation.csv checkpoint.pt loss.svg validation.png training.lock"
-    assert {path.name for path in out.iterdir()} == {*files.split(), "best.safetensors", "weights.safetensors"}
+    files = "preset.toml training.json images.txt train.csv validation.csv checkpoint.pt loss.svg validation.png"
+    weights = ["best.safetensors", "weights.safetensors"]
+    assert {path.name for path in out.iterdir()} == {*files.split(), *weights, "training.lock"}
     rows = TrainingLog(out / "validation.csv").read()
     assert [row["step"] for row in rows] == [10, 20, 30, 40, 50, 60]
     best = max(rows, key=lambda row: row["psnr"])

@@ -27,7 +27,13 @@ def test_every_fact_is_read_back_as_it_was():
     validated = {"last": {"step": 60, "psnr": 24.5}}, "one image"
     first = WeightsMetadata("srflow", "p", 4, {"steps": 2}, "CC0-1.0", "nothing", 0.8, "a1", "b2", "", settings)
     metadata = replace(
-        first, losses=losses, metrics=metrics, step=60, validation=validated[0], validated_on=validated[1]
+        first,
+        images="AAAA",
+        losses=losses,
+        metrics=metrics,
+        step=60,
+        validation=validated[0],
+        validated_on=validated[1],
     )
     assert None not in vars(metadata).values()
     assert read_metadata(metadata.text(), Path("f")) == metadata
@@ -46,6 +52,8 @@ def test_every_fact_is_read_back_as_it_was():
         ({"scale": "9" * 5000}, "scale in its metadata is not JSON"),
         ({"config": "[" * 100_000}, "config in its metadata is not JSON"),
         ({"scale": "4.5"}, "scale: expected int, got float"),
+        ({"images": "AAA"}, "images in its metadata is not base64"),
+        ({"images": "AA-_"}, "images in its metadata is not base64"),
         ({"config": "3"}, "config: expected a table"),
         ({"losses": '{"l1": 3}'}, "losses[...]: expected a list, got int"),
         ({"losses": '{"l1": ["x"]}'}, "losses[...] 1: expected float, got str"),
