@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srbench.cli import options
+from srbench.cli import completion, options
 from srbench.interfaces import SRBenchError
 from srbench.terminal.output import say, show
 from srbench.terminal.progress import Progress, shown_progress
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--baseline",
     metavar="SETTING",
+    shell_complete=completion.ROWS,
     help="Row that the plots subtract from every row, such as bicubic or srflow-t0.8. [default: the first row]",
 )
 @click.option("--intervals", is_flag=True, help="Print 95 % intervals below the means of table.tex.")
@@ -85,8 +86,8 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
         "srbench compare runs/released runs/new --fail-if-worse psnr,lpips",
     )
 )
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=completion.ROWS)
+@click.argument("b", shell_complete=completion.ROWS)
 @click.option(
     "--run",
     type=options.PATH,
@@ -97,6 +98,7 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
     "--fail-if-worse",
     "guarded",
     metavar="METRIC,...",
+    shell_complete=completion.MEASURED,
     help="End with exit code 1 if B is significantly worse than A in one of these metrics (docs/gate.md). [default: none]",
 )
 def compare(a: str, b: str, run: Path | None, guarded: tuple[str, ...] | None) -> None:
