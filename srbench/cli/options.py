@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from srbench.cli import completion
 from srbench.images.box import Box
+from srbench.machine.trackers import TRACKERS
 from srbench.run_folder.request import AVERAGES, DEVICES, IMAGES, Count, Scale, Seed, Tile, is_device, parse_shard
 from srbench.words import did_you_mean
 
@@ -217,6 +218,7 @@ names = partial(click.option, type=NAMES, metavar="NAME,...")
 folder = partial(click.option, type=PATH, metavar="DIR")
 preset = partial(click.option, "--preset", metavar="NAME|FILE")
 file = partial(click.option, type=PATH, metavar="FILE")
+log_with = partial(click.option, "--log-with", type=Choice(TRACKERS), metavar="|".join(TRACKERS))
 average = click.option(
     "--average",
     type=Choice(AVERAGES),

@@ -11,6 +11,7 @@ import click
 
 from srbench.cli import completion, options
 from srbench.interfaces import SRBenchError
+from srbench.machine.trackers import require_tracker
 from srbench.terminal.output import say, show
 from srbench.terminal.progress import Progress, shown_progress
 from srbench.words import number_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         "srbench report runs/mine",
         "srbench report runs/mine runs/other --format tex,csv --out tables",
         "srbench report runs --out site",
+        "srbench report runs/mine --log-with tensorboard",
     )
 )
 @click.argument("runs", nargs=-1, required=True, metavar="RUN|DIR...", type=options.PATH)
@@ -56,6 +58,10 @@ if TYPE_CHECKING:
     help="Write pairs.csv: difference, 95 % interval and p of every two models. In table.tex and report.md, superscripts "
     "name the models that are significantly worse.",
 )
+@options.log_with(
+    help="Also log means, intervals, the table and a strip as a run of a tracker, which must be installed. TensorBoard "
+    "writes into runs/tensorboard. [default: none]"
+)
 def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - click's
     """Write the report of one or several runs, or of a folder of runs.
 
@@ -65,7 +71,12 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
     """
     if values["most"] is not None and not values["single_file"]:
         raise click.UsageError("--images goes with --single-file.")
+    tracker = values.pop("log_with")
     folders = folders_of_runs(runs)
+    if folders and tracker is not None:
+        raise click.UsageError(f"--log-with goes with runs; {folders[0]} is a folder of runs.")
+    if tracker is not None:
+        require_tracker(tracker)
     if folders and (option := next((name for name in ("single_file", "baseline") if values[name]), None)):
         raise click.UsageError(f"--{option.replace('_', '-')} goes with runs; {folders[0]} is a folder of runs.")
     if len(runs) > 1 and values["out"] is None:
@@ -75,6 +86,10 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
     with shown_progress(reading(runs)) as progress:
         written = written_report(runs, progress, **values)
     show_report(written)
+    if tracker is not None:
+        from srbench.reporting.trackers import log_report
+
+        say(f"logged to {tracker}: {log_report(runs, tracker)}")
     if written.damaged:
         raise SRBenchError("; ".join(written.damaged))
 
