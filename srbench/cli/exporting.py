@@ -21,7 +21,8 @@ _GIVEN = {
 
 @click.command(
     epilog=options.examples(
-        "srbench export runs/srflow --out srflow-x8.safetensors --licence CC-BY-4.0 --run runs/mine",
+        "srbench export runs/srflow --out srflow-x8.safetensors --licence CC-BY-4.0",
+        "srbench export runs/srflow --out srflow-x8.safetensors --run runs/mine",
         "srbench export rrdb --as onnx --scale 4",
     )
 )

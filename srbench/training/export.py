@@ -91,7 +91,7 @@ def _settings(metadata: WeightsMetadata) -> TrainingConfig:
 
 
 def write_model_card(
-    weights: Path, tensors: Mapping[str, Tensor], metadata: WeightsMetadata, results: Sequence[EvalResult]
+    weights: Path, tensors: Mapping[str, Tensor], metadata: WeightsMetadata, results: Sequence[EvalResult] = ()
 ) -> Path:
     """Write the model card of an exported weights file beside it, as ``.md``; returns its path.
 
