@@ -1,5 +1,5 @@
 # %% [markdown]
-# A tour of srbench as a notebook: every `# %%` starts a cell in Jupyter, VS Code or Spyder. To run it as a script:
+# A tour of srbench as a notebook: every `# %%` of `tour.py` starts a cell in Jupyter, VS Code or Spyder. As a script:
 # `python examples/tour.py`. It takes half a minute on a laptop's CPU.
 
 # %% Evaluate two models by name, and a function of your own, at 8x on the first two packaged photographs.
@@ -25,8 +25,8 @@ results = srbench.evaluate(
 )
 
 # %% Results: the table has a row per model and temperature; `rows` has all values.
-print(results.table)  # in a notebook, `results` alone shows the table with the answer in words and images
 print(results.rows.head())
+results  # a notebook shows the answer in words, the table and a strip
 
 # %% Compare two models image by image: difference, 95 % interval, paired sign-flip test.
 print(results.compare("srflow", "bicubic")[["a", "b", "difference", "low", "high", "p", "verdict"]].round(3))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import tomllib
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("srbench", "srflow", "baselines")
@@ -48,3 +50,21 @@ def test_an_image_is_opened_in_the_formats_that_are_named():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Image.open", "PIL.Image.open"):
                 assert "formats" in [keyword.arg for keyword in node.keywords], f"{path} line {node.lineno}"
+
+
+def test_the_workflow_runs_every_check_and_publishes_the_main_branch_alone():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    assert {*workflow[True]} == {"push", "pull_request"}  # YAML 1.1 reads the key ``on`` as true
+    jobs = workflow["jobs"]
+    commands = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
+    assert commands == {
+        "checks": [".ci/run"],
+        "docs": ["pip install '.[docs]'", "mkdocs build --strict"],
+        "publish": [],
+    }
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    publishing = [name for name, job in jobs.items() if "pages" in job.get("permissions", {})]
+    assert publishing == ["publish"]
+    assert jobs["publish"]["needs"] == ["checks", "docs"]
+    assert jobs["publish"]["if"] == "github.ref == 'refs/heads/main' && github.event_name == 'push'"
+    assert workflow["permissions"] == {"contents": "read"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srbench.cli import options
+from srbench.cli import completion, options
 from srbench.cli.reporting import reading
 from srbench.interfaces import SRBenchError
 from srbench.terminal.output import show
@@ -69,8 +69,14 @@ def _inches(text: str | float) -> float:
     metavar="[IMAGE=]X,Y,S",
     help="Square window to magnify: its corner and side in HR pixels; repeat it for several. [default: where the models differ most]",
 )
-@options.models(help="Models, in this order: labels, or labels with a temperature such as srflow-t0.8. [default: all]")
-@options.metrics(help="Metrics whose values stand below the outputs. [default: psnr,lpips, if measured]")
+@options.models(
+    shell_complete=completion.ROWS,
+    help="Models, in this order: labels, or labels with a temperature such as srflow-t0.8. [default: all]",
+)
+@options.metrics(
+    shell_complete=completion.MEASURED,
+    help="Metrics whose values stand below the outputs. [default: psnr,lpips, if measured]",
+)
 @click.option(
     "--width", type=_inches, metavar="W", default=6.875, help="Width in inches: 6.875 fits a page, 3.25 a column."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from srbench.interfaces import TEMPERATURE
 from srbench.terminal.output import show
 
 _GIVEN = {
-    "weights": {"best", "licence", "temperature"},
+    "weights": {"best", "licence", "temperature", "run"},
     "onnx": {"scale"},
 }
 """Options that each format takes, besides --out."""
@@ -21,6 +22,7 @@ _GIVEN = {
 @click.command(
     epilog=options.examples(
         "srbench export runs/srflow --out srflow-x8.safetensors --licence CC-BY-4.0",
+        "srbench export runs/srflow --out srflow-x8.safetensors --run runs/mine",
         "srbench export rrdb --as onnx --scale 4",
     )
 )
@@ -50,12 +52,18 @@ _GIVEN = {
     "images. "
     f"[default: not stated, which means {TEMPERATURE:g}]"
 )
+@click.option(
+    "--run",
+    type=options.PATH,
+    metavar="RUN",
+    help="Run that measured the weights of a TRAINING; its means and intervals go into the model card. [default: none]",
+)
 @options.scale(help="Scale of a MODEL. [default: the scale of its weights]")
 def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # noqa: ANN401 - click's
     """Export trained weights, or a model as ONNX.
 
     TRAINING is the folder of a finished training; its weights are exported as one file with a model card (.md) beside
-    it. MODEL is a network with one output, such as rrdb or rrdb:TRAINING.
+    it, whose YAML header hubs read. MODEL is a network with one output, such as rrdb or rrdb:TRAINING.
     """
     for name, value in values.items():
         if value is not None and value is not False and name not in _GIVEN[form]:
@@ -67,7 +75,10 @@ def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # 
 
         show(export_onnx(source, out, **given))
     else:
+        from srbench.reporting.model_index import results_of_weights
         from srbench.training.export import export as export_weights
 
-        for path in export_weights(Path(source), out, **given):
+        run = given.pop("run")
+        results_of = None if run is None else partial(results_of_weights, run)
+        for path in export_weights(Path(source), out, **given, results_of=results_of):
             show(path)

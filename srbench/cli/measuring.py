@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from srbench.cli import options
+from srbench.cli import completion, options
 from srbench.cli.reporting import (
     end_of_claims,
     folders_of_runs,
@@ -93,6 +93,7 @@ def _take_rank(workers: WorkerCount) -> Rank:
 @click.option(
     "--data",
     type=options.data,
+    shell_complete=completion.DATASETS,
     metavar="NAME|DIR,...",
     help="Datasets (srbench list datasets), or folders of HR images, from which LR is made. [default: photos]",
 )
@@ -117,6 +118,7 @@ def _take_rank(workers: WorkerCount) -> Rank:
 @options.names(
     "--suite",
     metavar="NAME|FILE,...",
+    shell_complete=completion.SUITES,
     help=f"Protocol: which metrics, computed how (srbench list suites). [default: {SUITE}]",
 )
 @options.metrics(
@@ -391,6 +393,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
     "--suite",
     default=SUITE,
     metavar="NAME|FILE",
+    shell_complete=completion.SUITES,
     help="Protocol: which metrics, computed how (srbench list suites).",
 )
 @options.metrics(

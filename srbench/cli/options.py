@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import click
 from msgspec import Meta
 
+from srbench.cli import completion
 from srbench.images.box import Box
+from srbench.machine.trackers import TRACKERS
 from srbench.run_folder.request import (
     AVERAGES,
     DEVICES,
@@ -197,13 +199,15 @@ TILES = (
     "with a receptive field of up to 16 pixels to each side; others differ at the seams."
 )
 
-models = partial(click.option, "--models", type=NAMES, metavar="MODEL,...")
-one_model = partial(click.option, "--models", "model", type=_one_name, metavar="MODEL")
+models = partial(click.option, "--models", type=NAMES, metavar="MODEL,...", shell_complete=completion.MODELS)
+one_model = partial(
+    click.option, "--models", "model", type=_one_name, metavar="MODEL", shell_complete=completion.MODELS
+)
 scale = partial(click.option, "--scale", metavar="S", type=whole(Scale))
 factor = partial(click.option, "--scale", metavar="S", type=whole(Factor))
 temperature = partial(click.option, "--temperature", metavar="T", type=_temperature)
 temperatures = partial(click.option, "--temperature", metavar="T,...", type=comma_separated(_temperature))
-metrics = partial(click.option, "--metrics", type=NAMES, metavar="METRIC,...")
+metrics = partial(click.option, "--metrics", type=NAMES, metavar="METRIC,...", shell_complete=completion.METRICS)
 box = partial(click.option, metavar="X,Y,W,H", type=_box)
 samples = partial(click.option, "--samples", metavar="N", type=COUNT)
 seed = partial(
@@ -226,6 +230,7 @@ names = partial(click.option, type=NAMES, metavar="NAME,...")
 folder = partial(click.option, type=PATH, metavar="DIR")
 preset = partial(click.option, "--preset", metavar="NAME|FILE")
 file = partial(click.option, type=PATH, metavar="FILE")
+log_with = partial(click.option, "--log-with", type=Choice(TRACKERS), metavar="|".join(TRACKERS))
 average = click.option(
     "--average",
     type=Choice(AVERAGES),

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srbench.cli import options
+from srbench.cli import completion, options
 from srbench.interfaces import SRBenchError
+from srbench.machine.trackers import require_tracker
 from srbench.terminal.output import say, show
 from srbench.terminal.progress import Progress, shown_progress
 from srbench.words import number_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         "srbench report runs/mine",
         "srbench report runs/mine runs/other --format tex,csv --out tables",
         "srbench report runs --out site",
+        "srbench report runs/mine --log-with tensorboard",
     )
 )
 @click.argument("runs", nargs=-1, required=True, metavar="RUN|DIR...", type=options.PATH)
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--baseline",
     metavar="SETTING",
+    shell_complete=completion.ROWS,
     help="Row that the plots subtract from every row, such as bicubic or srflow-t0.8. [default: the first row]",
 )
 @click.option("--intervals", is_flag=True, help="Print 95 % intervals below the means of table.tex.")
@@ -54,6 +57,10 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Write pairs.csv: difference, 95 % interval and p of every two models. In table.tex and report.md, superscripts "
     "name the models that are significantly worse.",
+)
+@options.log_with(
+    help="Also log means, intervals, the table and a strip as a run of a tracker, which must be installed. TensorBoard "
+    "writes into runs/tensorboard. [default: none]"
 )
 def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - click's
     """Write the report of one or several runs, or of a folder of runs.
@@ -64,7 +71,12 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
     """
     if values["most"] is not None and not values["single_file"]:
         raise click.UsageError("--images goes with --single-file.")
+    tracker = values.pop("log_with")
     folders = folders_of_runs(runs)
+    if folders and tracker is not None:
+        raise click.UsageError(f"--log-with goes with runs; {folders[0]} is a folder of runs.")
+    if tracker is not None:
+        require_tracker(tracker)
     if folders and (option := next((name for name in ("single_file", "baseline") if values[name]), None)):
         raise click.UsageError(f"--{option.replace('_', '-')} goes with runs; {folders[0]} is a folder of runs.")
     if len(runs) > 1 and values["out"] is None:
@@ -74,6 +86,10 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
     with shown_progress(reading(runs)) as progress:
         written = written_report(runs, progress, **values)
     show_report(written)
+    if tracker is not None:
+        from srbench.reporting.trackers import log_report
+
+        say(f"logged to {tracker}: {log_report(runs, tracker)}")
     if written.damaged:
         raise SRBenchError("; ".join(written.damaged))
 
@@ -85,8 +101,8 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
         "srbench compare runs/released runs/new --fail-if-worse psnr,lpips",
     )
 )
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=completion.ROWS)
+@click.argument("b", shell_complete=completion.ROWS)
 @click.option(
     "--run",
     type=options.PATH,
@@ -97,6 +113,7 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
     "--fail-if-worse",
     "guarded",
     metavar="METRIC,...",
+    shell_complete=completion.MEASURED,
     help="End with exit code 1 if B is significantly worse than A in one of these metrics (docs/gate.md). [default: none]",
 )
 def compare(a: str, b: str, run: Path | None, guarded: tuple[str, ...] | None) -> None:

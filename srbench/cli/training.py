@@ -48,10 +48,7 @@ from srbench.terminal.output import show
     "the packaged SRFlow for srflow-perceptual]",
 )
 @options.folder("--out", help="Folder of the training. [default: runs/MODEL-PRESET]")
-@click.option(
-    "--log-with",
-    type=options.Choice(["tensorboard", "wandb", "trackio"]),
-    metavar="tensorboard|wandb|trackio",
+@options.log_with(
     help="Also send losses and metrics to a tracker, which must be installed. TensorBoard writes into the folder. "
     "[default: none]",
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from srbench.cli import options
+from srbench.cli import completion, options
 from srbench.terminal.output import show
 from srbench.terminal.progress import shown_progress
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     epilog=options.examples("srbench vote runs/mine --models esrgan,srflow-t0.85", "srbench vote runs/mine --tally")
 )
 @click.argument("run", type=options.PATH)
-@options.models(help="Models or rows of the table to vote on, such as esrgan,srflow-t0.8. [default: all]")
+@options.models(
+    shell_complete=completion.ROWS,
+    help="Models or rows of the table to vote on, such as esrgan,srflow-t0.8. [default: all]",
+)
 @click.option(
     "--reference",
     metavar="hr|lr",

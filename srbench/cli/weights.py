@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from srbench.cli import options
+from srbench.cli import completion, options
 from srbench.terminal.output import say, show
 
 _SHA256 = click.option(
@@ -47,7 +47,12 @@ def weights() -> None:
     epilog=options.examples("srbench weights fetch esrgan-x4", "srbench weights fetch --metrics fid,pyiqa:musiq"),
 )
 @click.argument("name", required=False)
-@click.option("--suite", metavar="NAME|FILE", help="Fetch the weights of a suite's metrics instead.")
+@click.option(
+    "--suite",
+    metavar="NAME|FILE",
+    shell_complete=completion.SUITES,
+    help="Fetch the weights of a suite's metrics instead.",
+)
 @options.metrics(help="Fetch the weights of these metrics instead, such as fid,pyiqa:musiq.")
 @_SHA256
 @click.pass_context

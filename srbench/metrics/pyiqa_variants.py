@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from srbench.metrics import MetricError
 from srbench.metrics.from_pyiqa import quiet
@@ -54,6 +57,19 @@ def weights_origin(name: str) -> str:
         addresses = [stated["url"]]
     words = [f"{key}={value}" for key, value in options.items() if isinstance(value, str)]
     return " ".join([*words, *dict.fromkeys(addresses)]) or "no address in pyiqa"
+
+
+def lacks_weights(name: str) -> bool:
+    """Return whether a file is missing whose address pyiqa states for a metric, or a module that the metric needs.
+
+    Backbones without an address in pyiqa are not looked for. Raises MetricError for an unknown name.
+    """
+    origin = weights_origin(name)
+    hub = Path(torch.hub.get_dir())
+    stated = (word.rpartition("/")[2] for word in origin.split() if word.startswith("https://"))
+    return origin.startswith("unknown: ") or not all(
+        any((hub / folder / file).is_file() for folder in ("pyiqa", "clip")) for file in stated
+    )
 
 
 def _configs(name: str) -> dict[str, Any]:

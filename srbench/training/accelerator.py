@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
+from srbench.machine.trackers import require_tracker
 from srbench.training import TrainingError
 from srbench.words import one_line
 
@@ -21,11 +21,11 @@ def accelerator_on(device: str, log_with: str | None, folder: Path) -> tuple[Acc
     """Create the Accelerator; returns it and the device of this process.
 
     ``device`` is ``cpu``, ``cuda``, ``mps``, or a single GPU such as ``cuda:1``. With several processes, ``cuda`` gives
-    each its own GPU. TensorBoard writes into ``folder``. Raises TrainingError if the device or the tracker's package is
-    missing.
+    each its own GPU. TensorBoard writes into ``folder``. Raises TrainingError if the device is missing, TrackerError if the
+    tracker's package is.
     """
-    if log_with is not None and find_spec(log_with) is None:
-        raise TrainingError(f"--log-with {log_with} needs the package {log_with}; pip install {log_with}")
+    if log_with is not None:
+        require_tracker(log_with)
     try:
         requested = torch.device(device)
     except RuntimeError:

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
+from huggingface_hub import EvalResult
 from torch import Tensor
 
-from srbench.files.atomic import write_new
+from srbench.files.atomic import write_new, write_whole
 from srbench.files.config import structure, to_toml
-from srbench.files.hashes import sha256_file
+from srbench.files.hashes import sha256_bytes, sha256_file
 from srbench.interfaces import TEMPERATURE
 from srbench.pages import markdown
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
 from srbench.training.folder import BEST
 from srbench.training.validation import MAX_IMAGES, SIDE
+from srbench.weights.card_header import card_header
 from srbench.weights.files import TRAINED, weights_content, weights_in
 from srbench.weights.metadata import WeightsMetadata, read_training
 from srbench.weights.reading import read_weights
 
 
 def export(
-    run: Path, out: Path | None, *, best: bool, licence: str | None, temperature: float | None = None
+    run: Path,
+    out: Path | None,
+    *,
+    best: bool,
+    licence: str | None,
+    temperature: float | None = None,
+    results_of: Callable[[Collection[str], float | None], Sequence[EvalResult]] | None = None,
 ) -> tuple[Path, Path]:
     """Write the last or the ``best`` weights of the training in the folder ``run``, and a model card beside them.
 
     Returns both paths; without ``out``, the file is ``MODEL-PRESET.safetensors``. Its metadata are the training's, plus
-    the validation results, the ``licence``, and the ``temperature`` at which a stochastic model is compared in reports.
+    the validation results, the ``licence``, and the ``temperature`` at which a stochastic model is compared in reports. ``results_of`` returns
+    results for the card, given the SHA-256 of the files that hold the weights, and the ``temperature``.
     Raises TrainingError if ``best`` is set without validated weights, or ``out`` is a file of the training itself;
     SRBenchError if ``out`` exists with other content; WeightsError if ``run`` holds no training, an unfinished training
     or damaged files.
@@ -64,8 +73,11 @@ def export(
         licence=metadata.licence if licence is None else licence,
         temperature=temperature,
     )
-    write_new(out, weights_content(tensors, metadata.text()))
-    return out, write_model_card(out, tensors, metadata)
+    content = weights_content(tensors, metadata.text())
+    source = run / BEST if best else weights_in(run)
+    results = [] if results_of is None else results_of((sha256_file(source), sha256_bytes(content)), temperature)
+    write_new(out, content)
+    return out, write_model_card(out, tensors, metadata, results)
 
 
 def _validated(metadata: WeightsMetadata) -> dict[str, int | float]:
@@ -78,8 +90,13 @@ def _settings(metadata: WeightsMetadata) -> TrainingConfig:
     return structure(settings.get("training", {}), TrainingConfig, f"settings of the {metadata.model} weights")
 
 
-def write_model_card(weights: Path, tensors: Mapping[str, Tensor], metadata: WeightsMetadata) -> Path:
-    """Write the model card of an exported weights file beside it, as ``.md``; returns its path."""
+def write_model_card(
+    weights: Path, tensors: Mapping[str, Tensor], metadata: WeightsMetadata, results: Sequence[EvalResult] = ()
+) -> Path:
+    """Write the model card of an exported weights file beside it, as ``.md``; returns its path.
+
+    It replaces a card of the same weights without results.
+    """
     stored = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}))
     numbers = sum(tensor.numel() for tensor in tensors.values())
     training = _settings(metadata)
@@ -111,7 +128,12 @@ def write_model_card(weights: Path, tensors: Mapping[str, Tensor], metadata: Wei
         markdown.block(to_toml(metadata.settings).strip(), "toml"),
     ]
     path = weights.with_suffix(".md")
-    write_new(path, ("\n\n".join(parts) + "\n").encode())
+    card, without = (
+        "\n\n".join([card_header(weights.stem, metadata, shown), *parts, ""]).encode() for shown in (results, [])
+    )
+    if path.is_file() and path.read_bytes() == without:
+        write_whole(path, card)
+    write_new(path, card)
     return path
 
 

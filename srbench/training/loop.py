@@ -17,6 +17,7 @@ from torch import Tensor
 
 from srbench.files.config import structure
 from srbench.machine.processes import STOPPING, Interrupted
+from srbench.machine.trackers import PROJECT, settings_of
 from srbench.training import TrainingError
 from srbench.training.accelerator import accelerator_on
 from srbench.training.breakdown import PATIENCE, breakdown
@@ -156,9 +157,7 @@ class Training:
                     tensor.copy_(broadcast(tensor.contiguous()))
         if accelerator.is_main_process:
             self._folder.forget_after(done)
-            name = {"name": self._folder.path.resolve().name}
-            trackers = {"tensorboard": {"purge_step": done}, "wandb": name, "trackio": name}
-            accelerator.init_trackers("srbench", init_kwargs=trackers)
+            accelerator.init_trackers(PROJECT, init_kwargs=settings_of(self._folder.path.resolve().name, done))
         return done
 
     def _train(
@@ -232,7 +231,7 @@ class Training:
             self._folder.save_weights(BEST, state.network, self._preset.storage, metrics, done)
         self._accelerator.log({f"validation/{name}": value for name, value in metrics.items()}, done)
         for tracker in self._accelerator.trackers:
-            if hasattr(tracker, "log_images"):  # trackio accepts only numbers
+            if hasattr(tracker, "log_images"):  # trackio and MLflow accept only numbers
                 tracker.log_images({"validation": grid[None]}, done)
         return {f"validation {name}": value for name, value in metrics.items()}
 

@@ -34,7 +34,7 @@ class TrainingRequest:
     """Only take steps on noise and print their cost: nothing is written, and neither images nor initial weights are
     needed."""
     log_with: str | None = None
-    """Tracker that also receives losses and metrics: ``tensorboard``, ``wandb`` or ``trackio``, if installed."""
+    """Tracker that also receives losses and metrics: a name of ``machine.trackers``, if installed."""
 
 
 class Trainer(Protocol):

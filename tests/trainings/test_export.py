@@ -1,10 +1,12 @@
 """One file of a finished training, and what it says."""
 
+import csv
 import json
 import shutil
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 from srbench.models.loading import load_model
 from srbench.training.folder import TrainingLog
@@ -100,3 +102,68 @@ def test_another_file_in_the_way_stays(trainings, srbench, tmp_path, ending):
     found = srbench("export", trainings.path / "start", "--out", tmp_path / "o.safetensors")
     assert (found.exit_code, "exists with different contents" in found.stderr) == (1, True)
     assert yours.read_text() == "mine"
+
+
+def test_hubs_read_licence_tags_and_results_of_the_card(trainings, srbench, tmp_path):
+    """The run measures the weights before they are exported, beside models that are not these weights alone."""
+    training = trainings.train("srflow", "measured").parent
+    own = f"srflow:{training}"
+    models = f"bicubic,projected={own}+consistent,mine={own}"
+    request = ("run", "--models", models, "--scale", 4, "--crop", 48, "--limit", 8)
+    run, out = tmp_path / "run", tmp_path / "given.safetensors"
+    measured = ("--metrics", "psnr,lr_psnr", "--temperature", "0.2,0.7", "--samples", 2, "--out", run)
+    assert srbench(*request, *measured).exit_code == 0
+    command = ("export", training, "--out", out, "--temperature", "0.2", "--licence", "CC-BY-4.0")
+    assert srbench(*command).exit_code == 0
+    facts = ModelCard.load(tmp_path / "given.md").data.to_dict()
+    assert facts == {
+        "license": "cc-by-4.0",
+        "tags": ["super-resolution", "srflow", "4x", "srbench"],
+        "pipeline_tag": "image-to-image",
+    }
+    assert srbench(*command, "--run", run).exit_code == 0, "the card without results is replaced"
+    card = ModelCard.load(tmp_path / "given.md")
+    assert card.data.license == "cc-by-4.0"
+    assert card.text.strip().startswith("# given\n")
+    table = list(csv.DictReader((run / "report" / "table.csv").read_text().splitlines()))
+    row = next(row for row in table if (row["model"], row["temperature"]) == ("mine", "0.2"))
+    assert card.data.model_name == "given"
+    found = {result.metric_type: result for result in card.data.eval_results}
+    assert found.keys() == {"psnr", "lr_psnr"}
+    for name, result in found.items():
+        assert result.metric_value == pytest.approx(float(row[name]), abs=0.006)
+        assert result.metric_args["signature"] == row[f"{name}_signature"]
+        assert result.metric_args["low"] == pytest.approx(float(row[f"{name}_low"]), abs=0.006)
+        assert result.metric_args["low"] < result.metric_value < result.metric_args["high"]
+        measured_on = {"images": 8, "lr": "made from HR by MATLAB-exact bicubic", "suite": "srflow@1", "crop": 48}
+        assert result.dataset_args == measured_on | {"temperature": 0.2, "samples": 2}
+        assert (result.task_type, result.task_name) == ("image-to-image", "4x super-resolution")
+    other = ("export", training, "--out", tmp_path / "o.safetensors", "--run", run)
+    assert "is of these weights at temperature 0.5" in srbench(*other, "--temperature", 0.5).stderr
+    assert srbench(*other).exit_code == 0
+    drawn = ModelCard.load(tmp_path / "o.md").data.eval_results[0].dataset_args["temperature"]
+    assert drawn == 0.7, "the row that represents the model"
+    (tmp_path / "given.md").write_text("mine")
+    assert "exists with different contents" in srbench(*command, "--run", run).stderr
+
+
+def test_a_run_of_other_weights_gives_no_results(trainings, srbench, tmp_path):
+    request = ("run", "--models", "bicubic,rrdb", "--data", trainings.path / "data", "--scale", 4, "--crop", 32)
+    assert srbench(*request, "--limit", 1, "--metrics", "psnr", "--out", tmp_path / "run").exit_code == 0
+    out = tmp_path / "o.safetensors"
+    found = srbench("export", trainings.path / "start", "--out", out, "--run", tmp_path / "run")
+    assert found.exit_code == 1
+    assert "none of its rows (bicubic, rrdb) is of these weights; name a run that measured them" in found.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("licence", "listed"),
+    [("MIT", "mit"), (None, "unknown"), ("for research: ask us", "other"), ("GPL-3.0-only", "other")],
+)
+def test_a_licence_that_hubs_do_not_know_is_other(trainings, srbench, tmp_path, licence, listed):
+    stated = () if licence is None else ("--licence", licence)
+    assert srbench("export", trainings.path / "start", "--out", tmp_path / "o.safetensors", *stated).exit_code == 0
+    card = ModelCard.load(tmp_path / "o.md")
+    assert card.data.license == listed
+    assert f"- Licence: {licence or 'not stated'}" in card.text

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from srbench.machine.trackers import TrackerError
 from srbench.training import TrainingError, accelerator
 from srbench.training.accelerator import accelerator_on
 
@@ -46,6 +47,6 @@ def test_the_device_is_the_one_asked_for(device, processes, expected, tmp_path, 
 
 
 def test_a_tracker_that_is_not_installed_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(accelerator, "find_spec", lambda name: None)
-    with pytest.raises(TrainingError, match="--log-with wandb needs the package wandb; pip install wandb"):
+    monkeypatch.setattr("srbench.machine.trackers.find_spec", lambda name: None)
+    with pytest.raises(TrackerError, match="--log-with wandb needs the package wandb; pip install wandb"):
         accelerator_on("cpu", "wandb", tmp_path)
