@@ -209,28 +209,32 @@ class Results:
         """Return the measurements of a place in the table, with their runs."""
         return [(run, of_run[image]) for run, of_run in self.by_setting[setting].items() if image in of_run]
 
+    def _of_its_verdict(self, setting: Setting) -> list[Run]:
+        """Return the runs of a line that have the verdict of its first run: no other values stand beside that verdict."""
+        runs = list(self.by_setting[setting])
+        return [run for run in runs if run.state == runs[0].state]
+
     def _united(self, setting: Setting, image: str) -> Measurement | None:
         """Return the first measurement of a place in the table, with values of later ones for metrics that it lacks.
 
-        Metrics that no run of the line has are None. None for a place that was not measured.
+        Metrics that no run of the line's verdict has are None. None for a place that was not measured.
         """
-        sources = self._sources(setting, image)
-        lacked = [
-            metric.name
-            for metric in self.manifest.of_images
-            if not any(metric.name in run.metrics for run in self.by_setting[setting])
-        ]
+        runs = self._of_its_verdict(setting)
+        sources = [each for run, each in self._sources(setting, image) if run in runs]
+        names = [metric.name for metric in self.manifest.of_images]
+        lacked = [name for name in names if not any(name in run.metrics for run in runs)]
         if not sources or (len(sources) == 1 and not lacked):
-            return sources[0][1] if sources else None
+            return sources[0] if sources else None
         values: dict[str, Value | None] = dict.fromkeys(lacked)
-        for _, each in reversed(sources):
+        for each in reversed(sources):
             values |= each.values
-        return replace(sources[0][1], values=values)
+        return replace(sources[0], values=values)
 
     def _of_many(self, metric: MetricInfo, measurements: Sequence[Measurement]) -> dict[str, Value | None]:
         """Return the values of a metric by subject: the first recorded value of exactly the images of the line."""
         values: dict[str, Value | None] = {}
-        for run, own in self.by_setting[measurements[0].setting].items():
+        for run in self._of_its_verdict(measurements[0].setting):
+            own = self.by_setting[measurements[0].setting][run]
             if metric.name in run.metrics and len(own) == len(measurements):
                 for subject, value in run.values_of(metric.name, list(own.values())).items():
                     if is_missing(values.get(subject, math.nan)):

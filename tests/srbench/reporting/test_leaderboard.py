@@ -143,6 +143,20 @@ def test_the_values_of_a_joint_line_are_those_of_the_verified_run(tmp_path):
     assert (line.cells["psnr"].mean, line.cells["ssim"].mean) == (np.mean(first.values["a"]["psnr"]), 0.5)
 
 
+def test_no_value_of_an_unverified_run_stands_in_a_verified_row(tmp_path, command):
+    """A metric that only the unverified run has is a dash, and no line of the CSV."""
+    proven, other = made(a=1), made(a=1)
+    other.values["a"]["ssim"] = [0.5] * len(IMAGES)
+    write_verified(write_run(tmp_path / "m/proven", proven), "proven", 9)
+    write_run(tmp_path / "m/other", replace(other, metrics=(metric("psnr"), metric("ssim"))))
+    [block] = blocks_below(tmp_path / "m")
+    [line] = block.table.lines
+    assert runs_of(block) == {"a": ["proven", "other"]}
+    assert (line.cells["psnr"].text, line.cells["ssim"].text, line.not_finite) == ("22.33", "–", 0)
+    assert command("report", tmp_path / "m").code == 0
+    assert [(mean["metric"], mean["state"]) for mean in means(tmp_path / "m/report")] == [("psnr", "proven")]
+
+
 def test_equal_labels_of_unlike_models_name_their_runs(tmp_path):
     write_run(tmp_path / "x", made(a=1))
     write_run(tmp_path / "y", replace(made(a=2), digests={"a": "another"}))
