@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from itertools import groupby
+from itertools import combinations, groupby
 from pathlib import Path
 
 from srbench.interfaces import MetricInfo
@@ -276,9 +276,9 @@ def read_results(folders: Iterable[Path]) -> Results:
     no run or has no results.
     """
     runs = list(map(read_run, dict.fromkeys(folders)))
-    for other in runs[1:]:
-        if not _are_shards(runs[0], other) and (words := difference(runs[0], other)):
-            paths = f"{runs[0].folder.path} and {other.folder.path}"
+    for run, other in combinations(runs, 2):  # a run that lacks an image may agree with two runs that differ in it
+        if not _are_shards(run, other) and (words := difference(run, other)):
+            paths = f"{run.folder.path} and {other.folder.path}"
             raise ReportError(f"{paths} cannot share a table: {words}; report each by itself")
     if len({run.name for run in runs}) < len(runs):
         runs = [replace(run, name=f"{run.name} ({place})") for place, run in enumerate(runs, 1)]
@@ -386,13 +386,16 @@ class _Entry:
         """Return whether two entries have the same outputs, given equal data, scale and tiles.
 
         They do if everything that determines outputs is equal, up to rounding on different machines; or, of a model of
-        the same label whose code changed, if all pixels are equal.
+        the same label whose code changed, if all pixels are equal. Outputs made elsewhere, whose files have digests by
+        image, need a common image, unless the runs are shards of one request.
         """
         made_by = [(each.digest, each.setting.temperature, each.sampling) for each in (self, other)]
         if made_by[0] != made_by[1] and self.setting != other.setting:
             return False
         common = [image for image in self.by_image if image in other.by_image]
         samples = [(self.by_image[image].sample, other.by_image[image].sample) for image in common]
+        if not common and any(each.sample.source for each in self.by_image.values()):
+            return self.setting == other.setting and _are_shards(self.run, other.run)
         if made_by[0] == made_by[1] and all(own.source == others.source for own, others in samples):
             return True
         pixels = ([[output.pixels for output in sample.outputs] for sample in pair] for pair in samples)

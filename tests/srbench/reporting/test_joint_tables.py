@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
 from dataclasses import replace
@@ -8,6 +9,7 @@ from dataclasses import replace
 import pytest
 from builders import metric
 from hypothesis import given, strategies
+from record_runs import Made, write_run
 
 from srbench.reporting import ReportError
 from srbench.reporting.report import write_report
@@ -166,6 +168,40 @@ def test_images_of_one_name_have_to_be_the_same(make_run, greys):
     runs = [make_run("one", {("m", None): ONE}), make_run("two", {("m", None): ONE}, greys=greys(hr=0))]
     with pytest.raises(ReportError, match=r"one and .*two cannot share a table: the HR images named a differ"):
         read_results(runs)
+
+
+def test_every_two_runs_have_the_same_images(make_run, greys):
+    """A run that has not read an image agrees with both of two runs that differ in it."""
+    runs = [
+        make_run("begun", {("m", None): {"a": ONE["a"]}}, images=["a", "b"]),
+        make_run("one", {("m", None): ONE}),
+        make_run("two", {("n", None): ONE}),
+    ]
+    begun, _, two = (run / "pairs.jsonl" for run in runs)
+    begun.write_text(begun.read_text().splitlines(keepends=True)[0])
+    first, second = two.read_text().splitlines()
+    two.write_text(f"{first}\n{second.replace(json.loads(second)['hr']['pixels'], '0' * 64)}\n")
+    assert labels(runs[:2]) == labels(runs[::2])[:1] == [("m", None)]
+    with pytest.raises(ReportError, match=r"one and .*two cannot share a table: the HR images named b differ"):
+        read_results(runs)
+
+
+def test_outputs_made_elsewhere_without_a_common_image_are_two_rows(tmp_path):
+    """The digest of a folder of outputs does not cover its files, so equal digests say nothing of them."""
+    runs = [
+        write_run(
+            tmp_path / label,
+            Made(
+                {"a": "a", "b": "b"}, {label: {"psnr": [20.0, 30.0]}}, (PSNR,), digests={label: "results"}, source=label
+            ),
+        )
+        for label in ("mine", "theirs")
+    ]
+    for run, image in zip(runs, "ab", strict=True):
+        for file in (run / "samples.jsonl", run / "rows.jsonl"):
+            lines = file.read_text().splitlines(keepends=True)
+            file.write_text("".join(line for line in lines if f'"{image}"' in line))
+    assert [setting.label for setting in read_results(runs).settings] == ["mine", "theirs"]
 
 
 def test_what_a_report_cannot_be_made_of(make_run, srbench, tmp_path):
