@@ -133,7 +133,7 @@ class Results:
         united = (self._united(setting, image) for setting in self.settings for image in self.images)
         self.measurements = [measurement for measurement in united if measurement is not None]
         """Measurements of all runs, setting by setting in the order of the images; those of two runs appear once."""
-        self._files: dict[tuple[Setting, str], list[Path]] = {}
+        self._files: dict[tuple[Setting, str, tuple[str, ...]], list[Path]] = {}
         """Cache of ``outputs``."""
         self._pairs: dict[str, tuple[Path, ...] | None] = {}
         """Cache of ``pair``."""
@@ -197,11 +197,17 @@ class Results:
         raise KeyError(image)
 
     def outputs(self, measurement: Measurement) -> list[Path]:
-        """Return the saved outputs of a measurement, in order; empty if one is missing or was changed."""
-        place = measurement.setting, measurement.image
+        """Return the saved outputs of a measurement, in order; empty if one is missing or was changed.
+
+        They may be files of another run of the line whose outputs have the same pixels.
+        """
+        pixels = _pixels(measurement)
+        place = measurement.setting, measurement.image, pixels
         if place not in self._files:
-            sources = self._sources(*place)
-            kept = (run.folder.outputs(source.sample, self._is_kept) for run, source in sources)
+            sources = self._sources(measurement.setting, measurement.image)
+            kept = (
+                run.folder.outputs(each.sample, self._is_kept) for run, each in sources if _pixels(each) == pixels
+            )
             self._files[place] = next(filter(None, kept), [])
         return self._files[place]
 
@@ -262,6 +268,11 @@ def read_run(path: Path) -> Run:
         if pair is not None and not pair.failed
     }
     return Run(folder, path.resolve().name, models, measurements, metrics, of_many, pixels)
+
+
+def _pixels(measurement: Measurement) -> tuple[str, ...]:
+    """Return the SHA-256 of the pixels of all outputs of a measurement."""
+    return tuple(output.pixels for output in measurement.sample.outputs)
 
 
 def by_setting(measurements: Iterable[Measurement]) -> dict[Setting, list[Measurement]]:
@@ -398,7 +409,7 @@ class _Entry:
             return self.setting == other.setting and _are_shards(self.run, other.run)
         if made_by[0] == made_by[1] and all(own.source == others.source for own, others in samples):
             return True
-        pixels = ([[output.pixels for output in sample.outputs] for sample in pair] for pair in samples)
+        pixels = ((_pixels(self.by_image[image]), _pixels(other.by_image[image])) for image in common)
         return self.setting == other.setting and bool(common) and all(own == others for own, others in pixels)
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -202,6 +203,31 @@ def test_outputs_made_elsewhere_without_a_common_image_are_two_rows(tmp_path):
             lines = file.read_text().splitlines(keepends=True)
             file.write_text("".join(line for line in lines if f'"{image}"' in line))
     assert [setting.label for setting in read_results(runs).settings] == ["mine", "theirs"]
+
+
+def test_images_are_of_the_outputs_whose_values_are_shown(make_run, greys):
+    """Outputs of the same code may differ by rounding; another run has the files of a row only if all pixels are equal."""
+    first = make_run("first", {("m", None): ONE})
+    shutil.rmtree(first / "images")
+    for name, level, is_shown in (("rounded", 41, False), ("same", 40, True)):
+        results = read_results([first, make_run(name, {("m", None): ONE}, greys=greys(first=level))])
+        assert [line.label for line in results.settings] == ["m"]
+        assert [bool(results.outputs(row)) for row in results.measurements] == [is_shown, is_shown]
+
+
+def test_a_run_that_kept_fewer_samples_has_no_map_of_their_deviation(make_run, tmp_path):
+    """Although the run that is shown kept more, whose files are gone."""
+    values = {image: ([psnr, psnr], [lpips, lpips]) for image, (psnr, lpips) in ONE.items()}
+    metrics = (PSNR, LPIPS, metric("sigma", group="Diversity"))
+    runs = [
+        make_run(name, {("flow", 0.8): values}, metrics=metrics, protocol={"kept": kept})
+        for name, kept in (("all", 2), ("first", 1))
+    ]
+    shutil.rmtree(runs[0] / "images")
+    write_report(runs, ["md"], tmp_path / "both")
+    drawn = [path.name for path in (tmp_path / "both/maps").rglob("*.png")]
+    assert drawn
+    assert not [name for name in drawn if "deviation" in name]
 
 
 def test_what_a_report_cannot_be_made_of(make_run, srbench, tmp_path):
