@@ -108,11 +108,12 @@ class Results:
         measured = {name for run in self.runs for name in run.metrics}
         self.manifest = replace(
             first,
-            protocol=replace(first.protocol, dataset=datasets),
+            protocol=replace(first.protocol, dataset=datasets, samples=max(run.protocol.samples for run in runs)),
             invocations=commands,
             metrics=tuple(metric for metric in columns.values() if metric.name in measured),
         )
-        """Protocol, models, settings: those of the first run. Metrics and commands: those of all runs."""
+        """Protocol, models, settings: those of the first run, with the largest number of samples. Metrics and commands:
+        those of all runs."""
         self.metrics = (*self.manifest.of_images, *self.manifest.of_many)
         """Metrics of all runs; those of images come first."""
         self.protocol = self.manifest.protocol

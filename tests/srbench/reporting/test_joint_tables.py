@@ -165,6 +165,24 @@ def test_values_of_unlike_numbers_of_samples_have_columns_of_their_own(photos, m
         assert empty[head.index(name)] == ""
 
 
+def test_a_table_of_several_numbers_of_samples_and_seeds_states_all(make_run, tmp_path):
+    """A column that one run could not measure, with one sample, is not left out; the order of runs does not count."""
+    sigma = metric("sigma", spec="sigma")
+    several = {"a": {"psnr": [20.0, 21.0], "sigma": 1.0}, "b": {"psnr": [30.0, 31.0], "sigma": 2.0}}
+    runs = [
+        make_run("one", {("m", None): ONE}, metrics=(PSNR,), protocol={"samples": 1}),
+        make_run("two", {("flow", 0.8): several}, metrics=(PSNR, sigma), protocol={"seed": 7}),
+    ]
+    for order in (runs, runs[::-1]):
+        report = write_report(order, out=tmp_path / "both")
+        [table] = report.tables
+        assert ("sigma" in {column.name for column in table.columns}, table.left_out) == (True, "")
+        head = (tmp_path / "both/table.csv").read_text().splitlines()[0].split(",")
+        assert head.index("sigma") < head.index("n"), "a column of the suite"
+        page = (tmp_path / "both/report.html").read_text()
+        assert re.search(r"Protocol srflow@1, seeds (0, 7|7, 0)\.", page)
+
+
 def test_images_of_one_name_have_to_be_the_same(make_run, greys):
     runs = [make_run("one", {("m", None): ONE}), make_run("two", {("m", None): ONE}, greys=greys(hr=0))]
     with pytest.raises(ReportError, match=r"one and .*two cannot share a table: the HR images named a differ"):
