@@ -368,7 +368,8 @@ def _whole(run: Run, images: int) -> tuple[Run, list[str]]:
             for each in own
         ]
     metrics = {name: metric for name, metric in run.metrics.items() if name in names}
-    return replace(run, measurements=measurements, metrics=metrics), partial
+    of_many = {place: {} if any(map(is_missing, own.values())) else own for place, own in run.of_many.items()}
+    return replace(run, measurements=measurements, metrics=metrics, of_many=of_many), partial
 
 
 def _blocks(groups: Sequence[Sequence[Run]]) -> list[RunsBlock]:

@@ -38,7 +38,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *(f"Failed: {failure}" for run in results.runs for failure in failures_of(run.folder, run.label)),
         *_foreign(results),
         *_missing(results, table),
-        *_of_many(table),
+        *_of_many(results, table),
         *_outliers(results),
         *_hardware(results),
         *_environments(results),
@@ -156,8 +156,8 @@ def _missing(results: Results, table: Table) -> Iterator[str]:
         )
 
 
-def _of_many(table: Table) -> Iterator[str]:
-    """Note columns that are not of images, and rows that lack them."""
+def _of_many(results: Results, table: Table) -> Iterator[str]:
+    """Note columns that are not of images, and rows that lack them although a run of theirs has the column."""
     if words := single_values(table.columns):
         yield f"A single value, without interval and test: {words}."
     of_groups = [metric for metric in table.columns if metric.subject == "group"]
@@ -167,11 +167,12 @@ def _of_many(table: Table) -> Iterator[str]:
     for metric in table.columns:
         if metric.is_of_images:
             continue
-        lacking = [
-            line.label
+        values = {
+            line.label: table.values.of.get((line.setting, metric.name), {})
             for line in table.lines
-            if any(map(is_missing, table.values.of.get((line.setting, metric.name), {"": math.nan}).values()))
-        ]
+            if any(metric.name in run.metrics for run in results.by_setting[line.setting])
+        }
+        lacking = [label for label, own in values.items() if not own or any(map(is_missing, own.values()))]
         if lacking:
             yield (
                 f"{metric.title} of {joined(lacking)} is not measured on these images; add it with srbench score RUN "

@@ -213,6 +213,21 @@ def test_a_column_has_one_signature_and_every_signature_one_column(tmp_path, com
     assert {line["metric"] for line in means(tmp_path / "report")} == {"psnr", "spread"}, "as in the runs"
 
 
+def test_a_metric_of_groups_that_lacks_one_is_a_dash(make_run, tmp_path):
+    """As one that lacks an image is: a mean of the other groups would stand beside means of all."""
+    names = [f"{group}{frame}" for group in "pq" for frame in (0, 1)]
+    values = {name: {"psnr": [20.0], "tlp": 1.0 + ord(name[0]) - ord("p")} for name in names}
+    lacking = values | {name: {"psnr": [21.0]} for name in names[2:]}
+    make_run(
+        "m/run",
+        {("whole", None): values, ("lacking", None): lacking},
+        metrics=(metric("psnr"), metric("tlp", direction=-1, per="group")),
+        groups={name: name[0] for name in names},
+    )
+    [block] = blocks_below(tmp_path / "m")
+    assert {line.label: line.cells["tlp"].text for line in block.table.lines} == {"whole": "1.50", "lacking": "–"}
+
+
 def test_costs_are_no_columns(tmp_path):
     run = made(a=1)
     run.values["a"]["runtime"] = [0.1] * len(IMAGES)
