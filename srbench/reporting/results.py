@@ -27,7 +27,7 @@ from srbench.run_folder.values import Values, agree, is_missing, mean
 from srbench.run_folder.verified import Verdict
 
 _Place = tuple[str, str, tuple[str, ...]]
-"""Metric, subject and, of a value of many images, all images of the setting."""
+"""Metric, subject and, of a value of many images, all images of the setting, sorted."""
 _PROTOCOL = {
     "suite": "protocol",
     "quantize": "quantisation",
@@ -388,7 +388,7 @@ class _Entry:
         """Values, without missing ones."""
         own = list(self.by_image.values())
         return {
-            (name, subject, () if metric.is_of_images else tuple(self.by_image)): value
+            (name, subject, () if metric.is_of_images else tuple(sorted(self.by_image))): value
             for name, metric in self.run.metrics.items()
             for subject, value in self.run.values_of(name, own).items()
             if not is_missing(value)

@@ -64,6 +64,16 @@ def test_a_label_with_two_meanings_is_told_apart(make_run):
         assert [path.parts[-4] for path in results.outputs(row)] == [run]
 
 
+def test_values_of_all_images_are_compared_whatever_the_order_of_the_images(make_run):
+    metrics = (PSNR, metric("fid", direction=-1, per="set"))
+    runs = [
+        make_run(name, {("m", None): {image: {"psnr": [20.0], "fid": fid} for image in images}}, metrics=metrics)
+        for name, images, fid in (("one", "ab", 5.0), ("two", "ba", 5.0), ("three", "ba", 50.0))
+    ]
+    assert labels(runs[:2]) == [("m", None)]
+    assert labels([runs[0], runs[2]]) == [("m @ one", None), ("m @ three", None)]
+
+
 def test_other_weights_are_another_model(make_run):
     models = {"m": {"digest": "other"}}
     runs = [make_run("one", {("m", 0.5): ONE}), make_run("two", {("m", 0.8): ONE}, models=models)]
