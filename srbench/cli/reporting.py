@@ -140,8 +140,8 @@ def compare(a: str, b: str, run: Path | None, guarded: tuple[str, ...] | None) -
 def view(run: Path, port: int, no_browser: bool) -> None:
     """Open the report of a run, or of a folder of runs, in a browser.
 
-    Reports are written first if they are missing or older than the records. The page is only reachable from this
-    machine; press Ctrl-C to stop.
+    The report of a run is written first if it is missing or older than the records, that of a folder always. The page is
+    only reachable from this machine; press Ctrl-C to stop.
     """
     with shown_progress(reading([run])) as progress:
         from srbench.reporting.leaderboard import renew_leaderboard

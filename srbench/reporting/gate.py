@@ -28,6 +28,8 @@ class Gate:
 def gate(comparisons: Sequence[Comparison], names: Sequence[str]) -> Gate:
     """Judge the metrics of these names, as in rows.csv or as in ``--metrics``, in all comparisons together.
 
+    LR-PSNR of outputs projected onto LR is judged too, unlike in tables, because the user names it.
+
     Raises ValueError for a metric that is unknown, was not measured in both runs or permits no verdict, and ReportError if
     B lacks models or values that A has, or if there are too few images for any verdict.
     """

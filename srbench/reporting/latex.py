@@ -118,7 +118,8 @@ def _filled(stack: Tables[Block], subject: str, label: str, *, intervals: bool, 
     separately = ", separately for every dataset and scale" if places else ""
     marks = [*([BEST] if stack.has_best else []), *([LETTERS] if any(used) else [])]
     best = f", {', '.join(marks)} {TEST}{separately}" if marks else ""
-    beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_IMAGES} images on)" if intervals else ""
+    flipped = " or ".join(dict.fromkeys(f"{block.table.values.unit}s" for block in stack.blocks))
+    beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_IMAGES} {flipped} on)" if intervals else ""
     return {
         "signatures": [metric.signature for metric in stack.columns],
         "is_wide": _width(stack, used, intervals=intervals) > COLUMN,

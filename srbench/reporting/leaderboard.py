@@ -23,18 +23,27 @@ from srbench.reporting.notes import projected
 from srbench.reporting.page.opening import Strip, strip_of_run
 from srbench.reporting.rendering import code_of_report, rendered, style_and_script
 from srbench.reporting.report import FORMATS, Report, require_formats
-from srbench.reporting.results import Results, Run, by_setting, columns_of, difference, read_results, read_run
+from srbench.reporting.results import (
+    Results,
+    Run,
+    by_setting,
+    columns_of,
+    difference,
+    read_results,
+    read_run,
+    verdict_on,
+)
 from srbench.reporting.summary import summary
 from srbench.reporting.table import Block, Line, Tables, table_of_runs
 from srbench.reporting.text import PAIRS, PAIRS_FILE, csv_text, markdown_table, pair_lines
 from srbench.run_folder import NothingMeasuredError
-from srbench.run_folder.folder import IMAGES, RunFolder, edited_records
+from srbench.run_folder.folder import IMAGES, RunFolder
 from srbench.run_folder.location import is_begun, runs_below
 from srbench.run_folder.protocol import Manifest, protocol_line
 from srbench.run_folder.records import digest
 from srbench.run_folder.request import dataset_titles
 from srbench.run_folder.values import is_missing
-from srbench.run_folder.verified import VERDICTS, Verdict, read_verified
+from srbench.run_folder.verified import VERDICTS
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import number_of, one_line, printable
 
@@ -137,8 +146,8 @@ def write_leaderboard(
     """Write report.md, report.html, table.tex and table.csv of all runs below some folders.
 
     They are written into ``report`` in the first folder, or into ``out``; with ``intervals``, table.tex has intervals on
-    a line below each row, and with ``pairs`` there is pairs.csv, as in ``write_report``. Damaged and contradicted runs, and models that were not measured on all images of their block,
-    are in no table; the report names them.
+    a line below each row, and with ``pairs`` there is pairs.csv, as in ``write_report``. Damaged and contradicted runs,
+    and models that were not measured on all images of their block, are in no table; the report names them.
 
     Raises ReportError for an unknown format or none, if no run has results, or if the folder of the report is a run, or has
     files that srbench did not write or that were changed; RunFolderError if there is no run.
@@ -262,7 +271,7 @@ def read_leaderboard(folders: Sequence[Path], progress: Progress = silent) -> Le
         records[path] = _records(path)
         try:
             run = read_run(path)
-            state, reason = _state(run.folder)
+            state, reason = verdict_on(run.folder)
         except NothingMeasuredError:
             left_out.append(f"{name}: nothing is measured yet")
         except (SRBenchError, OSError) as error:
@@ -308,19 +317,6 @@ def _records(path: Path) -> str:
         return records_of(path)
     except OSError:
         return ""
-
-
-def _state(folder: RunFolder) -> tuple[Verdict, str]:
-    """Return the verdict on a run in its ``verified.json``, and the reason. Edited records are contradicted."""
-    for name in edited_records(folder):
-        return "contradicted", f"{name} does not match SHA256SUMS"
-    verified = read_verified(folder.path)
-    if verified is None:
-        return "unverified", "srbench verify has not checked these records"
-    reason = f"{verified.date[:10]}: {verified.words}"
-    if verified.verdict == "contradicted":
-        return "contradicted", f"{reason}; {', '.join(verified.rules)}"
-    return verified.verdict, reason
 
 
 def _dataset(manifest: Manifest) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from srbench.interfaces import MetricInfo
 from srbench.models import ONNX_RUNTIME
-from srbench.reporting.results import Results, mean_of
+from srbench.reporting.results import Results, mean_of, verdict_on
 from srbench.reporting.table import Table, of_lr, printed, single_values
 from srbench.run_folder.measurements import Measurement, failures_of, is_of_samples
 from srbench.run_folder.request import IMAGES
@@ -28,6 +27,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
     """Return sentences on missing images and values, outliers, failures, differing machines and so on."""
     return [
         *filter(None, [table.left_out]),
+        *contradicted(results),
         *_lacking(results),
         *_without_hr(results),
         *_cropped(results),
@@ -51,6 +51,15 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *_other_samples(results),
         *_lr_of_precomputed(results),
     ]
+
+
+def contradicted(results: Results) -> Iterator[str]:
+    """Note the contradicted ones of several runs, which the report of a folder leaves out."""
+    if len(results.runs) > 1:
+        for run in results.runs:
+            verdict, reason = verdict_on(run.folder)
+            if verdict == "contradicted":
+                yield f"{run.name} is contradicted: {reason}."
 
 
 def missing_maps(titles: Sequence[str]) -> Iterator[str]:

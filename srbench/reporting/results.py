@@ -19,12 +19,12 @@ from srbench.models import ModelInfo
 from srbench.reporting import ReportError
 from srbench.reporting.figures.error_maps import MapKind, kinds_of
 from srbench.reporting.table import Column, column_of, distinct
-from srbench.run_folder.folder import IsKept, RunFolder, is_kept
+from srbench.run_folder.folder import IsKept, RunFolder, edited_records, is_kept
 from srbench.run_folder.measurements import Measurement, measurements_of, recorded_of_many, values_of
 from srbench.run_folder.protocol import Invocation, Protocol, Setting
 from srbench.run_folder.records import Value
 from srbench.run_folder.values import Values, agree, is_missing, mean
-from srbench.run_folder.verified import Verdict
+from srbench.run_folder.verified import Verdict, read_verified
 
 _Place = tuple[str, str, tuple[str, ...]]
 """Metric, subject and, of a value of many images, all images of the setting, sorted."""
@@ -206,9 +206,7 @@ class Results:
         place = measurement.setting, measurement.image, pixels
         if place not in self._files:
             sources = self._sources(measurement.setting, measurement.image)
-            kept = (
-                run.folder.outputs(each.sample, self._is_kept) for run, each in sources if _pixels(each) == pixels
-            )
+            kept = (run.folder.outputs(each.sample, self._is_kept) for run, each in sources if _pixels(each) == pixels)
             self._files[place] = next(filter(None, kept), [])
         return self._files[place]
 
@@ -274,6 +272,19 @@ def read_run(path: Path) -> Run:
 def _pixels(measurement: Measurement) -> tuple[str, ...]:
     """Return the SHA-256 of the pixels of all outputs of a measurement."""
     return tuple(output.pixels for output in measurement.sample.outputs)
+
+
+def verdict_on(folder: RunFolder) -> tuple[Verdict, str]:
+    """Return the verdict on a run in its ``verified.json``, and the reason. Edited records are contradicted."""
+    for name in edited_records(folder):
+        return "contradicted", f"{name} does not match SHA256SUMS"
+    verified = read_verified(folder.path)
+    if verified is None:
+        return "unverified", "srbench verify has not checked these records"
+    reason = f"{verified.date[:10]}: {verified.words}"
+    if verified.verdict == "contradicted":
+        return "contradicted", f"{reason}; {', '.join(verified.rules)}"
+    return verified.verdict, reason
 
 
 def by_setting(measurements: Iterable[Measurement]) -> dict[Setting, list[Measurement]]:

@@ -6,16 +6,20 @@ import math
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import msgspec
 import pytest
 from builders import metric
 from hypothesis import given, strategies
-from record_runs import Made, write_run
+from record_runs import Made, forge_sums, write_run
 
+from srbench.files.hashes import sha256_file
 from srbench.reporting import ReportError
 from srbench.reporting.report import write_report
 from srbench.reporting.results import read_results
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.verified import Verified
 
 ONE = {"a": (20.0, 0.5), "b": (30.0, 0.4)}
 OTHER = {"a": (21.0, 0.6), "b": (29.0, 0.3)}
@@ -191,6 +195,28 @@ def test_a_table_of_several_numbers_of_samples_and_seeds_states_all(make_run, tm
         assert head.index("sigma") < head.index("n"), "a column of the suite"
         page = (tmp_path / "both/report.html").read_text()
         assert re.search(r"Protocol srflow@1, seeds (0, 7|7, 0)\.", page)
+
+
+def test_a_contradicted_run_is_named(make_run, command):
+    """The report of a folder leaves it out; that of named runs shows it, and says so in the terminal and in report.md."""
+    runs = [make_run(f"m/{name}", {(name, None): ONE}) for name in ("good", "bad")]
+    (runs[1] / "rows.jsonl").write_text((runs[1] / "rows.jsonl").read_text().replace("20.0", "29.0"))
+    forge_sums(runs[1])
+    facts = Verified(
+        sums=sha256_file(runs[1] / "SHA256SUMS"),
+        date="2026-01-31T12:00",
+        srbench="0.1",
+        rules={"value-differs": 1},
+        verdict="contradicted",
+        contradicted=1,
+    )
+    (runs[1] / "verified.json").write_bytes(msgspec.json.encode(facts))
+    found = command("report", *runs, "--out", "both")
+    assert found.code == 0
+    said = "bad is contradicted: 2026-01-31: 0 of 1 values and 0 of 0 items; value-differs."
+    assert said in found.out
+    assert f"> {said}" in Path("both/report.md").read_text()
+    assert "contradicted" not in command("report", runs[0], "--out", "one").out
 
 
 def test_images_of_one_name_have_to_be_the_same(make_run, greys):

@@ -85,6 +85,14 @@ def test_packaged_models_are_spelt_as_in_papers_and_labels_of_users_as_given(mak
         assert f"\n{name} & " in text, text
 
 
+def test_the_caption_names_the_units_of_intervals(make_row):
+    psnr = [metric("psnr")]
+    rows = [make_row("m", None, str(image), {"psnr": [20.0 + image]}) for image in range(12)]
+    values = replace(values_of(rows, psnr), unit_of={str(image): str(image // 2) for image in range(12)})
+    text = latex_table(table_of(values, psnr), MANIFEST, intervals=True)
+    assert "means over groups of 2 images with 95\\,\\% intervals (by sign flips, from 6 groups on)" in text
+
+
 @pytest.mark.parametrize("letters", [False, True])
 def test_it_is_well_formed(made, letters):
     """Without a compiler: environments and braces are closed, and all rows have as many cells."""

@@ -23,7 +23,10 @@ from srbench.files.hashes import sha256_file
 from srbench.images.io import write_png
 from srbench.reporting.files import read_listing, replacing
 from srbench.reporting.leaderboard import read_leaderboard, renew_leaderboard, write_leaderboard
+from srbench.reporting.page.opening import strip_of_run
 from srbench.reporting.report import FORMATS
+from srbench.reporting.results import read_results
+from srbench.reporting.table import table_of_runs
 
 IMAGES = tuple(f"i{number}" for number in range(9))
 EASE = [float(number % 4) for number in range(9)]
@@ -483,6 +486,16 @@ def test_a_strip_shows_the_images_of_one_run_as_they_were_measured(command, meas
     first.write_bytes(first.read_bytes() + b" ")
     assert command("report", measured).code == 0
     assert shown[2][1] not in [address for _, address in images_on(page)], "the file was changed"
+
+
+def test_the_strip_of_a_single_model_names_its_reference(command, photos, models):
+    """LR upscaled by bicubic interpolation, without HR."""
+    words = ("run", "--models", f"{models}:Nearest", "--scale", 4, "--limit", 1, "--metrics", "lr_psnr", "--workers", 1)
+    for source, reference in (("--data", "HR"), ("--lr", "LR upscaled by bicubic interpolation")):
+        assert command(*words, source, photos, "--out", f"m/{source}").code == 0
+        results = read_results([Path(f"m/{source}")])
+        strip = strip_of_run(results, table_of_runs(results))
+        assert strip.caption == f"a, where Nearest differs most from {reference}."
 
 
 def test_score_verify_show_and_list_are_of_all_runs(command, measured):
