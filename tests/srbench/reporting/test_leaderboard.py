@@ -674,7 +674,8 @@ def test_rows_are_filtered_and_colours_change(measured, browser):
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_latex_compiles(measured):
     table = (measured / "report" / "table.tex").read_text()
-    head = "\\documentclass[twocolumn]{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\begin{document}"
+    packages = "\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\usepackage{graphicx}"
+    head = f"\\documentclass[twocolumn]{{article}}{packages}\\begin{{document}}"
     Path("paper.tex").write_text(f"{head}\n{table}\\end{{document}}\n")
     done = subprocess.run(
         ["pdflatex", "-halt-on-error", "paper.tex"], capture_output=True, text=True, check=False, timeout=300
