@@ -51,6 +51,7 @@ _CSV = (
     *("suite", "data", "scale", "model", "temperature", "samples", "seed", "metric", "mean", "low", "high", "n"),
     *("best", "signature", "state", "runs"),
 )
+_DEFAULT = Choices()
 
 
 @dataclass(frozen=True)
@@ -139,14 +140,12 @@ def write_leaderboard(
     formats: Sequence[str] = tuple(FORMATS),
     out: Path | None = None,
     progress: Progress = silent,
-    *,
-    intervals: bool = False,
-    pairs: bool = False,
+    choices: Choices = _DEFAULT,
 ) -> Report:
     """Write report.md, report.html, table.tex and table.csv of all runs below some folders.
 
-    They are written into ``report`` in the first folder, or into ``out``; with ``intervals``, table.tex has intervals on
-    a line below each row, and with ``pairs`` there is pairs.csv, as in ``write_report``. Damaged and contradicted runs,
+    They are written into ``report`` in the first folder, or into ``out``; of the ``choices``, ``intervals`` and ``pairs``
+    count, as in ``write_report``. Damaged and contradicted runs,
     and models that were not measured on all images of their block, are in no table; the report names them.
 
     Raises ReportError for an unknown format or none, if no run has results, or if the folder of the report is a run, or has
@@ -162,8 +161,8 @@ def write_leaderboard(
         if board.records != {path: _records(path) for path in _paths(folders)}:
             board = read_leaderboard(folders, progress)  # another command has written since
         draft.listing.records, draft.listing.code = board.made_from, code_of_report(__name__)
-        draft.listing.choices = Choices(intervals=intervals, pairs=pairs)
-        for name, text in leaderboard_texts(board, place, intervals=intervals, pairs=pairs).items():
+        draft.listing.choices = choices
+        for name, text in leaderboard_texts(board, place, choices).items():
             if name in {FORMATS[kind] for kind in formats} or (name == PAIRS_FILE and "csv" in formats):
                 draft.write(name, text.encode())
     files = [place / file for kind, file in FORMATS.items() if kind in formats]
@@ -179,13 +178,10 @@ def renew_leaderboard(folder: Path, progress: Progress = silent) -> None:
         write_leaderboard([folder], progress=progress)
         return
     formats = [name for name, file in FORMATS.items() if name == "html" or file in listing.files]
-    choices = listing.choices
-    write_leaderboard([folder], formats, progress=progress, intervals=choices.intervals, pairs=choices.pairs)
+    write_leaderboard([folder], formats, progress=progress, choices=listing.choices)
 
 
-def leaderboard_texts(
-    board: Leaderboard, place: Path, *, intervals: bool = False, pairs: bool = False
-) -> dict[str, str]:
+def leaderboard_texts(board: Leaderboard, place: Path, choices: Choices) -> dict[str, str]:
     """Return the texts of the report of a leaderboard in the folder ``place``, by file name."""
 
     def address(path: Path) -> str:
@@ -197,17 +193,18 @@ def leaderboard_texts(
         "page_of": _page,
         "units": " or ".join(dict.fromkeys(f"{block.table.values.unit}s" for block in board.blocks)),
         "has_variants": any(block.table.variants for block in board.blocks),
-        "letters": pairs,
+        "letters": choices.pairs,
     }
     style = style_and_script(["report.css", "leaderboard.css"], ["theme.js", "tables.js", "leaderboard.js"])
     origins = [(tables, _origins(tables)) for tables in board.protocols]
     texts = {
-        "report.md": rendered("leaderboard.md.jinja", table=partial(markdown_table, letters=pairs), **facts) + "\n",
+        "report.md": rendered("leaderboard.md.jinja", table=partial(markdown_table, letters=choices.pairs), **facts)
+        + "\n",
         "report.html": rendered("leaderboard.html.jinja", **style, **facts) + "\n",
-        "table.tex": latex_tables(origins, intervals=intervals, letters=pairs),
+        "table.tex": latex_tables(origins, intervals=choices.intervals, letters=choices.pairs),
         "table.csv": csv_text([_CSV, *_csv_lines(board)]),
     }
-    if pairs:
+    if choices.pairs:
         texts[PAIRS_FILE] = csv_text([[*_CSV[:3], *PAIRS], *_pair_lines(board)])
     return texts
 
