@@ -157,8 +157,8 @@ def compare(a: str, b: str, run: Path | None, guarded: tuple[str, ...] | None) -
 def view(run: Path, port: int, no_browser: bool) -> None:
     """Open the report of a run, or of a folder of runs, in a browser.
 
-    Reports are written first if they are missing or older than the records. The page is only reachable from this
-    machine; press Ctrl-C to stop.
+    The report of a run is written first if it is missing or older than the records, that of a folder always. The page is
+    only reachable from this machine; press Ctrl-C to stop.
     """
     with shown_progress(reading([run])) as progress:
         from srbench.reporting.leaderboard import renew_leaderboard
@@ -207,14 +207,15 @@ def written_report(
     **settings: Any,  # noqa: ANN401 - those of write_report
 ) -> Report:
     """Write the report of runs that share a protocol, or of all runs below some folders."""
+    from srbench.reporting.files import Choices
     from srbench.reporting.leaderboard import write_leaderboard
     from srbench.reporting.report import FORMATS, write_report
     from srbench.run_folder.location import is_folder_of_runs
 
     formats = formats or tuple(FORMATS)
     if is_folder_of_runs(runs[0]):
-        of_tables = {name: settings.get(name, False) for name in ("intervals", "pairs")}
-        return write_leaderboard(runs, formats, out, progress, **of_tables)
+        choices = Choices(intervals=settings.get("intervals", False), pairs=settings.get("pairs", False))
+        return write_leaderboard(runs, formats, out, progress, choices)
     return write_report(runs, formats, out, progress=progress, **settings)
 
 

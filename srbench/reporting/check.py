@@ -84,8 +84,7 @@ def _leaderboard_again(folder: Path, listing: Listing) -> tuple[str, dict[str, s
     board = read_leaderboard([folder])
     if listing.records != board.made_from:
         return "before the last records, checks or reports of its runs; run srbench report", {}
-    choices = listing.choices
-    texts = leaderboard_texts(board, folder / FOLDER, intervals=choices.intervals, pairs=choices.pairs)
+    texts = leaderboard_texts(board, folder / FOLDER, listing.choices)
     texts = {name: text for name, text in texts.items() if name in listing.files}
     return _unless_code_is(code_of_report("srbench.reporting.leaderboard"), listing), texts
 

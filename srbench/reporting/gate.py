@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from srbench.interfaces import MetricInfo
 from srbench.reporting import ReportError
 from srbench.reporting.compare import Comparison, Difference
-from srbench.reporting.results import mean_of
+from srbench.reporting.results import Results, mean_of
 from srbench.reporting.table import printed
 from srbench.run_folder.statistics import ALPHA
 from srbench.words import joined, listed, number_of, unknown
@@ -28,10 +28,12 @@ class Gate:
 def gate(comparisons: Sequence[Comparison], names: Sequence[str]) -> Gate:
     """Judge the metrics of these names, as in rows.csv or as in ``--metrics``, in all comparisons together.
 
-    Raises ValueError for a metric that is unknown or permits no verdict, and ReportError if B lacks models or values that
-    A has, or if there are too few images for any verdict.
+    LR-PSNR of outputs projected onto LR is judged too, unlike in tables, because the user names it.
+
+    Raises ValueError for a metric that is unknown, was not measured in both runs or permits no verdict, and ReportError if
+    B lacks models or values that A has, or if there are too few images for any verdict.
     """
-    metrics = _named(comparisons[0].results.metrics, names)
+    metrics = _named(comparisons[0].results, names)
     if lacking := _lacking(comparisons):
         run_a, run_b = (run.folder.path for run in comparisons[0].results.runs)
         raise ReportError(
@@ -79,14 +81,19 @@ def fewest_images(tests: int) -> int:
     return math.floor(math.log2(2 * tests / ALPHA)) + 1
 
 
-def _named(metrics: Sequence[MetricInfo], names: Sequence[str]) -> list[MetricInfo]:
+def _named(results: Results, names: Sequence[str]) -> list[MetricInfo]:
     """Return the metrics of these names. Raises ValueError as ``gate`` does."""
+    metrics = results.metrics
     by_name = {metric.spec: metric for metric in metrics} | {metric.name: metric for metric in metrics}
     named = []
     for name in names:
         if name not in by_name:
             raise ValueError(unknown("metric", name, (metric.name for metric in metrics)))
         metric = by_name[name]
+        if without := [run.name for run in results.runs if metric.name not in run.metrics]:
+            raise ValueError(
+                f"{metric.title} is not measured in {joined(without)}; measure it in both runs, under one signature"
+            )
         if metric.direction == 0:
             raise ValueError(f"{metric.title} has no better and worse; name a metric that has")
         if not metric.permits_test:

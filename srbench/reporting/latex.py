@@ -14,6 +14,8 @@ from srbench.run_folder.statistics import FEWEST_IMAGES
 
 COLUMN = 232.0
 """Width of one column of a two-column paper, in points."""
+TEXT = 496.0
+"""Width of the text of a two-column paper, in points: a wider table is shrunk to it."""
 LETTER = 4.4
 """Mean width of a letter at font size 8, in points."""
 NAMES = {"bicubic": "Bicubic", "esrgan": "ESRGAN", "rrdb": "RRDB", "srflow": "SRFlow"}
@@ -119,10 +121,13 @@ def _filled(stack: Tables[Block], subject: str, label: str, *, intervals: bool, 
     separately = ", separately for every dataset and scale" if places else ""
     marks = [*([BEST] if stack.has_best else []), *([LETTERS] if any(used) else [])]
     best = f", {', '.join(marks)} {TEST}{separately}" if marks else ""
-    beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_IMAGES} images on)" if intervals else ""
+    flipped = " or ".join(dict.fromkeys(f"{block.table.values.unit}s" for block in stack.blocks))
+    beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_IMAGES} {flipped} on)" if intervals else ""
+    width = _width(stack, used, intervals=intervals)
     return {
         "signatures": [metric.signature for metric in stack.columns],
-        "is_wide": _width(stack, used, intervals=intervals) > COLUMN,
+        "is_wide": width > COLUMN,
+        "is_shrunk": width > TEXT,
         "caption": f"{subject}: means over {over}{beneath}{best}{others}.",
         "label": re.sub("[^a-z0-9]+", "-", label.lower()).strip("-"),
         "columns": "l" * (len(places) + letters + 1) + "r" * (len(stack.columns) + len(last)),

@@ -23,18 +23,27 @@ from srbench.reporting.notes import projected
 from srbench.reporting.page.opening import Strip, strip_of_run
 from srbench.reporting.rendering import code_of_report, rendered, style_and_script
 from srbench.reporting.report import FORMATS, Report, require_formats
-from srbench.reporting.results import Results, Run, by_setting, columns_of, difference, read_results, read_run
+from srbench.reporting.results import (
+    Results,
+    Run,
+    by_setting,
+    columns_of,
+    difference,
+    read_results,
+    read_run,
+    verdict_on,
+)
 from srbench.reporting.summary import summary
 from srbench.reporting.table import Block, Line, Tables, table_of_runs
 from srbench.reporting.text import PAIRS, PAIRS_FILE, csv_text, markdown_table, pair_lines
 from srbench.run_folder import NothingMeasuredError
-from srbench.run_folder.folder import IMAGES, RunFolder, edited_records
+from srbench.run_folder.folder import IMAGES, RunFolder
 from srbench.run_folder.location import is_begun, runs_below
 from srbench.run_folder.protocol import Manifest, protocol_line
 from srbench.run_folder.records import digest
 from srbench.run_folder.request import dataset_titles
 from srbench.run_folder.values import is_missing
-from srbench.run_folder.verified import VERDICTS, Verdict, read_verified
+from srbench.run_folder.verified import VERDICTS
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import number_of, one_line, printable
 
@@ -42,6 +51,7 @@ _CSV = (
     *("suite", "data", "scale", "model", "temperature", "samples", "seed", "metric", "mean", "low", "high", "n"),
     *("best", "signature", "state", "runs"),
 )
+_DEFAULT = Choices()
 
 
 @dataclass(frozen=True)
@@ -132,15 +142,13 @@ def write_leaderboard(
     formats: Sequence[str] = tuple(FORMATS),
     out: Path | None = None,
     progress: Progress = silent,
-    *,
-    intervals: bool = False,
-    pairs: bool = False,
+    choices: Choices = _DEFAULT,
 ) -> Report:
     """Write report.md, report.html, table.tex and table.csv of all runs below some folders.
 
-    They are written into ``report`` in the first folder, or into ``out``; with ``intervals``, table.tex has intervals on
-    a line below each row, and with ``pairs`` there is pairs.csv, as in ``write_report``. Damaged and contradicted runs, and models that were not measured on all images of their block,
-    are in no table; the report names them.
+    They are written into ``report`` in the first folder, or into ``out``; of the ``choices``, ``intervals`` and ``pairs``
+    count, as in ``write_report``. Damaged and contradicted runs,
+    and models that were not measured on all images of their block, are in no table; the report names them.
 
     Raises ReportError for an unknown format or none, if no run has results, or if the folder of the report is a run, or has
     files that srbench did not write or that were changed; RunFolderError if there is no run.
@@ -155,8 +163,8 @@ def write_leaderboard(
         if board.records != {path: _records(path) for path in _paths(folders)}:
             board = read_leaderboard(folders, progress)  # another command has written since
         draft.listing.records, draft.listing.code = board.made_from, code_of_report(__name__)
-        draft.listing.choices = Choices(intervals=intervals, pairs=pairs)
-        for name, text in leaderboard_texts(board, place, intervals=intervals, pairs=pairs).items():
+        draft.listing.choices = choices
+        for name, text in leaderboard_texts(board, place, choices).items():
             if name in {FORMATS[kind] for kind in formats} or (name == PAIRS_FILE and "csv" in formats):
                 draft.write(name, text.encode())
     files = [place / file for kind, file in FORMATS.items() if kind in formats]
@@ -172,13 +180,10 @@ def renew_leaderboard(folder: Path, progress: Progress = silent) -> None:
         write_leaderboard([folder], progress=progress)
         return
     formats = [name for name, file in FORMATS.items() if name == "html" or file in listing.files]
-    choices = listing.choices
-    write_leaderboard([folder], formats, progress=progress, intervals=choices.intervals, pairs=choices.pairs)
+    write_leaderboard([folder], formats, progress=progress, choices=listing.choices)
 
 
-def leaderboard_texts(
-    board: Leaderboard, place: Path, *, intervals: bool = False, pairs: bool = False
-) -> dict[str, str]:
+def leaderboard_texts(board: Leaderboard, place: Path, choices: Choices) -> dict[str, str]:
     """Return the texts of the report of a leaderboard in the folder ``place``, by file name."""
 
     def address(path: Path) -> str:
@@ -190,17 +195,18 @@ def leaderboard_texts(
         "page_of": _page,
         "units": " or ".join(dict.fromkeys(f"{block.table.values.unit}s" for block in board.blocks)),
         "has_variants": any(block.table.variants for block in board.blocks),
-        "letters": pairs,
+        "letters": choices.pairs,
     }
     style = style_and_script(["report.css", "leaderboard.css"], ["theme.js", "tables.js", "leaderboard.js"])
     origins = [(tables, _origins(tables)) for tables in board.protocols]
     texts = {
-        "report.md": rendered("leaderboard.md.jinja", table=partial(markdown_table, letters=pairs), **facts) + "\n",
+        "report.md": rendered("leaderboard.md.jinja", table=partial(markdown_table, letters=choices.pairs), **facts)
+        + "\n",
         "report.html": rendered("leaderboard.html.jinja", **style, **facts) + "\n",
-        "table.tex": latex_tables(origins, intervals=intervals, letters=pairs),
+        "table.tex": latex_tables(origins, intervals=choices.intervals, letters=choices.pairs),
         "table.csv": csv_text([_CSV, *_csv_lines(board)]),
     }
-    if pairs:
+    if choices.pairs:
         texts[PAIRS_FILE] = csv_text([[*_CSV[:3], *PAIRS], *_pair_lines(board)])
     return texts
 
@@ -264,7 +270,7 @@ def read_leaderboard(folders: Sequence[Path], progress: Progress = silent) -> Le
         records[path] = _records(path)
         try:
             run = read_run(path)
-            state, reason = _state(run.folder)
+            state, reason = verdict_on(run.folder)
         except NothingMeasuredError:
             left_out.append(f"{name}: nothing is measured yet")
         except (SRBenchError, OSError) as error:
@@ -312,19 +318,6 @@ def _records(path: Path) -> str:
         return ""
 
 
-def _state(folder: RunFolder) -> tuple[Verdict, str]:
-    """Return the verdict on a run in its ``verified.json``, and the reason. Edited records are contradicted."""
-    for name in edited_records(folder):
-        return "contradicted", f"{name} does not match SHA256SUMS"
-    verified = read_verified(folder.path)
-    if verified is None:
-        return "unverified", "srbench verify has not checked these records"
-    reason = f"{verified.date[:10]}: {verified.words}"
-    if verified.verdict == "contradicted":
-        return "contradicted", f"{reason}; {', '.join(verified.rules)}"
-    return verified.verdict, reason
-
-
 def _dataset(manifest: Manifest) -> str:
     """Return the name of the dataset of a run: ``Set5`` for the folder ``Set5/HR``."""
     dataset = manifest.protocol.dataset
@@ -370,7 +363,8 @@ def _whole(run: Run, images: int) -> tuple[Run, list[str]]:
             for each in own
         ]
     metrics = {name: metric for name, metric in run.metrics.items() if name in names}
-    return replace(run, measurements=measurements, metrics=metrics), partial
+    of_many = {place: {} if any(map(is_missing, own.values())) else own for place, own in run.of_many.items()}
+    return replace(run, measurements=measurements, metrics=metrics, of_many=of_many), partial
 
 
 def _blocks(groups: Sequence[Sequence[Run]]) -> list[RunsBlock]:

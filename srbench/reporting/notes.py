@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from srbench.interfaces import MetricInfo
 from srbench.models import ONNX_RUNTIME
-from srbench.reporting.results import Results, mean_of
+from srbench.reporting.results import Results, mean_of, verdict_on
 from srbench.reporting.table import Table, of_lr, printed, single_values
 from srbench.run_folder.measurements import Measurement, failures_of, is_of_samples
 from srbench.run_folder.request import IMAGES
@@ -28,6 +27,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
     """Return sentences on missing images and values, outliers, failures, differing machines and so on."""
     return [
         *filter(None, [table.left_out]),
+        *contradicted(results),
         *_lacking(results),
         *_without_hr(results),
         *_cropped(results),
@@ -39,7 +39,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *(f"Failed: {failure}" for run in results.runs for failure in failures_of(run.folder, run.label)),
         *_foreign(results),
         *_missing(results, table),
-        *_of_many(table),
+        *_of_many(results, table),
         *_outliers(results),
         *_hardware(results),
         *_environments(results),
@@ -52,6 +52,15 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *_other_samples(results),
         *_lr_of_precomputed(results),
     ]
+
+
+def contradicted(results: Results) -> Iterator[str]:
+    """Note the contradicted ones of several runs, which the report of a folder leaves out."""
+    if len(results.runs) > 1:
+        for run in results.runs:
+            verdict, reason = verdict_on(run.folder)
+            if verdict == "contradicted":
+                yield f"{run.name} is contradicted: {reason}."
 
 
 def missing_maps(titles: Sequence[str]) -> Iterator[str]:
@@ -175,8 +184,8 @@ def _missing(results: Results, table: Table) -> Iterator[str]:
         )
 
 
-def _of_many(table: Table) -> Iterator[str]:
-    """Note columns that are not of images, and rows that lack them."""
+def _of_many(results: Results, table: Table) -> Iterator[str]:
+    """Note columns that are not of images, and rows that lack them although a run of theirs has the column."""
     if words := single_values(table.columns):
         yield f"A single value, without interval and test: {words}."
     of_groups = [metric for metric in table.columns if metric.subject == "group"]
@@ -186,11 +195,12 @@ def _of_many(table: Table) -> Iterator[str]:
     for metric in table.columns:
         if metric.is_of_images:
             continue
-        lacking = [
-            line.label
+        values = {
+            line.label: table.values.of.get((line.setting, metric.name), {})
             for line in table.lines
-            if any(map(is_missing, table.values.of.get((line.setting, metric.name), {"": math.nan}).values()))
-        ]
+            if any(metric.name in run.metrics for run in results.by_setting[line.setting])
+        }
+        lacking = [label for label, own in values.items() if not own or any(map(is_missing, own.values()))]
         if lacking:
             yield (
                 f"{metric.title} of {joined(lacking)} is not measured on these images; add it with srbench score RUN "

@@ -21,7 +21,7 @@ from srbench.reporting.figures.image_files import EMBEDDED, evenly, write_images
 from srbench.reporting.figures.plots import Plot, draw_plots, write_plots
 from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_table
-from srbench.reporting.notes import in_training, missing_maps, notes_of, outdated
+from srbench.reporting.notes import contradicted, in_training, missing_maps, notes_of, outdated
 from srbench.reporting.page.page import page
 from srbench.reporting.rendering import code_of_report, rendered
 from srbench.reporting.results import Results, read_results
@@ -158,7 +158,8 @@ def _report(facts: Mapping[str, Any], files: list[Path], out: Path | None) -> Re
     """Return what is said of a report, given its variables."""
     results, table = facts["results"], facts["table"]
     protocol = protocol_line(results.protocol.suite, table.columns, table.values.units)
-    remarks = [*filter(None, [table.left_out]), *outdated(results), *in_training(results), *facts["summary"], protocol]
+    notes = [*contradicted(results), *outdated(results), *in_training(results)]
+    remarks = [*filter(None, [table.left_out]), *notes, *facts["summary"], protocol]
     return Report(files, [table], remarks, results.runs[0].folder.path if out is None else None)
 
 
@@ -309,7 +310,7 @@ def _markdown(
 def _costs(rows: Sequence[Measurement]) -> list[list[str]]:
     """Return the table of time and memory: headers, then a row per model and temperature.
 
-    The median leaves out the first image of a process, which includes what torch loads and chooses for it.
+    Seconds are medians, which the first image of a process, with what torch loads and chooses for it, hardly moves.
     """
     lines = [["model", "samples", "seconds per image", "metrics, seconds", "peak memory, MB"]]
     for label, rows_of_setting in groupby(rows, key=lambda row: row.setting.label):

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from itertools import groupby
+from itertools import combinations, groupby
 from pathlib import Path
 
 from srbench.interfaces import MetricInfo
@@ -19,15 +19,15 @@ from srbench.models import ModelInfo
 from srbench.reporting import ReportError
 from srbench.reporting.figures.error_maps import MapKind, kinds_of
 from srbench.reporting.table import Column, column_of, distinct
-from srbench.run_folder.folder import IsKept, RunFolder, is_kept
+from srbench.run_folder.folder import IsKept, RunFolder, edited_records, is_kept
 from srbench.run_folder.measurements import Measurement, measurements_of, recorded_of_many, values_of
 from srbench.run_folder.protocol import Invocation, Protocol, Setting
 from srbench.run_folder.records import Value
 from srbench.run_folder.values import Values, agree, is_missing, mean
-from srbench.run_folder.verified import Verdict
+from srbench.run_folder.verified import Verdict, read_verified
 
 _Place = tuple[str, str, tuple[str, ...]]
-"""Metric, subject and, of a value of many images, all images of the setting."""
+"""Metric, subject and, of a value of many images, all images of the setting, sorted."""
 _PROTOCOL = {
     "suite": "protocol",
     "quantize": "quantisation",
@@ -108,11 +108,12 @@ class Results:
         measured = {name for run in self.runs for name in run.metrics}
         self.manifest = replace(
             first,
-            protocol=replace(first.protocol, dataset=datasets),
+            protocol=replace(first.protocol, dataset=datasets, samples=max(run.protocol.samples for run in runs)),
             invocations=commands,
             metrics=tuple(metric for metric in columns.values() if metric.name in measured),
         )
-        """Protocol, models, settings: those of the first run. Metrics and commands: those of all runs."""
+        """Protocol, models, settings: those of the first run, with the largest number of samples. Metrics and commands:
+        those of all runs."""
         self.metrics = (*self.manifest.of_images, *self.manifest.of_many)
         """Metrics of all runs; those of images come first."""
         self.protocol = self.manifest.protocol
@@ -133,7 +134,7 @@ class Results:
         united = (self._united(setting, image) for setting in self.settings for image in self.images)
         self.measurements = [measurement for measurement in united if measurement is not None]
         """Measurements of all runs, setting by setting in the order of the images; those of two runs appear once."""
-        self._files: dict[tuple[Setting, str], list[Path]] = {}
+        self._files: dict[tuple[Setting, str, tuple[str, ...]], list[Path]] = {}
         """Cache of ``outputs``."""
         self._pairs: dict[str, tuple[Path, ...] | None] = {}
         """Cache of ``pair``."""
@@ -197,11 +198,15 @@ class Results:
         raise KeyError(image)
 
     def outputs(self, measurement: Measurement) -> list[Path]:
-        """Return the saved outputs of a measurement, in order; empty if one is missing or was changed."""
-        place = measurement.setting, measurement.image
+        """Return the saved outputs of a measurement, in order; empty if one is missing or was changed.
+
+        They may be files of another run of the line whose outputs have the same pixels.
+        """
+        pixels = _pixels(measurement)
+        place = measurement.setting, measurement.image, pixels
         if place not in self._files:
-            sources = self._sources(*place)
-            kept = (run.folder.outputs(source.sample, self._is_kept) for run, source in sources)
+            sources = self._sources(measurement.setting, measurement.image)
+            kept = (run.folder.outputs(each.sample, self._is_kept) for run, each in sources if _pixels(each) == pixels)
             self._files[place] = next(filter(None, kept), [])
         return self._files[place]
 
@@ -209,28 +214,32 @@ class Results:
         """Return the measurements of a place in the table, with their runs."""
         return [(run, of_run[image]) for run, of_run in self.by_setting[setting].items() if image in of_run]
 
+    def _of_its_verdict(self, setting: Setting) -> list[Run]:
+        """Return the runs of a line that have the verdict of its first run: no other values stand beside that verdict."""
+        runs = list(self.by_setting[setting])
+        return [run for run in runs if run.state == runs[0].state]
+
     def _united(self, setting: Setting, image: str) -> Measurement | None:
         """Return the first measurement of a place in the table, with values of later ones for metrics that it lacks.
 
-        Metrics that no run of the line has are None. None for a place that was not measured.
+        Metrics that no run of the line's verdict has are None. None for a place that was not measured.
         """
-        sources = self._sources(setting, image)
-        lacked = [
-            metric.name
-            for metric in self.manifest.of_images
-            if not any(metric.name in run.metrics for run in self.by_setting[setting])
-        ]
+        runs = self._of_its_verdict(setting)
+        sources = [each for run, each in self._sources(setting, image) if run in runs]
+        names = [metric.name for metric in self.manifest.of_images]
+        lacked = [name for name in names if not any(name in run.metrics for run in runs)]
         if not sources or (len(sources) == 1 and not lacked):
-            return sources[0][1] if sources else None
+            return sources[0] if sources else None
         values: dict[str, Value | None] = dict.fromkeys(lacked)
-        for _, each in reversed(sources):
+        for each in reversed(sources):
             values |= each.values
-        return replace(sources[0][1], values=values)
+        return replace(sources[0], values=values)
 
     def _of_many(self, metric: MetricInfo, measurements: Sequence[Measurement]) -> dict[str, Value | None]:
         """Return the values of a metric by subject: the first recorded value of exactly the images of the line."""
         values: dict[str, Value | None] = {}
-        for run, own in self.by_setting[measurements[0].setting].items():
+        for run in self._of_its_verdict(measurements[0].setting):
+            own = self.by_setting[measurements[0].setting][run]
             if metric.name in run.metrics and len(own) == len(measurements):
                 for subject, value in run.values_of(metric.name, list(own.values())).items():
                     if is_missing(values.get(subject, math.nan)):
@@ -260,6 +269,24 @@ def read_run(path: Path) -> Run:
     return Run(folder, path.resolve().name, models, measurements, metrics, of_many, pixels)
 
 
+def _pixels(measurement: Measurement) -> tuple[str, ...]:
+    """Return the SHA-256 of the pixels of all outputs of a measurement."""
+    return tuple(output.pixels for output in measurement.sample.outputs)
+
+
+def verdict_on(folder: RunFolder) -> tuple[Verdict, str]:
+    """Return the verdict on a run in its ``verified.json``, and the reason. Edited records are contradicted."""
+    for name in edited_records(folder):
+        return "contradicted", f"{name} does not match SHA256SUMS"
+    verified = read_verified(folder.path)
+    if verified is None:
+        return "unverified", "srbench verify has not checked these records"
+    reason = f"{verified.date[:10]}: {verified.words}"
+    if verified.verdict == "contradicted":
+        return "contradicted", f"{reason}; {', '.join(verified.rules)}"
+    return verified.verdict, reason
+
+
 def by_setting(measurements: Iterable[Measurement]) -> dict[Setting, list[Measurement]]:
     """Return measurements by setting."""
     return {setting: list(own) for setting, own in groupby(measurements, key=lambda each: each.setting)}
@@ -272,9 +299,9 @@ def read_results(folders: Iterable[Path]) -> Results:
     no run or has no results.
     """
     runs = list(map(read_run, dict.fromkeys(folders)))
-    for other in runs[1:]:
-        if not _are_shards(runs[0], other) and (words := difference(runs[0], other)):
-            paths = f"{runs[0].folder.path} and {other.folder.path}"
+    for run, other in combinations(runs, 2):  # a run that lacks an image may agree with two runs that differ in it
+        if not _are_shards(run, other) and (words := difference(run, other)):
+            paths = f"{run.folder.path} and {other.folder.path}"
             raise ReportError(f"{paths} cannot share a table: {words}; report each by itself")
     if len({run.name for run in runs}) < len(runs):
         runs = [replace(run, name=f"{run.name} ({place})") for place, run in enumerate(runs, 1)]
@@ -372,7 +399,7 @@ class _Entry:
         """Values, without missing ones."""
         own = list(self.by_image.values())
         return {
-            (name, subject, () if metric.is_of_images else tuple(self.by_image)): value
+            (name, subject, () if metric.is_of_images else tuple(sorted(self.by_image))): value
             for name, metric in self.run.metrics.items()
             for subject, value in self.run.values_of(name, own).items()
             if not is_missing(value)
@@ -382,16 +409,19 @@ class _Entry:
         """Return whether two entries have the same outputs, given equal data, scale and tiles.
 
         They do if everything that determines outputs is equal, up to rounding on different machines; or, of a model of
-        the same label whose code changed, if all pixels are equal.
+        the same label whose code changed, if all pixels are equal. Outputs made elsewhere, whose files have digests by
+        image, need a common image, unless the runs are shards of one request.
         """
         made_by = [(each.digest, each.setting.temperature, each.sampling) for each in (self, other)]
         if made_by[0] != made_by[1] and self.setting != other.setting:
             return False
         common = [image for image in self.by_image if image in other.by_image]
         samples = [(self.by_image[image].sample, other.by_image[image].sample) for image in common]
+        if not common and any(each.sample.source for each in self.by_image.values()):
+            return self.setting == other.setting and _are_shards(self.run, other.run)
         if made_by[0] == made_by[1] and all(own.source == others.source for own, others in samples):
             return True
-        pixels = ([[output.pixels for output in sample.outputs] for sample in pair] for pair in samples)
+        pixels = ((_pixels(self.by_image[image]), _pixels(other.by_image[image])) for image in common)
         return self.setting == other.setting and bool(common) and all(own == others for own, others in pixels)
 
 

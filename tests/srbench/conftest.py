@@ -229,7 +229,8 @@ def make_run(tmp_path):
 
     Values are numbers, or lists where samples were drawn; or all values by name as they are in a row: a metric without
     a value is not measured; or the text of the error with which the model failed. HR is 24 x 24. ``protocol``,
-    ``models`` (by label) and ``invocation`` are changes of these facts; ``settings`` are more than those with values.
+    ``models`` (by label) and ``invocation`` are changes of these facts; ``settings`` are more than those with values;
+    ``groups`` has the group of every image.
     """
 
     def call(name, values, *, images=None, metrics=MEASURED, greys=None, limit=None, settings=(), **changes):
@@ -252,6 +253,7 @@ def make_run(tmp_path):
             tuple(model_facts(label, **facts.get(label, {})) for label in labels),
             asked,
             (replace(invocation, **changes.pop("invocation", {})),),
+            groups=changes.pop("groups", {}),
         )
         assert not changes
         folder.path.mkdir(parents=True, exist_ok=True)

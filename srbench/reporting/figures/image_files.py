@@ -209,7 +209,7 @@ class _Files:
     def write(self, kinds: Sequence[MapKind]) -> None:
         """Write the strip, and the maps of some kinds."""
         metric, shown = self.results.metrics[0], _one_per_model(self.rows, self.results.models)
-        file, key = f"strips/{self.name}.png", self._key("strip", *(_facts(row, metric) for row in shown))
+        file, key = f"strips/{self.name}.png", self._key("strip", *(self._facts(row, metric) for row in shown))
         if not self.out.reuse(file, key):
             self.out.write(file, self.example.strip_png(shown, metric), key)
         self.write_maps(kinds, kinds)
@@ -236,11 +236,21 @@ class _Files:
         side = min(_size(pair[0])) * self.results.protocol.scale
         keys = {}
         for row, kind in product(self.rows, kinds):
-            if row.sample.kept > 1 if kind == DEVIATION else side >= kind.smallest_side:
-                pixels = _pixels(row) if kind == DEVIATION else _pixels(row)[:1]
+            pixels = self._pixels(row)
+            if len(pixels) > 1 if kind == DEVIATION else side >= kind.smallest_side:
+                pixels = pixels if kind == DEVIATION else pixels[:1]
                 metric = "" if kind.metric is None else kind.metric.digest
                 keys[kind, row.setting.folder] = self._key("map", kind.name, metric, pixels)
         return keys
+
+    def _facts(self, row: Measurement, metric: MetricInfo) -> list[object]:
+        """Return everything that a panel of a row shows, for the key of a strip."""
+        text = [metric.title, metric.digits, str(row.values.get(metric.name))]
+        return [*astuple(row.setting), row.sample.drawn, self._pixels(row), *text]
+
+    def _pixels(self, row: Measurement) -> list[str]:
+        """Return the pixel digests of the saved outputs of a row, of which another run may have saved fewer."""
+        return [output.pixels for output in row.sample.outputs[: len(self.results.outputs(row))]]
 
     def _maps(self, wanted: Sequence[_Place]) -> dict[_Place, Values]:
         images = {}
@@ -251,14 +261,3 @@ class _Files:
             elif any(setting == folder for _, setting in wanted):
                 images[folder] = [self.example.image(row)]
         return maps_of(images, self.example.lr, self.example.hr, wanted)
-
-
-def _facts(row: Measurement, metric: MetricInfo) -> list[object]:
-    """Return everything that a panel of a row shows, for the key of a strip."""
-    text = [metric.title, metric.digits, str(row.values.get(metric.name))]
-    return [*astuple(row.setting), row.sample.drawn, _pixels(row), *text]
-
-
-def _pixels(row: Measurement) -> list[str]:
-    """Return the pixel digests of the saved outputs of a row."""
-    return [output.pixels for output in row.sample.outputs[: row.sample.kept]]

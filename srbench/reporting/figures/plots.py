@@ -490,7 +490,7 @@ def _reach(means: Sequence[float], lows: Sequence[float], highs: Sequence[float]
 
 
 def has_intervals(table: Table) -> bool:
-    """Return whether a row has enough images, or folders, for intervals."""
+    """Return whether a row has enough images, or groups, for intervals."""
     return any(line.n >= FEWEST_IMAGES for line in table.lines)
 
 

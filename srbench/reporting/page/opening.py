@@ -97,7 +97,8 @@ def leaders(results: Results, table: Table) -> tuple[list[int], dict[str, list[M
 
 
 def opening_of(results: Results, leading: Mapping[str, Sequence[Measurement]]) -> Opening | None:
-    """Return the first view of a page: where the leaders differ most, or a single model from HR.
+    """Return the first view of a page: where the leaders differ most, or a single model from HR or, without HR,
+    from bicubic interpolation of LR.
 
     ``leading`` are the rows by image of ``leaders``. None if no image is saved, or the leaders differ on none.
     """
@@ -132,7 +133,8 @@ def strip_of_run(results: Results, table: Table) -> Strip | None:
     leader = next(column for column in outputs if column.setting == lines[-1])
     labels = [table.lines[line].label for line in lines]
     differing = f"{' and '.join(labels)} differ" if len(labels) > 1 else f"{labels[0]} differs"
-    caption = f"{opening.image}, where {differing} most{'' if len(labels) > 1 else ' from HR'}."
+    reference = "HR" if results.has_hr else "LR upscaled by bicubic interpolation"
+    caption = f"{opening.image}, where {differing} most{'' if len(labels) > 1 else f' from {reference}'}."
     return Strip(opening, files.get(HR, files[leader]), tuple(panels), caption)
 
 

@@ -163,6 +163,30 @@ def test_metrics_that_cannot_be_judged_are_usage_errors(make_run, srbench, named
     assert not (run / "compare").exists()
 
 
+@pytest.mark.filterwarnings("ignore:Only metrics of both runs are compared")
+@pytest.mark.parametrize(
+    ("metrics", "named", "says"),
+    [
+        ((metric("psnr"),), "lpips", "LPIPS is not measured in new; measure it in both runs, under one signature"),
+        (
+            (metric("psnr"), metric("lpips", signature="LPIPS|vgg")),
+            "psnr,lpips",
+            "LPIPS vgg is not measured in released; measure it in both runs, under one signature",
+        ),
+    ],
+)
+def test_a_metric_of_one_run_alone_does_not_pass(make_run, srbench, metrics, named, says):
+    """Nor a metric that the other run has under another signature."""
+    released = make_run("released", {("net", None): values()})
+    new = make_run("new", {("net", None): values(-0.5, 0.05)}, metrics=metrics)
+    for runs in ((released, new), (new, released)):
+        found = srbench("compare", *runs, "--fail-if-worse", named)
+        assert found.exit_code == 2, found.output
+    found = srbench("compare", released, new, "--fail-if-worse", named)
+    assert found.stderr.splitlines()[-1] == f"srbench: --fail-if-worse: {says}. See srbench compare --help."
+    assert not (new / "compare").exists()
+
+
 @pytest.mark.parametrize(
     ("models", "lacking"),
     [

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import msgspec
 import pytest
 from builders import metric
 from hypothesis import given, strategies
+from record_runs import Made, forge_sums, write_run
 
+from srbench.files.hashes import sha256_file
 from srbench.reporting import ReportError
 from srbench.reporting.report import write_report
 from srbench.reporting.results import read_results
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.verified import Verified
 
 ONE = {"a": (20.0, 0.5), "b": (30.0, 0.4)}
 OTHER = {"a": (21.0, 0.6), "b": (29.0, 0.3)}
@@ -59,6 +66,16 @@ def test_a_label_with_two_meanings_is_told_apart(make_run):
     for row in results.measurements:
         run = "two" if row.setting.model == "m @ two" else "one"
         assert [path.parts[-4] for path in results.outputs(row)] == [run]
+
+
+def test_values_of_all_images_are_compared_whatever_the_order_of_the_images(make_run):
+    metrics = (PSNR, metric("fid", direction=-1, per="set"))
+    runs = [
+        make_run(name, {("m", None): {image: {"psnr": [20.0], "fid": fid} for image in images}}, metrics=metrics)
+        for name, images, fid in (("one", "ab", 5.0), ("two", "ba", 5.0), ("three", "ba", 50.0))
+    ]
+    assert labels(runs[:2]) == [("m", None)]
+    assert labels([runs[0], runs[2]]) == [("m @ one", None), ("m @ three", None)]
 
 
 def test_other_weights_are_another_model(make_run):
@@ -162,10 +179,109 @@ def test_values_of_unlike_numbers_of_samples_have_columns_of_their_own(photos, m
         assert empty[head.index(name)] == ""
 
 
+def test_a_table_of_several_numbers_of_samples_and_seeds_states_all(make_run, tmp_path):
+    """A column that one run could not measure, with one sample, is not left out; the order of runs does not count."""
+    sigma = metric("sigma", spec="sigma")
+    several = {"a": {"psnr": [20.0, 21.0], "sigma": 1.0}, "b": {"psnr": [30.0, 31.0], "sigma": 2.0}}
+    runs = [
+        make_run("one", {("m", None): ONE}, metrics=(PSNR,), protocol={"samples": 1}),
+        make_run("two", {("flow", 0.8): several}, metrics=(PSNR, sigma), protocol={"seed": 7}),
+    ]
+    for order in (runs, runs[::-1]):
+        report = write_report(order, out=tmp_path / "both")
+        [table] = report.tables
+        assert ("sigma" in {column.name for column in table.columns}, table.left_out) == (True, "")
+        head = (tmp_path / "both/table.csv").read_text().splitlines()[0].split(",")
+        assert head.index("sigma") < head.index("n"), "a column of the suite"
+        page = (tmp_path / "both/report.html").read_text()
+        assert re.search(r"Protocol srflow@1, seeds (0, 7|7, 0)\.", page)
+
+
+def test_a_contradicted_run_is_named(make_run, command):
+    """The report of a folder leaves it out; that of named runs shows it, and says so in the terminal and in report.md."""
+    runs = [make_run(f"m/{name}", {(name, None): ONE}) for name in ("good", "bad")]
+    (runs[1] / "rows.jsonl").write_text((runs[1] / "rows.jsonl").read_text().replace("20.0", "29.0"))
+    forge_sums(runs[1])
+    facts = Verified(
+        sums=sha256_file(runs[1] / "SHA256SUMS"),
+        date="2026-01-31T12:00",
+        srbench="0.1",
+        rules={"value-differs": 1},
+        verdict="contradicted",
+        contradicted=1,
+    )
+    (runs[1] / "verified.json").write_bytes(msgspec.json.encode(facts))
+    found = command("report", *runs, "--out", "both")
+    assert found.code == 0
+    said = "bad is contradicted: 2026-01-31: 0 of 1 values and 0 of 0 items; value-differs."
+    assert said in found.out
+    assert f"> {said}" in Path("both/report.md").read_text()
+    assert "contradicted" not in command("report", runs[0], "--out", "one").out
+
+
 def test_images_of_one_name_have_to_be_the_same(make_run, greys):
     runs = [make_run("one", {("m", None): ONE}), make_run("two", {("m", None): ONE}, greys=greys(hr=0))]
     with pytest.raises(ReportError, match=r"one and .*two cannot share a table: the HR images named a differ"):
         read_results(runs)
+
+
+def test_every_two_runs_have_the_same_images(make_run, greys):
+    """A run that has not read an image agrees with both of two runs that differ in it."""
+    runs = [
+        make_run("begun", {("m", None): {"a": ONE["a"]}}, images=["a", "b"]),
+        make_run("one", {("m", None): ONE}),
+        make_run("two", {("n", None): ONE}),
+    ]
+    begun, _, two = (run / "pairs.jsonl" for run in runs)
+    begun.write_text(begun.read_text().splitlines(keepends=True)[0])
+    first, second = two.read_text().splitlines()
+    two.write_text(f"{first}\n{second.replace(json.loads(second)['hr']['pixels'], '0' * 64)}\n")
+    assert labels(runs[:2]) == labels(runs[::2])[:1] == [("m", None)]
+    with pytest.raises(ReportError, match=r"one and .*two cannot share a table: the HR images named b differ"):
+        read_results(runs)
+
+
+def test_outputs_made_elsewhere_without_a_common_image_are_two_rows(tmp_path):
+    """The digest of a folder of outputs does not cover its files, so equal digests say nothing of them."""
+    runs = [
+        write_run(
+            tmp_path / label,
+            Made(
+                {"a": "a", "b": "b"}, {label: {"psnr": [20.0, 30.0]}}, (PSNR,), digests={label: "results"}, source=label
+            ),
+        )
+        for label in ("mine", "theirs")
+    ]
+    for run, image in zip(runs, "ab", strict=True):
+        for file in (run / "samples.jsonl", run / "rows.jsonl"):
+            lines = file.read_text().splitlines(keepends=True)
+            file.write_text("".join(line for line in lines if f'"{image}"' in line))
+    assert [setting.label for setting in read_results(runs).settings] == ["mine", "theirs"]
+
+
+def test_images_are_of_the_outputs_whose_values_are_shown(make_run, greys):
+    """Outputs of the same code may differ by rounding; another run has the files of a row only if all pixels are equal."""
+    first = make_run("first", {("m", None): ONE})
+    shutil.rmtree(first / "images")
+    for name, level, is_shown in (("rounded", 41, False), ("same", 40, True)):
+        results = read_results([first, make_run(name, {("m", None): ONE}, greys=greys(first=level))])
+        assert [line.label for line in results.settings] == ["m"]
+        assert [bool(results.outputs(row)) for row in results.measurements] == [is_shown, is_shown]
+
+
+def test_a_run_that_kept_fewer_samples_has_no_map_of_their_deviation(make_run, tmp_path):
+    """Although the run that is shown kept more, whose files are gone."""
+    values = {image: ([psnr, psnr], [lpips, lpips]) for image, (psnr, lpips) in ONE.items()}
+    metrics = (PSNR, LPIPS, metric("sigma", group="Diversity"))
+    runs = [
+        make_run(name, {("flow", 0.8): values}, metrics=metrics, protocol={"kept": kept})
+        for name, kept in (("all", 2), ("first", 1))
+    ]
+    shutil.rmtree(runs[0] / "images")
+    write_report(runs, ["md"], tmp_path / "both")
+    drawn = [path.name for path in (tmp_path / "both/maps").rglob("*.png")]
+    assert drawn
+    assert not [name for name in drawn if "deviation" in name]
 
 
 def test_what_a_report_cannot_be_made_of(make_run, srbench, tmp_path):

@@ -85,6 +85,14 @@ def test_packaged_models_are_spelt_as_in_papers_and_labels_of_users_as_given(mak
         assert f"\n{name} & " in text, text
 
 
+def test_the_caption_names_the_units_of_intervals(make_row):
+    psnr = [metric("psnr")]
+    rows = [make_row("m", None, str(image), {"psnr": [20.0 + image]}) for image in range(12)]
+    values = replace(values_of(rows, psnr), unit_of={str(image): str(image // 2) for image in range(12)})
+    text = latex_table(table_of(values, psnr), MANIFEST, intervals=True)
+    assert "means over groups of 2 images with 95\\,\\% intervals (by sign flips, from 6 groups on)" in text
+
+
 @pytest.mark.parametrize("letters", [False, True])
 def test_it_is_well_formed(made, letters):
     """Without a compiler: environments and braces are closed, and all rows have as many cells."""
@@ -99,6 +107,14 @@ def test_it_is_well_formed(made, letters):
     assert len({len(re.findall(r"(?<!\\)&", row)) for row in rows}) == 1
 
 
+def test_a_table_wider_than_the_page_is_shrunk_to_it(made):
+    for copies, is_shrunk in ((1, False), (4, True)):
+        metrics = [replace(metric, name=f"{metric.name}{k}") for metric in METRICS for k in range(copies)]
+        text = made(metrics, intervals=True)
+        assert (r"\resizebox{\textwidth}{!}{\begin{tabular}" in text) == is_shrunk
+        assert (r"\usepackage{graphicx}" in text.splitlines()[0]) == is_shrunk
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 @pytest.mark.parametrize("intervals", [False, True])
 @pytest.mark.parametrize("copies", [1, 4])
@@ -107,6 +123,7 @@ def test_it_compiles_in_a_paper_of_two_columns(copies, intervals, tmp_path, made
     (tmp_path / "table.tex").write_text(made(metrics, intervals))
     document = (
         r"\documentclass[10pt,twocolumn,letterpaper]{article}\usepackage[T1]{fontenc}\usepackage{booktabs}"
+        r"\usepackage{graphicx}"
         r"\setlength{\textwidth}{6.875in}\setlength{\columnsep}{0.3125in}\setlength{\oddsidemargin}{-0.1875in}"
         r"\begin{document}Table~\ref{LABEL}.\input{table}\end{document}"
     ).replace("LABEL", re.search(r"label{(.*)}", made(metrics, intervals))[1])

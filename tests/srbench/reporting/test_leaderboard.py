@@ -21,9 +21,12 @@ from record_runs import Made, forge_list, write_run
 
 from srbench.files.hashes import sha256_file
 from srbench.images.io import write_png
-from srbench.reporting.files import read_listing, replacing
+from srbench.reporting.files import Choices, read_listing, replacing
 from srbench.reporting.leaderboard import read_leaderboard, renew_leaderboard, write_leaderboard
+from srbench.reporting.page.opening import strip_of_run
 from srbench.reporting.report import FORMATS
+from srbench.reporting.results import read_results
+from srbench.reporting.table import table_of_runs
 
 IMAGES = tuple(f"i{number}" for number in range(9))
 EASE = [float(number % 4) for number in range(9)]
@@ -143,6 +146,20 @@ def test_the_values_of_a_joint_line_are_those_of_the_verified_run(tmp_path):
     assert (line.cells["psnr"].mean, line.cells["ssim"].mean) == (np.mean(first.values["a"]["psnr"]), 0.5)
 
 
+def test_no_value_of_an_unverified_run_stands_in_a_verified_row(tmp_path, command):
+    """A metric that only the unverified run has is a dash, and no line of the CSV."""
+    proven, other = made(a=1), made(a=1)
+    other.values["a"]["ssim"] = [0.5] * len(IMAGES)
+    write_verified(write_run(tmp_path / "m/proven", proven), "proven", 9)
+    write_run(tmp_path / "m/other", replace(other, metrics=(metric("psnr"), metric("ssim"))))
+    [block] = blocks_below(tmp_path / "m")
+    [line] = block.table.lines
+    assert runs_of(block) == {"a": ["proven", "other"]}
+    assert (line.cells["psnr"].text, line.cells["ssim"].text, line.not_finite) == ("22.33", "–", 0)
+    assert command("report", tmp_path / "m").code == 0
+    assert [(mean["metric"], mean["state"]) for mean in means(tmp_path / "m/report")] == [("psnr", "proven")]
+
+
 def test_equal_labels_of_unlike_models_name_their_runs(tmp_path):
     write_run(tmp_path / "x", made(a=1))
     write_run(tmp_path / "y", replace(made(a=2), digests={"a": "another"}))
@@ -197,6 +214,21 @@ def test_a_column_has_one_signature_and_every_signature_one_column(tmp_path, com
         assert {title: text for title, text in cells[model].items() if title != "PSNR"} == expected
     assert command("report", tmp_path).code == 0
     assert {line["metric"] for line in means(tmp_path / "report")} == {"psnr", "spread"}, "as in the runs"
+
+
+def test_a_metric_of_groups_that_lacks_one_is_a_dash(make_run, tmp_path):
+    """As one that lacks an image is: a mean of the other groups would stand beside means of all."""
+    names = [f"{group}{frame}" for group in "pq" for frame in (0, 1)]
+    values = {name: {"psnr": [20.0], "tlp": 1.0 + ord(name[0]) - ord("p")} for name in names}
+    lacking = values | {name: {"psnr": [21.0]} for name in names[2:]}
+    make_run(
+        "m/run",
+        {("whole", None): values, ("lacking", None): lacking},
+        metrics=(metric("psnr"), metric("tlp", direction=-1, per="group")),
+        groups={name: name[0] for name in names},
+    )
+    [block] = blocks_below(tmp_path / "m")
+    assert {line.label: line.cells["tlp"].text for line in block.table.lines} == {"whole": "1.50", "lacking": "–"}
 
 
 def test_costs_are_no_columns(tmp_path):
@@ -456,6 +488,16 @@ def test_a_strip_shows_the_images_of_one_run_as_they_were_measured(command, meas
     assert shown[2][1] not in [address for _, address in images_on(page)], "the file was changed"
 
 
+def test_the_strip_of_a_single_model_names_its_reference(command, photos, models):
+    """LR upscaled by bicubic interpolation, without HR."""
+    words = ("run", "--models", f"{models}:Nearest", "--scale", 4, "--limit", 1, "--metrics", "lr_psnr", "--workers", 1)
+    for source, reference in (("--data", "HR"), ("--lr", "LR upscaled by bicubic interpolation")):
+        assert command(*words, source, photos, "--out", f"m/{source}").code == 0
+        results = read_results([Path(f"m/{source}")])
+        strip = strip_of_run(results, table_of_runs(results))
+        assert strip.caption == f"a, where Nearest differs most from {reference}."
+
+
 def test_score_verify_show_and_list_are_of_all_runs(command, measured):
     assert len(command("list", "runs", measured).out.splitlines()) == 2
     assert command("show", measured).out.count("# Super-resolution") == 2
@@ -632,7 +674,8 @@ def test_rows_are_filtered_and_colours_change(measured, browser):
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_latex_compiles(measured):
     table = (measured / "report" / "table.tex").read_text()
-    head = "\\documentclass[twocolumn]{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\begin{document}"
+    packages = "\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\usepackage{graphicx}"
+    head = f"\\documentclass[twocolumn]{{article}}{packages}\\begin{{document}}"
     Path("paper.tex").write_text(f"{head}\n{table}\\end{{document}}\n")
     done = subprocess.run(
         ["pdflatex", "-halt-on-error", "paper.tex"], capture_output=True, text=True, check=False, timeout=300
@@ -644,7 +687,7 @@ def test_a_report_is_renewed_with_its_choices(measured, command):
     shutil.rmtree(measured / "report")
     renew_leaderboard(measured)
     assert {file.name for file in (measured / "report").iterdir()} >= {*FORMATS.values()}, "there was none: all formats"
-    write_leaderboard([measured], ["csv"], intervals=True)
+    write_leaderboard([measured], ["csv"], choices=Choices(intervals=True))
     renew_leaderboard(measured)
     listing = read_listing(measured / "report")
     assert sorted(listing.files) == ["report.html", "table.csv"], "and the page to view"

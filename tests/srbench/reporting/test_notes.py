@@ -12,7 +12,10 @@ from PIL import Image
 
 from srbench.benchmark.run import run as run_benchmark
 from srbench.reporting.check import report_findings
+from srbench.reporting.notes import notes_of
 from srbench.reporting.report import write_report
+from srbench.reporting.results import read_results
+from srbench.reporting.table import table_of_runs
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.journal import Journal
 from srbench.run_folder.records import EnvironmentRecord
@@ -59,6 +62,20 @@ INCOMPLETE = {
     "infinite": {"values": changed(BICUBIC, "apple", (math.inf, 0.4))},
     "a metric failed": {"values": changed(FLOW, "cedar", {"psnr": [20.0, 21.0]})},
 }
+
+
+def test_a_value_of_many_images_that_no_run_has_is_said(make_run):
+    """Of joined shards, too, no one of which measured all images."""
+    metrics = (metric("psnr"), metric("fid", title="FID", direction=-1, per="set"))
+    names = ["a", "b"]
+    runs = []
+    for name in names:
+        values = {("m", None): {name: {"psnr": [20.0], "fid": 5.0}}}
+        asked = {"images": (name,)}
+        runs.append(make_run(f"part {name}", values, images=names, metrics=metrics, invocation=asked))
+    results = read_results(runs)
+    said = "FID of m is not measured on these images; add it with srbench score RUN --metrics fid."
+    assert said in notes_of(results, table_of_runs(results))
 
 
 def test_what_is_incomplete_is_said(make_run, snapshot):
