@@ -142,6 +142,13 @@ class Plan:
         return sum(task.size for task in self.tasks)
 
     @property
+    def requested(self) -> int:
+        """Number of items requested: by a command that samples nothing, all outputs in the folder."""
+        if self.request is not None:
+            return self.request.items
+        return sum(len(self.folder.sampled(setting)) for setting in self.folder.manifest.settings)
+
+    @property
     def images(self) -> int:
         """Number of images left as it counts for the number of processes, for which small images are fewer."""
         pixels = list(filter(None, (self.pixels(task.image) for task in probed(self.tasks))))
