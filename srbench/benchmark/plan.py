@@ -205,7 +205,7 @@ class Plan:
             command=command,
             settings=() if request is None else request.settings,
             images=() if request is None else request.images,
-            metrics=tuple(metric.name for metric in self.metrics),
+            metrics=tuple(metric.name for metric in self.measured),
             started=now(),
             finished=None,
             device=self.device,
