@@ -1,6 +1,6 @@
 """``srbench measure``: metrics of folders of images, with or without references. No model runs, nothing is written.
 
-With several worker processes, this process does not load torch.
+With several worker processes, this process loads torch only if it chooses their number and has to look for a GPU.
 """
 
 from __future__ import annotations
