@@ -26,9 +26,9 @@ from srbench.models import LoadedModel, ModelInfo
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder, Subject
 from srbench.run_folder.manifest import is_run, now
-from srbench.run_folder.merge import with_request
 from srbench.run_folder.protocol import Invocation, Manifest, Setting
 from srbench.run_folder.records import PairRecord, SampleRecord
+from srbench.run_folder.requested import with_request
 
 PROBED = 5
 """Number of images whose mean size is taken as the mean size of all."""

@@ -366,7 +366,7 @@ class Worker:
 
         environment = self.environment
         scores, faults = [], []
-        for scored in self.scorer.score(record, pair, images, exact, names, model):
+        for scored in self.scorer.score(record.temperature, pair, images, exact, names, model):
             scores.append(self._score_of(record, scored))
             if error := scores[-1].error:
                 faults.append(f"{record.setting.folder}: {error}")
@@ -449,4 +449,4 @@ class Worker:
 
 
 def _pixels(*images: ImageDigest | None) -> list[str | None]:
-    return [image and image.pixels for image in images]
+    return [None if image is None else image.pixels for image in images]

@@ -95,7 +95,7 @@ class Remeasuring:
         measured: dict[str, tuple[Value | None, str]] = {}
         if pair is not None and images is not None:
             results = self._scorer.score(
-                record,
+                record.temperature,
                 pair,
                 images,
                 images if exact is None else exact,
