@@ -11,7 +11,7 @@ from builders import metric, model_facts, protocol
 from srbench.files.hashes import sha256_file
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.journal import Journal
-from srbench.run_folder.manifest import FILE, content_of
+from srbench.run_folder.manifest import MANIFEST, content_of
 from srbench.run_folder.measurements import measurements_of
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, digest, to_line
@@ -48,7 +48,7 @@ def write_run(path: Path, made: Made) -> Path:
     facts = protocol(dataset=made.dataset, **made.protocol)
     manifest = Manifest(FORMAT, facts, images, made.metrics, models, settings, (invocation,))
     path.mkdir(parents=True)
-    (path / FILE).write_bytes(content_of(manifest))
+    (path / MANIFEST).write_bytes(content_of(manifest))
     folder = RunFolder(path, manifest)
     lines = []
     for number, (image, pixels) in enumerate(made.pixels.items()):

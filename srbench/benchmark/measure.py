@@ -1,6 +1,6 @@
 """``srbench measure``: metrics of folders of images, with or without references. No model runs, nothing is written.
 
-With several worker processes, this process does not load torch.
+With several worker processes, this process loads torch only if it chooses their number and has to look for a GPU.
 """
 
 from __future__ import annotations
@@ -507,12 +507,13 @@ def _measured(pairs: Pairs, metrics: _Metrics, workers: int, progress: Progress)
 
 def _measuring(pairs: Pairs, metrics: _Metrics) -> Callable[[str], _MeasuredImage]:
     """Open the metrics of images in a process, and return the function that measures an image."""
-    from srbench.benchmark.scorer import measure
+    from srbench.benchmark.scorer import Scorer
     from srbench.models.inference import choose_device
 
     loaded, names_of_many = metrics.chosen()
     infos = tuple(metric.info for metric in loaded)
-    device = choose_device(metrics.device)
+    scorer = Scorer(loaded, choose_device(metrics.device))
+    names = [metric.name for metric in infos]
 
     def measured(name: str) -> _MeasuredImage:
         image = _MeasuredImage(metrics=infos, names_of_many=names_of_many)
@@ -524,16 +525,11 @@ def _measuring(pairs: Pairs, metrics: _Metrics) -> Callable[[str], _MeasuredImag
             return image
         image.samples = len(outputs)
         quantised = quantize(outputs, metrics.suite.quantize)
-        for each in loaded:
-            assert isinstance(each.metric, ImageMetric)
-            try:
-                value = measure(each.metric, outputs if each.metric.sees == "returned" else quantised, pair, device)
-            except SRBenchError as error:
-                image.faults.append(str(error))
-                continue
-            if value is not None:
-                image.values[each.info.name] = value
-        pair.shared.forget(quantised)
+        for metric, value, fault, _ in scorer.score(None, pair, quantised, outputs, names):
+            if fault:
+                image.faults.append(fault)
+            elif value is not None:
+                image.values[metric.name] = value
         return image
 
     return measured

@@ -26,9 +26,9 @@ from srbench.models import LoadedModel, ModelInfo
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder, Subject
 from srbench.run_folder.manifest import is_run, now
-from srbench.run_folder.merge import with_request
 from srbench.run_folder.protocol import Invocation, Manifest, Setting
 from srbench.run_folder.records import PairRecord, SampleRecord
+from srbench.run_folder.requested import with_request
 
 PROBED = 5
 """Number of images whose mean size is taken as the mean size of all."""
@@ -142,6 +142,13 @@ class Plan:
         return sum(task.size for task in self.tasks)
 
     @property
+    def requested(self) -> int:
+        """Number of items requested: by a command that samples nothing, all outputs in the folder."""
+        if self.request is not None:
+            return self.request.items
+        return sum(len(self.folder.sampled(setting)) for setting in self.folder.manifest.settings)
+
+    @property
     def images(self) -> int:
         """Number of images left as it counts for the number of processes, for which small images are fewer."""
         pixels = list(filter(None, (self.pixels(task.image) for task in probed(self.tasks))))
@@ -198,7 +205,7 @@ class Plan:
             command=command,
             settings=() if request is None else request.settings,
             images=() if request is None else request.images,
-            metrics=tuple(metric.name for metric in self.metrics),
+            metrics=tuple(metric.name for metric in self.measured),
             started=now(),
             finished=None,
             device=self.device,

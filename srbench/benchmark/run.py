@@ -35,7 +35,7 @@ class Outcome:
 
     folder: Path
     items: int
-    """Number of items (setting and image) requested."""
+    """Number of items (setting and image) requested; a command that only measures requests all outputs in the folder."""
     sampled: int
     """Number of items sampled by this command."""
     scored: int
@@ -60,7 +60,7 @@ def run(
 
     Args:
         request: The request, opened or not.
-        progress: Called before every item.
+        progress: Called before every item, and after every result with its image.
         workers: Number of worker processes; 1 means this process alone. Each has one thread, because the last bit of
             an output may depend on the number of threads.
         engine: ``dask`` for a cluster of ``workers`` on this machine, or ``dask:ADDRESS`` for the cluster of a running
@@ -81,7 +81,7 @@ def run(
     with writing(path):
         plan = planned_run(opened, path)
         outcome = _do(plan, command or opened.spec.command(), progress, workers, engine)
-    return replace(outcome, items=opened.items, failures=(*opened.faults, *outcome.failures))
+    return replace(outcome, failures=(*opened.faults, *outcome.failures))
 
 
 def score_run(
@@ -99,7 +99,7 @@ def score_run(
         path: The run folder.
         names: Names of metrics.
         device: Device of the models, and of the metrics that can use it.
-        progress: Called before every item.
+        progress: Called before every item, and after every result with its image.
         models: Opened models by label; all other models are loaded by name when needed.
         workers: As in ``run``.
         engine: As in ``run``.
@@ -148,7 +148,7 @@ def _do(plan: Plan, command: str, progress: Progress, workers: WorkerCount, engi
         journal.finish(replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now()))))
     elif not (folder.path / SUMS).is_file():
         journal.finish(manifest)
-    return recorder.outcome()
+    return recorder.outcome(plan.requested)
 
 
 def _open_sampler(plan: Plan, *, is_here: bool) -> Sampler:
@@ -193,8 +193,8 @@ class _Recorder:
         """Show an item that begins or has ended, or a fault."""
         self.progress(Step(self.done, self.total, what, fault))
 
-    def outcome(self) -> Outcome:
-        """Return what was done; of a command that measures alone, all items to do are requested."""
+    def outcome(self, requested: int) -> Outcome:
+        """Return what was done of the items requested."""
         folder = self.journal.folder
         sampled, scored = len(self.sampled), len(self.scored)
-        return Outcome(folder.path, self.total, sampled, scored, folder.has_outputs, tuple(self.failures))
+        return Outcome(folder.path, requested, sampled, scored, folder.has_outputs, tuple(self.failures))

@@ -48,22 +48,23 @@ class Scorer:
 
     def score(
         self,
-        record: SampleRecord,
+        temperature: float | None,
         pair: ImagePair,
         images: Tensor,
         exact: Tensor,
         names: Collection[str],
-        model: Callable[[], Model],
+        model: Callable[[], Model] | None = None,
     ) -> Iterator[Scored]:
         """Measure outputs (n, 3, H, W); a failure of a metric is part of the results.
 
         Args:
-            record: Record of the outputs.
+            temperature: Temperature of the outputs; None for a model with a single output.
             pair: LR and HR.
             images: The outputs as uint8.
             exact: The outputs as the model returned them.
             names: Names of the metrics to measure, which are of images.
-            model: Returns the model, for metrics of a model and a pair; may raise SRBenchError.
+            model: Returns the model, for metrics of a model and a pair; may raise SRBenchError. None if it is unknown,
+                and no metric is of a model.
         """
         for metric in self.metrics:
             if metric.info.name not in names:
@@ -73,7 +74,8 @@ class Scorer:
             error = ""
             try:
                 if isinstance(metric.metric, ModelPairMetric):
-                    value = measure_model(metric.metric, model(), record.temperature, self.device, pair)
+                    assert model is not None
+                    value = measure_model(metric.metric, model(), temperature, self.device, pair)
                 elif isinstance(metric.metric, ImageMetric):
                     seen = exact if metric.metric.sees == "returned" else images
                     value = measure(metric.metric, seen, pair, self.device)

@@ -80,8 +80,8 @@ class TaskResult:
 class WorkerSetup:
     """What a worker works with. It can be sent to another process if all that it holds can be pickled."""
 
-    folder: Path | None
-    """The run folder; None if nothing is saved."""
+    folder: Path
+    """The run folder."""
     sampler: Sampler
     metrics: Callable[[], Sequence[LoadedMetric]]
     """Opens the metrics that the worker measures, in its process."""
@@ -99,12 +99,11 @@ def open_worker(setup: WorkerSetup) -> Worker:
     sampler = setup.sampler
     sampler.device = choose_device(sampler.device)
     return Worker(
-        RunFolder(setup.folder or Path(), sampler.manifest),
+        RunFolder(setup.folder, sampler.manifest),
         sampler,
         Scorer(setup.metrics(), sampler.device),
         open_dataset(setup.data) if isinstance(setup.data, RunSpec) else setup.data,
         setup.invocation,
-        setup.folder is not None,
     )
 
 
@@ -131,8 +130,6 @@ class Worker:
     """Dataset of the pairs; None if all pairs are saved."""
     invocation: int
     """Index of the command in the manifest."""
-    saves: bool = True
-    """False if there is no folder; pairs then have no records."""
     begin: Callable[[str], None] = field(default=lambda item: None)
     """Called before an item is sampled or measured, with its words such as ``srflow-t0.8 dog``."""
     _last: dict[PairRecord, ImagePair] = field(default_factory=dict)
@@ -181,10 +178,10 @@ class Worker:
             pair = self._pair(task)
             if pair is None:
                 pair = self._read(task)
-                read = self._kept(task, pair) if self.saves else read
+                read = self._kept(task, pair)
         except SRBenchError as error:
             return self.failed_pair(task, str(error))
-        if task.pair is None and self.saves:
+        if task.pair is None:
             return read
         item = task.items[0]
         self.begin(f"{item.setting.folder} {task.image}")
@@ -205,11 +202,12 @@ class Worker:
     def failed_pair(self, task: Task, error: str) -> TaskResult:
         """Return the record of a pair that could not be read.
 
-        A pair that was read before keeps its record, so that its values stay in the table.
+        A pair that was read before keeps its record, so that its values stay in the table; its missing values failed.
         """
-        if task.was_read:
-            return TaskResult(faults=(error,))
         environment = self.environment
+        if task.was_read:
+            scores = (score for item in task.items for score in self._failed_scores(item, error))
+            return TaskResult((environment, *scores), faults=(error,))
         key = task.pair_key or digest("unreadable", task.image)
         record = PairRecord(key, self.invocation, error, task.image, None, None, environment.key)
         return TaskResult((environment, record), faults=(error,))
@@ -225,10 +223,12 @@ class Worker:
         if item.key:
             record = self._record(item.key, item, image)
             return TaskResult((environment, structs.replace(record, error=error)), faults=(fault,))
-        assert item.record is not None
-        metrics = [metric.info for metric in self.scorer.metrics if metric.info.name in item.metrics]
-        scores = (self._score_of(item.record, (metric, None, error, 0.0)) for metric in metrics)
-        return TaskResult((environment, *scores), faults=(fault,))
+        return TaskResult((environment, *self._failed_scores(item, error)), faults=(fault,))
+
+    def _failed_scores(self, item: Item, error: str) -> list[ScoreRecord]:
+        """Return a record for each value that an item with a sample record lacks."""
+        metrics = (metric.info for metric in self.scorer.metrics if metric.info.name in item.metrics)
+        return [self._score_of(item.record, (metric, None, error, 0.0)) for metric in metrics if item.record]
 
     def _pair(self, task: Task) -> ImagePair | None:
         """Return the pair of a task as the run folder has it; read once for successive parts. None if it has to be read."""
@@ -251,16 +251,24 @@ class Worker:
         """Read a pair from the dataset. Raises SRBenchError."""
         if self.dataset is None or (task.pair is not None and task.image not in set(self.dataset)):
             raise BenchmarkError(
-                f"{task.image}: LR or HR is no longer in {self.folder.path}; run its command again, with the data"
+                f"{task.image}: LR or HR is no longer in the run folder; run its command again, with the data"
             )
         return read_pair(self.dataset, task.image)
 
     def _kept(self, task: Task, pair: ImagePair) -> TaskResult:
-        """Return the record and image files of a pair, after which the items of the task are left."""
+        """Return the record and image files of a pair, after which the items of the task are left.
+
+        Raises BenchmarkError if the record of an earlier command, whose files were lost, has other pixels.
+        """
         files: Files = []
         lr_file, hr_file = self.folder.pair_files(task.image)
         lr = self._keep(quantize_floor(pair.lr), lr_file, files)
         hr = self._keep(quantize_floor(pair.hr), hr_file, files) if pair.has_hr else None
+        if task.pair is not None and _pixels(lr, hr) != _pixels(task.pair.lr, task.pair.hr):
+            raise BenchmarkError(
+                f"{task.image}: LR or HR is no longer in the run folder, and has changed in the data; repeat the command "
+                "without --limit or --shard, which samples the image again"
+            )
         environment = self.environment
         record = PairRecord(
             task.pair_key, self.invocation, "", task.image, lr, hr, environment.key, pair.uncropped, pair.whole
@@ -363,7 +371,7 @@ class Worker:
 
         environment = self.environment
         scores, faults = [], []
-        for scored in self.scorer.score(record, pair, images, exact, names, model):
+        for scored in self.scorer.score(record.temperature, pair, images, exact, names, model):
             scores.append(self._score_of(record, scored))
             if error := scores[-1].error:
                 faults.append(f"{record.setting.folder}: {error}")
@@ -443,3 +451,7 @@ class Worker:
         content = encode_png(image)
         files.append((path.relative_to(self.folder.path), content))
         return ImageDigest(pixels_sha256(image), sha256_bytes(content))
+
+
+def _pixels(*images: ImageDigest | None) -> list[str | None]:
+    return [None if image is None else image.pixels for image in images]

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The protocol that best explains a published number, and the chance that an equally common one prints an arbitrary number."""
+    """The protocol that best explains a published number, and the chance that an equally common one prints an arbitrary
+    number.
+    """
 
     match: Match
     chance: float

@@ -62,7 +62,8 @@ def explain(
             are tried.
         measured: Your own number or numbers, to explain too.
         progress: Called with a ``srbench.terminal.progress.Step`` after every image.
-        workers: Number of worker processes; None: one per core, or 1 for metrics on a GPU.
+        workers: Number of worker processes; None: as many as cores, images and, for metrics on a GPU, its free memory
+            permit.
         device: Device of LPIPS, FID, KID and the metrics of pyiqa: cpu, cuda or mps; ``auto`` takes a GPU if there is
             one.
 

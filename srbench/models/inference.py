@@ -75,9 +75,9 @@ def upscale(
 ) -> Output:
     """Upscale the LR image (3, h, w) called ``name`` with a model.
 
-    A deterministic model uses only the tile of ``sampling``. With a tile, ``progress`` is called after every tile with the
-    fraction of the work done since the last call. Raises ModelError naming the image if the model fails, returns a wrong size or
-    non-finite values, or if a precomputed result is missing or damaged.
+    A deterministic model uses only the tile of ``sampling``. With a tile, ``progress`` is called after every tile with
+    the fraction of the work done since the last call. Raises ModelError naming the image if the model fails, returns a
+    wrong size or non-finite values, or if a precomputed result is missing or damaged.
     """
     with torch.no_grad(), usage_on(device) as usage, _at_work(model, name, lr, sampling, device):
         images = _outputs(model, name, lr, sampling, device, progress)

@@ -20,7 +20,7 @@ from srbench.files.hashes import sha256_bytes, sha256_file
 from srbench.files.paths import no_file
 from srbench.reporting import ReportError
 from srbench.run_folder.journal import NO_LOCKS
-from srbench.run_folder.manifest import FILE as MANIFEST
+from srbench.run_folder.manifest import MANIFEST
 from srbench.run_folder.records import KINDS, digest, strict_json
 from srbench.voting.records import Vote
 

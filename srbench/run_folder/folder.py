@@ -14,7 +14,7 @@ from srbench.files.hashes import sha256_file
 from srbench.files.paths import no_file, pipes_in
 from srbench.interfaces import MetricInfo
 from srbench.run_folder import RunFolderError, records
-from srbench.run_folder.manifest import FILE, read_manifest
+from srbench.run_folder.manifest import MANIFEST, read_manifest
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import (
     AnyRecord,
@@ -289,7 +289,7 @@ def read_sums(path: Path) -> dict[str, str] | None:
 
 def sums_of(folder: RunFolder) -> dict[str, str]:
     """Return the SHA-256 of manifest and records as they are on the disk, and of saved images as recorded, by file name."""
-    files = [folder.path / name for name in (FILE, *(kind.FILE for kind in records.KINDS))]
+    files = [folder.path / name for name in (MANIFEST, *(kind.FILE for kind in records.KINDS))]
     sums = {file.name: sha256_file(file) for file in files if file.exists()}
     images = {file.relative_to(folder.path).as_posix(): str(image.sha256) for file, image in folder.kept_images()}
     return sums | images
@@ -300,7 +300,7 @@ def edited_records(folder: RunFolder) -> list[str]:
     commands, sums = folder.manifest.invocations, read_sums(folder.path) or {}
     if not commands or commands[-1].finished is None:
         return []
-    files = [folder.path / name for name in (FILE, *(kind.FILE for kind in records.KINDS)) if name in sums]
+    files = [folder.path / name for name in (MANIFEST, *(kind.FILE for kind in records.KINDS)) if name in sums]
     return [file.name for file in files if not (file.is_file() and sha256_file(file) == sums[file.name])]
 
 
@@ -313,8 +313,8 @@ def check_folder(path: Path) -> None:
                 raise RunFolderError(f"{folder}: a link, and runs are only written into real folders; remove it")
         names = sorted(entry.name for entry in path.iterdir())
         # ignore the temporary file of a manifest that is being written, or was when the process was killed
-        foreign = [name for name in names if name not in (LOCK, REPORT_LOCK) and not name.startswith(f".{FILE}.")]
-        if foreign and FILE not in names:
+        foreign = [name for name in names if name not in (LOCK, REPORT_LOCK) and not name.startswith(f".{MANIFEST}.")]
+        if foreign and MANIFEST not in names:
             raise RunFolderError(
                 f"{path}: not empty, and not a run folder ({foreign[0]} is in it); choose another --out"
             )
@@ -327,7 +327,7 @@ def check_files(path: Path) -> None:
 
     Reading a pipe would block forever, and writing would follow a link out of the folder.
     """
-    names = (LOCK, REPORT_LOCK, FILE, VOTES, *(kind.FILE for kind in records.KINDS))
+    names = (LOCK, REPORT_LOCK, MANIFEST, VOTES, *(kind.FILE for kind in records.KINDS))
     for file in [*(path / name for name in names), *pipes_in(path)]:
         kind_of_entry = "a link" if file.is_symlink() else no_file(file)
         if kind_of_entry:

@@ -13,7 +13,7 @@ from srbench.files.atomic import write_synced, write_whole
 from srbench.files.hashes import sha256_bytes
 from srbench.run_folder import RunFolderError, records
 from srbench.run_folder.folder import LOCK, SUMS, RunFolder, check_folder, is_kept, sums_of
-from srbench.run_folder.manifest import FILE, content_of, is_run, write_manifest
+from srbench.run_folder.manifest import MANIFEST, content_of, is_run, write_manifest
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.records import EnvironmentRecord, Line
 
@@ -67,7 +67,7 @@ class Journal:
         """Write SHA256SUMS of records, images and manifest, then the manifest."""
         self._require_folder()
         folder = self.folder
-        sums = sums_of(folder) | {FILE: sha256_bytes(content_of(manifest))}
+        sums = sums_of(folder) | {MANIFEST: sha256_bytes(content_of(manifest))}
         text = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
         path = folder.path / SUMS
         if not (path.exists() and path.read_bytes() == text):

@@ -10,12 +10,11 @@ from datetime import date
 from pathlib import Path
 
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.manifest import FILE as MANIFEST
-from srbench.run_folder.manifest import is_run, read_manifest
-from srbench.run_folder.merge import with_request
+from srbench.run_folder.manifest import MANIFEST, is_run, read_manifest
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.records import KINDS
 from srbench.run_folder.request import RunSpec
+from srbench.run_folder.requested import with_request
 
 _FILES = (MANIFEST, *(kind.FILE for kind in KINDS))
 

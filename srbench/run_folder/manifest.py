@@ -21,14 +21,14 @@ from srbench.run_folder.records import strict_json
 from srbench.run_folder.request import GROUPS
 from srbench.words import is_file_name
 
-FILE = "manifest.json"
+MANIFEST = "manifest.json"
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
     """Write ``manifest.json`` into the folder ``run``, unless the same bytes are there already."""
     content = content_of(manifest)
-    if not (is_run(run) and (run / FILE).read_bytes() == content):
-        write_synced(run / FILE, content)
+    if not (is_run(run) and (run / MANIFEST).read_bytes() == content):
+        write_synced(run / MANIFEST, content)
 
 
 def is_written(run: Path, manifest: Manifest) -> bool:
@@ -39,7 +39,7 @@ def is_written(run: Path, manifest: Manifest) -> bool:
 def is_run(run: Path) -> bool:
     """Return whether the folder ``run`` has a manifest. Raises OSError if the disk fails."""
     try:
-        (run / FILE).stat()
+        (run / MANIFEST).stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
@@ -53,10 +53,10 @@ def content_of(manifest: Manifest) -> bytes:
 
 def _no_run(path: Path) -> str:
     """Reason why a path without a manifest is not a run folder, and what to name instead."""
-    runs = sorted(manifest.parent for manifest in path.glob(f"*/{FILE}"))
+    runs = sorted(manifest.parent for manifest in path.glob(f"*/{MANIFEST}"))
     if runs:
         return f"not a run, but a folder of runs; name one of them, such as {runs[0]}"
-    fault = "a file, not a run folder" if path.is_file() else f"no run in it ({FILE} is missing)"
+    fault = "a file, not a run folder" if path.is_file() else f"no run in it ({MANIFEST} is missing)"
     if not path.exists():
         fault = "missing, not a run folder"
     return f"{fault}; name the folder that srbench run made"
@@ -67,7 +67,7 @@ def read_manifest(run: Path) -> Manifest:
 
     Raises RunFolderError if it is missing, damaged, inconsistent, or of a format that this version does not read.
     """
-    path = run / FILE
+    path = run / MANIFEST
     if kind := no_file(path):  # reading a pipe would block forever
         raise RunFolderError(f"{path}: {kind}, not a file of srbench; remove it")
     try:

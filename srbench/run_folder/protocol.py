@@ -94,7 +94,9 @@ class Invocation:
     settings: tuple[Setting, ...]
     images: tuple[str, ...]
     metrics: tuple[str, ...]
-    """Metrics that it measured for all samples without them, including samples of earlier commands."""
+    """Metrics that it measured for all samples without them, including samples of earlier commands; in a shard, of images
+    alone.
+    """
     started: str
     finished: str | None
     """None while the command runs, and after a kill."""

@@ -13,7 +13,7 @@ import msgspec
 from srbench.files.hashes import sha256_file
 from srbench.run_folder.folder import SUMS
 
-FILE = "verified.json"
+VERIFIED = "verified.json"
 Verdict = Literal["contradicted", "unverified", "verified from its files", "proven"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """Verdicts, the strongest proof last."""
@@ -62,7 +62,7 @@ class Verified(Extent, forbid_unknown_fields=True):
 def read_verified(run: Path) -> Verified | None:
     """Read the result of the last check of a run; None if it is missing, damaged or void."""
     try:
-        verified = msgspec.json.decode((run / FILE).read_bytes(), type=Verified)
+        verified = msgspec.json.decode((run / VERIFIED).read_bytes(), type=Verified)
         return verified if verified.sums == sha256_file(run / SUMS) else None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None

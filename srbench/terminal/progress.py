@@ -42,7 +42,7 @@ class Step:
     done: int
     total: int
     what: str
-    """The next item, such as ``srflow-t0.8 dog``; empty at the end."""
+    """The next item, such as ``srflow-t0.8 dog``, or the image of the last result; empty at the end."""
     fault: str = ""
     """A failure that just happened, in one line."""
     fraction: float | None = None

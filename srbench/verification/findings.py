@@ -15,7 +15,7 @@ from srbench.files.atomic import write_whole
 from srbench.files.hashes import sha256_file
 from srbench.run_folder.folder import SUMS
 from srbench.run_folder.manifest import now
-from srbench.run_folder.verified import FILE, Extent, Verdict, Verified, read_verified
+from srbench.run_folder.verified import VERIFIED, Extent, Verdict, Verified, read_verified
 from srbench.verification.rules import RULES, SEVERITIES, Severity
 from srbench.words import listed, number_of
 
@@ -236,4 +236,4 @@ def write_verified(findings: Findings) -> None:
         rules=dict(sorted(rules.items())),
         **{name: getattr(findings, name) for name in Extent.__struct_fields__},
     )
-    write_whole(findings.folder / FILE, msgspec.json.format(msgspec.json.encode(verified), indent=1) + b"\n")
+    write_whole(findings.folder / VERIFIED, msgspec.json.format(msgspec.json.encode(verified), indent=1) + b"\n")

@@ -16,7 +16,7 @@ from srbench.interfaces import Dataset, MetricInfo, Need, SRBenchError
 from srbench.metrics.loading import described
 from srbench.metrics.suite import Suite, full_names, read_suite
 from srbench.run_folder.folder import SUMS, RunFolder, read_sums
-from srbench.run_folder.manifest import FILE
+from srbench.run_folder.manifest import MANIFEST
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import KINDS, EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord
 from srbench.run_folder.request import RunSpec
@@ -40,7 +40,7 @@ def check_sums(folder: RunFolder, findings: Findings) -> None:
         actual = images.get(name, digest_of_file)  # RunImages.check compares image files with their records
         if actual != stated:
             findings.add("file-differs", name, f"is missing or does not match {SUMS}")
-    files = [FILE, *(kind.FILE for kind in KINDS if (folder.path / kind.FILE).exists()), *images]
+    files = [MANIFEST, *(kind.FILE for kind in KINDS if (folder.path / kind.FILE).exists()), *images]
     for name in sorted(set(files) - sums.keys()):
         findings.add("not-compared", name, f"is not in {SUMS}")
 
@@ -207,7 +207,7 @@ def _check_protocol(stated: Protocol, requested: Protocol, request: RunSpec, fin
         if name != "kept" and value != getattr(stated, name):
             # A value of the request itself is certain; a suite or dataset of that name may have changed since the run.
             rule = "manifest-differs" if getattr(request, name, None) == value else "request-unknown"
-            findings.add(rule, FILE, f"its {name} is {getattr(stated, name)}, and its command requests {value}")
+            findings.add(rule, MANIFEST, f"its {name} is {getattr(stated, name)}, and its command requests {value}")
 
 
 def _check_pairs(folder: RunFolder, datasets: Mapping[str, Dataset], findings: Findings) -> None:

@@ -127,8 +127,9 @@ class Resampling:
         self.findings.sampled += 1
         if (count := outliers(outputs)) != record.outliers:
             rule = "sample-differs" if self.is_unchanged(record) else "not-sampled"
-            text = f"sampled again, {number_of(count, 'output')} had values below -0.5 or above 1.5, and its record states {record.outliers}"
-            self.findings.add(rule, f"{record.setting.folder} {record.image}", text)
+            had = f"sampled again, {number_of(count, 'output')} had values below -0.5 or above 1.5"
+            where = f"{record.setting.folder} {record.image}"
+            self.findings.add(rule, where, f"{had}, and its record states {record.outliers}")
 
     def saved(self, record: SampleRecord) -> Tensor | None:
         """Read the saved outputs of a record; None if none was saved, or any was changed."""

@@ -31,8 +31,8 @@ from srbench.verification.findings import Findings, differences
 from srbench.verification.samples import Resampling
 
 ACROSS_DEVICES = 1e-3
-"""Like ``values.TOLERANCE``, for a metric that was measured on a GPU and is now measured on a CPU, or the reverse: larger differences
-are contradictions, smaller ones are unverified."""
+"""Like ``values.TOLERANCE``, for a metric that can use a GPU and was measured on another device or card, or with another
+torch or cuDNN: larger differences are contradictions, smaller differences are unverified."""
 _NOT_LOADED = "the metric cannot be loaded, or its protocol has changed"
 
 
@@ -95,7 +95,7 @@ class Remeasuring:
         measured: dict[str, tuple[Value | None, str]] = {}
         if pair is not None and images is not None:
             results = self._scorer.score(
-                record,
+                record.temperature,
                 pair,
                 images,
                 images if exact is None else exact,

@@ -18,7 +18,7 @@ from srbench.reporting.figures.error_maps import map_file
 from srbench.reporting.files import Draft
 from srbench.reporting.page.images import LR, Column, exact
 from srbench.reporting.results import Results
-from srbench.run_folder.manifest import FILE as MANIFEST
+from srbench.run_folder.manifest import MANIFEST
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import Value
 

@@ -18,6 +18,7 @@ from srbench import Results
 from srbench.images.io import read_uint8
 from srbench.metrics.loading import open_metric
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.manifest import read_manifest
 from srbench.verification.verify import verify
 
 pytestmark = pytest.mark.usefixtures("small_inception")
@@ -179,6 +180,9 @@ def test_shards_are_merged_without_a_value(bench, command):
     for part in (1, 2):
         bench("--shard", f"{part}/2", out=f"part{part}")
         assert lines(f"part{part}") == []
+        [invocation] = read_manifest(Path(f"part{part}")).invocations
+        assert "psnr" in invocation.metrics
+        assert not any(name.startswith("fid") for name in invocation.metrics), "it is measured after merging"
     assert command("merge", "part1", "part2", "--out", "run").code == 0
     assert all(map(math.isnan, column().values()))
     report = Path("run/report/report.md").read_text()

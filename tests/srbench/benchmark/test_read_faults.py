@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from builders import drawn
 
+from srbench.images.io import read_uint8, write_png
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.measurements import measurements_of
 
@@ -79,3 +81,35 @@ def test_rows_of_a_finished_run_stay(command, photos, damage, data, fault, worke
         assert fault in again.err
         assert {row.image: row.values for row in measurements_of(RunFolder.read(Path("run")))} == before
         assert Path("run/report/table.csv").read_text() == table
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_lost_image_outside_the_request_is_read_again_only_if_it_is_the_same(command, photos, changed, workers):
+    def ask(*options):
+        words = ("--models", "bicubic", "--scale", 4, "--data", photos, "--workers", workers, "--out", "run")
+        return command("run", *words, *options)
+
+    assert ask("--metrics", "psnr").code == 0
+    run, lost = RunFolder.read(Path("run")), Path("run/images/hr/c.png")
+    before = {row.image: row.values["psnr"] for row in measurements_of(run)}
+    if changed:
+        write_png(photos / "c.png", drawn(5, *read_uint8(photos / "c.png").shape[1:]))
+    lost.unlink()
+    part = ask("--metrics", "psnr,ssim", "--limit", 1)
+    after = RunFolder.read(Path("run"))
+    assert after.of("c").pair == run.of("c").pair or not changed
+    assert lost.exists() is not changed
+    failed = {score.subject for scores in after.scores.values() for score in scores.values() if score.failed}
+    assert failed == (set("c") if changed else set())
+    rows = {row.image: row.values for row in measurements_of(after)}
+    assert {image: values["psnr"] for image, values in rows.items()} == before
+    verified = command("verify", "run")
+    assert part.code == changed
+    if changed:
+        assert "and has changed in the data; repeat the command without --limit" in part.err
+        assert verified.code == 3, verified.out
+        assert ask("--metrics", "psnr,ssim").code == 0
+        assert command("verify", "run").code == 0
+    else:
+        assert verified.code == 0

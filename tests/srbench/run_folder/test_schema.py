@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import run_folder_schema
+from builders import metric
 
 from srbench.benchmark.run import run, score_run
-from srbench.run_folder.records import EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord
+from srbench.run_folder.folder import subjects
+from srbench.run_folder.records import EnvironmentRecord, ImageDigest, PairRecord, SampleRecord, ScoreRecord
 from srbench.voting.records import Vote
+from srbench.words import natural
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -40,6 +44,19 @@ def validate(folder):
 
 def test_the_schema_is_that_of_the_code():
     assert run_folder_schema.FILE.read_text() == run_folder_schema.text(), "python tools/run_folder_schema.py"
+
+
+def test_the_page_states_the_order_of_the_images_of_a_set():
+    page = PAGE.read_text()
+    assert "array of an array per image, in natural order" in page
+    [order] = re.findall(r"Natural order is sorted by `(.+)`", page)
+    assert order in inspect.getsource(natural)
+    samples = [
+        SampleRecord("", 0, "", name, "m", None, "", (ImageDigest(name, None),), 0.0, None, "")
+        for name in ("f10", "f9")
+    ]
+    [subject] = subjects(metric("fid", per="set"), "", samples, {}, "".format)
+    assert [sample.image for sample in subject.samples] == ["f9", "f10"]
 
 
 def test_lines_and_manifest_of_fresh_runs(finished, changed, models):
