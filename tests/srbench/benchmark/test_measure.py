@@ -122,7 +122,7 @@ def test_a_folder_with_names_of_two_kinds_is_refused(folders):
         ({"names": ["lpips"]}, "LPIPS needs HR images; name their folder with --hr"),
         ({"names": ["pique", "lr_psnr"]}, "LR-PSNR needs LR images; name their folder with --lr"),
         ({"names": ["fid"]}, "FID needs HR images; name their folder with --hr"),
-        ({"suite": "classic-y"}, "all metrics of classic-y@1 need HR images; name their folder with --hr"),
+        ({"suite": "classic-y"}, "all metrics of classic-y@2 need HR images; name their folder with --hr"),
         ({"suite": "classic-y", "hr": Path("hr")}, "need the scale; give --scale, or LR images with --lr"),
     ],
 )
@@ -181,9 +181,9 @@ def test_several_folders_are_one_table_with_intervals_and_tests(seven, command):
     assert f"**{means[0]:.2f}**" in next(line for line in text.splitlines() if line.startswith("| good "))
     tex = command("measure", *seven, "--format", "tex").out
     assert rf"good & \textbf{{{means[0]:.2f}}}" in tex
-    assert r"\caption{7 images compared with hr, protocol classic-y@1: means over images, in bold " in tex
-    assert "% Signatures: PSNR|Y|round|crop(scale)|v1, SSIM|" in tex
-    assert found.out.splitlines()[-1].startswith("Protocol classic-y@1, the tables of EDSR, RCAN and SwinIR: luma ")
+    assert r"\caption{7 images compared with hr, protocol classic-y@2: means over images, in bold " in tex
+    assert "% Signatures: PSNR|Y|round|unrounded|crop(scale)|v1, SSIM|" in tex
+    assert found.out.splitlines()[-1].startswith("Protocol classic-y@2, the tables of EDSR, RCAN and SwinIR: luma ")
     facts = json.loads(command("measure", *seven, "--format", "json").out)
     assert [facts[label]["mean"]["psnr"] for label in ("good", "theirs")] == pytest.approx(means)
 

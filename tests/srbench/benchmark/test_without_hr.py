@@ -115,7 +115,7 @@ def test_results_made_elsewhere_have_the_scale_times_the_size_of_lr(ask, camera)
     [
         ({"metrics": ("lpips", "pique")}, "LPIPS needs HR images, and camera has none; leave it out of --metrics"),
         ({"metrics": ("psnr", "ssim")}, "PSNR (RGB), SSIM (RGB) need HR images, and camera has none"),
-        ({"suite": "classic-y", "metrics": None}, "all metrics of classic-y@1 need HR images, and camera has none"),
+        ({"suite": "classic-y", "metrics": None}, "all metrics of classic-y@2 need HR images, and camera has none"),
         ({"crop": 32}, "crop is a size in HR pixels, but camera has only LR images; leave out --crop"),
         ({"degrade": "bicubic"}, "degrade makes LR from HR, but camera has only LR images; leave out --degrade"),
     ],

@@ -98,7 +98,10 @@ SHOWN = {
     ],
     "dataset photos": ["images      22"],
     "benchmark set set5": ["contents    5 HR images", "downloaded  no; srbench data fetch set5"],
-    "suite classic-y": ["PSNR (Y)    higher is better, in dB; PSNR|Y|round|crop(scale)|v1", "outputs     8 bits, by r"],
+    "suite classic-y": [
+        "PSNR (Y)    higher is better, in dB; PSNR|Y|round|unrounded|crop(scale)|v1",
+        "outputs     8 bits, by r",
+    ],
     "suite blind": ["pyiqa:musiq pretrained=koniq10k", "fetch       srbench weights fetch --suite blind"],
     "degradation bicubic-opencv": ["steps"],
     "preset mini-x8": ["training    3,200 steps of 16 patches of 128 HR pixels", "model       srflow"],

@@ -134,7 +134,7 @@ def test_numbers_of_a_row_count_together(measure):
 
 
 def test_several_folders_and_the_columns_of_a_suite(measure, searches):
-    values = {folder: f"{psnr(folder, '+channels=Y+border=4'):.4f}" for folder in ("theirs", "ours")}
+    values = {folder: f"{psnr(folder, '+channels=Y+border=4+round=no'):.4f}" for folder in ("theirs", "ours")}
     claims = "".join(claim("psnr", value, row=folder) for folder, value in values.items())
     found = measure(claims, "--hr", "hr", "--suite", "classic-y", "--format", "json", folders=("ours", "theirs"))
     facts = json.loads(found.out)

@@ -18,7 +18,7 @@ from srbench.explaining.search import explain, try_protocols
 from srbench.images.io import write_png
 
 LENGTHS = {"a": 6, "b": 7, "c": 12, "d": 9}
-Y = "Y of BT.601 (16..235), rounded"
+Y = "Y of BT.601 (16..235), unrounded"
 TRIMMED, CENTRE = "without the first and last two frames of each clip", "the centre frame of each clip"
 NUMBERS = 300
 
@@ -136,7 +136,7 @@ def test_what_to_type_for_a_mean_over_clips(clips):
     value = averaged(psnr, (Y, 4), chosen(pairs, FRAMES[""]), True)
     lines = explain(f"{value:.4f}", "psnr", sr=top / "sr", hr=top / "hr", scale=4).text().splitlines()
     assert lines[0].startswith(f"{value:.4f} is PSNR on {Y}, crop 4, mean over clips ({value:.4f})")
-    assert lines[1].startswith("  --metrics psnr+channels=Y+border=4 --average groups  (signature PSNR|Y|")
+    assert lines[1].startswith("  --metrics psnr+channels=Y+round=no+border=4 --average groups  (signature PSNR|Y|")
     assert lines[2].startswith("  --suite classic-y, ")
     assert "--average groups  (signature" in lines[2]
     centre = averaged(psnr, (Y, 4), chosen(pairs, FRAMES[CENTRE]), False)

@@ -15,7 +15,7 @@ from srbench.explaining.protocols.family import column_key
 from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
 
-Y = "Y of BT.601 (16..235), rounded"
+Y = "Y of BT.601 (16..235), unrounded"
 
 
 @pytest.fixture
@@ -32,12 +32,12 @@ def test_a_number_of_another_program_is_explained_in_words(explain, arrays):
     found = explain(text, "psnr")
     assert found.scale == 4
     assert next(iter(found[0].matches[0].candidate.suites)) == "classic-y"
-    assert found[0].matches[0].candidate.signature == "PSNR|Y|floor|crop4|v1"
+    assert found[0].matches[0].candidate.signature == "PSNR|Y|floor|unrounded|crop4|v1"
     lines = found.text().splitlines()
     assert lines[0].startswith(f"{text} is PSNR on {Y}, crop 4 ({psnr(arrays, Y, 4):.4f})")
-    assert lines[1] == "  --metrics psnr+channels=Y+border=4  (signature PSNR|Y|floor|crop4|v1)"
+    assert lines[1] == "  --metrics psnr+channels=Y+round=no+border=4  (signature PSNR|Y|floor|unrounded|crop4|v1)"
     assert lines[2].startswith("  --suite classic-y, ")
-    assert lines[2].endswith("  (signature PSNR|Y|round|crop(scale)|v1)")
+    assert lines[2].endswith("  (signature PSNR|Y|round|unrounded|crop(scale)|v1)")
     assert f"srbench measure gives {psnr(arrays, 'RGB', 0):.4f}: RGB, no crop" in lines
 
 
@@ -54,7 +54,8 @@ def test_a_row_of_a_table_has_a_protocol_in_common(explain, arrays):
     found = explain(row, "psnr,ssim,lpips")
     assert [(match.protocol.channels, match.protocol.border) for match in found.common.matches.values()] == [(Y, 4)] * 2
     assert f"PSNR and SSIM have in common: {Y}, crop 4" in found.text()
-    assert "--metrics psnr+channels=Y+border=4,ssim+channels=Y+window=gaussian11+border=4" in found.text()
+    metrics = "psnr+channels=Y+round=no+border=4,ssim+channels=Y+round=no+window=gaussian11+border=4"
+    assert f"--metrics {metrics}" in found.text()
     assert found[2].matches == ()
     assert "LPIPS on VGG16 needs" in found.text(), "weights that are missing are named"
 

@@ -56,10 +56,9 @@ def columns(suite: str, pair: ImagePair, output: torch.Tensor) -> dict[str, floa
 
 
 def luma(image: torch.Tensor, border: int) -> np.ndarray:
-    """Luma by scikit-image, rounded as MATLAB does, halves up; what is 1e-9 below a half is one."""
+    """Luma of an 8-bit image by scikit-image, not rounded, without a border."""
     array = (image * 255).round().to(torch.uint8) if image.is_floating_point() else image
-    rounded = np.floor(np.round(rgb2ycbcr(array.permute(1, 2, 0).numpy())[..., 0], 9) + 0.5)
-    return rounded[border:-border, border:-border]
+    return rgb2ycbcr(array.permute(1, 2, 0).numpy())[border:-border, border:-border, 0]
 
 
 def wang(one: np.ndarray, other: np.ndarray) -> float:
@@ -120,10 +119,10 @@ def classic(photos, models, tmp_path):
 def test_a_run_folder_is_of_one_suite(classic):
     folder = run(classic).folder
     manifest = read_manifest(folder)
-    assert (manifest.protocol.suite, manifest.protocol.quantize) == ("classic-y@1", "round")
+    assert (manifest.protocol.suite, manifest.protocol.quantize) == ("classic-y@2", "round")
     assert [one.title for one in manifest.metrics] == ["PSNR (Y)", "SSIM (Y)"]
     for other in ("srflow", "srflow-round"):
-        with pytest.raises(RunFolderError, match=rf"suite classic-y@1.*not of suite {other}@1"):
+        with pytest.raises(RunFolderError, match=rf"suite classic-y@2.*not of suite {other}@1"):
             run(replace(classic, suite=other))
     assert verify(folder, resample=2).holds
 
@@ -140,8 +139,8 @@ def test_a_run_folder_is_of_one_suite(classic):
         (
             "classic-y",
             None,
-            "Protocol classic-y@1, the tables of EDSR, RCAN and SwinIR: luma of BT.601, as many border pixels left out as "
-            "the scale, Gaussian SSIM.",
+            "Protocol classic-y@2, the tables of EDSR, RCAN and SwinIR: luma of BT.601 from 8-bit RGB, not rounded, as many "
+            "border pixels left out as the scale, Gaussian SSIM.",
         ),
         ("srflow", ("psnr+channels=Y",), "Protocol srflow@1: PSNR|Y|floor|crop0|v1."),
     ],
@@ -184,8 +183,8 @@ def test_a_metric_added_later_means_what_the_suite_says(classic):
     score_run(folder, ("ssim", "lr_psnr"))
     signatures = [one.signature for one in read_manifest(folder).metrics]
     assert signatures == [
-        "PSNR|Y|round|crop(scale)|v1",
-        "SSIM|Y|round|gaussian11|crop(scale+5)|v1",
+        "PSNR|Y|round|unrounded|crop(scale)|v1",
+        "SSIM|Y|round|unrounded|gaussian11|crop(scale+5)|v1",
         "LR-PSNR|RGB|round|matlab-bicubic|v1",
     ]
     score_run(folder, ("psnr+border=4",))
@@ -260,14 +259,14 @@ def test_the_suites_are_what_their_version_says():
         "real-sr-rgb": (*first, "pyiqa:maniqa-pipal", "pyiqa:clipiqa+_vitL14_512", "pyiqa:paq2piq"),
     }
     real = ("psnr+channels=Y+round=no", "ssim+channels=Y+window=gaussian11+negative=zero", "lpips")
-    classic = ("psnr+channels=Y+border=scale", "ssim+channels=Y+border=scale+window=gaussian11")
+    classic = ("psnr+channels=Y+border=scale+round=no", "ssim+channels=Y+border=scale+window=gaussian11+round=no")
     restoration = ("psnr+channels=Y+border=4+round=no", "ssim+channels=Y+border=4+window=gaussian11+round=no")
     scores = ("psnr", "psnr_mean", "crps", "lpips", "lpips_energy", "spread_skill", "outside")
     distribution = (*scores, "diversity", "sigma", "lr_psnr", "nll")
     assert {name: (one["version"], one["quantize"], one["metrics"]) for name, one in found.items()} == {
-        "classic-y": (1, "round", classic),
+        "classic-y": (2, "round", classic),
         "distribution": (1, "round", distribution),
-        "lightweight": (2, "round", (*classic, "parameters", "multiply_adds+out=1280x720")),
+        "lightweight": (3, "round", (*classic, "parameters", "multiply_adds+out=1280x720")),
         "ntire-esr": (2, "round", ("psnr+border=4", "runtime+lr=256x256", "multiply_adds+lr=256x256", "parameters")),
         "ntire-restoration": (1, "round", restoration),
         "real-sr": (1, "round", real),
@@ -276,7 +275,7 @@ def test_the_suites_are_what_their_version_says():
         "blind": (1, "round", ("niqe",)),
         "real-sr-rgb": (1, "round", ("psnr", "ssim+channels=Y+colour=yiq+window=gaussian11+negative=zero", "lpips")),
         "ntire21": (1, "round", ("lpips_spatial", "lr_psnr_worst", "diversity")),
-        "perceptual": (1, "round", (*classic, "lpips", "niqe")),
+        "perceptual": (2, "round", (*classic, "lpips", "niqe")),
         "srflow": (1, "floor", COLUMNS),
         "srflow-round": (1, "round", COLUMNS),
     }
@@ -395,7 +394,7 @@ def test_measure_by_a_suite(photos, tmp_path):
     found = measure_folders({"photos": photos}, photos, suite="srflow-round", names=("psnr",))
     assert found.suite == "srflow-round@1"
     assert found.as_json(Setting("photos", None))["suite"] == "srflow-round@1"
-    with pytest.raises(BenchmarkError, match="classic-y@1 need the scale; give --scale, or LR images with --lr"):
+    with pytest.raises(BenchmarkError, match="classic-y@2 need the scale; give --scale, or LR images with --lr"):
         measure_folder(photos, photos, suite="classic-y")
 
 
