@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from srbench.machine.memory import peak_memory_mb
+
+if TYPE_CHECKING:
+    from torch.utils.flop_counter import FlopCounterMode
 
 
 @dataclass
@@ -58,6 +60,9 @@ def _finish(device: str) -> None:
 
 def operation_counter() -> FlopCounterMode:
     """Return torch's counter of the operations of products, with oneDNN's convolutions, which it does not know."""
+    # Imported here: it loads Triton, if installed, which prints warnings when a process ends.
+    from torch.utils.flop_counter import FlopCounterMode
+
     return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_convolution: _convolution})
 
 

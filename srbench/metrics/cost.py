@@ -229,8 +229,6 @@ def _outside_torch(call: ModelCall) -> bool:
 
 def counted(call: ModelCall, size: Size) -> float:
     """Count the multiply-adds of one output where the model is; NaN if they bypass torch."""
-    # Imported here: it loads Triton, if installed, which prints warnings when a process ends.
-
     lr = _lr_image(call, size)
     counter = operation_counter()
     with _attention_as_products(), LiveTensors() as live, counter:
