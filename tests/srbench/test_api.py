@@ -225,7 +225,7 @@ def test_data_hr_and_lr_that_do_not_go_together(photos):
         ({"models": WithoutScale()}, "WithoutScale has no attribute scale, .* add scale = 4"),
         ({"scale": None}, r"evaluate: scale is missing, and no model states one \(bicubic\); give scale=4, or add"),
         ({"scale": "4"}, "scale is '4'; "),
-        ({"scale": 1}, "evaluate: scale is 1; it has to be 2 or more"),
+        ({"scale": 0}, "evaluate: scale is 0; it has to be 1 or more"),
         ({"temperature": -1}, "evaluate: -1.0 is not a temperature"),
         ({"metrics": "psnt"}, "did you mean psnr"),
         ({"metrics": []}, "evaluate: metrics is empty"),
