@@ -33,8 +33,10 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _for_onednn(x: Tensor) -> bool:
-    """Return whether oneDNN convolves x as it is: float32 on a CPU, without autocast."""
-    is_plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    """Return whether oneDNN convolves x as it is: float32 on a CPU, without autocast; a compiler chooses itself."""
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+        return False
+    is_plain = x.device.type == "cpu" and x.dtype == torch.float32
     return is_plain and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
