@@ -33,7 +33,7 @@ def unlearnt(trainings, data):
 
 
 def by_heart(trainings, model, prefix, start, data, *changes):
-    size = [f"{prefix}.{change}" for change in SIZE]
+    size = [f"{prefix}.{change}" for change in SIZE if prefix]
     return trainings.train(model, f"{model}-by-heart", *SHORT, *size, *changes, data=(data,), start=start)
 
 
@@ -54,8 +54,8 @@ def test_one_image_is_upscaled_better_than_by_bicubic(trainings, data, unlearnt,
     pair = Folder(data, 4).read("image")
     assert psnr(load_rrdb(4, unlearnt), pair) < 20
     assert psnr(lambda lr: upscale(lr, 4), pair) < bar - 0.4
-    start = None if model == "rrdb" else unlearnt
-    path = by_heart(trainings, model, "network", start, data, "training.learning_rate=4e-3", *changes)
+    start, prefix = (None, "network") if model == "rrdb" else (unlearnt, "")  # start weights bring their network
+    path = by_heart(trainings, model, prefix, start, data, "training.learning_rate=4e-3", *changes)
     assert psnr(load(4, path), pair) > bar
 
 
