@@ -120,13 +120,14 @@ def _parts_of_folders(
     """Read and measure some images of folders of outputs. Raises SRBenchError."""
     from srbench.benchmark.measure import labelled, measure_folders
     from srbench.images.io import read_uint8
-    from srbench.reporting.figures.paper import METRICS, part_of
+    from srbench.reporting.figures.paper import part_of
+    from srbench.reporting.page.opening import BENEATH
 
     def pixels(path: Path) -> NDArray[np.uint8]:
         image: NDArray[np.uint8] = read_uint8(path).permute(1, 2, 0).numpy()
         return image
 
-    names = METRICS if metrics is None else metrics
+    names = BENEATH if metrics is None else metrics
     measured = measure_folders(labelled(sources), hr, lr, names=names, progress=progress, images=images)
     if faults := [fault for faults in measured.failures.values() for fault in faults]:
         raise SRBenchError("; ".join(faults))

@@ -22,7 +22,7 @@ from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import Example
 from srbench.reporting.figures.strips import difference_window
 from srbench.reporting.latex import display_name
-from srbench.reporting.page.opening import leaders, opening_of
+from srbench.reporting.page.opening import BENEATH, leaders, opening_of
 from srbench.reporting.results import Results
 from srbench.reporting.table import Line, Table, printed, table_of_runs
 from srbench.run_folder.records import Value
@@ -35,13 +35,11 @@ if TYPE_CHECKING:
     from matplotlib.patches import Rectangle
     from numpy.typing import NDArray
 
-PAGE, COLUMN = 6.875, 3.25
-"""Widths in inches of a page and of a column of a two-column paper (CVPR)."""
+PAGE = 6.875
+"""Width in inches of a page of a two-column paper (CVPR)."""
 FORMATS = ("pdf", "png")
 DOTS = 300
 """Dots per inch of PNG files, and least number of pixels per inch of images."""
-METRICS = ("psnr", "lpips")
-"""Metrics below outputs, where they are measured."""
 MARK = "srbench figure"
 """Creator of the file, by which the command knows the files that it may replace."""
 _FONTS = ["STIXGeneral", "DejaVu Sans"]
@@ -164,7 +162,7 @@ def _metrics(results: Results, names: Sequence[str] | None) -> list[MetricInfo]:
     """Return metrics of images by name. Raises ReportError."""
     measured = {metric.name: metric for metric in results.metrics if metric.is_of_images}
     if names is None:
-        return [measured[name] for name in METRICS if name in measured]
+        return [measured[name] for name in BENEATH if name in measured]
     for name in names:
         if name not in measured:
             raise ReportError(unknown("metric of images", name, measured))

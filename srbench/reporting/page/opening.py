@@ -20,8 +20,8 @@ from srbench.reporting.table import Table, printed
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.values import differences, mean
 
-_BENEATH = ("psnr", "lpips")
-"""Metrics beneath the outputs of a strip."""
+BENEATH = ("psnr", "lpips")
+"""Metrics beneath the outputs of a strip, and of a figure, where they are measured."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def strip_of_run(results: Results, table: Table) -> Strip | None:
 
 def _values(row: Measurement, metrics: Sequence[MetricInfo]) -> str:
     """Return the values of a row's first output: ``PSNR (RGB) 23.10, LPIPS 0.432``."""
-    shown = [metric for metric in metrics if metric.name in _BENEATH and metric.name in row.values]
+    shown = [metric for metric in metrics if metric.name in BENEATH and metric.name in row.values]
     values = [(metric, row.values[metric.name]) for metric in shown]
     first = [(metric, value[0] if isinstance(value, list) else mean(value)) for metric, value in values]
     return ", ".join(f"{metric.title} {printed(value, metric)}" for metric, value in first)
