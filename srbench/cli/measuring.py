@@ -298,11 +298,11 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
         from srbench.run_folder.location import is_folder_of_runs, runs_below
         from srbench.verification.findings import EXIT_CODES, write_verified
         from srbench.verification.verify import verify as verify_run
-        from srbench.verification.verify import verify_stack
+        from srbench.verification.verify import verify_leaderboard
 
         is_folder = is_folder_of_runs(folder)
         runs = runs_below(folder) if is_folder else [folder]
-        stack = verify_stack(folder) if is_folder else None  # before the verdicts that it shows change
+        leaderboard = verify_leaderboard(folder) if is_folder else None  # before the verdicts that it shows change
     checks = []
     damaged = []
     for run_folder in runs:
@@ -321,16 +321,16 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
         if form == "text":
             show(findings.text())
         checks.append(findings)
-    if stack is not None and stack.has_report:
+    if leaderboard is not None and leaderboard.has_report:
         if form == "text":
-            show(stack.text())
-        checks.append(stack)
-        if stack.proven:
+            show(leaderboard.text())
+        checks.append(leaderboard)
+        if leaderboard.proven:
             try:
                 with shown_progress(f"reading {folder}") as progress:
                     renew_leaderboard(folder, progress)
             except SRBenchError as error:
-                say(f"{stack.folder} keeps its earlier verdicts: {error}")
+                say(f"{leaderboard.folder} keeps its earlier verdicts: {error}")
     if form == "json":
         facts = [findings.as_json() for findings in checks]
         show(json.dumps(facts if is_folder else facts[0], indent=1))

@@ -105,7 +105,7 @@ def _check_items(
     values.check_many()
 
 
-def verify_stack(folder: Path) -> Findings:
+def verify_leaderboard(folder: Path) -> Findings:
     """Check the report of a folder of runs against their records and verdicts, as far as there is a report."""
     findings = Findings(folder / FOLDER)
     _check_report(folder, findings)
