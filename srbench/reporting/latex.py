@@ -20,7 +20,7 @@ LETTER = 4.4
 """Mean width of a letter at font size 8, in points."""
 NAMES = {"bicubic": "Bicubic", "esrgan": "ESRGAN", "rrdb": "RRDB", "srflow": "SRFlow"}
 """Spelling of packaged models in the literature, by the name that the user typed."""
-BEST = "in bold the best and all that are not significantly worse"
+BEST = "in bold the best and all that are not significantly worse, unless that is all of a column"
 LETTERS = "in superscript the letters of the models that are significantly worse"
 TEST = "(paired sign-flip test, adjusted for all pairs, $p < 0.05$)"
 """Ends of a caption: the rule of ``ranking.RULE`` in short."""
