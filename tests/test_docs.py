@@ -395,21 +395,17 @@ def test_the_examples_of_the_results(monkeypatch):
 
 
 def test_all_pairs(tmp_path, monkeypatch):
-    """The command of the page on protocols, on the committed report; its output is in the files that it writes."""
-    section = re.search(r"### All pairs.*?(?=\n### )", (DOCS / "protocols.md").read_text(), re.DOTALL)[0]
+    """The command of the page on protocols, on the committed report; its output is in the file that it writes."""
+    section = re.search(r"### All pairs.*?(?=\n## )", (DOCS / "protocols.md").read_text(), re.DOTALL)[0]
     [command] = commands_in(re.search(r"```sh\n(.*?)```", section, re.DOTALL)[1])
     monkeypatch.chdir(tmp_path)
     Path("reports").symlink_to(ROOT / "reports")
-    subprocess.run([sys.executable, "-m", *command.split(), "--format", "md,csv"], check=True)
+    subprocess.run([sys.executable, "-m", *command.split(), "--format", "csv"], check=True)
     written = Path("tables/pairs.csv").read_text().splitlines()
     for line in re.search(r"```text\n(.*?)```", section, re.DOTALL)[1].splitlines():
         name, numbers = line.split(",")[:3], line.split(",")[3:]
         [made] = (made.split(",")[3:] for made in written if made.split(",")[:3] == name)
         assert made == numbers or [*map(float, made)] == pytest.approx([*map(float, numbers)], rel=1e-9)
-    rows = [set(re.split(r" *\| *", line)) for line in Path("tables/report.md").read_text().splitlines()]
-    shown = [set(re.split(r" *\| *", line)) for line in section.splitlines() if re.match(r"\| ( |\w) ", line)]
-    assert len(shown) == 6
-    assert all(any(cells <= row for row in rows) for cells in shown)
 
 
 PAPERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]

@@ -225,7 +225,7 @@ def run(
             processes = workers if isinstance(workers, int) else None
             judgement = judged_run(published, outcome.folder, progress, processes, specs[0].device)
             verdicts = claim_lines(judgement)
-    show_outcome(outcome, written, values["shard"], verdicts)
+    show_outcome(outcome, written, values["shard"], verdicts, has_protocols=True)
     if judgement is not None:
         end_of_claims(judgement)
 

@@ -219,14 +219,14 @@ def written_report(
     return write_report(runs, formats, out, progress=progress, **settings)
 
 
-def show_report(report: Report) -> None:
-    """Show the tables of a report, remarks on them, and the files to open, the page first."""
+def show_report(report: Report, *, has_protocols: bool = False) -> None:
+    """Show the tables of a report, remarks on them, their protocols if wanted, and the files to open, the page first."""
     from srbench.reporting.text import terminal_table
 
     for table in report.tables:
         show(terminal_table(table))
-    for remark in report.remarks:
-        show(remark)
+    for line in [*report.remarks, *(report.protocols if has_protocols else [])]:
+        show(line)
     for page in (file for file in report.files if file.suffix == ".html"):
         show(f"Page: {page}")
         if report.subject is not None:
@@ -256,7 +256,12 @@ def end_of_claims(judgement: Judgement) -> None:
 
 
 def show_outcome(
-    outcome: Outcome, written: Report | None, shard: str | None = None, verdicts: Sequence[str | Table] = ()
+    outcome: Outcome,
+    written: Report | None,
+    shard: str | None = None,
+    verdicts: Sequence[str | Table] = (),
+    *,
+    has_protocols: bool = False,
 ) -> None:
     """Show what a command did, its report, and verdicts on claims.
 
@@ -268,7 +273,7 @@ def show_outcome(
     if shard is not None:
         show(f"{outcome.folder}: shard {shard}; combine all shards with srbench merge")
     if written is not None:
-        show_report(written)
+        show_report(written, has_protocols=has_protocols)
     for line in verdicts:
         show(line)
     if outcome.failures:

@@ -169,8 +169,8 @@ def write_leaderboard(
                 draft.write(name, text.encode())
     files = [place / file for kind, file in FORMATS.items() if kind in formats]
     remarks = [f"left out: {text}" for text in board.left_out]
-    remarks += [protocol_line(tables.title, tables.columns) for tables in board.protocols]
-    return Report(files, board.protocols, remarks, folders[0] if out is None else None, board.damaged)
+    protocols = [protocol_line(tables.title, tables.columns) for tables in board.protocols]
+    return Report(files, board.protocols, remarks, protocols, folders[0] if out is None else None, board.damaged)
 
 
 def renew_leaderboard(folder: Path, progress: Progress = silent) -> None:

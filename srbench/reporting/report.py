@@ -54,7 +54,9 @@ class Report:
     """Files to open, one per format, in the order of FORMATS."""
     tables: Sequence[Table | Tables[Block]]
     remarks: list[str]
-    """What a terminal shows below the tables: what they lack, conclusions, and their protocols."""
+    """What a terminal shows below the tables: what they lack, and conclusions."""
+    protocols: list[str]
+    """The protocol of each table in one line."""
     subject: Path | None
     """The run, or folder of runs, which has the report; None for a report elsewhere."""
     damaged: Sequence[str] = ()
@@ -159,8 +161,8 @@ def _report(facts: Mapping[str, Any], files: list[Path], out: Path | None) -> Re
     results, table = facts["results"], facts["table"]
     protocol = protocol_line(results.protocol.suite, table.columns, table.values.units)
     notes = [*contradicted(results), *outdated(results), *in_training(results)]
-    remarks = [*filter(None, [table.left_out]), *notes, *facts["summary"], protocol]
-    return Report(files, [table], remarks, results.runs[0].folder.path if out is None else None)
+    remarks = [*filter(None, [table.left_out]), *notes, *facts["summary"]]
+    return Report(files, [table], remarks, [protocol], results.runs[0].folder.path if out is None else None)
 
 
 def images_of(results: Results) -> str:

@@ -216,7 +216,7 @@ def test_outside_refuses_what_is_no_output():
 
 
 def test_the_documents_have_every_signature():
-    text = (Path(__file__).parents[3] / "docs" / "protocols.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "distribution.md").read_text()
     for name in COLUMNS.split(","):
         facts = open_metric(name, "round", 10).info
         signature = facts.signature.partition("|")[2].replace("|", "\\|")
