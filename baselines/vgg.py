@@ -43,7 +43,7 @@ class PerceptualLoss(nn.Module):
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], network: str, layer: str) -> None:
-        from torchvision.models import get_model  # takes a second
+        from torchvision.models import get_model  # slow to import
 
         super().__init__()
         positions = LAYERS[network]

@@ -34,7 +34,7 @@ PROBED = 5
 """Number of images whose mean size is taken as the mean size of all."""
 SAMPLED = 16
 """Number of outputs to measure that an output to sample counts as, because a network may take that much longer. A process
-too many costs a second, a process too few may cost minutes."""
+too many only costs its start, a process too few may cost much more."""
 _T = TypeVar("_T")
 
 

@@ -18,8 +18,8 @@ MAX_WORKERS = 8
 IMAGES_EACH = 4
 """Smallest default number of images per process, because starting a process takes time."""
 PIXELS = 2**19
-"""Number of pixels of outputs to measure that count as an image: eight metrics of 16 images of 512x512 take about as long
-in one process as in two, which have to start."""
+"""Number of pixels of outputs to measure that count as an image: to measure fewer, another process would take longer to
+start than it saves."""
 GPU_BYTES = 2 * 2**30
 """GPU memory for each process that measures. LPIPS of an image of 2040x1356 makes 0.4 GB of tensors, by
 ``srbench.metrics.cost.LiveTensors``; the rest is an estimate for CUDA's context and cuDNN."""
@@ -51,8 +51,8 @@ def suitable_workers(device: str, images: int) -> int:
 def measuring_workers(device: str, images: int) -> int:
     """Default number of processes that measure this number of images.
 
-    It is that of a CPU also if metrics run on a GPU, because the CPU still does most of the work; but no more processes
-    than the memory of the GPU permits. A metric that runs out of it is computed on the CPU (``computed_on``).
+    With metrics on a GPU, the CPU still does most of the work, so the number is that of a CPU, limited by the memory of
+    the GPU. A metric for which that memory does not suffice is computed on the CPU (``computed_on``).
     """
     workers = suitable_workers("cpu", images)
     if workers > 1 and device.startswith("cuda"):
@@ -61,18 +61,17 @@ def measuring_workers(device: str, images: int) -> int:
 
 
 def may_have_gpu() -> bool:
-    """Return whether torch has to be loaded, for a second, to look for a GPU: not on Linux without a device file of one."""
+    """Return whether torch, which loads slowly, is needed to look for a GPU: not on Linux without a device file of one."""
     files = ("nvidia*", "nvhost*", "kfd", "dxg")  # NVIDIA, its Tegra, AMD, Windows Subsystem for Linux
     return sys.platform != "linux" or any(any(Path("/dev").glob(name)) for name in files)
 
 
 def wait_briefly() -> None:
-    """Let idle threads of this process and its workers spin for a tenth of a millisecond, unless the user set
-    otherwise.
+    """Let idle threads of this process and its workers spin only briefly, unless the user set otherwise.
 
     Threads that spin longer take cores from working threads; threads that sleep at once are late for the next small
-    operation. GNU OpenMP and numpy's OpenBLAS (20 ms by default) read these variables when they are loaded, so call
-    this before importing torch and numpy.
+    operation. GNU OpenMP and numpy's OpenBLAS, which spins long by default, read these variables when they are loaded,
+    so call this before importing torch and numpy.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "passive"
@@ -97,7 +96,7 @@ def keep_freed_memory() -> None:
 def collect_seldom() -> None:
     """Let Python search less often for unused objects that refer to each other, and not when this process exits.
 
-    A search of everything that importing torch makes takes 0.1 s: a tenth of the time of a report went into six.
+    Importing torch makes very many objects, and a short command such as a report would search all of them several times.
     """
     gc.set_threshold(7_000)
     atexit.register(gc.freeze)

@@ -32,7 +32,7 @@ class ColourShift(EightBitMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """Return (n,) differences, 0 for an output that downscales exactly to LR. Sizes must be multiples of LR's."""
-        from skimage.color import deltaE_ciede2000  # takes half a second
+        from skimage.color import deltaE_ciede2000  # slow to import
 
         lr = _lab(as_uint8(pair.lr))
         shifts = [deltaE_ciede2000(lr, _lab(image)).mean() for image in downscaled_to_lr(images, pair, "up")]

@@ -152,6 +152,6 @@ def _squares(values: Array) -> Array:
 
 
 def _counts(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Count True over the last axis, row by row, in a third of the time that numpy takes along an axis."""
+    """Count True over the last axis, row by row, which is faster than along an axis."""
     rows = mask.reshape(-1, mask.shape[-1])
     return np.array([np.count_nonzero(row) for row in rows]).reshape(mask.shape[:-1])

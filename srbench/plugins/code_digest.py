@@ -152,7 +152,7 @@ def version_of(package: str) -> str:
 
 @cache
 def _distributions() -> dict[str, list[Distribution]]:
-    """Distributions by top-level package, in a tenth of the time of the standard library's function."""
+    """Distributions by top-level package, faster than by the standard library's function."""
     by_package: dict[str, list[Distribution]] = {}
     for installed in distributions():
         files = (installed.read_text("top_level.txt") or "").split() or (

@@ -118,7 +118,7 @@ def shown_progress(begun: str = "") -> Iterator[Progress]:
     """Show the progress of a command: a bar in a terminal, else a line every 30 seconds; and a line for each failure.
 
     ``begun`` describes what the command does first, and is shown at once; if stderr is not a terminal, only if torch
-    still has to be loaded, which takes a second.
+    still has to be loaded, which is slow.
     """
     bar = progress()
     task = bar.add_task(printable(begun), total=None)

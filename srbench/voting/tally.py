@@ -137,7 +137,7 @@ class VoteArrays:
         for both. Half a win for both sides of every pair is added, so that a model that always wins has a finite
         strength. ``weights`` (votes,) weight the votes. Raises VotingError if evalica is not installed.
         """
-        import pandas as pd  # takes a fifth of a second, which other reports save
+        import pandas as pd  # slow to import; reports without votes do not need it
 
         try:
             import evalica

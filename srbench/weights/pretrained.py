@@ -89,7 +89,7 @@ def load_pretrained(model: PretrainedModel[Network], scale: int | None, path: Pa
     own = {
         name: torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).copy_(tensors[name])
         for name, tensor in network.state_dict().items()
-    }  # ``to_empty`` would import sympy (0.7 seconds)
+    }  # ``to_empty`` would import sympy, which is slow
     network.load_state_dict(own, assign=True)
     network.weights = WeightsInfo(  # type: ignore[assignment]
         sha256=sha256_file(path),
@@ -110,7 +110,7 @@ def load_pretrained(model: PretrainedModel[Network], scale: int | None, path: Pa
 
 
 class _SkipInitialisation(TorchFunctionMode):
-    """Skips random initialisation, for which the meta device would import torch's compiler (one second)."""
+    """Skips random initialisation, for which the meta device would import torch's compiler, which is slow."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         if getattr(func, "__name__", "") in ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_"):

@@ -24,7 +24,7 @@ class CachedConstants(nn.Module):
         super().__init__()
         self._cache: dict[str, tuple[list[tuple[int, int]], Any]] = {}
         self._tables: list[tuple[dict[str, nn.Parameter | None], str]] = []
-        """Where the parameters are: the tables of all modules, and names. To walk the modules takes ten times as long."""
+        """Where the parameters are: the tables of all modules, and names. To walk the modules would be much slower."""
 
     def constant(self, name: str, compute: Callable[[], Value]) -> Value:
         """Return ``compute()``, a function of the parameters; cached in eval mode without gradients and compilation."""

@@ -19,7 +19,7 @@ from torch.nn.grad import conv2d_weight
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Convert to channels-last memory, which is twice as fast as channels first for wide maps on a CPU."""
+    """Convert to channels-last memory, which is faster than channels first for wide maps on a CPU."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -27,7 +27,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """conv2d with stride 1 and "same" padding: (b, i, h, w), (o, i, k, k), (o,) -> (b, o, h, w)."""
     padding = weight.shape[-1] // 2
     if _for_onednn(x) and weight.dtype == torch.float32:
-        # On one thread, conv2d leaves 1x1 kernels and small maps to a product of matrices, which takes twice the time.
+        # On one thread, conv2d leaves 1x1 kernels and small maps to a product of matrices, which is slower.
         return torch.mkldnn_convolution(x, weight, bias, (padding, padding), (1, 1), (1, 1), 1)
     return F.conv2d(x, weight, bias, padding=padding)
 

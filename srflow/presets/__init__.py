@@ -23,7 +23,7 @@ class SRFlowPreset:
     encoder_freeze: float = 0.5
     """Fraction of the training during which the pretrained encoder is frozen (SRFlow, section 4.1)."""
     reversible: bool = False
-    """Store no activations: at most a third of the memory, but slower steps."""
+    """Store no activations: a step takes less memory and more time."""
     storage: Literal["float16", "float32"] = "float32"
     """Data type of the weights file."""
 
@@ -57,7 +57,7 @@ class SecondStageConfig:
     perceptual_layer: str
     """Deepest convolution of VGG16 to compare, before its ReLU; the last one of each earlier stage is compared too."""
     perceptual_precision: Literal["float32", "bfloat16"]
-    """Data type of VGG16's convolutions. bfloat16 shortens a step to 0.76 of the time on CPUs with AVX-512 BF16."""
+    """Data type of VGG16's convolutions. bfloat16 is faster on some processors and slower on others."""
     shift: int
     """VGG16 sees sample and HR rolled by a random 0 to ``shift`` - 1 pixels in each direction, so that no pattern can
     hide on the grid of its strides."""

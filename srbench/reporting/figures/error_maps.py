@@ -80,7 +80,7 @@ def deviation_map(images: list[Pixels]) -> Values:
 
 
 def _mean_of_channels(values: NDArray[np.generic]) -> Values:
-    """Return the means over the channels of (h, w, 3), in a sixth of the time of numpy's ``mean``."""
+    """Return the means over the channels of (h, w, 3), faster than numpy's ``mean``."""
     red, green, blue = np.moveaxis(values, 2, 0)
     mean: Values = (red.astype(np.float32) + green + blue) / 3
     return mean

@@ -449,7 +449,7 @@ def _name_rows(axes: Axes, labels: Sequence[str], panel: int) -> None:
     axes.set_ylim(len(labels) - 0.5, -0.5)
     if panel % _COLUMNS == 0:
         axes.set_yticks(range(len(labels)), labels, fontsize=_SMALL)
-    else:  # a grid without ticks, each of which takes matplotlib half a millisecond
+    else:  # a grid without ticks, which matplotlib draws slowly
         axes.set_yticks([])
         rows, across = range(len(labels)), axes.get_yaxis_transform()
         axes.hlines(rows, 0, 1, GRID, transform=across, linewidth=GRID_WIDTH, zorder=0.5)

@@ -128,7 +128,7 @@ def _fitted(image: Image.Image, side: int) -> tuple[Image.Image, float]:
     longest = max(image.size)
     if longest <= side:
         size, resampling = tuple(edge * (side // longest) for edge in image.size), Image.Resampling.NEAREST
-    else:  # Hamming takes half the time of Lanczos, without a visible difference at this size
+    else:  # Hamming is faster than Lanczos, without a visible difference at this size
         size = tuple(max(round(edge * side / longest), 1) for edge in image.size)
         resampling = Image.Resampling.HAMMING
     fitted = image.resize((size[0], size[1]), resampling)
