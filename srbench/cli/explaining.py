@@ -21,7 +21,7 @@ from srbench.terminal.progress import shown_progress
 @options.folder("--lr", help="Folder of LR images, from which the scale is computed, instead of --scale.")
 @options.scale(help="Upscaling factor, by which protocols crop the border. [default: from --lr; else tries 2, 3, 4, 8]")
 @click.option("--measured", metavar="VALUE,...", help="Your own numbers, to explain too. [default: none]")
-@click.option("--all", "in_full", is_flag=True, help="List all protocols that print a VALUE, not only the first 8.")
+@click.option("--all", "in_full", is_flag=True, help="List all protocols that give a VALUE, not only the first 8.")
 @options.device(help="Device of lpips, fid, kid and pyiqa:NAME; auto takes a GPU if there is one.")
 @options.measuring_workers(
     help="Worker processes, one thread each. [default: one per core, at most 8 and one per 2 images; if a metric "
@@ -42,9 +42,9 @@ def explain(
     """Find the protocol behind a published number.
 
     Computes the metric (psnr, ssim, lpips, niqe, fid, kid, or all variants of pyiqa:NAME) under every protocol in use
-    and lists those that print VALUE, the most common first, with the --metrics that reproduce it. Beside each stands the
-    chance that a protocol as common prints an arbitrary number. Several values, one per metric, are explained together,
-    as one row of a table. docs/explain.md shows how to read the output.
+    and lists those that give VALUE, the most common first, with the --metrics that reproduce it. Beside each stands the
+    chance of coincidence: the share of the numbers near VALUE that protocols at least as common give. Several values,
+    one per metric, are explained together, as one row of a table. docs/explain.md shows how to read the output.
     """
     from srbench.explaining.search import explain as search
 

@@ -99,7 +99,7 @@ class Explained:
             yield f"  {self._counted(evidence)}"
             rest = [match for match in self.matches if match != evidence.match]
             if rest:
-                yield f"  {_also_print(len(rest))}:"
+                yield f"  {_give_the_same(len(rest))}:"
                 shown = rest if most is None else rest[: most - 1]
                 yield from (f"    {_with_option(match, self.neighbours.chance(match.rank))}" for match in shown)
                 if len(rest) > len(shown):
@@ -120,13 +120,12 @@ class Explained:
                 return f"{self.printed.text} may be {protocol}; cannot tell: give more digits, or a second metric"
 
     def _counted(self, evidence: Evidence) -> str:
-        numbers = self.neighbours
-        window = self.printed.window(self.metric)
-        as_common = len(numbers.of_rank(evidence.match.rank))
+        numbers, rank = self.neighbours, evidence.match.rank
         return (
-            f"of {number_of(numbers.count, 'number')} within {window}, {as_common} would be printed by a "
-            f"protocol at least as common, {len(numbers.of_rank(RAREST))} by any of {len(self.candidates)}"
-            + (f"; with the other numbers: {chance_text(evidence.chance)}" if evidence.is_common else "")
+            f"{chance_text(numbers.chance(rank), 'chance of coincidence')}: of the {number_of(numbers.count, 'number')} "
+            f"within {self.printed.window(self.metric)}, {len(numbers.of_rank(rank))} come from protocols at least as "
+            f"common, {len(numbers.of_rank(RAREST))} from any of the {len(self.candidates)} tried"
+            + (f"; with the other numbers of the row: {chance_text(evidence.chance)}" if evidence.is_common else "")
         )
 
     def _none_fits(self) -> Iterator[str]:
@@ -144,7 +143,7 @@ class Explained:
         """Return the best match, its chance and the number of other matches, or the nearest protocol, in one line."""
         if evidence:
             rest = len(self.matches) - 1
-            also = f"; {_also_print(rest)}" if rest else ""
+            also = f"; {_give_the_same(rest)}" if rest else ""
             return f"{described(evidence.match)}, {evidence.words}{also}"
         nearest = [f"nearest: {described(match)}, {self._difference(match)}" for match in self.nearest[:1]]
         return nearest[0] if nearest else "no protocol could be tried"
@@ -166,7 +165,7 @@ class Explained:
             chance = neighbours(self.measured, self.candidates, window).chance(fitting[0].rank)
             yield f"you measured {self.measured.text}: {self.title} on {described(fitting[0])}, {chance_text(chance)}"
             if len(fitting) > 1:
-                yield f"  {_also_print(len(fitting) - 1)}"
+                yield f"  {_give_the_same(len(fitting) - 1)}"
         else:
             near = "".join(
                 f"; the nearest is {described(match)}" for match in nearest(self.measured, self.candidates, 1)
@@ -196,8 +195,8 @@ def _options(protocol: MetricProtocol, option: str) -> str:
     return f"{option} --average groups" if protocol.of_clips else option
 
 
-def _also_print(count: int) -> str:
-    return f"{number_of(count, 'other protocol')} {'prints' if count == 1 else 'print'} the same"
+def _give_the_same(count: int) -> str:
+    return f"{number_of(count, 'other protocol')} {'gives' if count == 1 else 'give'} the same number"
 
 
 def _how_to_measure(match: Match) -> Iterator[str]:
@@ -329,8 +328,8 @@ class Explanation:
             words += ["mean over clips"] if first.of_clips else []
             yield f"{' and '.join(titles)} have in common: {', '.join(filter(None, words))}"
             yield (
-                "  a shared setting at least as common prints an arbitrary row of such numbers with a chance of "
-                f"{self.common.chance:.2g}"
+                f"  chance of coincidence {self.common.chance:.2g}: the share of all rows of such numbers that a shared "
+                "setting at least as common gives"
             )
             texts = [protocol.text for protocol in protocols]
             if all(texts):
@@ -338,7 +337,7 @@ class Explanation:
         else:
             yield "no two of these numbers share colour, crop and placement"
         if self.suites:
-            yield f"--suite {', '.join(self.suites)} prints all of them"
+            yield f"--suite {', '.join(self.suites)} gives all of them"
 
 
 def _settings(numbers: Sequence[Explained], rank: int) -> set[ProtocolSetting]:

@@ -223,6 +223,6 @@ def result_of(chance: float) -> str:
     return "reproduced" if chance <= REPRODUCED else "consistent" if chance <= CONSISTENT else "cannot tell"
 
 
-def chance_text(chance: float) -> str:
-    """Return a chance in words, with three digits."""
-    return f"chance {chance:.3f}" if chance >= 0.0005 else "chance below 0.001"
+def chance_text(chance: float, words: str = "chance") -> str:
+    """Return a chance with three digits, after words for it."""
+    return f"{words} {chance:.3f}" if chance >= 0.0005 else f"{words} below 0.001"

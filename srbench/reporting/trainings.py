@@ -20,9 +20,9 @@ SELECTION = (
     "Choosing the best checkpoint on these images is selection on the test set: a number to publish needs other images."
 )
 COMPARED = (
-    f"The table names the steps that are not significantly worse than the best ({TEST} steps), and for each metric the "
-    "others that order the steps most and least like it, by Kendall's tau: 1 if both order them alike from worst to best, "
-    "-1 if in reverse."
+    f"For each metric, the table names the best step, the steps that are not significantly worse ({TEST} steps), and the "
+    "metrics whose ranking of the steps is most and least similar, with Kendall's tau: 1 for the same ranking, -1 for the "
+    "reverse."
 )
 """What the table of a plot of checkpoints shows; a format string for ``images`` or ``groups``."""
 _NAMED = 8

@@ -19,14 +19,11 @@ class Rule:
 
 
 RULES = {
-    "file-differs": Rule(
-        "contradicted", "A file differs from its SHA-256 in SHA256SUMS, or a saved image from its record."
-    ),
+    "file-differs": Rule("contradicted", "A file differs from SHA256SUMS, or a saved image from its record."),
     "record-differs": Rule(
         "contradicted",
-        "A record that a finished command must have written is missing, a record names a model, image, metric, protocol or "
-        "command that the manifest does not have, it states another HR before cropping than the same dataset, or other "
-        "training images than the same weights.",
+        "A record of a finished command is missing, refers to something that the manifest lacks, or contradicts the dataset "
+        "(HR before cropping) or the weights (training images).",
     ),
     "manifest-differs": Rule(
         "contradicted",
@@ -36,30 +33,28 @@ RULES = {
     "value-differs": Rule("contradicted", "A value measured again is different."),
     "sample-differs": Rule(
         "contradicted",
-        "The same model on the same kind of machine made a different output when it was sampled again, or another number "
-        "of outputs with values below -0.5 or above 1.5.",
+        "The same model on the same kind of machine makes another output, or another number of outputs with values below "
+        "-0.5 or above 1.5.",
     ),
     "report-differs": Rule("contradicted", "The report says something that does not follow from the records."),
     "not-compared": Rule(
         "unverified",
-        "A file is missing, SHA256SUMS is missing, damaged or older than the records, or the report was written from other "
-        "records or images, or by other code with other texts.",
+        "A file is missing, SHA256SUMS is missing, damaged or older than the records, or the report is of other records or "
+        "images, or by other code with other texts.",
     ),
     "not-measured": Rule("unverified", "A value could not be measured again."),
     "not-sampled": Rule(
         "unverified",
-        "An output could not be sampled again, or differs but was sampled by a changed model or on another machine.",
+        "An output could not be sampled again, or differs, but its model has changed or ran on another machine.",
     ),
     "request-unknown": Rule(
-        "unverified",
-        "The dataset or suite that the command names is not on this machine, or its images differ from those "
-        "measured, so its name is not verified.",
+        "unverified", "The dataset or suite that the command names is not on this machine, or has other images."
     ),
     "incomplete": Rule("unverified", "An image, output or value failed, was left out or is unfinished."),
     "needs-resampling": Rule(
         "note",
-        "A value that only `--resample all` measures again: it needs outputs before they are rounded to 8 bits, as sigma "
-        "does, or samples that were not saved.",
+        "Only `--resample all` measures the value again: it needs outputs before they are rounded to 8 bits, as sigma does, "
+        "or samples that were not saved.",
     ),
     "depends-on-machine": Rule(
         "note", "A value that depends on the machine, such as a runtime, is not measured again."
@@ -71,7 +66,10 @@ RULES = {
 """Rules by name."""
 
 
-def rules_table() -> str:
-    """Return the rules as the Markdown table of docs/verify.md."""
-    lines = [f"| `{name}` | {rule.severity} | {rule.meaning} |" for name, rule in RULES.items()]
-    return "\n".join(["| rule | severity | meaning |", "|---|---|---|", *lines])
+def rules_list() -> str:
+    """Return the rules by severity as the Markdown lists of docs/verify.md."""
+    lists = {
+        severity: [f"- `{name}`: {rule.meaning}" for name, rule in RULES.items() if rule.severity == severity]
+        for severity in SEVERITIES
+    }
+    return "\n\n".join("\n".join([f"**{severity}**", "", *lines]) for severity, lines in lists.items())

@@ -10,14 +10,14 @@ import torch
 
 from srbench.run_folder.verified import read_verified
 from srbench.verification.findings import EXIT_CODES, Findings, write_verified
-from srbench.verification.rules import RULES, rules_table
+from srbench.verification.rules import RULES, rules_list
 
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_page_has_the_table_of_rules_and_every_verdict():
+def test_the_page_has_the_rules_and_every_verdict():
     page = (ROOT / "docs" / "verify.md").read_text()
-    assert rules_table() in page
+    assert " ".join(rules_list().split()) in " ".join(page.split()), "wrapped at another place"
     for verdict, code in EXIT_CODES.items():
         assert re.search(rf"^\| {verdict} \|.* \| {code}(;.*)? \|$", page, re.MULTILINE), verdict
 
