@@ -17,6 +17,7 @@ import yaml
 from srbench.interfaces import ImagePair
 from srbench.models.inference import SamplingParameters, upscale
 from srbench.models.loading import load_model
+from srflow.features import Features
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -56,6 +57,44 @@ def test_the_commands_in_the_examples(name, srbench, tmp_path, monkeypatch):
     }
     assert shown[name] in found.stdout
     assert srbench("verify", tmp_path / "run").exit_code == 0
+
+
+@pytest.fixture
+def example_layer():
+    torch.manual_seed(0)
+    return runpy.run_path(str(EXAMPLES / "my_layer.py"))
+
+
+def test_the_log_determinant_of_the_example_layer(example_layer):
+    layer, x = example_layer["Shift"](2, 3).double(), torch.rand(1, 2, 4, 4, dtype=torch.float64)
+    condition = layer.condition(Features(torch.rand(1, 3, 4, 4, dtype=torch.float64), torch.empty(0)))
+    matrix = torch.autograd.functional.jacobian(lambda x: layer(x, condition)[0], x).view(x.numel(), -1)
+    torch.testing.assert_close(layer(x, condition)[1], torch.linalg.slogdet(matrix).logabsdet[None])
+
+
+def test_the_halo_of_the_example_layer(example_layer):
+    """The halos of other layers can hide one that is too small."""
+    layer = example_layer["Shift"](2, 3).double()
+    side = 2 * layer.halo + 3
+    maps = [torch.rand(1, channels, side, side, dtype=torch.float64) for channels in (2, 3, 4)]
+
+    def inverse(added):
+        z, own, stacked = (each.clone() for each in maps)
+        for each in (z, own, stacked):
+            each[..., 0] += added
+        return layer.inverse(z, layer.condition(Features(own, stacked)))[..., layer.halo + 1 :]
+
+    torch.testing.assert_close(inverse(0.0), inverse(1.0), rtol=0, atol=1e-13)
+
+
+def test_a_flow_with_the_example_layer_is_invertible_and_samples_in_tiles(example_layer):
+    model = example_layer["make"](4).double().eval()
+    assert sum(type(layer).__name__ == "Shift" for layer in model.modules()) > 10
+    given = model.given(torch.rand(3, 40, 16, dtype=torch.float64))
+    hr = torch.rand(1, 3, 160, 64, dtype=torch.float64)
+    latents, _ = given.encode(hr)
+    torch.testing.assert_close(given.decode(latents), hr)
+    torch.testing.assert_close(given.decode(latents, tile=16), hr)
 
 
 def test_the_tour(tmp_path):
