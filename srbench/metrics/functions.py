@@ -115,7 +115,7 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
 
     Downscaling is MATLAB's antialiased bicubic ``imresize``, rounded to uint8 after each of its two passes (Keys, 1981;
     ``srbench.images.resize``), halves to even, as in the test code of SRFlow (Lugmayr et al., 2020). MATLAB itself
-    rounds halves up, so HR reaches 60 to 80 dB to an LR image made by MATLAB. The scale is H / h = W / w, which must be
+    rounds halves up, so HR reaches 64 dB or more to an LR image made by MATLAB. The scale is H / h = W / w, which must be
     an integer of at least 2.
 
     Examples:

@@ -1,7 +1,7 @@
 """Digests of third-party plug-ins, and of objects handed over in Python.
 
 A plug-in is identified by its code (``code_digest``) and the tensors and arrays that it holds; an object also by its
-numbers and texts. If it has a method ``digest()``, only the returned text counts. docs/add-your-own.md lists what this
+numbers and texts. The text that a method ``digest()`` returns counts instead. docs/add-your-own.md lists what this
 misses.
 """
 
