@@ -1,0 +1,106 @@
+"""Train a packaged model again, stage after stage.
+
+    python tools/debian_photographs.py photographs        # 246 of the 1,709 photographs
+    python tools/drawn_images.py drawn 100
+    python tools/train_packaged.py srflow 4 photographs all drawn runs/packaged
+
+``all`` holds train/ and val/ of all photographs that tools/training-photographs.csv lists. Stages that OUT has already
+are not trained again, and an interrupted stage resumes. Weights of the same bytes need the same processor and torch,
+and the compressed photographs that are not distributed; ESRGAN's, which start from the packaged RRDB, need nothing
+else. The packaged flows and RRDB began with an earlier version of the trainers.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from level_samples import main as level_samples
+
+from srbench.terminal.output import say
+
+BFLOAT16, COSINE = ("training.precision=bfloat16",), ("training.schedule=cosine", "training.milestones=[]")
+RATE = {4: "training.learning_rate=8e-4", 8: "training.learning_rate=5e-4"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training."""
+
+    model: str
+    changes: tuple[str, ...] = ()
+    """Changes of the preset."""
+    start: str = ""
+    """Stage, or ``NAME SCALE`` of another scale, whose weights it starts from; else as the preset says."""
+    is_first: bool = False
+    """Trained on the photographs of Debian's packages alone."""
+    temperature: float | None = None
+    """Temperature at which the samples of a flow are levelled afterwards."""
+
+
+def stages(scale: int) -> dict[str, Stage]:
+    """Return the trainings of a scale by name, those of the packaged weights under the name of the model."""
+    steps = {4: ("training.steps=4500", "training.steps=1950"), 8: ("training.steps=4800", "training.steps=1800")}[
+        scale
+    ]
+    whole = ("encoder_freeze=0", RATE[scale])
+    rrdb = ("training.steps=4000", "training.batch=8", "training.patch=96", "training.learning_rate=3e-4")
+    longer = (steps[0], "training.ema_decay=0.999", "training.seed=1", "training.validate_every=300")
+    perceptual = (steps[1], "training.seed=1", "training.validate_every=150", "losses.perceptual_precision=float32")
+    return {
+        "rrdb-first": Stage("rrdb", start="rrdb-first 8" if scale == 4 else "", is_first=True),
+        "rrdb": Stage("rrdb", (*rrdb, *COSINE, *BFLOAT16), "rrdb-first"),
+        "esrgan": Stage("esrgan"),
+        "srflow-first": Stage("srflow", start="rrdb-first", is_first=True),
+        "srflow-second": Stage("srflow", (*whole, "training.steps=2600", *BFLOAT16), "srflow-first", temperature=0.85),
+        "srflow": Stage("srflow", (*whole, *longer), "srflow-second", temperature=0.85),
+        "srflow-perceptual": Stage("srflow-perceptual", perceptual, "srflow", temperature=0.85),
+    }
+
+
+def needed(name: str, scale: int) -> Iterator[tuple[str, int]]:
+    """Yield the stages that end with ``name`` in the order of training, each with its scale."""
+    start, _, other = stages(scale)[name].start.partition(" ")
+    if start:
+        yield from needed(start, int(other or scale))
+    yield name, scale
+
+
+def train(name: str, scale: int, images: tuple[Path, Path, Path], out: Path) -> None:
+    """Train a stage into out/NAME-xSCALE, whose initial weights ``out`` has, and level its samples."""
+    stage = stages(scale)[name]
+    photographs, everything, drawn = images
+    folder = photographs if stage.is_first else everything
+    data = ["--data", str(folder / "train"), *(() if stage.is_first else ("--data", str(drawn)))]
+    start, _, other = stage.start.partition(" ")
+    initial = ["--start", str(weights(start, int(other or scale), out))] if start else []
+    changes = [part for change in stage.changes for part in ("--set", change)]
+    training = out / f"{name}-x{scale}"
+    arguments = ["train", stage.model, "--preset", f"mini-x{scale}", *data, "--validation", str(folder / "val")]
+    command = ["srbench", *arguments, *initial, *changes, "--out", str(training)]
+    say(" ".join(command))
+    subprocess.run([sys.executable, "-m", *command], check=True)
+    levelled = weights(name, scale, out)
+    if stage.temperature is not None and not levelled.exists():
+        level_samples(training / "weights.safetensors", photographs / "train", stage.temperature, levelled)
+
+
+def weights(name: str, scale: int, out: Path) -> Path:
+    """Path of the weights of a stage."""
+    trained = out / f"{name}-x{scale}"
+    return trained if stages(scale)[name].temperature is None else trained.with_suffix(".safetensors")
+
+
+def main() -> None:
+    """Train what the command line names."""
+    name, scale, *images, out = sys.argv[1:]
+    photographs, everything, drawn = map(Path, images)
+    for stage, its_scale in needed(name, int(scale)):
+        train(stage, its_scale, (photographs, everything, drawn), Path(out))
+
+
+if __name__ == "__main__":
+    main()
