@@ -1,9 +1,10 @@
 """Error, power and coverage of the tests and intervals of a table: python benchmarks/significance.py [--draws N].
 
-Simulates tables of rows (models) with values on images, and prints: how often some row is called worse although all
-rows are equally good; how often a row that is worse is called worse; how often a 95 % interval contains the mean; and the first
-and the last for frames of clips, counted one by one or averaged by clip. The tests and intervals are those of a report,
-with 999 random sign flips instead of 9999. Takes two minutes.
+Simulates tables of rows (models) with values on images, and prints: how often some row is called worse than the best,
+and any row than any other (the letters of ``--pairs``), although all are equally good; how often a row that is worse is
+called worse; how often a 95 % interval contains the mean; and the first and the last for frames of clips, counted one
+by one or averaged by clip. The tests and intervals are those of a report, with 999 random sign flips instead of 9999.
+Takes two minutes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from srbench.run_folder.statistics import ALPHA, mean_intervals, p_values
 
 Draw = Callable[[Generator, int, int], NDArray[np.float64]]
 """Draws the values (images, rows) of a table from a generator, a number of images and a number of rows."""
+Judged = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 SHIFT = 0.6
 """How much worse a row is, in standard deviations of its differences from another row."""
 
@@ -80,10 +82,16 @@ def called_worse(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     return worse
 
 
-def error(draw: Draw, images: int, rows: int, draws: int) -> float:
-    """Return the share of tables of equally good rows in which some row is called worse."""
+def lettered(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which pairs of rows differ significantly, as the letters of ``srbench report --pairs`` state."""
+    first, second = np.triu_indices(values.shape[1], 1)
+    return p_values(values[:, first] - values[:, second]) < ALPHA
+
+
+def error(draw: Draw, images: int, rows: int, draws: int, judged: Judged = called_worse) -> float:
+    """Return the share of tables of equally good rows in which some row, or pair, is ``judged`` worse."""
     random = np.random.default_rng(0)
-    return float(np.mean([called_worse(draw(random, images, rows)).any() for _ in range(draws)]))
+    return float(np.mean([judged(draw(random, images, rows)).any() for _ in range(draws)]))
 
 
 def power(images: int, rows: int, draws: int) -> float:
@@ -135,6 +143,9 @@ def main() -> None:
         [error(draw, images, rows, draws) for rows in models] for draw in NULLS.values() for images in (8, 22, 100)
     ]
     print(table(header, lines(names, errors)), end="\n\n")
+    header[0] = "all rows equal: some pair has a letter"
+    letters = [[error(draw, 22, rows, draws, lettered) for rows in models] for draw in NULLS.values()]
+    print(table(header, lines([f"{name}, n = 22" for name in NULLS], letters)), end="\n\n")
     header = [f"one row worse by {SHIFT:g} sd: called worse", *header[1:]]
     names = [f"n = {images}" for images in (8, 22, 100)]
     powers = [[power(images, rows, draws) for rows in models] for images in (8, 22, 100)]
