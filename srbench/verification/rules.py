@@ -22,30 +22,30 @@ RULES = {
     "file-differs": Rule("contradicted", "A file differs from SHA256SUMS, or a saved image from its record."),
     "record-differs": Rule(
         "contradicted",
-        "A record of a finished command is missing, refers to something that the manifest lacks, or contradicts the dataset "
-        "(HR before cropping) or the weights (training images).",
+        "A record of a finished command is missing, does not belong to the manifest, or contradicts the dataset (how HR was "
+        "cropped) or the weights (their training images).",
     ),
     "manifest-differs": Rule(
         "contradicted",
-        "The manifest contradicts the unchanged code of a model or metric, or states a protocol, model or checkpoint that "
-        "its command did not request.",
+        "The manifest contradicts the unchanged code of a model or metric, or has a protocol, model or checkpoint that its "
+        "command did not request.",
     ),
     "value-differs": Rule("contradicted", "A value measured again is different."),
     "sample-differs": Rule(
         "contradicted",
-        "The same model on the same kind of machine makes another output, or another number of outputs with values below "
-        "-0.5 or above 1.5.",
+        "The same model on the same kind of machine makes another output, or another number of outputs with values outside "
+        "-0.5..1.5.",
     ),
     "report-differs": Rule("contradicted", "The report says something that does not follow from the records."),
     "not-compared": Rule(
         "unverified",
-        "A file is missing, SHA256SUMS is missing, damaged or older than the records, or the report is of other records or "
-        "images, or by other code with other texts.",
+        "A file is missing, SHA256SUMS is damaged or older than the records, or the report is of other records or images, "
+        "or was written by other code.",
     ),
     "not-measured": Rule("unverified", "A value could not be measured again."),
     "not-sampled": Rule(
         "unverified",
-        "An output could not be sampled again, or differs, but its model has changed or ran on another machine.",
+        "An output could not be sampled again; or it differs, but the model has changed or ran on another machine.",
     ),
     "request-unknown": Rule(
         "unverified", "The dataset or suite that the command names is not on this machine, or has other images."
@@ -53,8 +53,7 @@ RULES = {
     "incomplete": Rule("unverified", "An image, output or value failed, was left out or is unfinished."),
     "needs-resampling": Rule(
         "note",
-        "Only `--resample all` measures the value again: it needs outputs before they are rounded to 8 bits, as sigma does, "
-        "or samples that were not saved.",
+        "Only `--resample all` measures the value again: it needs outputs before rounding, as sigma does, or unsaved samples.",
     ),
     "depends-on-machine": Rule(
         "note", "A value that depends on the machine, such as a runtime, is not measured again."

@@ -187,14 +187,14 @@ def test_some_row_is_called_worse_in_at_most_one_of_twenty_tables_of_equal_rows(
 
 
 def test_a_worse_row_is_called_worse(simulation):
-    assert simulation["power"](22, 2, 200) > 0.65, "docs/protocols.md: .76"
-    assert simulation["power"](22, 16, 200) > 0.4, "docs/protocols.md: .52"
+    assert simulation["power"](22, 2, 200) > 0.65, "docs/protocols.md: 76 %"
+    assert simulation["power"](22, 16, 200) > 0.4, "docs/protocols.md: 52 %"
 
 
 def test_intervals_and_tests_of_clips_hold_by_group_and_not_by_frame(simulation):
     """Six clips of ten frames, which are much alike: 500 draws."""
     draws = 500
     assert simulation["coverage_of_clips"]("groups", 6, draws) >= 0.9
-    assert simulation["coverage_of_clips"]("frames", 6, draws) < 0.6, "docs/protocols.md: .43"
+    assert simulation["coverage_of_clips"]("frames", 6, draws) < 0.6, "docs/protocols.md: 43 %"
     assert draws * simulation["error_of_clips"]("groups", 6, draws) <= binom.ppf(1 - RATES, draws, 0.05)
-    assert simulation["error_of_clips"]("frames", 6, draws) > 0.4, "docs/protocols.md: .55"
+    assert simulation["error_of_clips"]("frames", 6, draws) > 0.4, "docs/protocols.md: 55 %"
