@@ -14,8 +14,9 @@ Value = TypeVar("Value")
 class CachedConstants(nn.Module):
     """A module that caches values computed from its parameters, such as inverses and folded weights.
 
-    The cache is discarded when a parameter is moved, replaced or changed in place, and by ``train`` and ``eval``.
-    Changes through ``parameter.data``, and another module in place of a part, go unnoticed: call ``eval`` after them.
+    The cache is discarded when a parameter is moved, replaced or changed in place, by ``train`` and ``eval``, and by
+    every pass with gradients, because torch does not count the changes that fused optimisers make in place. Changes
+    through ``parameter.data``, and another module in place of a part, go unnoticed: call ``eval`` after them.
     Parameters created in inference mode have no version counter, so their constants are not cached. ``_version`` is
     private to torch, which has no public counter.
     """
@@ -28,7 +29,10 @@ class CachedConstants(nn.Module):
 
     def constant(self, name: str, compute: Callable[[], Value]) -> Value:
         """Return ``compute()``, a function of the parameters; cached in eval mode without gradients and compilation."""
-        if torch.compiler.is_compiling() or torch.is_grad_enabled() or self.training:
+        if torch.compiler.is_compiling():
+            return compute()
+        if torch.is_grad_enabled() or self.training:
+            self._cache.clear()
             return compute()
         if not self._tables:
             self._tables = [(module._parameters, name) for module in self.modules() for name in module._parameters]

@@ -67,6 +67,16 @@ def test_never_kept_with_gradients(doubled):
     assert doubled.twice().requires_grad, "what is kept carries no gradient and is not given out for one"
 
 
+def test_a_fused_optimiser_leaves_nothing_stale(doubled):
+    """Its changes are not counted by torch, but there is always a pass with gradients before them."""
+    optimizer = torch.optim.Adam(doubled.parameters(), 1.0, fused=True)
+    for _ in range(2):
+        twice(doubled)
+        doubled.twice().sum().backward()
+        optimizer.step()
+        assert torch.equal(twice(doubled), 2 * doubled.weight.detach())
+
+
 def in_place(module):
     with torch.no_grad():
         module.weight.add_(1)
