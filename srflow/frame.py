@@ -16,7 +16,7 @@ from srflow.value_range import bounded, unbounded
 
 
 class ImageSizeError(SRBenchError):
-    """An HR image whose size does not match the LR image."""
+    """HR images whose shape does not match the LR images."""
 
 
 class Frame:
@@ -46,6 +46,12 @@ class Frame:
                 f"HR {hr.shape[-1]}x{hr.shape[-2]} does not match LR "
                 f"{self.width // self.scale}x{self.height // self.scale}; "
                 f"it has to be {self.scale} times as large: {self.width}x{self.height}"
+            )
+        batch, channels = self._given.shape[:2]
+        if hr.dim() != 4 or hr.shape[1] != channels or (batch > 1 and len(hr) != batch):
+            number = batch if batch > 1 else "n"
+            raise ImageSizeError(
+                f"HR has shape {tuple(hr.shape)}; it has to be ({number}, {channels}, {self.height}, {self.width})"
             )
         padded = pad_to_even(hr, self.scale)
         log_det = hr.new_zeros(len(hr))

@@ -127,7 +127,7 @@ class Given:
     def encode(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
         """Encode HR (n, 3, H, W) into latents and log|det d latents / d hr|, (n,).
 
-        Raises ImageSizeError if the size of HR does not match LR.
+        Raises ImageSizeError if the shape of HR does not match LR.
         """
         return self._finite(lambda given: given._encode(hr), hr=hr)
 

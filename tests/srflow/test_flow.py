@@ -59,6 +59,18 @@ def test_sizes_that_do_not_belong_together_are_refused():
         small_flow(4).given(torch.rand(1, 3, 4, 6)).encode(torch.rand(1, 3, 16, 16))
 
 
+@pytest.mark.parametrize("consistency", ["none", "residual"])
+@pytest.mark.parametrize(
+    ("lr", "hr", "expected"),
+    [((3, 4, 6), (3, 16, 24), "n, 3"), ((1, 3, 4, 6), (2, 1, 16, 24), "n, 3"), ((2, 3, 4, 6), (1, 3, 16, 24), "2, 3")],
+)
+def test_hr_without_its_batch_dimension_is_refused(consistency, lr, hr, expected):
+    """Broadcasting would return a plausible number for each channel, or for each LR image."""
+    given = small_flow(4, consistency=consistency, range_margin=0.05).given(torch.rand(lr))
+    with pytest.raises(ImageSizeError, match=rf"HR has shape \({hr[0]}, .*; it has to be \({expected}, 16, 24\)"):
+        given.log_prob(torch.rand(hr))
+
+
 @pytest.mark.slow
 def test_a_sample_does_not_depend_on_the_threads():
     model, lr = SRFlow.from_pretrained(4), torch.rand(3, 16, 18, generator=torch.Generator().manual_seed(0))
