@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srbench.machine.precision import autocast
 from srbench.weights.reading import read_tensors
 
 WINDOW = 32
@@ -36,7 +37,8 @@ def learned_distance(sample: Sequence[Tensor], hr: Sequence[Tensor], weights: Se
     total = sample[0].new_zeros((), dtype=torch.float32)
     for a, b, weight in zip(sample, hr, weights, strict=False):
         a, b = (F.normalize(F.relu(maps).float(), dim=1, eps=1e-8) for maps in (a, b))
-        total = total + F.conv2d((a - b).square(), weight).mean()
+        with autocast(total.device, enabled=False):
+            total = total + F.conv2d((a - b).square(), weight).mean()
     return total
 
 

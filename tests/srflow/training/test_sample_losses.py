@@ -79,3 +79,10 @@ def test_the_distance_is_that_of_the_package(package):
     assert learned_distance(known, known, channel_weights()) == 0
     fewer = learned_distance(seen[:2], known[:2], channel_weights())
     assert 0 < fewer < expected, "a network that ends earlier has fewer stages"
+
+
+def test_a_training_in_bfloat16_does_not_round_the_distance():
+    seen, known, weights = features(noise(1)), features(noise(2)), [torch.rand(1, 8, 1, 1), torch.rand(1, 8, 1, 1)]
+    with torch.autocast("cpu", torch.bfloat16):
+        half = learned_distance(seen, known, weights)
+    assert torch.equal(half, learned_distance(seen, known, weights))
