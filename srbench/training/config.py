@@ -58,8 +58,10 @@ class TrainingConfig:
         require_range(self, ["steps", "batch", "grad_accumulation", "patch", "validate_every", "checkpoint_every"], 1)
         require_range(self, ["seed"], 0, LARGEST_SEED)
         require_range(self, ["warm_up"], 0)
-        if not (0 < self.learning_rate < math.inf and self.max_grad_norm > 0):
-            raise ValueError("learning_rate and max_grad_norm have to be above 0")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate is {self.learning_rate}; it has to be finite and above 0")
+        if not self.max_grad_norm > 0:
+            raise ValueError(f"max_grad_norm is {self.max_grad_norm}; it has to be above 0")
         if not all(0 <= decay < 1 for decay in (*self.betas, self.ema_decay)):
             raise ValueError(
                 f"betas are {list(self.betas)} and ema_decay is {self.ema_decay}; they have to be in [0, 1)"

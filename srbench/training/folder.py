@@ -135,15 +135,16 @@ class TrainingFolder:
         with lock, disk_faults_named(self.path):
             yield
 
-    @property
-    def start(self) -> Start | None:
-        """The initial weights of a training that has a checkpoint, and so does not need them; else None.
+    def start_of(self, model: str) -> Start | None:
+        """The initial weights of a training of ``model`` that has a checkpoint, and so does not need them; else None.
 
-        Raises WeightsError.
+        Raises WeightsError, and TrainingError if another model is trained here.
         """
-        if not is_training_checkpoint(self.path / CHECKPOINT):
+        if not self._has_checkpoint:
             return None
         metadata, request = read_training(self.path)
+        if metadata.model != model:
+            raise self._held("model", metadata.model, model)
         return Start(request["start_model"], metadata.start or "", from_text(metadata.images), metadata.config)
 
     def open(
@@ -178,7 +179,7 @@ class TrainingFolder:
         self._metadata = replace(self._metadata, preset=existing.preset)
         ours, theirs = _compared(self._metadata, stored), _compared(existing, existing_stored)
         # The checkpoint does not need the initial weights, and --resume asks for no other ones.
-        if self.start is not None and not isinstance(request.preset, Mapping):
+        if self._has_checkpoint and not isinstance(request.preset, Mapping):
             if request.start is not None and request.start.is_file():
                 ours["--start"] = sha256_file(request.start)
             else:
@@ -192,10 +193,18 @@ class TrainingFolder:
                 f"({existing.trained_on}); restore them, or train on these in another --out"
             )
         first = differing[0]
-        resume = f", or resume it: srbench train --resume {self.path}" if self.start else ""
-        raise TrainingError(
-            f"{self.path}: holds another training: its {first} is {json.dumps(theirs.get(first))}, not "
-            f"{json.dumps(ours.get(first))}; choose another --out{resume}"
+        raise self._held(first, theirs.get(first), ours.get(first))
+
+    @property
+    def _has_checkpoint(self) -> bool:
+        return is_training_checkpoint(self.path / CHECKPOINT)
+
+    def _held(self, name: str, theirs: object, ours: object) -> TrainingError:
+        """The error of a folder that holds a training in which the setting ``name`` differs."""
+        resume = f", or resume it: srbench train --resume {self.path}" if self._has_checkpoint else ""
+        return TrainingError(
+            f"{self.path}: holds another training: its {name} is {json.dumps(theirs)}, not {json.dumps(ours)}; choose "
+            f"another --out{resume}"
         )
 
     def save(self, state: State, step: int) -> None:
@@ -247,7 +256,9 @@ class TrainingFolder:
         self, name: str, network: torch.nn.Module, storage: str, metrics: dict[str, float], step: int | None = None
     ) -> None:
         """Write a network as the weights file ``name`` (TRAINED or BEST), with all metadata."""
-        tensors = {key: value.to(getattr(torch, storage)).contiguous() for key, value in network.state_dict().items()}
+        dtype = getattr(torch, storage)
+        state = network.state_dict().items()
+        tensors = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state}
         config = to_builtins(network.config)
         losses = _curves(self.losses.read())
         metadata = replace(self._metadata, config=config, losses=losses, metrics=metrics or None, step=step)

@@ -58,7 +58,7 @@ class Training:
         self.config.check(self._accelerator.num_processes)
         self.config.check_precision(self.device.type)
         self._folder = TrainingFolder(request.out)
-        self.start = Start() if request.dry_run else self._folder.start
+        self.start = Start() if request.dry_run else self._folder.start_of(model)
         """The initial weights, if they are not needed: the training is resumed, or only its cost is measured."""
 
     @cached_property

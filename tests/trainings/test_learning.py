@@ -207,7 +207,8 @@ def test_unknown_names_have_a_near_miss(model, trainings):
         ("training.milestones=[0.5, 0.5]", "have to increase"),
         ("training.steps=0", "training: steps is 0; it has to be 1 or more"),
         ("training.ema_decay=1.0", r"ema_decay is 1.0; they have to be in \[0, 1\)"),
-        ("training.learning_rate=0.0", "have to be above 0"),
+        ("training.learning_rate=inf", "learning_rate is inf; it has to be finite and above 0"),
+        ("training.max_grad_norm=0.0", "max_grad_norm is 0.0; it has to be above 0"),
         ("training.select_by=lpips", "unknown metric 'lpips'"),
     ],
 )
@@ -233,6 +234,9 @@ def test_a_patch_the_discriminator_cannot_halve_is_named(trainings):
 def test_the_folder_of_another_training_is_refused(trainings):
     with pytest.raises(TrainingError, match=r"its training.steps is 60, not 20; choose another --out, or resume it"):
         trainings.train("rrdb", "start", "training.seed=3")
+    for model, folder, its in (("esrgan", "first-stage", "srflow"), ("srflow-perceptual", "start", "rrdb")):
+        with pytest.raises(TrainingError, match=rf'its model is "{its}", not "{model}"; choose another --out, or resume it'):
+            trainings.train(model, folder)
     (trainings.path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):
         trainings.train("rrdb", "file/out")

@@ -20,6 +20,8 @@ from srbench.training.patches import Patches
 from srbench.training.stopping import StopRequest
 from srbench.training.validation import LABEL, BestValidation, Validation
 from srbench.training.view import View
+from srbench.weights.metadata import WeightsMetadata
+from srbench.weights.reading import read_weights
 
 
 def config(**changes):
@@ -110,6 +112,19 @@ def test_the_folder_on_a_full_disk_is_named(tmp_path):
     with pytest.raises(OSError, match="No space left") as caught, folder.writing():
         folder.losses.append(1, {"loss": 1.0})
     assert caught.value.filename == str(tmp_path / "run")
+
+
+def test_counters_are_stored_as_integers(tmp_path):
+    """float16 ends at 65504, and a file with an infinite number cannot be read."""
+    network = torch.nn.BatchNorm2d(3)
+    network.num_batches_tracked.fill_(70_001)
+    network.config = {}
+    folder = TrainingFolder(tmp_path)
+    folder._metadata = WeightsMetadata("rrdb", "mini-x4", 4, {})
+    folder.save_weights("weights.safetensors", network, "float16", {})
+    tensors, _ = read_weights(tmp_path / "weights.safetensors")
+    assert tensors["num_batches_tracked"] == 70_001
+    assert tensors["weight"].dtype == torch.float16
 
 
 def test_an_average_is_the_exponential_one():
