@@ -50,7 +50,7 @@ def train_rrdb(request: TrainingRequest) -> Path:
 
 
 def _shared(network: RRDBNet, initial: RRDBNet) -> dict[str, Tensor]:
-    """The tensors of ``initial`` by name; of another scale, fewer or more layers upscale."""
+    """The tensors of ``initial``, without its surplus upscaling layers; ``network``'s own for those that it lacks."""
     own = network.state_dict()
     upscalings = {name: value for name, value in own.items() if name.startswith("conv_up.")}
     tensors = initial.state_dict().items()

@@ -135,7 +135,7 @@ class Given:
         """Decode latents to HR (n, 3, H, W), neither clamped nor projected: the inverse of ``encode``.
 
         ``tile`` decodes in square tiles of that many LR pixels a side (``srflow.tiled_decode``): the same image up to
-        rounding, without gradients, in memory for the image, the latents and the encoder's features at LR size.
+        rounding, without gradients, in less memory.
         """
         if tile is not None:
             return self._leave_by_channel(self._decode_tiles(self._decoder(tile), tile, latents), projected=False)

@@ -77,7 +77,7 @@ class FlowLayer(CachedConstants):
 
 
 class Chain(nn.Sequential, FlowLayer):
-    """A sequence of layers that is itself a layer, and nothing beside its layers.
+    """A sequence of layers that is itself a layer.
 
     Reversible training and tiled decoding apply ``layers`` one by one. So a chain has no parameters of its own, and a
     subclass overrides neither ``forward`` nor ``inverse``. Raises SRBenchError for a parameter.
@@ -144,7 +144,7 @@ class ChannelMixing(FlowLayer):
     Both are computed as a single matrix product in either direction. The inverse and log-determinant of the matrix use
     float64, because the couplings amplify rounding errors. Without a coupling, this is the paper's transition step
     (SRFlow, section 3.4). Inverting a singular matrix raises torch.linalg.LinAlgError; in training it gives NaN, because
-    to raise an error is to wait for the GPU at every layer.
+    raising an error would make every layer wait for the GPU.
     """
 
     def __init__(self, channels: int) -> None:

@@ -46,8 +46,8 @@ def show_cost(
 ) -> None:
     """Take three steps on noise and print their cost, and the time of the training.
 
-    If the memory does not suffice, one process tries smaller parts of a step, and the largest that fit are measured.
-    Of several processes, which have to stay in step, each raises MemoryShortageError.
+    A single process that lacks memory tries smaller parts of a step, and measures the largest that fit. Several
+    processes, which have to stay in step, raise MemoryShortageError.
     """
     processes = accelerator.num_processes
     batch = noise(config.batch // processes, scale, config, device)
@@ -110,7 +110,7 @@ def _request_lines(network: str, request: TrainingRequest, config: TrainingConfi
 def _cost_lines(
     cost: StepCost | None, config: TrainingConfig, parts: int, device: torch.device, processes: int
 ) -> Iterator[str]:
-    """Lines on the cost of a step in so many parts; None if not even a step in these, the smallest, fits."""
+    """Yield lines on the cost of a step in ``parts`` parts; the cost is None if even the smallest parts do not fit."""
     share = config.batch // processes
     part = number_of(share // parts, "patch", "patches")
     if cost is None:

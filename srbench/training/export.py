@@ -38,8 +38,9 @@ def export(
     """Write the last or the ``best`` weights of the training in the folder ``run``, and a model card beside them.
 
     Returns both paths; without ``out``, the file is ``MODEL-PRESET.safetensors``. Its metadata are the training's, plus
-    the validation results, the ``licence``, and the ``temperature`` at which a stochastic model is compared in reports. ``results_of`` returns
-    results for the card, given the SHA-256 of the files that hold the weights, and the ``temperature``.
+    the validation results, the ``licence``, and the ``temperature`` at which reports compare a stochastic model.
+    ``results_of`` returns results for the card, given the SHA-256 of the files that hold the weights, and the
+    ``temperature``.
     Raises TrainingError if ``best`` is set without validated weights, or ``out`` is a file of the training itself;
     SRBenchError if ``out`` exists with other content; WeightsError if ``run`` holds no training, an unfinished training
     or damaged files.

@@ -136,9 +136,9 @@ class TrainingFolder:
             yield
 
     def start_of(self, model: str) -> Start | None:
-        """The initial weights of a training of ``model`` that has a checkpoint, and so does not need them; else None.
+        """The description of the initial weights of a training that has a checkpoint; None without a checkpoint.
 
-        Raises WeightsError, and TrainingError if another model is trained here.
+        Raises WeightsError, and TrainingError if the training is not of ``model``.
         """
         if not self._has_checkpoint:
             return None
@@ -157,7 +157,8 @@ class TrainingFolder:
     ) -> None:
         """Begin a training, unless the folder already holds it: a training of equal metadata, settings and validation.
 
-        ``images`` are the SHA-256 of the pixels of all HR images by name. Raises TrainingError if the folder holds another training, naming the first difference.
+        ``images`` are the SHA-256 of the pixels of all HR images by name. Raises TrainingError if the folder holds
+        another training, naming the first difference.
         """
         self._metadata = replace(metadata, start=start.sha256, settings=to_builtins(preset))
         stored = {

@@ -59,7 +59,7 @@ class Training:
         self.config.check_precision(self.device.type)
         self._folder = TrainingFolder(request.out)
         self.start = Start() if request.dry_run else self._folder.start_of(model)
-        """The initial weights, if they are not needed: the training is resumed, or only its cost is measured."""
+        """None if the trainer has to load the initial weights; it does not if it resumes or in a dry run."""
 
     @cached_property
     def _images(self) -> tuple[Patches, Validation]:
@@ -80,10 +80,10 @@ class Training:
     def start_from(
         self, models: Sequence[PretrainedModel[Network]], config: object, installed: Path | None
     ) -> tuple[Network, Start]:
-        """The network whose training is continued, and its initial weights: the ``installed`` ones without ``--start``.
+        """Load the network to train from ``--start`` or, without it, from ``installed``, in the size of these weights.
 
-        Its size is that of the weights. Where they are not needed, the network is untrained: of the size that a resumed
-        training has, or, in a dry run without ``--start``, of the size ``config``. Raises TrainingError, WeightsError.
+        A resumed training gets an untrained network of its size, and a dry run without ``--start`` of the size
+        ``config``. Raises TrainingError, WeightsError.
         """
         if self.start is not None and not (self._request.dry_run and self._request.start):
             stored = self.start.config

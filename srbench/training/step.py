@@ -50,8 +50,8 @@ def take_step(
 ) -> tuple[dict[str, float], Learner]:
     """Update all networks and the average by this process's share of a step.
 
-    Returns values for the log, and the first learner without an update (or the first). Raises MemoryShortageError if
-    the memory does not suffice.
+    Returns values for the log, and the first learner whose update was skipped; the first of all if none was. Raises
+    MemoryShortageError if the memory does not suffice.
     """
     try:
         with products(batch.hr.device, tf32=config.precision == "tf32"):

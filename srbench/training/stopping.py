@@ -20,7 +20,7 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Record the first of each of STOPPING instead of obeying it; a repeated signal has its usual effect.
+    """Record the first signal of each kind in STOPPING instead of obeying it; a second one has its usual effect.
 
     Does nothing outside the main thread, or for ignored signals (as SIGINT is in background jobs).
     """

@@ -16,7 +16,7 @@ class CachedConstants(nn.Module):
 
     The cache is discarded when a parameter is moved, replaced or changed in place, by ``train`` and ``eval``, and by
     every pass with gradients, because torch does not count the changes that fused optimisers make in place. Changes
-    through ``parameter.data``, and another module in place of a part, go unnoticed: call ``eval`` after them.
+    through ``parameter.data`` and the replacement of a submodule go unnoticed: call ``eval`` after them.
     Parameters created in inference mode have no version counter, so their constants are not cached. ``_version`` is
     private to torch, which has no public counter.
     """
