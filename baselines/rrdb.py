@@ -127,10 +127,10 @@ class RRDBTrunk(nn.Module):
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """(b, 3, h, w) in [0, 1] -> trunk features (b, features, h, w), and outputs of the same shape by block index.
 
-        ``kept`` holds the indices, from 0, of the blocks whose outputs are returned. ``compute`` applies a block to a map,
-        as in tiles; by default at once.
+        ``kept`` holds the indices, from 0, of the blocks whose outputs are returned. ``compute`` applies a block to a
+        map; None applies it to the whole map at once. Maps are channels last, which is faster on a CPU.
         """
-        first = x = self.conv_first(lr)
+        first = x = self.conv_first(lr.contiguous(memory_format=torch.channels_last))
         outputs, memory = {}, NO_MEMORY if compute else _shared_memory(x, self.config.growth)
         for index, block in enumerate(self.body):
             x = compute(block, x) if compute else block(x, memory)
@@ -159,11 +159,8 @@ class RRDBNet(RRDBTrunk):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, lr: Tensor) -> Tensor:
-        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped.
-
-        Computed in channels-last memory, which is faster on a CPU.
-        """
-        x, _ = self.trunk(lr.contiguous(memory_format=torch.channels_last))
+        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped."""
+        x, _ = self.trunk(lr)
         for step in range(len(self.conv_up)):
             x = self.upscale(x, step)
         out: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(x), SLOPE, inplace=True))

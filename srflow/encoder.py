@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.rrdb import RRDBConfig, RRDBTrunk
-from srflow.compute.convolution import channels_last
 from srflow.features import Features
 
 
@@ -23,7 +22,7 @@ class Encoder(RRDBTrunk):
 
     def forward(self, lr: Tensor) -> list[Features]:
         """(b, 3, h, w) in [0, 1], h and w even -> the features of each level."""
-        trunk, outputs = self.trunk(channels_last(lr), self.stacked)
+        trunk, outputs = self.trunk(lr, self.stacked)
         stacked = torch.cat([outputs[block] for block in self.stacked], 1)
         sizes = [F.avg_pool2d(trunk, 2), trunk]
         for step in range(len(self.conv_up)):

@@ -32,8 +32,7 @@ class TiledDecoder:
 
     All regions are in LR pixels, and their sides are even.
 
-    ``progress`` is called after every tile of an encoder block or of a level, with that tile's part of the sums of
-    ``multiplications``.
+    After every tile of an encoder block or of a level, ``progress`` is called with its share of ``multiplications``.
     """
 
     @torch.no_grad()
@@ -48,7 +47,7 @@ class TiledDecoder:
         self._flow, self._encoder, self._progress = flow, encoder, progress
         self._whole = Region(0, lr.shape[-2], 0, lr.shape[-1])
         self._side = max(2, tile // 2 * 2)  # even, because levels halve it
-        self._trunk, outputs = encoder.trunk(channels_last(lr), encoder.stacked, self._in_tiles)
+        self._trunk, outputs = encoder.trunk(lr, encoder.stacked, self._in_tiles)
         self._outputs = [outputs[block] for block in encoder.stacked]
 
     @torch.no_grad()

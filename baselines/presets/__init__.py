@@ -43,8 +43,8 @@ class AdversarialConfig:
     where the discriminator would otherwise win at once."""
     shift: int = 0
     """The discriminator and the perceptual network see patches rolled by a random 0 to ``shift`` - 1 pixels in each
-    direction (not in the paper). This was meant to remove a mesh pattern but does not (``docs/zoo.md``); ``mini-x4`` and
-    ``mini-x8`` keep it because the packaged weights were trained with it."""
+    direction (not in the paper). This was meant to remove a mesh pattern but does not (``docs/zoo.md``); ``mini-x4``
+    and ``mini-x8`` keep it because the packaged weights were trained with it."""
 
     def __post_init__(self) -> None:
         require_range(self, ["discriminator_width"], 1)
