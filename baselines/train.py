@@ -18,7 +18,7 @@ from srbench.files.config import ConfigError, load_preset
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
-from srbench.training.start import Start, start_from
+from srbench.training.start import Start, load_start
 from srbench.weights.files import packaged_weights
 from srbench.weights.pretrained import fill
 from srbench.weights.table import cached_path
@@ -38,7 +38,7 @@ def train_rrdb(request: TrainingRequest) -> Path:
     if start is None:
         start = Start()
         if request.start is not None:
-            initial, start = start_from(request.start, [pretrained.RRDB])
+            initial, start = load_start(request.start, [pretrained.RRDB])
             fill(network, _shared(network, initial), request.start)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

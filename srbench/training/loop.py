@@ -27,7 +27,7 @@ from srbench.training.folder import BEST, TrainingFolder
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
 from srbench.training.request import TrainingRequest
-from srbench.training.start import Start, start_from
+from srbench.training.start import Start, load_start
 from srbench.training.step import TrainingState, take_step
 from srbench.training.stopping import stop_requests
 from srbench.training.validation import MAX_IMAGES, SIDE, Validation
@@ -96,7 +96,7 @@ class Training:
                 f"{self._model} starts from weights of {name}, and none of its preset's are installed; name them with "
                 f"--start: srbench train {name} makes them, srbench list weights shows released ones"
             )
-        network, start = start_from(path, models, self._scale)
+        network, start = load_start(path, models, self._scale)
         return network.to(self.device), start
 
     def first_batch(self) -> Batch:

@@ -25,7 +25,7 @@ class Start:
     """Size of the network of a training that is resumed; else None."""
 
 
-def start_from(
+def load_start(
     path: Path, models: Sequence[PretrainedModel[Network]], scale: int | None = None
 ) -> tuple[Network, Start]:
     """Load the network, of the size that the file states, whose weights a training starts from.

@@ -18,7 +18,7 @@ from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
-from srbench.training.start import Start, start_from
+from srbench.training.start import Start, load_start
 from srbench.weights.files import packaged_weights
 from srbench.weights.metadata import stated_metadata
 from srbench.weights.pretrained import PretrainedModel
@@ -46,7 +46,7 @@ def train_srflow(request: TrainingRequest) -> Path:
     start = training.start
     if start is None:
         path = request.start or _packaged_encoder(settings.network.encoder)
-        start = Start() if path is None else _load_start(network, path)
+        start = Start() if path is None else _load_into(network, path)
         if start.model != "srflow":
             first = training.first_batch()
             network.initialize(noisy(first), first.lr)
@@ -95,14 +95,14 @@ def require_margin(config: SRFlowConfig) -> None:
         )
 
 
-def _load_start(network: SRFlow, path: Path) -> Start:
+def _load_into(network: SRFlow, path: Path) -> Start:
     """Load weights to continue training from: into the encoder if they are RRDB's, else into the whole network.
 
     The network keeps its own ``range_margin``, which does not depend on the weights.
     Raises TrainingError if another part of the configuration differs from the file's, WeightsError.
     """
     models: list[PretrainedModel[Any]] = [RRDB, pretrained("srflow")]
-    initial, start = start_from(path, models, network.scale)
+    initial, start = load_start(path, models, network.scale)
     module, theirs = (network.encoder if start.model == "rrdb" else network), initial.config
     if isinstance(theirs, SRFlowConfig):
         theirs = replace(theirs, range_margin=network.config.range_margin)
