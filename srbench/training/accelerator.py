@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
+from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs
 
 from srbench.machine.trackers import require_tracker
 from srbench.training import TrainingError
@@ -21,8 +21,8 @@ def accelerator_on(device: str, log_with: str | None, folder: Path) -> tuple[Acc
     """Create the Accelerator; returns it and the device of this process.
 
     ``device`` is ``cpu``, ``cuda``, ``mps``, or a single GPU such as ``cuda:1``. With several processes, ``cuda`` gives
-    each its own GPU. TensorBoard writes into ``folder``. Raises TrainingError if the device is missing, TrackerError if the
-    tracker's package is.
+    each its own GPU. TensorBoard writes into ``folder``. Raises TrainingError if the device is missing, TrackerError if
+    the tracker's package is.
     """
     if log_with is not None:
         require_tracker(log_with)
@@ -33,6 +33,9 @@ def accelerator_on(device: str, log_with: str | None, folder: Path) -> tuple[Acc
             f"device {device!r} is unknown; use cpu, cuda, mps, or a single GPU such as cuda:1"
         ) from None
     accelerator = Accelerator(
+        # Stated, because environment variables would replace both defaults, and scale gradients unnoticed.
+        mixed_precision="no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         cpu=requested.type == "cpu",
         log_with=log_with,
         project_dir=folder / "tensorboard",

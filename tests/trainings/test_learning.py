@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from baselines.pretrained import load_rrdb
 from srbench.files.config import ConfigError
@@ -229,6 +230,17 @@ def test_settings_of_srflow_that_cannot_work_are_named(trainings):
 def test_a_patch_the_discriminator_cannot_halve_is_named(trainings):
     with pytest.raises(ConfigError, match=r"training.patch is 48; it has to be a multiple of 32.*--set"):
         trainings.train("esrgan", "faulty", "training.patch=48")
+
+
+def test_the_settings_of_accelerate_do_not_count(trainings, monkeypatch):
+    """Those of ``accelerate config`` and ``launch``, which would divide the gradient, or scale it by 65536 on a GPU."""
+    expected = trainings.train("rrdb", "without-accelerate", "training.steps=2")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    AcceleratorState._reset_state(True)
+    path = trainings.train("rrdb", "with-accelerate", "training.steps=2")
+    assert trainings.losses("with-accelerate") == trainings.losses("without-accelerate")
+    assert all(torch.equal(value, load_weights(path)[0][name]) for name, value in load_weights(expected)[0].items())
 
 
 def test_the_folder_of_another_training_is_refused(trainings):
