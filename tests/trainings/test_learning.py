@@ -247,7 +247,9 @@ def test_the_folder_of_another_training_is_refused(trainings):
     with pytest.raises(TrainingError, match=r"its training.steps is 60, not 20; choose another --out, or resume it"):
         trainings.train("rrdb", "start", "training.seed=3")
     for model, folder, its in (("esrgan", "first-stage", "srflow"), ("srflow-perceptual", "start", "rrdb")):
-        with pytest.raises(TrainingError, match=rf'its model is "{its}", not "{model}"; choose another --out, or resume it'):
+        with pytest.raises(
+            TrainingError, match=rf'its model is "{its}", not "{model}"; choose another --out, or resume it'
+        ):
             trainings.train(model, folder)
     (trainings.path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):
