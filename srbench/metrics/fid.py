@@ -172,7 +172,7 @@ def _statistics(path: Path) -> Statistics:
     try:
         with np.load(path) as arrays:
             mean, covariance = (np.asarray(arrays[key], dtype=np.float64) for key in ("mu", "sigma"))
-    except (OSError, KeyError, ValueError, BadZipFile):
+    except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile):  # TypeError: an array without a name
         raise MetricError(
             f"{path}: holds no arrays mu and sigma; give statistics of pytorch-fid or clean-fid"
         ) from None
