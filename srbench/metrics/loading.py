@@ -37,6 +37,8 @@ _PARAMETERS = "srbench.metrics.parameters"
 """Module through which our metrics read their packaged parameters, from a folder of the same name."""
 _PYIQA = "srbench.metrics.from_pyiqa"
 """Module through which our metrics use networks of pyiqa, whose weights are known only when they are loaded."""
+_PATHS = ("reference", "trunk")
+"""Parameters of our metrics that are paths."""
 FAMILIES = "metric_families"
 """Entry point group of classes that implement many metrics, such as ``pyiqa:dists``. The class takes the metric's name
 as ``variant``, and all arguments that the user typed. Its static method ``variants()``, if it has one, lists the names;
@@ -149,7 +151,8 @@ def reopened(info: MetricInfo, quantize: str, samples: int) -> LoadedMetric:
 
 def located(text: str) -> str:
     """Make paths absolute: in ``file.py:Name``, of a reference, of a trunk; any other name is returned unchanged."""
-    text = re.sub(r"(\+(?:reference|trunk)=)([^+]+)", lambda match: f"{match[1]}{Path(match[2]).resolve()}", text)
+    path = rf"(\+(?:{'|'.join(_PATHS)})=)([^+]+)"
+    text = re.sub(path, lambda match: f"{match[1]}{Path(match[2]).resolve()}", text)
     match = re.match(r".+?\.py(?=:|\+|$)", text)
     return text if match is None else f"{Path(match[0]).resolve()}{text[match.end() :]}"
 
@@ -168,7 +171,8 @@ def metric_digest(text: str, quantize: str) -> str | None:
     if _PYIQA in modules:
         return None
     source = modules.get(_PARAMETERS)
-    files = [*_files(parameters), *(sorted(source.with_suffix("").glob("*.safetensors")) if source else [])]
+    paths = {key: value for key, value in parameters.items() if key in _PATHS}  # not a file that is called Y
+    files = [*_files(paths), *(sorted(source.with_suffix("").glob("*.safetensors")) if source else [])]
     sums = [sha256_file(file) for file in files]
     return sha256_texts(package_digest(point.module), point.attr, repr(sorted(parameters.items())), quantize, *sums)
 

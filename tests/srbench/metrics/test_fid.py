@@ -21,6 +21,7 @@ from srbench.metrics import MetricError
 from srbench.metrics.fid import MODES, WHOLE, features_of_hr, features_of_outputs, inception, patches
 from srbench.metrics.loading import open_metric
 from srbench.metrics.suite import open_metrics
+from srbench.plugins.code_digest import package_digest
 
 
 @pytest.fixture
@@ -314,6 +315,16 @@ def test_a_reference_in_this_folder_is_that_of_its_path(small_inception, folders
     typed = open_metric("fid+reference=hr").info
     monkeypatch.chdir("/")
     assert open_metric(typed.spec).info == typed
+
+
+def test_another_code_is_another_metric(small_inception, monkeypatch):
+    before = open_metric("fid").info.digest
+    with monkeypatch.context() as changed:
+        changed.setattr("srbench.plugins.code_digest.source_sha256", lambda path: f"{path} changed")
+        package_digest.cache_clear()
+        after = open_metric("fid").info.digest
+    package_digest.cache_clear()
+    assert after != before
 
 
 def test_metrics_of_a_set_share_features(small_inception, folders, monkeypatch):

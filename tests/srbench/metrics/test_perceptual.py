@@ -97,7 +97,9 @@ def test_other_weights_do_not_pass_for_torchvisions(tmp_path, monkeypatch):
     place = tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"
     place.parent.mkdir(parents=True)
     torch.save({"features.0.weight": torch.ones(1)}, place)
-    with pytest.raises(MetricError, match=rf"^{place}: not torchvision's file of that name, by its SHA-256; get another"):
+    with pytest.raises(
+        MetricError, match=rf"^{place}: not torchvision's file of that name, by its SHA-256; get another"
+    ):
         LPIPS(net="vgg")
     assert LPIPS(net="vgg", trunk=str(place)).info.name == "lpips_vgg"
 
