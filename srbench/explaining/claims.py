@@ -120,13 +120,13 @@ def measured_row(
     means, remarks = {}, {}
     for metric in metrics:
         means[metric.spec] = mean_of_images(values.of_units(setting, metric))
-        if not metric.is_of_images:
+        if metric.per in ("group", "set"):
             if failures:
                 failed = number_of(failures, "result")
                 remarks[metric.spec] = (
                     f"it is of {'all images' if metric.per == 'set' else 'groups'}, and {failed} could not be measured"
                 )
-        elif (count := averaged_images(values.means(setting, metric))) < total:
+        elif metric.is_of_images and (count := averaged_images(values.means(setting, metric))) < total:
             remarks[metric.spec] = f"mean of {count} of {total} images" if count else "all images failed"
     return MeasuredRow(means, images, remarks, bool(values.unit_of))
 

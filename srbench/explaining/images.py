@@ -86,7 +86,7 @@ class Images:
         file = self.hr[name]
         hr = in_levels(read_image(file) if isinstance(file, Path) else file)
         read = self.outputs.read(name) if isinstance(self.outputs, ResultFolder) else self.outputs[name]
-        outputs = [in_levels(output) for output in (read if read.ndim == 4 else read[None])]
+        outputs = [*map(in_levels, read)]
         sides = zip(outputs[0].shape[-2:], hr.shape[-2:], strict=True)
         if any(abs(side - side_of_hr) > LARGEST_DIFFERENCE for side, side_of_hr in sides):
             raise ExplainError(

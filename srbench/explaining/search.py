@@ -55,8 +55,9 @@ def explain(
         values: One or several numbers, preferably as printed text ("28.10" keeps its zero): one per metric, or all of a
             single metric.
         metrics: One or several of psnr, ssim, lpips, niqe, fid, kid and ``pyiqa:NAME``.
-        sr: Folder of outputs, or images by name: (3, H, W) uint8, or floating point in [0, 1].
-        hr: Folder of HR images, paired by name, or images by name.
+        sr: Folder of outputs, or images by name: (3, H, W), or samples (n, 3, H, W), over which means are taken; uint8,
+            or floating point in [0, 1].
+        hr: Folder of HR images, paired by name, or images (3, H, W) by name.
         lr: Folder of LR images, from which the scale is computed.
         scale: Upscaling factor, the width of cropped borders; without ``scale`` and ``lr``, the crops of several scales
             are tried.
@@ -145,7 +146,7 @@ def try_protocols(
     """
     families = {name: family(name) for name in metrics}
     outputs = _tensors(sr) if isinstance(sr, Mapping) else ResultFolder(Path(sr), 1)
-    hr_images: dict[str, Any] = {**(_tensors(hr) if isinstance(hr, Mapping) else images_in(Path(hr)))}
+    hr_images: dict[str, Any] = {**(_single(_tensors(hr)) if isinstance(hr, Mapping) else images_in(Path(hr)))}
     if groups is None:
         groups = {} if isinstance(hr, Mapping) else groups_of(hr_images)
     hr_folder = "hr" if isinstance(hr, Mapping) else hr
@@ -172,7 +173,15 @@ def _listed(values: str | float | Sequence[str | float]) -> list[str]:
 def _tensors(images: Mapping[str, Any]) -> Mapping[str, Tensor]:
     from srbench.metrics.functions import image_tensor
 
-    return {name: image_tensor(image, name)[0] for name, image in images.items()}
+    return {name: image_tensor(image, name) for name, image in images.items()}
+
+
+def _single(batches: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return the only image (3, H, W) of each batch. Raises ExplainError for several images of a name."""
+    for name, batch in batches.items():
+        if len(batch) > 1:
+            raise ExplainError(f"{name} has {len(batch)} HR images; give one (3, H, W)")
+    return {name: batch[0] for name, batch in batches.items()}
 
 
 def _pair(

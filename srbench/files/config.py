@@ -98,14 +98,18 @@ def _toml_lines(table: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[st
 
 
 def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _quoted(key)
 
 
 def _toml_value(value: Any) -> str:  # noqa: ANN401 - any value but a table
     """Format a TOML value: strings as in JSON, floats as in Python."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml_value, value))}]"
-    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    return repr(value) if isinstance(value, float) else _quoted(value)
+
+
+def _quoted(value: Any) -> str:  # noqa: ANN401 - text, a number or a boolean
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # which TOML, unlike JSON, refuses
 
 
 def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:

@@ -82,7 +82,7 @@ def decode(content: bytes) -> Decoded:
             pixels, profile, is_transparent = _wide(content, image, bits), "", False
         else:
             pixels, profile, is_transparent = _shown(image)
-        mirrored, turns = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1), (False, 0))
+        mirrored, turns = _turns(image)
         upright = np.rot90(pixels[:, ::-1] if mirrored else pixels, turns)
         return Decoded(upright, profile, is_transparent, pages)
     except (ImageError, MemoryError):
@@ -93,6 +93,19 @@ def decode(content: bytes) -> Decoded:
         raise ImageError(too_many_pixels()) from None
     except Exception as error:  # Pillow raises a dozen types of errors for damaged files, most of them for damaged EXIF
         raise ImageError(f"damaged image ({one_line(error)}); replace the file") from None
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height that ``decode`` gives an opened image, from its header alone."""
+    # Pillow has turned the size of a TIFF, and would decode a PNG to look for an orientation after its pixels.
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return image.size
+    return image.size[::-1] if _turns(image)[1] % 2 else image.size
+
+
+def _turns(image: Image.Image) -> tuple[bool, int]:
+    """The entry of _TURNS for the EXIF orientation of an image."""
+    return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1), (False, 0))
 
 
 def too_many_pixels() -> str:

@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo, putchunk
 from srbench.files.atomic import write_whole
 from srbench.files.paths import no_file
 from srbench.images import ImageError
-from srbench.images.decoding import BACKGROUND, FORMATS, decode, too_many_pixels
+from srbench.images.decoding import BACKGROUND, FORMATS, decode, too_many_pixels, upright_size
 
 if TYPE_CHECKING:  # reports are made without importing torch, which is slow
     from torch import Tensor
@@ -126,7 +126,7 @@ def largest_png(pixels: int) -> float:
 
 
 def header_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image from its header; 0 if it is unreadable, which reading the image will report."""
+    """Width and height of an image as it is read, from its header; 0 if unreadable, which reading it will report."""
     try:
         return _stated_size(path)
     except ImageError:
@@ -144,7 +144,7 @@ def _stated_size(path: Path) -> tuple[int, int]:
         return 0, 0  # opening a pipe could block
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return image.size
+            return upright_size(image)
     except Image.DecompressionBombError:
         raise ImageError(f"{path}: {too_many_pixels()}") from None
     except Exception:

@@ -147,7 +147,7 @@ def _sum(samples: Tensor) -> Tensor:
 
 
 def _squares(values: Tensor) -> float:
-    """Return the sum of squared integers, exact up to 2^53: 300 samples of a 4K image."""
+    """Return the sum of squared integers, exact up to 2^53: 74 samples of a 4K image."""
     return float(values.double().square_().sum())
 
 

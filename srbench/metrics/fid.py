@@ -32,6 +32,7 @@ from srbench.machine.memory import computed_on
 from srbench.metrics import MetricError
 from srbench.metrics.from_pyiqa import created, measuring, quiet, version_and_licence
 from srbench.metrics.samples import as_uint8
+from srbench.plugins.code_digest import package_digest
 from srbench.plugins.identity import held_digest
 from srbench.words import size_of, unknown
 
@@ -111,7 +112,7 @@ class _Distance(SetMetric):
     def digest(self) -> str:
         """Text of everything that determines the values. Raises MetricError, as ``inception`` does."""
         reference = "" if self._reference is None else self._reference_digest
-        return f"{inception().digest} {self.info.signature} {reference}"
+        return f"{package_digest(__name__)} {inception().digest} {self.info.signature} {reference}"
 
     def __call__(self, outputs: ImageSet) -> float:
         """Return the distance. Raises MetricError for fewer than two images, and for an image smaller than a patch."""
@@ -172,7 +173,7 @@ def _statistics(path: Path) -> Statistics:
     try:
         with np.load(path) as arrays:
             mean, covariance = (np.asarray(arrays[key], dtype=np.float64) for key in ("mu", "sigma"))
-    except (OSError, KeyError, ValueError, BadZipFile):
+    except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile):  # TypeError: an array without a name
         raise MetricError(
             f"{path}: holds no arrays mu and sigma; give statistics of pytorch-fid or clean-fid"
         ) from None

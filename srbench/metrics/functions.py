@@ -1,4 +1,4 @@
-"""The eight default metrics, CRPS and LPIPS energy as functions, with the options of the command line: ``psnr(sr, hr, channels="Y", border=4)``.
+"""The eight default metrics, CRPS and LPIPS energy as functions: ``psnr(sr, hr, channels="Y", border=4)``.
 
 Arguments: ``sr`` is one image (3, H, W) or a batch (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped
 and floored to uint8, as a run saves it. ``hr`` and ``lr`` are one image for all, or n, one each. Tensors and arrays are

@@ -37,6 +37,8 @@ _PARAMETERS = "srbench.metrics.parameters"
 """Module through which our metrics read their packaged parameters, from a folder of the same name."""
 _PYIQA = "srbench.metrics.from_pyiqa"
 """Module through which our metrics use networks of pyiqa, whose weights are known only when they are loaded."""
+_PATHS = ("reference", "trunk")
+"""Parameters of our metrics that are paths."""
 FAMILIES = "metric_families"
 """Entry point group of classes that implement many metrics, such as ``pyiqa:dists``. The class takes the metric's name
 as ``variant``, and all arguments that the user typed. Its static method ``variants()``, if it has one, lists the names;
@@ -95,7 +97,8 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
     if digest is None:
         code = call(f"digest of metric {text}", plugin_digest, plugin.module, plugin.member, metric)
         sums = [sha256_file(file) for file in _files(parameters)]
-        digest = sha256_texts(code, repr(sorted(arguments.items())), quantize, *sums)
+        _, absolute = parse_metric(located(text))  # so that the spec has the same digest
+        digest = sha256_texts(code, repr(sorted((arguments | absolute).items())), quantize, *sums)
     info = completed(metric, info, located(text), digest, quantize)
     return LoadedMetric(metric, info if samples is None else counted(info, str(samples)))
 
@@ -147,8 +150,9 @@ def reopened(info: MetricInfo, quantize: str, samples: int) -> LoadedMetric:
 
 
 def located(text: str) -> str:
-    """Make the path in ``file.py:Name`` absolute, and that of a reference; any other name is returned unchanged."""
-    text = re.sub(r"(?<=\+reference=)[^+]+", lambda match: str(Path(match[0]).resolve()), text)
+    """Make paths absolute: in ``file.py:Name``, of a reference, of a trunk; any other name is returned unchanged."""
+    path = rf"(\+(?:{'|'.join(_PATHS)})=)([^+]+)"
+    text = re.sub(path, lambda match: f"{match[1]}{Path(match[2]).resolve()}", text)
     match = re.match(r".+?\.py(?=:|\+|$)", text)
     return text if match is None else f"{Path(match[0]).resolve()}{text[match.end() :]}"
 
@@ -159,7 +163,7 @@ def metric_digest(text: str, quantize: str) -> str | None:
     The digest covers its code, its arguments (including the content of files) and the packaged parameters if its code
     reads any.
     """
-    name, parameters = parse_metric(text)
+    name, parameters = parse_metric(located(text))
     if name not in registered("metrics") or not is_ours("metrics", name):
         return None
     point = registered("metrics")[name]
@@ -167,7 +171,8 @@ def metric_digest(text: str, quantize: str) -> str | None:
     if _PYIQA in modules:
         return None
     source = modules.get(_PARAMETERS)
-    files = [*_files(parameters), *(sorted(source.with_suffix("").glob("*.safetensors")) if source else [])]
+    paths = {key: value for key, value in parameters.items() if key in _PATHS}  # not a file that is called Y
+    files = [*_files(paths), *(sorted(source.with_suffix("").glob("*.safetensors")) if source else [])]
     sums = [sha256_file(file) for file in files]
     return sha256_texts(package_digest(point.module), point.attr, repr(sorted(parameters.items())), quantize, *sums)
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srbench.files.hashes import sha256_file
 from srbench.interfaces import Shared
 from srbench.metrics import MetricError
 from srbench.metrics.parameters import parameter_file
@@ -21,7 +22,7 @@ from srbench.weights.reading import read_tensors
 HELD = 2**29
 """Bytes of features of the images that are compared; those of a single image are always held."""
 _FILES = {"vgg": "vgg16-397923af.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
-"""File names of torchvision's ImageNet weights; AlexNet's weights are packaged."""
+"""Files of torchvision's ImageNet weights, whose names end in the first digits of their SHA-256; AlexNet's are packaged."""
 NETS = {"alex": "AlexNet", "vgg": "VGG16", "squeeze": "SqueezeNet"}
 _MEAN = torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
 _SCALE = torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
@@ -42,7 +43,7 @@ class Parts:
 def parts_of(net: str, trunk: str = "") -> Parts:
     """Return the weights files of a network; ``trunk`` replaces torchvision's file.
 
-    Raises MetricError, which names a missing file.
+    Raises MetricError, which names a missing file, and a file that is not torchvision's although it has that name.
     """
     if net not in NETS:
         raise MetricError(f"LPIPS has no net {net!r}; choose {', '.join(NETS)}")
@@ -58,7 +59,17 @@ def parts_of(net: str, trunk: str = "") -> Parts:
         raise MetricError(
             f"LPIPS on {NETS[net]} needs {address}; put that file at {path}, or name it: lpips+net={net}+trunk=FILE"
         )
+    if not trunk and net != "alex" and not _is_as_named(path):  # no digest covers it but by its name
+        raise MetricError(
+            f"{path}: not torchvision's file of that name, by its SHA-256; get another copy, or name the file: "
+            f"lpips+net={net}+trunk=FILE"
+        )
     return Parts(net, path, heads)
+
+
+@cache
+def _is_as_named(path: Path) -> bool:
+    return sha256_file(path).startswith(path.stem.rpartition("-")[2])
 
 
 class Network:

@@ -142,8 +142,8 @@ class ComparedRegion:
         """Raise MetricError for invalid values."""
         if self.channels not in ("RGB", "Y"):
             raise MetricError(f"channels is {self.channels!r}; choose RGB or Y")
-        if self.border != "scale" and (isinstance(self.border, str) or self.border < 0):
-            raise MetricError(f"border is {self.border!r}; give a number of pixels, or scale")
+        if self.border != "scale" and (not isinstance(self.border, int) or self.border < 0):
+            raise MetricError(f"border is {self.border!r}; give a whole number of pixels, or scale")
         if self.rounded not in ("yes", "no"):
             raise MetricError(f"round is {self.rounded!r}; choose yes or no")
         if self.colour not in COLOURS:

@@ -5,8 +5,7 @@ A score is proper if, in expectation, no distribution has a lower score than tha
 prefers equal samples.
 
 CRPS and LPIPS energy are mean_i d(x_i, y) - 1/(2n(n-1)) sum_ij d(x_i, x_j) for samples x_1 ... x_n, HR y and a distance
-d. Their distances come as a matrix (n + 1, n + 1) of HR and samples, HR first, so that all that follows from them
-needs them once.
+d. The distances of HR and samples are a matrix (n + 1, n + 1), HR first, computed once for all that follows from it.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ def is_path(text: str) -> bool:
 
 
 def with_absolute_paths(text: str) -> str:
-    """The name of the same model, under the same label, in any folder; the text itself for an object of any label."""
+    """The name with absolute paths, for the same model under the same label in any folder; text that is no name as it is."""
     try:
         spec = ModelSpec.parse(text)
     except PluginError:

@@ -261,7 +261,7 @@ def _probed_scale(
         reason = f"fails on LR of {width}x{height} ({shorten(one_line(error), _LONGEST)})"
         raise ModelError(f"{path}: {reason}; export it for RGB images") from None
     shape = tuple(first.shape)
-    scale: int = shape[-1] // width
+    scale: int = shape[-1] // width if shape else 0
     if scale < 1 or shape != (1, 3, scale * height, scale * width):
         raise ModelError(f"{path}: turns (1, 3, {height}, {width}) into {shape}; it has to upscale")
     if not torch.equal(first, second):

@@ -13,6 +13,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
@@ -105,9 +106,10 @@ def _imports(name: str, is_package: bool, source: bytes) -> tuple[str, ...]:
             if isinstance(node, ast.Import):
                 names += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
-                base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-                names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    except (SyntaxError, ValueError, ImportError):
+                with suppress(ImportError):  # a relative import outside of a package, for which a file may have another
+                    base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+                    names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    except (SyntaxError, ValueError):
         return ()
     return tuple(names)
 

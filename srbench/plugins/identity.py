@@ -112,11 +112,14 @@ class _Contents(pickle.Pickler):
         return None
 
     def reducer_override(self, value: Any) -> Any:  # noqa: ANN401 - any object
-        """Leave out what cannot be pickled."""
+        """Leave out what cannot be pickled, but for the tensors of a network, such as one with weight normalisation."""
         try:
             return value.__reduce_ex__(4)
         except Exception:
             self.is_complete = False
+        try:
+            return str, (), dict(value.state_dict())
+        except Exception:
             return str, ()
 
 

@@ -58,9 +58,15 @@ def judged_run(
         "crop": protocol.crop,
     }
     hr = run / IMAGES / "hr"
+    values, images = results.values, len(results.images)
     rows = {
         setting.folder: measured_row(
-            results.values, setting, results.metrics, run / IMAGES / setting.folder, len(results.images)
+            values,
+            setting,
+            results.metrics,
+            run / IMAGES / setting.folder,
+            images,
+            images - len(values.images[setting]),
         )
         for setting in results.settings
     }

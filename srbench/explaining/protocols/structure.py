@@ -177,7 +177,7 @@ def _over_the_border(output: Tensor, hr: Tensor) -> Iterator[tuple[str, Array]]:
     for words, mode in _OUTSIDE.items():
         padded = (F.pad(each, (margin,) * 4, mode=mode) for each in (output, hr))
         yield f"{gaussian.way} over the border ({words})", gaussian.maps(*padded)
-    factor = max(1, round(min(output.shape[1:]) / 256))
+    factor = max(1, int(min(output.shape[1:]) / 256 + 0.5))  # halves up, as in ssim.m
     if factor > 1:
         small = (averaged(each, factor) for each in (output, hr))
         yield f"{gaussian.way}, images averaged to about 256 pixels first", gaussian.maps(*small)

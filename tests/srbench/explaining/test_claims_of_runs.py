@@ -71,6 +71,17 @@ def test_a_claim_names_a_setting_or_a_model(run, means):
     assert done.out.index("PSNR") < done.out.index("claim")
 
 
+def test_a_failed_image_is_said_beside_values_that_lack_it(run, photos, small_inception):
+    (photos / "damaged.png").write_bytes(b"no image")
+    published = {"psnr": "99.12", "fid": "9.12", "parameters": "0.000"}
+    done = run(
+        "".join(claim("near", metric, value) for metric, value in published.items()), "--metrics", ",".join(published)
+    )
+    assert "near, psnr: mean of 4 of 5 images" in done.out
+    assert "near, fid: it is of all images, and 1 result could not be measured" in done.out
+    assert "near, parameters: " not in done.out, "a value of the model"
+
+
 def test_other_protocols_are_tried_on_saved_images(run, means):
     value = f"{means['psnr_channels_Y_border_4']['noisy-t0.3']:.3f}"
     done = run(claim("noisy-t0.3", "psnr", value), "--limit", 3)

@@ -12,6 +12,7 @@ from protocols_of_others import psnr, ssim
 import srbench
 from srbench.explaining.matching import Printed
 from srbench.explaining.protocols.family import column_key
+from srbench.explaining.protocols.structure import _over_the_border
 from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
 
@@ -126,6 +127,19 @@ def test_samples_are_averaged(explain, folders, pairs, tmp_path):
     measured = srbench.metrics.psnr
     values = [(measured(output, hr) + measured(255 - output, hr)) / 2 for output, hr in pairs.values()]
     assert found[0].default.value == pytest.approx(sum(values) / len(values))
+    samples = {name: torch.stack([output, 255 - output]) for name, (output, _) in pairs.items()}
+    hr = {name: one for name, (_, one) in pairs.items()}
+    assert explain("9", "psnr", sr=samples, hr=hr)[0].default.value == found[0].default.value
+    with pytest.raises(SRBenchError, match=r"has 2 HR images; give one \(3, H, W\)"):
+        explain("9", "psnr", sr=hr, hr=samples)
+
+
+def test_images_are_averaged_before_ssim_by_the_factor_of_matlab():
+    """ssim.m rounds 640 / 256 up to 3, as MATLAB's round does, where Python rounds to the even 2."""
+    output, hr = torch.rand(2, 1, 640, 640, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).mul(255)
+    (words, maps) = [*_over_the_border(output, hr)][-1]
+    assert "averaged" in words
+    assert maps.shape == (1, 214 - 10, 214 - 10)
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,6 @@ def test_a_change_that_changes_nothing_is_named(tmp_path, change, fault):
 
 def test_toml_is_written_as_it_is_read(tmp_path):
     path = tmp_path / "written.toml"
-    preset = Preset(Training(3, (1e-7, 0.5), ()), 2, 'quoted "and" \\ ü', False)
+    preset = Preset(Training(3, (1e-7, 0.5), ()), 2, 'quoted "and" \\ ü, a tab \t and a delete \x7f', False)
     path.write_text(to_toml(preset))
     assert load_toml(path, Preset) == preset

@@ -7,7 +7,16 @@ from PIL import Image
 
 from srbench.files.atomic import replaced_whole, write_new, write_whole
 from srbench.images import ImageError
-from srbench.images.io import crop_centre, crop_to_multiple, luma, quantize_floor, quantize_round, read_image, write_png
+from srbench.images.io import (
+    crop_centre,
+    crop_to_multiple,
+    header_size,
+    luma,
+    quantize_floor,
+    quantize_round,
+    read_image,
+    write_png,
+)
 from srbench.interfaces import SRBenchError
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -40,6 +49,16 @@ def test_exif_orientation_is_applied(tmp_path):
     exif[0x0112] = 6  # to be shown turned a quarter to the right
     path = saved(tmp_path / "turned.png", exif=exif)
     assert np.array_equal(levels(path), np.rot90(COLOURS, -1))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
+def test_the_size_in_a_header_is_that_of_the_image_as_read(tmp_path, ending, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{ending}"
+    Image.new("RGB", (12, 8)).save(path, exif=exif)
+    assert header_size(path) == tuple(read_image(path).shape[:0:-1])
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -21,6 +21,7 @@ from srbench.metrics import MetricError
 from srbench.metrics.fid import MODES, WHOLE, features_of_hr, features_of_outputs, inception, patches
 from srbench.metrics.loading import open_metric
 from srbench.metrics.suite import open_metrics
+from srbench.plugins.code_digest import package_digest
 
 
 @pytest.fixture
@@ -296,11 +297,34 @@ def test_another_reference_is_another_metric(small_inception, folders):
     for path, fault in (
         ("nowhere", "the reference nowhere is missing or unusable; give a folder of images, or a file .npz"),
         (folders / "odd.npz", "holds no arrays mu and sigma"),
+        (folders / "empty.npz", "holds no arrays mu and sigma"),
+        (folders / "single.npz", "holds no arrays mu and sigma"),
     ):
         (folders / "odd.npz").write_bytes(b"no numbers")
+        (folders / "empty.npz").touch()
+        with (folders / "single.npz").open("wb") as file:
+            np.save(file, np.zeros(3))
         metric = f"fid+reference={path}"
         with pytest.raises(MetricError, match=fault):
             open_metric(metric).metric(image_set([read_uint8(reference / "0.png")] * 2, [None] * 2))
+
+
+def test_a_reference_in_this_folder_is_that_of_its_path(small_inception, folders, monkeypatch):
+    """A run records the path, and opens the metric by it again in any folder."""
+    monkeypatch.chdir(folders)
+    typed = open_metric("fid+reference=hr").info
+    monkeypatch.chdir("/")
+    assert open_metric(typed.spec).info == typed
+
+
+def test_another_code_is_another_metric(small_inception, monkeypatch):
+    before = open_metric("fid").info.digest
+    with monkeypatch.context() as changed:
+        changed.setattr("srbench.plugins.code_digest.source_sha256", lambda path: f"{path} changed")
+        package_digest.cache_clear()
+        after = open_metric("fid").info.digest
+    package_digest.cache_clear()
+    assert after != before
 
 
 def test_metrics_of_a_set_share_features(small_inception, folders, monkeypatch):

@@ -145,6 +145,8 @@ def test_options_that_two_images_cannot_have():
         metrics.psnr(FLOAT, FLOAT, border="scale")
     with pytest.raises(MetricError, match="channels is 'L'; choose RGB or Y"):
         metrics.psnr(FLOAT, FLOAT, channels="L")
+    with pytest.raises(MetricError, match=r"border is 4\.5; give a whole number of pixels, or scale"):
+        metrics.psnr(FLOAT, FLOAT, border=4.5)
 
 
 def test_sigma_sees_the_samples_as_they_were_returned(samples, in_table):

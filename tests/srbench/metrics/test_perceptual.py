@@ -7,6 +7,7 @@ import torch
 from srbench.images.io import quantize_floor
 from srbench.interfaces import ImagePair
 from srbench.metrics import MetricError
+from srbench.metrics.loading import open_metric
 from srbench.metrics.perceptual import LPIPS
 
 
@@ -79,6 +80,28 @@ def test_weights_that_are_not_here_are_named(tmp_path, monkeypatch):
     torch.save({"features.0.weight": torch.ones(1)}, tmp_path / "trunk.pth")
     with pytest.raises(MetricError, match=r"not weights of SqueezeNet \(it lacks features\.0\.weight\)"):
         LPIPS(net="squeeze", trunk=str(tmp_path / "trunk.pth"))(torch.rand(1, 3, 64, 64), IMAGE)
+
+
+def test_weights_in_this_folder_are_those_of_their_path(tmp_path, monkeypatch):
+    """A run records the path, and opens the metric by it again in any folder."""
+    monkeypatch.chdir(tmp_path)
+    torch.save({"features.0.weight": torch.ones(1)}, "trunk.pth")
+    typed = open_metric("lpips+net=squeeze+trunk=trunk.pth").info
+    monkeypatch.chdir("/")
+    assert open_metric(typed.spec).info == typed
+
+
+def test_other_weights_do_not_pass_for_torchvisions(tmp_path, monkeypatch):
+    """The digest of the metric holds their name alone, so values of other weights would be taken for theirs."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    place = tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"
+    place.parent.mkdir(parents=True)
+    torch.save({"features.0.weight": torch.ones(1)}, place)
+    with pytest.raises(
+        MetricError, match=rf"^{place}: not torchvision's file of that name, by its SHA-256; get another"
+    ):
+        LPIPS(net="vgg")
+    assert LPIPS(net="vgg", trunk=str(place)).info.name == "lpips_vgg"
 
 
 IMAGE = ImagePair("a", torch.rand(3, 16, 16), torch.rand(3, 64, 64))

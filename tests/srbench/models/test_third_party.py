@@ -57,6 +57,11 @@ class WithoutScale(nn.Module):
         return lr[..., :-1]
 
 
+class Mean(nn.Module):
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return lr.mean()
+
+
 class Repeated(nn.Module):
     def __init__(self, scale: int) -> None:
         super().__init__()
@@ -358,6 +363,8 @@ def test_what_is_no_onnx_model(tmp_path):
         load_file(tmp_path / "a.onnx")
     with pytest.raises(ModelError, match="it has to upscale"):
         load_file(exported(WithoutScale(), tmp_path / "b.onnx", (8, 8)))
+    with pytest.raises(ModelError, match=r"b\.onnx: turns \(1, 3, 8, 8\) into \(\); it has to upscale"):
+        load_file(exported(Mean(), tmp_path / "b.onnx", (8, 8), fixed=True))
     for network, fault in (
         (Random(2), r"f\.onnx: returns different outputs for the same image; call eval\(\) before saving it"),
         (Levels(2), r"f\.onnx: returns torch\.uint8; it has to return floating point, with images in \[0, 1\]"),

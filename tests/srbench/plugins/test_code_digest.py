@@ -201,6 +201,21 @@ def test_what_is_followed(tmp_path):
     assert libraries == {"numpy", "torch"}
 
 
+def test_a_relative_import_of_a_single_file_hides_no_other(tmp_path):
+    """Code that also runs in its package tries both."""
+    (tmp_path / "net.py").write_text("try:\n    from .part import F\nexcept ImportError:\n    from part import F\n")
+    (tmp_path / "part.py").write_text("import torch\nF = 1\n")
+    sources, libraries = reachable("net", tmp_path / "net.py")
+    assert (sorted(sources), libraries) == (["net", "part"], {"torch"})
+
+
+def test_a_file_with_the_name_of_an_option_does_not_count(tmp_path, monkeypatch):
+    before = open_metric("psnr+channels=Y").info.digest
+    (tmp_path / "Y").touch()
+    monkeypatch.chdir(tmp_path)
+    assert open_metric("psnr+channels=Y").info.digest == before
+
+
 def test_srbench_counts_for_a_plugin_by_its_version(tmp_path):
     (tmp_path / "mine.py").write_text("from srbench.metrics import psnr\n")
     sources, libraries = reachable("mine", tmp_path / "mine.py")

@@ -6,9 +6,12 @@ import importlib
 import sys
 
 import pytest
+import torch
+from torch.nn.utils import parametrizations
 
 from srbench.models.loading import load_model, wrap_model
 from srbench.plugins import PluginError
+from srbench.plugins.identity import held_digest
 
 MODEL = """
 import os
@@ -178,3 +181,12 @@ def test_two_files_that_import_modules_of_one_name(tmp_path, new_process):
         PluginError, match=r"imports srtest_blocks, but Python has already found .*old.* by that name; rename"
     ):
         load_model(f"{tmp_path}/new/my.py:Model", 2, "cpu")
+
+
+@pytest.mark.parametrize("normalised", [parametrizations.weight_norm, parametrizations.spectral_norm])
+def test_tensors_of_a_network_count_even_if_it_cannot_be_pickled(normalised):
+    network = torch.nn.Sequential(normalised(torch.nn.Linear(2, 2)))
+    before = held_digest(network)
+    assert held_digest(network) == before
+    next(network.parameters()).data.add_(1)
+    assert held_digest(network) != before
