@@ -32,6 +32,7 @@ from srbench.metrics.loading import load_metric
 from srbench.models.loading import load_model
 from srbench.plugins.registry import load_dataset
 from srbench.weights.files import load_weights
+from srbench.weights.reading import read_weights
 from srflow import SRFlow
 from srflow.presets import SecondStagePreset, SRFlowPreset
 from srflow.training.grid_loss import edges_on_grid
@@ -196,7 +197,8 @@ class TestWeights:
         parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
         curves = json.loads(metadata.get("losses", "{}"))
         losses = {name: values for name, values in curves.items() if not name.startswith("gradient")}
-        facts = (metadata["licence"], metadata["trained_on"], parameters, losses)
+        origin = read_weights(path)[1].origin  # with the step, if it is not the last
+        facts = (metadata["licence"], origin, parameters, losses)
         temperature = float(metadata["temperature"]) if metadata["model"] in FLOWS else None
         assert loaded.weights == WeightsInfo(sha256_file(path), *facts, temperature)
         for name, tensor in tensors.items():
