@@ -53,7 +53,7 @@ def stages(scale: int) -> dict[str, Stage]:
     return {
         "rrdb-first": Stage("rrdb", start="rrdb-first 8" if scale == 4 else "", is_first=True),
         "rrdb": Stage("rrdb", (*rrdb, *COSINE, *BFLOAT16), "rrdb-first"),
-        "esrgan": Stage("esrgan"),
+        "esrgan": Stage("esrgan", BFLOAT16),  # best.safetensors at 8x
         "srflow-first": Stage("srflow", start="rrdb-first", is_first=True),
         "srflow-second": Stage("srflow", (*whole, "training.steps=2600", *BFLOAT16), "srflow-first", temperature=0.85),
         "srflow": Stage("srflow", (*whole, *longer), "srflow-second", temperature=0.85),
