@@ -194,8 +194,11 @@ class Training:
                     view.show(done, values)
                     accelerator.log({f"training/{name}": value for name, value in values.items()}, step)
                     if done % config.validate_every == 0 or done == config.steps:
-                        view.show(done, self._validate(done, state, validation))
-
+                        try:
+                            view.show(done, self._validate(done, state, validation))
+                        except Exception:  # else the same command would repeat the steps, and fail again
+                            self._folder.save(state.parts(), done)
+                            raise
                 late = main and time.monotonic() - saved_at >= interval
                 stop_signal, late = self._agreed(stop.signal, late)
                 due = stop_signal or late or done % config.checkpoint_every == 0 or done == config.steps

@@ -6,9 +6,12 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from srbench.images.io import write_png
+from srbench.metrics import MetricError
 from srbench.training.folder import LOCK, TrainingFolder
+from srbench.training.validation import Validation
 
 TRAIN = (
     "train rrdb --preset mini-x4 --data {here}/data --set training.steps=2 --set training.patch=32 "
@@ -40,6 +43,24 @@ def test_a_checkpoint_of_no_step(refused, begun):
         (begun / "checkpoint.pt").write_bytes(content)
         refused(TRAIN, r"checkpoint\.pt: not a checkpoint of this training")
     assert (begun / "train.csv").read_bytes() == lines
+
+
+def test_a_failed_validation_loses_no_step(srbench, begun, monkeypatch):
+    """The steps before it are saved, and the same command goes on after it."""
+
+    def fails(self, network):
+        raise MetricError("lpips: no memory")
+
+    command = TRAIN.replace("{here}/train", "{here}/failed").replace("every=1 ", "every=100 ").format(here=begun.parent)
+    monkeypatch.setattr(Validation, "measure", fails)
+    failed = srbench(*command.split())
+    assert (failed.exit_code, "lpips: no memory" in failed.output) == (1, True)
+    weights = begun.parent / "failed" / "weights.safetensors"
+    assert not weights.exists()
+    resumed = srbench(*command.split())
+    assert resumed.exit_code == 0, resumed.output
+    assert load_file(weights).keys() == load_file(begun / "weights.safetensors").keys()
+    assert len((begun.parent / "failed" / "train.csv").read_text().splitlines()) == 3, "no step was repeated"
 
 
 def test_two_trainings_in_one_folder_and_a_folder_of_somebody_else(refused, begun, tmp_path):
