@@ -66,11 +66,14 @@ class LoadedMetric:
 def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
     """Split ``psnr+channels=Y+border=4`` into the name for ``find_plugin`` and the arguments of its class.
 
-    Whole numbers become integers; other values stay text.
+    Whole numbers become integers; other values stay text. Raises PluginError for an argument that is given twice.
     """
     match = re.fullmatch(r"(.+?)((?:\+\w+=[^+]+)*)", text)
     name, rest = (match[1], match[2]) if match else (text, "")
-    pairs = (part.split("=", 1) for part in rest.split("+")[1:])
+    pairs = [part.split("=", 1) for part in rest.split("+")[1:]]
+    keys = [key for key, _ in pairs]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise PluginError(f"metric {text}: {twice} is given twice; give it once")
     return name, {key: int(value) if value.isdecimal() and len(value) < 19 else value for key, value in pairs}
 
 

@@ -221,6 +221,7 @@ def test_a_suite_of_ones_own(photos, models, tmp_path):
         ('name = "a"\nversion = 1\nmetrics = ["psnr"]\ncolour = "Y"', "unknown key 'colour'"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr+color=Y"]', "psnr takes no parameter color"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr+quantize=floor"]', "psnr takes no parameter quantize"),
+        ('name = "a"\nversion = 1\nmetrics = ["psnr+border=4+border=5"]', "border is given twice"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr+channels=Cb"]', "channels is 'Cb'; choose RGB or Y"),
         ('name = "a"\nversion = 1\nmetrics = ["ssim+window=box"]', "window is 'box'; choose uniform7 or gaussian11"),
         ('name = "a"\nversion = 1\nmetrics = ["ssim+negative=cut"]', "negative is 'cut'; choose kept or zero"),
