@@ -148,19 +148,19 @@ class SRFlow(nn.Module):
         """
         return self.given(lr).log_prob(hr)
 
-    def nll(self, hr: Tensor, lr: Tensor) -> Tensor:
+    def nll(self, lr: Tensor, hr: Tensor) -> Tensor:
         """Training loss: ``Given.nll`` with gradients, (b,).
 
         Args:
-            hr: (b, 3, s*h, s*w).
             lr: (b, 3, h, w) in [0, 1].
+            hr: (b, 3, s*h, s*w).
 
         ``reversible`` makes its memory independent of the number of flow steps, at the cost of time.
         """
         return self.given(lr, gradients=True).nll(hr)
 
     @torch.no_grad()
-    def initialize(self, hr: Tensor, lr: Tensor) -> None:
+    def initialize(self, lr: Tensor, hr: Tensor) -> None:
         """Initialise every ActNorm from a first batch, equal in all processes (Glow, section 3.1). Call once."""
         frame = Frame(lr, self.config)
         with products(lr.device, tf32=False):

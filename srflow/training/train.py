@@ -49,14 +49,14 @@ def train_srflow(request: TrainingRequest) -> Path:
         start = Start() if path is None else _load_into(network, path)
         if start.model != "srflow":
             first = training.first_batch()
-            network.initialize(noisy(first), first.lr)
+            network.initialize(first.lr, noisy(first))
     network.reversible = settings.reversible
     frozen_steps = settings.encoder_freeze * settings.training.steps if start.model == "rrdb" else 0.0
     encoder = list(network.encoder.parameters())
     optimizer = adam([network.flow.parameters(), encoder], settings.training)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        nll = network.nll(noisy(batch), batch.lr).mean()
+        nll = network.nll(batch.lr, noisy(batch)).mean()
         return nll, {"bits_per_dim": nll + math.log2(LEVELS)}
 
     def release_encoder(step: int) -> None:

@@ -36,7 +36,7 @@ def content(flow, lr, hr, generator):
 
 
 def initialized(flow, lr, hr, generator):
-    flow.initialize(hr[None], lr[None])
+    flow.initialize(lr[None], hr[None])
     return [*flow.parameters()]
 
 
@@ -111,7 +111,7 @@ def test_learns(reversible, flow, gpu, backward):
     learner = SRFlow(flow.config).to(gpu.device)
     learner.reversible = reversible
     lr, hr = gpu.pair(flow.scale, 2)
-    loss = learner.nll(hr, lr)
+    loss = learner.nll(lr, hr)
     loss.mean().backward()
     assert gpu.holds(loss, [parameter.grad for parameter in learner.parameters()])
 

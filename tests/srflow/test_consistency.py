@@ -39,13 +39,13 @@ def test_the_flow_sees_the_residual():
     torch.testing.assert_close(latents, expected)
     torch.testing.assert_close(log_det, expected_log_det)
     torch.testing.assert_close(residual.given(lr).nll(hr), whole.given(lr).nll(rest))
-    torch.testing.assert_close(residual.nll(hr, lr), residual.given(lr).nll(hr))
+    torch.testing.assert_close(residual.nll(lr, hr), residual.given(lr).nll(hr))
 
 
 def test_the_actnorms_are_set_from_the_residual():
     """The first one by the residual's mean, which is zero, not by the image's."""
     model, (hr, lr) = build(), pair(4, 6, 6)
-    model.initialize(hr, lr)
+    model.initialize(lr, hr)
     rest = torch.nn.functional.pixel_unshuffle(hr - upscale_consistently(lr, 4), 2)
     bias = model.flow.levels[0].transitions[0].norm.bias
     torch.testing.assert_close(bias.flatten(), -rest.mean((0, 2, 3)))

@@ -28,7 +28,7 @@ def test_a_broken_result_is_an_error_but_not_in_training():
     torch.nn.init.constant_(model.flow.levels[1].transitions[0].norm.log_scale, 100)
     with pytest.raises(NumericsError, match=r"first in flow\.levels\.1\.transitions"):
         model.given(lr).encode(hr)
-    assert not model.nll(hr, lr).isfinite().any()
+    assert not model.nll(lr, hr).isfinite().any()
 
 
 def test_a_batch_draws_for_each_of_its_images():
@@ -113,4 +113,4 @@ def test_built_and_sampled_in_inference_mode():
     with torch.inference_mode():
         sampled = expected.sample(lr[0], 3, temperature=0.8, generator=seeded())
     torch.testing.assert_close(expected.sample(lr[0], 3, temperature=0.8, generator=seeded()), sampled.clone())
-    expected.nll(hr, lr).mean().backward()
+    expected.nll(lr, hr).mean().backward()

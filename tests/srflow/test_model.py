@@ -126,7 +126,7 @@ def test_an_initialised_flow_draws_finite_images(scale):
     torch.manual_seed(scale)
     model = SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), steps=8))
     hr, lr = pair(scale, 8, 8, batch=4, dtype=torch.float32)
-    model.initialize(hr, lr)
+    model.initialize(lr, hr)
     assert model.given(lr).nll(hr).isfinite().all()
     for temperature in (0.0, 0.8, 1.2):
         drawn = model.eval().sample(lr[0], 4, temperature=temperature, generator=seeded())
@@ -139,7 +139,7 @@ def test_an_initialised_flow_draws_finite_images(scale):
 def test_gradients_reach_every_number_of_flow_and_encoder():
     model = small_flow().train()
     hr, lr = pair(4, 4, 4, dtype=torch.float32)
-    model.nll(hr, lr).mean().backward()
+    model.nll(lr, hr).mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name

@@ -135,7 +135,7 @@ def test_actnorm_initialisation(case):
         if hasattr(module, "log_scale") and module.log_scale.dim() == 3:
             torch.nn.init.zeros_(module.bias)
             torch.nn.init.zeros_(module.log_scale)
-    model.initialize(case.io["gt"], case.io["lr"])
+    model.initialize(case.io["lr"], case.io["gt"])
     initialised = {name: case.start.get(name, tensor) for name, tensor in case.weights.items()}
     expected = load_official(initialised, blocks=tuple(case.meta["blocks"])).state_dict()
     for name, value in model.state_dict().items():

@@ -70,4 +70,4 @@ def test_the_density_counts_it(model):
     torch.testing.assert_close(model.given(lr).decode(model.given(lr).encode(hr)[0]), hr)
     plain = model.given(lr[None], gradients=True).nll(hr)
     model.reversible = True
-    torch.testing.assert_close(model.nll(hr, lr[None]), plain)
+    torch.testing.assert_close(model.nll(lr[None], hr), plain)

@@ -16,7 +16,7 @@ LR = F.avg_pool2d(HR, 4)
 def model():
     torch.manual_seed(0)
     model = SRFlow(SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=3, width=8))
-    model.initialize(HR, LR)
+    model.initialize(LR, HR)
     return model.eval()
 
 
@@ -119,7 +119,7 @@ def test_initialised_on_constant_channels(constant):
     model = SRFlow(SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=8, width=8))
     flat = HR.clone()
     flat[{"one channel": (slice(None), 2), "one image": 0}[constant]] = 0.3
-    model.initialize(flat, F.avg_pool2d(flat, 4))
+    model.initialize(F.avg_pool2d(flat, 4), flat)
     model.eval()
     assert all(parameter.isfinite().all() for parameter in model.parameters())
     for lr in (LR, F.avg_pool2d(flat, 4)):
@@ -141,4 +141,4 @@ def test_a_fine_result_is_computed_once(model):
 def test_training_passes_over_a_loss_that_is_not_finite(model):
     """It skips such a step (``fit`` counts them) instead of ending."""
     set_values(model.flow.levels[0].steps[0].mixing.norm.log_scale, 100.0)
-    assert not model.nll(HR, LR).isfinite().any()
+    assert not model.nll(LR, HR).isfinite().any()

@@ -115,7 +115,7 @@ WORKS = {
     "sample": lambda case: case.model.sample(case.lr[0], generator=torch.Generator().manual_seed(0)),
     "tiles": lambda case: case.model.sample(case.lr[0], generator=torch.Generator().manual_seed(0), tile=4),
     "encode": lambda case: case.model.given(case.lr).encode(case.hr),
-    "initialize": lambda case: case.model.initialize(case.hr, case.lr),
+    "initialize": lambda case: case.model.initialize(case.lr, case.hr),
     "upscale": lambda case: upscale(rrdb(case), "a", case.lr[0], SamplingParameters(0, 1, 0), "cpu"),
     "edit": edited,
     "runtime": lambda case: measure_model(Runtime(lr="8x8"), rrdb(case), None, "cpu"),
