@@ -21,7 +21,11 @@ from srbench.weights.reading import read_tensors
 
 HELD = 2**29
 """Bytes of features of the images that are compared; those of a single image are always held."""
-_FILES = {"vgg": "vgg16-397923af.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
+_FILES = {
+    "alex": "alexnet-owt-7be5be79.pth",
+    "vgg": "vgg16-397923af.pth",
+    "squeeze": "squeezenet1_1-b8a52dc0.pth",
+}
 """Files of torchvision's ImageNet weights, whose names end in the first digits of their SHA-256; AlexNet's are packaged."""
 NETS = {"alex": "AlexNet", "vgg": "VGG16", "squeeze": "SqueezeNet"}
 _MEAN = torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
@@ -39,6 +43,13 @@ class Parts:
     heads: Path
     """The lpips package's channel weights, version 0.1."""
 
+    @property
+    def replaced(self) -> str:
+        """The first digits of the SHA-256 of a trunk that is not torchvision's; empty for torchvision's."""
+        if self.trunk == parameter_file("alex_features_fp32"):
+            return ""
+        return "" if _is_torchvisions(self.trunk, self.net) else _sha256(self.trunk)[:8]
+
 
 def parts_of(net: str, trunk: str = "") -> Parts:
     """Return the weights files of a network; ``trunk`` replaces torchvision's file.
@@ -55,11 +66,11 @@ def parts_of(net: str, trunk: str = "") -> Parts:
     else:
         path = Path(torch.hub.get_dir()) / "checkpoints" / _FILES[net]
     if not path.is_file():
-        address = f"https://download.pytorch.org/models/{_FILES.get(net, 'alexnet-owt-7be5be79.pth')}"
+        address = f"https://download.pytorch.org/models/{_FILES[net]}"
         raise MetricError(
             f"LPIPS on {NETS[net]} needs {address}; put that file at {path}, or name it: lpips+net={net}+trunk=FILE"
         )
-    if not trunk and net != "alex" and not _is_as_named(path):  # no digest covers it but by its name
+    if not trunk and net != "alex" and not _is_torchvisions(path, net):  # no digest covers it but by its name
         raise MetricError(
             f"{path}: not torchvision's file of that name, by its SHA-256; get another copy, or name the file: "
             f"lpips+net={net}+trunk=FILE"
@@ -67,9 +78,11 @@ def parts_of(net: str, trunk: str = "") -> Parts:
     return Parts(net, path, heads)
 
 
-@cache
-def _is_as_named(path: Path) -> bool:
-    return sha256_file(path).startswith(path.stem.rpartition("-")[2])
+def _is_torchvisions(path: Path, net: str) -> bool:
+    return _sha256(path).startswith(Path(_FILES[net]).stem.rpartition("-")[2])
+
+
+_sha256 = cache(sha256_file)
 
 
 class Network:

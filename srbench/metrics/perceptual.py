@@ -12,8 +12,6 @@ from srbench.metrics.default_map import LPIPS_MAP
 from srbench.metrics.lpips_network import NETS, features_of, load_network, parts_of
 from srbench.metrics.samples import EightBitMetric, hr_as_uint8
 
-_ALEXNET = parts_of("alex")
-
 
 class LPIPS(EightBitMetric, MappedMetric):
     """Learned perceptual image patch similarity to the HR image, version 0.1.
@@ -27,7 +25,10 @@ class LPIPS(EightBitMetric, MappedMetric):
 
     def __init__(self, net: str = "alex", trunk: str = "") -> None:
         self._parts = parts_of(net, trunk)
-        is_default = self._parts == _ALEXNET
+        other = self._parts.replaced
+        network = f"{net}0.1-{other}" if other else f"{net}0.1"
+        weights = f", not torchvision's weights (SHA-256 {other}...)" if other else ""
+        is_default = network == "alex0.1"
         self.info = MetricInfo(
             name="lpips" if is_default else f"lpips_{net}",
             title="LPIPS" if is_default else f"LPIPS {net.upper()}",
@@ -35,10 +36,10 @@ class LPIPS(EightBitMetric, MappedMetric):
             is_primary=True,
             direction=-1,
             digits=3,
-            signature=f"RGB|{net}0.1|v1",
+            signature=f"RGB|{network}|v1",
             map=LPIPS_MAP,
             protocol=(
-                f"version 0.1, {NETS[net]}, uint8 RGB by {{quantize}}, scaled to -1..1, whole image, spatial mean"
+                f"version 0.1, {NETS[net]}{weights}, uint8 RGB by {{quantize}}, scaled to -1..1, whole image, spatial mean"
             ),
         )
 

@@ -4,6 +4,7 @@ import lpips
 import pytest
 import torch
 
+from srbench.files.hashes import sha256_file
 from srbench.images.io import quantize_floor
 from srbench.interfaces import ImagePair
 from srbench.metrics import MetricError
@@ -67,7 +68,9 @@ def test_other_networks_are_those_of_the_lpips_package(coffee, samples, tmp_path
     with torch.no_grad():
         wanted = theirs(as_input(samples), as_input(coffee.hr[None]).expand(3, -1, -1, -1)).flatten()
     torch.testing.assert_close(metric(samples, coffee), wanted.to(torch.float64), atol=1e-6, rtol=1e-5)
-    assert (metric.info.name, metric.info.signature) == (f"lpips_{net}", f"RGB|{net}0.1|v1")
+    digits = sha256_file(tmp_path / "trunk.pth")[:8]  # other weights do not pass for torchvision's
+    assert (metric.info.name, metric.info.signature) == (f"lpips_{net}", f"RGB|{net}0.1-{digits}|v1")
+    assert f"not torchvision's weights (SHA-256 {digits}...)" in metric.info.protocol
 
 
 def test_weights_that_are_not_here_are_named(tmp_path, monkeypatch):
@@ -101,7 +104,8 @@ def test_other_weights_do_not_pass_for_torchvisions(tmp_path, monkeypatch):
         MetricError, match=rf"^{place}: not torchvision's file of that name, by its SHA-256; get another"
     ):
         LPIPS(net="vgg")
-    assert LPIPS(net="vgg", trunk=str(place)).info.name == "lpips_vgg"
+    named = LPIPS(net="vgg", trunk=str(place)).info
+    assert (named.name, named.signature) == ("lpips_vgg", f"RGB|vgg0.1-{sha256_file(place)[:8]}|v1")
 
 
 IMAGE = ImagePair("a", torch.rand(3, 16, 16), torch.rand(3, 64, 64))
