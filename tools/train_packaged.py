@@ -14,16 +14,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from level_samples import main as level_samples
+from mean_of_weights import main as mean_of_weights
 
 from srbench.terminal.output import say
 
 BFLOAT16, COSINE = ("training.precision=bfloat16",), ("training.schedule=cosine", "training.milestones=[]")
 RATE = {4: "training.learning_rate=8e-4", 8: "training.learning_rate=5e-4"}
+
+"""Initial learning rates of the second and third training of ``srflow``."""
 
 
 @dataclass(frozen=True)
@@ -37,36 +39,47 @@ class Stage:
     """Stage, or ``NAME SCALE`` of another scale, whose weights it starts from; else as the preset says."""
     is_first: bool = False
     """Trained on the photographs of Debian's packages alone."""
+    mean_with: str = ""
+    """Stage whose weights are averaged with the trained weights, in equal parts."""
     temperature: float | None = None
     """Temperature at which the samples of a flow are levelled afterwards."""
 
 
 def stages(scale: int) -> dict[str, Stage]:
     """Return the trainings of a scale by name, those of the packaged weights under the name of the model."""
-    steps = {4: ("training.steps=4500", "training.steps=1950"), 8: ("training.steps=4800", "training.steps=1800")}[
-        scale
-    ]
-    whole = ("encoder_freeze=0", RATE[scale])
+    whole = ("encoder_freeze=0", "training.ema_decay=0.999")
     rrdb = ("training.steps=4000", "training.batch=8", "training.patch=96", "training.learning_rate=3e-4")
-    longer = (steps[0], "training.ema_decay=0.999", "training.seed=1", "training.validate_every=300")
-    perceptual = (steps[1], "training.seed=1", "training.validate_every=150", "losses.perceptual_precision=float32")
+    second = ("encoder_freeze=0", RATE[scale], "training.steps=2600", *BFLOAT16)
+    third = (*whole, RATE[scale], f"training.steps={4500 if scale == 4 else 4800}", "training.seed=1")
+    fourth = {
+        4: ("training.steps=4300", "training.learning_rate=2e-4"),
+        8: ("training.steps=5800", "training.learning_rate=1e-4"),
+    }[scale]
+    perceptual = ("training.steps=1800", "training.seed=1", "losses.perceptual_precision=float32")
+    last = ("training.warm_up=100", "training.seed=2", "training.validate_every=900", *BFLOAT16)
     return {
         "rrdb-first": Stage("rrdb", start="rrdb-first 8" if scale == 4 else "", is_first=True),
         "rrdb": Stage("rrdb", (*rrdb, *COSINE, *BFLOAT16), "rrdb-first"),
         "esrgan": Stage("esrgan", BFLOAT16),  # best.safetensors at 8x
         "srflow-first": Stage("srflow", start="rrdb-first", is_first=True),
-        "srflow-second": Stage("srflow", (*whole, "training.steps=2600", *BFLOAT16), "srflow-first", temperature=0.85),
-        "srflow": Stage("srflow", (*whole, *longer), "srflow-second", temperature=0.85),
-        "srflow-perceptual": Stage("srflow-perceptual", perceptual, "srflow", temperature=0.85),
+        "srflow-second": Stage("srflow", second, "srflow-first", temperature=0.85),
+        "srflow-third": Stage("srflow", (*third, "training.validate_every=300"), "srflow-second", temperature=0.85),
+        "srflow": Stage("srflow", (*whole, *fourth, *last), "srflow-third", temperature=0.85),
+        "srflow-perceptual": {
+            4: Stage("srflow-perceptual", ("training.seed=2", *BFLOAT16), "srflow", temperature=0.85),
+            8: Stage("srflow-perceptual", perceptual, "srflow-third", mean_with="srflow", temperature=0.85),
+        }[scale],
     }
 
 
-def needed(name: str, scale: int) -> Iterator[tuple[str, int]]:
-    """Yield the stages that end with ``name`` in the order of training, each with its scale."""
-    start, _, other = stages(scale)[name].start.partition(" ")
-    if start:
-        yield from needed(start, int(other or scale))
-    yield name, scale
+def needed(name: str, scale: int) -> dict[tuple[str, int], None]:
+    """Return the stages that end with ``name`` in the order of training, each with its scale."""
+    stage = stages(scale)[name]
+    before: dict[tuple[str, int], None] = {}
+    for text in filter(None, (stage.start, stage.mean_with)):
+        other, _, its_scale = text.partition(" ")
+        before |= needed(other, int(its_scale or scale))
+    return before | {(name, scale): None}
 
 
 def train(name: str, scale: int, images: tuple[Path, Path, Path], out: Path) -> None:
@@ -83,9 +96,15 @@ def train(name: str, scale: int, images: tuple[Path, Path, Path], out: Path) -> 
     command = ["srbench", *arguments, *initial, *changes, "--out", str(training)]
     say(" ".join(command))
     subprocess.run([sys.executable, "-m", *command], check=True)
-    levelled = weights(name, scale, out)
-    if stage.temperature is not None and not levelled.exists():
-        level_samples(training / "weights.safetensors", photographs / "train", stage.temperature, levelled)
+    final = weights(name, scale, out)
+    if stage.temperature is None or final.exists():
+        return
+    trained = training / "weights.safetensors"
+    if stage.mean_with:
+        mean = out / f"{name}-x{scale}-mean.safetensors"
+        mean_of_weights(trained, weights(stage.mean_with, scale, out), 0.5, mean)
+        trained = mean
+    level_samples(trained, photographs / "train", stage.temperature, final)
 
 
 def weights(name: str, scale: int, out: Path) -> Path:

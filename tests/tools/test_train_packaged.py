@@ -51,20 +51,27 @@ def trained(monkeypatch, tmp_path):
 def test_each_stage_starts_from_the_one_before(trained, tmp_path):
     started, levelled = trained("srflow-perceptual", "4", "photographs", "all", "drawn", str(tmp_path))
     first, second = ["photographs/train"], ["all/train", "drawn"]
-    assert [stage["--data"] for stage in started] == [first, first, first, second, second, second]
+    assert [stage["--data"] for stage in started] == [first, first, first, second, second, second, second]
     starts = [
         "rrdb-first-x8",
         "rrdb-first-x4",
         "srflow-first-x4",
         "srflow-second-x4.safetensors",
+        "srflow-third-x4.safetensors",
         "srflow-x4.safetensors",
     ]
     assert [stage["--start"] for stage in started] == [[], *([str(tmp_path / name)] for name in starts)]
-    names = ["srflow-second-x4", "srflow-x4", "srflow-perceptual-x4"]
+    names = ["srflow-second-x4", "srflow-third-x4", "srflow-x4", "srflow-perceptual-x4"]
     assert [(str(weights), str(out)) for weights, _, _, out in levelled] == [
         (f"{tmp_path}/{name}/weights.safetensors", f"{tmp_path}/{name}.safetensors") for name in names
     ]
     assert {str(photographs) for _, photographs, _, _ in levelled} == {"photographs/train"}
+
+
+def test_a_mean_needs_both_its_stages():
+    names = [name for name, _ in train_packaged.needed("srflow-perceptual", 8)]
+    assert names[-3:] == ["srflow-third", "srflow", "srflow-perceptual"]
+    assert len(names) == len(set(names)) == 6
 
 
 def test_esrgan_is_one_training_from_the_packaged_rrdb(trained, tmp_path):
