@@ -1,6 +1,6 @@
 """Average two weights files of one network.
 
-    python tools/mean_of_weights.py perceptual.safetensors srflow.safetensors 0.75 mean.safetensors
+    python tools/mean_of_weights.py perceptual.safetensors srflow.safetensors 0.5 mean.safetensors
 
 The second stage of SRFlow lowers LPIPS, and the diversity of samples with it. A mean of its weights and of those from
 which it started lies between: networks trained on from the same weights stay close enough for that (Wortsman et al.,

@@ -197,7 +197,8 @@ class Training:
                         try:
                             view.show(done, self._validate(done, state, validation))
                         except Exception:  # else the same command would repeat the steps, and fail again
-                            self._folder.save(state.parts(), done)
+                            if not state.breakdowns.in_a_row:
+                                self._folder.save(state.parts(), done)
                             raise
                 late = main and time.monotonic() - saved_at >= interval
                 stop_signal, late = self._agreed(stop.signal, late)
