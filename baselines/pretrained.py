@@ -14,7 +14,7 @@ from srbench.weights.pretrained import PretrainedModel, load_pretrained
 from srbench.weights.table import cached_path, find_released
 
 RRDB = PretrainedModel("rrdb", RRDBNet, RRDBConfig, convert_rrdb, "baselines")
-_ESRGAN = PretrainedModel("esrgan", RRDBNet, RRDBConfig, convert_esrgan, "baselines")
+ESRGAN = PretrainedModel("esrgan", RRDBNet, RRDBConfig, convert_esrgan, "baselines")
 
 
 def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
@@ -28,11 +28,11 @@ def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
 def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) -> RRDBNet:
     """ESRGAN, an RRDB trained adversarially; from packaged weights or a weights file.
 
-    A strength below 1 interpolates linearly between the RRDB weights that its training started from (strength 0) and
-    its own weights (strength 1); ESRGAN, section 3.4, equation 4. Raises WeightsError as ``load_rrdb`` does, and if
-    those RRDB weights are not found.
+    A strength below 1 interpolates linearly between RRDB weights (strength 0) and its own (strength 1); ESRGAN, section
+    3.4, equation 4. RRDB is the packaged one or, for a weights file, the one that its training started from. Raises
+    WeightsError as ``load_rrdb`` does, and if those RRDB weights are not found.
     """
-    network = load_pretrained(_ESRGAN, scale, weights)
+    network = load_pretrained(ESRGAN, scale, weights)
     if strength == 1:
         return network
     start = _initial_rrdb(network, scale, weights)
@@ -48,7 +48,7 @@ def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) 
 
 
 def _initial_rrdb(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet:
-    """Load the RRDB network that the training of an ESRGAN generator started from.
+    """Load the packaged RRDB network for packaged weights, else the one that the training of a generator started from.
 
     The generator's metadata hold the SHA-256 of the RRDB weights, and its training folder their path. The released
     generator was trained from the released RRDB network.

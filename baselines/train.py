@@ -58,17 +58,17 @@ def _shared(network: RRDBNet, initial: RRDBNet) -> dict[str, Tensor]:
 
 
 def train_esrgan(request: TrainingRequest) -> Path:
-    """Train an ESRGAN generator from RRDB weights; returns the weights file.
+    """Train an ESRGAN generator from RRDB weights, or train an ESRGAN further; returns the weights file.
 
-    ``start`` is an RRDB weights file of any size; by default the packaged or released one of the preset's ``start``.
-    The losses are those of section 3 of the ESRGAN paper. Raises ConfigError, TrainingError, WeightsError.
+    ``start`` is a weights file of RRDB or ESRGAN, of any size; by default the packaged or released RRDB of the preset's
+    ``start``. The losses are those of section 3 of the ESRGAN paper. Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(ESRGAN, request.preset, ESRGANPreset, request.changes)
     config = RRDBConfig.from_preset(settings.start)
     training = Training("esrgan", config.scale, settings, request)
     weights = (*packaged_weights("baselines").values(), cached_path("rrdb-psnr-x4"))
     installed = next((path for path in weights if path.stem == f"rrdb-{settings.start}" and path.is_file()), None)
-    network, start = training.start_from([pretrained.RRDB], config, installed)
+    network, start = training.start_from([pretrained.RRDB, pretrained.ESRGAN], config, installed)
     torch.manual_seed(settings.training.seed)
     vgg = (untrained_vgg if request.dry_run else load_vgg)(settings.losses.perceptual_network)
     return training.fit(adversaries(network, settings, training.device, vgg), start)

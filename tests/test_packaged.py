@@ -232,17 +232,14 @@ def test_srflow_stays_finite_where_it_has_never_been(name, scale):
 
 
 @pytest.mark.parametrize("scale", [4, 8])
-def test_esrgan_and_encoders_started_from_rrdb(scale):
-    """ESRGAN from the packaged RRDB, between which and itself weights are interpolated; encoders from an earlier RRDB.
+def test_esrgan_and_encoders_are_near_rrdb(scale):
+    """They started from earlier weights of it, and weights between those of ESRGAN and RRDB are a network as well.
 
     Unrelated networks lie 1.4 times their norm apart.
     """
-    rrdb = load_rrdb(scale)
-    start = rrdb.state_dict()
+    start = load_rrdb(scale).state_dict()
     esrgan = load_model("esrgan", scale, "cpu").model.state_dict()
     encoders = [load_model(name, scale, "cpu").model.encoder.state_dict() for name in FLOWS]
-    metadata = load_weights(ROOT / "baselines" / "weights" / f"esrgan-mini-x{scale}.safetensors")[1]
-    assert metadata["start"] == rrdb.weights.sha256
     assert esrgan.keys() == start.keys()
     assert all(encoder.keys() < start.keys() for encoder in encoders)
     for network, limit in ((esrgan, 0.5), *((encoder, 1) for encoder in encoders)):

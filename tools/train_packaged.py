@@ -6,8 +6,9 @@
 
 ``all`` holds train/ and val/ of all photographs that tools/training-photographs.csv lists. Stages that OUT has already
 are not trained again, and an interrupted stage resumes. Weights of the same bytes need the same processor and torch,
-and the compressed photographs that are not distributed; ESRGAN's, which start from the packaged RRDB, need nothing
-else. The packaged flows and RRDB began with an earlier version of the trainers.
+and the compressed photographs that are not distributed. The packaged models began with earlier versions of the
+trainers; the last stage of RRDB and both of ESRGAN need only the weights before them, which the history of the
+repository has.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from mean_of_weights import main as mean_of_weights
 from srbench.terminal.output import say
 
 BFLOAT16, COSINE = ("training.precision=bfloat16",), ("training.schedule=cosine", "training.milestones=[]")
+ADVERSARIAL = "losses.adversarial_weight=0.05"
 RATE = {4: "training.learning_rate=8e-4", 8: "training.learning_rate=5e-4"}
-
 """Initial learning rates of the second and third training of ``srflow``."""
 
 
@@ -41,6 +42,8 @@ class Stage:
     """Trained on the photographs of Debian's packages alone."""
     mean_with: str = ""
     """Stage whose weights are averaged with the trained weights, in equal parts."""
+    is_best: bool = False
+    """Its weights are those with the best validation."""
     temperature: float | None = None
     """Temperature at which the samples of a flow are levelled afterwards."""
 
@@ -48,7 +51,11 @@ class Stage:
 def stages(scale: int) -> dict[str, Stage]:
     """Return the trainings of a scale by name, those of the packaged weights under the name of the model."""
     whole = ("encoder_freeze=0", "training.ema_decay=0.999")
-    rrdb = ("training.steps=4000", "training.batch=8", "training.patch=96", "training.learning_rate=3e-4")
+    batch = ("training.batch=8", *COSINE, *BFLOAT16)
+    rrdb = ("training.steps=4000", "training.patch=96", "training.learning_rate=3e-4")
+    longer = (f"training.steps={2200 if scale == 4 else 4200}", "training.patch=128", "training.learning_rate=2e-4")
+    longer += ("training.ema_decay=0.999", "training.validate_every=400", "training.seed=2")
+    sharper = (f"training.steps={2300 if scale == 4 else 2700}", "training.seed=1", *BFLOAT16)
     second = ("encoder_freeze=0", RATE[scale], "training.steps=2600", *BFLOAT16)
     third = (*whole, RATE[scale], f"training.steps={4500 if scale == 4 else 4800}", "training.seed=1")
     fourth = {
@@ -59,8 +66,10 @@ def stages(scale: int) -> dict[str, Stage]:
     last = ("training.warm_up=100", "training.seed=2", "training.validate_every=900", *BFLOAT16)
     return {
         "rrdb-first": Stage("rrdb", start="rrdb-first 8" if scale == 4 else "", is_first=True),
-        "rrdb": Stage("rrdb", (*rrdb, *COSINE, *BFLOAT16), "rrdb-first"),
-        "esrgan": Stage("esrgan", BFLOAT16),  # best.safetensors at 8x
+        "rrdb-second": Stage("rrdb", (*rrdb, *batch), "rrdb-first"),
+        "rrdb": Stage("rrdb", (*longer, *batch), "rrdb-second"),
+        "esrgan-first": Stage("esrgan", BFLOAT16, "rrdb-second", is_best=scale == 8),
+        "esrgan": Stage("esrgan", sharper if scale == 4 else (*sharper, ADVERSARIAL), "esrgan-first"),
         "srflow-first": Stage("srflow", start="rrdb-first", is_first=True),
         "srflow-second": Stage("srflow", second, "srflow-first", temperature=0.85),
         "srflow-third": Stage("srflow", (*third, "training.validate_every=300"), "srflow-second", temperature=0.85),
@@ -109,8 +118,10 @@ def train(name: str, scale: int, images: tuple[Path, Path, Path], out: Path) -> 
 
 def weights(name: str, scale: int, out: Path) -> Path:
     """Path of the weights of a stage."""
-    trained = out / f"{name}-x{scale}"
-    return trained if stages(scale)[name].temperature is None else trained.with_suffix(".safetensors")
+    stage, trained = stages(scale)[name], out / f"{name}-x{scale}"
+    if stage.temperature is not None:
+        return trained.with_suffix(".safetensors")
+    return trained / "best.safetensors" if stage.is_best else trained
 
 
 def main() -> None:

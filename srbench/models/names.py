@@ -5,8 +5,8 @@
     srflow:RUN                  the model with the weights of a training folder; while it is unfinished, the weights of
                                 its last checkpoint
     srflow:NAME                 the model with fetched weights, by their name in ``srbench list weights``
-    esrgan@0.7                  network interpolation: 0.7 of its weights and 0.3 of the weights that its training
-                                started from; also before a colon: ``esrgan@0.7:FILE``
+    esrgan@0.7                  network interpolation: 0.7 of its weights and 0.3 of those of RRDB; also before a
+                                colon: ``esrgan@0.7:FILE``
     package.module:Name         a class or function that creates a model
     path/to/file.py:Name        a class or function in a file
     path/to/file.py:Name:FILE   either of the two with the weights of a checkpoint

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,7 +29,15 @@ def trained(monkeypatch, tmp_path):
             result = CliRunner().invoke(main, [*command[3:], "--dry-run", *changes])
             assert result.exit_code == 0, result.output
             options = list(pairwise(command))
+            place(command[4], Path(command[command.index("--out") + 1]))
             started.append({name: [value for key, value in options if key == name] for name in ("--start", "--data")})
+
+        def place(model, out):
+            """Packaged weights in place of the trained ones, which a later stage starts from."""
+            if (packaged := packaged_weights("baselines").get((model, int(out.name[-1])))) is not None:
+                out.mkdir()
+                for name in ("weights", "best"):
+                    shutil.copy(packaged, out / f"{name}.safetensors")
 
         def level(weights, photographs, temperature, out):
             shutil.copy(packaged_weights("srflow")["srflow", 4], out)  # a second stage needs weights to start from
@@ -74,8 +83,14 @@ def test_a_mean_needs_both_its_stages():
     assert len(names) == len(set(names)) == 6
 
 
-def test_esrgan_is_one_training_from_the_packaged_rrdb(trained, tmp_path):
-    assert trained("esrgan", "8", "photographs", "all", "drawn", str(tmp_path)) == (
-        [{"--start": [], "--data": ["all/train", "drawn"]}],
-        [],
-    )
+@pytest.mark.slow
+@pytest.mark.parametrize(("scale", "weights"), [("4", "esrgan-first-x4"), ("8", "esrgan-first-x8/best.safetensors")])
+def test_esrgan_trains_twice_and_rrdb_three_times(trained, tmp_path, scale, weights):
+    started, levelled = trained("esrgan", scale, "photographs", "all", "drawn", str(tmp_path))
+    assert [stage["--start"] for stage in started][-2:] == [
+        [str(tmp_path / f"rrdb-second-x{scale}")],
+        [str(tmp_path / weights)],
+    ]
+    assert not levelled
+    names = [name for name, _ in train_packaged.needed("rrdb", int(scale))]
+    assert names[-3:] == ["rrdb-first", "rrdb-second", "rrdb"]

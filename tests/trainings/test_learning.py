@@ -115,7 +115,7 @@ def test_start_weights_of_another_model_are_refused(trainings):
     rrdb, flow = (trainings.path / name / "weights.safetensors" for name in ("start", "first-stage"))
     for model, start, others in (
         ("srflow-perceptual", rrdb, "srflow or srflow-perceptual"),
-        ("esrgan", flow, "rrdb"),
+        ("esrgan", flow, "rrdb or esrgan"),
         ("rrdb", flow, "rrdb"),
     ):
         with pytest.raises(WeightsError, match=f"weights of s?r\\w+, not of {others}; choose another --start"):
