@@ -7,7 +7,7 @@
 ``all`` holds train/ and val/ of all photographs that tools/training-photographs.csv lists. Stages that OUT has already
 are not trained again, and an interrupted stage resumes. Weights of the same bytes need the same processor and torch,
 and the compressed photographs that are not distributed. The packaged models began with earlier versions of the
-trainers; the last stage of RRDB and both of ESRGAN need only the weights before them, which the history of the
+trainers; the last stage of RRDB at 8x and ESRGAN need only the weights before them, which the history of the
 repository has.
 """
 
@@ -24,7 +24,6 @@ from mean_of_weights import main as mean_of_weights
 from srbench.terminal.output import say
 
 BFLOAT16, COSINE = ("training.precision=bfloat16",), ("training.schedule=cosine", "training.milestones=[]")
-ADVERSARIAL = "losses.adversarial_weight=0.05"
 RATE = {4: "training.learning_rate=8e-4", 8: "training.learning_rate=5e-4"}
 """Initial learning rates of the second and third training of ``srflow``."""
 
@@ -51,11 +50,10 @@ class Stage:
 def stages(scale: int) -> dict[str, Stage]:
     """Return the trainings of a scale by name, those of the packaged weights under the name of the model."""
     whole = ("encoder_freeze=0", "training.ema_decay=0.999")
-    batch = ("training.batch=8", *COSINE, *BFLOAT16)
-    rrdb = ("training.steps=4000", "training.patch=96", "training.learning_rate=3e-4")
-    longer = (f"training.steps={2200 if scale == 4 else 4200}", "training.patch=128", "training.learning_rate=2e-4")
-    longer += ("training.ema_decay=0.999", "training.validate_every=400", "training.seed=2")
-    sharper = (f"training.steps={2300 if scale == 4 else 2700}", "training.seed=1", *BFLOAT16)
+    rrdb = ("training.steps=4000", "training.batch=8", "training.patch=96", "training.learning_rate=3e-4")
+    rrdb_second = Stage("rrdb", (*rrdb, *COSINE, *BFLOAT16), "rrdb-first")
+    longer = ("training.steps=4200", "training.batch=8", "training.patch=128", "training.learning_rate=2e-4")
+    longer += ("training.ema_decay=0.999", "training.validate_every=400", "training.seed=2", *COSINE, *BFLOAT16)
     second = ("encoder_freeze=0", RATE[scale], "training.steps=2600", *BFLOAT16)
     third = (*whole, RATE[scale], f"training.steps={4500 if scale == 4 else 4800}", "training.seed=1")
     fourth = {
@@ -66,10 +64,9 @@ def stages(scale: int) -> dict[str, Stage]:
     last = ("training.warm_up=100", "training.seed=2", "training.validate_every=900", *BFLOAT16)
     return {
         "rrdb-first": Stage("rrdb", start="rrdb-first 8" if scale == 4 else "", is_first=True),
-        "rrdb-second": Stage("rrdb", (*rrdb, *batch), "rrdb-first"),
-        "rrdb": Stage("rrdb", (*longer, *batch), "rrdb-second"),
-        "esrgan-first": Stage("esrgan", BFLOAT16, "rrdb-second", is_best=scale == 8),
-        "esrgan": Stage("esrgan", sharper if scale == 4 else (*sharper, ADVERSARIAL), "esrgan-first"),
+        "rrdb-second": rrdb_second,
+        "rrdb": rrdb_second if scale == 4 else Stage("rrdb", longer, "rrdb-second"),
+        "esrgan": Stage("esrgan", BFLOAT16, "rrdb-second", is_best=scale == 8),
         "srflow-first": Stage("srflow", start="rrdb-first", is_first=True),
         "srflow-second": Stage("srflow", second, "srflow-first", temperature=0.85),
         "srflow-third": Stage("srflow", (*third, "training.validate_every=300"), "srflow-second", temperature=0.85),
