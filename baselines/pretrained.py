@@ -41,7 +41,7 @@ def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) 
     network.weights = replace(
         trained,
         sha256=sha256_texts(f"{trained.sha256} {strength} {start.weights.sha256}"),
-        trained_on=f"{trained.trained_on}; interpolated: {strength:g} of these weights, the rest the initial RRDB's",
+        trained_on=f"{trained.trained_on}; interpolated: {strength:g} of these weights, the rest RRDB's",
         losses={},
     )
     return network

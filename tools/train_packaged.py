@@ -5,10 +5,15 @@
     python tools/train_packaged.py srflow 4 photographs all drawn runs/packaged
 
 ``all`` holds train/ and val/ of all photographs that tools/training-photographs.csv lists. Stages that OUT has already
-are not trained again, and an interrupted stage resumes. Weights of the same bytes need the same processor and torch,
-and the compressed photographs that are not distributed. The packaged models began with earlier versions of the
-trainers; the last stage of RRDB at 8x and ESRGAN need only the weights before them, which the history of the
-repository has.
+are not trained again, and an interrupted stage resumes. A file OUT/STAGE-xSCALE.safetensors, such as weights packaged
+earlier, takes the place of a stage and those before it:
+
+    git log --oneline -- baselines/weights/rrdb-mini-x8.safetensors
+    git show COMMIT:baselines/weights/rrdb-mini-x8.safetensors > runs/packaged/rrdb-second-x8.safetensors
+
+Weights of the same bytes need the same processor and torch, and the compressed photographs that are not distributed.
+The packaged models began with earlier versions of the trainers; the last stage of RRDB at 8x and ESRGAN need only the
+weights before them, which the history of the repository has.
 """
 
 from __future__ import annotations
@@ -78,13 +83,15 @@ def stages(scale: int) -> dict[str, Stage]:
     }
 
 
-def needed(name: str, scale: int) -> dict[tuple[str, int], None]:
-    """Return the stages that end with ``name`` in the order of training, each with its scale."""
+def needed(name: str, scale: int, out: Path) -> dict[tuple[str, int], None]:
+    """Return the stages that end with ``name`` in the order of training, each with its scale, after those with a file."""
+    if _file(name, scale, out).exists():
+        return {}
     stage = stages(scale)[name]
     before: dict[tuple[str, int], None] = {}
     for text in filter(None, (stage.start, stage.mean_with)):
         other, _, its_scale = text.partition(" ")
-        before |= needed(other, int(its_scale or scale))
+        before |= needed(other, int(its_scale or scale), out)
     return before | {(name, scale): None}
 
 
@@ -115,17 +122,21 @@ def train(name: str, scale: int, images: tuple[Path, Path, Path], out: Path) -> 
 
 def weights(name: str, scale: int, out: Path) -> Path:
     """Path of the weights of a stage."""
-    stage, trained = stages(scale)[name], out / f"{name}-x{scale}"
-    if stage.temperature is not None:
-        return trained.with_suffix(".safetensors")
+    stage, trained, file = stages(scale)[name], out / f"{name}-x{scale}", _file(name, scale, out)
+    if stage.temperature is not None or file.exists():
+        return file
     return trained / "best.safetensors" if stage.is_best else trained
+
+
+def _file(name: str, scale: int, out: Path) -> Path:
+    return out / f"{name}-x{scale}.safetensors"
 
 
 def main() -> None:
     """Train what the command line names."""
     name, scale, *images, out = sys.argv[1:]
     photographs, everything, drawn = map(Path, images)
-    for stage, its_scale in needed(name, int(scale)):
+    for stage, its_scale in needed(name, int(scale), Path(out)):
         train(stage, its_scale, (photographs, everything, drawn), Path(out))
 
 

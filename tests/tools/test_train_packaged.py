@@ -77,8 +77,8 @@ def test_each_stage_starts_from_the_one_before(trained, tmp_path):
     assert {str(photographs) for _, photographs, _, _ in levelled} == {"photographs/train"}
 
 
-def test_a_mean_needs_both_its_stages():
-    names = [name for name, _ in train_packaged.needed("srflow-perceptual", 8)]
+def test_a_mean_needs_both_its_stages(tmp_path):
+    names = [name for name, _ in train_packaged.needed("srflow-perceptual", 8, tmp_path)]
     assert names[-3:] == ["srflow-third", "srflow", "srflow-perceptual"]
     assert len(names) == len(set(names)) == 6
 
@@ -94,5 +94,14 @@ def test_esrgan_starts_from_the_second_rrdb(trained, tmp_path):
     ]
     assert not levelled
     assert train_packaged.weights("esrgan", 8, tmp_path) == tmp_path / "esrgan-x8" / "best.safetensors"
-    assert [name for name, _ in train_packaged.needed("rrdb", 8)] == ["rrdb-first", "rrdb-second", "rrdb"]
-    assert [*train_packaged.needed("rrdb", 4)] == [("rrdb-first", 8), ("rrdb-first", 4), ("rrdb", 4)]
+    assert [name for name, _ in train_packaged.needed("rrdb", 8, tmp_path)] == ["rrdb-first", "rrdb-second", "rrdb"]
+    assert [*train_packaged.needed("rrdb", 4, tmp_path)] == [("rrdb-first", 8), ("rrdb-first", 4), ("rrdb", 4)]
+
+
+@pytest.mark.slow
+def test_a_file_takes_the_place_of_a_stage_and_those_before_it(trained, tmp_path):
+    earlier = tmp_path / "rrdb-second-x8.safetensors"
+    shutil.copy(packaged_weights("baselines")["rrdb", 8], earlier)
+    started, _ = trained("esrgan", "8", "photographs", "all", "drawn", str(tmp_path))
+    assert [stage["--start"] for stage in started] == [[str(earlier)]]
+    assert not train_packaged.needed("rrdb-second", 8, tmp_path)

@@ -111,6 +111,13 @@ def test_start_weights_bring_their_network(trainings, model, first):
     assert config.get("encoder", config)["features"] == 32, "mini-x4"
 
 
+def test_esrgan_is_trained_further(trainings):
+    path = trainings.train("esrgan", "esrgan-first", "training.steps=1")
+    further = trainings.train("esrgan", "esrgan-further", "training.steps=1", start=path)
+    assert load_weights(further)[1]["start"] == sha256_file(path)
+    assert load_weights(path)[1]["start"] == sha256_file(trainings.path / "start" / "weights.safetensors")
+
+
 def test_start_weights_of_another_model_are_refused(trainings):
     rrdb, flow = (trainings.path / name / "weights.safetensors" for name in ("start", "first-stage"))
     for model, start, others in (
