@@ -58,7 +58,8 @@ def stages(scale: int) -> dict[str, Stage]:
     rrdb = ("training.steps=4000", "training.batch=8", "training.patch=96", "training.learning_rate=3e-4")
     rrdb_second = Stage("rrdb", (*rrdb, *COSINE, *BFLOAT16), "rrdb-first")
     longer = ("training.steps=4200", "training.batch=8", "training.patch=128", "training.learning_rate=2e-4")
-    longer += ("training.ema_decay=0.999", "training.validate_every=400", "training.seed=2", *COSINE, *BFLOAT16)
+    averaged = ("training.ema_decay=0.999", "training.validate_every=400", "training.seed=2")
+    rrdb_third = Stage("rrdb", (*longer, *averaged, *COSINE, *BFLOAT16), "rrdb-second")
     second = ("encoder_freeze=0", RATE[scale], "training.steps=2600", *BFLOAT16)
     third = (*whole, RATE[scale], f"training.steps={4500 if scale == 4 else 4800}", "training.seed=1")
     fourth = {
@@ -70,7 +71,7 @@ def stages(scale: int) -> dict[str, Stage]:
     return {
         "rrdb-first": Stage("rrdb", start="rrdb-first 8" if scale == 4 else "", is_first=True),
         "rrdb-second": rrdb_second,
-        "rrdb": rrdb_second if scale == 4 else Stage("rrdb", longer, "rrdb-second"),
+        "rrdb": rrdb_second if scale == 4 else rrdb_third,
         "esrgan": Stage("esrgan", BFLOAT16, "rrdb-second", is_best=scale == 8),
         "srflow-first": Stage("srflow", start="rrdb-first", is_first=True),
         "srflow-second": Stage("srflow", second, "srflow-first", temperature=0.85),
