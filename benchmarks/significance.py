@@ -16,9 +16,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from srbench.judging import tests as statistics
+from srbench.judging.tests import ALPHA, mean_intervals, p_values
 from srbench.pages.markdown import table
-from srbench.run_folder import statistics
-from srbench.run_folder.statistics import ALPHA, mean_intervals, p_values
 
 Draw = Callable[[Generator, int, int], NDArray[np.float64]]
 """Draws the values (images, rows) of a table from a generator, a number of images and a number of rows."""

@@ -4,97 +4,33 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from statistics import fmean
 
-import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from srbench.interfaces import MetricInfo
+from srbench.judging.sentences import COLUMNS, p_text, printed
+from srbench.judging.tests import FEWEST_UNITS
+from srbench.judging.verdicts import Difference, difference_of
 from srbench.pages import markdown
 from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import Example
 from srbench.reporting.files import put_in_place
 from srbench.reporting.rendering import rendered
 from srbench.reporting.results import Results, Run, read_results
-from srbench.reporting.table import header, of_lr, p_text, printed
+from srbench.reporting.table import header, of_lr
 from srbench.reporting.text import empty_table
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import digest
-from srbench.run_folder.statistics import ALPHA, FEWEST_IMAGES, mean_interval, p_values
-from srbench.run_folder.values import by_unit, differences, mean_of_images
 from srbench.words import joined, unknown
 
 UNDECIDED = "undecided"
 """Verdict if neither model is significantly better."""
 SHOWN = 4
 """Number of strips: of the images with the largest differences in perception, or else in the first metric."""
-COLUMNS = (
-    "↑ higher is better, ↓ lower is better. A and B are means over the n {units} for which both have a value; A - B is "
-    "the mean of the paired differences with its 95 % interval. Interval and two-sided p come from sign flips "
-    "of {unit}s; if p < 0.05, the verdict names the better model. Unlike the bold marks of a report, p is not adjusted "
-    "for the other models of the run. Wins, ties and losses count {unit}s for A."
-)
-"""Explanation of the columns of the table; a format string for ``Values.unit`` and ``Values.units``."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Differences A minus B in one metric, image by image."""
-
-    metric: MetricInfo
-    mean_a: float
-    mean_b: float
-    by_image: dict[str, float]
-    """Differences of the images with two finite values; 0 for values that are equal by ``values.is_close``. A metric of
-    all images together has none: ``mean_a`` and ``mean_b`` are its values, without interval and test."""
-    left_out: int
-    """Number of images with a non-finite value."""
-    low: float
-    """Lower end of the 95 % interval of the mean difference; NaN for too few images."""
-    high: float
-    p: float
-    """Two-sided p of the paired sign-flip test."""
-    unit_of: Mapping[str, str] = field(default_factory=dict)
-    """Group of every image if means and test are over groups, else empty."""
-    is_projected: bool = False
-    """True for a metric of consistency if A or B is projected onto LR: no verdict, as it says nothing about the model."""
-
-    @cached_property
-    def by_unit(self) -> dict[str, float]:
-        """Differences of the images, or their means by group: the units of means and test."""
-        return by_unit(self.by_image, self.unit_of)
-
-    @property
-    def mean(self) -> float:
-        """Mean difference over images or groups, or the difference of two values of all images."""
-        return fmean(self.by_unit.values()) if self.by_unit else self.mean_a - self.mean_b
-
-    @property
-    def is_judged(self) -> bool:
-        """True if the metric has a direction and permits a test, and says something about both models."""
-        return self.metric.direction != 0 and self.metric.permits_test and not self.is_projected
-
-    @property
-    def gains(self) -> dict[str, float]:
-        """Differences of images, negated if lower is better, so that positive means that A is better."""
-        return {name: (self.metric.direction or 1) * value for name, value in self.by_image.items()}
-
-    @property
-    def outcomes(self) -> tuple[int, int, int]:
-        """Numbers of images, or of groups, on which A is better, equal and worse."""
-        gains = [(self.metric.direction or 1) * value for value in self.by_unit.values()]
-        return sum(gain > 0 for gain in gains), gains.count(0), sum(gain < 0 for gain in gains)
-
-    @property
-    def better(self) -> int:
-        """1 if A is significantly better, -1 if B is, 0 if undecided or not judged."""
-        return int(self.metric.direction * np.sign(self.mean)) if self.is_judged and self.p < ALPHA else 0
 
 
 @dataclass(frozen=True)
@@ -235,8 +171,8 @@ def verdict_sentences(comparison: Comparison) -> str:
     images_a, images_b = ({row.image for row in rows} for rows in (comparison.a, comparison.b))
     if parts and images_a != images_b:
         sentence = f"On the {len(images_a & images_b)} images that both have, {sentence}"
-    if any(len(difference.by_unit) < FEWEST_IMAGES for difference in directed):
-        sentence += f" A verdict needs at least {FEWEST_IMAGES} {comparison.results.values.unit}s."
+    if any(len(difference.by_unit) < FEWEST_UNITS for difference in directed):
+        sentence += f" A verdict needs at least {FEWEST_UNITS} {comparison.results.values.unit}s."
     if projected := [difference.metric.title for difference in comparison.differences if difference.is_projected]:
         sentence += f" No verdict in {joined(projected)}, as outputs are projected onto LR."
     return sentence
@@ -291,7 +227,7 @@ def _compare(results: Results, a: list[Measurement], b: list[Measurement]) -> Co
     is_projected = not projected.isdisjoint({a[0].setting.model, b[0].setting.model})
     differences = [
         replace(
-            _difference(
+            difference_of(
                 values.means(a[0].setting, metric), values.means(b[0].setting, metric), metric, values.units_for(metric)
             ),
             is_projected=is_projected and of_lr(metric),
@@ -305,22 +241,3 @@ def _compare(results: Results, a: list[Measurement], b: list[Measurement]) -> Co
         models = f"{a[0].setting.model} and {b[0].setting.model}"
         raise ReportError(f"{models} have no metric that could be compared; measure one more")
     return Comparison(results, a, b, differences)
-
-
-def _difference(
-    values_a: Mapping[str, float], values_b: Mapping[str, float], metric: MetricInfo, unit_of: Mapping[str, str]
-) -> Difference:
-    if not metric.permits_test:
-        mean_a, mean_b = map(mean_of_images, (values_a, values_b))
-        return Difference(metric, mean_a, mean_b, {}, 0, math.nan, math.nan, math.nan)
-    common = [name for name in values_a if name in values_b]
-    finite = [name for name in common if math.isfinite(values_a[name]) and math.isfinite(values_b[name])]
-    values_a, values_b = ({name: side[name] for name in finite} for side in (values_a, values_b))
-    mean_a, mean_b = (fmean(by_unit(side, unit_of).values()) if finite else math.nan for side in (values_a, values_b))
-    gaps_of_images = differences([*values_a.values()], [*values_b.values()], metric)
-    by_image = dict(zip(finite, gaps_of_images.tolist(), strict=True))
-    gaps = by_unit(by_image, unit_of)
-    ordered = [gaps[name] for name in sorted(gaps)]  # as for bold marks, so that the same units are flipped
-    low, high = mean_interval(ordered)
-    p = float(p_values(np.array(ordered)[:, None])[0])
-    return Difference(metric, mean_a, mean_b, by_image, len(common) - len(finite), low, high, p, unit_of)

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from srbench.interfaces import MetricInfo
+from srbench.judging.tests import FEWEST_UNITS
+from srbench.judging.verdicts import best_rows
 from srbench.reporting.figures.plots import Plot, by_model
 from srbench.reporting.figures.samples import plots_of_samples
 from srbench.reporting.files import Draft
-from srbench.reporting.ranking import best_rows
 from srbench.reporting.results import Results
 from srbench.reporting.samples import Sampler, saved_samplers
 from srbench.reporting.summary import best_sentence
 from srbench.reporting.table import Table
-from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.terminal.progress import Progress, silent
 from srbench.words import joined
 
@@ -66,7 +66,7 @@ def _temperatures(table: Table, metric: MetricInfo) -> Iterator[str]:
             continue
         compared = [row for row in rows if row in best.means]
         at = {row: f"{table.lines[row].setting.temperature:g}" for row in compared}
-        alike = [at[row] for row in compared if row in best.alike] if best.n >= FEWEST_IMAGES else []
+        alike = [at[row] for row in compared if row in best.alike] if best.n >= FEWEST_UNITS else []
         unsure = f", not significantly lower than at {joined(alike)}" if alike else ""
         clauses.append(f"{at[best.leader]} for {model} (of {joined([at[row] for row in compared])}{unsure})")
     if clauses:
@@ -90,7 +90,7 @@ def spread_sentences(samplers: Sequence[Sampler], results: Results) -> Iterator[
         spreads, errors = zip(*units.values(), strict=True)
         ratio, (low, high) = spread_skill(spreads, errors, sampler.n), spread_skill_interval(spreads, errors, sampler.n)
         text = f"{sampler.setting.label} {ratio:.2f}"
-        if len(units) < FEWEST_IMAGES or not (math.isfinite(low) and math.isfinite(high)):
+        if len(units) < FEWEST_UNITS or not (math.isfinite(low) and math.isfinite(high)):
             undecided.append(text)
         else:
             (less if high < 1 else more if low > 1 else neither).append(f"{text} ({low:.2f}–{high:.2f})")
@@ -107,7 +107,7 @@ def spread_sentences(samplers: Sequence[Sampler], results: Results) -> Iterator[
     if undecided:
         unit = results.values.unit
         yield (
-            f"Spread/skill: {joined(undecided)}; undecided, as a verdict needs at least {FEWEST_IMAGES} {unit}s and a bounded "
+            f"Spread/skill: {joined(undecided)}; undecided, as a verdict needs at least {FEWEST_UNITS} {unit}s and a bounded "
             "interval."
         )
     if fewer := sorted({(sampler.n, sampler.drawn) for sampler in samplers if sampler.n < sampler.drawn}):

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from srbench.interfaces import MetricInfo
+from srbench.judging.sentences import printed
+from srbench.judging.tests import ALPHA
+from srbench.judging.verdicts import Difference
 from srbench.reporting import ReportError
-from srbench.reporting.compare import Comparison, Difference
+from srbench.reporting.compare import Comparison
 from srbench.reporting.results import Results, mean_of
-from srbench.reporting.table import printed
-from srbench.run_folder.statistics import ALPHA
 from srbench.words import joined, listed, number_of, unknown
 
 

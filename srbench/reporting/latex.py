@@ -7,10 +7,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
 from srbench.interfaces import MetricInfo
+from srbench.judging.tests import FEWEST_UNITS
 from srbench.reporting.rendering import rendered
 from srbench.reporting.table import Block, Cell, Line, Table, Tables, as_tables, other_means, together
 from srbench.run_folder.protocol import Manifest
-from srbench.run_folder.statistics import FEWEST_IMAGES
 
 COLUMN = 232.0
 """Width of one column of a two-column paper, in points."""
@@ -23,7 +23,7 @@ NAMES = {"bicubic": "Bicubic", "esrgan": "ESRGAN", "rrdb": "RRDB", "srflow": "SR
 BEST = "in bold the best and all that are not significantly worse, unless that is all of a column"
 LETTERS = "in superscript the letters of the models that are significantly worse"
 TEST = "(paired sign-flip test, adjusted for all pairs, $p < 0.05$)"
-"""Ends of a caption: the rule of ``ranking.RULE`` in short."""
+"""Ends of a caption: the rule of ``sentences.RULE`` in short."""
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -122,7 +122,7 @@ def _filled(stack: Tables[Block], subject: str, label: str, *, intervals: bool, 
     marks = [*([BEST] if stack.has_best else []), *([LETTERS] if any(used) else [])]
     best = f", {', '.join(marks)} {TEST}{separately}" if marks else ""
     flipped = " or ".join(dict.fromkeys(f"{block.table.values.unit}s" for block in stack.blocks))
-    beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_IMAGES} {flipped} on)" if intervals else ""
+    beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_UNITS} {flipped} on)" if intervals else ""
     width = _width(stack, used, intervals=intervals)
     return {
         "signatures": [metric.signature for metric in stack.columns],

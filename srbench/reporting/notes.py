@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from srbench.interfaces import MetricInfo
+from srbench.judging.sentences import printed
+from srbench.judging.tests import FEWEST_UNITS
 from srbench.models import ONNX_RUNTIME
 from srbench.reporting.results import Results, mean_of, verdict_on
-from srbench.reporting.table import Table, of_lr, printed, single_values
+from srbench.reporting.table import Table, of_lr, single_values
 from srbench.run_folder.measurements import Measurement, failures_of, is_of_samples
 from srbench.run_folder.request import IMAGES
-from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.run_folder.values import is_missing
 from srbench.words import joined, number_of
 
@@ -277,8 +278,8 @@ def _too_few(table: Table) -> Iterator[str]:
     units = f"{table.values.unit}s"
     if not any(metric.permits_test for metric in table.columns):
         return
-    if rows > 1 and n < FEWEST_IMAGES:
-        yield f"A significant difference needs at least {FEWEST_IMAGES} {units}: no cell is bold."
+    if rows > 1 and n < FEWEST_UNITS:
+        yield f"A significant difference needs at least {FEWEST_UNITS} {units}: no cell is bold."
     elif rows > _MANY_ROWS and n < _ENOUGH_IMAGES:
         yield (
             f"{rows} rows are compared on {n} {units}, so only large differences are significant; for more than "
@@ -316,9 +317,9 @@ def _reaches(value: float, worst: float, metric: MetricInfo) -> bool:
 
 
 def _without_interval(table: Table) -> Iterator[str]:
-    few = [f"{line.label} {line.n}" for line in table.lines if line.n < FEWEST_IMAGES]
+    few = [f"{line.label} {line.n}" for line in table.lines if line.n < FEWEST_UNITS]
     if few and any(metric.permits_test for metric in table.columns):
-        units = f"{FEWEST_IMAGES} {table.values.unit}s"
+        units = f"{FEWEST_UNITS} {table.values.unit}s"
         yield f"No 95 % interval is given for the mean of fewer than {units}: {', '.join(few)}."
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from srbench.judging.sentences import LETTERS, RULE
 from srbench.pages import markdown
 from srbench.pages.fragments import hashes
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting.families import RULE as ONE_ROW
-from srbench.reporting.ranking import LETTERS, RULE
 from srbench.reporting.table import header
 from srbench.words import number_of, one_line
 
@@ -23,7 +23,7 @@ _WORDS: dict[str, dict[str, str]] = {
     "html": {"bold": Markup("<b>Bold</b>"), "less": "<"},
     "md": {"bold": "**Bold**", "less": "<"},
 }
-"""Arguments of ``ranking.RULE`` by format."""
+"""Arguments of ``sentences.RULE`` by format."""
 _FILTERS: dict[str, dict[str, Any]] = {
     "html": {},
     "md": {"escape": markdown.escape, "code": markdown.code, "block": markdown.block},

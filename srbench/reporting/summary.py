@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from srbench.interfaces import MetricInfo
-from srbench.reporting.table import Line, Table, of_lr, p_text, printed
-from srbench.run_folder.statistics import FEWEST_IMAGES
+from srbench.judging.sentences import p_text, with_unit
+from srbench.judging.tests import FEWEST_UNITS
+from srbench.reporting.table import Line, Table, of_lr
 from srbench.words import joined
 
 _COVERED = ("Perception", "Distortion")
@@ -31,7 +32,7 @@ def summary(table: Table) -> list[str]:
     decisive = decisive_metrics(table)
     if len(table.lines) == 1:
         line = table.lines[0]
-        values = [f"{metric.title} {_with_unit(line.cells[metric.name].mean, metric)}" for metric in decisive]
+        values = [f"{metric.title} {with_unit(line.cells[metric.name].mean, metric)}" for metric in decisive]
         return [f"{line.label}: {joined(values)}; no other row to compare it with."] if values else []
     return [*(best_sentence(table, metric) for metric in decisive), *_diversity(table)]
 
@@ -51,19 +52,19 @@ def best_sentence(table: Table, metric: MetricInfo) -> str:
         )
         return f"{subject}: undecided, as {reason}."
     labels = {row: table.lines[row].label for row in best.means}
-    label, mean = labels[best.leader], _with_unit(best.means[best.leader], metric)
+    label, mean = labels[best.leader], with_unit(best.means[best.leader], metric)
     if any(table.lines[row].images != best.images for row in best.means):
         mean += f" on the {best.images} images that all models share"
     if not best.p:
         return f"{subject}: {label} at {mean}; no other model {'is compared' if projected else 'has finite values'}."
-    if best.n < FEWEST_IMAGES:
-        units = f"{FEWEST_IMAGES} {table.values.unit}s"
+    if best.n < FEWEST_UNITS:
+        units = f"{FEWEST_UNITS} {table.values.unit}s"
         return f"{subject}: {label} at {mean}, undecided: a verdict needs at least {units}."
     others = sorted(best.p, key=lambda row: -metric.direction * best.means[row])
     alike = [row for row in others if row in best.alike]
     first = (alike or others)[0]
     p = p_text(best.p[first])
-    against = f"({_with_unit(best.means[first], metric)}, p {p if p.startswith('<') else f'= {p}'})"
+    against = f"({with_unit(best.means[first], metric)}, p {p if p.startswith('<') else f'= {p}'})"
     if not alike:
         return f"{subject}: {label} at {mean}, ahead of {labels[first]} {against}."
     return f"{subject}: {label} at {mean}, not significantly better than " + (
@@ -76,7 +77,7 @@ def _diversity(table: Table) -> Iterator[str]:
     spreads = [metric for metric in table.columns if metric.group == "Diversity"]
     for line in table.models:
         if spread := next((metric for metric in spreads if line.cells[metric.name].mean > 0), None):
-            mean = _with_unit(line.cells[spread.name].mean, spread)
+            mean = with_unit(line.cells[spread.name].mean, spread)
             yield f"Samples of {line.label} vary ({spread.title} {mean}){_consistency(table, line)}."
 
 
@@ -91,14 +92,9 @@ def _consistency(table: Table, line: Line) -> str:
     lowest = min(worst.values())
     if lowest >= KEEPS_LR:
         by = ", by projection," if line.is_projected else ""
-        return f" and{by} all match the LR image: {metric.title} at least {_with_unit(lowest, metric)}"
+        return f" and{by} all match the LR image: {metric.title} at least {with_unit(lowest, metric)}"
     below = sum(value < KEEPS_LR for value in worst.values())
     return (
-        f", but not all match the LR image: {metric.title} down to {_with_unit(lowest, metric)} "
+        f", but not all match the LR image: {metric.title} down to {with_unit(lowest, metric)} "
         f"({min(worst, key=worst.__getitem__)}), below {KEEPS_LR:g} dB on {below} of {len(worst)} images"
     )
-
-
-def _with_unit(value: float, metric: MetricInfo) -> str:
-    text = printed(value, metric)
-    return f"{text} {metric.unit}" if metric.unit == "dB" else text

@@ -11,12 +11,13 @@ from string import ascii_lowercase
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from srbench.interfaces import MetricInfo
+from srbench.judging.sentences import printed
+from srbench.judging.tests import mean_intervals
+from srbench.judging.verdicts import BestRows, Pair, best_rows, pairs_of
 from srbench.metrics.suite import left_out
 from srbench.models import Checkpoint, ModelInfo
 from srbench.reporting.families import families_of, run_of
-from srbench.reporting.ranking import BestRows, Pair, best_rows, pairs_of
 from srbench.run_folder.protocol import Setting
-from srbench.run_folder.statistics import mean_intervals
 from srbench.run_folder.values import Values, mean, mean_of_images
 from srbench.words import joined
 
@@ -335,19 +336,9 @@ def header(metric: MetricInfo) -> str:
     return f"{metric.title} {('', '↑', '↓')[metric.direction]}".rstrip()
 
 
-def printed(value: float, metric: MetricInfo) -> str:
-    """Format a value with the digits of its metric; NaN is a dash."""
-    return "–" if math.isnan(value) else f"{value:.{metric.digits}f}"
-
-
 def together(letters: Sequence[str]) -> str:
     """Join letters of models: ``ac``; numbers, in their place, as ``1,27``."""
     return ("" if all(map(str.isalpha, letters)) else ",").join(letters)
-
-
-def p_text(value: float) -> str:
-    """Format a p value: ``0.031`` or ``< 0.001``."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _intervals(by_metric: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[tuple[str, int], tuple[float, float]]:

@@ -13,6 +13,7 @@ from rich.table import Table as TerminalTable
 from rich.text import Text
 
 from srbench.interfaces import MetricInfo
+from srbench.judging.sentences import printed
 from srbench.metrics.loading import parse_metric
 from srbench.metrics.suite import needing
 from srbench.pages import markdown
@@ -26,7 +27,6 @@ from srbench.reporting.table import (
     distinct,
     header,
     informative,
-    printed,
     together,
 )
 from srbench.run_folder.protocol import Protocol

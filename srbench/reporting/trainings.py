@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from itertools import product
 
 from srbench.interfaces import MetricInfo
-from srbench.reporting.ranking import TEST, best_rows
+from srbench.judging.sentences import TEST
+from srbench.judging.tests import FEWEST_UNITS
+from srbench.judging.verdicts import best_rows
 from srbench.reporting.table import Table, of_lr
 from srbench.run_folder.protocol import Setting
-from srbench.run_folder.statistics import FEWEST_IMAGES
 from srbench.words import listed
 
 FEWEST_STEPS = 3
@@ -82,7 +83,7 @@ def _best(table: Table, curve: Curve, metric: MetricInfo) -> Best:
     rows = [row for row in curve.rows if not (of_lr(metric) and table.lines[row].is_projected)]
     columns = {row: table.values.means(table.lines[row].setting, metric) for row in rows}
     best = best_rows(columns, metric, table.values.units_for(metric))
-    return Best(best.leader, best.alike if best.n >= FEWEST_IMAGES else None)
+    return Best(best.leader, best.alike if best.n >= FEWEST_UNITS else None)
 
 
 def agreement(table: Table, curve: Curve, metric: MetricInfo, other: MetricInfo) -> float:

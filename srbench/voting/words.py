@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from srbench.run_folder.statistics import FEWEST_IMAGES
+from srbench.judging.tests import FEWEST_UNITS
 from srbench.voting.ballot import LARGEST_WINDOW
 from srbench.voting.tally import RESAMPLES, Tally
 from srbench.words import number_of
@@ -17,7 +17,7 @@ CAPTION = (
 )
 
 
-FEWEST = FEWEST_IMAGES
+FEWEST = FEWEST_UNITS
 """Smallest number of decided votes for any statement: if unanimous, so many votes are significant."""
 
 

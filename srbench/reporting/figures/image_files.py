@@ -16,6 +16,7 @@ from PIL import Image
 from srbench.files.hashes import sha256_file
 from srbench.images.decoding import FORMATS
 from srbench.interfaces import MetricInfo
+from srbench.judging.sentences import printed
 from srbench.models import ModelInfo
 from srbench.reporting import ReportError
 from srbench.reporting.families import one_each
@@ -31,7 +32,6 @@ from srbench.reporting.figures.error_maps import (
 from srbench.reporting.figures.strips import Panel, difference_window, strip_png
 from srbench.reporting.files import Draft
 from srbench.reporting.results import Results
-from srbench.reporting.table import printed
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import digest
 from srbench.terminal.progress import Progress, Step, silent

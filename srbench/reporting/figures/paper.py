@@ -17,6 +17,7 @@ from PIL import Image
 from srbench.files.atomic import write_whole
 from srbench.images.box import Box
 from srbench.interfaces import MetricInfo
+from srbench.judging.sentences import printed
 from srbench.pages.plot_style import INK, new_figure, plot_style
 from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import Example
@@ -24,7 +25,7 @@ from srbench.reporting.figures.strips import difference_window
 from srbench.reporting.latex import display_name
 from srbench.reporting.page.opening import BENEATH, leaders, opening_of
 from srbench.reporting.results import Results
-from srbench.reporting.table import Line, Table, printed, table_of_runs
+from srbench.reporting.table import Line, Table, table_of_runs
 from srbench.run_folder.records import Value
 from srbench.run_folder.values import mean
 from srbench.words import joined, number_of, unknown

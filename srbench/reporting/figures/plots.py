@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srbench.interfaces import MetricInfo
+from srbench.judging.tests import FEWEST_UNITS, mean_interval
 from srbench.models import ModelInfo
 from srbench.pages import markdown
 from srbench.pages.plot_style import COLOURS, GRID, GRID_WIDTH, INK, PALE, SOFT, arrange, new_figure, plot_style, svg
@@ -24,7 +25,6 @@ from srbench.reporting.files import Draft
 from srbench.reporting.summary import decisive_metrics
 from srbench.reporting.table import Cell, Line, Table, header
 from srbench.reporting.trainings import COMPARED, SELECTION, best_steps, best_table, curves_of
-from srbench.run_folder.statistics import FEWEST_IMAGES, mean_interval
 from srbench.run_folder.values import by_unit, differences
 from srbench.words import joined
 
@@ -149,7 +149,7 @@ def _differences(table: Table, baseline: int) -> Plot | None:
                 colour, marker = looks_of(table.lines)[row]
                 mean, (low, high) = float(values.mean()), mean_interval(values)
                 fill = colour if low > 0 or high < 0 else "none"
-                if len(values) < FEWEST_IMAGES:
+                if len(values) < FEWEST_UNITS:
                     axes.plot(
                         values, np.full(len(values), place), _FEW, color=colour, markersize=3, markerfacecolor="none"
                     )
@@ -371,10 +371,10 @@ def _distributions(table: Table) -> Plot | None:
                 axes.plot(
                     dots,
                     np.full(len(dots), place),
-                    "|" if len(values) >= FEWEST_IMAGES else _FEW,
+                    "|" if len(values) >= FEWEST_UNITS else _FEW,
                     color=colour,
                     alpha=0.55,
-                    markersize=7 if len(values) >= FEWEST_IMAGES else 4,
+                    markersize=7 if len(values) >= FEWEST_UNITS else 4,
                 )
                 cell = table.lines[place].cells[metric.name]
                 ends = cell.low, cell.mean, cell.high
@@ -382,7 +382,7 @@ def _distributions(table: Table) -> Plot | None:
         _name_rows(axes, [line.label for line in table.lines], panel)
 
     most = max(line.n for line in table.lines)
-    mark = "stroke" if most >= FEWEST_IMAGES else "dot"
+    mark = "stroke" if most >= FEWEST_UNITS else "dot"
     strokes = (
         f"The {_DOTS} strokes are quantiles over {table.values.unit}s"
         if most > _DOTS
@@ -491,7 +491,7 @@ def _reach(means: Sequence[float], lows: Sequence[float], highs: Sequence[float]
 
 def has_intervals(table: Table) -> bool:
     """Return whether a row has enough images, or groups, for intervals."""
-    return any(line.n >= FEWEST_IMAGES for line in table.lines)
+    return any(line.n >= FEWEST_UNITS for line in table.lines)
 
 
 def _a_unit(table: Table) -> str:
@@ -503,7 +503,7 @@ def _with_interval(table: Table) -> str:
     return (
         ", with its 95 % interval"
         if has_intervals(table)
-        else f" ({FEWEST_IMAGES} {table.values.unit}s are needed for an interval)"
+        else f" ({FEWEST_UNITS} {table.values.unit}s are needed for an interval)"
     )
 
 

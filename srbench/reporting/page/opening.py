@@ -10,13 +10,14 @@ from pathlib import Path
 
 from srbench.images.box import Box
 from srbench.interfaces import MetricInfo
+from srbench.judging.sentences import printed
 from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import Example
 from srbench.reporting.figures.strips import difference_window
 from srbench.reporting.page.images import HR, Column, kept_files, lr_of
 from srbench.reporting.results import Results, mean_of
 from srbench.reporting.summary import decisive_metrics
-from srbench.reporting.table import Table, printed
+from srbench.reporting.table import Table
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.values import differences, mean
 

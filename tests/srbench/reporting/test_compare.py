@@ -10,9 +10,10 @@ from builders import metric
 from PIL import Image
 from rich.console import Console
 
+from srbench.judging.tests import mean_interval, p_values
+from srbench.judging.verdicts import Difference
 from srbench.reporting import ReportError
 from srbench.reporting.compare import (
-    Difference,
     compare_models,
     compare_runs,
     terminal_table,
@@ -22,7 +23,6 @@ from srbench.reporting.compare import (
 from srbench.reporting.results import read_results
 from srbench.reporting.summary import summary
 from srbench.reporting.table import table_of_runs
-from srbench.run_folder.statistics import mean_interval, p_values
 from srbench.terminal import output as terminal
 
 NAMES = [f"image {k:02}" for k in range(12)]

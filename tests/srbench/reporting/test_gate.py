@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from builders import metric
 
-from srbench.reporting.compare import Difference
+from srbench.judging import tests as statistics
+from srbench.judging.tests import ALPHA, p_values
+from srbench.judging.verdicts import Difference
 from srbench.reporting.gate import fewest_images, worse_metrics
-from srbench.run_folder import statistics
-from srbench.run_folder.statistics import ALPHA, p_values
 
 RANDOM = np.random.default_rng(3)
 NAMES = [f"{k:02}" for k in range(12)]

@@ -20,8 +20,8 @@ from rich.console import Console
 
 from srbench.benchmark.run import run as run_benchmark
 from srbench.interfaces import SRBenchError, WeightsInfo
+from srbench.judging.sentences import printed
 from srbench.reporting.report import _costs, write_report
-from srbench.reporting.table import printed
 from srbench.reporting.text import terminal_table
 from srbench.run_folder.protocol import Setting
 

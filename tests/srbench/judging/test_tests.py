@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, permutation_test
 
-from srbench.run_folder import statistics
-from srbench.run_folder.statistics import FEWEST_IMAGES, mean_interval, mean_intervals, p_values
+from srbench.judging import tests as statistics
+from srbench.judging.tests import FEWEST_UNITS, mean_interval, mean_intervals, p_values
 
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
 """Heights of cross-fertilised minus self-fertilised maize in eighths of an inch: Fisher 1935, section 17 and 21."""
@@ -157,9 +157,9 @@ def test_no_difference_and_too_few():
 @pytest.mark.parametrize("rows", [2, 3, 9, 25])
 def test_six_images_are_the_fewest_for_any_number_of_rows(rows):
     """One row differs by the same on every image, so no other flip and no other pair can reach it."""
-    values = np.random.default_rng(0).normal(0, 3, (FEWEST_IMAGES, 1)) + np.eye(rows)[0]
-    assert p_values(differences_of(values))[0] == 2 / 2**FEWEST_IMAGES < 0.05
-    assert p_values(differences_of(values[:-1]))[0] == 2 / 2 ** (FEWEST_IMAGES - 1) > 0.05
+    values = np.random.default_rng(0).normal(0, 3, (FEWEST_UNITS, 1)) + np.eye(rows)[0]
+    assert p_values(differences_of(values))[0] == 2 / 2**FEWEST_UNITS < 0.05
+    assert p_values(differences_of(values[:-1]))[0] == 2 / 2 ** (FEWEST_UNITS - 1) > 0.05
 
 
 def test_a_row_with_absurd_values_hides_no_difference_of_the_others():

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 ALPHA = 0.05
 """A difference is significant if p < ALPHA; intervals have the confidence level 1 - ALPHA."""
-FEWEST_IMAGES = 6
+FEWEST_UNITS = 6
 """Fewest images with which a difference can be significant, for any number of rows: 2 / 2^6 < 0.05 < 2 / 2^5."""
 FLIPS = 9999
 """Number of random sign flips, besides the flip of nothing."""
@@ -47,7 +47,7 @@ def mean_intervals(columns: Iterable[ArrayLike]) -> list[tuple[float, float]]:
     numbers = [np.asarray(values, dtype=np.float64) for values in columns]
     numbers = [column[np.isfinite(column)] for column in numbers]
     intervals = [(math.nan, math.nan) for _ in numbers]
-    for length in {len(column) for column in numbers if len(column) >= FEWEST_IMAGES}:
+    for length in {len(column) for column in numbers if len(column) >= FEWEST_UNITS}:
         alike = [index for index, column in enumerate(numbers) if len(column) == length]
         ends = _intervals(np.stack([numbers[index] for index in alike], axis=1))
         for index, low, high in zip(alike, *ends, strict=True):

@@ -11,8 +11,8 @@ import pytest
 from builders import metric
 from scipy.stats import binom
 
-from srbench.reporting.ranking import BestRows, best_rows, pairs_of
-from srbench.run_folder.statistics import mean_interval, p_values
+from srbench.judging.tests import mean_interval, p_values
+from srbench.judging.verdicts import BestRows, best_rows, pairs_of
 
 UP, DOWN = metric("m"), metric("m", direction=-1)
 SIGMA = metric("sigma")
