@@ -230,11 +230,12 @@ def _joined(measured: Mapping[Setting, _Folder], suite: str, average: str) -> Fo
             values.setdefault((setting, each.metric.name), {})[printable(each.subject)] = value
         faults = (fault for image in folder.measured for fault in image.faults)
         failures[setting] = (*faults, *filter(None, dict.fromkeys(each.fault for each in folder.of_many)))
-    of_groups = next(iter(measured.values())).pairs.groups if average == GROUPS else {}
-    unit_of = {printable(name): printable(unit) for name, unit in of_groups.items()}
+    of_groups = next(iter(measured.values())).pairs.groups
+    groups = {printable(name): printable(group) for name, group in of_groups.items()}
+    unit_of, ungrouped = (groups, {}) if average == GROUPS else ({}, groups)
     images = {setting: tuple(map(printable, folder.pairs.images)) for setting, folder in measured.items()}
     pairs = {setting: folder.pairs for setting, folder in measured.items()}
-    return FolderValues(suite, Values(values, images, unit_of), metrics, failures, pairs)
+    return FolderValues(suite, Values(values, images, unit_of, ungrouped), metrics, failures, pairs)
 
 
 def _measure_sets(folders: Iterable[_Folder], progress: Progress, *, apart: bool) -> None:

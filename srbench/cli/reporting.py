@@ -143,7 +143,7 @@ def compare(a: str, b: str, run: Path | None, guarded: tuple[str, ...] | None) -
         show(comparing.terminal_table(comparison))
         if comparison is comparisons[0]:
             show(comparison.explanation)
-        show(comparing.verdict_sentences(comparison))
+        show(comparison.sentence)
         show(path)
     if verdict is not None:
         show(verdict.text)

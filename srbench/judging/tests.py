@@ -19,7 +19,7 @@ ALPHA = 0.05
 FEWEST_UNITS = 6
 """Fewest images with which a difference can be significant, for any number of rows: 2 / 2^6 < 0.05 < 2 / 2^5."""
 FLIPS = 9999
-"""Number of random sign flips, besides the flip of nothing."""
+"""Number of random sign flips, besides the flip of nothing, unless many tests need a smaller p."""
 ENUMERATED = 15
 """Largest number of images for which all sign flips are enumerated."""
 TIE = 1e-10
@@ -59,7 +59,7 @@ def _intervals(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the intervals (2, columns) of the means of (n, columns) values."""
     around = values - values[0]  # equal values give an interval of width 0
     means, flips = [], 0
-    for signs in _sign_flips(len(values)):
+    for signs in sign_flips(len(values)):
         flips += len(signs)
         for subsets in (signs > 0, signs < 0):  # a flip supports every mean between those of the two
             subsets = subsets[subsets.any(axis=1)].astype(np.float64)
@@ -74,7 +74,7 @@ def _intervals(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def p_values(differences: ArrayLike) -> NDArray[np.float64]:
     """Return the two-sided p of "the mean difference is 0" for m pairs of rows: (n, m) -> (m,).
 
-    ``differences`` are finite, image by image. p is adjusted for all pairs: it is the share of sign flips of images, the
+    ``differences`` are finite, unit by unit. p is adjusted for all pairs: it is the share of sign flips of images, the
     same for all pairs, for which the largest |t| of all pairs reaches that of the pair (single-step max-t: Westfall and
     Young, "Resampling-based multiple testing", 1993). For one pair, it is the test of Fisher, "The design of
     experiments", 1935, section 21. r = |sum of d| / sqrt(n sum of d^2), for differences d, stands for |t|, which
@@ -88,25 +88,46 @@ def p_values(differences: ArrayLike) -> NDArray[np.float64]:
     observed = np.abs(unit.sum(axis=0))
     blocks = np.array_split(unit, -(-unit.shape[1] // _PAIRS), axis=1)
     largest = [
-        np.max([np.abs(signs @ block).max(axis=1) for block in blocks], axis=0) for signs in _sign_flips(len(gaps))
+        np.max([np.abs(signs @ block).max(axis=1) for block in blocks], axis=0) for signs in sign_flips(len(gaps))
     ]
     ordered = np.sort(np.concatenate(largest))
     reached = len(ordered) - np.searchsorted(ordered, observed - TIE)
     return np.where(lengths > 0, reached / len(ordered), 1.0)
 
 
-def _sign_flips(images: int) -> Iterator[NDArray[np.float64]]:
+def fewest_units(tests: int) -> int:
+    """Return the fewest units n with which one of so many tests can be significant: the smallest p is 2 / 2^n."""
+    return math.floor(math.log2(2 * tests / ALPHA)) + 1
+
+
+def separate_p_values(differences: ArrayLike, tests: int) -> NDArray[np.float64]:
+    """Return the two-sided p of ``p_values`` of m pairs of rows, each by itself, times ``tests`` (Bonferroni).
+
+    More than 49 tests draw more flips, so that the smallest p times their number stays a tenth of ALPHA.
+    """
+    gaps = np.asarray(differences, dtype=np.float64)
+    observed, reached, flips = np.abs(gaps.sum(axis=0)), np.zeros(gaps.shape[1], np.int64), 0
+    largest = observed - TIE * np.sqrt(len(gaps)) * np.linalg.norm(gaps, axis=0)
+    for signs in sign_flips(len(gaps), max(FLIPS, math.ceil(10 * tests / ALPHA))):
+        reached += (np.abs(signs @ gaps) >= largest).sum(axis=0)
+        flips += len(signs)
+    return np.minimum(1.0, reached / flips * tests)
+
+
+def sign_flips(images: int, flips: int | None = None) -> Iterator[NDArray[np.float64]]:
     """Yield batches (b, n) of signs 1 and -1; the first flip leaves all signs as they are.
 
-    Of all 2^n flips, half are enumerated, because the others mirror them.
+    Of all 2^n flips, half are enumerated, because the others mirror them; ``flips`` (FLIPS) are drawn if that is fewer
+    and there are more than ENUMERATED images.
     """
-    if images <= ENUMERATED:
+    flips = FLIPS if flips is None else flips
+    if images <= ENUMERATED or (images < 64 and 2 ** (images - 1) <= flips):
         yield np.where(np.arange(2 ** (images - 1))[:, None] >> np.arange(images) & 1, -1.0, 1.0)
         return
     yield np.ones((1, images))
     random, batch = np.random.default_rng(0), max(1, _BATCH // images)
     rows = max(1, _CACHED // images)
-    for start in range(0, FLIPS, batch):
-        drawn = random.integers(0, 2, (min(batch, FLIPS - start), images), dtype=np.int8)
+    for start in range(0, flips, batch):
+        drawn = random.integers(0, 2, (min(batch, flips - start), images), dtype=np.int8)
         for first in range(0, len(drawn), rows):
             yield 2 * drawn[first : first + rows].astype(np.float64) - 1

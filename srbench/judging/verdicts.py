@@ -1,22 +1,22 @@
-"""Verdicts on rows: which rows of a column are best, and what a comparison of two rows says."""
+"""Verdicts on rows: which rows of a column are best, what a comparison of two rows says, and calibration of samples."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from statistics import fmean
-from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from srbench.interfaces import MetricInfo
-from srbench.judging.tests import ALPHA, mean_interval, mean_intervals, p_values
-from srbench.judging.units import shared_units
-from srbench.run_folder.values import by_unit, differences, mean_of_images
+from srbench.judging.tests import ALPHA, FEWEST_UNITS, mean_interval, mean_intervals, p_values, separate_p_values
+from srbench.judging.units import Units, shared_units
+from srbench.run_folder.values import Values, mean_of_images
 
+Verdict = Literal["decided", "undecided", "too few", "not judged"]
+"""Whether a difference is significant; ``too few`` units for any test, or ``not judged``, as there is nothing to test."""
 _PAIRS = 64
 """Number of pairs whose intervals are computed at once, which bounds memory: 100 checkpoints make 4950 pairs."""
 
@@ -25,38 +25,56 @@ _PAIRS = 64
 class BestRows:
     """Best rows of a column."""
 
+    units: Units | None = None
+    """What the compared rows share; None if no row has a finite value, or the metric has no direction."""
     leader: int | None = None
-    """Row with the best mean, the first of equal rows; None if the metric has no direction or the rows have no image in
-    common."""
+    """Row with the best mean, the first of equal rows; None if the rows have no unit in common."""
     means: dict[int, float] = field(default_factory=dict)
-    """Means of the compared rows, over the images that all of them share."""
+    """Means of the compared rows, over the units that all of them share."""
     pairs: dict[tuple[int, int], float] = field(default_factory=dict)
-    """p of every two compared rows, each pair once, adjusted for all pairs."""
-    images: int = 0
-    """Number of images that all rows share."""
-    n: int = 0
-    """Number of units of the test: these images, or their groups."""
-
-    @cached_property
-    def p(self) -> dict[int, float]:
-        """The p of every other row against the leader."""
-        return {sum(pair) - (self.leader or 0): p for pair, p in self.pairs.items() if self.leader in pair}
+    """p of every two compared rows, each pair once, adjusted for all pairs; empty without a test."""
 
     @property
-    def alike(self) -> list[int]:
-        """Rows that are not significantly worse than the leader."""
-        return [row for row, p in self.p.items() if p >= ALPHA]
+    def verdict(self) -> Verdict:
+        """Whether some rows are significantly worse than others."""
+        if self.units is None or not self.pairs:
+            return "not judged"
+        if self.units.n < FEWEST_UNITS:
+            return "too few"
+        return "decided" if any(p < ALPHA for p in self.pairs.values()) else "undecided"
+
+    @cached_property
+    def ordered(self) -> list[int]:
+        """Compared rows, the leader first, then by falling quality of their means."""
+        direction = self.units.metric.direction if self.units else 0
+        return sorted(self.means, key=lambda row: (row != self.leader, -direction * self.means[row]))
+
+    @cached_property
+    def top(self) -> list[int]:
+        """The leader, and the rows that follow it down to the first that is significantly worse than one of them."""
+        top: list[int] = []
+        for row in self.ordered:
+            if any(self.p(row, better) < ALPHA for better in top):
+                break
+            top.append(row)
+        return top
 
     @property
     def rows(self) -> list[int]:
-        """Rows in bold: the leader and the rows not significantly worse; none if that would be every row."""
-        return [] if self.leader is None or len(self.alike) == len(self.p) else sorted([self.leader, *self.alike])
+        """Rows in bold: the ``top``; none if that would be every row."""
+        return [] if len(self.top) == len(self.means) else sorted(self.top)
 
-    def beaten(self, metric: MetricInfo) -> dict[int, list[int]]:
-        """Return, for each compared row, the rows that are significantly worse, sorted."""
+    def p(self, row: int, other: int) -> float:
+        """Return the p of two compared rows; 1 without a test."""
+        return self.pairs.get((row, other), self.pairs.get((other, row), 1.0))
+
+    @property
+    def beaten(self) -> dict[int, list[int]]:
+        """For each compared row, the rows that are significantly worse, sorted."""
+        places = {row: place for place, row in enumerate(self.ordered)}
         beaten: dict[int, list[int]] = {row: [] for row in self.means}
         for pair in (pair for pair, p in self.pairs.items() if p < ALPHA):
-            worse, better = sorted(pair, key=lambda row: metric.direction * self.means[row])
+            better, worse = sorted(pair, key=places.__getitem__)
             beaten[better].append(worse)
         return {row: sorted(worse) for row, worse in beaten.items()}
 
@@ -74,124 +92,195 @@ class Pair(NamedTuple):
     p: float
     """Two-sided p, adjusted for all pairs."""
     n: int
-    """Number of units: the images that all compared rows share, or their groups."""
+    """Number of units that all compared rows share."""
 
 
-def best_rows(
-    columns: Mapping[int, Mapping[str, float]],
-    metric: MetricInfo,
-    unit_of: Mapping[str, str] = MappingProxyType({}),
-) -> BestRows:
-    """Find the best rows of a column, given the values (means over samples) of each row by image.
+def best_rows(columns: Mapping[int, Mapping[str, float]], metric: MetricInfo, values: Values) -> BestRows:
+    """Find the best rows of a column, given the means over samples of each row by image or group.
 
-    A row is worse than the leader if p < 0.05 in a paired sign-flip test over the ``shared_units``. p is adjusted for all
-    pairs of rows, because the values also choose the leader.
+    Rows are tested in pairs over the ``shared_units`` by sign flips. p is adjusted for all pairs of rows, because the
+    values also choose the leader.
     """
-    units = shared_units(columns, metric, unit_of)
-    if units is None or not metric.direction:
-        return BestRows()
+    units = shared_units(columns, metric, values) if metric.direction else None
+    if units is None or not units.n:
+        return BestRows(units)
     rows, (first, second), means = units.rows, units.pairs, units.means
     leader = int(np.argmax(metric.direction * means))
     equal = first[(second == leader) & ~units.gaps.any(axis=0)]
     leader = int(equal.min(initial=leader))
     pairs = zip((rows[row] for row in first), (rows[row] for row in second), strict=True)
     return BestRows(
+        units,
         rows[leader],
         {row: float(mean) for row, mean in zip(rows, means, strict=True)},
-        dict(zip(pairs, p_values(units.gaps).tolist(), strict=True)),
-        len(units.images),
-        units.n,
+        dict(zip(pairs, p_values(units.gaps).tolist(), strict=True)) if units.are_independent else {},
     )
 
 
-def pairs_of(
-    best: BestRows,
-    columns: Mapping[int, Mapping[str, float]],
-    metric: MetricInfo,
-    unit_of: Mapping[str, str] = MappingProxyType({}),
-) -> Iterator[Pair]:
-    """Yield every two compared rows of a column whose best rows are known, each pair once.
+def pairs_of(best: BestRows) -> Iterator[Pair]:
+    """Yield every two rows of a column that were tested, each pair once.
 
     Intervals invert the sign-flip test of the two rows alone, as in ``compare``: unlike p, they are not adjusted.
     """
-    units = shared_units({row: columns[row] for row in best.means}, metric, unit_of)
-    if units is None:
+    if best.units is None or not best.pairs:
         return
-    gaps = units.gaps
+    gaps = best.units.gaps
     blocks = np.array_split(gaps, max(1, -(-gaps.shape[1] // _PAIRS)), axis=1)
     ends = (interval for block in blocks for interval in mean_intervals(block.T))
     means = gaps.mean(axis=0).tolist()
     for ((row, other), p), difference, (low, high) in zip(best.pairs.items(), means, ends, strict=True):
-        yield Pair(row, other, difference, low, high, p, best.n)
+        yield Pair(row, other, difference, low, high, p, len(gaps))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Differences A minus B in one metric, image by image."""
+    """Differences of two rows A minus B in one metric."""
 
     metric: MetricInfo
+    units: Units | None
+    """What A and B share; None for a metric without units, or if a row has no finite value."""
     mean_a: float
+    """Mean over the shared units; a metric of all images together has the value itself, without interval and test."""
     mean_b: float
-    by_image: dict[str, float]
-    """Differences of the images with two finite values; 0 for values that are equal by ``values.is_close``. A metric of
-    all images together has none: ``mean_a`` and ``mean_b`` are its values, without interval and test."""
-    left_out: int
-    """Number of images with a non-finite value."""
     low: float
-    """Lower end of the 95 % interval of the mean difference; NaN for too few images."""
+    """Lower end of the 95 % interval of the mean difference; NaN for too few units."""
     high: float
     p: float
-    """Two-sided p of the paired sign-flip test."""
-    unit_of: Mapping[str, str] = field(default_factory=dict)
-    """Group of every image if means and test are over groups, else empty."""
+    """Two-sided p of the paired sign-flip test of A and B alone; NaN without a test."""
+    lacking: tuple[str, ...] = ()
+    """Subjects on which A has a value, and B has none, or none that is finite or infinitely good."""
     is_projected: bool = False
     """True for a metric of consistency if A or B is projected onto LR: no verdict, as it says nothing about the model."""
+    p_adjusted: float = math.nan
+    """p adjusted for all compared rows of the run, as for its marks; NaN if A and B are of two runs."""
 
     @cached_property
-    def by_unit(self) -> dict[str, float]:
-        """Differences of the images, or their means by group: the units of means and test."""
-        return by_unit(self.by_image, self.unit_of)
+    def by_image(self) -> dict[str, float]:
+        """Differences by subject; 0 for values that are equal by ``values.is_close``."""
+        units = self.units
+        return {} if units is None else dict(zip(units.subjects, units.gaps_of_subjects[:, 0].tolist(), strict=True))
+
+    @property
+    def n(self) -> int:
+        """Number of units."""
+        return 0 if self.units is None else self.units.n
 
     @property
     def mean(self) -> float:
-        """Mean difference over images or groups, or the difference of two values of all images."""
-        return fmean(self.by_unit.values()) if self.by_unit else self.mean_a - self.mean_b
+        """Mean difference over the units, or the difference of two values of all images."""
+        return float(self.units.gaps.mean()) if self.units is not None and self.n else self.mean_a - self.mean_b
 
     @property
-    def is_judged(self) -> bool:
-        """True if the metric has a direction and permits a test, and says something about both models."""
-        return self.metric.direction != 0 and self.metric.permits_test and not self.is_projected
+    def verdict(self) -> Verdict:
+        """Whether A and B differ significantly; not judged without direction or test, or if that says nothing of both."""
+        is_tested = self.units is None or self.units.are_independent
+        if not (self.metric.direction and self.metric.permits_test and is_tested) or self.is_projected:
+            return "not judged"
+        return "too few" if self.n < FEWEST_UNITS else "decided" if self.p < ALPHA else "undecided"
 
     @property
     def gains(self) -> dict[str, float]:
-        """Differences of images, negated if lower is better, so that positive means that A is better."""
+        """Differences by subject, negated if lower is better, so that positive means that A is better."""
         return {name: (self.metric.direction or 1) * value for name, value in self.by_image.items()}
 
     @property
     def outcomes(self) -> tuple[int, int, int]:
-        """Numbers of images, or of groups, on which A is better, equal and worse."""
-        gains = [(self.metric.direction or 1) * value for value in self.by_unit.values()]
-        return sum(gain > 0 for gain in gains), gains.count(0), sum(gain < 0 for gain in gains)
+        """Numbers of units on which A is better, equal and worse."""
+        gains = (self.metric.direction or 1) * self.units.gaps[:, 0] if self.units is not None else np.zeros(0)
+        return int((gains > 0).sum()), int((gains == 0).sum()), int((gains < 0).sum())
 
     @property
     def better(self) -> int:
         """1 if A is significantly better, -1 if B is, 0 if undecided or not judged."""
-        return int(self.metric.direction * np.sign(self.mean)) if self.is_judged and self.p < ALPHA else 0
+        return int(self.metric.direction * np.sign(self.mean)) if self.verdict == "decided" else 0
 
 
 def difference_of(
-    values_a: Mapping[str, float], values_b: Mapping[str, float], metric: MetricInfo, unit_of: Mapping[str, str]
+    values_a: Mapping[str, float], values_b: Mapping[str, float], metric: MetricInfo, values: Values
 ) -> Difference:
-    """Compare two rows on the ``shared_units``, given their values (means over samples) by image."""
+    """Compare two rows on the ``shared_units``, given their means over samples by image or group."""
     if not metric.permits_test:
         mean_a, mean_b = map(mean_of_images, (values_a, values_b))
-        return Difference(metric, mean_a, mean_b, {}, 0, math.nan, math.nan, math.nan)
-    common = sum(name in values_b for name in values_a)
-    units = shared_units({0: values_a, 1: values_b}, metric, unit_of)
-    if units is None or len(units.rows) < 2:
-        return Difference(metric, math.nan, math.nan, {}, common, math.nan, math.nan, 1.0)
-    by_image = dict(zip(units.images, differences(units.values[:, 0], units.values[:, 1], metric).tolist(), strict=True))
-    low, high = mean_interval(units.gaps[:, 0])
-    p = float(p_values(units.gaps)[0])
+        return Difference(metric, None, mean_a, mean_b, math.nan, math.nan, math.nan)
+    lacking = tuple(
+        subject
+        for subject, value in values_a.items()
+        if (math.isnan(other := values_b.get(subject, math.nan)) and not math.isnan(value))
+        or (math.isfinite(value) and not math.isfinite(other) and other != metric.direction * math.inf)
+    )
+    units = shared_units({0: values_a, 1: values_b}, metric, values)
+    if units is None or len(units.rows) < 2 or not units.n:
+        return Difference(metric, None, math.nan, math.nan, math.nan, math.nan, math.nan, lacking)
     mean_a, mean_b = units.means.tolist()
-    return Difference(metric, mean_a, mean_b, by_image, common - len(by_image), low, high, p, unit_of)
+    difference = Difference(metric, units, mean_a, mean_b, math.nan, math.nan, math.nan, lacking)
+    if not units.are_independent:
+        return difference
+    low, high = mean_interval(units.gaps[:, 0])
+    return replace(difference, low=low, high=high, p=float(p_values(units.gaps)[0]))
+
+
+def losses(differences: Sequence[Difference], tests: int) -> list[Difference]:
+    """Return the differences in which B is significantly worse, with p corrected for a number of tests (Bonferroni)."""
+    p: dict[int, float] = {}
+    for n in {difference.n for difference in differences}:
+        alike = [place for place, each in enumerate(differences) if each.units is not None and each.n == n]
+        gaps = [units.gaps[:, 0] for place in alike if (units := differences[place].units)]
+        p |= dict(zip(alike, separate_p_values(np.stack(gaps, axis=1), tests).tolist(), strict=True)) if gaps else {}
+    return [
+        each
+        for place, each in enumerate(differences)
+        if p.get(place, 1.0) < ALPHA and each.metric.direction * each.mean > 0
+    ]
+
+
+FEWEST_SAMPLES = 5
+"""Fewest samples of an image for a verdict on their spread: with two, the variance of a single image is too rough."""
+
+
+class Calibration(NamedTuple):
+    """Spread of the samples of a row beside the error of their mean."""
+
+    label: str
+    ratio: float
+    """Spread/skill: 1 if calibrated, below 1 if samples spread less than the error of their mean."""
+    low: float
+    """Lower end of its 95 % interval, which holds for all judged rows together."""
+    high: float
+    verdict: Verdict
+
+
+def calibrations(
+    rows: Mapping[str, tuple[Mapping[str, tuple[float, float]], int]], values: Values
+) -> list[Calibration]:
+    """Judge whether the samples of rows spread less or more than the error of their mean.
+
+    Args:
+        rows: By label, spread and error of every image (``calibration.spread_and_error``), and the number of samples.
+        values: They say whether means are over groups.
+
+    The intervals of k judged rows have the level 1 - 0.05 / k (Bonferroni), so that a table of calibrated rows has a
+    wrong verdict as rarely as a single row.
+    """
+    from srbench.metrics.calibration import spread_skill, spread_skill_interval
+
+    sums: dict[str, tuple[list[float], list[float], int]] = {}
+    for label, (images, n) in rows.items():
+        units: dict[str, list[tuple[float, float]]] = {}
+        for image, pair in images.items():
+            units.setdefault(values.unit_of.get(image, image), []).append(pair)
+        of_units = [tuple(map(math.fsum, zip(*own, strict=True))) for own in units.values()]
+        sums[label] = ([spread for spread, _ in of_units], [error for _, error in of_units], n)
+    is_enough = {
+        label: n >= FEWEST_SAMPLES and len(spreads) >= FEWEST_UNITS and not values.is_dependent
+        for label, (spreads, _, n) in sums.items()
+    }
+    judged = []
+    for label, (spreads, errors, n) in sums.items():
+        low, high = (
+            spread_skill_interval(spreads, errors, n, sum(is_enough.values())) if is_enough[label] else (0, math.inf)
+        )
+        verdict: Verdict = "decided" if high < 1 or low > 1 else "undecided"
+        if not math.isfinite(high):
+            verdict = "not judged" if values.is_dependent else "too few"
+        judged.append(Calibration(label, spread_skill(spreads, errors, n), low, high, verdict))
+    return judged

@@ -12,8 +12,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from srbench.judging.sentences import COLUMNS, p_text, printed
-from srbench.judging.tests import FEWEST_UNITS
+from srbench.judging.sentences import columns_of_comparison, comparison_sentence, p_text, printed
 from srbench.judging.verdicts import Difference, difference_of
 from srbench.pages import markdown
 from srbench.reporting import ReportError
@@ -21,14 +20,13 @@ from srbench.reporting.figures.image_files import Example
 from srbench.reporting.files import put_in_place
 from srbench.reporting.rendering import rendered
 from srbench.reporting.results import Results, Run, read_results
-from srbench.reporting.table import header, of_lr
+from srbench.reporting.table import header, of_lr, table_of_runs
 from srbench.reporting.text import empty_table
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import digest
-from srbench.words import joined, unknown
+from srbench.run_folder.values import mean
+from srbench.words import unknown
 
-UNDECIDED = "undecided"
-"""Verdict if neither model is significantly better."""
 SHOWN = 4
 """Number of strips: of the images with the largest differences in perception, or else in the first metric."""
 
@@ -56,18 +54,18 @@ class Comparison:
     @property
     def explanation(self) -> str:
         """Explanation of the table."""
-        titles = joined([each.metric.title for each in self.differences if not each.metric.permits_test])
-        values = self.results.values
-        columns = COLUMNS.format(unit=values.unit, units=values.units)
-        return (
-            f"{columns} {titles}: a value of the model or of all images together, without interval and test."
-            if titles
-            else columns
-        )
+        return columns_of_comparison(self.differences, self.results.values.units)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words."""
+        images_a, images_b = ({row.image for row in rows} for rows in (self.a, self.b))
+        shared = None if images_a == images_b else len(images_a & images_b)
+        return comparison_sentence(self.labels, self.differences, shared)
 
     def verdict(self, difference: Difference) -> str:
         """Label of the better model, or "undecided"; empty if the metric is not judged."""
-        return (UNDECIDED, *self.labels)[difference.better] if difference.is_judged else ""
+        return "" if difference.verdict == "not judged" else ("undecided", *self.labels)[difference.better]
 
 
 def compare_models(results: Results, a: str, b: str) -> Comparison:
@@ -80,7 +78,16 @@ def compare_models(results: Results, a: str, b: str) -> Comparison:
     rows_a, rows_b = _chosen(rows, a, run), _chosen(rows, b, run)
     if rows_a == rows_b:
         raise ReportError(f"{a} and {b} are the same rows of {run}; name two models")
-    return _compare(results, rows_a, rows_b)
+    comparison = _compare(results, rows_a, rows_b)
+    table = table_of_runs(results)
+    places = {line.setting: row for row, line in enumerate(table.lines)}
+    pair = places[rows_a[0].setting], places[rows_b[0].setting]
+    differences = []
+    for difference in comparison.differences:
+        p = table.best[difference.metric.name].pairs
+        adjusted = p.get(pair, p.get(pair[::-1], math.nan)) if len(p) > 1 else math.nan
+        differences.append(replace(difference, p_adjusted=adjusted))
+    return replace(comparison, differences=differences)
 
 
 def compare_runs(a: Path, b: Path) -> list[Comparison]:
@@ -130,7 +137,7 @@ def write_comparison(comparison: Comparison) -> Path:
 def terminal_table(comparison: Comparison) -> Table:
     """Return the table for the terminal, with rows that have a verdict in bold."""
     table = empty_table([], [])
-    for title in _HEADERS:
+    for title in _headers(comparison):
         table.add_column(
             title.replace("% ", "%\n"), justify="left" if title in ("metric", "verdict") else "right", no_wrap=True
         )
@@ -139,43 +146,25 @@ def terminal_table(comparison: Comparison) -> Table:
     return table
 
 
-_HEADERS = ("metric", "A", "B", "A - B", "verdict", "95 % interval", "p", "wins", "ties", "losses", "n")
+def _headers(comparison: Comparison) -> tuple[str, ...]:
+    adjusted = ("p of all",) if any(not math.isnan(each.p_adjusted) for each in comparison.differences) else ()
+    return ("metric", "A", "B", "A - B", "verdict", "95 % interval", "p", *adjusted, "wins", "ties", "losses", "n")
 
 
 def _cells(comparison: Comparison) -> list[list[str]]:
     lines = []
     for difference in comparison.differences:
-        metric = difference.metric
+        metric, is_judged = difference.metric, difference.verdict != "not judged"
         means = [printed(value, metric) for value in (difference.mean_a, difference.mean_b, difference.mean)]
         ends = [printed(value, metric) for value in (difference.low, difference.high)]
-        interval = "" if math.isnan(difference.low) or not metric.permits_test else " to ".join(ends)
-        outcomes = map(str, difference.outcomes) if difference.is_judged else "–––"
-        p = p_text(difference.p) if metric.permits_test and not difference.is_projected else "–"
-        images = str(len(difference.by_unit)) if metric.permits_test else "–"
-        lines.append([header(metric), *means, comparison.verdict(difference), interval, p, *outcomes, images])
+        interval = "" if math.isnan(difference.low) else " to ".join(ends)
+        outcomes = map(str, difference.outcomes) if is_judged else "–––"
+        p = ["–" if difference.is_projected else p_text(difference.p)]
+        if "p of all" in _headers(comparison):
+            p.append(p_text(difference.p_adjusted))
+        n = str(difference.n) if metric.permits_test else "–"
+        lines.append([header(metric), *means, comparison.verdict(difference), interval, *p, *outcomes, n])
     return lines
-
-
-def verdict_sentences(comparison: Comparison) -> str:
-    """Return the verdict in words, such as ``srflow is better in LPIPS; SSIM is undecided.``"""
-    directed = [difference for difference in comparison.differences if difference.is_judged]
-    titles = {sign: [each.metric.title for each in directed if each.better == sign] for sign in (1, -1, 0)}
-    parts = [
-        f"{label} is better in {joined(titles[sign])}"
-        for sign, label in zip((1, -1), comparison.labels, strict=True)
-        if titles[sign]
-    ]
-    if titles[0]:
-        parts.append(f"{joined(titles[0])} {'is' if len(titles[0]) == 1 else 'are'} {UNDECIDED}")
-    sentence = f"{'; '.join(parts)}." if parts else "No metric of the two permits a verdict."
-    images_a, images_b = ({row.image for row in rows} for rows in (comparison.a, comparison.b))
-    if parts and images_a != images_b:
-        sentence = f"On the {len(images_a & images_b)} images that both have, {sentence}"
-    if any(len(difference.by_unit) < FEWEST_UNITS for difference in directed):
-        sentence += f" A verdict needs at least {FEWEST_UNITS} {comparison.results.values.unit}s."
-    if projected := [difference.metric.title for difference in comparison.differences if difference.is_projected]:
-        sentence += f" No verdict in {joined(projected)}, as outputs are projected onto LR."
-    return sentence
 
 
 def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
@@ -183,17 +172,22 @@ def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
     by_image = {name: printed(value, shown.metric) for name, value in shown.by_image.items()}
     gains = shown.gains
     order = sorted(gains, key=lambda name: -gains[name])
-    left_out = {difference.metric.title: difference.left_out for difference in comparison.differences}
     text = rendered(
         "compare.md.jinja",
         results=results,
         protocol=results.protocol,
         a=comparison.labels[0],
         b=comparison.labels[1],
-        verdict=verdict_sentences(comparison),
+        verdict=comparison.sentence,
         columns=comparison.explanation,
-        table=markdown.table(_HEADERS, [[markdown.escape(cell) for cell in cells] for cells in _cells(comparison)]),
-        left_out=[f"{title} {count}" for title, count in left_out.items() if count],
+        table=markdown.table(
+            _headers(comparison), [[markdown.escape(cell) for cell in cells] for cells in _cells(comparison)]
+        ),
+        left_out=[
+            f"{each.metric.title} {len(each.units.left_out)}"
+            for each in comparison.differences
+            if each.units is not None and each.units.left_out
+        ],
         shown=shown,
         strips=strips,
         by_image=by_image,
@@ -222,21 +216,22 @@ def _compare(results: Results, a: list[Measurement], b: list[Measurement]) -> Co
     if not {row.image for row in a} & {row.image for row in b}:
         where, labels = results.runs[0].folder.path, (side[0].setting.label for side in (a, b))
         raise ReportError(f"{where}: {' and '.join(labels)} have no image in common; measure both on the same images")
-    values = results.values
+    run_a, run_b = results.runs[0], results.runs[-1]
     projected = {model.label for model in results.models if model.projected}
     is_projected = not projected.isdisjoint({a[0].setting.model, b[0].setting.model})
-    differences = [
-        replace(
-            difference_of(
-                values.means(a[0].setting, metric), values.means(b[0].setting, metric), metric, values.units_for(metric)
-            ),
-            is_projected=is_projected and of_lr(metric),
+    differences = []
+    for metric in results.metrics:
+        if any(metric.name not in run.metrics for run in results.runs):
+            continue
+        # each side as its run measured it: two runs with equal results are one row of a table, which fills its gaps
+        values_a, values_b = (
+            {subject: mean(value) for subject, value in run.values_of(metric.name, rows).items()}
+            for run, rows in ((run_a, a), (run_b, b))
         )
-        for metric in results.metrics
-        if all(metric.name in run.metrics for run in results.runs)
         # a model with a single output has no diversity to compare
-        and (metric.direction or all(any(values.means(side[0].setting, metric).values()) for side in (a, b)))
-    ]
+        if metric.direction or (any(values_a.values()) and any(values_b.values())):
+            difference = difference_of(values_a, values_b, metric, results.values)
+            differences.append(replace(difference, is_projected=is_projected and of_lr(metric)))
     if not differences:
         models = f"{a[0].setting.model} and {b[0].setting.model}"
         raise ReportError(f"{models} have no metric that could be compared; measure one more")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from srbench.interfaces import MetricInfo
-from srbench.judging.sentences import printed
-from srbench.judging.tests import ALPHA
-from srbench.judging.verdicts import Difference
+from srbench.judging.sentences import DEPENDENT, corrected, loss_sentence, too_few
+from srbench.judging.tests import fewest_units
+from srbench.judging.verdicts import losses
 from srbench.reporting import ReportError
 from srbench.reporting.compare import Comparison
-from srbench.reporting.results import Results, mean_of
+from srbench.reporting.results import Results
 from srbench.words import joined, listed, number_of, unknown
 
 
@@ -42,44 +41,32 @@ def gate(comparisons: Sequence[Comparison], names: Sequence[str]) -> Gate:
             "pass without; measure the same models and temperatures in B, under the same labels (--models LABEL=MODEL)"
         )
     tests = len(metrics) * len(comparisons)
-    needed = fewest_images(tests)
-    losses = []
-    for comparison in comparisons:
+    judged = [[each for each in comparison.differences if each.metric in metrics] for comparison in comparisons]
+    for comparison, differences in zip(comparisons, judged, strict=True):
         a, b = (f"{side} ({label})" for side, label in zip("AB", comparison.labels, strict=True))
-        differences = [each for each in comparison.differences if each.metric in metrics]
         for difference in differences:
-            title, n = difference.metric.title, len(difference.by_unit)
-            if missing := _missing(comparison, difference.metric):
+            if missing := difference.lacking:
                 raise ReportError(
-                    f"{b} has no finite {title} on {number_of(len(missing), 'image')} on which {a} has one "
-                    f"({listed(missing)}); without them it cannot pass"
+                    f"{b} has no finite {difference.metric.title} on {number_of(len(missing), difference.metric.subject)} on "
+                    f"which {a} has one ({listed(missing)}); without them it cannot pass"
                 )
-            if n < needed:
-                unit = comparison.results.values.unit
-                raise ReportError(
-                    f"{a} and {b} have {title} on {number_of(n, unit)}; a verdict in "
-                    f"{number_of(tests, 'test')} needs at least {needed}"
-                )
-        if worse := worse_metrics(differences, tests):
-            losses.append(f"{b} is significantly worse than {a} in {'; '.join(map(_loss, worse))}")
-    correction = "" if tests == 1 else f", corrected for {tests} tests"
-    if losses:
-        return Gate(True, f"{'. '.join(losses)} (p < {ALPHA:g}{correction}).")
+            if difference.units is not None and not difference.units.are_independent:
+                raise ReportError(f"{a} and {b} cannot be compared: {DEPENDENT}")
+            if difference.n < fewest_units(tests):
+                raise ReportError(f"{a} and {b} {too_few(difference, tests)}")
+    worse = {id(each) for each in losses([each for differences in judged for each in differences], tests)}
+    sentences = [
+        loss_sentence(*comparison.labels, own)
+        for comparison, differences in zip(comparisons, judged, strict=True)
+        if (own := [each for each in differences if id(each) in worse])
+    ]
+    if sentences:
+        return Gate(True, f"{'. '.join(sentences)} {corrected(tests)}.")
     models = joined(
         [f"B ({b}) is not significantly worse than A ({a})" for a, b in (each.labels for each in comparisons)]
     )
     titles = ", ".join(metric.title for metric in metrics)
-    return Gate(False, f"{models} in {titles} (p < {ALPHA:g}{correction}).")
-
-
-def worse_metrics(differences: Sequence[Difference], tests: int) -> list[Difference]:
-    """Return the differences in which B is significantly worse, if p is corrected for a number of tests (Bonferroni)."""
-    return [each for each in differences if each.p * tests < ALPHA and each.metric.direction * each.mean > 0]
-
-
-def fewest_images(tests: int) -> int:
-    """Return the fewest images, or groups, n with which a difference can be significant: the smallest p is 2 / 2^n."""
-    return math.floor(math.log2(2 * tests / ALPHA)) + 1
+    return Gate(False, f"{models} in {titles} {corrected(tests)}.")
 
 
 def _named(results: Results, names: Sequence[str]) -> list[MetricInfo]:
@@ -114,22 +101,3 @@ def _lacking(comparisons: Sequence[Comparison]) -> list[str]:
         for setting in dict.fromkeys(row.setting for row in run.measurements)
         if others and setting not in compared
     ]
-
-
-def _missing(comparison: Comparison, metric: MetricInfo) -> list[str]:
-    """Return the images on which A has a finite value, and B has none that is finite or infinitely good."""
-    a, b = ({row.image: mean_of(row, metric) for row in rows} for rows in (comparison.a, comparison.b))
-    return [
-        image
-        for image, value in a.items()
-        if math.isfinite(value)
-        and not math.isfinite(b.get(image, math.nan))
-        and b.get(image) != metric.direction * math.inf
-    ]
-
-
-def _loss(difference: Difference) -> str:
-    mean, low, high = (
-        printed(value, difference.metric) for value in (difference.mean, difference.low, difference.high)
-    )
-    return f"{difference.metric.title}: A - B = {mean}, 95 % interval {low} to {high}"

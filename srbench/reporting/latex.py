@@ -20,7 +20,7 @@ LETTER = 4.4
 """Mean width of a letter at font size 8, in points."""
 NAMES = {"bicubic": "Bicubic", "esrgan": "ESRGAN", "rrdb": "RRDB", "srflow": "SRFlow"}
 """Spelling of packaged models in the literature, by the name that the user typed."""
-BEST = "in bold the best and all that are not significantly worse, unless that is all of a column"
+BEST = "in bold the best and those that follow, down to the first that is significantly worse than one of them"
 LETTERS = "in superscript the letters of the models that are significantly worse"
 TEST = "(paired sign-flip test, adjusted for all pairs, $p < 0.05$)"
 """Ends of a caption: the rule of ``sentences.RULE`` in short."""
@@ -115,13 +115,13 @@ def _filled(stack: Tables[Block], subject: str, label: str, *, intervals: bool, 
         if intervals:
             rows.pop()  # the space below the last row
         blocks.append(rows)
-    units = " or ".join(dict.fromkeys(block.table.values.units for block in stack.blocks))
+    units = " or ".join(dict.fromkeys(block.table.units for block in stack.blocks))
     over = f"$n$ {units}" if last else units
     others = f"; {escape(words)}" if (words := other_means(stack.columns)) else ""
     separately = ", separately for every dataset and scale" if places else ""
     marks = [*([BEST] if stack.has_best else []), *([LETTERS] if any(used) else [])]
     best = f", {', '.join(marks)} {TEST}{separately}" if marks else ""
-    flipped = " or ".join(dict.fromkeys(f"{block.table.values.unit}s" for block in stack.blocks))
+    flipped = " or ".join(dict.fromkeys(f"{block.table.unit}s" for block in stack.blocks))
     beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_UNITS} {flipped} on)" if intervals else ""
     width = _width(stack, used, intervals=intervals)
     return {

@@ -193,7 +193,7 @@ def leaderboard_texts(board: Leaderboard, place: Path, choices: Choices) -> dict
         "board": board,
         "address": address,
         "page_of": _page,
-        "units": " or ".join(dict.fromkeys(f"{block.table.values.unit}s" for block in board.blocks)),
+        "units": " or ".join(dict.fromkeys(f"{block.table.unit}s" for block in board.blocks)),
         "has_variants": any(block.table.variants for block in board.blocks),
         "letters": choices.pairs,
     }

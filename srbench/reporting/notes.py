@@ -7,19 +7,15 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from srbench.interfaces import MetricInfo
-from srbench.judging.sentences import printed
+from srbench.judging.sentences import DEPENDENT, few_units_sentence, printed
 from srbench.judging.tests import FEWEST_UNITS
 from srbench.models import ONNX_RUNTIME
 from srbench.reporting.results import Results, mean_of, verdict_on
 from srbench.reporting.table import Table, of_lr, single_values
 from srbench.run_folder.measurements import Measurement, failures_of, is_of_samples
-from srbench.run_folder.request import IMAGES
 from srbench.run_folder.values import is_missing
 from srbench.words import joined, number_of
 
-_MANY_ROWS, _ENOUGH_IMAGES = 5, 20
-"""Among more rows, few images show large differences only: a row that is worse by .6 standard deviations is called worse
-in 62 % of tables of 8 rows and 22 images, and in 9 % with 8 images (``benchmarks/significance.py``)."""
 _NAMED = 5
 """Largest number of images named in a note."""
 
@@ -99,11 +95,8 @@ def _cropped(results: Results) -> Iterator[str]:
 
 def _in_groups(results: Results) -> Iterator[str]:
     """Note that images of a group count separately, although they may be much alike."""
-    if results.manifest.groups and results.protocol.average == IMAGES:
-        yield (
-            f"The {results.manifest.extent} count one by one. If those of a group are alike, as frames of a clip are, "
-            "intervals are too narrow and equal rows are called worse; --average groups makes the group the unit."
-        )
+    if results.values.is_dependent:
+        yield (f"The {results.manifest.extent} count one by one, without tests and intervals: {DEPENDENT}.")
 
 
 def _missing_shards(results: Results) -> Iterator[str]:
@@ -274,17 +267,10 @@ def _seeds(results: Results) -> Iterator[str]:
 
 def _too_few(table: Table) -> Iterator[str]:
     """Note too few images or groups for any significant difference, or for small ones among many rows."""
-    rows, n = len(table.models), max((best.n for best in table.best.values()), default=0)
-    units = f"{table.values.unit}s"
-    if not any(metric.permits_test for metric in table.columns):
-        return
-    if rows > 1 and n < FEWEST_UNITS:
-        yield f"A significant difference needs at least {FEWEST_UNITS} {units}: no cell is bold."
-    elif rows > _MANY_ROWS and n < _ENOUGH_IMAGES:
-        yield (
-            f"{rows} rows are compared on {n} {units}, so only large differences are significant; for more than "
-            f"{_MANY_ROWS} rows, at least {_ENOUGH_IMAGES} {units} are better."
-        )
+    tested = [table.best[metric.name].units for metric in table.columns if table.values.permits_test(metric)]
+    if tested:
+        n = max(0 if units is None else units.n for units in tested)
+        yield from filter(None, [few_units_sentence(len(table.models), n, table.unit)])
 
 
 def projected(table: Table) -> Iterator[str]:
@@ -318,9 +304,8 @@ def _reaches(value: float, worst: float, metric: MetricInfo) -> bool:
 
 def _without_interval(table: Table) -> Iterator[str]:
     few = [f"{line.label} {line.n}" for line in table.lines if line.n < FEWEST_UNITS]
-    if few and any(metric.permits_test for metric in table.columns):
-        units = f"{FEWEST_UNITS} {table.values.unit}s"
-        yield f"No 95 % interval is given for the mean of fewer than {units}: {', '.join(few)}."
+    if few and any(map(table.values.permits_test, table.columns)):
+        yield f"No 95 % interval is given for the mean of fewer than {FEWEST_UNITS} {table.unit}s: {', '.join(few)}."
 
 
 def _lr_of_precomputed(results: Results) -> Iterator[str]:

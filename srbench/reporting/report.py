@@ -159,7 +159,7 @@ def texts_again(results: Results, listing: Listing) -> dict[str, str]:
 def _report(facts: Mapping[str, Any], files: list[Path], out: Path | None) -> Report:
     """Return what is said of a report, given its variables."""
     results, table = facts["results"], facts["table"]
-    protocol = protocol_line(results.protocol.suite, table.columns, table.values.units)
+    protocol = protocol_line(results.protocol.suite, table.columns, table.units)
     notes = [*contradicted(results), *outdated(results), *in_training(results)]
     remarks = [*filter(None, [table.left_out]), *notes, *facts["summary"]]
     return Report(files, [table], remarks, [protocol], results.runs[0].folder.path if out is None else None)

@@ -144,7 +144,8 @@ class Results:
     @cached_property
     def values(self) -> Values:
         """All values; those of many images are NaN unless computed from exactly these images."""
-        return values_of(self.measurements, self.metrics, self._of_many, self.manifest.unit_of)
+        manifest = self.manifest
+        return values_of(self.measurements, self.metrics, self._of_many, manifest.unit_of, manifest.ungrouped)
 
     @property
     def lacking(self) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from srbench.interfaces import MetricInfo
-from srbench.judging.sentences import p_text, with_unit
-from srbench.judging.tests import FEWEST_UNITS
+from srbench.judging.sentences import best_sentence, with_unit
 from srbench.reporting.table import Line, Table, of_lr
 from srbench.words import joined
 
@@ -34,42 +33,16 @@ def summary(table: Table) -> list[str]:
         line = table.lines[0]
         values = [f"{metric.title} {with_unit(line.cells[metric.name].mean, metric)}" for metric in decisive]
         return [f"{line.label}: {joined(values)}; no other row to compare it with."] if values else []
-    return [*(best_sentence(table, metric) for metric in decisive), *_diversity(table)]
+    return [*(sentence_on_best(table, metric) for metric in decisive), *_diversity(table)]
 
 
-def best_sentence(table: Table, metric: MetricInfo) -> str:
-    """Return the sentence on the best model in a metric, and on the models that are not significantly worse."""
-    best = table.best[metric.name]
-    one_each = ", comparing one row per model" if table.variants else ""
+def sentence_on_best(table: Table, metric: MetricInfo) -> str:
+    """Return the sentence on the best model in a metric, and on the models that share its mark."""
     projected = [line.label for line in table.models if of_lr(metric) and line.is_projected]
-    without = f", without {joined(projected)}, projected onto LR" if projected else ""
-    subject = f"{'Highest' if metric.direction > 0 else 'Lowest'} {metric.title}{one_each}{without}"
-    if best.leader is None:
-        reason = (
-            "no other model is measured"
-            if len(projected) == len(table.models)
-            else "no image has a finite value from every model"
-        )
-        return f"{subject}: undecided, as {reason}."
-    labels = {row: table.lines[row].label for row in best.means}
-    label, mean = labels[best.leader], with_unit(best.means[best.leader], metric)
-    if any(table.lines[row].images != best.images for row in best.means):
-        mean += f" on the {best.images} images that all models share"
-    if not best.p:
-        return f"{subject}: {label} at {mean}; no other model {'is compared' if projected else 'has finite values'}."
-    if best.n < FEWEST_UNITS:
-        units = f"{FEWEST_UNITS} {table.values.unit}s"
-        return f"{subject}: {label} at {mean}, undecided: a verdict needs at least {units}."
-    others = sorted(best.p, key=lambda row: -metric.direction * best.means[row])
-    alike = [row for row in others if row in best.alike]
-    first = (alike or others)[0]
-    p = p_text(best.p[first])
-    against = f"({with_unit(best.means[first], metric)}, p {p if p.startswith('<') else f'= {p}'})"
-    if not alike:
-        return f"{subject}: {label} at {mean}, ahead of {labels[first]} {against}."
-    return f"{subject}: {label} at {mean}, not significantly better than " + (
-        f"{joined([f'{labels[first]} {against}', *(labels[row] for row in alike[1:])])}."
-    )
+    labels = {
+        row: line.label for row, line in enumerate(table.lines) if not line.is_variant and line.label not in projected
+    }
+    return best_sentence(metric, table.best[metric.name], labels, projected, has_variants=bool(table.variants))
 
 
 def _diversity(table: Table) -> Iterator[str]:

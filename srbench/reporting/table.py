@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import printed
 from srbench.judging.tests import mean_intervals
+from srbench.judging.units import unit_of_metric
 from srbench.judging.verdicts import BestRows, Pair, best_rows, pairs_of
 from srbench.metrics.suite import left_out
 from srbench.models import Checkpoint, ModelInfo
@@ -44,7 +45,7 @@ class Cell:
     """Lower end of the 95 % interval of the mean; NaN for too few images or groups."""
     high: float
     is_best: bool
-    """True for the best mean among models, and for means not significantly worse; printed in bold."""
+    """True for the best mean among models, and those that share its mark; printed in bold."""
     text: str
     """The mean, rounded to the digits of the metric."""
     interval: str
@@ -121,6 +122,16 @@ class Table:
         labels = list(dict.fromkeys(line.setting.model for line in self.lines))
         return sorted((line for line in self.lines if line.is_variant), key=lambda line: labels.index(line.family))
 
+    @property
+    def unit(self) -> str:
+        """What means, intervals and tests are over: ``image`` or ``group``."""
+        return _unit(self.metrics, self.values)
+
+    @property
+    def units(self) -> str:
+        """The same in the plural, with the size of groups."""
+        return self.values.units if self.unit == self.values.unit else "groups"
+
     def cells(self, line: Line) -> list[Cell]:
         """Return the cells of a line, in the order of the columns."""
         return [line.cells[metric.name] for metric in self.columns]
@@ -128,10 +139,7 @@ class Table:
     @property
     def pairs(self) -> Iterator[tuple[MetricInfo, Pair]]:
         """Every two compared rows in every metric that has a direction and permits a test."""
-        for metric in self.metrics:
-            columns = [self.values.means(line.setting, metric) for line in self.lines]
-            by_row, units = dict(enumerate(columns)), self.values.units_for(metric)
-            yield from ((metric, pair) for pair in pairs_of(self.best[metric.name], by_row, metric, units))
+        yield from ((metric, pair) for metric in self.metrics for pair in pairs_of(self.best[metric.name]))
 
     def column(self, metric: str) -> list[Cell]:
         """Return the cells of a metric, one per line. Raises KeyError if it was not measured."""
@@ -205,7 +213,7 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
     typed = {model.label: model.spec for model in models}
     means = {metric.name: [values.means(setting, metric) for setting in settings] for metric in metrics}
     of_units = {metric.name: [values.of_units(setting, metric) for setting in settings] for metric in metrics}
-    intervals = _intervals({metric.name: of_units[metric.name] for metric in metrics if metric.permits_test})
+    intervals = _intervals({metric.name: of_units[metric.name] for metric in metrics if values.permits_test(metric)})
     best = {
         metric.name: best_rows(
             {
@@ -214,14 +222,15 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
                 if not (of_lr(metric) and settings[row].model in projected)
             },
             metric,
-            values.units_for(metric),
+            values,
         )
         if metric.permits_test
         else BestRows()
         for metric in metrics
     }
-    beaten = {metric.name: best[metric.name].beaten(metric) for metric in metrics}
+    beaten = {metric.name: best[metric.name].beaten for metric in metrics}
     letters = _letters(sorted(families.models))
+    unit = _unit(metrics, values)
     lines = []
     for row, setting in enumerate(settings):
         cells = {}
@@ -234,7 +243,7 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
             setting,
             cells,
             images=len(values.images[setting]),
-            n=values.count(setting),
+            n=values.count(setting) if unit == values.unit else max(len(each[row]) for each in of_units.values()),
             not_finite=values.not_finite(setting, metrics),
             family=labels[families.model_of[row]],
             is_variant=row not in families.models,
@@ -255,6 +264,12 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
     }
     columns, left_out = informative(metrics, applicable)
     return Table(tuple(metrics), tuple(columns), tuple(lines), best, values, left_out)
+
+
+def _unit(metrics: Sequence[MetricInfo], values: Values) -> str:
+    """Return ``group`` if all tests are over groups, as those of metrics of clips are, else the unit of the images."""
+    kinds = {unit_of_metric(metric, values) for metric in metrics if metric.permits_test}
+    return kinds.pop() if len(kinds) == 1 else values.unit
 
 
 def _letters(rows: Sequence[int]) -> dict[int, str]:

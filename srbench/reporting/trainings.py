@@ -9,7 +9,6 @@ from itertools import product
 
 from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import TEST
-from srbench.judging.tests import FEWEST_UNITS
 from srbench.judging.verdicts import best_rows
 from srbench.reporting.table import Table, of_lr
 from srbench.run_folder.protocol import Setting
@@ -82,8 +81,8 @@ def _best(table: Table, curve: Curve, metric: MetricInfo) -> Best:
         return Best(max(finite, key=finite.__getitem__) if finite and metric.direction else None, None)
     rows = [row for row in curve.rows if not (of_lr(metric) and table.lines[row].is_projected)]
     columns = {row: table.values.means(table.lines[row].setting, metric) for row in rows}
-    best = best_rows(columns, metric, table.values.units_for(metric))
-    return Best(best.leader, best.alike if best.n >= FEWEST_UNITS else None)
+    best = best_rows(columns, metric, table.values)
+    return Best(best.leader, best.top[1:] if best.verdict in ("decided", "undecided") else None)
 
 
 def agreement(table: Table, curve: Curve, metric: MetricInfo, other: MetricInfo) -> float:

@@ -84,8 +84,9 @@ def values_of(
     metrics: Sequence[MetricInfo],
     of_many: OfMany,
     unit_of: Mapping[str, str] = MappingProxyType({}),
+    ungrouped: Mapping[str, str] = MappingProxyType({}),
 ) -> Values:
-    """Return the values of measurements, setting by setting; ``unit_of`` as in ``Values``."""
+    """Return the values of measurements, setting by setting; ``unit_of`` and ``ungrouped`` as in ``Values``."""
     by_setting: dict[Setting, list[Measurement]] = {}
     for measurement in measurements:
         by_setting.setdefault(measurement.setting, []).append(measurement)
@@ -97,7 +98,7 @@ def values_of(
             else of_many(metric, own)
         )
     images = {setting: tuple(each.image for each in own) for setting, own in by_setting.items()}
-    return Values(values, images, unit_of)
+    return Values(values, images, unit_of, ungrouped)
 
 
 def recorded_of_many(folder: RunFolder, metric: MetricInfo, samples: Sequence[SampleRecord]) -> dict[str, Value | None]:

@@ -148,6 +148,11 @@ class Manifest:
         """Group of every image, by its name, if means are over groups; empty if they are over images."""
         return self.groups if self.protocol.average == GROUPS else {}
 
+    @property
+    def ungrouped(self) -> dict[str, str]:
+        """Group of every image in one, if means are over images all the same."""
+        return {} if self.protocol.average == GROUPS else self.groups
+
     @cached_property
     def of_images(self) -> tuple[MetricInfo, ...]:
         """Metrics with a value for each image."""

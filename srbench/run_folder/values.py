@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import fmean
 
 import numpy as np
@@ -39,6 +40,8 @@ class Values:
     """Images of every setting."""
     unit_of: Mapping[str, str] = field(default_factory=dict)
     """Group of every image, if means, intervals and tests are over groups; empty if they are over images."""
+    ungrouped: Mapping[str, str] = field(default_factory=dict)
+    """Group of every image in one, if means are over images all the same."""
 
     @property
     def unit(self) -> str:
@@ -54,6 +57,16 @@ class Values:
         sizes = Counter(self.unit_of[image] for image in images).values()
         least, most = min(sizes, default=0), max(sizes, default=0)
         return f"groups of {number_of(most, 'image') if least == most else f'{least} to {most} images'}"
+
+    @cached_property
+    def is_dependent(self) -> bool:
+        """True if images of one group count one by one: no tests and no intervals, as frames of a clip are much alike."""
+        images = {image for images in self.images.values() for image in images if image in self.ungrouped}
+        return len({self.ungrouped[image] for image in images}) < len(images)
+
+    def permits_test(self, metric: MetricInfo) -> bool:
+        """Return whether a metric permits tests and intervals on these images."""
+        return metric.permits_test and not (metric.is_of_images and self.is_dependent)
 
     @property
     def settings(self) -> tuple[Setting, ...]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srbench.interfaces import MetricInfo
+from srbench.judging.sentences import needed
 from srbench.judging.tests import FEWEST_UNITS, mean_interval
 from srbench.models import ModelInfo
 from srbench.pages import markdown
@@ -122,7 +123,7 @@ def _trainings(table: Table) -> Plot | None:
 
     columns, legend_lines = legend_shape([curve.label for curve in curves])
     bands = ", with 95 % intervals of the means, not of differences, as bands" if has_intervals(table) else ""
-    compared = COMPARED.format(units=f"{table.values.unit}s")
+    compared = COMPARED.format(units=f"{table.unit}s")
     caption = f"Means over the steps of a training{bands}; a ring marks the best step. {SELECTION} {compared}"
     titles = list(map(header, metrics))
     plot = small_plots(
@@ -147,7 +148,9 @@ def _differences(table: Table, baseline: int) -> Plot | None:
         for place, (row, values) in enumerate(zip(others, of_units, strict=True)):
             if len(values):
                 colour, marker = looks_of(table.lines)[row]
-                mean, (low, high) = float(values.mean()), mean_interval(values)
+                mean, (low, high) = float(values.mean()), (math.nan, math.nan)
+                if table.values.permits_test(metric):
+                    low, high = mean_interval(values)
                 fill = colour if low > 0 or high < 0 else "none"
                 if len(values) < FEWEST_UNITS:
                     axes.plot(
@@ -384,15 +387,11 @@ def _distributions(table: Table) -> Plot | None:
     most = max(line.n for line in table.lines)
     mark = "stroke" if most >= FEWEST_UNITS else "dot"
     strokes = (
-        f"The {_DOTS} strokes are quantiles over {table.values.unit}s"
-        if most > _DOTS
-        else f"A {mark} is {_a_unit(table)}"
+        f"The {_DOTS} strokes are quantiles over {table.unit}s" if most > _DOTS else f"A {mark} is {_a_unit(table)}"
     )
     caption = f"{strokes}; the marker is the mean{_with_interval(table)}."
     height = 0.7 + 0.22 * len(table.lines)
-    return small_plots(
-        f"All {table.values.unit}s", "distributions.svg", caption, list(map(header, metrics)), height, draw
-    )
+    return small_plots(f"All {table.unit}s", "distributions.svg", caption, list(map(header, metrics)), height, draw)
 
 
 def _losses(models: Sequence[ModelInfo]) -> Plot | None:
@@ -490,12 +489,12 @@ def _reach(means: Sequence[float], lows: Sequence[float], highs: Sequence[float]
 
 
 def has_intervals(table: Table) -> bool:
-    """Return whether a row has enough images, or groups, for intervals."""
-    return any(line.n >= FEWEST_UNITS for line in table.lines)
+    """Return whether a row has enough independent images, or groups, for intervals."""
+    return any(map(table.values.permits_test, table.columns)) and any(line.n >= FEWEST_UNITS for line in table.lines)
 
 
 def _a_unit(table: Table) -> str:
-    return "the mean of a group" if table.values.unit_of else "an image"
+    return "the mean of a group" if table.values.unit_of else f"a{'n' if table.unit == 'image' else ''} {table.unit}"
 
 
 def _with_interval(table: Table) -> str:
@@ -503,7 +502,9 @@ def _with_interval(table: Table) -> str:
     return (
         ", with its 95 % interval"
         if has_intervals(table)
-        else f" ({FEWEST_UNITS} {table.values.unit}s are needed for an interval)"
+        else f" ({needed(table.unit)} for an interval)"
+        if not table.values.is_dependent
+        else ""
     )
 
 

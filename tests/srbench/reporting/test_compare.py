@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,18 +12,18 @@ from PIL import Image
 from rich.console import Console
 
 from srbench.judging.tests import mean_interval, p_values
-from srbench.judging.verdicts import Difference
+from srbench.judging.verdicts import Difference, difference_of
 from srbench.reporting import ReportError
 from srbench.reporting.compare import (
     compare_models,
     compare_runs,
     terminal_table,
-    verdict_sentences,
     write_comparison,
 )
 from srbench.reporting.results import read_results
 from srbench.reporting.summary import summary
 from srbench.reporting.table import table_of_runs
+from srbench.run_folder.values import Values
 from srbench.terminal import output as terminal
 
 NAMES = [f"image {k:02}" for k in range(12)]
@@ -104,11 +105,11 @@ def test_values_that_are_not_finite_are_left_out_and_said(make_run, srbench):
     run = make_run("run", {("m", None): values(), ("n", None): odd})
     comparison = compare_models(read_results([run]), "n", "m")
     psnr, lpips = comparison.differences
-    assert (psnr.left_out, len(psnr.by_image), sum(psnr.outcomes)) == (1, 11, 11)
-    assert (lpips.left_out, len(lpips.by_image)) == (1, 11)
+    assert (psnr.units.left_out, len(psnr.by_image), sum(psnr.outcomes)) == ((NAMES[0],), 11, 11)
+    assert (lpips.units.left_out, len(lpips.by_image)) == ((NAMES[1],), 11)
     assert srbench("compare", "n", "m", "--run", run).exit_code == 0
     text = (run / "compare" / "n" / "m" / "compare.md").read_text()
-    assert "> Images left out because a value is not finite: PSNR 1, LPIPS 1.\n" in text
+    assert "> Left out, as A or B has no finite value: PSNR 1, LPIPS 1.\n" in text
 
 
 def test_what_is_written_and_shown(run, srbench, snapshot):
@@ -201,7 +202,7 @@ def test_p_is_that_of_a_report_of_two_rows(make_run):
     run = make_run("run", {("m", None): found, ("n", None): other})
     psnr = compare_models(read_results([run]), "n", "m").differences[0]
     best = table_of_runs(read_results([run])).best["psnr"]
-    assert {psnr.p} == {*best.p.values()}
+    assert {psnr.p} == {*best.pairs.values()}
     assert (psnr.low > 0 or psnr.high < 0) == (psnr.p < 0.05)
 
 
@@ -211,7 +212,7 @@ def test_rows_of_unlike_images_are_compared_on_those_that_both_have(make_run, sr
     comparison = compare_models(read_results([run]), "n", "m")
     psnr = comparison.differences[0]
     assert (psnr.mean_b, psnr.mean, len(psnr.by_image)) == (pytest.approx(EASE[:8].mean()), pytest.approx(2), 8)
-    assert verdict_sentences(comparison) == "On the 8 images that both have, n is better in PSNR; LPIPS is undecided."
+    assert comparison.sentence == "On the 8 images that both have, n is better in PSNR; LPIPS is undecided."
     found = srbench("compare", "n", "o", "--run", run)
     assert found.exit_code == 1
     assert found.output == f"srbench: {run}: n and o have no image in common; measure both on the same images\n"
@@ -242,4 +243,38 @@ def test_nothing_in_common(make_run):
 
 @pytest.mark.parametrize(("p", "better"), [(0.0499, 1), (0.05, 0)])
 def test_p_of_exactly_5_percent_decides_nothing(p, better):
-    assert Difference(metric("psnr"), 2.0, 1.0, {"a": 1.0}, 0, 0.0, 2.0, p).better == better
+    rows = ({name: number + k for k, name in enumerate(NAMES)} for number in (1.0, 0.0))
+    assert replace(difference_of(*rows, metric("psnr"), Values({}, {})), p=p).better == better
+
+
+def test_an_image_that_one_run_lacks_is_no_tie(make_run, srbench):
+    """Equal rows of two runs are one row of a table, which has the values of both; a comparison has them apart."""
+    whole = values()
+    a = make_run("a", {("m", None): whole})
+    b = make_run("b", {("m", None): whole | dict.fromkeys(NAMES[:2], "out of memory")})
+    [comparison] = compare_runs(a, b)
+    psnr = comparison.differences[0]
+    assert (psnr.n, psnr.outcomes, psnr.lacking) == (10, (0, 10, 0), tuple(NAMES[:2]))
+    assert "On the 10 images that both have, PSNR and LPIPS are undecided." in srbench("compare", a, b).output
+    gate = srbench("compare", a, b, "--fail-if-worse", "psnr")
+    assert (gate.exit_code, "no finite PSNR on 2 images" in gate.stderr) == (1, True)
+
+
+def test_p_of_two_rows_and_p_of_all_rows_stand_side_by_side(make_run, srbench):
+    """Two rows alone differ, p = .039; beside six rows that scatter, they do not, and the report has no mark."""
+    gains = np.array([-1, -1, -1, -1, -1, -1, -1, -1, -0.2, 0.9, 0.9, 0.1]) / 10
+    random = np.random.default_rng(5)
+    rows = {("m", None): [0.0] * 12, ("n", None): gains} | {
+        (f"other{k}", None): random.normal(-0.1, 0.2, 12) for k in range(6)
+    }
+    run = make_run(
+        "run", {row: dict(zip(NAMES, [(25.0 + float(g), 0.4) for g in own], strict=True)) for row, own in rows.items()}
+    )
+    psnr = compare_models(read_results([run]), "m", "n").differences[0]
+    best = table_of_runs(read_results([run])).best["psnr"]
+    assert psnr.p < 0.05 < psnr.p_adjusted == best.p(0, 1)
+    found = srbench("compare", "m", "n", "--run", run)
+    assert "of these two rows alone" in found.output
+    assert "adjusted for all rows, so the report marks no difference" in " ".join(found.output.split())
+    gate = srbench("compare", "m", "n", "--run", run, "--fail-if-worse", "psnr")
+    assert (gate.exit_code, "adjusted for all rows" in gate.stdout.splitlines()[-1]) == (1, True)

@@ -11,11 +11,13 @@ from builders import drawn, metric
 
 from srbench.images.io import write_png
 from srbench.interfaces import ImagePair
+from srbench.judging.sentences import spread_sentences
+from srbench.judging.verdicts import Calibration
 from srbench.metrics.calibration import psnr_of_mean, rank_histogram, spread_and_error
 from srbench.metrics.ntire import Diversity
 from srbench.metrics.proper_scores import lpips_energy, pairwise_lpips
 from srbench.reporting.check import report_findings
-from srbench.reporting.distribution import spread_sentences
+from srbench.reporting.distribution import sentences_on_spread
 from srbench.reporting.figures.samples import plots_of_samples
 from srbench.reporting.report import write_report
 from srbench.reporting.results import read_results
@@ -35,7 +37,7 @@ TITLE = "Samples as a distribution"
 def sampled(make_run):
     """A run of two samplers at temperatures and of a model with one output; ``samples`` are drawn of every image."""
 
-    def call(scores, samples=2, images=IMAGES, **options):
+    def call(scores, samples=5, images=IMAGES, **options):
         values = {
             setting: {
                 image: {
@@ -105,7 +107,7 @@ def test_the_section_has_sentences_and_plots_in_markdown_and_on_the_page(sampled
     assert "- Lowest LPIPS energy, comparing one row per model: flow τ=0.8 at 0.425" in shown
     assert "- Temperature with the lowest CRPS: 0.8 for flow (of 0.5 and 0.8)." in shown
     assert "- Samples spread less than the error of their mean" in shown
-    assert "flow τ=0.5 0.02 (0.02–0.02) and flow τ=0.8 0.01 (0.01–0.01)" in shown, "samples 70, 71 and 100, 101; HR 20"
+    assert "flow τ=0.5 0.03 (0.03–0.03) and flow τ=0.8 0.02 (0.02–0.02)" in shown, "samples 70 to 74, 100 to 104; HR 20"
     plots = ["scores.svg", "ranks.svg", "numbers.svg"]
     assert [name for name in plots if f"(plots/{name})" in shown] == plots
     page = texts(run)[1]
@@ -140,7 +142,7 @@ def test_damaged_numbers_are_computed_again(sampled, content):
 def test_a_report_of_other_numbers_than_those_of_its_images_is_found(sampled, monkeypatch):
     run = sampled(THREE)
     with monkeypatch.context() as patch:
-        made = SavedImage([1 / 3] * 3, 2e6, 1e6, None)
+        made = SavedImage([1 / 6] * 6, 2e6, 1e6, None)
         patch.setattr("srbench.reporting.samples.saved_image", lambda *given, **options: made)
         write_report([run])
     assert "spread more" in section(run)
@@ -158,7 +160,7 @@ def test_without_images_a_sentence_says_what_is_left_out(sampled):
     assert (
         "- Spread/skill, rank histograms and curves of flow τ=0.5 are left out: they need HR and two or more" in shown
     )
-    assert "flow τ=0.8 0.01" in shown
+    assert "flow τ=0.8 0.02" in shown
     assert "flow τ=0.5 0.0" not in shown
 
 
@@ -174,8 +176,8 @@ def test_fewer_than_six_images_permit_no_verdict(sampled):
     run = sampled(THREE, images=IMAGES[:5])
     write_report([run])
     shown = section(run)
-    assert "undecided, as a verdict needs at least 6 images" in shown
-    assert "flow τ=0.5 0.02 and flow τ=0.8 0.01" in shown
+    assert "undecided, as a verdict needs 5 saved samples of an image, at least 6 images and" in shown
+    assert "flow τ=0.5 0.03 and flow τ=0.8 0.02" in shown
     assert "spread less" not in shown
 
 
@@ -197,23 +199,46 @@ def sampler(label, n, numbers, curves=None):
 def test_spread_is_less_than_the_error_or_more_or_neither(sampled):
     results = read_results([sampled(THREE)])
     errors = [90.0, 100.0, 110.0, 95.0, 105.0, 100.0, 99.0, 101.0]
-    calibrated = [(2 / 3 * (200 - error), error) for error in errors]
+    calibrated = [(5 / 6 * (200 - error), error) for error in errors]
     less, more = ([(factor * spread, error) for spread, error in calibrated] for factor in (0.25, 4))
-    samplers = [sampler(name, 2, each) for name, each in (("few", less), ("much", more), ("right", calibrated))]
-    assert list(spread_sentences(samplers, results)) == [
-        "Samples spread less than the error of their mean (spread/skill with its 95 % interval below 1): few τ=0.8 0.50 "
-        "(0.48–0.53).",
-        "Samples spread more than the error of their mean (spread/skill with its 95 % interval above 1): much τ=0.8 2.00 "
-        "(1.90–2.10).",
+    samplers = [sampler(name, 5, each) for name, each in (("few", less), ("much", more), ("right", calibrated))]
+    assert list(sentences_on_spread(samplers, results.values)) == [
+        "Samples spread less than the error of their mean (spread/skill with its 95 % interval, for all 3 rows together, "
+        "below 1): few τ=0.8 0.50 (0.47–0.53).",
+        "Samples spread more than the error of their mean (spread/skill with its 95 % interval, for all 3 rows together, "
+        "above 1): much τ=0.8 2.00 (1.87–2.14).",
         "No difference of the spread of samples from the error of their mean is found, as for calibrated samples "
-        "(spread/skill with its 95 % interval, which contains 1): right τ=0.8 1.00 (0.95–1.05).",
+        "(spread/skill with its 95 % interval, for all 3 rows together, which contains 1): right τ=0.8 1.00 (0.94–1.07).",
     ]
+
+
+def test_an_end_near_1_has_the_digits_that_bear_out_the_verdict():
+    rows = [Calibration("low", 0.9, 0.8, 0.99996, "decided"), Calibration("even", 1.0, 0.9, 1.0, "undecided")]
+    less, neither = spread_sentences(rows, "image")
+    assert less.endswith("below 1): low 0.90 (0.80–0.99996).")
+    assert neither.endswith("even 1.00 (0.90–1.00).")
+
+
+def test_fewer_than_five_samples_permit_no_verdict(sampled):
+    results = read_results([sampled(THREE)])
+    few = sampler("few", 4, [(1.0, 100.0 + place) for place in range(8)])
+    assert "few τ=0.8 0.11; undecided, as a verdict needs 5 saved samples" in next(
+        iter(sentences_on_spread([few], results.values))
+    )
+
+
+def test_below_six_images_no_temperature_is_lowest(sampled):
+    run = sampled(THREE, images=IMAGES[:4])
+    write_report([run])
+    assert (
+        "- Temperature with the lowest CRPS: undecided for flow (of 0.5 and 0.8), as a verdict needs at least 6 images."
+    ) in section(run)
 
 
 def test_an_unbounded_interval_permits_no_verdict(sampled):
     results = read_results([sampled(THREE)])
-    wild = sampler("wild", 2, [(1.0, 1e6), *[(1.0, 1.0)] * 7])
-    assert "wild τ=0.8 0.00; undecided" in next(iter(spread_sentences([wild], results)))
+    wild = sampler("wild", 5, [(1.0, 1e6), *[(1.0, 1.0)] * 7])
+    assert "wild τ=0.8 0.00; undecided" in next(iter(sentences_on_spread([wild], results.values)))
 
 
 def test_curves_rise_as_those_of_a_calibrated_sampler(sampled):

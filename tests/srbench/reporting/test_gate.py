@@ -11,9 +11,9 @@ import pytest
 from builders import metric
 
 from srbench.judging import tests as statistics
-from srbench.judging.tests import ALPHA, p_values
-from srbench.judging.verdicts import Difference
-from srbench.reporting.gate import fewest_images, worse_metrics
+from srbench.judging.tests import ALPHA, fewest_units, p_values
+from srbench.judging.verdicts import difference_of, losses
+from srbench.run_folder.values import Values
 
 RANDOM = np.random.default_rng(3)
 NAMES = [f"{k:02}" for k in range(12)]
@@ -237,14 +237,46 @@ def test_a_gate_that_could_never_fail_is_refused(make_run, srbench):
     run = make_run("run", {("m", None): old, ("n", None): new})
     found = srbench("compare", "m", "n", "--run", run, "--fail-if-worse", "psnr,lpips")
     assert found.exit_code == 1
-    says = "srbench: A (m) and B (n) have PSNR on 6 images; a verdict in 2 tests needs at least 7"
+    says = "srbench: A (m) and B (n) have PSNR on 6 images; a verdict in 2 tests needs at least 7 images"
     assert found.stderr.splitlines()[-1] == says
     assert " is significantly worse" in srbench("compare", "m", "n", "--run", run, "--fail-if-worse", "psnr").stdout
 
 
+@pytest.mark.parametrize(("images", "fails"), [(14, None), (16, True), (22, True)])
+def test_500_tests_can_fail(images, fails):
+    """A hundred checkpoints in five metrics: 9999 flips have a smallest p of 500 / 10000, which fails nothing."""
+    noise = np.random.default_rng(0).normal(0, 1, images)
+    names = [f"{image:02}" for image in range(images)]
+    worse, same = (
+        difference_of(
+            dict.fromkeys(names, 6.0), dict(zip(names, shift + noise, strict=True)), metric("psnr"), Values({}, {})
+        )
+        for shift in (0, 6)
+    )
+    assert losses([worse, *[same] * 499], 500) == [worse] * (fails or 0)
+    assert (fewest_units(500) <= images) == bool(fails), "fewer images are refused"
+
+
+def test_a_clip_that_the_new_model_lacks_does_not_pass(make_run, srbench):
+    """Nor one whose value failed: ``tLP`` has a value for each clip, none for an image."""
+    clips = {f"{clip}-{frame}": f"clip {clip}" for clip in range(8) for frame in range(2)}
+    tlp = metric("tlp", direction=-1, per="group")
+    row = {name: {"tlp": 1.0 + int(name[0]) / 10} for name in clips}
+
+    def run(name, lost=()):
+        kept = {image: value for image, value in row.items() if clips[image] not in lost}
+        return make_run(name, {("net", None): kept}, metrics=(tlp,), groups=clips, images=tuple(clips))
+
+    whole = run("whole")
+    assert srbench("compare", whole, run("same"), "--fail-if-worse", "tlp").exit_code == 0
+    found = srbench("compare", whole, run("less", ["clip 3"]), "--fail-if-worse", "tlp")
+    assert found.exit_code == 1
+    assert "has no finite TLP on 1 group on which A (net) has one (clip 3); without them it cannot pass" in found.stderr
+
+
 @pytest.mark.parametrize("tests", [1, 2, 3, 6, 20])
 def test_the_fewest_images_are_those_of_which_all_have_one_sign(tests):
-    for images, enough in ((fewest_images(tests) - 1, False), (fewest_images(tests), True)):
+    for images, enough in ((fewest_units(tests) - 1, False), (fewest_units(tests), True)):
         p = p_values(np.arange(1, images + 1)[:, None])[0]
         assert (p * tests < ALPHA) == enough
 
@@ -265,10 +297,9 @@ def share_of_alarms(images: int, draws: int = 400, *, is_skewed: bool = False) -
         differences = []
         for each in metrics:
             change = each.direction * (common + drawn()) / math.sqrt(2)
-            by_image = dict(zip(map(str, range(images)), change.tolist(), strict=True))
-            p = p_values(change[:, None])[0]
-            differences.append(Difference(each, change.mean(), 0.0, by_image, 0, math.nan, math.nan, p))
-        alarms += bool(worse_metrics(differences, len(metrics)))
+            row = {f"{k:03}": value for k, value in enumerate(change.tolist())}
+            differences.append(difference_of(row, dict.fromkeys(row, 0.0), each, Values({}, {})))
+        alarms += bool(losses(differences, len(metrics)))
     return alarms / draws
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from builders import metric
 
-from srbench.reporting.compare import compare_models, verdict_sentences
+from srbench.reporting.compare import compare_models
 from srbench.reporting.results import read_results
 from srbench.reporting.summary import summary
 from srbench.reporting.table import table_of_runs
@@ -48,7 +48,7 @@ def test_no_projected_row_is_bold_or_tested_in_lr_psnr(run_of, labels, bold):
     cells = {line.label: line.cells for line in table.lines}
     assert [label for label in labels if cells[label]["lr_psnr"].is_best] == bold
     assert [label for label in labels if cells[label]["lpips"].is_best] == [min(labels, key=LEVELS.__getitem__)]
-    assert {table.lines[row].label for row in table.best["lr_psnr"].p} <= {"bicubic", "rrdb"}
+    assert {table.lines[row].label for row in table.best["lr_psnr"].means} <= {"bicubic", "rrdb"}
     assert cells[labels[-1]]["lr_psnr"].text == f"{LEVELS[labels[-1]] + 0.0035:.2f}", "the value is shown"
 
 
@@ -85,9 +85,7 @@ def test_compare_gives_no_verdict(run_of, srbench):
     run = run_of(*LEVELS)
     results = read_results([run])
     comparison = compare_models(results, "srflow", "rrdb")
-    assert verdict_sentences(comparison) == (
-        "rrdb is better in LPIPS. No verdict in LR-PSNR, as outputs are projected onto LR."
-    )
+    assert comparison.sentence == ("rrdb is better in LPIPS. No verdict in LR-PSNR, as outputs are projected onto LR.")
     lpips, lr_psnr = comparison.differences
     assert (lpips.better, lr_psnr.better, comparison.verdict(lr_psnr)) == (-1, 0, "")
     assert compare_models(results, "rrdb", "bicubic").differences[1].better == 1
