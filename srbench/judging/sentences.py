@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from srbench.interfaces import MetricInfo
 from srbench.judging.tests import ALPHA, FEWEST_UNITS, fewest_units
-from srbench.judging.verdicts import FEWEST_SAMPLES, BestRows, Calibration, Difference
+from srbench.judging.verdicts import FEWEST_SAMPLES, BestRows, Calibration, Difference, Verdict
 from srbench.words import joined, number_of
 
 TEST = "paired sign-flip test over the {units}, adjusted for all pairs of"
@@ -216,6 +216,18 @@ def too_few(difference: Difference, tests: int) -> str:
         f"have {difference.metric.title} on {number_of(difference.n, kind)}; a verdict in {number_of(tests, 'test')} needs "
         f"{needed(kind, tests)}"
     )
+
+
+def vote_sentence(best: str, second: str, lead: Verdict, votes: str, images: int) -> str:
+    """Return the result of votes: ``Preferred by people: a, 90 % (79–98 %), ahead of b, 52 % (49–58 %); 60 votes ...``
+
+    ``images`` is the number of images on which somebody prefers an output.
+    """
+    if lead == "too few":
+        preferred = f"an output is preferred on {number_of(images, 'image')}" if images else 'all are "cannot tell"'
+        return f"Votes decide nothing: of {votes}, {preferred}; a verdict needs {needed('image')}."
+    verdict = "ahead of" if lead == "decided" else "not distinguishable from"
+    return f"Preferred by people: {best}, {verdict} {second}; {votes}."
 
 
 def few_units_sentence(rows: int, n: int, unit: str) -> str:

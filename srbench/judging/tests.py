@@ -108,7 +108,8 @@ def separate_p_values(differences: ArrayLike, tests: int) -> NDArray[np.float64]
     gaps = np.asarray(differences, dtype=np.float64)
     observed, reached, flips = np.abs(gaps.sum(axis=0)), np.zeros(gaps.shape[1], np.int64), 0
     largest = observed - TIE * np.sqrt(len(gaps)) * np.linalg.norm(gaps, axis=0)
-    for signs in sign_flips(len(gaps), max(FLIPS, math.ceil(10 * tests / ALPHA))):
+    more = math.ceil(10 * tests / ALPHA)
+    for signs in sign_flips(len(gaps), more if more > FLIPS else None):
         reached += (np.abs(signs @ gaps) >= largest).sum(axis=0)
         flips += len(signs)
     return np.minimum(1.0, reached / flips * tests)
@@ -117,11 +118,12 @@ def separate_p_values(differences: ArrayLike, tests: int) -> NDArray[np.float64]
 def sign_flips(images: int, flips: int | None = None) -> Iterator[NDArray[np.float64]]:
     """Yield batches (b, n) of signs 1 and -1; the first flip leaves all signs as they are.
 
-    Of all 2^n flips, half are enumerated, because the others mirror them; ``flips`` (FLIPS) are drawn if that is fewer
-    and there are more than ENUMERATED images.
+    Of all 2^n flips, half are enumerated, because the others mirror them, for up to ENUMERATED images; if ``flips`` are
+    asked for, where there are no more of them. Otherwise so many, or FLIPS, are drawn.
     """
+    is_enumerated = images <= ENUMERATED if flips is None else 2 ** (images - 1) <= flips
     flips = FLIPS if flips is None else flips
-    if images <= ENUMERATED or (images < 64 and 2 ** (images - 1) <= flips):
+    if is_enumerated:
         yield np.where(np.arange(2 ** (images - 1))[:, None] >> np.arange(images) & 1, -1.0, 1.0)
         return
     yield np.ones((1, images))

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srbench.interfaces import MetricInfo
+from srbench.judging.tests import ALPHA, FEWEST_UNITS, p_values
+from srbench.judging.verdicts import Verdict
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.voting import VotingError
@@ -36,6 +38,9 @@ class Strength:
     high: float
     """Ends of the 95 % interval; NaN if all votes are on one image."""
     votes: int
+    """Number of votes on its outputs, without "cannot tell"."""
+    images: int
+    """Number of images of these votes."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Agreement:
     """Fraction of votes for the image that the metric rates higher, 0 to 1; a tie of the metric counts one half."""
     votes: int
     """Number of votes, without "cannot tell" and images without a value."""
+    images: int
+    """Number of images of these votes."""
     tau: float
     """Kendall's tau between the models' means and preferences; NaN for fewer than three models."""
 
@@ -57,8 +64,8 @@ class Tally:
 
     strengths: tuple[Strength, ...]
     """The most preferred model first."""
-    is_ahead: bool
-    """True if the interval of the difference between the first two models excludes 0."""
+    lead: Verdict
+    """Whether the first model is significantly preferred to the second."""
     agreements: tuple[Agreement, ...]
     """Metrics with a direction, the highest fraction first."""
     votes: int
@@ -68,6 +75,8 @@ class Tally:
     """Number of votes on a part of a larger image, as far as the images are still saved."""
     raters: int
     images: int
+    decided_images: int
+    """Number of images on which somebody prefers an output: the units of the test."""
     outdated: int
     """Number of votes left out because the run has replaced an image since."""
 
@@ -85,26 +94,22 @@ def tally(path: Path) -> Tally:
     arrays = _vote_arrays(current, [setting.folder for setting in settings], images)
     preferred = arrays.preferred()
     order = np.argsort(-preferred, kind="stable")
-    low, high, is_ahead = _intervals(arrays, order)
-    strengths = tuple(
-        Strength(
-            settings[model].label,
-            float(preferred[model]),
-            float(low[model]),
-            float(high[model]),
-            int(((arrays.left == model) | (arrays.right == model)).sum()),
-        )
-        for model in order
-    )
+    low, high = _intervals(arrays)
+    strengths = []
+    for model in order:
+        own = ((arrays.left == model) | (arrays.right == model)) & (arrays.choice != 0)
+        ends = float(preferred[model]), float(low[model]), float(high[model])
+        strengths.append(Strength(settings[model].label, *ends, int(own.sum()), len(np.unique(arrays.image[own]))))
     return Tally(
-        strengths=strengths,
-        is_ahead=is_ahead,
+        strengths=tuple(strengths),
+        lead=lead_of(arrays),
         agreements=_agreements(run, settings, images, arrays),
         votes=len(current),
         undecided=int((arrays.choice == 0).sum()),
         of_parts=sum(_is_of_a_part(run, vote.question) for vote in current),
         raters=len({vote.rater for vote in current}),
         images=len(images),
+        decided_images=arrays.decided_images,
         outdated=len(votes) - len(current),
     )
 
@@ -129,6 +134,11 @@ class VoteArrays:
     image: Integers
     choice: Integers
     """1 for left, -1 for right, 0 for "cannot tell"."""
+
+    @property
+    def decided_images(self) -> int:
+        """Number of images with a vote that decides."""
+        return len(np.unique(self.image[self.choice != 0]))
 
     def preferred(self, weights: Floats | None = None) -> Floats:
         """Return the probability (models,) that a model is preferred to another, averaged over the other models.
@@ -174,28 +184,43 @@ def _vote_arrays(votes: Sequence[Vote], models: Sequence[str], images: Sequence[
     return VoteArrays(len(models), *np.array(columns).T)
 
 
-def _intervals(votes: VoteArrays, order: Integers) -> tuple[Floats, Floats, bool]:
-    """Return 95 % intervals of the preferences (bootstrap over images), and whether the first model is ahead.
+def lead_of(votes: VoteArrays) -> Verdict:
+    """Judge whether the most preferred model is ahead of the next, by the test of tables, over the images.
 
-    With a single image, the intervals are NaN.
+    The values of models on an image are its share of their least-squares ratings, which are linear in the votes (Massey,
+    "Statistical models applied to the rating of sports teams", 1997): if all models are equally good, they are as likely
+    with all signs flipped. "Cannot tell" is half a win for both.
     """
+    images, place = np.unique(votes.image, return_inverse=True)
+    if votes.decided_images < FEWEST_UNITS:
+        return "too few"
+    wins, played = np.zeros((len(images), votes.models)), np.zeros((votes.models, votes.models))
+    for one, other, sign in ((votes.left, votes.right, 1), (votes.right, votes.left, -1)):
+        np.add.at(wins, (place, one), sign * votes.choice)
+        np.add.at(played, (one, other), 1)
+    ratings = wins @ np.linalg.pinv(np.diag(played.sum(axis=0)) - played)
+    first, second = np.triu_indices(votes.models, 1)
+    p = p_values(ratings[:, first] - ratings[:, second])
+    *_, runner_up, best = np.argsort(votes.preferred(), kind="stable")
+    return "decided" if p[(first == min(best, runner_up)) & (second == max(best, runner_up))] < ALPHA else "undecided"
+
+
+def _intervals(votes: VoteArrays) -> tuple[Floats, Floats]:
+    """Return 95 % intervals of the preferences, by a bootstrap over images; NaN with a single image."""
     from scipy.stats import bootstrap
 
     images = int(votes.image.max()) + 1
     if images < 2:
         missing = np.full(votes.models, np.nan)
-        return missing, missing, False
+        return missing, missing
 
     def statistic(resample: Integers) -> Floats:
-        preferred = votes.preferred(np.bincount(resample, minlength=images)[votes.image].astype(np.float64))
-        return np.append(preferred, preferred[order[0]] - preferred[order[1]])
+        return votes.preferred(np.bincount(resample, minlength=images)[votes.image].astype(np.float64))
 
     resampled = bootstrap(
         (np.arange(images),), statistic, n_resamples=RESAMPLES, vectorized=False, method="percentile", rng=0
     )
-    low = np.asarray(resampled.confidence_interval.low)
-    high = np.asarray(resampled.confidence_interval.high)
-    return low[:-1], high[:-1], bool(low[-1] > 0)
+    return np.asarray(resampled.confidence_interval.low), np.asarray(resampled.confidence_interval.high)
 
 
 def _agreements(
@@ -214,7 +239,8 @@ def _agreements(
         if usable.any():
             signs = (left > right).astype(int) - (left < right)
             fraction = float((1 + signs * votes.choice)[usable].mean() / 2)
-            agreements.append(Agreement(metric, fraction, int(usable.sum()), _tau(merits, preferred)))
+            counts = int(usable.sum()), len(np.unique(votes.image[usable]))
+            agreements.append(Agreement(metric, fraction, *counts, _tau(merits, preferred)))
     return tuple(sorted(agreements, key=lambda agreement: -agreement.fraction))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from srbench.judging.sentences import vote_sentence
 from srbench.judging.tests import FEWEST_UNITS
 from srbench.voting.ballot import LARGEST_WINDOW
 from srbench.voting.tally import RESAMPLES, Tally
@@ -17,25 +18,15 @@ CAPTION = (
 )
 
 
-FEWEST = FEWEST_UNITS
-"""Smallest number of decided votes for any statement: if unanimous, so many votes are significant."""
-
-
 def sentence(tally: Tally) -> str:
     """Return the result in a sentence: the preferred model, the runner-up, and the number of votes."""
-    votes = f"{number_of(tally.votes, 'vote')} of {number_of(tally.raters, 'rater')} on "
-    votes += number_of(tally.images, "image")
-    if tally.undecided == tally.votes:
-        return f'Votes decide nothing: all of {votes} are "cannot tell".'
-    if tally.votes - tally.undecided < FEWEST:
-        return f"Votes decide nothing: {votes} are too few; at least {FEWEST} have to prefer an image."
-    best, second, *_ = tally.strengths
-    interval = "" if math.isnan(best.low) else f" ({_interval(best.low, best.high)})"
-    verdict = "ahead of" if tally.is_ahead else "not distinguishable from"
-    return (
-        f"Preferred by people: {best.label}, {_percent(best.preferred)}{interval}, {verdict} {second.label} "
-        f"({_percent(second.preferred)}); {votes}."
+    best, second, *_ = (
+        f"{each.label}, {_percent(each.preferred)}"
+        + ("" if math.isnan(each.low) else f" ({_interval(each.low, each.high)})")
+        for each in tally.strengths
     )
+    votes = f"{number_of(tally.votes, 'vote')} of {number_of(tally.raters, 'rater')} on "
+    return vote_sentence(best, second, tally.lead, f"{votes}{number_of(tally.images, 'image')}", tally.decided_images)
 
 
 def strength_table(tally: Tally) -> list[list[str]]:
@@ -43,7 +34,7 @@ def strength_table(tally: Tally) -> list[list[str]]:
     rows = [["model", "preferred", "95 % interval", "votes"]]
     for strength in tally.strengths:
         cells = [_percent(strength.preferred), _interval(strength.low, strength.high)]
-        if strength.votes < FEWEST:
+        if strength.images < FEWEST_UNITS:
             cells = ["too few", "–"]
         rows.append([strength.label, *cells, str(strength.votes)])
     return rows
@@ -54,7 +45,7 @@ def agreement_table(tally: Tally) -> list[list[str]]:
     rows = [["metric", "agrees with people", "votes", "Kendall's τ"]]
     for agreement in tally.agreements:
         fraction, tau = _percent(agreement.fraction), "–" if math.isnan(agreement.tau) else f"{agreement.tau:.2f}"
-        if agreement.votes < FEWEST:
+        if agreement.images < FEWEST_UNITS:
             fraction, tau = "too few", "–"
         rows.append([agreement.metric.title, fraction, str(agreement.votes), tau])
     return rows

@@ -237,7 +237,10 @@ def test_runs_by_images_and_by_groups_are_not_joined(groups_run, command):
     """Neither in one folder, nor by merge, nor in one table; the report of many runs has a table of each."""
     assert command(*RUN, "--out", "runs/images").code == 0
     report = Path("runs/images/report/report.md").read_text()
-    assert "good at 32.63 dB; not tested, as images of a group are not independent (--average groups tests groups)" in report
+    assert (
+        "good at 32.63 dB; not tested, as images of a group are not independent (--average groups tests groups)"
+        in report
+    )
     assert "The 60 images in 6 groups count one by one, without tests and intervals" in report
     assert "95 % interval" not in report
     compared = command("compare", "good", "poor", "--run", "runs/images", "--fail-if-worse", "psnr")

@@ -8,16 +8,18 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from scipy.optimize import minimize
-from scipy.stats import kendalltau
+from scipy.stats import binom, kendalltau
 
 from srbench.cli.voting import _table
 from srbench.run_folder import RunFolderError
+from srbench.run_folder.records import append
 from srbench.terminal.output import show
 from srbench.voting import VotingError
 from srbench.voting.records import Vote, read_votes
-from srbench.voting.tally import VoteArrays, tally
-from srbench.voting.words import FEWEST, agreement_table, remarks, sentence, strength_table
+from srbench.voting.tally import VoteArrays, lead_of, tally
+from srbench.voting.words import agreement_table, remarks, sentence, strength_table
 
 
 def shares(logs):
@@ -55,20 +57,52 @@ def test_intervals_contain_the_true_strengths(run, add_votes, strengths):
         assert strength.low < strength.preferred < strength.high < strength.low + 0.2
         assert strength.votes == 30 * 24
     assert (result.votes, result.raters, result.images, result.outdated) == (1080, 30, 12, 0)
-    assert result.is_ahead
+    assert result.lead == "decided"
     assert "ahead of fair" in sentence(result)
 
 
 def test_few_votes_are_too_few(run, add_votes):
-    add_votes(run, 1, votes=FEWEST - 1)
+    add_votes(run, 1, votes=5)
     result = tally(run)
     assert sentence(result) == (
-        "Votes decide nothing: 5 votes of 1 rater on 4 images are too few; at least 6 have to prefer an image."
+        "Votes decide nothing: of 5 votes of 1 rater on 4 images, an output is preferred on 4 images; a verdict needs at least "
+        "6 images."
     )
     for table, columns in ((strength_table(result), (1, 2)), (agreement_table(result), (1, 3))):
         assert {tuple(row[column] for column in columns) for row in table[1:]} == {("too few", "–")}
     add_votes(run, 2, votes=36)
     assert "too few" not in str([sentence(tally(run)), strength_table(tally(run)), agreement_table(tally(run))])
+
+
+def test_six_votes_on_two_images_decide_nothing(run, add_votes):
+    """Two images are no test, however many votes agree on them; votes that cannot tell do not count for a model."""
+    on_two = [vote for vote in add_votes(run, 12) if vote.question.image in ("i0", "i1")]
+    result = tally(only(run, on_two))
+    assert (result.votes > 20, result.decided_images, result.lead) == (True, 2, "too few")
+    assert {cells[1] for cells in strength_table(result)[1:]} == {"too few"}
+    neither = [replace(vote, choice="neither") if "best" in shown(vote) else vote for vote in on_two]
+    assert {strength.label: strength.votes for strength in tally(only(run, neither)).strengths}["best"] == 0
+
+
+def shown(vote):
+    return {vote.question.left.name, vote.question.right.name}
+
+
+def only(run, votes):
+    (run / Vote.FILE).unlink()
+    append(run, votes)
+    return run
+
+
+@pytest.mark.parametrize("images", [5, 8, 12])
+def test_of_equal_models_one_is_ahead_in_at_most_one_vote_of_twenty(images):
+    """People like one output of an image better, but no model."""
+    random, ahead, tried = np.random.default_rng(images), 0, 100
+    for _ in range(tried):
+        looks, image = random.normal(0, 2, images), np.repeat(np.arange(images), 4)
+        choice = np.where(random.random(4 * images) < 1 / (1 + np.exp(-looks[image])), 1, -1)
+        ahead += lead_of(VoteArrays(2, np.zeros_like(image), np.ones_like(image), image, choice)) == "decided"
+    assert ahead <= binom.ppf(0.999, tried, 0.05 * (images >= 6))
 
 
 def test_agreement_of_metrics(run, add_votes):
@@ -112,8 +146,10 @@ def test_cannot_tell_alone_decides_nothing(run, add_votes):
     add_votes(run, 2, lambda *_: "neither")
     result = tally(run)
     assert [strength.preferred for strength in result.strengths] == pytest.approx([0.5] * 3)
-    assert (result.is_ahead, result.agreements) == (False, ())
-    assert sentence(result).startswith("Votes decide nothing: all of 72 votes of 2 raters on 12 images")
+    assert (result.lead, result.agreements) == ("too few", ())
+    assert sentence(result) == (
+        'Votes decide nothing: of 72 votes of 2 raters on 12 images, all are "cannot tell"; a verdict needs at least 6 images.'
+    )
 
 
 def test_votes_on_replaced_images_are_left_out(run, add_votes):
