@@ -11,6 +11,8 @@ from secrets import token_hex
 
 from srbench.interfaces import SRBenchError
 
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file atomically: after a kill at any moment it is absent, unchanged or complete."""
@@ -73,10 +75,10 @@ def replaced_whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def disk_faults_named(path: Path) -> Iterator[None]:
-    """Add ``path`` to errors of a full or missing disk, because errors of an open file do not name it."""
+    """Add ``path`` to errors of a full, read-only or missing disk, which name a temporary file or none."""
     try:
         yield
     except OSError as error:
-        if error.errno is not None and (error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        if error.errno is not None and (error.filename is None or error.errno in _DISK_FAULTS):
             error.filename = str(path)
         raise
