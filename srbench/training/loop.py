@@ -59,11 +59,12 @@ class Training:
         self._preset = preset
         self._request = request
         self._accelerator, self.device = accelerator_on(request.device, request.log_with, request.out)
-        self.config.check(self._accelerator.num_processes)
+        self.config.check(self._accelerator.num_processes, scale)
         self.config.check_precision(self.device.type)
         self._folder = TrainingFolder(request.out)
-        self.start = Start() if request.dry_run else self._folder.start_of(model)
-        """None if the trainer has to load the initial weights; it does not if it resumes or in a dry run."""
+        without = Start() if request.start is None else None
+        self.start = without if request.dry_run else self._folder.start_of(model)
+        """None if the trainer has to load the initial weights; not if it resumes, or in a dry run without ``--start``."""
 
     @cached_property
     def _images(self) -> tuple[Patches, Validation]:
@@ -89,7 +90,7 @@ class Training:
         A resumed training gets an untrained network of its size, and a dry run without ``--start`` of the size
         ``config``. Raises TrainingError, WeightsError.
         """
-        if self.start is not None and not (self._request.dry_run and self._request.start):
+        if self.start is not None:
             stored = self.start.config
             size = config if stored is None else structure(stored, type(config), "size of the network")
             return models[0].network(size).to(self.device), self.start
