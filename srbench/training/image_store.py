@@ -23,11 +23,11 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
 from srbench.files.hashes import sha256_texts
+from srbench.files.locks import locked
 from srbench.files.paths import cache_folder
 from srbench.images import ImageError
 from srbench.images.folders import images_below
@@ -166,14 +166,7 @@ def _short_hash(value: object) -> str:
 
 def _open_or_build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], title: str) -> ImageStore:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(target.parent / "lock")  # released by the system if the process dies
-        try:
-            acquired = lock.acquire(timeout=2)
-        except Timeout:
-            warnings.warn(f"{target.parent}: another process is {title}; waiting for it", stacklevel=2)
-            acquired = lock.acquire()
-        with acquired:
+        with locked(target.parent / "lock", title):
             try:
                 store = ImageStore(target)
             except (OSError, ValueError, KeyError):  # absent or damaged
