@@ -127,12 +127,16 @@ class Given:
     def encode(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
         """Encode HR (n, 3, H, W) into latents and log|det d latents / d hr|, (n,).
 
-        Raises ImageSizeError if the shape of HR does not match LR.
+        With a ``range_margin`` m, HR is first clamped into (-m, 1 + m), where ``decode`` inverts it. Raises ImageSizeError if the shape of HR does not match LR.
         """
         return self._finite(lambda given: given._encode(hr), hr=hr)
 
     def decode(self, latents: Sequence[Tensor], *, tile: int | None = None) -> Tensor:
-        """Decode latents to HR (n, 3, H, W), neither clamped nor projected: the inverse of ``encode``.
+        """Decode latents to HR (n, 3, H, W), not projected: the inverse of ``encode``.
+
+        The latents of the result are other ones if the padding of an odd side of LR is cropped and, with a
+        ``range_margin`` m, if the flow's values reach more than 7.25 m beyond [0, 1] (``srflow.value_range``), as those
+        of an untrained network do.
 
         ``tile`` decodes in square tiles of that many LR pixels a side (``srflow.tiled_decode``): the same image up to
         rounding, without gradients, in less memory.

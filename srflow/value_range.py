@@ -24,7 +24,8 @@ def bounded(values: Tensor, margin: float) -> Tensor:
 def unbounded(values: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     """Invert ``bounded`` for values (b, ...); also returns the inverse's log|det|, (b,).
 
-    Values at or beyond the ends of the range are clamped to just inside it.
+    Values at or beyond the ends of the range are clamped to just inside it: all that ``bounded`` maps there, from
+    more than atanh(_NEAREST) = 7.25 margins beyond [0, 1], returns as 7.25 margins.
     """
     within = values.clamp(0, 1)
     fraction = ((values - within) / margin).clamp(-_NEAREST, _NEAREST)

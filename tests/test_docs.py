@@ -119,9 +119,9 @@ def internet(monkeypatch, tmp_path):
     answers = {find_set("set5").addresses[0].format(name=name): path for name, path in photos.items()}
     answers[find_released("esrgan-x4").addresses[0]] = checkpoint
 
-    def download(address, part, title):
-        part.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(answers[address].read_bytes())
+    def download(address, file, title):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(answers[address].read_bytes())
 
     for module in ("srbench.models.official", "srbench.data.benchmark_sets.fetch"):
         monkeypatch.setattr(f"{module}.download", download)

@@ -19,6 +19,7 @@ from srbench.benchmark.estimate import estimate
 from srbench.benchmark.run import Outcome, run, score_run
 from srbench.data.degradations import DEFAULT as BICUBIC
 from srbench.data.degradations.read import read_degradation
+from srbench.files.atomic import disk_faults_named
 from srbench.files.paths import occupied
 from srbench.interfaces import SRBenchError
 from srbench.metrics.suite import read_suite
@@ -165,7 +166,7 @@ def merge_folders(paths: Sequence[Path], out: Path) -> list[Path]:
             raise RunFolderError(f"{out}: already exists, and is not the merge of these folders; choose another --out")
         return [merge([runs[name] for runs in below], out / name) for name in names]
     out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
+    with disk_faults_named(out), TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
         whole = Path(temporary) / "runs"  # a failure must not leave some of the runs
         for name in names:
             merge([runs[name] for runs in below], whole / name)

@@ -29,7 +29,7 @@ from srbench.cli.training import train
 from srbench.cli.voting import vote
 from srbench.cli.weights import convert, weights
 from srbench.interfaces import SRBenchError
-from srbench.machine.memory import out_of_memory
+from srbench.machine.memory import out_of_memory, shortage
 from srbench.machine.processes import Interrupted, collect_seldom, keep_freed_memory, wait_briefly
 from srbench.terminal.output import say
 from srbench.words import one_line, printable
@@ -107,9 +107,9 @@ class CommandLine(click.Group):
             _fail(f"{place}{text}{'; finished work is kept' if keeps else ''}", 1)
         except Exception as error:
             if out_of_memory(error):
-                reason, kept = one_line(error).partition(". ")[0], "; finished work is kept" if keeps else ""
-                remedy = "ask for fewer or smaller images, or use another --device"
-                _fail(f"too little memory ({reason}){kept}; {remedy}", 1)
+                kept = "; finished work is kept" if keeps else ""
+                remedy = "ask for fewer or smaller images or, where there are, smaller tiles (--tile)"
+                _fail(f"{shortage(error)}{kept}; {remedy}, or use another --device", 1)
             if not _installed_since(started):
                 raise
             kept = "; finished work is kept. Rerun the same command to resume." if keeps else "; run it again"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from srbench.cli import completion, options
+from srbench.interfaces import SRBenchError
 from srbench.terminal.output import say, show
 
 _SHA256 = click.option(
@@ -55,10 +56,7 @@ def weights() -> None:
 )
 @options.metrics(help="Fetch the weights of these metrics instead, such as fid,pyiqa:musiq.")
 @_SHA256
-@click.pass_context
-def fetch_weights(
-    context: click.Context, name: str | None, suite: str | None, metrics: tuple[str, ...] | None, sha256: str | None
-) -> None:
+def fetch_weights(name: str | None, suite: str | None, metrics: tuple[str, ...] | None, sha256: str | None) -> None:
     """Download released weights, or those of metrics.
 
     Released weights, for MODEL:NAME, are converted and kept in the user's cache. With --suite or --metrics, every
@@ -74,12 +72,13 @@ def fetch_weights(
         return
     from srbench.metrics import suite as suites
 
-    failures = 0
+    faults = []
     for column, fault in suites.fetch_weights(metrics or suites.read_suite(str(suite)).columns):
-        reason = fault.removeprefix(f"{column} cannot be loaded: ")
-        show(f"{column}  failed: {reason}" if fault else f"{column}  ready")
-        failures += bool(fault)
-    context.exit(1 if failures else 0)
+        show(f"{column}  {'failed' if fault else 'ready'}")
+        if fault:
+            faults.append(f"{column}: {fault.removeprefix(f'{column} cannot be loaded: ')}")
+    if faults:
+        raise SRBenchError("; ".join(faults))
 
 
 @weights.command("add", epilog=options.examples("srbench weights add srflow-celeba-x8 SRFlow_CelebA_8X.pth"))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 from srbench.interfaces import SRBenchError
+
+_DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -53,24 +56,29 @@ def sync(paths: Iterable[Path]) -> None:
 def replaced_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``, which is created, and rename it to ``path`` at the end.
 
-    If writing fails, as on a full disk, ``path`` is unchanged and the temporary file is removed.
+    If writing fails, as on a full disk, ``path`` is unchanged, the temporary file is removed, and the OSError names
+    ``path``. Several writers of a path, even threads, do not share temporary files.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
         with disk_faults_named(path):
             yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            temporary.replace(path)
+    except BaseException as error:
+        with suppress(OSError):  # on a read-only disk even the removal of a missing file fails
+            temporary.unlink()
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(path)
+        raise
 
 
 @contextmanager
 def disk_faults_named(path: Path) -> Iterator[None]:
-    """Add ``path`` to errors of a full or missing disk, because errors of an open file do not name it."""
+    """Add ``path`` to errors of a full, read-only or missing disk, which name a temporary file or none."""
     try:
         yield
     except OSError as error:
-        if error.errno is not None and (error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        if error.errno is not None and (error.filename is None or error.errno in _DISK_FAULTS):
             error.filename = str(path)
         raise

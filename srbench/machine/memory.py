@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
+
+from srbench.words import amount, one_line
 
 Result = TypeVar("Result")
 
@@ -31,6 +34,22 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     is_of_a_library = isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime")
     return is_of_a_library and any(message in str(error) for message in _MESSAGES)
+
+
+def shortage(error: BaseException) -> str:
+    """Say of an error that means out of memory where it was, and how much was wanted, as far as the error does."""
+    text = one_line(error)
+    place = ""
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in text:
+        place = " on the CPU"
+    elif re.search("CUDA|cuDNN|cuFFT|CUBLAS|MPS|find an engine", text):
+        place = " on the GPU"
+    asked = re.search(r"(?:tried|unable) to allocate ([\d.]+) (\w+)", text, re.IGNORECASE)
+    if asked is None:
+        return f"out of memory{place}"
+    number, unit = asked[1].rstrip("."), asked[2]
+    size = amount(float(number), "B") if unit == "bytes" else f"{number} {unit}"
+    return f"out of memory{place}: {size} were wanted"
 
 
 def computed_on(device: str, compute: Callable[[str], Result]) -> Result:

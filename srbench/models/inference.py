@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from srbench.images.tiling import upscale_in_tiles
@@ -125,17 +126,32 @@ def _at_work(model: Model, name: str, lr: Tensor, sampling: SamplingParameters, 
     except (Exception, SystemExit) as error:
         if out_of_memory(error):
             raise ModelError(f"{name}: {_too_large(model, lr, sampling, device)}") from error
-        raise ModelError(f"{name}: the model failed: {with_place(error)}{_advice(one_line(error), lr)}") from error
+        raise ModelError(
+            f"{name}: the model failed: {with_place(error)}{_advice(error, model, name, lr, sampling, device)}"
+        ) from error
 
 
-def _advice(reason: str, lr: Tensor) -> str:
-    """Advice on the two most common errors of user-written networks; empty for any other error."""
+def _advice(
+    error: BaseException, model: Model, name: str, lr: Tensor, sampling: SamplingParameters, device: str
+) -> str:
+    """Advice on the two most common errors of user-written networks; empty for any other error.
+
+    Whether the size of LR is to blame is found by running the model on padded LR.
+    """
+    reason = one_line(error)
     if re.search("same device|expected device", reason):
         return "; create its tensors on the device of LR (register_buffer, or .to(lr.device))"
-    multiple = not any(side % _COMMON_MULTIPLE for side in lr.shape[-2:])
-    if re.search("shape|size|dimension|multiple|divisible", reason) and not multiple:
-        return f"; if it cannot take LR of {size_of(lr.shape)}, pad LR inside the model and crop the output"
-    return ""
+    height, width = (-side % _COMMON_MULTIPLE for side in lr.shape[-2:])
+    if not (height or width) or not re.search("shape|size|dimension|multiple|divisible", reason):
+        return ""
+    padded = F.pad(lr, (0, width, 0, height), mode="replicate")
+    try:
+        with chdir("."):
+            _outputs(model, name, padded, replace(sampling, samples=1), device, lambda fraction: None)
+    except (Exception, SystemExit):
+        return ""
+    sizes = f"{size_of(padded.shape)}, but not of {size_of(lr.shape)}"
+    return f"; it takes LR of {sizes}: pad LR inside the model and crop the output"
 
 
 def _outputs(

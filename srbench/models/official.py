@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from srbench.files.archives import ArchiveError, opened_archive
-from srbench.files.atomic import write_new
+from srbench.files.atomic import disk_faults_named, write_new
 from srbench.files.hashes import sha256_file, sha256_texts
+from srbench.files.locks import locked
 from srbench.files.paths import cache_folder
 from srbench.interfaces import SRBenchError
 from srbench.plugins.registry import find_plugin, registered
@@ -58,18 +61,35 @@ def fetch(name: str, sha256: str | None = None) -> Path:
     """
     entry = find_released(name)
     path = cached_path(name)
-    if path.is_file():
-        cached = read_metadata(load_metadata(path), path).converted_from_sha256
-        if sha256 is None or cached == sha256.lower():
-            return path
+    if _is_cached(path, sha256):
+        return path
     failures = []
-    for address in entry.addresses:
-        try:
-            return _downloaded(name, entry, address, sha256)
-        except (DownloadError, WeightsError) as error:
-            failures.append(f"{address} {error}")
+    with _alone(name):
+        if _is_cached(path, sha256):
+            return path
+        for address in entry.addresses:
+            try:
+                return _downloaded(name, entry, address, sha256)
+            except (DownloadError, WeightsError) as error:
+                failures.append(f"{address} {error}")
     reason = "; ".join(failures) or "no address is known"
     raise WeightsError(f"{name} could not be fetched: {reason}; if you have the file: srbench weights add {name} FILE")
+
+
+def _is_cached(path: Path, sha256: str | None) -> bool:
+    """Return whether weights, converted from a file of this SHA-256 if it is known, are in the cache."""
+    if not path.is_file():
+        return False
+    cached = read_metadata(load_metadata(path), path).converted_from_sha256
+    return sha256 is None or cached == sha256.lower()
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Let no other process write the weights at the same time; errors of a full disk name them."""
+    path = cached_path(name)
+    with locked(path.with_name(f".{name}.lock"), f"downloading {name}"), disk_faults_named(path):
+        yield
 
 
 def add(name: str, source: str, sha256: str | None = None) -> Path:
@@ -79,27 +99,30 @@ def add(name: str, source: str, sha256: str | None = None) -> Path:
     """
     entry = find_released(name)
     try:
-        if "://" in source:
-            return _downloaded(name, entry, source, sha256)
-        return _keep(name, entry, Path(source), sha256)
+        with _alone(name):
+            if "://" in source:
+                return _downloaded(name, entry, source, sha256)
+            return _keep(name, entry, Path(source), sha256)
     except (DownloadError, WeightsError) as error:
         raise WeightsError(f"{source} {error}") from None
 
 
 def _downloaded(name: str, entry: ReleasedWeights, address: str, sha256: str | None) -> Path:
-    part = cache_folder("weights") / f"{name}-{sha256_texts(address)[:12]}.part"
-    download(address, part, entry.file)
+    file = cache_folder("weights") / f"{name}-{sha256_texts(address)[:12]}"
+    download(address, file, entry.file)
     try:
-        return _keep(name, entry, part, sha256, address)
-    finally:
-        part.unlink()  # a complete download is either kept as weights or useless
+        path = _keep(name, entry, file, sha256, address)
+    except SRBenchError:
+        file.unlink()  # useless; one that a full disk cannot hold is kept
+        raise
+    file.unlink()
+    return path
 
 
 def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None, address: str | None = None) -> Path:
     """Unpack, check and convert a file into the cache. Raises WeightsError, whose message follows the source's name."""
     if not source.is_file():  # opening a pipe would wait for ever
         raise WeightsError("is not a file; check the path")
-    cache_folder("weights").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_folder("weights")) as folder:
         file = _unpacked(source, Path(folder) / entry.file)
         digest, expected = sha256_file(file), sha256 or entry.sha256

@@ -30,7 +30,7 @@ from typing import Any
 
 from srbench.files.hashes import sha256_texts
 from srbench.interfaces import Dataset, SRBenchError
-from srbench.machine.memory import out_of_memory
+from srbench.machine.memory import out_of_memory, shortage
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import has_changed, is_installed, our_packages, reachable, source_of
 from srbench.words import one_line, unknown
@@ -135,8 +135,11 @@ def call(action: str, function: Callable[..., Any], /, *arguments: Any, **named:
     except SRBenchError:
         raise
     except (Exception, SystemExit) as error:
-        advice = "; use --device cpu" if out_of_memory(error) else ""
-        raise PluginError(f"{action} failed: {with_place(error)}{advice}") from error
+        if out_of_memory(error):
+            lack = shortage(error)
+            advice = "use a machine with more memory" if "on the CPU" in lack else "use --device cpu"
+            raise PluginError(f"{action} failed: {lack}; {advice}") from error
+        raise PluginError(f"{action} failed: {with_place(error)}") from error
 
 
 def with_place(error: BaseException) -> str:

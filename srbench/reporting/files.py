@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 
 from srbench.files.config import ConfigError, structure
 from srbench.files.hashes import sha256_bytes, sha256_file
+from srbench.files.locks import NO_LOCKS
 from srbench.files.paths import no_file
 from srbench.reporting import ReportError
-from srbench.run_folder.journal import NO_LOCKS
 from srbench.run_folder.manifest import MANIFEST
 from srbench.run_folder.records import KINDS, digest, strict_json
 from srbench.voting.records import Vote

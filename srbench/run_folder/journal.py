@@ -11,13 +11,12 @@ from filelock import FileLock, Timeout
 
 from srbench.files.atomic import write_synced, write_whole
 from srbench.files.hashes import sha256_bytes
+from srbench.files.locks import NO_LOCKS
 from srbench.run_folder import RunFolderError, records
 from srbench.run_folder.folder import LOCK, SUMS, RunFolder, check_folder, is_kept, sums_of
 from srbench.run_folder.manifest import MANIFEST, content_of, is_run, write_manifest
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.records import EnvironmentRecord, Line
-
-NO_LOCKS = "its file system has no locks, without which two commands could write at once"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from msgspec import structs
 
-from srbench.files.atomic import write_synced
+from srbench.files.atomic import disk_faults_named, write_synced
 from srbench.files.paths import occupied
 from srbench.interfaces import MetricInfo
 from srbench.run_folder import RunFolderError
@@ -61,7 +61,7 @@ def _write(folders: Sequence[RunFolder], manifest: Manifest, votes: Collection[b
     before = accumulate((len(folder.manifest.invocations) for folder in folders), initial=0)
     parts = list(zip(folders, before, strict=False))
     out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
+    with disk_faults_named(out), TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
         merged = RunFolder(Path(temporary) / "run", manifest)
         merged.path.mkdir()
         journal = Journal(merged)

@@ -1,4 +1,4 @@
-"""Detection of broken steps: an exploding loss, or a non-finite loss or gradient. Ten in a row end a training."""
+"""Detection of broken steps: an exploding loss, or a non-finite loss or gradient. Ten in a row end a training, or the last."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
 from srbench.training.folder import SavedState
 from srbench.training.learner import Batch, Learner
+from srbench.words import number_of
 
 PATIENCE = 10
 """Number of consecutive broken steps that ends a training."""
@@ -36,8 +37,8 @@ class Breakdowns(SavedState):
         self.in_a_row = 0 if sound and not skipped else self.in_a_row + 1
 
 
-def breakdown(learner: Learner, batch: Batch, kept: int, config: TrainingConfig) -> TrainingError:
-    """The error of a training that broke down at ``batch``; ``kept`` is the step of the last checkpoint, or 0.
+def breakdown(learner: Learner, batch: Batch, in_a_row: int, kept: int, config: TrainingConfig) -> TrainingError:
+    """The error of a training whose last ``in_a_row`` steps, up to ``batch``, broke down; ``kept`` is the step of the last checkpoint, or 0.
 
     The loss is computed again, in the precision of the step, to find the layer.
     """
@@ -46,7 +47,7 @@ def breakdown(learner: Learner, batch: Batch, kept: int, config: TrainingConfig)
     with products(device, tf32=config.precision == "tf32"), autocast(device, enabled=config.precision == "bfloat16"):
         cause = _cause(learner, batch)
     return TrainingError(
-        f"{PATIENCE} steps in a row broke down, up to step {batch.step}: {cause}; "
+        f"{number_of(in_a_row, 'step')} in a row broke down, up to step {batch.step}: {cause}; "
         f"{checkpoint}; start again with a lower learning rate (--set training.learning_rate=...)"
     )
 

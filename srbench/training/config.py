@@ -80,8 +80,12 @@ class TrainingConfig:
         fraction = (step - starts[passed]) / (end - starts[passed])
         return (LOWEST_RATE + (self.learning_rate - LOWEST_RATE) * (1 + math.cos(math.pi * fraction)) / 2) * warm_up
 
-    def check(self, processes: int) -> None:
-        """Raise TrainingError if the processes cannot share a batch."""
+    def check(self, processes: int, scale: int) -> None:
+        """Raise TrainingError if the processes cannot share a batch, or LR patches would not be whole pixels."""
+        if self.patch % scale:
+            raise TrainingError(
+                f"training.patch is {self.patch}; it has to be a multiple of the scale {scale}: correct the preset"
+            )
         parts = processes * self.grad_accumulation
         if self.batch % parts:
             suitable = [

@@ -13,7 +13,9 @@ from srbench.machine.usage import operation_counter, usage_on
 from srbench.terminal.output import show
 from srbench.training import MemoryShortageError
 from srbench.training.config import TrainingConfig
+from srbench.training.image_store import sizes_of
 from srbench.training.learner import Batch
+from srbench.training.patches import usable_pairs
 from srbench.training.request import TrainingRequest
 from srbench.training.step import TrainingState, take_step
 from srbench.words import amount, number_of
@@ -46,9 +48,16 @@ def show_cost(
 ) -> None:
     """Take three steps on noise and print their cost, and the time of the training.
 
+    Raises ImageError for a missing or empty folder; ImageError or TrainingError for pairs of unusable names or sizes.
     A single process that lacks memory tries smaller parts of a step, and measures the largest that fit. Several
     processes, which have to stay in step, raise MemoryShortageError.
     """
+    parameters = sum(parameter.numel() for parameter in state.learners[0].network.parameters())
+    lines = [*_request_lines(f"{model}, preset {request.preset}, {parameters:,} parameters", request, config)]
+    if request.lr:
+        hr, lr = sizes_of(request.data), sizes_of(request.lr)
+        if hr.names and lr.names:
+            usable_pairs(hr, lr, scale, config.patch)
     processes = accelerator.num_processes
     batch = noise(config.batch // processes, scale, config, device)
 
@@ -64,9 +73,7 @@ def show_cost(
         except MemoryShortageError:
             if processes > 1:
                 raise
-    parameters = sum(parameter.numel() for parameter in state.learners[0].network.parameters())
-    network = f"{model}, preset {request.preset}, {parameters:,} parameters"
-    lines = [*_request_lines(network, request, config), *_cost_lines(cost, config, parts, device, processes)]
+    lines += _cost_lines(cost, config, parts, device, processes)
     if accelerator.is_main_process:
         show("\n".join(lines))
 
@@ -100,9 +107,12 @@ def measured_cost(take_step: Callable[[], object], device: torch.device) -> Step
 def _request_lines(network: str, request: TrainingRequest, config: TrainingConfig) -> Iterator[str]:
     yield f"model       {network}"
     for folder in (*request.data, *request.lr):
-        yield f"data        {folder}, {number_of(len(images_below(folder)), 'image')}, not opened"
+        yield f"data        {folder}, {number_of(len(images_below(folder)), 'image')}, not decoded"
     if not request.data:
         yield "data        none named; add --data DIR"
+    if request.validation is not None:
+        images = number_of(len(images_below(request.validation)), "image")
+        yield f"validation  {request.validation}, {images}, not decoded"
     batch = number_of(config.batch, "patch", "patches")
     yield f"steps       {config.steps:,} of {batch}, {config.patch}x{config.patch} HR pixels"
 

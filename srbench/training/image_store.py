@@ -15,22 +15,23 @@ import shutil
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
 from srbench.files.hashes import sha256_texts
+from srbench.files.locks import locked
 from srbench.files.paths import cache_folder
 from srbench.images import ImageError
 from srbench.images.folders import images_below
-from srbench.images.io import crop_to_multiple, pixels_sha256, read_uint8
+from srbench.images.io import crop_to_multiple, header_size, pixels_sha256, read_uint8
 from srbench.images.resize import downscale_uint8
 from srbench.terminal.progress import progress
 from srbench.training import TrainingError
@@ -45,6 +46,16 @@ _MAX_NAMED = 20
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ImageSizes:
+    """Names of images and, as far as their headers are readable, sizes, as in ``ImageStore``."""
+
+    names: list[str]
+    sizes: list[tuple[int, int]]
+    faults: Collection[str]
+    """Names of the other images."""
 
 
 class ImageStore:
@@ -78,16 +89,29 @@ def decoded(folders: Sequence[Path]) -> ImageStore:
     Unreadable images are left out with a warning. With several folders, names begin with the number of the folder.
     Raises ImageError for a folder without images, TrainingError if no image can be used.
     """
-    files: dict[str, Path] = {}
-    for number, folder in enumerate(folders):
-        prefix = f"{number}/" if len(folders) > 1 else ""
-        below = {path.relative_to(folder).as_posix(): path for path in images_below(folder)}
-        files |= {f"{prefix}{name}": below[name] for name in sorted(below)}
+    files = _files(folders)
     stats = {name: path.stat() if path.exists() else path.lstat() for name, path in files.items()}
     state = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()]
     source = _short_hash([str(folder.resolve()) for folder in folders])
     target = cache_folder("images") / source / _short_hash([_FORMAT, state])
     return _open_or_build(target, list(files), lambda name: read_uint8(files[name]), "decoding images")
+
+
+def sizes_of(folders: Sequence[Path]) -> ImageSizes:
+    """Sizes of the images that ``decoded`` would decode, from their headers. Raises ImageError as it does."""
+    sizes = {name: header_size(path) for name, path in _files(folders).items()}
+    known = {name: (height, width) for name, (width, height) in sizes.items() if width}
+    return ImageSizes([*known], [*known.values()], sizes.keys() - known)
+
+
+def _files(folders: Sequence[Path]) -> dict[str, Path]:
+    """All images in and below the folders by name. Raises ImageError for a folder without images."""
+    files: dict[str, Path] = {}
+    for number, folder in enumerate(folders):
+        prefix = f"{number}/" if len(folders) > 1 else ""
+        below = {path.relative_to(folder).as_posix(): path for path in images_below(folder)}
+        files |= {f"{prefix}{name}": below[name] for name in sorted(below)}
+    return files
 
 
 def downscaled(store: ImageStore, scale: int) -> ImageStore:
@@ -142,14 +166,7 @@ def _short_hash(value: object) -> str:
 
 def _open_or_build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], title: str) -> ImageStore:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(target.parent / "lock")  # released by the system if the process dies
-        try:
-            acquired = lock.acquire(timeout=2)
-        except Timeout:
-            warnings.warn(f"{target.parent}: another process is {title}; waiting for it", stacklevel=2)
-            acquired = lock.acquire()
-        with acquired:
+        with locked(target.parent / "lock", title):
             try:
                 store = ImageStore(target)
             except (OSError, ValueError, KeyError):  # absent or damaged

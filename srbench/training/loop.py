@@ -6,12 +6,13 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import compress
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from accelerate.utils import broadcast
+from accelerate.utils import broadcast, broadcast_object_list
 from msgspec import to_builtins
 from torch import Tensor
 
@@ -36,6 +37,9 @@ from srbench.weights.files import TRAINED
 from srbench.weights.metadata import WeightsMetadata
 from srbench.weights.pretrained import Network, PretrainedModel
 from srbench.weights.training_images import images_of, to_text
+from srbench.words import one_line
+
+Result = TypeVar("Result")
 
 CHECKPOINT_SECONDS = 120.0
 """Longest time between checkpoints, unless saving them would take more than CHECKPOINT_FRACTION of the time."""
@@ -55,11 +59,12 @@ class Training:
         self._preset = preset
         self._request = request
         self._accelerator, self.device = accelerator_on(request.device, request.log_with, request.out)
-        self.config.check(self._accelerator.num_processes)
+        self.config.check(self._accelerator.num_processes, scale)
         self.config.check_precision(self.device.type)
         self._folder = TrainingFolder(request.out)
-        self.start = Start() if request.dry_run else self._folder.start_of(model)
-        """None if the trainer has to load the initial weights; it does not if it resumes or in a dry run."""
+        without = Start() if request.start is None else None
+        self.start = without if request.dry_run else self._folder.start_of(model)
+        """None if the trainer has to load the initial weights; not if it resumes, or in a dry run without ``--start``."""
 
     @cached_property
     def _images(self) -> tuple[Patches, Validation]:
@@ -74,7 +79,7 @@ class Training:
             else:
                 pairs = Patches([request.validation], self._scale, self.config).centres(MAX_IMAGES, SIDE)
         validation = Validation(pairs, request.metrics, self.config.select_by)
-        validation.require_working_metrics()
+        self._in_main_process(validation.require_working_metrics)
         return patches, validation
 
     def start_from(
@@ -85,7 +90,7 @@ class Training:
         A resumed training gets an untrained network of its size, and a dry run without ``--start`` of the size
         ``config``. Raises TrainingError, WeightsError.
         """
-        if self.start is not None and not (self._request.dry_run and self._request.start):
+        if self.start is not None:
             stored = self.start.config
             size = config if stored is None else structure(stored, type(config), "size of the network")
             return models[0].network(size).to(self.device), self.start
@@ -111,8 +116,9 @@ class Training:
 
         ``before_step`` is called with the number of every step. After a kill at any moment, the same call resumes from
         the last checkpoint. Raises Interrupted after SIGINT, SIGTERM or SIGHUP, once the step in progress is finished
-        and saved; TrainingError after PATIENCE broken steps in a row, naming the layer, or if another process trains in
-        the folder. A dry run only prints the cost and returns the path of the training folder.
+        and saved; TrainingError after PATIENCE broken steps in a row or a broken last step, naming the layer, or if
+        another process trains in the folder; and the error of a validation, of which the same call repeats the last. A
+        dry run only prints the cost and returns the path of the training folder.
         """
         state = TrainingState(learners, moving_average(learners[0].network, self.config.ema_decay))
         if self._request.dry_run:
@@ -123,7 +129,7 @@ class Training:
         with self._folder.writing() if self._accelerator.is_main_process else nullcontext():
             done = self._set_up(state, patches, start)
             self._train(done, state, patches, validation, before_step)
-            self._finish(state)
+            self._finish(state, validation)
         return self._folder.path / TRAINED
 
     def _set_up(self, state: TrainingState, patches: Patches, start: Start) -> int:
@@ -186,42 +192,68 @@ class Training:
                 lr, hr = next(batches)
                 batch = self._on_device(step, rank * len(hr), lr, hr)
                 values, broken = take_step(batch, state, config, accelerator)
-                if state.breakdowns.in_a_row == PATIENCE:
-                    raise breakdown(broken, batch.parts(config.grad_accumulation)[0], kept, config)
                 done = step + 1
+                in_a_row = state.breakdowns.in_a_row
+                if in_a_row == PATIENCE or (in_a_row and done == config.steps):
+                    raise breakdown(broken, batch.parts(config.grad_accumulation)[0], in_a_row, kept, config)
                 if main:
                     self._folder.losses.append(step, values)
                     view.show(done, values)
                     accelerator.log({f"training/{name}": value for name, value in values.items()}, step)
-                    if done % config.validate_every == 0 or done == config.steps:
-                        try:
-                            view.show(done, self._validate(done, state, validation))
-                        except Exception:  # else the same command would repeat the steps, and fail again
-                            if not state.breakdowns.in_a_row:
-                                self._folder.save(state.parts(), done)
-                            raise
+                if done % config.validate_every == 0 or done == config.steps:
+                    try:
+                        metrics = self._in_main_process(partial(self._validate, done, state, validation))
+                    except Exception:  # else the same command would repeat the steps, and fail again
+                        if main and not in_a_row:
+                            self._folder.save(state.parts(), done)
+                        raise
+                    if metrics is not None:
+                        view.show(done, metrics)
                 late = main and time.monotonic() - saved_at >= interval
                 stop_signal, late = self._agreed(stop.signal, late)
                 due = stop_signal or late or done % config.checkpoint_every == 0 or done == config.steps
-                if due and not state.breakdowns.in_a_row:
-                    if main:
-                        save_start = time.monotonic()
-                        self._folder.save(state.parts(), done)
-                        saved_at = time.monotonic()
-                        interval = max(CHECKPOINT_SECONDS, (saved_at - save_start) / CHECKPOINT_FRACTION)
+                if due and not in_a_row:
+                    save_start = time.monotonic()
+                    self._in_main_process(partial(self._folder.save, state.parts(), done))
+                    saved_at = time.monotonic()
+                    interval = max(CHECKPOINT_SECONDS, (saved_at - save_start) / CHECKPOINT_FRACTION)
                     kept = done
                 if stop_signal and done < config.steps:
                     accelerator.wait_for_everyone()
                     saved = f"the training is saved up to step {kept} of {config.steps}"
                     raise Interrupted(saved if kept else "no step is finished", stop_signal)
 
-    def _finish(self, state: TrainingState) -> None:
+    def _finish(self, state: TrainingState, validation: Validation) -> None:
         """Write the weights file."""
-        if self._accelerator.is_main_process:
+
+        def write() -> None:
+            steps = self.config.steps
+            if state.best.step < steps:  # this validation failed, and the same command follows
+                self._folder.metrics.cut(steps)
+                self._validate(steps, state, validation)
             self._folder.save_weights(TRAINED, state.network, self._preset.storage, state.best.last)
             for tracker in self._accelerator.trackers:
                 tracker.finish()
-        self._accelerator.wait_for_everyone()
+
+        self._in_main_process(write)
+
+    def _in_main_process(self, work: Callable[[], Result]) -> Result | None:
+        """Return what ``work`` returns in the main process, None in the others, which wait for it.
+
+        Its exception is raised in the main process, and TrainingError in the others.
+        """
+        result, failure = None, None
+        if self._accelerator.is_main_process:
+            try:
+                result = work()
+            except Exception as error:
+                failure = error
+        [reason] = broadcast_object_list([failure and one_line(failure)])
+        if failure is not None:
+            raise failure
+        if reason is not None:
+            raise TrainingError(f"the first process failed: {reason}")
+        return result
 
     def _validate(self, done: int, state: TrainingState, validation: Validation) -> dict[str, float]:
         """Measure the network after ``done`` steps, and save its weights if they are the best so far.
@@ -229,6 +261,7 @@ class Training:
         Returns the metrics by the names under which they are shown.
         """
         metrics = validation.measure(state.network)
+        state.best.step = done
         grid = validation.grid(state.network)
         self._folder.add_validation(done, metrics, grid, validation.units)
         if metrics and state.best.record(metrics, validation.best):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from itertools import count
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +17,15 @@ from srbench.images.pairing import ending_of, require_larger_hr
 from srbench.interfaces import ImagePair
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
-from srbench.training.image_store import ImageStore, ahead, decoded, downscaled, faults_in_line, warn_of_left_out
+from srbench.training.image_store import (
+    ImageSizes,
+    ImageStore,
+    ahead,
+    decoded,
+    downscaled,
+    faults_in_line,
+    warn_of_left_out,
+)
 from srbench.words import size_of
 
 _THREADS = 2
@@ -41,23 +49,13 @@ class Patches:
     """
 
     def __init__(self, data: Sequence[Path], scale: int, config: TrainingConfig, lr: Sequence[Path] = ()) -> None:
-        if config.patch % scale:
-            raise TrainingError(
-                f"training.patch is {config.patch}; it has to be a multiple of the scale {scale}: correct the preset"
-            )
         self.scale = scale
         self.config = config
         self._folders = data
         self._hr = decoded(data)
         self._lr = decoded(lr) if lr else downscaled(self._hr, scale)
-        partner = _partners(self._hr, self._lr, scale) if lr else {name: name for name in self._hr.names}
-        numbers = {name: number for number, name in enumerate(self._lr.names)}
-        hr_names = enumerate(self._hr.names)
-        pairs = [(at, numbers[partner[name]]) for at, name in hr_names if partner[name] in numbers]
-        if lr:
-            sides = ((self._hr.names[hr], self._hr.sizes[hr], self._lr.sizes[low]) for hr, low in pairs)
-            require_larger_hr((name, (w, h), (low_w, low_h)) for name, (h, w), (low_h, low_w) in sides)
-        self._pairs = self._usable(pairs)
+        partner = None if lr else {name: name for name in self._hr.names}
+        self._pairs = usable_pairs(self._hr, self._lr, scale, config.patch, partner)
 
     def centres(self, most: int, side: int) -> list[ImagePair]:
         """Central crops, of at most ``side`` HR pixels a side, of up to ``most`` evenly spread images."""
@@ -129,28 +127,47 @@ class Patches:
         )
         return (lr[:, ::-1], hr[:, ::-1]) if flip else (lr, hr)
 
-    def _usable(self, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        faults = {pair: self._fault(*pair) for pair in pairs}
-        usable = [pair for pair in pairs if not faults[pair]]
-        reasons = [fault for fault in faults.values() if fault]
-        if not usable:
-            raise TrainingError(
-                f"none of {len(pairs)} images gives patches of {self.config.patch}: {faults_in_line(reasons)}; "
-                "give larger images or choose a preset with smaller patches"
-            )
-        warn_of_left_out(reasons)
-        return usable
 
-    def _fault(self, hr: int, lr: int) -> str:
-        name, (height, width), lr_size = self._hr.names[hr], self._hr.sizes[hr], self._lr.sizes[lr]
-        if min(lr_size) * self.scale < self.config.patch:
-            return f"{name}: {size_of((height, width))} is smaller than the patch of {self.config.patch}"
-        if (height // self.scale, width // self.scale) != lr_size:
-            return f"{name}: HR of {size_of((height, width))} is not {self.scale} times LR of {size_of(lr_size)}"
-        return ""
+def usable_pairs(
+    hr: ImageStore | ImageSizes,
+    lr: ImageStore | ImageSizes,
+    scale: int,
+    patch: int,
+    partner: Mapping[str, str] | None = None,
+) -> list[tuple[int, int]]:
+    """Numbers of the HR and LR image of every pair that gives patches; warns of the pairs left out.
+
+    ``partner`` names the LR image of every HR image; without it, images are paired by name. Raises ImageError or
+    TrainingError if names do not pair, HR and LR are exchanged, or no pair gives patches.
+    """
+    paired = _partners(hr, lr, scale) if partner is None else partner
+    numbers = {name: number for number, name in enumerate(lr.names)}
+    pairs = [(at, numbers[paired[name]]) for at, name in enumerate(hr.names) if paired[name] in numbers]
+    if partner is None:
+        sides = ((hr.names[high], hr.sizes[high], lr.sizes[low]) for high, low in pairs)
+        require_larger_hr((name, (w, h), (low_w, low_h)) for name, (h, w), (low_h, low_w) in sides)
+    faults = {(high, low): _fault(hr.names[high], hr.sizes[high], lr.sizes[low], scale, patch) for high, low in pairs}
+    usable = [pair for pair in pairs if not faults[pair]]
+    reasons = [fault for fault in faults.values() if fault]
+    if not usable:
+        raise TrainingError(
+            f"none of {len(pairs)} images gives patches of {patch}: {faults_in_line(reasons)}; "
+            "give larger images or choose a preset with smaller patches"
+        )
+    warn_of_left_out(reasons)
+    return usable
 
 
-def _partners(hr: ImageStore, lr: ImageStore, scale: int) -> dict[str, str]:
+def _fault(name: str, hr: tuple[int, int], lr: tuple[int, int], scale: int, patch: int) -> str:
+    """Why a pair of these sizes, height and width, gives no patches; empty if it does."""
+    if min(lr) * scale < patch:
+        return f"{name}: {size_of(hr)} is smaller than the patch of {patch}"
+    if (hr[0] // scale, hr[1] // scale) != lr:
+        return f"{name}: HR of {size_of(hr)} is not {scale} times LR of {size_of(lr)}"
+    return ""
+
+
+def _partners(hr: ImageStore | ImageSizes, lr: ImageStore | ImageSizes, scale: int) -> dict[str, str]:
     """Names of LR images by HR name: equal except for the file extension, or with x4 or _x4 appended.
 
     Raises TrainingError if an image has no partner, or the names of two images differ only in the file extension.

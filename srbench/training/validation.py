@@ -97,8 +97,9 @@ class Validation:
 
 @dataclass
 class BestValidation(SavedState):
-    """Metrics of the best and of the last validation."""
+    """Metrics of the best and of the last validation, and the step of the last."""
 
+    step: int = 0
     last: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 

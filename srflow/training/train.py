@@ -47,7 +47,7 @@ def train_srflow(request: TrainingRequest) -> Path:
     if start is None:
         path = request.start or _packaged_encoder(settings.network.encoder)
         start = Start() if path is None else _load_into(network, path)
-        if start.model != "srflow":
+        if start.model != "srflow" and not request.dry_run:
             first = training.first_batch()
             network.initialize(first.lr, noisy(first))
     network.reversible = settings.reversible

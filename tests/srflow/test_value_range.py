@@ -1,5 +1,6 @@
 """The bijection that bounds samples, and the model with it."""
 
+import math
 from dataclasses import replace
 
 import flows
@@ -55,6 +56,22 @@ def test_samples_stay_near_the_range_and_are_the_same_in_tiles(model):
     torch.testing.assert_close(drawn(tile=4), drawn())
     model.config = replace(CONFIG, range_margin=None)
     assert model.given(lr).decode([30 * torch.randn_like(z) for z in latents]).abs().max() > 2, "they would run away"
+
+
+@pytest.mark.parametrize(("spread", "clamped"), [(1e-5, False), (1.0, True)])
+def test_latents_return_unless_values_leave_the_range_far(model, spread, clamped):
+    """Beyond 7.25 margins of 0.05, they are those of the clamped values."""
+    lr = torch.rand(3, 4, 4, dtype=torch.float64)
+    latents, _ = model.given(lr).encode(torch.rand(1, 3, 16, 16, dtype=torch.float64))
+    drawn = [z + spread * torch.randn_like(z) for z in latents]
+    again, _ = model.given(lr).encode(model.given(lr).decode(drawn))
+    model.config = replace(CONFIG, range_margin=None)
+    values = model.given(lr).decode(drawn)
+    reach = 0.05 * math.atanh(1 - 1e-6)
+    assert bool((values != values.clamp(-reach, 1 + reach)).any()) == clamped
+    expected = model.given(lr).encode(values.clamp(-reach, 1 + reach))[0]
+    torch.testing.assert_close(again, expected, rtol=1e-6, atol=1e-6)
+    assert all(torch.allclose(*pair, atol=1e-6) for pair in zip(again, drawn, strict=True)) != clamped
 
 
 def test_the_density_counts_it(model):

@@ -6,12 +6,13 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from srbench.images.io import write_png
 from srbench.metrics import MetricError
+from srbench.training.breakdown import Breakdowns
 from srbench.training.folder import LOCK, TrainingFolder
 from srbench.training.validation import Validation
+from srbench.weights.files import load_weights
 
 TRAIN = (
     "train rrdb --preset mini-x4 --data {here}/data --set training.steps=2 --set training.patch=32 "
@@ -46,21 +47,41 @@ def test_a_checkpoint_of_no_step(refused, begun):
 
 
 def test_a_failed_validation_loses_no_step(srbench, begun, monkeypatch):
-    """The steps before it are saved, and the same command goes on after it."""
+    """The steps before it are saved, and the same command goes on with the validation until it succeeds."""
 
     def fails(self, network):
         raise MetricError("lpips: no memory")
 
+    folder = begun.parent / "failed"
     command = TRAIN.replace("{here}/train", "{here}/failed").replace("every=1 ", "every=100 ").format(here=begun.parent)
-    monkeypatch.setattr(Validation, "measure", fails)
-    failed = srbench(*command.split())
-    assert (failed.exit_code, "lpips: no memory" in failed.output) == (1, True)
-    weights = begun.parent / "failed" / "weights.safetensors"
-    assert not weights.exists()
-    resumed = srbench(*command.split())
-    assert resumed.exit_code == 0, resumed.output
-    assert load_file(weights).keys() == load_file(begun / "weights.safetensors").keys()
-    assert len((begun.parent / "failed" / "train.csv").read_text().splitlines()) == 3, "no step was repeated"
+    with monkeypatch.context() as patch:
+        patch.setattr(Validation, "measure", fails)
+        for _ in range(2):
+            failed = srbench(*command.split())
+            assert (failed.exit_code, "lpips: no memory" in failed.output) == (1, True)
+            assert not (folder / "weights.safetensors").exists()
+    for _ in range(2):
+        resumed = srbench(*command.split())
+        assert resumed.exit_code == 0, resumed.output
+        metrics = [load_weights(each / "weights.safetensors")[1]["metrics"] for each in (folder, begun)]
+        assert metrics[0] == metrics[1]
+        for log in ("train.csv", "validation.csv"):
+            assert (folder / log).read_bytes() == (begun / log).read_bytes(), "no step was repeated"
+
+
+def test_steps_that_broke_down_at_the_end_are_no_weights(srbench, begun, monkeypatch):
+    folder = begun.parent / "broken"
+    command = TRAIN.replace("{here}/train", "{here}/broken").format(here=begun.parent)
+    count = Breakdowns.count
+    monkeypatch.setattr(
+        Breakdowns, "count", lambda self, losses, skipped: count(self, losses, skipped=bool(self.first))
+    )
+    for _ in range(2):
+        failed = srbench(*command.split())
+        assert failed.exit_code == 1
+        assert "1 step in a row broke down, up to step 1: " in failed.stderr
+        assert "the checkpoint of step 1 is kept" in failed.stderr
+        assert not (folder / "weights.safetensors").exists()
 
 
 def test_two_trainings_in_one_folder_and_a_folder_of_somebody_else(refused, begun, tmp_path):

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from srbench.images.io import write_png
 from srbench.machine.memory import peak_memory_mb
 from srbench.training.dry_run import measured_cost
-from srbench.weights.files import load_weights
+from srbench.weights.files import WeightsError, load_weights
 
 
 def test_three_steps_are_taken_and_measured(monkeypatch):
@@ -66,6 +67,57 @@ def test_a_dry_run_has_the_size_of_the_start_weights(trainings, model, first, ca
     assert f", {numbers:,} parameters\n" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("model", ["rrdb", "srflow", "srflow-perceptual", "esrgan"])
+def test_a_dry_run_reads_the_start_weights(trainings, model):
+    with pytest.raises(WeightsError, match=r"absent\.safetensors: no such weights file"):
+        trainings.train(model, "dry", start=trainings.path / "absent.safetensors", dry_run=True)
+    wrong = trainings.path / ("first-stage" if model in ("rrdb", "esrgan") else "start") / "weights.safetensors"
+    if model == "srflow":
+        assert trainings.train(model, "dry", start=wrong, dry_run=True) == trainings.path / "dry", "RRDB, its encoder"
+    else:
+        with pytest.raises(WeightsError, match=r"weights of \S+, not of"):
+            trainings.train(model, "dry", start=wrong, dry_run=True)
+
+
+def test_a_dry_run_refuses_what_the_training_refuses(trainings, srbench, tmp_path, monkeypatch):
+    """The same line, without decoding an image."""
+    monkeypatch.chdir(tmp_path)
+    data = trainings.path / "data"
+    smaller = tmp_path / "lr"
+    write_png(tmp_path / "one" / "0.png", torch.zeros(3, 12, 12, dtype=torch.uint8))
+    for path in data.iterdir():
+        write_png(smaller / path.name, torch.zeros(3, 12, 12, dtype=torch.uint8))
+    command = (
+        "train",
+        "rrdb",
+        "--preset",
+        trainings.path / "rrdb.toml",
+        "--set",
+        "training.steps=1",
+        "--device",
+        "cpu",
+    )
+    for options, message in (
+        (("--data", data, "--validation", "absent"), "absent: missing, not a folder of images"),
+        (
+            ("--hr", data, "--lr", data),
+            "none of 3 images gives patches of 32: 0.png: HR of 48x48 is not 4 times LR of 48",
+        ),
+        (("--hr", smaller, "--lr", data), "0.png: 12x12 is smaller than its LR image of 48x48; exchange the folders"),
+        (("--hr", data, "--lr", tmp_path / "one"), "HR and LR are paired by name, but these are unpaired"),
+        (
+            ("--data", data, "--set", "training.patch=33"),
+            "training.patch is 33; it has to be a multiple of the scale 4",
+        ),
+    ):
+        dry, real = (srbench(*command, *options, *more) for more in (("--dry-run",), ()))
+        assert (dry.exit_code, real.exit_code) == (1, 1), options
+        assert message in dry.stderr
+        assert dry.stderr.splitlines()[-1] == real.stderr.splitlines()[-1]
+    found = srbench(*command, "--hr", data, "--lr", smaller, "--dry-run")
+    assert (found.exit_code, f"{smaller}, 3 images, not decoded" in found.stdout) == (0, True)
+
+
 def test_a_dry_run_counts_the_whole_step(trainings, capsys):
     """Twice the batch has twice the operations, however it is split; a reversible training recomputes activations."""
 
@@ -85,7 +137,7 @@ def test_the_command(trainings, srbench, tmp_path, monkeypatch):
     preset = ("--preset", trainings.path / "rrdb.toml")
     found = srbench("train", "rrdb", *preset, "--dry-run", "--data", data, "--set", "training.batch=4")
     assert found.exit_code == 0, found.stderr
-    assert f"{data}, 3 images, not opened" in found.stdout
+    assert f"{data}, 3 images, not decoded" in found.stdout
     assert "20 of 4 patches" in found.stdout
     assert not any(tmp_path.iterdir())
     assert "Give --data DIR" in srbench("train", "rrdb", *preset, "--dry-run", "--lr", data).stderr

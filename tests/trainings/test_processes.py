@@ -1,11 +1,14 @@
 """However a step is shared by processes or taken in parts, it is the same step."""
 
 import os
+import re
 
 import pytest
 import torch
 
+from srbench.metrics import MetricError
 from srbench.training.folder import TrainingFolder
+from srbench.training.validation import Validation
 
 STEPS = "training.steps=6"
 
@@ -85,3 +88,28 @@ def test_processes_that_read_different_checkpoints_end(trainings):
     log = (trainings.path / "apart" / "train.csv").read_bytes()
     assert trainings.ended(trainings.fork("rrdb", "apart", *settings, ranks=2, before=no_checkpoint)) == [1, 1]
     assert (trainings.path / "apart" / "train.csv").read_bytes() == log
+
+
+def failing_validation():
+    """Let the validation fail, which only the first process does."""
+
+    def fails(self, network):
+        raise MetricError("lpips: no memory")
+
+    Validation.measure = fails
+
+
+@pytest.mark.slow
+def test_all_processes_end_if_the_validation_fails(trainings, capfd):
+    settings = ("training.steps=2", "training.batch=4", "training.validate_every=1")
+    assert trainings.ended(trainings.fork("rrdb", "unmeasured", *settings, ranks=2, before=failing_validation)) == [
+        1,
+        1,
+    ]
+    errors = sorted(
+        line for line in capfd.readouterr().err.splitlines() if re.match(r"[\w.]+(Error|Exception): ", line)
+    )
+    assert errors == [
+        "srbench.metrics.MetricError: lpips: no memory",
+        "srbench.training.TrainingError: the first process failed: lpips: no memory",
+    ]

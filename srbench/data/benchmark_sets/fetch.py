@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 from srbench.data import DataError
 from srbench.data.benchmark_sets.table import BenchmarkSet, find_set, is_downloaded, open_set, opened, set_folder
 from srbench.files.archives import opened_archive
+from srbench.files.atomic import disk_faults_named
+from srbench.files.locks import locked
 from srbench.images.folders import is_image
 from srbench.interfaces import Dataset, SRBenchError
 from srbench.terminal.output import say
@@ -28,12 +30,20 @@ def fetched_set(name: str, scale: int) -> Dataset:
 def fetch_set(name: str) -> Path:
     """Download a set unless its folder has files, and return the folder. An interrupted download is resumed.
 
+    Of several processes, one downloads and the others wait for it.
     Raises DataError, which lists the addresses tried, what to download by hand and where to put it.
     """
     entry, folder = find_set(name), set_folder(name)
-    if is_downloaded(name):
-        opened(name, entry, folder, entry.scale or _ANY)
-        return folder
+    if not is_downloaded(name):
+        with locked(folder.with_name(f".{name}.lock"), f"downloading {name}"), disk_faults_named(folder):
+            if not is_downloaded(name):
+                _fetch(name, entry, folder)
+                return folder
+    opened(name, entry, folder, entry.scale or _ANY)
+    return folder
+
+
+def _fetch(name: str, entry: BenchmarkSet, folder: Path) -> None:
     say(f"{name}: {entry.licence}")
     tried = []
     for number, address in enumerate(entry.addresses):
@@ -56,7 +66,7 @@ def fetch_set(name: str) -> Path:
             if folder.is_dir():
                 folder.rmdir()  # it is empty, see is_downloaded
             part.replace(folder)
-            return folder
+            return
     reason = f"could not be fetched ({'; '.join(tried)})" if tried else "has no direct download"
     raise DataError(f"{name} {reason}; {entry.wanted(name)}")
 
@@ -70,16 +80,15 @@ def _images(entry: BenchmarkSet, address: str, part: Path) -> None:
         part.mkdir()
         try:
             _unpack(archive, part)
-        finally:
-            archive.unlink()
+        except SRBenchError:
+            archive.unlink()  # damaged; one that a full disk cannot hold is kept
+            raise
+        archive.unlink()
         return
     for folder, number in product(entry.folders, range(1, entry.images + 1)):
         name = entry.names[number - 1] if entry.names else f"{number:03}"
         image = part / folder / f"{name}{PurePosixPath(address).suffix}"
-        if not image.exists():
-            arriving = part / folder / f"{name}.arriving"
-            download(address.format(name=name, number=number, folder=folder), arriving, image.name)
-            arriving.replace(image)
+        download(address.format(name=name, number=number, folder=folder), image, image.name)
 
 
 def _unpack(archive: Path, folder: Path) -> None:

@@ -97,7 +97,10 @@ NAMES = [
     (f"{RUN} --data phots", r"phots: no folder of that name, and unknown dataset 'phots'; did you mean photos\?"),
     (f"{RUN} --engine ray", r"--engine.*'ray' is not dask or dask:ADDRESS", 2),
     (f"{RUN} --seed {10**23}", r"--seed", 2),
-    (f"{TRAIN} --set training.patch=32 --set training.batch={10**12}", r"too little memory"),
+    (
+        f"{TRAIN} --set training.patch=32 --set training.batch={10**12}",
+        r"out of memory on the CPU: [\d.]+ TiB were wanted; ",
+    ),
     (f"{TRAIN} --preset nothing", r"unknown preset 'nothing'"),
     ("train nothing --preset mini-x8 --data {bad}/fine", r"unknown trainer 'nothing'"),
     ("upscale {bad}/fine/a.png --models nothing --scale 8 --out {here}/up", r"unknown model"),
@@ -283,6 +286,19 @@ def test_a_path_that_is_not_utf_8(refused, tmp_path, command):
     assert not list(tmp_path.iterdir()), "nothing is begun"
 
 
+def test_a_machine_without_memory(refused, monkeypatch):
+    """Torch's own words are: [enforce fail at alloc_cpu.cpp:127] err == 0."""
+
+    def short(*arguments, **named):
+        return torch.zeros(10**14, device="cpu")
+
+    monkeypatch.setattr(SRFlow, "restore", short)
+    restore = f"edit restore {{bad}}/fine/a.png {EDIT}"
+    refused(restore, r"^srbench: out of memory on the CPU: 400 TB were wanted; ask for fewer or smaller images")
+    monkeypatch.setattr(torch.nn.Module, "to", short)
+    refused(restore, r"srflow failed: out of memory on the CPU: 400 TB were wanted; use a machine with more memory$")
+
+
 def test_a_gpu_without_memory(refused, monkeypatch):
     def short(*arguments, **named):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 8 GiB in all.")
@@ -290,10 +306,12 @@ def test_a_gpu_without_memory(refused, monkeypatch):
     monkeypatch.setattr(SRFlow, "restore", short)
     restore = f"edit restore {{bad}}/fine/a.png {EDIT}"
     refused(
-        restore, r"too little memory \(CUDA out of memory\); ask for fewer or smaller images, or use another --device$"
+        restore,
+        "out of memory on the GPU: 2.00 GiB were wanted; ask for fewer or smaller images or, where there are, smaller "
+        r"tiles \(--tile\), or use another --device$",
     )
     monkeypatch.setattr(torch.nn.Module, "to", short)
-    refused(restore, r"srflow failed: OutOfMemoryError: CUDA out of memory.*; use --device cpu$")
+    refused(restore, r"srflow failed: out of memory on the GPU: 2\.00 GiB were wanted; use --device cpu$")
 
 
 @pytest.mark.parametrize(

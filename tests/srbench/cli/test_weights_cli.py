@@ -80,9 +80,14 @@ def test_weights_of_a_suite(command, tmp_path, monkeypatch):
     suite.write_text(f'{text}optional = ["pyiqa:maniqa", "psnr+channels=Y"]\n')
     found = command("weights", "fetch", "--suite", suite)
     assert found.code == 1
-    assert found.out.splitlines()[3:] == ["pyiqa:maniqa  failed: OSError: no network", "psnr+channels=Y  ready"]
+    assert found.out.splitlines()[3:] == ["pyiqa:maniqa  failed", "psnr+channels=Y  ready"]
+    assert found.err.splitlines()[-1] == "srbench: pyiqa:maniqa: OSError: no network"
     monkeypatch.setenv("SRBENCH_OFFLINE", "1")
-    assert "pyiqa:musiq  failed: OSError: no network" in command("weights", "fetch", "--suite", suite).out
+    found = command("weights", "fetch", "--suite", suite)
+    assert "pyiqa:musiq  failed\n" in found.out
+    assert found.err.splitlines()[-1] == (
+        "srbench: pyiqa:musiq: OSError: no network; pyiqa:maniqa: OSError: no network"
+    )
 
 
 def test_weights_of_metrics(command, tmp_path, monkeypatch):
@@ -91,11 +96,14 @@ def test_weights_of_metrics(command, tmp_path, monkeypatch):
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
     found = command("weights", "fetch", "--metrics", "psnr,kid+mode=legacy")
     assert found.code == 1
-    first, second = found.out.splitlines()
-    assert first == "psnr  ready"
+    assert found.out == "psnr  ready\nkid+mode=legacy  failed\n"
     assert re.fullmatch(
-        rf"kid\+mode=legacy  failed: pyiqa:fid .*needs https://\S+; put that file at {tmp_path}/pt_inception\S+", second
+        rf"srbench: kid\+mode=legacy: pyiqa:fid .*needs https://\S+; put that file at {tmp_path}/pt_inception\S+",
+        found.err.splitlines()[-1],
     )
+    found = command("weights", "fetch", "--metrics", "nope")
+    assert (found.code, found.out) == (1, "nope  failed\n")
+    assert found.err.startswith("srbench: nope: unknown metric 'nope'; ")
 
 
 def test_either_a_name_or_a_suite(command):

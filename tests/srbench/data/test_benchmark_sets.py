@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import tarfile
+import threading
 import zipfile
 
 import pytest
@@ -23,6 +27,7 @@ from srbench.data.benchmark_sets.table import (
     pixels_digest,
     set_folder,
 )
+from srbench.files.atomic import write_whole
 from srbench.images.io import write_png
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.request import RunSpec
@@ -67,12 +72,13 @@ def served(monkeypatch):
     def call(contents):
         asked = []
 
-        def download(address, part, title):
+        def download(address, file, title):
+            if file.exists():
+                return
             asked.append(address)
             if address not in contents:
                 raise DownloadError("answered 404 Not Found")
-            part.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(contents[address])
+            write_whole(file, contents[address])
 
         monkeypatch.setattr(fetch, "download", download)
         return asked
@@ -120,6 +126,48 @@ def test_archives_are_unpacked_by_name_alone(tiny, served, tmp_path, cache, kind
     folder = fetch_set("tiny")
     assert sorted(path.name for path in folder.glob("*.png")) == ["a.png", "b.png"]
     assert not list(cache.parent.glob("*.png"))
+
+
+def test_an_archive_that_a_full_disk_cannot_hold_is_kept(tiny, served, cache, tmp_path, monkeypatch):
+    files, archive = tiny(addresses=("https://one/all",)), tmp_path / "all"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name, file in files.items():
+            packed.write(file, f"{name}.png")
+    asked = served({"https://one/all": archive.read_bytes()})
+
+    def fill_the_disk(source, file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfileobj", fill_the_disk)
+        with pytest.raises(OSError, match="No space left") as caught:
+            fetch_set("tiny")
+    assert caught.value.filename == str(cache / "tiny")
+    assert fetch_set("tiny") == cache / "tiny"
+    assert asked == ["https://one/all"]
+    assert sorted(path.name for path in cache.iterdir()) == [".tiny.lock", "tiny"]
+
+
+@pytest.mark.filterwarnings("ignore:.*another process is downloading")
+def test_two_commands_at_once_download_once(tiny, served, cache, monkeypatch):
+    files = tiny(addresses=("https://one/{name}.png",), names=("a", "b"))
+    asked = served({f"https://one/{name}.png": file.read_bytes() for name, file in files.items()})
+    found, download = [], fetch.download
+    second = threading.Thread(target=lambda: found.append(fetch_set("tiny")))
+
+    def begin_the_second(*request):
+        if not asked:
+            download(*request)
+            second.start()
+            second.join(0.5)  # it waits for the first; if it did not, it would be done
+        else:
+            download(*request)
+
+    monkeypatch.setattr(fetch, "download", begin_the_second)
+    found.append(fetch_set("tiny"))
+    second.join()
+    assert found == 2 * [cache / "tiny"]
+    assert asked == ["https://one/a.png", "https://one/b.png"]
 
 
 def test_other_pixels_are_refused(tiny, served, cache):

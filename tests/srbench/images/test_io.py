@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,28 @@ def test_a_full_disk_is_named_by_the_file(tmp_path):
         fill_the_disk()
     assert caught.value.filename == str(tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_write_access_is_named_by_the_file(tmp_path, monkeypatch):
+    """Neither by the temporary file nor, at the end, by its removal."""
+
+    def refuse(path, *_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    for method in ("open", "write_bytes", "replace", "unlink"):
+        monkeypatch.setattr(type(tmp_path), method, refuse)
+    with pytest.raises(OSError, match="Read-only file system") as caught:
+        write_whole(tmp_path / "a.png", b"pixels")
+    assert caught.value.filename == str(tmp_path / "a.png")
+
+
+def test_two_writers_of_a_file_do_not_share_a_temporary_file(tmp_path):
+    path = tmp_path / "a.png"
+    with replaced_whole(path) as first, replaced_whole(path) as second:
+        first.write_bytes(b"first")
+        second.write_bytes(b"second")
+    assert path.read_bytes() == b"first", "renamed last"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_quantisation():

@@ -109,8 +109,16 @@ def test_numbers_that_are_not_finite(output):
             r"create its tensors on the device of LR \(register_buffer, or",
         ),
         (
+            lambda lr: up(lr.unfold(3, 8, 8).flatten(3) + torch.zeros_like(lr)),
+            r"; it takes LR of 64x64, but not of 7x5: pad LR inside the model and crop the output$",
+        ),
+        (
             lambda lr: up(lr.reshape(1, 3, 8, -1, 7)),
-            "if it cannot take LR of 7x5, pad LR inside the model and crop the",
+            r"RuntimeError: shape '\[1, 3, 8, -1, 7\]' is invalid for input of size 105 \(\S+ line \d+\)$",
+        ),
+        (
+            lambda lr: torch.nn.functional.conv2d(lr, torch.ones(3, 4, 3, 3)),
+            r"expected input\[1, 3, 5, 7\] to have 4 channels, but got 3 channels instead \(\S+ line \d+\)$",
         ),
         (lambda lr: up(lr)[0], r"the result has shape \(3, 20, 28\); it must be \(n, 3, 20, 28\), 4 times LR"),
         (lambda lr: up(lr).byte(), r"the result is torch\.uint8; it must be floating point"),

@@ -1,10 +1,15 @@
 """The released weights, against a server on loopback: resume, second address, hashes, archives, and no network."""
 
+import errno
 import hashlib
+import os
+import shutil
+import threading
 import zipfile
 from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -26,11 +31,15 @@ FILE = "RRDB_TINY.pth"
 
 
 class Server:
-    """Answers with the bytes of ``files``; notes every request as (path, Range)."""
+    """Answers with the bytes of ``files``, of a version if ``version`` is a header; notes every request as (path, Range).
+
+    ``meanwhile`` is called before the first answer.
+    """
 
     def __init__(self):
         self.files, self.requests = {}, []
         self.ranges, self.cut, self.kind = True, None, "application/octet-stream"
+        self.version, self.meanwhile = None, None
         served = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,6 +55,10 @@ class Server:
     def answer(self, handler):
         asked = handler.headers.get("Range")
         self.requests.append((handler.path, asked))
+        if self.meanwhile is not None and len(self.requests) == 1:
+            self.meanwhile()
+        if self.version is not None and handler.headers.get("If-Range", self.version[1]) != self.version[1]:
+            asked = None
         if handler.path not in self.files:
             handler.send_error(404)
             return
@@ -59,6 +72,8 @@ class Server:
         handler.send_response(206 if start else 200)
         if start:
             handler.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        if self.version is not None:
+            handler.send_header(*self.version)
         handler.send_header("Content-Type", self.kind)
         handler.send_header("Content-Length", str(len(body) - start))
         handler.end_headers()
@@ -107,7 +122,7 @@ def archive(**members):
 
 
 def leftovers():
-    return [path.name for path in cache_folder("weights").iterdir() if path.suffix != ".safetensors"]
+    return [path.name for path in cache_folder("weights").iterdir() if path.suffix not in (".safetensors", ".lock")]
 
 
 def test_the_table():
@@ -187,7 +202,8 @@ def test_a_partial_download_is_resumed(server, table, checkpoint):
 
 def test_a_broken_connection_keeps_what_came(server, tmp_path, checkpoint, monkeypatch):
     server.files["/net.pth"] = checkpoint
-    part = tmp_path / "folder" / "part"
+    file = tmp_path / "folder" / "file"
+    part = file.with_name(".file.part")
     seen = []
     bar = nullcontext(Mock(update=lambda task, *, completed, total: seen.append((completed, total))))
     monkeypatch.setattr("srbench.weights.download.transfer", lambda: bar)
@@ -196,19 +212,89 @@ def test_a_broken_connection_keeps_what_came(server, tmp_path, checkpoint, monke
     with pytest.raises(
         DownloadError, match=f"broke off after 100 of {len(checkpoint)} bytes; rerun the same command to resume"
     ):
-        download(f"{server.address}/net.pth", part, "net")
+        download(f"{server.address}/net.pth", file, "net")
     assert part.read_bytes() == checkpoint[:100]
+    assert not file.exists()
     server.cut, server.ranges = None, True
-    download(f"{server.address}/net.pth", part, "net")
-    assert part.read_bytes() == checkpoint
+    download(f"{server.address}/net.pth", file, "net")
+    assert file.read_bytes() == checkpoint
     assert server.requests[-1] == ("/net.pth", "bytes=100-")
     assert seen[0] == (0, len(checkpoint))
     assert seen[-1] == (len(checkpoint), len(checkpoint))
-    download(f"{server.address}/net.pth", part, "net")
-    assert part.read_bytes() == checkpoint, "a complete part stays as it is"
-    part.write_bytes(checkpoint + b"longer than the file is now")
-    download(f"{server.address}/net.pth", part, "net")
-    assert part.read_bytes() == checkpoint
+    asked = len(server.requests)
+    download(f"{server.address}/net.pth", file, "net")
+    assert len(server.requests) == asked, "a complete file is not asked for again"
+    for content in (checkpoint, checkpoint + b"longer than the file is now"):
+        file.unlink()
+        part.write_bytes(content)
+        download(f"{server.address}/net.pth", file, "net")
+        assert file.read_bytes() == checkpoint
+    assert [path.name for path in file.parent.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+def test_a_file_that_changes_between_two_attempts_is_not_mixed(server, tmp_path, checkpoint, header):
+    address, file = f"{server.address}/net.pth", tmp_path / "file"
+    server.files["/net.pth"], server.version = checkpoint, (header, "first")
+    server.cut, server.ranges = 100, False
+    with pytest.raises(DownloadError, match="broke off"):
+        download(address, file, "net")
+    server.files["/net.pth"], server.version = checkpoint[::-1], (header, "second")
+    server.cut, server.ranges = None, True
+    download(address, file, "net")
+    assert file.read_bytes() == checkpoint[::-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.filterwarnings("ignore:.*another process is downloading")
+def test_two_commands_at_once_download_once(server, table, checkpoint):
+    server.files["/net.pth"] = checkpoint
+    table(f"{server.address}/net.pth")
+    found = []
+    second = threading.Thread(target=lambda: found.append(fetch("rrdb-tiny")))
+
+    def begin_the_second():
+        second.start()
+        second.join(0.5)  # it waits for the first; if it did not, it would be done
+
+    server.meanwhile = begin_the_second
+    found.append(fetch("rrdb-tiny"))
+    second.join()
+    assert found == 2 * [cached_path("rrdb-tiny")]
+    assert len(server.requests) == 1
+
+
+def test_an_archive_that_a_full_disk_cannot_hold_is_kept(server, table, checkpoint, monkeypatch):
+    server.files["/models.zip"] = archive(**{FILE: checkpoint})
+    table(f"{server.address}/models.zip")
+
+    def fill_the_disk(source, file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfileobj", fill_the_disk)
+        with pytest.raises(OSError, match="No space left") as caught:
+            fetch("rrdb-tiny")
+    assert caught.value.filename == str(cached_path("rrdb-tiny"))
+    assert fetch("rrdb-tiny") == cached_path("rrdb-tiny")
+    assert len(server.requests) == 1
+    assert leftovers() == []
+
+
+def test_a_disk_without_write_access_is_named_by_the_weights(server, table, checkpoint, monkeypatch):
+    server.files["/net.pth"] = checkpoint
+    table(f"{server.address}/net.pth")
+
+    def refuse(path, mode="r", *more, **others):
+        if mode in ("ab", "wb"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return opened(path, mode, *more, **others)
+
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(OSError, match="Read-only file system") as caught:
+        fetch("rrdb-tiny")
+    assert caught.value.filename == str(cached_path("rrdb-tiny"))
 
 
 def test_a_wrong_hash(server, table, checkpoint, tmp_path):
@@ -229,7 +315,7 @@ def test_only_the_named_member_is_unpacked(server, table, checkpoint, tmp_path):
     table(f"{server.address}/models.zip", sha256=hashlib.sha256(checkpoint).hexdigest())
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
     path = fetch("rrdb-tiny")
-    assert {path for path in tmp_path.rglob("*") if path.is_file()} - before == {path}
+    assert {path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"} - before == {path}
 
 
 def test_an_archive_without_the_member_or_damaged(table, checkpoint, tmp_path):

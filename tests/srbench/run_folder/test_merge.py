@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -305,6 +306,14 @@ def test_a_killed_merge_can_be_repeated(moment, shards, tmp_path, command):
     assert command(*words).code == 0, "as often as one likes"
     refused = command("merge", *shards[:2], "--out", "merged")
     assert (refused.code, "merged: already exists, and is not the merge of these folders" in refused.err) == (1, True)
+
+
+def test_a_read_only_disk_is_named_by_the_merged_folder(shards, command, monkeypatch):
+    def refuse(path, *mode):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    assert command("merge", *shards, "--out", "merged").err.splitlines()[-1] == "srbench: merged: Read-only file system"
 
 
 def test_votes_are_merged(shards, tmp_path):

@@ -52,10 +52,10 @@ def test_learning_rate_rises_in_the_warm_up():
 
 def test_a_batch_that_processes_cannot_share_names_the_numbers_that_can():
     for processes in (1, 2, 3, 6):
-        config(batch=12, grad_accumulation=2).check(processes)
+        config(batch=12, grad_accumulation=2).check(processes, 4)
     said = "12 cannot be split equally among 4 processes in 2 parts each; use 1, 2, 3, 6 processes, make it a multiple of 8"
     with pytest.raises(TrainingError, match=said):
-        config(batch=12, grad_accumulation=2).check(4)
+        config(batch=12, grad_accumulation=2).check(4, 4)
 
 
 @pytest.mark.parametrize("has_instructions", [True, False])
@@ -226,7 +226,7 @@ def test_a_breakdown_names_the_layer_and_the_step(layer, value, said):
     torch.nn.init.constant_(network.get_parameter(layer), value)
     if layer == "first.weight":
         torch.nn.init.constant_(network.second.weight, 100.0)
-    error = breakdown(learner(network), BATCH, 40, config())
+    error = breakdown(learner(network), BATCH, 10, 40, config())
     assert str(error).startswith(f"{PATIENCE} steps in a row broke down, up to step 41: ")
     with pytest.raises(TrainingError, match=f"{said}.*checkpoint of step 40 is kept.*training.learning_rate"):
         raise error
@@ -234,7 +234,7 @@ def test_a_breakdown_names_the_layer_and_the_step(layer, value, said):
 
 def test_a_breakdown_before_any_checkpoint_claims_none():
     with pytest.raises(TrainingError, match="no checkpoint had been saved"):
-        raise breakdown(learner(Line()), BATCH, 0, config())
+        raise breakdown(learner(Line()), BATCH, 10, 0, config())
 
 
 def test_broken_steps_are_counted():
