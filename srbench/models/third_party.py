@@ -166,14 +166,20 @@ class TorchScriptModel(nn.Module):
             return torch.cat([_in_float32(self.network(image[None].to(self.dtype))) for image in lr])
 
 
-class OnnxModel:
+class OutsideTorch:
+    """A network that another library computes. Its outputs are on the CPU."""
+
+    outside_torch = True  # so its multiply-adds and memory are unknown (``srbench.metrics.cost``)
+    environment: dict[str, str]
+    """What computes it, for the environment of its outputs: one of ``RUNTIMES``, with its version."""
+
+
+class OnnxModel(OutsideTorch):
     """A network in an ONNX file: (n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), float32 or float16.
 
     It is computed by ONNX Runtime's execution provider for the device, or by that of the CPU if ONNX Runtime was
-    installed without it or cannot load it. Outputs are on the CPU.
+    installed without it or cannot load it.
     """
-
-    outside_torch = True  # so its multiply-adds and memory are unknown (``srbench.metrics.cost``)
 
     def __init__(self, path: Path, device: str) -> None:
         try:
@@ -197,7 +203,6 @@ class OnnxModel:
         # Those that it could load: an available provider whose libraries are missing is left out without an error.
         provider_used = self.session.get_providers()[0]
         self.environment = {ONNX_RUNTIME: f"{onnxruntime.__version__}, {provider_used}"}
-        """What computes it, for the environment of its outputs."""
         self.input, shape = _rgb_input(self.session, path)
         self.dtype = torch.float16 if "float16" in self.session.get_inputs()[0].type else torch.float32
         self.window = tuple(side if isinstance(side, int) else None for side in shape[2:])
