@@ -10,7 +10,8 @@ from srbench.weights.training_images import is_among
 SMALLEST_TILE = 16
 """Smallest side of a tile in LR pixels."""
 ONNX_RUNTIME = "ONNX Runtime"
-RUNTIMES = (ONNX_RUNTIME,)
+NCNN = "ncnn"
+RUNTIMES = (ONNX_RUNTIME, NCNN)
 """What computes networks outside torch. In the environment of their outputs alone, its name is a fact: its version and
 the execution provider."""
 

@@ -243,7 +243,7 @@ def _outside_torch(results: Results) -> Iterator[str]:
                 computed.setdefault((runtime, facts.get("device", "cpu")), {})[row.setting.label] = None
     for (runtime, device), labels in computed.items():
         remark = ""
-        if device != "cpu" and runtime.endswith("CPUExecutionProvider"):
+        if device != "cpu" and runtime.endswith(("CPU", "CPUExecutionProvider")):
             remark = f", on the CPU and not on {device}, so times cannot be compared with those of other models"
         yield f"{runtime}, computed {joined([*labels])}{remark}."
 
