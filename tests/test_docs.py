@@ -74,6 +74,7 @@ SHORTENED = {
 """Options appended to a documented command, by its longest beginning here."""
 LEFT_OUT = {
     r"pip |pytest -n": "installs, or runs the tests themselves",
+    r"(python -m zipfile|srbench run --models span=)": "needs SPAN's files; tests/srbench/models/test_ncnn.py writes others",
     r"torchrun |srbench train .*--device cuda": "needs GPUs; tests/trainings/test_job_script.py runs torchrun",
     r"srbench train (esrgan|srflow-perceptual)": "its perceptual loss downloads VGG16",
     r"srbench run --models srflow-perceptual:runs": "is trained by the command before",

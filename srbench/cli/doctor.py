@@ -13,7 +13,7 @@ import click
 from srbench.interfaces import SRBenchError
 from srbench.terminal.output import show
 
-_EXTRAS = {"spandrel": "zoo", "onnxruntime": "onnx"}
+_EXTRAS = {"spandrel": "zoo", "onnxruntime": "onnx", "ncnn": "ncnn"}
 """Optional packages that read networks of third parties, and the extra that brings each."""
 
 

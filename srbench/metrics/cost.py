@@ -183,7 +183,7 @@ class Runtime(_SizedCost):
         unit="ms",
         signature="v4",
         protocol="wall-clock time of the model for {size} on the machine of the run, LR and output on its device: median of "
-        "up to five after up to three warm-ups, fewer of each after 10 s; on a CPU with one thread, ONNX files with the "
+        "up to five after up to three warm-ups, fewer of each after 10 s; on a CPU with one thread, ONNX and ncnn files with the "
         "threads of the process",
     )
 
@@ -223,7 +223,7 @@ def _flat(values: Iterable[object]) -> Iterator[object]:
 
 
 def _outside_torch(call: ModelCall) -> bool:
-    """Return whether another library computes the model, as for ONNX files."""
+    """Return whether another library computes the model, as for ONNX and ncnn files."""
     return bool(getattr(getattr(call.model, "network", call.model), "outside_torch", False))
 
 

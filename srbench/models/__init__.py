@@ -10,7 +10,10 @@ from srbench.weights.training_images import is_among
 SMALLEST_TILE = 16
 """Smallest side of a tile in LR pixels."""
 ONNX_RUNTIME = "ONNX Runtime"
-"""Name of a fact in the environment of outputs of ONNX files alone: its version and execution provider."""
+NCNN = "ncnn"
+RUNTIMES = (ONNX_RUNTIME, NCNN)
+"""What computes networks outside torch. In the environment of their outputs alone, its name is a fact: its version and
+the execution provider."""
 
 
 class ModelError(SRBenchError):

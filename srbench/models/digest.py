@@ -59,10 +59,12 @@ def _packaged(spec: ModelSpec, package: str, scale: int) -> list[Path]:
 
 
 def external_data(path: Path) -> list[Path]:
-    """External weights files of an ONNX graph, which names them by relative paths; none for any other or damaged file.
+    """Weights files beside a graph: those that an ONNX graph names by relative paths, or the .bin of an ncnn graph.
 
-    Raises ModelError if the package onnx is missing.
+    None for any other or damaged file. Raises ModelError if the package onnx is missing.
     """
+    if path.suffix.lower() == ".param":
+        return [weights] if (weights := path.with_suffix(".bin")).is_file() else []
     if path.suffix.lower() != ".onnx":
         return []
     try:

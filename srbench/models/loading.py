@@ -18,7 +18,7 @@ from srbench.models.digest import digest_by_files, harness_digest, model_digest
 from srbench.models.half_precision import Half, require_bfloat16
 from srbench.models.names import NETWORKS, ModelSpec, as_label
 from srbench.models.precomputed import ResultFolder, stated_facts
-from srbench.models.third_party import OnnxModel, load_file, weights_info
+from srbench.models.third_party import OutsideTorch, load_file, weights_info
 from srbench.models.wrapped import Consistent, Wrapped, move, network_of
 from srbench.plugins import PluginError
 from srbench.plugins.identity import object_digest, plugin_digest
@@ -222,7 +222,7 @@ def _ready(
             raise PluginError(f"{text}: scale 1 has no downscaling to be consistent with; omit +consistent")
         projected = True
         model = Consistent(model, model.scale)
-    environment = network.environment if isinstance(network, OnnxModel) else {}
+    environment = network.environment if isinstance(network, OutsideTorch) else {}
     images = getattr(network, "training_images", None)
     images = images if isinstance(images, bytes) else b""
     return LoadedModel(label, text, digest, projected, weights, model, environment=environment, training_images=images)

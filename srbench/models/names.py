@@ -10,8 +10,8 @@
     package.module:Name         a class or function that creates a model
     path/to/file.py:Name        a class or function in a file
     path/to/file.py:Name:FILE   either of the two with the weights of a checkpoint
-    path/to/4x-any.pth          a network in a file: weights of an architecture that spandrel knows, TorchScript or ONNX
-                                (``third_party``)
+    path/to/4x-any.pth          a network in a file: weights of an architecture that spandrel knows, TorchScript, ONNX
+                                or ncnn (``third_party``)
     label=FOLDER                precomputed outputs, paired by name
     label=MODEL                 any of the models above under another label; in ``runs/lr=1e-3/net.pth`` is no label
     MODEL+consistent            any of the models above, with outputs projected onto the images that downscale to LR
@@ -40,7 +40,7 @@ from srbench.weights.table import cached_path, released_weights
 
 CONSISTENT = "+consistent"
 BFLOAT16 = "+bf16"
-NETWORKS = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx")
+NETWORKS = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".param")
 """Extensions of files that are complete models."""
 _CODE_AND_WEIGHTS = re.compile(r"(.+?\.py:\w+|[\w.]+:\w+):(.*)")
 

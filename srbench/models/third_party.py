@@ -5,6 +5,7 @@
     4x-anything.pt              a TorchScript file written by ``torch.jit.save``, with any of these extensions; loading
                                 it runs the code inside
     4x-anything.onnx            an ONNX graph; needs the extra ``onnx``, and on a GPU the package onnxruntime-gpu
+    4x-anything.param           an ncnn graph, with its weights in 4x-anything.bin; needs the extra ``ncnn``
 
 Scale, architecture and accepted image sizes are read from the file. Images are padded to an accepted size, and the
 outputs are cropped accordingly.
@@ -20,17 +21,18 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from srbench.files.hashes import sha256_file
 from srbench.images.tiling import upscale_in_windows
 from srbench.interfaces import WeightsInfo
-from srbench.models import ONNX_RUNTIME, ModelError
+from srbench.models import NCNN, ONNX_RUNTIME, ModelError
 from srbench.weights.files import is_safetensors, load_metadata, require_file, require_finite
 from srbench.words import listed, one_line
 
-ONNX = ".onnx"
+ONNX, PARAM = ".onnx", ".param"
 _SIDE = 64
 """Side of the LR image from which the scale of a network that accepts any size is determined."""
 _LONGEST = 200
@@ -39,13 +41,21 @@ _CPU = "CPUExecutionProvider"
 _PROVIDERS = {"cuda": ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})}
 """ONNX Runtime's execution providers for devices other than the CPU, with options: float32 in full, as on the CPU, and no
 trials of convolutions against the clock, which are slow for every new size and may end differently every time."""
+_NCNN_GRAPH = "7767517"
+"""First line of an ncnn graph."""
+_KEEP_CHANNELS = ("Input", "Split", "BinaryOp", "UnaryOp", "Scale", "Padding", "Interp")
+"""Layers of ncnn whose outputs have the channels of their input."""
+_NO_MEMORY = -100
+"""What ncnn returns if it cannot allocate a blob."""
 
 
-def load_file(path: Path, device: str = "cpu") -> SpandrelModel | TorchScriptModel | OnnxModel:
+def load_file(path: Path, device: str = "cpu") -> SpandrelModel | TorchScriptModel | OnnxModel | NcnnModel:
     """Load the network in a file; ``device`` matters only for TorchScript and ONNX. Raises ModelError, WeightsError."""
     require_file(path)
     if is_torchscript(path):
         return TorchScriptModel(path, device)
+    if path.suffix.lower() == PARAM:
+        return NcnnModel(path)
     return OnnxModel(path, device) if path.suffix.lower() == ONNX else SpandrelModel(path)
 
 
@@ -166,14 +176,20 @@ class TorchScriptModel(nn.Module):
             return torch.cat([_in_float32(self.network(image[None].to(self.dtype))) for image in lr])
 
 
-class OnnxModel:
+class OutsideTorch:
+    """A network that another library computes. Its outputs are on the CPU."""
+
+    outside_torch = True  # so its multiply-adds and memory are unknown (``srbench.metrics.cost``)
+    environment: dict[str, str]
+    """What computes it, for the environment of its outputs: one of ``RUNTIMES``, with its version."""
+
+
+class OnnxModel(OutsideTorch):
     """A network in an ONNX file: (n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), float32 or float16.
 
     It is computed by ONNX Runtime's execution provider for the device, or by that of the CPU if ONNX Runtime was
-    installed without it or cannot load it. Outputs are on the CPU.
+    installed without it or cannot load it.
     """
-
-    outside_torch = True  # so its multiply-adds and memory are unknown (``srbench.metrics.cost``)
 
     def __init__(self, path: Path, device: str) -> None:
         try:
@@ -197,7 +213,6 @@ class OnnxModel:
         # Those that it could load: an available provider whose libraries are missing is left out without an error.
         provider_used = self.session.get_providers()[0]
         self.environment = {ONNX_RUNTIME: f"{onnxruntime.__version__}, {provider_used}"}
-        """What computes it, for the environment of its outputs."""
         self.input, shape = _rgb_input(self.session, path)
         self.dtype = torch.float16 if "float16" in self.session.get_inputs()[0].type else torch.float32
         self.window = tuple(side if isinstance(side, int) else None for side in shape[2:])
@@ -216,6 +231,88 @@ class OnnxModel:
     def _run(self, lr: Tensor) -> Tensor:
         (output, *_) = self.session.run(None, {self.input: lr.cpu().to(self.dtype).numpy()})
         return _in_float32(torch.from_numpy(output))
+
+
+class NcnnModel(OutsideTorch):
+    """A network in an ncnn graph with its weights: (n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w).
+
+    It is computed on the CPU in float32, also if its weights are stored as float16.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import ncnn
+        except ImportError:
+            raise ModelError(f"{path}: needs ncnn; install it: pip install 'sr-bench[ncnn]'") from None
+        weights = path.with_suffix(".bin")
+        if not weights.is_file():
+            raise ModelError(f"{path}: has no weights; put {weights.name} beside it")
+        layers = _layers(path)
+        if unknown := {layer[0] for layer in layers if ncnn.layer_to_index(layer[0]) < 0}:
+            raise ModelError(f"{path}: this ncnn does not know its layers {', '.join(sorted(unknown))}; upgrade ncnn")
+        self.matrix = ncnn.Mat
+        self.net = ncnn.Net()
+        self.net.opt.num_threads = torch.get_num_threads()
+        for name in ("vulkan_compute", "fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
+            setattr(self.net.opt, f"use_{name}", False)
+        if self.net.load_param(str(path)) or self.net.load_model(str(weights)):
+            raise ModelError(f"{path}: damaged, or {weights.name} is of another graph; get another copy of both")
+        inputs, outputs = self.net.input_names(), self.net.output_names()
+        if len(inputs) != 1 or len(outputs) != 1:
+            blobs = f"the inputs {', '.join(inputs)} and the outputs {', '.join(outputs)}"
+            raise ModelError(
+                f"{path}: has {blobs}; export it with a single input (3, h, w) in [0, 1] and a single output"
+            )
+        self.input, self.output = inputs[0], outputs[0]
+        if (channels := _input_channels(layers)) != 3:
+            raise ModelError(
+                f"{path}: has an input of {channels} channels; export it for RGB images, (3, h, w) in [0, 1]"
+            )
+        self.environment = {NCNN: f"{ncnn.__version__}, CPU"}
+        self.scale = _probed_scale(self._run, path)
+        self.weights = weights_info(weights, "an ncnn graph", None)
+
+    def __call__(self, lr: Tensor) -> Tensor:
+        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w)."""
+        return torch.cat([self._run(image[None]) for image in lr])
+
+    def _run(self, lr: Tensor) -> Tensor:
+        with self.net.create_extractor() as extractor:
+            # The clone has its channels aligned in memory as ncnn expects.
+            extractor.input(self.input, self.matrix(lr[0].cpu().numpy()).clone())
+            state, output = extractor.extract(self.output)
+            if state == _NO_MEMORY:
+                raise MemoryError
+            if state:
+                raise RuntimeError(f"ncnn returns {state}")
+            return torch.from_numpy(np.array(output))[None]
+
+
+def _layers(path: Path) -> list[list[str]]:
+    """Layers of an ncnn graph: type, name, numbers of inputs and outputs, their names, parameters. Raises ModelError."""
+    magic, *lines = path.read_text(errors="replace").splitlines() or [""]
+    layers = [line.split() for line in lines[1:] if line.strip()]
+    if magic.strip() != _NCNN_GRAPH or any(len(layer) < 4 or not "".join(layer[2:4]).isdigit() for layer in layers):
+        raise ModelError(f"{path}: damaged, or not an ncnn graph in text; get another copy of it")
+    return layers
+
+
+def _input_channels(layers: list[list[str]]) -> int:
+    """Channels of the input of an ncnn graph, by the weights of the first convolution that it enters; 3 if there is none.
+
+    ncnn itself accepts any number, and computes nonsense.
+    """
+    images: set[str] = set()
+    for kind, _, inputs, outputs, *rest in layers:
+        read, made = rest[: int(inputs)], rest[int(inputs) : int(inputs) + int(outputs)]
+        enters = kind == "Input" or not images.isdisjoint(read)
+        if enters and kind == "Convolution":
+            settings = dict(setting.split("=", 1) for setting in rest[int(inputs) + int(outputs) :] if "=" in setting)
+            kernel = int(settings["1"]) * int(settings.get("11", settings["1"]))
+            return int(settings["6"]) // (int(settings["0"]) * kernel)
+        if enters and kind in _KEEP_CHANNELS:
+            images.update(made)
+    return 3
 
 
 def weights_info(path: Path, kind: str, parameters: int | None, licence: str | None = None) -> WeightsInfo:
@@ -263,7 +360,7 @@ def _probed_scale(
     shape = tuple(first.shape)
     scale: int = shape[-1] // width if shape else 0
     if scale < 1 or shape != (1, 3, scale * height, scale * width):
-        raise ModelError(f"{path}: turns (1, 3, {height}, {width}) into {shape}; it has to upscale")
+        raise ModelError(f"{path}: turns (1, 3, {height}, {width}) into {shape}; it has to upscale by a whole number")
     if not torch.equal(first, second):
         raise ModelError(f"{path}: returns different outputs for the same image; call eval() before saving it")
     return scale

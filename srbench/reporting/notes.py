@@ -9,7 +9,7 @@ from itertools import chain
 from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import DEPENDENT, few_units_sentence, printed
 from srbench.judging.tests import FEWEST_UNITS
-from srbench.models import ONNX_RUNTIME
+from srbench.models import RUNTIMES
 from srbench.reporting.results import Results, mean_of, verdict_on
 from srbench.reporting.table import Table, of_lr, single_values
 from srbench.run_folder.measurements import Measurement, failures_of, is_of_samples
@@ -40,7 +40,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *_outliers(results),
         *_hardware(results),
         *_environments(results),
-        *_onnx(results),
+        *_outside_torch(results),
         *_seeds(results),
         *_too_few(table),
         *_saturated(results),
@@ -218,27 +218,28 @@ def _environments(results: Results) -> Iterator[str]:
         facts = [known[key] for key in keys if key in known]
         names = dict.fromkeys(chain(*facts))
         values = {name: sorted({environment.get(name, "unset") for environment in facts}) for name in names}
-        values[ONNX_RUNTIME] = sorted(
-            {environment[ONNX_RUNTIME] for environment in facts if ONNX_RUNTIME in environment}
-        )
+        for name in RUNTIMES:
+            values[name] = sorted({environment[name] for environment in facts if name in environment})
         differing = [f"{name} {' and '.join(texts)}" for name, texts in values.items() if len(texts) > 1]
         if differing:
             yield f"{stage} in different environments, so last digits may differ: {'; '.join(sorted(differing))}."
 
 
-def _onnx(results: Results) -> Iterator[str]:
-    """Note what computed the outputs of ONNX files."""
+def _outside_torch(results: Results) -> Iterator[str]:
+    """Note what computed the outputs of networks outside torch."""
     known = {key: record.facts for run in results.runs for key, record in run.folder.environments.items()}
     computed: dict[tuple[str, str], dict[str, None]] = {}
     for row in results.measurements:
         facts = known.get(row.sample.environment, {})
-        if ONNX_RUNTIME in facts:
-            computed.setdefault((facts[ONNX_RUNTIME], facts.get("device", "cpu")), {})[row.setting.label] = None
+        for name in RUNTIMES:
+            if name in facts:
+                runtime = f"{name} {facts[name]}"
+                computed.setdefault((runtime, facts.get("device", "cpu")), {})[row.setting.label] = None
     for (runtime, device), labels in computed.items():
         remark = ""
-        if device != "cpu" and runtime.endswith("CPUExecutionProvider"):
+        if device != "cpu" and runtime.endswith(("CPU", "CPUExecutionProvider")):
             remark = f", on the CPU and not on {device}, so times cannot be compared with those of other models"
-        yield f"{ONNX_RUNTIME} {runtime}, computed {joined([*labels])}{remark}."
+        yield f"{runtime}, computed {joined([*labels])}{remark}."
 
 
 def _outliers(results: Results) -> Iterator[str]:

@@ -12,7 +12,7 @@ from srbench.benchmark.sampler import Sampler, outliers, source_of
 from srbench.images.io import quantize
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.machine.environment import environment
-from srbench.models import ONNX_RUNTIME, Checkpoint, LoadedModel, ModelInfo
+from srbench.models import RUNTIMES, Checkpoint, LoadedModel, ModelInfo
 from srbench.models.names import has_paths_of, is_same_but_for_paths
 from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
@@ -24,7 +24,7 @@ from srbench.words import number_of
 
 ROUNDED = 0.01
 """Largest fraction of pixel values that may be one grey level off if an item is sampled on another processor."""
-_MACHINE = ("device", "cpu", "gpu", "instructions", "torch", ONNX_RUNTIME)
+_MACHINE = ("device", "cpu", "gpu", "instructions", "torch", *RUNTIMES)
 """Values of an environment that may change an output by more than rounding."""
 _IN_TRAINING = {True: "was in the training", False: "was not in the training", None: "may have been in the training"}
 

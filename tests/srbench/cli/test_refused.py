@@ -128,7 +128,7 @@ CODE = [
     ),
     (
         f"{RUN} --models {{bad}}/fine/a.png",
-        r"a\.png: not a model; a file of a network ends in \.pth, .*\.onnx, and code",
+        r"a\.png: not a model; a file of a network ends in \.pth, .*\.param, and code",
     ),
     (f"{RUN} --models results={{bad}}/lr", r"has shape"),
     (f"{RUN} --models results={{bad}}/cut", r"b\.png: damaged"),

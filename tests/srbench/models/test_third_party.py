@@ -278,7 +278,12 @@ def test_an_equals_sign_in_the_name_of_a_file_is_no_label(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize(
     ("file", "package", "extra"),
-    [("a.pth", "spandrel", "zoo"), ("a.onnx", "onnxruntime", "onnx"), ("a.onnx", "onnx", "onnx")],
+    [
+        ("a.pth", "spandrel", "zoo"),
+        ("a.onnx", "onnxruntime", "onnx"),
+        ("a.onnx", "onnx", "onnx"),
+        ("a.param", "ncnn", "ncnn"),
+    ],
 )
 def test_a_missing_extra_is_named(tmp_path, monkeypatch, file, package, extra):
     (tmp_path / file).write_bytes(b"")
