@@ -155,7 +155,11 @@ def measure_model(
 
 def measure_set(metric: SetMetric, images: ImageSet) -> float | None:
     """Measure a set of images; None if the metric does not apply. Raises like ``measure``."""
-    return _number(call(metric.info.name, metric, images), metric.info.name)
+    device = images.device if metric.gpu else "cpu"
+    value = call(
+        metric.info.name, computed_on, device, lambda place: metric(images.on(place) if metric.gpu else images)
+    )
+    return _number(value, metric.info.name)
 
 
 def _number(value: object, what: str) -> float | None:
