@@ -9,7 +9,8 @@ from functools import cached_property
 from srbench.interfaces import MetricInfo, Need
 from srbench.metrics.suite import read_suite, suite_names
 from srbench.models import ModelInfo
-from srbench.run_folder.request import GROUPS, IMAGES, SUITE, Average, Count, RunSpec, parse_shard
+from srbench.run_folder.limits import SUITE, Average, parse_shard
+from srbench.run_folder.request import GROUPS, IMAGES, Count, RunSpec
 from srbench.words import listed, number_of
 
 FORMAT = 7
