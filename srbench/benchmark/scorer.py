@@ -165,7 +165,11 @@ def measure_set(metric: SetMetric, images: ImageSet) -> float | None:
 def _number(value: object, what: str) -> float | None:
     if value is None:
         return None
-    number = float(value)  # type: ignore[arg-type]  # whatever a plug-in returned
+    try:
+        number = float(value)  # type: ignore[arg-type]  # whatever a plug-in returned
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several numbers
+        kind = type(value).__name__
+        raise BenchmarkError(f"{what} returned {kind}; return a number, or None where it does not apply") from None
     if np.isnan(number):
         raise BenchmarkError(f"{what} is not defined (NaN); return None where it does not apply")
     return number

@@ -7,6 +7,7 @@ psnr+channels=Y+border=4                    any of these with parameters
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -217,7 +218,8 @@ def _checked_info(metric: Metric, what: str) -> MetricInfo:
         raise PluginError(f"{what}: its name {info.name!r} may contain only letters, digits and _")
     if not (str(info.title).strip() and type(info.digits) is int and 0 <= info.digits <= MOST_DIGITS):
         raise PluginError(f"{what}: needs a title, and 0 to {MOST_DIGITS} digits after the point")
-    if info.map is not None and not isinstance(info.map, MapInfo):
+    is_map = isinstance(info.map, MapInfo) and isinstance(info.map.upper, int | float) and 0 < info.map.upper < math.inf
+    if info.map is not None and not is_map:
         raise PluginError(f'{what}: its map is {info.map!r}; make it MapInfo(unit="...", upper=255)')
     if (info.map is not None) != isinstance(metric, MappedMetric):
         raise PluginError(

@@ -13,7 +13,7 @@ from srbench.metrics.loading import load_metric, open_metric
 from srbench.plugins import PluginError, registry
 
 METRIC = """
-from srbench.interfaces import ImageMetric, MetricInfo
+from srbench.interfaces import ImageMetric, MapInfo, MetricInfo
 
 
 class Mean(ImageMetric):
@@ -38,8 +38,9 @@ def metric(tmp_path):
 
 
 def test_a_map_that_is_no_map_facts(metric):
-    with pytest.raises(PluginError, match=r'its map is True; make it MapInfo\(unit="...", upper=255\)'):
-        metric(map="True")
+    for upper in ("True", 'MapInfo(unit="levels", upper=float("nan"))', 'MapInfo(unit="levels", upper="255")'):
+        with pytest.raises(PluginError, match=r'mine.py:Mean: its map is .*; make it MapInfo\(unit="...", upper=255\)'):
+            metric(map=upper)
 
 
 def test_the_content_of_files_that_parameters_name_counts(tmp_path, monkeypatch):
