@@ -177,7 +177,7 @@ class Explained:
 
 def described(match: Match) -> str:
     """Return the protocol of a match with its value, and whether it truncates or is unusual."""
-    notes = [f"{match.value:.4f}"]
+    notes = [f"{match.value:z.4f}"]
     notes += ["truncated"] if match.how == "truncated" else []
     notes += ["unusual"] if match.candidate.rarity == UNUSUAL else []
     return f"{match.protocol.words} ({', '.join(notes)})"

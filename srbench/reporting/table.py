@@ -336,8 +336,8 @@ def header(metric: MetricInfo) -> str:
 
 
 def printed(value: float, metric: MetricInfo) -> str:
-    """Format a value with the digits of its metric; NaN is a dash."""
-    return "–" if math.isnan(value) else f"{value:.{metric.digits}f}"
+    """Format a value with the digits of its metric; NaN is a dash, and a value that rounds to zero has no sign."""
+    return "–" if math.isnan(value) else f"{value:z.{metric.digits}f}"
 
 
 def together(letters: Sequence[str]) -> str:
