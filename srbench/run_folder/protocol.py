@@ -48,7 +48,7 @@ class Protocol:
 
     def task(self, factor: str) -> str:
         """What the models do: ``Super-resolution 4x``, given ``4x``, or ``Restoration`` at scale 1."""
-        return f"Super-resolution {factor}" if self.scale > 1 else "Restoration"
+        return f"{tasks([self.scale])} {factor}" if self.scale > 1 else tasks([self.scale])
 
     @property
     def lr_title(self) -> str:
@@ -210,6 +210,12 @@ class Manifest:
     def _in_order(self, images: Iterable[str]) -> tuple[str, ...]:
         wanted = set(images)
         return tuple(image for image in self.images if image in wanted)
+
+
+def tasks(scales: Iterable[int]) -> str:
+    """Return what models do at some scales: ``Super-resolution``, ``Restoration`` at scale 1, or both."""
+    names = {"Super-resolution" if scale > 1 else "Restoration" for scale in scales}
+    return " and ".join(sorted(names, reverse=True)).capitalize()
 
 
 def protocol_line(label: str, metrics: Sequence[MetricInfo], units: str = IMAGES) -> str:
