@@ -210,7 +210,7 @@ def _how_to_measure(match: Match) -> Iterator[str]:
     for signature, suites in by_signature.items():
         yield f"--suite {_options(match.protocol, ', '.join(suites))}  (signature {signature})"
     if match.protocol.frames:
-        yield "on copies of these frames: no option leaves the others out"
+        yield "on copies of these images: no option leaves the others out"
 
 
 @dataclass(frozen=True)
