@@ -33,7 +33,8 @@ from srbench.models.wrapped import move
 from srbench.reporting.results import Results as MeasuredResults
 from srbench.reporting.results import read_run
 from srbench.reporting.table import Cell, table_of_runs
-from srbench.run_folder.request import IMAGES, PHOTOS, SAMPLES, SUITE, RunSpec
+from srbench.run_folder.limits import SAMPLES, SUITE
+from srbench.run_folder.request import IMAGES, PHOTOS, RunSpec
 from srbench.run_folder.values import COLUMNS
 from srbench.terminal.progress import Progress, progress_of
 from srbench.verification.findings import Findings

@@ -358,6 +358,12 @@ class SampledImage:
         """LR and HR."""
         return self._read_pair()
 
+    def on(self, device: str) -> SampledImage:
+        """Return the image, whose outputs and pair are copied to a device when they are read."""
+        return SampledImage(
+            self.name, lambda count: self._read(count).to(device), lambda: self._read_pair().copied(device)
+        )
+
 
 class ImageSet(Sequence[SampledImage]):
     """The images of a run or of one of its groups, in natural order, read one by one when they are asked for.
@@ -392,6 +398,12 @@ class ImageSet(Sequence[SampledImage]):
         """Number of images."""
         return len(self.names)
 
+    def on(self, device: str) -> ImageSet:
+        """Return the set with its images on a device, and the same that metrics share."""
+        images = ImageSet(self.names, lambda name: self._image(name).on(device), device)
+        images.shared, images.shared_references = self.shared, self.shared_references
+        return images
+
 
 class SetMetric(ABC):
     """A column that measures many images together; a subclass defines ``info`` and ``__call__``.
@@ -404,6 +416,8 @@ class SetMetric(ABC):
     """Input of the metric: 8-bit images as uint8, or as float32 in [0, 1]. Pairs are float32."""
     needs: tuple[Need, ...] = ("HR",)
     """As of ``ImageMetric``; with ``samples``, a run saves all samples, of which it otherwise saves the first."""
+    gpu: bool = False
+    """As of ``ImageMetric``."""
 
     @abstractmethod
     def __call__(self, outputs: ImageSet) -> float | None:

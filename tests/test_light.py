@@ -83,7 +83,7 @@ import sys
 from importlib import import_module
 
 import srbench
-assert srbench.__version__ and not {{"torch", "numpy", "pandas"}} & {{*sys.modules}}
+assert not {{"torch", "numpy", "pandas"}} & {{*sys.modules}}
 from srbench.cli.main import main
 for words in {COMMANDS}:
     try:
@@ -91,6 +91,8 @@ for words in {COMMANDS}:
     except SystemExit:
         pass
     assert not {{"torch", "pandas"}} & {{*sys.modules}}, words
+    assert words != "--help" or not {{"msgspec", "importlib.metadata"}} & {{*sys.modules}}
+assert srbench.__version__
 for module in {WITHOUT_TORCH}:
     import_module(module)
     assert "torch" not in sys.modules, module

@@ -13,7 +13,8 @@ from srbench.benchmark.checkpoints import stated_scale
 from srbench.data.datasets import scale_of_folders
 from srbench.files.config import load_toml, structure
 from srbench.metrics.suite import read_suite
-from srbench.run_folder.request import SUITE, OneOrMore, RunSpec, Scale
+from srbench.run_folder.limits import SUITE
+from srbench.run_folder.request import OneOrMore, RunSpec, Scale
 
 SPANNED = ("data", "scale", "suite", "degrade")
 """Fields of RunSpec for which a request may list several values; every combination is a run."""

@@ -33,9 +33,10 @@ from srbench.metrics.loading import LoadedMetric, counted, described, is_of_many
 from srbench.metrics.suite import Suite, full_names, left_out, open_metrics, read_suite
 from srbench.models.names import split_label
 from srbench.models.precomputed import ResultFolder
+from srbench.run_folder.limits import SUITE
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import Value
-from srbench.run_folder.request import GROUPS, IMAGES, SUITE
+from srbench.run_folder.request import GROUPS, IMAGES
 from srbench.run_folder.values import Values, is_missing, mean_of_images
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.words import natural, printable, size_of, unknown

@@ -155,13 +155,21 @@ def measure_model(
 
 def measure_set(metric: SetMetric, images: ImageSet) -> float | None:
     """Measure a set of images; None if the metric does not apply. Raises like ``measure``."""
-    return _number(call(metric.info.name, metric, images), metric.info.name)
+    device = images.device if metric.gpu else "cpu"
+    value = call(
+        metric.info.name, computed_on, device, lambda place: metric(images.on(place) if metric.gpu else images)
+    )
+    return _number(value, metric.info.name)
 
 
 def _number(value: object, what: str) -> float | None:
     if value is None:
         return None
-    number = float(value)  # type: ignore[arg-type]  # whatever a plug-in returned
+    try:
+        number = float(value)  # type: ignore[arg-type]  # whatever a plug-in returned
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several numbers
+        kind = type(value).__name__
+        raise BenchmarkError(f"{what} returned {kind}; return a number, or None where it does not apply") from None
     if np.isnan(number):
         raise BenchmarkError(f"{what} is not defined (NaN); return None where it does not apply")
     return number

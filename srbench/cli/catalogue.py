@@ -21,7 +21,7 @@ from srbench.metrics.loading import FAMILIES, described, metric_digest
 from srbench.metrics.suite import open_metrics, read_suite, suite_names
 from srbench.plugins import PluginError
 from srbench.plugins.registry import docstring_of, is_ours, load_dataset, registered
-from srbench.run_folder.request import SAMPLES
+from srbench.run_folder.limits import SAMPLES
 from srbench.weights.files import load_metadata, packaged_weights, parameter_count
 from srbench.weights.metadata import read_metadata
 from srbench.weights.table import cached_path, find_released, released_weights

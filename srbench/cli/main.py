@@ -138,9 +138,10 @@ def _showing_once() -> Callable[..., None]:
     shown: set[str] = set()
 
     def show_warning(message: Warning | str, *_: object, **__: object) -> None:
-        if str(message) not in shown:
-            shown.add(str(message))
-            say(f"warning: {message}")
+        text = one_line(message)
+        if text not in shown:
+            shown.add(text)
+            say(f"warning: {text}")
 
     return show_warning
 

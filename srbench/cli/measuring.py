@@ -21,7 +21,7 @@ from srbench.cli.reporting import (
     written_report,
 )
 from srbench.interfaces import TEMPERATURE, SRBenchError
-from srbench.run_folder.request import IMAGES, SAMPLES, SUITE
+from srbench.run_folder.limits import AVERAGES, SAMPLES, SUITE
 from srbench.terminal.output import say, show
 from srbench.terminal.progress import shown_progress
 from srbench.words import number_of
@@ -461,7 +461,7 @@ def measure(
             workers=workers,
             scale=scale,
             device=device,
-            average=average or IMAGES,
+            average=average or AVERAGES[0],
         )
         settings = measured.values.settings
         judgement = None

@@ -6,26 +6,16 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import click
-from msgspec import Meta
 
 from srbench.cli import completion
 from srbench.images.box import Box
+from srbench.interfaces import LARGEST_SEED
 from srbench.machine.trackers import TRACKERS
-from srbench.run_folder.request import (
-    AVERAGES,
-    DEVICES,
-    IMAGES,
-    Count,
-    Factor,
-    Scale,
-    Seed,
-    Tile,
-    is_device,
-    parse_shard,
-)
+from srbench.models import SMALLEST_TILE
+from srbench.run_folder.limits import AVERAGES, DEVICES, LARGEST_COUNT, is_device, parse_shard
 from srbench.words import did_you_mean
 
 Value = TypeVar("Value")
@@ -96,14 +86,13 @@ class _Device(Choice):
         return str(value)
 
 
-def whole(kind: Any) -> Callable[[str | int], int]:  # noqa: ANN401 - a type
-    """Return the type of an option that takes a whole number within the limits of an annotated ``int``."""
-    _, limits = get_args(kind)
+def whole(smallest: int, largest: int = LARGEST_COUNT) -> Callable[[str | int], int]:
+    """Return the type of an option that takes a whole number within limits."""
 
     def read(text: str | int) -> int:
         number = _number(str(text))
-        if not limits.ge <= number <= limits.le:
-            allowed = f"{limits.ge} or more" if number < limits.le else f"{limits.ge} to {limits.le}"
+        if not smallest <= number <= largest:
+            allowed = f"{smallest} or more" if number < largest else f"{smallest} to {largest}"
             raise click.BadParameter(f"{text!r} is not a whole number of {allowed}.")
         return number
 
@@ -190,9 +179,9 @@ def _engine(text: str) -> str:
 FROM_LAUNCHER = "env"
 """Value of ``--shard`` for the shard that torchrun or Slurm gives this process."""
 PATH = click.Path(path_type=Path)
-COUNT = whole(Count)
+COUNT = whole(1)
 NAMES = comma_separated(_name)
-SCALES = comma_separated(whole(Scale))
+SCALES = comma_separated(COUNT)
 
 TILES = (
     "Upscale in tiles of PX x PX LR pixels to save memory. SRFlow gives the same result up to rounding, as do networks "
@@ -203,8 +192,8 @@ models = partial(click.option, "--models", type=NAMES, metavar="MODEL,...", shel
 one_model = partial(
     click.option, "--models", "model", type=_one_name, metavar="MODEL", shell_complete=completion.MODELS
 )
-scale = partial(click.option, "--scale", metavar="S", type=whole(Scale))
-factor = partial(click.option, "--scale", metavar="S", type=whole(Factor))
+scale = partial(click.option, "--scale", metavar="S", type=COUNT)
+factor = partial(click.option, "--scale", metavar="S", type=whole(2))
 temperature = partial(click.option, "--temperature", metavar="T", type=_temperature)
 temperatures = partial(click.option, "--temperature", metavar="T,...", type=comma_separated(_temperature))
 metrics = partial(click.option, "--metrics", type=NAMES, metavar="METRIC,...", shell_complete=completion.METRICS)
@@ -214,7 +203,7 @@ seed = partial(
     click.option,
     "--seed",
     metavar="N",
-    type=whole(Seed),
+    type=whole(0, LARGEST_SEED),
     help="Random seed: equal seeds give equal samples.",
 )
 device = partial(
@@ -225,7 +214,7 @@ device = partial(
     type=_Device(DEVICES),
     help="Device to run on; auto takes a GPU if there is one.",
 )
-tile = partial(click.option, "--tile", metavar="PX", type=whole(Tile), help=f"{TILES} [default: whole images]")
+tile = partial(click.option, "--tile", metavar="PX", type=whole(SMALLEST_TILE), help=f"{TILES} [default: whole images]")
 names = partial(click.option, type=NAMES, metavar="NAME,...")
 folder = partial(click.option, type=PATH, metavar="DIR")
 preset = partial(click.option, "--preset", metavar="NAME|FILE")
@@ -236,7 +225,7 @@ average = click.option(
     type=Choice(AVERAGES),
     metavar="|".join(AVERAGES),
     help="What means, intervals and tests are over: images, or groups, such as clips, whose images are averaged first; "
-    f"a subfolder is a group (docs/protocols.md). [default: {IMAGES}]",
+    f"a subfolder is a group (docs/protocols.md). [default: {AVERAGES[0]}]",
 )
 workers = click.option(
     "--workers",
@@ -258,7 +247,7 @@ page = together(
         "--port",
         metavar="N",
         default=0,
-        type=whole(Annotated[int, Meta(ge=0, le=65535)]),
+        type=whole(0, 65535),
         show_default=False,
         help="Port to listen on. [default: any free port]",
     ),

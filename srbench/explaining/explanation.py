@@ -177,7 +177,7 @@ class Explained:
 
 def described(match: Match) -> str:
     """Return the protocol of a match with its value, and whether it truncates or is unusual."""
-    notes = [f"{match.value:.4f}"]
+    notes = [f"{match.value:z.4f}"]
     notes += ["truncated"] if match.how == "truncated" else []
     notes += ["unusual"] if match.candidate.rarity == UNUSUAL else []
     return f"{match.protocol.words} ({', '.join(notes)})"
@@ -210,7 +210,7 @@ def _how_to_measure(match: Match) -> Iterator[str]:
     for signature, suites in by_signature.items():
         yield f"--suite {_options(match.protocol, ', '.join(suites))}  (signature {signature})"
     if match.protocol.frames:
-        yield "on copies of these frames: no option leaves the others out"
+        yield "on copies of these images: no option leaves the others out"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from srbench.explaining import ExplainError
 from srbench.explaining.explanation import Explained, Explanation
 from srbench.explaining.images import LEVELS, Images, ImageValues
 from srbench.explaining.matching import UNUSUAL, Candidate, Printed
-from srbench.explaining.protocols.clips import TRIED, clips_of, gathered_by_clips
+from srbench.explaining.protocols.clips import FRAMES, TRIED, clips_of, gathered_by_clips
 from srbench.explaining.protocols.families import family
 from srbench.explaining.protocols.table import MetricProtocol
 from srbench.images.folders import groups_of, images_in
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Folder = str | Path | Mapping[str, Any]
+FIRST = "the first sample of each image"
+"""Words of protocols that leave out all other samples."""
 SCALES = (2, 3, 4, 8)
 """Scales whose crops are tried if the scale is unknown."""
 
@@ -55,8 +57,8 @@ def explain(
         values: One or several numbers, preferably as printed text ("28.10" keeps its zero): one per metric, or all of a
             single metric.
         metrics: One or several of psnr, ssim, lpips, niqe, fid, kid and ``pyiqa:NAME``.
-        sr: Folder of outputs, or images by name: (3, H, W), or samples (n, 3, H, W), over which means are taken; uint8,
-            or floating point in [0, 1].
+        sr: Folder of outputs, or images by name: (3, H, W), or samples (n, 3, H, W), of which the mean and the first are
+            tried; uint8, or floating point in [0, 1].
         hr: Folder of HR images, paired by name, or images (3, H, W) by name.
         lr: Folder of LR images, from which the scale is computed.
         scale: Upscaling factor, the width of cropped borders; without ``scale`` and ``lr``, the crops of several scales
@@ -232,6 +234,10 @@ def _measured(images: Images, workers: int | None, progress: Progress) -> list[I
 
 def _remarks(images: Sequence[ImageValues], scale: int | None) -> Iterator[str]:
     yield from (f"left out: {image.fault}" for image in images if image.fault)
+    counts = {len(values) for image in images for values in image.values.values()}
+    if max(counts) > 1:
+        number = "-".join(map(str, sorted({min(counts), max(counts)})))
+        yield f"{number} samples of each image are compared; protocols take their mean or the first alone"
     if unequal := [image for image in images if image.sizes]:
         first = unequal[0]
         yield (
@@ -249,7 +255,7 @@ def _candidates(
     """Return the values of a metric under every protocol, the most common first.
 
     Placements that change no image are left out. ``clips`` are the indices of the frames of each clip; frames and means
-    of clips are chosen only for protocols that are not unusual.
+    of clips, and the first of several samples, are chosen only for protocols that are not unusual.
     """
     of_metric = family(metric)
     columns: dict[MetricProtocol, list[Sequence[Any]]] = defaultdict(list)
@@ -266,10 +272,14 @@ def _candidates(
         if protocol.placement and key in seen:
             continue
         seen.add(key)
+        firsts = [values[:1] for values in column]
+        has_samples = of_metric.is_mean and firsts != column
         for gathered, value in of_metric.gathered(protocol, column):
             signature = _signature(gathered.text, "round" if gathered.levels == LEVELS["round"] else "floor")
             if signature is None:
                 gathered = replace(gathered, parameters=None)
+            if has_samples:
+                gathered = replace(gathered, samples="mean over samples")
             used_by = of_metric.suites(gathered, scale).items()
             suites = {suite.name: _signature(of_suite, suite.quantize) for suite, of_suite in used_by}
             candidate = Candidate(gathered, value, signature, suites, gathered.text == metric)
@@ -277,6 +287,9 @@ def _candidates(
             if clips and of_metric.is_mean and candidate.rarity < UNUSUAL:
                 of_clips = gathered_by_clips(of_metric, gathered, column, clips)
                 candidates += [Candidate(chosen, mean, signature, suites) for chosen, mean in of_clips]
+            if has_samples and candidate.rarity < UNUSUAL:
+                chosen = replace(gathered, samples="", frames=FIRST, order=(*gathered.order, len(FRAMES)))
+                candidates.append(Candidate(chosen, next(of_metric.gathered(chosen, firsts))[1], signature, suites))
     return tuple(sorted(candidates, key=lambda candidate: candidate.commonness))
 
 

@@ -23,8 +23,8 @@ DEPENDENT = "images of a group are not independent (--average groups tests group
 
 
 def printed(value: float, metric: MetricInfo) -> str:
-    """Format a value with the digits of its metric; NaN is a dash."""
-    return "–" if math.isnan(value) else f"{value:.{metric.digits}f}"
+    """Format a value with the digits of its metric; NaN is a dash, and a value that rounds to zero has no sign."""
+    return "–" if math.isnan(value) else f"{value:z.{metric.digits}f}"
 
 
 def with_unit(value: float, metric: MetricInfo) -> str:

@@ -80,7 +80,7 @@ class _Distance(SetMetric):
     def __init__(self, name: str, mode: str, patch: int, reference: str) -> None:
         if mode not in MODES:
             raise MetricError(f"{name}: {unknown('mode', str(mode), MODES)}")
-        if not isinstance(patch, int) or patch == 1:
+        if not isinstance(patch, int) or patch < 0 or patch == 1:
             raise MetricError(f"{name}: patch is {patch}; give the side of patches in pixels, such as 256")
         self.seen, self._name, self._reference = InceptionInput(mode, patch), name, _reference(name, reference)
         self.needs = ("HR",) if self._reference is None else ()

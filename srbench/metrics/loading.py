@@ -7,6 +7,7 @@ psnr+channels=Y+border=4                    any of these with parameters
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -39,6 +40,8 @@ _PYIQA = "srbench.metrics.from_pyiqa"
 """Module through which our metrics use networks of pyiqa, whose weights are known only when they are loaded."""
 _PATHS = ("reference", "trunk")
 """Parameters of our metrics that are paths."""
+_LIKE_A_PATH = r"[/\\]|\.[A-Za-z]\w*$"
+"""A separator or a suffix, in the value of any other parameter."""
 FAMILIES = "metric_families"
 """Entry point group of classes that implement many metrics, such as ``pyiqa:dists``. The class takes the metric's name
 as ``variant``, and all arguments that the user typed. Its static method ``variants()``, if it has one, lists the names;
@@ -66,7 +69,8 @@ class LoadedMetric:
 def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
     """Split ``psnr+channels=Y+border=4`` into the name for ``find_plugin`` and the arguments of its class.
 
-    Whole numbers become integers; other values stay text. Raises PluginError for an argument that is given twice.
+    Whole numbers become integers; paths and other values stay text. Raises PluginError for an argument that is given
+    twice.
     """
     match = re.fullmatch(r"(.+?)((?:\+\w+=[^+]+)*)", text)
     name, rest = (match[1], match[2]) if match else (text, "")
@@ -74,7 +78,10 @@ def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
     keys = [key for key, _ in pairs]
     if twice := next((key for key in keys if keys.count(key) > 1), None):
         raise PluginError(f"metric {text}: {twice} is given twice; give it once")
-    return name, {key: int(value) if value.isdecimal() and len(value) < 19 else value for key, value in pairs}
+    return name, {
+        key: int(value) if key not in _PATHS and value.isdecimal() and len(value) < 19 else value
+        for key, value in pairs
+    }
 
 
 def open_metric(text: str, quantize: str = "floor", samples: int | None = None) -> LoadedMetric:
@@ -174,15 +181,18 @@ def metric_digest(text: str, quantize: str) -> str | None:
     if _PYIQA in modules:
         return None
     source = modules.get(_PARAMETERS)
-    paths = {key: value for key, value in parameters.items() if key in _PATHS}  # not a file that is called Y
-    files = [*_files(paths), *(sorted(source.with_suffix("").glob("*.safetensors")) if source else [])]
+    files = [*_files(parameters), *(sorted(source.with_suffix("").glob("*.safetensors")) if source else [])]
     sums = [sha256_file(file) for file in files]
     return sha256_texts(package_digest(point.module), point.attr, repr(sorted(parameters.items())), quantize, *sums)
 
 
 def _files(parameters: Mapping[str, str | int]) -> list[Path]:
-    """The files that the parameters of a metric name, whose content counts."""
-    return [Path(value) for value in parameters.values() if isinstance(value, str) and Path(value).is_file()]
+    """The files that the parameters of a metric name, whose content counts; not a file that is called Y, as a value is."""
+    return [
+        Path(value)
+        for key, value in parameters.items()
+        if isinstance(value, str) and (key in _PATHS or re.search(_LIKE_A_PATH, value)) and Path(value).is_file()
+    ]
 
 
 _PER: dict[type, tuple[str, ...]] = {
@@ -208,7 +218,8 @@ def _checked_info(metric: Metric, what: str) -> MetricInfo:
         raise PluginError(f"{what}: its name {info.name!r} may contain only letters, digits and _")
     if not (str(info.title).strip() and type(info.digits) is int and 0 <= info.digits <= MOST_DIGITS):
         raise PluginError(f"{what}: needs a title, and 0 to {MOST_DIGITS} digits after the point")
-    if info.map is not None and not isinstance(info.map, MapInfo):
+    is_map = isinstance(info.map, MapInfo) and isinstance(info.map.upper, int | float) and 0 < info.map.upper < math.inf
+    if info.map is not None and not is_map:
         raise PluginError(f'{what}: its map is {info.map!r}; make it MapInfo(unit="...", upper=255)')
     if (info.map is not None) != isinstance(metric, MappedMetric):
         raise PluginError(

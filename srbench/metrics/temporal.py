@@ -155,6 +155,7 @@ class TLP(_Temporal):
     name, title = "tlp", "tLP"
     words = "100 |LPIPS of two consecutive outputs - LPIPS of two consecutive HR frames| (0.1, AlexNet)"
     smallest_side = LPIPS_MAP.smallest_side
+    gpu = True
 
     def measured(self, outputs: Frames, hr: Frames, window: _Window) -> float:
         """Return the value."""

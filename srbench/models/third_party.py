@@ -362,5 +362,7 @@ def _probed_scale(
     if scale < 1 or shape != (1, 3, scale * height, scale * width):
         raise ModelError(f"{path}: turns (1, 3, {height}, {width}) into {shape}; it has to upscale by a whole number")
     if not torch.equal(first, second):
+        if first.isnan().any():
+            raise ModelError(f"{path}: returns NaN for a grey image; check its weights, or export it in float32")
         raise ModelError(f"{path}: returns different outputs for the same image; call eval() before saving it")
     return scale

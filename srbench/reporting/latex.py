@@ -10,7 +10,7 @@ from srbench.interfaces import MetricInfo
 from srbench.judging.tests import FEWEST_UNITS
 from srbench.reporting.rendering import rendered
 from srbench.reporting.table import Block, Cell, Line, Table, Tables, as_tables, other_means, together
-from srbench.run_folder.protocol import Manifest
+from srbench.run_folder.protocol import Manifest, tasks
 
 COLUMN = 232.0
 """Width of one column of a two-column paper, in points."""
@@ -86,7 +86,7 @@ def latex_tables(stacks: Iterable[tuple[Tables[Block], str]], *, intervals: bool
     tables = [
         _filled(
             stack,
-            f"Super-resolution, protocol {escape(stack.title)} ({escape(origin)})",
+            f"{tasks(block.scale for block in stack.blocks)}, protocol {escape(stack.title)} ({escape(origin)})",
             stack.title,
             intervals=intervals,
             letters=letters,

@@ -24,6 +24,7 @@ from srbench.reporting.page.opening import Strip, strip_of_run
 from srbench.reporting.rendering import code_of_report, rendered, style_and_script
 from srbench.reporting.report import FORMATS, Report, require_formats
 from srbench.reporting.results import (
+    NOT_CHECKED,
     Results,
     Run,
     by_setting,
@@ -39,7 +40,7 @@ from srbench.reporting.text import PAIRS, PAIRS_FILE, csv_text, markdown_table, 
 from srbench.run_folder import NothingMeasuredError
 from srbench.run_folder.folder import IMAGES, RunFolder
 from srbench.run_folder.location import is_begun, runs_below
-from srbench.run_folder.protocol import Manifest, protocol_line
+from srbench.run_folder.protocol import Manifest, protocol_line, tasks
 from srbench.run_folder.records import digest
 from srbench.run_folder.request import dataset_titles
 from srbench.run_folder.values import is_missing
@@ -59,6 +60,10 @@ class RunsBlock(Block):
     """The table of some runs, verified runs first."""
 
     results: Results
+
+    def subject(self, times: str = "x") -> str:
+        """Return dataset and scale, such as ``set5 4x``, or ``set5, restoration`` at scale 1."""
+        return f"{self.dataset} {self.scale}{times}" if self.scale > 1 else f"{self.dataset}, {tasks([1]).lower()}"
 
     def runs(self, line: Line) -> list[Run]:
         """Return the runs that measured a line."""
@@ -193,6 +198,8 @@ def leaderboard_texts(board: Leaderboard, place: Path, choices: Choices) -> dict
         "board": board,
         "address": address,
         "page_of": _page,
+        "not_checked": NOT_CHECKED,
+        "task": tasks(block.scale for block in board.blocks),
         "units": " or ".join(dict.fromkeys(f"{block.table.unit}s" for block in board.blocks)),
         "has_variants": any(block.table.variants for block in board.blocks),
         "letters": choices.pairs,
@@ -221,7 +228,7 @@ def _origins(tables: Tables[RunsBlock]) -> str:
     """Return number and origin of the images of every block: ``set5 4x, set5 8x: 5 images, LR ...; photos 4x: ...``."""
     places: dict[str, list[str]] = {}
     for block in tables.blocks:
-        places.setdefault(block.origin, []).append(f"{block.dataset} {block.scale}x")
+        places.setdefault(block.origin, []).append(block.subject())
     return "; ".join(f"{', '.join(names)}: {origin}" for origin, names in places.items())
 
 

@@ -38,6 +38,8 @@ _PROTOCOL = {
     "tile": "tile",
 }
 """Fields of the protocol that must agree within a table, with their names in messages."""
+NOT_CHECKED = "srbench verify has not checked these records"
+"""The reason for which such a run is unverified; one that was checked may be unverified for another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,11 +283,9 @@ def verdict_on(folder: RunFolder) -> tuple[Verdict, str]:
         return "contradicted", f"{name} does not match SHA256SUMS"
     verified = read_verified(folder.path)
     if verified is None:
-        return "unverified", "srbench verify has not checked these records"
-    reason = f"{verified.date[:10]}: {verified.words}"
-    if verified.verdict == "contradicted":
-        return "contradicted", f"{reason}; {', '.join(verified.rules)}"
-    return verified.verdict, reason
+        return "unverified", NOT_CHECKED
+    rules = f"; {', '.join(verified.rules)}" if verified.rules else ""
+    return verified.verdict, f"{verified.date[:10]}: {verified.words}{rules}"
 
 
 def by_setting(measurements: Iterable[Measurement]) -> dict[Setting, list[Measurement]]:

@@ -20,7 +20,7 @@ from srbench.run_folder.folder import SUMS, VOTES, RunFolder, read_sums, sums_of
 from srbench.run_folder.journal import Journal
 from srbench.run_folder.manifest import is_written
 from srbench.run_folder.protocol import Manifest, Setting
-from srbench.run_folder.records import AnyRecord, ImageDigest, ScoreRecord, Value
+from srbench.run_folder.records import AnyRecord, ImageDigest, ScoreRecord, Value, whole_lines
 from srbench.run_folder.requested import check_protocol, with_request
 from srbench.run_folder.values import agree
 from srbench.words import listed
@@ -78,8 +78,7 @@ def _write(folders: Sequence[RunFolder], manifest: Manifest, votes: Collection[b
 def _votes(run: Path) -> list[bytes]:
     """Return the lines of the votes of a run, without a last line torn by a kill."""
     path = run / VOTES
-    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-    return [line for line in lines if line.endswith(b"\n")]
+    return whole_lines(path.read_bytes())[0].splitlines(keepends=True) if path.is_file() else []
 
 
 def _manifest(folders: Sequence[RunFolder]) -> Manifest:

@@ -9,7 +9,8 @@ from functools import cached_property
 from srbench.interfaces import MetricInfo, Need
 from srbench.metrics.suite import read_suite, suite_names
 from srbench.models import ModelInfo
-from srbench.run_folder.request import GROUPS, IMAGES, SUITE, Average, Count, RunSpec, parse_shard
+from srbench.run_folder.limits import SUITE, Average, parse_shard
+from srbench.run_folder.request import GROUPS, IMAGES, Count, RunSpec
 from srbench.words import listed, number_of
 
 FORMAT = 7
@@ -47,7 +48,7 @@ class Protocol:
 
     def task(self, factor: str) -> str:
         """What the models do: ``Super-resolution 4x``, given ``4x``, or ``Restoration`` at scale 1."""
-        return f"Super-resolution {factor}" if self.scale > 1 else "Restoration"
+        return f"{tasks([self.scale])} {factor}" if self.scale > 1 else tasks([self.scale])
 
     @property
     def lr_title(self) -> str:
@@ -214,6 +215,12 @@ class Manifest:
     def _in_order(self, images: Iterable[str]) -> tuple[str, ...]:
         wanted = set(images)
         return tuple(image for image in self.images if image in wanted)
+
+
+def tasks(scales: Iterable[int]) -> str:
+    """Return what models do at some scales: ``Super-resolution``, ``Restoration`` at scale 1, or both."""
+    names = {"Super-resolution" if scale > 1 else "Restoration" for scale in scales}
+    return " and ".join(sorted(names, reverse=True)).capitalize()
 
 
 def protocol_line(label: str, metrics: Sequence[MetricInfo], units: str = IMAGES) -> str:

@@ -317,9 +317,19 @@ def _parsed(line: bytes, kind: type[Record], path: Path, number: int) -> Record:
         ) from None
 
 
-def drop_torn_lines(folder: Path, kinds: Iterable[type[JSONLine]] = KINDS) -> None:
+def whole_lines(content: bytes) -> tuple[bytes, bytes]:
+    """Return the lines of a file, with the line feed that an editor left out, and a last line torn by a kill or b""."""
+    end = content.rfind(b"\n") + 1
+    try:
+        strict_json(content[end:])
+    except ValueError:
+        return content[:end], content[end:]
+    return content + b"\n", b""
+
+
+def drop_torn_lines(folder: Path) -> None:
     """Cut off a last line without a line feed, so that records can be appended. Raises OSError."""
-    for kind in kinds:
+    for kind in KINDS:
         path = folder / kind.FILE
         if path.exists():
             content = path.read_bytes()

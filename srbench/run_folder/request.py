@@ -7,34 +7,34 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
 from srbench.interfaces import LARGEST_SEED
 from srbench.models import SMALLEST_TILE
+from srbench.run_folder.limits import (
+    AVERAGES,
+    DEVICES,
+    LARGEST_COUNT,
+    SAMPLES,
+    SUITE,
+    Average,
+    is_device,
+    parse_shard,
+)
 
 T = TypeVar("T")
-Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Count = Annotated[int, Meta(ge=1, le=LARGEST_COUNT)]
 Scale = Count
 """1 for restoration, such as denoising, where LR is as large as HR."""
-Factor = Annotated[int, Meta(ge=2, le=2**31 - 1)]
-"""Scale of commands that downscale or upscale images."""
 Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED)]
-Tile = Annotated[int, Meta(ge=SMALLEST_TILE, le=2**31 - 1)]
+Tile = Annotated[int, Meta(ge=SMALLEST_TILE, le=LARGEST_COUNT)]
 OneOrMore = Annotated[tuple[T, ...], Meta(min_length=1)]
-Average = Literal["images", "groups"]
 
 PHOTOS = "photos"
 """Default dataset."""
-SUITE = "srflow"
-"""Default suite."""
-SAMPLES = 5
-"""Samples per image, unless the command or the suite states a number."""
-DEVICES = ("auto", "cpu", "cuda", "cuda:N", "mps")
-"""Values of ``--device``; N is the number of a single GPU."""
-IMAGES, GROUPS = AVERAGES = get_args(Average)
-"""Values of ``--average``: what means, intervals and tests are over."""
+IMAGES, GROUPS = AVERAGES
 
 
 @dataclass(frozen=True)
@@ -99,21 +99,6 @@ class RunSpec:
         """Return the names of the requested images: the first ``limit`` of the dataset, or their shard."""
         number, parts = parse_shard(self.shard)
         return images[: self.limit][number - 1 :: parts]
-
-
-def is_device(text: str) -> bool:
-    """Return whether a text is one of DEVICES."""
-    return re.sub(r"^cuda:\d+$", "cuda:N", text) in DEVICES and text != "cuda:N"
-
-
-def parse_shard(text: str | None) -> tuple[int, int]:
-    """Parse ``2/8``, the second of eight parts of the images, to (2, 8); None means 1/1. Raises ValueError."""
-    if text is None:
-        return 1, 1
-    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise ValueError(f"{text!r} is not a shard; give 1/4 to 4/4 for a run in four parts")
-    return int(match[1]), int(match[2])
 
 
 def dataset_titles(data: Sequence[str]) -> dict[str, str]:

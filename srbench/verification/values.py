@@ -155,21 +155,34 @@ class Remeasuring:
         if error:
             self.findings.leave(f"{where}: {recorded.title}", f"could not be measured again: {error}")
         elif not agree(value, stated, recorded):
-            environment = self.folder.environments.get(score.environment)
-            facts = {} if environment is None else environment.facts
-            on_gpu = isinstance(loaded.metric, ImageMetric) and loaded.metric.gpu
-            if on_gpu and self._is_elsewhere(facts) and agree(value, stated, recorded, ACROSS_DEVICES):
-                self.findings.leave(
-                    recorded.title,
-                    f"it was measured on {facts.get('gpu', facts.get('device'))}, and differs on this machine by up to "
-                    f"{ACROSS_DEVICES:g}",
-                )
-            else:
-                _contradict(self.findings, where, recorded, value, stated)
+            self._differs(where, recorded, loaded, score, value, stated)
         elif count < len(record.outputs):
             self.findings.leave_to_resampling(recorded.title, _only_some(record))
         else:
             self.findings.verified += 1
+
+    def _differs(
+        self,
+        where: str,
+        recorded: MetricInfo,
+        loaded: LoadedMetric | None,
+        score: ScoreRecord,
+        value: Value | None,
+        stated: Value | None,
+    ) -> None:
+        """Record that a value measured again differs from ``stated``: unverified if devices differ as much, else wrong."""
+        environment = self.folder.environments.get(score.environment)
+        facts = {} if environment is None else environment.facts
+        on_gpu = loaded is not None and isinstance(loaded.metric, ImageMetric | SetMetric) and loaded.metric.gpu
+        if on_gpu and self._is_elsewhere(facts) and agree(value, stated, recorded, ACROSS_DEVICES):
+            self.findings.leave(
+                recorded.title,
+                f"it was measured on {facts.get('gpu', facts.get('device'))}, and differs on this machine by up to "
+                f"{ACROSS_DEVICES:g}",
+            )
+            return
+        words = f"{recorded.title} is {_short(value)}, and the table has {_short(stated)}"
+        self.findings.contradict(where, words)
 
     def _is_elsewhere(self, facts: Mapping[str, str]) -> bool:
         """Return whether a value was measured on another device or card than this, or with another torch or cuDNN."""
@@ -208,7 +221,7 @@ class Remeasuring:
                 if agree(value, score.value, recorded):
                     self.findings.verified += 1
                 else:
-                    _contradict(self.findings, where, recorded, value, score.value)
+                    self._differs(where, recorded, loaded, score, value, score.value)
 
     def _can_run(self, sample: SampleRecord) -> bool:
         return sample.model in self.resampling.sampler.models and self.resampling.is_unchanged(sample)
@@ -216,10 +229,6 @@ class Remeasuring:
 
 def _only_some(record: SampleRecord) -> str:
     return f"{record.kept} of {len(record.outputs)} samples were saved"
-
-
-def _contradict(findings: Findings, where: str, metric: MetricInfo, value: Value | None, stated: Value | None) -> None:
-    findings.contradict(where, f"{metric.title} is {_short(value)}, and the table has {_short(stated)}")
 
 
 def _short(value: Value | None) -> str:

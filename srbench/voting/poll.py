@@ -11,10 +11,10 @@ from PIL import Image
 
 from srbench.files.hashes import sha256_bytes
 from srbench.run_folder.manifest import now
-from srbench.run_folder.records import append, drop_torn_lines
+from srbench.run_folder.records import append
 from srbench.voting import VotingError
 from srbench.voting.ballot import Candidates, ballot
-from srbench.voting.records import LR, Choice, Question, Vote, read_votes
+from srbench.voting.records import LR, Choice, Question, Vote, prepare, read_votes
 from srbench.words import printable
 
 LONGEST_NAME = 60
@@ -22,7 +22,7 @@ LONGEST_NAME = 60
 
 
 class Poll:
-    """The questions of all raters of a run. Threads may share it."""
+    """The questions of all raters of a run. Threads may share it. Raises VotingError, as ``prepare`` does."""
 
     def __init__(self, candidates: Candidates, votes: int, seed: int) -> None:
         self._candidates = candidates
@@ -30,7 +30,7 @@ class Poll:
         self._lock = Lock()
         self.ballot = cache(lambda rater: ballot(candidates, rater, votes, seed))
         """The questions of a rater, by name."""
-        drop_torn_lines(self._path, [Vote])
+        prepare(self._path)
 
     def next(self, rater: str) -> dict[str, Any]:
         """Return the first unanswered question of a rater for the page, without the names of the models.

@@ -6,12 +6,15 @@ Votes from several copies of a run are merged by concatenating their files.
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import ClassVar, Literal
 
 from msgspec import Struct, to_builtins
 
 from srbench.run_folder.folder import VOTES, RunFolder
-from srbench.run_folder.records import ImageDigest, JSONLine, digest, read
+from srbench.run_folder.records import ImageDigest, JSONLine, digest, read, whole_lines
+from srbench.terminal.output import say
+from srbench.voting import VotingError
 
 HR, LR = "hr", "lr"
 """Names of LR and HR in questions; no setting may have these names."""
@@ -59,6 +62,33 @@ class Vote(JSONLine, frozen=True):
     """Time of the answer in UTC."""
     question: Question
     choice: Choice
+
+
+def prepare(run: Path) -> None:
+    """Complete a last line of the votes without a line feed; a torn one is moved to ``votes.jsonl.torn``, with a message.
+
+    Raises VotingError if no votes can be saved in the run.
+    """
+    path, beside = run / VOTES, run / f"{VOTES}.torn"
+    try:
+        if not path.exists():
+            TemporaryFile(dir=run).close()
+            return
+        with path.open("r+b") as file:
+            content = file.read()
+            whole, torn = whole_lines(content)
+            if torn:
+                with beside.open("ab") as kept:
+                    kept.write(torn + b"\n")
+                file.truncate(len(whole))
+            else:
+                file.write(whole[len(content) :])
+    except OSError as error:
+        raise VotingError(
+            f"{run}: cannot take votes ({error.strerror}); copy the run to a folder in which you may write"
+        ) from None
+    if torn:
+        say(f"{path}: its last line is torn; it is kept in {beside.name}")
 
 
 def read_votes(run: Path) -> list[Vote]:

@@ -8,13 +8,14 @@ from inception import Inception
 from pyiqa.archs.vsi_arch import VSI
 
 from srbench.benchmark.measure import measure_folders
-from srbench.benchmark.scorer import Scorer
+from srbench.benchmark.scorer import Scorer, measure_set
 from srbench.explaining import search
 from srbench.images.io import write_png
-from srbench.interfaces import ImageMetric, ImagePair
+from srbench.interfaces import ImageMetric, ImagePair, ImageSet, SampledImage
 from srbench.metrics import lpips, lr_psnr, psnr, ssim
 from srbench.metrics.fid import WHOLE, inception
 from srbench.metrics.loading import described, load_metric, open_metric
+from srbench.metrics.lpips_network import Network
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR
 from srbench.models import inference
@@ -105,3 +106,20 @@ def test_fid(gpu, monkeypatch):
     inception().features(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), WHOLE, gpu.device.type)
     inception.cache_clear()
     assert places == [gpu.device.type]
+
+
+def test_tlp(gpu, monkeypatch):
+    places = set()
+    features = Network.features
+    monkeypatch.setattr(
+        Network, "features", lambda net, images: places.add(images.device.type) or features(net, images)
+    )
+    frames = torch.zeros(6, 3, 96, 96, dtype=torch.uint8)
+
+    def frame(name):
+        return SampledImage(
+            name, lambda count: frames[:1], lambda: ImagePair(name, frames[0, :, ::4, ::4] / 255, frames[0] / 255)
+        )
+
+    assert measure_set(load_metric("tlp"), ImageSet("abcdef", frame, gpu.device.type)) == 0
+    assert places == {gpu.device.type}

@@ -17,7 +17,7 @@ TRIED = (
     "of their means"
 )
 """The protocols in words."""
-_FRAMES: Mapping[str, Callable[[Sequence[int]], Sequence[int]]] = {
+FRAMES: Mapping[str, Callable[[Sequence[int]], Sequence[int]]] = {
     "": lambda clip: clip,
     "without the first and last two frames of each clip": lambda clip: clip[2:-2],
     "the centre frame of each clip": lambda clip: clip[len(clip) // 2 :][:1],
@@ -50,7 +50,7 @@ def gathered_by_clips(
     def mean(indices: Sequence[int]) -> float:
         return next(family.gathered(protocol, [images[index] for index in indices]))[1]
 
-    for order, (words, frames_of) in enumerate(_FRAMES.items()):
+    for order, (words, frames_of) in enumerate(FRAMES.items()):
         frames = [frames_of(clip) for clip in clips]
         if not all(frames):  # a clip is too short
             continue

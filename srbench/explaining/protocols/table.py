@@ -146,8 +146,10 @@ class MetricProtocol:
     """Quantisation of files with more than 8 bits, in words."""
     mean: str = ""
     """The mean over images in words, unless it is the mean of the values."""
+    samples: str = ""
+    """The mean over the samples of an image in words, if there are several."""
     frames: str = ""
-    """In words, which frames of each clip count, unless all do."""
+    """In words, which frames of each clip count, or which sample of each image, unless all do."""
     of_clips: bool = False
     """True for the mean over clips of their means."""
     parameters: tuple[tuple[str, str], ...] | None = None
@@ -160,7 +162,7 @@ class MetricProtocol:
         """The protocol in words."""
         border = () if self.border is None else ("no crop" if self.border == 0 else f"crop {self.border}",)
         clips = "mean over clips" if self.of_clips else ""
-        more = (self.placement, self.levels, self.mean, self.frames, clips)
+        more = (self.placement, self.levels, self.mean, self.samples, self.frames, clips)
         return ", ".join(filter(None, (self.channels, self.way, *border, *more)))
 
     @property

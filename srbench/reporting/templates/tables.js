@@ -82,10 +82,10 @@ function fillTable(table, headers, rows) {
   if (sorted && sorted.cellIndex < headers.length) sortRows(table, sorted.cellIndex, sorted.ariaSort === "ascending");
 }
 
-/** Formats a value with the digits of its metric; non-finite values are strings already. */
+/** Formats a value with the digits of its metric, zero without a sign; non-finite values are strings already. */
 function printed(value, metric) {
   if (value === null || value === undefined) return "–";
-  return typeof value === "string" ? value : value.toFixed(metric.digits);
+  return typeof value === "string" ? value : value.toFixed(metric.digits).replace(/^-(?=[0.]+$)/, "");
 }
 
 /** The mean over samples; a value of all samples is returned as it is. */

@@ -95,6 +95,18 @@ def bench(tmp_path, monkeypatch, models):
     return tmp_path
 
 
+def test_values_that_are_no_number(bench, models, command):
+    text = PLUGINS.replace("return float(max(", "return [0.5] or float(max(")
+    Path("metrics.py").write_text(text.replace("else 3.5", "else __import__('torch').ones(3)"))
+    done = command(*words(models, "run", metrics="metrics.py:Level,metrics.py:Range,metrics.py:Size"))
+    assert done.code == 1
+    for metric, kind in (("range", "list"), ("size", "Tensor")):
+        fault = (
+            f"failed: Nearest: {metric}: {metric} returned {kind}; return a number, or None where it does not apply\n"
+        )
+        assert fault in done.err
+
+
 def words(models, out, *more, metrics=ALL):
     options = ("--models", f"{models}:Nearest,{models}:Noisy", "--data", "hr", "--scale", 4, "--samples", SAMPLES)
     return ("run", *options, "--metrics", metrics, "--out", out, *more)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -129,6 +130,16 @@ def test_warnings_are_one_line(command):
     found = command("measure", "clear", "--hr", "clear", "--metrics", "psnr")
     line = "warning: clear/a.png: transparent pixels are composited over white, here and in other images of the folder"
     assert line in found.err.splitlines()
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_a_warning_of_several_lines_takes_one(command, monkeypatch):
+    def findings():
+        warnings.warn("torch:\n   slow\n", stacklevel=1)
+        yield from ()
+
+    monkeypatch.setattr("srbench.cli.doctor.findings", findings)
+    assert command("doctor").err == "warning: torch: slow\n"
 
 
 @pytest.mark.filterwarnings("always::UserWarning")

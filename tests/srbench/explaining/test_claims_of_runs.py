@@ -12,6 +12,8 @@ import pytest
 
 from srbench.data.benchmark_sets.table import benchmark_sets
 from srbench.explaining.claims import read_claims
+from srbench.images.io import read_uint8
+from srbench.metrics import psnr
 from srbench.reporting.claims import judged_run
 
 CLAIMS = Path(__file__).parents[3] / "examples" / "claims"
@@ -69,6 +71,17 @@ def test_a_claim_names_a_setting_or_a_model(run, means):
     assert third.startswith("not reproduced: nearest: ")
     assert fourth.startswith("not measured: unknown row 'noisy'; did you mean noisy-t0.")
     assert done.out.index("PSNR") < done.out.index("claim")
+
+
+def test_a_claim_about_the_first_sample(run, means):
+    images = sorted(Path("run/images/hr").iterdir())
+    values = [
+        psnr(read_uint8(Path("run/images/noisy-t0.3", f"{hr.stem}_sample0.png")), read_uint8(hr)) for hr in images
+    ]
+    done = run(claim("noisy-t0.3", "psnr", f"{sum(values) / len(values):.4f}"), "--limit", 3)
+    words = " ".join(done.out.split())
+    assert "reproduced under another protocol: RGB, no crop, the first sample of each image" in words
+    assert "2 samples of each image are compared; protocols take their mean or the first alone" in words
 
 
 def test_a_failed_image_is_said_beside_values_that_lack_it(run, photos, small_inception):

@@ -141,7 +141,7 @@ def test_what_to_type_for_a_mean_over_clips(clips):
     assert "--average groups  (signature" in lines[2]
     centre = averaged(psnr, (Y, 4), chosen(pairs, FRAMES[CENTRE]), False)
     text = explain(f"{centre:.4f}", "psnr", sr=top / "sr", hr=top / "hr", scale=4).text()
-    assert "  on copies of these frames: no option leaves the others out" in text
+    assert "  on copies of these images: no option leaves the others out" in text
     nothing = explain("1.0000", "psnr", sr=top / "sr", hr=top / "hr", scale=4).text()
     assert "; of clips, all frames, all but the first and last two, or the centre frame; means over" in nothing
 

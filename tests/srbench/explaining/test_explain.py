@@ -134,6 +134,23 @@ def test_samples_are_averaged(explain, folders, pairs, tmp_path):
         explain("9", "psnr", sr=hr, hr=samples)
 
 
+def test_the_first_sample_alone_is_tried_too(explain, pairs, tmp_path):
+    for name, (output, _) in pairs.items():
+        write_png(tmp_path / "sr" / f"{name}_sample0.png", output)
+        for number, other in enumerate((255 - output, output // 2), 1):
+            write_png(tmp_path / "sr" / f"{name}_sample{number}.png", other)
+    values = [srbench.metrics.psnr(output, hr) for output, hr in pairs.values()]
+    found = explain(f"{sum(values) / len(values):.4f}", "psnr", sr=tmp_path / "sr", scale=4)
+    assert found[0].matches[0].protocol.words == "RGB, no crop, the first sample of each image"
+    assert found[0].default.protocol.words == "RGB, no crop, mean over samples"
+    text = found.text()
+    assert text.startswith("3 samples of each image are compared; protocols take their mean or the first alone\n")
+    assert "  on copies of these images: no option leaves the others out" in text
+    single = explain("9", "psnr", scale=4)
+    assert "sample" not in single.text()
+    assert not any("sample" in candidate.protocol.words for candidate in single[0].candidates)
+
+
 def test_images_are_averaged_before_ssim_by_the_factor_of_matlab():
     """ssim.m rounds 640 / 256 up to 3, as MATLAB's round does, where Python rounds to the even 2."""
     output, hr = torch.rand(2, 1, 640, 640, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).mul(255)

@@ -229,6 +229,14 @@ def test_arguments_are_pyiqas(photos, tmp_path):
     assert (other.name, other.signature, other.digest) == (facts.name, facts.signature, facts.digest), "in any order"
 
 
+def test_a_file_that_is_called_like_a_value_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = open_metric("pyiqa:psnr+color_space=ycbcr+eps=1e-8+data_range=0.5").info
+    for name in ("ycbcr", "1e-8", "0.5"):
+        Path(name).touch()
+    assert open_metric("pyiqa:psnr+color_space=ycbcr+eps=1e-8+data_range=0.5").info == before
+
+
 def test_names_of_arguments_that_are_no_words():
     """Characters that no name can have, and names that are too long, are told apart by a digest."""
     small = [open_metric(f"pyiqa:psnr+eps={text}").info.name for text in ("1e-8", "1e-9")]

@@ -9,11 +9,11 @@ import torch
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.scorer import measure
 from srbench.interfaces import ImagePair, MetricInfo
-from srbench.metrics.loading import load_metric
+from srbench.metrics.loading import load_metric, open_metric
 from srbench.plugins import PluginError, registry
 
 METRIC = """
-from srbench.interfaces import ImageMetric, MetricInfo
+from srbench.interfaces import ImageMetric, MapInfo, MetricInfo
 
 
 class Mean(ImageMetric):
@@ -38,8 +38,24 @@ def metric(tmp_path):
 
 
 def test_a_map_that_is_no_map_facts(metric):
-    with pytest.raises(PluginError, match=r'its map is True; make it MapInfo\(unit="...", upper=255\)'):
-        metric(map="True")
+    for upper in ("True", 'MapInfo(unit="levels", upper=float("nan"))', 'MapInfo(unit="levels", upper="255")'):
+        with pytest.raises(PluginError, match=r'mine.py:Mean: its map is .*; make it MapInfo\(unit="...", upper=255\)'):
+            metric(map=upper)
+
+
+def test_the_content_of_files_that_parameters_name_counts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = METRIC.format(value="samples.mean((1, 2, 3))", map="None").replace("def map", "def _map")
+    (tmp_path / "mine.py").write_text(f"{text}\n    def __init__(self, weights, place='up'):\n        pass\n")
+    for name in ("net.pth", "folder/net"):
+        digests = []
+        for content in "ab":
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(content)
+            (tmp_path / "up").write_text(content)
+            digests += [open_metric(f"mine.py:Mean+weights={each}+place=up").info.digest for each in (name, "other")]
+        assert digests[0] != digests[2]
+        assert digests[1] == digests[3], "the file up is not meant"
 
 
 def test_an_image_metric_of_the_model(tmp_path):

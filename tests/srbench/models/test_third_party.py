@@ -76,6 +76,11 @@ class Random(Repeated):
         return super().forward(lr + torch.rand_like(lr))
 
 
+class Broken(Repeated):
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return super().forward((lr - 1).sqrt())
+
+
 class Levels(Repeated):
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
         return super().forward(255 * lr).to(torch.uint8)
@@ -372,6 +377,7 @@ def test_what_is_no_onnx_model(tmp_path):
         load_file(exported(Mean(), tmp_path / "b.onnx", (8, 8), fixed=True))
     for network, fault in (
         (Random(2), r"f\.onnx: returns different outputs for the same image; call eval\(\) before saving it"),
+        (Broken(2), r"f\.onnx: returns NaN for a grey image; check its weights, or export it in float32"),
         (Levels(2), r"f\.onnx: returns torch\.uint8; it has to return floating point, with images in \[0, 1\]"),
     ):
         with pytest.raises(ModelError, match=fault):

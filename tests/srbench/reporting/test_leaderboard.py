@@ -264,7 +264,8 @@ def write_verified(run, verdict, verified):
     """Forge the result of a check, as anybody can."""
     facts = {"sums": sha256_file(run / "SHA256SUMS"), "date": "2026-01-31T12:00:00", "srbench": "0.1"}
     facts |= {"verdict": verdict, "verified": verified, "unverified": 0, "contradicted": 9 - verified}
-    facts |= {"sampled": 0, "items": 9, "rules": {} if verified else {"value-differs": 9}, "tried": 0}
+    rules = {"contradicted": {"value-differs": 9}, "unverified": {"not-measured": 2}}.get(verdict, {})
+    facts |= {"sampled": 0, "items": 9, "rules": rules, "tried": 0}
     (run / "verified.json").write_text(json.dumps(facts))
 
 
@@ -322,6 +323,30 @@ def test_states_and_what_is_left_out(site, command):
         text = Path("out", name).read_text()
         assert all(name in text for name in left_out)
         assert "Left out" in text
+        assert "lacking" in text.partition("unverified, 2026-01-31: 9 of 9 values and 0 of 9 items; not-measured")[0]
+    runs = re.findall(r'<span class="run">(?:<a[^>]*>)?([^<]+)(?:</a>)?( <small>.*?</small>)?</span>', text)
+    assert {*runs} >= {
+        ("good", " <small>proven</small>"),
+        ("lacking", " <small>unverified</small>"),
+        ("below/m\\udcfcnchen", ""),
+    }, "checked and unverified, or not checked"
+
+
+def test_at_scale_one_models_restore(tmp_path, command):
+    for name, scales in {"one": [1], "both": [1, 4]}.items():
+        for scale in scales:
+            write_run(tmp_path / name / str(scale), replace(made(a=1, b=2), protocol={"scale": scale}))
+        assert command("report", tmp_path / name).code == 0
+        title = "Restoration" if name == "one" else "Super-resolution and restoration"
+        for file in FORMATS.values():
+            text = (tmp_path / name / "report" / file).read_text()
+            assert ("1x:" in text, "1×" in text) == (False, False), file
+            assert file == "table.csv" or text.count(title) in (1, 2), file
+            assert name == "both" or "uper-resolution" not in text
+    done = command("compare", "a", "b", "--run", run := tmp_path / "one" / "1")
+    assert done.code == 0, done.err
+    [comparison] = run.glob("compare/**/*.md")
+    assert "9 images of `d`, restoration, protocol" in comparison.read_text()
 
 
 def test_contradicted_and_incomplete_runs_are_no_error(site, command):

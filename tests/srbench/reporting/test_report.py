@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from html import unescape
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -132,9 +133,17 @@ def test_the_mean_of_few_images_has_no_interval(write_run):
     assert "scriptsize" not in (few / "report" / "table.tex").read_text()
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_a_page_prints_a_value_that_rounds_to_zero_without_sign():
+    script = (files("srbench.reporting") / "templates" / "tables.js").read_text()
+    script += "console.log([-0.00004, -0.001, 1.5].map((value) => printed(value, { digits: 3 })).join(' '))"
+    done = subprocess.run(["node", "-e", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "0.000 -0.001 1.500\n", done.stderr
+
+
 def test_values_and_labels_as_printed():
-    texts = [printed(value, METRICS[0]) for value in (1.005, 22.496, math.inf, math.nan)]
-    assert texts == ["1.00", "22.50", "inf", "–"]
+    texts = [printed(value, METRICS[0]) for value in (1.005, 22.496, math.inf, math.nan, -1e-9, -0.01)]
+    assert texts == ["1.00", "22.50", "inf", "–", "0.00", "-0.01"]
     assert Setting("flow", 0.80).label == "flow τ=0.8"
     assert Setting("bicubic", None).label == "bicubic"
 

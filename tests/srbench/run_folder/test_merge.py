@@ -320,7 +320,8 @@ def test_votes_are_merged(shards, tmp_path):
     shown = [Shown(name, "0" * 64) for name in ("hr", "near", "noisy-t0.3")]
     votes = [Vote(rater, "then", Question("a", (0, 0, 8, 8), *shown), "left") for rater in ("Ann", "Ben", "Cy")]
     append(shards[0], votes[:2])
-    append(shards[1], votes[1:])
+    append(shards[1], votes[2:])
+    (shards[0] / "votes.jsonl").write_text((shards[0] / "votes.jsonl").read_text().removesuffix("\n"))
     with (shards[1] / "votes.jsonl").open("a") as file:
         file.write('{"rater": "torn')
     merged = merge(shards, tmp_path / "merged")

@@ -308,14 +308,36 @@ class Half(ImageMetric):
     def __call__(self, samples, pair):
         return torch.full((len(samples),), 0.5 * (1 + samples.is_meta * float(os.environ["ERROR"])))
 """
+METRIC_OF_CLIPS = """
+import os
+from srbench.interfaces import MetricInfo, SetMetric
 
 
-def test_rounding_of_another_device_is_no_contradiction(photos, models, tmp_path, monkeypatch):
+class Half(SetMetric):
+    gpu = True
+    info = MetricInfo(name="half", title="Half", direction=0, protocol="0.5", per="group")
+
+    def __call__(self, outputs):
+        assert outputs[0].pair.hr.device == outputs[0].samples.device == outputs[0].first.device
+        return 0.5 * (1 + outputs[0].first.is_meta * float(os.environ["ERROR"]))
+"""
+
+
+@pytest.mark.parametrize("metric", [METRIC, METRIC_OF_CLIPS])
+def test_rounding_of_another_device_is_no_contradiction(metric, models, tmp_path, monkeypatch):
     """torch's meta device serves as the GPU."""
-    (tmp_path / "half.py").write_text(METRIC)
+    (tmp_path / "half.py").write_text(metric)
+    write_png(tmp_path / "images" / "clip" / "0.png", drawn(0, 32, 32))
     monkeypatch.setenv("ERROR", "0")
-    metrics = (f"{tmp_path / 'half.py'}:Half",)
-    done = run(RunSpec((f"{models}:Nearest",), 4, str(photos), metrics=metrics, limit=1, out=str(tmp_path / "run")))
+    done = run(
+        RunSpec(
+            (f"{models}:Nearest",),
+            4,
+            str(tmp_path / "images"),
+            metrics=(f"{tmp_path / 'half.py'}:Half",),
+            out=str(tmp_path / "run"),
+        )
+    )
     monkeypatch.setattr("srbench.verification.verify.choose_device", lambda name: "meta")
     verdicts = []
     for error in ("0", "1e-4", "0.01"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
+import os
 import re
 import threading
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from PIL import Image
 
 from srbench.images.io import write_png
 from srbench.pages.server import HOST
+from srbench.voting import VotingError
 from srbench.voting.ballot import ballot, open_candidates
 from srbench.voting.poll import Poll
 from srbench.voting.records import Vote, read_votes
@@ -46,7 +50,42 @@ def site(run):
         yield Site(server.server_port)
 
 
-def test_raters_at_once_lose_no_vote_and_a_torn_line_is_cut_off(run):
+def test_a_last_line_without_line_feed_is_completed_or_kept_beside(run, add_votes, capsys):
+    votes = add_votes(run, 1, votes=3)
+    file, torn = run / Vote.FILE, run / f"{Vote.FILE}.torn"
+    file.write_bytes(file.read_bytes().removesuffix(b"\n"))  # as an editor may save it
+    Poll(open_candidates(run), 4, 0)
+    assert read_votes(run) == votes
+    assert not torn.exists()
+    for rater in ("ann", "bob"):
+        with file.open("a") as lines:
+            lines.write(f'{{"rater": "{rater}')
+        Poll(open_candidates(run), 4, 0)
+        assert read_votes(run) == votes
+        assert "votes.jsonl: its last line is torn; it is kept in votes.jsonl.torn" in capsys.readouterr().err
+    assert torn.read_text() == '{"rater": "ann\n{"rater": "bob\n'
+
+
+@pytest.mark.parametrize("has_votes", [False, True])
+def test_a_run_that_cannot_be_written_is_refused_at_the_start(run, add_votes, monkeypatch, has_votes):
+    if has_votes:
+        add_votes(run, 1, votes=1)
+    before, candidates = sorted(run.iterdir()), open_candidates(run)
+    Poll(candidates, 4, 0)
+    assert sorted(run.iterdir()) == before
+
+    def refuse(*arguments, **more):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("srbench.voting.records.TemporaryFile", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(
+        VotingError, match=r"run: cannot take votes \(Read-only file system\); copy the run to a folder"
+    ):
+        Poll(candidates, 4, 0)
+
+
+def test_raters_at_once_lose_no_vote_and_a_torn_line_counts_for_nothing(run):
     (run / Vote.FILE).write_text('{"rater": "torn')
     with serving(open_poll(Poll(open_candidates(run), 4, 0))) as server:
         site = Site(server.server_port)
