@@ -219,10 +219,10 @@ def _flows(frames: Frames) -> Iterator[NDArray[np.float32]]:
 
     greys = (cv2.cvtColor(frame.permute(1, 2, 0).cpu().numpy(), cv2.COLOR_RGB2GRAY) for frame in frames)
     for frame, following in pairwise(greys):
-        yield cv2.calcOpticalFlowFarneback(
+        flow = cv2.calcOpticalFlowFarneback(
             frame,
             following,
-            flow=None,  # type: ignore[call-overload]  # no first guess, which the stubs of OpenCV lack
+            flow=None,  # type: ignore[call-overload, unused-ignore]  # no first guess, which the stubs of OpenCV 4 lack
             pyr_scale=0.5,
             levels=3,
             winsize=15,
@@ -231,6 +231,7 @@ def _flows(frames: Frames) -> Iterator[NDArray[np.float32]]:
             poly_sigma=1.2,
             flags=0,
         )
+        yield np.asarray(flow, np.float32)
 
 
 def _changes(frames: Frames, window: _Window) -> Iterator[float]:
