@@ -21,7 +21,7 @@ from srbench.reporting.figures.image_files import EMBEDDED, evenly, write_images
 from srbench.reporting.figures.plots import Plot, draw_plots, write_plots
 from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_table
-from srbench.reporting.notes import contradicted, in_training, missing_maps, notes_of, outdated
+from srbench.reporting.notes import contradicted, in_training, missing_maps, notes_of, other_samples, outdated
 from srbench.reporting.page.page import page
 from srbench.reporting.rendering import code_of_report, rendered
 from srbench.reporting.results import Results, read_results
@@ -160,7 +160,7 @@ def _report(facts: Mapping[str, Any], files: list[Path], out: Path | None) -> Re
     """Return what is said of a report, given its variables."""
     results, table = facts["results"], facts["table"]
     protocol = protocol_line(results.protocol.suite, table.columns, table.units)
-    notes = [*contradicted(results), *outdated(results), *in_training(results)]
+    notes = [*contradicted(results), *outdated(results), *in_training(results), *other_samples(results)]
     remarks = [*filter(None, [table.left_out]), *notes, *facts["summary"]]
     return Report(files, [table], remarks, [protocol], results.runs[0].folder.path if out is None else None)
 
