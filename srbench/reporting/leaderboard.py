@@ -200,6 +200,7 @@ def leaderboard_texts(board: Leaderboard, place: Path, choices: Choices) -> dict
         "not_checked": NOT_CHECKED,
         "task": tasks(block.scale for block in board.blocks),
         "units": " or ".join(dict.fromkeys(f"{block.table.unit}s" for block in board.blocks)),
+        "samples": sorted({number for block in board.blocks for number in block.table.samples}),
         "has_variants": any(block.table.variants for block in board.blocks),
         "letters": choices.pairs,
     }

@@ -139,7 +139,9 @@ def degraded(whole: Dataset, scale: int, degradation: Degradation) -> Dataset:
             f"degradation {name} has the step {resizing[0]}, but scale 1 keeps the size; write a file with steps such as "
             "blur, noise and jpeg alone"
         )
-    return Derived(whole, partial(_with_lr, scale, degradation), degradation.key, f"made from HR by {degradation.words}")
+    return Derived(
+        whole, partial(_with_lr, scale, degradation), degradation.key, f"made from HR by {degradation.words}"
+    )
 
 
 def _with_lr(scale: int, degradation: Degradation, pair: ImagePair) -> ImagePair:

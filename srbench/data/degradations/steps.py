@@ -59,7 +59,9 @@ class Step:
     def key(self) -> str:
         """Kind and all values, from which random numbers are seeded: ``noise sigma 1..10 grey False``."""
         values = asdict(self)  # type: ignore[call-overload]
-        given = [f"{name.replace('_', ' ')} {_short(value, '..')}" for name, value in values.items() if value is not None]
+        given = [
+            f"{name.replace('_', ' ')} {_short(value, '..')}" for name, value in values.items() if value is not None
+        ]
         return " ".join([type(self).__name__.lower(), *given])
 
     @property
