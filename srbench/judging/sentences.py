@@ -230,6 +230,14 @@ def vote_sentence(best: str, second: str, lead: Verdict, votes: str, images: int
     return f"Preferred by people: {best}, {verdict} {second}; {votes}."
 
 
+def claims_sentence(reproduced: int, claims: int, by_luck: float, elsewhere: Sequence[str]) -> str:
+    """Return how many claims are reproduced, and how many arbitrary numbers would be; ``elsewhere`` are rows not here."""
+    sentence = f"{reproduced} of {number_of(claims, 'claim')} reproduced; {by_luck:.2g} expected by chance"
+    rows = dict.fromkeys(elsewhere)
+    about = f"; {len(elsewhere)} about {number_of(len(rows), 'row')} that {'is' if len(rows) == 1 else 'are'} not measured here"
+    return f"{sentence}{about}: {', '.join(rows)}" if rows else sentence
+
+
 def few_units_sentence(rows: int, n: int, unit: str) -> str:
     """Return the note on too few units for any verdict, or for small differences among many rows; empty if enough."""
     if rows > 1 and n < FEWEST_UNITS:
