@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from proper_scores import POPULATIONS, sums
 
 from srbench.interfaces import MetricInfo
 from srbench.judging import tests as statistics
@@ -94,16 +93,16 @@ def error(draw: Draw, images: int, rows: int, draws: int) -> float:
 
 
 def half_worse(draw: Draw, images: int, rows: int, draws: int) -> tuple[float, float, float]:
-    """Return shares of tables whose second half of rows is worse by 1: verdicts on the rows that are truly best.
+    """Return shares of tables whose first half of rows is worse by 1: verdicts on the rows that are truly best.
 
     The share in which one of them is significantly worse than another row; that in which one is not bold for standing
     below such a row or a worse row; and that in which a row is bold below one that is not.
     """
     random, called, below, inverted = np.random.default_rng(0), 0, 0, 0
-    truly = range(rows - rows // 2)
+    truly = range(rows // 2, rows)
     for _ in range(draws):
         values = draw(random, images, rows)
-        values[:, rows - rows // 2 :] -= 1
+        values[:, : rows // 2] -= 1  # of unequal variances, the rows that scatter least
         found = best(values)
         is_beaten = any(row in worse for worse in found.beaten.values() for row in truly)
         called += is_beaten
@@ -175,16 +174,31 @@ def ahead(models: int, images: int, draws: int) -> float:
     return found / draws
 
 
-def spread_error(population: str, images: int, n: int, draws: int, rows: int = 10) -> float:
+def calibrated(random: Generator, images: int, rows: int, n: int, *, is_uneven: bool) -> NDArray[np.float64]:
+    """Draw spread and error (2, rows, images) of n samples of calibrated rows, which share HR, and so most of the error.
+
+    Posteriors of images differ in width, and have few independent directions. If uneven, samples spread too little on some
+    images and too much on others.
+    """
+    freedom, width = 8, random.lognormal(0, 1, images)
+    uneven = random.lognormal(-0.18, 0.6, images) if is_uneven else np.ones(images)  # of mean 1
+    hr = random.normal(0, 1, (images, freedom))
+    means = random.normal(0, 1 / np.sqrt(n), (rows, images, freedom))
+    spreads = random.chisquare(freedom * (n - 1), (rows, images)) / (n - 1)
+    drawn: NDArray[np.float64] = width * np.stack([spreads, uneven * ((hr - means) ** 2).sum(axis=-1)])
+    return drawn
+
+
+def spread_error(images: int, n: int, draws: int, rows: int, *, is_uneven: bool) -> float:
     """Return the share of tables of calibrated rows with a sentence that one spreads less or more than its error."""
     random, wrong, none = np.random.default_rng(0), 0, Values({}, {})
     for _ in range(draws):
-        drawn = [sums(random, images, population, n) for _ in range(rows)]
-        table_of = {
-            str(row): ({str(k): (float(s), float(e)) for k, (s, e) in enumerate(zip(*each, strict=True))}, n)
-            for row, each in enumerate(drawn)
+        drawn = calibrated(random, images, rows, n, is_uneven=is_uneven)
+        of_row = {
+            str(row): ({str(k): (float(s), float(e)) for k, (s, e) in enumerate(each.T)}, n)
+            for row, each in enumerate(drawn.swapaxes(0, 1))
         }
-        wrong += any(each.verdict == "decided" for each in calibrations(table_of, none))
+        wrong += any(each.verdict == "decided" for each in calibrations(of_row, none))
     return wrong / draws
 
 
@@ -233,9 +247,10 @@ def main() -> None:
     header = ["votes: one of equally good models is ahead", *(f"{images} images" for images in (2, 6, 8, 12, 20))]
     votes = [[ahead(rows, images, draws // 4) for images in (2, 6, 8, 12, 20)] for rows in (2, 3, 5)]
     print(table(header, lines(["2 models", "3 models", "5 models"], votes)), end="\n\n")
-    header = ["ten calibrated rows: one said to spread less or more", *(f"{images} images" for images in counts)]
-    names = [f"{name}, {n} samples" for name in POPULATIONS for n in (5, 10)]
-    wrong = [[spread_error(name, k, n, draws // 4) for k in counts] for name in POPULATIONS for n in (5, 10)]
+    header = ["calibrated rows: one said to spread less or more", *(f"{images} images" for images in counts)]
+    kinds = [(rows, n, is_uneven) for is_uneven in (False, True) for rows in (1, 10) for n in (5, 10)]
+    names = [f"{k} rows, {n} samples{', uneven' if is_uneven else ''}" for k, n, is_uneven in kinds]
+    wrong = [[spread_error(i, n, draws // 4, k, is_uneven=is_uneven) for i in counts] for k, n, is_uneven in kinds]
     print(table(header, lines(names, wrong)))
 
 

@@ -27,7 +27,6 @@ RATES = 0.001
 def simulation(monkeypatch):
     """The benchmark's functions, with 999 flips."""
     monkeypatch.setattr(statistics, "FLIPS", 999)
-    monkeypatch.syspath_prepend(Path(__file__).parents[3] / "benchmarks")
     return runpy.run_path(str(Path(__file__).parents[3] / "benchmarks" / "significance.py"))
 
 
