@@ -174,11 +174,12 @@ class Remeasuring:
         on_gpu: bool = False,
     ) -> None:
         """Count a value, measured again, as equal, rounded in another environment than ``measured_in``, or different."""
-        tolerance = ROUNDED * (SET_TOLERANCE if recorded.per == "set" else TOLERANCE)
-        differing = self.resampling.differing(measured_in, {})
         if value == stated:
             self.findings.verified += 1
-        elif differing and agree(value, stated, recorded, tolerance):
+            return
+        tolerance = ROUNDED * (SET_TOLERANCE if recorded.per == "set" else TOLERANCE)
+        differing = self.resampling.differing(measured_in, {})
+        if differing and agree(value, stated, recorded, tolerance):
             self.findings.leave_to_machine(recorded.title, rounded_by(differing))
         elif on_gpu and _DEVICE & differing.keys() and agree(value, stated, recorded, ACROSS_DEVICES):
             self.findings.leave(recorded.title, f"{rounded_by(differing)}, up to {ACROSS_DEVICES:g}")
