@@ -513,7 +513,7 @@ def test_score_verify_show_and_list_are_of_all_runs(command, measured):
     shutil.copy(measured / "two-x4/images/hr/a.png", kept)
     found = command("verify", measured)
     assert found.code == 1
-    assert "m/report: consistent with its runs: 1 verified from its files, 1 contradicted\n" in found.out
+    assert "m/report: consistent with its runs: 1 proven, 1 contradicted\n" in found.out, "the verdicts that it shows"
     found = command("verify", measured, "--format", "json")
     assert found.code == 1
     verdicts = {one["folder"]: one["verdict"] for one in json.loads(found.out)}
