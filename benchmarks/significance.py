@@ -1,10 +1,12 @@
-"""Error, power and coverage of the tests and intervals of a table: python benchmarks/significance.py [--draws N].
+"""Error, power and coverage of the verdicts of tables, gates, votes and spread: python benchmarks/significance.py [--draws N].
 
-Simulates tables of rows (models) with values on images, and prints: how often some row is called worse than the best,
-and any row than any other (the letters of ``--pairs``), although all are equally good; how often a row that is worse is
-called worse; how often a 95 % interval contains the mean; and the first and the last for frames of clips, counted one
-by one or averaged by clip. The tests and intervals are those of a report, with 999 random sign flips instead of 9999.
-Takes two minutes.
+Simulates tables of rows (models) with values on images, by the project's own verdicts, and prints: how often some row
+is not bold, and some pair has a letter, although all are equally good; where half of the rows are worse, how often a row
+that is truly best is called worse, how often it loses its mark by standing below one, and how often a row is bold below
+one that is not; how often a row that is worse is called worse; how often a 95 % interval contains the mean; both for
+frames of clips, counted one by one or averaged by clip; how often a gate fails equally good models, and one that is far
+worse in one of 500 tests; how often one of equally good models is ahead in votes; and how often one of ten calibrated
+rows is said to spread less or more than its error. Tests have 999 random sign flips instead of 9999. Takes ten minutes.
 """
 
 from __future__ import annotations
@@ -16,13 +18,18 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from srbench.interfaces import MetricInfo
 from srbench.judging import tests as statistics
-from srbench.judging.tests import ALPHA, mean_intervals, p_values
+from srbench.judging.tests import ALPHA, mean_intervals
+from srbench.judging.units import Units
+from srbench.judging.verdicts import BestRows, Difference, best_of, calibrations, difference_of, losses
 from srbench.pages.markdown import table
+from srbench.run_folder.values import Values
+from srbench.voting.tally import VoteArrays, lead_of
 
 Draw = Callable[[Generator, int, int], NDArray[np.float64]]
 """Draws the values (images, rows) of a table from a generator, a number of images and a number of rows."""
-Judged = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
+METRIC = MetricInfo(name="psnr", title="PSNR", direction=1, protocol="simulated")
 SHIFT = 0.6
 """How much worse a row is, in standard deviations of its differences from another row."""
 
@@ -72,26 +79,37 @@ def units(values: NDArray[np.float64], by: str) -> NDArray[np.float64]:
     return values.mean(axis=2) if by == "groups" else values.reshape(len(values), -1, values.shape[-1])
 
 
-def called_worse(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which rows are significantly worse than the leader, as ``reporting.ranking.best_rows`` decides."""
-    first, second = np.triu_indices(values.shape[1], 1)
-    leader, is_worse = np.argmax(values.mean(axis=0)), p_values(values[:, first] - values[:, second]) < ALPHA
-    worse = np.zeros(values.shape[1], np.bool_)
-    for one, other in ((first, second), (second, first)):
-        worse[other[one == leader]] = is_worse[one == leader]
-    return worse
+def best(values: NDArray[np.float64]) -> BestRows:
+    """Return the best rows of a table (images, rows), as a report finds them."""
+    names = tuple(f"{image:04}" for image in range(len(values)))
+    rows = tuple(range(values.shape[1]))
+    return best_of(Units(METRIC, "image", True, rows, (), names, (), names, values))
 
 
-def lettered(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which pairs of rows differ significantly, as the letters of ``srbench report --pairs`` state."""
-    first, second = np.triu_indices(values.shape[1], 1)
-    return p_values(values[:, first] - values[:, second]) < ALPHA
-
-
-def error(draw: Draw, images: int, rows: int, draws: int, judged: Judged = called_worse) -> float:
-    """Return the share of tables of equally good rows in which some row, or pair, is ``judged`` worse."""
+def error(draw: Draw, images: int, rows: int, draws: int) -> float:
+    """Return the share of tables of equally good rows in which some row is not bold; no pair has a letter in any other."""
     random = np.random.default_rng(0)
-    return float(np.mean([judged(draw(random, images, rows)).any() for _ in range(draws)]))
+    return float(np.mean([bool(best(draw(random, images, rows)).rows) for _ in range(draws)]))
+
+
+def half_worse(draw: Draw, images: int, rows: int, draws: int) -> tuple[float, float, float]:
+    """Return shares of tables whose first half of rows is worse by 1: verdicts on the rows that are truly best.
+
+    The share in which one of them is significantly worse than another row; that in which one is not bold for standing
+    below such a row or a worse row; and that in which a row is bold below one that is not.
+    """
+    random, called, below, inverted = np.random.default_rng(0), 0, 0, 0
+    truly = range(rows // 2, rows)
+    for _ in range(draws):
+        values = draw(random, images, rows)
+        values[:, : rows // 2] -= 1  # of unequal variances, the rows that scatter least
+        found = best(values)
+        is_beaten = any(row in worse for worse in found.beaten.values() for row in truly)
+        called += is_beaten
+        below += bool(found.rows) and not is_beaten and not set(truly) <= set(found.rows)
+        marks = [row in found.rows for row in sorted(found.means, key=lambda row: -found.means[row])]
+        inverted += marks != sorted(marks, reverse=True)
+    return called / draws, below / draws, inverted / draws
 
 
 def power(images: int, rows: int, draws: int) -> float:
@@ -100,7 +118,8 @@ def power(images: int, rows: int, draws: int) -> float:
     for _ in range(draws):
         values = equal(random, images, rows)
         values[:, 0] -= SHIFT * np.sqrt(2)  # the standard deviation of a difference
-        found += bool(called_worse(values)[0])
+        ranked = best(values)
+        found += ranked.leader != 0 and ranked.p(0, ranked.leader or 0) < ALPHA
     return found / draws
 
 
@@ -122,7 +141,65 @@ def coverage_of_clips(by: str, count: int, draws: int) -> float:
 def error_of_clips(by: str, count: int, draws: int) -> float:
     """Return the share of tables of two equally good rows in which one is called worse, by frames or by groups."""
     tables = units(clips(np.random.default_rng(0), count, 2, draws), by)
-    return float(np.mean([called_worse(values).any() for values in tables]))
+    return float(np.mean([bool(best(values).rows) for values in tables]))
+
+
+def row_of(values: NDArray[np.float64]) -> dict[str, float]:
+    """Return values by image."""
+    return {f"{image:04}": float(value) for image, value in enumerate(values)}
+
+
+def gate(images: int, tests: int, draws: int, shift: float = 0.0) -> float:
+    """Return the share of gates of so many independent tests that fail; in the first test, B is worse by ``shift``."""
+    random, failed, none = np.random.default_rng(0), 0, Values({}, {})
+    for _ in range(draws):
+        gaps = random.normal(0, 1, (tests, images))
+        gaps[0] += shift
+        differences: list[Difference] = [
+            difference_of(row_of(each), row_of(np.zeros(images)), METRIC, none) for each in gaps
+        ]
+        failed += bool(losses(differences, tests))
+    return failed / draws
+
+
+def ahead(models: int, images: int, draws: int) -> float:
+    """Return the share of votes on equally good models in which one is ahead; six votes on an image, and its own looks."""
+    random, found = np.random.default_rng(0), 0
+    for _ in range(draws):
+        looks, image = random.normal(0, 2, (models, images)), np.repeat(np.arange(images), 6)
+        left, right = np.array([random.permutation(models)[:2] for _ in image]).T
+        chance = 1 / (1 + np.exp(looks[right, image] - looks[left, image]))
+        choice = np.where(random.random(len(image)) < chance, 1, -1)
+        found += lead_of(VoteArrays(models, left, right, image, choice)) == "decided"
+    return found / draws
+
+
+def calibrated(random: Generator, images: int, rows: int, n: int, *, is_uneven: bool) -> NDArray[np.float64]:
+    """Draw spread and error (2, rows, images) of n samples of calibrated rows, which share HR, and so most of the error.
+
+    Posteriors of images differ in width, and have few independent directions. If uneven, samples spread too little on some
+    images and too much on others.
+    """
+    freedom, width = 8, random.lognormal(0, 1, images)
+    uneven = random.lognormal(-0.18, 0.6, images) if is_uneven else np.ones(images)  # of mean 1
+    hr = random.normal(0, 1, (images, freedom))
+    means = random.normal(0, 1 / np.sqrt(n), (rows, images, freedom))
+    spreads = random.chisquare(freedom * (n - 1), (rows, images)) / (n - 1)
+    drawn: NDArray[np.float64] = width * np.stack([spreads, uneven * ((hr - means) ** 2).sum(axis=-1)])
+    return drawn
+
+
+def spread_error(images: int, n: int, draws: int, rows: int, *, is_uneven: bool) -> float:
+    """Return the share of tables of calibrated rows with a sentence that one spreads less or more than its error."""
+    random, wrong, none = np.random.default_rng(0), 0, Values({}, {})
+    for _ in range(draws):
+        drawn = calibrated(random, images, rows, n, is_uneven=is_uneven)
+        of_row = {
+            str(row): ({str(k): (float(s), float(e)) for k, (s, e) in enumerate(each.T)}, n)
+            for row, each in enumerate(drawn.swapaxes(0, 1))
+        }
+        wrong += any(each.verdict == "decided" for each in calibrations(of_row, none))
+    return wrong / draws
 
 
 def lines(names: Iterable[str], rows: Iterable[Iterable[float]]) -> list[list[str]]:
@@ -133,34 +210,48 @@ def lines(names: Iterable[str], rows: Iterable[Iterable[float]]) -> list[list[st
 def main() -> None:
     """Simulate and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=4000, help="simulated tables, or columns, of each share")
+    parser.add_argument("--draws", type=int, default=2000, help="simulated tables, or columns, of each share")
     draws = parser.parse_args().draws
     statistics.FLIPS = 999
-    models = (2, 3, 5, 8, 16)
-    header = ["all rows equal: some row called worse", *(f"k = {rows}" for rows in models)]
-    names = [f"{name}, n = {images}" for name in NULLS for images in (8, 22, 100)]
-    errors = [
-        [error(draw, images, rows, draws) for rows in models] for draw in NULLS.values() for images in (8, 22, 100)
-    ]
+    models, counts = (2, 3, 5, 8, 16), (6, 8, 22, 100)
+    header = ["all rows equal: some row is not bold", *(f"k = {rows}" for rows in models)]
+    names = [f"{name}, n = {images}" for name in NULLS for images in counts]
+    errors = [[error(draw, images, rows, draws) for rows in models] for draw in NULLS.values() for images in counts]
     print(table(header, lines(names, errors)), end="\n\n")
-    header[0] = "all rows equal: some pair has a letter"
-    letters = [[error(draw, 22, rows, draws, lettered) for rows in models] for draw in NULLS.values()]
-    print(table(header, lines([f"{name}, n = 22" for name in NULLS], letters)), end="\n\n")
+    parts = ("a best row has p < .05", "a best row not bold, below such a row", "a row bold below one that is not")
+    found = [[half_worse(NULLS[name], n, k, draws) for k in models] for name in list(NULLS)[:2] for n in counts]
+    for part, words in enumerate(parts):
+        header[0] = f"half of the rows worse by 1: {words}"
+        names = [f"{name}, n = {images}" for name in list(NULLS)[:2] for images in counts]
+        print(table(header, lines(names, [[shares[part] for shares in row] for row in found])), end="\n\n")
     header = [f"one row worse by {SHIFT:g} sd: called worse", *header[1:]]
     names = [f"n = {images}" for images in (8, 22, 100)]
     powers = [[power(images, rows, draws) for rows in models] for images in (8, 22, 100)]
     print(table(header, lines(names, powers)), end="\n\n")
-    header = ["95 % intervals: contain the mean", *(f"n = {images}" for images in (6, 8, 22, 100))]
-    covered = [[coverage(name, images, draws) for images in (6, 8, 22, 100)] for name in VALUES]
+    header = ["95 % intervals: contain the mean", *(f"n = {images}" for images in counts)]
+    covered = [[coverage(name, images, draws) for images in counts] for name in VALUES]
     print(table(header, lines(VALUES, covered)), end="\n\n")
-    counts = (6, 12, 30)
-    header = [f"clips of {FRAMES} frames", *(f"{count} clips" for count in counts)]
+    clip_counts = (6, 12, 30)
+    header = [f"clips of {FRAMES} frames", *(f"{count} clips" for count in clip_counts)]
     measures = {"intervals: contain the mean": coverage_of_clips, "two equal rows: one called worse": error_of_clips}
     names = [f"{name}, by {by}" for name in measures for by in ("frames", "groups")]
     shares = [
-        [share(by, count, draws) for count in counts] for share in measures.values() for by in ("frames", "groups")
+        [share(by, count, draws) for count in clip_counts] for share in measures.values() for by in ("frames", "groups")
     ]
-    print(table(header, lines(names, shares)))
+    print(table(header, lines(names, shares)), end="\n\n")
+    header = ["gates of equally good models that fail", *(f"n = {images}" for images in (8, 22, 100))]
+    gates = [[gate(images, tests, draws // 10) for images in (8, 22, 100)] for tests in (1, 3)]
+    print(table(header, lines(["1 test", "3 tests"], gates)), end="\n\n")
+    header = ["500 tests, in one of which B is worse by 6 sd: fails", "n = 16", "n = 100"]
+    print(table(header, lines(["gate"], [[gate(images, 500, 5, 6.0) for images in (16, 100)]])), end="\n\n")
+    header = ["votes: one of equally good models is ahead", *(f"{images} images" for images in (2, 6, 8, 12, 20))]
+    votes = [[ahead(rows, images, draws // 4) for images in (2, 6, 8, 12, 20)] for rows in (2, 3, 5)]
+    print(table(header, lines(["2 models", "3 models", "5 models"], votes)), end="\n\n")
+    header = ["calibrated rows: one said to spread less or more", *(f"{images} images" for images in counts)]
+    kinds = [(rows, n, is_uneven) for is_uneven in (False, True) for rows in (1, 10) for n in (5, 10)]
+    names = [f"{k} rows, {n} samples{', uneven' if is_uneven else ''}" for k, n, is_uneven in kinds]
+    wrong = [[spread_error(i, n, draws // 4, k, is_uneven=is_uneven) for i in counts] for k, n, is_uneven in kinds]
+    print(table(header, lines(names, wrong)))
 
 
 if __name__ == "__main__":

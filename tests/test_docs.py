@@ -237,8 +237,8 @@ def worked_through(page: str, typed) -> tuple[dict, list[str]]:
 
 
 def same_but_for_digits(found: str, shown: str) -> None:
-    """Equal words, without the names of suites; processors differ in the last digits of metrics."""
-    both = [re.sub(r"(?<=\))  --metrics \S+", "", re.sub(r"--suite .*", "--suite", text)) for text in (found, shown)]
+    """Equal words, without the names of suites and machines; processors differ in the last digits of metrics."""
+    both = [re.sub(r"((?<=--suite)|(?<=as recorded:)) .*|(?<=\))  --metrics \S+", "", text) for text in (found, shown)]
     words = [re.sub(r"\d+(\.\d+)?", "0", " ".join(text.split())) for text in both]
     assert words[0] == words[1]
     numbers = [[float(number) for number in re.findall(r"\d+(?:\.\d+)?", text)] for text in both]

@@ -292,10 +292,12 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
     docs/verify.md lists all findings.
     """
     import json
+    from collections import Counter
 
     with shown_progress(f"reading {folder}"):
         from srbench.reporting.leaderboard import renew_leaderboard
         from srbench.run_folder.location import is_folder_of_runs, runs_below
+        from srbench.run_folder.verified import VERDICTS, read_verified
         from srbench.verification.findings import EXIT_CODES, write_verified
         from srbench.verification.verify import verify as verify_run
         from srbench.verification.verify import verify_leaderboard
@@ -322,10 +324,14 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
             show(findings.text())
         checks.append(findings)
     if leaderboard is not None and leaderboard.has_report:
+        # An earlier check that sampled more stands, and the report shows it.
+        verdicts = Counter((read_verified(findings.folder) or findings).verdict for findings in checks)
+        counts = [*((verdict, verdicts[verdict]) for verdict in reversed(VERDICTS)), ("damaged", len(damaged))]
+        leaderboard.runs = {verdict: count for verdict, count in counts if count}
         if form == "text":
             show(leaderboard.text())
         checks.append(leaderboard)
-        if leaderboard.proven:
+        if not leaderboard.findings:
             try:
                 with shown_progress(f"reading {folder}") as progress:
                     renew_leaderboard(folder, progress)

@@ -14,12 +14,13 @@ from srbench.explaining.explanation import Evidence, Explained, Explanation
 from srbench.explaining.matching import Candidate, Printed
 from srbench.files.config import load_toml
 from srbench.interfaces import MetricInfo, SRBenchError
+from srbench.judging.sentences import claims_sentence
 from srbench.metrics.loading import located, parse_metric
 from srbench.metrics.suite import meanings, read_suite
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.values import Values, averaged_images, mean_of_images
 from srbench.terminal.progress import Progress, silent
-from srbench.words import number_of, unknown
+from srbench.words import did_you_mean, number_of
 
 if TYPE_CHECKING:
     from srbench.explaining.search import Tried
@@ -146,6 +147,10 @@ class ClaimResult:
     """Values under the measured protocol and under others."""
     evidence: Evidence | None = None
     """The protocol that prints the claim, with its chance; None if none does."""
+    by_luck: float = 0.0
+    """Chance that an arbitrary number in its place would be called reproduced; 0 if it was not measured."""
+    is_misnamed: bool = False
+    """True if the claim names no row, or one that looks misspelt."""
 
     @property
     def result(self) -> str:
@@ -202,16 +207,18 @@ class Judgement:
 
     @property
     def contradicts(self) -> bool:
-        """True if a claim is not reproduced."""
-        return any(each.result == "not reproduced" for each in self.results)
+        """True if a claim is not reproduced, or is about no row of the table by mistake."""
+        return any(each.result == "not reproduced" or each.is_misnamed for each in self.results)
 
     @property
     def summary(self) -> str:
-        """How many claims are reproduced, and how many are expected to be by chance: the sum of their chances."""
-        reproduced = [each for each in self.results if each.result.startswith("reproduced")]
-        chance = sum(each.evidence.chance for each in reproduced if each.evidence)
-        line = f"{len(reproduced)} of {number_of(len(self.results), 'claim')} reproduced"
-        return f"{line}; {chance:.2g} expected by chance" if reproduced else line
+        """How many claims are reproduced, how many arbitrary numbers would be, and how many are about other rows."""
+        return claims_sentence(
+            sum(each.result.startswith("reproduced") for each in self.results),
+            len(self.results),
+            sum(each.by_luck for each in self.results),
+            [each.claim.row for each in self.results if each.claim.row and not each.row and not each.is_misnamed],
+        )
 
 
 def read_claims(path: Path, names: Sequence[str] | None, suite: str) -> Claims:
@@ -284,10 +291,15 @@ def judged(
     remarks: dict[str, None] = {}
     search = _Search(hr, lr, scale, progress, workers, device, remarks, groups)
     row_indices = defaultdict[tuple[MeasuredRow, str], list[int]](list)
+    claimed = {id(rows[claim.row]) for claim in claims.file.claim if claim.row in rows}
+    unclaimed = [name for name, row in rows.items() if id(row) not in claimed]
     for claim in claims.file.claim:
         row, name = _row(claim, rows)
         if row is None:
-            results.append(ClaimResult(claim, reason=name))
+            of_model = [each for each in rows if each.startswith(f"{claim.row}-t")]  # at several temperatures
+            question = did_you_mean(claim.row, [*unclaimed, *of_model]) if claim.row else name
+            reason = f"unknown row {claim.row!r}; {question}" if claim.row and question else name
+            results.append(ClaimResult(claim, reason=reason, is_misnamed=bool(question)))
             continue
         spec = claims.specs[claim.metric]
         measured, remark = row.means.get(spec, math.nan), row.remarks.get(spec, "")
@@ -303,8 +315,9 @@ def judged(
         results.append(ClaimResult(claim, name, measured, explained=explained))
     for indices in row_indices.values():
         numbers = tuple(each for index in indices if (each := results[index].explained))
-        for index, evidence in zip(indices, Explanation(numbers).evidence, strict=True):
-            results[index] = replace(results[index], evidence=evidence)
+        explanation = Explanation(numbers)
+        for place, (index, evidence) in enumerate(zip(indices, explanation.evidence, strict=True)):
+            results[index] = replace(results[index], evidence=evidence, by_luck=explanation.by_luck(place))
     return Judgement(tuple(results), tuple(remarks))
 
 
@@ -313,7 +326,7 @@ def _row(claim: Claim, rows: Mapping[str, MeasuredRow]) -> tuple[MeasuredRow | N
     if claim.row in rows:
         return rows[claim.row], claim.row
     if claim.row:
-        return None, unknown("row", claim.row, rows)
+        return None, f"no row {claim.row} here"
     if len({*map(id, rows.values())}) == 1:
         return next(iter(rows.values())), next(iter(rows))
     return None, f"its row is missing; name one of {', '.join(rows)}"

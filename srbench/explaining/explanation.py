@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from srbench.explaining.matching import (
     Match,
     Neighbours,
     Printed,
+    by_luck,
     chance_text,
     joint_chance,
     matches,
@@ -292,6 +293,12 @@ class Explanation:
                 if alone is None or common.chance < alone.chance:
                     evidence[index] = common
         return tuple(evidence)
+
+    def by_luck(self, index: int) -> float:
+        """Return the fraction of arbitrary numbers that would be called reproduced in place of a number of the row."""
+        number = self.numbers[index]
+        others = [each for each in self.numbers if each.metric != number.metric]
+        return by_luck(number.neighbours, [(each.neighbours, partial(_settings, [each])) for each in others])
 
     @property
     def suites(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
@@ -216,6 +216,24 @@ def joint_chance(numbers: Sequence[Neighbours], rank: int) -> float:
     printed = {tuple(frozenset(number.of_rank(rank, [setting])) for number in numbers) for setting in common}
     rows = sum(math.prod(map(len, row)) for row in printed)
     return rows / math.prod(number.count for number in numbers)
+
+
+def by_luck(
+    number: Neighbours, others: Sequence[tuple[Neighbours, Callable[[int], Iterable[ProtocolSetting]]]]
+) -> float:
+    """Return the fraction of the numbers in a window that would be called reproduced in place of the published one.
+
+    They count alone, or with one of the other numbers of the row, each given with the settings in which protocols of a
+    rank or lower print it.
+    """
+    lucky: set[Decimal] = set()
+    for rank in range(RAREST + 1):
+        found = [number.of_rank(rank)]
+        for other, settings in others:
+            if joint_chance([number, other], rank) * len(others) <= REPRODUCED:
+                found.append(number.of_rank(rank, settings(rank)))
+        lucky.update(*(numbers for numbers in found if len(numbers) / number.count <= REPRODUCED))
+    return len(lucky) / number.count
 
 
 def result_of(chance: float) -> str:

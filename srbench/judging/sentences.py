@@ -13,11 +13,13 @@ from srbench.words import joined, number_of
 TEST = "paired sign-flip test over the {units}, adjusted for all pairs of"
 """The test in words; a format string for ``images`` or ``groups``, which rows or steps follow."""
 RULE = (
-    "{bold}: the best mean and the means that follow it, down to the first that is significantly worse than one of them "
+    "{bold}: the best mean and the means that follow it, down to the first that is significantly worse than the best "
     f"({TEST} rows, p {{less}} 0.05); no row is bold if none is significantly worse."
 )
 """The rule in words; a format string for the word in bold, the less-than sign, and ``images`` or ``groups``."""
-LETTERS = "Superscripts are the letters of the models that are significantly worse, by the same test."
+LETTERS = (
+    "Superscripts are the letters of the models below the bold ones that are significantly worse, by the same test."
+)
 DEPENDENT = "images of a group are not independent (--average groups tests groups)"
 """Why there is no test of images in groups that count one by one."""
 
@@ -181,14 +183,12 @@ def comparison_sentence(labels: tuple[str, str], differences: Sequence[Differenc
 
 
 def _title(difference: Difference) -> str:
-    """Return the title of a metric; with both p if those of A and B alone and of all rows lead to different verdicts."""
+    """Return the title of a metric; with p of A and B alone and of all rows if the report of the run marks no difference."""
     title = difference.metric.title
-    if difference.verdict != "decided" or math.isnan(difference.p_adjusted) or difference.p_adjusted < ALPHA:
+    if difference.verdict != "decided" or difference.is_marked:
         return title
     p, adjusted = p_text(difference.p), p_text(difference.p_adjusted)
-    return (
-        f"{title} (p {p} of these two rows alone; {adjusted} adjusted for all rows, so the report marks no difference)"
-    )
+    return f"{title} (p {p} of these two rows alone, {adjusted} adjusted for all rows; the report marks no difference)"
 
 
 def _kind(difference: Difference) -> str:
@@ -228,6 +228,14 @@ def vote_sentence(best: str, second: str, lead: Verdict, votes: str, images: int
         return f"Votes decide nothing: of {votes}, {preferred}; a verdict needs {needed('image')}."
     verdict = "ahead of" if lead == "decided" else "not distinguishable from"
     return f"Preferred by people: {best}, {verdict} {second}; {votes}."
+
+
+def claims_sentence(reproduced: int, claims: int, by_luck: float, elsewhere: Sequence[str]) -> str:
+    """Return how many claims are reproduced, and how many arbitrary numbers would be; ``elsewhere`` are rows not here."""
+    sentence = f"{reproduced} of {number_of(claims, 'claim')} reproduced; {by_luck:.2g} expected by chance"
+    rows = dict.fromkeys(elsewhere)
+    about = f"; {len(elsewhere)} about {number_of(len(rows), 'row')} that {'is' if len(rows) == 1 else 'are'} not measured here"
+    return f"{sentence}{about}: {', '.join(rows)}" if rows else sentence
 
 
 def few_units_sentence(rows: int, n: int, unit: str) -> str:

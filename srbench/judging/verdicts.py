@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -51,13 +52,9 @@ class BestRows:
 
     @cached_property
     def top(self) -> list[int]:
-        """The leader, and the rows that follow it down to the first that is significantly worse than one of them."""
-        top: list[int] = []
-        for row in self.ordered:
-            if any(self.p(row, better) < ALPHA for better in top):
-                break
-            top.append(row)
-        return top
+        """The leader, and the rows that follow it down to the first that is significantly worse than the leader."""
+        is_worse = (row != self.leader and self.p(row, self.leader or 0) < ALPHA for row in self.ordered)
+        return [row for row, _ in zip(self.ordered, takewhile(lambda worse: not worse, is_worse), strict=False)]
 
     @property
     def rows(self) -> list[int]:
@@ -70,12 +67,17 @@ class BestRows:
 
     @property
     def beaten(self) -> dict[int, list[int]]:
-        """For each compared row, the rows that are significantly worse, sorted."""
+        """For each compared row, the rows below the top that are significantly worse, sorted.
+
+        Without a row that is worse than the leader, there are none, so that letters contradict no mark, and are wrong as
+        rarely as marks.
+        """
         places = {row: place for place, row in enumerate(self.ordered)}
         beaten: dict[int, list[int]] = {row: [] for row in self.means}
         for pair in (pair for pair, p in self.pairs.items() if p < ALPHA):
             better, worse = sorted(pair, key=places.__getitem__)
-            beaten[better].append(worse)
+            if worse not in self.top:
+                beaten[better].append(worse)
         return {row: sorted(worse) for row, worse in beaten.items()}
 
 
@@ -96,14 +98,19 @@ class Pair(NamedTuple):
 
 
 def best_rows(columns: Mapping[int, Mapping[str, float]], metric: MetricInfo, values: Values) -> BestRows:
-    """Find the best rows of a column, given the means over samples of each row by image or group.
-
-    Rows are tested in pairs over the ``shared_units`` by sign flips. p is adjusted for all pairs of rows, because the
-    values also choose the leader.
-    """
+    """Find the best rows of a column over the ``shared_units``, given the means over samples of each row by subject."""
     units = shared_units(columns, metric, values) if metric.direction else None
-    if units is None or not units.n:
+    return BestRows() if units is None else best_of(units)
+
+
+def best_of(units: Units) -> BestRows:
+    """Find the best rows: rows are tested in pairs, over the units, by sign flips.
+
+    p is adjusted for all pairs of rows, because the values also choose the leader.
+    """
+    if not units.n:
         return BestRows(units)
+    metric = units.metric
     rows, (first, second), means = units.rows, units.pairs, units.means
     leader = int(np.argmax(metric.direction * means))
     equal = first[(second == leader) & ~units.gaps.any(axis=0)]
@@ -153,6 +160,8 @@ class Difference:
     """True for a metric of consistency if A or B is projected onto LR: no verdict, as it says nothing about the model."""
     p_adjusted: float = math.nan
     """p adjusted for all compared rows of the run, as for its marks; NaN if A and B are of two runs."""
+    is_marked: bool = True
+    """False if the marks and letters of the report of the run show no difference between A and B."""
 
     @cached_property
     def by_image(self) -> dict[str, float]:

@@ -84,9 +84,12 @@ def compare_models(results: Results, a: str, b: str) -> Comparison:
     pair = places[rows_a[0].setting], places[rows_b[0].setting]
     differences = []
     for difference in comparison.differences:
-        p = table.best[difference.metric.name].pairs
-        adjusted = p.get(pair, p.get(pair[::-1], math.nan)) if len(p) > 1 else math.nan
-        differences.append(replace(difference, p_adjusted=adjusted))
+        best = table.best[difference.metric.name]
+        if len(best.pairs) > 1 and set(pair) <= set(best.means):
+            better, worse = sorted(pair, key=best.ordered.index)
+            is_marked = worse in best.beaten[better]
+            difference = replace(difference, p_adjusted=best.p(*pair), is_marked=is_marked)
+        differences.append(difference)
     return replace(comparison, differences=differences)
 
 

@@ -21,8 +21,8 @@ LETTER = 4.4
 """Mean width of a letter at font size 8, in points."""
 NAMES = {"bicubic": "Bicubic", "esrgan": "ESRGAN", "rrdb": "RRDB", "srflow": "SRFlow"}
 """Spelling of packaged models in the literature, by the name that the user typed."""
-BEST = "in bold the best and those that follow, down to the first that is significantly worse than one of them"
-LETTERS = "in superscript the letters of the models that are significantly worse"
+BEST = "in bold the best and those that follow, down to the first that is significantly worse"
+LETTERS = "in superscript the letters of the models below that are significantly worse"
 TEST = "(paired sign-flip test, adjusted for all pairs, $p < 0.05$)"
 """Ends of a caption: the rule of ``sentences.RULE`` in short."""
 _SPECIAL = {

@@ -25,6 +25,8 @@ EXIT_CODES: dict[Verdict, int] = {
     "verified from its files": 0,
     "proven": 0,
 }
+_CONSISTENT = "consistent with its runs"
+"""What takes the place of a verdict on the report of a folder of runs without findings: nothing is measured for it."""
 _LINES = 20
 """Largest number of lines printed of each severity; the JSON has all."""
 _WIDTH = 60
@@ -59,7 +61,15 @@ class Findings(Extent):
     images_missing: int = 0
     """Number of the other saved images that are not in the folder."""
     has_report: bool = False
-    """True if the run has a report."""
+    """True if there is a report."""
+    rounded_values: int = 0
+    """Number of pixel values that are one grey level off if sampled again in another environment, at most 1 %."""
+    rounded_outputs: int = 0
+    """Number of outputs that have them."""
+    recorded: list[str] = msgspec.field(default_factory=list)
+    """Hardware, software and date of every command, as recorded: nothing can prove them."""
+    runs: dict[str, int] | None = None
+    """Number of runs by verdict, or damaged, if the check is of the report of a folder of runs."""
 
     def add(self, rule: str, where: str, text: str) -> None:
         """Add a finding."""
@@ -78,10 +88,10 @@ class Findings(Extent):
             self.unverified += 1
             self.add("needs-resampling", title, text)
 
-    def leave_to_machine(self, title: str) -> None:
-        """Count a value that depends on the machine, as a runtime does, so that nobody can measure it again."""
+    def leave_to_machine(self, title: str, text: str) -> None:
+        """Count a value that depends on the machine, as a runtime does, so that it is not proven here."""
         self.unverified += 1
-        self.add("depends-on-machine", title, "it depends on the machine, so it is not measured again")
+        self.add("depends-on-machine", title, text)
 
     def contradict(self, where: str, text: str) -> None:
         """Count a value that was measured again with a different result."""
@@ -100,7 +110,7 @@ class Findings(Extent):
             return "contradicted"
         if "unverified" in severities:
             return "unverified"
-        return "proven" if self.sampled == self.items and not self.unverified else "verified from its files"
+        return "proven" if 0 < self.items == self.sampled and not self.unverified else "verified from its files"
 
     @property
     def holds(self) -> bool:
@@ -122,22 +132,26 @@ class Findings(Extent):
         ordered = sorted(self.findings, key=lambda each: SEVERITIES.index(each.severity))
         return msgspec.structs.asdict(self) | {
             "folder": str(self.folder),
-            "verdict": self.verdict,
+            "verdict": self.verdict if self.findings or self.runs is None else _CONSISTENT,
             "proven": self.proven,
             "findings": [{"severity": each.severity, **asdict(each)} for each in ordered],
         }
 
     def text(self) -> str:
         """Return the findings as text; its first line is the verdict, with what was reproduced and what ``--resample`` adds."""
-        if not self.values and not self.items:  # of a report alone
-            followed = "" if self.findings else ": its texts follow from the records and verdicts of its runs"
-            return "\n".join([f"{self.folder}: {self._verdict}{followed}", *self._lines()])
+        if self.runs is not None:
+            runs = ", ".join(f"{count} {verdict}" for verdict, count in self.runs.items())
+            verdict = self._verdict if self.findings else f"{_CONSISTENT}: {runs}"
+            return "\n".join([f"{self.folder}: {verdict}", *self._lines()])
         lines = [f"{self.folder}: {self._verdict}: {self._extent()}", *self._lines()]
         unchanged = f"{self.images} of {number_of(self.images_kept, 'image')} unchanged"
         if self.images_made_again:
             unchanged += f", {self.images_made_again} made again"
         report = ["plots and images of the report compared with their hashes alone"] if self.has_report else []
         lines.append("; ".join([unchanged, *report]))
+        if self.recorded:
+            recorded = listed(self.recorded, separator="; ")
+            lines.append(f"not proven, as recorded: {recorded}")
         return "\n".join(lines)
 
     def _extent(self) -> str:
@@ -151,6 +165,9 @@ class Findings(Extent):
         if self.contradicted:
             done.append(f"{number_of(self.contradicted, 'value')} contradicted")
         parts = [", ".join(done)]
+        if self.rounded_values:
+            values, outputs = number_of(self.rounded_values, "pixel value"), number_of(self.rounded_outputs, "output")
+            parts.append(f"{values} of {outputs} {'is' if self.rounded_values == 1 else 'are'} one grey level off")
         count, words = self._left_by("needs-resampling")
         items = self.items - self.tried
         if count or items:

@@ -47,6 +47,7 @@ RULES = {
         "unverified",
         "An output could not be sampled again; or it differs, but the model has changed or ran on another machine.",
     ),
+    "rounded": Rule("unverified", "An output that was sampled elsewhere is equal up to rounding."),
     "request-unknown": Rule(
         "unverified", "The dataset or suite that the command names is not on this machine, or has other images."
     ),
@@ -56,10 +57,10 @@ RULES = {
         "Only `--resample all` measures the value again: it needs outputs before rounding, as sigma does, or unsaved samples.",
     ),
     "depends-on-machine": Rule(
-        "note", "A value that depends on the machine, such as a runtime, is not measured again."
+        "note",
+        "A runtime or the like, not measured again, or a value that was measured elsewhere, equal up to rounding.",
     ),
     "made-again": Rule("note", "A saved image is missing, and was made again with the pixels of its record."),
-    "rounded": Rule("note", "An output sampled again is equal up to rounding."),
     "code-changed": Rule("note", "The code of a model or metric has changed since the run."),
 }
 """Rules by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from msgspec.structs import replace
@@ -20,11 +21,11 @@ from srbench.run_folder.kept_images import kept_outputs, same_outputs
 from srbench.run_folder.records import SampleRecord
 from srbench.verification.findings import Findings, differences
 from srbench.verification.images import RunImages
-from srbench.words import number_of
+from srbench.words import listed, number_of
 
 ROUNDED = 0.01
-"""Largest fraction of pixel values that may be one grey level off if an item is sampled on another processor."""
-_MACHINE = ("device", "cpu", "gpu", "instructions", "torch", *RUNTIMES)
+"""Largest fraction of pixel values that may be one grey level off if an item is sampled in another environment."""
+_MACHINE = {"device", "cpu", "gpu", "instructions", "torch", *RUNTIMES}
 """Values of an environment that may change an output by more than rounding."""
 _IN_TRAINING = {True: "was in the training", False: "was not in the training", None: "may have been in the training"}
 
@@ -113,10 +114,12 @@ class Resampling:
             self._count(record, output.images)
             self.images.make_outputs(record, images)
             return output.images
-        text, is_rounding = _difference(images, self.saved(record))
-        if is_rounding:
-            self._count(record, output.images)
-            self.findings.add("rounded", where, text)
+        text, rounded = _difference(images, self.saved(record))
+        differing = self.differing(record.environment, loaded.environment)
+        if rounded and differing:
+            self.findings.rounded_values += sum(rounded)
+            self.findings.rounded_outputs += sum(map(bool, rounded))
+            self.findings.add("rounded", where, rounded_by(differing))
         else:
             rule = "sample-differs" if self.is_unchanged(record) else "not-sampled"
             self.findings.add(rule, where, f"sampled again, {text}")
@@ -137,15 +140,33 @@ class Resampling:
             return None
         return kept_outputs(self.folder, replace(record, outputs=record.outputs[: record.kept]))
 
+    def differing(self, key: str, library: Mapping[str, str]) -> dict[str, str]:
+        """Describe by name how a recorded environment differs from this one with a library: ``threads``: ``1, here 2``.
+
+        If nothing differs, every number that was made there is equal here, to the last bit.
+        """
+        record, here = self.folder.environments.get(key), {**environment(self.sampler.device), **library}
+        recorded = {} if record is None else record.facts
+        differing = {
+            name: f"{recorded.get(name, 'unset')}, here {here.get(name, 'unset')}"
+            for name in {**recorded, **here}
+            if recorded.get(name) != here.get(name)
+        }
+        # A GPU may add in another order each time.
+        return differing if differing or here["device"] == "cpu" else {"last digits": "may vary on a GPU"}
+
     def is_unchanged(self, record: SampleRecord) -> bool:
         """Return whether the model has not changed since the run, and this machine is equivalent to the run's."""
-        current = environment(self.sampler.device) | self.sampler.models[record.model].environment
-        recorded = self.folder.environments.get(record.environment)
-        if recorded is None:
+        loaded = self.sampler.models[record.model]
+        if _MACHINE & self.differing(record.environment, loaded.environment).keys():
             return False
-        if any(current.get(name) != recorded.facts[name] for name in _MACHINE if name in recorded.facts):
-            return False
-        return self.sampler.models[record.model].digest == self.folder.manifest.model(record.model).digest
+        return loaded.digest == self.folder.manifest.model(record.model).digest
+
+
+def rounded_by(differing: Mapping[str, str]) -> str:
+    """Describe a result that is equal up to rounding in a ``differing`` environment."""
+    facts = listed(map(" ".join, differing.items()), separator="; ")
+    return f"equal up to rounding; only the machine of the record can prove it ({facts})"
 
 
 def _stated(model: ModelInfo) -> dict[str, object]:
@@ -158,20 +179,19 @@ def _in_words(checkpoint: Checkpoint | None) -> str:
     return "no checkpoint" if checkpoint is None else f"step {checkpoint.step} of {checkpoint.training}"
 
 
-def _difference(images: Tensor, saved: Tensor | None) -> tuple[str, bool]:
-    """Describe how outputs differ from the saved ones, and return whether another processor can explain it.
+def _difference(images: Tensor, saved: Tensor | None) -> tuple[str, list[int]]:
+    """Describe how outputs differ from the saved ones; also return how many values of each are one grey level off.
 
-    If fewer outputs were saved, only the first are compared.
+    There are no such numbers if rounding does not explain the difference. If fewer outputs were saved, only the first are
+    compared.
     """
     if saved is None:
-        return "its pixels are not those of its record, and its saved images are missing or have changed", False
+        return "its pixels are not those of its record, and its saved images are missing or have changed", []
     if saved.shape[1:] != images.shape[1:] or len(saved) > len(images):
-        return "it is a different image", False
+        return "it is a different image", []
     difference = (images[: len(saved)].int() - saved.int()).abs()
-    fraction = float((difference > 0).double().mean())
-    largest = int(difference.max())
-    if largest == 1 and fraction <= ROUNDED:
-        return f"equal up to rounding (one grey level in {fraction:.2%} of pixel values)", True
+    differing, largest = (difference > 0).flatten(1).sum(dim=1).tolist(), int(difference.max())
     if largest == 0:
-        return f"the {len(saved)} saved samples are equal, but not all {len(images)}", False
-    return f"{fraction:.2%} of its pixel values differ, by up to {largest} grey levels", False
+        return f"the {len(saved)} saved samples are equal, but not all {len(images)}", []
+    text = f"{sum(differing)} of {difference.numel()} pixel values differ, by up to {number_of(largest, 'grey level')}"
+    return text, differing if largest == 1 and sum(differing) <= ROUNDED * difference.numel() else []

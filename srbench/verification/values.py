@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -22,17 +22,22 @@ from srbench.interfaces import (
     SetMetric,
     SRBenchError,
 )
-from srbench.machine.environment import environment
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
-from srbench.run_folder.values import agree
+from srbench.run_folder.values import SET_TOLERANCE, TOLERANCE, agree
 from srbench.verification.findings import Findings, differences
-from srbench.verification.samples import Resampling
+from srbench.verification.samples import Resampling, rounded_by
 
+ROUNDED = 0.5
+"""Largest difference of a value that was measured in another environment, in tolerances of a tie. With half of it, values
+of equal outputs stay tied, whichever way each is rounded."""
+EQUAL = 1e-9
+"""Relative difference up to which a value measured again is the same: where arrays lie in memory may move sums of floats."""
 ACROSS_DEVICES = 1e-3
 """Like ``values.TOLERANCE``, for a metric that can use a GPU and was measured on another device or card, or with another
 torch or cuDNN: larger differences are contradictions, smaller differences are unverified."""
+_DEVICE = {"device", "gpu", "torch", "cuDNN"}
 _NOT_LOADED = "the metric cannot be loaded, or its protocol has changed"
 
 
@@ -154,40 +159,35 @@ class Remeasuring:
         stated = score.value[:count] if isinstance(score.value, list) else score.value
         if error:
             self.findings.leave(f"{where}: {recorded.title}", f"could not be measured again: {error}")
-        elif not agree(value, stated, recorded):
-            self._differs(where, recorded, loaded, score, value, stated)
-        elif count < len(record.outputs):
+        elif count < len(record.outputs) and agree(value, stated, recorded):
             self.findings.leave_to_resampling(recorded.title, _only_some(record))
         else:
-            self.findings.verified += 1
+            on_gpu = isinstance(loaded.metric, ImageMetric | SetMetric) and loaded.metric.gpu
+            self._judge(where, recorded, score.environment, value, stated, on_gpu=on_gpu)
 
-    def _differs(
+    def _judge(
         self,
         where: str,
         recorded: MetricInfo,
-        loaded: LoadedMetric | None,
-        score: ScoreRecord,
+        measured_in: str,
         value: Value | None,
         stated: Value | None,
+        *,
+        on_gpu: bool = False,
     ) -> None:
-        """Record that a value measured again differs from ``stated``: unverified if devices differ as much, else wrong."""
-        environment = self.folder.environments.get(score.environment)
-        facts = {} if environment is None else environment.facts
-        on_gpu = loaded is not None and isinstance(loaded.metric, ImageMetric | SetMetric) and loaded.metric.gpu
-        if on_gpu and self._is_elsewhere(facts) and agree(value, stated, recorded, ACROSS_DEVICES):
-            self.findings.leave(
-                recorded.title,
-                f"it was measured on {facts.get('gpu', facts.get('device'))}, and differs on this machine by up to "
-                f"{ACROSS_DEVICES:g}",
-            )
+        """Count a value, measured again, as equal, rounded in another environment than ``measured_in``, or different."""
+        if agree(value, stated, recorded, EQUAL):
+            self.findings.verified += 1
             return
-        words = f"{recorded.title} is {_short(value)}, and the table has {_short(stated)}"
-        self.findings.contradict(where, words)
-
-    def _is_elsewhere(self, facts: Mapping[str, str]) -> bool:
-        """Return whether a value was measured on another device or card than this, or with another torch or cuDNN."""
-        present = environment(self._device)
-        return any(facts.get(name) != present.get(name) for name in ("device", "gpu", "torch", "cuDNN"))
+        tolerance = ROUNDED * (SET_TOLERANCE if recorded.per == "set" else TOLERANCE)
+        differing = self.resampling.differing(measured_in, {})
+        if differing and agree(value, stated, recorded, tolerance):
+            self.findings.leave_to_machine(recorded.title, rounded_by(differing))
+        elif on_gpu and _DEVICE & differing.keys() and agree(value, stated, recorded, ACROSS_DEVICES):
+            self.findings.leave(recorded.title, f"{rounded_by(differing)}, up to {ACROSS_DEVICES:g}")
+        else:
+            text = f"{recorded.title} is {_short(value)}, and the table has {_short(stated)}"
+            self.findings.contradict(where, text)
 
     def check_many(self) -> None:
         """Measure the metrics of groups, of all images and of models again, from the saved images and the models."""
@@ -206,7 +206,8 @@ class Remeasuring:
                         self.findings.leave(recorded.title, _NOT_LOADED)
                         continue
                     elif metric.depends_on_machine:
-                        self.findings.leave_to_machine(recorded.title)
+                        text = "it depends on the machine, so it is not measured again"
+                        self.findings.leave_to_machine(recorded.title, text)
                         continue
                     elif not self._can_run(subject.samples[0]):
                         text = "the model has changed or cannot be loaded, or this is not the machine of the run"
@@ -218,10 +219,8 @@ class Remeasuring:
                 except SRBenchError as error:
                     self.findings.leave(f"{where}: {recorded.title}", f"could not be measured again: {error}")
                     continue
-                if agree(value, score.value, recorded):
-                    self.findings.verified += 1
-                else:
-                    self._differs(where, recorded, loaded, score, value, score.value)
+                on_gpu = isinstance(metric, SetMetric) and metric.gpu
+                self._judge(where, recorded, score.environment, value, score.value, on_gpu=on_gpu)
 
     def _can_run(self, sample: SampleRecord) -> bool:
         return sample.model in self.resampling.sampler.models and self.resampling.is_unchanged(sample)
@@ -234,4 +233,4 @@ def _only_some(record: SampleRecord) -> str:
 def _short(value: Value | None) -> str:
     if value is None:
         return "not defined for this model"
-    return ", ".join(f"{number:.6g}" for number in np.ravel(value)[:5])
+    return ", ".join(f"{number:.9g}" for number in np.ravel(value)[:5])

@@ -14,6 +14,7 @@ from srbench.models.inference import choose_device
 from srbench.reporting.check import report_findings
 from srbench.reporting.files import FOLDER
 from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.protocol import Invocation
 from srbench.run_folder.records import SampleRecord
 from srbench.terminal.progress import Progress, Step, silent
 from srbench.verification.findings import Findings
@@ -56,6 +57,7 @@ def verify(
     ]
     records.sort(key=lambda record: record.image)
     findings.items = len(records)
+    findings.recorded = list(dict.fromkeys(map(_machine, folder.manifest.invocations)))
     count = len(records) if resample == "all" else min(resample, len(records))
     chosen = set(random.Random(0).sample(records, count))
     findings.tried = count
@@ -105,9 +107,16 @@ def _check_items(
     values.check_many()
 
 
+def _machine(command: Invocation) -> str:
+    """Name hardware, software and date of a command, as recorded."""
+    hardware = [command.hardware[name] for name in ("cpu", "gpu", "device", "engine") if name in command.hardware]
+    software = [f"{name} {command.software[name]}" for name in ("torch", "sr-bench") if name in command.software]
+    return ", ".join([*hardware, *software, command.started[:10]])
+
+
 def verify_leaderboard(folder: Path) -> Findings:
     """Check the report of a folder of runs against their records and verdicts, as far as there is a report."""
-    findings = Findings(folder / FOLDER)
+    findings = Findings(folder / FOLDER, runs={})
     _check_report(folder, findings)
     return findings
 

@@ -8,6 +8,7 @@ from itertools import cycle, islice, product
 
 import pytest
 from protocols_of_others import psnr, ssim
+from scipy.stats import binom
 
 from srbench.explaining.explanation import Explanation
 from srbench.explaining.matching import Candidate, Printed, Window, joint_chance, neighbours
@@ -71,6 +72,30 @@ def test_arbitrary_numbers_are_not_reproduced(tried, measured):
     matched = [bool(tried.explained(metric, printed).matches) for metric, printed in rows]
     assert sum(matched) > NUMBERS / 4, "many are printed by some protocol"
     assert sum(found) <= NUMBERS / 20
+
+
+def test_as_many_arbitrary_numbers_are_reproduced_as_are_expected_by_chance(tried, measured):
+    """The sum over all claims, not over those that were reproduced."""
+    generator = random.Random(5)
+    kinds = islice(cycle(product(HALF, (2, 3, 4))), 3 * NUMBERS)
+    rows = [
+        Explanation((tried.explained(metric, drawn(generator, measured, metric, digits)),)) for metric, digits in kinds
+    ]
+    found, expected = sum(reproduced(row.evidence)[0] for row in rows), sum(row.by_luck(0) for row in rows)
+    assert (
+        binom.ppf(0.005, len(rows), expected / len(rows)) <= found <= binom.ppf(0.995, len(rows), expected / len(rows))
+    )
+    pairs = [
+        Explanation(
+            tuple(tried.explained(metric, drawn(generator, measured, metric, 3)) for metric in ("psnr", "ssim"))
+        )
+        for _ in range(NUMBERS)
+    ]
+    found, expected = (
+        sum(sum(reproduced(row.evidence)) for row in pairs),
+        sum(row.by_luck(place) for row in pairs for place in (0, 1)),
+    )
+    assert found <= binom.ppf(0.995, 2 * NUMBERS, expected / (2 * NUMBERS)), "with the other number of a row"
 
 
 def test_an_arbitrary_number_beside_a_right_one_is_not_reproduced(tried, measured):

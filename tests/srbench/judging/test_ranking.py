@@ -126,10 +126,12 @@ def test_no_row_below_one_that_is_not_bold_is_bold():
     assert (best.rows, best.ordered) == ([0, 3], [0, 3, 1, 2])
 
 
-def test_no_row_that_another_bold_row_beats_is_bold():
-    """Letters and marks agree: 1 beats 2, although 2 is not significantly worse than the best row."""
-    best = judged([3.0, 2.9, 2.0], {(0, 1): 0.8, (0, 2): 0.2, (1, 2): 0.01})
-    assert (best.rows, best.beaten) == ([0, 1], {0: [], 1: [2], 2: []})
+def test_letters_do_not_contradict_marks():
+    """1 beats 2, but 2 is not significantly worse than the best row, so both are bold, or neither is."""
+    p = {(0, 1): 0.8, (0, 2): 0.2, (1, 2): 0.01}
+    assert (judged([3.0, 2.9, 2.0], p).rows, judged([3.0, 2.9, 2.0], p).beaten) == ([], {0: [], 1: [], 2: []})
+    best = judged([3.0, 2.9, 2.0, 1.0], p | {(0, 3): 0.01, (1, 3): 0.01, (2, 3): 0.5})
+    assert (best.rows, best.beaten) == ([0, 1, 2], {0: [3], 1: [3], 2: [], 3: []})
 
 
 def test_images_of_a_group_that_count_one_by_one_are_not_tested():

@@ -276,6 +276,6 @@ def test_p_of_two_rows_and_p_of_all_rows_stand_side_by_side(make_run, srbench):
     assert psnr.p < 0.05 < psnr.p_adjusted == best.p(0, 1)
     found = srbench("compare", "m", "n", "--run", run)
     assert "of these two rows alone" in found.output
-    assert "adjusted for all rows, so the report marks no difference" in " ".join(found.output.split())
+    assert "adjusted for all rows; the report marks no difference" in " ".join(found.output.split())
     gate = srbench("compare", "m", "n", "--run", run, "--fail-if-worse", "psnr")
     assert (gate.exit_code, "adjusted for all rows" in gate.stdout.splitlines()[-1]) == (1, True)

@@ -532,15 +532,19 @@ def test_score_verify_show_and_list_are_of_all_runs(command, measured):
         found = command("verify", measured, "--resample", "all")
         assert found.code == 0, found.out
         assert found.out.count(" by their models") == 2
-        assert "m/report: proven: its texts follow from the records and verdicts of its runs" in found.out
+        assert "m/report: consistent with its runs: 2 proven\n" in found.out
         assert {line["state"] for line in means(measured / "report")} == {"proven"}, "written with the new verdicts"
     kept = measured / "two-x4/images/near/a.png"
     shutil.copy(measured / "two-x4/images/hr/a.png", kept)
+    found = command("verify", measured)
+    assert found.code == 1
+    assert "m/report: consistent with its runs: 1 proven, 1 contradicted\n" in found.out, "the verdicts that it shows"
     found = command("verify", measured, "--format", "json")
     assert found.code == 1
     verdicts = {one["folder"]: one["verdict"] for one in json.loads(found.out)}
     assert verdicts["m/two-x4"] == "contradicted"
-    assert verdicts["m/one-x4"] != "contradicted"
+    assert verdicts["m/one-x4"] == "verified from its files"
+    assert verdicts["m/report"] == "consistent with its runs"
 
 
 def change_value(report):
@@ -607,8 +611,8 @@ def test_a_report_that_is_out_of_date_is_not_compared(command, measured):
 
 def test_the_address_of_the_folder_does_not_count(command, measured, monkeypatch):
     monkeypatch.chdir(measured)
-    assert "report: proven: " in command("verify", ".", "--resample", "all").out
-    assert "report: proven: " in command("verify", Path.cwd(), "--resample", "all").out
+    assert "report: consistent with its runs: 2 proven" in command("verify", ".", "--resample", "all").out
+    assert "report: consistent with its runs: 2 proven" in command("verify", Path.cwd(), "--resample", "all").out
 
 
 def test_a_joint_table_in_the_place_of_the_report_is_not_compared(command, measured):
@@ -637,7 +641,8 @@ def test_a_damaged_run_is_an_error_and_the_others_are_shown(command, measured, f
     assert "one-x4: " in (measured / "report" / "report.html").read_text()
     verified = command("verify", measured)
     assert (verified.code, str(damaged) in verified.err) == (1, True)
-    assert verified.out.count("verified from its files") == 2
+    assert verified.out.count(": verified from its files: ") == 2
+    assert "m/report: consistent with its runs: 2 verified from its files, 1 damaged\n" in verified.out
     scored = command("score", measured, "--metrics", "lr_psnr", "--workers", 1)
     assert (scored.code, "one-x4" in scored.err) == (1, True)
     assert "lr_psnr" in {line["metric"] for line in means(measured / "report")}

@@ -20,7 +20,9 @@ from srbench.reporting.results import read_results
 from srbench.reporting.table import table_of, table_of_runs
 from srbench.reporting.text import markdown_table
 
-LETTERS = "Superscripts are the letters of the models that are significantly worse, by the same test."
+LETTERS = (
+    "Superscripts are the letters of the models below the bold ones that are significantly worse, by the same test."
+)
 
 
 @pytest.fixture
@@ -84,7 +86,9 @@ def test_files_state_pairs_on_request_alone(run, command):
         ("b", "n", "<sup>a</sup>"),
         ("c", "o", "<sup>ab</sup>"),
     ]
-    assert ", in superscript the letters of the models that are significantly worse (paired sign-flip test" in latex
+    assert (
+        ", in superscript the letters of the models below that are significantly worse (paired sign-flip test" in latex
+    )
     assert re.findall(r"^(\w) & \w & \S*?\d}?(\\\S*) & 0.400 ", latex, re.MULTILINE) == [
         ("a", r"\hphantom{\textsuperscript{ab}}"),
         ("b", r"\textsuperscript{a}\hphantom{\textsuperscript{b}}"),

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from builders import metric, model_facts, values_of
 
+from srbench.reporting.compare import compare_models
+from srbench.reporting.results import read_results
 from srbench.reporting.summary import summary
-from srbench.reporting.table import table_of
+from srbench.reporting.table import table_of, table_of_runs
 from srbench.run_folder.protocol import Setting
 
 FACTS = {name: metric(name) for name in ("psnr", "ssim", "lpips", "lr_psnr", "sigma")} | {
@@ -122,6 +124,37 @@ def test_rows_of_unlike_images_are_compared_on_the_common_ones(make_row):
         f"({bad[:8].mean():.2f} dB, p = 0.008)."
     ]
     assert [line.cells["psnr"].is_best for line in scores.lines] == [True, False]
+
+
+def test_a_row_equal_to_hr_is_named(say):
+    """Outputs equal to HR have an infinite PSNR everywhere, and no mean to be compared."""
+    copy = "copy", None
+    assert say({M: {"psnr": 24}, N: {"psnr": 22}, copy: {"psnr": math.inf}})[0] == (
+        "Highest PSNR, without copy, whose values are infinite: m at 24.00 dB, ahead of n (22.00 dB, p < 0.001)."
+    )
+    assert say({M: {"psnr": 24}, copy: {"psnr": math.inf}})[0] == (
+        "Highest PSNR, without copy, whose values are infinite: m at 24.00 dB; no other model has finite values."
+    )
+
+
+@pytest.mark.parametrize(
+    ("clips", "end"), [(8, "ahead of n (2.450, p = 0.008)."), (4, "undecided: a verdict needs at least 6 groups.")]
+)
+def test_the_units_of_clips_are_groups(make_run, clips, end):
+    frames = {f"{clip}-{frame}": f"clip {clip}" for clip in range(clips) for frame in range(2)}
+    rows = {
+        (model, None): {name: {"tlp": 1.0 + shift + int(name[0]) / 10} for name in frames}
+        for model, shift in (("m", 0), ("n", 1.1))
+    }
+    tlp = metric("tlp", direction=-1, per="group", digits=3)
+    run = make_run("run", rows, metrics=(tlp,), groups=frames, images=tuple(frames))
+    table = table_of_runs(read_results([run]))
+    assert summary(table)[0].startswith("Lowest TLP: m at 1.")
+    assert summary(table)[0].endswith(end)
+    assert (table.unit, table.units, [line.n for line in table.lines]) == ("group", "groups", [clips] * 2)
+    found = compare_models(read_results([run]), "m", "n")
+    assert (found.differences[0].n, "sign flips of groups" in found.explanation) == (clips, True)
+    assert ("A verdict needs at least 6 groups." in found.sentence) == (clips < 6)
 
 
 def test_no_other_metric_of_consistency_is_judged_by_the_limit_of_lr_psnr(make_row):

@@ -35,7 +35,7 @@ def test_the_verdict_follows_from_the_findings():
     found.sampled = 2
     found.add("code-changed", "m", "its code has changed")
     assert (found.verdict, found.exit_code, found.proven) == ("proven", 0, True)
-    found.leave_to_machine("runtime")
+    found.leave_to_machine("runtime", "it depends on the machine, so it is not measured again")
     assert (found.verdict, found.exit_code, found.proven) == ("verified from its files", 0, False)
     found.leave("sigma", "the metric cannot be loaded")
     assert (found.verdict, found.exit_code, found.holds) == ("unverified", 3, True)
@@ -75,7 +75,7 @@ def test_the_first_line_has_the_verdict():
     )
     found.leave_to_resampling("sigma", "it needs outputs as the model returned them")
     for title in ("runtime", "memory"):
-        found.leave_to_machine(title)
+        found.leave_to_machine(title, "it depends on the machine, so it is not measured again")
     assert found.text().splitlines()[0] == (
         "run: verified from its files: 3 of 6 values, 1 of 2 items by their models; 1 value (sigma) and 1 item need "
         "--resample all; 2 values (runtime, memory) depend on the machine"
@@ -109,8 +109,13 @@ def test_the_command(finished, command):
     )
     assert "21 of 21 images unchanged" in done.out
     assert read_verified(finished).verdict == "verified from its files"
+    [invocation] = json.loads((finished / "manifest.json").read_text())["invocations"]
+    hardware, software = invocation["hardware"], invocation["software"]
+    recorded = f"{hardware['cpu']}, cpu, torch {software['torch']}, sr-bench {software['sr-bench']}, {invocation['started'][:10]}"
+    assert done.out.splitlines()[-1] == f"not proven, as recorded: {recorded}"
     done = command("verify", finished, "--resample", "all", "--format", "json")
-    assert (done.code, json.loads(done.out)["proven"]) == (0, True)
+    facts = json.loads(done.out)
+    assert (done.code, facts["proven"], facts["recorded"]) == (0, True, [recorded])
     assert "'some' is neither a number" in command("verify", finished, "--resample", "some").err
     (finished / "images" / "near" / "a.png").unlink()
     done = command("verify", finished)

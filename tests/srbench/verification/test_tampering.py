@@ -16,6 +16,7 @@ from srbench.benchmark.run import run
 from srbench.files.hashes import sha256_file
 from srbench.images.io import encode_png, pixels_sha256, read_uint8, write_png
 from srbench.machine.environment import environment
+from srbench.reporting.report import write_report
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.request import RunSpec
 from srbench.verification.verify import verify
@@ -353,7 +354,7 @@ def test_rounding_of_another_card_is_no_contradiction(photos, models, tmp_path, 
     metrics = (f"{tmp_path / 'half.py'}:Half",)
     done = run(RunSpec((f"{models}:Nearest",), 4, str(photos), metrics=metrics, limit=1, out=str(tmp_path / "run")))
     monkeypatch.setenv("ERROR", "1e-4")
-    monkeypatch.setattr("srbench.verification.values.environment", lambda device: environment(device) | difference)
+    monkeypatch.setattr("srbench.verification.samples.environment", lambda device: environment(device) | difference)
     assert verify(done.folder).verdict == verdict
 
 
@@ -407,16 +408,52 @@ class Nudged:
 
 
 @pytest.mark.parametrize("samples", [2, 8])
-def test_an_output_is_equal_up_to_rounding_or_differs(tmp_path, monkeypatch, samples):
+def test_an_output_is_equal_or_differs_and_elsewhere_it_may_be_rounded(tmp_path, monkeypatch, samples):
     """Of eight samples five are saved, and these are compared."""
     (tmp_path / "nudged.py").write_text(NUDGED)
     write_png(tmp_path / "images" / "a.png", drawn(0, 32, 32))
     monkeypatch.setenv("NUDGE", "0")
     folder = measured(tmp_path, f"{tmp_path / 'nudged.py'}:Nudged", str(tmp_path / "images"), samples=samples)
-    rules = []
-    for nudge in ("1", "2"):
+    found = []
+    for nudge, threads in (("1", {}), ("1", {"threads": "64"}), ("2", {"threads": "64"})):
         monkeypatch.setenv("NUDGE", nudge)
+        monkeypatch.setattr(
+            "srbench.verification.samples.environment", lambda device, other=threads: environment(device) | other
+        )
         findings = verify(folder, resample="all")
-        rules.append({each.rule for each in findings.findings} - {"not-measured"})
-    assert rules == [{"rounded"}, {"sample-differs"}]
+        rules = {each.rule for each in findings.findings} - {"not-measured", "depends-on-machine"}
+        found.append((findings.verdict, findings.sampled, rules))
+        if rules == {"rounded"}:
+            kept = min(samples, 5)
+            assert f"{kept} pixel values of {kept} outputs are one grey level off" in findings.text()
+            assert "only the machine of the record can prove it (threads 1, here 64)" in findings.text()
+    assert found == [
+        ("contradicted", 0, {"sample-differs"}),
+        ("unverified", 0, {"rounded"}),
+        ("contradicted", 0, {"sample-differs"}),
+    ]
     assert "by up to 2 grey levels" in findings.text()
+
+
+@pytest.mark.parametrize(
+    ("factor", "here", "verdict"),
+    [
+        (1 + 1e-7, {}, "contradicted"),
+        (1 + 4e-6, {"threads": "64"}, "verified from its files"),
+        (1 + 8e-6, {"threads": "64"}, "contradicted"),
+    ],
+)
+def test_no_value_moves_as_far_as_a_tie(copy_of, monkeypatch, factor, here, verdict):
+    """Else the values of two equal models, moved apart, make one significantly better."""
+    monkeypatch.setattr("srbench.verification.samples.environment", lambda device: environment(device) | here)
+    folder = copy_of("run")
+    edit_line(
+        folder,
+        "rows.jsonl",
+        lambda line: line["metric"] == "psnr",
+        lambda line: line.update(value=[number * factor for number in line["value"]]),
+    )
+    forge_sums(folder)
+    write_report([folder])
+    findings = verify(folder, resample="all")
+    assert findings.verdict == verdict, findings.text()
